@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Datagrams with descriptors: the only sendmsg() and the only recvmsg() of the library.
+ *
+ * Every path out of fdpass_recv() hands the descriptors that arrived to the caller, or to the reaper. What they are
+ * is not looked at here; nor is what the datagram says. A message that lost some on the way is handed over with those
+ * that came.
+ *
+ * Facts relied on (tests/contract/): descriptors can be missing from a message that was delivered, and only
+ * MSG_CTRUNC tells; several SCM_RIGHTS items arrive as one; ECONNRESET precedes queued datagrams, once; a message
+ * without bytes looks like the end but for its control data (all test_receive.c); 253 descriptors and no more
+ * (test_send.c).
+ *
+ * Threads: one for each direction of a socket.
+ */
+#include "sys/fdpass.h"
+
+#include "sys/heap.h"
+#include "sys/reaper.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#ifndef SCM_PIDFD /* Linux 6.5 */
+#define SCM_PIDFD 0x04
+#endif
+
+#define RIGHTS_SIZE CMSG_SPACE(sizeof(int) * FDPASS_MAX)
+
+/* For what arrives unasked on an inherited socket that has SO_PASSCRED, SO_PASSPIDFD or SO_PASSSEC set: were there no
+ * room for it, it would be taken for lost descriptors. */
+#define OTHERS_SIZE 512
+
+/* The kernel reports it once for a connection; more often only a test does. */
+#define RESETS_MAX 4
+
+int fdpass_send(int socket, const struct iovec *iov, size_t iov_count, const int *fds, size_t fds_count) {
+    union {
+        struct cmsghdr head;
+        char bytes[RIGHTS_SIZE];
+    } control;
+    struct msghdr message = {.msg_iov = (struct iovec *) (uintptr_t) iov, .msg_iovlen = iov_count};
+
+    if (fds_count > FDPASS_MAX)
+        return -EINVAL;
+    if (fds_count > 0) {
+        memset(&control, 0, CMSG_SPACE(sizeof(int) * fds_count)); /* the padding is copied into the kernel too */
+        control.head.cmsg_level = SOL_SOCKET;
+        control.head.cmsg_type = SCM_RIGHTS;
+        control.head.cmsg_len = CMSG_LEN(sizeof(int) * fds_count);
+        memcpy(CMSG_DATA(&control.head), fds, sizeof(int) * fds_count);
+        message.msg_control = &control;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * fds_count);
+    }
+
+    ssize_t n;
+    do {
+        n = SEAM(SENDMSG, sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+    } while (n < 0 && errno == EINTR);
+    if (n >= 0)
+        return 0;
+    switch (errno) {
+    case ECONNRESET:
+    case ECONNREFUSED: /* before Linux 5.18, while the peer is closing */
+    case ENOTCONN:
+        return -EPIPE;
+    case ENOBUFS:
+        return -ENOMEM;
+    default:
+        return -errno;
+    }
+}
+
+static void collect_rights(const unsigned char *data, size_t count, struct fdpass *pass) {
+    for (size_t i = 0; i < count; i++) {
+        int fd;
+        memcpy(&fd, data + i * sizeof fd, sizeof fd);
+        if (pass->fds_count < FDPASS_MAX) {
+            pass->fds[pass->fds_count++] = fd;
+        } else {
+            reaper_take(&fd, 1);
+            pass->are_fds_lost = true;
+        }
+    }
+}
+
+static void collect_control(struct msghdr *message, struct fdpass *pass) {
+    for (struct cmsghdr *item = CMSG_FIRSTHDR(message); item != NULL; item = CMSG_NXTHDR(message, item)) {
+        size_t count = (item->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        if (item->cmsg_level != SOL_SOCKET)
+            continue;
+        if (item->cmsg_type == SCM_RIGHTS) {
+            collect_rights(CMSG_DATA(item), count, pass);
+        } else if (item->cmsg_type == SCM_PIDFD && count == 1) {
+            int pidfd;
+            memcpy(&pidfd, CMSG_DATA(item), sizeof pidfd);
+            fd_close(pidfd);
+        }
+    }
+}
+
+/* As recvmsg(), passing over interruptions, and over the reset that precedes what the peer had sent. */
+static ssize_t receive(int socket, struct msghdr *message, size_t control_size) {
+    for (int resets = 0;;) {
+        message->msg_controllen = control_size;
+        message->msg_flags = 0;
+        ssize_t n = SEAM(RECVMSG, recvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+        if (n >= 0)
+            return n;
+        if (errno == ECONNRESET && ++resets <= RESETS_MAX)
+            continue;
+        if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret) {
+    union {
+        struct cmsghdr head;
+        char bytes[RIGHTS_SIZE + OTHERS_SIZE];
+    } control;
+    struct msghdr message = {
+        .msg_iov = (struct iovec *) (uintptr_t) iov, .msg_iovlen = iov_count, .msg_control = &control};
+
+    ssize_t n = receive(socket, &message, sizeof control);
+    if (n == -ECONNRESET)
+        return 0;
+    if (n < 0)
+        return (int) n;
+    if (n == 0 && message.msg_controllen == 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0)
+        return 0;
+
+    ret->size = (size_t) n;
+    ret->is_truncated = (message.msg_flags & MSG_TRUNC) != 0;
+    ret->are_fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
+    ret->fds_count = 0;
+    collect_control(&message, ret);
+    return 1;
+}

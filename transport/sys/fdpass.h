@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Datagrams with descriptors over a SOCK_SEQPACKET socket: the only sendmsg and the only recvmsg.
+ */
+#ifndef SYS_FDPASS_H
+#define SYS_FDPASS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/uio.h>
+
+/* The kernel's SCM_MAX_FD: as many can arrive in one message, whatever was agreed. */
+#define FDPASS_MAX 253
+
+/*
+ * Sends one datagram; never blocks, never raises SIGPIPE. `fds` are borrowed: they may be closed once this returned
+ * 0, the kernel holds its own references. -EAGAIN: the queue is full · -ETOOMANYREFS: this user has too many
+ * descriptors in flight; no event will tell when that changes · -EPIPE: the peer is gone (ECONNRESET and ENOTCONN
+ * too) · -EMSGSIZE.
+ */
+int fdpass_send(int socket, const struct iovec *iov, size_t iov_count, const int *fds, size_t fds_count);
+
+struct fdpass {
+    size_t size;       /* bytes of the datagram that were delivered */
+    bool is_truncated; /* bytes did not fit */
+    bool are_fds_lost; /* descriptors were dropped on the way: EMFILE, or a control buffer that was short */
+    size_t fds_count;
+    /* Owned by the caller, close-on-exec. Of unknown kind: call nothing but memfd_inspect() on them. */
+    int fds[FDPASS_MAX];
+};
+
+/*
+ * Receives one datagram into `iov`; never blocks. Returns 1 with *ret, 0 at the end (the peer is gone
+ * and all that it sent was delivered), -EAGAIN when nothing is there. ECONNRESET that precedes queued
+ * datagrams is passed over.
+ */
+int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Bytes from descriptors into memfds.
+ *
+ * All descriptors are borrowed. `memfd` is our own, not sealed yet, and used by nobody else meanwhile: sendfile() needs
+ * its file position. `fd` is the application's; its kind is unknown, and whatever reading it costs in time is the
+ * application's wish. Nothing here maps or allocates.
+ *
+ * Facts relied on (tests/contract/test_seal.c): sendfile() and splice() write into memfds; copy_file_range() does so
+ * only within one file system, and says 0 where others would read something.
+ *
+ * Threads: any; one at a time for a memfd.
+ */
+#include "sys/file.h"
+
+#include "sys/heap.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <sys/sendfile.h>
+#include <unistd.h>
+
+/* A way of moving bytes inside the kernel: as file_move(), but one system call, with -1 and errno. */
+typedef ssize_t file_mover(int memfd, uint64_t at, int fd, int64_t offset, size_t size);
+
+static ssize_t move_by_copy(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
+    off_t from = (off_t) offset, to = (off_t) at;
+    return SEAM(COPY_FILE_RANGE, copy_file_range(fd, offset < 0 ? NULL : &from, memfd, &to, size, 0));
+}
+
+static ssize_t move_by_sendfile(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
+    off_t from = (off_t) offset;
+    if (lseek(memfd, (off_t) at, SEEK_SET) < 0)
+        return -1;
+    return SEAM(SENDFILE, sendfile(memfd, fd, offset < 0 ? NULL : &from, size));
+}
+
+static ssize_t move_by_splice(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
+    off_t from = (off_t) offset, to = (off_t) at;
+    return SEAM(SPLICE, splice(fd, offset < 0 ? NULL : &from, memfd, &to, size, SPLICE_F_MOVE));
+}
+
+static file_mover *const movers[] = {move_by_copy, move_by_sendfile, move_by_splice};
+#define MOVERS (sizeof movers / sizeof *movers)
+
+/* Does this error mean "not with these two files", so that another way may do? */
+static bool is_unsupported(int error) {
+    return error == EINVAL || error == EXDEV || error == EOPNOTSUPP || error == ENOSYS;
+}
+
+/* copy_file_range() has answers of its own for files that others can read: directories of rules differ by kernel. */
+static bool is_copy_refusal(int error) {
+    return is_unsupported(error) || error == EBADF || error == EPERM || error == EISDIR || error == ETXTBSY;
+}
+
+int64_t file_move(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
+    size_t moved = 0, way = 0;
+    int error = 0;
+    while (moved < size) {
+        int64_t from = offset < 0 ? -1 : offset + (int64_t) moved;
+        ssize_t n = movers[way](memfd, at + moved, fd, from, size - moved);
+        if (n > 0) {
+            moved += (size_t) n;
+            continue;
+        }
+        if (n < 0 && errno == EINTR)
+            continue;
+        error = n < 0 ? errno : 0;
+        /* copy_file_range() takes files without a size, as in /proc, for empty: its 0 is no proof of the end. */
+        bool is_other_way = way == 0 ? error == 0 || is_copy_refusal(error) : moved == 0 && is_unsupported(error);
+        if (!is_other_way || way + 1 == MOVERS)
+            break;
+        way++;
+    }
+    if (moved > 0 || error == 0)
+        return (int64_t) moved;
+    return is_unsupported(error) ? -EOPNOTSUPP : -error;
+}
+
+int64_t file_read(int fd, int64_t offset, void *data, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+        char *to = (char *) data + done;
+        ssize_t n = offset < 0 ? SEAM(PREAD, read(fd, to, size - done))
+                               : SEAM(PREAD, pread(fd, to, size - done, (off_t) offset + (off_t) done));
+        if (n == 0)
+            break;
+        if (n > 0)
+            done += (size_t) n;
+        else if (errno != EINTR)
+            return done > 0 ? (int64_t) done : -errno;
+    }
+    return (int64_t) done;
+}
+
+int file_write(int fd, uint64_t at, const void *data, size_t size) {
+    size_t done = 0;
+    while (done < size) {
+        ssize_t n = SEAM(PWRITE, pwrite(fd, (const char *) data + done, size - done, (off_t) (at + done)));
+        if (n == 0)
+            return -EIO;
+        if (n > 0)
+            done += (size_t) n;
+        else if (errno != EINTR)
+            return -errno;
+    }
+    return 0;
+}
+
+int file_read_text(const char *path, char *ret_text, size_t size) {
+    CLEANUP_FD int fd = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC));
+    if (fd < 0)
+        return -errno;
+    int64_t length = file_read(fd, -1, ret_text, size - 1);
+    if (length < 0)
+        return (int) length;
+    ret_text[length] = '\0';
+    return 0;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Private memory, through the seam, and the cleanup attributes that locals use. */
+#ifndef SYS_HEAP_H
+#define SYS_HEAP_H
+
+#include <stddef.h>
+
+/* Zeroed memory for `count` items of `size` bytes, or NULL (also when the product overflows). */
+void *heap_new(size_t count, size_t size);
+
+/* As realloc() on an array; what is added is NOT zeroed. NULL leaves `old` as it was. */
+void *heap_resize(void *old, size_t count, size_t size);
+
+/* Accepts NULL; returns NULL. */
+void *heap_free(void *p);
+
+/* A copy of a string, or NULL. */
+char *heap_strdup(const char *s);
+
+void heap_freep(void *pp);
+#define CLEANUP_FREE __attribute__((cleanup(heap_freep)))
+
+/* Closes unless negative; returns -1. For descriptors that we made or verified: hostile ones go to the
+ * reaper. Keeps errno. */
+int fd_close(int fd);
+
+/* Returns *fd and leaves -1. */
+int fd_steal(int *fd);
+
+void fd_closep(int *fd);
+#define CLEANUP_FD __attribute__((cleanup(fd_closep)))
+
+#endif

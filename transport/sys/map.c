@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings of memfds: writable ones for their makers, read-only ones for everybody else.
+ *
+ * The descriptor is borrowed and not needed afterwards; the mapping is the caller's and ends with map_free() of the
+ * same size. Which size may be mapped is decided above: nothing here trusts or checks a peer.
+ *
+ * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A hugetlb
+ * mapping is always so long as its pages, whatever was asked: the area reserved for it is a multiple of 2 MiB too.
+ *
+ * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
+ * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c).
+ *
+ * Threads: any.
+ */
+#include "sys/map.h"
+
+#include "sys/memfd.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_WRITE 23
+#endif
+
+static size_t round_up(size_t size, size_t unit) {
+    return (size + unit - 1) & ~(unit - 1);
+}
+
+static size_t page_size(void) {
+    return (size_t) sysconf(_SC_PAGESIZE);
+}
+
+/* Of an area with a mapping of `size` at `data`, returns to the kernel what lies around the mapping. */
+static void trim_area(char *area, size_t area_size, char *data, size_t size) {
+    if (data > area)
+        munmap(area, (size_t) (data - area));
+    char *end = area + area_size, *tail = data + round_up(size, page_size());
+    /* EINVAL: inside a hugetlb page, which cannot be cut. Then the mapping ends where that page does. */
+    if (tail < end && munmap(tail, (size_t) (end - tail)) < 0) {
+        tail = data + round_up(size, MEMFD_HUGE_SIZE);
+        if (tail < end)
+            munmap(tail, (size_t) (end - tail));
+    }
+}
+
+static int map_aligned(int fd, size_t size, int prot, int flags, void **ret_data) {
+    if (size > SIZE_MAX - 2 * MEMFD_HUGE_SIZE)
+        return -ENOMEM;
+    size_t area_size = round_up(size, MEMFD_HUGE_SIZE) + MEMFD_HUGE_SIZE;
+    char *area =
+        SEAM_OR(MMAP, MAP_FAILED, mmap(NULL, area_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    if (area == MAP_FAILED)
+        return -errno;
+
+    char *data = area + (-(uintptr_t) area & (MEMFD_HUGE_SIZE - 1));
+    if (SEAM_OR(MMAP, MAP_FAILED, mmap(data, size, prot, flags | MAP_FIXED, fd, 0)) == MAP_FAILED) {
+        int error = errno;
+        munmap(area, area_size);
+        return -error;
+    }
+    trim_area(area, area_size, data, size);
+    *ret_data = data;
+    return 0;
+}
+
+static int map_new(int fd, size_t size, int prot, int flags, void **ret_data) {
+    if (size == 0)
+        return -EINVAL;
+    if (size >= MEMFD_HUGE_SIZE)
+        return map_aligned(fd, size, prot, flags, ret_data);
+    void *data = SEAM_OR(MMAP, MAP_FAILED, mmap(NULL, size, prot, flags, fd, 0));
+    if (data == MAP_FAILED)
+        return -errno;
+    *ret_data = data;
+    return 0;
+}
+
+int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
+    void *data;
+    int r = map_new(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
+    if (r < 0)
+        return r;
+    if (SEAM(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0) {
+        r = -errno;
+        map_free(data, size);
+        return r;
+    }
+    if (huge)
+        (void) SEAM(MADVISE, madvise(data, size, MADV_HUGEPAGE));
+    *ret_data = data;
+    return 0;
+}
+
+int map_new_readable(int fd, size_t size, const void **ret_data) {
+    void *data;
+    int r = map_new(fd, size, PROT_READ, MAP_SHARED, &data);
+    if (r == -EPERM)
+        r = map_new(fd, size, PROT_READ, MAP_PRIVATE, &data);
+    if (r < 0)
+        return r;
+    *ret_data = data;
+    return 0;
+}
+
+void *map_free(const void *data, size_t size) {
+    if (data == NULL)
+        return NULL;
+    void *begin = (void *) (uintptr_t) data;
+    /* EINVAL: the end lies inside a hugetlb page. The mapping reaches to the end of that page. */
+    if (munmap(begin, size) < 0 && errno == EINVAL && size != 0)
+        munmap(begin, round_up(size, MEMFD_HUGE_SIZE));
+    return NULL;
+}
+
+int map_populate(void *data, size_t size) {
+    int r;
+    do {
+        r = SEAM(MADVISE, madvise(data, size, MADV_POPULATE_WRITE));
+    } while (r < 0 && errno == EINTR);
+    if (r == 0)
+        return 0;
+    switch (errno) {
+    case EFAULT: /* a touch would have raised SIGBUS */
+    case ENOMEM:
+        return -ENOMEM;
+    case EINVAL:
+        return -EOPNOTSUPP;
+    default:
+        return -errno;
+    }
+}
+
+/* The bytes of huge pages that a line of smaps adds; 0 for all other lines. */
+static uint64_t huge_bytes_of(const char *line) {
+    static const char *const fields[] = {"ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:"};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        size_t length = strlen(fields[i]);
+        uint64_t kilobytes;
+        if (strncmp(line, fields[i], length) == 0 && sscanf(line + length, "%" SCNu64, &kilobytes) == 1)
+            return kilobytes * 1024;
+    }
+    return 0;
+}
+
+/*
+ * Sums over the mappings that begin in [begin, end). A mapping's first line is told by its shape; its name comes last
+ * in it and may be long and hold any bytes but a newline, which the kernel escapes. So only what follows a newline is
+ * looked at.
+ */
+static uint64_t sum_huge(FILE *smaps, uintptr_t begin, uintptr_t end) {
+    char line[128];
+    bool is_line_start = true, is_inside = false;
+    uint64_t sum = 0;
+    while (fgets(line, sizeof line, smaps) != NULL) {
+        bool is_continued = !is_line_start;
+        is_line_start = strchr(line, '\n') != NULL;
+        if (is_continued)
+            continue;
+        uintptr_t from, to;
+        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2) {
+            if (from >= end)
+                break;
+            is_inside = from >= begin;
+        } else if (is_inside) {
+            sum += huge_bytes_of(line);
+        }
+    }
+    return sum;
+}
+
+size_t map_count_huge(const void *data, size_t size) {
+    FILE *smaps = SEAM_OR(OPEN, NULL, fopen("/proc/self/smaps", "re"));
+    if (smaps == NULL)
+        return 0;
+    uint64_t sum = sum_huge(smaps, (uintptr_t) data, (uintptr_t) data + size);
+    fclose(smaps);
+    return (size_t) sum;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings of memfds. Lengths are rounded up to the page by the kernel; `size` 0 is -EINVAL.
+ */
+#ifndef SYS_MAP_H
+#define SYS_MAP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Shared, writable, not inherited by fork (a child's copy would forbid sealing); aligned for 2 MiB
+ * pages from that size on. With `huge`, asks for them (MADV_HUGEPAGE; a refusal of that is no error). */
+int map_new_writable(int fd, size_t size, bool huge, void **ret_data);
+
+/* Read-only. Kernels before 6.7 refuse a shared one of a write-sealed memfd: then a private one, which shares
+ * the pages all the same. */
+int map_new_readable(int fd, size_t size, const void **ret_data);
+
+/* `size` as it was mapped. Accepts NULL. Returns NULL. */
+void *map_free(const void *data, size_t size);
+
+/* Touches every page for writing, as large as they come, before anybody waits for them. -ENOMEM: the
+ * machine has none left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
+int map_populate(void *data, size_t size);
+
+/* Of a mapping: how many bytes of it are huge pages mapped whole, from /proc/self/smaps. 0 if it cannot be read. */
+size_t map_count_huge(const void *data, size_t size);
+
+#endif

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Anonymous memory files and their seals.
+ *
+ * Descriptors that enter are borrowed, those that leave are the caller's. memfd_inspect() is the only function here
+ * that may be handed a descriptor from a peer; all others are for our own, or for those that it approved.
+ *
+ * Facts relied on (tests/contract/): F_GET_SEALS never blocks, and only memfds can carry SHRINK and GROW and SEAL
+ * together (test_receive.c); fallocate() reserves real pages (test_limits.c); F_SEAL_WRITE is refused while something
+ * can write (test_seal.c).
+ *
+ * Threads: any.
+ */
+#include "sys/memfd.h"
+
+#include "sys/file.h"
+#include "sys/heap.h"
+#include "sys/limits.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL /* Linux 6.3 */
+#define MFD_NOEXEC_SEAL 0x0008u
+#endif
+#ifndef MFD_HUGE_2MB
+#define MFD_HUGE_2MB (21u << 26)
+#endif
+
+#define HUGETLBFS_KIND 0x958458f6u
+#define TMPFS_KIND 0x01021994u
+
+#define SEALS_NEEDED (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+
+/* fallocate() undoes its whole range when a signal comes. 16 MiB take some milliseconds; whoever gets signals more
+ * often than that, from a profiler, say, is served by smaller steps. */
+#define RESERVE_STEP ((size_t) 16 << 20)
+#define RESERVE_STEP_MIN ((size_t) 256 << 10)
+
+/* Did this kernel refuse MFD_NOEXEC_SEAL? Only a memory of that: any order of loads and stores will do. */
+static atomic_bool is_noexec_unknown;
+
+#define HUGE_DIR "/sys/kernel/mm/transparent_hugepage/"
+
+/* The choice stands in brackets: "always within_size [advise] never". */
+static bool read_choice(const char *path, char *buf, size_t size) {
+    char text[128];
+    if (file_read_text(path, text, sizeof text) < 0)
+        return false;
+    char *begin = strchr(text, '[');
+    char *end = begin != NULL ? strchr(begin, ']') : NULL;
+    if (end == NULL)
+        return false;
+    *end = '\0';
+    return (size_t) snprintf(buf, size, "%s", begin + 1) < size;
+}
+
+enum memfd_huge_policy memfd_huge_policy(void) {
+    char choice[16], own[16];
+    if (!read_choice(HUGE_DIR "shmem_enabled", choice, sizeof choice))
+        return MEMFD_HUGE_NEVER;
+    /* Since 6.11 each size has a choice of its own, but for these two, which overrule it. */
+    if (strcmp(choice, "deny") != 0 && strcmp(choice, "force") != 0 &&
+        read_choice(HUGE_DIR "hugepages-2048kB/shmem_enabled", own, sizeof own) && strcmp(own, "inherit") != 0)
+        memcpy(choice, own, sizeof choice);
+
+    if (strcmp(choice, "advise") == 0)
+        return MEMFD_HUGE_ADVISE;
+    if (strcmp(choice, "always") == 0 || strcmp(choice, "within_size") == 0 || strcmp(choice, "force") == 0)
+        return MEMFD_HUGE_ALWAYS;
+    return MEMFD_HUGE_NEVER;
+}
+
+static int create(unsigned flags) {
+    flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
+    if (!atomic_load_explicit(&is_noexec_unknown, memory_order_relaxed)) {
+        int fd = SEAM(MEMFD_CREATE, memfd_create("sealane", flags | MFD_NOEXEC_SEAL));
+        if (fd >= 0 || errno != EINVAL)
+            return fd;
+    }
+    int fd = SEAM(MEMFD_CREATE, memfd_create("sealane", flags));
+    if (fd >= 0)
+        atomic_store_explicit(&is_noexec_unknown, true, memory_order_relaxed);
+    return fd;
+}
+
+static int set_size(int fd, size_t size) {
+    int r;
+    do {
+        r = SEAM(FTRUNCATE, ftruncate(fd, (off_t) size));
+    } while (r < 0 && errno == EINTR);
+    return r < 0 ? -errno : 0;
+}
+
+static bool is_size_allowed(size_t size) {
+    return size <= INT64_MAX && size <= limits_fsize();
+}
+
+int memfd_new(size_t size, bool hugetlb, int *ret_fd) {
+    if (!is_size_allowed(size))
+        return -EFBIG;
+    CLEANUP_FD int fd = create(hugetlb ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
+    if (fd < 0)
+        return -errno;
+    int r = set_size(fd, size);
+    if (r < 0)
+        return r;
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+int memfd_reserve(int fd, size_t size) {
+    size_t step = RESERVE_STEP;
+    for (size_t done = 0; done < size;) {
+        size_t part = size - done < step ? size - done : step;
+        if (SEAM(FALLOCATE, fallocate(fd, 0, (off_t) done, (off_t) part)) == 0)
+            done += part;
+        else if (errno == EINTR)
+            step = step / 2 > RESERVE_STEP_MIN ? step / 2 : RESERVE_STEP_MIN;
+        else
+            return errno == ENOSPC ? -ENOMEM : -errno;
+    }
+    return 0;
+}
+
+int memfd_resize(int fd, size_t size) {
+    if (!is_size_allowed(size)) {
+        struct stat status;
+        if (SEAM(FSTAT, fstat(fd, &status)) < 0)
+            return -errno;
+        if (size > (uint64_t) status.st_size) /* shrinking is never forbidden */
+            return -EFBIG;
+    }
+    return set_size(fd, size);
+}
+
+int memfd_seal(int fd) {
+    if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_NEEDED)) < 0)
+        return -errno;
+    return 0;
+}
+
+static bool is_shortage(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+int memfd_reopen(int fd, int *ret_fd) {
+    /* Keeps other users from reopening it for writing, which the seals make futile anyway; so it may fail. */
+    (void) SEAM(FCHMOD, fchmod(fd, 0400));
+
+    char path[32];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int reopened;
+    do {
+        reopened = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC));
+    } while (reopened < 0 && errno == EINTR);
+    if (reopened < 0)
+        return is_shortage(errno) ? -errno : memfd_dup(fd, ret_fd);
+    *ret_fd = reopened;
+    return 0;
+}
+
+int memfd_dup(int fd, int *ret_fd) {
+    int copy = SEAM(DUP, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    if (copy < 0)
+        return -errno;
+    *ret_fd = copy;
+    return 0;
+}
+
+bool memfd_seals_hold(int seals) {
+    return (seals & SEALS_NEEDED) == SEALS_NEEDED;
+}
+
+const char *memfd_seals_missing(int seals, char *buf, size_t size) {
+    static const struct {
+        int seal;
+        const char *name;
+    } needed[] = {
+        {F_SEAL_SHRINK, "F_SEAL_SHRINK"},
+        {F_SEAL_GROW, "F_SEAL_GROW"},
+        {F_SEAL_WRITE, "F_SEAL_WRITE"},
+        {F_SEAL_SEAL, "F_SEAL_SEAL"},
+    };
+    size_t used = 0;
+    if (size > 0)
+        buf[0] = '\0';
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
+        if ((seals & needed[i].seal) == 0 && used < size)
+            used += (size_t) snprintf(buf + used, size - used, "%s%s", used ? ", " : "", needed[i].name);
+    return buf;
+}
+
+/* Only for what carries all seals: nothing else is known not to block. */
+static int inspect_sealed(int fd, struct memfd_info *info) {
+    struct stat status;
+    struct statfs system;
+    if (SEAM(FSTAT, fstat(fd, &status)) < 0 || SEAM(FSTATFS, fstatfs(fd, &system)) < 0)
+        return -errno;
+
+    uint32_t kind = (uint32_t) system.f_type;
+    if (kind != TMPFS_KIND && kind != HUGETLBFS_KIND)
+        return -EINVAL;
+    info->is_hugetlb = kind == HUGETLBFS_KIND;
+    info->size = (uint64_t) status.st_size;
+    info->allocated = (uint64_t) status.st_blocks * 512;
+    return 0;
+}
+
+int memfd_inspect(int fd, struct memfd_info *ret_info) {
+    struct memfd_info info = {.seals = SEAM(GET_SEALS, fcntl(fd, F_GET_SEALS))};
+    if (info.seals < 0)
+        return -errno;
+    if (memfd_seals_hold(info.seals)) {
+        int r = inspect_sealed(fd, &info);
+        if (r < 0)
+            return r;
+    }
+    *ret_info = info;
+    return 0;
+}

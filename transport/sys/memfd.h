@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Anonymous memory files and their seals.
+ */
+#ifndef SYS_MEMFD_H
+#define SYS_MEMFD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A huge page of the sizes that we ask for. */
+#define MEMFD_HUGE_SIZE ((size_t) 2 << 20)
+
+/* How transparent huge pages are granted to memfds here: /sys/kernel/mm/transparent_hugepage/shmem_enabled. */
+enum memfd_huge_policy {
+    MEMFD_HUGE_NEVER,  /* never, deny, or no such file */
+    MEMFD_HUGE_ADVISE, /* only to mappings that asked with MADV_HUGEPAGE */
+    MEMFD_HUGE_ALWAYS  /* always, within_size, force */
+};
+enum memfd_huge_policy memfd_huge_policy(void); /* read anew at each call */
+
+/*
+ * Makes a memfd of `size` bytes (of hugetlb pages if `hugetlb`; then `size` is a multiple of MEMFD_HUGE_SIZE):
+ * close-on-exec, sealable, not executable where the kernel knows that (6.3+). Nothing is reserved yet. The caller
+ * owns *ret_fd. -EFBIG when RLIMIT_FSIZE forbids the size (compared first: growing past it raises SIGXFSZ).
+ */
+int memfd_new(size_t size, bool hugetlb, int *ret_fd);
+
+/* Reserves real pages for [0, size): in steps, so that a signal cannot undo all of it; EINTR is handled.
+ * -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full. */
+int memfd_reserve(int fd, size_t size);
+
+int memfd_resize(int fd, size_t size);
+
+/*
+ * Adds SHRINK, GROW, WRITE and SEAL. -EBUSY while a writable mapping lives anywhere, a forked child's
+ * included, or while a pipe or io_uring holds pages (the kernel blocks 0.16 s before it says so).
+ */
+int memfd_seal(int fd);
+
+/*
+ * Replaces an own sealed memfd's descriptor by a read-only one of the same file, mode 0400, so that a receiver
+ * cannot stand inside write() on it. Falls back to a duplicate where /proc is missing: the seals are what
+ * protects. Borrows `fd`; the caller owns *ret_fd.
+ */
+int memfd_reopen(int fd, int *ret_fd);
+
+/* A close-on-exec duplicate. The caller owns *ret_fd. */
+int memfd_dup(int fd, int *ret_fd);
+
+struct memfd_info {
+    int seals; /* F_SEAL_... */
+    bool is_hugetlb;
+    uint64_t size;      /* bytes */
+    uint64_t allocated; /* bytes of real pages, as st_blocks says */
+};
+
+/* Are these all the seals that a block needs: SEAL, SHRINK, GROW and WRITE? */
+bool memfd_seals_hold(int seals);
+
+/* The seals that are missing for that, "F_SEAL_WRITE, F_SEAL_SEAL", for messages. Returns `buf`. */
+const char *memfd_seals_missing(int seals, char *buf, size_t size);
+
+/*
+ * Looks at a descriptor of unknown origin, asking nothing that can block: F_GET_SEALS is the first
+ * call, and unless memfd_seals_hold() nothing else is called (all other fields are 0).
+ * -EBADF: O_PATH, or not a descriptor · -EINVAL: not a kind of file that has seals.
+ */
+int memfd_inspect(int fd, struct memfd_info *ret_info);
+
+#endif

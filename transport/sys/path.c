@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names in the file system: where sockets live, and the lock file that tells a live server's socket from a dead one's.
+ *
+ * The environment is trusted (it is our own user's), what other users may have put into directories is not. Nothing
+ * is ever followed through a symbolic link in the last component.
+ *
+ * Threads: any, as far as nobody calls setenv() meanwhile.
+ */
+#include "sys/path.h"
+
+#include "sys/heap.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Each further try means that a holder unlinked the file between our open() and flock(). */
+#define LOCK_TRIES 16
+
+static int runtime_dir_name(char *buf, size_t size) {
+    const char *base = secure_getenv("XDG_RUNTIME_DIR");
+    if (base == NULL || base[0] != '/') { /* the specification has relative ones ignored */
+        if (geteuid() != 0)
+            return -ENOENT;
+        base = "/run";
+    }
+    int length = snprintf(buf, size, "%s/sealane", base);
+    if (length < 0 || (size_t) length >= size)
+        return -ENAMETOOLONG;
+    return 0;
+}
+
+static int check_dir(const char *dir) {
+    struct stat status;
+    if (SEAM(FSTAT, lstat(dir, &status)) < 0)
+        return -errno;
+    if (!S_ISDIR(status.st_mode))
+        return -ENOTDIR;
+    if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+        return -EACCES;
+    return 0;
+}
+
+int path_runtime_dir(bool make, char *buf, size_t size) {
+    char dir[4096];
+    int r = runtime_dir_name(dir, sizeof dir);
+    if (r < 0)
+        return r;
+    if (make && SEAM(MKDIR, mkdir(dir, 0700)) < 0 && errno != EEXIST)
+        return -errno;
+    r = check_dir(dir);
+    if (r < 0)
+        return r;
+    size_t length = strlen(dir) + 1;
+    if (length > size)
+        return -ENAMETOOLONG;
+    memcpy(buf, dir, length);
+    return 0;
+}
+
+/* Is what we locked still what the name says? Otherwise somebody else may lock the name's new file. */
+static int check_same_file(int fd, const char *path, bool *ret_same) {
+    struct stat locked, named;
+    if (SEAM(FSTAT, fstat(fd, &locked)) < 0)
+        return -errno;
+    if (SEAM(FSTAT, lstat(path, &named)) < 0) {
+        if (errno != ENOENT)
+            return -errno;
+        *ret_same = false;
+        return 0;
+    }
+    *ret_same = locked.st_dev == named.st_dev && locked.st_ino == named.st_ino;
+    return 0;
+}
+
+static int try_lock(const char *path, bool *ret_same, int *ret_fd) {
+    CLEANUP_FD int fd = -1;
+    do {
+        fd = SEAM(OPEN, open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+    } while (fd < 0 && errno == EINTR);
+    if (fd < 0)
+        return -errno;
+
+    int r;
+    do {
+        r = SEAM(FLOCK, flock(fd, LOCK_EX | LOCK_NB));
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+
+    bool is_same;
+    r = check_same_file(fd, path, &is_same);
+    if (r < 0)
+        return r;
+    *ret_same = is_same;
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+int path_lock(const char *path, int *ret_fd) {
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        bool is_same = false;
+        int fd = -1;
+        int r = try_lock(path, &is_same, &fd);
+        if (r < 0)
+            return r;
+        if (is_same) {
+            *ret_fd = fd;
+            return 0;
+        }
+        fd_close(fd);
+    }
+    return -EADDRINUSE;
+}
+
+int path_unlink(const char *path) {
+    if (SEAM(UNLINK, unlink(path)) < 0 && errno != ENOENT)
+        return -errno;
+    return 0;
+}
+
+int path_unlink_socket(const char *path) {
+    struct stat status;
+    if (SEAM(FSTAT, lstat(path, &status)) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    return S_ISSOCK(status.st_mode) ? path_unlink(path) : -ENOTSOCK;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Names in the file system: the runtime directory, and lock files. */
+#ifndef SYS_PATH_H
+#define SYS_PATH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * The user's directory for sockets: $XDG_RUNTIME_DIR/sealane, or /run/sealane for root without one. With `make`, it is
+ * made (mode 0700) if missing. Writes it to `buf`. -ENOENT: no XDG_RUNTIME_DIR and not root ·
+ * -EACCES: it belongs to somebody else, or others may write to it · -ENAMETOOLONG.
+ */
+int path_runtime_dir(bool make, char *buf, size_t size);
+
+/* Opens (and makes, mode 0600) and locks `path` with flock, without waiting; the lock lives as long as the
+ * descriptor. A file that was unlinked by its last holder meanwhile is not taken for the lock. -EADDRINUSE: somebody
+ * else holds it. The caller owns *ret_fd. */
+int path_lock(const char *path, int *ret_fd);
+
+/* -ENOENT is no error. */
+int path_unlink(const char *path);
+
+/* Removes a socket that a dead server left: -ENOTSOCK when something else is there. -ENOENT is no error. */
+int path_unlink_socket(const char *path);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reaper: closes descriptors that a peer chose, where it may take as long as it likes.
+ *
+ * Descriptors that enter are the reaper's. They wait in a bounded queue; up to THREADS_MAX detached threads close
+ * them one by one, outside the lock. A thread is started when something comes in and there are fewer threads than
+ * descriptors, and ends when it finds the queue empty: rejected descriptors are rare (each costs its sender the
+ * connection), so nothing of the reaper stays behind between them, and there is no idle state to get wrong. A thread
+ * that hangs in close() is one less for the others; when all hang, the queue fills, reaper_has_room() turns false,
+ * and the receivers stop.
+ *
+ * When no thread can be made and none runs, or when the queue is full (a caller did not ask for room), descriptors are
+ * closed in place: that may block, but loses nothing.
+ *
+ * fork: the child has copies of what was waiting, but no threads. It keeps the queue, and closes it when it gives the
+ * reaper something of its own; exec closes it too. At most THREADS_MAX more, taken off the queue and not closed yet
+ * at that instant, stay open in the child until then.
+ *
+ * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; closing <= threads; waiting > 0 implies
+ * threads > 0, but for a forked child.
+ * Threads: any, not from signal handlers.
+ */
+#include "sys/reaper.h"
+
+#include "sys/fdpass.h"
+#include "sys/heap.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+
+#define QUEUE_SIZE 4096
+#define THREADS_MAX 4
+
+/* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
+#define RECEIVERS_AT_ONCE 4
+
+/* close() needs little; the rest is room for static thread-local storage and for sanitizers. */
+#define STACK_SIZE ((size_t) 256 << 10)
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_once_t once;
+    int queue[QUEUE_SIZE]; /* owned; a ring */
+    size_t first, waiting; /* waiting ones are queue[first] and on */
+    size_t threads, closing;
+} reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+
+static int pop(void) {
+    int fd = reaper.queue[reaper.first];
+    reaper.first = (reaper.first + 1) % QUEUE_SIZE;
+    reaper.waiting--;
+    return fd;
+}
+
+static void before_fork(void) {
+    pthread_mutex_lock(&reaper.lock);
+}
+
+static void after_fork_in_parent(void) {
+    pthread_mutex_unlock(&reaper.lock);
+}
+
+static void after_fork_in_child(void) {
+    reaper.threads = 0;
+    reaper.closing = 0;
+    pthread_mutex_unlock(&reaper.lock);
+}
+
+static void prepare_for_fork(void) {
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+static void *close_waiting(void *unused) {
+    (void) unused;
+    pthread_mutex_lock(&reaper.lock);
+    while (reaper.waiting > 0) {
+        int fd = pop();
+        reaper.closing++;
+        pthread_mutex_unlock(&reaper.lock);
+        fd_close(fd);
+        pthread_mutex_lock(&reaper.lock);
+        reaper.closing--;
+    }
+    reaper.threads--;
+    pthread_mutex_unlock(&reaper.lock);
+    return NULL;
+}
+
+/* Under the lock. All signals are blocked from the thread's birth: they are the application's. */
+static int start_thread(void) {
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error != 0)
+        return -error;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    error = SEAM_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, close_waiting, NULL));
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    if (error != 0)
+        return -error;
+    reaper.threads++;
+    return 0;
+}
+
+static void start_threads(void) {
+    while (reaper.threads < THREADS_MAX && reaper.threads < reaper.waiting + reaper.closing)
+        if (start_thread() < 0)
+            break;
+}
+
+/* The last resort. Takes and gives back the lock around each. */
+static void close_in_place(void) {
+    while (reaper.waiting > 0) {
+        int fd = pop();
+        pthread_mutex_unlock(&reaper.lock);
+        fd_close(fd);
+        pthread_mutex_lock(&reaper.lock);
+    }
+}
+
+void reaper_take(const int *fds, size_t count) {
+    if (count == 0)
+        return;
+    pthread_once(&reaper.once, prepare_for_fork);
+
+    size_t queued = 0;
+    pthread_mutex_lock(&reaper.lock);
+    for (; queued < count && reaper.waiting < QUEUE_SIZE; queued++) {
+        reaper.queue[(reaper.first + reaper.waiting) % QUEUE_SIZE] = fds[queued];
+        reaper.waiting++;
+    }
+    start_threads();
+    if (reaper.threads == 0)
+        close_in_place();
+    pthread_mutex_unlock(&reaper.lock);
+
+    for (; queued < count; queued++)
+        fd_close(fds[queued]);
+}
+
+bool reaper_has_room(void) {
+    pthread_mutex_lock(&reaper.lock);
+    bool has_room = QUEUE_SIZE - reaper.waiting >= RECEIVERS_AT_ONCE * FDPASS_MAX;
+    pthread_mutex_unlock(&reaper.lock);
+    return has_room;
+}
+
+size_t reaper_pending(void) {
+    pthread_mutex_lock(&reaper.lock);
+    size_t pending = reaper.waiting + reaper.closing;
+    pthread_mutex_unlock(&reaper.lock);
+    return pending;
+}

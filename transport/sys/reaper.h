@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reaper closes descriptors that a peer chose, on threads of its own, because close() of a hostile one
+ * can block: for seconds (a TCP socket with SO_LINGER), or for good (a file of a FUSE daemon that hangs).
+ * One for the process, made when first needed; its threads block all signals.
+ */
+#ifndef SYS_REAPER_H
+#define SYS_REAPER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Takes the descriptors. Never blocks as long as reaper_has_room() was true for so many. */
+void reaper_take(const int *fds, size_t count);
+
+/* Is there room for FDPASS_MAX more? Otherwise nothing may be received that could carry descriptors. */
+bool reaper_has_room(void);
+
+/* Descriptors that are waiting or being closed. */
+size_t reaper_pending(void);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AF_UNIX SOCK_SEQPACKET sockets: making, finding, accepting and adopting them.
+ *
+ * Which names are sensible, whether a stale socket file may be removed, and who may connect is decided above. What is
+ * returned is the caller's; on failure nothing is left behind, no file either.
+ *
+ * Facts relied on (tests/contract/test_send.c): the mode of a socket's descriptor at bind() is the mode of its file,
+ * less the umask; SO_SNDBUF less 32 bytes is the largest datagram; a full backlog is EAGAIN.
+ *
+ * Threads: any.
+ */
+#include "sys/socket.h"
+
+#include "sys/heap.h"
+#include "sys/seam.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+/* Linux 6.16. The number differs on these two; there we do without. */
+#if !defined(SO_PASSRIGHTS) && !defined(__hppa__) && !defined(__sparc__)
+#define SO_PASSRIGHTS 83
+#endif
+
+/* What unix_dgram_sendmsg() keeps of SO_SNDBUF for itself. */
+#define DATAGRAM_OVERHEAD 32
+
+static int make_address(const char *name, struct sockaddr_un *ret_address, socklen_t *ret_size) {
+    size_t length = strlen(name);
+    if (length == 0)
+        return -EINVAL;
+    if (length >= sizeof ret_address->sun_path)
+        return -ENAMETOOLONG;
+
+    *ret_address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(ret_address->sun_path, name, length);
+    size_t size = offsetof(struct sockaddr_un, sun_path) + length;
+    if (name[0] == '@')
+        ret_address->sun_path[0] = '\0'; /* abstract: the length counts, there is no terminator */
+    else
+        size++;
+    *ret_size = (socklen_t) size;
+    return 0;
+}
+
+static int socket_new(void) {
+    int fd = SEAM(SOCKET, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return fd < 0 ? -errno : fd;
+}
+
+/*
+ * Gives the socket's file exactly `mode`. Bound with that mode less the umask, it has at most too little; only then
+ * is it changed, through a descriptor that was seen to be a socket of ours, so that nothing put there in its place
+ * is.
+ */
+static int widen_mode(const char *path, mode_t mode) {
+    CLEANUP_FD int file = SEAM(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat status;
+    if (file < 0 || SEAM(FSTAT, fstat(file, &status)) < 0)
+        return -errno;
+    if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid())
+        return -EACCES;
+    if ((status.st_mode & 07777) == mode)
+        return 0;
+
+    char link[32];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file); /* fchmod() does not take O_PATH descriptors */
+    return SEAM(FCHMOD, chmod(link, mode)) < 0 ? -errno : 0;
+}
+
+static int bind_path(int fd, const struct sockaddr_un *address, socklen_t size, mode_t mode) {
+    if (SEAM(FCHMOD, fchmod(fd, mode)) < 0 || SEAM(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
+        return -errno;
+    int r = widen_mode(address->sun_path, mode);
+    if (r < 0)
+        unlink(address->sun_path);
+    return r;
+}
+
+int socket_listen(const char *name, unsigned mode, int *ret_fd) {
+    struct sockaddr_un address;
+    socklen_t size;
+    int r = make_address(name, &address, &size);
+    if (r < 0)
+        return r;
+    CLEANUP_FD int fd = socket_new();
+    if (fd < 0)
+        return fd;
+
+    bool is_path = address.sun_path[0] != '\0';
+    if (is_path)
+        r = bind_path(fd, &address, size, (mode_t) mode);
+    else
+        r = SEAM(BIND, bind(fd, (const struct sockaddr *) &address, size)) < 0 ? -errno : 0;
+    if (r < 0)
+        return r;
+    if (SEAM(LISTEN, listen(fd, SOMAXCONN)) < 0) {
+        r = -errno;
+        if (is_path)
+            unlink(address.sun_path);
+        return r;
+    }
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+int socket_connect(const char *name, int *ret_fd) {
+    struct sockaddr_un address;
+    socklen_t size;
+    int r = make_address(name, &address, &size);
+    if (r < 0)
+        return r;
+    CLEANUP_FD int fd = socket_new();
+    if (fd < 0)
+        return fd;
+    do {
+        r = SEAM(CONNECT, connect(fd, (const struct sockaddr *) &address, size));
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return -errno;
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+int socket_accept(int listener, int *ret_fd) {
+    int fd;
+    do {
+        fd = SEAM(ACCEPT, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+static int read_option(int fd, int option, int *ret_value) {
+    int value;
+    socklen_t size = sizeof value;
+    if (SEAM(GETSOCKOPT, getsockopt(fd, SOL_SOCKET, option, &value, &size)) < 0)
+        return -errno;
+    *ret_value = value;
+    return 0;
+}
+
+static int check_kind(int fd, bool listening) {
+    int domain, type, is_listening, r;
+    if ((r = read_option(fd, SO_DOMAIN, &domain)) < 0 || (r = read_option(fd, SO_TYPE, &type)) < 0 ||
+        (r = read_option(fd, SO_ACCEPTCONN, &is_listening)) < 0)
+        return r;
+    if (domain != AF_UNIX || type != SOCK_SEQPACKET)
+        return -EPROTOTYPE;
+    if ((is_listening != 0) != listening)
+        return -EINVAL;
+
+    struct sockaddr_un peer;
+    socklen_t size = sizeof peer;
+    if (!listening && getpeername(fd, (struct sockaddr *) &peer, &size) < 0)
+        return -errno;
+    return 0;
+}
+
+int socket_adopt(int fd, bool listening) {
+    int r = check_kind(fd, listening);
+    if (r < 0)
+        return r;
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return -errno;
+    return 0;
+}
+
+size_t socket_datagram_max(int fd) {
+    int size;
+    if (read_option(fd, SO_SNDBUF, &size) < 0 || size <= DATAGRAM_OVERHEAD)
+        return 0;
+    return (size_t) size - DATAGRAM_OVERHEAD;
+}
+
+bool socket_refuse_fds(int fd) {
+#ifdef SO_PASSRIGHTS
+    int off = 0;
+    return SEAM(SETSOCKOPT, setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off)) == 0;
+#else
+    (void) fd;
+    return false;
+#endif
+}
+
+void socket_shutdown(int fd) {
+    shutdown(fd, SHUT_RDWR);
+}

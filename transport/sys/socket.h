@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * AF_UNIX SOCK_SEQPACKET sockets. All are non-blocking and close-on-exec from birth.
+ */
+#ifndef SYS_SOCKET_H
+#define SYS_SOCKET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* `name`: a path, or an abstract name with '@' in the place of its first byte. At most 107 bytes; -EINVAL when empty. */
+
+/* Binds and listens. A path is made with `mode` from the start, whatever the umask; it must not exist. The caller
+ * owns *ret_fd. -EADDRINUSE, -EACCES, -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
+int socket_listen(const char *name, unsigned mode, int *ret_fd);
+
+/* -EAGAIN: the server's backlog is full, try again later · -ENOENT, -ECONNREFUSED, -EACCES, -ENAMETOOLONG,
+ * -EPROTOTYPE (some other kind of socket lives there). */
+int socket_connect(const char *name, int *ret_fd);
+
+/* -EAGAIN: nobody is waiting. */
+int socket_accept(int listener, int *ret_fd);
+
+/* Checks an inherited descriptor and makes it non-blocking and close-on-exec: -ENOTSOCK, -EPROTOTYPE
+ * (not AF_UNIX SOCK_SEQPACKET), -EINVAL (listening when `listening` is false, or the reverse), -ENOTCONN (neither),
+ * -EBADF. Borrows it. */
+int socket_adopt(int fd, bool listening);
+
+/* The largest datagram that can be sent, bytes; from SO_SNDBUF. */
+size_t socket_datagram_max(int fd);
+
+/* No descriptors may arrive any more (SO_PASSRIGHTS 0). Optional: false before Linux 6.16. */
+bool socket_refuse_fds(int fd);
+
+/* Nothing more to send or to receive: the peer sees the end. */
+void socket_shutdown(int fd);
+
+#endif

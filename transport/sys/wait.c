@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Time, and waiting for it or for descriptors.
+ *
+ * A deadline is an instant of CLOCK_MONOTONIC, so that an interrupted wait goes on to the same end, and so that two
+ * processes mean the same. Waits never end early but for events (wait_set_poll: signals too); they end late by less
+ * than a millisecond, and by what the scheduler adds.
+ *
+ * Threads: a set may be polled by one thread while others change it; bells may be rung from anywhere.
+ */
+#include "sys/wait.h"
+
+#include "sys/heap.h"
+#include "sys/seam.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_MS 1000000u
+#define NS_PER_S 1000000000u
+
+/* Events fetched in one go; the kernel keeps the others for the next poll, in turn. */
+#define EVENTS_MAX 64
+
+static_assert((int) EPOLLIN == POLLIN && (int) EPOLLOUT == POLLOUT && (int) EPOLLHUP == POLLHUP &&
+                  (int) EPOLLERR == POLLERR,
+              "epoll and poll number their events alike");
+
+uint64_t wait_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t) now.tv_sec * NS_PER_S + (uint64_t) now.tv_nsec;
+}
+
+uint64_t wait_deadline(int timeout_ms) {
+    if (timeout_ms < 0)
+        return WAIT_FOREVER;
+    return wait_now() + (uint64_t) timeout_ms * NS_PER_MS;
+}
+
+static uint64_t left_ns(uint64_t deadline) {
+    uint64_t now = wait_now();
+    return deadline > now ? deadline - now : 0;
+}
+
+int wait_left_ms(uint64_t deadline) {
+    if (deadline == WAIT_FOREVER)
+        return -1;
+    uint64_t ns = left_ns(deadline);
+    uint64_t ms = ns / NS_PER_MS + (ns % NS_PER_MS != 0);
+    return ms > INT_MAX ? INT_MAX : (int) ms;
+}
+
+int wait_fd(int fd, short events, uint64_t deadline) {
+    struct pollfd item = {.fd = fd, .events = events};
+    int r;
+    do {
+        uint64_t ns = left_ns(deadline);
+        struct timespec left = {.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
+        r = SEAM(POLL, ppoll(&item, fd < 0 ? 0 : 1, deadline == WAIT_FOREVER ? NULL : &left, NULL));
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return -errno;
+    if (r > 0 && (item.revents & POLLNVAL) != 0)
+        return -EBADF;
+    return r == 0 ? 0 : item.revents;
+}
+
+int wait_set_new(int *ret_fd) {
+    int fd = SEAM(EPOLL_CREATE, epoll_create1(EPOLL_CLOEXEC));
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+static int set_control(int set, int operation, int fd, short events, void *data) {
+    struct epoll_event event = {.events = (uint32_t) (events & (POLLIN | POLLOUT)), .data.ptr = data};
+    if (SEAM(EPOLL_CTL, epoll_ctl(set, operation, fd, &event)) < 0)
+        return -errno;
+    return 0;
+}
+
+int wait_set_add(int set, int fd, short events, void *data) {
+    return set_control(set, EPOLL_CTL_ADD, fd, events, data);
+}
+
+int wait_set_change(int set, int fd, short events, void *data) {
+    return set_control(set, EPOLL_CTL_MOD, fd, events, data);
+}
+
+void wait_set_remove(int set, int fd) {
+    struct epoll_event ignored = {0}; /* kernels before 2.6.9 wanted one; valgrind still looks at it */
+    epoll_ctl(set, EPOLL_CTL_DEL, fd, &ignored);
+}
+
+int wait_set_poll(int set, struct wait_event *ret_events, int max, uint64_t deadline) {
+    struct epoll_event events[EVENTS_MAX];
+    if (max > EVENTS_MAX)
+        max = EVENTS_MAX;
+    int count = SEAM(EPOLL_WAIT, epoll_wait(set, events, max, wait_left_ms(deadline)));
+    if (count < 0)
+        return errno == EINTR ? 0 : -errno;
+    for (int i = 0; i < count; i++)
+        ret_events[i] = (struct wait_event){.data = events[i].data.ptr, .revents = (short) events[i].events};
+    return count;
+}
+
+int wait_bell_new(int *ret_fd) {
+    int fd = SEAM(EVENTFD, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    return 0;
+}
+
+void wait_bell_ring(int fd) {
+    int saved = errno; /* may be a signal handler's */
+    ssize_t r = write(fd, &(uint64_t){1}, sizeof(uint64_t));
+    (void) r; /* EAGAIN: rung 2^64 times and not heard yet */
+    errno = saved;
+}
+
+void wait_bell_clear(int fd) {
+    uint64_t count;
+    ssize_t r = read(fd, &count, sizeof count);
+    (void) r; /* EAGAIN: not rung */
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Time, and waiting for it or for descriptors. */
+#ifndef SYS_WAIT_H
+#define SYS_WAIT_H
+
+#include <stdint.h>
+
+#define WAIT_FOREVER UINT64_MAX
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t wait_now(void);
+
+/* The instant `timeout_ms` from now; negative: WAIT_FOREVER. */
+uint64_t wait_deadline(int timeout_ms);
+
+/* Milliseconds until `deadline`, rounded up, 0 when past; -1 for WAIT_FOREVER. */
+int wait_left_ms(uint64_t deadline);
+
+/* Polls one descriptor (-1: none, just sleeps) until `deadline`. Returns revents, 0 at the deadline; interrupted
+ * waits go on. */
+int wait_fd(int fd, short events, uint64_t deadline);
+
+/* A set of descriptors, each with a pointer: epoll. */
+struct wait_event {
+    void *data;
+    short revents; /* POLLIN, POLLOUT, POLLHUP, POLLERR */
+};
+int wait_set_new(int *ret_fd);
+int wait_set_add(int set, int fd, short events, void *data);
+int wait_set_change(int set, int fd, short events, void *data);
+void wait_set_remove(int set, int fd);
+/* Returns how many events were written; 0 at the deadline or when a signal came. */
+int wait_set_poll(int set, struct wait_event *ret_events, int max, uint64_t deadline);
+
+/* A descriptor that can be made readable from anywhere, signal handlers included: eventfd. */
+int wait_bell_new(int *ret_fd);
+void wait_bell_ring(int fd);
+void wait_bell_clear(int fd);
+
+#endif
