@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames: what wire/frame.h describes, byte by byte.
+ *
+ * Here is what can be judged from one frame alone. What depends on the connection (was this class
+ * agreed, is this call in flight, is this handle on lease, did the descriptor arrive) is judged by the
+ * lane and by rpc.
+ *
+ * Owns nothing: a decoded frame borrows the datagram, an encoder fills the caller's buffer. The datagram lies
+ * in memory that no peer can write. Any thread.
+ *
+ * Invariant: whatever wire_decode() accepts, the encoders write again with the same bytes. The fuzzer and the unit test
+ * hold us to it, so no field is left unchecked and unreturned.
+ */
+#include "wire/frame.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define STATUS_LOWEST (-4095) /* the kernel's MAX_ERRNO: no errno value is larger */
+
+/* What the head alone decides about each type. */
+struct shape {
+    uint16_t fixed; /* bytes of the fixed part, head included; 0: no such type */
+    bool has_id;
+    bool has_message;
+};
+
+static const struct shape shapes[] = {
+    [WIRE_HELLO] = {WIRE_HELLO_SIZE, false, false},  [WIRE_GOODBYE] = {WIRE_GOODBYE_SIZE, false, false},
+    [WIRE_CALL] = {WIRE_MESSAGE_SIZE, true, true},   [WIRE_ONEWAY] = {WIRE_MESSAGE_SIZE, false, true},
+    [WIRE_REPLY] = {WIRE_MESSAGE_SIZE, true, true},  [WIRE_RELEASE] = {WIRE_RELEASE_SIZE, false, false},
+    [WIRE_CANCEL] = {WIRE_CANCEL_SIZE, true, false},
+};
+
+static uint16_t get16(const uint8_t *p) {
+    return (uint16_t) (p[0] | p[1] << 8);
+}
+
+static uint32_t get32(const uint8_t *p) {
+    return get16(p) | (uint32_t) get16(p + 2) << 16;
+}
+
+static uint64_t get64(const uint8_t *p) {
+    return get32(p) | (uint64_t) get32(p + 4) << 32;
+}
+
+/* Two's complement, without the implementation-defined conversion. */
+static int32_t get32_signed(const uint8_t *p) {
+    uint32_t bits = get32(p);
+    return bits <= INT32_MAX ? (int32_t) bits : -(int32_t) (UINT32_MAX - bits) - 1;
+}
+
+static void put16(uint8_t *p, uint16_t value) {
+    p[0] = (uint8_t) (value & 0xff);
+    p[1] = (uint8_t) (value >> 8);
+}
+
+static void put32(uint8_t *p, uint32_t value) {
+    put16(p, (uint16_t) (value & 0xffff));
+    put16(p + 2, (uint16_t) (value >> 16));
+}
+
+static void put64(uint8_t *p, uint64_t value) {
+    put32(p, (uint32_t) (value & 0xffffffff));
+    put32(p + 4, (uint32_t) (value >> 32));
+}
+
+static bool service_is_valid(const uint8_t *p, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (p[i] < 0x21 || p[i] > 0x7e || p[i] == '/')
+            return false;
+    }
+    return true;
+}
+
+/* Could a terminal take this byte for a command? C0, DEL, and C1 as UTF-8 writes it (c2 80 to c2 9f). */
+static bool byte_is_control(uint8_t before, uint8_t byte) {
+    return byte < 0x20 || byte == 0x7f || (before == 0xc2 && byte >= 0x80 && byte <= 0x9f);
+}
+
+static bool text_is_valid(const uint8_t *p, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        if (byte_is_control(i > 0 ? p[i - 1] : 0, p[i]))
+            return false;
+    }
+    return true;
+}
+
+static bool status_is_valid(int32_t status) {
+    return status <= 0 && status >= STATUS_LOWEST;
+}
+
+static const char *head_decode(const uint8_t *p, size_t size, struct wire_head *ret) {
+    if (size < WIRE_HEAD_SIZE)
+        return "shorter than a frame's head";
+
+    ret->type = p[0];
+    ret->fds = p[1];
+    ret->size = get32(p + 4);
+    ret->id = get64(p + 8);
+
+    if (ret->type >= sizeof(shapes) / sizeof(shapes[0]) || shapes[ret->type].fixed == 0)
+        return "unknown frame type";
+    if (get16(p + 2) != 0)
+        return "reserved bytes of the head are not zero";
+    if (ret->size != size)
+        return "the frame's size is not the datagram's";
+    if (size < shapes[ret->type].fixed)
+        return "shorter than its type's fixed part";
+    if (ret->fds != 0 && !shapes[ret->type].has_message)
+        return "descriptors with a frame that takes none";
+    if (ret->id != 0 && !shapes[ret->type].has_id)
+        return "an id where there is no call";
+    return NULL;
+}
+
+static const char *hello_decode(const uint8_t *p, size_t size, struct wire_hello *ret) {
+    ret->magic = get32(p + 16);
+    ret->version_min = get16(p + 20);
+    ret->version_max = get16(p + 22);
+    ret->features = get64(p + 24);
+    ret->accept = get32(p + 32);
+    ret->inline_max = get32(p + 36);
+    ret->block_max = get64(p + 40);
+    ret->bytes_max = get64(p + 48);
+    ret->blocks_max = get32(p + 56);
+    ret->calls_max = get32(p + 60);
+    ret->fds_max = get32(p + 64);
+    ret->service_size = p[68];
+    ret->service = (const char *) p + WIRE_HELLO_SIZE;
+
+    if (ret->magic != WIRE_MAGIC)
+        return "HELLO without the magic";
+    if (ret->version_min > ret->version_max)
+        return "HELLO with an empty range of versions";
+    if (ret->inline_max > WIRE_INLINE_CEILING)
+        return "HELLO with an inline limit above the protocol's";
+    if ((ret->accept & WIRE_CLASS_SEALED) != 0 && ret->fds_max == 0)
+        return "HELLO that takes sealed payloads but no descriptors";
+    if ((p[69] | p[70] | p[71]) != 0)
+        return "reserved bytes of a HELLO are not zero";
+    if (ret->service_size > WIRE_SERVICE_MAX)
+        return "HELLO with a service name that is too long";
+    if (size - WIRE_HELLO_SIZE != ret->service_size)
+        return "HELLO whose sizes do not add up";
+    if (!service_is_valid(p + WIRE_HELLO_SIZE, ret->service_size))
+        return "HELLO with a service name of forbidden characters";
+    return NULL;
+}
+
+/* Which fields may be set in which type of message. */
+static const char *message_check_type(enum wire_type type, const struct wire_message *message) {
+    if (message->method != 0 && type == WIRE_REPLY)
+        return "REPLY with a method";
+    if (message->deadline != 0 && type != WIRE_CALL)
+        return "a deadline where nobody waits";
+    if (message->status != 0 && type != WIRE_REPLY)
+        return "a status where nothing is answered";
+    if (!status_is_valid(message->status))
+        return "REPLY with a status that is no errno value";
+    if (message->text_size != 0 && message->status == 0)
+        return "a text without an error";
+    if (message->payload_class != 0 && message->status != 0)
+        return "REPLY with both an error and a payload";
+    return NULL;
+}
+
+/* What the payload's class demands of the other fields. */
+static const char *message_check_payload(const struct wire_head *head, const struct wire_message *message) {
+    uint8_t class = message->payload_class;
+    bool is_sealed = class == WIRE_CLASS_SEALED, is_block = is_sealed || class == WIRE_CLASS_POOLED;
+
+    if (class != 0 && class != WIRE_CLASS_INLINE && !is_block)
+        return "unknown payload class";
+    if (message->is_hugetlb > 1 || (message->is_hugetlb == 1 && !is_sealed))
+        return "the hugetlb mark on what cannot be hugetlb";
+    if (head->fds != (is_sealed ? 1 : 0))
+        return "the number of descriptors does not fit the payload's class";
+    if ((message->handle != 0) != is_block)
+        return is_block ? "a block without a handle" : "a handle without a block";
+    if ((message->payload_size != 0) != (class != 0))
+        return class != 0 ? "an empty payload with a class" : "a payload without a class";
+    if (class == WIRE_CLASS_INLINE && message->payload_size > WIRE_INLINE_CEILING)
+        return "an inline payload above the protocol's limit";
+    if (is_block && message->payload_size > WIRE_BLOCK_CEILING)
+        return "a block above the protocol's limit";
+    return NULL;
+}
+
+static const char *message_decode(const uint8_t *p, size_t size, const struct wire_head *head,
+                                  struct wire_message *ret) {
+    ret->method = get32(p + 16);
+    ret->status = get32_signed(p + 20);
+    ret->deadline = get64(p + 24);
+    ret->handle = get64(p + 32);
+    ret->payload_size = get64(p + 40);
+    ret->payload_class = p[48];
+    ret->is_hugetlb = p[49];
+    ret->text_size = get16(p + 52);
+
+    if ((get16(p + 50) | get16(p + 54)) != 0)
+        return "reserved bytes of a message are not zero";
+    const char *wrong = message_check_type((enum wire_type) head->type, ret);
+    if (!wrong)
+        wrong = message_check_payload(head, ret);
+    if (wrong)
+        return wrong;
+    if (ret->text_size > WIRE_TEXT_MAX)
+        return "a text that is too long";
+
+    size_t inlined = ret->payload_class == WIRE_CLASS_INLINE ? (size_t) ret->payload_size : 0;
+    if (size - WIRE_MESSAGE_SIZE != inlined + ret->text_size)
+        return "a message whose sizes do not add up";
+    ret->payload = inlined != 0 ? p + WIRE_MESSAGE_SIZE : NULL;
+    ret->text = (const char *) p + WIRE_MESSAGE_SIZE + inlined;
+    if (!text_is_valid(p + WIRE_MESSAGE_SIZE + inlined, ret->text_size))
+        return "a text with control characters";
+    return NULL;
+}
+
+static const char *goodbye_decode(const uint8_t *p, size_t size, struct wire_goodbye *ret) {
+    ret->reason = get32_signed(p + 16);
+    ret->text_size = get16(p + 20);
+    ret->text = (const char *) p + WIRE_GOODBYE_SIZE;
+
+    if (get16(p + 22) != 0)
+        return "reserved bytes of a GOODBYE are not zero";
+    if (!status_is_valid(ret->reason))
+        return "GOODBYE with a reason that is no errno value";
+    if (ret->text_size > WIRE_TEXT_MAX)
+        return "a text that is too long";
+    if (size - WIRE_GOODBYE_SIZE != ret->text_size)
+        return "GOODBYE whose sizes do not add up";
+    if (!text_is_valid(p + WIRE_GOODBYE_SIZE, ret->text_size))
+        return "a text with control characters";
+    return NULL;
+}
+
+static const char *release_decode(const uint8_t *p, size_t size, struct wire_release *ret) {
+    ret->count = get32(p + 16);
+
+    if (get32(p + 20) != 0)
+        return "reserved bytes of a RELEASE are not zero";
+    if (ret->count < 1 || ret->count > WIRE_RELEASES_MAX)
+        return "RELEASE with a count out of range";
+    if (size - WIRE_RELEASE_SIZE != 8 * (size_t) ret->count)
+        return "RELEASE whose sizes do not add up";
+    for (uint32_t i = 0; i < ret->count; i++) {
+        ret->handles[i] = get64(p + WIRE_RELEASE_SIZE + 8 * i);
+        if (ret->handles[i] == 0)
+            return "RELEASE of no handle";
+    }
+    return NULL;
+}
+
+const char *wire_decode(const void *data, size_t size, struct wire_frame *ret) {
+    const char *wrong = head_decode(data, size, &ret->head);
+    if (wrong)
+        return wrong;
+
+    switch ((enum wire_type) ret->head.type) {
+    case WIRE_HELLO:
+        return hello_decode(data, size, &ret->hello);
+    case WIRE_GOODBYE:
+        return goodbye_decode(data, size, &ret->goodbye);
+    case WIRE_CALL:
+    case WIRE_ONEWAY:
+    case WIRE_REPLY:
+        return message_decode(data, size, &ret->head, &ret->message);
+    case WIRE_RELEASE:
+        return release_decode(data, size, &ret->release);
+    case WIRE_CANCEL:
+        return size == WIRE_CANCEL_SIZE ? NULL : "CANCEL whose sizes do not add up";
+    }
+    return "unknown frame type";
+}
+
+static size_t head_encode(uint8_t *p, enum wire_type type, uint8_t fds, uint64_t id, size_t size) {
+    p[0] = (uint8_t) type;
+    p[1] = fds;
+    put16(p + 2, 0);
+    put32(p + 4, (uint32_t) size);
+    put64(p + 8, id);
+    return size;
+}
+
+size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX], const struct wire_hello *hello) {
+    assert(hello->service_size <= WIRE_SERVICE_MAX);
+
+    put32(buf + 16, hello->magic);
+    put16(buf + 20, hello->version_min);
+    put16(buf + 22, hello->version_max);
+    put64(buf + 24, hello->features);
+    put32(buf + 32, hello->accept);
+    put32(buf + 36, hello->inline_max);
+    put64(buf + 40, hello->block_max);
+    put64(buf + 48, hello->bytes_max);
+    put32(buf + 56, hello->blocks_max);
+    put32(buf + 60, hello->calls_max);
+    put32(buf + 64, hello->fds_max);
+    put32(buf + 68, hello->service_size);
+    if (hello->service_size > 0)
+        memcpy(buf + WIRE_HELLO_SIZE, hello->service, hello->service_size);
+    return head_encode(buf, WIRE_HELLO, 0, 0, (size_t) WIRE_HELLO_SIZE + hello->service_size);
+}
+
+size_t wire_encode_message(uint8_t buf[WIRE_MESSAGE_SIZE], enum wire_type type, uint64_t id,
+                           const struct wire_message *message) {
+    size_t inlined = message->payload_class == WIRE_CLASS_INLINE ? (size_t) message->payload_size : 0;
+    assert(inlined <= WIRE_INLINE_CEILING && message->text_size <= WIRE_TEXT_MAX);
+
+    put32(buf + 16, message->method);
+    put32(buf + 20, (uint32_t) message->status);
+    put64(buf + 24, message->deadline);
+    put64(buf + 32, message->handle);
+    put64(buf + 40, message->payload_size);
+    buf[48] = message->payload_class;
+    buf[49] = message->is_hugetlb;
+    put16(buf + 50, 0);
+    put16(buf + 52, message->text_size);
+    put16(buf + 54, 0);
+    head_encode(buf, type, message->payload_class == WIRE_CLASS_SEALED, id,
+                WIRE_MESSAGE_SIZE + inlined + message->text_size);
+    return WIRE_MESSAGE_SIZE;
+}
+
+/* Bytes of `text` to send: whole, or as many as fit without cutting a UTF-8 character in two. */
+static size_t text_fitting(const char *text) {
+    size_t size = strnlen(text, WIRE_TEXT_MAX + 1);
+    if (size <= WIRE_TEXT_MAX)
+        return size;
+    size = WIRE_TEXT_MAX;
+    while (size > WIRE_TEXT_MAX - 3 && ((uint8_t) text[size] & 0xc0) == 0x80)
+        size--;
+    return size;
+}
+
+size_t wire_text_clean(char buf[WIRE_TEXT_MAX], const char *text) {
+    size_t size = text ? text_fitting(text) : 0;
+    uint8_t before = 0;
+    for (size_t i = 0; i < size; i++) {
+        uint8_t byte = (uint8_t) text[i];
+        buf[i] = byte_is_control(before, byte) ? '?' : text[i];
+        before = byte;
+    }
+    return size;
+}
+
+size_t wire_encode_goodbye(uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX], int reason, const char *text) {
+    assert(status_is_valid(reason));
+
+    size_t text_size = wire_text_clean((char *) buf + WIRE_GOODBYE_SIZE, text);
+    put32(buf + 16, (uint32_t) reason);
+    put16(buf + 20, (uint16_t) text_size);
+    put16(buf + 22, 0);
+    return head_encode(buf, WIRE_GOODBYE, 0, 0, WIRE_GOODBYE_SIZE + text_size);
+}
+
+size_t wire_encode_release(uint8_t buf[WIRE_RELEASE_SIZE + 8 * WIRE_RELEASES_MAX], const uint64_t *handles,
+                           uint32_t count) {
+    assert(count >= 1 && count <= WIRE_RELEASES_MAX);
+
+    put32(buf + 16, count);
+    put32(buf + 20, 0);
+    for (uint32_t i = 0; i < count; i++)
+        put64(buf + WIRE_RELEASE_SIZE + 8 * i, handles[i]);
+    return head_encode(buf, WIRE_RELEASE, 0, 0, WIRE_RELEASE_SIZE + 8 * (size_t) count);
+}
+
+size_t wire_encode_cancel(uint8_t buf[WIRE_CANCEL_SIZE], uint64_t id) {
+    return head_encode(buf, WIRE_CANCEL, 0, id, WIRE_CANCEL_SIZE);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The layouts of everything that crosses a connection's socket: encode, decode, validate. Pure
+ * functions: no allocation, no system call, no state. doc/PROTOCOL.md is their specification.
+ *
+ * All integers are little-endian, signed ones in two's complement; they are read and written byte by
+ * byte: no alignment is assumed. A decoder reads each integer of its input once, checks everything that can be
+ * checked without a connection's state, and names what was wrong. Reserved bytes are zero, and are
+ * checked. The input lies in private memory: it was received, never shared.
+ */
+#ifndef WIRE_FRAME_H
+#define WIRE_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define WIRE_MAGIC 0x4c414553u /* "SEAL" */
+#define WIRE_VERSION 1
+#define WIRE_HEAD_SIZE 16
+#define WIRE_HELLO_SIZE 72   /* head included, service name excluded */
+#define WIRE_MESSAGE_SIZE 56 /* head included; then payload (inline only), then text (replies only) */
+#define WIRE_GOODBYE_SIZE 24 /* head included; then text */
+#define WIRE_RELEASE_SIZE 24 /* head included; then 8 bytes a handle */
+#define WIRE_CANCEL_SIZE 16
+#define WIRE_SERVICE_MAX 63 /* bytes */
+#define WIRE_TEXT_MAX 255
+#define WIRE_RELEASES_MAX 64                   /* handles in one frame */
+#define WIRE_INLINE_CEILING (1u << 17)         /* no side may announce more */
+#define WIRE_BLOCK_CEILING (UINT64_C(1) << 62) /* bytes of one block: rounding it up never leaves off_t */
+
+enum wire_type {
+    WIRE_HELLO = 1,
+    WIRE_GOODBYE = 2, /* a refusal of the handshake, or the orderly end of a connection, with the reason */
+    WIRE_CALL = 3,
+    WIRE_ONEWAY = 4,
+    WIRE_REPLY = 5,
+    WIRE_RELEASE = 6,
+    WIRE_CANCEL = 7
+};
+
+/* Payload classes on the wire; the same values as SEA_INLINE and its neighbours. */
+enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE_CLASS_ANY = 7 };
+
+/* Feature bits. Unknown ones are ignored; both sides' sets are intersected. */
+enum { WIRE_FEATURE_HUGETLB = 1 }; /* this side maps hugetlb blocks */
+
+struct wire_head { /* offset size */
+    uint8_t type;  /*  0  1  enum wire_type */
+    uint8_t fds;   /*  1  1  descriptors that travel with the frame */
+                   /*  2  2  reserved */
+    uint32_t size; /*  4  4  of the whole frame, head included */
+    uint64_t id;   /*  8  8  CALL, REPLY, CANCEL: of the call, any value; else 0 */
+};
+
+struct wire_hello {       /* after the head */
+    uint32_t magic;       /* 16  4 */
+    uint16_t version_min; /* 20  2 */
+    uint16_t version_max; /* 22  2 */
+    uint64_t features;    /* 24  8 */
+    uint32_t accept;      /* 32  4  payload classes that it takes; unknown bits are ignored; may be 0 */
+    uint32_t inline_max;  /* 36  4  bytes of inline payload that it takes; at most WIRE_INLINE_CEILING */
+    uint64_t block_max;   /* 40  8  bytes of one sealed or pooled payload that it takes */
+    uint64_t bytes_max;   /* 48  8  bytes of the peer's blocks that it holds at a time */
+    uint32_t blocks_max;  /* 56  4  and how many */
+    uint32_t calls_max;   /* 60  4  of the peer's calls in flight */
+    uint32_t fds_max;     /* 64  4  descriptors in one frame; at least 1 if it takes sealed payloads */
+    uint8_t service_size; /* 68  1 */
+                          /* 69  3  reserved */
+    const char *service;  /* 72  printable ASCII without '/', not terminated, borrowed from the frame */
+};
+
+/*
+ * An empty payload is none, whatever class its block was of. A reply with an error brings no payload, and only such a
+ * reply brings a text.
+ */
+struct wire_message {      /* CALL, ONEWAY, REPLY */
+    uint32_t method;       /* 16  4  CALL, ONEWAY; 0 in REPLY */
+    int32_t status;        /* 20  4  REPLY: 0, or a negative errno value (-4095 to -1); else 0 */
+    uint64_t deadline;     /* 24  8  CALL: nanoseconds of CLOCK_MONOTONIC, 0 for none; else 0 */
+    uint64_t handle;       /* 32  8  of a sealed or pooled payload, never 0; else 0 */
+    uint64_t payload_size; /* 40  8  bytes; at most WIRE_INLINE_CEILING or WIRE_BLOCK_CEILING */
+    uint8_t payload_class; /* 48  1  INLINE, POOLED, SEALED; 0 if and only if payload_size is 0 */
+    uint8_t is_hugetlb;    /* 49  1  SEALED: of hugetlb pages, its size is payload_size rounded up to 2 MiB */
+                           /* 50  2  reserved */
+    uint16_t text_size;    /* 52  2  REPLY with a status other than 0: bytes of text, at most WIRE_TEXT_MAX; else 0 */
+                           /* 54  2  reserved */
+    const void *payload;   /* 56  INLINE: payload_size bytes, borrowed from the frame; else NULL */
+    const char *text;      /* 56  text_size bytes, not terminated, borrowed from the frame */
+};
+
+struct wire_goodbye {
+    int32_t reason;     /* 16  4  0, or a negative errno value (-4095 to -1) */
+    uint16_t text_size; /* 20  2  at most WIRE_TEXT_MAX */
+                        /* 22  2  reserved */
+    const char *text;   /* 24  text_size bytes, not terminated, borrowed from the frame */
+};
+
+struct wire_release {
+    uint32_t count;                      /* 16  4  1 to WIRE_RELEASES_MAX */
+                                         /* 20  4  reserved */
+    uint64_t handles[WIRE_RELEASES_MAX]; /* 24  `count` of them; never 0 */
+};
+
+struct wire_frame {
+    struct wire_head head;
+    union {
+        struct wire_hello hello;
+        struct wire_message message;
+        struct wire_goodbye goodbye;
+        struct wire_release release;
+    };
+};
+
+/*
+ * Decodes one datagram of `size` bytes; the result borrows from it. Returns NULL, or the static text that says
+ * what is wrong with it; then *ret is undefined. What holds afterwards:
+ *   - head.size == size; the type is known; sizes add up exactly; every enumerated field has a known
+ *     value; fields that a type does not use are 0, reserved bytes too;
+ *   - a HELLO has the magic, and version_min <= version_max. One of a version that we do not speak is decoded
+ *     all the same, so that it can be refused in words: its layout is the same in all versions;
+ *   - a sealed payload comes with exactly one descriptor declared, all others with none;
+ *   - payload_class, payload_size, handle: as the struct says. Whether the class was agreed is not asked here;
+ *   - texts have no control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8). That they are valid
+ *     UTF-8 is not promised;
+ *   - the encoders make the same bytes of it again.
+ */
+const char *wire_decode(const void *data, size_t size, struct wire_frame *ret);
+
+/*
+ * Encoders write the fixed part and the small variable parts into `buf` (each byte of them, reserved ones as 0) and
+ * return the number of bytes; head.size and head.fds are computed. Inline payload and text of a message are
+ * not copied: whichever there is follows as a further piece of the datagram. A field that the type does
+ * not use is 0 in `message`: encoders do not clear it. A goodbye's text is cleaned as by wire_text_clean().
+ */
+size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX], const struct wire_hello *hello);
+size_t wire_encode_message(uint8_t buf[WIRE_MESSAGE_SIZE], enum wire_type type, uint64_t id,
+                           const struct wire_message *message);
+size_t wire_encode_goodbye(uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX], int reason, const char *text);
+size_t wire_encode_release(uint8_t buf[WIRE_RELEASE_SIZE + 8 * WIRE_RELEASES_MAX], const uint64_t *handles,
+                           uint32_t count);
+size_t wire_encode_cancel(uint8_t buf[WIRE_CANCEL_SIZE], uint64_t id);
+
+/*
+ * Makes a text that the decoder accepts of any string (NULL: ""): what is beyond WIRE_TEXT_MAX bytes is cut off
+ * between two characters, control characters become '?'. Returns its size; it is not terminated.
+ */
+size_t wire_text_clean(char buf[WIRE_TEXT_MAX], const char *text);
+
+#endif
