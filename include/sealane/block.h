@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A block: one payload's memory.
+ *
+ * It is *writable* from sea_block_new() until it is sealed, and *sealed* for good from then on: by
+ * sea_block_seal(), or by the first call that sends it. Blocks that arrive from peers, or through
+ * sea_block_import(), are sealed from the start. A sealed block may be sent any number of times, to
+ * any peers, and forwarded by whoever received it; nothing is copied.
+ *
+ * References: every function that sends takes one reference. To send a block twice, or to keep it,
+ * take another with sea_block_ref() first. A block's memory goes back to the kernel when its last
+ * reference and its last lease are gone, in whichever order.
+ *
+ * Threads: a block that this process made may be handed from thread to thread, and once sealed be
+ * referenced from many. A block that came out of a message belongs to that connection's thread.
+ */
+#ifndef SEALANE_BLOCK_H
+#define SEALANE_BLOCK_H
+
+#include <sealane/base.h>
+
+SEA_BEGIN
+
+/* What kind of pages a block got. */
+enum {
+    SEA_PAGES_NONE = 0,   /* no pages of its own: an inline block, or an empty one */
+    SEA_PAGES_SMALL = 1,  /* the machine's base pages */
+    SEA_PAGES_THP = 2,    /* at least one transparent huge page, mapped whole */
+    SEA_PAGES_HUGETLB = 3 /* all from the hugetlb pool */
+};
+
+/* Flags of sea_block_new_sealed(). */
+enum {
+    SEA_BLOCK_HUGETLB = 1, /* take 2 MiB pages from the hugetlb pool, or fail with -ENOMEM. Sent as it
+                            * is only to peers that accept them (see sea_options.accept_hugetlb) */
+    SEA_BLOCK_NO_HUGE = 2  /* base pages, also where the system would grant larger ones */
+};
+
+/*
+ * Loans a writable block of `size` bytes (0 is allowed) that will be sent over `conn`; the class is
+ * chosen by size, by what the peer accepts and by what was measured to be cheapest. The memory is
+ * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes are
+ * zero. Charged to the context's budget: `size`, one block, and for a sealed block one descriptor.
+ * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
+ * Errors: -EDQUOT, -ENOMEM (see sea_ctx_refusal()), -EMSGSIZE (the peer accepts no class that could
+ * carry that much), -EMFILE, -EPIPE (not connected any more).
+ */
+SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
+
+/*
+ * The same, tied to no connection and always of the class SEA_SEALED: for blocks that go to several
+ * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL.
+ */
+SEA_API int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags);
+
+SEA_API sea_block *sea_block_ref(sea_block *block);
+SEA_API sea_block *sea_block_unref(sea_block *block);
+
+SEA_API size_t sea_block_size(const sea_block *block); /* bytes */
+SEA_API int sea_block_class(const sea_block *block);   /* SEA_INLINE, SEA_POOLED or SEA_SEALED */
+SEA_API bool sea_block_is_sealed(const sea_block *block);
+
+/*
+ * Where to write. Borrowed until the block is sealed, sent, or its last reference dropped. NULL when
+ * it is sealed already, or when it cannot be mapped (address space or vm.max_map_count exhausted; the
+ * refusal says so). Of a block with 0 bytes: not NULL, and not to be written to.
+ */
+SEA_API void *sea_block_data(sea_block *block);
+
+/* Where to read. Borrowed until the last reference is dropped, or until the block is sealed. NULL only when it
+ * cannot be mapped. */
+SEA_API const void *sea_block_view(sea_block *block);
+
+/*
+ * Copies `size` bytes from `data` (borrowed) to `offset`, by the way measured to be the cheapest; a
+ * block that is only filled so is never mapped by its maker. Errors: -EPERM (sealed), -EINVAL (out of
+ * bounds), -ENOMEM (cannot be mapped).
+ */
+SEA_API int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t size);
+
+/*
+ * Fills [offset, offset + size) from a file, pipe or socket, without passing through user memory
+ * where the kernel can move the bytes itself. `fd` is borrowed. `file_offset` is the position in the
+ * file, or -1 for the descriptor's own position, which then moves; use -1 for what cannot seek.
+ * Blocks as long as reading `fd` does. Returns the number of bytes filled, which is smaller than
+ * `size` only at the end of the input, or a negative errno value: -EPERM (sealed), -EINVAL (out of
+ * bounds), -EAGAIN (`fd` is non-blocking, nothing there yet; what came before is not lost: the count
+ * is returned first), or what reading gave.
+ */
+SEA_API int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t file_offset, size_t size);
+
+/* Cuts a writable block to `size` bytes; the rest is given back. Pointers from sea_block_data() end.
+ * Errors: -EPERM (sealed), -EINVAL (larger than it is). */
+SEA_API int sea_block_shrink(sea_block *block, size_t size);
+
+/*
+ * Freezes the bytes for good. Pointers from sea_block_data() end. Sealing a sealed block does nothing.
+ * Errors: -EBUSY (something else maps or pins the pages for writing: a forked child's mapping of an
+ * exported descriptor, a pipe, io_uring), -EMFILE. On failure the block stays writable.
+ */
+SEA_API int sea_block_seal(sea_block *block);
+
+/* What pages a block of the class SEA_SEALED really got; asks the kernel, some ten microseconds and more. */
+SEA_API int sea_block_pages(sea_block *block);
+
+/*
+ * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller
+ * owns it. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (class SEA_INLINE),
+ * -EMFILE.
+ */
+SEA_API int sea_block_export(sea_block *block, int *ret_fd);
+
+/*
+ * Makes a sealed block from other software's memfd. Takes `fd`. It must carry the seals SEAL, SHRINK,
+ * GROW and WRITE and have no holes; `max_size` limits its size in bytes. Charged to the budget like a
+ * block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says what is missing),
+ * -EMSGSIZE (larger than `max_size`), -EDQUOT, -ENOMEM.
+ */
+SEA_API int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size);
+
+SEA_END
+
+#endif

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection: two processes and one AF_UNIX SOCK_SEQPACKET socket. Both sides may call, answer, and
+ * send one-way messages.
+ *
+ * A connection is driven in one of three ways: by its blocking functions (sea_connect() and below), by
+ * libuv (<sealane/uv.h>), or by another loop through sea_conn_fd() and its neighbours. Handlers and
+ * callbacks run on the thread that drives it, one at a time.
+ *
+ * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
+ * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
+ * descriptor: for a server a listening socket, for a client a connected one.
+ *
+ * Its end: sea_conn_close(), the peer's death, or a broken rule. Then every call of ours that is
+ * pending ends with -EPIPE or -EPROTO, every lease that the peer held is dropped, and on_close is
+ * called once. Messages and blocks that the application still holds stay readable.
+ */
+#ifndef SEALANE_CONN_H
+#define SEALANE_CONN_H
+
+#include <sealane/base.h>
+
+SEA_BEGIN
+
+/* Who is at the other end, as the kernel says it (SO_PEERCRED at connect time). */
+typedef struct sea_peer {
+    int32_t pid; /* 0 where it is not visible from our pid namespace */
+    uint32_t uid;
+    uint32_t gid;
+    int pidfd; /* borrowed from the connection; -1 where the kernel has none */
+} sea_peer;
+
+/* Called for an arriving call or one-way message. Takes `msg`. */
+typedef void sea_handler(sea_msg *msg, void *user);
+
+typedef struct sea_method {
+    uint32_t number;  /* below SEA_METHOD_RESERVED */
+    const char *name; /* for people; may be NULL */
+    sea_handler *handler;
+} sea_method;
+
+#define SEA_METHOD_RESERVED 0xffff0000u
+
+/* Why a connection ended, and what that reclaimed. Borrowed for the callback. */
+typedef struct sea_close_event {
+    int reason;       /* 0: closed on this side, or by an orderly goodbye · -EPIPE: the peer is gone ·
+                       * -EPROTO: it broke the protocol · -EACCES, -ETIMEDOUT, ...: the handshake failed ·
+                       * -EDQUOT: it did not read its replies */
+    const char *text; /* one sentence; "" if there is nothing to add */
+    uint64_t reclaimed_blocks, reclaimed_bytes; /* of ours, that it held */
+    uint32_t ended_calls;                       /* of ours, that it had not answered */
+} sea_close_event;
+
+/* For servers and for connections. Zero in any field means its default. The struct is copied; what its pointers
+ * point at is borrowed until the connection or server is freed. */
+typedef struct sea_options {
+    /* What we serve. A call to any other number is answered with -ENOSYS; a one-way message to one is
+     * dropped. */
+    const sea_method *methods;
+    size_t methods_count;
+    void *user; /* handed to every handler and callback */
+
+    void (*on_open)(sea_conn *conn, void *user);                                /* the handshake succeeded */
+    void (*on_close)(sea_conn *conn, const sea_close_event *event, void *user); /* exactly once, also
+                     * when the handshake failed and there was no on_open; not after sea_conn_free(). A server's `conn`
+                     * is valid until it returns. */
+    void (*on_room)(sea_conn *conn, void *user); /* there is room again after an -EAGAIN */
+
+    /* Who may be at the other end. Default: our own user and root. */
+    const uint32_t *users; /* further user ids */
+    size_t users_count;
+    const uint32_t *groups; /* further group ids (the peer's primary one) */
+    size_t groups_count;
+    int (*allow)(const sea_peer *peer, void *user); /* asked last, for everybody whom the above would
+                     * refuse: 0 lets in, a negative errno value refuses */
+
+    const char *service;  /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */
+    uint32_t accept;      /* payload classes that we take: SEA_STABLE_ONLY, ...; default: all */
+    bool accept_hugetlb;  /* also take blocks in hugetlb pages. Only from trusted peers: reading a
+                          * hugetlb page that is missing raises SIGBUS */
+    uint16_t socket_mode; /* of a server's socket file; default 0600. Wider modes need `users` and so on too */
+
+    uint32_t inline_max;      /* largest inline payload that we take, bytes; default and most: see doc/tuning.md */
+    uint64_t block_max;       /* largest sealed payload that we take, bytes; default: the peer quota */
+    uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
+    uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024 */
+    uint64_t bytes_max;       /* and their bytes; default: the peer quota */
+    uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
+    int handshake_ms;         /* a peer that has not finished its handshake by then is dropped; default 2000 */
+    uint64_t reserved[8];
+} sea_options;
+
+/*
+ * Connects, waits for the handshake, and returns a connection of the blocking face. `options` may be
+ * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
+ * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens), -EACCES (the server refused
+ * us, or is run by somebody whom our options do not allow), -ETIMEDOUT, -EPROTO, -EPROTONOSUPPORT (no
+ * common protocol version), -EINVAL (address or options), -EUSERS (the server is full), -EMFILE, -ENOMEM.
+ * What the server said is kept as sea_ctx_refusal().
+ */
+SEA_API int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
+
+/* Closes at once and frees; no callback is called any more but those of calls that are pending, with
+ * -ECANCELED. Valid inside callbacks. Not for a server's connections: those end with sea_conn_close(). Returns NULL. */
+SEA_API sea_conn *sea_conn_free(sea_conn *conn);
+
+/* Ends the connection in good order; on_close follows with reason 0, on the next turn of its loop. */
+SEA_API void sea_conn_close(sea_conn *conn);
+
+/* A call with a deadline, waiting for its reply. Takes one reference of `block`, which may be NULL.
+ * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
+ * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
+ * -ETIMEDOUT (the server was told to stop), -EPIPE, -EPROTO, -EDEADLK (called from inside one of this
+ * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT, -EBUSY (the block cannot be sealed). */
+SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
+
+/* How a call ended. `status`: 0 or a negative errno value as sea_call() returns it. `reply`: taken by the
+ * callee; NULL when none arrived. Called exactly once for each sea_call_start() that returned 0, never
+ * from inside it. */
+typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
+
+/*
+ * Begins a call and returns at once; `done` is called when it has ended. Takes one reference of `block`. `ret_id`
+ * (may be NULL) serves to cancel it. Errors (then `done` is not called): -EAGAIN (the peer's limits on
+ * calls, blocks or bytes, or the socket, are full; on_room tells when to try again), -EPIPE, -EMSGSIZE, -EDQUOT, -EBUSY.
+ */
+SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
+                           void *user, uint64_t *ret_id);
+
+/* Cancels: `done` follows with -ECANCELED, and the other side is told. -ENOENT: it has ended already. */
+SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
+
+/*
+ * Sends a one-way message. Takes one reference of `block`, which may be NULL. Waits for room for at
+ * most `timeout_ms` (0: not at all, < 0: without end); on a connection that a loop drives, or inside a
+ * handler, it must be 0. Errors: -EAGAIN (no room), -EPIPE, -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK.
+ */
+SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms);
+
+/* Waits until something arrived and was handled, at most `timeout_ms` (< 0: without end). Returns the
+ * number of messages handled, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
+SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
+
+/* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
+ * after so many milliseconds (-1: no need to), and then dispatch what poll said. -EPIPE or -EPROTO from dispatch:
+ * it has ended. */
+SEA_API int sea_conn_fd(sea_conn *conn);
+SEA_API short sea_conn_events(sea_conn *conn);
+SEA_API int sea_conn_timeout(sea_conn *conn);
+SEA_API int sea_conn_dispatch(sea_conn *conn, short revents);
+
+SEA_API bool sea_conn_is_open(const sea_conn *conn);
+SEA_API sea_ctx *sea_conn_ctx(const sea_conn *conn);         /* borrowed */
+SEA_API const sea_peer *sea_conn_peer(const sea_conn *conn); /* borrowed */
+SEA_API const char *sea_conn_service(const sea_conn *conn);  /* the name that the peer gave, borrowed */
+SEA_API const char *sea_conn_text(const sea_conn *conn);     /* of the newest error, for people, borrowed */
+SEA_API void sea_conn_set_data(sea_conn *conn, void *data);  /* a pointer of the application's */
+SEA_API void *sea_conn_data(const sea_conn *conn);
+
+/* What the peer still owes us, and what its limits still allow. */
+typedef struct sea_conn_figures {
+    uint64_t leased_blocks, leased_bytes;     /* of ours, that it holds */
+    uint64_t imported_blocks, imported_bytes; /* of its, that we hold */
+    uint32_t calls_out, calls_in;
+    uint32_t inline_max; /* the largest payload that sea_block_new() makes inline, as negotiated */
+    uint32_t accept;     /* the classes that the peer takes */
+} sea_conn_figures;
+
+SEA_API void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures);
+
+SEA_END
+
+#endif

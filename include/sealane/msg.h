@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A message: something that arrived. A call that wants a reply, a one-way message, or the reply to a
+ * call of ours. Its owner ends it with exactly one of sea_reply(), sea_reply_error() (calls only) or
+ * sea_msg_release(). Releasing a call that nobody answered answers it with -ECANCELED: the peer never
+ * waits in silence. A message stays readable after its connection has ended.
+ */
+#ifndef SEALANE_MSG_H
+#define SEALANE_MSG_H
+
+#include <sealane/base.h>
+
+SEA_BEGIN
+
+/* The payload, borrowed until the message ends. Of an empty payload: not NULL, size 0. */
+SEA_API const void *sea_msg_data(const sea_msg *msg);
+SEA_API size_t sea_msg_size(const sea_msg *msg);
+SEA_API int sea_msg_class(const sea_msg *msg); /* SEA_INLINE, SEA_POOLED or SEA_SEALED */
+
+/* Can nobody, not even the sender, change the payload any more? True for inline and sealed ones. */
+SEA_API bool sea_msg_is_stable(const sea_msg *msg);
+
+/*
+ * The payload as a block, borrowed until the message ends: to keep it, take a reference; to forward
+ * it, take a reference and send that. NULL when the payload is empty.
+ */
+SEA_API sea_block *sea_msg_block(const sea_msg *msg);
+
+SEA_API uint32_t sea_msg_method(const sea_msg *msg); /* of a call or one-way message */
+SEA_API bool sea_msg_is_call(const sea_msg *msg);    /* does somebody wait for our reply? */
+SEA_API sea_conn *sea_msg_conn(const sea_msg *msg);  /* where it came from, borrowed */
+
+/* Of a reply: 0 or a negative errno value, and the error's text, "" if there is none. Borrowed. */
+SEA_API int sea_msg_status(const sea_msg *msg);
+SEA_API const char *sea_msg_text(const sea_msg *msg);
+
+/* Of a call: its deadline in nanoseconds of CLOCK_MONOTONIC, 0 for none; and whether the caller has
+ * given up already (cancelled, past its deadline, or dead), so that work on it can stop. */
+SEA_API uint64_t sea_msg_deadline(const sea_msg *msg);
+SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
+
+/*
+ * Answers a call, now or later, in any order. Takes `call`, and one reference of `block`, which may be
+ * NULL for an empty payload; `block` may be the very one that the call brought. Never waits: a peer
+ * that does not read its replies is charged for them, and loses its connection at its quota. Errors
+ * (the call has ended all the same, and the peer was told if it could be): -EPIPE (caller gone),
+ * -ECANCELED (caller gave up), -EMSGSIZE (no class that the peer accepts can carry it), -EDQUOT,
+ * -EBUSY (the block cannot be sealed), -EINVAL (not a call).
+ */
+SEA_API int sea_reply(sea_msg *call, sea_block *block);
+
+/* Answers with an error: `status` is a negative errno value, `text` (borrowed, may be NULL) says more
+ * to a person, at most 255 bytes of it. Takes `call`. Errors: as sea_reply(). */
+SEA_API int sea_reply_error(sea_msg *call, int status, const char *text);
+
+/* Ends a message; the lease on its payload goes back to the sender unless the block is referenced. */
+SEA_API sea_msg *sea_msg_release(sea_msg *msg);
+
+SEA_END
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sealane: zero-copy RPC between processes on one Linux machine.
+ *
+ * A payload is written once, into memory that the kernel guarantees, and read where it lies. Nothing
+ * is named in a file system, and neither side has to trust the other.
+ *
+ *     sea_ctx_new(&ctx, NULL);
+ *     sea_connect(&conn, ctx, "imaging", NULL);
+ *     sea_block_new(&in, conn, size);                   a writable loan, its class chosen by size
+ *     fill(sea_block_data(in), size);                   written where it will be read
+ *     sea_call(conn, IMAGING_DECODE, in, 500, &out);    takes `in`; at most 500 ms
+ *     show(sea_msg_data(out), sea_msg_size(out));       read where it was written
+ *     sea_msg_release(out);                             the lease goes back
+ *
+ * Glossary
+ *     block        one payload's memory. Its class says how it travels: inline, pooled or sealed.
+ *     inline       the bytes are copied through the connection; the receiver owns a private copy.
+ *     sealed       a memfd of its own, frozen by the kernel; only its descriptor travels.
+ *     pooled       a recycled piece of a larger memfd that the receiver may only read. The receiver's
+ *                  view is not stable: the sender could still change it. No library call makes one
+ *                  yet; programs that ask sea_msg_is_stable() are ready for it.
+ *     handle       the 64-bit name {arena, index, generation} under which a block is known to a peer.
+ *     lease        one peer's hold on one block. It ends by release, or by that peer's death.
+ *     release      giving a lease back. reclaim: the owner gets the block back.
+ *     message      what arrives: a call, a one-way message, or the reply to a call of ours.
+ *     connection   two processes, one socket. Symmetric: both sides may call.
+ *     refusal      an allocation or a peer's wish that a limit forbade, kept with its explanation.
+ *
+ * Rules that hold for every function
+ *   - It returns 0, a count, or a negative errno value; errno itself means nothing. Fixed meanings:
+ *     -EAGAIN no room now · -EPIPE peer gone · -EPROTO peer broke the protocol · -EDQUOT a quota or the
+ *     budget · -ENOMEM the machine · -EMSGSIZE over a negotiated limit · -EACCES credentials ·
+ *     -ETIMEDOUT deadline · -ECANCELED cancelled · -EINVAL an argument of yours.
+ *   - Outputs come last, are named ret_..., and are written only on success.
+ *   - "takes" means that the argument is consumed, also on failure. "borrows" means that it is not.
+ *   - Destructors accept NULL and return NULL.
+ *   - Options are zero-initialised: zero is the default, and `reserved` stays zero (else -EINVAL).
+ *   - A context may be used by any thread. A connection, its messages, and blocks that came from its
+ *     messages belong to one thread at a time; their bytes may be read by any thread.
+ *   - The library never prints, exits, or installs a signal handler. No descriptor of its survives exec.
+ */
+#ifndef SEALANE_SEALANE_H
+#define SEALANE_SEALANE_H
+
+#include <sealane/block.h>
+#include <sealane/conn.h>
+#include <sealane/ctx.h>
+#include <sealane/msg.h>
+#include <sealane/server.h>
+#include <sealane/uv.h>
+
+#endif

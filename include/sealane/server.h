@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server: a listening socket and its connections, with one set of options. It is driven by
+ * sea_server_run(), by libuv (sea_uv_server_new()), or by another loop through sea_server_fd() and its neighbours.
+ *
+ * The socket file of a server that was killed is taken over; that of a live one is -EADDRINUSE. A lock
+ * file beside it ("<path>.lock", held with flock) tells which it is.
+ */
+#ifndef SEALANE_SERVER_H
+#define SEALANE_SERVER_H
+
+#include <sealane/base.h>
+#include <sealane/conn.h>
+
+SEA_BEGIN
+
+/*
+ * Listens at `address`. `options` may be NULL but then nothing is served. The caller owns the server.
+ * Errors: -EADDRINUSE (a live server has it), -EACCES, -ENOENT and -ENOTDIR (no such directory; the runtime
+ * directory is made), -ENAMETOOLONG (a socket path holds 107 bytes), -EINVAL (address, options,
+ * method numbers given twice or reserved), -EMFILE, -ENOMEM. sea_ctx_refusal() says more.
+ */
+SEA_API int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options);
+
+/* Closes every connection (on_close is called for each), removes the socket file, frees. Not from
+ * inside a handler. Returns NULL. */
+SEA_API sea_server *sea_server_free(sea_server *server);
+
+/* Serves until sea_server_stop(). Returns 0 then, or a negative errno value when polling failed. */
+SEA_API int sea_server_run(sea_server *server);
+
+/* Makes sea_server_run() return. From any thread, and from signal handlers. */
+SEA_API void sea_server_stop(sea_server *server);
+
+/* For other loops: one descriptor (borrowed) to poll for POLLIN, a time-out in milliseconds (-1: none), and what
+ * to call then; sea_server_dispatch() never blocks. */
+SEA_API int sea_server_fd(sea_server *server);
+SEA_API int sea_server_timeout(sea_server *server);
+SEA_API int sea_server_dispatch(sea_server *server);
+
+/* Calls `each` for every open connection. `each` may close the one it is given. */
+SEA_API void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user), void *user);
+
+SEA_API size_t sea_server_connections(const sea_server *server); /* open ones */
+
+/* Where it listens, in a form that sea_connect() takes. Borrowed. */
+SEA_API const char *sea_server_address(const sea_server *server);
+
+SEA_END
+
+#endif
