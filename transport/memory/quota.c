@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Quotas: three counters with limits, in a chain. See quota.h. */
+#include "memory/quota.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+static const char *const UNIT_NAMES[QUOTA_UNITS] = {"bytes", "blocks", "descriptors"};
+
+void quota_init(struct quota *quota, const char *name, struct quota *parent, const sea_limits *limits) {
+    *quota = (struct quota){.name = name, .parent = parent, .limit = {limits->bytes, limits->blocks, limits->fds}};
+}
+
+uint64_t quota_used(const struct quota *quota, enum quota_unit unit) {
+    return atomic_load_explicit(&quota->used[unit], memory_order_relaxed);
+}
+
+static bool unit_charge(struct quota *quota, enum quota_unit unit, uint64_t amount) {
+    uint64_t used = quota_used(quota, unit);
+    do {
+        if (amount > quota->limit[unit] - used)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(&quota->used[unit], &used, used + amount, memory_order_relaxed,
+                                                    memory_order_relaxed));
+    return true;
+}
+
+static void unit_return(struct quota *quota, enum quota_unit unit, uint64_t amount) {
+    uint64_t before = atomic_fetch_sub_explicit(&quota->used[unit], amount, memory_order_relaxed);
+    assert(before >= amount);
+    (void) before;
+}
+
+static int quota_refuse(const struct quota *quota, enum quota_unit unit, uint64_t amount, struct refusal_log *log) {
+    char limit[sizeof(((sea_refusal *) NULL)->limit)];
+    char advice[sizeof(((sea_refusal *) NULL)->advice)];
+    snprintf(limit, sizeof(limit), "%s (%s)", quota->name, UNIT_NAMES[unit]);
+    snprintf(advice, sizeof(advice), "release blocks, or raise the %s of %s in sea_ctx_options beyond %llu",
+             quota->name, UNIT_NAMES[unit], (unsigned long long) quota->limit[unit]);
+    return refusal_note(log, -EDQUOT, limit, amount, quota->limit[unit] - quota_used(quota, unit), advice);
+}
+
+int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds, struct refusal_log *log) {
+    const uint64_t amounts[QUOTA_UNITS] = {bytes, blocks, fds};
+    for (int u = 0; u < QUOTA_UNITS; u++)
+        if (!unit_charge(quota, (enum quota_unit) u, amounts[u])) {
+            int r = quota_refuse(quota, (enum quota_unit) u, amounts[u], log);
+            while (u-- > 0)
+                unit_return(quota, (enum quota_unit) u, amounts[u]);
+            return r;
+        }
+    int r = quota->parent ? quota_charge(quota->parent, bytes, blocks, fds, log) : 0;
+    if (r < 0)
+        for (int u = 0; u < QUOTA_UNITS; u++)
+            unit_return(quota, (enum quota_unit) u, amounts[u]);
+    return r;
+}
+
+void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds) {
+    const uint64_t amounts[QUOTA_UNITS] = {bytes, blocks, fds};
+    for (; quota; quota = quota->parent)
+        for (int u = 0; u < QUOTA_UNITS; u++)
+            unit_return(quota, (enum quota_unit) u, amounts[u]);
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A quota: how much of three things somebody may hold at a time. The process's budget, a user's share and a
+ * peer's share are quotas. A charge is made in full or not at all, and is given back by whoever made it.
+ *
+ * Invariant, for each of the three: 0 <= used <= limit.
+ * Thread-safe, without locks: each amount is one atomic counter, and nothing else is published through
+ * them, so that relaxed order is enough.
+ */
+#ifndef MEMORY_QUOTA_H
+#define MEMORY_QUOTA_H
+
+#include "memory/refusal.h"
+#include <stdatomic.h>
+
+enum quota_unit { QUOTA_BYTES, QUOTA_BLOCKS, QUOTA_FDS, QUOTA_UNITS };
+
+struct quota {
+    const char *name;     /* static: "budget", "user quota", "peer quota" */
+    struct quota *parent; /* borrowed; charged as well. NULL: none */
+    uint64_t limit[QUOTA_UNITS];
+    _Atomic uint64_t used[QUOTA_UNITS];
+};
+
+void quota_init(struct quota *quota, const char *name, struct quota *parent, const sea_limits *limits);
+
+/* Charges this quota and its parents. -EDQUOT: one of them has not so much left; noted in `log`, nothing is charged. */
+int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds, struct refusal_log *log);
+
+/* Gives back what was charged. */
+void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds);
+
+uint64_t quota_used(const struct quota *quota, enum quota_unit unit);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Refusals: kept, never printed. The log holds copies, so that no text has to outlive the call that noted it.
+ */
+#include "memory/refusal.h"
+
+#include <stdio.h>
+
+void refusal_init(struct refusal_log *log) {
+    *log = (struct refusal_log){.newest = {.error = 0}};
+    pthread_mutex_init(&log->lock, NULL);
+}
+
+void refusal_deinit(struct refusal_log *log) {
+    pthread_mutex_destroy(&log->lock);
+}
+
+static void refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
+                         const char *advice) {
+    pthread_mutex_lock(&log->lock);
+    log->newest = (sea_refusal){.error = error, .needed = needed, .available = available};
+    snprintf(log->newest.limit, sizeof(log->newest.limit), "%s", limit);
+    snprintf(log->newest.advice, sizeof(log->newest.advice), "%s", advice);
+    pthread_mutex_unlock(&log->lock);
+}
+
+int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
+                 const char *advice) {
+    refusal_keep(log, error, limit, needed, available, advice);
+    atomic_fetch_add_explicit(&log->count, 1, memory_order_relaxed);
+    return error;
+}
+
+int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why) {
+    refusal_keep(log, error, what, 0, 0, why);
+    return error;
+}
+
+void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal) {
+    pthread_mutex_lock(&log->lock);
+    *ret_refusal = log->newest;
+    pthread_mutex_unlock(&log->lock);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The newest refusal, in full: which limit, how much was needed, how much there was, what to change.
+ * One log for a context. Thread-safe.
+ */
+#ifndef MEMORY_REFUSAL_H
+#define MEMORY_REFUSAL_H
+
+#include <pthread.h>
+#include <sealane/ctx.h>
+#include <stdatomic.h>
+
+struct refusal_log {
+    pthread_mutex_t lock;
+    sea_refusal newest;     /* under lock */
+    _Atomic uint64_t count; /* of those that a limit caused */
+};
+
+void refusal_init(struct refusal_log *log);
+void refusal_deinit(struct refusal_log *log);
+
+/* Notes a refusal by a limit and returns `error`. The texts are copied, and cut to what fits. */
+int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
+                 const char *advice);
+
+/* Notes why something else went wrong: `what` failed, `why` says how and what to do. Not counted. Returns `error`. */
+int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why);
+
+void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal);
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sealed memory. See sealed.h for the states.
+ *
+ * Pages are reserved before the block is handed out, so that writing to it cannot raise SIGBUS. Where the
+ * system grants transparent huge pages only to those who ask (shmem_enabled=advise), fallocate() would take small ones, since
+ * it knows no mapping that asked: there the pages are touched through one that did.
+ *
+ * A block that is filled by sealed_fill() or sealed_fill_file() alone is never mapped by its maker: write() into fresh
+ * pages costs one copy, a mapping costs a fault for each page on top.
+ */
+#include "memory/sealed.h"
+
+#include "sealane/block.h"
+#include "sys/file.h"
+#include "sys/heap.h"
+#include "sys/limits.h"
+#include "sys/map.h"
+#include "sys/memfd.h"
+#include "sys/reaper.h"
+#include <errno.h>
+#include <string.h>
+
+/* Of a payload without bytes; nobody reads or writes it. */
+static char sealed_nothing[1];
+
+static uint64_t round_up(uint64_t size, uint64_t unit) {
+    return size + (unit - size % unit) % unit;
+}
+
+uint64_t sealed_file_size(uint64_t size, bool is_hugetlb) {
+    return is_hugetlb ? round_up(size, MEMFD_HUGE_SIZE) : size;
+}
+
+void sealed_deinit(struct sealed *sealed) {
+    map_free(sealed->data, sealed->map_size);
+    fd_close(sealed->fd);
+    *sealed = SEALED_EMPTY;
+}
+
+static int sealed_unmap(struct sealed *sealed) {
+    sealed->data = map_free(sealed->data, sealed->map_size);
+    sealed->map_size = 0;
+    return 0;
+}
+
+static int sealed_explain(int error, uint64_t size, bool hugetlb, struct refusal_log *log) {
+    switch (error) {
+    case -EFBIG:
+        return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, limits_fsize(), "raise the limit (ulimit -f)");
+    case -EMFILE:
+        return refusal_note(log, error, "RLIMIT_NOFILE", 1, 0, "close descriptors, or raise the limit (ulimit -n)");
+    case -ENFILE:
+        return refusal_note(log, error, "fs.file-max", 1, 0, "raise the sysctl");
+    default:
+        return refusal_note(log, -ENOMEM, hugetlb ? "hugetlb pool" : "memory", size,
+                            hugetlb ? 0 : limits_memory_available(),
+                            hugetlb ? "raise vm.nr_hugepages" : "use smaller blocks, or release some");
+    }
+}
+
+/* Reserves by touching through a mapping that asks for huge pages; -EOPNOTSUPP where that is not possible. */
+static int sealed_populate(struct sealed *sealed) {
+    if (!sealed->wants_huge || memfd_huge_policy() != MEMFD_HUGE_ADVISE)
+        return -EOPNOTSUPP;
+    return sealed_map(sealed) ? map_populate(sealed->data, sealed->map_size) : -ENOMEM;
+}
+
+/* Reading /proc/meminfo takes some 20 us: worth it from here on. Smaller blocks are held by the budget. */
+static const uint64_t LOOK_BEFORE_SIZE = 1u << 20;
+
+static int sealed_reserve(struct sealed *sealed) {
+    uint64_t file_size = sealed_file_size(sealed->size, sealed->is_hugetlb);
+    if (file_size >= LOOK_BEFORE_SIZE && !sealed->is_hugetlb && file_size > limits_memory_available())
+        return -ENOMEM;
+    int r = sealed_populate(sealed);
+    if (r != -EOPNOTSUPP)
+        return r;
+    sealed_unmap(sealed);
+    return memfd_reserve(sealed->fd, file_size);
+}
+
+int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, struct refusal_log *log) {
+    struct sealed sealed = SEALED_EMPTY;
+    if (size > SIZE_MAX / 2)
+        return sealed_explain(-ENOMEM, size, hugetlb, log);
+    int r = memfd_new(sealed_file_size(size, hugetlb), hugetlb, &sealed.fd);
+    if (r < 0)
+        return sealed_explain(r, size, hugetlb, log);
+    sealed.size = size;
+    sealed.is_hugetlb = hugetlb;
+    sealed.wants_huge = allow_huge && !hugetlb && size >= MEMFD_HUGE_SIZE;
+    r = size ? sealed_reserve(&sealed) : 0;
+    if (r < 0) {
+        sealed_deinit(&sealed);
+        return sealed_explain(r, size, hugetlb, log);
+    }
+    *ret = sealed;
+    return 0;
+}
+
+/* A file whose pages are all there has as many bytes as its size says, rounded up to its largest page: more would be
+ * a disguise of holes (blocks reserved behind the end). Inside the last huge page it cannot be told. */
+static bool are_pages_there(const struct memfd_info *info) {
+    return info->allocated >= info->size && info->allocated <= round_up(info->size, MEMFD_HUGE_SIZE);
+}
+
+static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_info *ret_info, const char **ret_why) {
+    int r = memfd_inspect(fd, ret_info);
+    bool is_hugetlb = claim->is_hugetlb || (claim->any_pages && ret_info->is_hugetlb);
+    if (r < 0)
+        return *ret_why = "the descriptor is not a memfd", -EBADF;
+    if (!memfd_seals_hold(ret_info->seals))
+        return *ret_why = "the memfd lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE", -EBADF;
+    if (ret_info->is_hugetlb != is_hugetlb)
+        return *ret_why = ret_info->is_hugetlb ? "the memfd is of hugetlb pages, which was not declared"
+                                               : "the memfd was declared to be of hugetlb pages, but is not",
+               -EBADF;
+    if (claim->size != UINT64_MAX && ret_info->size != sealed_file_size(claim->size, is_hugetlb))
+        return *ret_why = "the memfd is not of the declared size", -EMSGSIZE;
+    if (ret_info->size > claim->size_max && (claim->size == UINT64_MAX || claim->size > claim->size_max))
+        return *ret_why = "the memfd is larger than the limit", -EMSGSIZE;
+    if (!are_pages_there(ret_info))
+        return *ret_why = "the memfd has holes, or pages behind its end", -ENODATA;
+    return 0;
+}
+
+int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, const char **ret_why) {
+    struct memfd_info info = {0};
+    int r = sealed_verify(fd, claim, &info, ret_why);
+    if (r < 0) {
+        reaper_take(&fd, 1);
+        return r;
+    }
+    struct sealed sealed = {
+        .fd = fd,
+        .size = (size_t) (claim->size == UINT64_MAX ? info.size : claim->size),
+        .is_frozen = true,
+        .is_hugetlb = info.is_hugetlb,
+        .wants_huge = info.size >= MEMFD_HUGE_SIZE,
+    };
+    if (!sealed_map(&sealed)) {
+        *ret_why = "the memfd cannot be mapped: out of address space, or over vm.max_map_count";
+        sealed_deinit(&sealed);
+        return -ENOMEM;
+    }
+    *ret = sealed;
+    return 0;
+}
+
+void *sealed_map(struct sealed *sealed) {
+    if (sealed->size == 0)
+        return sealed_nothing;
+    if (sealed->data)
+        return sealed->data;
+    size_t size = (size_t) sealed_file_size(sealed->size, sealed->is_hugetlb);
+    const void *view = NULL;
+    void *data = NULL;
+    int r = sealed->is_frozen ? map_new_readable(sealed->fd, size, &view)
+                              : map_new_writable(sealed->fd, size, sealed->wants_huge, &data);
+    if (r < 0)
+        return NULL;
+    sealed->data = sealed->is_frozen ? (void *) (uintptr_t) view : data;
+    sealed->map_size = size;
+    return sealed->data;
+}
+
+int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size) {
+    if (!sealed->data && !sealed->is_hugetlb)
+        return file_write(sealed->fd, offset, data, size);
+    char *to = sealed_map(sealed);
+    if (!to)
+        return -ENOMEM;
+    memcpy(to + offset, data, size);
+    return 0;
+}
+
+int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size) {
+    int64_t n = sealed->is_hugetlb ? -EOPNOTSUPP : file_move(sealed->fd, offset, fd, file_offset, size);
+    if (n != -EOPNOTSUPP)
+        return n;
+    char *to = sealed_map(sealed);
+    return to ? file_read(fd, file_offset, to + offset, size) : -ENOMEM;
+}
+
+int sealed_shrink(struct sealed *sealed, size_t size) {
+    sealed_unmap(sealed);
+    int r = memfd_resize(sealed->fd, (size_t) sealed_file_size(size, sealed->is_hugetlb));
+    if (r == 0)
+        sealed->size = size;
+    return r;
+}
+
+int sealed_freeze(struct sealed *sealed) {
+    int fd = -1;
+    sealed_unmap(sealed);
+    int r = memfd_seal(sealed->fd);
+    if (r < 0)
+        return r;
+    sealed->is_frozen = true;
+    if (memfd_reopen(sealed->fd, &fd) == 0) { /* a refinement: the seals are what holds */
+        fd_close(sealed->fd);
+        sealed->fd = fd;
+    }
+    return 0;
+}
+
+/* The kernel shows a huge page only where this mapping has touched it. */
+static void sealed_touch(const struct sealed *sealed) {
+    for (size_t at = 0; at < sealed->size; at += MEMFD_HUGE_SIZE)
+        (void) atomic_load_explicit((_Atomic char *) sealed->data + at, memory_order_relaxed);
+}
+
+int sealed_pages(struct sealed *sealed) {
+    if (sealed->size == 0)
+        return SEA_PAGES_NONE;
+    if (sealed->is_hugetlb)
+        return SEA_PAGES_HUGETLB;
+    if (!sealed->wants_huge || !sealed_map(sealed))
+        return SEA_PAGES_SMALL;
+    sealed_touch(sealed);
+    return map_count_huge(sealed->data, sealed->map_size) ? SEA_PAGES_THP : SEA_PAGES_SMALL;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sealed memory: one memfd, written in place, then frozen by the kernel; or a peer's, verified.
+ *
+ * States:  LOANED  --sealed_freeze()-->  FROZEN,   and sealed_import() begins at FROZEN.
+ * LOANED: `fd` is writable, `data` (if mapped) too. FROZEN: `fd` is read-only, `data` (if mapped) too, and the bytes are final.
+ * Owns its descriptor and its mapping. One thread at a time while LOANED; FROZEN ones may be read by all.
+ * No budget is charged here: that is the registry's.
+ */
+#ifndef MEMORY_SEALED_H
+#define MEMORY_SEALED_H
+
+#include "memory/refusal.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct sealed {
+    int fd;      /* owned */
+    size_t size; /* of the payload, bytes */
+    void *data;  /* owned mapping of map_size bytes, or NULL */
+    size_t map_size;
+    bool is_frozen;
+    bool is_hugetlb; /* then the memfd's size is sealed_file_size() */
+    bool wants_huge; /* ask for transparent huge pages when mapping it */
+};
+
+#define SEALED_EMPTY ((struct sealed){.fd = -1})
+
+/* The size of a memfd that holds `size` bytes of payload. */
+uint64_t sealed_file_size(uint64_t size, bool is_hugetlb);
+
+/* Makes and reserves memory. Errors: -EDQUOT never; -EFBIG is told as -ENOMEM with its reason; -ENOMEM, -EMFILE, -ENFILE. */
+int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, struct refusal_log *log);
+
+/* What the sender, or the caller, says about a descriptor. */
+struct sealed_claim {
+    uint64_t size_max; /* largest size that we take, bytes; checked by the caller where `size` is a claim */
+    uint64_t size;     /* of the payload, as declared; UINT64_MAX: whatever the file's is */
+    bool is_hugetlb;   /* as declared */
+    bool any_pages;    /* hugetlb is taken although not declared (local imports) */
+};
+
+/*
+ * Verifies a descriptor of unknown origin, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes to
+ * the reaper. On failure *ret_why is a static text that names what is wrong. Errors: -EBADF (not a fully sealed memfd),
+ * -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM (cannot be mapped; no fault of the sender's).
+ */
+int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, const char **ret_why);
+
+/* Maps if need be. NULL: it cannot be mapped. Of an empty one: a pointer not to be used. */
+void *sealed_map(struct sealed *sealed);
+
+/* LOANED only. */
+int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size);
+int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size);
+int sealed_shrink(struct sealed *sealed, size_t size);
+
+/* LOANED -> FROZEN, or an error and still LOANED (its pointers have ended all the same). */
+int sealed_freeze(struct sealed *sealed);
+
+/* SEA_PAGES_...: what it really got. */
+int sealed_pages(struct sealed *sealed);
+
+/* Any state, SEALED_EMPTY too. */
+void sealed_deinit(struct sealed *sealed);
+
+#endif

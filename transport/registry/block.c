@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* Blocks. See <sealane/block.h> for what users are promised, and block.h for the states and the charges. */
+#include "registry/block.h"
+
+#include "sys/file.h"
+#include "sys/heap.h"
+#include "sys/memfd.h"
+#include "sys/reaper.h"
+#include <errno.h>
+#include <string.h>
+
+static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
+    size_t inline_size = payload_class == SEA_INLINE ? size : 0;
+    sea_block *block = heap_new(1, sizeof(*block) + inline_size);
+    if (!block)
+        return NULL;
+    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
+    block->payload_class = payload_class;
+    block->size = size;
+    block->ctx = sea_ctx_ref(ctx);
+    block->sealed = SEALED_EMPTY;
+    return block;
+}
+
+static uint32_t block_fds(const sea_block *block) {
+    return block->payload_class == SEA_SEALED ? 1 : 0;
+}
+
+/* Charges the budget and enters the figures; undone by block_free(). */
+static int block_charge(sea_block *block) {
+    int r = quota_charge(&block->ctx->budget, block->size, 1, block_fds(block), &block->ctx->refusals);
+    if (r < 0)
+        return r;
+    block->charged_bytes = block->size;
+    ctx_count(block->ctx, blocks, 1);
+    ctx_count(block->ctx, bytes, block->size);
+    return 0;
+}
+
+static void block_uncharge(sea_block *block) {
+    quota_return(&block->ctx->budget, block->charged_bytes, 1, block_fds(block));
+    ctx_uncount(block->ctx, blocks, 1);
+    ctx_uncount(block->ctx, bytes, block->charged_bytes);
+}
+
+/* Of a block that was never charged, or is not any more. */
+static void block_discard(sea_block *block) {
+    sealed_deinit(&block->sealed);
+    sea_ctx_unref(block->ctx);
+    heap_free(block);
+}
+
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
+    sea_block *block = block_alloc(ctx, SEA_INLINE, size);
+    if (!block)
+        return refusal_note(&ctx->refusals, -ENOMEM, "memory", size, 0, "release blocks");
+    int r = block_charge(block);
+    if (r < 0) {
+        block_discard(block);
+        return r;
+    }
+    *ret_block = block;
+    return 0;
+}
+
+int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
+    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE))
+        return -EINVAL;
+    sea_block *block = block_alloc(ctx, SEA_SEALED, size);
+    if (!block)
+        return refusal_note(&ctx->refusals, -ENOMEM, "memory", sizeof(*block), 0, "release blocks");
+    int r = block_charge(block);
+    if (r < 0) {
+        block_discard(block);
+        return r;
+    }
+    bool hugetlb = flags & SEA_BLOCK_HUGETLB;
+    r = sealed_new(&block->sealed, size, hugetlb, !(flags & SEA_BLOCK_NO_HUGE), &ctx->refusals);
+    if (r < 0) {
+        sea_block_unref(block);
+        return r;
+    }
+    *ret_block = block;
+    return 0;
+}
+
+int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size) {
+    int r = block_new_inline(ret_block, ctx, size);
+    if (r < 0)
+        return r;
+    memcpy((*ret_block)->bytes, data, size);
+    (*ret_block)->is_sealed = true;
+    return 0;
+}
+
+int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
+                         const struct sealed_claim *claim, const char **ret_why) {
+    *ret_why = "out of memory";
+    sea_block *block = block_alloc(peer->ctx, SEA_SEALED, (size_t) claim->size);
+    int r = block ? peer_add_import(peer, &block->import, handle, claim->size) : -ENOMEM;
+    if (r < 0) {
+        reaper_take(&fd, 1);
+        if (block)
+            block_discard(block);
+        return r;
+    }
+    block->is_sealed = true;
+    r = sealed_import(&block->sealed, fd, claim, ret_why);
+    if (r < 0) {
+        peer_cancel_import(&block->import, block->size);
+        block_discard(block);
+        return r;
+    }
+    *ret_block = block;
+    return 0;
+}
+
+static int import_refuse(sea_ctx *ctx, int error, const char *why) {
+    refusal_explain(&ctx->refusals, error, "sea_block_import", why);
+    return error == -EBADF || error == -ENODATA ? -EINVAL : error;
+}
+
+int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {
+    struct sealed sealed = SEALED_EMPTY;
+    const struct sealed_claim claim = {.size = UINT64_MAX, .size_max = max_size, .any_pages = true};
+    const char *why = NULL;
+    int r = sealed_import(&sealed, fd, &claim, &why);
+    if (r < 0)
+        return import_refuse(ctx, r, why);
+    sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
+    r = block ? block_charge(block) : -ENOMEM;
+    if (r < 0) {
+        sealed_deinit(&sealed);
+        if (block)
+            block_discard(block);
+        return r;
+    }
+    block->sealed = sealed;
+    block->is_sealed = true;
+    *ret_block = block;
+    return 0;
+}
+
+sea_block *sea_block_ref(sea_block *block) {
+    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    return block;
+}
+
+sea_block *sea_block_unref(sea_block *block) {
+    /* Release [BLK1] by each holder pairs with its acquire half by the last one: all uses of the bytes happened before they
+     * are unmapped. Weaker: another thread's late read of a page that is gone. */
+    if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
+        return NULL;
+    if (block->import.peer)
+        peer_remove_import(&block->import, block->size);
+    else
+        block_uncharge(block);
+    block_discard(block);
+    return NULL;
+}
+
+size_t sea_block_size(const sea_block *block) {
+    return block->size;
+}
+
+int sea_block_class(const sea_block *block) {
+    return block->payload_class;
+}
+
+bool sea_block_is_sealed(const sea_block *block) {
+    return block->is_sealed;
+}
+
+bool block_is_hugetlb(const sea_block *block) {
+    return block->sealed.is_hugetlb;
+}
+
+int block_fd(const sea_block *block) {
+    return block->sealed.fd;
+}
+
+static void *block_map(sea_block *block) {
+    if (block->payload_class == SEA_INLINE)
+        return block->bytes;
+    void *data = sealed_map(&block->sealed);
+    if (!data)
+        refusal_note(&block->ctx->refusals, -ENOMEM, "address space or vm.max_map_count", block->size, 0,
+                     "release blocks, or raise the sysctl");
+    return data;
+}
+
+void *sea_block_data(sea_block *block) {
+    return block->is_sealed ? NULL : block_map(block);
+}
+
+const void *sea_block_view(sea_block *block) {
+    return block_map(block);
+}
+
+static int block_check_range(const sea_block *block, size_t offset, size_t size) {
+    if (block->is_sealed)
+        return -EPERM;
+    return offset <= block->size && size <= block->size - offset ? 0 : -EINVAL;
+}
+
+int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t size) {
+    int r = block_check_range(block, offset, size);
+    if (r < 0 || size == 0)
+        return r;
+    if (block->payload_class == SEA_INLINE)
+        memcpy(block->bytes + offset, data, size);
+    else
+        r = sealed_fill(&block->sealed, offset, data, size);
+    if (r == 0)
+        ctx_count(block->ctx, copied_bytes, size);
+    return r;
+}
+
+int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t file_offset, size_t size) {
+    int r = block_check_range(block, offset, size);
+    if (r < 0 || size == 0)
+        return r;
+    if (block->payload_class == SEA_INLINE)
+        return file_read(fd, file_offset, block->bytes + offset, size);
+    return sealed_fill_file(&block->sealed, offset, fd, file_offset, size);
+}
+
+int sea_block_shrink(sea_block *block, size_t size) {
+    int r = block_check_range(block, size, 0);
+    if (r < 0)
+        return r;
+    if (block->payload_class == SEA_SEALED)
+        r = sealed_shrink(&block->sealed, size);
+    if (r < 0)
+        return r;
+    quota_return(&block->ctx->budget, block->charged_bytes - size, 0, 0);
+    ctx_uncount(block->ctx, bytes, block->charged_bytes - size);
+    block->charged_bytes = block->size = size;
+    return 0;
+}
+
+/* Counted before the mapping ends, and only where huge pages are granted at all: asking costs a read of smaps. */
+static void block_count_huge(sea_block *block) {
+    if (block->sealed.is_hugetlb || (block->sealed.wants_huge && memfd_huge_policy() != MEMFD_HUGE_NEVER &&
+                                     sealed_pages(&block->sealed) == SEA_PAGES_THP))
+        ctx_count(block->ctx, huge_blocks, 1);
+}
+
+int sea_block_seal(sea_block *block) {
+    if (block->is_sealed)
+        return 0;
+    if (block->payload_class == SEA_SEALED) {
+        block_count_huge(block);
+        int r = sealed_freeze(&block->sealed);
+        if (r < 0)
+            return r;
+    }
+    block->is_sealed = true;
+    return 0;
+}
+
+int sea_block_pages(sea_block *block) {
+    return block->payload_class == SEA_SEALED ? sealed_pages(&block->sealed) : SEA_PAGES_NONE;
+}
+
+int sea_block_export(sea_block *block, int *ret_fd) {
+    if (block->payload_class == SEA_INLINE)
+        return -EOPNOTSUPP;
+    return block->is_sealed ? memfd_dup(block->sealed.fd, ret_fd) : -EPERM;
+}
+
+int block_copy_sealed(sea_block **ret_block, sea_block *from) {
+    sea_block *block = NULL;
+    const void *bytes = sea_block_view(from);
+    int r = bytes ? sea_block_new_sealed(&block, from->ctx, from->size, 0) : -ENOMEM;
+    if (r < 0)
+        return r;
+    r = sea_block_fill(block, 0, bytes, from->size);
+    if (r == 0)
+        r = sea_block_seal(block);
+    if (r < 0) {
+        sea_block_unref(block);
+        return r;
+    }
+    *ret_block = block;
+    return 0;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks, as the layers above see them: one payload's memory, its class, its references, and what was charged for it.
+ *
+ * States:  LOANED  --sea_block_seal()-->  SEALED  --last reference-->  gone.
+ * References are held by the application, by messages, by queued frames, and one by each lease.
+ *
+ * Charges. A block of ours is charged to the context's budget, from block_new_...() to its end. A peer's block is charged
+ * to the peer, from block_receive_sealed() to its end, and its end gives the lease back.
+ */
+#ifndef REGISTRY_BLOCK_H
+#define REGISTRY_BLOCK_H
+
+#include "memory/sealed.h"
+#include "registry/peer.h"
+#include "sealane/block.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct sea_block {
+    _Atomic uint32_t refs;
+    bool is_sealed;    /* nobody may write any more */
+    int payload_class; /* SEA_INLINE or SEA_SEALED */
+    size_t size;
+    size_t charged_bytes; /* to the budget */
+    sea_ctx *ctx;         /* owned reference */
+    struct sealed sealed; /* SEA_SEALED */
+    struct import import; /* a peer's block: whose */
+    char bytes[];         /* SEA_INLINE */
+};
+
+/* An inline block of ours: private memory, sent as a copy. */
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size);
+
+/* A private copy of an inline payload that arrived, sealed. Charged to the budget. */
+int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size);
+
+/*
+ * A peer's sealed block. Takes `fd`. First charged to the peer, then verified, then mapped. On -EBADF, -EMSGSIZE and
+ * -ENODATA the peer has lied, as *ret_why says; other errors are refusals. The caller has checked
+ * peer_has_import() and peer_is_over_limit(). After a failure no lease is given back here.
+ */
+int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
+                         const struct sealed_claim *claim, const char **ret_why);
+
+/* A block of the class SEA_SEALED with the same bytes, in base pages or THP, frozen. The caller owns it. */
+int block_copy_sealed(sea_block **ret_block, sea_block *from);
+
+bool block_is_hugetlb(const sea_block *block);
+
+/* Of a sealed block of SEA_SEALED: the descriptor to send, borrowed. */
+int block_fd(const sea_block *block);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The context. Its defaults are derived from the machine's real limits when it is made; see
+ * <sealane/ctx.h> for them.
+ */
+#include "registry/ctx.h"
+
+#include "sys/heap.h"
+#include "sys/limits.h"
+#include <errno.h>
+#include <string.h>
+
+static const uint32_t BLOCKS_DEFAULT = 65536;
+static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
+
+unsigned sea_version(void) {
+    return SEA_VERSION_NUMBER;
+}
+
+const char *sea_class_name(int payload_class) {
+    switch (payload_class) {
+    case SEA_INLINE:
+        return "inline";
+    case SEA_POOLED:
+        return "pooled";
+    case SEA_SEALED:
+        return "sealed";
+    default:
+        return "none";
+    }
+}
+
+static sea_limits limits_or(sea_limits asked, sea_limits otherwise) {
+    return (sea_limits){
+        .bytes = asked.bytes ? asked.bytes : otherwise.bytes,
+        .blocks = asked.blocks ? asked.blocks : otherwise.blocks,
+        .fds = asked.fds ? asked.fds : otherwise.fds,
+    };
+}
+
+static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
+    uint64_t nofile = limits_nofile();
+    uint32_t fds = nofile > UINT32_MAX ? UINT32_MAX : (uint32_t) nofile;
+    uint64_t memory = limits_memory_available();
+    sea_limits budget = limits_or(options->budget, (sea_limits){memory / 4 * 3, BLOCKS_DEFAULT, fds / 2});
+    ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, PEER_BLOCKS_DEFAULT, fds / 4});
+    ctx->user_limits = limits_or(options->user, budget);
+    quota_init(&ctx->budget, "budget", NULL, &budget);
+}
+
+int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
+    static const sea_ctx_options defaults;
+    if (!options)
+        options = &defaults;
+    if (memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) != 0)
+        return -EINVAL;
+    sea_ctx *ctx = heap_new(1, sizeof(*ctx));
+    if (!ctx)
+        return -ENOMEM;
+    atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed);
+    ctx_set_limits(ctx, options);
+    refusal_init(&ctx->refusals);
+    lease_table_init(&ctx->leases);
+    pthread_mutex_init(&ctx->lock, NULL);
+    *ret_ctx = ctx;
+    return 0;
+}
+
+sea_ctx *sea_ctx_ref(sea_ctx *ctx) {
+    atomic_fetch_add_explicit(&ctx->refs, 1, memory_order_relaxed);
+    return ctx;
+}
+
+sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
+    /* Release [CTX1] pairs with the acquire half of the same operation by whoever drops the last reference: what
+     * the other holders wrote happened before the destruction. Weaker: a use after free on other CPUs. */
+    if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
+        return NULL;
+    lease_table_deinit(&ctx->leases);
+    refusal_deinit(&ctx->refusals);
+    pthread_mutex_destroy(&ctx->lock);
+    heap_free(ctx);
+    return NULL;
+}
+
+void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal) {
+    refusal_read(&ctx->refusals, ret_refusal);
+}
+
+#define FIGURE(name) .name = atomic_load_explicit(&ctx->counters.name, memory_order_relaxed)
+
+void sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
+    *ret_figures = (sea_figures){
+        FIGURE(blocks),          FIGURE(bytes),
+        FIGURE(leased_blocks),   FIGURE(leased_bytes),
+        FIGURE(imported_blocks), FIGURE(imported_bytes),
+        FIGURE(connections),     FIGURE(calls_out),
+        FIGURE(calls_in),        FIGURE(sent_inline),
+        FIGURE(sent_pooled),     FIGURE(sent_sealed),
+        FIGURE(received_inline), FIGURE(received_pooled),
+        FIGURE(received_sealed), FIGURE(sent_bytes),
+        FIGURE(received_bytes),  FIGURE(copied_bytes),
+        FIGURE(fallbacks),       FIGURE(huge_blocks),
+        FIGURE(faults),          FIGURE(reclaimed_blocks),
+        FIGURE(reclaimed_bytes), .refusals = atomic_load_explicit(&ctx->refusals.count, memory_order_relaxed),
+    };
+}
+
+struct user *user_get(sea_ctx *ctx, uint32_t uid) {
+    pthread_mutex_lock(&ctx->lock);
+    struct user *user = ctx->users;
+    while (user && user->uid != uid)
+        user = user->next;
+    if (!user && (user = heap_new(1, sizeof(*user)))) {
+        quota_init(&user->quota, "user quota", NULL, &ctx->user_limits);
+        user->uid = uid;
+        user->next = ctx->users;
+        ctx->users = user;
+    }
+    if (user)
+        user->refs++;
+    pthread_mutex_unlock(&ctx->lock);
+    return user;
+}
+
+void user_put(sea_ctx *ctx, struct user *user) {
+    pthread_mutex_lock(&ctx->lock);
+    if (--user->refs == 0) {
+        struct user **link = &ctx->users;
+        while (*link != user)
+            link = &(*link)->next;
+        *link = user->next;
+        heap_free(user);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}

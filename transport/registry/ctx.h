@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The context: budget, users' quotas, the table of leases, the refusal log and the counters of one
+ * process. Thread-safe; alive until the last reference goes.
+ */
+#ifndef REGISTRY_CTX_H
+#define REGISTRY_CTX_H
+
+#include "memory/quota.h"
+#include "memory/refusal.h"
+#include "registry/lease.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* One for each field of sea_figures that is a plain counter or gauge. */
+struct ctx_counters {
+    _Atomic uint64_t blocks, bytes, leased_blocks, leased_bytes, imported_blocks, imported_bytes;
+    _Atomic uint64_t connections, calls_out, calls_in;
+    _Atomic uint64_t sent_inline, sent_pooled, sent_sealed, received_inline, received_pooled, received_sealed;
+    _Atomic uint64_t sent_bytes, received_bytes, copied_bytes, fallbacks, huge_blocks, faults;
+    _Atomic uint64_t reclaimed_blocks, reclaimed_bytes;
+};
+
+/* All connections of one user id. Lives as long as one of them, or a block that came through one. */
+struct user {
+    struct user *next; /* under the context's lock */
+    uint32_t uid;
+    uint32_t refs; /* under the context's lock */
+    struct quota quota;
+};
+
+struct sea_ctx {
+    _Atomic uint32_t refs;
+    struct quota budget;
+    sea_limits peer_limits, user_limits;
+    struct refusal_log refusals;
+    struct ctx_counters counters;
+    struct lease_table leases;
+    pthread_mutex_t lock; /* of users */
+    struct user *users;
+};
+
+/* Relaxed: a counter publishes nothing but itself. */
+#define ctx_count(ctx, counter, n) atomic_fetch_add_explicit(&(ctx)->counters.counter, (n), memory_order_relaxed)
+#define ctx_uncount(ctx, counter, n) atomic_fetch_sub_explicit(&(ctx)->counters.counter, (n), memory_order_relaxed)
+
+/* The account of a user; the caller owns one reference. NULL: out of memory. */
+struct user *user_get(sea_ctx *ctx, uint32_t uid);
+void user_put(sea_ctx *ctx, struct user *user);
+
+#endif

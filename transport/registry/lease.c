@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* The table of leases. See lease.h. Slots never move while leased but by index, so lists link indices + 1. */
+#include "registry/lease.h"
+
+#include "registry/ctx.h"
+#include "registry/peer.h"
+#include "sys/heap.h"
+#include <assert.h>
+#include <errno.h>
+
+static const uint32_t INDEX_MAX = (1u << HANDLE_INDEX_BITS) - 1;
+static const uint32_t GENERATION_MASK = (1u << HANDLE_GENERATION_BITS) - 1;
+static const uint32_t CAPACITY_FIRST = 64;
+
+struct lease_slot {
+    struct peer *peer; /* borrowed; NULL: the slot is FREE */
+    sea_block *block;  /* owned reference while LEASED */
+    uint32_t generation;
+    uint32_t next, previous; /* index + 1 on the peer's list, or (next) on the free list; 0: the end */
+};
+
+static uint64_t handle_make(uint32_t index, uint32_t generation) {
+    return (uint64_t) index << HANDLE_GENERATION_BITS | generation;
+}
+
+void lease_table_init(struct lease_table *table) {
+    *table = (struct lease_table){.capacity = 0};
+    pthread_mutex_init(&table->lock, NULL);
+}
+
+void lease_table_deinit(struct lease_table *table) {
+    heap_free(table->slots);
+    pthread_mutex_destroy(&table->lock);
+}
+
+/* Doubles the table; the new slots begin at generation 1, so that no handle is 0. */
+static int table_grow(struct lease_table *table) {
+    uint32_t capacity = table->capacity ? table->capacity * 2 : CAPACITY_FIRST;
+    if (capacity > INDEX_MAX)
+        return -ENOMEM;
+    struct lease_slot *slots = heap_resize(table->slots, capacity, sizeof(*slots));
+    if (!slots)
+        return -ENOMEM;
+    for (uint32_t i = capacity; i-- > table->capacity;) {
+        slots[i] = (struct lease_slot){.generation = 1, .next = table->free_head};
+        table->free_head = i + 1;
+    }
+    table->slots = slots;
+    table->capacity = capacity;
+    return 0;
+}
+
+static int slot_lease(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
+    if (!table->free_head && table_grow(table) < 0)
+        return -ENOMEM;
+    uint32_t index = table->free_head - 1;
+    struct lease_slot *slot = &table->slots[index];
+    table->free_head = slot->next;
+    slot->peer = peer;
+    slot->block = block;
+    slot->previous = 0;
+    slot->next = peer->lease_head;
+    if (slot->next)
+        table->slots[slot->next - 1].previous = index + 1;
+    peer->lease_head = index + 1;
+    *ret_handle = handle_make(index, slot->generation);
+    return 0;
+}
+
+/* Frees a LEASED slot and hands its reference of the block over. */
+static sea_block *slot_free(struct lease_table *table, uint32_t index) {
+    struct lease_slot *slot = &table->slots[index];
+    sea_block *block = slot->block;
+    if (slot->next)
+        table->slots[slot->next - 1].previous = slot->previous;
+    if (slot->previous)
+        table->slots[slot->previous - 1].next = slot->next;
+    else
+        slot->peer->lease_head = slot->next;
+    slot->peer = NULL;
+    slot->block = NULL;
+    slot->generation = (slot->generation + 1) & GENERATION_MASK;
+    if (slot->generation == 0)
+        slot->generation = 1;
+    slot->next = table->free_head;
+    table->free_head = index + 1;
+    return block;
+}
+
+static void lease_uncharge(struct peer *peer, sea_block *block) {
+    peer_return_lease(peer, sea_block_size(block));
+    sea_block_unref(block);
+}
+
+int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
+    int r = peer_charge_lease(peer, sea_block_size(block));
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&table->lock);
+    r = slot_lease(table, peer, block, ret_handle);
+    pthread_mutex_unlock(&table->lock);
+    if (r < 0) {
+        peer_return_lease(peer, sea_block_size(block));
+        return refusal_note(&peer->ctx->refusals, r, "memory", sizeof(struct lease_slot), 0,
+                            "the table of leases cannot grow: release blocks");
+    }
+    sea_block_ref(block);
+    return 0;
+}
+
+int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle) {
+    uint64_t index = handle >> HANDLE_GENERATION_BITS;
+    sea_block *block = NULL;
+    pthread_mutex_lock(&table->lock);
+    if (index < table->capacity) {
+        const struct lease_slot *slot = &table->slots[index];
+        if (slot->peer == peer && slot->generation == (handle & GENERATION_MASK))
+            block = slot_free(table, (uint32_t) index);
+    }
+    pthread_mutex_unlock(&table->lock);
+    if (!block)
+        return -ESTALE;
+    lease_uncharge(peer, block);
+    return 0;
+}
+
+uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes) {
+    uint64_t count = 0;
+    *ret_bytes = 0;
+    for (;;) {
+        sea_block *block = NULL;
+        pthread_mutex_lock(&table->lock);
+        if (peer->lease_head)
+            block = slot_free(table, peer->lease_head - 1);
+        pthread_mutex_unlock(&table->lock);
+        if (!block)
+            return count;
+        count++;
+        *ret_bytes += sea_block_size(block);
+        lease_uncharge(peer, block);
+    }
+}

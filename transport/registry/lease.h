@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handle registry: the owner's private table of what its peers hold.
+ *
+ * A handle names one lease: one peer's hold on one block. It is 64 bits, {arena, index, generation}. `index` is
+ * the slot in this table; `generation` grows whenever the slot is freed, so that a handle that was used up never names
+ * its successor; `arena` is 0 for sealed blocks, which are in no arena.
+ *
+ * States of a slot, and the only functions that move between them:
+ *
+ *     FREE  --lease_grant()-->  LEASED  --lease_release() | lease_drop_all()-->  FREE, generation + 1
+ *
+ * A LEASED slot owns one reference of its block, and is on the list of its peer. So the block is reclaimed when its
+ * last lease and its owner's last reference are gone, in whichever order; and what a peer held goes in one call when it dies.
+ *
+ * Nothing of this is in shared memory. Thread-safe: one lock; blocks are unreferenced outside it.
+ */
+#ifndef REGISTRY_LEASE_H
+#define REGISTRY_LEASE_H
+
+#include <pthread.h>
+#include <sealane/base.h>
+#include <stdint.h>
+
+struct peer;
+struct lease_slot;
+
+#define HANDLE_INDEX_BITS 24
+#define HANDLE_GENERATION_BITS 24
+
+struct lease_table {
+    pthread_mutex_t lock;
+    struct lease_slot *slots; /* under lock, as all below */
+    uint32_t capacity;
+    uint32_t free_head; /* index + 1; 0: none */
+};
+
+void lease_table_init(struct lease_table *table);
+void lease_table_deinit(struct lease_table *table);
+
+/*
+ * Grants `peer` (borrowed for as long as the lease lives) a lease on `block`, of which it takes a reference of
+ * its own, and charges the peer's quota with `block`'s size. -EDQUOT (the quota) · -ENOMEM.
+ */
+int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle);
+
+/* The peer gives `handle` back, or it was never sent. -ESTALE: this peer has no such lease. */
+int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle);
+
+/* The peer is gone: drops all that it held. Returns how many leases, and their bytes. */
+uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes);
+
+#endif

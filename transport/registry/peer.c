@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* Peers' accounts. See peer.h. */
+#include "registry/peer.h"
+
+#include "sys/heap.h"
+#include <errno.h>
+
+struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner) {
+    struct peer *peer = heap_new(1, sizeof(*peer));
+    struct user *user = peer ? user_get(ctx, uid) : NULL;
+    if (!user)
+        return heap_free(peer);
+    peer->refs = 1;
+    peer->ctx = sea_ctx_ref(ctx);
+    peer->user = user;
+    peer->on_release = on_release;
+    peer->owner = owner;
+    quota_init(&peer->quota, "peer quota", &user->quota, &ctx->peer_limits);
+    return peer;
+}
+
+struct peer *peer_unref(struct peer *peer) {
+    if (!peer || --peer->refs > 0)
+        return NULL;
+    user_put(peer->ctx, peer->user);
+    sea_ctx_unref(peer->ctx);
+    heap_free(peer->imports);
+    return heap_free(peer);
+}
+
+uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
+    peer->owner = NULL;
+    return lease_drop_all(&peer->ctx->leases, peer, ret_bytes);
+}
+
+static uint64_t peer_leased(const _Atomic uint64_t *amount) {
+    return atomic_load_explicit(amount, memory_order_relaxed);
+}
+
+bool peer_has_credit(const struct peer *peer, uint64_t size) {
+    uint64_t bytes = peer_leased(&peer->leased_bytes);
+    return peer_leased(&peer->leased_blocks) < peer->out_limit.blocks && bytes <= peer->out_limit.bytes &&
+           size <= peer->out_limit.bytes - bytes;
+}
+
+int peer_charge_lease(struct peer *peer, uint64_t size) {
+    int r = quota_charge(&peer->quota, size, 1, 0, &peer->ctx->refusals);
+    if (r < 0)
+        return r;
+    atomic_fetch_add_explicit(&peer->leased_blocks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&peer->leased_bytes, size, memory_order_relaxed);
+    ctx_count(peer->ctx, leased_blocks, 1);
+    ctx_count(peer->ctx, leased_bytes, size);
+    return 0;
+}
+
+void peer_return_lease(struct peer *peer, uint64_t size) {
+    atomic_fetch_sub_explicit(&peer->leased_blocks, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&peer->leased_bytes, size, memory_order_relaxed);
+    ctx_uncount(peer->ctx, leased_blocks, 1);
+    ctx_uncount(peer->ctx, leased_bytes, size);
+    quota_return(&peer->quota, size, 1, 0);
+}
+
+/* The peer chooses the handles: those that all fall into one chain cost it, and us, a walk of at most in_limit.blocks. */
+static struct import **import_chain(const struct peer *peer, uint64_t handle) {
+    return &peer->imports[(handle * 0x9e3779b97f4a7c15u) >> 56]; /* 2^64 over the golden ratio: Fibonacci hashing */
+}
+
+bool peer_has_import(const struct peer *peer, uint64_t handle) {
+    if (!peer->imports)
+        return false;
+    for (const struct import *i = *import_chain(peer, handle); i; i = i->next)
+        if (i->handle == handle)
+            return true;
+    return false;
+}
+
+bool peer_is_over_limit(const struct peer *peer, uint64_t size) {
+    return peer->imported_blocks >= peer->in_limit.blocks || peer->imported_bytes > peer->in_limit.bytes ||
+           size > peer->in_limit.bytes - peer->imported_bytes;
+}
+
+int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size) {
+    if (!peer->imports && !(peer->imports = heap_new(PEER_BUCKETS, sizeof(*peer->imports))))
+        return -ENOMEM;
+    int r = quota_charge(&peer->quota, size, 1, 1, &peer->ctx->refusals);
+    if (r < 0)
+        return r;
+    struct import **chain = import_chain(peer, handle);
+    *import = (struct import){.peer = peer, .handle = handle, .next = *chain};
+    *chain = import;
+    peer->refs++;
+    peer->imported_blocks++;
+    peer->imported_bytes += size;
+    ctx_count(peer->ctx, imported_blocks, 1);
+    ctx_count(peer->ctx, imported_bytes, size);
+    return 0;
+}
+
+/* Undoes peer_add_import(), but for the reference of the account, which it hands over. */
+static struct peer *import_forget(struct import *import, uint64_t size) {
+    struct peer *peer = import->peer;
+    struct import **link = import_chain(peer, import->handle);
+    while (*link != import)
+        link = &(*link)->next;
+    *link = import->next;
+    *import = (struct import){.peer = NULL};
+    peer->imported_blocks--;
+    peer->imported_bytes -= size;
+    ctx_uncount(peer->ctx, imported_blocks, 1);
+    ctx_uncount(peer->ctx, imported_bytes, size);
+    quota_return(&peer->quota, size, 1, 1);
+    return peer;
+}
+
+void peer_cancel_import(struct import *import, uint64_t size) {
+    peer_unref(import_forget(import, size));
+}
+
+void peer_remove_import(struct import *import, uint64_t size) {
+    uint64_t handle = import->handle;
+    struct peer *peer = import_forget(import, size);
+    if (peer->owner)
+        peer->on_release(peer->owner, handle);
+    peer_unref(peer);
+}
+
+int peer_charge_queued(struct peer *peer, uint64_t size) {
+    return quota_charge(&peer->quota, size, 0, 0, &peer->ctx->refusals);
+}
+
+void peer_return_queued(struct peer *peer, uint64_t size) {
+    quota_return(&peer->quota, size, 0, 0);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A peer's account: what it holds of ours (leases), what we hold of it (imports), and what it may.
+ *
+ * One for each connection. Imports keep the account alive beyond the connection's end: their memory is charged until the
+ * application lets go of it. Owned by reference; belongs to the connection's thread, but for leases, which
+ * the table's lock protects.
+ *
+ * Invariants: leased_blocks == length of the lease list; imported_blocks == number of imports in the
+ * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released;
+ * bytes include replies that are queued.
+ */
+#ifndef REGISTRY_PEER_H
+#define REGISTRY_PEER_H
+
+#include "registry/ctx.h"
+#include "sealane/block.h"
+#include <stdbool.h>
+
+struct import;
+
+/* What one side lets the other make it hold. */
+struct credit {
+    uint64_t bytes;
+    uint32_t blocks;
+};
+
+/* Called when a block that came from this peer has lost its last reference: the lease goes back. */
+typedef void peer_on_release(void *owner, uint64_t handle);
+
+#define PEER_BUCKETS 256
+
+struct peer {
+    uint32_t refs;
+    sea_ctx *ctx;                                 /* owned reference */
+    struct user *user;                            /* owned reference */
+    struct quota quota;                           /* leases and imports together; its parent is the user's */
+    uint32_t lease_head;                          /* under the lease table's lock */
+    struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
+    _Atomic uint64_t leased_blocks, leased_bytes; /* atomic, since a block may be forwarded by another thread */
+    uint64_t imported_blocks, imported_bytes;
+    struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import */
+    peer_on_release *on_release;
+    void *owner; /* of on_release, borrowed; NULL once the connection has ended */
+};
+
+/* A peer's block that we hold. Embedded in the block. */
+struct import {
+    struct peer *peer; /* owned reference; NULL: the block is not an import */
+    uint64_t handle;
+    struct import *next;
+};
+
+/* The caller owns one reference. NULL: out of memory. */
+struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner);
+struct peer *peer_unref(struct peer *peer);
+
+/* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more. Returns
+ * how many leases were dropped. */
+uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
+
+/* Is there room for one more lease of `size` bytes within what the peer granted? */
+bool peer_has_credit(const struct peer *peer, uint64_t size);
+
+/* Called by the lease table alone. */
+int peer_charge_lease(struct peer *peer, uint64_t size);
+void peer_return_lease(struct peer *peer, uint64_t size);
+
+/* Does the peer have a lease of that name with us at this moment? */
+bool peer_has_import(const struct peer *peer, uint64_t handle);
+
+/* Would one more import of `size` bytes exceed what we granted? */
+bool peer_is_over_limit(const struct peer *peer, uint64_t size);
+
+/* Charges an import to the peer and its user, and enters it. Fails with -EDQUOT or -ENOMEM. */
+int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size);
+
+/* The opposite; gives the lease back to the peer while it lives. `import` is not of any peer then. */
+void peer_remove_import(struct import *import, uint64_t size);
+
+/* Takes an import back that could not be made: as above, but the lease is not given back. */
+void peer_cancel_import(struct import *import, uint64_t size);
+
+/* Bytes of ours that wait in our memory for the peer to read them. */
+int peer_charge_queued(struct peer *peer, uint64_t size);
+void peer_return_queued(struct peer *peer, uint64_t size);
+
+#endif
