@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses: from the text that users write to what the sockets take. No state, nothing is opened. */
+#ifndef LANE_ADDRESS_H
+#define LANE_ADDRESS_H
+
+#include <stdbool.h>
+
+#define ADDRESS_NAME_SIZE 108 /* sun_path */
+
+struct address {
+    int fd;                       /* an inherited descriptor, borrowed; -1: use `name` */
+    char name[ADDRESS_NAME_SIZE]; /* a path, or an abstract name behind '@' */
+};
+
+/*
+ * "name", "unix:/path", "unix:@abstract", "fd:N", and for servers "systemd" or "systemd:NAME" (LISTEN_FDS). With `for_server` the runtime
+ * directory is made. On failure *ret_why is a static text. Errors: -EINVAL, -ENAMETOOLONG, -ENOENT (no
+ * runtime directory; no such inherited descriptor), -EACCES (the runtime directory is not ours alone).
+ */
+int address_parse(const char *text, bool for_server, struct address *ret_address, const char **ret_why);
+
+#endif

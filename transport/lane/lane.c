@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* A lane's life and its turns. See lane.h. */
+#include "lane/lane.h"
+
+#include "lane/policy.h"
+#include "sys/cred.h"
+#include "sys/heap.h"
+#include "sys/reaper.h"
+#include "sys/socket.h"
+#include "sys/wait.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+static const int HANDSHAKE_MS_DEFAULT = 2000;
+
+/* Frames handled in one turn, so that a peer that floods leaves the others their turns. */
+static const int FRAMES_PER_TURN = 64;
+
+static int lane_identify(struct lane *lane) {
+    struct cred cred = {.pidfd = -1};
+    int r = cred_read(lane->fd, &cred);
+    if (r < 0)
+        return r;
+    lane->peer = (sea_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .pidfd = cred.pidfd};
+    lane->account = peer_new(lane->ctx, cred.uid, lane_release, lane);
+    return lane->account ? 0 : -ENOMEM;
+}
+
+/* A client speaks first, but only to a server that it trusts; a server tells a client at once that it will not be served. */
+static int lane_greet(struct lane *lane) {
+    int r = policy_check(lane->options, &lane->peer);
+    if (r < 0) {
+        lane_doom(lane, r,
+                  lane->is_server ? "this user may not connect here"
+                                  : "the server is run by a user whom we do not trust");
+        return 0;
+    }
+    return lane->is_server ? 0 : lane_send_hello(lane);
+}
+
+int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
+              const struct lane_ops *ops, void *owner) {
+    int handshake_ms = options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS_DEFAULT;
+    *lane = (struct lane){
+        .fd = fd,
+        .is_server = is_server,
+        .ctx = sea_ctx_ref(ctx),
+        .options = options,
+        .ops = ops,
+        .owner = owner,
+        .scratch = scratch,
+        .peer = {.pidfd = -1},
+        .hello = terms_offer(ctx, options),
+        .retry_at = WAIT_FOREVER,
+        .greeting_deadline = wait_deadline(handshake_ms),
+    };
+    lane->queue_tail = &lane->queue_head;
+    if (!(lane->hello.accept & SEA_SEALED))
+        socket_refuse_fds(fd);
+    int r = lane_identify(lane);
+    if (r == 0) {
+        lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
+        r = lane_greet(lane);
+    }
+    if (r < 0)
+        lane_deinit(lane);
+    return r;
+}
+
+void lane_deinit(struct lane *lane) {
+    uint64_t bytes;
+    if (lane->account)
+        peer_end(lane->account, &bytes);
+    if (lane->state == LANE_OPEN)
+        ctx_uncount(lane->ctx, connections, 1);
+    lane_clear_queue(lane);
+    lane->account = peer_unref(lane->account);
+    lane->releases = heap_free(lane->releases);
+    lane->fd = fd_close(lane->fd);
+    lane->peer.pidfd = fd_close(lane->peer.pidfd);
+    lane->ctx = sea_ctx_unref(lane->ctx);
+    lane->state = LANE_CLOSED;
+}
+
+short lane_events(const struct lane *lane) {
+    bool has_more = lane->queue_head || lane->releases_count || lane->wants_room;
+    short in = reaper_has_room() ? POLLIN : 0;
+    return (short) (in | (lane->is_socket_full && has_more ? POLLOUT : 0));
+}
+
+uint64_t lane_deadline(const struct lane *lane) {
+    uint64_t deadline = lane->state == LANE_GREETING ? lane->greeting_deadline : WAIT_FOREVER;
+    if (lane->is_doomed)
+        return 0;
+    return lane->retry_at < deadline ? lane->retry_at : deadline;
+}
+
+void lane_doom(struct lane *lane, int reason, const char *text) {
+    if (lane->is_doomed || lane->state == LANE_CLOSED)
+        return;
+    lane->is_doomed = true;
+    lane->reason = reason;
+    snprintf(lane->text, sizeof(lane->text), "%s", text);
+    lane->ops->changed(lane->owner);
+}
+
+void lane_want_room(struct lane *lane) {
+    lane->wants_room = true;
+}
+
+/* What ends now, and is not the last word of the peer, is told to the peer, if it still listens. */
+void lane_close(struct lane *lane, int reason, const char *text) {
+    if (lane->state == LANE_CLOSED)
+        return;
+    bool was_open = lane->state == LANE_OPEN;
+    char copy[sizeof(lane->text)];
+    snprintf(copy, sizeof(copy), "%s", text);
+    sea_close_event event = {.reason = reason, .text = copy};
+    if (reason != -EPIPE)
+        lane_send_goodbye(lane, reason, copy);
+    lane->state = LANE_CLOSED;
+    lane_clear_queue(lane);
+    lane->releases_count = 0;
+    event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
+    if (was_open)
+        ctx_uncount(lane->ctx, connections, 1);
+    if (reason != 0) {
+        ctx_count(lane->ctx, reclaimed_blocks, event.reclaimed_blocks);
+        ctx_count(lane->ctx, reclaimed_bytes, event.reclaimed_bytes);
+    }
+    if (reason == -EPROTO)
+        ctx_count(lane->ctx, faults, 1);
+    lane->ops->closed(lane->owner, &event);
+    lane->fd = fd_close(lane->fd);
+}
+
+static void lane_check_clock(struct lane *lane) {
+    uint64_t now = wait_now();
+    if (lane->state == LANE_GREETING && now >= lane->greeting_deadline)
+        lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
+    if (now >= lane->retry_at)
+        lane->retry_at = WAIT_FOREVER;
+}
+
+static void lane_offer_room(struct lane *lane) {
+    if (lane->state != LANE_OPEN || !lane->wants_room || lane->queue_head || lane->is_socket_full ||
+        lane->retry_at != WAIT_FOREVER)
+        return;
+    lane->wants_room = false;
+    lane->ops->room(lane->owner);
+}
+
+int lane_dispatch(struct lane *lane, short revents) {
+    int handled = 0;
+    lane->is_dispatching = true;
+    lane_check_clock(lane);
+    if (revents & (POLLOUT | POLLERR | POLLHUP))
+        lane->is_socket_full = false;
+    if (revents & (POLLIN | POLLERR | POLLHUP))
+        while (handled < FRAMES_PER_TURN && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
+            handled++;
+    lane->is_dispatching = false;
+    if (lane->state == LANE_OPEN)
+        lane_flush(lane);
+    lane_offer_room(lane);
+    if (lane->is_doomed)
+        lane_close(lane, lane->reason, lane->text);
+    return handled;
+}

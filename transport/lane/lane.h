@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lane: one connection over its socket. Handshake, frames in and out, credits, leases, and the end.
+ *
+ * States, and the only functions that move between them:
+ *
+ *     GREETING  --HELLO received-->  OPEN  --lane_close()-->  CLOSED
+ *         '------------------lane_close()-----------------------^
+ *
+ * The lane calls its owner through lane_ops: `changed` at any time, all others only from lane_dispatch() and lane_close(). It never waits: the owner
+ * polls lane_fd() for lane_events() until lane_deadline(), then dispatches. It belongs to one thread at a time.
+ *
+ * Owns: the socket, the peer's account, queued frames with their references, handles that wait to be given back.
+ * Borrows: the options and the scratch buffer, from its owner.
+ *
+ * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in.
+ */
+#ifndef LANE_LANE_H
+#define LANE_LANE_H
+
+#include "lane/terms.h"
+#include "registry/block.h"
+#include "registry/peer.h"
+#include "wire/frame.h"
+
+/* Where a datagram is received: one for all lanes that one thread drives. */
+#define LANE_SCRATCH_SIZE (WIRE_MESSAGE_SIZE + WIRE_INLINE_CEILING + WIRE_TEXT_MAX + 1)
+
+enum lane_state { LANE_GREETING, LANE_OPEN, LANE_CLOSED };
+
+/* A CALL, ONEWAY or REPLY, in either direction. */
+struct lane_message {
+    enum wire_type type;
+    uint64_t id;
+    uint32_t method;
+    int status;
+    uint64_t deadline;
+    char text[WIRE_TEXT_MAX + 1];
+    sea_block *block; /* NULL: empty payload */
+};
+
+struct lane_ops {
+    void (*opened)(void *owner);
+    /* Takes message->block. Returns NULL, or a static text that says how the peer broke the protocol. */
+    const char *(*arrived)(void *owner, const struct lane_message *message);
+    void (*cancelled)(void *owner, uint64_t id);
+    void (*room)(void *owner);                                 /* after an -EAGAIN of lane_send() */
+    void (*changed)(void *owner);                              /* lane_events() or lane_deadline() may have changed */
+    void (*closed)(void *owner, const sea_close_event *event); /* the socket is still open; last call of all */
+};
+
+/* A frame that waits for the socket, or for credit. */
+struct lane_queued {
+    struct lane_queued *next;
+    struct lane_message message; /* owns a reference of its block */
+    uint64_t charged;            /* to the peer's account, bytes */
+};
+
+struct lane {
+    int fd; /* owned */
+    enum lane_state state;
+    bool is_server;
+    sea_ctx *ctx; /* owned reference */
+    const sea_options *options;
+    const struct lane_ops *ops;
+    void *owner;
+    uint8_t *scratch;        /* borrowed, LANE_SCRATCH_SIZE */
+    sea_peer peer;           /* its pidfd is owned */
+    struct peer *account;    /* owned reference; NULL before lane_init() succeeded */
+    struct wire_hello hello; /* ours */
+    struct terms terms;
+
+    struct lane_queued *queue_head, **queue_tail;
+    uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
+    uint32_t releases_count, releases_capacity;
+    bool is_socket_full, wants_room, is_dispatching;
+    uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */
+    uint64_t greeting_deadline;
+
+    bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
+    int reason;
+    char text[WIRE_TEXT_MAX + 1];
+};
+
+/*
+ * Takes `fd`, a connected socket, also on failure. Reads who is there; a client then checks and greets at once. A peer that the policy refuses is
+ * doomed: the next dispatch tells it and the owner. Errors: -ENOMEM, -EMFILE, or what the socket gives.
+ */
+int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
+              const struct lane_ops *ops, void *owner);
+
+/* Frees everything; no callback. The lane may be in any state. */
+void lane_deinit(struct lane *lane);
+
+/* What to poll for, and until when (an instant of CLOCK_MONOTONIC, or WAIT_FOREVER). */
+short lane_events(const struct lane *lane);
+uint64_t lane_deadline(const struct lane *lane);
+
+/* Does what poll() and the clock ask for. Returns how many frames were handled. */
+int lane_dispatch(struct lane *lane, short revents);
+
+/* Ends it now, with one `closed` callback; `reason` is 0 or a negative errno value. In CLOSED: nothing. */
+void lane_close(struct lane *lane, int reason, const char *text);
+
+/* Ends it at the next dispatch. The first reason stays. */
+void lane_doom(struct lane *lane, int reason, const char *text);
+
+/*
+ * Sends a message; its block is borrowed, and sealed by this. With `may_queue` it is queued when there is no room.
+ * Errors: -EAGAIN (no room; ops->room follows) · -EPIPE · -EMSGSIZE · -EDQUOT · -EBUSY, -ENOMEM, -EMFILE (of sealing or
+ * copying the block).
+ */
+int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
+
+/* Sends or queues a CANCEL. */
+int lane_send_cancel(struct lane *lane, uint64_t id);
+
+/* Asks for ops->room: the owner has met a limit of its own that the peer's next frame may lift. */
+void lane_want_room(struct lane *lane);
+
+/* Gives a lease back, now or with the others at the end of the dispatch. */
+void lane_release(void *lane, uint64_t handle);
+
+/* Between the rooms of the lane. */
+int lane_send_hello(struct lane *lane);
+void lane_send_goodbye(struct lane *lane, int reason, const char *text);
+int lane_reserve_release(struct lane *lane);
+void lane_flush(struct lane *lane);
+void lane_clear_queue(struct lane *lane);
+int lane_receive(struct lane *lane); /* one datagram: 1, 0 (nothing there, or the end), never negative */
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A listening socket and, where it has a path, the lock beside it that tells a live server from a dead one.
+ * Owns both descriptors and the two names; they go with it.
+ */
+#ifndef LANE_LISTENER_H
+#define LANE_LISTENER_H
+
+#include "lane/address.h"
+
+struct listener {
+    int fd;      /* owned, non-blocking */
+    int lock_fd; /* owned; -1: no path, no lock */
+    struct address address;
+};
+
+#define LISTENER_EMPTY ((struct listener){.fd = -1, .lock_fd = -1})
+
+/*
+ * Listens. A socket file whose lock nobody holds is stale, and replaced. An inherited descriptor is taken over. On failure *ret_why
+ * is a static text. Errors: those of address_parse(); -EADDRINUSE; -ENOTSOCK (something that is not a
+ * socket has that path); what binding gives.
+ */
+int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why);
+
+void listener_close(struct listener *listener);
+
+#endif

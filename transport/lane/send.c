@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes out of a lane.
+ *
+ * Each message's payload gets its class here: the one it was made in, if the peer takes it, else another one, and that is
+ * counted. A lease is granted right before the datagram that names it, and taken back if that was not sent.
+ * Handles that are given back, and messages that wait, go out in order, handles first: they are what the peer may be waiting for.
+ */
+#include "lane/lane.h"
+
+#include "sys/fdpass.h"
+#include "sys/heap.h"
+#include "sys/wait.h"
+#include <errno.h>
+#include <string.h>
+
+/* -ETOOMANYREFS ends without any event: look again after so long. */
+static const uint64_t RETRY_NS = 5 * 1000 * 1000;
+
+static const uint32_t RELEASES_FIRST = 16;
+
+static int lane_write(struct lane *lane, const void *data, size_t size) {
+    struct iovec iov = {.iov_base = (void *) (uintptr_t) data, .iov_len = size};
+    return fdpass_send(lane->fd, &iov, 1, NULL, 0);
+}
+
+int lane_send_hello(struct lane *lane) {
+    uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX];
+    return lane_write(lane, buf, wire_encode_hello(buf, &lane->hello));
+}
+
+void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
+    uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
+    (void) lane_write(lane, buf, wire_encode_goodbye(buf, reason, text)); /* a courtesy */
+}
+
+/* Remembers why there is no room, so that the right event is waited for. Returns the error for the caller. */
+static int lane_note_full(struct lane *lane, int error) {
+    if (error == -EAGAIN)
+        lane->is_socket_full = true;
+    if (error == -ETOOMANYREFS)
+        lane->retry_at = wait_now() + RETRY_NS;
+    if (error < 0)
+        lane->ops->changed(lane->owner);
+    return error == -ETOOMANYREFS || error == -ENOBUFS ? -EAGAIN : error;
+}
+
+/*
+ * The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy. Counts fallbacks.
+ */
+static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
+    const struct terms *terms = &lane->terms;
+    bool fits_inline = block->size <= terms->inline_max && terms->accept & SEA_INLINE;
+    bool fits_sealed = block->size <= terms->block_max && block->size <= terms->bytes_max && terms->accept & SEA_SEALED;
+    bool is_sealed_class = block->payload_class == SEA_SEALED;
+    int r = sea_block_seal(block);
+    if (r < 0)
+        return r;
+    if (is_sealed_class && fits_sealed && (!block_is_hugetlb(block) || terms->peer_hugetlb)) {
+        *ret_class = SEA_SEALED;
+        *ret_block = sea_block_ref(block);
+        return 0;
+    }
+    if (!fits_inline && !fits_sealed)
+        return -EMSGSIZE;
+    if (is_sealed_class || !fits_inline)
+        ctx_count(lane->ctx, fallbacks, 1);
+    *ret_class = fits_inline ? SEA_INLINE : SEA_SEALED;
+    if (!fits_inline)
+        return block_copy_sealed(ret_block, block);
+    if (!sea_block_view(block))
+        return -ENOMEM;
+    *ret_block = sea_block_ref(block);
+    return 0;
+}
+
+static void count_sent(struct lane *lane, int payload_class, uint64_t size) {
+    if (payload_class == SEA_SEALED) {
+        ctx_count(lane->ctx, sent_sealed, 1);
+    } else {
+        ctx_count(lane->ctx, sent_inline, 1);
+        ctx_count(lane->ctx, copied_bytes, size);
+    }
+    ctx_count(lane->ctx, sent_bytes, size);
+}
+
+/* One datagram. `handle` is 0 for all but sealed payloads. */
+static int message_write(struct lane *lane, const struct lane_message *message, int payload_class, uint64_t handle) {
+    uint8_t head[WIRE_MESSAGE_SIZE];
+    sea_block *block = message->block;
+    bool is_inline = payload_class == SEA_INLINE;
+    const struct wire_message fields = {
+        .method = message->method,
+        .status = message->status,
+        .deadline = message->deadline,
+        .handle = handle,
+        .payload_size = block ? block->size : 0,
+        .payload_class = (uint8_t) payload_class,
+        .is_hugetlb = handle && block_is_hugetlb(block),
+        .text_size = (uint16_t) strlen(message->text),
+    };
+    struct iovec iov[3] = {
+        {.iov_base = head, .iov_len = wire_encode_message(head, message->type, message->id, &fields)},
+        {.iov_base = is_inline ? (void *) (uintptr_t) sea_block_view(block) : NULL,
+         .iov_len = is_inline ? block->size : 0},
+        {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
+    };
+    int fd = handle ? block_fd(block) : -1;
+    return fdpass_send(lane->fd, iov, 3, &fd, handle ? 1 : 0);
+}
+
+/* -EAGAIN (the socket) · -ENOBUFS (the peer's credit) · -ETOOMANYREFS · -EDQUOT, -ENOMEM (no lease) · -EPIPE. */
+static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
+    uint64_t handle = 0, size = message->block ? message->block->size : 0;
+    if (payload_class == SEA_SEALED) {
+        if (!peer_has_credit(lane->account, size))
+            return -ENOBUFS;
+        int r = lease_grant(&lane->ctx->leases, lane->account, message->block, &handle);
+        if (r < 0)
+            return r;
+    }
+    int r = message_write(lane, message, payload_class, handle);
+    if (r == 0)
+        count_sent(lane, payload_class, size);
+    else if (handle)
+        lease_release(&lane->ctx->leases, lane->account, handle);
+    return r;
+}
+
+/* The class of a block that payload_choose() has prepared for this peer. */
+static int queued_class(const struct lane *lane, const sea_block *block) {
+    if (!block)
+        return 0;
+    bool is_sealed = block->payload_class == SEA_SEALED && lane->terms.accept & SEA_SEALED &&
+                     block->size <= lane->terms.block_max && block->size <= lane->terms.bytes_max &&
+                     (!block_is_hugetlb(block) || lane->terms.peer_hugetlb);
+    return is_sealed ? SEA_SEALED : SEA_INLINE;
+}
+
+static void queued_free(struct lane *lane, struct lane_queued *queued) {
+    peer_return_queued(lane->account, queued->charged);
+    sea_block_unref(queued->message.block);
+    heap_free(queued);
+}
+
+void lane_clear_queue(struct lane *lane) {
+    while (lane->queue_head) {
+        struct lane_queued *queued = lane->queue_head;
+        lane->queue_head = queued->next;
+        queued_free(lane, queued);
+    }
+    lane->queue_tail = &lane->queue_head;
+}
+
+/* Takes a reference of the block. A peer over its quota is one that does not read what it asked for. */
+static int lane_queue(struct lane *lane, const struct lane_message *message) {
+    struct lane_queued *queued = heap_new(1, sizeof(*queued));
+    uint64_t charged = sizeof(*queued) + (message->block ? message->block->size : 0);
+    int r = queued ? peer_charge_queued(lane->account, charged) : -ENOMEM;
+    if (r < 0) {
+        heap_free(queued);
+        lane_doom(lane, r, r == -EDQUOT ? "the peer does not read its replies" : "out of memory for a reply");
+        return r;
+    }
+    queued->message = *message;
+    queued->charged = charged;
+    if (message->block)
+        sea_block_ref(message->block);
+    *lane->queue_tail = queued;
+    lane->queue_tail = &queued->next;
+    return 0;
+}
+
+static int lane_send_prepared(struct lane *lane, const struct lane_message *message, int payload_class,
+                              bool may_queue) {
+    int r = lane->queue_head ? -ENOBUFS : message_transmit(lane, message, payload_class);
+    if (r != -EAGAIN && r != -ENOBUFS && r != -ETOOMANYREFS)
+        return r;
+    lane->wants_room = lane->wants_room || !may_queue;
+    r = lane_note_full(lane, r);
+    return may_queue ? lane_queue(lane, message) : r;
+}
+
+int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {
+    struct lane_message out = *message;
+    int payload_class = 0;
+    if (lane->state != LANE_OPEN || lane->is_doomed)
+        return lane->state == LANE_GREETING && !lane->is_doomed ? -EAGAIN : -EPIPE;
+    if (message->block && message->block->size > 0) {
+        int r = payload_choose(lane, message->block, &payload_class, &out.block);
+        if (r < 0)
+            return r;
+    } else {
+        out.block = NULL;
+    }
+    int r = lane_send_prepared(lane, &out, payload_class, may_queue);
+    sea_block_unref(out.block);
+    return r;
+}
+
+int lane_send_cancel(struct lane *lane, uint64_t id) {
+    const struct lane_message cancel = {.type = WIRE_CANCEL, .id = id};
+    uint8_t buf[WIRE_CANCEL_SIZE];
+    if (lane->state != LANE_OPEN || lane->is_doomed)
+        return -EPIPE;
+    int r = lane->queue_head ? -ENOBUFS : lane_write(lane, buf, wire_encode_cancel(buf, id));
+    if (r != -EAGAIN && r != -ENOBUFS)
+        return r;
+    lane_note_full(lane, r);
+    return lane_queue(lane, &cancel);
+}
+
+/* A queued reply whose block got no lease is sent without it, as an error: the caller must not wait for ever. */
+static void reply_spoil(struct lane_message *reply, int status) {
+    reply->block = sea_block_unref(reply->block);
+    reply->status = status;
+    strcpy(reply->text, "the reply's block was refused by a limit of the server");
+}
+
+static int queued_transmit(struct lane *lane, struct lane_message *message) {
+    uint8_t buf[WIRE_CANCEL_SIZE];
+    if (message->type == WIRE_CANCEL)
+        return lane_write(lane, buf, wire_encode_cancel(buf, message->id));
+    int r = message_transmit(lane, message, queued_class(lane, message->block));
+    if ((r == -EDQUOT || r == -ENOMEM) && message->block) {
+        reply_spoil(message, r);
+        r = message_transmit(lane, message, 0);
+    }
+    return r;
+}
+
+static int flush_releases(struct lane *lane) {
+    uint8_t buf[WIRE_RELEASE_SIZE + 8 * WIRE_RELEASES_MAX];
+    uint32_t sent = 0;
+    int r = 0;
+    while (r == 0 && sent < lane->releases_count) {
+        uint32_t left = lane->releases_count - sent;
+        uint32_t n = left < WIRE_RELEASES_MAX ? left : WIRE_RELEASES_MAX;
+        r = lane_write(lane, buf, wire_encode_release(buf, lane->releases + sent, n));
+        sent += r == 0 ? n : 0;
+    }
+    lane->releases_count -= sent;
+    memmove(lane->releases, lane->releases + sent, lane->releases_count * sizeof(*lane->releases));
+    return r;
+}
+
+void lane_flush(struct lane *lane) {
+    int r = lane->releases_count ? flush_releases(lane) : 0;
+    while (r == 0 && lane->queue_head) {
+        struct lane_queued *queued = lane->queue_head;
+        r = queued_transmit(lane, &queued->message);
+        if (r < 0)
+            break;
+        lane->queue_head = queued->next;
+        if (!lane->queue_head)
+            lane->queue_tail = &lane->queue_head;
+        queued_free(lane, queued);
+    }
+    lane_note_full(lane, r); /* -EPIPE: the end is read from the socket, behind what the peer has still sent */
+}
+
+int lane_reserve_release(struct lane *lane) {
+    uint64_t need = lane->releases_count + lane->account->imported_blocks + 1;
+    if (need <= lane->releases_capacity)
+        return 0;
+    uint32_t capacity = lane->releases_capacity ? lane->releases_capacity * 2 : RELEASES_FIRST;
+    uint64_t *releases = heap_resize(lane->releases, capacity, sizeof(*releases));
+    if (!releases)
+        return -ENOMEM;
+    lane->releases = releases;
+    lane->releases_capacity = capacity;
+    return 0;
+}
+
+void lane_release(void *owner, uint64_t handle) {
+    struct lane *lane = owner;
+    if (lane->state != LANE_OPEN)
+        return;
+    lane->releases[lane->releases_count++] = handle; /* lane_reserve_release() made room before it was imported */
+    if (!lane->is_dispatching && !lane->is_socket_full)
+        lane_note_full(lane, flush_releases(lane));
+}

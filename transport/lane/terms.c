@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+/* The terms: defaults, their bounds, and agreement. */
+#include "lane/terms.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* See doc/tuning.md for the measurement behind the largest inline payload. */
+static const uint32_t INLINE_MAX = 1u << 16;
+static const uint32_t CALLS_DEFAULT = 256;
+static const uint32_t CALLS_MOST = 65536;
+static const uint32_t BLOCKS_DEFAULT = 1024;
+
+/* Room that a datagram needs beside an inline payload. */
+static const size_t DATAGRAM_REST = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;
+
+static uint32_t min_u32(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static bool is_service_name(const char *name) {
+    size_t n = strlen(name);
+    for (size_t i = 0; i < n; i++)
+        if (name[i] < 0x21 || name[i] > 0x7e || name[i] == '/')
+            return false;
+    return n <= WIRE_SERVICE_MAX;
+}
+
+static bool are_methods_distinct(const sea_options *options) {
+    for (size_t i = 0; i < options->methods_count; i++) {
+        if (options->methods[i].number >= SEA_METHOD_RESERVED || !options->methods[i].handler)
+            return false;
+        for (size_t k = 0; k < i; k++)
+            if (options->methods[k].number == options->methods[i].number)
+                return false;
+    }
+    return true;
+}
+
+int terms_check_options(const sea_options *options) {
+    static const uint64_t nothing[sizeof(options->reserved) / sizeof(uint64_t)];
+    bool is_good = memcmp(options->reserved, nothing, sizeof(nothing)) == 0 &&
+                   !(options->accept & ~(uint32_t) SEA_ANY_CLASS) && options->inline_max <= INLINE_MAX &&
+                   options->calls_max <= CALLS_MOST && options->handshake_ms >= 0 && options->socket_mode <= 0777 &&
+                   (!options->service || is_service_name(options->service)) && are_methods_distinct(options);
+    return is_good ? 0 : -EINVAL;
+}
+
+struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
+    const sea_limits *quota = &ctx->peer_limits;
+    uint32_t accept = options->accept ? options->accept : SEA_ANY_CLASS;
+    uint64_t bytes_max = options->bytes_max ? options->bytes_max : quota->bytes;
+    uint32_t blocks_max = min_u32(options->blocks_max ? options->blocks_max : BLOCKS_DEFAULT, quota->fds);
+    return (struct wire_hello){
+        .magic = WIRE_MAGIC,
+        .version_min = WIRE_VERSION,
+        .version_max = WIRE_VERSION,
+        .features = options->accept_hugetlb ? WIRE_FEATURE_HUGETLB : 0,
+        .accept = accept & (uint32_t) ~SEA_POOLED, /* no outboxes yet */
+        .inline_max = accept & SEA_INLINE ? (options->inline_max ? options->inline_max : INLINE_MAX) : 0,
+        .block_max = min_u64(options->block_max ? options->block_max : UINT64_MAX, bytes_max),
+        .bytes_max = bytes_max,
+        .blocks_max = min_u32(blocks_max, quota->blocks),
+        .calls_max = options->calls_max ? options->calls_max : CALLS_DEFAULT,
+        .fds_max = 1,
+        .service_size = options->service ? (uint8_t) strlen(options->service) : 0,
+        .service = options->service,
+    };
+}
+
+static bool is_same_service(const struct wire_hello *a, const struct wire_hello *b) {
+    return a->service_size == b->service_size && memcmp(a->service, b->service, a->service_size) == 0;
+}
+
+int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, bool is_server, size_t datagram_max,
+                struct terms *ret_terms, const char **ret_why) {
+    uint16_t version = own->version_max < peer->version_max ? own->version_max : peer->version_max;
+    if (version < own->version_min || version < peer->version_min)
+        return *ret_why = "no protocol version in common", -EPROTONOSUPPORT;
+    const struct wire_hello *demand = is_server ? peer : own;
+    if (demand->service_size && !is_same_service(own, peer))
+        return *ret_why = "this server is not the service that the client demands", -ENOENT;
+    if (peer->inline_max > WIRE_INLINE_CEILING)
+        return *ret_why = "inline_max is over the protocol's ceiling", -EPROTO;
+    size_t carries = datagram_max > DATAGRAM_REST ? datagram_max - DATAGRAM_REST : 0;
+    *ret_terms = (struct terms){
+        .accept = peer->accept & (uint32_t) ~SEA_POOLED,
+        .peer_hugetlb = peer->features & WIRE_FEATURE_HUGETLB,
+        .inline_max = peer->accept & SEA_INLINE ? (uint32_t) min_u64(peer->inline_max, carries) : 0,
+        .block_max = peer->fds_max ? peer->block_max : 0,
+        .bytes_max = peer->bytes_max,
+        .blocks_max = peer->blocks_max,
+        .calls_max = min_u32(peer->calls_max, CALLS_MOST),
+    };
+    memcpy(ret_terms->service, peer->service, peer->service_size);
+    return 0;
+}

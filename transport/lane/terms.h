@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The terms of a connection: what each side said in its HELLO, and what follows from both. Pure functions.
+ */
+#ifndef LANE_TERMS_H
+#define LANE_TERMS_H
+
+#include "registry/ctx.h"
+#include "sealane/conn.h"
+#include "wire/frame.h"
+
+struct terms {
+    uint32_t accept;     /* payload classes that the peer takes and that we can send */
+    bool peer_hugetlb;   /* it maps hugetlb blocks */
+    uint32_t inline_max; /* largest inline payload that we may send, bytes */
+    uint64_t block_max;  /* largest sealed payload that we may send, bytes */
+    uint64_t bytes_max;  /* of our blocks, that the peer holds at a time */
+    uint32_t blocks_max;
+    uint32_t calls_max; /* calls of ours in flight */
+    char service[WIRE_SERVICE_MAX + 1];
+};
+
+/* Are these options usable? -EINVAL. */
+int terms_check_options(const sea_options *options);
+
+/* What we say. `service` is borrowed from the options. */
+struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options);
+
+/*
+ * What follows from our HELLO and the peer's. `datagram_max` is what our socket can carry. On failure *ret_why is
+ * a static text for the peer and its user. Errors: -EPROTONOSUPPORT, -ENOENT (it is another service), -EPROTO (limits without sense).
+ */
+int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, bool is_server, size_t datagram_max,
+                struct terms *ret_terms, const char **ret_why);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The poller on libuv: a uv_poll_t on each socket and a uv_timer_t for its deadline. See <sealane/uv.h>.
+ *
+ * libuv closes handles later than we let go of them, so each watch has a piece of memory of its own with both handles, which
+ * frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our descriptors.
+ */
+#include "sealane/uv.h"
+#include "rpc/server.h"
+#include "sys/heap.h"
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <uv.h>
+
+struct uv_poller {
+    struct poller poller;
+    uv_loop_t *loop; /* borrowed */
+};
+
+struct uv_watch {
+    uv_poll_t poll;
+    uv_timer_t timer;
+    struct watch *watch; /* borrowed; NULL once removed */
+    int open_handles;
+    short armed; /* what uv_poll_start() was last told */
+};
+
+static void on_handle_closed(uv_handle_t *handle) {
+    struct uv_watch *w = handle->data;
+    if (--w->open_handles == 0)
+        heap_free(w);
+}
+
+static void on_timer(uv_timer_t *timer) {
+    struct uv_watch *w = timer->data;
+    if (w->watch)
+        w->watch->ready(w->watch, 0);
+}
+
+static short poll_events(int status, int events) {
+    if (status < 0) /* libuv's word for POLLERR; it has stopped the handle */
+        return POLLIN | POLLERR;
+    return (short) ((events & UV_READABLE ? POLLIN : 0) | (events & UV_WRITABLE ? POLLOUT : 0) |
+                    (events & UV_DISCONNECT ? POLLIN | POLLHUP : 0));
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events) {
+    struct uv_watch *w = poll->data;
+    if (status < 0)
+        w->armed = 0;
+    if (w->watch)
+        w->watch->ready(w->watch, poll_events(status, events));
+}
+
+static void uv_watch_arm(struct uv_watch *w) {
+    short events = w->watch->events;
+    if (events != w->armed) {
+        int wanted = (events & POLLIN ? UV_READABLE | UV_DISCONNECT : 0) | (events & POLLOUT ? UV_WRITABLE : 0);
+        int r = wanted ? uv_poll_start(&w->poll, wanted, on_poll) : uv_poll_stop(&w->poll);
+        w->armed = r == 0 ? events : 0;
+    }
+    int left = wait_left_ms(w->watch->deadline);
+    if (left < 0)
+        uv_timer_stop(&w->timer);
+    else
+        uv_timer_start(&w->timer, on_timer, (uint64_t) left, 0);
+}
+
+static int uv_add(struct poller *poller, struct watch *watch) {
+    uv_loop_t *loop = ((struct uv_poller *) (void *) poller)->loop;
+    struct uv_watch *w = heap_new(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    int r = uv_poll_init(loop, &w->poll, watch->fd);
+    if (r < 0) {
+        heap_free(w);
+        return r;
+    }
+    uv_timer_init(loop, &w->timer);
+    w->poll.data = w->timer.data = w;
+    w->open_handles = 2;
+    w->watch = watch;
+    watch->impl = w;
+    uv_watch_arm(w);
+    return 0;
+}
+
+static void uv_update(struct poller *poller, struct watch *watch) {
+    (void) poller;
+    uv_watch_arm(watch->impl);
+}
+
+static void uv_remove(struct poller *poller, struct watch *watch) {
+    struct uv_watch *w = watch->impl;
+    (void) poller;
+    w->watch = NULL;
+    uv_close((uv_handle_t *) &w->poll, on_handle_closed);
+    uv_close((uv_handle_t *) &w->timer, on_handle_closed);
+}
+
+static void uv_free(struct poller *poller) {
+    heap_free(poller);
+}
+
+static const struct poller_ops UV_OPS = {.add = uv_add, .update = uv_update, .remove = uv_remove, .free = uv_free};
+
+static struct poller *uv_poller_new(uv_loop_t *loop) {
+    struct uv_poller *poller = heap_new(1, sizeof(*poller));
+    if (!poller)
+        return NULL;
+    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .loop = loop};
+    return &poller->poller;
+}
+
+int sea_uv_server_new(sea_server **ret_server, sea_ctx *ctx, struct uv_loop_s *loop, const char *address,
+                      const sea_options *options) {
+    struct poller *poller = uv_poller_new(loop);
+    return poller ? server_new(ret_server, ctx, address, options, poller) : -ENOMEM;
+}
+
+int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *loop, const char *address,
+                   const sea_options *options) {
+    sea_conn *conn = NULL;
+    int r = conn_connect(&conn, ctx, address, options);
+    if (r < 0)
+        return r;
+    conn->own_poller = uv_poller_new(loop);
+    r = conn->own_poller ? conn_watch(conn, conn->own_poller) : -ENOMEM;
+    if (r < 0) {
+        sea_conn_free(conn);
+        return r;
+    }
+    *ret_conn = conn;
+    return 0;
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Our calls to one peer: who waits for which reply, and until when.
+ *
+ * States of a slot, and the only functions that move between them:
+ *
+ *     FREE  --calls_begin()-->  PENDING  --calls_finish() | calls_undo()-->  FREE
+ *                                  |
+ *                            calls_abandon()
+ *                                  v
+ *                              ABANDONED  --calls_finish()-->  FREE
+ *
+ * An abandoned call (deadline, cancel) has told its caller already, but holds its slot until the peer has
+ * answered: the peer still counts it against its limit. An id is {generation, slot}: it never names a later call.
+ */
+#ifndef RPC_CALLS_H
+#define RPC_CALLS_H
+
+#include "sealane/conn.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct call_slot;
+
+/* What to tell when a call ends. */
+struct call_waiter {
+    sea_done *done;
+    void *user;
+};
+
+struct calls {
+    struct call_slot *slots; /* owned */
+    uint32_t capacity;
+    uint32_t free_head;  /* slot + 1; 0: none */
+    uint32_t head, tail; /* of the PENDING ones, by deadline, earliest first; slot + 1 */
+    uint32_t in_flight;  /* PENDING and ABANDONED */
+};
+
+/* -EAGAIN: `limit` are in flight · -ENOMEM. */
+int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct call_waiter waiter, uint64_t *ret_id);
+
+/* It was never sent. */
+void calls_undo(struct calls *calls, uint64_t id);
+
+/* The reply came. -ENOENT: no such call is in flight. `ret_waiter->done` is NULL if it was abandoned. */
+int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);
+
+/* -ENOENT: not pending. */
+int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);
+
+/* The pending call with the nearest deadline. false: none is pending. */
+bool calls_first(const struct calls *calls, uint64_t *ret_id, uint64_t *ret_deadline);
+
+void calls_deinit(struct calls *calls);
+
+#endif

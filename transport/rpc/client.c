@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The public face of a connection: connecting, calling, waiting. See <sealane/conn.h>.
+ *
+ * What waits does it here: it polls the one socket, and gives the connection its turns. A connection that a loop
+ * drives, or that is in a turn already, cannot wait for itself: -EDEADLK.
+ */
+#include "rpc/conn.h"
+
+#include "lane/address.h"
+#include "rpc/msg.h"
+#include "sys/heap.h"
+#include "sys/socket.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A full backlog tells nobody when it has room. */
+static const uint64_t CONNECT_RETRY_NS = 1000 * 1000;
+
+static const sea_options NO_OPTIONS;
+
+static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
+    struct address where;
+    int r = address_parse(address, false, &where, ret_why);
+    if (r < 0)
+        return r;
+    if (where.fd >= 0) {
+        *ret_why = "the inherited descriptor is not a connected AF_UNIX SOCK_SEQPACKET socket";
+        r = socket_adopt(where.fd, false);
+        *ret_fd = r == 0 ? where.fd : -1;
+        return r;
+    }
+    *ret_why = "nobody listens there: is the server running?";
+    return socket_connect(where.name, ret_fd);
+}
+
+int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
+    const char *why = "the options are out of range";
+    int fd = -1;
+    if (!options)
+        options = &NO_OPTIONS;
+    int r = terms_check_options(options);
+    if (r == 0)
+        r = socket_open(address, &fd, &why);
+    if (r < 0)
+        return refusal_explain(&ctx->refusals, r, address, why);
+    return conn_new(ret_conn, ctx, fd, false, options, NULL);
+}
+
+/* Polls once, at most until `deadline`, and gives the connection its turn. */
+static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
+    uint64_t own = conn_deadline(conn);
+    int revents = wait_fd(conn->lane.fd, lane_events(&conn->lane), own < deadline ? own : deadline);
+    if (revents < 0)
+        return revents;
+    return conn_turn(conn, (short) revents);
+}
+
+static bool can_wait(const sea_conn *conn) {
+    return !conn->is_looped && conn->turns == 0;
+}
+
+/* How functions that need an open connection say that it is not. */
+static int conn_end_reason(const sea_conn *conn) {
+    return conn->reason == -EPROTO ? -EPROTO : -EPIPE;
+}
+
+int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
+    sea_conn *conn = NULL;
+    uint64_t deadline = wait_deadline(options && options->handshake_ms ? options->handshake_ms : 2000);
+    int r = conn_connect(&conn, ctx, address, options);
+    while (r == -EAGAIN && wait_now() < deadline) {
+        wait_fd(-1, 0, wait_now() + CONNECT_RETRY_NS);
+        r = conn_connect(&conn, ctx, address, options);
+    }
+    if (r < 0)
+        return r == -EAGAIN ? -ETIMEDOUT : r;
+    while (!conn->is_open && !conn->is_ended && r >= 0)
+        r = conn_wait_turn(conn, WAIT_FOREVER);
+    if (conn->is_open) {
+        *ret_conn = conn;
+        return 0;
+    }
+    if (conn->is_ended)
+        r = conn->reason ? conn->reason : -EPIPE;
+    refusal_explain(&ctx->refusals, r, address, conn->text);
+    sea_conn_free(conn);
+    return r;
+}
+
+sea_conn *sea_conn_free(sea_conn *conn) {
+    if (!conn)
+        return NULL;
+    conn->is_freed = true;
+    conn_end(conn, 0, "");
+    return conn_unref(conn);
+}
+
+void sea_conn_close(sea_conn *conn) {
+    lane_doom(&conn->lane, 0, "");
+}
+
+int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
+                   uint64_t *ret_id) {
+    uint64_t deadline = wait_deadline(timeout_ms);
+    struct lane_message call = {.type = WIRE_CALL, .method = method, .block = block};
+    int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
+    if (r == 0)
+        r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, (struct call_waiter){done, user}, &call.id);
+    if (r == -EAGAIN)
+        lane_want_room(&conn->lane);
+    if (r == 0) {
+        call.deadline = deadline == WAIT_FOREVER ? 0 : deadline;
+        r = lane_send(&conn->lane, &call, false);
+        if (r < 0)
+            calls_undo(&conn->calls, call.id);
+    }
+    sea_block_unref(block);
+    if (r < 0)
+        return r;
+    ctx_count(conn->ctx, calls_out, 1);
+    if (!conn->turns)
+        watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
+    if (ret_id)
+        *ret_id = call.id;
+    return 0;
+}
+
+struct blocking_call {
+    bool is_done;
+    int status;
+    sea_msg *reply;
+};
+
+static void blocking_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
+    struct blocking_call *call = user;
+    (void) conn;
+    *call = (struct blocking_call){.is_done = true, .status = status, .reply = reply};
+}
+
+/* Milliseconds for what is left of a time-out that began earlier. */
+static int left_of(int timeout_ms, uint64_t deadline) {
+    return timeout_ms < 0 ? -1 : wait_left_ms(deadline);
+}
+
+static int call_begin_waiting(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, uint64_t deadline,
+                              struct blocking_call *call) {
+    for (;;) {
+        if (block)
+            sea_block_ref(block);
+        int r = sea_call_start(conn, method, block, left_of(timeout_ms, deadline), blocking_done, call, NULL);
+        if (r != -EAGAIN)
+            return r;
+        if (wait_now() >= deadline)
+            return -ETIMEDOUT;
+        r = conn_wait_turn(conn, deadline);
+        if (r < 0)
+            return r;
+    }
+}
+
+int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+    struct blocking_call call = {.is_done = false};
+    uint64_t deadline = wait_deadline(timeout_ms);
+    int r = can_wait(conn) ? call_begin_waiting(conn, method, block, timeout_ms, deadline, &call) : -EDEADLK;
+    sea_block_unref(block);
+    while (r >= 0 && !call.is_done)
+        r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
+    if (!call.is_done)
+        return r;
+    if (call.status < 0) {
+        sea_msg_release(call.reply);
+        return call.status;
+    }
+    *ret_reply = call.reply;
+    return 0;
+}
+
+int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
+    const struct lane_message out = {.type = WIRE_ONEWAY, .method = method, .block = block};
+    uint64_t deadline = wait_deadline(timeout_ms);
+    int r = timeout_ms && !can_wait(conn) ? -EDEADLK : 0;
+    while (r >= 0) {
+        r = conn->is_ended ? conn_end_reason(conn) : lane_send(&conn->lane, &out, false);
+        if (r != -EAGAIN || timeout_ms == 0 || wait_now() >= deadline)
+            break;
+        r = conn_wait_turn(conn, deadline);
+    }
+    sea_block_unref(block);
+    return r;
+}
+
+int sea_conn_wait(sea_conn *conn, int timeout_ms) {
+    uint64_t deadline = wait_deadline(timeout_ms);
+    if (!can_wait(conn))
+        return -EDEADLK;
+    for (;;) {
+        if (conn->is_ended)
+            return conn_end_reason(conn);
+        int r = conn_wait_turn(conn, deadline);
+        if (r != 0 || wait_now() >= deadline)
+            return r == 0 && conn->is_ended ? conn_end_reason(conn) : r;
+    }
+}
+
+int sea_conn_fd(sea_conn *conn) {
+    return conn->lane.fd;
+}
+
+short sea_conn_events(sea_conn *conn) {
+    return lane_events(&conn->lane);
+}
+
+int sea_conn_timeout(sea_conn *conn) {
+    return wait_left_ms(conn_deadline(conn));
+}
+
+int sea_conn_dispatch(sea_conn *conn, short revents) {
+    if (conn->turns)
+        return -EDEADLK;
+    if (!conn->is_ended)
+        conn_turn(conn, revents);
+    return conn->is_ended ? conn_end_reason(conn) : 0;
+}
+
+bool sea_conn_is_open(const sea_conn *conn) {
+    return conn->is_open;
+}
+
+sea_ctx *sea_conn_ctx(const sea_conn *conn) {
+    return conn->ctx;
+}
+
+const sea_peer *sea_conn_peer(const sea_conn *conn) {
+    return &conn->lane.peer;
+}
+
+const char *sea_conn_service(const sea_conn *conn) {
+    return conn->lane.terms.service;
+}
+
+const char *sea_conn_text(const sea_conn *conn) {
+    return conn->text;
+}
+
+void sea_conn_set_data(sea_conn *conn, void *data) {
+    conn->data = data;
+}
+
+void *sea_conn_data(const sea_conn *conn) {
+    return conn->data;
+}
+
+void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
+    const struct peer *account = conn->lane.account;
+    *ret_figures = (sea_conn_figures){
+        .leased_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed),
+        .leased_bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed),
+        .imported_blocks = account->imported_blocks,
+        .imported_bytes = account->imported_bytes,
+        .calls_out = conn->calls.in_flight,
+        .calls_in = conn->incoming_count,
+        .inline_max = conn->lane.terms.inline_max,
+        .accept = conn->lane.terms.accept,
+    };
+}
+
+/* Here, and not with the blocks: the class follows from what the peer takes. */
+int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
+    const struct terms *terms = &conn->lane.terms;
+    if (!conn->is_open)
+        return -EPIPE;
+    if (terms->accept & SEA_INLINE && size <= terms->inline_max)
+        return block_new_inline(ret_block, conn->ctx, size);
+    if (!(terms->accept & SEA_SEALED) || size > terms->block_max || size > terms->bytes_max)
+        return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
+                               "it takes no payload of this size in any class: send smaller blocks");
+    return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection's turns, and what its lane tells it. See conn.h.
+ *
+ * Every call of ours ends in exactly one of four places: call_finish() (a reply came), calls_expire() (its
+ * deadline), sea_call_cancel(), and calls_end() (the connection is gone).
+ */
+#include "rpc/conn.h"
+
+#include "rpc/msg.h"
+#include "sys/heap.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+static void conn_rearm(void *owner) {
+    sea_conn *conn = owner;
+    if (!conn->is_ended)
+        watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
+}
+
+uint64_t conn_deadline(const sea_conn *conn) {
+    uint64_t id, first = WAIT_FOREVER, lane = lane_deadline(&conn->lane);
+    calls_first(&conn->calls, &id, &first);
+    return first < lane ? first : lane;
+}
+
+/* Tells one waiter. Takes `reply`. */
+static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_msg *reply) {
+    ctx_uncount(conn->ctx, calls_out, 1);
+    waiter.done(conn, status, reply, waiter.user);
+}
+
+static void calls_expire(sea_conn *conn) {
+    uint64_t id, deadline, now = wait_now();
+    struct call_waiter waiter;
+    while (calls_first(&conn->calls, &id, &deadline) && deadline <= now) {
+        calls_abandon(&conn->calls, id, &waiter);
+        lane_send_cancel(&conn->lane, id);
+        snprintf(conn->text, sizeof(conn->text), "no reply in time");
+        call_end(conn, waiter, -ETIMEDOUT, NULL);
+    }
+}
+
+static void calls_end(sea_conn *conn, int status) {
+    uint64_t id, deadline;
+    struct call_waiter waiter;
+    while (calls_first(&conn->calls, &id, &deadline)) {
+        calls_abandon(&conn->calls, id, &waiter);
+        call_end(conn, waiter, status, NULL);
+    }
+}
+
+int sea_call_cancel(sea_conn *conn, uint64_t id) {
+    struct call_waiter waiter;
+    int r = calls_abandon(&conn->calls, id, &waiter);
+    if (r < 0)
+        return r;
+    lane_send_cancel(&conn->lane, id);
+    conn_rearm(conn);
+    call_end(conn, waiter, -ECANCELED, NULL);
+    return 0;
+}
+
+static void on_opened(void *owner) {
+    sea_conn *conn = owner;
+    conn->is_open = true;
+    if (conn->options.on_open)
+        conn->options.on_open(conn, conn->options.user);
+}
+
+static const sea_method *method_find(const sea_conn *conn, uint32_t number) {
+    for (size_t i = 0; i < conn->options.methods_count; i++)
+        if (conn->options.methods[i].number == number)
+            return &conn->options.methods[i];
+    return NULL;
+}
+
+static void call_refuse(sea_conn *conn, uint64_t id, int status, const char *text) {
+    struct lane_message reply = {.type = WIRE_REPLY, .id = id, .status = status};
+    snprintf(reply.text, sizeof(reply.text), "%s", text);
+    lane_send(&conn->lane, &reply, true);
+}
+
+static const char *request_arrived(sea_conn *conn, const struct lane_message *in) {
+    if (in->type == WIRE_CALL && conn->incoming_count >= conn->lane.hello.calls_max) {
+        sea_block_unref(in->block);
+        return "more calls were in flight than negotiated";
+    }
+    const sea_method *method = method_find(conn, in->method);
+    sea_msg *msg = method ? msg_new(conn, in) : NULL;
+    if (msg) {
+        method->handler(msg, conn->options.user);
+        return NULL;
+    }
+    if (!method)
+        sea_block_unref(in->block);
+    if (in->type == WIRE_CALL)
+        call_refuse(conn, in->id, method ? -ENOMEM : -ENOSYS, method ? "out of memory" : "no such method");
+    return NULL;
+}
+
+static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) {
+    struct call_waiter waiter;
+    int status = in->status;
+    int r = calls_finish(&conn->calls, in->id, &waiter);
+    if (r < 0 || !waiter.done) {
+        sea_block_unref(in->block);
+        return r < 0 ? "a reply came to no call of ours" : NULL;
+    }
+    sea_msg *reply = msg_new(conn, in);
+    if (!reply)
+        status = -ENOMEM;
+    if (status < 0)
+        snprintf(conn->text, sizeof(conn->text), "%s", in->text);
+    call_end(conn, waiter, status, reply);
+    return NULL;
+}
+
+static const char *on_arrived(void *owner, const struct lane_message *in) {
+    return in->type == WIRE_REPLY ? reply_arrived(owner, in) : request_arrived(owner, in);
+}
+
+static void on_cancelled(void *owner, uint64_t id) {
+    msg_cancel(owner, id);
+}
+
+static void on_room(void *owner) {
+    sea_conn *conn = owner;
+    if (conn->options.on_room)
+        conn->options.on_room(conn, conn->options.user);
+}
+
+/* The lane has dropped the leases already; what is left is ours. */
+static void on_closed(void *owner, const sea_close_event *event) {
+    sea_conn *conn = owner;
+    sea_close_event told = *event;
+    told.ended_calls = conn->calls.in_flight;
+    conn->is_open = false;
+    conn->is_ended = true;
+    conn->reason = event->reason;
+    snprintf(conn->text, sizeof(conn->text), "%s", event->text);
+    watch_remove(&conn->watch);
+    msg_cancel_all(conn);
+    calls_end(conn, conn->is_freed ? -ECANCELED : event->reason == -EPROTO ? -EPROTO : -EPIPE);
+    if (conn->options.on_close && !conn->is_freed)
+        conn->options.on_close(conn, &told, conn->options.user);
+    if (conn->ended)
+        conn->ended(conn);
+}
+
+static const struct lane_ops LANE_OPS = {
+    .opened = on_opened,
+    .arrived = on_arrived,
+    .cancelled = on_cancelled,
+    .room = on_room,
+    .changed = conn_rearm,
+    .closed = on_closed,
+};
+
+static void on_ready(struct watch *watch, short revents) {
+    conn_turn((sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, watch)), revents);
+}
+
+int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
+    sea_conn *conn = heap_new(1, sizeof(*conn));
+    uint8_t *own_scratch = conn && !scratch ? heap_new(1, LANE_SCRATCH_SIZE) : NULL;
+    if (!conn || (!scratch && !own_scratch)) {
+        fd_close(fd);
+        heap_free(conn);
+        return -ENOMEM;
+    }
+    conn->refs = 1;
+    conn->options = *options;
+    conn->own_scratch = own_scratch;
+    conn->watch = (struct watch){.fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready};
+    int r =
+        lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch ? scratch : own_scratch, &LANE_OPS, conn);
+    if (r < 0) {
+        heap_free(own_scratch);
+        heap_free(conn);
+        return r;
+    }
+    conn->ctx = sea_ctx_ref(ctx);
+    *ret_conn = conn;
+    return 0;
+}
+
+sea_conn *conn_ref(sea_conn *conn) {
+    conn->refs++;
+    return conn;
+}
+
+sea_conn *conn_unref(sea_conn *conn) {
+    if (!conn || --conn->refs > 0)
+        return NULL;
+    lane_deinit(&conn->lane);
+    calls_deinit(&conn->calls);
+    if (conn->own_poller)
+        conn->own_poller->ops->free(conn->own_poller);
+    heap_free(conn->own_scratch);
+    sea_ctx_unref(conn->ctx);
+    return heap_free(conn);
+}
+
+int conn_watch(sea_conn *conn, struct poller *poller) {
+    conn->is_looped = true;
+    conn->watch.events = lane_events(&conn->lane);
+    conn->watch.deadline = conn_deadline(conn);
+    return watch_add(&conn->watch, poller);
+}
+
+int conn_turn(sea_conn *conn, short revents) {
+    conn_ref(conn);
+    conn->turns++;
+    int handled = lane_dispatch(&conn->lane, revents);
+    if (!conn->is_ended)
+        calls_expire(conn);
+    conn->turns--;
+    conn_rearm(conn);
+    conn_unref(conn);
+    return handled;
+}
+
+void conn_end(sea_conn *conn, int reason, const char *text) {
+    conn_ref(conn);
+    conn->turns++;
+    lane_close(&conn->lane, reason, text);
+    conn->turns--;
+    conn_unref(conn);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection, as the application sees it: a lane, our calls, the peer's calls, and who drives it.
+ *
+ * References: one by its owner (the application or a server), one by each message that came from it, one by each turn. The lane is closed when
+ * the owner lets go; the memory goes with the last reference.
+ *
+ * Rooms: conn.c turns and the lane's callbacks · client.c the blocking face and the public functions · msg.c messages.
+ */
+#ifndef RPC_CONN_H
+#define RPC_CONN_H
+
+#include "lane/lane.h"
+#include "rpc/calls.h"
+#include "rpc/poller.h"
+#include "sealane/msg.h"
+
+struct sea_conn {
+    uint32_t refs;
+    sea_ctx *ctx; /* owned reference */
+    sea_options options;
+    struct lane lane;
+    uint8_t *own_scratch; /* owned; NULL: the server's is used */
+    struct calls calls;
+    sea_msg *incoming; /* calls of the peer that are not answered yet; borrowed */
+    uint32_t incoming_count;
+    struct watch watch;
+    struct poller *own_poller;     /* owned; of a connection that a loop drives by itself */
+    void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
+    sea_server *server;            /* borrowed, for `ended` */
+    sea_conn *next, **link;        /* on the server's list */
+    bool is_open, is_ended, is_freed, is_looped;
+    uint32_t turns; /* how many are on the stack */
+    int reason;     /* of the end */
+    void *data;
+    char text[WIRE_TEXT_MAX + 1];
+};
+
+/*
+ * Takes `fd`. `scratch` (borrowed) may be NULL: then it has its own. The caller owns one reference. The caller still has to
+ * dispatch or to watch it: nothing has been received yet, and a refusal of the policy waits for the first turn.
+ */
+int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch);
+sea_conn *conn_ref(sea_conn *conn);
+sea_conn *conn_unref(sea_conn *conn);
+
+/* Lets `poller` (borrowed) drive it. */
+int conn_watch(sea_conn *conn, struct poller *poller);
+
+/* One turn: what poll and the clock ask for. Returns the number of frames handled. */
+int conn_turn(sea_conn *conn, short revents);
+
+/* Ends it now, inside a turn of its own. */
+void conn_end(sea_conn *conn, int reason, const char *text);
+
+/* The nearest instant at which conn_turn() must be called. */
+uint64_t conn_deadline(const sea_conn *conn);
+
+/* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's backlog is full. */
+int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
+
+#endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Whoever polls: what a server and its connections need from an event loop, and no more. There are two: the set
+ * below, on epoll, and the one on libuv (loop/uv.c).
+ *
+ * A watch is a descriptor, the events to wait for, and a deadline; its owner embeds it. The poller calls `ready` with
+ * the events that came, or with 0 when the deadline passed. From inside `ready` everything may be changed, and every watch be removed.
+ */
+#ifndef RPC_POLLER_H
+#define RPC_POLLER_H
+
+#include "sys/wait.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct watch;
+struct poller;
+
+struct poller_ops {
+    int (*add)(struct poller *poller, struct watch *watch);
+    void (*update)(struct poller *poller, struct watch *watch); /* events or deadline have changed */
+    void (*remove)(struct poller *poller, struct watch *watch); /* before the descriptor is closed */
+    void (*free)(struct poller *poller);                        /* no watch is left */
+};
+
+struct poller {
+    const struct poller_ops *ops;
+};
+
+struct watch {
+    int fd;            /* borrowed */
+    short events;      /* POLLIN, POLLOUT */
+    uint64_t deadline; /* CLOCK_MONOTONIC; WAIT_FOREVER */
+    void (*ready)(struct watch *watch, short revents);
+    struct poller *poller;      /* NULL: not watched */
+    void *impl;                 /* the poller's */
+    struct watch *next, **link; /* the set's: on its list while a deadline is set; link NULL: not on it */
+};
+
+int watch_add(struct watch *watch, struct poller *poller);
+
+/* Sets both and tells the poller if something is new. A watch that nobody polls: just sets them. */
+void watch_update(struct watch *watch, short events, uint64_t deadline);
+
+/* Accepts watches that nobody polls. */
+void watch_remove(struct watch *watch);
+
+/*
+ * A set of watches on epoll. Deadlines are few (handshakes, calls in flight) and live on a list that is walked once a turn:
+ * a connection that is idle is not on it.
+ */
+struct poller *poller_set_new(void); /* NULL: no memory or descriptors */
+int poller_set_fd(const struct poller *poller);
+uint64_t poller_set_deadline(const struct poller *poller);
+
+/* One turn: waits until `deadline` (0: not at all), then calls every `ready`. 0 or a negative errno value. */
+int poller_set_turn(struct poller *poller, uint64_t deadline);
+
+#endif

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server: accepts, owns its connections, and forgets those that have ended. See <sealane/server.h>.
+ *
+ * It never looks at a connection that is idle: the poller calls those that are not.
+ */
+#include "rpc/server.h"
+
+#include "lane/listener.h"
+#include "sys/heap.h"
+#include "sys/limits.h"
+#include "sys/socket.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+static const uint32_t CONNECTIONS_DEFAULT = 16384;
+static const unsigned SOCKET_MODE_DEFAULT = 0600;
+
+/* New connections in one turn, so that those which are there have theirs. */
+static const int ACCEPTS_PER_TURN = 16;
+
+/* With no descriptor left, accepting fails until one is closed, which nobody tells us: look again after so long. */
+static const uint64_t ACCEPT_RETRY_NS = 100 * 1000 * 1000;
+
+struct sea_server {
+    sea_ctx *ctx; /* owned reference */
+    sea_options options;
+    struct listener listener;
+    struct watch accepting, stopping;
+    struct poller *poller; /* owned */
+    bool is_set;           /* the poller is our own set */
+    int bell;              /* owned; rung by sea_server_stop() */
+    _Atomic bool is_stopping;
+    sea_conn *conns; /* the server holds a reference of each */
+    size_t conns_count;
+    uint8_t *scratch; /* owned; all connections receive into it, one at a time */
+    char address[ADDRESS_NAME_SIZE + 8];
+};
+
+static void conn_ended(sea_conn *conn) {
+    sea_server *server = conn->server;
+    *conn->link = conn->next;
+    if (conn->next)
+        conn->next->link = conn->link;
+    server->conns_count--;
+    conn_unref(conn);
+}
+
+static uint32_t connections_max(const sea_server *server) {
+    uint64_t nofile = limits_nofile() / 4 * 3; /* the rest is for blocks */
+    uint32_t most = nofile < CONNECTIONS_DEFAULT ? (uint32_t) nofile : CONNECTIONS_DEFAULT;
+    return server->options.connections_max ? server->options.connections_max : most;
+}
+
+static void server_add(sea_server *server, sea_conn *conn) {
+    conn->server = server;
+    conn->ended = conn_ended;
+    conn->next = server->conns;
+    conn->link = &server->conns;
+    if (conn->next)
+        conn->next->link = &conn->next;
+    server->conns = conn;
+    server->conns_count++;
+    if (server->conns_count > connections_max(server))
+        lane_doom(&conn->lane, -EUSERS, "the server has as many connections as it takes");
+    int r = conn_watch(conn, server->poller);
+    if (r < 0)
+        conn_end(conn, r, "the server cannot poll one more connection");
+}
+
+/* 1: one more came; 0: nobody, or no room for anybody. */
+static int server_accept(sea_server *server) {
+    int fd = -1;
+    sea_conn *conn = NULL;
+    int r = socket_accept(server->listener.fd, &fd);
+    if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS) {
+        refusal_note(&server->ctx->refusals, r, "RLIMIT_NOFILE", 1, 0,
+                     "the server cannot accept: raise the limit (ulimit -n)");
+        watch_update(&server->accepting, 0, wait_now() + ACCEPT_RETRY_NS);
+        return 0;
+    }
+    if (r < 0)
+        return r == -EAGAIN ? 0 : 1; /* who gave up while waiting is no reason not to serve the next */
+    if (conn_new(&conn, server->ctx, fd, true, &server->options, server->scratch) == 0)
+        server_add(server, conn);
+    return 1;
+}
+
+static void on_accepting(struct watch *watch, short revents) {
+    sea_server *server = (sea_server *) (void *) ((char *) watch - offsetof(sea_server, accepting));
+    if (!revents)
+        watch_update(watch, POLLIN, WAIT_FOREVER);
+    for (int i = 0; i < ACCEPTS_PER_TURN && server_accept(server); i++)
+        ;
+}
+
+static void on_stopping(struct watch *watch, short revents) {
+    sea_server *server = (sea_server *) (void *) ((char *) watch - offsetof(sea_server, stopping));
+    (void) revents;
+    wait_bell_clear(server->bell);
+}
+
+static int server_watch(sea_server *server) {
+    server->accepting =
+        (struct watch){.fd = server->listener.fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_accepting};
+    int r = watch_add(&server->accepting, server->poller);
+    if (r < 0 || !server->is_set)
+        return r;
+    r = wait_bell_new(&server->bell);
+    if (r < 0)
+        return r;
+    server->stopping =
+        (struct watch){.fd = server->bell, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_stopping};
+    return watch_add(&server->stopping, server->poller);
+}
+
+static int server_open(sea_server *server, const char *address) {
+    const char *why = "the options are out of range, or a method number is given twice";
+    unsigned mode = server->options.socket_mode ? server->options.socket_mode : SOCKET_MODE_DEFAULT;
+    int r = terms_check_options(&server->options);
+    if (r == 0)
+        r = listener_open(&server->listener, address, mode, &why);
+    if (r < 0)
+        return refusal_explain(&server->ctx->refusals, r, address, why);
+    if (server->listener.address.fd >= 0)
+        snprintf(server->address, sizeof(server->address), "fd:%d", server->listener.address.fd);
+    else
+        snprintf(server->address, sizeof(server->address), "unix:%s", server->listener.address.name);
+    return server_watch(server);
+}
+
+int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
+               struct poller *poller) {
+    static const sea_options nothing;
+    sea_server *server = heap_new(1, sizeof(*server));
+    if (!server) {
+        if (poller)
+            poller->ops->free(poller);
+        return -ENOMEM;
+    }
+    server->ctx = sea_ctx_ref(ctx);
+    server->options = options ? *options : nothing;
+    server->listener = LISTENER_EMPTY;
+    server->bell = -1;
+    server->is_set = !poller;
+    server->poller = poller ? poller : poller_set_new();
+    server->scratch = heap_new(1, LANE_SCRATCH_SIZE);
+    int r = server->poller && server->scratch ? server_open(server, address) : -ENOMEM;
+    if (r < 0) {
+        sea_server_free(server);
+        return r;
+    }
+    *ret_server = server;
+    return 0;
+}
+
+int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options) {
+    return server_new(ret_server, ctx, address, options, NULL);
+}
+
+sea_server *sea_server_free(sea_server *server) {
+    if (!server)
+        return NULL;
+    watch_remove(&server->accepting);
+    watch_remove(&server->stopping);
+    while (server->conns)
+        conn_end(server->conns, 0, "the server ends");
+    listener_close(&server->listener);
+    if (server->poller)
+        server->poller->ops->free(server->poller);
+    fd_close(server->bell);
+    heap_free(server->scratch);
+    sea_ctx_unref(server->ctx);
+    return heap_free(server);
+}
+
+int sea_server_run(sea_server *server) {
+    int r = server->is_set ? 0 : -EDEADLK;
+    while (r == 0 && !atomic_load_explicit(&server->is_stopping, memory_order_relaxed))
+        r = poller_set_turn(server->poller, WAIT_FOREVER);
+    atomic_store_explicit(&server->is_stopping, false, memory_order_relaxed);
+    return r;
+}
+
+/* The flag needs no order of its own: nothing but it is read after it, and the bell makes the turn end. */
+void sea_server_stop(sea_server *server) {
+    atomic_store_explicit(&server->is_stopping, true, memory_order_relaxed);
+    if (server->bell >= 0)
+        wait_bell_ring(server->bell);
+}
+
+int sea_server_fd(sea_server *server) {
+    return server->is_set ? poller_set_fd(server->poller) : -EDEADLK;
+}
+
+int sea_server_timeout(sea_server *server) {
+    return server->is_set ? wait_left_ms(poller_set_deadline(server->poller)) : -1;
+}
+
+int sea_server_dispatch(sea_server *server) {
+    return server->is_set ? poller_set_turn(server->poller, 0) : -EDEADLK;
+}
+
+void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user), void *user) {
+    for (sea_conn *conn = server->conns, *next; conn; conn = next) {
+        next = conn->next;
+        if (conn->is_open)
+            each(conn, user);
+    }
+}
+
+size_t sea_server_connections(const sea_server *server) {
+    return server->conns_count;
+}
+
+const char *sea_server_address(const sea_server *server) {
+    return server->address;
+}
