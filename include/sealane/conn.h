@@ -9,7 +9,8 @@
  *
  * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
- * descriptor: for a server a listening socket, for a client a connected one.
+ * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
+ * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES).
  *
  * Its end: sea_conn_close(), the peer's death, or a broken rule. Then every call of ours that is
  * pending ends with -EPIPE or -EPROTO, every lease that the peer held is dropped, and on_close is
@@ -80,7 +81,7 @@ typedef struct sea_options {
                           * hugetlb page that is missing raises SIGBUS */
     uint16_t socket_mode; /* of a server's socket file; default 0600. Wider modes need `users` and so on too */
 
-    uint32_t inline_max;      /* largest inline payload that we take, bytes; default and most: see doc/tuning.md */
+    uint32_t inline_max;      /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
     uint64_t block_max;       /* largest sealed payload that we take, bytes; default: the peer quota */
     uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024 */

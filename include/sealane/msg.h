@@ -49,7 +49,7 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
  */
 SEA_API int sea_reply(sea_msg *call, sea_block *block);
 
-/* Answers with an error: `status` is a negative errno value, `text` (borrowed, may be NULL) says more
+/* Answers with an error: `status` is a negative errno value (-1 to -4095), `text` (borrowed, may be NULL) says more
  * to a person, at most 255 bytes of it. Takes `call`. Errors: as sea_reply(). */
 SEA_API int sea_reply_error(sea_msg *call, int status, const char *text);
 

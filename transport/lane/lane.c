@@ -5,7 +5,6 @@
 #include "lane/policy.h"
 #include "sys/cred.h"
 #include "sys/heap.h"
-#include "sys/reaper.h"
 #include "sys/socket.h"
 #include "sys/wait.h"
 #include <errno.h>
@@ -16,6 +15,10 @@ static const int HANDSHAKE_MS_DEFAULT = 2000;
 
 /* Frames handled in one turn, so that a peer that floods leaves the others their turns. */
 static const int FRAMES_PER_TURN = 64;
+
+int lane_handshake_ms(const sea_options *options) {
+    return options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS_DEFAULT;
+}
 
 static int lane_identify(struct lane *lane) {
     struct cred cred = {.pidfd = -1};
@@ -41,7 +44,6 @@ static int lane_greet(struct lane *lane) {
 
 int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
               const struct lane_ops *ops, void *owner) {
-    int handshake_ms = options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS_DEFAULT;
     *lane = (struct lane){
         .fd = fd,
         .is_server = is_server,
@@ -53,7 +55,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         .peer = {.pidfd = -1},
         .hello = terms_offer(ctx, options),
         .retry_at = WAIT_FOREVER,
-        .greeting_deadline = wait_deadline(handshake_ms),
+        .greeting_deadline = wait_deadline(lane_handshake_ms(options)),
     };
     lane->queue_tail = &lane->queue_head;
     if (!(lane->hello.accept & SEA_SEALED))
@@ -85,7 +87,7 @@ void lane_deinit(struct lane *lane) {
 
 short lane_events(const struct lane *lane) {
     bool has_more = lane->queue_head || lane->releases_count || lane->wants_room;
-    short in = reaper_has_room() ? POLLIN : 0;
+    short in = lane->is_choked ? 0 : POLLIN;
     return (short) (in | (lane->is_socket_full && has_more ? POLLOUT : 0));
 }
 
@@ -139,8 +141,10 @@ static void lane_check_clock(struct lane *lane) {
     uint64_t now = wait_now();
     if (lane->state == LANE_GREETING && now >= lane->greeting_deadline)
         lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
-    if (now >= lane->retry_at)
+    if (now >= lane->retry_at) {
         lane->retry_at = WAIT_FOREVER;
+        lane->is_choked = false;
+    }
 }
 
 static void lane_offer_room(struct lane *lane) {

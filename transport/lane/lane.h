@@ -74,6 +74,7 @@ struct lane {
     uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, wants_room, is_dispatching;
+    bool is_choked;    /* nothing is received before retry_at: the reaper is full */
     uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
 
@@ -91,6 +92,9 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
 
 /* Frees everything; no callback. The lane may be in any state. */
 void lane_deinit(struct lane *lane);
+
+/* The options' handshake time, or its default, in milliseconds. */
+int lane_handshake_ms(const sea_options *options);
 
 /* What to poll for, and until when (an instant of CLOCK_MONOTONIC, or WAIT_FOREVER). */
 short lane_events(const struct lane *lane);

@@ -5,6 +5,7 @@
 #include "lane/policy.h"
 
 #include "sys/cred.h"
+#include "wire/frame.h"
 #include <errno.h>
 
 static bool list_has(const uint32_t *ids, size_t count, uint32_t id) {
@@ -20,5 +21,6 @@ int policy_check(const sea_options *options, const sea_peer *peer) {
     if (list_has(options->users, options->users_count, peer->uid) ||
         list_has(options->groups, options->groups_count, peer->gid))
         return 0;
-    return options->allow ? options->allow(peer, options->user) : -EACCES;
+    int r = options->allow ? options->allow(peer, options->user) : -EACCES;
+    return r <= 0 && r >= WIRE_STATUS_LEAST ? r : -EACCES; /* whatever is no answer is a no */
 }

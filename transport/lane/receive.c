@@ -34,7 +34,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello) {
         lane_doom(lane, r, why);
         return;
     }
-    lane->account->out_limit = (struct credit){lane->terms.bytes_max, lane->terms.blocks_max};
+    lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
     lane->state = LANE_OPEN;
     ctx_count(lane->ctx, connections, 1);
     lane->ops->opened(lane->owner);
@@ -221,6 +221,7 @@ int lane_receive(struct lane *lane) {
     struct iovec iov = {.iov_base = lane->scratch, .iov_len = LANE_SCRATCH_SIZE};
     if (!reaper_has_room()) {
         lane->retry_at = wait_now() + REAPER_RETRY_NS;
+        lane->is_choked = true;
         return 0;
     }
     int r = fdpass_recv(lane->fd, &iov, 1, &pass);

@@ -109,12 +109,18 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
     return fdpass_send(lane->fd, iov, 3, &fd, handle ? 1 : 0);
 }
 
+/* No release will ever make room for a block larger than the whole quota. */
+static int credit_refuse(struct lane *lane, uint64_t size) {
+    return refusal_note(&lane->ctx->refusals, -EDQUOT, "peer quota (bytes)", size, lane->account->out_limit.bytes,
+                        "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
+}
+
 /* -EAGAIN (the socket) · -ENOBUFS (the peer's credit) · -ETOOMANYREFS · -EDQUOT, -ENOMEM (no lease) · -EPIPE. */
 static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
     uint64_t handle = 0, size = message->block ? message->block->size : 0;
     if (payload_class == SEA_SEALED) {
         if (!peer_has_credit(lane->account, size))
-            return -ENOBUFS;
+            return size > lane->account->out_limit.bytes ? credit_refuse(lane, size) : -ENOBUFS;
         int r = lease_grant(&lane->ctx->leases, lane->account, message->block, &handle);
         if (r < 0)
             return r;
@@ -168,6 +174,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
         sea_block_ref(message->block);
     *lane->queue_tail = queued;
     lane->queue_tail = &queued->next;
+    lane->ops->changed(lane->owner);
     return 0;
 }
 
@@ -277,6 +284,8 @@ void lane_release(void *owner, uint64_t handle) {
     if (lane->state != LANE_OPEN)
         return;
     lane->releases[lane->releases_count++] = handle; /* lane_reserve_release() made room before it was imported */
-    if (!lane->is_dispatching && !lane->is_socket_full)
+    if (lane->is_socket_full)
+        lane->ops->changed(lane->owner);
+    else if (!lane->is_dispatching)
         lane_note_full(lane, flush_releases(lane));
 }

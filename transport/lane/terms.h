@@ -5,9 +5,9 @@
 #ifndef LANE_TERMS_H
 #define LANE_TERMS_H
 
-#include "registry/ctx.h"
-#include "sealane/conn.h"
+#include "registry/peer.h"
 #include "wire/frame.h"
+#include <sealane/conn.h>
 
 struct terms {
     uint32_t accept;     /* payload classes that the peer takes and that we can send */
@@ -25,6 +25,9 @@ int terms_check_options(const sea_options *options);
 
 /* What we say. `service` is borrowed from the options. */
 struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options);
+
+/* What the peer may hold of ours: what it takes, but no more than our own quota for it. */
+struct credit terms_credit(const struct terms *terms, const sea_limits *quota);
 
 /*
  * What follows from our HELLO and the peer's. `datagram_max` is what our socket can carry. On failure *ret_why is

@@ -5,12 +5,12 @@
  * libuv closes handles later than we let go of them, so each watch has a piece of memory of its own with both handles, which
  * frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our descriptors.
  */
-#include "sealane/uv.h"
 #include "rpc/server.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sealane/uv.h>
 #include <uv.h>
 
 struct uv_poller {

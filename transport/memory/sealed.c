@@ -11,7 +11,6 @@
  */
 #include "memory/sealed.h"
 
-#include "sealane/block.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
@@ -19,6 +18,7 @@
 #include "sys/memfd.h"
 #include "sys/reaper.h"
 #include <errno.h>
+#include <sealane/block.h>
 #include <string.h>
 
 /* Of a payload without bytes; nobody reads or writes it. */

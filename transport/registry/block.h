@@ -13,7 +13,7 @@
 
 #include "memory/sealed.h"
 #include "registry/peer.h"
-#include "sealane/block.h"
+#include <sealane/block.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 

@@ -14,7 +14,7 @@
 #define REGISTRY_PEER_H
 
 #include "registry/ctx.h"
-#include "sealane/block.h"
+#include <sealane/block.h>
 #include <stdbool.h>
 
 struct import;

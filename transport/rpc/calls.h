@@ -16,7 +16,7 @@
 #ifndef RPC_CALLS_H
 #define RPC_CALLS_H
 
-#include "sealane/conn.h"
+#include <sealane/conn.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -69,7 +69,7 @@ static int conn_end_reason(const sea_conn *conn) {
 
 int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     sea_conn *conn = NULL;
-    uint64_t deadline = wait_deadline(options && options->handshake_ms ? options->handshake_ms : 2000);
+    uint64_t deadline = wait_deadline(lane_handshake_ms(options ? options : &NO_OPTIONS));
     int r = conn_connect(&conn, ctx, address, options);
     while (r == -EAGAIN && wait_now() < deadline) {
         wait_fd(-1, 0, wait_now() + CONNECT_RETRY_NS);
@@ -77,6 +77,7 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
     }
     if (r < 0)
         return r == -EAGAIN ? -ETIMEDOUT : r;
+    conn->lane.greeting_deadline = deadline;
     while (!conn->is_open && !conn->is_ended && r >= 0)
         r = conn_wait_turn(conn, WAIT_FOREVER);
     if (conn->is_open) {

@@ -13,7 +13,7 @@
 #include "lane/lane.h"
 #include "rpc/calls.h"
 #include "rpc/poller.h"
-#include "sealane/msg.h"
+#include <sealane/msg.h>
 
 struct sea_conn {
     uint32_t refs;

@@ -62,7 +62,7 @@ static sea_msg *msg_free(sea_msg *msg) {
 static int msg_answer(sea_msg *call, int status, const char *text, sea_block *block) {
     struct lane *lane = &call->conn->lane;
     struct lane_message reply = {.type = WIRE_REPLY, .id = call->in.id, .status = status, .block = block};
-    snprintf(reply.text, sizeof(reply.text), "%s", text ? text : "");
+    reply.text[wire_text_clean(reply.text, text)] = '\0';
     incoming_remove(call);
     int r = lane_send(lane, &reply, true);
     if (r == 0 || r == -EPIPE)
@@ -88,7 +88,8 @@ int sea_reply(sea_msg *call, sea_block *block) {
 }
 
 int sea_reply_error(sea_msg *call, int status, const char *text) {
-    int r = call->link && status < 0 ? msg_answer(call, status, text, NULL) : -EINVAL;
+    bool is_errno = status < 0 && status >= WIRE_STATUS_LEAST;
+    int r = call->link && is_errno ? msg_answer(call, status, text, NULL) : -EINVAL;
     sea_msg_release(call);
     return r;
 }

@@ -4,7 +4,7 @@
 #define RPC_SERVER_H
 
 #include "rpc/conn.h"
-#include "sealane/server.h"
+#include <sealane/server.h>
 
 /* As sea_server_new(), driven by `poller`, which it takes (NULL: by a set of its own). */
 int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,

@@ -17,8 +17,6 @@
 #include <assert.h>
 #include <string.h>
 
-#define STATUS_LOWEST (-4095) /* the kernel's MAX_ERRNO: no errno value is larger */
-
 /* What the head alone decides about each type. */
 struct shape {
     uint16_t fixed; /* bytes of the fixed part, head included; 0: no such type */
@@ -88,7 +86,7 @@ static bool text_is_valid(const uint8_t *p, size_t size) {
 }
 
 static bool status_is_valid(int32_t status) {
-    return status <= 0 && status >= STATUS_LOWEST;
+    return status <= 0 && status >= WIRE_STATUS_LEAST;
 }
 
 static const char *head_decode(const uint8_t *p, size_t size, struct wire_head *ret) {

@@ -25,6 +25,7 @@
 #define WIRE_CANCEL_SIZE 16
 #define WIRE_SERVICE_MAX 63 /* bytes */
 #define WIRE_TEXT_MAX 255
+#define WIRE_STATUS_LEAST (-4095)              /* the kernel's MAX_ERRNO: no errno value is larger */
 #define WIRE_RELEASES_MAX 64                   /* handles in one frame */
 #define WIRE_INLINE_CEILING (1u << 17)         /* no side may announce more */
 #define WIRE_BLOCK_CEILING (UINT64_C(1) << 62) /* bytes of one block: rounding it up never leaves off_t */
@@ -42,8 +43,9 @@ enum wire_type {
 /* Payload classes on the wire; the same values as SEA_INLINE and its neighbours. */
 enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE_CLASS_ANY = 7 };
 
-/* Feature bits. Unknown ones are ignored; both sides' sets are intersected. */
-enum { WIRE_FEATURE_HUGETLB = 1 }; /* this side maps hugetlb blocks */
+/* Feature bits: what the sender of a HELLO takes. Nothing of a feature is sent to who did not set its bit; unknown ones are
+ * ignored. */
+enum { WIRE_FEATURE_HUGETLB = 1 }; /* sealed payloads in hugetlb pages */
 
 struct wire_head { /* offset size */
     uint8_t type;  /*  0  1  enum wire_type */

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+# The library.
+
+# Every object of the library, as an archive that also shows hidden symbols: the tests link this one.
+noinst_LTLIBRARIES += transport/libtransport.la
+transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -iquote $(srcdir)/transport
+transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+transport_libtransport_la_SOURCES = \
+    transport/sys/cred.c \
+    transport/sys/cred.h \
+    transport/sys/fdpass.c \
+    transport/sys/fdpass.h \
+    transport/sys/file.c \
+    transport/sys/file.h \
+    transport/sys/heap.c \
+    transport/sys/heap.h \
+    transport/sys/limits.c \
+    transport/sys/limits.h \
+    transport/sys/map.c \
+    transport/sys/map.h \
+    transport/sys/memfd.c \
+    transport/sys/memfd.h \
+    transport/sys/path.c \
+    transport/sys/path.h \
+    transport/sys/reaper.c \
+    transport/sys/reaper.h \
+    transport/sys/seam.c \
+    transport/sys/seam.h \
+    transport/sys/socket.c \
+    transport/sys/socket.h \
+    transport/sys/wait.c \
+    transport/sys/wait.h \
+    transport/wire/frame.c \
+    transport/wire/frame.h \
+    transport/memory/quota.c \
+    transport/memory/quota.h \
+    transport/memory/refusal.c \
+    transport/memory/refusal.h \
+    transport/memory/sealed.c \
+    transport/memory/sealed.h \
+    transport/registry/block.c \
+    transport/registry/block.h \
+    transport/registry/ctx.c \
+    transport/registry/ctx.h \
+    transport/registry/lease.c \
+    transport/registry/lease.h \
+    transport/registry/peer.c \
+    transport/registry/peer.h \
+    transport/lane/address.c \
+    transport/lane/address.h \
+    transport/lane/lane.c \
+    transport/lane/lane.h \
+    transport/lane/listener.c \
+    transport/lane/listener.h \
+    transport/lane/policy.c \
+    transport/lane/policy.h \
+    transport/lane/receive.c \
+    transport/lane/send.c \
+    transport/lane/terms.c \
+    transport/lane/terms.h \
+    transport/rpc/calls.c \
+    transport/rpc/calls.h \
+    transport/rpc/client.c \
+    transport/rpc/conn.c \
+    transport/rpc/conn.h \
+    transport/rpc/msg.c \
+    transport/rpc/msg.h \
+    transport/rpc/poller.c \
+    transport/rpc/poller.h \
+    transport/rpc/server.c \
+    transport/rpc/server.h \
+    transport/loop/uv.c
+
+# libsealane: the same objects behind the symbol map.
+#
+# VERSION is libtool's CURRENT:REVISION:AGE, which is not the package's version. With each release:
+#   1. sources changed, interface not      REVISION + 1
+#   2. functions were added                CURRENT + 1, AGE + 1, REVISION = 0
+#   3. something was removed or changed    CURRENT + 1, AGE = 0, REVISION = 0
+# (3) makes a new soname: every program must be rebuilt. It is not done within one major version, and
+# the symbol map only grows. Before the first release it stays 0:0:0.
+lib_LTLIBRARIES += transport/libsealane.la
+transport_libsealane_la_SOURCES =
+transport_libsealane_la_LIBADD = transport/libtransport.la $(UV_LIBS)
+transport_libsealane_la_LDFLAGS = $(AM_LDFLAGS) $(LIBRARY_LDFLAGS) -pthread -no-undefined -version-info 0:0:0 \
+    -Wl,--version-script=$(srcdir)/transport/libsealane.map
+EXTRA_transport_libsealane_la_DEPENDENCIES = $(srcdir)/transport/libsealane.map
+EXTRA_DIST += transport/libsealane.map
+
+sealaneincludedir = $(includedir)/sealane
+sealaneinclude_HEADERS = \
+    include/sealane/base.h \
+    include/sealane/block.h \
+    include/sealane/conn.h \
+    include/sealane/ctx.h \
+    include/sealane/msg.h \
+    include/sealane/sealane.h \
+    include/sealane/server.h \
+    include/sealane/uv.h
