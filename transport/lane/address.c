@@ -17,7 +17,8 @@ static bool number_parse(const char *text, int *ret_number) {
     char *end = NULL;
     errno = 0;
     long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < 0 || n > INT_MAX)
+    bool is_plain = text[0] >= '0' && text[0] <= '9'; /* strtol() also takes blanks and signs */
+    if (errno || !is_plain || *end || n > INT_MAX)
         return false;
     *ret_number = (int) n;
     return true;

@@ -39,7 +39,8 @@ static int lane_greet(struct lane *lane) {
                                   : "the server is run by a user whom we do not trust");
         return 0;
     }
-    return lane->is_server ? 0 : lane_send_hello(lane);
+    r = lane->is_server ? 0 : lane_send_hello(lane);
+    return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 
 int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,

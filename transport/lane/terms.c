@@ -88,7 +88,7 @@ int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, boo
         return *ret_why = "inline_max is over the protocol's ceiling", -EPROTO;
     size_t carries = datagram_max > DATAGRAM_REST ? datagram_max - DATAGRAM_REST : 0;
     *ret_terms = (struct terms){
-        .accept = peer->accept & (uint32_t) ~SEA_POOLED,
+        .accept = peer->accept & SEA_STABLE_ONLY, /* pooled ones and those of later versions we cannot send */
         .peer_hugetlb = peer->features & WIRE_FEATURE_HUGETLB,
         .inline_max = peer->accept & SEA_INLINE ? (uint32_t) min_u64(peer->inline_max, carries) : 0,
         .block_max = peer->fds_max ? peer->block_max : 0,

@@ -12,16 +12,28 @@
 #include "sys/seam.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+/* Decided here and not by calloc(): sanitizers take an overflow there for a mistake of the caller. */
+static bool total_of(size_t count, size_t size, size_t *ret_total) {
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total))
+        return false;
+    *ret_total = total > 0 ? total : 1;
+    return true;
+}
+
 void *heap_new(size_t count, size_t size) {
-    return SEAM_OR(ALLOC, NULL, calloc(count ? count : 1, size ? size : 1));
+    size_t total;
+    return total_of(count, size, &total) ? SEAM_OR(ALLOC, NULL, calloc(1, total)) : NULL;
 }
 
 void *heap_resize(void *old, size_t count, size_t size) {
-    return SEAM_OR(ALLOC, NULL, reallocarray(old, count ? count : 1, size ? size : 1));
+    size_t total;
+    return total_of(count, size, &total) ? SEAM_OR(ALLOC, NULL, realloc(old, total)) : NULL;
 }
 
 void *heap_free(void *p) {
