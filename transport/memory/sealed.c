@@ -32,16 +32,20 @@ uint64_t sealed_file_size(uint64_t size, bool is_hugetlb) {
     return is_hugetlb ? round_up(size, MEMFD_HUGE_SIZE) : size;
 }
 
-void sealed_deinit(struct sealed *sealed) {
-    map_free(sealed->data, sealed->map_size);
-    fd_close(sealed->fd);
-    *sealed = SEALED_EMPTY;
+static size_t sealed_map_size(const struct sealed *sealed) {
+    return (size_t) sealed_file_size(sealed->size, sealed->is_hugetlb);
 }
 
-static int sealed_unmap(struct sealed *sealed) {
-    sealed->data = map_free(sealed->data, sealed->map_size);
-    sealed->map_size = 0;
-    return 0;
+/* By whoever has it alone. */
+static void sealed_unmap(struct sealed *sealed) {
+    map_free(atomic_load_explicit(&sealed->data, memory_order_relaxed), sealed_map_size(sealed));
+    atomic_store_explicit(&sealed->data, NULL, memory_order_relaxed);
+}
+
+void sealed_deinit(struct sealed *sealed) {
+    sealed_unmap(sealed);
+    fd_close(sealed->fd);
+    *sealed = SEALED_EMPTY;
 }
 
 static int sealed_explain(int error, uint64_t size, bool hugetlb, struct refusal_log *log) {
@@ -63,7 +67,8 @@ static int sealed_explain(int error, uint64_t size, bool hugetlb, struct refusal
 static int sealed_populate(struct sealed *sealed) {
     if (!sealed->wants_huge || memfd_huge_policy() != MEMFD_HUGE_ADVISE)
         return -EOPNOTSUPP;
-    return sealed_map(sealed) ? map_populate(sealed->data, sealed->map_size) : -ENOMEM;
+    void *data = sealed_map(sealed);
+    return data ? map_populate(data, sealed_map_size(sealed)) : -ENOMEM;
 }
 
 /* Reading /proc/meminfo takes some 20 us: worth it from here on. Smaller blocks are held by the budget. */
@@ -151,22 +156,29 @@ int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, 
 void *sealed_map(struct sealed *sealed) {
     if (sealed->size == 0)
         return sealed_nothing;
-    if (sealed->data)
-        return sealed->data;
-    size_t size = (size_t) sealed_file_size(sealed->size, sealed->is_hugetlb);
+    /* Acquire [SLD1] pairs with the release below: the mapping was made before it is used. */
+    void *mapped = atomic_load_explicit(&sealed->data, memory_order_acquire);
+    if (mapped)
+        return mapped;
+    size_t size = sealed_map_size(sealed);
     const void *view = NULL;
     void *data = NULL;
     int r = sealed->is_frozen ? map_new_readable(sealed->fd, size, &view)
                               : map_new_writable(sealed->fd, size, sealed->wants_huge, &data);
     if (r < 0)
         return NULL;
-    sealed->data = sealed->is_frozen ? (void *) (uintptr_t) view : data;
-    sealed->map_size = size;
-    return sealed->data;
+    data = sealed->is_frozen ? (void *) (uintptr_t) view : data;
+    /* Release [SLD1], partner above. Of threads that map it at the same time one wins; the others take its mapping. */
+    if (atomic_compare_exchange_strong_explicit(&sealed->data, &mapped, data, memory_order_acq_rel,
+                                                memory_order_acquire))
+        return data;
+    map_free(data, size);
+    return mapped;
 }
 
 int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size) {
-    if (!sealed->data && !sealed->is_hugetlb)
+    bool is_mapped = atomic_load_explicit(&sealed->data, memory_order_relaxed);
+    if (!is_mapped && !sealed->is_hugetlb)
         return file_write(sealed->fd, offset, data, size);
     char *to = sealed_map(sealed);
     if (!to)
@@ -183,9 +195,21 @@ int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t f
     return to ? file_read(fd, file_offset, to + offset, size) : -ENOMEM;
 }
 
+/* Of a base page that is cut the kernel clears the rest; a hugetlb page stays as it was, and is sent whole. */
+static int sealed_clear_behind(struct sealed *sealed, size_t size) {
+    char *data = sealed_map(sealed);
+    if (!data)
+        return -ENOMEM;
+    memset(data + size, 0, (size_t) sealed_file_size(size, true) - size);
+    return 0;
+}
+
 int sealed_shrink(struct sealed *sealed, size_t size) {
+    int r = sealed->is_hugetlb ? sealed_clear_behind(sealed, size) : 0;
+    if (r < 0)
+        return r;
     sealed_unmap(sealed);
-    int r = memfd_resize(sealed->fd, (size_t) sealed_file_size(size, sealed->is_hugetlb));
+    r = memfd_resize(sealed->fd, (size_t) sealed_file_size(size, sealed->is_hugetlb));
     if (r == 0)
         sealed->size = size;
     return r;
@@ -206,9 +230,9 @@ int sealed_freeze(struct sealed *sealed) {
 }
 
 /* The kernel shows a huge page only where this mapping has touched it. */
-static void sealed_touch(const struct sealed *sealed) {
-    for (size_t at = 0; at < sealed->size; at += MEMFD_HUGE_SIZE)
-        (void) atomic_load_explicit((_Atomic char *) sealed->data + at, memory_order_relaxed);
+static void data_touch(const char *data, size_t size) {
+    for (size_t at = 0; at < size; at += MEMFD_HUGE_SIZE)
+        (void) atomic_load_explicit((const _Atomic char *) data + at, memory_order_relaxed);
 }
 
 int sealed_pages(struct sealed *sealed) {
@@ -216,8 +240,9 @@ int sealed_pages(struct sealed *sealed) {
         return SEA_PAGES_NONE;
     if (sealed->is_hugetlb)
         return SEA_PAGES_HUGETLB;
-    if (!sealed->wants_huge || !sealed_map(sealed))
+    const char *data = sealed->wants_huge ? sealed_map(sealed) : NULL;
+    if (!data)
         return SEA_PAGES_SMALL;
-    sealed_touch(sealed);
-    return map_count_huge(sealed->data, sealed->map_size) ? SEA_PAGES_THP : SEA_PAGES_SMALL;
+    data_touch(data, sealed->size);
+    return map_count_huge(data, sealed_map_size(sealed)) ? SEA_PAGES_THP : SEA_PAGES_SMALL;
 }

@@ -11,15 +11,15 @@
 #define MEMORY_SEALED_H
 
 #include "memory/refusal.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 struct sealed {
-    int fd;      /* owned */
-    size_t size; /* of the payload, bytes */
-    void *data;  /* owned mapping of map_size bytes, or NULL */
-    size_t map_size;
+    int fd;               /* owned */
+    size_t size;          /* of the payload, bytes */
+    _Atomic(void *) data; /* owned mapping of the whole memfd, or NULL */
     bool is_frozen;
     bool is_hugetlb; /* then the memfd's size is sealed_file_size() */
     bool wants_huge; /* ask for transparent huge pages when mapping it */
@@ -48,7 +48,8 @@ struct sealed_claim {
  */
 int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, const char **ret_why);
 
-/* Maps if need be. NULL: it cannot be mapped. Of an empty one: a pointer not to be used. */
+/* Maps if need be; FROZEN memory is mapped once, whichever threads ask. NULL: it cannot be mapped. Of an empty one: a
+ * pointer not to be used. */
 void *sealed_map(struct sealed *sealed);
 
 /* LOANED only. */

@@ -239,21 +239,23 @@ int sea_block_shrink(sea_block *block, size_t size) {
     return 0;
 }
 
-/* Counted before the mapping ends, and only where huge pages are granted at all: asking costs a read of smaps. */
-static void block_count_huge(sea_block *block) {
-    if (block->sealed.is_hugetlb || (block->sealed.wants_huge && memfd_huge_policy() != MEMFD_HUGE_NEVER &&
-                                     sealed_pages(&block->sealed) == SEA_PAGES_THP))
-        ctx_count(block->ctx, huge_blocks, 1);
+/* Asked before the mapping ends, and only where huge pages are granted at all: it costs a read of smaps. */
+static bool is_block_huge(sea_block *block) {
+    if (block->sealed.is_hugetlb)
+        return block->size > 0;
+    return block->sealed.wants_huge && memfd_huge_policy() != MEMFD_HUGE_NEVER &&
+           sealed_pages(&block->sealed) == SEA_PAGES_THP;
 }
 
 int sea_block_seal(sea_block *block) {
     if (block->is_sealed)
         return 0;
     if (block->payload_class == SEA_SEALED) {
-        block_count_huge(block);
+        bool is_huge = is_block_huge(block);
         int r = sealed_freeze(&block->sealed);
         if (r < 0)
             return r;
+        ctx_count(block->ctx, huge_blocks, is_huge);
     }
     block->is_sealed = true;
     return 0;

@@ -67,6 +67,26 @@ static int conn_end_reason(const sea_conn *conn) {
     return conn->reason == -EPROTO ? -EPROTO : -EPIPE;
 }
 
+/* Drives it through its handshake. Takes it when that fails; a callback may have freed it before. */
+static int conn_wait_open(sea_conn *conn, const char *address) {
+    int r = 0;
+    conn_ref(conn);
+    while (!conn->is_open && !conn->is_ended && r >= 0)
+        r = conn_wait_turn(conn, WAIT_FOREVER);
+    if (conn->is_open)
+        r = 0;
+    else if (conn->is_freed)
+        r = -ECANCELED;
+    else if (conn->is_ended)
+        r = conn->reason ? conn->reason : -EPIPE;
+    if (r < 0)
+        refusal_explain(&conn->ctx->refusals, r, address, conn->text);
+    if (r < 0 && !conn->is_freed)
+        sea_conn_free(conn);
+    conn_unref(conn);
+    return r;
+}
+
 int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     sea_conn *conn = NULL;
     uint64_t deadline = wait_deadline(lane_handshake_ms(options ? options : &NO_OPTIONS));
@@ -78,16 +98,9 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
     if (r < 0)
         return r == -EAGAIN ? -ETIMEDOUT : r;
     conn->lane.greeting_deadline = deadline;
-    while (!conn->is_open && !conn->is_ended && r >= 0)
-        r = conn_wait_turn(conn, WAIT_FOREVER);
-    if (conn->is_open) {
+    r = conn_wait_open(conn, address);
+    if (r == 0)
         *ret_conn = conn;
-        return 0;
-    }
-    if (conn->is_ended)
-        r = conn->reason ? conn->reason : -EPIPE;
-    refusal_explain(&ctx->refusals, r, address, conn->text);
-    sea_conn_free(conn);
     return r;
 }
 
@@ -147,11 +160,11 @@ static int left_of(int timeout_ms, uint64_t deadline) {
 }
 
 static int call_begin_waiting(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, uint64_t deadline,
-                              struct blocking_call *call) {
+                              struct blocking_call *call, uint64_t *ret_id) {
     for (;;) {
         if (block)
             sea_block_ref(block);
-        int r = sea_call_start(conn, method, block, left_of(timeout_ms, deadline), blocking_done, call, NULL);
+        int r = sea_call_start(conn, method, block, left_of(timeout_ms, deadline), blocking_done, call, ret_id);
         if (r != -EAGAIN)
             return r;
         if (wait_now() >= deadline)
@@ -164,12 +177,16 @@ static int call_begin_waiting(sea_conn *conn, uint32_t method, sea_block *block,
 
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
-    uint64_t deadline = wait_deadline(timeout_ms);
-    int r = can_wait(conn) ? call_begin_waiting(conn, method, block, timeout_ms, deadline, &call) : -EDEADLK;
+    uint64_t id = 0, deadline = wait_deadline(timeout_ms);
+    conn_ref(conn); /* handlers that run meanwhile may free it */
+    int r = can_wait(conn) ? call_begin_waiting(conn, method, block, timeout_ms, deadline, &call, &id) : -EDEADLK;
     sea_block_unref(block);
     while (r >= 0 && !call.is_done)
         r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
-    if (!call.is_done)
+    if (r < 0 && id)
+        sea_call_cancel(conn, id); /* polling failed: nothing may be told to this frame of the stack later */
+    conn_unref(conn);
+    if (r < 0)
         return r;
     if (call.status < 0) {
         sea_msg_release(call.reply);
@@ -183,27 +200,29 @@ int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) 
     const struct lane_message out = {.type = WIRE_ONEWAY, .method = method, .block = block};
     uint64_t deadline = wait_deadline(timeout_ms);
     int r = timeout_ms && !can_wait(conn) ? -EDEADLK : 0;
+    conn_ref(conn);
     while (r >= 0) {
         r = conn->is_ended ? conn_end_reason(conn) : lane_send(&conn->lane, &out, false);
         if (r != -EAGAIN || timeout_ms == 0 || wait_now() >= deadline)
             break;
         r = conn_wait_turn(conn, deadline);
     }
+    conn_unref(conn);
     sea_block_unref(block);
     return r;
 }
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
-    if (!can_wait(conn))
-        return -EDEADLK;
-    for (;;) {
-        if (conn->is_ended)
-            return conn_end_reason(conn);
-        int r = conn_wait_turn(conn, deadline);
-        if (r != 0 || wait_now() >= deadline)
-            return r == 0 && conn->is_ended ? conn_end_reason(conn) : r;
+    int r = can_wait(conn) ? 0 : -EDEADLK;
+    conn_ref(conn);
+    while (r == 0) {
+        r = conn->is_ended ? conn_end_reason(conn) : conn_wait_turn(conn, deadline);
+        if (r == 0 && !conn->is_ended && wait_now() >= deadline)
+            break;
     }
+    conn_unref(conn);
+    return r;
 }
 
 int sea_conn_fd(sea_conn *conn) {
@@ -221,9 +240,12 @@ int sea_conn_timeout(sea_conn *conn) {
 int sea_conn_dispatch(sea_conn *conn, short revents) {
     if (conn->turns)
         return -EDEADLK;
+    conn_ref(conn);
     if (!conn->is_ended)
         conn_turn(conn, revents);
-    return conn->is_ended ? conn_end_reason(conn) : 0;
+    int r = conn->is_ended ? conn_end_reason(conn) : 0;
+    conn_unref(conn);
+    return r;
 }
 
 bool sea_conn_is_open(const sea_conn *conn) {

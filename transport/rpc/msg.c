@@ -147,5 +147,5 @@ uint64_t sea_msg_deadline(const sea_msg *msg) {
 }
 
 bool sea_msg_is_cancelled(const sea_msg *msg) {
-    return msg->is_cancelled;
+    return msg->is_cancelled || (msg->in.deadline && msg->in.deadline <= wait_now());
 }

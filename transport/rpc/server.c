@@ -9,6 +9,7 @@
 #include "lane/listener.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
+#include "sys/reaper.h"
 #include "sys/socket.h"
 #include <errno.h>
 #include <poll.h>
@@ -64,6 +65,8 @@ static void server_add(sea_server *server, sea_conn *conn) {
     server->conns_count++;
     if (server->conns_count > connections_max(server))
         lane_doom(&conn->lane, -EUSERS, "the server has as many connections as it takes");
+    if (!reaper_is_calm())
+        lane_doom(&conn->lane, -EBUSY, "too many hostile descriptors wait to be closed: try again later");
     int r = conn_watch(conn, server->poller);
     if (r < 0)
         conn_end(conn, r, "the server cannot poll one more connection");
@@ -211,7 +214,10 @@ void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user
 }
 
 size_t sea_server_connections(const sea_server *server) {
-    return server->conns_count;
+    size_t count = 0;
+    for (const sea_conn *conn = server->conns; conn; conn = conn->next)
+        count += conn->is_open ? 1 : 0;
+    return count;
 }
 
 const char *sea_server_address(const sea_server *server) {

@@ -24,6 +24,7 @@
 
 #include "sys/fdpass.h"
 #include "sys/heap.h"
+#include "sys/limits.h"
 #include "sys/seam.h"
 
 #include <errno.h>
@@ -35,6 +36,9 @@
 
 /* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
 #define RECEIVERS_AT_ONCE 4
+
+/* A quarter of the queue, or an eighth of our table of descriptors: beyond it the server takes no new connections. */
+#define CALM_MAX (QUEUE_SIZE / 4)
 
 /* close() needs little; the rest is room for static thread-local storage and for sanitizers. */
 #define STACK_SIZE ((size_t) 256 << 10)
@@ -158,4 +162,9 @@ size_t reaper_pending(void) {
     size_t pending = reaper.waiting + reaper.closing;
     pthread_mutex_unlock(&reaper.lock);
     return pending;
+}
+
+bool reaper_is_calm(void) {
+    uint64_t share = limits_nofile() / 8;
+    return reaper_pending() < (share < CALM_MAX ? share : CALM_MAX);
 }
