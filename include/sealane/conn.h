@@ -46,7 +46,8 @@ typedef struct sea_method {
 typedef struct sea_close_event {
     int reason;       /* 0: closed on this side, or by an orderly goodbye · -EPIPE: the peer is gone ·
                        * -EPROTO: it broke the protocol · -EACCES, -ETIMEDOUT, ...: the handshake failed ·
-                       * -EDQUOT: it did not read its replies */
+                       * -EDQUOT: it did not read its replies · -EDQUOT, -EMFILE, -ENOMEM: a limit of ours
+                       * kept out a one-way message, which must not be lost in silence */
     const char *text; /* one sentence; "" if there is nothing to add */
     uint64_t reclaimed_blocks, reclaimed_bytes; /* of ours, that it held */
     uint32_t ended_calls;                       /* of ours, that it had not answered */

@@ -4,6 +4,7 @@
 
 #include "lane/policy.h"
 #include "sys/cred.h"
+#include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/socket.h"
 #include "sys/wait.h"
@@ -80,7 +81,7 @@ void lane_deinit(struct lane *lane) {
     lane_clear_queue(lane);
     lane->account = peer_unref(lane->account);
     lane->releases = heap_free(lane->releases);
-    lane->fd = fd_close(lane->fd);
+    lane->fd = fdpass_close(lane->fd);
     lane->peer.pidfd = fd_close(lane->peer.pidfd);
     lane->ctx = sea_ctx_unref(lane->ctx);
     lane->state = LANE_CLOSED;
@@ -94,7 +95,7 @@ short lane_events(const struct lane *lane) {
 
 uint64_t lane_deadline(const struct lane *lane) {
     uint64_t deadline = lane->state == LANE_GREETING ? lane->greeting_deadline : WAIT_FOREVER;
-    if (lane->is_doomed)
+    if (lane->is_doomed || lane->is_broken)
         return 0;
     return lane->retry_at < deadline ? lane->retry_at : deadline;
 }
@@ -110,6 +111,7 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
 
 void lane_want_room(struct lane *lane) {
     lane->wants_room = true;
+    lane->ops->changed(lane->owner);
 }
 
 /* What ends now, and is not the last word of the peer, is told to the peer, if it still listens. */
@@ -135,7 +137,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     if (reason == -EPROTO)
         ctx_count(lane->ctx, faults, 1);
     lane->ops->closed(lane->owner, &event);
-    lane->fd = fd_close(lane->fd);
+    lane->fd = fdpass_close(lane->fd);
 }
 
 static void lane_check_clock(struct lane *lane) {
@@ -162,10 +164,12 @@ int lane_dispatch(struct lane *lane, short revents) {
     lane_check_clock(lane);
     if (revents & (POLLOUT | POLLERR | POLLHUP))
         lane->is_socket_full = false;
-    if (revents & (POLLIN | POLLERR | POLLHUP))
+    if (revents & (POLLIN | POLLERR | POLLHUP) || lane->is_broken)
         while (handled < FRAMES_PER_TURN && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
             handled++;
     lane->is_dispatching = false;
+    if (lane->is_broken && handled < FRAMES_PER_TURN) /* all that the peer had sent is read */
+        lane_doom(lane, -EPIPE, "the peer is gone");
     if (lane->state == LANE_OPEN)
         lane_flush(lane);
     lane_offer_room(lane);

@@ -74,6 +74,7 @@ struct lane {
     uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, wants_room, is_dispatching;
+    bool is_broken;    /* sending has failed: the peer is gone, but for what it has sent before */
     bool is_choked;    /* nothing is received before retry_at: the reaper is full */
     uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;

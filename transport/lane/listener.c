@@ -5,6 +5,7 @@
  */
 #include "lane/listener.h"
 
+#include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/path.h"
 #include "sys/socket.h"
@@ -58,6 +59,14 @@ int listener_open(struct listener *ret, const char *address, unsigned mode, cons
     return 0;
 }
 
+/* Who waits to be accepted may have sent already: closing the listener would close that, here. */
+static void listener_refuse_waiting(int listener) {
+    int fd = -1;
+    socket_shutdown(listener);
+    while (socket_accept(listener, &fd) == 0)
+        fdpass_close(fd);
+}
+
 void listener_close(struct listener *listener) {
     char lock[LOCK_PATH_SIZE];
     if (listener->lock_fd >= 0) {
@@ -65,6 +74,8 @@ void listener_close(struct listener *listener) {
             path_unlink(listener->address.name);
         path_unlink(lock_path(&listener->address, lock));
     }
+    if (listener->fd >= 0)
+        listener_refuse_waiting(listener->fd);
     fd_close(listener->fd);
     fd_close(listener->lock_fd);
     *listener = LISTENER_EMPTY;

@@ -99,7 +99,10 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
     return block_receive_sealed(ret_block, lane->account, message->handle, fd, &claim, ret_why);
 }
 
-/* A limit of ours kept the payload out: its lease goes back, and whoever waits for an answer gets one. */
+/*
+ * A limit of ours kept the payload out: its lease goes back, and whoever waits for an answer gets one. A one-way message has nobody who
+ * waits, and a hole in a stream must not go unnoticed: there both sides are told, by the end of the connection.
+ */
 static void message_refuse(struct lane *lane, const struct wire_head *head, const struct wire_message *message,
                            int error, const char *why) {
     struct lane_message reply = {.type = WIRE_REPLY, .id = head->id, .status = error};
@@ -108,6 +111,8 @@ static void message_refuse(struct lane *lane, const struct wire_head *head, cons
         lane_release(lane, message->handle);
     if (head->type == WIRE_CALL)
         lane_send(lane, &reply, true);
+    if (head->type == WIRE_ONEWAY)
+        lane_doom(lane, error, why);
     if (head->type == WIRE_REPLY) {
         const char *fault = lane->ops->arrived(lane->owner, &reply);
         if (fault)

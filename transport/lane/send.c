@@ -14,14 +14,36 @@
 #include <errno.h>
 #include <string.h>
 
-/* -ETOOMANYREFS ends without any event: look again after so long. */
+/* Too many descriptors in flight, or no kernel memory: both end without any event. Look again after so long. */
 static const uint64_t RETRY_NS = 5 * 1000 * 1000;
 
 static const uint32_t RELEASES_FIRST = 16;
 
+/* The peer's credit does not allow it now. Inside this file only: no function of the kernel says so. */
+enum { NO_CREDIT = -ENOSR };
+
+/*
+ * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer is gone, but what it
+ * sent before is still read · anything else is the end.
+ */
+static int lane_note_sent(struct lane *lane, int r) {
+    if (r == 0)
+        return 0;
+    if (r == -EAGAIN)
+        lane->is_socket_full = true;
+    else if (r == -ETOOMANYREFS || r == -ENOMEM)
+        lane->retry_at = wait_now() + RETRY_NS;
+    else if (r == -EPIPE)
+        lane->is_broken = true;
+    else
+        lane_doom(lane, r, "the socket failed");
+    lane->ops->changed(lane->owner);
+    return r == -ETOOMANYREFS || r == -ENOMEM ? -EAGAIN : r;
+}
+
 static int lane_write(struct lane *lane, const void *data, size_t size) {
     struct iovec iov = {.iov_base = (void *) (uintptr_t) data, .iov_len = size};
-    return fdpass_send(lane->fd, &iov, 1, NULL, 0);
+    return lane_note_sent(lane, fdpass_send(lane->fd, &iov, 1, NULL, 0));
 }
 
 int lane_send_hello(struct lane *lane) {
@@ -32,17 +54,6 @@ int lane_send_hello(struct lane *lane) {
 void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
     uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
     (void) lane_write(lane, buf, wire_encode_goodbye(buf, reason, text)); /* a courtesy */
-}
-
-/* Remembers why there is no room, so that the right event is waited for. Returns the error for the caller. */
-static int lane_note_full(struct lane *lane, int error) {
-    if (error == -EAGAIN)
-        lane->is_socket_full = true;
-    if (error == -ETOOMANYREFS)
-        lane->retry_at = wait_now() + RETRY_NS;
-    if (error < 0)
-        lane->ops->changed(lane->owner);
-    return error == -ETOOMANYREFS || error == -ENOBUFS ? -EAGAIN : error;
 }
 
 /*
@@ -106,7 +117,7 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
         {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
     };
     int fd = handle ? block_fd(block) : -1;
-    return fdpass_send(lane->fd, iov, 3, &fd, handle ? 1 : 0);
+    return lane_note_sent(lane, fdpass_send(lane->fd, iov, 3, &fd, handle ? 1 : 0));
 }
 
 /* No release will ever make room for a block larger than the whole quota. */
@@ -115,12 +126,12 @@ static int credit_refuse(struct lane *lane, uint64_t size) {
                         "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
 }
 
-/* -EAGAIN (the socket) · -ENOBUFS (the peer's credit) · -ETOOMANYREFS · -EDQUOT, -ENOMEM (no lease) · -EPIPE. */
+/* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
 static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
     uint64_t handle = 0, size = message->block ? message->block->size : 0;
     if (payload_class == SEA_SEALED) {
         if (!peer_has_credit(lane->account, size))
-            return size > lane->account->out_limit.bytes ? credit_refuse(lane, size) : -ENOBUFS;
+            return size > lane->account->out_limit.bytes ? credit_refuse(lane, size) : NO_CREDIT;
         int r = lease_grant(&lane->ctx->leases, lane->account, message->block, &handle);
         if (r < 0)
             return r;
@@ -180,12 +191,13 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
 
 static int lane_send_prepared(struct lane *lane, const struct lane_message *message, int payload_class,
                               bool may_queue) {
-    int r = lane->queue_head ? -ENOBUFS : message_transmit(lane, message, payload_class);
-    if (r != -EAGAIN && r != -ENOBUFS && r != -ETOOMANYREFS)
+    int r = lane->queue_head ? NO_CREDIT : message_transmit(lane, message, payload_class);
+    if (r != -EAGAIN && r != NO_CREDIT)
         return r;
-    lane->wants_room = lane->wants_room || !may_queue;
-    r = lane_note_full(lane, r);
-    return may_queue ? lane_queue(lane, message) : r;
+    if (may_queue)
+        return lane_queue(lane, message);
+    lane_want_room(lane);
+    return -EAGAIN;
 }
 
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {
@@ -210,11 +222,8 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
     uint8_t buf[WIRE_CANCEL_SIZE];
     if (lane->state != LANE_OPEN || lane->is_doomed)
         return -EPIPE;
-    int r = lane->queue_head ? -ENOBUFS : lane_write(lane, buf, wire_encode_cancel(buf, id));
-    if (r != -EAGAIN && r != -ENOBUFS)
-        return r;
-    lane_note_full(lane, r);
-    return lane_queue(lane, &cancel);
+    int r = lane->queue_head ? -EAGAIN : lane_write(lane, buf, wire_encode_cancel(buf, id));
+    return r == -EAGAIN ? lane_queue(lane, &cancel) : r;
 }
 
 /* A queued reply whose block got no lease is sent without it, as an error: the caller must not wait for ever. */
@@ -263,7 +272,6 @@ void lane_flush(struct lane *lane) {
             lane->queue_tail = &lane->queue_head;
         queued_free(lane, queued);
     }
-    lane_note_full(lane, r); /* -EPIPE: the end is read from the socket, behind what the peer has still sent */
 }
 
 int lane_reserve_release(struct lane *lane) {
@@ -287,5 +295,5 @@ void lane_release(void *owner, uint64_t handle) {
     if (lane->is_socket_full)
         lane->ops->changed(lane->owner);
     else if (!lane->is_dispatching)
-        lane_note_full(lane, flush_releases(lane));
+        flush_releases(lane);
 }

@@ -93,31 +93,35 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, 
     return 0;
 }
 
+static int receive_refuse(sea_ctx *ctx, uint64_t size) {
+    return refusal_note(&ctx->refusals, -ENOMEM, "memory, address space or vm.max_map_count", size, 0,
+                        "release blocks, or raise the sysctl");
+}
+
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why) {
-    *ret_why = "out of memory";
     sea_block *block = block_alloc(peer->ctx, SEA_SEALED, (size_t) claim->size);
     int r = block ? peer_add_import(peer, &block->import, handle, claim->size) : -ENOMEM;
     if (r < 0) {
         reaper_take(&fd, 1);
         if (block)
             block_discard(block);
-        return r;
+        return r == -ENOMEM ? receive_refuse(peer->ctx, claim->size) : r;
     }
     block->is_sealed = true;
     r = sealed_import(&block->sealed, fd, claim, ret_why);
     if (r < 0) {
         peer_cancel_import(&block->import, block->size);
         block_discard(block);
-        return r;
+        return r == -ENOMEM ? receive_refuse(peer->ctx, claim->size) : r;
     }
     *ret_block = block;
     return 0;
 }
 
 static int import_refuse(sea_ctx *ctx, int error, const char *why) {
-    refusal_explain(&ctx->refusals, error, "sea_block_import", why);
-    return error == -EBADF || error == -ENODATA ? -EINVAL : error;
+    int told = error == -EBADF || error == -ENODATA ? -EINVAL : error;
+    return refusal_explain(&ctx->refusals, told, "sea_block_import", why);
 }
 
 int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {

@@ -8,6 +8,7 @@
 #include "rpc/conn.h"
 
 #include "rpc/msg.h"
+#include "sys/fdpass.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <poll.h>
@@ -97,6 +98,8 @@ static const char *request_arrived(sea_conn *conn, const struct lane_message *in
         sea_block_unref(in->block);
     if (in->type == WIRE_CALL)
         call_refuse(conn, in->id, method ? -ENOMEM : -ENOSYS, method ? "out of memory" : "no such method");
+    else if (method)
+        lane_doom(&conn->lane, -ENOMEM, "out of memory for a one-way message");
     return NULL;
 }
 
@@ -166,7 +169,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     sea_conn *conn = heap_new(1, sizeof(*conn));
     uint8_t *own_scratch = conn && !scratch ? heap_new(1, LANE_SCRATCH_SIZE) : NULL;
     if (!conn || (!scratch && !own_scratch)) {
-        fd_close(fd);
+        fdpass_close(fd);
         heap_free(conn);
         return -ENOMEM;
     }

@@ -103,11 +103,11 @@ static void collect_control(struct msghdr *message, struct fdpass *pass) {
 }
 
 /* As recvmsg(), passing over interruptions, and over the reset that precedes what the peer had sent. */
-static ssize_t receive(int socket, struct msghdr *message, size_t control_size) {
+static ssize_t receive(int socket, struct msghdr *message, size_t control_size, int flags) {
     for (int resets = 0;;) {
         message->msg_controllen = control_size;
         message->msg_flags = 0;
-        ssize_t n = SEAM(RECVMSG, recvmsg(socket, message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+        ssize_t n = SEAM(RECVMSG, recvmsg(socket, message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
         if (n >= 0)
             return n;
         if (errno == ECONNRESET && ++resets <= RESETS_MAX)
@@ -125,7 +125,7 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
     struct msghdr message = {
         .msg_iov = (struct iovec *) (uintptr_t) iov, .msg_iovlen = iov_count, .msg_control = &control};
 
-    ssize_t n = receive(socket, &message, sizeof control);
+    ssize_t n = receive(socket, &message, sizeof control, 0);
     if (n == -ECONNRESET)
         return 0;
     if (n < 0)
@@ -139,4 +139,30 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
     ret->fds_count = 0;
     collect_control(&message, ret);
     return 1;
+}
+
+/*
+ * Is nothing left to receive, and will nothing come? With SO_PASSCRED every datagram carries its sender's credentials, so that
+ * one without bytes is not taken for the end. There is room for them and for nothing else: no descriptor is installed.
+ */
+static bool is_drained(int socket) {
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(struct ucred))];
+    } control;
+    struct msghdr message = {.msg_control = &control};
+    int on = 1;
+    bool is_marked = SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on)) == 0;
+    shutdown(socket, SHUT_RDWR);
+    ssize_t n = receive(socket, &message, sizeof control, MSG_PEEK);
+    return is_marked && n == 0 && message.msg_controllen == 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+}
+
+int fdpass_close(int socket) {
+    if (socket < 0)
+        return -1;
+    if (is_drained(socket))
+        return fd_close(socket);
+    reaper_take(&socket, 1);
+    return -1;
 }

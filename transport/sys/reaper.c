@@ -12,12 +12,11 @@
  * When no thread can be made and none runs, or when the queue is full (a caller did not ask for room), descriptors are
  * closed in place: that may block, but loses nothing.
  *
- * fork: the child has copies of what was waiting, but no threads. It keeps the queue, and closes it when it gives the
- * reaper something of its own; exec closes it too. At most THREADS_MAX more, taken off the queue and not closed yet
- * at that instant, stay open in the child until then.
+ * fork: the child has copies of what was waiting, but no threads. It forgets them: they stay open until it ends or calls exec.
+ * To close them later would be worse: by then the child may have closed them itself, and have other files at their numbers.
  *
  * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; closing <= threads; waiting > 0 implies
- * threads > 0, but for a forked child.
+ * threads > 0.
  * Threads: any, not from signal handlers.
  */
 #include "sys/reaper.h"
@@ -31,14 +30,14 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define QUEUE_SIZE 4096
+#define QUEUE_SIZE 16384
 #define THREADS_MAX 4
 
 /* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
 #define RECEIVERS_AT_ONCE 4
 
-/* A quarter of the queue, or an eighth of our table of descriptors: beyond it the server takes no new connections. */
-#define CALM_MAX (QUEUE_SIZE / 4)
+/* What four peers can leave behind, or an eighth of our table of descriptors: beyond it the server takes no new connections. */
+#define CALM_MAX 1024
 
 /* close() needs little; the rest is room for static thread-local storage and for sanitizers. */
 #define STACK_SIZE ((size_t) 256 << 10)
@@ -67,6 +66,7 @@ static void after_fork_in_parent(void) {
 }
 
 static void after_fork_in_child(void) {
+    reaper.waiting = 0;
     reaper.threads = 0;
     reaper.closing = 0;
     pthread_mutex_unlock(&reaper.lock);

@@ -16,8 +16,8 @@ void reaper_take(const int *fds, size_t count);
 /* Is there room for FDPASS_MAX more? Otherwise nothing may be received that could carry descriptors. */
 bool reaper_has_room(void);
 
-/* Do so few wait that strangers may be let in? Whoever is connected can lie once, with FDPASS_MAX descriptors, and is gone;
- * only by connecting again and again could it fill the queue, or our table of descriptors. */
+/* Do so few wait that strangers may be let in? Whoever is connected can lie once, with FDPASS_MAX descriptors, and is
+ * gone; only by connecting again and again could it fill the queue, or our table of descriptors. */
 bool reaper_is_calm(void);
 
 /* Descriptors that are waiting or being closed. */

@@ -19,7 +19,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+#include <sys/socket.h> /* the system's; NOLINT(readability-duplicate-include) */
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
