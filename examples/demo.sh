@@ -1,0 +1,135 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# demo.sh BUILD-DIR: Sealane at work on files of this machine. `./dev demo` calls it.
+#
+# 1. digestd hashes some 300 MiB of shared libraries for digest, and sha256sum must agree.
+# 2. producer streams them to two consumers; one of these is killed with blocks in its hands, which must come back to the
+#    producer, while the other consumer gets and verifies the whole stream.
+#
+# Everything happens in a directory of its own, with a runtime directory of its own. It ends with success only if
+# all of that held, no byte was copied, and nothing is left behind.
+
+set -u
+
+size_limit=$((300 << 20)) # bytes of files
+patience=60               # seconds to wait for anything
+
+bin=$(cd "${1:?usage: demo.sh BUILD-DIR}/examples" && pwd) || exit 1
+work=$(mktemp -d) || exit 1
+export XDG_RUNTIME_DIR=$work/run
+pids=()
+
+cleanup() {
+    local pid
+    for pid in "${pids[@]}"; do
+        kill -KILL "$pid" 2>/dev/null
+    done
+    wait
+    rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+die() {
+    printf 'demo: %s\n' "$*" >&2
+    tail -n 5 "$work"/*.err >&2 2>/dev/null
+    exit 1
+}
+
+# start NAME PROGRAM ARGUMENT...: in the background; what it says is in NAME.err, its process in $pid.
+start() {
+    local name=$1 program=$2
+    shift 2
+    "$bin/$program" "$@" 2>"$work/$name.err" &
+    pid=$!
+    pids+=("$pid")
+}
+
+# await NAME WORDS [NUMBER]: until NAME has said so, in that many lines.
+await() {
+    local end=$((SECONDS + patience))
+    until [ "$(grep -c "$2" "$work/$1.err")" -ge "${3:-1}" ]; do
+        [ "$SECONDS" -lt "$end" ] || die "$1 does not say '$2'"
+        sleep 0.05
+    done
+}
+
+# field NAME LABEL: the text in a line of NAME's summary; number NAME LABEL: the number that it begins with.
+field() {
+    sed -n "s/^$2  *//p" "$work/$1.err"
+}
+number() {
+    local text
+    text=$(field "$1" "$2")
+    printf '%s' "${text%%[!0-9]*}"
+}
+
+show() {
+    printf '  %-14s %s\n' "$1" "$2"
+}
+
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+
+# --- the files ---
+
+files=()
+bytes=0
+while IFS=$'\t' read -r -d '' size file; do
+    [ "$((bytes + size))" -le "$size_limit" ] || continue
+    files+=("$file")
+    bytes=$((bytes + size))
+done < <(find /usr/lib /lib /usr/local/lib -type f -name '*.so*' -readable -printf '%s\t%p\0' 2>/dev/null | sort -z -u -k 2)
+[ "${#files[@]}" -gt 0 ] || die "there are no shared libraries here"
+
+printf "Sealane at work: %d shared libraries of this machine, %d MiB\n" "${#files[@]}" "$((bytes >> 20))"
+
+# --- digest ---
+
+start digestd digestd -v
+digestd=$pid
+await digestd 'listening at'
+printf '%s\0' "${files[@]}" | "$bin/digest" -0 --summary >"$work/sums" 2>"$work/digest.err" || die "digest failed"
+[ "$(number digest files)" -eq "${#files[@]}" ] || die "digest did not do all files"
+sha256sum --check --quiet --strict "$work/sums" >&2 || die "sha256sum disagrees"
+kill -TERM "$digestd"
+wait "$digestd" || die "digestd did not end well"
+
+show "digest" "$(number digest files) files, $(number digest bytes) bytes, $(field digest rate)"
+show "sha256sum" "agrees about all of them"
+
+# --- producer and two consumers, one of which is killed ---
+
+repeat=$((size_limit / bytes)) # so that there is a middle, however few the libraries
+start producer producer -v --checksum --wait-for=2 --block=1M --rate=250 --repeat="$repeat" "${files[@]}"
+producer=$pid
+await producer 'listening at'
+start survivor consumer --verify
+survivor=$pid
+start victim consumer --hold=8 --delay=2
+victim=$pid
+await producer ' connected' 2
+sleep 0.4 # in the middle of the stream, which takes more than a second
+kill -KILL "$victim" || die "the stream ended before the kill"
+wait "$victim" 2>/dev/null
+wait "$survivor" || die "the other consumer did not get the stream"
+wait "$producer" || die "producer did not end well"
+[ "$(number producer reclaimed)" -gt 0 ] || die "nothing was reclaimed"
+
+show "stream" "$(number producer blocks) blocks, $(number producer bytes) bytes, to two consumers, $(field producer rate)"
+show "killed" "one of them, in mid-stream; the other verified the whole stream: $(field survivor verified)"
+show "reclaimed" "$(field producer reclaimed)"
+
+# --- the sums ---
+
+for name in digest producer survivor; do
+    [ "$(number "$name" "bytes copied")" = 0 ] || die "$name: bytes copied: $(field "$name" "bytes copied")"
+done
+show "bytes copied" "0 of the payload, as the library counted in digest, producer and consumer"
+show "huge pages" "$(field producer 'huge pages')"
+
+for pid in "${pids[@]}"; do
+    ! kill -0 "$pid" 2>/dev/null || die "process $pid is still there"
+done
+[ -z "$(find "$XDG_RUNTIME_DIR" -type s)" ] || die "a socket is left"
+show "left behind" "no process, no socket"

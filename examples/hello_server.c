@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* A server in one file: method 1 takes a name and answers "Hello, NAME!". End it as you like: whatever it held is the
+ * kernel's to clean up, and the next server takes over its socket file. */
+#include <errno.h>
+#include <sealane/sealane.h>
+#include <stdio.h>
+#include <string.h>
+
+static void greet(sea_msg *call, void *user) {
+    size_t size = sea_msg_size(call); /* plain bytes: no NUL ends them */
+    sea_block *reply = NULL;
+    char *text = NULL;
+    (void) user;
+    if (sea_block_new(&reply, sea_msg_conn(call), 7 + size + 1) == 0)
+        text = sea_block_data(reply);
+    if (text == NULL) {
+        sea_block_unref(reply);
+        sea_reply_error(call, -ENOMEM, "no room for a greeting");
+        return;
+    }
+    memcpy(text, "Hello, ", 7);
+    memcpy(text + 7, sea_msg_data(call), size);
+    text[7 + size] = '!';
+    sea_reply(call, reply); /* takes both */
+}
+
+int main(void) {
+    const sea_method methods[] = {{1, "greet", greet}};
+    const sea_options options = {.methods = methods, .methods_count = 1};
+    sea_server *server = NULL;
+    sea_ctx *ctx = NULL;
+    int r = sea_ctx_new(&ctx, NULL);
+    if (r == 0 && (r = sea_server_new(&server, ctx, "hello", &options)) == 0)
+        r = sea_server_run(server);
+    fprintf(stderr, "hello_server: %s\n", strerror(-r));
+    sea_server_free(server);
+    sea_ctx_unref(ctx);
+    return r < 0;
+}

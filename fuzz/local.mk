@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+# Fuzz targets, for clang's libFuzzer: configure with CC=clang --enable-fuzz, or use ./dev fuzz.
+
+if ENABLE_FUZZ
+noinst_PROGRAMS += fuzz/fuzz_frame
+fuzz_fuzz_frame_LDADD = transport/libtransport.la $(UV_LIBS)
+fuzz_fuzz_frame_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_frame_SOURCES = fuzz/fuzz_frame.c tests/support/frame_oracle.h
+endif
+
+EXTRA_DIST += \
+    fuzz/corpus/frame/call-inline \
+    fuzz/corpus/frame/call-sealed \
+    fuzz/corpus/frame/cancel \
+    fuzz/corpus/frame/goodbye \
+    fuzz/corpus/frame/goodbye-refusal \
+    fuzz/corpus/frame/hello-client \
+    fuzz/corpus/frame/hello-server \
+    fuzz/corpus/frame/oneway-empty \
+    fuzz/corpus/frame/oneway-hugetlb \
+    fuzz/corpus/frame/release \
+    fuzz/corpus/frame/reply-error \
+    fuzz/corpus/frame/reply-inline \
+    fuzz/seeds.py
