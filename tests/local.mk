@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT
+# The tests. `make check` runs them all; `make check-valgrind` runs the unit tests under valgrind.
+#
+# A C test is one program, tests/FOLDER/test_NOUN.c, linked with the harness and with every object of the
+# library. Each of them, and each script, appends "name passed failed skipped" to the file that
+# SEALANE_TALLY names, if it names one.
+
+# Against a test that hangs as a whole; the single ones in it have guards of their own.
+guard = timeout --kill-after=10 900
+
+if HAVE_CHECK
+
+# One for each room.
+valgrind_tests = \
+    tests/unit/test_address \
+    tests/unit/test_block \
+    tests/unit/test_calls \
+    tests/unit/test_client \
+    tests/unit/test_conn \
+    tests/unit/test_cred \
+    tests/unit/test_ctx \
+    tests/unit/test_fdpass \
+    tests/unit/test_file \
+    tests/unit/test_frame \
+    tests/unit/test_heap \
+    tests/unit/test_lane \
+    tests/unit/test_lane_receive \
+    tests/unit/test_lane_send \
+    tests/unit/test_lease \
+    tests/unit/test_limits \
+    tests/unit/test_listener \
+    tests/unit/test_memfd \
+    tests/unit/test_msg \
+    tests/unit/test_path \
+    tests/unit/test_peer \
+    tests/unit/test_policy \
+    tests/unit/test_poller \
+    tests/unit/test_quota \
+    tests/unit/test_reaper \
+    tests/unit/test_refusal \
+    tests/unit/test_sealed \
+    tests/unit/test_seam \
+    tests/unit/test_server \
+    tests/unit/test_socket \
+    tests/unit/test_terms \
+    tests/unit/test_uv \
+    tests/unit/test_wait
+
+# The first measures its address space, which valgrind shares; the second starts itself anew through /proc.
+unit_tests = \
+    $(valgrind_tests) \
+    tests/unit/test_map \
+    tests/support/test_suite
+
+contract_tests = \
+    tests/contract/test_limits \
+    tests/contract/test_map \
+    tests/contract/test_receive \
+    tests/contract/test_seal \
+    tests/contract/test_send \
+    tests/contract/test_wait
+
+hostile_tests = \
+    tests/hostile/test_hostile_client \
+    tests/hostile/test_hostile_server
+
+sweep_tests = \
+    tests/sweep/test_fault_sweep \
+    tests/sweep/test_kill_sweep
+
+test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(sweep_tests)
+check_PROGRAMS += $(test_programs) tests/protocol/echo_server
+
+check_LTLIBRARIES += tests/libsupport.la
+tests_libsupport_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)
+tests_libsupport_la_SOURCES = \
+    tests/support/bystander.c \
+    tests/support/bystander.h \
+    tests/support/child.c \
+    tests/support/child.h \
+    tests/support/frame_oracle.h \
+    tests/support/holdings.c \
+    tests/support/holdings.h \
+    tests/support/hung.c \
+    tests/support/raw.c \
+    tests/support/raw.h \
+    tests/support/service.c \
+    tests/support/service.h \
+    tests/support/speaker.c \
+    tests/support/speaker.h \
+    tests/support/suite.c \
+    tests/support/suite.h \
+    tests/support/trap.c \
+    tests/support/trap.h \
+    tests/unit/conn_pair.h \
+    tests/unit/fail.h \
+    tests/unit/host.h \
+    tests/unit/lane_pair.h \
+    tests/unit/machine.h \
+    tests/unit/reaper_jam.h \
+    tests/unit/room_ctx.h \
+    tests/unit/room_peer.h \
+    tests/unit/settle.h \
+    tests/unit/valgrind.h
+
+# For programs that say nothing else: all test programs. (Everything else names its own.)
+LDADD = tests/libsupport.la transport/libtransport.la $(CHECK_LIBS) $(UV_LIBS)
+
+tests_contract_test_limits_SOURCES = \
+    tests/contract/test_limits.c \
+    tests/contract/kernel.h
+
+tests_contract_test_map_SOURCES = \
+    tests/contract/test_map.c \
+    tests/contract/kernel.h
+
+tests_contract_test_receive_SOURCES = \
+    tests/contract/test_receive.c \
+    tests/contract/kernel.h
+
+tests_contract_test_seal_SOURCES = \
+    tests/contract/test_seal.c \
+    tests/contract/kernel.h
+
+tests_contract_test_send_SOURCES = \
+    tests/contract/test_send.c \
+    tests/contract/kernel.h
+
+tests_contract_test_wait_SOURCES = \
+    tests/contract/test_wait.c \
+    tests/contract/kernel.h
+
+tests_hostile_test_hostile_client_SOURCES = \
+    tests/hostile/test_hostile_client.c \
+    tests/hostile/attacks.c \
+    tests/hostile/attacks.h
+
+tests_hostile_test_hostile_server_SOURCES = \
+    tests/hostile/test_hostile_server.c \
+    tests/hostile/attacks.c \
+    tests/hostile/attacks.h
+
+tests_sweep_test_fault_sweep_SOURCES = \
+    tests/sweep/test_fault_sweep.c \
+    tests/sweep/sweep.c \
+    tests/sweep/sweep.h \
+    tests/sweep/voyage.c \
+    tests/sweep/voyage.h
+
+tests_sweep_test_kill_sweep_SOURCES = \
+    tests/sweep/test_kill_sweep.c \
+    tests/sweep/sweep.c \
+    tests/sweep/sweep.h \
+    tests/sweep/voyage.c \
+    tests/sweep/voyage.h
+
+# Children that the harness forks are followed anyway; --trace-children is about programs that tests execute. The
+# multiplier lengthens the hang guards.
+valgrind_flags = --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
+    --errors-for-leak-kinds=definite,possible --trace-children=no --num-callers=30 \
+    --suppressions=$(srcdir)/tests/valgrind.supp
+
+check-valgrind: $(valgrind_tests)
+	@test -n "$(VALGRIND)" || { echo "valgrind is missing" >&2; exit 1; }
+	CK_TIMEOUT_MULTIPLIER=$${CK_TIMEOUT_MULTIPLIER-20} $(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS="$(valgrind_tests)" \
+	    TEST_SUITE_LOG=valgrind-suite.log LOG_COMPILER="$(guard) $(VALGRIND)" AM_LOG_FLAGS="$(valgrind_flags)"
+.PHONY: check-valgrind
+
+# Under the thread sanitizer: all but the sweeps, which fork thousands of processes and have one thread each.
+check-tsan: $(check_PROGRAMS)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS \
+	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(script_tests)"
+.PHONY: check-tsan
+
+# Builds them all, runs none.
+test-programs: $(check_PROGRAMS)
+.PHONY: test-programs
+
+else
+
+check-local:
+	@echo '"make check" needs libcheck (Debian: check). Install it and configure again.' >&2; exit 1
+
+endif
+
+script_tests = \
+    tests/headers/test_headers.sh \
+    tests/protocol/run.sh \
+    tests/tools/test_layers.sh \
+    tests/tools/test_readme.sh \
+    tests/tools/test_symbols.sh \
+    tests/examples/test_digest.sh \
+    tests/examples/test_digest_trouble.sh \
+    tests/examples/test_hello.sh \
+    tests/examples/test_many.sh \
+    tests/examples/test_no_copy.sh \
+    tests/examples/test_stream.sh \
+    tests/examples/test_stream_trouble.sh
+
+TESTS += $(test_programs) $(script_tests)
+TEST_EXTENSIONS = .sh
+LOG_COMPILER = $(guard)
+SH_LOG_COMPILER = $(guard)
+CLEANFILES += valgrind-suite.log
+
+AM_TESTS_ENVIRONMENT = \
+    srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
+    PACKAGE_VERSION='$(PACKAGE_VERSION)'; \
+    export srcdir builddir CC CXX PYTHON3 PACKAGE_VERSION;
+
+# What was installed, is it enough to build and run a program?
+installcheck-local:
+	srcdir='$(abs_srcdir)' DESTDIR='$(DESTDIR)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' libdir='$(libdir)' \
+	    includedir='$(includedir)' libexecdir='$(libexecdir)' mandir='$(mandir)' \
+	    pkgconfigdir='$(pkgconfigdir)' INSTALLED_EXAMPLES='$(example_PROGRAMS)' \
+	    $(SHELL) $(srcdir)/tests/install/test_install.sh
+
+EXTRA_DIST += \
+    $(script_tests) \
+    tests/install/test_install.sh \
+    tests/examples/lib.sh \
+    tests/protocol/client.py \
+    tests/tools/tally.sh \
+    tests/valgrind.supp

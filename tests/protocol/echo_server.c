@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server that tests/protocol/client.py calls: the service "echo", at the address that is its argument, until
+ * SIGTERM.
+ *
+ *     1 echo    answers with the very block that came
+ *     2 sum     answers with the sum of its bytes, 8 bytes, little-endian
+ *     3 refuse  answers with -EACCES and a text that would upset a terminal
+ *
+ * Says "ready" on its standard output when it can be connected to.
+ */
+#include <errno.h>
+#include <sealane/sealane.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static sea_server *the_server; /* for the signal handler */
+
+static void stop(int signal_number) {
+    (void) signal_number;
+    sea_server_stop(the_server); // NOLINT(bugprone-signal-handler,cert-sig30-c): made for signal handlers, see server.h
+}
+
+static void echo(sea_msg *call, void *user) {
+    (void) user;
+    sea_block *block = sea_msg_block(call);
+    sea_reply(call, block ? sea_block_ref(block) : NULL);
+}
+
+static void sum(sea_msg *call, void *user) {
+    const uint8_t *data = sea_msg_data(call);
+    uint64_t total = 0;
+    uint8_t bytes[8];
+    sea_block *block = NULL;
+    (void) user;
+
+    for (size_t i = 0; i < sea_msg_size(call); i++)
+        total += data[i];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t) (total >> 8 * i & 0xff);
+    int r = sea_block_new(&block, sea_msg_conn(call), sizeof(bytes));
+    if (r == 0)
+        r = sea_block_fill(block, 0, bytes, sizeof(bytes));
+    if (r == 0) {
+        sea_reply(call, block);
+    } else {
+        sea_block_unref(block);
+        sea_reply_error(call, r, "no block for the sum");
+    }
+}
+
+static void refuse(sea_msg *call, void *user) {
+    (void) user;
+    sea_reply_error(call, -EACCES, "\x1b[31mnot you\n");
+}
+
+int main(int argc, char **argv) {
+    static const sea_method methods[] = {{1, "echo", echo}, {2, "sum", sum}, {3, "refuse", refuse}};
+    const sea_options options = {.methods = methods, .methods_count = 3, .service = "echo"};
+    sea_ctx *ctx = NULL;
+
+    if (argc != 2) {
+        fprintf(stderr, "usage: %s ADDRESS\n", argv[0]);
+        return 2;
+    }
+    int r = sea_ctx_new(&ctx, NULL);
+    if (r == 0)
+        r = sea_server_new(&the_server, ctx, argv[1], &options);
+    if (r == 0) {
+        signal(SIGTERM, stop);
+        puts("ready");
+        fflush(stdout);
+        r = sea_server_run(the_server);
+    }
+    if (r < 0)
+        fprintf(stderr, "%s: %s\n", argv[0], strerror(-r));
+    sea_server_free(the_server);
+    sea_ctx_unref(ctx);
+    return r < 0;
+}

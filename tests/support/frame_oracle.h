@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The promises of wire/frame.h, said a second time and in another way, for the unit test and the fuzzer: what a
+ * decoded frame must be whatever the bytes were. Shares no code with the decoder but the struct definitions.
+ * Pure functions; frames and datagrams are borrowed.
+ */
+#ifndef TESTS_SUPPORT_FRAME_ORACLE_H
+#define TESTS_SUPPORT_FRAME_ORACLE_H
+
+#include "wire/frame.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The largest datagram that a decoder accepts. */
+#define FRAME_MAX (WIRE_MESSAGE_SIZE + WIRE_INLINE_CEILING)
+
+/* Encodes what was decoded, whole, into `buf` of FRAME_MAX bytes; returns its size. */
+static inline size_t frame_encode_again(const struct wire_frame *frame, uint8_t *buf) {
+    const struct wire_message *message = &frame->message;
+    size_t size;
+
+    switch ((enum wire_type) frame->head.type) {
+    case WIRE_HELLO:
+        return wire_encode_hello(buf, &frame->hello);
+    case WIRE_GOODBYE: {
+        char text[WIRE_TEXT_MAX + 1] = "";
+        memcpy(text, frame->goodbye.text, frame->goodbye.text_size);
+        return wire_encode_goodbye(buf, frame->goodbye.reason, text);
+    }
+    case WIRE_RELEASE:
+        return wire_encode_release(buf, frame->release.handles, frame->release.count);
+    case WIRE_CANCEL:
+        return wire_encode_cancel(buf, frame->head.id);
+    case WIRE_CALL:
+    case WIRE_ONEWAY:
+    case WIRE_REPLY:
+        size = wire_encode_message(buf, (enum wire_type) frame->head.type, frame->head.id, message);
+        if (message->payload_class == WIRE_CLASS_INLINE) {
+            memcpy(buf + size, message->payload, (size_t) message->payload_size);
+            size += (size_t) message->payload_size;
+        }
+        if (message->text_size > 0)
+            memcpy(buf + size, message->text, message->text_size);
+        return size + message->text_size;
+    }
+    return 0;
+}
+
+/* Does [part, part + part_size) lie at the very end of the datagram? */
+static inline bool oracle_is_tail(const void *data, size_t size, const void *part, size_t part_size) {
+    return part_size <= size && (const uint8_t *) part == (const uint8_t *) data + (size - part_size);
+}
+
+static inline bool oracle_text_is_plain(const char *text, size_t size) {
+    for (size_t i = 0; i < size; i++) {
+        unsigned byte = (unsigned char) text[i];
+        unsigned next = i + 1 < size ? (unsigned char) text[i + 1] : 0;
+        if (byte <= 0x1f || byte == 0x7f || (byte == 0xc2 && (next & 0xe0) == 0x80))
+            return false;
+    }
+    return true;
+}
+
+static inline const char *oracle_hello(const void *data, size_t size, const struct wire_hello *hello) {
+    if (hello->magic != WIRE_MAGIC || hello->version_max < hello->version_min)
+        return "hello: magic or versions";
+    if (hello->inline_max > WIRE_INLINE_CEILING || (hello->fds_max == 0 && (hello->accept & WIRE_CLASS_SEALED)))
+        return "hello: limits";
+    if (hello->service_size > WIRE_SERVICE_MAX || size != (size_t) WIRE_HELLO_SIZE + hello->service_size ||
+        !oracle_is_tail(data, size, hello->service, hello->service_size))
+        return "hello: sizes";
+    for (size_t i = 0; i < hello->service_size; i++) {
+        if (hello->service[i] <= ' ' || hello->service[i] > '~' || hello->service[i] == '/')
+            return "hello: service";
+    }
+    return NULL;
+}
+
+static inline const char *oracle_payload(const struct wire_head *head, const struct wire_message *message) {
+    uint64_t size = message->payload_size;
+    bool is_plain = head->fds == 0 && message->handle == 0 && message->is_hugetlb == 0;
+
+    switch (message->payload_class) {
+    case 0:
+        return is_plain && size == 0 ? NULL : "none";
+    case WIRE_CLASS_INLINE:
+        return is_plain && size >= 1 && size <= WIRE_INLINE_CEILING && message->payload ? NULL : "inline";
+    case WIRE_CLASS_POOLED:
+        return head->fds == 0 && message->handle != 0 && message->is_hugetlb == 0 && size >= 1 &&
+                       size <= WIRE_BLOCK_CEILING
+                   ? NULL
+                   : "pooled";
+    case WIRE_CLASS_SEALED:
+        return head->fds == 1 && message->handle != 0 && message->is_hugetlb <= 1 && size >= 1 &&
+                       size <= WIRE_BLOCK_CEILING
+                   ? NULL
+                   : "sealed";
+    default:
+        return "unknown class";
+    }
+}
+
+static inline const char *oracle_message(const void *data, size_t size, const struct wire_head *head,
+                                         const struct wire_message *message) {
+    size_t inlined = message->payload_class == WIRE_CLASS_INLINE ? (size_t) message->payload_size : 0;
+
+    if (oracle_payload(head, message))
+        return oracle_payload(head, message);
+    if (head->type != WIRE_CALL && message->deadline != 0)
+        return "message: deadline";
+    if (head->type == WIRE_REPLY ? message->method != 0 : message->status != 0)
+        return "message: method or status";
+    if (message->status > 0 || message->status < -4095)
+        return "message: status";
+    if (message->status == 0 ? message->text_size != 0 : message->payload_class != 0)
+        return "message: text or payload";
+    if (message->text_size > WIRE_TEXT_MAX || size != WIRE_MESSAGE_SIZE + inlined + message->text_size)
+        return "message: sizes";
+    if (!oracle_is_tail(data, size, message->text, message->text_size))
+        return "message: text";
+    if (inlined > 0 && !oracle_is_tail(data, size, message->payload, inlined))
+        return "message: payload";
+    return oracle_text_is_plain(message->text, message->text_size) ? NULL : "message: control characters";
+}
+
+static inline const char *oracle_goodbye(const void *data, size_t size, const struct wire_goodbye *goodbye) {
+    if (goodbye->reason > 0 || goodbye->reason < -4095)
+        return "goodbye: reason";
+    if (goodbye->text_size > WIRE_TEXT_MAX || size != (size_t) WIRE_GOODBYE_SIZE + goodbye->text_size ||
+        !oracle_is_tail(data, size, goodbye->text, goodbye->text_size))
+        return "goodbye: sizes";
+    return oracle_text_is_plain(goodbye->text, goodbye->text_size) ? NULL : "goodbye: control characters";
+}
+
+static inline const char *oracle_release(size_t size, const struct wire_release *release) {
+    if (release->count == 0 || release->count > WIRE_RELEASES_MAX || size != WIRE_RELEASE_SIZE + 8 * release->count)
+        return "release: sizes";
+    for (uint32_t i = 0; i < release->count; i++) {
+        if (release->handles[i] == 0)
+            return "release: no handle";
+    }
+    return NULL;
+}
+
+/* Which promise does the frame break that wire_decode() made of [data, data + size)? NULL: none. */
+static inline const char *oracle_violation(const void *data, size_t size, const struct wire_frame *frame) {
+    const struct wire_head *head = &frame->head;
+
+    if (head->size != size)
+        return "head: size";
+    switch ((enum wire_type) head->type) {
+    case WIRE_CALL:
+    case WIRE_REPLY:
+        return oracle_message(data, size, head, &frame->message);
+    case WIRE_ONEWAY:
+        return head->id == 0 ? oracle_message(data, size, head, &frame->message) : "oneway: id";
+    case WIRE_CANCEL:
+        return head->fds == 0 && size == WIRE_CANCEL_SIZE ? NULL : "cancel";
+    case WIRE_HELLO:
+        return head->fds == 0 && head->id == 0 ? oracle_hello(data, size, &frame->hello) : "hello: head";
+    case WIRE_GOODBYE:
+        return head->fds == 0 && head->id == 0 ? oracle_goodbye(data, size, &frame->goodbye) : "goodbye: head";
+    case WIRE_RELEASE:
+        return head->fds == 0 && head->id == 0 ? oracle_release(size, &frame->release) : "release: head";
+    }
+    return "head: type";
+}
+
+#endif

@@ -1,0 +1,358 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A real server on a thread. Handlers and callbacks run on that thread; what the test reads of them is under the
+ * lock. The server itself is freed by its own thread's end, or by service_stop(), never by both.
+ */
+#include "support/service.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <time.h>
+#include <uv.h>
+
+#include "support/suite.h"
+
+#define ENDINGS_MAX 256
+#define KEPT_MAX 4096
+#define SUBSCRIBERS_MAX 16
+
+const char service_name[] = "harbour";
+static bool use_uv;
+
+void service_use_uv(bool uses) {
+    use_uv = uses;
+}
+
+void service_prepare_uv(void) {
+    uv_loop_t loop;
+    if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
+        abort(); /* Check is not there yet */
+}
+
+struct service {
+    sea_ctx *ctx;
+    sea_server *server; /* under lock while the thread runs; NULL once its loop has failed */
+    bool is_uv;
+    uv_loop_t loop; /* of the thread, as `server` is then */
+    uv_async_t stop;
+    pthread_t thread;
+    int result; /* of sea_server_run(), once the thread has ended */
+    _Atomic bool has_failed, must_drop;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct ending endings[ENDINGS_MAX]; /* under lock, as the next three */
+    unsigned endings_count, endings_asked;
+    unsigned openings, openings_ended, events_out_of_order, honest_failures;
+
+    /* of the server's thread */
+    sea_msg *kept[KEPT_MAX];
+    size_t kept_count;
+    sea_conn *subscribers[SUBSCRIBERS_MAX];
+    size_t subscribers_count;
+};
+
+static void drop_kept(struct service *service) {
+    while (service->kept_count > 0)
+        sea_msg_release(service->kept[--service->kept_count]);
+}
+
+static void begin(struct service *service) {
+    if (atomic_exchange(&service->must_drop, false))
+        drop_kept(service);
+}
+
+static void on_echo(sea_msg *msg, void *user) {
+    begin(user);
+    sea_block *block = sea_msg_block(msg);
+    sea_reply(msg, block ? sea_block_ref(block) : NULL);
+}
+
+static void on_keep(sea_msg *msg, void *user) {
+    struct service *service = user;
+    begin(service);
+    if (service->kept_count < KEPT_MAX)
+        service->kept[service->kept_count++] = msg;
+    else
+        sea_msg_release(msg);
+}
+
+static void on_sink(sea_msg *msg, void *user) {
+    begin(user);
+    sea_msg_release(msg);
+}
+
+static void on_nap(sea_msg *msg, void *user) {
+    begin(user);
+    nanosleep(&(struct timespec){.tv_nsec = SERVICE_NAP_MS * 1000000L}, NULL);
+    sea_reply(msg, NULL);
+}
+
+static void on_subscribe(sea_msg *msg, void *user) {
+    struct service *service = user;
+    begin(service);
+    if (service->subscribers_count == SUBSCRIBERS_MAX) {
+        sea_reply_error(msg, -EUSERS, "too many subscribers");
+        return;
+    }
+    service->subscribers[service->subscribers_count++] = sea_msg_conn(msg);
+    sea_reply(msg, NULL);
+}
+
+static void on_publish(sea_msg *msg, void *user) {
+    struct service *service = user;
+    begin(service);
+    sea_block *block = sea_msg_block(msg);
+    for (size_t i = 0; i < service->subscribers_count; i++) {
+        sea_conn *conn = service->subscribers[i];
+        int r = sea_send(conn, SERVICE_ITEM, block ? sea_block_ref(block) : NULL, 0);
+        if (r < 0)
+            sea_conn_close(conn); /* a subscriber that misses an item is told so */
+    }
+    sea_msg_release(msg);
+}
+
+static int answer_new(sea_msg *msg, sea_block **ret_block) {
+    sea_block *block = NULL;
+    const unsigned char *in = sea_msg_data(msg);
+    size_t size = sea_msg_size(msg);
+    int r = sea_block_new_sealed(&block, sea_conn_ctx(sea_msg_conn(msg)), size, 0);
+    unsigned char *out = r == 0 ? sea_block_data(block) : NULL;
+    if (!out) {
+        sea_block_unref(block);
+        return r < 0 ? r : -ENOMEM;
+    }
+    for (size_t i = 0; i < size; i++)
+        out[i] = (unsigned char) (in[i] + 1);
+    *ret_block = block;
+    return 0;
+}
+
+static void on_answer(sea_msg *msg, void *user) {
+    begin(user);
+    sea_block *block = NULL;
+    int r = answer_new(msg, &block);
+    if (r < 0)
+        sea_reply_error(msg, r, "no block for the answer");
+    else
+        sea_reply(msg, block);
+}
+
+static const sea_method methods[] = {
+    {SERVICE_ECHO, "echo", on_echo},
+    {SERVICE_KEEP, "keep", on_keep},
+    {SERVICE_SINK, "sink", on_sink},
+    {SERVICE_SUBSCRIBE, "subscribe", on_subscribe},
+    {SERVICE_PUBLISH, "publish", on_publish},
+    {SERVICE_ANSWER, "answer", on_answer},
+    {SERVICE_NAP, "nap", on_nap},
+};
+
+/* What is kept with a connection, to find callbacks that do not come as they should. */
+static int mark_open, mark_closed;
+
+static void on_open(sea_conn *conn, void *user) {
+    struct service *service = user;
+    pthread_mutex_lock(&service->lock);
+    if (sea_conn_data(conn))
+        service->events_out_of_order++;
+    sea_conn_set_data(conn, &mark_open);
+    service->openings++;
+    pthread_mutex_unlock(&service->lock);
+}
+
+static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    struct service *service = user;
+    for (size_t i = 0; i < service->subscribers_count; i++)
+        if (service->subscribers[i] == conn)
+            service->subscribers[i--] = service->subscribers[--service->subscribers_count];
+    bool is_honest = !strcmp(sea_conn_service(conn), service_name);
+    pthread_mutex_lock(&service->lock);
+    if (sea_conn_data(conn) == &mark_closed)
+        service->events_out_of_order++;
+    if (sea_conn_data(conn) == &mark_open)
+        service->openings_ended++;
+    sea_conn_set_data(conn, &mark_closed);
+    if (is_honest && event->reason != 0)
+        service->honest_failures++;
+    if (!is_honest && service->endings_count < ENDINGS_MAX) {
+        struct ending *ending = &service->endings[service->endings_count++];
+        ending->reason = event->reason;
+        snprintf(ending->text, sizeof ending->text, "%s", event->text);
+    }
+    pthread_cond_broadcast(&service->changed);
+    pthread_mutex_unlock(&service->lock);
+}
+
+static void on_uv_stop(uv_async_t *async) {
+    struct service *service = async->data;
+    drop_kept(service);
+    service->server = sea_server_free(service->server);
+    uv_close((uv_handle_t *) async, NULL);
+}
+
+static void *serve_uv(void *arg) {
+    struct service *service = arg;
+    service->result = uv_run(&service->loop, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+/* A server whose loop has failed serves nobody: it is freed at once, so that its clients learn of it. */
+static void *serve(void *arg) {
+    struct service *service = arg;
+    service->result = sea_server_run(service->server);
+    drop_kept(service);
+    if (service->result < 0) {
+        pthread_mutex_lock(&service->lock);
+        sea_server *server = service->server;
+        service->server = NULL; /* so that service_stop() does not ring a server that is gone */
+        pthread_mutex_unlock(&service->lock);
+        sea_server_free(server);
+        atomic_store(&service->has_failed, true);
+    }
+    return NULL;
+}
+
+static struct service *service_new(void) {
+    struct service *service = calloc(1, sizeof *service);
+    ck_assert_ptr_nonnull(service);
+    pthread_condattr_t attr;
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_mutex_init(&service->lock, NULL);
+    pthread_cond_init(&service->changed, &attr);
+    pthread_condattr_destroy(&attr);
+    service->is_uv = use_uv;
+    if (service->is_uv) {
+        ck_assert_int_eq(uv_loop_init(&service->loop), 0);
+        ck_assert_int_eq(uv_async_init(&service->loop, &service->stop, on_uv_stop), 0);
+        service->stop.data = service;
+    }
+    return service;
+}
+
+/* Of a loop that did not run, too. */
+static void service_close_loop(struct service *service) {
+    if (!uv_is_closing((uv_handle_t *) &service->stop))
+        uv_close((uv_handle_t *) &service->stop, NULL);
+    uv_run(&service->loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&service->loop), 0);
+}
+
+static void service_free(struct service *service) {
+    sea_server_free(service->server);
+    if (service->is_uv)
+        service_close_loop(service);
+    sea_ctx_unref(service->ctx);
+    pthread_cond_destroy(&service->changed);
+    pthread_mutex_destroy(&service->lock);
+    free(service);
+}
+
+struct service *service_try_start(const char *address, const sea_ctx_options *ctx_options, const sea_options *options,
+                                  int *ret_error) {
+    struct service *service = service_new();
+    sea_options own = options ? *options : (sea_options){0};
+    own.methods = methods;
+    own.methods_count = sizeof methods / sizeof *methods;
+    own.user = service;
+    own.on_open = on_open;
+    own.on_close = on_close;
+    own.service = service_name;
+    int r = sea_ctx_new(&service->ctx, ctx_options);
+    if (r == 0)
+        r = service->is_uv ? sea_uv_server_new(&service->server, service->ctx, &service->loop, address, &own)
+                           : sea_server_new(&service->server, service->ctx, address, &own);
+    if (r < 0) {
+        service_free(service);
+        *ret_error = r;
+        return NULL;
+    }
+    ck_assert_int_eq(pthread_create(&service->thread, NULL, service->is_uv ? serve_uv : serve, service), 0);
+    return service;
+}
+
+struct service *service_start(const char *address, const sea_ctx_options *ctx_options, const sea_options *options) {
+    int error = 0;
+    struct service *service = service_try_start(address, ctx_options, options, &error);
+    ck_assert_msg(service, "the server did not start: %s", strerror(-error));
+    return service;
+}
+
+int service_stop(struct service *service) {
+    pthread_mutex_lock(&service->lock);
+    if (service->is_uv)
+        uv_async_send(&service->stop);
+    else if (service->server)
+        sea_server_stop(service->server);
+    pthread_mutex_unlock(&service->lock);
+    pthread_join(service->thread, NULL);
+    int result = service->result;
+    service_free(service);
+    return result;
+}
+
+bool service_has_failed(struct service *service) {
+    return atomic_load(&service->has_failed);
+}
+
+static struct timespec instant_in(int ms) {
+    struct timespec at;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t ns = at.tv_nsec + (int64_t) test_patience(ms) * 1000000;
+    return (struct timespec){.tv_sec = at.tv_sec + ns / 1000000000, .tv_nsec = ns % 1000000000};
+}
+
+bool service_next_ending(struct service *service, int ms, struct ending *ret_ending) {
+    struct timespec until = instant_in(ms);
+    int r = 0;
+    pthread_mutex_lock(&service->lock);
+    while (service->endings_asked == service->endings_count && r == 0)
+        r = pthread_cond_timedwait(&service->changed, &service->lock, &until);
+    bool has_one = service->endings_asked < service->endings_count;
+    if (has_one)
+        *ret_ending = service->endings[service->endings_asked++];
+    pthread_mutex_unlock(&service->lock);
+    return has_one;
+}
+
+unsigned service_honest_failures(struct service *service) {
+    pthread_mutex_lock(&service->lock);
+    unsigned count = service->honest_failures;
+    pthread_mutex_unlock(&service->lock);
+    return count;
+}
+
+bool service_events_are_single(struct service *service) {
+    pthread_mutex_lock(&service->lock);
+    bool are_single = service->events_out_of_order == 0 && service->openings == service->openings_ended;
+    pthread_mutex_unlock(&service->lock);
+    return are_single;
+}
+
+void service_drop(struct service *service) {
+    atomic_store(&service->must_drop, true);
+}
+
+sea_figures service_figures(struct service *service) {
+    sea_figures figures;
+    sea_ctx_figures(service->ctx, &figures);
+    return figures;
+}
+
+bool service_settles(struct service *service, uint64_t connections, int ms) {
+    int patience = test_patience(ms);
+    for (int waited = 0; waited <= patience; waited++) {
+        sea_figures f = service_figures(service);
+        if (f.connections == connections && f.leased_blocks == 0 && f.imported_blocks == 0 && f.calls_in == 0 &&
+            f.blocks == 0 && f.bytes == 0)
+            return true;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    return false;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* The roles of the sweeps. See sweep.h. */
+#include "sweep/sweep.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "support/holdings.h"
+#include "support/service.h"
+#include "support/suite.h"
+
+#define PATIENCE_MS 5000
+#define VOYAGE_MS 60000 /* a guard: no voyage takes so long, whatever strikes it */
+
+const char sweep_address[] = "sweep";
+
+static struct board *the_board; /* hooks are given no pointer */
+static char directory[64];
+
+struct board *sweep_begin(void) {
+    struct board *board = mmap(NULL, sizeof *board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert_ptr_ne(board, MAP_FAILED);
+    snprintf(directory, sizeof directory, "/tmp/sealane-sweep-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(directory));
+    setenv("XDG_RUNTIME_DIR", directory, 1);
+    return board;
+}
+
+void sweep_clean(void) {
+    static const char *const names[] = {"sealane/sweep", "sealane/sweep.lock"};
+    char path[128];
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        unlink(path);
+    }
+    snprintf(path, sizeof path, "%s/sealane", directory);
+    rmdir(path);
+}
+
+void sweep_end(struct board *board) {
+    sweep_clean();
+    rmdir(directory);
+    munmap(board, sizeof *board);
+}
+
+void sweep_aim(struct board *board, struct blow blow) {
+    memset(board, 0, sizeof *board);
+    board->blow = blow;
+}
+
+/* Calls of several threads are counted together: which one is struck is not always the same, and need not be. */
+static int strike(enum seam_kind kind) {
+    struct board *board = the_board;
+    if (board->blow.kind != SEAM_KINDS && board->blow.kind != kind)
+        return 0;
+    if (atomic_load(&board->is_paused) || atomic_fetch_add(&board->seen, 1) + 1 != board->blow.n)
+        return 0;
+    atomic_store(&board->struck_kind, (int) kind);
+    atomic_store(&board->has_struck, true);
+    if (board->blow.error == 0)
+        kill(getpid(), SIGKILL);
+    return board->blow.error;
+}
+
+void sweep_arm(struct board *board) {
+    the_board = board;
+    seam_set_hook(strike);
+}
+
+static void pause_ms(int ms) {
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
+}
+
+/* What the process holds now and did not hold before; closers on other threads get their time. */
+static void note_leaks(struct board *board, struct holdings *before) {
+    bool differs = true;
+    for (int waited = 0; differs && waited < test_patience(PATIENCE_MS); waited++) {
+        struct holdings *now = holdings_new();
+        differs = holdings_differ(before, now, board->leak, sizeof board->leak);
+        holdings_free(now);
+        if (differs)
+            pause_ms(1);
+    }
+    holdings_free(before);
+}
+
+struct server_role {
+    struct board *board;
+    bool is_victim;
+};
+
+static void check(struct board *board, struct service *service) {
+    board->is_settled = service_has_failed(service) || service_settles(service, 0, PATIENCE_MS);
+    for (int waited = 0; !(board->are_events_single = service_events_are_single(service)) && waited < PATIENCE_MS;)
+        pause_ms(waited++ ? 1 : 0); /* on_close comes after the figures have changed */
+    board->refusals = service_figures(service).refusals;
+}
+
+static void obey(int line, struct board *board, struct service *service) {
+    uint64_t word;
+    while (line_hear(line, -1, &word) && word != SERVER_STOP) {
+        if (word == SERVER_PAUSE)
+            atomic_store(&board->is_paused, true);
+        if (word == SERVER_CHECK)
+            check(board, service);
+        line_tell(line, SERVER_DONE);
+    }
+}
+
+static int serve(int line, void *arg) {
+    const struct server_role *role = arg;
+    struct board *board = role->board;
+    struct holdings *before = holdings_new();
+    const sea_options options = {.handshake_ms = test_patience(2000)};
+    if (role->is_victim)
+        sweep_arm(board);
+    struct service *service = service_try_start(sweep_address, NULL, &options, &board->start_error);
+    if (service) {
+        line_tell(line, SERVER_STARTED);
+        obey(line, board, service);
+        atomic_store(&board->is_paused, false); /* ending is part of it */
+        board->run_result = service_stop(service);
+    }
+    note_leaks(board, before);
+    return 0;
+}
+
+bool sweep_serve(struct child *ret, struct board *board, bool is_victim) {
+    struct server_role role = {.board = board, .is_victim = is_victim};
+    uint64_t word = 0;
+    child_start(ret, serve, &role);
+    return line_hear(ret->line, PATIENCE_MS, &word) && word == SERVER_STARTED;
+}
+
+static bool ask(struct child *server, uint64_t word) {
+    uint64_t done = 0;
+    return line_tell(server->line, word) && line_hear(server->line, 2 * PATIENCE_MS, &done) && done == SERVER_DONE;
+}
+
+bool sweep_check(struct child *server) {
+    return ask(server, SERVER_CHECK);
+}
+
+bool sweep_pause(struct child *server) {
+    return ask(server, SERVER_PAUSE);
+}
+
+int sweep_stop(struct child *server) {
+    line_tell(server->line, SERVER_STOP);
+    return child_end(server, VOYAGE_MS);
+}
+
+static int sail(int line, void *arg) {
+    struct board *board = arg;
+    (void) line;
+    struct holdings *before = holdings_new();
+    sweep_arm(board);
+    voyage_run(sweep_address, false, &board->voyage);
+    seam_set_hook(NULL);
+    note_leaks(board, before);
+    voyage_run(sweep_address, false, &board->second);
+    return 0;
+}
+
+int sweep_sail(struct board *board) {
+    struct child client;
+    child_start(&client, sail, board);
+    return child_end(&client, VOYAGE_MS);
+}
+
+const char *blow_name(const struct board *board) {
+    static char name[96];
+    const struct blow *blow = &board->blow;
+    const char *kind = seam_name((enum seam_kind) atomic_load(&board->struck_kind));
+    if (blow->error == 0)
+        snprintf(name, sizeof name, "killed at call %d (%s)", blow->n, kind);
+    else
+        snprintf(name, sizeof name, "%s %d: %s", seam_name(blow->kind), blow->n, strerrorname_np(blow->error));
+    return name;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What both sweeps have in common: the board that their processes share, the hook that counts system calls
+ * and strikes at one of them, and the two roles, each in a process of its own.
+ *
+ * The victim is the process in which the hook strikes; the other one is the survivor. The test's own process
+ * is the client where the server is the victim, and the referee where the client is. It has one thread only,
+ * so that it may fork.
+ */
+#ifndef TESTS_SWEEP_SWEEP_H
+#define TESTS_SWEEP_SWEEP_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "support/child.h"
+#include "sweep/voyage.h"
+#include "sys/seam.h"
+
+/* Strikes at the n-th call of `kind` (SEAM_KINDS: of any kind), counted from 1 while it is not paused. */
+struct blow {
+    enum seam_kind kind;
+    int n;
+    int error; /* 0: SIGKILL */
+};
+
+/* Shared by all processes of a sweep. */
+struct board {
+    struct blow blow;
+    _Atomic int seen;
+    _Atomic bool has_struck, is_paused;
+    _Atomic int struck_kind;
+    struct voyage_report voyage, second; /* of a client that is a child */
+    int start_error;                     /* of a server that is a child: 0, or why it did not start */
+    int run_result;                      /* what sea_server_run() returned */
+    unsigned long long refusals;
+    bool are_events_single, is_settled;
+    char leak[1024]; /* what the child left behind, "" */
+};
+
+/* Makes the board, and a runtime directory for the sockets; sweep_end() removes both. */
+struct board *sweep_begin(void);
+void sweep_end(struct board *board);
+
+/* The address that both roles use: a bare name in the runtime directory. */
+extern const char sweep_address[];
+
+/* Removes the socket, its lock and their directory, as if none of them had ever been. */
+void sweep_clean(void);
+
+/* Prepares the board for a blow; the hook is set in the victim with sweep_arm(). */
+void sweep_aim(struct board *board, struct blow blow);
+void sweep_arm(struct board *board);
+
+/* Words on the line of a server's child, and what it answers with. */
+enum { SERVER_STARTED = 1, SERVER_PAUSE, SERVER_CHECK, SERVER_STOP, SERVER_DONE };
+
+/* A server in a child, armed if it is the victim. Returns whether it started; otherwise it has ended, or will. */
+bool sweep_serve(struct child *ret, struct board *board, bool is_victim);
+
+/* Has it check itself, after all its clients have gone: board->is_settled and so on. False: it did not answer. */
+bool sweep_check(struct child *server);
+
+/* Stops the hook's counting in it. */
+bool sweep_pause(struct child *server);
+
+/* Stops it and waits: its exit status, or the negative signal number. */
+int sweep_stop(struct child *server);
+
+/* A client in a child, armed: one voyage with the hook, and a second without. Waits for its end: as above. */
+int sweep_sail(struct board *board);
+
+/* How a blow is called in messages. Static. */
+const char *blow_name(const struct board *board);
+
+#endif

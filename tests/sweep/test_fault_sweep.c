@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The fault sweep: every system call of a voyage made to fail, one at a time, with each errno that it can
+ * have, in the client and in the server.
+ *
+ * Whatever fails: nothing crashes, hangs or leaks, on either side; the voyage goes all the way with the right
+ * bytes, or the client's function returns an error that is not just its time-out, or the server's application
+ * is told (its own function returned an error, or the refusal was counted); and the same processes can do the
+ * same again when nothing fails.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/holdings.h"
+#include "support/service.h"
+#include "support/suite.h"
+#include "sweep/sweep.h"
+
+#define CALLS_MAX 400 /* of one kind; more would be a loop that does not end */
+
+/* What each kind can fail with. Those that a role meets in every voyage are marked: to meet none would mean that
+ * the sweep sweeps nothing. */
+static const struct fault {
+    int errors[9]; /* up to the first 0 */
+    bool by_client, by_server;
+} faults[SEAM_KINDS] = {
+    [SEAM_ALLOC] = {{ENOMEM}, true, true},
+    [SEAM_MEMFD_CREATE] = {{EINVAL, EMFILE, ENFILE, ENOMEM}, true, true},
+    [SEAM_FTRUNCATE] = {{EINTR, EFBIG, ENOMEM}, true, true},
+    [SEAM_FALLOCATE] = {{EINTR, ENOSPC, ENOMEM, EOPNOTSUPP}, true, true},
+    [SEAM_ADD_SEALS] = {{EBUSY, EPERM}, true, true},
+    [SEAM_GET_SEALS] = {{EINVAL, EBADF}, true, true},
+    [SEAM_OPEN] = {{EMFILE, ENFILE, ENOENT, EACCES, EINTR, ENOMEM}, true, true},
+    [SEAM_FCHMOD] = {{EPERM, EIO}, false, false},
+    [SEAM_FSTAT] = {{ENOMEM, EIO}, true, true},
+    [SEAM_FSTATFS] = {{EINTR, EIO, ENOSYS}, true, true},
+    [SEAM_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
+    [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN}, false, false},
+    [SEAM_PREAD] = {{EINTR, EIO}, false, false},
+    [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM}, true, false},
+    [SEAM_COPY_FILE_RANGE] = {{EXDEV, EINVAL, ENOSYS, EINTR, EIO}, true, false},
+    [SEAM_SENDFILE] = {{EINVAL, ENOSYS, EINTR, EIO, ENOMEM}, true, false},
+    [SEAM_SPLICE] = {{EINVAL, EINTR, EIO}, true, false},
+    [SEAM_SOCKET] = {{EMFILE, ENFILE, ENOMEM, ENOBUFS}, true, true},
+    [SEAM_BIND] = {{EADDRINUSE, EACCES, ENOMEM}, false, true},
+    [SEAM_LISTEN] = {{EADDRINUSE, ENOMEM}, false, true},
+    [SEAM_ACCEPT] = {{EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOMEM, ENOBUFS, EINTR, EPERM}, false, true},
+    [SEAM_CONNECT] = {{EAGAIN, ECONNREFUSED, EINTR, ENOENT, ENOMEM}, true, false},
+    [SEAM_GETSOCKOPT] = {{ENOPROTOOPT, ENOMEM}, true, true},
+    [SEAM_SETSOCKOPT] = {{ENOPROTOOPT, ENOMEM}, false, false},
+    [SEAM_SENDMSG] = {{EAGAIN, EINTR, ETOOMANYREFS, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, EMSGSIZE}, true, true},
+    [SEAM_RECVMSG] = {{EAGAIN, EINTR, ECONNRESET, ENOMEM}, true, true},
+    [SEAM_POLL] = {{EINTR, ENOMEM}, true, false},
+    [SEAM_EPOLL_CREATE] = {{EMFILE, ENFILE, ENOMEM}, false, true},
+    [SEAM_EPOLL_CTL] = {{ENOMEM, ENOSPC}, false, true},
+    [SEAM_EPOLL_WAIT] = {{EINTR}, false, true},
+    [SEAM_EVENTFD] = {{EMFILE, ENFILE, ENOMEM}, false, true},
+    [SEAM_FLOCK] = {{EINTR, EWOULDBLOCK, ENOLCK}, false, true},
+    [SEAM_MKDIR] = {{EACCES, ENOSPC, EEXIST}, false, true},
+    [SEAM_UNLINK] = {{EACCES, ENOENT, EBUSY}, false, true},
+    [SEAM_DUP] = {{EMFILE, EINTR}, true, false},
+    [SEAM_PTHREAD_CREATE] = {{EAGAIN}, false, false},
+};
+
+/* Findings of one test; all are collected before it fails. */
+static struct {
+    int cases, count;
+    char text[3000];
+} findings;
+
+__attribute__((format(printf, 2, 3))) static void find(const struct board *board, const char *format, ...) {
+    size_t used = strlen(findings.text);
+    char what[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    snprintf(findings.text + used, sizeof findings.text - used, "\n  %s: %s", blow_name(board), what);
+    findings.count++;
+}
+
+/* Is this an answer to the caller? Its own time-out is none. */
+static void judge_voyage(const struct board *board, const struct voyage_report *voyage, bool is_silence_told) {
+    if (voyage->status == VOYAGE_WRONG)
+        find(board, "wrong bytes at \"%s\"", voyage->step);
+    if (voyage->status == -ETIMEDOUT && !is_silence_told)
+        find(board, "silence at \"%s\"", voyage->step);
+    for (int i = 0; i < 2; i++)
+        if (voyage->opened[i] > 1 || voyage->closed[i] > 1)
+            find(board, "connection %d: on_open %d times, on_close %d times", i, voyage->opened[i], voyage->closed[i]);
+}
+
+static void judge_child(const struct board *board, const char *who, int status) {
+    if (status != 0)
+        find(board, "the %s ended with %d", who, status);
+    if (board->leak[0])
+        find(board, "the %s: %s", who, board->leak);
+}
+
+static void judge_second(const struct board *board, const struct voyage_report *second) {
+    if (second->status != 0)
+        find(board, "afterwards: %s at \"%s\"", strerrorname_np(-second->status), second->step);
+}
+
+/* The server's settling is judged after each case; its leaks when it stops. */
+static void judge_server(const struct board *board, bool has_answered) {
+    if (!has_answered)
+        find(board, "the server does not answer");
+    else if (!board->is_settled)
+        find(board, "the server still holds something");
+    else if (!board->are_events_single)
+        find(board, "the server's callbacks do not come once each");
+}
+
+/* One case of the client's. Returns whether the call was there to fail. */
+static bool strike_client(struct board *board, struct child *server, struct blow blow) {
+    sweep_aim(board, blow);
+    int status = sweep_sail(board);
+    if (atomic_load(&board->has_struck)) {
+        judge_child(board, "client", status);
+        judge_voyage(board, &board->voyage, board->voyage.refusals > 0);
+        judge_second(board, &board->second);
+        judge_server(board, sweep_check(server));
+    }
+    return atomic_load(&board->has_struck);
+}
+
+/* One case of the server's; the client is this process. */
+static bool strike_server(struct board *board, struct child *unused, struct blow blow) {
+    struct child server;
+    struct voyage_report voyage = {0}, second = {0};
+    (void) unused;
+    sweep_clean();
+    sweep_aim(board, blow);
+    if (sweep_serve(&server, board, true)) {
+        voyage_run(sweep_address, false, &voyage);
+        sweep_pause(&server);
+        voyage_run(sweep_address, false, &second);
+        bool has_answered = sweep_check(&server);
+        judge_child(board, "server", sweep_stop(&server));
+        judge_server(board, has_answered);
+        judge_voyage(board, &voyage, board->refusals > 0);
+        if (board->run_result == 0)
+            judge_second(board, &second);
+    } else {
+        judge_child(board, "server", child_end(&server, 5000));
+        if (board->start_error >= 0)
+            find(board, "the server did not start, and said nothing");
+    }
+    return atomic_load(&board->has_struck);
+}
+
+typedef bool strike_role(struct board *board, struct child *server, struct blow blow);
+
+/* Every call of one kind, with every error. Returns how many calls there were. */
+static int sweep_kind(struct board *board, enum seam_kind kind, struct child *server, strike_role *strike) {
+    const struct fault *fault = &faults[kind];
+    for (int n = 1; n < CALLS_MAX; n++) {
+        for (int i = 0; fault->errors[i] != 0; i++) {
+            struct blow blow = {.kind = kind, .n = n, .error = fault->errors[i]};
+            if (!strike(board, server, blow))
+                return n - 1;
+            findings.cases++;
+        }
+    }
+    ck_abort_msg("%s: more than %d calls", seam_name(kind), CALLS_MAX);
+}
+
+static void conclude(enum seam_kind kind, const char *role, int calls, bool must_occur) {
+    printf("# %s, %s: %d calls, %d faults\n", role, seam_name(kind), calls, findings.cases);
+    ck_assert_msg(findings.count == 0, "%d findings:%s", findings.count, findings.text);
+    ck_assert_msg(calls > 0 || !must_occur, "the %s never calls %s", role, seam_name(kind));
+}
+
+START_TEST(test_client) {
+    struct board *board = sweep_begin();
+    struct child server;
+    sweep_aim(board, (struct blow){.kind = SEAM_KINDS});
+    ck_assert(sweep_serve(&server, board, false));
+    int calls = sweep_kind(board, (enum seam_kind) _i, &server, strike_client);
+    judge_child(board, "server", sweep_stop(&server));
+    sweep_end(board);
+    conclude((enum seam_kind) _i, "client", calls, faults[_i].by_client);
+}
+END_TEST
+
+START_TEST(test_server) {
+    struct board *board = sweep_begin();
+    int calls = sweep_kind(board, (enum seam_kind) _i, NULL, strike_server);
+    sweep_end(board);
+    conclude((enum seam_kind) _i, "server", calls, faults[_i].by_server);
+}
+END_TEST
+
+/* The same on a libuv loop, whose own system calls are not struck. */
+START_TEST(test_uv_server) {
+    struct board *board = sweep_begin();
+    service_use_uv(true);
+    int calls = sweep_kind(board, (enum seam_kind) _i, NULL, strike_server);
+    sweep_end(board);
+    bool is_uvs = _i == SEAM_EPOLL_CREATE || _i == SEAM_EPOLL_CTL || _i == SEAM_EPOLL_WAIT || _i == SEAM_EVENTFD;
+    conclude((enum seam_kind) _i, "libuv server", calls, faults[_i].by_server && !is_uvs);
+}
+END_TEST
+
+int main(void) {
+    service_prepare_uv();
+    struct suite *suite = suite_new("fault_sweep");
+    suite_guard(suite, 300);
+    suite_add_loop(suite, test_client, 0, SEAM_KINDS);
+    suite_add_loop(suite, test_server, 0, SEAM_KINDS);
+    suite_add_loop(suite, test_uv_server, 0, SEAM_KINDS);
+    return suite_run(suite);
+}

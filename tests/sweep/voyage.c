@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: MIT */
+/* The voyage: a list of steps over one struct, which tidies up after any of them. See voyage.h. */
+#include "sweep/voyage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sealane/sealane.h>
+
+#include "support/service.h"
+#include "support/suite.h"
+
+#define SIZE ((size_t) 65539)       /* no multiple of anything */
+#define FROM_BUFFER ((size_t) 3000) /* where the piece from a buffer begins, and so on */
+#define FROM_FILE ((size_t) 8192)
+#define FROM_PIPE ((size_t) 20000)
+#define PIECE ((size_t) 512)
+#define STEP_MS 2000
+#define FAREWELL_MS 5000
+
+struct voyage {
+    const char *address;
+    struct voyage_report *report;
+    sea_ctx *ctx;
+    sea_conn *conns[2];
+    sea_block *cargo, *copy; /* ours */
+    sea_msg *answer, *echo, *item;
+    int exported;
+};
+
+/* Byte `at` of the cargo. */
+static unsigned char pattern(size_t at) {
+    return (unsigned char) (at * 7 + (at >> 8));
+}
+
+static void pattern_fill(unsigned char *data, size_t at, size_t size) {
+    for (size_t i = 0; i < size; i++)
+        data[i] = pattern(at + i);
+}
+
+static bool is_cargo(const void *data, size_t size, unsigned char more) {
+    const unsigned char *bytes = data;
+    if (!data || size != SIZE)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != (unsigned char) (pattern(i) + more))
+            return false;
+    return true;
+}
+
+static bool is_cargo_message(const sea_msg *msg, unsigned char more) {
+    return is_cargo(sea_msg_data(msg), sea_msg_size(msg), more);
+}
+
+/* Callbacks: `user` is the voyage; which connection it is, is known by its pointer, or its not being known yet. */
+
+static int index_of(const struct voyage *voyage, const sea_conn *conn) {
+    return voyage->conns[0] && voyage->conns[0] != conn ? 1 : 0;
+}
+
+static void on_open(sea_conn *conn, void *user) {
+    struct voyage *voyage = user;
+    voyage->report->opened[index_of(voyage, conn)]++;
+}
+
+static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    struct voyage *voyage = user;
+    (void) event;
+    voyage->report->closed[index_of(voyage, conn)]++;
+}
+
+static void on_item(sea_msg *msg, void *user) {
+    struct voyage *voyage = user;
+    sea_msg_release(voyage->item);
+    voyage->item = msg;
+}
+
+/* Steps: 0, a negative errno value, or VOYAGE_WRONG. */
+
+static int make_ctx(struct voyage *voyage) {
+    return sea_ctx_new(&voyage->ctx, NULL);
+}
+
+static const sea_method methods[] = {{SERVICE_ITEM, "item", on_item}};
+
+static int connect_as(struct voyage *voyage, int which) {
+    const sea_options options = {.methods = methods,
+                                 .methods_count = 1,
+                                 .user = voyage,
+                                 .on_open = on_open,
+                                 .on_close = on_close,
+                                 .handshake_ms = test_patience(STEP_MS)};
+    return sea_connect(&voyage->conns[which], voyage->ctx, voyage->address, &options);
+}
+
+static int connect_first(struct voyage *voyage) {
+    return connect_as(voyage, 0);
+}
+
+static int make_cargo(struct voyage *voyage) {
+    return sea_block_new_sealed(&voyage->cargo, voyage->ctx, SIZE, 0);
+}
+
+static int fill_from_buffer(struct voyage *voyage) {
+    unsigned char piece[PIECE];
+    pattern_fill(piece, FROM_BUFFER, PIECE);
+    return sea_block_fill(voyage->cargo, FROM_BUFFER, piece, PIECE);
+}
+
+/* The reader's end of something that holds PIECE bytes of the pattern: a file, or a pipe. */
+static int source(bool is_pipe, size_t at) {
+    unsigned char piece[PIECE];
+    char path[] = "/tmp/sealane-cargo-XXXXXX";
+    int ends[2] = {-1, -1};
+    pattern_fill(piece, at, PIECE);
+    if (is_pipe ? pipe2(ends, O_CLOEXEC) < 0 : (ends[0] = mkostemp(path, O_CLOEXEC)) < 0)
+        return -1;
+    if (!is_pipe)
+        unlink(path);
+    bool is_written = write(is_pipe ? ends[1] : ends[0], piece, PIECE) == (ssize_t) PIECE;
+    if (is_pipe)
+        close(ends[1]);
+    if (is_written)
+        return ends[0];
+    close(ends[0]);
+    return -1;
+}
+
+static int fill_from(struct voyage *voyage, bool is_pipe, size_t at) {
+    int fd = source(is_pipe, at);
+    if (fd < 0)
+        return -EBADF;
+    int64_t n = sea_block_fill_file(voyage->cargo, at, fd, is_pipe ? -1 : 0, PIECE);
+    close(fd);
+    if (n < 0)
+        return (int) n;
+    return n == (int64_t) PIECE ? 0 : -EIO; /* it was told how much: no silence */
+}
+
+static int fill_from_file(struct voyage *voyage) {
+    return fill_from(voyage, false, FROM_FILE);
+}
+
+static int fill_from_pipe(struct voyage *voyage) {
+    return fill_from(voyage, true, FROM_PIPE);
+}
+
+/* The rest of it, in place; what the other ways have filled is not touched. */
+static int fill_in_place(struct voyage *voyage) {
+    unsigned char *data = sea_block_data(voyage->cargo);
+    static const size_t filled[] = {FROM_BUFFER, FROM_FILE, FROM_PIPE, SIZE};
+    size_t at = 0;
+    if (!data)
+        return -ENOMEM;
+    for (int i = 0; i < 4; i++) {
+        pattern_fill(data + at, at, filled[i] - at);
+        at = filled[i] + PIECE;
+    }
+    return is_cargo(data, SIZE, 0) ? 0 : VOYAGE_WRONG;
+}
+
+static int call(struct voyage *voyage, uint32_t method, sea_block *block, sea_msg **ret_reply) {
+    return sea_call(voyage->conns[0], method, block, test_patience(STEP_MS), ret_reply);
+}
+
+static int call_answer(struct voyage *voyage) {
+    int r = call(voyage, SERVICE_ANSWER, sea_block_ref(voyage->cargo), &voyage->answer);
+    if (r < 0)
+        return r;
+    return is_cargo_message(voyage->answer, 1) ? 0 : VOYAGE_WRONG;
+}
+
+/* The server's own block, back to it and here once more: two leases on one memfd. */
+static int forward_answer(struct voyage *voyage) {
+    int r = call(voyage, SERVICE_ECHO, sea_block_ref(sea_msg_block(voyage->answer)), &voyage->echo);
+    if (r < 0)
+        return r;
+    return is_cargo_message(voyage->echo, 1) ? 0 : VOYAGE_WRONG;
+}
+
+static int release_answers(struct voyage *voyage) {
+    voyage->echo = sea_msg_release(voyage->echo);
+    voyage->answer = sea_msg_release(voyage->answer);
+    return 0;
+}
+
+static int call_inline(struct voyage *voyage) {
+    static const char text[] = "a few bytes";
+    sea_block *block = NULL;
+    int r = sea_block_new(&block, voyage->conns[0], sizeof text);
+    if (r == 0)
+        r = sea_block_fill(block, 0, text, sizeof text);
+    if (r < 0) {
+        sea_block_unref(block);
+        return r;
+    }
+    r = call(voyage, SERVICE_ECHO, block, &voyage->echo);
+    if (r < 0)
+        return r;
+    bool is_right = sea_msg_size(voyage->echo) == sizeof text && !memcmp(sea_msg_data(voyage->echo), text, sizeof text);
+    voyage->echo = sea_msg_release(voyage->echo);
+    return is_right ? 0 : VOYAGE_WRONG;
+}
+
+static int export_cargo(struct voyage *voyage) {
+    return sea_block_export(voyage->cargo, &voyage->exported);
+}
+
+static int import_copy(struct voyage *voyage) {
+    int fd = voyage->exported;
+    voyage->exported = -1;
+    int r = sea_block_import(&voyage->copy, voyage->ctx, fd, SIZE);
+    if (r < 0)
+        return r;
+    return is_cargo(sea_block_view(voyage->copy), sea_block_size(voyage->copy), 0) ? 0 : VOYAGE_WRONG;
+}
+
+static int send_copy(struct voyage *voyage) {
+    sea_block *copy = voyage->copy;
+    voyage->copy = NULL;
+    return sea_send(voyage->conns[0], SERVICE_SINK, copy, test_patience(STEP_MS));
+}
+
+static int connect_second(struct voyage *voyage) {
+    return connect_as(voyage, 1);
+}
+
+static int subscribe(struct voyage *voyage) {
+    sea_msg *reply = NULL;
+    int r = sea_call(voyage->conns[1], SERVICE_SUBSCRIBE, NULL, test_patience(STEP_MS), &reply);
+    sea_msg_release(reply);
+    return r;
+}
+
+static int publish(struct voyage *voyage) {
+    return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_patience(STEP_MS));
+}
+
+/* Nothing came: is that because what was published did not even reach the server? */
+static int publisher_status(struct voyage *voyage) {
+    int r;
+    while ((r = sea_conn_wait(voyage->conns[0], 0)) > 0)
+        ;
+    return r < 0 ? r : -ETIMEDOUT;
+}
+
+static int take_item(struct voyage *voyage) {
+    while (!voyage->item) {
+        int r = sea_conn_wait(voyage->conns[1], test_patience(STEP_MS));
+        if (r < 0)
+            return r;
+        if (r == 0 && !voyage->item)
+            return publisher_status(voyage);
+    }
+    return is_cargo_message(voyage->item, 0) ? 0 : VOYAGE_WRONG;
+}
+
+/* A last word from the server on both, so that what was given back has arrived when the voyage is over. */
+static int say_farewell(struct voyage *voyage) {
+    voyage->item = sea_msg_release(voyage->item);
+    int r = call_inline(voyage);
+    return r == 0 ? subscribe(voyage) : r;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(struct voyage *voyage);
+} steps[] = {
+    {"context", make_ctx},
+    {"connect", connect_first},
+    {"block", make_cargo},
+    {"fill", fill_from_buffer},
+    {"fill from file", fill_from_file},
+    {"fill from pipe", fill_from_pipe},
+    {"fill in place", fill_in_place},
+    {"call", call_answer},
+    {"forward", forward_answer},
+    {"release", release_answers},
+    {"inline call", call_inline},
+    {"export", export_cargo},
+    {"import", import_copy},
+    {"send", send_copy},
+    {"connect again", connect_second},
+    {"subscribe", subscribe},
+    {"publish", publish},
+    {"take", take_item},
+    {"farewell", say_farewell},
+};
+
+/* Until both have ended. What still comes is handled meanwhile. */
+static void outlive(struct voyage *voyage) {
+    for (int i = 0; i < 2; i++) {
+        int r = 0;
+        for (int turn = 0; voyage->conns[i] && r >= 0 && turn < FAREWELL_MS / 100; turn++)
+            r = sea_conn_wait(voyage->conns[i], test_patience(100));
+        if (voyage->conns[i] && r >= 0)
+            voyage->report->is_left_open = true;
+    }
+}
+
+static void note_refusals(struct voyage *voyage) {
+    sea_figures figures = {0};
+    if (voyage->ctx)
+        sea_ctx_figures(voyage->ctx, &figures);
+    voyage->report->refusals = figures.refusals;
+}
+
+static void tidy(struct voyage *voyage) {
+    sea_msg_release(voyage->item);
+    sea_msg_release(voyage->echo);
+    sea_msg_release(voyage->answer);
+    sea_block_unref(voyage->copy);
+    sea_block_unref(voyage->cargo);
+    if (voyage->exported >= 0)
+        close(voyage->exported);
+    sea_conn_free(voyage->conns[1]);
+    sea_conn_free(voyage->conns[0]);
+    sea_ctx_unref(voyage->ctx);
+}
+
+void voyage_run(const char *address, bool outlives, struct voyage_report *ret) {
+    struct voyage voyage = {.address = address, .report = ret, .exported = -1};
+    *ret = (struct voyage_report){0};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && ret->status == 0; i++) {
+        ret->status = steps[i].run(&voyage);
+        snprintf(ret->step, sizeof ret->step, "%s", steps[i].name);
+    }
+    if (outlives && ret->status != 0)
+        outlive(&voyage);
+    note_refusals(&voyage);
+    tidy(&voyage);
+}

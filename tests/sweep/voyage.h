@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A voyage: all that a client does with a server of support/service.h, from the context to its end. The
+ * sweeps run it again and again, with one thing going wrong each time.
+ *
+ * Its steps: a context · connecting · a sealed block, filled by its pointer, from a buffer, a file and a pipe
+ * · a call with it, answered with a new sealed block · that block forwarded in a second call · an inline call
+ * · export and import · a one-way message · a second connection that subscribes · a block published over the
+ * first one, and taken from the second · everything released and closed. Every byte is checked.
+ *
+ * It stops at the first step that fails, and tidies up whatever is there. No step waits longer than STEP_MS.
+ */
+#ifndef TESTS_SWEEP_VOYAGE_H
+#define TESTS_SWEEP_VOYAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define VOYAGE_WRONG 1 /* a status: it went through, with other bytes than it should */
+
+struct voyage_report {
+    int status;               /* 0: all the way; a negative errno value; VOYAGE_WRONG */
+    char step[32];            /* the one that failed */
+    int opened[2], closed[2]; /* how often on_open and on_close ran, for both connections */
+    uint64_t refusals;        /* that the context has counted */
+    bool is_left_open;        /* with `outlives`: a connection did not end */
+};
+
+/* With `outlives`: the server is expected to die, so that after a failure both connections are waited for until they
+ * have ended. */
+void voyage_run(const char *address, bool outlives, struct voyage_report *ret);
+
+#endif

@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# tools/check-readme: the README shows the hello programs as they are; and it refuses one that does not.
+# The programs are as short as they were promised to be.
+# Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+
+set -u
+. "${srcdir:?}/tests/tools/tally.sh"
+
+lines() {
+    wc -l <"$srcdir/examples/$1"
+}
+
+must "hello_server.c has at most 40 lines" test "$(lines hello_server.c)" -le 40
+must "hello_client.c has at most 25 lines" test "$(lines hello_client.c)" -le 25
+
+if [ -z "$PYTHON3" ]; then
+    skips "there is no python3"
+    finish readme
+    exit
+fi
+
+check() {
+    "$PYTHON3" "$srcdir/tools/check-readme" "$@"
+}
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+must "this README" check "$srcdir"
+
+mkdir "$work/examples"
+cp "$srcdir/README.md" "$work/"
+cp "$srcdir"/examples/hello_*.c "$work/examples/"
+chmod u+w "$work/README.md" "$work"/examples/*
+echo '/* another line */' >>"$work/examples/hello_client.c"
+must_refuse "a file that changed" "another examples/hello_client.c" check "$work"
+must "mending it" check --write "$work"
+must "the mended one" check "$work"
+
+echo 'no programs' >"$work/README.md"
+must_refuse "a README without programs" "shows no file" check "$work"
+
+finish readme

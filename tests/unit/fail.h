@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Failures to order, through the seam: for the unit tests of transport/sys.
+ *
+ * fail_call(KIND, n, times, error) makes the nth call of that kind from now on (the first is 1) fail, and `times` - 1
+ * after it. Calls are counted for every kind all the while. One order per kind; fail_off() removes them all and the
+ * hook. The counters are atomics: the reaper's threads call too.
+ */
+#ifndef TESTS_UNIT_FAIL_H
+#define TESTS_UNIT_FAIL_H
+
+#include <stdatomic.h>
+
+#include "sys/seam.h"
+
+#define FAIL_ALWAYS 1000000000
+
+struct fail_order {
+    atomic_int calls;
+    int first, last, error;
+    void (*also)(void); /* called before each call of the kind, also those that do not fail */
+};
+static struct fail_order fail_orders[SEAM_KINDS];
+
+static inline int fail_hook(enum seam_kind kind) {
+    struct fail_order *order = &fail_orders[kind];
+    int call = atomic_fetch_add(&order->calls, 1) + 1;
+    if (order->also != NULL)
+        order->also();
+    return call >= order->first && call <= order->last ? order->error : 0;
+}
+
+static inline void fail_call(enum seam_kind kind, int n, int times, int error) {
+    struct fail_order *order = &fail_orders[kind];
+    atomic_store(&order->calls, 0);
+    order->first = n;
+    order->last = n + times - 1;
+    order->error = error;
+    seam_set_hook(fail_hook);
+}
+
+/* The next call fails, the one after it does not. */
+static inline void fail_once(enum seam_kind kind, int error) {
+    fail_call(kind, 1, 1, error);
+}
+
+static inline void fail_always(enum seam_kind kind, int error) {
+    fail_call(kind, 1, FAIL_ALWAYS, error);
+}
+
+/* Has something happen just before each call of the kind, which succeeds. */
+static inline void fail_never_but(enum seam_kind kind, void (*also)(void)) {
+    fail_call(kind, 0, 0, 0);
+    fail_orders[kind].also = also;
+}
+
+/* Calls of the kind since the last order for it. */
+static inline int fail_calls(enum seam_kind kind) {
+    return atomic_load(&fail_orders[kind].calls);
+}
+
+static inline void fail_off(void) {
+    seam_set_hook(NULL);
+    for (int i = 0; i < SEAM_KINDS; i++) {
+        atomic_store(&fail_orders[i].calls, 0);
+        fail_orders[i].first = fail_orders[i].last = fail_orders[i].error = 0;
+        fail_orders[i].also = NULL;
+    }
+}
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A server of the test's own methods on a thread of its own (support/service.h is the one with fixed methods). Handlers and
+ * callbacks run on that thread; what the test reads of it meanwhile is atomic.
+ *
+ * Fill `ctx_options` and `options` in, then host_start(). host_stop() expects everything to be given back.
+ */
+#ifndef TESTS_UNIT_HOST_H
+#define TESTS_UNIT_HOST_H
+
+#include <pthread.h>
+#include <sealane/sealane.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "support/raw.h"
+#include "support/suite.h"
+#include "sys/seam.h"
+
+/* A failure to order for the calling thread alone, unlike those of unit/fail.h: the next call of that kind. */
+static _Thread_local enum seam_kind fail_here_kind = SEAM_KINDS;
+static _Thread_local int fail_here_error;
+
+static inline int fail_here_hook(enum seam_kind kind) {
+    if (kind != fail_here_kind)
+        return 0;
+    fail_here_kind = SEAM_KINDS;
+    return fail_here_error;
+}
+
+static inline void fail_here(enum seam_kind kind, int error) {
+    fail_here_kind = kind;
+    fail_here_error = error;
+    seam_set_hook(fail_here_hook);
+}
+
+struct host {
+    sea_ctx_options ctx_options;
+    sea_options options;
+    char address[160]; /* "": one that nobody else uses */
+
+    sea_ctx *ctx;
+    sea_server *server;
+    pthread_t thread;
+    int result;                 /* of sea_server_run() */
+    void (*at_end)(void *user); /* on the server's thread, when it has stopped; NULL: nothing */
+};
+
+static inline void *host_run(void *arg) {
+    struct host *host = arg;
+    host->result = sea_server_run(host->server);
+    if (host->at_end)
+        host->at_end(host->options.user);
+    return NULL;
+}
+
+/* Makes the server without a thread: the test drives it. */
+static inline void host_open(struct host *host) {
+    if (!host->address[0])
+        snprintf(host->address, sizeof host->address, "unix:%s", raw_name());
+    ck_assert_int_eq(sea_ctx_new(&host->ctx, &host->ctx_options), 0);
+    int r = sea_server_new(&host->server, host->ctx, host->address, &host->options);
+    sea_refusal refusal;
+    sea_ctx_refusal(host->ctx, &refusal);
+    ck_assert_msg(r == 0, "the server did not start (%d): %s", r, refusal.advice);
+}
+
+static inline void host_start(struct host *host) {
+    host_open(host);
+    ck_assert_int_eq(pthread_create(&host->thread, NULL, host_run, host), 0);
+}
+
+static inline sea_figures host_figures(const struct host *host) {
+    sea_figures figures;
+    sea_ctx_figures(host->ctx, &figures);
+    return figures;
+}
+
+static inline void host_close(struct host *host) {
+    sea_server_free(host->server);
+    sea_figures f = host_figures(host);
+    ck_assert_uint_eq(f.connections, 0);
+    ck_assert_uint_eq(f.calls_out + f.calls_in, 0);
+    ck_assert_uint_eq(f.leased_blocks + f.leased_bytes, 0);
+    ck_assert_uint_eq(f.imported_blocks + f.imported_bytes, 0);
+    ck_assert_uint_eq(f.blocks + f.bytes, 0);
+    sea_ctx_unref(host->ctx);
+}
+
+static inline void host_stop(struct host *host) {
+    sea_server_stop(host->server);
+    ck_assert_int_eq(pthread_join(host->thread, NULL), 0);
+    ck_assert_int_eq(host->result, 0);
+    host_close(host);
+}
+
+static inline void nap(void) {
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+/* Waits until `condition` holds: for what another thread or the kernel does in its own time. */
+#define wait_until(condition)                                                             \
+    do {                                                                                  \
+        for (int waited_ = 0; !(condition); waited_++) {                                  \
+            ck_assert_msg(waited_ < test_patience(10000), "not in time: %s", #condition); \
+            nap();                                                                        \
+        }                                                                                 \
+    } while (0)
+
+#endif

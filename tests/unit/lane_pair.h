@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lanes driven by hand, for the unit tests of transport/lane: one over a socketpair against another, or against a
+ * speaker (support/speaker.h), all on the test's thread. A side is a lane with an owner that writes down what it is told.
+ *
+ * Fill `ctx_options` and `options` in, then side_init(). What arrived is owned by the side until side_drop().
+ */
+#ifndef TESTS_UNIT_LANE_PAIR_H
+#define TESTS_UNIT_LANE_PAIR_H
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "lane/lane.h"
+#include "support/speaker.h"
+#include "support/suite.h"
+#include "sys/heap.h"
+#include "sys/wait.h"
+
+#define SIDE_MAX 1024 /* messages; a socket holds some 280 */
+
+struct side {
+    sea_ctx_options ctx_options;
+    sea_options options;
+    const char *verdict;                   /* what `arrived` returns */
+    void (*on_arrived)(struct side *side); /* after the message was written down; NULL: nothing */
+    void (*on_room)(struct side *side);    /* likewise */
+
+    struct lane lane;
+    sea_ctx *ctx;
+    uint8_t *scratch;
+    unsigned opened, rooms, closed;
+    short told_events; /* lane_events() when `changed` was last called */
+    struct lane_message arrived[SIDE_MAX];
+    unsigned arrived_count;
+    uint64_t cancelled[SIDE_MAX];
+    unsigned cancelled_count;
+    sea_close_event end; /* its text is `end_text` */
+    char end_text[WIRE_TEXT_MAX + 1];
+};
+
+static inline void side_opened(void *owner) {
+    ((struct side *) owner)->opened++;
+}
+
+static inline const char *side_arrived(void *owner, const struct lane_message *message) {
+    struct side *side = owner;
+    ck_assert_uint_lt(side->arrived_count, SIDE_MAX);
+    side->arrived[side->arrived_count++] = *message;
+    if (side->on_arrived)
+        side->on_arrived(side);
+    return side->verdict;
+}
+
+static inline void side_cancelled(void *owner, uint64_t id) {
+    struct side *side = owner;
+    ck_assert_uint_lt(side->cancelled_count, SIDE_MAX);
+    side->cancelled[side->cancelled_count++] = id;
+}
+
+static inline void side_room(void *owner) {
+    struct side *side = owner;
+    side->rooms++;
+    if (side->on_room)
+        side->on_room(side);
+}
+
+static inline void side_changed(void *owner) {
+    struct side *side = owner;
+    side->told_events = lane_events(&side->lane);
+}
+
+static inline void side_closed(void *owner, const sea_close_event *event) {
+    struct side *side = owner;
+    side->closed++;
+    side->end = *event;
+    snprintf(side->end_text, sizeof side->end_text, "%s", event->text);
+    side->end.text = side->end_text;
+}
+
+static const struct lane_ops side_ops = {
+    .opened = side_opened,
+    .arrived = side_arrived,
+    .cancelled = side_cancelled,
+    .room = side_room,
+    .changed = side_changed,
+    .closed = side_closed,
+};
+
+/* Takes `fd`. */
+static inline void side_init(struct side *side, int fd, bool is_server) {
+    ck_assert_int_eq(sea_ctx_new(&side->ctx, &side->ctx_options), 0);
+    side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
+    ck_assert_ptr_nonnull(side->scratch);
+    ck_assert_int_eq(lane_init(&side->lane, side->ctx, fd, is_server, &side->options, side->scratch, &side_ops, side),
+                     0);
+}
+
+/* Forgets what arrived: the leases on it go back. */
+static inline void side_drop(struct side *side) {
+    for (unsigned i = 0; i < side->arrived_count; i++)
+        sea_block_unref(side->arrived[i].block);
+    side->arrived_count = 0;
+}
+
+static inline sea_figures side_figures(const struct side *side) {
+    sea_figures figures;
+    sea_ctx_figures(side->ctx, &figures);
+    return figures;
+}
+
+/* Ends it in whatever state it is; nothing may be left in its books. */
+static inline void side_deinit(struct side *side) {
+    lane_deinit(&side->lane);
+    side_drop(side);
+    sea_figures f = side_figures(side);
+    ck_assert_uint_eq(f.connections, 0);
+    ck_assert_uint_eq(f.leased_blocks + f.leased_bytes, 0);
+    ck_assert_uint_eq(f.imported_blocks + f.imported_bytes, 0);
+    ck_assert_uint_eq(f.blocks + f.bytes, 0);
+    sea_ctx_unref(side->ctx);
+    heap_free(side->scratch);
+}
+
+/* One turn, if poll or the clock asks for it. Returns whether it did. */
+static inline bool side_turn(struct side *side) {
+    struct pollfd item = {.fd = side->lane.fd, .events = lane_events(&side->lane)};
+    if (side->lane.state == LANE_CLOSED)
+        return false;
+    ck_assert_int_ge(poll(&item, 1, 0), 0);
+    if (!item.revents && lane_deadline(&side->lane) > wait_now())
+        return false;
+    lane_dispatch(&side->lane, item.revents);
+    return true;
+}
+
+static inline void side_settle(struct side *side) {
+    for (int turns = 0; side_turn(side); turns++)
+        ck_assert_int_lt(turns, 10000);
+}
+
+/* Waits for the instant that it asked for, and gives it that turn. */
+static inline void side_turn_at_deadline(struct side *side) {
+    uint64_t deadline = lane_deadline(&side->lane);
+    ck_assert_uint_ne(deadline, WAIT_FOREVER);
+    wait_fd(-1, 0, deadline);
+    lane_dispatch(&side->lane, 0);
+}
+
+static inline void lane_socketpair(int ret_fds[2]) {
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ret_fds), 0);
+}
+
+struct pair {
+    struct side client, server;
+};
+
+/* Both are made; nothing has been dispatched. */
+static inline void pair_init(struct pair *pair) {
+    int fds[2];
+    lane_socketpair(fds);
+    side_init(&pair->client, fds[0], false);
+    side_init(&pair->server, fds[1], true);
+}
+
+static inline void pair_settle(struct pair *pair) {
+    for (int turns = 0; side_turn(&pair->client) + side_turn(&pair->server) > 0; turns++)
+        ck_assert_int_lt(turns, 10000);
+}
+
+/* Both are open. */
+static inline void pair_open(struct pair *pair) {
+    pair_init(pair);
+    pair_settle(pair);
+    ck_assert_int_eq(pair->client.lane.state, LANE_OPEN);
+    ck_assert_int_eq(pair->server.lane.state, LANE_OPEN);
+}
+
+static inline void pair_deinit(struct pair *pair) {
+    side_deinit(&pair->client);
+    side_deinit(&pair->server);
+}
+
+/* A side with a speaker at the other end. */
+static inline struct speaker *side_face_speaker(struct side *side, bool is_server) {
+    int fds[2];
+    lane_socketpair(fds);
+    side_init(side, fds[0], is_server);
+    return speaker_new(fds[1]);
+}
+
+/* The same, past the handshake. `hello` is the speaker's; NULL: a sound one. */
+static inline struct speaker *side_greet_speaker(struct side *side, bool is_server, const struct wire_hello *hello) {
+    static struct draft draft;
+    struct speaker *speaker = side_face_speaker(side, is_server);
+    struct wire_hello sound = hello_sound();
+    draft_hello(&draft, hello ? hello : &sound);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    side_settle(side);
+    ck_assert_int_eq(side->lane.state, LANE_OPEN);
+    speaker_expect(speaker, WIRE_HELLO);
+    return speaker;
+}
+
+/* Blocks of `size` bytes, all of them `fill`. */
+static inline sea_block *filled(sea_block *block, int fill) {
+    memset(sea_block_data(block), fill, sea_block_size(block));
+    return block;
+}
+
+static inline sea_block *new_inline(struct side *side, size_t size, int fill) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(block_new_inline(&block, side->ctx, size), 0);
+    return filled(block, fill);
+}
+
+static inline sea_block *new_sealed(struct side *side, size_t size, int fill) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, side->ctx, size, 0), 0);
+    return filled(block, fill);
+}
+
+/* lane_send() of a message without more to it; takes the block. */
+static inline int side_send(struct side *side, enum wire_type type, uint64_t id, sea_block *block, bool may_queue) {
+    const struct lane_message message = {.type = type, .id = id, .method = type == WIRE_REPLY ? 0 : 7, .block = block};
+    int r = lane_send(&side->lane, &message, may_queue);
+    sea_block_unref(block);
+    return r;
+}
+
+/* Sends until there is no room; returns how many went. */
+static inline unsigned side_fill_socket(struct side *side) {
+    unsigned sent = 0;
+    while (side_send(side, WIRE_ONEWAY, 0, NULL, false) == 0)
+        ck_assert_uint_lt(++sent, SIDE_MAX);
+    return sent;
+}
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A context for each test, with the proof that it ends as it began: for the unit tests of everything that charges.
+ *
+ * ctx_before() and ctx_after() are a suite's fixture. After a test nobody but it may have a reference of the context,
+ * and neither a gauge nor the budget nor a user's account may be left. A test that wants other limits calls ctx_anew().
+ */
+#ifndef TESTS_UNIT_ROOM_CTX_H
+#define TESTS_UNIT_ROOM_CTX_H
+
+#include <check.h>
+
+#include "registry/ctx.h"
+#include "unit/fail.h"
+
+static sea_ctx *ctx;
+
+static inline sea_figures ctx_figures(void) {
+    sea_figures figures;
+    sea_ctx_figures(ctx, &figures);
+    return figures;
+}
+
+static inline sea_refusal ctx_refusal(void) {
+    sea_refusal refusal;
+    sea_ctx_refusal(ctx, &refusal);
+    return refusal;
+}
+
+static inline void ctx_assert_budget(uint64_t bytes, uint64_t blocks, uint64_t fds) {
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BYTES), bytes);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BLOCKS), blocks);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), fds);
+    ck_assert_uint_eq(ctx_figures().bytes, bytes);
+    ck_assert_uint_eq(ctx_figures().blocks, blocks);
+}
+
+static inline void ctx_assert_empty(void) {
+    sea_figures figures = ctx_figures();
+    ctx_assert_budget(0, 0, 0);
+    ck_assert_uint_eq(figures.leased_blocks, 0);
+    ck_assert_uint_eq(figures.leased_bytes, 0);
+    ck_assert_uint_eq(figures.imported_blocks, 0);
+    ck_assert_uint_eq(figures.imported_bytes, 0);
+    ck_assert_uint_eq(figures.connections, 0);
+    ck_assert_uint_eq(figures.calls_out, 0);
+    ck_assert_uint_eq(figures.calls_in, 0);
+    ck_assert_ptr_null(ctx->users);
+    ck_assert_uint_eq(ctx->refs, 1);
+}
+
+static inline void ctx_before(void) {
+    fail_off();
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+}
+
+static inline void ctx_after(void) {
+    fail_off();
+    ctx_assert_empty();
+    ctx = sea_ctx_unref(ctx);
+}
+
+static inline void ctx_anew(const sea_ctx_options *options) {
+    ctx_after();
+    ck_assert_int_eq(sea_ctx_new(&ctx, options), 0);
+}
+
+#endif

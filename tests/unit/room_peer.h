@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* Peers without a connection, for the unit tests of the registry: accounts whose owner writes down what goes back. */
+#ifndef TESTS_UNIT_ROOM_PEER_H
+#define TESTS_UNIT_ROOM_PEER_H
+
+#include "registry/block.h"
+#include "registry/peer.h"
+#include "support/trap.h"
+#include "unit/room_ctx.h"
+
+#include <fcntl.h>
+
+struct owner {
+    struct peer *peer;
+    uint64_t released[64]; /* the handles that were given back, in order */
+    unsigned released_count;
+};
+
+static inline void owner_on_release(void *owner, uint64_t handle) {
+    struct owner *self = owner;
+    ck_assert_uint_lt(self->released_count, 64);
+    self->released[self->released_count++] = handle;
+}
+
+static inline void owner_init(struct owner *ret, uint32_t uid) {
+    *ret = (struct owner){.peer = NULL};
+    ret->peer = peer_new(ctx, uid, owner_on_release, ret);
+    ck_assert_ptr_nonnull(ret->peer);
+    ret->peer->in_limit = ret->peer->out_limit = (struct credit){.bytes = UINT64_MAX, .blocks = UINT32_MAX};
+}
+
+/* The connection ends: how many of ours it held is returned, and checked against the bytes. */
+static inline uint64_t owner_end(struct owner *owner, uint64_t expected_bytes) {
+    uint64_t bytes = 77, count = peer_end(owner->peer, &bytes);
+    ck_assert_uint_eq(bytes, expected_bytes);
+    owner->peer = peer_unref(owner->peer);
+    return count;
+}
+
+/* What is charged to the peer; and to its user, if it is the only one of that user. */
+static inline void owner_assert_charged(const struct owner *owner, uint64_t bytes, uint64_t blocks, uint64_t fds) {
+    const struct quota *quotas[] = {&owner->peer->quota, &owner->peer->user->quota};
+    for (int i = 0; i < 2; i++) {
+        ck_assert_uint_eq(quota_used(quotas[i], QUOTA_BYTES), bytes);
+        ck_assert_uint_eq(quota_used(quotas[i], QUOTA_BLOCKS), blocks);
+        ck_assert_uint_eq(quota_used(quotas[i], QUOTA_FDS), fds);
+    }
+}
+
+static inline void owner_assert_leased(const struct owner *owner, uint64_t blocks, uint64_t bytes) {
+    ck_assert_uint_eq(owner->peer->leased_blocks, blocks);
+    ck_assert_uint_eq(owner->peer->leased_bytes, bytes);
+}
+
+/* A sealed block of its own, as a peer sends one. */
+static inline int owner_send(struct owner *owner, uint64_t handle, size_t size, sea_block **ret_block) {
+    const struct sealed_claim claim = {.size = size, .size_max = size};
+    const char *why = NULL;
+    return block_receive_sealed(ret_block, owner->peer, handle, trap_memfd(size, TRAP_ALL_SEALS), &claim, &why);
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reaper's threads end by themselves, shortly after the last descriptor was closed. A process that ends in between
+ * leaves their stacks behind, which valgrind tells as possibly lost.
+ *
+ * settle_threads() waits for that, but not for long: where a tool runs a thread of its own, they are never alone.
+ */
+#ifndef TESTS_UNIT_SETTLE_H
+#define TESTS_UNIT_SETTLE_H
+
+#include <dirent.h>
+#include <time.h>
+
+#include "support/suite.h"
+
+static inline int settle_count(void) {
+    int count = 0;
+    DIR *dir = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(dir);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        count += entry->d_name[0] != '.';
+    closedir(dir);
+    return count;
+}
+
+static inline void settle_threads(void) {
+    for (int ms = 0; ms < test_patience(100) && settle_count() > 1; ms++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+}
+
+#endif

@@ -1,0 +1,785 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rpc/client: the blocking face, against a server on another thread, a server process that is killed, and peers that
+ * are none: connecting and why not, calls that wait, and what may happen while one waits.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "support/child.h"
+#include "support/speaker.h"
+#include "unit/host.h"
+
+enum method {
+    ECHO = 1,      /* the block that came */
+    KEEP = 2,      /* no answer, until DROP */
+    DROP = 3,      /* one-way: all that was kept is released */
+    REFUSE = 4,    /* -EDOM, and words */
+    CALL_BACK = 5, /* calls ECHO of the caller with the payload, and answers with the result */
+    REVERSED = 6,  /* the first of five is answered last */
+    COUNT = 7,     /* one-way */
+    LEAVE = 8,     /* the server closes this connection */
+    PUSH = 9,      /* one-way: ten COUNTs back */
+};
+
+#define KEPT_MAX 16
+
+/* Of the server's thread, but for what is atomic. */
+static struct desk {
+    sea_msg *kept[KEPT_MAX];
+    int kept_count;
+    sea_msg *reversed[5];
+    int reversed_count;
+    _Atomic unsigned counted, closed;
+} desk;
+
+static void on_echo(sea_msg *msg, void *user) {
+    sea_block *block = sea_msg_block(msg);
+    (void) user;
+    sea_reply(msg, block ? sea_block_ref(block) : NULL);
+}
+
+static void on_keep(sea_msg *msg, void *user) {
+    (void) user;
+    ck_assert_int_lt(desk.kept_count, KEPT_MAX);
+    desk.kept[desk.kept_count++] = msg;
+}
+
+static void desk_clear(void *user) {
+    (void) user;
+    while (desk.kept_count > 0)
+        sea_msg_release(desk.kept[--desk.kept_count]);
+    while (desk.reversed_count > 0)
+        sea_msg_release(desk.reversed[--desk.reversed_count]);
+}
+
+static void on_drop(sea_msg *msg, void *user) {
+    desk_clear(user);
+    sea_msg_release(msg);
+}
+
+static void on_refuse(sea_msg *msg, void *user) {
+    (void) user;
+    sea_reply_error(msg, -EDOM, "out of the domain");
+}
+
+static void called_back(sea_conn *conn, int status, sea_msg *reply, void *user) {
+    sea_msg *call = user;
+    (void) conn;
+    sea_block *block = reply ? sea_msg_block(reply) : NULL;
+    if (status < 0)
+        sea_reply_error(call, status, NULL);
+    else
+        sea_reply(call, block ? sea_block_ref(block) : NULL);
+    sea_msg_release(reply);
+}
+
+static void on_call_back(sea_msg *msg, void *user) {
+    sea_block *block = sea_msg_block(msg);
+    (void) user;
+    int r = sea_call_start(sea_msg_conn(msg), ECHO, block ? sea_block_ref(block) : NULL, -1, called_back, msg, NULL);
+    if (r < 0)
+        sea_reply_error(msg, r, NULL);
+}
+
+static void on_reversed(sea_msg *msg, void *user) {
+    desk.reversed[desk.reversed_count++] = msg;
+    while (desk.reversed_count == 5 || (desk.reversed_count > 0 && desk.reversed[4])) {
+        on_echo(desk.reversed[--desk.reversed_count], user);
+        if (desk.reversed_count == 0)
+            desk.reversed[4] = NULL;
+    }
+}
+
+static void on_count(sea_msg *msg, void *user) {
+    (void) user;
+    atomic_fetch_add(&desk.counted, 1);
+    sea_msg_release(msg);
+}
+
+static void on_leave(sea_msg *msg, void *user) {
+    (void) user;
+    sea_conn_close(sea_msg_conn(msg));
+    sea_msg_release(msg);
+}
+
+static void on_push(sea_msg *msg, void *user) {
+    (void) user;
+    for (int i = 0; i < 10; i++)
+        sea_send(sea_msg_conn(msg), COUNT, NULL, 0);
+    sea_msg_release(msg);
+}
+
+static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) conn;
+    (void) event;
+    (void) user;
+    atomic_fetch_add(&desk.closed, 1);
+}
+
+static const sea_method methods[] = {
+    {ECHO, "echo", on_echo},       {KEEP, "keep", on_keep},           {DROP, "drop", on_drop},
+    {REFUSE, "refuse", on_refuse}, {CALL_BACK, "back", on_call_back}, {REVERSED, "reversed", on_reversed},
+    {COUNT, "count", on_count},    {LEAVE, "leave", on_leave},        {PUSH, "push", on_push},
+};
+
+static struct host host;
+static sea_ctx *ctx;
+
+static void scene_set(void) {
+    memset(&desk, 0, sizeof desk);
+    host = (struct host){.options = {.methods = methods,
+                                     .methods_count = sizeof methods / sizeof *methods,
+                                     .on_close = on_close,
+                                     .service = "harbour",
+                                     .calls_max = 8},
+                         .at_end = desk_clear};
+    host_start(&host);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+}
+
+static void scene_end(void) {
+    sea_figures f;
+    sea_ctx_figures(ctx, &f);
+    ck_assert_uint_eq(f.connections + f.calls_out + f.calls_in, 0);
+    ck_assert_uint_eq(f.leased_blocks + f.imported_blocks + f.blocks, 0);
+    sea_ctx_unref(ctx);
+    host_stop(&host);
+}
+
+static sea_conn *connected(const sea_options *options) {
+    sea_conn *conn = NULL;
+    int r = sea_connect(&conn, ctx, host.address, options);
+    sea_refusal refusal;
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_msg(r == 0, "not connected (%d): %s", r, refusal.advice);
+    return conn;
+}
+
+static sea_block *new_block(sea_conn *conn, size_t size, int fill) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new(&block, conn, size), 0);
+    memset(sea_block_data(block), fill, size);
+    return block;
+}
+
+static bool is_filled(const sea_msg *msg, size_t size, int fill) {
+    const unsigned char *bytes = sea_msg_data(msg);
+    if (sea_msg_size(msg) != size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != fill)
+            return false;
+    return true;
+}
+
+/* One call that must succeed. */
+static void check_echo(sea_conn *conn, size_t size, int fill) {
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, size, fill), -1, &reply), 0);
+    ck_assert(is_filled(reply, size, fill));
+    sea_msg_release(reply);
+}
+
+/* calls */
+
+START_TEST(test_calls_of_all_sizes) {
+    sea_conn *conn = connected(NULL);
+    ck_assert_str_eq(sea_conn_service(conn), "harbour");
+    const size_t sizes[] = {0, 1, 65536, 65537, 5000000};
+    for (int i = 0; i < 5; i++)
+        check_echo(conn, sizes[i], i + 1);
+    sea_conn_free(conn);
+}
+END_TEST
+
+START_TEST(test_an_answer_that_is_an_error) {
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call(conn, REFUSE, new_block(conn, 100000, 1), -1, &reply), -EDOM);
+    ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
+    ck_assert_int_eq(sea_call(conn, 12345, NULL, -1, &reply), -ENOSYS);
+    ck_assert_ptr_null(reply);
+    check_echo(conn, 10, 1);
+    sea_conn_free(conn);
+}
+END_TEST
+
+START_TEST(test_a_deadline) {
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call(conn, KEEP, new_block(conn, 100000, 1), 20, &reply), -ETIMEDOUT);
+    ck_assert_str_eq(sea_conn_text(conn), "no reply in time");
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, 0, &reply), -ETIMEDOUT);
+    ck_assert_ptr_null(reply);
+    check_echo(conn, 10, 1);
+    ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0); /* the late answers come, to nobody */
+    check_echo(conn, 10, 2);
+    sea_conn_free(conn);
+}
+END_TEST
+
+struct tally {
+    unsigned ended;
+    int statuses[KEPT_MAX];
+    sea_msg *replies[KEPT_MAX];
+};
+
+static void count_end(sea_conn *conn, int status, sea_msg *reply, void *user) {
+    struct tally *tally = user;
+    (void) conn;
+    ck_assert_uint_lt(tally->ended, KEPT_MAX);
+    tally->replies[tally->ended] = reply;
+    tally->statuses[tally->ended++] = status;
+}
+
+static void tally_clear(struct tally *tally) {
+    while (tally->ended > 0)
+        sea_msg_release(tally->replies[--tally->ended]);
+}
+
+START_TEST(test_replies_in_another_order) {
+    sea_conn *conn = connected(NULL);
+    struct tally tally = {0};
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(sea_call_start(conn, REVERSED, new_block(conn, 10, i), -1, count_end, &tally, NULL), 0);
+    while (tally.ended < 5)
+        ck_assert_int_gt(sea_conn_wait(conn, test_patience(10000)), 0);
+    for (int i = 0; i < 5; i++)
+        ck_assert(is_filled(tally.replies[i], 10, 4 - i));
+    tally_clear(&tally);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* All slots are taken: a waiting call gets the first that is free, or its deadline. */
+START_TEST(test_a_call_beyond_the_limit_waits) {
+    sea_conn *conn = connected(NULL);
+    struct tally tally = {0};
+    sea_msg *reply = NULL;
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
+    ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), -EAGAIN);
+    ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, 100000, 1), 20, &reply), -ETIMEDOUT);
+    ck_assert_uint_eq(tally.ended, 0);
+    ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
+    check_echo(conn, 100000, 2);
+    while (tally.ended < 8)
+        ck_assert_int_gt(sea_conn_wait(conn, test_patience(10000)), 0);
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(tally.statuses[i], -ECANCELED);
+    tally_clear(&tally);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* The server asks us while we wait for it. */
+START_TEST(test_handlers_run_while_a_call_waits) {
+    const sea_options options = {.methods = methods, .methods_count = 1};
+    sea_conn *conn = connected(&options);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call(conn, CALL_BACK, new_block(conn, 200000, 5), -1, &reply), 0);
+    ck_assert(is_filled(reply, 200000, 5));
+    sea_msg_release(reply);
+    sea_conn_free(conn);
+}
+END_TEST
+
+START_TEST(test_wait_counts_and_has_its_time) {
+    const sea_options options = {.methods = methods, .methods_count = 7};
+    sea_conn *conn = connected(&options);
+    ck_assert_int_eq(sea_conn_wait(conn, 0), 0);
+    ck_assert_int_eq(sea_conn_wait(conn, 5), 0);
+    ck_assert_int_eq(sea_send(conn, PUSH, NULL, 0), 0);
+    for (int handled = 0; handled < 10;) {
+        int r = sea_conn_wait(conn, test_patience(10000));
+        ck_assert_int_gt(r, 0);
+        handled += r;
+    }
+    ck_assert_uint_eq(atomic_load(&desk.counted), 10);
+    ck_assert_int_eq(sea_conn_wait(conn, 0), 0);
+    sea_conn_free(conn);
+}
+END_TEST
+
+START_TEST(test_a_flood_waits_for_room) {
+    sea_conn *conn = connected(NULL);
+    for (int i = 0; i < 20000; i++)
+        ck_assert_int_eq(sea_send(conn, COUNT, i % 100 ? NULL : new_block(conn, 70000, 1), -1), 0);
+    check_echo(conn, 1, 1);
+    ck_assert_uint_eq(atomic_load(&desk.counted), 20000);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* The server does not look: what fits in the socket goes, then the time is over. */
+START_TEST(test_a_send_has_its_time) {
+    int fds[2], sent = 0, r;
+    char address[32];
+    sea_conn *conn = NULL;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    struct speaker *speaker = speaker_new(fds[1]);
+    static struct draft draft;
+    struct wire_hello hello = hello_sound();
+    draft_hello(&draft, &hello);
+    speaker_send(speaker, &draft);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), 0);
+    while ((r = sea_send(conn, COUNT, NULL, 0)) == 0)
+        sent++;
+    ck_assert_int_gt(sent, 0);
+    ck_assert_int_eq(r, -EAGAIN);
+    ck_assert_int_eq(sea_send(conn, COUNT, NULL, 10), -EAGAIN);
+    speaker_free(speaker);
+    ck_assert_int_eq(sea_send(conn, COUNT, NULL, -1), -EPIPE);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* As a loop of somebody else's would: poll, then dispatch. */
+START_TEST(test_driven_by_poll) {
+    sea_conn *conn = connected(NULL);
+    struct tally tally = {0};
+    unsigned begun = 0, ended = 0;
+    while (ended < 200) {
+        while (begun < 200 && begun - ended - tally.ended < 8 &&
+               sea_call_start(conn, ECHO, new_block(conn, 1000, 1), 60000, count_end, &tally, NULL) == 0)
+            begun++;
+        struct pollfd item = {.fd = sea_conn_fd(conn), .events = sea_conn_events(conn)};
+        ck_assert_int_ge(sea_conn_timeout(conn), 0);
+        ck_assert_int_ge(poll(&item, 1, sea_conn_timeout(conn)), 0);
+        ck_assert_int_eq(sea_conn_dispatch(conn, item.revents), 0);
+        for (unsigned i = 0; i < tally.ended; i++)
+            ck_assert_int_eq(tally.statuses[i], 0);
+        ended += tally.ended;
+        tally_clear(&tally);
+    }
+    ck_assert_int_eq(sea_conn_timeout(conn), -1);
+    sea_conn_free(conn);
+}
+END_TEST
+
+START_TEST(test_many_connections) {
+    sea_conn *conns[200];
+    for (int i = 0; i < 200; i++)
+        conns[i] = connected(NULL);
+    for (int round = 0; round < 3; round++)
+        for (int i = 0; i < 200; i++)
+            check_echo(conns[i], round == 1 ? 70000 : 100, i % 100);
+    ck_assert_uint_eq(host_figures(&host).connections, 200);
+    for (int i = 0; i < 200; i++)
+        sea_conn_free(conns[i]);
+    wait_until(host_figures(&host).connections == 0);
+    ck_assert_uint_eq(atomic_load(&desk.closed), 200);
+}
+END_TEST
+
+static void *call_in_thread(void *arg) {
+    sea_conn *conn = connected(NULL);
+    int fill = *(int *) arg;
+    for (int i = 0; i < 100; i++)
+        check_echo(conn, i % 3 ? 1000 : 80000, fill);
+    sea_conn_free(conn);
+    return NULL;
+}
+
+/* One context, a connection for each thread. */
+START_TEST(test_threads_share_a_context) {
+    pthread_t threads[4];
+    int fills[4] = {1, 2, 3, 4};
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, call_in_thread, &fills[i]), 0);
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    wait_until(host_figures(&host).connections == 0);
+}
+END_TEST
+
+/* ends */
+
+START_TEST(test_the_server_leaves) {
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    struct tally tally = {0};
+    ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
+    ck_assert_int_eq(sea_call(conn, LEAVE, NULL, -1, &reply), -EPIPE); /* after the goodbye nothing is answered */
+    ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -EPIPE);
+    ck_assert_uint_eq(tally.ended, 1);
+    ck_assert_int_eq(tally.statuses[0], -EPIPE);
+    ck_assert(!sea_conn_is_open(conn));
+    sea_conn_free(conn);
+}
+END_TEST
+
+static int serve_in_child(int line, void *arg) {
+    struct host own = {.options = {.methods = methods, .methods_count = sizeof methods / sizeof *methods}};
+    snprintf(own.address, sizeof own.address, "%s", (const char *) arg);
+    host_open(&own);
+    line_tell(line, 1);
+    return -sea_server_run(own.server);
+}
+
+static unsigned closes;
+static sea_close_event last_close;
+
+static void note_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) conn;
+    (void) user;
+    closes++;
+    last_close = *event;
+}
+
+/* A server that is killed while calls wait in it: each ends once, what it held is ours again. */
+START_TEST(test_the_server_is_killed) {
+    char address[160];
+    struct child child;
+    uint64_t word;
+    const sea_options options = {.on_close = note_close};
+    struct tally tally = {0};
+    sea_msg *reply = NULL;
+    sea_conn *conn = NULL;
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    child_start(&child, serve_in_child, address);
+    ck_assert(line_hear(child.line, 10000, &word));
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &options), 0);
+    ck_assert_int_eq(sea_conn_peer(conn)->pid, child.pid);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(sea_call_start(conn, KEEP, new_block(conn, 100000, 1), -1, count_end, &tally, NULL), 0);
+    check_echo(conn, 10, 1);
+    closes = 0;
+    child_kill(&child);
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, -1, &reply), -EPIPE);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EPIPE);
+    ck_assert_uint_eq(tally.ended, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(tally.statuses[i], -EPIPE);
+        ck_assert_ptr_null(tally.replies[i]);
+    }
+    ck_assert_uint_eq(closes, 1);
+    ck_assert_int_eq(last_close.reason, -EPIPE);
+    ck_assert_uint_eq(last_close.reclaimed_blocks, 3);
+    ck_assert_uint_eq(last_close.reclaimed_bytes, 300000);
+    sea_conn_free(conn);
+    ck_assert_uint_eq(closes, 1);
+}
+END_TEST
+
+static void *speak_nonsense(void *arg) {
+    static struct draft draft;
+    struct speaker *speaker = speaker_new(*(int *) arg);
+    speaker_greet(speaker, NULL);
+    draft_inline(&draft, speaker_expect(speaker, WIRE_CALL)->head.id, 0, 10);
+    draft_put(&draft, 50, 1, 1);
+    speaker_send(speaker, &draft);
+    ck_assert_int_eq(speaker_farewell(speaker).reason, -EPROTO);
+    speaker_free(speaker);
+    return NULL;
+}
+
+START_TEST(test_a_server_that_breaks_the_protocol) {
+    int fds[2];
+    char address[32];
+    pthread_t thread;
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, speak_nonsense, &fds[1]), 0);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), 0);
+    ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -EPROTO);
+    ck_assert_str_ne(sea_conn_text(conn), "");
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EPROTO);
+    pthread_join(thread, NULL);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* Polling itself fails, while a call waits: it ends, and its late answer finds nobody. */
+START_TEST(test_polling_fails) {
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    fail_here(SEAM_POLL, ENOMEM);
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, -1, &reply), -ENOMEM);
+    ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
+    check_echo(conn, 10, 1);
+    fail_here(SEAM_POLL, ENOMEM);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -ENOMEM);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* sea_conn_free() from inside, while a function of the blocking face waits */
+
+static sea_conn *to_free;
+
+static void free_it(sea_msg *msg, void *user) {
+    (void) user;
+    to_free = sea_conn_free(to_free);
+    sea_msg_release(msg);
+}
+
+static void free_at_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) event;
+    (void) user;
+    to_free = sea_conn_free(conn);
+}
+
+static void free_at_open(sea_conn *conn, void *user) {
+    (void) user;
+    to_free = sea_conn_free(conn);
+}
+
+START_TEST(test_freed_while_a_call_waits) {
+    const sea_method freeing[] = {{ECHO, NULL, free_it}};
+    const sea_options options = {.methods = freeing, .methods_count = 1};
+    sea_conn *conn = to_free = connected(&options);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call(conn, CALL_BACK, NULL, -1, &reply), -ECANCELED);
+    ck_assert_ptr_null(to_free);
+}
+END_TEST
+
+/* No slot is free yet, so there is no call that could end. */
+START_TEST(test_freed_while_a_call_waits_for_room) {
+    const sea_method freeing[] = {{ECHO, NULL, free_it}};
+    const sea_options options = {.methods = freeing, .methods_count = 1};
+    sea_conn *conn = to_free = connected(&options);
+    struct tally tally = {0};
+    sea_msg *reply = NULL;
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(sea_call_start(conn, i ? KEEP : CALL_BACK, NULL, -1, count_end, &tally, NULL), 0);
+    ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -EPIPE);
+    ck_assert_uint_eq(tally.ended, 8);
+    ck_assert_ptr_null(to_free);
+}
+END_TEST
+
+START_TEST(test_freed_while_waiting) {
+    const sea_options options = {.on_close = free_at_close};
+    sea_conn *conn = to_free = connected(&options);
+    ck_assert_int_eq(sea_send(conn, LEAVE, NULL, 0), 0);
+    int r;
+    while ((r = sea_conn_wait(conn, -1)) > 0 && to_free)
+        ;
+    ck_assert(r == -EPIPE || !to_free);
+    ck_assert_ptr_null(to_free);
+}
+END_TEST
+
+START_TEST(test_freed_inside_connect) {
+    const sea_options at_open = {.on_open = free_at_open};
+    const sea_options at_close = {.on_close = free_at_close, .service = "airport"};
+    sea_conn *conn = NULL;
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &at_open), -ECANCELED);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &at_close), -ECANCELED);
+    ck_assert_ptr_null(conn);
+}
+END_TEST
+
+/* connecting, and why not */
+
+static int refused(const char *address, const sea_options *options) {
+    sea_conn *conn = NULL;
+    sea_refusal refusal;
+    int r = sea_connect(&conn, ctx, address, options);
+    ck_assert_ptr_null(conn);
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_int_eq(refusal.error, r);
+    ck_assert_int_eq(strncmp(refusal.limit, address, sizeof refusal.limit - 1), 0);
+    ck_assert_str_ne(refusal.advice, "");
+    return r;
+}
+
+static const struct {
+    const char *address;
+    int error;
+} addresses[] = {
+    {"unix:@sealane-test-nobody-listens-here", -ECONNREFUSED},
+    {"unix:/nonexistent/socket", -ENOENT},
+    {"unix:/proc/self/exe/socket", -ENOTDIR},
+    {"unix:", -EINVAL},
+    {"unix:@", -EINVAL},
+    {"unix:relative", -EINVAL},
+    {"", -EINVAL},
+    {".hidden", -EINVAL},
+    {"with/slash", -EINVAL},
+    {"tcp:localhost", -EINVAL},
+    {"fd:", -EINVAL},
+    {"fd:x", -EINVAL},
+    {"fd:-1", -EINVAL},
+    {"fd:99999999999", -EINVAL},
+    {"fd:1000000", -EBADF},
+    {"systemd:", -EINVAL},
+    {"unix:/"
+     "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567",
+     -ENAMETOOLONG},
+};
+#define ADDRESSES ((int) (sizeof addresses / sizeof *addresses))
+
+START_TEST(test_addresses_where_nobody_is) {
+    ck_assert_int_eq(refused(addresses[_i].address, NULL), addresses[_i].error);
+}
+END_TEST
+
+START_TEST(test_a_name_in_the_runtime_directory) {
+    char dir[] = "/tmp/sealane-test-XXXXXX", path[128];
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    setenv("XDG_RUNTIME_DIR", dir, 1);
+    int missing = refused("nobody", NULL);
+    snprintf(path, sizeof path, "%s/sealane", dir);
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    int silent = refused("nobody", NULL);
+    ck_assert_int_eq(chmod(path, 0777), 0);
+    int open_to_all = refused("nobody", NULL);
+    rmdir(path);
+    rmdir(dir);
+    unsetenv("XDG_RUNTIME_DIR");
+    ck_assert_int_eq(missing, -ENOENT);
+    ck_assert_int_eq(silent, -ENOENT);
+    ck_assert_int_eq(open_to_all, -EACCES);
+}
+END_TEST
+
+START_TEST(test_options_without_sense) {
+    ck_assert_int_eq(refused(host.address, &(sea_options){.reserved = {1}}), -EINVAL);
+    ck_assert_int_eq(refused(host.address, &(sea_options){.handshake_ms = -1}), -EINVAL);
+}
+END_TEST
+
+START_TEST(test_the_service_is_another) {
+    ck_assert_int_eq(refused(host.address, &(sea_options){.service = "airport"}), -ENOENT);
+    sea_conn_free(connected(&(sea_options){.service = "harbour"}));
+}
+END_TEST
+
+/* Descriptors that are not what a client can use. They stay the caller's. */
+START_TEST(test_inherited_descriptors_of_other_kinds) {
+    char address[32];
+    int pair[2], listener = raw_listen(raw_name());
+    int unconnected = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    const int fds[] = {listener, unconnected, pair[0], null};
+    const int errors[] = {-EINVAL, -ENOTCONN, -EPROTOTYPE, -ENOTSOCK};
+    for (int i = 0; i < 4; i++) {
+        snprintf(address, sizeof address, "fd:%d", fds[i]);
+        ck_assert_int_eq(refused(address, NULL), errors[i]);
+        ck_assert_int_eq(close(fds[i]), 0);
+    }
+    close(pair[1]);
+}
+END_TEST
+
+START_TEST(test_an_inherited_connection) {
+    char address[32];
+    sea_conn *conn = NULL;
+    snprintf(address, sizeof address, "fd:%d", raw_connect(host.address + strlen("unix:")));
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), 0);
+    check_echo(conn, 100, 1);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* Somebody listens, but never answers; or never accepts. */
+START_TEST(test_a_server_that_says_nothing) {
+    const sea_options hurried = {.handshake_ms = 20};
+    char address[160];
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    int listener = raw_listen(address + strlen("unix:"));
+    ck_assert_int_eq(refused(address, &hurried), -ETIMEDOUT);
+    int waiting[80], count = 0;
+    ck_assert_int_eq(listen(listener, 0), 0);
+    while (count < 80) {
+        waiting[count] = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un name = {.sun_family = AF_UNIX};
+        memcpy(name.sun_path + 1, address + 6, strlen(address + 6));
+        socklen_t size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + strlen(address + 6));
+        if (connect(waiting[count++], (struct sockaddr *) &name, size) < 0)
+            break;
+    }
+    ck_assert_int_eq(errno, EAGAIN);
+    sea_conn *conn = NULL;
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &hurried), -ETIMEDOUT);
+    while (count > 0)
+        close(waiting[--count]);
+    close(listener);
+}
+END_TEST
+
+static void *refuse_in_thread(void *arg) {
+    static struct draft draft;
+    struct speaker *speaker = speaker_new(raw_accept(*(int *) arg, 10000));
+    draft_goodbye(&draft, -EXDEV, "not from there");
+    speaker_send(speaker, &draft);
+    speaker_free(speaker);
+    return NULL;
+}
+
+/* Whatever the reason, and whether the goodbye or our greeting was faster. */
+START_TEST(test_what_a_server_says_is_kept) {
+    char address[160];
+    pthread_t thread;
+    sea_refusal refusal;
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    int listener = raw_listen(address + strlen("unix:"));
+    for (int i = 0; i < 50; i++) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, refuse_in_thread, &listener), 0);
+        ck_assert_int_eq(refused(address, NULL), -EXDEV);
+        sea_ctx_refusal(ctx, &refusal);
+        ck_assert_str_eq(refusal.advice, "not from there");
+        pthread_join(thread, NULL);
+    }
+    close(listener);
+}
+END_TEST
+
+START_TEST(test_no_descriptor_for_a_connection) {
+    fail_here(SEAM_SOCKET, EMFILE);
+    ck_assert_int_eq(refused(host.address, NULL), -EMFILE);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("client");
+    suite_fixture(s, scene_set, scene_end);
+    suite_add(s, test_calls_of_all_sizes);
+    suite_add(s, test_an_answer_that_is_an_error);
+    suite_add(s, test_a_deadline);
+    suite_add(s, test_replies_in_another_order);
+    suite_add(s, test_a_call_beyond_the_limit_waits);
+    suite_add(s, test_handlers_run_while_a_call_waits);
+    suite_add(s, test_wait_counts_and_has_its_time);
+    suite_add(s, test_a_flood_waits_for_room);
+    suite_add(s, test_a_send_has_its_time);
+    suite_add(s, test_driven_by_poll);
+    suite_add(s, test_many_connections);
+    suite_add(s, test_threads_share_a_context);
+    suite_add(s, test_the_server_leaves);
+    suite_add(s, test_the_server_is_killed);
+    suite_add(s, test_a_server_that_breaks_the_protocol);
+    suite_add(s, test_polling_fails);
+    suite_add(s, test_freed_while_a_call_waits);
+    suite_add(s, test_freed_while_a_call_waits_for_room);
+    suite_add(s, test_freed_while_waiting);
+    suite_add(s, test_freed_inside_connect);
+    suite_add_loop(s, test_addresses_where_nobody_is, 0, ADDRESSES);
+    suite_add(s, test_a_name_in_the_runtime_directory);
+    suite_add(s, test_options_without_sense);
+    suite_add(s, test_the_service_is_another);
+    suite_add(s, test_inherited_descriptors_of_other_kinds);
+    suite_add(s, test_an_inherited_connection);
+    suite_add(s, test_a_server_that_says_nothing);
+    suite_add(s, test_what_a_server_says_is_kept);
+    suite_add(s, test_no_descriptor_for_a_connection);
+    return suite_run(s);
+}

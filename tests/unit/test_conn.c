@@ -1,0 +1,756 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rpc/conn: two connections that call each other, each driven by poll() and sea_conn_dispatch(): calls and how they end,
+ * limits, deadlines, and what callbacks may do. Nothing here waits but for deadlines that the library named.
+ */
+#include "support/suite.h"
+
+#include <unistd.h>
+
+#include "support/speaker.h"
+#include "unit/conn_pair.h"
+#include "unit/fail.h"
+
+static struct draft draft;
+
+/* A connection whose peer is a speaker, past the handshake. */
+static struct speaker *end_face_speaker(struct end *end, bool is_server) {
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    end_init(end, fds[0], is_server);
+    struct speaker *speaker = speaker_new(fds[1]);
+    struct wire_hello hello = hello_sound();
+    draft_hello(&draft, &hello);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    end_settle(end);
+    ck_assert(sea_conn_is_open(end->conn));
+    speaker_expect(speaker, WIRE_HELLO);
+    return speaker;
+}
+
+/* the connection itself */
+
+START_TEST(test_what_an_open_connection_knows) {
+    struct ends ends = {.b.options = {.service = "harbour", .inline_max = 1000, .accept = SEA_STABLE_ONLY}};
+    ends_open(&ends);
+    ck_assert_uint_eq(ends.a.opened, 1);
+    ck_assert_uint_eq(ends.b.opened, 1);
+    ck_assert_str_eq(sea_conn_service(ends.a.conn), "harbour");
+    ck_assert_str_eq(sea_conn_service(ends.b.conn), "");
+    ck_assert_str_eq(sea_conn_text(ends.a.conn), "");
+    ck_assert_ptr_eq(sea_conn_ctx(ends.a.conn), ends.a.ctx);
+    ck_assert_int_eq(sea_conn_peer(ends.a.conn)->pid, getpid());
+    ck_assert_uint_eq(sea_conn_peer(ends.a.conn)->uid, geteuid());
+    ck_assert_ptr_null(sea_conn_data(ends.a.conn));
+    sea_conn_set_data(ends.a.conn, &ends);
+    ck_assert_ptr_eq(sea_conn_data(ends.a.conn), &ends);
+    sea_conn_figures figures;
+    sea_conn_figures_get(ends.a.conn, &figures);
+    ck_assert_uint_eq(figures.inline_max, 1000);
+    ck_assert_uint_eq(figures.accept, SEA_STABLE_ONLY);
+    ck_assert_uint_eq(figures.calls_out + figures.calls_in, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_before_the_handshake_there_is_no_room) {
+    struct ends ends = {0};
+    sea_block *block = NULL;
+    ends_init(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EAGAIN);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 1), -EPIPE);
+    ck_assert(!sea_conn_is_open(ends.a.conn));
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.opened, 1);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_block_is_made_as_it_will_travel) {
+    struct ends ends = {.b.options = {.inline_max = 1000, .block_max = 5000}};
+    ends_open(&ends);
+    const struct {
+        size_t size;
+        int class;
+    } cases[] = {{0, SEA_INLINE}, {1000, SEA_INLINE}, {1001, SEA_SEALED}, {5000, SEA_SEALED}};
+    sea_block *block = NULL;
+    for (int i = 0; i < 4; i++) {
+        block = end_block(&ends.a, cases[i].size, 1);
+        ck_assert_int_eq(sea_block_class(block), cases[i].class);
+        ck_assert_uint_eq(sea_block_size(block), cases[i].size);
+        block = sea_block_unref(block);
+    }
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 5001), -EMSGSIZE);
+    ck_assert_ptr_null(block);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* calls */
+
+START_TEST(test_a_call_and_its_reply) {
+    const size_t sizes[] = {0, 1, 1000, 65536, 65537, 3000000};
+    struct ends ends = {0};
+    ends_open(&ends);
+    size_t size = sizes[_i];
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, size, 7), -1, 1, NULL), 0);
+    ck_assert_uint_eq(ends.a.outcomes_count, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).calls_out, 1);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    ck_assert(msg_is_filled(ends.a.outcomes[0].reply, size, 7));
+    ck_assert_uint_eq(end_figures(&ends.a).calls_out + end_figures(&ends.b).calls_in, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_replies_in_any_order) {
+    static const unsigned order[] = {3, 1, 4, 0, 2};
+    struct ends ends = {0};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 5; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 10, (int) i), -1, i, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.kept_count, 5);
+    ck_assert_uint_eq(end_figures(&ends.b).calls_in, 5);
+    for (int i = 0; i < 5; i++) {
+        sea_msg *call = ends.b.kept[order[i]];
+        ck_assert_int_eq(sea_reply(call, sea_block_ref(sea_msg_block(call))), 0);
+    }
+    ends.b.kept_count = 0;
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 5);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_uint_eq(ends.a.outcomes[i].tag, order[i]);
+        ck_assert(msg_is_filled(ends.a.outcomes[i].reply, 10, (int) order[i]));
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_both_sides_call_at_once) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 100000, 1), -1, i, NULL), 0);
+        ck_assert_int_eq(end_call(&ends.b, END_ECHO, end_block(&ends.b, 100, 2), -1, i, NULL), 0);
+    }
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 100);
+    ck_assert_uint_eq(ends.b.outcomes_count, 100);
+    for (int i = 0; i < 100; i++) {
+        ck_assert(msg_is_filled(ends.a.outcomes[i].reply, 100000, 1));
+        ck_assert(msg_is_filled(ends.b.outcomes[i].reply, 100, 2));
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
+static sea_msg *outer_call;
+
+static void answer_outer(struct end *end, const struct outcome *inner) {
+    (void) end;
+    ck_assert_int_eq(inner->status, 0);
+    ck_assert_int_eq(sea_reply(outer_call, sea_block_ref(sea_msg_block(inner->reply))), 0);
+}
+
+static void call_back(struct end *end, sea_msg *msg) {
+    outer_call = msg;
+    end->at_done = answer_outer;
+    ck_assert_int_eq(end_call(end, END_ECHO, sea_block_ref(sea_msg_block(msg)), -1, 9, NULL), 0);
+}
+
+/* The handler asks the caller something before it answers: nobody waits, so nothing can lock up. */
+START_TEST(test_a_call_from_inside_a_handler) {
+    struct ends ends = {.b.hook = call_back};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, end_block(&ends.a, 200000, 3), -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.outcomes_count, 1);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    ck_assert(msg_is_filled(ends.a.outcomes[0].reply, 200000, 3));
+    ends_deinit(&ends);
+}
+END_TEST
+
+static void call_once_more(struct end *end, const struct outcome *outcome) {
+    if (outcome->tag < 5)
+        ck_assert_int_eq(end_call(end, END_ECHO, NULL, -1, outcome->tag + 1, NULL), 0);
+}
+
+START_TEST(test_the_next_call_from_inside_done) {
+    struct ends ends = {.a.at_done = call_once_more};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 0, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 6);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_no_such_method) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, 99, end_block(&ends.a, 100000, 1), 0), 0);
+    ck_assert_int_eq(end_call(&ends.a, 99, end_block(&ends.a, 100000, 1), -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -ENOSYS);
+    ck_assert_str_eq(sea_conn_text(ends.a.conn), "no such method");
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+static void refuse(struct end *end, sea_msg *msg) {
+    (void) end;
+    ck_assert_int_eq(sea_reply_error(msg, -EDOM, "out of the domain"), 0);
+}
+
+START_TEST(test_a_status_and_its_text) {
+    struct ends ends = {.b.hook = refuse};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -EDOM);
+    ck_assert_str_eq(sea_conn_text(ends.a.conn), "out of the domain");
+    sea_msg *reply = ends.a.outcomes[0].reply;
+    ck_assert_ptr_nonnull(reply);
+    ck_assert_int_eq(sea_msg_status(reply), -EDOM);
+    ck_assert_str_eq(sea_msg_text(reply), "out of the domain");
+    ck_assert_uint_eq(sea_msg_size(reply), 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* limits */
+
+START_TEST(test_calls_beyond_the_peers_limit) {
+    struct ends ends = {.b.options.calls_max = 2};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 2; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, i, NULL), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 10, 1), -1, 2, NULL), -EAGAIN);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.rooms, 0);
+    ck_assert_int_eq(sea_reply(ends.b.kept[--ends.b.kept_count], NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.rooms, 1);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 2, NULL), 0);
+    ck_assert_int_eq(end_call(&ends.b, END_ECHO, NULL, -1, 0, NULL), 0); /* the other direction has its own */
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.outcomes_count, 1);
+    ck_assert_uint_eq(ends.b.kept_count, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* Who was abandoned counts until the peer has answered. */
+START_TEST(test_an_abandoned_call_counts) {
+    struct ends ends = {.b.options.calls_max = 1};
+    uint64_t id;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 0, &id), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
+    sea_conn_figures figures;
+    sea_conn_figures_get(ends.a.conn, &figures);
+    ck_assert_uint_eq(figures.calls_out, 1);
+    end_drop(&ends.b);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.rooms, 1);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_peer_over_its_limit_of_calls) {
+    struct end end = {.options.calls_max = 2};
+    struct speaker *speaker = end_face_speaker(&end, true);
+    for (uint64_t id = 1; id <= 3; id++) {
+        draft_inline(&draft, id, END_KEEP, 10);
+        ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    }
+    end_settle(&end);
+    ck_assert_uint_eq(end.kept_count, 2);
+    ck_assert_int_eq(end.event.reason, -EPROTO);
+    ck_assert_str_eq(end.event_text, "more calls were in flight than negotiated");
+    end_deinit(&end);
+    speaker_free(speaker);
+}
+END_TEST
+
+START_TEST(test_a_reply_to_nothing) {
+    struct end end = {0};
+    struct speaker *speaker = end_face_speaker(&end, false);
+    ck_assert_int_eq(end_call(&end, 7, NULL, -1, 1, NULL), 0);
+    uint64_t id = speaker_expect(speaker, WIRE_CALL)->head.id;
+    draft_inline(&draft, id + 1, 0, 10);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    end_settle(&end);
+    ck_assert_int_eq(end.event.reason, -EPROTO);
+    ck_assert_str_eq(end.event_text, "a reply came to no call of ours");
+    ck_assert_uint_eq(end.event.ended_calls, 1);
+    ck_assert_uint_eq(end.outcomes_count, 1);
+    ck_assert_int_eq(end.outcomes[0].status, -EPROTO);
+    ck_assert_int_eq(sea_send(end.conn, 7, NULL, 0), -EPROTO);
+    end_deinit(&end);
+    speaker_free(speaker);
+}
+END_TEST
+
+START_TEST(test_a_second_reply_is_a_reply_to_nothing) {
+    struct end end = {0};
+    struct speaker *speaker = end_face_speaker(&end, false);
+    ck_assert_int_eq(end_call(&end, 7, NULL, -1, 1, NULL), 0);
+    draft_inline(&draft, speaker_expect(speaker, WIRE_CALL)->head.id, 0, 10);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    end_settle(&end);
+    ck_assert_uint_eq(end.outcomes_count, 1);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    end_settle(&end);
+    ck_assert_uint_eq(end.outcomes_count, 1);
+    ck_assert_int_eq(end.event.reason, -EPROTO);
+    end_deinit(&end);
+    speaker_free(speaker);
+}
+END_TEST
+
+/* deadlines and cancels */
+
+START_TEST(test_a_deadline_ends_the_call_on_both_sides) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 20, 1, NULL), 0);
+    ck_assert_int_le(sea_conn_timeout(ends.a.conn), 20);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.kept_count, 1);
+    ck_assert_uint_gt(sea_msg_deadline(ends.b.kept[0]), 0);
+    while (ends.a.outcomes_count == 0)
+        end_turn_at_deadline(&ends.a);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -ETIMEDOUT);
+    ck_assert_ptr_null(ends.a.outcomes[0].reply);
+    ck_assert_str_eq(sea_conn_text(ends.a.conn), "no reply in time");
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_uint_ge(wait_now(), sea_msg_deadline(ends.b.kept[0]));
+    ends_settle(&ends);
+    ck_assert(sea_msg_is_cancelled(ends.b.kept[0]));
+    ck_assert_int_eq(sea_reply(ends.b.kept[--ends.b.kept_count], NULL), -ECANCELED);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert(sea_conn_is_open(ends.a.conn));
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* A reply that came before, in the same turn, counts. */
+START_TEST(test_a_reply_and_the_deadline_in_one_turn) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, 1, 1, NULL), 0);
+    end_settle(&ends.b);
+    wait_fd(-1, 0, wait_deadline(2));
+    end_turn(&ends.a);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_deadlines_expire_in_their_order) {
+    static const int timeouts[] = {9, 3, 60000, 6, 1, -1};
+    struct ends ends = {0};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, timeouts[i], i, NULL), 0);
+    end_settle(&ends.b);
+    while (ends.a.outcomes_count < 4)
+        end_turn_at_deadline(&ends.a);
+    for (int i = 0; i < 4; i++) {
+        unsigned tag = ends.a.outcomes[i].tag, before = ends.a.outcomes[i ? i - 1 : 0].tag;
+        ck_assert(tag != 2 && tag != 5);
+        ck_assert_uint_ge(sea_msg_deadline(ends.b.kept[tag]), sea_msg_deadline(ends.b.kept[before]));
+    }
+    ck_assert_uint_eq(end_figures(&ends.a).calls_out, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_cancelled_call) {
+    struct ends ends = {0};
+    uint64_t id, answered;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 1, &id), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, &answered), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, answered), -ENOENT);
+    ck_assert(!sea_msg_is_cancelled(ends.b.kept[0]));
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
+    ck_assert_uint_eq(ends.a.outcomes_count, 2);
+    ck_assert_uint_eq(ends.a.outcomes[1].tag, 1);
+    ck_assert_int_eq(ends.a.outcomes[1].status, -ECANCELED);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), -ENOENT);
+    ends_settle(&ends);
+    ck_assert(sea_msg_is_cancelled(ends.b.kept[0]));
+    end_drop(&ends.b);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* The reply was on its way when the call was given up: nobody gets it, and its lease goes back. */
+START_TEST(test_a_reply_to_an_abandoned_call) {
+    struct ends ends = {0};
+    uint64_t id;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 100000, 1), -1, 1, &id), 0);
+    end_settle(&ends.b);
+    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 1);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).imported_blocks, 0);
+    sea_conn_figures figures;
+    sea_conn_figures_get(ends.a.conn, &figures);
+    ck_assert_uint_eq(figures.calls_out, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+static uint64_t to_cancel;
+
+static void cancel_other(struct end *end, const struct outcome *outcome) {
+    if (outcome->tag == 1)
+        ck_assert_int_eq(sea_call_cancel(end->conn, to_cancel), 0);
+}
+
+START_TEST(test_a_cancel_from_inside_done) {
+    struct ends ends = {.a.at_done = cancel_other};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 2, &to_cancel), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 2);
+    ck_assert_int_eq(ends.a.outcomes[1].status, -ECANCELED);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* the end */
+
+/* Every call of ours ends once, then the end is told once. */
+START_TEST(test_the_peers_end_ends_every_call) {
+    struct ends ends = {0};
+    uint64_t id;
+    ends_open(&ends);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 70000, 1), i % 2 ? -1 : 60000, i, &id), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0); /* ended, but not answered */
+    ck_assert_uint_eq(ends.b.kept_count, 100);
+    sea_conn_close(ends.b.conn);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 100);
+    uint8_t seen[100] = {0};
+    for (int i = 0; i < 100; i++) {
+        seen[ends.a.outcomes[i].tag]++;
+        ck_assert_int_eq(ends.a.outcomes[i].status, ends.a.outcomes[i].tag == 99 ? -ECANCELED : -EPIPE);
+    }
+    for (int i = 0; i < 100; i++)
+        ck_assert_int_eq(seen[i], 1);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_int_eq(ends.a.event.reason, 0);
+    ck_assert_uint_eq(ends.a.event.ended_calls, 100);
+    ck_assert_uint_eq(ends.a.event.reclaimed_blocks, 100);
+    ck_assert_uint_eq(ends.a.event.reclaimed_bytes, 7000000);
+    for (int i = 0; i < 100; i++)
+        ck_assert(sea_msg_is_cancelled(ends.b.kept[i]));
+    ck_assert_int_eq(sea_reply(ends.b.kept[--ends.b.kept_count], NULL), -EPIPE);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_after_the_end) {
+    struct ends ends = {0};
+    sea_block *block = NULL;
+    sea_msg *reply = NULL;
+    ends_open(&ends);
+    end_free_conn(&ends.b);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    sea_conn *conn = ends.a.conn;
+    ck_assert(!sea_conn_is_open(conn));
+    ck_assert_int_eq(sea_conn_fd(conn), -1);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EPIPE);
+    ck_assert_int_eq(sea_call(conn, END_ECHO, NULL, -1, &reply), -EPIPE);
+    ck_assert_int_eq(sea_send(conn, END_ECHO, NULL, -1), -EPIPE);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EPIPE);
+    ck_assert_int_eq(sea_conn_dispatch(conn, POLLIN), -EPIPE);
+    ck_assert_int_eq(sea_block_new(&block, conn, 1), -EPIPE);
+    ck_assert_int_eq(sea_call_cancel(conn, 1), -ENOENT);
+    sea_conn_close(conn);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_uint_eq(ends.a.outcomes_count, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* The block is taken also when nothing was sent: the figures of end_deinit() show it. */
+START_TEST(test_a_close_from_this_side) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 1, NULL), 0);
+    sea_block *block = end_block(&ends.a, 100000, 1);
+    sea_conn_close(ends.a.conn);
+    sea_conn_close(ends.a.conn);
+    ck_assert_uint_eq(ends.a.closed, 0); /* on the next turn */
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, block, -1, 2, NULL), -EPIPE);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_int_eq(ends.a.event.reason, 0);
+    ck_assert_uint_eq(ends.b.closed, 1);
+    ck_assert_int_eq(ends.b.event.reason, 0);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -EPIPE);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_free_ends_pending_calls_and_nothing_else) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 100000, 1), -1, i, NULL), 0);
+    ends_settle(&ends);
+    sea_conn *conn = ends.a.conn;
+    ck_assert_ptr_null(sea_conn_free(conn));
+    ck_assert_uint_eq(ends.a.outcomes_count, 10);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(ends.a.outcomes[i].status, -ECANCELED);
+    ck_assert_uint_eq(ends.a.closed, 0);
+    ends.a.conn = NULL;
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.closed, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_free_of_nothing) {
+    ck_assert_ptr_null(sea_conn_free(NULL));
+    ck_assert_ptr_null(sea_msg_release(NULL));
+}
+END_TEST
+
+/* sea_conn_free() from inside each callback, with more behind it */
+
+static void free_at_hook(struct end *end, sea_msg *msg) {
+    end_free_conn(end);
+    sea_msg_release(msg);
+}
+
+static void free_at_done(struct end *end, const struct outcome *outcome) {
+    (void) outcome;
+    if (end->outcomes_count == 1) {
+        sea_conn *conn = end->conn;
+        sea_conn_free(conn); /* the others end inside this: end->conn is compared */
+        end->conn = NULL;
+    }
+}
+
+enum place { IN_HOOK, IN_DONE, IN_OPEN, IN_CLOSE, IN_ROOM, IN_EXPIRY, IN_CANCEL, PLACES };
+
+static void place_set(struct end *end, int place) {
+    end->hook = place == IN_HOOK ? free_at_hook : NULL;
+    end->at_done = place == IN_DONE || place == IN_EXPIRY || place == IN_CANCEL ? free_at_done : NULL;
+    end->at_open = place == IN_OPEN ? end_free_conn : NULL;
+    end->at_close = place == IN_CLOSE ? end_free_conn : NULL;
+    end->at_room = place == IN_ROOM ? end_free_conn : NULL;
+}
+
+START_TEST(test_free_from_inside) {
+    struct ends ends = {.b.options.calls_max = 3};
+    uint64_t id = 0;
+    place_set(&ends.a, _i);
+    ends_init(&ends);
+    ends_settle(&ends);
+    if (_i != IN_OPEN) {
+        for (unsigned i = 0; i < 3; i++)
+            ck_assert_int_eq(end_call(&ends.a, _i == IN_DONE || _i == IN_ROOM ? END_ECHO : END_KEEP, NULL,
+                                      _i == IN_EXPIRY ? 1 : -1, i, &id),
+                             0);
+        ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 4, NULL), -EAGAIN);
+        for (int i = 0; i < 3; i++)
+            ck_assert_int_eq(sea_send(ends.b.conn, END_HOOK, end_block(&ends.b, 100000, 1), 0), 0);
+        if (_i == IN_CLOSE)
+            sea_conn_close(ends.b.conn);
+        if (_i == IN_CANCEL)
+            sea_call_cancel(ends.a.conn, id);
+        ends_settle(&ends);
+        while (_i == IN_EXPIRY && ends.a.conn)
+            end_turn_at_deadline(&ends.a);
+    }
+    ck_assert_ptr_null(ends.a.conn);
+    ck_assert_uint_eq(ends.a.outcomes_count, _i == IN_OPEN ? 0 : 3);
+    ck_assert_uint_eq(ends.a.closed, _i == IN_CLOSE);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.closed, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
+static int seen_inside[4];
+
+static void wait_inside(struct end *end, sea_msg *msg) {
+    sea_msg *reply = NULL;
+    seen_inside[0] = sea_call(end->conn, END_ECHO, end_block(end, 100, 1), 1000, &reply);
+    seen_inside[1] = sea_conn_wait(end->conn, 1000);
+    seen_inside[2] = sea_send(end->conn, END_ECHO, end_block(end, 100, 1), 1000);
+    seen_inside[3] = sea_conn_dispatch(end->conn, POLLIN);
+    ck_assert_ptr_null(reply);
+    ck_assert_int_eq(sea_send(end->conn, END_SINK, end_number(end, 0), 0), 0);
+    sea_msg_release(msg);
+}
+
+START_TEST(test_nothing_waits_inside_a_handler) {
+    struct ends ends = {.b.hook = wait_inside};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, NULL, 0), 0);
+    ends_settle(&ends);
+    for (int i = 0; i < 4; i++)
+        ck_assert_int_eq(seen_inside[i], -EDEADLK);
+    ck_assert_uint_eq(ends.a.sunk, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* one-way messages */
+
+START_TEST(test_a_flood_arrives_whole_and_in_order) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    unsigned refused = 0;
+    for (uint32_t i = 0; i < 5000;) {
+        unsigned rooms = ends.a.rooms;
+        int r = sea_send(ends.a.conn, END_SINK, end_number(&ends.a, i), 0);
+        ck_assert(r == 0 || r == -EAGAIN);
+        if (r == 0) {
+            i++;
+            continue;
+        }
+        refused++;
+        ends_settle(&ends);
+        ck_assert_uint_eq(ends.a.rooms, rooms + 1);
+    }
+    ends_settle(&ends);
+    ck_assert_uint_gt(refused, 0);
+    ck_assert_uint_eq(ends.b.sunk, 5000);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_arguments_that_are_too_much) {
+    struct ends ends = {.b.options = {.inline_max = 1000, .accept = SEA_INLINE}};
+    sea_block *block = NULL;
+    ends_open(&ends);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, 1001, 0), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, sea_block_ref(block), -1, 1, NULL), -EMSGSIZE);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, block, 0), -EMSGSIZE);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).calls_out, 0);
+    ck_assert(sea_conn_is_open(ends.a.conn));
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* memory */
+
+START_TEST(test_no_memory_for_a_message) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
+    fail_once(SEAM_ALLOC, ENOMEM);
+    end_settle(&ends.b);
+    ends_settle(&ends);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -ENOMEM);
+    ck_assert_str_eq(sea_conn_text(ends.a.conn), "out of memory");
+
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, NULL), 0);
+    end_settle(&ends.b);
+    fail_once(SEAM_ALLOC, ENOMEM);
+    end_settle(&ends.a);
+    ck_assert_uint_eq(ends.a.outcomes_count, 2);
+    ck_assert_int_eq(ends.a.outcomes[1].status, -ENOMEM);
+    ck_assert_ptr_null(ends.a.outcomes[1].reply);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_connection) {
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    const sea_options options = {0};
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    for (int n = 1; n <= 4; n++) {
+        int fds[2];
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        ck_assert_int_eq(conn_new(&conn, ctx, fds[0], false, &options, NULL), -ENOMEM);
+        fail_off();
+        close(fds[1]);
+    }
+    ck_assert_ptr_null(conn);
+    sea_ctx_unref(ctx);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("conn");
+    suite_fixture(s, fail_off, fail_off);
+    suite_add(s, test_what_an_open_connection_knows);
+    suite_add(s, test_before_the_handshake_there_is_no_room);
+    suite_add(s, test_a_block_is_made_as_it_will_travel);
+    suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
+    suite_add(s, test_replies_in_any_order);
+    suite_add(s, test_both_sides_call_at_once);
+    suite_add(s, test_a_call_from_inside_a_handler);
+    suite_add(s, test_the_next_call_from_inside_done);
+    suite_add(s, test_no_such_method);
+    suite_add(s, test_a_status_and_its_text);
+    suite_add(s, test_calls_beyond_the_peers_limit);
+    suite_add(s, test_an_abandoned_call_counts);
+    suite_add(s, test_a_peer_over_its_limit_of_calls);
+    suite_add(s, test_a_reply_to_nothing);
+    suite_add(s, test_a_second_reply_is_a_reply_to_nothing);
+    suite_add(s, test_a_deadline_ends_the_call_on_both_sides);
+    suite_add(s, test_a_reply_and_the_deadline_in_one_turn);
+    suite_add(s, test_deadlines_expire_in_their_order);
+    suite_add(s, test_a_cancelled_call);
+    suite_add(s, test_a_reply_to_an_abandoned_call);
+    suite_add(s, test_a_cancel_from_inside_done);
+    suite_add(s, test_the_peers_end_ends_every_call);
+    suite_add(s, test_after_the_end);
+    suite_add(s, test_a_close_from_this_side);
+    suite_add(s, test_free_ends_pending_calls_and_nothing_else);
+    suite_add(s, test_free_of_nothing);
+    suite_add_loop(s, test_free_from_inside, 0, PLACES);
+    suite_add(s, test_nothing_waits_inside_a_handler);
+    suite_add(s, test_a_flood_arrives_whole_and_in_order);
+    suite_add(s, test_arguments_that_are_too_much);
+    suite_add(s, test_no_memory_for_a_message);
+    suite_add(s, test_no_memory_for_a_connection);
+    return suite_run(s);
+}

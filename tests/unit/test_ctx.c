@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/* registry/ctx: the context's limits, references, figures and users. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "unit/room_ctx.h"
+
+START_TEST(test_the_version) {
+    ck_assert_uint_eq(sea_version(), SEA_VERSION_NUMBER);
+}
+END_TEST
+
+START_TEST(test_class_names) {
+    ck_assert_str_eq(sea_class_name(SEA_INLINE), "inline");
+    ck_assert_str_eq(sea_class_name(SEA_POOLED), "pooled");
+    ck_assert_str_eq(sea_class_name(SEA_SEALED), "sealed");
+    static const int others[] = {0, SEA_STABLE_ONLY, SEA_ANY_CLASS, 8, -1};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        ck_assert_str_eq(sea_class_name(others[i]), "none");
+}
+END_TEST
+
+/* --- limits --- */
+
+static void assert_limits(const sea_limits *limits, uint64_t bytes, uint64_t blocks, uint64_t fds) {
+    ck_assert_uint_eq(limits->bytes, bytes);
+    ck_assert_uint_eq(limits->blocks, blocks);
+    ck_assert_uint_eq(limits->fds, fds);
+}
+
+static void assert_quota_limits(const struct quota *quota, uint64_t bytes, uint64_t blocks, uint64_t fds) {
+    ck_assert_uint_eq(quota->limit[QUOTA_BYTES], bytes);
+    ck_assert_uint_eq(quota->limit[QUOTA_BLOCKS], blocks);
+    ck_assert_uint_eq(quota->limit[QUOTA_FDS], fds);
+}
+
+/* What `field` of /proc/meminfo says, in bytes. */
+static uint64_t meminfo(const char *field) {
+    char line[128];
+    unsigned long long kilobytes = 0;
+    FILE *file = fopen("/proc/meminfo", "re");
+    ck_assert_ptr_nonnull(file);
+    while (fgets(line, sizeof line, file))
+        if (strncmp(line, field, strlen(field)) == 0)
+            sscanf(line + strlen(field), ": %llu", &kilobytes);
+    fclose(file);
+    return kilobytes * 1024;
+}
+
+static void set_nofile(rlim_t soft, rlim_t *ret_before) {
+    struct rlimit limit;
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    *ret_before = limit.rlim_cur;
+    limit.rlim_cur = soft;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+START_TEST(test_defaults_come_from_the_machine) {
+    rlim_t before;
+    set_nofile(400, &before);
+    ctx_anew(NULL);
+    set_nofile(before, &before);
+    uint64_t bytes = ctx->budget.limit[QUOTA_BYTES];
+    ck_assert_uint_gt(bytes, 0);
+    ck_assert_uint_le(bytes, meminfo("MemTotal") / 4 * 3);
+    assert_quota_limits(&ctx->budget, bytes, 65536, 200);
+    assert_limits(&ctx->peer_limits, bytes / 2, 4096, 100);
+    assert_limits(&ctx->user_limits, bytes, 65536, 200);
+    ck_assert_str_eq(ctx->budget.name, "budget");
+    ck_assert_ptr_null(ctx->budget.parent);
+}
+END_TEST
+
+START_TEST(test_an_unknown_machine_has_no_end) {
+    fail_always(SEAM_OPEN, ENOENT);
+    sea_ctx *other = NULL;
+    ck_assert_int_eq(sea_ctx_new(&other, NULL), 0);
+    ck_assert_uint_eq(other->budget.limit[QUOTA_BYTES], UINT64_MAX / 4 * 3);
+    sea_ctx_unref(other);
+}
+END_TEST
+
+START_TEST(test_limits_that_are_given) {
+    const sea_ctx_options options = {
+        .budget = {.bytes = 1, .blocks = 2, .fds = 3},
+        .peer = {.bytes = 4, .blocks = 5, .fds = 6},
+        .user = {.bytes = 7, .blocks = 8, .fds = 9},
+    };
+    ctx_anew(&options);
+    assert_quota_limits(&ctx->budget, 1, 2, 3);
+    assert_limits(&ctx->peer_limits, 4, 5, 6);
+    assert_limits(&ctx->user_limits, 7, 8, 9);
+}
+END_TEST
+
+/* A zero means the default of that field alone; those of peers and users follow the budget that was given. */
+START_TEST(test_limits_that_are_given_in_part) {
+    const sea_ctx_options options = {.budget = {.bytes = 1000, .fds = 30}, .peer = {.blocks = 5}, .user = {.fds = 9}};
+    rlim_t before;
+    set_nofile(400, &before);
+    ctx_anew(&options);
+    set_nofile(before, &before);
+    assert_quota_limits(&ctx->budget, 1000, 65536, 30);
+    assert_limits(&ctx->peer_limits, 500, 5, 100);
+    assert_limits(&ctx->user_limits, 1000, 65536, 9);
+}
+END_TEST
+
+START_TEST(test_reserved_fields_are_for_later) {
+    sea_ctx_options options = {.budget = {.bytes = 1}};
+    sea_ctx *other = ctx;
+    options.reserved[_i] = 1;
+    ck_assert_int_eq(sea_ctx_new(&other, &options), -EINVAL);
+    ck_assert_ptr_eq(other, ctx);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_context) {
+    sea_ctx *other = ctx;
+    fail_always(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(sea_ctx_new(&other, NULL), -ENOMEM);
+    ck_assert_ptr_eq(other, ctx);
+}
+END_TEST
+
+/* --- references --- */
+
+START_TEST(test_references) {
+    ck_assert_ptr_null(sea_ctx_unref(NULL));
+    ck_assert_ptr_eq(sea_ctx_ref(ctx), ctx);
+    ck_assert_uint_eq(ctx->refs, 2);
+    ck_assert_ptr_null(sea_ctx_unref(ctx));
+    ck_assert_uint_eq(ctx->refs, 1);
+}
+END_TEST
+
+enum { THREADS = 4, TURNS = 5000 };
+
+static void *ref_and_unref(void *unused) {
+    (void) unused;
+    for (int i = 0; i < TURNS; i++) {
+        sea_ctx_ref(ctx);
+        sea_ctx_unref(ctx);
+    }
+    sea_ctx_unref(ctx);
+    return NULL;
+}
+
+START_TEST(test_threads_hold_references) {
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        sea_ctx_ref(ctx);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, ref_and_unref, NULL), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_eq(ctx->refs, 1);
+}
+END_TEST
+
+/* --- figures and refusals --- */
+
+START_TEST(test_a_new_context_has_nothing_to_tell) {
+    sea_figures nothing = {0}, figures;
+    sea_refusal refusal;
+    memset(&figures, 0xff, sizeof figures);
+    memset(&refusal, 0xff, sizeof refusal);
+    sea_ctx_figures(ctx, &figures);
+    ck_assert_mem_eq(&figures, &nothing, sizeof figures);
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_int_eq(refusal.error, 0);
+    ck_assert_str_eq(refusal.limit, "");
+}
+END_TEST
+
+/* Each counter is told under its own name. */
+START_TEST(test_every_figure_is_its_counter) {
+#define EACH(X)                                                                                                      \
+    X(blocks)                                                                                                        \
+    X(bytes) X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(connections) X(calls_out)       \
+        X(calls_in) X(sent_inline) X(sent_pooled) X(sent_sealed) X(received_inline) X(received_pooled)               \
+            X(received_sealed) X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(huge_blocks) X(faults) \
+                X(reclaimed_blocks) X(reclaimed_bytes)
+#define COUNT(name) ctx_count(ctx, name, ++n);
+#define CHECK(name) ck_assert_msg(figures.name == ++n, #name);
+#define UNCOUNT(name) ctx_uncount(ctx, name, ++n);
+    uint64_t n = 0;
+    EACH(COUNT)
+    ck_assert_uint_eq(n + 1, sizeof(sea_figures) / sizeof(uint64_t)); /* `refusals` is the log's */
+    sea_figures figures = ctx_figures();
+    n = 0;
+    EACH(CHECK)
+    ck_assert_uint_eq(figures.refusals, 0);
+    n = 0;
+    EACH(UNCOUNT)
+    ck_assert_uint_eq(ctx_figures().reclaimed_bytes, 0);
+}
+END_TEST
+
+START_TEST(test_refusals_are_told_and_counted) {
+    refusal_note(&ctx->refusals, -EDQUOT, "budget (bytes)", 5, 4, "release blocks");
+    refusal_note(&ctx->refusals, -EMFILE, "RLIMIT_NOFILE", 1, 0, "close descriptors");
+    refusal_explain(&ctx->refusals, -EINVAL, "sea_block_import", "not a memfd");
+    ck_assert_uint_eq(ctx_figures().refusals, 2);
+    ck_assert_int_eq(ctx_refusal().error, -EINVAL);
+    ck_assert_str_eq(ctx_refusal().advice, "not a memfd");
+}
+END_TEST
+
+START_TEST(test_contexts_are_apart) {
+    sea_ctx *other = NULL;
+    ck_assert_int_eq(sea_ctx_new(&other, NULL), 0);
+    ctx_count(other, faults, 3);
+    refusal_note(&other->refusals, -EDQUOT, "budget (bytes)", 5, 4, "release blocks");
+    ck_assert_uint_eq(ctx_figures().faults, 0);
+    ck_assert_int_eq(ctx_refusal().error, 0);
+    sea_ctx_unref(other);
+}
+END_TEST
+
+/* --- users --- */
+
+START_TEST(test_a_user_has_one_account) {
+    const sea_ctx_options options = {.user = {.bytes = 7, .blocks = 8, .fds = 9}};
+    ctx_anew(&options);
+    struct user *one = user_get(ctx, 1000), *other = user_get(ctx, 1001), *again = user_get(ctx, 1000);
+    ck_assert_ptr_nonnull(one);
+    ck_assert_ptr_eq(again, one);
+    ck_assert_ptr_ne(other, one);
+    ck_assert_uint_eq(one->uid, 1000);
+    ck_assert_uint_eq(other->uid, 1001);
+    assert_quota_limits(&one->quota, 7, 8, 9);
+    ck_assert_str_eq(one->quota.name, "user quota");
+    ck_assert_ptr_null(one->quota.parent);
+    user_put(ctx, one);
+    ck_assert_ptr_eq(user_get(ctx, 1000), one); /* it still had a holder */
+    user_put(ctx, one);
+    user_put(ctx, again);
+    ck_assert_ptr_eq(ctx->users, other);
+    user_put(ctx, other);
+    ck_assert_ptr_null(ctx->users);
+}
+END_TEST
+
+START_TEST(test_accounts_go_in_any_order) {
+    static const int orders[][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    struct user *users[3];
+    bool is_gone[3] = {false};
+    for (uint32_t i = 0; i < 3; i++)
+        users[i] = user_get(ctx, i);
+    for (int i = 0; i < 3; i++) {
+        int gone = orders[_i][i], count = 0;
+        user_put(ctx, users[gone]);
+        is_gone[gone] = true;
+        for (struct user *user = ctx->users; user; user = user->next, count++)
+            ck_assert(!is_gone[user->uid]);
+        ck_assert_int_eq(count, 2 - i);
+    }
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_user) {
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ck_assert_ptr_null(user_get(ctx, 1000));
+    ck_assert_ptr_null(ctx->users);
+}
+END_TEST
+
+static void *get_and_put(void *unused) {
+    (void) unused;
+    for (uint32_t i = 0; i < TURNS; i++) {
+        struct user *user = user_get(ctx, i % 3);
+        bool is_his = user && user->uid == i % 3 && quota_charge(&user->quota, 1, 1, 0, &ctx->refusals) == 0;
+        if (!is_his)
+            return (void *) "no account, or somebody else's";
+        quota_return(&user->quota, 1, 1, 0);
+        user_put(ctx, user);
+    }
+    return NULL;
+}
+
+START_TEST(test_threads_share_accounts) {
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, get_and_put, NULL), 0);
+    void *complaint, *first = NULL;
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &complaint);
+        first = first ? first : complaint;
+    }
+    ck_assert_ptr_null(first);
+    ck_assert_ptr_null(ctx->users);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("ctx");
+    suite_fixture(s, ctx_before, ctx_after);
+    suite_add(s, test_the_version);
+    suite_add(s, test_class_names);
+    suite_add(s, test_defaults_come_from_the_machine);
+    suite_add(s, test_an_unknown_machine_has_no_end);
+    suite_add(s, test_limits_that_are_given);
+    suite_add(s, test_limits_that_are_given_in_part);
+    suite_add_loop(s, test_reserved_fields_are_for_later, 0, 8);
+    suite_add(s, test_no_memory_for_a_context);
+    suite_add(s, test_references);
+    suite_add(s, test_threads_hold_references);
+    suite_add(s, test_a_new_context_has_nothing_to_tell);
+    suite_add(s, test_every_figure_is_its_counter);
+    suite_add(s, test_refusals_are_told_and_counted);
+    suite_add(s, test_contexts_are_apart);
+    suite_add(s, test_a_user_has_one_account);
+    suite_add_loop(s, test_accounts_go_in_any_order, 0, 6);
+    suite_add(s, test_no_memory_for_a_user);
+    suite_add(s, test_threads_share_accounts);
+    return suite_run(s);
+}

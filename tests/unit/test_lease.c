@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* registry/lease: handles that name one lease of one peer, once. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "unit/room_peer.h"
+
+#define GENERATIONS (1u << HANDLE_GENERATION_BITS)
+
+static struct owner one, other;
+
+static void before(void) {
+    ctx_before();
+    owner_init(&one, 1000);
+    owner_init(&other, 1001);
+}
+
+static void after(void) {
+    fail_off();
+    ck_assert_uint_eq(owner_end(&one, 0), 0); /* each test has given back what it took */
+    ck_assert_uint_eq(owner_end(&other, 0), 0);
+    ctx_after();
+}
+
+/* Any block will do. */
+static sea_block *new_block(size_t size) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(block_new_inline(&block, ctx, size), 0);
+    return block;
+}
+
+static uint64_t grant(struct owner *owner, sea_block *block) {
+    uint64_t handle = 0;
+    ck_assert_int_eq(lease_grant(&ctx->leases, owner->peer, block, &handle), 0);
+    ck_assert_uint_ne(handle, 0);
+    return handle;
+}
+
+static int release(struct owner *owner, uint64_t handle) {
+    return lease_release(&ctx->leases, owner->peer, handle);
+}
+
+static uint64_t drop_all(struct owner *owner, uint64_t expected_bytes) {
+    uint64_t bytes = 77, count = lease_drop_all(&ctx->leases, owner->peer, &bytes);
+    ck_assert_uint_eq(bytes, expected_bytes);
+    return count;
+}
+
+START_TEST(test_a_lease_holds_the_block) {
+    sea_block *block = new_block(100);
+    uint64_t handle = grant(&one, block);
+    ck_assert_uint_eq(block->refs, 2);
+    owner_assert_leased(&one, 1, 100);
+    owner_assert_charged(&one, 100, 1, 0);
+    ck_assert_uint_eq(ctx_figures().leased_blocks, 1);
+    ck_assert_uint_eq(ctx_figures().leased_bytes, 100);
+
+    sea_block_unref(block); /* our own reference */
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_int_eq(release(&one, handle), 0);
+    ck_assert_uint_eq(ctx_figures().blocks, 0);
+    owner_assert_leased(&one, 0, 0);
+    owner_assert_charged(&one, 0, 0, 0);
+    ck_assert_uint_eq(one.released_count, 0); /* that is for what it lent us */
+}
+END_TEST
+
+START_TEST(test_our_reference_may_be_the_last) {
+    sea_block *block = new_block(100);
+    ck_assert_int_eq(release(&one, grant(&one, block)), 0);
+    ck_assert_uint_eq(block->refs, 1);
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    sea_block_unref(block);
+}
+END_TEST
+
+START_TEST(test_an_empty_table) {
+    ck_assert_int_eq(release(&one, 0), -ESTALE);
+    ck_assert_int_eq(release(&one, 1), -ESTALE);
+    ck_assert_int_eq(release(&one, UINT64_MAX), -ESTALE);
+    ck_assert_uint_eq(drop_all(&one, 0), 0);
+}
+END_TEST
+
+START_TEST(test_a_lease_is_given_back_once) {
+    sea_block *block = new_block(1);
+    uint64_t handle = grant(&one, block);
+    ck_assert_int_eq(release(&one, handle), 0);
+    ck_assert_int_eq(release(&one, handle), -ESTALE);
+    owner_assert_leased(&one, 0, 0);
+    ck_assert_uint_eq(block->refs, 1);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* The slot is used again; the handle is not. */
+START_TEST(test_a_slot_again_is_another_handle) {
+    sea_block *block = new_block(1);
+    uint64_t used = grant(&one, block);
+    for (int i = 0; i < 200; i++) {
+        ck_assert_int_eq(release(&one, used), 0);
+        uint64_t handle = grant(&one, block);
+        ck_assert_uint_ne(handle, used);
+        ck_assert_uint_eq(handle >> HANDLE_GENERATION_BITS, used >> HANDLE_GENERATION_BITS);
+        ck_assert_int_eq(release(&one, used), -ESTALE);
+        owner_assert_leased(&one, 1, 1);
+        used = handle;
+    }
+    ck_assert_int_eq(release(&one, used), 0);
+    ck_assert_uint_eq(ctx->leases.capacity, 64);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* Guesses near the true handle, and far from it. */
+START_TEST(test_handles_that_were_never_given) {
+    sea_block *block = new_block(1);
+    uint64_t handle = grant(&one, block);
+    for (int bit = 0; bit < 64; bit++)
+        ck_assert_int_eq(release(&one, handle ^ UINT64_C(1) << bit), -ESTALE);
+    for (uint64_t index = 0; index < 1000; index++) {
+        ck_assert_int_eq(release(&one, index << HANDLE_GENERATION_BITS),
+                         -ESTALE); /* free slots have a generation too */
+        ck_assert_int_eq(release(&one, (index + 1) << HANDLE_GENERATION_BITS | 1), -ESTALE);
+        ck_assert_int_eq(release(&one, index << (HANDLE_GENERATION_BITS + HANDLE_INDEX_BITS) | handle),
+                         index == 0 ? 0 : -ESTALE);
+        if (index == 0)
+            handle = grant(&one, block);
+    }
+    owner_assert_leased(&one, 1, 1);
+    ck_assert_int_eq(release(&one, handle), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+START_TEST(test_another_peers_handle_is_not_ours) {
+    sea_block *block = new_block(10);
+    uint64_t mine = grant(&one, block), theirs = grant(&other, block);
+    ck_assert_uint_ne(mine, theirs);
+    ck_assert_int_eq(release(&other, mine), -ESTALE);
+    ck_assert_int_eq(release(&one, theirs), -ESTALE);
+    owner_assert_leased(&one, 1, 10);
+    owner_assert_leased(&other, 1, 10);
+    ck_assert_int_eq(release(&one, mine), 0);
+    ck_assert_int_eq(release(&other, mine), -ESTALE);
+    ck_assert_uint_eq(block->refs, 2);
+    ck_assert_int_eq(release(&other, theirs), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* A block that a peer gets twice is two leases. */
+START_TEST(test_two_leases_on_one_block) {
+    sea_block *block = new_block(10);
+    uint64_t first = grant(&one, block), second = grant(&one, block);
+    ck_assert_uint_ne(first, second);
+    owner_assert_leased(&one, 2, 20);
+    owner_assert_charged(&one, 20, 2, 0);
+    sea_block_unref(block);
+    ck_assert_int_eq(release(&one, first), 0);
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_int_eq(release(&one, second), 0);
+}
+END_TEST
+
+/* --- the end of a peer --- */
+
+START_TEST(test_all_of_a_peers_leases_go_at_once) {
+    sea_block *shared = new_block(1000);
+    uint64_t kept = grant(&other, shared), handles[10], bytes = 0;
+    for (size_t i = 0; i < 10; i++) {
+        sea_block *block = new_block(i);
+        handles[i] = grant(&one, i % 2 ? block : shared);
+        bytes += i % 2 ? i : 1000;
+        sea_block_unref(block);
+    }
+    sea_block_unref(shared);
+    owner_assert_leased(&one, 10, bytes);
+    ck_assert_uint_eq(drop_all(&one, bytes), 10);
+    owner_assert_leased(&one, 0, 0);
+    owner_assert_charged(&one, 0, 0, 0);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(release(&one, handles[i]), -ESTALE);
+    ck_assert_uint_eq(drop_all(&one, 0), 0);
+
+    owner_assert_leased(&other, 1, 1000); /* the other's are untouched */
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_int_eq(release(&other, kept), 0);
+}
+END_TEST
+
+/* From the middle of a peer's list, from its ends, in any order; and what is left is dropped. */
+START_TEST(test_released_in_any_order) {
+    enum { N = 7 };
+    sea_block *block = new_block(1);
+    for (int kept = 0; kept <= N; kept++) {
+        uint64_t handles[N];
+        for (int i = 0; i < N; i++)
+            handles[i] = grant(i % 3 ? &one : &other, block);
+        for (int i = kept; i < N; i++) {
+            int at = i * (_i + 1) % N; /* N is a prime: each once */
+            ck_assert_int_eq(release(at % 3 ? &one : &other, handles[at]), 0);
+        }
+        owner_assert_leased(&one, one.peer->leased_bytes, one.peer->leased_bytes);
+        ck_assert_uint_eq(one.peer->leased_blocks + other.peer->leased_blocks, (uint64_t) kept);
+        uint64_t of_one = one.peer->leased_blocks, of_other = other.peer->leased_blocks;
+        ck_assert_uint_eq(drop_all(&one, of_one), of_one);
+        ck_assert_uint_eq(drop_all(&other, of_other), of_other);
+    }
+    ck_assert_uint_eq(block->refs, 1);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* --- growth --- */
+
+START_TEST(test_the_table_grows_and_keeps) {
+    enum { MANY = 5000 };
+    uint64_t *handles = calloc(MANY, sizeof *handles);
+    ck_assert_ptr_nonnull(handles);
+    sea_block *block = new_block(3);
+    for (int i = 0; i < MANY; i++)
+        handles[i] = grant(i % 2 ? &one : &other, block);
+    ck_assert_uint_eq(ctx->leases.capacity, 8192); /* seven doublings */
+    ck_assert_uint_eq(block->refs, MANY + 1);
+    for (int i = 0; i < MANY; i += 3) {
+        ck_assert_int_eq(release(i % 2 ? &other : &one, handles[i]), -ESTALE);
+        ck_assert_int_eq(release(i % 2 ? &one : &other, handles[i]), 0);
+    }
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(release(i % 2 ? &one : &other, handles[i]), i % 3 ? 0 : -ESTALE);
+    for (int i = 0; i < MANY; i++) { /* all slots a second time, all handles new */
+        uint64_t handle = grant(i % 2 ? &one : &other, block);
+        for (int k = i % 97; k < MANY; k += 97)
+            ck_assert_uint_ne(handle, handles[k]);
+    }
+    ck_assert_uint_eq(ctx->leases.capacity, 8192);
+    ck_assert_uint_eq(drop_all(&one, 3 * MANY / 2), MANY / 2);
+    ck_assert_uint_eq(drop_all(&other, 3 * MANY / 2), MANY / 2);
+    free(handles);
+    sea_block_unref(block);
+}
+END_TEST
+
+START_TEST(test_no_memory_to_grow) {
+    sea_block *block = new_block(3);
+    uint64_t handle = 77, first = 0;
+    for (int i = 0; i < 64; i++) {
+        handle = grant(&one, block);
+        first = i == 0 ? handle : first;
+    }
+    fail_always(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(lease_grant(&ctx->leases, one.peer, block, &handle), -ENOMEM);
+    ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
+    ck_assert_str_eq(ctx_refusal().limit, "memory");
+    owner_assert_leased(&one, 64, 192); /* as if it had not been asked for */
+    owner_assert_charged(&one, 192, 64, 0);
+    ck_assert_uint_eq(block->refs, 65);
+    ck_assert_int_eq(release(&one, first), 0);
+    grant(&one, block); /* there is a slot again, without memory */
+    fail_off();
+    grant(&one, block);
+    ck_assert_uint_eq(drop_all(&one, 195), 65);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* After as many uses as there are generations a slot begins anew, and passes over 0: no handle is 0. */
+START_TEST(test_generations_wrap) {
+    if (test_patience(1) > 1)
+        test_skip("sixteen million leases take too long under this tool");
+    sea_block *block = new_block(1);
+    uint64_t first = grant(&one, block), handle = first;
+    for (uint32_t i = 0; i < GENERATIONS - 1; i++) {
+        if (release(&one, handle) < 0 || lease_grant(&ctx->leases, one.peer, block, &handle) < 0)
+            ck_abort_msg("after %u", i);
+        if ((handle & (GENERATIONS - 1)) == 0)
+            ck_abort_msg("generation 0 after %u", i);
+    }
+    ck_assert_uint_eq(handle, first);
+    ck_assert_int_eq(release(&one, handle), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* --- quotas --- */
+
+START_TEST(test_a_peers_quota) {
+    static const char *const limits[] = {"peer quota (bytes)", "peer quota (blocks)", "user quota (bytes)",
+                                         "user quota (blocks)"};
+    sea_ctx_options options = {.budget = {.fds = 10}};
+    sea_limits *of = _i < 2 ? &options.peer : &options.user;
+    if (_i % 2)
+        of->blocks = 2;
+    else
+        of->bytes = 20;
+    peer_unref(one.peer);
+    peer_unref(other.peer);
+    ctx_anew(&options);
+    owner_init(&one, 1000);
+    owner_init(&other, 1000); /* two connections of one user */
+
+    sea_block *block = new_block(10);
+    uint64_t handle = 77, first = grant(&one, block), second = grant(_i < 2 ? &one : &other, block);
+    ck_assert_int_eq(lease_grant(&ctx->leases, one.peer, block, &handle), -EDQUOT);
+    ck_assert_uint_eq(handle, 77);
+    ck_assert_str_eq(ctx_refusal().limit, limits[_i]);
+    ck_assert_uint_eq(ctx_refusal().available, 0);
+    ck_assert_uint_eq(block->refs, 3);
+    ck_assert_uint_eq(ctx_figures().leased_blocks, 2);
+    ck_assert_int_eq(release(&one, first), 0);
+    ck_assert_int_eq(lease_grant(&ctx->leases, one.peer, block, &handle), 0);
+    ck_assert_int_eq(release(&one, handle), 0);
+    ck_assert_int_eq(release(_i < 2 ? &one : &other, second), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* --- threads --- */
+
+enum { THREADS = 4, TURNS = 3000, HELD = 50 };
+
+static sea_block *common;
+
+/* Each has a peer of its own; the table and the block they share. */
+static void *lease_and_release(void *arg) {
+    struct peer *peer = arg;
+    uint64_t handles[HELD] = {0}, bytes;
+    for (int i = 0; i < TURNS; i++) {
+        uint64_t *handle = &handles[i % HELD];
+        if (*handle && lease_release(&ctx->leases, peer, *handle) < 0)
+            return (void *) "a handle was lost";
+        if (lease_grant(&ctx->leases, peer, common, handle) < 0)
+            return (void *) "no lease";
+        if (i % 1000 == 999) {
+            if (lease_drop_all(&ctx->leases, peer, &bytes) != HELD || bytes != HELD * 7)
+                return (void *) "a wrong number of leases was dropped";
+            for (int k = 0; k < HELD; k++)
+                handles[k] = 0;
+        }
+    }
+    return NULL;
+}
+
+START_TEST(test_threads_share_the_table) {
+    struct owner owners[THREADS];
+    pthread_t threads[THREADS];
+    void *complaint, *first = NULL;
+    common = new_block(7);
+    for (int i = 0; i < THREADS; i++) {
+        owner_init(&owners[i], 2000);
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, lease_and_release, owners[i].peer), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &complaint);
+        first = first ? first : complaint;
+    }
+    ck_assert_msg(!first, "%s", (const char *) first);
+    for (int i = 0; i < THREADS; i++)
+        ck_assert_uint_eq(owner_end(&owners[i], 0), 0);
+    ck_assert_uint_eq(common->refs, 1);
+    sea_block_unref(common);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("lease");
+    suite_fixture(s, before, after);
+    suite_add(s, test_a_lease_holds_the_block);
+    suite_add(s, test_our_reference_may_be_the_last);
+    suite_add(s, test_an_empty_table);
+    suite_add(s, test_a_lease_is_given_back_once);
+    suite_add(s, test_a_slot_again_is_another_handle);
+    suite_add(s, test_handles_that_were_never_given);
+    suite_add(s, test_another_peers_handle_is_not_ours);
+    suite_add(s, test_two_leases_on_one_block);
+    suite_add(s, test_all_of_a_peers_leases_go_at_once);
+    suite_add_loop(s, test_released_in_any_order, 0, 6);
+    suite_add(s, test_the_table_grows_and_keeps);
+    suite_add(s, test_no_memory_to_grow);
+    suite_guard(s, 120);
+    suite_add(s, test_generations_wrap);
+    suite_guard(s, 30);
+    suite_add_loop(s, test_a_peers_quota, 0, 4);
+    suite_add(s, test_threads_share_the_table);
+    return suite_run(s);
+}

@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: MIT */
+/* lane/listener: whose path it is. Servers that live, servers that were killed, and things that are no servers. */
+#include "support/suite.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lane/listener.h"
+#include "support/child.h"
+#include "support/raw.h"
+#include "sys/heap.h"
+#include "sys/socket.h"
+#include "unit/fail.h"
+
+enum { GUARD_MS = 10000 };
+
+static char dir[64], path[80], lock[96], address[96];
+
+static void make_dir(void) {
+    fail_off();
+    strcpy(dir, "/tmp/sealane-listener-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(path, sizeof path, "%s/socket", dir);
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    snprintf(address, sizeof address, "unix:%s", path);
+}
+
+/* Whatever a test did, nothing of it is left: the directory is empty. */
+static void drop_dir(void) {
+    fail_off();
+    ck_assert_msg(rmdir(dir) == 0, "%s: %s", dir, strerror(errno));
+}
+
+static bool exists(const char *name) {
+    struct stat status;
+    return lstat(name, &status) == 0;
+}
+
+static mode_t mode_of(const char *name) {
+    struct stat status;
+    ck_assert_int_eq(lstat(name, &status), 0);
+    return status.st_mode;
+}
+
+static int listen_at(const char *where, struct listener *ret) {
+    const char *why = NULL;
+    int r = listener_open(ret, where, 0600, &why);
+    if (r < 0)
+        ck_assert_msg(why != NULL && why[0] != '\0', "no reason given");
+    return r;
+}
+
+/* Is it this listener that whoever connects to `name` reaches? */
+static bool is_reached(const struct listener *listener, const char *name) {
+    int client = -1, accepted = -1;
+    bool is_it = socket_connect(name, &client) == 0 && socket_accept(listener->fd, &accepted) == 0;
+    fd_close(client);
+    fd_close(accepted);
+    return is_it;
+}
+
+static void assert_refused(const char *where, int error) {
+    struct listener listener = {.fd = -7, .lock_fd = -8};
+    ck_assert_int_eq(listen_at(where, &listener), error);
+    ck_assert_int_eq(listener.fd, -7);
+    ck_assert_int_eq(listener.lock_fd, -8);
+}
+
+/* --- paths --- */
+
+START_TEST(test_a_path_is_made_and_removed) {
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    ck_assert_str_eq(listener.address.name, path);
+    ck_assert(S_ISSOCK(mode_of(path)));
+    ck_assert(S_ISREG(mode_of(lock)));
+    ck_assert(is_reached(&listener, path));
+    ck_assert_int_eq(fcntl(listener.fd, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(fcntl(listener.lock_fd, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(fcntl(listener.fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    listener_close(&listener);
+    ck_assert(!exists(path));
+    ck_assert(!exists(lock));
+    ck_assert_int_eq(listener.fd, -1);
+    ck_assert_int_eq(listener.lock_fd, -1);
+    listener_close(&listener); /* twice does nothing */
+}
+END_TEST
+
+START_TEST(test_closing_nothing) {
+    struct listener listener = LISTENER_EMPTY;
+    listener_close(&listener);
+    ck_assert_int_eq(listener.fd, -1);
+}
+END_TEST
+
+/* The mode is what was asked for, whatever the umask; the lock is never anybody else's. */
+START_TEST(test_modes) {
+    static const mode_t modes[] = {0600, 0660, 0666, 0700}, masks[] = {0, 022, 0777};
+    mode_t before = umask(masks[_i % 3]);
+    struct listener listener;
+    const char *why = NULL;
+    int r = listener_open(&listener, address, modes[_i / 3], &why);
+    umask(before);
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(mode_of(path) & 07777, modes[_i / 3]);
+    ck_assert_int_eq(mode_of(lock) & 0077, 0);
+    listener_close(&listener);
+}
+END_TEST
+
+START_TEST(test_again_and_again) {
+    for (int i = 0; i < 10; i++) {
+        struct listener listener;
+        ck_assert_int_eq(listen_at(address, &listener), 0);
+        ck_assert(is_reached(&listener, path));
+        listener_close(&listener);
+    }
+}
+END_TEST
+
+START_TEST(test_two_in_one_process) {
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    assert_refused(address, -EADDRINUSE);
+    ck_assert(is_reached(&listener, path)); /* the first is none the worse for it */
+    ck_assert(exists(lock));
+    listener_close(&listener);
+}
+END_TEST
+
+START_TEST(test_a_bare_name) {
+    char made[80], name[100];
+    snprintf(made, sizeof made, "%s/sealane", dir);
+    snprintf(name, sizeof name, "%s/imaging", made);
+    setenv("XDG_RUNTIME_DIR", dir, 1);
+    struct listener listener;
+    int r = listen_at("imaging", &listener);
+    unsetenv("XDG_RUNTIME_DIR");
+    ck_assert_int_eq(r, 0);
+    ck_assert_str_eq(listener.address.name, name);
+    ck_assert(is_reached(&listener, name));
+    listener_close(&listener);
+    ck_assert_int_eq(rmdir(made), 0); /* it was empty again */
+}
+END_TEST
+
+/* The lock's path may be longer than a socket's can be. */
+START_TEST(test_the_longest_path) {
+    char where[150];
+    snprintf(where, sizeof where, "unix:%s/", dir);
+    size_t n = strlen(where);
+    memset(where + n, 'x', 5 + 107 - n);
+    where[5 + 107] = '\0';
+    struct listener listener;
+    ck_assert_int_eq(listen_at(where, &listener), 0);
+    ck_assert(exists(where + 5));
+    ck_assert(is_reached(&listener, where + 5));
+    assert_refused(where, -EADDRINUSE);
+    listener_close(&listener);
+}
+END_TEST
+
+/* --- other servers --- */
+
+/* A server in a child: tells what listener_open() returned, and serves until it is told to end. */
+static int serve(int line, void *arg) {
+    struct listener listener = LISTENER_EMPTY;
+    const char *why = NULL;
+    uint64_t word;
+    int r = listener_open(&listener, arg, 0600, &why);
+    line_tell(line, (uint64_t) -r);
+    line_hear(line, -1, &word);
+    listener_close(&listener);
+    return 0;
+}
+
+static void start_server(struct child *child) {
+    uint64_t error = 1;
+    child_start(child, serve, address);
+    ck_assert(line_hear(child->line, GUARD_MS, &error));
+    ck_assert_uint_eq(error, 0);
+}
+
+START_TEST(test_a_live_server_keeps_its_path) {
+    struct child server;
+    start_server(&server);
+    assert_refused(address, -EADDRINUSE);
+    int fd = raw_connect(path); /* still there */
+    close(fd);
+    ck_assert_int_eq(child_end(&server, GUARD_MS), 0);
+    ck_assert(!exists(path));
+}
+END_TEST
+
+START_TEST(test_a_killed_server_is_succeeded) {
+    struct child server;
+    start_server(&server);
+    child_kill(&server);
+    ck_assert(exists(path)); /* nobody has tidied up */
+    ck_assert(exists(lock));
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    ck_assert(is_reached(&listener, path));
+    listener_close(&listener);
+}
+END_TEST
+
+/* A stopped server is alive: its lock says so, without asking it. */
+START_TEST(test_a_stopped_server_keeps_its_path) {
+    struct child server;
+    start_server(&server);
+    ck_assert_int_eq(kill(server.pid, SIGSTOP), 0);
+    assert_refused(address, -EADDRINUSE);
+    child_kill(&server);
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    listener_close(&listener);
+}
+END_TEST
+
+/* Left by software that knows no lock: stale all the same, unless it lives. */
+START_TEST(test_a_socket_without_a_lock) {
+    int fd = raw_listen(path);
+    close(fd);
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    ck_assert(is_reached(&listener, path));
+    listener_close(&listener);
+}
+END_TEST
+
+START_TEST(test_a_lock_without_a_socket) {
+    int fd = open(lock, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    ck_assert(is_reached(&listener, path));
+    listener_close(&listener);
+}
+END_TEST
+
+enum { RIVALS = 6, ROUNDS = 150 };
+
+static atomic_int *servers; /* shared: how many believe that the path is theirs */
+
+/* Opens and closes as fast as it can; whenever it has the path, it alone has it. */
+static int compete(int line, void *arg) {
+    uint64_t word;
+    const char *why;
+    int won = 0;
+    if (!line_hear(line, GUARD_MS, &word))
+        return 1;
+    for (int i = 0; i < ROUNDS || won == 0; i++) {
+        struct listener listener;
+        int r = listener_open(&listener, arg, 0600, &why);
+        if (r == -EADDRINUSE)
+            continue;
+        if (r < 0)
+            return 2;
+        won++;
+        bool is_alone = atomic_fetch_add(servers, 1) == 0 && is_reached(&listener, path);
+        atomic_fetch_sub(servers, 1);
+        listener_close(&listener);
+        if (!is_alone)
+            return 3;
+    }
+    return 0;
+}
+
+START_TEST(test_one_of_many_wins) {
+    struct child rivals[RIVALS];
+    servers = mmap(NULL, sizeof *servers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    ck_assert(servers != MAP_FAILED);
+    int fd = raw_listen(path); /* they begin with a stale one */
+    close(fd);
+    for (int i = 0; i < RIVALS; i++)
+        child_start(&rivals[i], compete, address);
+    for (int i = 0; i < RIVALS; i++)
+        ck_assert(line_tell(rivals[i].line, 1));
+    for (int i = 0; i < RIVALS; i++)
+        ck_assert_int_eq(child_end(&rivals[i], GUARD_MS), 0);
+    munmap(servers, sizeof *servers);
+}
+END_TEST
+
+/* --- what is not a server's --- */
+
+static void make_file(const char *name) {
+    int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "precious", 8), 8);
+    close(fd);
+}
+
+static void assert_precious(const char *name) {
+    char text[16] = "";
+    CLEANUP_FD int fd = open(name, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(read(fd, text, sizeof text), 8);
+    ck_assert_str_eq(text, "precious");
+}
+
+START_TEST(test_a_file_is_not_a_socket) {
+    make_file(path);
+    assert_refused(address, -ENOTSOCK);
+    assert_precious(path);
+    ck_assert(!exists(lock));
+    unlink(path);
+}
+END_TEST
+
+START_TEST(test_a_directory_is_not_a_socket) {
+    ck_assert_int_eq(mkdir(path, 0700), 0);
+    assert_refused(address, -ENOTSOCK);
+    ck_assert(!exists(lock));
+    ck_assert_int_eq(rmdir(path), 0);
+}
+END_TEST
+
+/* Not even one that leads to a socket: it is not ours to remove, nor what it leads to. */
+START_TEST(test_a_link_is_not_a_socket) {
+    char target[80];
+    snprintf(target, sizeof target, "%s/target", dir);
+    int fd = raw_listen(target);
+    close(fd);
+    ck_assert_int_eq(symlink(target, path), 0);
+    assert_refused(address, -ENOTSOCK);
+    ck_assert(exists(path));
+    ck_assert(exists(target));
+    ck_assert(!exists(lock));
+    unlink(path);
+    unlink(target);
+}
+END_TEST
+
+START_TEST(test_a_lock_that_is_a_link) {
+    char target[80];
+    snprintf(target, sizeof target, "%s/target", dir);
+    make_file(target);
+    ck_assert_int_eq(symlink(target, lock), 0);
+    assert_refused(address, -ELOOP);
+    assert_precious(target);
+    ck_assert(exists(lock));
+    unlink(lock);
+    unlink(target);
+}
+END_TEST
+
+START_TEST(test_a_directory_that_is_missing) {
+    char where[120];
+    snprintf(where, sizeof where, "unix:%s/missing/socket", dir);
+    assert_refused(where, -ENOENT);
+    make_file(path);
+    snprintf(where, sizeof where, "unix:%s/socket/socket", dir);
+    assert_refused(where, -ENOTDIR);
+    unlink(path);
+}
+END_TEST
+
+START_TEST(test_bad_addresses) {
+    assert_refused("", -EINVAL);
+    assert_refused("unix:relative", -EINVAL);
+    assert_refused("tcp:1", -EINVAL);
+    assert_refused("fd:x", -EINVAL);
+    unsetenv("LISTEN_PID");
+    assert_refused("systemd", -ENOENT);
+}
+END_TEST
+
+/* --- abstract names --- */
+
+START_TEST(test_an_abstract_name) {
+    char where[80];
+    snprintf(where, sizeof where, "unix:%s", raw_name());
+    struct listener listener;
+    ck_assert_int_eq(listen_at(where, &listener), 0);
+    ck_assert_int_eq(listener.lock_fd, -1);
+    ck_assert(is_reached(&listener, where + 5));
+    assert_refused(where, -EADDRINUSE);
+    ck_assert(is_reached(&listener, where + 5));
+    listener_close(&listener);
+    ck_assert_int_eq(listen_at(where, &listener), 0); /* free again at once */
+    listener_close(&listener);
+}
+END_TEST
+
+/* --- inherited descriptors --- */
+
+static int open_listener(int type, const char *name) {
+    struct listener listener;
+    int fd = -1;
+    if (type == SOCK_SEQPACKET) {
+        char where[100];
+        snprintf(where, sizeof where, "unix:%s", name);
+        ck_assert_int_eq(listen_at(where, &listener), 0);
+        return listener.fd;
+    }
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(bind(fd, &(struct sockaddr){.sa_family = AF_UNIX}, sizeof(sa_family_t)), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    return fd;
+}
+
+START_TEST(test_an_inherited_listener_is_taken) {
+    const char *name = raw_name();
+    int fd = open_listener(SOCK_SEQPACKET, name);
+    ck_assert_int_eq(fcntl(fd, F_SETFD, 0), 0); /* as they are inherited */
+    ck_assert_int_eq(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
+    char where[20];
+    snprintf(where, sizeof where, "fd:%d", fd);
+    struct listener listener;
+    ck_assert_int_eq(listen_at(where, &listener), 0);
+    ck_assert_int_eq(listener.fd, fd);
+    ck_assert_int_eq(listener.lock_fd, -1);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    ck_assert(is_reached(&listener, name));
+    listener_close(&listener);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+}
+END_TEST
+
+/* Its path belongs to whoever made it. */
+START_TEST(test_an_inherited_listeners_path_stays) {
+    int fd = raw_listen(path);
+    char where[20];
+    snprintf(where, sizeof where, "fd:%d", fd);
+    struct listener listener;
+    ck_assert_int_eq(listen_at(where, &listener), 0);
+    listener_close(&listener);
+    ck_assert(exists(path));
+    unlink(path);
+}
+END_TEST
+
+/* What cannot be served from is not taken: it stays open, as it was. */
+START_TEST(test_inherited_descriptors_of_other_kinds) {
+    static const int errors[] = {-EPROTOTYPE, -EINVAL, -ENOTSOCK, -EBADF};
+    int pair[2] = {-1, -1}, fd = 1000000;
+    if (_i == 0)
+        fd = open_listener(SOCK_STREAM, NULL);
+    if (_i == 1) {
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+        fd = pair[0];
+    }
+    if (_i == 2)
+        fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int flags = fcntl(fd, F_GETFL);
+    char where[20];
+    snprintf(where, sizeof where, "fd:%d", fd);
+    assert_refused(where, errors[_i]);
+    ck_assert_int_eq(fcntl(fd, F_GETFL), flags);
+    if (_i < 3)
+        close(fd);
+    fd_close(pair[1]);
+}
+END_TEST
+
+/* Descriptor 3 may be Check's: it is put back before anything is judged. */
+START_TEST(test_activation_by_systemd) {
+    char pid[16];
+    const char *name = raw_name();
+    int fd = open_listener(SOCK_SEQPACKET, name);
+    snprintf(pid, sizeof pid, "%d", (int) getpid());
+    setenv("LISTEN_PID", pid, 1);
+    setenv("LISTEN_FDS", "1", 1);
+    setenv("LISTEN_FDNAMES", "imaging", 1);
+    int kept = fcntl(3, F_DUPFD_CLOEXEC, 10), flags = fcntl(3, F_GETFD);
+    struct listener listener = LISTENER_EMPTY, other = LISTENER_EMPTY;
+    const char *why = "";
+    bool is_served = false;
+    dup2(fd, 3);
+    int r = listener_open(&listener, "systemd:imaging", 0600, &why);
+    int taken = listener.fd, missing = listener_open(&other, "systemd:other", 0600, &why);
+    if (r == 0)
+        is_served = is_reached(&listener, name);
+    listener_close(&listener);
+    int after = fcntl(3, F_GETFD);
+    if (kept >= 0)
+        dup3(kept, 3, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
+    fd_close(kept);
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+    close(fd);
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(taken, 3);
+    ck_assert(is_served);
+    ck_assert_int_eq(after, -1);
+    ck_assert_int_eq(missing, -ENOENT);
+}
+END_TEST
+
+/* --- failures --- */
+
+/* Each call that can fail, by itself: the error comes through, and nothing stays behind. */
+START_TEST(test_failures_leave_nothing) {
+    static const struct {
+        enum seam_kind kind;
+        int n, error;
+    } cases[] = {{SEAM_OPEN, 1, EMFILE},    {SEAM_OPEN, 1, EACCES},   {SEAM_FLOCK, 1, ENOLCK}, {SEAM_FSTAT, 1, EIO},
+                 {SEAM_FSTAT, 2, EACCES},   {SEAM_SOCKET, 1, EMFILE}, {SEAM_FCHMOD, 1, EPERM}, {SEAM_BIND, 1, EACCES},
+                 {SEAM_LISTEN, 1, ENOBUFS}, {SEAM_OPEN, 2, EMFILE}};
+    fail_call(cases[_i].kind, cases[_i].n, 1, cases[_i].error);
+    assert_refused(address, -cases[_i].error);
+    ck_assert_int_ge(fail_calls(cases[_i].kind), cases[_i].n);
+    fail_off();
+    ck_assert(!exists(path));
+    unlink(lock); /* a lock that nobody holds says nothing: it may stay where it could not be looked at */
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    listener_close(&listener);
+}
+END_TEST
+
+START_TEST(test_a_stale_socket_that_cannot_be_removed) {
+    int fd = raw_listen(path);
+    close(fd);
+    fail_once(SEAM_UNLINK, EPERM);
+    assert_refused(address, -EPERM);
+    ck_assert(exists(path));
+    ck_assert(!exists(lock));
+    unlink(path);
+}
+END_TEST
+
+/* The lock goes with the process, whatever becomes of the names. */
+START_TEST(test_names_that_cannot_be_removed) {
+    struct listener listener;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    fail_always(SEAM_UNLINK, EROFS);
+    listener_close(&listener);
+    fail_off();
+    ck_assert(exists(path));
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    ck_assert(is_reached(&listener, path));
+    listener_close(&listener);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("listener");
+    suite_fixture(s, make_dir, drop_dir);
+    suite_add(s, test_a_path_is_made_and_removed);
+    suite_add(s, test_closing_nothing);
+    suite_add_loop(s, test_modes, 0, 12);
+    suite_add(s, test_again_and_again);
+    suite_add(s, test_two_in_one_process);
+    suite_add(s, test_a_bare_name);
+    suite_add(s, test_the_longest_path);
+    suite_add(s, test_a_live_server_keeps_its_path);
+    suite_add(s, test_a_killed_server_is_succeeded);
+    suite_add(s, test_a_stopped_server_keeps_its_path);
+    suite_add(s, test_a_socket_without_a_lock);
+    suite_add(s, test_a_lock_without_a_socket);
+    suite_add(s, test_one_of_many_wins);
+    suite_add(s, test_a_file_is_not_a_socket);
+    suite_add(s, test_a_directory_is_not_a_socket);
+    suite_add(s, test_a_link_is_not_a_socket);
+    suite_add(s, test_a_lock_that_is_a_link);
+    suite_add(s, test_a_directory_that_is_missing);
+    suite_add(s, test_bad_addresses);
+    suite_add(s, test_an_abstract_name);
+    suite_add(s, test_an_inherited_listener_is_taken);
+    suite_add(s, test_an_inherited_listeners_path_stays);
+    suite_add_loop(s, test_inherited_descriptors_of_other_kinds, 0, 4);
+    suite_add(s, test_activation_by_systemd);
+    suite_add_loop(s, test_failures_leave_nothing, 0, 10);
+    suite_add(s, test_a_stale_socket_that_cannot_be_removed);
+    suite_add(s, test_names_that_cannot_be_removed);
+    return suite_run(s);
+}

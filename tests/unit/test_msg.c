@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rpc/msg: what a message tells, how a call is answered, and what is kept of a message beyond its end, its connection's
+ * and its sender's.
+ */
+#include "support/suite.h"
+
+#include <unistd.h>
+
+#include <sys/stat.h>
+
+#include "support/child.h"
+#include "sys/heap.h"
+#include "unit/conn_pair.h"
+#include "unit/fail.h"
+#include "unit/host.h"
+
+/* Which memfd is it? */
+static ino_t inode_of(sea_block *block) {
+    struct stat status;
+    CLEANUP_FD int fd = -1;
+    ck_assert_int_eq(sea_block_export(block, &fd), 0);
+    ck_assert_int_eq(fstat(fd, &status), 0);
+    return status.st_ino;
+}
+
+/* a sends a call of END_KEEP with `block`, and b keeps it. */
+static sea_msg *kept_call(struct ends *ends, sea_block *block) {
+    ck_assert_int_eq(end_call(&ends->a, END_KEEP, block, -1, 1, NULL), 0);
+    ends_settle(ends);
+    ck_assert_uint_gt(ends->b.kept_count, 0);
+    return ends->b.kept[--ends->b.kept_count];
+}
+
+/* what it tells */
+
+START_TEST(test_what_a_call_tells) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    uint64_t before = wait_now();
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 100, 4), 60000, 1, NULL), 0);
+    ends_settle(&ends);
+    const sea_msg *msg = ends.b.kept[0];
+    ck_assert(sea_msg_is_call(msg));
+    ck_assert_uint_eq(sea_msg_method(msg), END_KEEP);
+    ck_assert_ptr_eq(sea_msg_conn(msg), ends.b.conn);
+    ck_assert_int_eq(sea_msg_status(msg), 0);
+    ck_assert_str_eq(sea_msg_text(msg), "");
+    ck_assert_uint_gt(sea_msg_deadline(msg), before);
+    ck_assert_uint_le(sea_msg_deadline(msg), wait_now() + UINT64_C(60000) * 1000000);
+    ck_assert(!sea_msg_is_cancelled(msg));
+    ck_assert(sea_msg_is_stable(msg));
+    ck_assert_int_eq(sea_msg_class(msg), SEA_INLINE);
+    ck_assert(msg_is_filled(msg, 100, 4));
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_what_a_one_way_message_tells) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 100000, 4), 0), 0);
+    ends_settle(&ends);
+    const sea_msg *msg = ends.b.kept[0];
+    ck_assert(!sea_msg_is_call(msg));
+    ck_assert_uint_eq(sea_msg_method(msg), END_KEEP);
+    ck_assert_uint_eq(sea_msg_deadline(msg), 0);
+    ck_assert_int_eq(sea_msg_class(msg), SEA_SEALED);
+    ck_assert(sea_msg_is_stable(msg));
+    ck_assert(msg_is_filled(msg, 100000, 4));
+    ck_assert_uint_eq(end_figures(&ends.b).calls_in, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_what_a_reply_tells) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 10, 4), 60000, 1, NULL), 0);
+    ends_settle(&ends);
+    const sea_msg *msg = ends.a.outcomes[0].reply;
+    ck_assert(!sea_msg_is_call(msg));
+    ck_assert_int_eq(sea_msg_status(msg), 0);
+    ck_assert_str_eq(sea_msg_text(msg), "");
+    ck_assert_uint_eq(sea_msg_deadline(msg), 0);
+    ck_assert_ptr_eq(sea_msg_conn(msg), ends.a.conn);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_an_empty_payload) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, NULL, 0), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 0, 0), 0), 0);
+    ends_settle(&ends);
+    for (int i = 0; i < 2; i++) {
+        const sea_msg *msg = ends.b.kept[i];
+        ck_assert_uint_eq(sea_msg_size(msg), 0);
+        ck_assert_ptr_nonnull(sea_msg_data(msg));
+        ck_assert_ptr_null(sea_msg_block(msg));
+        ck_assert_int_eq(sea_msg_class(msg), SEA_INLINE);
+        ck_assert(sea_msg_is_stable(msg));
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
+static const size_t sizes[] = {100, 100000};
+
+START_TEST(test_the_payload_is_a_block) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_block *block = sea_msg_block(msg);
+    ck_assert_uint_eq(sea_block_size(block), sizes[_i]);
+    ck_assert_int_eq(sea_block_class(block), sea_msg_class(msg));
+    ck_assert_ptr_eq(sea_block_view(block), sea_msg_data(msg));
+    ck_assert(sea_block_is_sealed(block));
+    ck_assert_ptr_null(sea_block_data(block));
+    ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
+    sea_msg_release(msg);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* what is kept */
+
+START_TEST(test_a_released_message_gives_the_lease_back) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, end_block(&ends.a, 100000, 4));
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 1);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_bytes, 100000);
+    sea_msg_release(msg);
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.a).blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_kept_block_outlives_its_message) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_block *block = sea_block_ref(sea_msg_block(msg));
+    ck_assert_int_eq(sea_reply(msg, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, _i == 1); /* an inline one is a copy */
+    ck_assert_int_eq(((const char *) sea_block_view(block))[sizes[_i] - 1], 4);
+    sea_block_unref(block);
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* Beyond the connection, its peer, and whoever made it. */
+START_TEST(test_a_kept_block_outlives_its_connection) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_block *block = sea_block_ref(sea_msg_block(msg));
+    sea_msg_release(msg);
+    end_deinit(&ends.a);
+    ends.a.conn = NULL;
+    end_settle(&ends.b);
+    ck_assert_uint_eq(ends.b.closed, 1);
+    end_free_conn(&ends.b);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, _i == 1); /* still charged to the peer */
+    const char *bytes = sea_block_view(block);
+    for (size_t i = 0; i < sizes[_i]; i++)
+        ck_assert_int_eq(bytes[i], 4);
+    sea_block_unref(block);
+    end_deinit(&ends.b);
+}
+END_TEST
+
+START_TEST(test_a_kept_message_outlives_its_connection) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *first = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_msg *second = kept_call(&ends, NULL);
+    if (_i == 0)
+        end_free_conn(&ends.b); /* by its owner; or by the peer */
+    else
+        end_free_conn(&ends.a);
+    ends_settle(&ends);
+    ck_assert(sea_msg_is_cancelled(first));
+    ck_assert(!sea_conn_is_open(sea_msg_conn(first)));
+    ck_assert(msg_is_filled(first, sizes[_i], 4));
+    ck_assert_int_eq(sea_reply(first, sea_block_ref(sea_msg_block(first))), -EPIPE);
+    if (_i == 1)
+        end_free_conn(&ends.b);
+    sea_msg_release(second); /* the last one takes the connection with it */
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* A third process gets the very memory that the first one wrote. */
+
+enum third_method { THIRD_INODE = 1 };
+
+static void on_inode(sea_msg *msg, void *user) {
+    sea_block *answer = NULL;
+    (void) user;
+    uint64_t inode = msg_is_filled(msg, 100000, 4) ? inode_of(sea_msg_block(msg)) : 0;
+    if (sea_block_new(&answer, sea_msg_conn(msg), sizeof inode) == 0)
+        sea_block_fill(answer, 0, &inode, sizeof inode);
+    sea_reply(msg, answer);
+}
+
+static int third_process(int line, void *arg) {
+    const sea_method methods[] = {{THIRD_INODE, "inode", on_inode}};
+    struct host own = {.options = {.methods = methods, .methods_count = 1}};
+    snprintf(own.address, sizeof own.address, "%s", (const char *) arg);
+    host_open(&own);
+    line_tell(line, 1);
+    return -sea_server_run(own.server);
+}
+
+START_TEST(test_a_received_block_is_forwarded) {
+    struct ends ends = {0};
+    struct child third;
+    uint64_t word, inode;
+    char address[160];
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    child_start(&third, third_process, address);
+    ck_assert(line_hear(third.line, 10000, &word));
+    ends_open(&ends);
+    ck_assert_int_eq(sea_connect(&conn, ends.b.ctx, address, NULL), 0);
+
+    sea_block *original = end_block(&ends.a, 100000, 4);
+    ck_assert_int_eq(sea_block_seal(original), 0);
+    sea_msg *msg = kept_call(&ends, sea_block_ref(original));
+    ck_assert_int_eq(sea_call(conn, THIRD_INODE, sea_block_ref(sea_msg_block(msg)), -1, &reply), 0);
+    memcpy(&inode, sea_msg_data(reply), sizeof inode);
+    ck_assert_uint_eq(inode, inode_of(original));
+    ck_assert_uint_eq(end_figures(&ends.b).blocks, 1); /* the reply; nothing was copied */
+    sea_msg_release(reply);
+    sea_msg_release(msg);
+    sea_conn_free(conn);
+    sea_block_unref(original);
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ends_deinit(&ends);
+    child_kill(&third);
+}
+END_TEST
+
+START_TEST(test_a_received_block_is_the_reply) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_block *original = end_block(&ends.a, 100000, 4);
+    ck_assert_int_eq(sea_block_seal(original), 0);
+    ino_t inode = inode_of(original);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, original, -1, 1, NULL), 0);
+    ends_settle(&ends);
+    sea_msg *reply = ends.a.outcomes[0].reply;
+    ck_assert_uint_eq(inode_of(sea_msg_block(reply)), inode);
+    ck_assert_uint_eq(end_figures(&ends.b).blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 1); /* b holds it as long as a holds b's lease */
+    end_drop(&ends.a);
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.b).leased_blocks, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* answers */
+
+/* The outcome of a's only call so far. */
+static void expect_outcome(struct ends *ends, int status, const char *text) {
+    ends_settle(ends);
+    ck_assert_uint_eq(ends->a.outcomes_count, 1);
+    ck_assert_int_eq(ends->a.outcomes[0].status, status);
+    if (text)
+        ck_assert_str_eq(sea_conn_text(ends->a.conn), text);
+    ck_assert(sea_conn_is_open(ends->a.conn));
+    end_drop(&ends->a);
+}
+
+START_TEST(test_a_released_call_is_answered) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_ptr_null(sea_msg_release(kept_call(&ends, end_block(&ends.a, 100000, 4))));
+    expect_outcome(&ends, -ECANCELED, "the call was dropped without an answer");
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_only_calls_are_answered) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, NULL, 0), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_reply(ends.b.kept[0], end_block(&ends.b, 100000, 1)), -EINVAL);
+    ck_assert_int_eq(sea_reply_error(ends.b.kept[1], -EDOM, NULL), -EINVAL);
+    ends.b.kept_count = 0;
+    ck_assert_int_eq(sea_reply(ends.a.outcomes[0].reply, NULL), -EINVAL);
+    ends.a.outcomes_count = 0;
+    ends_settle(&ends);
+    ck_assert(sea_conn_is_open(ends.a.conn));
+    ends_deinit(&ends);
+}
+END_TEST
+
+static const int no_statuses[] = {0, 1, -4096, INT32_MIN};
+
+START_TEST(test_a_status_that_is_none) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_reply_error(kept_call(&ends, NULL), no_statuses[_i], "text"), -EINVAL);
+    expect_outcome(&ends, -ECANCELED, NULL);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_the_least_status) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_reply_error(kept_call(&ends, NULL), -4095, NULL), 0);
+    expect_outcome(&ends, -4095, "");
+    ends_deinit(&ends);
+}
+END_TEST
+
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X250 X50 X50 X50 X50 X50
+
+static const struct {
+    const char *given, *arrives;
+} texts[] = {
+    {NULL, ""},
+    {"", ""},
+    {"m\xc3\xb6glich \xe2\x82\xac \xf0\x9f\x90\xa6", "m\xc3\xb6glich \xe2\x82\xac \xf0\x9f\x90\xa6"},
+    {"two\nlines\t\x1b[31m\x7f", "two?lines??[31m?"},
+    {"a C1 \xc2\x9b control", "a C1 \xc2? control"},
+    {"broken \xff\xc3", "broken \xff\xc3"},
+    {X250 "12345", X250 "12345"},
+    {X250 "123456", X250 "12345"},
+    {X250 "1234\xc3\xb6", X250 "1234"},
+    {X250 "123\xf0\x9f\x90\xa6", X250 "123"},
+};
+#define TEXTS ((int) (sizeof texts / sizeof *texts))
+
+/* Whatever the application says, the connection lives on. */
+START_TEST(test_texts) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_reply_error(kept_call(&ends, NULL), -EDOM, texts[_i].given), 0);
+    expect_outcome(&ends, -EDOM, texts[_i].arrives);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_writable_block_is_sealed_by_the_reply) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, NULL);
+    sea_block *block = end_block(&ends.b, 100000, 4);
+    ck_assert_int_eq(sea_reply(msg, sea_block_ref(block)), 0);
+    ck_assert(sea_block_is_sealed(block));
+    ck_assert_ptr_null(sea_block_data(block));
+    sea_block_unref(block);
+    ends_settle(&ends);
+    ck_assert(msg_is_filled(ends.a.outcomes[0].reply, 100000, 4));
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_reply_that_the_caller_cannot_take) {
+    struct ends ends = {.a.options = {.inline_max = 100, .accept = SEA_INLINE}};
+    sea_block *block = NULL;
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, NULL);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.b.ctx, 101, 0), 0);
+    ck_assert_int_eq(sea_reply(msg, block), -EMSGSIZE);
+    expect_outcome(&ends, -EMSGSIZE, "the reply could not be sent");
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_reply_over_our_quota_for_the_caller) {
+    struct ends ends = {.b.ctx_options.peer.bytes = 99999};
+    sea_block *block = NULL;
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, NULL);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.b.ctx, 100000, 0), 0);
+    ck_assert_int_eq(sea_reply(msg, block), -EDQUOT);
+    expect_outcome(&ends, -EDQUOT, "the reply could not be sent");
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_a_reply_that_cannot_be_sealed) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    sea_msg *msg = kept_call(&ends, NULL);
+    sea_block *block = end_block(&ends.b, 100000, 4);
+    fail_once(SEAM_ADD_SEALS, EBUSY);
+    ck_assert_int_eq(sea_reply(msg, block), -EBUSY);
+    expect_outcome(&ends, -EBUSY, "the reply could not be sent");
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* giving up */
+
+START_TEST(test_a_deadline_that_passed) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 1, 1, NULL), 0);
+    end_settle(&ends.b);
+    sea_msg *msg = ends.b.kept[--ends.b.kept_count];
+    while (wait_now() < sea_msg_deadline(msg))
+        nap();
+    ck_assert(sea_msg_is_cancelled(msg)); /* though nobody has said so */
+    ck_assert_int_eq(sea_reply(msg, NULL), 0);
+    end_turn(&ends.a);
+    expect_outcome(&ends, 0, NULL); /* it came before the caller looked at its clock */
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_an_answer_after_a_cancel) {
+    struct ends ends = {0};
+    uint64_t id;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 1, &id), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
+    ends_settle(&ends);
+    sea_msg *msg = ends.b.kept[--ends.b.kept_count];
+    ck_assert(sea_msg_is_cancelled(msg));
+    if (_i == 0)
+        ck_assert_int_eq(sea_reply(msg, end_block(&ends.b, 100000, 1)), -ECANCELED);
+    else if (_i == 1)
+        ck_assert_int_eq(sea_reply_error(msg, -EDOM, NULL), 0);
+    else
+        sea_msg_release(msg);
+    expect_outcome(&ends, -ECANCELED, NULL);
+    sea_conn_figures figures;
+    sea_conn_figures_get(ends.a.conn, &figures);
+    ck_assert_uint_eq(figures.calls_out, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* A cancel finds its call among many. */
+START_TEST(test_one_of_many_is_cancelled) {
+    struct ends ends = {0};
+    uint64_t ids[100];
+    ends_open(&ends);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, i, &ids[i]), 0);
+    ends_settle(&ends);
+    for (unsigned i = 10; i < 100; i += 30)
+        ck_assert_int_eq(sea_call_cancel(ends.a.conn, ids[i]), 0);
+    ends_settle(&ends);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(sea_msg_is_cancelled(ends.b.kept[i]), i % 30 == 10);
+    ends_deinit(&ends);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("msg");
+    suite_fixture(s, fail_off, fail_off);
+    suite_add(s, test_what_a_call_tells);
+    suite_add(s, test_what_a_one_way_message_tells);
+    suite_add(s, test_what_a_reply_tells);
+    suite_add(s, test_an_empty_payload);
+    suite_add_loop(s, test_the_payload_is_a_block, 0, 2);
+    suite_add(s, test_a_released_message_gives_the_lease_back);
+    suite_add_loop(s, test_a_kept_block_outlives_its_message, 0, 2);
+    suite_add_loop(s, test_a_kept_block_outlives_its_connection, 0, 2);
+    suite_add_loop(s, test_a_kept_message_outlives_its_connection, 0, 2);
+    suite_add(s, test_a_received_block_is_forwarded);
+    suite_add(s, test_a_received_block_is_the_reply);
+    suite_add(s, test_a_released_call_is_answered);
+    suite_add(s, test_only_calls_are_answered);
+    suite_add_loop(s, test_a_status_that_is_none, 0, 4);
+    suite_add(s, test_the_least_status);
+    suite_add_loop(s, test_texts, 0, TEXTS);
+    suite_add(s, test_a_writable_block_is_sealed_by_the_reply);
+    suite_add(s, test_a_reply_that_the_caller_cannot_take);
+    suite_add(s, test_a_reply_over_our_quota_for_the_caller);
+    suite_add(s, test_a_reply_that_cannot_be_sealed);
+    suite_add(s, test_a_deadline_that_passed);
+    suite_add_loop(s, test_an_answer_after_a_cancel, 0, 3);
+    suite_add(s, test_one_of_many_is_cancelled);
+    return suite_run(s);
+}

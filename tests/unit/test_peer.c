@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/* registry/peer: what a peer holds of ours, what we hold of it, and what it may. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "unit/room_peer.h"
+
+static struct owner one;
+
+static void before(void) {
+    ctx_before();
+    owner_init(&one, 1000);
+}
+
+static void after(void) {
+    fail_off();
+    if (one.peer)
+        ck_assert_uint_eq(owner_end(&one, 0), 0);
+    ctx_after();
+}
+
+static void anew(const sea_ctx_options *options) {
+    one.peer = peer_unref(one.peer);
+    ctx_anew(options);
+    owner_init(&one, 1000);
+}
+
+static void add(struct import *import, uint64_t handle, uint64_t size) {
+    ck_assert_int_eq(peer_add_import(one.peer, import, handle, size), 0);
+    ck_assert_ptr_eq(import->peer, one.peer);
+    ck_assert_uint_eq(import->handle, handle);
+}
+
+static void assert_imported(uint64_t blocks, uint64_t bytes) {
+    ck_assert_uint_eq(one.peer->imported_blocks, blocks);
+    ck_assert_uint_eq(one.peer->imported_bytes, bytes);
+    ck_assert_uint_eq(ctx_figures().imported_blocks, blocks);
+    ck_assert_uint_eq(ctx_figures().imported_bytes, bytes);
+    owner_assert_charged(&one, bytes, blocks, blocks);
+}
+
+/* --- the account --- */
+
+START_TEST(test_a_new_account) {
+    ck_assert_ptr_eq(one.peer->ctx, ctx);
+    ck_assert_uint_eq(ctx->refs, 2);
+    ck_assert_ptr_eq(one.peer->user, ctx->users);
+    ck_assert_uint_eq(ctx->users->uid, 1000);
+    ck_assert_ptr_eq(one.peer->quota.parent, &ctx->users->quota);
+    ck_assert_str_eq(one.peer->quota.name, "peer quota");
+    ck_assert_uint_eq(one.peer->quota.limit[QUOTA_BYTES], ctx->peer_limits.bytes);
+    ck_assert_uint_eq(one.peer->quota.limit[QUOTA_BLOCKS], ctx->peer_limits.blocks);
+    ck_assert_uint_eq(one.peer->quota.limit[QUOTA_FDS], ctx->peer_limits.fds);
+    ck_assert(!peer_has_import(one.peer, 0));
+    ck_assert(!peer_has_import(one.peer, 1));
+    owner_assert_leased(&one, 0, 0);
+    assert_imported(0, 0);
+}
+END_TEST
+
+START_TEST(test_connections_of_one_user_share_its_account) {
+    struct owner again, somebody;
+    owner_init(&again, 1000);
+    owner_init(&somebody, 1001);
+    ck_assert_ptr_eq(again.peer->user, one.peer->user);
+    ck_assert_ptr_ne(somebody.peer->user, one.peer->user);
+    ck_assert_uint_eq(owner_end(&one, 0), 0);
+    ck_assert_uint_eq(again.peer->user->uid, 1000);
+    ck_assert_uint_eq(owner_end(&somebody, 0), 0);
+    ck_assert_uint_eq(owner_end(&again, 0), 0);
+}
+END_TEST
+
+START_TEST(test_nobody) {
+    ck_assert_ptr_null(peer_unref(NULL));
+}
+END_TEST
+
+START_TEST(test_no_memory_for_an_account) {
+    fail_call(SEAM_ALLOC, 1 + _i, 1, ENOMEM); /* the account, its user */
+    ck_assert_ptr_null(peer_new(ctx, 1001, owner_on_release, &one));
+    ck_assert_int_eq(fail_calls(SEAM_ALLOC), 1 + _i);
+    ck_assert_uint_eq(ctx->refs, 2);
+}
+END_TEST
+
+/* --- what it lets us lend to it --- */
+
+START_TEST(test_credit) {
+    one.peer->out_limit = (struct credit){.bytes = 100, .blocks = 2};
+    ck_assert(peer_has_credit(one.peer, 0));
+    ck_assert(peer_has_credit(one.peer, 100));
+    ck_assert(!peer_has_credit(one.peer, 101));
+    ck_assert(!peer_has_credit(one.peer, UINT64_MAX));
+    ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
+    ck_assert(peer_has_credit(one.peer, 40));
+    ck_assert(!peer_has_credit(one.peer, 41));
+    ck_assert_int_eq(peer_charge_lease(one.peer, 40), 0);
+    ck_assert(!peer_has_credit(one.peer, 0)); /* two blocks are out */
+    peer_return_lease(one.peer, 60);
+    ck_assert(peer_has_credit(one.peer, 60));
+    ck_assert(!peer_has_credit(one.peer, 61));
+    peer_return_lease(one.peer, 40);
+    one.peer->out_limit = (struct credit){.bytes = 0, .blocks = 0};
+    ck_assert(!peer_has_credit(one.peer, 0));
+}
+END_TEST
+
+/* Its word may have been larger than it is now. */
+START_TEST(test_credit_that_shrank) {
+    ck_assert_int_eq(peer_charge_lease(one.peer, 100), 0);
+    one.peer->out_limit.bytes = 50;
+    ck_assert(!peer_has_credit(one.peer, 0));
+    ck_assert(!peer_has_credit(one.peer, UINT64_MAX - 60));
+    peer_return_lease(one.peer, 100);
+}
+END_TEST
+
+START_TEST(test_leases_are_charged) {
+    ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
+    ck_assert_int_eq(peer_charge_lease(one.peer, 0), 0);
+    owner_assert_leased(&one, 2, 60);
+    owner_assert_charged(&one, 60, 2, 0);
+    ck_assert_uint_eq(ctx_figures().leased_blocks, 2);
+    ck_assert_uint_eq(ctx_figures().leased_bytes, 60);
+    peer_return_lease(one.peer, 60);
+    peer_return_lease(one.peer, 0);
+    owner_assert_leased(&one, 0, 0);
+    owner_assert_charged(&one, 0, 0, 0);
+}
+END_TEST
+
+/* --- imports --- */
+
+START_TEST(test_an_import) {
+    struct import import;
+    add(&import, 7, 100);
+    ck_assert(peer_has_import(one.peer, 7));
+    ck_assert(!peer_has_import(one.peer, 8));
+    assert_imported(1, 100);
+    ck_assert_uint_eq(one.peer->refs, 2);
+    peer_remove_import(&import, 100);
+    ck_assert(!peer_has_import(one.peer, 7));
+    ck_assert_ptr_null(import.peer);
+    assert_imported(0, 0);
+    ck_assert_uint_eq(one.peer->refs, 1);
+    ck_assert_uint_eq(one.released_count, 1); /* the lease went back */
+    ck_assert_uint_eq(one.released[0], 7);
+}
+END_TEST
+
+/* What could not be taken is not given back either: whoever refused it answers for that. */
+START_TEST(test_an_import_that_is_taken_back) {
+    struct import import;
+    add(&import, 7, 100);
+    peer_cancel_import(&import, 100);
+    ck_assert(!peer_has_import(one.peer, 7));
+    ck_assert_ptr_null(import.peer);
+    assert_imported(0, 0);
+    ck_assert_uint_eq(one.released_count, 0);
+}
+END_TEST
+
+START_TEST(test_a_handle_may_come_again) {
+    struct import import;
+    for (unsigned i = 1; i <= 3; i++) {
+        add(&import, UINT64_MAX, 10);
+        peer_remove_import(&import, 10);
+        ck_assert_uint_eq(one.released_count, i);
+    }
+}
+END_TEST
+
+/* Finds handles that share a chain with `handle`, the way that a peer would who knows the hash. */
+static size_t collide(uint64_t handle, uint64_t *ret_handles, size_t count) {
+    size_t found = 0;
+    uint64_t hash = (handle * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
+    for (uint64_t i = 1; found < count; i++)
+        if ((i * UINT64_C(0x9e3779b97f4a7c15)) >> 56 == hash && i != handle)
+            ret_handles[found++] = i;
+    return found;
+}
+
+/* All in one chain, removed from its begin, its end and its middle: each is found as long as it is there. */
+START_TEST(test_handles_that_collide) {
+    enum { N = 11 };
+    uint64_t handles[N];
+    struct import imports[N];
+    ck_assert_uint_eq(collide(12345, handles, N), N);
+    for (int i = 0; i < N; i++)
+        add(&imports[i], handles[i], (uint64_t) i);
+    ck_assert(!peer_has_import(one.peer, 12345));
+    assert_imported(N, N * (N - 1) / 2);
+    bool is_gone[N] = {false};
+    for (int i = 0; i < N; i++) {
+        int at = i * (_i + 1) % N; /* N is a prime: each once */
+        for (int k = 0; k < N; k++)
+            ck_assert_int_eq(peer_has_import(one.peer, handles[k]), !is_gone[k]);
+        peer_remove_import(&imports[at], (uint64_t) at);
+        is_gone[at] = true;
+        ck_assert_uint_eq(one.released[i], handles[at]);
+    }
+    assert_imported(0, 0);
+}
+END_TEST
+
+START_TEST(test_many_imports) {
+    enum { MANY = 3000 };
+    const sea_ctx_options options = {.budget = {.fds = MANY}, .peer = {.fds = MANY}};
+    anew(&options);
+    struct import *imports = calloc(MANY, sizeof *imports);
+    ck_assert_ptr_nonnull(imports);
+    for (uint64_t i = 0; i < MANY; i++) {
+        uint64_t handle = i << (i % 40) | i; /* handles as the peer likes */
+        ck_assert_int_eq(peer_add_import(one.peer, &imports[i], handle, 1), 0);
+    }
+    assert_imported(MANY, MANY);
+    for (uint64_t i = 0; i < MANY; i++)
+        ck_assert(peer_has_import(one.peer, i << (i % 40) | i));
+    for (size_t i = 0; i < MANY; i++)
+        peer_cancel_import(&imports[i * 7 % MANY], 1);
+    assert_imported(0, 0);
+    free(imports);
+}
+END_TEST
+
+START_TEST(test_limits_on_imports) {
+    struct import imports[2];
+    one.peer->in_limit = (struct credit){.bytes = 100, .blocks = 2};
+    ck_assert(!peer_is_over_limit(one.peer, 0));
+    ck_assert(!peer_is_over_limit(one.peer, 100));
+    ck_assert(peer_is_over_limit(one.peer, 101));
+    ck_assert(peer_is_over_limit(one.peer, UINT64_MAX));
+    add(&imports[0], 1, 60);
+    ck_assert(!peer_is_over_limit(one.peer, 40));
+    ck_assert(peer_is_over_limit(one.peer, 41));
+    add(&imports[1], 2, 40);
+    ck_assert(peer_is_over_limit(one.peer, 0));
+    peer_remove_import(&imports[0], 60);
+    ck_assert(!peer_is_over_limit(one.peer, 60));
+    ck_assert(peer_is_over_limit(one.peer, 61));
+    peer_remove_import(&imports[1], 40);
+}
+END_TEST
+
+START_TEST(test_quotas_on_imports) {
+    static const struct {
+        sea_limits peer, user;
+        const char *limit;
+    } cases[] = {
+        {{.bytes = 150}, {0}, "peer quota (bytes)"},   {{.blocks = 1}, {0}, "peer quota (blocks)"},
+        {{.fds = 1}, {0}, "peer quota (descriptors)"}, {{0}, {.bytes = 150}, "user quota (bytes)"},
+        {{0}, {.blocks = 1}, "user quota (blocks)"},   {{0}, {.fds = 1}, "user quota (descriptors)"},
+    };
+    const sea_ctx_options options = {.peer = cases[_i].peer, .user = cases[_i].user};
+    struct import first, second = {.handle = 99};
+    anew(&options);
+    add(&first, 1, 100);
+    ck_assert_int_eq(peer_add_import(one.peer, &second, 2, 100), -EDQUOT);
+    ck_assert_str_eq(ctx_refusal().limit, cases[_i].limit);
+    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(second.handle, 99);
+    ck_assert(!peer_has_import(one.peer, 2));
+    assert_imported(1, 100);
+    peer_remove_import(&first, 100);
+    add(&second, 2, 100);
+    peer_remove_import(&second, 100);
+}
+END_TEST
+
+/* Leases and imports are one account. */
+START_TEST(test_leases_and_imports_share_the_quota) {
+    const sea_ctx_options options = {.peer = {.bytes = 100, .blocks = 2}};
+    struct import import;
+    anew(&options);
+    ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
+    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 41), -EDQUOT);
+    add(&import, 1, 40);
+    ck_assert_int_eq(peer_charge_lease(one.peer, 0), -EDQUOT);
+    owner_assert_leased(&one, 1, 60);
+    owner_assert_charged(&one, 100, 2, 1);
+    peer_return_lease(one.peer, 60);
+    peer_remove_import(&import, 40);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_imports) {
+    struct import import;
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 10), -ENOMEM);
+    assert_imported(0, 0);
+    ck_assert_uint_eq(one.peer->refs, 1);
+    add(&import, 1, 10); /* the second try finds memory */
+    peer_remove_import(&import, 10);
+}
+END_TEST
+
+/* --- the end --- */
+
+/* The memory is held, and charged, until the application lets go of it; nobody is told any more. */
+START_TEST(test_imports_outlive_the_connection) {
+    struct import imports[2];
+    struct peer *peer = one.peer;
+    add(&imports[0], 1, 60);
+    add(&imports[1], 2, 40);
+    ck_assert_uint_eq(owner_end(&one, 0), 0);
+    ck_assert_ptr_null(peer->owner);
+    ck_assert_uint_eq(quota_used(&peer->quota, QUOTA_BYTES), 100);
+    ck_assert_uint_eq(ctx_figures().imported_bytes, 100);
+    ck_assert_ptr_eq(ctx->users, peer->user);
+    peer_remove_import(&imports[0], 60);
+    ck_assert_uint_eq(quota_used(&peer->quota, QUOTA_BYTES), 40);
+    peer_remove_import(&imports[1], 40); /* and with it the account */
+    ck_assert_uint_eq(one.released_count, 0);
+    ck_assert_ptr_null(ctx->users);
+}
+END_TEST
+
+/* A user who comes back is charged for what is left of the last time. */
+START_TEST(test_a_new_connection_does_not_clear_the_user) {
+    const sea_ctx_options options = {.user = {.bytes = 100}};
+    struct import import, more;
+    anew(&options);
+    add(&import, 1, 70);
+    ck_assert_uint_eq(owner_end(&one, 0), 0);
+    owner_init(&one, 1000);
+    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40), -EDQUOT);
+    ck_assert_str_eq(ctx_refusal().limit, "user quota (bytes)");
+    peer_remove_import(&import, 70);
+    ck_assert_uint_eq(one.released_count, 0); /* handle 1 of the new connection is not meant */
+    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40), 0);
+    peer_remove_import(&more, 40);
+    ck_assert_uint_eq(one.released_count, 1);
+}
+END_TEST
+
+START_TEST(test_the_end_drops_the_leases) {
+    sea_block *block = NULL;
+    uint64_t handle;
+    struct import import;
+    ck_assert_int_eq(block_new_inline(&block, ctx, 50), 0);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(lease_grant(&ctx->leases, one.peer, block, &handle), 0);
+    sea_block_unref(block);
+    add(&import, 1, 60);
+    ck_assert_uint_eq(owner_end(&one, 150), 3);
+    ck_assert_uint_eq(ctx_figures().blocks, 0);
+    ck_assert_uint_eq(ctx_figures().leased_blocks, 0);
+    ck_assert_uint_eq(ctx_figures().imported_blocks, 1);
+    peer_remove_import(&import, 60);
+}
+END_TEST
+
+/* --- replies that wait --- */
+
+START_TEST(test_queued_bytes_are_the_peers) {
+    const sea_ctx_options options = {.peer = {.bytes = 100}};
+    anew(&options);
+    ck_assert_int_eq(peer_charge_queued(one.peer, 60), 0);
+    owner_assert_charged(&one, 60, 0, 0);
+    ck_assert_int_eq(peer_charge_queued(one.peer, 41), -EDQUOT);
+    ck_assert_str_eq(ctx_refusal().limit, "peer quota (bytes)");
+    ck_assert_int_eq(peer_charge_lease(one.peer, 41), -EDQUOT);
+    owner_assert_charged(&one, 60, 0, 0);
+    peer_return_queued(one.peer, 60);
+    owner_assert_charged(&one, 0, 0, 0);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("peer");
+    suite_fixture(s, before, after);
+    suite_add(s, test_a_new_account);
+    suite_add(s, test_connections_of_one_user_share_its_account);
+    suite_add(s, test_nobody);
+    suite_add_loop(s, test_no_memory_for_an_account, 0, 2);
+    suite_add(s, test_credit);
+    suite_add(s, test_credit_that_shrank);
+    suite_add(s, test_leases_are_charged);
+    suite_add(s, test_an_import);
+    suite_add(s, test_an_import_that_is_taken_back);
+    suite_add(s, test_a_handle_may_come_again);
+    suite_add_loop(s, test_handles_that_collide, 0, 10);
+    suite_add(s, test_many_imports);
+    suite_add(s, test_limits_on_imports);
+    suite_add_loop(s, test_quotas_on_imports, 0, 6);
+    suite_add(s, test_leases_and_imports_share_the_quota);
+    suite_add(s, test_no_memory_for_imports);
+    suite_add(s, test_imports_outlive_the_connection);
+    suite_add(s, test_a_new_connection_does_not_clear_the_user);
+    suite_add(s, test_the_end_drops_the_leases);
+    suite_add(s, test_queued_bytes_are_the_peers);
+    return suite_run(s);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* lane/policy: who is let in, and who is asked about it. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "lane/policy.h"
+
+/* Neither ours nor root's, whoever runs this. */
+static const uint32_t STRANGER = 3000000001, OTHER = 3000000002;
+
+static int answer, asked;
+static const sea_peer *asked_about;
+static const void *asked_with;
+
+static int allow(const sea_peer *peer, void *user) {
+    asked++;
+    asked_about = peer;
+    asked_with = user;
+    return answer;
+}
+
+static void forget(void) {
+    answer = asked = 0;
+    asked_about = NULL;
+    asked_with = NULL;
+}
+
+static int check(const sea_options *options, uint32_t uid, uint32_t gid) {
+    const sea_peer peer = {.pid = 1, .uid = uid, .gid = gid, .pidfd = -1};
+    return policy_check(options, &peer);
+}
+
+START_TEST(test_by_default_we_and_root) {
+    const sea_options options = {0};
+    ck_assert_int_eq(check(&options, geteuid(), STRANGER), 0);
+    ck_assert_int_eq(check(&options, 0, STRANGER), 0);
+    ck_assert_int_eq(check(&options, STRANGER, STRANGER), -EACCES);
+    ck_assert_int_eq(check(&options, STRANGER, getegid()), -EACCES); /* sharing a group is not enough */
+    ck_assert_int_eq(check(&options, UINT32_MAX, UINT32_MAX), -EACCES);
+}
+END_TEST
+
+/* It is the effective user that counts, and root is let in by whoever is not root. */
+START_TEST(test_a_server_of_another_user) {
+    const sea_options options = {0};
+    if (geteuid() != 0 || seteuid(65534) < 0)
+        test_skip("only root can be somebody else");
+    int own = check(&options, 65534, STRANGER), root = check(&options, 0, 0), other = check(&options, 65533, 65534);
+    ck_assert_int_eq(seteuid(0), 0);
+    ck_assert_int_eq(own, 0);
+    ck_assert_int_eq(root, 0);
+    ck_assert_int_eq(other, -EACCES);
+}
+END_TEST
+
+START_TEST(test_users_that_are_listed) {
+    const uint32_t users[] = {7, STRANGER};
+    const sea_options options = {.users = users, .users_count = 2}, shorter = {.users = users, .users_count = 1};
+    ck_assert_int_eq(check(&options, STRANGER, OTHER), 0);
+    ck_assert_int_eq(check(&options, 7, OTHER), 0);
+    ck_assert_int_eq(check(&options, OTHER, STRANGER), -EACCES); /* a user's number is not a group's */
+    ck_assert_int_eq(check(&shorter, STRANGER, OTHER), -EACCES);
+    ck_assert_int_eq(check(&options, geteuid(), OTHER), 0); /* a list adds to the default */
+    ck_assert_int_eq(check(&options, 0, OTHER), 0);
+}
+END_TEST
+
+START_TEST(test_groups_that_are_listed) {
+    const uint32_t groups[] = {7, STRANGER};
+    const sea_options options = {.groups = groups, .groups_count = 2}, shorter = {.groups = groups, .groups_count = 1};
+    ck_assert_int_eq(check(&options, OTHER, STRANGER), 0);
+    ck_assert_int_eq(check(&options, OTHER, 7), 0);
+    ck_assert_int_eq(check(&options, STRANGER, OTHER), -EACCES);
+    ck_assert_int_eq(check(&shorter, OTHER, STRANGER), -EACCES);
+}
+END_TEST
+
+START_TEST(test_the_callback_is_asked_last) {
+    const uint32_t users[] = {STRANGER}, groups[] = {STRANGER};
+    const sea_options options = {
+        .users = users, .users_count = 1, .groups = groups, .groups_count = 1, .allow = allow, .user = &asked};
+    answer = -EPERM;
+    ck_assert_int_eq(check(&options, geteuid(), OTHER), 0);
+    ck_assert_int_eq(check(&options, 0, OTHER), 0);
+    ck_assert_int_eq(check(&options, STRANGER, OTHER), 0);
+    ck_assert_int_eq(check(&options, OTHER, STRANGER), 0);
+    ck_assert_int_eq(asked, 0);
+    ck_assert_int_eq(check(&options, OTHER, OTHER), -EPERM);
+    ck_assert_int_eq(asked, 1);
+}
+END_TEST
+
+START_TEST(test_the_callbacks_word_holds) {
+    const sea_peer peer = {.pid = 77, .uid = STRANGER, .gid = OTHER, .pidfd = -1};
+    const sea_options options = {.allow = allow, .user = &answer};
+    ck_assert_int_eq(policy_check(&options, &peer), 0);
+    ck_assert_ptr_eq(asked_about, &peer);
+    ck_assert_ptr_eq(asked_with, &answer);
+    answer = -EAGAIN;
+    ck_assert_int_eq(policy_check(&options, &peer), -EAGAIN);
+    ck_assert_int_eq(asked, 2);
+}
+END_TEST
+
+/* Only 0 lets in: who answers "true" by mistake opens no door. And what is no errno value is told as one. */
+START_TEST(test_a_callback_that_says_neither) {
+    static const int neither[] = {1, INT_MAX, -4096, INT_MIN};
+    const sea_options options = {.allow = allow};
+    for (size_t i = 0; i < sizeof neither / sizeof *neither; i++) {
+        answer = neither[i];
+        ck_assert_int_eq(check(&options, STRANGER, STRANGER), -EACCES);
+    }
+    answer = -4095;
+    ck_assert_int_eq(check(&options, STRANGER, STRANGER), -4095);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("policy");
+    suite_fixture(s, forget, forget);
+    suite_add(s, test_by_default_we_and_root);
+    suite_add(s, test_a_server_of_another_user);
+    suite_add(s, test_users_that_are_listed);
+    suite_add(s, test_groups_that_are_listed);
+    suite_add(s, test_the_callback_is_asked_last);
+    suite_add(s, test_the_callbacks_word_holds);
+    suite_add(s, test_a_callback_that_says_neither);
+    return suite_run(s);
+}

@@ -1,0 +1,617 @@
+/* SPDX-License-Identifier: MIT */
+/* rpc/poller: watches and the set on epoll. All may change, and go, from inside `ready`. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "rpc/poller.h"
+#include "sys/heap.h"
+#include "unit/fail.h"
+
+enum { SIDES = 8 };
+
+/* One end of a pair of sockets and its watch. */
+struct side {
+    struct watch watch;
+    int other;
+    int calls;
+    short revents;                  /* of the last call */
+    void (*act)(struct side *self); /* inside ready */
+};
+
+static struct poller *poller;
+static struct side sides[SIDES];
+static int order[64], ordered; /* which sides were called */
+
+static void ready(struct watch *watch, short revents) {
+    struct side *side = (struct side *) (void *) ((char *) watch - offsetof(struct side, watch));
+    side->calls++;
+    side->revents = revents;
+    if (ordered < 64)
+        order[ordered++] = (int) (side - sides);
+    if (side->act)
+        side->act(side);
+}
+
+static void make_set(void) {
+    fail_off();
+    memset(sides, 0, sizeof sides);
+    ordered = 0;
+    for (int i = 0; i < SIDES; i++) {
+        int pair[2];
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+        sides[i].watch = (struct watch){.fd = pair[0], .events = POLLIN, .deadline = WAIT_FOREVER, .ready = ready};
+        sides[i].other = pair[1];
+    }
+    poller = poller_set_new();
+    ck_assert_ptr_nonnull(poller);
+}
+
+static void drop_set(void) {
+    fail_off();
+    for (int i = 0; i < SIDES; i++) {
+        watch_remove(&sides[i].watch);
+        ck_assert_ptr_null(sides[i].watch.poller);
+        fd_close(sides[i].watch.fd);
+        fd_close(sides[i].other);
+    }
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+    poller->ops->free(poller);
+}
+
+static void add(int i) {
+    ck_assert_int_eq(watch_add(&sides[i].watch, poller), 0);
+    ck_assert_ptr_eq(sides[i].watch.poller, poller);
+}
+
+static void add_all(void) {
+    for (int i = 0; i < SIDES; i++)
+        add(i);
+}
+
+static void speak(int i) {
+    ck_assert_int_eq(write(sides[i].other, "x", 1), 1);
+}
+
+static void turn(void) {
+    ck_assert_int_eq(poller_set_turn(poller, 0), 0);
+}
+
+static int calls_of_all(void) {
+    int sum = 0;
+    for (int i = 0; i < SIDES; i++)
+        sum += sides[i].calls;
+    return sum;
+}
+
+static uint64_t past(void) {
+    return wait_now() - 1;
+}
+
+static uint64_t far(void) {
+    return wait_now() + UINT64_C(3600) * 1000000000;
+}
+
+/* --- events --- */
+
+START_TEST(test_an_empty_set) {
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+    ck_assert_int_ge(poller_set_fd(poller), 0);
+    turn();
+    ck_assert_int_eq(poller_set_turn(poller, past()), 0);
+}
+END_TEST
+
+START_TEST(test_who_has_something_is_called) {
+    add_all();
+    turn();
+    ck_assert_int_eq(calls_of_all(), 0);
+    speak(2);
+    speak(5);
+    turn();
+    ck_assert_int_eq(calls_of_all(), 2);
+    ck_assert_int_eq(sides[2].revents, POLLIN);
+    ck_assert_int_eq(sides[5].revents, POLLIN);
+    turn(); /* nobody has read it: it is told again */
+    ck_assert_int_eq(sides[2].calls, 2);
+}
+END_TEST
+
+/* The set's own descriptor tells when a turn is worth it, for other loops. */
+START_TEST(test_the_sets_descriptor) {
+    struct pollfd item = {.fd = poller_set_fd(poller), .events = POLLIN};
+    add(0);
+    ck_assert_int_eq(poll(&item, 1, 0), 0);
+    speak(0);
+    ck_assert_int_eq(poll(&item, 1, 0), 1);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+}
+END_TEST
+
+START_TEST(test_a_turn_waits_for_an_event) {
+    add(0);
+    speak(0);
+    ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
+    ck_assert_int_eq(sides[0].calls, 1);
+}
+END_TEST
+
+START_TEST(test_room_to_write) {
+    sides[0].watch.events = POLLIN | POLLOUT;
+    sides[1].watch.events = POLLOUT;
+    add(0);
+    add(1);
+    speak(0);
+    speak(1);
+    turn();
+    ck_assert_int_eq(sides[0].revents, POLLIN | POLLOUT);
+    ck_assert_int_eq(sides[1].revents, POLLOUT);
+}
+END_TEST
+
+START_TEST(test_the_end_is_told_unasked) {
+    sides[0].watch.events = 0;
+    add(0);
+    speak(0);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 0);
+    sides[0].other = fd_close(sides[0].other);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+    ck_assert_int_eq(sides[0].revents & POLLHUP, POLLHUP);
+}
+END_TEST
+
+START_TEST(test_events_may_change) {
+    struct watch *watch = &sides[0].watch;
+    add(0);
+    speak(0);
+    watch_update(watch, 0, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 0);
+    watch_update(watch, POLLIN, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].revents, POLLIN);
+    watch_update(watch, POLLOUT, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].revents, POLLOUT);
+    ck_assert_int_eq(sides[0].calls, 2);
+}
+END_TEST
+
+START_TEST(test_the_kernel_hears_only_news) {
+    add(0);
+    fail_call(SEAM_EPOLL_CTL, 0, 0, 0);
+    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER);
+    watch_update(&sides[0].watch, POLLIN, far());
+    ck_assert_int_eq(fail_calls(SEAM_EPOLL_CTL), 0);
+    watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
+    watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
+    ck_assert_int_eq(fail_calls(SEAM_EPOLL_CTL), 1);
+}
+END_TEST
+
+START_TEST(test_a_change_that_failed_is_tried_again) {
+    add(0);
+    speak(0);
+    fail_once(SEAM_EPOLL_CTL, ENOMEM);
+    watch_update(&sides[0].watch, 0, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1); /* still the old ones */
+    watch_update(&sides[0].watch, 0, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+}
+END_TEST
+
+START_TEST(test_a_watch_that_nobody_polls) {
+    watch_update(&sides[0].watch, POLLOUT, 5);
+    ck_assert_int_eq(sides[0].watch.events, POLLOUT);
+    ck_assert_uint_eq(sides[0].watch.deadline, 5);
+    watch_remove(&sides[0].watch);
+    watch_remove(&sides[0].watch);
+    ck_assert_ptr_null(sides[0].watch.poller);
+    add(0); /* as it was set */
+    turn();
+    ck_assert_int_eq(sides[0].revents, 0);
+    ck_assert_int_eq(sides[0].calls, 2); /* for the event and for the deadline */
+}
+END_TEST
+
+START_TEST(test_removed_and_added_again) {
+    sides[0].watch.deadline = past();
+    add(0);
+    speak(0);
+    watch_remove(&sides[0].watch);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 0);
+    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER);
+    add(0);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+    ck_assert_int_eq(sides[0].revents, POLLIN);
+}
+END_TEST
+
+/* More than come in one turn: each gets its own all the same. */
+START_TEST(test_a_crowd_takes_turns) {
+    enum { CROWD = 200 };
+    struct side *crowd = calloc(CROWD, sizeof *crowd);
+    ck_assert_ptr_nonnull(crowd);
+    for (int i = 0; i < CROWD; i++) {
+        crowd[i].watch =
+            (struct watch){.fd = dup(sides[0].watch.fd), .events = POLLIN, .deadline = WAIT_FOREVER, .ready = ready};
+        ck_assert_int_eq(watch_add(&crowd[i].watch, poller), 0);
+    }
+    speak(0);
+    for (int i = 0; i < 1 + CROWD / 64; i++)
+        turn();
+    int silent = 0;
+    for (int i = 0; i < CROWD; i++) {
+        silent += crowd[i].calls == 0;
+        watch_remove(&crowd[i].watch);
+        fd_close(crowd[i].watch.fd);
+    }
+    free(crowd);
+    ck_assert_int_eq(silent, 0);
+}
+END_TEST
+
+/* --- deadlines --- */
+
+START_TEST(test_a_deadline_is_told_as_no_event) {
+    add(0);
+    add(1);
+    watch_update(&sides[0].watch, POLLIN, past());
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+    ck_assert_int_eq(sides[0].revents, 0);
+    ck_assert_int_eq(sides[1].calls, 0);
+    turn(); /* until its owner sets another one */
+    ck_assert_int_eq(sides[0].calls, 2);
+    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 2);
+}
+END_TEST
+
+START_TEST(test_a_deadline_to_come) {
+    sides[0].watch.deadline = far();
+    add(0);
+    ck_assert_uint_eq(poller_set_deadline(poller), sides[0].watch.deadline);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 0);
+    speak(0);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+    ck_assert_int_eq(sides[0].revents, POLLIN);
+}
+END_TEST
+
+START_TEST(test_a_turn_ends_at_the_nearest_deadline) {
+    sides[0].watch.deadline = wait_now() + 20 * 1000000;
+    sides[1].watch.deadline = far();
+    add(0);
+    add(1);
+    while (sides[0].calls == 0)
+        ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
+    ck_assert_uint_ge(wait_now(), sides[0].watch.deadline); /* never early */
+    ck_assert_int_eq(sides[1].calls, 0);
+}
+END_TEST
+
+START_TEST(test_a_turn_ends_at_its_own_deadline) {
+    sides[0].watch.deadline = far();
+    add(0);
+    ck_assert_int_eq(poller_set_turn(poller, wait_now() + 5 * 1000000), 0);
+    ck_assert_int_eq(calls_of_all(), 0);
+}
+END_TEST
+
+START_TEST(test_the_nearest_of_several) {
+    add_all();
+    uint64_t at = far();
+    for (int i = 0; i < SIDES; i++)
+        watch_update(&sides[i].watch, POLLIN, at + (uint64_t) (i * 5 % SIDES));
+    ck_assert_uint_eq(poller_set_deadline(poller), at);
+    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER); /* it was the nearest */
+    ck_assert_uint_eq(poller_set_deadline(poller), at + 1);
+    watch_remove(&sides[5].watch); /* likewise */
+    ck_assert_uint_eq(poller_set_deadline(poller), at + 2);
+    watch_update(&sides[2].watch, POLLIN, at + 100);
+    ck_assert_uint_eq(poller_set_deadline(poller), at + 3);
+    watch_update(&sides[4].watch, POLLIN, at - 1);
+    ck_assert_uint_eq(poller_set_deadline(poller), at - 1);
+}
+END_TEST
+
+START_TEST(test_both_an_event_and_a_deadline) {
+    sides[0].watch.deadline = past();
+    add(0);
+    speak(0);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 2);
+    ck_assert_int_eq(sides[0].revents, 0);
+}
+END_TEST
+
+static void disarm(struct side *self) {
+    watch_update(&self->watch, POLLIN, WAIT_FOREVER);
+}
+
+/* As connections do: the event puts the deadline off, so that it does not pass in the same turn. */
+START_TEST(test_an_event_puts_the_deadline_off) {
+    sides[0].watch.deadline = past();
+    sides[0].act = disarm;
+    add(0);
+    speak(0);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+    ck_assert_int_eq(sides[0].revents, POLLIN);
+}
+END_TEST
+
+/* --- from inside ready --- */
+
+static void remove_itself(struct side *self) {
+    watch_remove(&self->watch);
+}
+
+START_TEST(test_removing_itself) {
+    add_all();
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].act = remove_itself;
+        if (_i == 0)
+            speak(i);
+        else
+            watch_update(&sides[i].watch, POLLIN, past());
+    }
+    turn();
+    turn();
+    for (int i = 0; i < SIDES; i++)
+        ck_assert_int_eq(sides[i].calls, 1);
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+}
+END_TEST
+
+static void remove_others(struct side *self) {
+    for (int i = 0; i < SIDES; i++)
+        if (&sides[i] != self)
+            watch_remove(&sides[i].watch);
+}
+
+static void remove_all(struct side *self) {
+    remove_others(self);
+    watch_remove(&self->watch);
+}
+
+/* Whoever comes first removes all the others, whose turn it would have been: events, deadlines, and both. */
+START_TEST(test_removing_others) {
+    add_all();
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].act = _i < 3 ? remove_others : remove_all;
+        if (_i % 3 != 1)
+            speak(i);
+        if (_i % 3 != 0)
+            watch_update(&sides[i].watch, POLLIN, past());
+    }
+    turn();
+    int first = order[0], expected = _i == 2 ? 2 : 1; /* it alone, for each thing that it was called for */
+    ck_assert_int_eq(sides[first].calls, expected);
+    ck_assert_int_eq(calls_of_all(), expected);
+    turn();
+    ck_assert_int_eq(calls_of_all(), _i < 3 ? 2 * expected : expected);
+}
+END_TEST
+
+static void remove_next(struct side *self) {
+    watch_remove(&sides[(self - sides + 1) % SIDES].watch);
+}
+
+static void remove_previous(struct side *self) {
+    watch_remove(&sides[(self - sides + SIDES - 1) % SIDES].watch);
+}
+
+/* Each removes its neighbour, the one just called or the one about to be. Nobody is called that is gone. */
+START_TEST(test_removing_neighbours) {
+    add_all();
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].act = _i % 2 ? remove_next : remove_previous;
+        if (_i < 2)
+            speak(i);
+        else
+            watch_update(&sides[i].watch, POLLIN, past());
+    }
+    turn();
+    bool is_gone[SIDES] = {false};
+    for (int i = 0; i < ordered; i++) {
+        ck_assert(!is_gone[order[i]]);
+        is_gone[(order[i] + (_i % 2 ? 1 : SIDES - 1)) % SIDES] = true;
+    }
+    for (int i = 0; i < SIDES; i++)
+        ck_assert(sides[i].calls == 1 || (is_gone[i] && sides[i].calls == 0));
+}
+END_TEST
+
+static void disarm_others(struct side *self) {
+    for (int i = 0; i < SIDES; i++)
+        if (&sides[i] != self)
+            watch_update(&sides[i].watch, POLLIN, WAIT_FOREVER);
+}
+
+START_TEST(test_disarming_others) {
+    add_all();
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].act = disarm_others;
+        watch_update(&sides[i].watch, POLLIN, past());
+    }
+    turn();
+    ck_assert_int_eq(calls_of_all(), 1);
+}
+END_TEST
+
+static void rearm_itself(struct side *self) {
+    watch_update(&self->watch, POLLIN, WAIT_FOREVER);
+    watch_update(&self->watch, POLLIN, past());
+}
+
+/* However often it is put on the list again, a turn ends. */
+START_TEST(test_rearming_itself) {
+    add_all();
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].act = rearm_itself;
+        watch_update(&sides[i].watch, POLLIN, past());
+    }
+    turn();
+    for (int i = 0; i < SIDES; i++)
+        ck_assert_int_eq(sides[i].calls, 1);
+}
+END_TEST
+
+static void add_others(struct side *self) {
+    for (int i = 0; i < SIDES; i++)
+        if (&sides[i] != self && !sides[i].watch.poller)
+            add(i);
+}
+
+START_TEST(test_adding_inside_ready) {
+    sides[3].act = add_others;
+    add(3);
+    for (int i = 0; i < SIDES; i++)
+        speak(i);
+    if (_i == 1)
+        watch_update(&sides[3].watch, 0, past());
+    turn();
+    ck_assert_int_eq(sides[3].calls, 1);
+    turn();
+    for (int i = 0; i < SIDES; i++)
+        ck_assert_int_eq(sides[i].calls, i == 3 ? 2 : 1);
+}
+END_TEST
+
+static void add_next(struct side *self) {
+    ptrdiff_t next = self - sides + 1;
+    disarm(self);
+    if (next < SIDES) {
+        sides[next].watch.deadline = past();
+        add((int) next);
+    }
+}
+
+/* Each deadline that passes brings another one, which has passed too. */
+START_TEST(test_a_chain_of_deadlines) {
+    for (int i = 0; i < SIDES; i++)
+        sides[i].act = add_next;
+    sides[0].watch.deadline = past();
+    add(0);
+    for (int i = 0; i < SIDES; i++)
+        turn();
+    for (int i = 0; i < SIDES; i++)
+        ck_assert_int_eq(sides[i].calls, 1);
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+}
+END_TEST
+
+static void replace_others(struct side *self) {
+    for (int i = 0; i < SIDES; i++)
+        if (&sides[i] != self) {
+            watch_remove(&sides[i].watch);
+            add(i);
+        }
+}
+
+/* At the same address, another watch: events that were fetched for the former one are not its. */
+START_TEST(test_a_former_watchs_events) {
+    add_all();
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].act = replace_others;
+        speak(i);
+    }
+    turn();
+    ck_assert_int_eq(calls_of_all(), 1);
+    turn();
+    ck_assert_int_eq(calls_of_all(), 2);
+}
+END_TEST
+
+/* --- failures --- */
+
+START_TEST(test_a_set_that_cannot_be_made) {
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ck_assert_ptr_null(poller_set_new());
+    fail_off();
+    fail_once(SEAM_EPOLL_CREATE, EMFILE);
+    ck_assert_ptr_null(poller_set_new());
+}
+END_TEST
+
+START_TEST(test_a_watch_that_cannot_be_added) {
+    sides[0].watch.deadline = past();
+    fail_once(SEAM_EPOLL_CTL, ENOSPC);
+    ck_assert_int_eq(watch_add(&sides[0].watch, poller), -ENOSPC);
+    ck_assert_ptr_null(sides[0].watch.poller);
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+    struct watch nothing = {.fd = -1, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = ready};
+    ck_assert_int_eq(watch_add(&nothing, poller), -EBADF);
+    watch_remove(&nothing);
+    turn();
+    ck_assert_int_eq(calls_of_all(), 0);
+}
+END_TEST
+
+START_TEST(test_a_poll_that_fails) {
+    add(0);
+    speak(0);
+    fail_once(SEAM_EPOLL_WAIT, EBADF);
+    ck_assert_int_eq(poller_set_turn(poller, 0), -EBADF);
+    ck_assert_int_eq(calls_of_all(), 0);
+    fail_once(SEAM_EPOLL_WAIT, EINTR); /* a signal ends a turn, early and well */
+    ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
+    ck_assert_int_eq(calls_of_all(), 0);
+    turn();
+    ck_assert_int_eq(calls_of_all(), 1);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("poller");
+    suite_fixture(s, make_set, drop_set);
+    suite_add(s, test_an_empty_set);
+    suite_add(s, test_who_has_something_is_called);
+    suite_add(s, test_the_sets_descriptor);
+    suite_add(s, test_a_turn_waits_for_an_event);
+    suite_add(s, test_room_to_write);
+    suite_add(s, test_the_end_is_told_unasked);
+    suite_add(s, test_events_may_change);
+    suite_add(s, test_the_kernel_hears_only_news);
+    suite_add(s, test_a_change_that_failed_is_tried_again);
+    suite_add(s, test_a_watch_that_nobody_polls);
+    suite_add(s, test_removed_and_added_again);
+    suite_add(s, test_a_crowd_takes_turns);
+    suite_add(s, test_a_deadline_is_told_as_no_event);
+    suite_add(s, test_a_deadline_to_come);
+    suite_add(s, test_a_turn_ends_at_the_nearest_deadline);
+    suite_add(s, test_a_turn_ends_at_its_own_deadline);
+    suite_add(s, test_the_nearest_of_several);
+    suite_add(s, test_both_an_event_and_a_deadline);
+    suite_add(s, test_an_event_puts_the_deadline_off);
+    suite_add_loop(s, test_removing_itself, 0, 2);
+    suite_add_loop(s, test_removing_others, 0, 6);
+    suite_add_loop(s, test_removing_neighbours, 0, 4);
+    suite_add(s, test_disarming_others);
+    suite_add(s, test_rearming_itself);
+    suite_add_loop(s, test_adding_inside_ready, 0, 2);
+    suite_add(s, test_a_chain_of_deadlines);
+    suite_add(s, test_a_former_watchs_events);
+    suite_add(s, test_a_set_that_cannot_be_made);
+    suite_add(s, test_a_watch_that_cannot_be_added);
+    suite_add(s, test_a_poll_that_fails);
+    return suite_run(s);
+}

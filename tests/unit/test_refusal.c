@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* memory/refusal: the newest refusal, whole and copied. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "memory/refusal.h"
+
+static struct refusal_log refusals;
+
+static void make_log(void) {
+    memset(&refusals, 0xff, sizeof refusals);
+    refusal_init(&refusals);
+}
+
+static void drop_log(void) {
+    refusal_deinit(&refusals);
+}
+
+static sea_refusal newest(void) {
+    sea_refusal refusal;
+    memset(&refusal, 0xff, sizeof refusal);
+    refusal_read(&refusals, &refusal);
+    return refusal;
+}
+
+START_TEST(test_at_first_nothing_was_refused) {
+    sea_refusal refusal = newest();
+    ck_assert_int_eq(refusal.error, 0);
+    ck_assert_str_eq(refusal.limit, "");
+    ck_assert_str_eq(refusal.advice, "");
+    ck_assert_uint_eq(refusal.needed, 0);
+    ck_assert_uint_eq(refusal.available, 0);
+    ck_assert_uint_eq(refusals.count, 0);
+}
+END_TEST
+
+START_TEST(test_a_note_is_kept_and_counted) {
+    char limit[] = "RLIMIT_FSIZE", advice[] = "raise it";
+    ck_assert_int_eq(refusal_note(&refusals, -ENOMEM, limit, UINT64_MAX, 7, advice), -ENOMEM);
+    memset(limit, '#', sizeof limit); /* the log has copies */
+    memset(advice, '#', sizeof advice);
+    sea_refusal refusal = newest();
+    ck_assert_int_eq(refusal.error, -ENOMEM);
+    ck_assert_str_eq(refusal.limit, "RLIMIT_FSIZE");
+    ck_assert_uint_eq(refusal.needed, UINT64_MAX);
+    ck_assert_uint_eq(refusal.available, 7);
+    ck_assert_str_eq(refusal.advice, "raise it");
+    ck_assert_uint_eq(refusals.count, 1);
+    ck_assert_int_eq(newest().error, -ENOMEM); /* reading does not take it */
+}
+END_TEST
+
+/* What is not a limit's doing is told the same way, but is no refusal. */
+START_TEST(test_an_explanation_is_kept_and_not_counted) {
+    refusal_note(&refusals, -EDQUOT, "budget (bytes)", 10, 9, "release blocks");
+    ck_assert_int_eq(refusal_explain(&refusals, -EACCES, "unix:/here", "somebody else's"), -EACCES);
+    sea_refusal refusal = newest();
+    ck_assert_int_eq(refusal.error, -EACCES);
+    ck_assert_str_eq(refusal.limit, "unix:/here");
+    ck_assert_str_eq(refusal.advice, "somebody else's");
+    ck_assert_uint_eq(refusal.needed, 0);
+    ck_assert_uint_eq(refusal.available, 0);
+    ck_assert_uint_eq(refusals.count, 1);
+}
+END_TEST
+
+START_TEST(test_the_newest_wins_whole) {
+    refusal_note(&refusals, -EDQUOT, "a limit with a long name", 10, 9, "a long advice");
+    refusal_note(&refusals, -EMFILE, "b", 1, 0, "");
+    sea_refusal refusal = newest();
+    ck_assert_int_eq(refusal.error, -EMFILE);
+    ck_assert_str_eq(refusal.limit, "b");
+    ck_assert_str_eq(refusal.advice, "");
+    ck_assert_uint_eq(refusal.needed, 1);
+    ck_assert_uint_eq(refusal.available, 0);
+    ck_assert_uint_eq(refusals.count, 2);
+}
+END_TEST
+
+START_TEST(test_long_texts_are_cut) {
+    char text[1000];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = '\0';
+    refusal_note(&refusals, -ENOMEM, text, 1, 0, text);
+    sea_refusal refusal = newest();
+    ck_assert_uint_eq(strlen(refusal.limit), sizeof refusal.limit - 1);
+    ck_assert_uint_eq(strlen(refusal.advice), sizeof refusal.advice - 1);
+    refusal_explain(&refusals, -ENOMEM, text, text);
+    refusal = newest();
+    ck_assert_uint_eq(strlen(refusal.limit), sizeof refusal.limit - 1);
+    ck_assert_uint_eq(strlen(refusal.advice), sizeof refusal.advice - 1);
+}
+END_TEST
+
+/* They come from paths and from peers: no text is a format. */
+START_TEST(test_texts_are_taken_literally) {
+    refusal_explain(&refusals, -EINVAL, "%s%n", "%d%%");
+    ck_assert_str_eq(newest().limit, "%s%n");
+    ck_assert_str_eq(newest().advice, "%d%%");
+}
+END_TEST
+
+enum { WRITERS = 3, NOTES = 3000 };
+
+static void *note_the_same_everywhere(void *arg) {
+    uint64_t number = (uint64_t) (uintptr_t) arg;
+    char text[16];
+    snprintf(text, sizeof text, "%d", (int) number);
+    for (int i = 0; i < NOTES; i++)
+        refusal_note(&refusals, -(int) number, text, number, number, text);
+    return NULL;
+}
+
+START_TEST(test_readers_see_one_refusal_not_two_halves) {
+    pthread_t threads[WRITERS];
+    for (uintptr_t i = 0; i < WRITERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, note_the_same_everywhere, (void *) (i + 1)), 0);
+    bool is_torn = false;
+    for (int i = 0; i < NOTES; i++) {
+        sea_refusal refusal = newest();
+        char text[16] = "";
+        if (refusal.error != 0)
+            snprintf(text, sizeof text, "%d", -refusal.error);
+        is_torn = is_torn || refusal.needed != (uint64_t) -refusal.error || refusal.available != refusal.needed ||
+                  strcmp(refusal.limit, text) != 0 || strcmp(refusal.advice, text) != 0;
+    }
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert(!is_torn);
+    ck_assert_uint_eq(refusals.count, WRITERS * NOTES);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("refusal");
+    suite_fixture(s, make_log, drop_log);
+    suite_add(s, test_at_first_nothing_was_refused);
+    suite_add(s, test_a_note_is_kept_and_counted);
+    suite_add(s, test_an_explanation_is_kept_and_not_counted);
+    suite_add(s, test_the_newest_wins_whole);
+    suite_add(s, test_long_texts_are_cut);
+    suite_add(s, test_texts_are_taken_literally);
+    suite_add(s, test_readers_see_one_refusal_not_two_halves);
+    return suite_run(s);
+}

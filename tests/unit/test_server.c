@@ -1,0 +1,916 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rpc/server: listening and taking over, who is let in, how it is run and stopped, and what callbacks may do to it. Mostly
+ * driven on the test's thread, as another loop would; on its own where waiting is what is tested.
+ */
+#include "support/suite.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/child.h"
+#include "support/speaker.h"
+#include "unit/conn_pair.h"
+#include "unit/fail.h"
+#include "unit/host.h"
+#include "unit/reaper_jam.h"
+
+#define NOBODY 65534
+#define CLIENTS_MAX 20
+
+enum server_method {
+    ECHO = END_ECHO,
+    KEEP = END_KEEP,
+    CLOSE_OTHERS = 10, /* sea_conn_close() for every connection but the caller's */
+    CLOSE_ALL = 11,    /* and the caller's too, after the answer */
+    STOP = 12          /* sea_server_stop() */
+};
+
+static struct host host;
+static struct end clients[CLIENTS_MAX];
+static sea_msg *kept[CLIENTS_MAX];
+static int kept_count;
+static unsigned opened, closed;
+static sea_close_event endings[CLIENTS_MAX]; /* without their texts */
+
+static void on_keep(sea_msg *msg, void *user) {
+    (void) user;
+    kept[kept_count++] = msg;
+}
+
+static void drop_kept(void) {
+    while (kept_count > 0)
+        sea_msg_release(kept[--kept_count]);
+}
+
+static void close_unless(sea_conn *conn, void *user) {
+    if (conn != user)
+        sea_conn_close(conn);
+}
+
+static void on_close_others(sea_msg *msg, void *user) {
+    (void) user;
+    sea_server_each(host.server, close_unless, sea_msg_conn(msg));
+    sea_reply(msg, NULL);
+}
+
+static void on_close_all(sea_msg *msg, void *user) {
+    (void) user;
+    sea_reply(msg, NULL);
+    sea_server_each(host.server, close_unless, NULL);
+}
+
+static void on_stop(sea_msg *msg, void *user) {
+    (void) user;
+    sea_server_stop(host.server);
+    sea_reply(msg, NULL);
+}
+
+static void on_open(sea_conn *conn, void *user) {
+    (void) user;
+    ck_assert(sea_conn_is_open(conn));
+    opened++;
+}
+
+static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) user;
+    ck_assert(!sea_conn_is_open(conn));
+    ck_assert_ptr_nonnull(event->text);
+    ck_assert_uint_lt(closed, CLIENTS_MAX);
+    endings[closed++] = *event;
+}
+
+static const sea_method methods[] = {
+    {ECHO, "echo", end_on_echo},
+    {KEEP, "keep", on_keep},
+    {CLOSE_OTHERS, "close others", on_close_others},
+    {CLOSE_ALL, "close all", on_close_all},
+    {STOP, "stop", on_stop},
+};
+
+static void scene_set(void) {
+    fail_off();
+    memset(clients, 0, sizeof clients);
+    opened = closed = 0;
+    kept_count = 0;
+    host = (struct host){.options = {.methods = methods,
+                                     .methods_count = sizeof methods / sizeof *methods,
+                                     .on_open = on_open,
+                                     .on_close = on_close}};
+}
+
+/* One turn of the server, if it asks for one. */
+static bool host_turn(void) {
+    struct pollfd item = {.fd = sea_server_fd(host.server), .events = POLLIN};
+    ck_assert_int_ge(poll(&item, 1, 0), 0);
+    if (!item.revents && sea_server_timeout(host.server) != 0)
+        return false;
+    ck_assert_int_eq(sea_server_dispatch(host.server), 0);
+    return true;
+}
+
+static void settle(void) {
+    bool is_busy = true;
+    for (int turns = 0; is_busy; turns++) {
+        ck_assert_int_lt(turns, 100000);
+        is_busy = host_turn();
+        for (int i = 0; i < CLIENTS_MAX; i++)
+            is_busy |= clients[i].ctx && end_turn(&clients[i]);
+    }
+}
+
+static void clients_connect(int count) {
+    for (int i = 0; i < count; i++)
+        end_connect(&clients[i], host.address);
+    settle();
+}
+
+static void scene_end(void) {
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        if (clients[i].ctx)
+            end_deinit(&clients[i]);
+    drop_kept();
+    host_close(&host);
+}
+
+/* A call of one client that must be answered with `status`. */
+static void check_call(struct end *client, uint32_t method, int status) {
+    ck_assert_int_eq(end_call(client, method, NULL, -1, 0, NULL), 0);
+    settle();
+    ck_assert_uint_eq(client->outcomes_count, 1);
+    ck_assert_int_eq(client->outcomes[0].status, status);
+    end_drop(client);
+}
+
+/* connections */
+
+START_TEST(test_connections_come_and_go) {
+    host_open(&host);
+    ck_assert_str_eq(sea_server_address(host.server), host.address);
+    clients_connect(10);
+    ck_assert_uint_eq(sea_server_connections(host.server), 10);
+    ck_assert_uint_eq(opened, 10);
+    for (int i = 0; i < 10; i++)
+        check_call(&clients[i], ECHO, 0);
+    for (int i = 0; i < 5; i++)
+        end_free_conn(&clients[i]);
+    settle();
+    ck_assert_uint_eq(sea_server_connections(host.server), 5);
+    ck_assert_uint_eq(closed, 5);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(endings[i].reason, 0);
+    check_call(&clients[7], ECHO, 0);
+    scene_end();
+    ck_assert_uint_eq(opened, 10);
+    ck_assert_uint_eq(closed, 10);
+}
+END_TEST
+
+/* Who has not greeted is no connection yet, and its end is told without an opening. */
+START_TEST(test_a_client_that_does_not_greet) {
+    host.options.handshake_ms = 20;
+    host_open(&host);
+    struct speaker *speaker = speaker_new(raw_connect(host.address + strlen("unix:")));
+    settle();
+    ck_assert_uint_eq(sea_server_connections(host.server), 0);
+    while (closed == 0) {
+        int ms = sea_server_timeout(host.server);
+        ck_assert_int_ge(ms, 0);
+        wait_fd(-1, 0, wait_deadline(ms));
+        settle();
+    }
+    ck_assert_uint_eq(opened, 0);
+    ck_assert_int_eq(endings[0].reason, -ETIMEDOUT);
+    ck_assert_int_eq(speaker_farewell(speaker).reason, -ETIMEDOUT);
+    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    speaker_free(speaker);
+    scene_end();
+    ck_assert_uint_eq(closed, 1);
+}
+END_TEST
+
+START_TEST(test_a_client_that_breaks_the_protocol) {
+    static struct draft draft;
+    host_open(&host);
+    clients_connect(1);
+    struct speaker *speaker = speaker_new(raw_connect(host.address + strlen("unix:")));
+    draft_inline(&draft, 1, ECHO, 10);
+    speaker_send(speaker, &draft);
+    settle();
+    ck_assert_int_eq(speaker_farewell(speaker).reason, -EPROTO);
+    ck_assert_uint_eq(opened, 1);
+    ck_assert_uint_eq(closed, 1);
+    ck_assert_int_eq(endings[0].reason, -EPROTO);
+    check_call(&clients[0], ECHO, 0);
+    speaker_free(speaker);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_as_many_as_it_takes) {
+    host.options.connections_max = 3;
+    host_open(&host);
+    clients_connect(5);
+    ck_assert_uint_eq(sea_server_connections(host.server), 3);
+    unsigned refused = 0;
+    for (int i = 0; i < 5; i++)
+        if (clients[i].closed) {
+            refused++;
+            ck_assert_int_eq(clients[i].event.reason, -EUSERS);
+            ck_assert_uint_eq(clients[i].opened, 0);
+        }
+    ck_assert_uint_eq(refused, 2);
+    ck_assert_uint_eq(closed, 2);
+    ck_assert_int_eq(endings[0].reason, -EUSERS);
+    sea_server_each(host.server, close_unless, NULL);
+    settle();
+    ck_assert_uint_eq(sea_server_connections(host.server), 0);
+    end_connect(&clients[5], host.address);
+    settle();
+    ck_assert_uint_eq(clients[5].opened, 1);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_others_are_closed_from_inside_a_handler) {
+    host_open(&host);
+    clients_connect(10);
+    for (int i = 0; i < 10; i++) /* so that all of them are in one turn */
+        ck_assert_int_eq(end_call(&clients[i], i == 4 ? CLOSE_OTHERS : ECHO, NULL, -1, 0, NULL), 0);
+    settle();
+    ck_assert_uint_eq(sea_server_connections(host.server), 1);
+    ck_assert_uint_eq(closed, 9);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_uint_eq(clients[i].outcomes_count, 1);
+        ck_assert_uint_eq(clients[i].closed, i != 4);
+    }
+    ck_assert_int_eq(clients[4].outcomes[0].status, 0);
+    end_drop(&clients[4]);
+    check_call(&clients[4], CLOSE_ALL, 0);
+    ck_assert_uint_eq(sea_server_connections(host.server), 0);
+    ck_assert_uint_eq(closed, 10);
+    scene_end();
+    ck_assert_uint_eq(closed, 10);
+}
+END_TEST
+
+static int each_count;
+
+static void count_each(sea_conn *conn, void *user) {
+    ck_assert_ptr_eq(user, &each_count);
+    ck_assert(sea_conn_is_open(conn));
+    each_count++;
+}
+
+START_TEST(test_each_is_shown_once) {
+    host_open(&host);
+    clients_connect(7);
+    int silent = raw_connect(host.address + strlen("unix:"));
+    settle();
+    each_count = 0;
+    sea_server_each(host.server, count_each, &each_count);
+    ck_assert_int_eq(each_count, 7);
+    close(silent);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_freed_with_calls_in_flight) {
+    host_open(&host);
+    clients_connect(3);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(end_call(&clients[i], KEEP, end_block(&clients[i], 100000, i), -1, 0, NULL), 0);
+    settle();
+    ck_assert_int_eq(kept_count, 3);
+    sea_server_free(host.server);
+    host.server = NULL;
+    ck_assert_uint_eq(closed, 3);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(endings[i].reason, 0);
+        ck_assert(sea_msg_is_cancelled(kept[i]));
+        ck_assert(msg_is_filled(kept[i], 100000, i));
+    }
+    ck_assert_int_eq(sea_reply(kept[--kept_count], NULL), -EPIPE);
+    for (int i = 0; i < 3; i++) {
+        end_settle(&clients[i]);
+        ck_assert_int_eq(clients[i].outcomes[0].status, -EPIPE);
+        ck_assert_int_eq(clients[i].event.reason, 0);
+        ck_assert_uint_eq(clients[i].event.ended_calls, 1);
+    }
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_free_of_nothing) {
+    ck_assert_ptr_null(sea_server_free(NULL));
+}
+END_TEST
+
+/* what it takes */
+
+START_TEST(test_stable_classes_only) {
+    host.options.accept = _i == 0 ? SEA_STABLE_ONLY : SEA_INLINE;
+    host_open(&host);
+    clients_connect(1);
+    sea_conn_figures figures;
+    sea_conn_figures_get(clients[0].conn, &figures);
+    ck_assert_uint_eq(figures.accept, host.options.accept);
+    sea_block *block = NULL;
+    int r = sea_block_new(&block, clients[0].conn, 100000);
+    ck_assert_int_eq(r, _i == 0 ? 0 : -EMSGSIZE);
+    if (r == 0) {
+        ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
+        ck_assert_int_eq(end_call(&clients[0], KEEP, block, -1, 0, NULL), 0);
+        settle();
+        ck_assert(sea_msg_is_stable(kept[0]));
+    }
+    scene_end();
+}
+END_TEST
+
+/* descriptors run out */
+
+/* Nobody is lost: who waits in the backlog is served once there is a descriptor again. */
+START_TEST(test_no_descriptor_for_an_accept) {
+    static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
+    host_open(&host);
+    end_connect(&clients[0], host.address);
+    fail_once(SEAM_ACCEPT, errors[_i]);
+    settle();
+    ck_assert_uint_eq(clients[0].opened, 0);
+    ck_assert_int_gt(sea_server_timeout(host.server), 0); /* no event will come: it looks again by the clock */
+    sea_refusal refusal;
+    sea_ctx_refusal(host.ctx, &refusal);
+    ck_assert_int_eq(refusal.error, -errors[_i]);
+    while (!clients[0].opened) {
+        wait_fd(-1, 0, wait_deadline(sea_server_timeout(host.server)));
+        settle();
+    }
+    check_call(&clients[0], ECHO, 0);
+    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    end_connect(&clients[1], host.address); /* and the next one at once */
+    settle();
+    ck_assert_uint_eq(clients[1].opened, 1);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_a_connection_that_cannot_be_polled) {
+    host_open(&host);
+    end_connect(&clients[0], host.address);
+    fail_once(SEAM_EPOLL_CTL, ENOSPC);
+    settle();
+    ck_assert_uint_eq(closed, 1);
+    ck_assert_int_eq(endings[0].reason, -ENOSPC);
+    ck_assert_int_eq(clients[0].event.reason, -ENOSPC);
+    ck_assert_uint_eq(sea_server_connections(host.server), 0);
+    scene_end();
+}
+END_TEST
+
+/* Each stranger could leave more hostile descriptors behind: while many wait to be closed, none is let in. */
+START_TEST(test_no_strangers_while_the_reaper_is_busy) {
+    struct jam jam;
+    host_open(&host);
+    clients_connect(1);
+    if (!jam_begin(&jam, reaper_is_calm)) {
+        scene_end();
+        test_skip("valgrind, or RLIMIT_NOFILE is too low to fill the reaper");
+    }
+    end_connect(&clients[1], host.address);
+    settle();
+    ck_assert_int_eq(clients[1].event.reason, -EBUSY);
+    ck_assert_uint_eq(clients[1].opened, 0);
+    check_call(&clients[0], ECHO, 0);
+    jam_end(&jam);
+    end_connect(&clients[2], host.address);
+    settle();
+    ck_assert_uint_eq(clients[2].opened, 1);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_connection) {
+    host_open(&host);
+    end_connect(&clients[0], host.address);
+    fail_once(SEAM_ALLOC, ENOMEM);
+    settle();
+    ck_assert_uint_eq(clients[0].closed, 1);
+    ck_assert_uint_eq(opened + closed, 0);
+    clients_connect(0);
+    end_connect(&clients[1], host.address);
+    settle();
+    ck_assert_uint_eq(clients[1].opened, 1);
+    scene_end();
+}
+END_TEST
+
+/* running and stopping */
+
+START_TEST(test_a_stop_before_the_run) {
+    host_open(&host);
+    sea_server_stop(host.server);
+    ck_assert_int_eq(sea_server_run(host.server), 0);
+    sea_server_stop(host.server);
+    sea_server_stop(host.server);
+    ck_assert_int_eq(sea_server_run(host.server), 0);
+    scene_end();
+}
+END_TEST
+
+static void *call_until_stopped(void *arg) {
+    struct sea_ctx *ctx = arg;
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), 0);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), 0);
+        reply = sea_msg_release(reply);
+    }
+    ck_assert_int_eq(sea_call(conn, STOP, NULL, -1, &reply), 0);
+    sea_msg_release(reply);
+    sea_conn_free(conn);
+    return NULL;
+}
+
+START_TEST(test_a_stop_from_a_handler) {
+    pthread_t thread;
+    sea_ctx *ctx = NULL;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    host_open(&host);
+    for (int i = 0; i < 2; i++) { /* it can be run again */
+        ck_assert_int_eq(pthread_create(&thread, NULL, call_until_stopped, ctx), 0);
+        ck_assert_int_eq(sea_server_run(host.server), 0);
+        pthread_join(thread, NULL);
+    }
+    sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_a_stop_from_another_thread) {
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    host_start(&host);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), 0);
+    host_stop(&host); /* that asserts the end of the run */
+    while (sea_conn_is_open(conn))
+        ck_assert_int_ne(sea_conn_wait(conn, test_patience(10000)), 0);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EPIPE);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+}
+END_TEST
+
+static void stop_on_signal(int signal) {
+    (void) signal;
+    sea_server_stop(host.server);
+}
+
+static int signal_parent(int line, void *arg) {
+    uint64_t word;
+    (void) arg;
+    while (line_hear(line, 10000, &word)) {
+        usleep((useconds_t) word * 500); /* it may meet the parent before its poll, or in it */
+        kill(getppid(), SIGUSR1);
+    }
+    return 0;
+}
+
+START_TEST(test_a_stop_from_a_signal_handler) {
+    struct child child;
+    const struct sigaction action = {.sa_handler = stop_on_signal};
+    struct sigaction before;
+    host_open(&host);
+    sigaction(SIGUSR1, &action, &before);
+    child_start(&child, signal_parent, NULL);
+    for (uint64_t i = 0; i < 10; i++) {
+        line_tell(child.line, i % 3);
+        ck_assert_int_eq(sea_server_run(host.server), 0);
+    }
+    ck_assert_int_eq(child_end(&child, 10000), 0);
+    sigaction(SIGUSR1, &before, NULL);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_polling_fails) {
+    host_open(&host);
+    fail_once(SEAM_EPOLL_WAIT, EBADF);
+    ck_assert_int_eq(sea_server_run(host.server), -EBADF);
+    fail_once(SEAM_EPOLL_WAIT, EBADF);
+    ck_assert_int_eq(sea_server_dispatch(host.server), -EBADF);
+    clients_connect(1);
+    check_call(&clients[0], ECHO, 0);
+    scene_end();
+}
+END_TEST
+
+/* names and files */
+
+static char dir[64];
+
+static void dir_make(void) {
+    snprintf(dir, sizeof dir, "/tmp/sealane-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    snprintf(host.address, sizeof host.address, "unix:%s/socket", dir);
+}
+
+static const char *in_dir(const char *name) {
+    static char path[160];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    return path;
+}
+
+/* Nothing may be left in it. */
+static void dir_remove(void) {
+    ck_assert_int_eq(rmdir(dir), 0);
+}
+
+static unsigned mode_of(const char *path) {
+    struct stat status;
+    ck_assert_int_eq(stat(path, &status), 0);
+    return status.st_mode & 07777;
+}
+
+START_TEST(test_a_socket_file_and_its_mode) {
+    dir_make();
+    host.options.socket_mode = _i == 0 ? 0 : 0666;
+    mode_t mask = umask(0077);
+    host_open(&host);
+    umask(mask);
+    ck_assert_uint_eq(mode_of(in_dir("socket")), _i == 0 ? 0600 : 0666);
+    ck_assert_uint_eq(mode_of(in_dir("socket.lock")), 0600);
+    clients_connect(1);
+    check_call(&clients[0], ECHO, 0);
+    scene_end();
+    dir_remove();
+}
+END_TEST
+
+static int server_refused(const char *address, const sea_options *options) {
+    sea_ctx *ctx = NULL;
+    sea_server *server = NULL;
+    sea_refusal refusal;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    int r = sea_server_new(&server, ctx, address, options);
+    ck_assert_int_lt(r, 0);
+    ck_assert_ptr_null(server);
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_int_eq(refusal.error, r);
+    ck_assert_str_ne(refusal.advice, "");
+    sea_ctx_unref(ctx);
+    return r;
+}
+
+START_TEST(test_a_live_server_is_not_taken_over) {
+    dir_make();
+    host_open(&host);
+    ck_assert_int_eq(server_refused(host.address, NULL), -EADDRINUSE);
+    clients_connect(1);
+    check_call(&clients[0], ECHO, 0);
+    ck_assert_int_eq(access(in_dir("socket"), F_OK), 0);
+    ck_assert_int_eq(access(in_dir("socket.lock"), F_OK), 0);
+    scene_end();
+    dir_remove();
+}
+END_TEST
+
+static int serve_until_killed(int line, void *arg) {
+    (void) arg;
+    host_open(&host);
+    line_tell(line, 1);
+    return -sea_server_run(host.server);
+}
+
+START_TEST(test_a_dead_server_is_taken_over) {
+    struct child child;
+    uint64_t word;
+    dir_make();
+    child_start(&child, serve_until_killed, NULL);
+    ck_assert(line_hear(child.line, 10000, &word));
+    ck_assert_int_eq(server_refused(host.address, NULL), -EADDRINUSE);
+    child_kill(&child);
+    ck_assert_int_eq(access(in_dir("socket"), F_OK), 0);
+    host_open(&host);
+    clients_connect(1);
+    check_call(&clients[0], ECHO, 0);
+    scene_end();
+    dir_remove();
+}
+END_TEST
+
+START_TEST(test_a_file_that_is_no_socket_is_left_alone) {
+    dir_make();
+    int fd = open(in_dir("socket"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    ck_assert_int_ge(fd, 0);
+    close(fd);
+    ck_assert_int_eq(server_refused(host.address, NULL), -ENOTSOCK);
+    ck_assert_int_eq(unlink(in_dir("socket")), 0);
+    dir_remove();
+}
+END_TEST
+
+START_TEST(test_an_abstract_name_that_is_taken) {
+    host_open(&host);
+    ck_assert_int_eq(server_refused(host.address, NULL), -EADDRINUSE);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_a_name_in_the_runtime_directory) {
+    char runtime[160];
+    dir_make();
+    setenv("XDG_RUNTIME_DIR", dir, 1);
+    snprintf(host.address, sizeof host.address, "harbour");
+    host_open(&host);
+    snprintf(runtime, sizeof runtime, "unix:%s/sealane/harbour", dir);
+    ck_assert_str_eq(sea_server_address(host.server), runtime);
+    ck_assert_uint_eq(mode_of(in_dir("sealane")), 0700);
+    clients_connect(1);
+    end_connect(&clients[1], runtime); /* by the other form too */
+    settle();
+    check_call(&clients[0], ECHO, 0);
+    check_call(&clients[1], ECHO, 0);
+    scene_end();
+    unsetenv("XDG_RUNTIME_DIR");
+    ck_assert_int_eq(rmdir(in_dir("sealane")), 0);
+    dir_remove();
+}
+END_TEST
+
+static const struct {
+    const char *address;
+    int error;
+} addresses[] = {
+    {"unix:/nonexistent/dir/socket", -ENOENT},
+    {"unix:/dev/null/socket", -ENOTDIR},
+    {"unix:relative", -EINVAL},
+    {"unix:@", -EINVAL},
+    {"", -EINVAL},
+    {"with/slash", -EINVAL},
+    {"tcp:localhost", -EINVAL},
+    {"fd:x", -EINVAL},
+    {"fd:1000000", -EBADF},
+    {"fd:0", -ENOTSOCK},
+    {"systemd", -ENOENT},
+    {"systemd:name", -ENOENT},
+    {"unix:/"
+     "12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567",
+     -ENAMETOOLONG},
+};
+#define ADDRESSES ((int) (sizeof addresses / sizeof *addresses))
+
+START_TEST(test_addresses_that_cannot_be_had) {
+    unsetenv("LISTEN_PID");
+    ck_assert_int_eq(server_refused(addresses[_i].address, NULL), addresses[_i].error);
+}
+END_TEST
+
+START_TEST(test_options_without_sense) {
+    const sea_method twice[] = {{1, "a", end_on_echo}, {1, "b", end_on_echo}};
+    ck_assert_int_eq(server_refused("unix:@never", &(sea_options){.methods = twice, .methods_count = 2}), -EINVAL);
+    ck_assert_int_eq(server_refused("unix:@never", &(sea_options){.service = "no/slash"}), -EINVAL);
+}
+END_TEST
+
+START_TEST(test_without_options_nothing_is_served) {
+    sea_ctx *ctx = NULL;
+    snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_server_new(&host.server, ctx, host.address, NULL), 0);
+    host.ctx = ctx;
+    clients_connect(1);
+    check_call(&clients[0], ECHO, -ENOSYS);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_an_inherited_listening_socket) {
+    const char *name = raw_name();
+    snprintf(host.address, sizeof host.address, "fd:%d", raw_listen(name));
+    host_open(&host);
+    ck_assert_str_eq(sea_server_address(host.server), host.address);
+    snprintf(host.address, sizeof host.address, "unix:%s", name);
+    clients_connect(2);
+    check_call(&clients[1], ECHO, 0);
+    scene_end(); /* it has closed the descriptor: the harness looks */
+}
+END_TEST
+
+START_TEST(test_an_inherited_socket_that_does_not_listen) {
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    snprintf(host.address, sizeof host.address, "fd:%d", fds[0]);
+    ck_assert_int_eq(server_refused(host.address, NULL), -EINVAL);
+    close(fds[0]);
+    close(fds[1]);
+}
+END_TEST
+
+/* As systemd would start it: the third descriptor and those after it, named in the environment. */
+static int serve_activated(int line, void *arg) {
+    char pid[16];
+    int own_line = fcntl(line, F_DUPFD_CLOEXEC, 20), listener = raw_listen(arg);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), moved = fcntl(listener, F_DUPFD_CLOEXEC, 20);
+    ck_assert_int_eq(dup2(null, 3), 3);
+    ck_assert_int_eq(dup2(moved, 4), 4);
+    snprintf(pid, sizeof pid, "%d", (int) getpid());
+    setenv("LISTEN_FDS", "2", 1);
+    setenv("LISTEN_FDNAMES", "other:harbour", 1);
+    setenv("LISTEN_PID", "1", 1);
+    ck_assert_int_eq(server_refused("systemd:harbour", NULL), -ENOENT); /* meant for somebody else */
+    setenv("LISTEN_PID", pid, 1);
+    ck_assert_int_eq(server_refused("systemd:airport", NULL), -ENOENT);
+    ck_assert_int_eq(server_refused("systemd", NULL), -ENOTSOCK); /* the first is no socket */
+    snprintf(host.address, sizeof host.address, "systemd:harbour");
+    host_open(&host);
+    line_tell(own_line, 1);
+    return -sea_server_run(host.server);
+}
+
+START_TEST(test_a_server_that_is_started_by_its_socket) {
+    struct child child;
+    uint64_t word;
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    char name[64], address[80];
+    snprintf(name, sizeof name, "%s", raw_name());
+    snprintf(address, sizeof address, "unix:%s", name);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    child_start(&child, serve_activated, name);
+    ck_assert(line_hear(child.line, 10000, &word));
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), 0);
+    ck_assert_int_eq(sea_call(conn, STOP, NULL, -1, &reply), 0);
+    sea_msg_release(reply);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    ck_assert_int_eq(child_end(&child, 10000), 0);
+}
+END_TEST
+
+/* Whatever fails on the way, nothing is left: no descriptor, no socket, no memory. (A lock file may be: whoever could
+ * not lock it may not remove it. The last try takes it along.) */
+static const enum seam_kind steps[] = {SEAM_ALLOC,     SEAM_OPEN,    SEAM_FLOCK,  SEAM_SOCKET,
+                                       SEAM_BIND,      SEAM_FCHMOD,  SEAM_LISTEN, SEAM_EPOLL_CREATE,
+                                       SEAM_EPOLL_CTL, SEAM_EVENTFD, SEAM_FSTAT};
+#define STEPS ((int) (sizeof steps / sizeof *steps))
+
+START_TEST(test_a_server_that_cannot_be_made) {
+    dir_make();
+    ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
+    int r = -1;
+    for (int n = 1; r < 0; n++) {
+        ck_assert_int_lt(n, 20);
+        fail_call(steps[_i], n, 1, ENOMEM);
+        r = sea_server_new(&host.server, host.ctx, host.address, &host.options);
+        fail_off();
+        if (r < 0)
+            ck_assert_int_eq(access(in_dir("socket"), F_OK), -1);
+        ck_assert(r == 0 || r == -ENOMEM);
+        ck_assert(n > 1 || r < 0);
+    }
+    clients_connect(1);
+    check_call(&clients[0], ECHO, 0);
+    scene_end();
+    dir_remove();
+}
+END_TEST
+
+/* who is let in */
+
+static int allowed_pid, allow_answer;
+
+static int allow(const sea_peer *peer, void *user) {
+    (void) user;
+    ck_assert_uint_eq(peer->uid, NOBODY);
+    allowed_pid = peer->pid;
+    return allow_answer;
+}
+
+/* As another user: connects, calls, and tells how that went. */
+static int call_as_nobody(int line, void *arg) {
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    uint64_t word;
+    ck_assert(line_hear(line, 10000, &word));
+    ck_assert_int_eq(setgroups(0, NULL), 0);
+    ck_assert_int_eq(setresgid(4001, 4001, 4001), 0);
+    ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    int r = sea_connect(&conn, ctx, arg, NULL);
+    if (r == 0) {
+        r = sea_call(conn, ECHO, NULL, -1, &reply);
+        sea_msg_release(reply);
+    }
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    return -r;
+}
+
+static const uint32_t nobody[] = {4711, NOBODY}, their_group[] = {4001}, root_group[] = {0};
+
+static const struct {
+    const char *what;
+    sea_options options;
+    int answer, error;
+} strangers[] = {
+    {.what = "not by default", .error = EACCES},
+    {.what = "listed by user", .options = {.users = nobody, .users_count = 2}},
+    {.what = "listed by group", .options = {.groups = their_group, .groups_count = 1}},
+    {.what = "another group", .options = {.groups = root_group, .groups_count = 1}, .error = EACCES},
+    {.what = "allowed", .options.allow = allow},
+    {.what = "not allowed", .options.allow = allow, .answer = -EPERM, .error = EPERM},
+};
+#define STRANGERS ((int) (sizeof strangers / sizeof *strangers))
+
+START_TEST(test_another_user) {
+    struct child child;
+    if (geteuid() != 0)
+        test_skip("needs root, to run a client as another user");
+    host.options.users = strangers[_i].options.users;
+    host.options.users_count = strangers[_i].options.users_count;
+    host.options.groups = strangers[_i].options.groups;
+    host.options.groups_count = strangers[_i].options.groups_count;
+    host.options.allow = strangers[_i].options.allow;
+    allow_answer = strangers[_i].answer;
+    allowed_pid = 0;
+    snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
+    child_start(&child, call_as_nobody, host.address);
+    pid_t pid = child.pid;
+    host_start(&host);
+    line_tell(child.line, 1);
+    ck_assert_int_eq(child_end(&child, 10000), strangers[_i].error);
+    host_stop(&host);
+    ck_assert_int_eq(allowed_pid, host.options.allow ? pid : 0);
+    ck_assert_uint_eq(opened, strangers[_i].error == 0);
+    ck_assert_uint_eq(closed, 1);
+    ck_assert_int_eq(endings[0].reason, -strangers[_i].error);
+}
+END_TEST
+
+/* The file's mode stands before the policy. */
+START_TEST(test_another_user_and_the_socket_file) {
+    struct child child;
+    if (geteuid() != 0)
+        test_skip("needs root, to run a client as another user");
+    dir_make();
+    ck_assert_int_eq(chmod(dir, 0755), 0);
+    host.options.users = nobody;
+    host.options.users_count = 2;
+    host.options.socket_mode = _i == 0 ? 0600 : 0666;
+    child_start(&child, call_as_nobody, host.address);
+    host_start(&host);
+    line_tell(child.line, 1);
+    ck_assert_int_eq(child_end(&child, 10000), _i == 0 ? EACCES : 0);
+    host_stop(&host);
+    ck_assert_uint_eq(opened, _i == 1);
+    dir_remove();
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("server");
+    suite_fixture(s, scene_set, fail_off);
+    suite_add(s, test_connections_come_and_go);
+    suite_add(s, test_a_client_that_does_not_greet);
+    suite_add(s, test_a_client_that_breaks_the_protocol);
+    suite_add(s, test_as_many_as_it_takes);
+    suite_add(s, test_others_are_closed_from_inside_a_handler);
+    suite_add(s, test_each_is_shown_once);
+    suite_add(s, test_freed_with_calls_in_flight);
+    suite_add(s, test_free_of_nothing);
+    suite_add_loop(s, test_stable_classes_only, 0, 2);
+    suite_add_loop(s, test_no_descriptor_for_an_accept, 0, 4);
+    suite_add(s, test_a_connection_that_cannot_be_polled);
+    suite_add(s, test_no_strangers_while_the_reaper_is_busy);
+    suite_add(s, test_no_memory_for_a_connection);
+    suite_add(s, test_a_stop_before_the_run);
+    suite_add(s, test_a_stop_from_a_handler);
+    suite_add(s, test_a_stop_from_another_thread);
+    suite_add(s, test_a_stop_from_a_signal_handler);
+    suite_add(s, test_polling_fails);
+    suite_add_loop(s, test_a_socket_file_and_its_mode, 0, 2);
+    suite_add(s, test_a_live_server_is_not_taken_over);
+    suite_add(s, test_a_dead_server_is_taken_over);
+    suite_add(s, test_a_file_that_is_no_socket_is_left_alone);
+    suite_add(s, test_an_abstract_name_that_is_taken);
+    suite_add(s, test_a_name_in_the_runtime_directory);
+    suite_add_loop(s, test_addresses_that_cannot_be_had, 0, ADDRESSES);
+    suite_add(s, test_options_without_sense);
+    suite_add(s, test_without_options_nothing_is_served);
+    suite_add(s, test_an_inherited_listening_socket);
+    suite_add(s, test_an_inherited_socket_that_does_not_listen);
+    suite_add(s, test_a_server_that_is_started_by_its_socket);
+    suite_add_loop(s, test_a_server_that_cannot_be_made, 0, STEPS);
+    suite_add_loop(s, test_another_user, 0, STRANGERS);
+    suite_add_loop(s, test_another_user_and_the_socket_file, 0, 2);
+    return suite_run(s);
+}

@@ -1,0 +1,566 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop/uv: servers and connections on libuv loops. Every test ends with its loop running dry by itself, without a handle, and
+ * closing: what a watch leaves behind would show there.
+ */
+#include "support/suite.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "support/child.h"
+#include "support/speaker.h"
+#include "unit/conn_pair.h"
+#include "unit/fail.h"
+#include "unit/host.h"
+
+#include <sealane/uv.h>
+
+#define CLIENTS_MAX 100
+
+static uv_loop_t loop;
+static char address[160];
+static struct end serving; /* the server's side of all connections; its `conn` is the newest */
+static sea_server *server;
+static struct end clients[CLIENTS_MAX];
+
+static void on_open(sea_conn *conn, void *user) {
+    struct end *end = user;
+    end->conn = conn;
+    end->opened++;
+    if (end->at_open)
+        end->at_open(end);
+}
+
+static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    struct end *end = user;
+    (void) conn;
+    end->closed++;
+    end->event = *event;
+    end->event.text = NULL;
+    end->conn = NULL;
+}
+
+static void scene_set(void) {
+    fail_off();
+    memset(clients, 0, sizeof clients);
+    memset(&serving, 0, sizeof serving);
+    server = NULL;
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    end_prepare(&serving);
+    serving.options.on_open = on_open;
+    serving.options.on_close = on_close;
+    serving.options.on_room = NULL;
+}
+
+static void server_open(void) {
+    ck_assert_int_eq(sea_uv_server_new(&server, serving.ctx, &loop, address, &serving.options), 0);
+}
+
+static void server_close(void) {
+    server = sea_server_free(server);
+}
+
+static void client_open(struct end *client) {
+    end_prepare(client);
+    ck_assert_int_eq(sea_uv_connect(&client->conn, client->ctx, &loop, address, &client->options), 0);
+}
+
+static void count_handle(uv_handle_t *handle, void *count) {
+    (void) handle;
+    ++*(int *) count;
+}
+
+/* Whatever the test has left is freed; then the loop must end, and be empty. */
+static void scene_end(void) {
+    int handles = 0;
+    fail_off();
+    server_close();
+    serving.conn = NULL;
+    for (int i = 0; i < CLIENTS_MAX; i++)
+        if (clients[i].ctx)
+            end_deinit(&clients[i]);
+    end_deinit(&serving);
+    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+    uv_walk(&loop, count_handle, &handles);
+    ck_assert_int_eq(handles, 0);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+}
+
+static void run(void) {
+    ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
+}
+
+/* Turns of the loop until it holds. */
+#define run_until(condition)                                                                  \
+    while (!(condition)) {                                                                    \
+        int is_alive_ = uv_run(&loop, UV_RUN_ONCE);                                           \
+        ck_assert_msg(is_alive_ || (condition), "the loop has ended before: %s", #condition); \
+    }
+
+/* one loop */
+
+/* Frees the client at its last answer; the server when there is no client any more. */
+static unsigned clients_left;
+
+static void leave_at_the_last(struct end *end, const struct outcome *outcome) {
+    ck_assert_int_eq(outcome->status, 0);
+    if (end->outcomes_count < end->sunk)
+        return;
+    end_free_conn(end);
+    if (--clients_left == 0)
+        server_close();
+}
+
+static void call_at_open(struct end *end) {
+    for (unsigned i = 0; i < end->sunk; i++)
+        ck_assert_int_eq(
+            end_call(end, END_ECHO, end_block(end, i % 2 ? 100 : 100000, (int) i), i % 3 ? -1 : 60000, i, NULL), 0);
+}
+
+static const unsigned crowds[][2] = {{1, 1}, {1, 200}, {100, 10}}; /* clients, calls of each */
+
+START_TEST(test_server_and_clients_on_one_loop) {
+    server_open();
+    clients_left = crowds[_i][0];
+    for (unsigned i = 0; i < crowds[_i][0]; i++) {
+        clients[i].at_open = call_at_open;
+        clients[i].at_done = leave_at_the_last;
+        clients[i].sunk = crowds[_i][1];
+        client_open(&clients[i]);
+    }
+    run(); /* ends by itself */
+    ck_assert_ptr_null(server);
+    ck_assert_uint_eq(serving.opened, crowds[_i][0]);
+    ck_assert_uint_eq(serving.closed, crowds[_i][0]);
+    for (unsigned i = 0; i < crowds[_i][0]; i++) {
+        ck_assert_uint_eq(clients[i].outcomes_count, crowds[_i][1]);
+        for (unsigned k = 0; k < crowds[_i][1]; k++) {
+            const struct outcome *outcome = &clients[i].outcomes[k];
+            ck_assert(msg_is_filled(outcome->reply, outcome->tag % 2 ? 100 : 100000, (int) outcome->tag));
+        }
+    }
+}
+END_TEST
+
+START_TEST(test_nothing_waits_on_a_loop) {
+    sea_msg *reply = NULL;
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    sea_conn *conn = clients[0].conn;
+    ck_assert_int_eq(sea_call(conn, END_ECHO, NULL, 1000, &reply), -EDEADLK);
+    ck_assert_int_eq(sea_conn_wait(conn, 1000), -EDEADLK);
+    ck_assert_int_eq(sea_send(conn, END_ECHO, end_block(&clients[0], 100000, 1), -1), -EDEADLK);
+    ck_assert_int_eq(sea_server_run(server), -EDEADLK);
+    ck_assert_int_eq(sea_server_fd(server), -EDEADLK);
+    ck_assert_int_eq(sea_server_timeout(server), -1);
+    ck_assert_int_eq(sea_server_dispatch(server), -EDEADLK);
+    sea_server_stop(server); /* of no effect */
+    ck_assert_int_eq(sea_send(conn, END_KEEP, NULL, 0), 0);
+    run_until(serving.kept_count == 1);
+}
+END_TEST
+
+START_TEST(test_before_the_handshake_there_is_no_room) {
+    server_open();
+    client_open(&clients[0]);
+    ck_assert_int_eq(end_call(&clients[0], END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
+    ck_assert_uint_eq(clients[0].opened, 0);
+    run_until(clients[0].opened);
+    ck_assert_int_eq(end_call(&clients[0], END_ECHO, NULL, -1, 1, NULL), 0);
+    run_until(clients[0].outcomes_count == 1);
+}
+END_TEST
+
+static void flood(struct end *end) {
+    while (end->outcomes[0].tag < 5000) {
+        int r = sea_send(end->conn, END_SINK, end_number(end, end->outcomes[0].tag), 0);
+        if (r < 0) {
+            ck_assert_int_eq(r, -EAGAIN);
+            return;
+        }
+        end->outcomes[0].tag++;
+    }
+}
+
+START_TEST(test_a_flood_goes_on_when_there_is_room) {
+    server_open();
+    clients[0].at_open = clients[0].at_room = flood;
+    client_open(&clients[0]);
+    run_until(serving.sunk == 5000);
+    ck_assert_uint_gt(clients[0].rooms, 0);
+}
+END_TEST
+
+/* A reply outside of any turn, when the socket was full: the loop must be told. */
+START_TEST(test_late_replies_find_a_full_socket) {
+    unsigned sent = 0;
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    for (unsigned i = 0; i < 200; i++)
+        ck_assert_int_eq(end_call(&clients[0], END_KEEP, NULL, -1, i, NULL), 0);
+    run_until(serving.kept_count == 200);
+    while (sea_send(serving.conn, 99, NULL, 0) == 0) /* no such method: dropped */
+        ck_assert_uint_lt(++sent, 10000);
+    end_drop(&serving);
+    run_until(clients[0].outcomes_count == 200);
+}
+END_TEST
+
+/* deadlines */
+
+START_TEST(test_deadlines_by_timers) {
+    static const int timeouts[] = {30, 1, 0, 10, 60000, -1};
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    for (unsigned i = 0; i < 6; i++)
+        ck_assert_int_eq(end_call(&clients[0], END_KEEP, NULL, timeouts[i], i, NULL), 0);
+    run_until(clients[0].outcomes_count == 4 && serving.kept_count == 6);
+    for (int i = 0; i < 4; i++) {
+        ck_assert_int_eq(clients[0].outcomes[i].status, -ETIMEDOUT);
+        ck_assert_uint_lt(clients[0].outcomes[i].tag, 4);
+    }
+    for (int i = 0; i < 10 && !sea_msg_is_cancelled(serving.kept[0]); i++)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert(sea_msg_is_cancelled(serving.kept[0]));
+    ck_assert(!sea_msg_is_cancelled(serving.kept[5]));
+}
+END_TEST
+
+START_TEST(test_a_client_that_does_not_greet) {
+    serving.options.handshake_ms = 10;
+    server_open();
+    struct speaker *speaker = speaker_new(raw_connect(address + strlen("unix:")));
+    run_until(serving.closed);
+    ck_assert_int_eq(serving.event.reason, -ETIMEDOUT);
+    ck_assert_uint_eq(serving.opened, 0);
+    ck_assert_int_eq(speaker_farewell(speaker).reason, -ETIMEDOUT);
+    speaker_free(speaker);
+}
+END_TEST
+
+START_TEST(test_a_server_that_does_not_greet) {
+    int listener = raw_listen(address + strlen("unix:"));
+    clients[0].options.handshake_ms = 10;
+    client_open(&clients[0]);
+    run(); /* an ended connection holds no loop alive */
+    ck_assert_uint_eq(clients[0].closed, 1);
+    ck_assert_int_eq(clients[0].event.reason, -ETIMEDOUT);
+    ck_assert_uint_eq(clients[0].opened, 0);
+    close(listener);
+}
+END_TEST
+
+/* ends */
+
+START_TEST(test_a_handshake_that_fails) {
+    serving.options.service = "harbour";
+    server_open();
+    clients[0].options.service = "airport";
+    client_open(&clients[0]);
+    run_until(clients[0].closed && serving.closed);
+    ck_assert_uint_eq(clients[0].opened + serving.opened, 0);
+    ck_assert_int_eq(clients[0].event.reason, -ENOENT);
+    ck_assert_int_eq(serving.event.reason, -ENOENT);
+    ck_assert_int_eq(end_call(&clients[0], END_ECHO, NULL, -1, 1, NULL), -EPIPE);
+}
+END_TEST
+
+START_TEST(test_a_loop_lives_as_long_as_a_connection) {
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    server_close();
+    run_until(clients[0].closed);
+    ck_assert_int_eq(clients[0].event.reason, 0);
+    run();
+    ck_assert(!uv_loop_alive(&loop));
+}
+END_TEST
+
+START_TEST(test_a_close_comes_on_the_next_turn) {
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    sea_conn_close(clients[0].conn);
+    ck_assert_uint_eq(clients[0].closed, 0);
+    run_until(clients[0].closed && serving.closed);
+    ck_assert_int_eq(clients[0].event.reason, 0);
+    ck_assert_int_eq(serving.event.reason, 0);
+}
+END_TEST
+
+static void free_at_done(struct end *end, const struct outcome *outcome) {
+    (void) outcome;
+    if (end->outcomes_count > 1)
+        return;
+    sea_conn_free(end->conn); /* the others end inside this: end->conn is compared */
+    end->conn = NULL;
+}
+
+static void free_at_hook(struct end *end, sea_msg *msg) {
+    end_free_conn(end);
+    sea_msg_release(msg);
+}
+
+static void push_hooks(struct end *end) {
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(sea_send(end->conn, END_HOOK, end_block(end, 100000, 1), 0), 0);
+}
+
+static void call_three(struct end *end) {
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(end_call(end, END_ECHO, NULL, -1, i, NULL), 0);
+}
+
+static void call_in_vain(struct end *end) {
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(end_call(end, END_KEEP, NULL, 1, i, NULL), 0);
+}
+
+enum place { IN_OPEN, IN_CLOSE_OF_OPEN, IN_CLOSE_OF_REFUSED, IN_DONE, IN_EXPIRY, IN_HOOK, PLACES };
+
+START_TEST(test_free_from_inside) {
+    struct end *client = &clients[0];
+    client->at_open = _i == IN_OPEN ? end_free_conn : _i == IN_EXPIRY ? call_in_vain : call_three;
+    client->at_close = end_free_conn;
+    client->at_done = _i == IN_DONE || _i == IN_EXPIRY ? free_at_done : NULL;
+    client->hook = free_at_hook;
+    client->options.service = _i == IN_CLOSE_OF_REFUSED ? "airport" : NULL;
+    serving.at_open = _i == IN_HOOK ? push_hooks : NULL;
+    server_open();
+    client_open(client);
+    if (_i == IN_CLOSE_OF_OPEN) {
+        run_until(client->outcomes_count == 3);
+        server_close();
+    }
+    run_until(!client->conn);
+    ck_assert_uint_eq(client->closed, _i == IN_CLOSE_OF_OPEN || _i == IN_CLOSE_OF_REFUSED);
+    if (server)
+        run_until(serving.closed);
+}
+END_TEST
+
+static void close_server(uv_timer_t *timer) {
+    server_close();
+    uv_close((uv_handle_t *) timer, NULL);
+}
+
+START_TEST(test_a_server_is_freed_by_the_loop) {
+    uv_timer_t timer;
+    server_open();
+    for (int i = 0; i < 10; i++) {
+        clients[i].at_close = end_free_conn;
+        client_open(&clients[i]);
+    }
+    for (int i = 0; i < 10; i++) {
+        run_until(clients[i].opened);
+        ck_assert_int_eq(end_call(&clients[i], END_KEEP, NULL, -1, 0, NULL), 0);
+    }
+    run_until(serving.kept_count == 10);
+    uv_timer_init(&loop, &timer);
+    uv_timer_start(&timer, close_server, 0, 0);
+    run();
+    ck_assert_uint_eq(serving.closed, 10);
+    for (int i = 0; i < 10; i++) {
+        ck_assert_uint_eq(clients[i].closed, 1);
+        ck_assert_int_eq(clients[i].outcomes[0].status, -EPIPE);
+    }
+}
+END_TEST
+
+/* other processes and threads */
+
+static int serve_in_child(int line, void *arg) {
+    struct host own = {.options = {.methods = end_methods, .methods_count = 1}};
+    (void) arg;
+    snprintf(own.address, sizeof own.address, "%s", address);
+    host_open(&own);
+    line_tell(line, 1);
+    return -sea_server_run(own.server);
+}
+
+START_TEST(test_the_server_is_killed) {
+    struct child child;
+    uint64_t word;
+    child_start(&child, serve_in_child, NULL);
+    ck_assert(line_hear(child.line, 10000, &word));
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    ck_assert_int_eq(end_call(&clients[0], END_ECHO, end_block(&clients[0], 100000, 1), -1, 1, NULL), 0);
+    run_until(clients[0].outcomes_count == 1);
+    child_kill(&child);
+    run(); /* the end of the only connection */
+    ck_assert_uint_eq(clients[0].closed, 1);
+    ck_assert_int_eq(clients[0].event.reason, -EPIPE);
+}
+END_TEST
+
+START_TEST(test_a_client_that_waits) {
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    struct host host = {.options = {.methods = end_methods, .methods_count = 1}};
+    host_start(&host);
+    snprintf(address, sizeof address, "%s", host.address);
+    client_open(&clients[0]); /* of a server with a loop of its own */
+    ck_assert_int_eq(sea_connect(&conn, clients[0].ctx, address, NULL), 0);
+    run_until(clients[0].opened);
+    ck_assert_int_eq(end_call(&clients[0], END_ECHO, NULL, -1, 1, NULL), 0);
+    run_until(clients[0].outcomes_count == 1);
+    ck_assert_int_eq(sea_call(conn, END_ECHO, NULL, -1, &reply), 0);
+    sea_msg_release(reply);
+    sea_conn_free(conn);
+    end_free_conn(&clients[0]);
+    wait_until(host_figures(&host).connections == 0);
+    host_stop(&host);
+}
+END_TEST
+
+static void on_stop(uv_async_t *async) {
+    server_close();
+    uv_close((uv_handle_t *) async, NULL);
+}
+
+/* A loop of the server's own, on a thread. */
+struct other_loop {
+    uv_loop_t loop;
+    uv_async_t stop;
+    pthread_t thread;
+};
+
+static void *run_other(void *arg) {
+    struct other_loop *other = arg;
+    ck_assert_int_eq(uv_run(&other->loop, UV_RUN_DEFAULT), 0);
+    return NULL;
+}
+
+START_TEST(test_two_loops_on_two_threads) {
+    struct other_loop other;
+    ck_assert_int_eq(uv_loop_init(&other.loop), 0);
+    ck_assert_int_eq(uv_async_init(&other.loop, &other.stop, on_stop), 0);
+    ck_assert_int_eq(sea_uv_server_new(&server, serving.ctx, &other.loop, address, &serving.options), 0);
+    ck_assert_int_eq(pthread_create(&other.thread, NULL, run_other, &other), 0);
+    clients_left = CLIENTS_MAX; /* one more than there are: the server is the other thread's */
+    for (int i = 0; i < 20; i++) {
+        clients[i].at_open = call_at_open;
+        clients[i].at_done = leave_at_the_last;
+        clients[i].sunk = 50;
+        client_open(&clients[i]);
+    }
+    run();
+    for (int i = 0; i < 20; i++)
+        ck_assert_uint_eq(clients[i].outcomes_count, 50);
+    uv_async_send(&other.stop);
+    pthread_join(other.thread, NULL);
+    ck_assert_int_eq(uv_loop_close(&other.loop), 0);
+    ck_assert_ptr_null(server);
+    ck_assert_uint_eq(serving.closed, 20);
+}
+END_TEST
+
+START_TEST(test_two_loops_in_turns) {
+    uv_loop_t other;
+    ck_assert_int_eq(uv_loop_init(&other), 0);
+    ck_assert_int_eq(sea_uv_server_new(&server, serving.ctx, &other, address, &serving.options), 0);
+    client_open(&clients[0]);
+    for (int i = 0; i < 100000 && !clients[0].opened; i++) {
+        uv_run(&other, UV_RUN_NOWAIT);
+        uv_run(&loop, UV_RUN_NOWAIT);
+    }
+    ck_assert_uint_eq(clients[0].opened, 1);
+    server_close();
+    ck_assert_int_eq(uv_run(&other, UV_RUN_DEFAULT), 0);
+    ck_assert_int_eq(uv_loop_close(&other), 0);
+    run_until(clients[0].closed);
+}
+END_TEST
+
+/* failures */
+
+START_TEST(test_a_connection_that_cannot_be_made) {
+    struct end *client = &clients[0];
+    end_prepare(client);
+    ck_assert_int_eq(sea_uv_connect(&client->conn, client->ctx, &loop, address, NULL), -ECONNREFUSED);
+    ck_assert_int_eq(sea_uv_connect(&client->conn, client->ctx, &loop, "unix:/nonexistent/x", NULL), -ENOENT);
+    ck_assert_int_eq(sea_uv_connect(&client->conn, client->ctx, &loop, "", NULL), -EINVAL);
+    ck_assert_ptr_null(client->conn);
+    server_open();
+    int r = -1;
+    for (int n = 1; r < 0; n++) {
+        ck_assert_int_lt(n, 20);
+        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        r = sea_uv_connect(&client->conn, client->ctx, &loop, address, &client->options);
+        fail_off();
+        ck_assert(r == 0 || r == -ENOMEM);
+        ck_assert(n > 1 || r < 0);
+    }
+    run_until(client->opened);
+    ck_assert_uint_eq(client->closed, 0);
+}
+END_TEST
+
+START_TEST(test_a_server_that_cannot_be_made) {
+    int r = -1;
+    for (int n = 1; r < 0; n++) {
+        ck_assert_int_lt(n, 20);
+        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        r = sea_uv_server_new(&server, serving.ctx, &loop, address, &serving.options);
+        fail_off();
+        ck_assert(r == 0 || r == -ENOMEM);
+        ck_assert(n > 1 || r < 0);
+    }
+    sea_server *second = NULL;
+    ck_assert_int_eq(sea_uv_server_new(&second, serving.ctx, &loop, address, NULL), -EADDRINUSE);
+    ck_assert_ptr_null(second);
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+}
+END_TEST
+
+/* The watch of an accepted connection finds no memory: it is told, and the server goes on. */
+START_TEST(test_no_memory_for_an_accept) {
+    server_open();
+    for (int n = 1; n <= 6; n++) {
+        struct end *client = &clients[n];
+        client_open(client);
+        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        run_until(client->opened || client->closed);
+        fail_off();
+    }
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("uv");
+    uv_loop_init(&loop); /* libuv's own descriptors for signals stay open from its first loop on */
+    uv_loop_close(&loop);
+    suite_fixture(s, scene_set, scene_end);
+    suite_add_loop(s, test_server_and_clients_on_one_loop, 0, 3);
+    suite_add(s, test_nothing_waits_on_a_loop);
+    suite_add(s, test_before_the_handshake_there_is_no_room);
+    suite_add(s, test_a_flood_goes_on_when_there_is_room);
+    suite_add(s, test_late_replies_find_a_full_socket);
+    suite_add(s, test_deadlines_by_timers);
+    suite_add(s, test_a_client_that_does_not_greet);
+    suite_add(s, test_a_server_that_does_not_greet);
+    suite_add(s, test_a_handshake_that_fails);
+    suite_add(s, test_a_loop_lives_as_long_as_a_connection);
+    suite_add(s, test_a_close_comes_on_the_next_turn);
+    suite_add_loop(s, test_free_from_inside, 0, PLACES);
+    suite_add(s, test_a_server_is_freed_by_the_loop);
+    suite_add(s, test_the_server_is_killed);
+    suite_add(s, test_a_client_that_waits);
+    suite_add(s, test_two_loops_on_two_threads);
+    suite_add(s, test_two_loops_in_turns);
+    suite_add(s, test_a_connection_that_cannot_be_made);
+    suite_add(s, test_a_server_that_cannot_be_made);
+    suite_add(s, test_no_memory_for_an_accept);
+    return suite_run(s);
+}
