@@ -82,10 +82,9 @@ SEA_API int sea_block_fill(sea_block *block, size_t offset, const void *data, si
  * Fills [offset, offset + size) from a file, pipe or socket, without passing through user memory
  * where the kernel can move the bytes itself. `fd` is borrowed. `file_offset` is the position in the
  * file, or -1 for the descriptor's own position, which then moves; use -1 for what cannot seek.
- * Blocks as long as reading `fd` does. Returns the number of bytes filled, which is smaller than
- * `size` only at the end of the input, or a negative errno value: -EPERM (sealed), -EINVAL (out of
- * bounds), -EAGAIN (`fd` is non-blocking, nothing there yet; what came before is not lost: the count
- * is returned first), or what reading gave.
+ * Blocks as long as reading `fd` does. Returns the number of bytes filled; fewer than `size` come
+ * before the end of the input and before an error, which the next call then returns: 0 is the end.
+ * Errors: -EPERM (sealed), -EINVAL (out of bounds), -EAGAIN (`fd` is non-blocking, nothing there yet), or what reading gave.
  */
 SEA_API int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t file_offset, size_t size);
 

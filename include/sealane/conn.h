@@ -139,8 +139,8 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
  */
 SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms);
 
-/* Waits until something arrived and was handled, at most `timeout_ms` (< 0: without end). Returns the
- * number of messages handled, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
+/* Waits until something happened: a message was handled, a call of ours ended, there is room again; at most `timeout_ms` (< 0:
+ * without end; signals do not end it). Returns how much happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest

@@ -43,7 +43,7 @@ SEA_API void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, vo
 
 SEA_API size_t sea_server_connections(const sea_server *server); /* open ones */
 
-/* Where it listens, in a form that sea_connect() takes. Borrowed. */
+/* Where it listens, in a form that sea_connect() takes; of an inherited socket "fd:N". Borrowed. */
 SEA_API const char *sea_server_address(const sea_server *server);
 
 SEA_END

@@ -160,15 +160,17 @@ static void lane_offer_room(struct lane *lane) {
 
 int lane_dispatch(struct lane *lane, short revents) {
     int handled = 0;
+    int most =
+        lane->state == LANE_GREETING ? 1 : FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
     lane->is_dispatching = true;
     lane_check_clock(lane);
     if (revents & (POLLOUT | POLLERR | POLLHUP))
         lane->is_socket_full = false;
     if (revents & (POLLIN | POLLERR | POLLHUP) || lane->is_broken)
-        while (handled < FRAMES_PER_TURN && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
+        while (handled < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
             handled++;
     lane->is_dispatching = false;
-    if (lane->is_broken && handled < FRAMES_PER_TURN) /* all that the peer had sent is read */
+    if (lane->is_broken && handled < most) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     if (lane->state == LANE_OPEN)
         lane_flush(lane);

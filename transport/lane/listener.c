@@ -8,6 +8,7 @@
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/path.h"
+#include "sys/reaper.h"
 #include "sys/socket.h"
 #include <errno.h>
 #include <stdio.h>
@@ -74,9 +75,14 @@ void listener_close(struct listener *listener) {
             path_unlink(listener->address.name);
         path_unlink(lock_path(&listener->address, lock));
     }
-    if (listener->fd >= 0)
+    /* Whoever gave us an inherited socket may hold it too, and serve those who wait with our successor. If nobody does,
+     * this close is the last one, and may block as above. */
+    if (listener->address.fd >= 0 && listener->fd >= 0)
+        reaper_take(&listener->fd, 1);
+    else if (listener->fd >= 0) {
         listener_refuse_waiting(listener->fd);
-    fd_close(listener->fd);
+        fd_close(listener->fd);
+    }
     fd_close(listener->lock_fd);
     *listener = LISTENER_EMPTY;
 }

@@ -73,7 +73,10 @@ static const char *message_check(const struct lane *lane, const struct wire_mess
             return "a hugetlb payload was sent, which was not negotiated";
         if (peer_has_import(lane->account, message->handle))
             return "a handle was announced that is already on lease";
-        if (peer_is_over_limit(lane->account, message->payload_size))
+        /* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which
+         * does not read them cannot make their list grow without end. */
+        if (peer_is_over_limit(lane->account, message->payload_size) ||
+            lane->releases_count >= lane->account->in_limit.blocks - lane->account->imported_blocks)
             return "more blocks or bytes were sent than the negotiated credit";
         return NULL;
     default:

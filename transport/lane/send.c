@@ -57,7 +57,7 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
 }
 
 /*
- * The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy. Counts fallbacks.
+ * The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy.
  */
 static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     const struct terms *terms = &lane->terms;
@@ -74,8 +74,6 @@ static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, s
     }
     if (!fits_inline && !fits_sealed)
         return -EMSGSIZE;
-    if (is_sealed_class || !fits_inline)
-        ctx_count(lane->ctx, fallbacks, 1);
     *ret_class = fits_inline ? SEA_INLINE : SEA_SEALED;
     if (!fits_inline)
         return block_copy_sealed(ret_block, block);
@@ -176,6 +174,8 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
     int r = queued ? peer_charge_queued(lane->account, charged) : -ENOMEM;
     if (r < 0) {
         heap_free(queued);
+        if (r == -EDQUOT && message->block && !lane->is_socket_full)
+            return r; /* it reads, and is slow to release: the caller answers without the block */
         lane_doom(lane, r, r == -EDQUOT ? "the peer does not read its replies" : "out of memory for a reply");
         return r;
     }
@@ -213,6 +213,9 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
         out.block = NULL;
     }
     int r = lane_send_prepared(lane, &out, payload_class, may_queue);
+    /* Counted only now: what found no room is tried again. */
+    if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
+        ctx_count(lane->ctx, fallbacks, 1);
     sea_block_unref(out.block);
     return r;
 }
@@ -264,9 +267,15 @@ void lane_flush(struct lane *lane) {
     int r = lane->releases_count ? flush_releases(lane) : 0;
     while (r == 0 && lane->queue_head) {
         struct lane_queued *queued = lane->queue_head;
+        uint64_t charged = queued->charged;
+        peer_return_queued(lane->account, charged); /* else a lease on its block would be charged on top */
+        queued->charged = 0;
         r = queued_transmit(lane, &queued->message);
-        if (r < 0)
+        if (r < 0) {
+            if (peer_charge_queued(lane->account, charged) == 0)
+                queued->charged = charged;
             break;
+        }
         lane->queue_head = queued->next;
         if (!lane->queue_head)
             lane->queue_tail = &lane->queue_head;

@@ -91,7 +91,7 @@ int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, boo
         .accept = peer->accept & SEA_STABLE_ONLY, /* pooled ones and those of later versions we cannot send */
         .peer_hugetlb = peer->features & WIRE_FEATURE_HUGETLB,
         .inline_max = peer->accept & SEA_INLINE ? (uint32_t) min_u64(peer->inline_max, carries) : 0,
-        .block_max = peer->fds_max ? peer->block_max : 0,
+        .block_max = peer->fds_max && peer->blocks_max ? peer->block_max : 0,
         .bytes_max = peer->bytes_max,
         .blocks_max = peer->blocks_max,
         .calls_max = min_u32(peer->calls_max, CALLS_MOST),

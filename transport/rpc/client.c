@@ -113,7 +113,8 @@ sea_conn *sea_conn_free(sea_conn *conn) {
 }
 
 void sea_conn_close(sea_conn *conn) {
-    lane_doom(&conn->lane, 0, "");
+    bool is_broken = conn->lane.is_broken; /* it has ended already, and not by this */
+    lane_doom(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
 }
 
 int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
@@ -215,9 +216,12 @@ int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
     int r = can_wait(conn) ? 0 : -EDEADLK;
+    uint32_t told = conn->told;
     conn_ref(conn);
     while (r == 0) {
         r = conn->is_ended ? conn_end_reason(conn) : conn_wait_turn(conn, deadline);
+        if (r == 0 && conn->told != told && !conn->is_ended)
+            r = 1;
         if (r == 0 && !conn->is_ended && wait_now() >= deadline)
             break;
     }

@@ -29,6 +29,7 @@ uint64_t conn_deadline(const sea_conn *conn) {
 /* Tells one waiter. Takes `reply`. */
 static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_msg *reply) {
     ctx_uncount(conn->ctx, calls_out, 1);
+    conn->told++;
     waiter.done(conn, status, reply, waiter.user);
 }
 
@@ -130,6 +131,7 @@ static void on_cancelled(void *owner, uint64_t id) {
 
 static void on_room(void *owner) {
     sea_conn *conn = owner;
+    conn->told++;
     if (conn->options.on_room)
         conn->options.on_room(conn, conn->options.user);
 }

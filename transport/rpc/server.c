@@ -49,8 +49,8 @@ static void conn_ended(sea_conn *conn) {
 }
 
 static uint32_t connections_max(const sea_server *server) {
-    uint64_t nofile = limits_nofile() / 4 * 3; /* the rest is for blocks */
-    uint32_t most = nofile < CONNECTIONS_DEFAULT ? (uint32_t) nofile : CONNECTIONS_DEFAULT;
+    uint64_t fit = limits_nofile() / 8 * 3; /* each has a socket and a pidfd; a quarter is for blocks */
+    uint32_t most = fit < CONNECTIONS_DEFAULT ? (uint32_t) fit : CONNECTIONS_DEFAULT;
     return server->options.connections_max ? server->options.connections_max : most;
 }
 
