@@ -127,15 +127,14 @@ static void consumer_slow(struct audience *a, struct consumer *c) {
     sea_conn_close(c->conn);
 }
 
-/* It cannot be served any more; on_close follows. */
+/* It cannot be served any more; on_close follows. One that is dead is not closed here: on_close is to say so. */
 static void consumer_fail(struct audience *a, struct consumer *c, int error) {
     char reason[512];
     c->is_due = false;
-    if (c->conn == NULL)
+    if (c->conn == NULL || error == -EPIPE || error == -EPROTO)
         return;
-    if (error != -EPIPE && error != -EPROTO)
-        program_say("process %d cannot be served: %s", (int) sea_conn_peer(c->conn)->pid,
-                    program_reason(a->ctx, error, reason, sizeof reason));
+    program_say("process %d cannot be served: %s", (int) sea_conn_peer(c->conn)->pid,
+                program_reason(a->ctx, error, reason, sizeof reason));
     sea_conn_close(c->conn);
 }
 

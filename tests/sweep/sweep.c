@@ -79,11 +79,11 @@ static void pause_ms(int ms) {
 }
 
 /* What the process holds now and did not hold before; closers on other threads get their time. */
-static void note_leaks(struct board *board, struct holdings *before) {
+static void note_leaks(char text[1024], struct holdings *before) {
     bool differs = true;
     for (int waited = 0; differs && waited < test_patience(PATIENCE_MS); waited++) {
         struct holdings *now = holdings_new();
-        differs = holdings_differ(before, now, board->leak, sizeof board->leak);
+        differs = holdings_differ(before, now, text, 1024);
         holdings_free(now);
         if (differs)
             pause_ms(1);
@@ -128,7 +128,7 @@ static int serve(int line, void *arg) {
         atomic_store(&board->is_paused, false); /* ending is part of it */
         board->run_result = service_stop(service);
     }
-    note_leaks(board, before);
+    note_leaks(board->leak, before);
     return 0;
 }
 
@@ -164,7 +164,7 @@ static int sail(int line, void *arg) {
     sweep_arm(board);
     voyage_run(sweep_address, false, &board->voyage);
     seam_set_hook(NULL);
-    note_leaks(board, before);
+    note_leaks(board->leak, before);
     voyage_run(sweep_address, false, &board->second);
     return 0;
 }
@@ -172,6 +172,28 @@ static int sail(int line, void *arg) {
 int sweep_sail(struct board *board) {
     struct child client;
     child_start(&client, sail, board);
+    return child_end(&client, VOYAGE_MS);
+}
+
+struct visit {
+    struct board *board;
+    bool outlives;
+    struct voyage_report *report;
+};
+
+static int visit(int line, void *arg) {
+    const struct visit *self = arg;
+    (void) line;
+    struct holdings *before = holdings_new();
+    voyage_run(sweep_address, self->outlives, self->report);
+    note_leaks(self->board->client_leak, before);
+    return 0;
+}
+
+int sweep_visit(struct board *board, bool outlives, struct voyage_report *report) {
+    struct visit self = {.board = board, .outlives = outlives, .report = report};
+    struct child client;
+    child_start(&client, visit, &self);
     return child_end(&client, VOYAGE_MS);
 }
 

@@ -3,9 +3,8 @@
  * What both sweeps have in common: the board that their processes share, the hook that counts system calls
  * and strikes at one of them, and the two roles, each in a process of its own.
  *
- * The victim is the process in which the hook strikes; the other one is the survivor. The test's own process
- * is the client where the server is the victim, and the referee where the client is. It has one thread only,
- * so that it may fork.
+ * The victim is the process in which the hook strikes; the other one is the survivor. Both are children: the test's own
+ * process is the referee, and has one thread only, so that it may fork.
  */
 #ifndef TESTS_SWEEP_SWEEP_H
 #define TESTS_SWEEP_SWEEP_H
@@ -30,12 +29,13 @@ struct board {
     _Atomic int seen;
     _Atomic bool has_struck, is_paused;
     _Atomic int struck_kind;
-    struct voyage_report voyage, second; /* of a client that is a child */
-    int start_error;                     /* of a server that is a child: 0, or why it did not start */
-    int run_result;                      /* what sea_server_run() returned */
+    struct voyage_report voyage, second, next;
+    int start_error; /* of a server that is a child: 0, or why it did not start */
+    int run_result;  /* what sea_server_run() returned */
     unsigned long long refusals;
     bool are_events_single, is_settled;
-    char leak[1024]; /* what the child left behind, "" */
+    char client_leak[1024]; /* of sweep_visit() */
+    char leak[1024];        /* what the child left behind, "" */
 };
 
 /* Makes the board, and a runtime directory for the sockets; sweep_end() removes both. */
@@ -69,6 +69,10 @@ int sweep_stop(struct child *server);
 
 /* A client in a child, armed: one voyage with the hook, and a second without. Waits for its end: as above. */
 int sweep_sail(struct board *board);
+
+/* A client in a child, not armed: one voyage, told in `report`, which is one of the board's. Its leaks are in
+ * board->client_leak. */
+int sweep_visit(struct board *board, bool outlives, struct voyage_report *report);
 
 /* How a blow is called in messages. Static. */
 const char *blow_name(const struct board *board);

@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "support/holdings.h"
 #include "support/service.h"
 #include "support/suite.h"
 #include "sweep/sweep.h"
@@ -127,28 +126,39 @@ static bool strike_client(struct board *board, struct child *server, struct blow
     return atomic_load(&board->has_struck);
 }
 
-/* One case of the server's; the client is this process. */
+static void visit(struct board *board, struct voyage_report *report) {
+    int status = sweep_visit(board, false, report);
+    if (status != 0)
+        find(board, "the client ended with %d", status);
+    if (board->client_leak[0])
+        find(board, "the client: %s", board->client_leak);
+}
+
+static void judge_start(const struct board *board) {
+    if (board->start_error >= 0)
+        find(board, "the server did not start, and said nothing");
+}
+
+/* One case of the server's. */
 static bool strike_server(struct board *board, struct child *unused, struct blow blow) {
     struct child server;
-    struct voyage_report voyage = {0}, second = {0};
     (void) unused;
     sweep_clean();
     sweep_aim(board, blow);
-    if (sweep_serve(&server, board, true)) {
-        voyage_run(sweep_address, false, &voyage);
-        sweep_pause(&server);
-        voyage_run(sweep_address, false, &second);
-        bool has_answered = sweep_check(&server);
-        judge_child(board, "server", sweep_stop(&server));
-        judge_server(board, has_answered);
-        judge_voyage(board, &voyage, board->refusals > 0);
-        if (board->run_result == 0)
-            judge_second(board, &second);
-    } else {
+    if (!sweep_serve(&server, board, true)) {
         judge_child(board, "server", child_end(&server, 5000));
-        if (board->start_error >= 0)
-            find(board, "the server did not start, and said nothing");
+        judge_start(board);
+        return atomic_load(&board->has_struck);
     }
+    visit(board, &board->voyage);
+    sweep_pause(&server);
+    visit(board, &board->second);
+    bool has_answered = sweep_check(&server);
+    judge_child(board, "server", sweep_stop(&server));
+    judge_server(board, has_answered);
+    judge_voyage(board, &board->voyage, board->refusals > 0);
+    if (board->run_result == 0)
+        judge_second(board, &board->second);
     return atomic_load(&board->has_struck);
 }
 

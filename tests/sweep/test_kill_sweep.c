@@ -14,7 +14,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "support/holdings.h"
 #include "support/service.h"
 #include "support/suite.h"
 #include "sweep/sweep.h"
@@ -54,11 +53,17 @@ static void note_delay(const struct board *board, uint64_t since_ns) {
         find(board, "the survivor took %.1f s to notice", (double) took / 1e9);
 }
 
-static void judge_next(const struct board *board) {
-    struct voyage_report next;
-    voyage_run(sweep_address, false, &next);
-    if (next.status != 0)
-        find(board, "the next voyage: %s at \"%s\"", strerrorname_np(-next.status), next.step);
+static void judge_client(const struct board *board, int status) {
+    if (status != 0)
+        find(board, "the client ended with %d", status);
+    if (board->client_leak[0])
+        find(board, "the client: %s", board->client_leak);
+}
+
+static void judge_next(struct board *board) {
+    judge_client(board, sweep_visit(board, false, &board->next));
+    if (board->next.status != 0)
+        find(board, "the next voyage: %s at \"%s\"", strerrorname_np(-board->next.status), board->next.step);
 }
 
 static void judge_server(const struct board *board, bool has_answered) {
@@ -122,24 +127,23 @@ static void judge_successor(struct board *board) {
         find(board, "the next server: %s", board->leak);
 }
 
-/* The server is killed; the client is this process. Returns false when it lived to its end. */
+/* The server is killed. Returns false when it lived to its end. */
 static bool kill_server(struct board *board, int n) {
     struct child server;
-    struct voyage_report voyage = {0};
     sweep_aim(board, (struct blow){.kind = SEAM_KINDS, .n = n});
     bool has_started = sweep_serve(&server, board, true);
     uint64_t begun = now_ns();
     if (has_started)
-        voyage_run(sweep_address, true, &voyage);
+        judge_client(board, sweep_visit(board, true, &board->voyage));
     note_delay(board, begun);
     int status = sweep_stop(&server);
     if (!atomic_load(&board->has_struck)) {
-        ck_assert_msg(status == 0 && voyage.status == 0, "the server ended with %d", status);
+        ck_assert_msg(status == 0 && board->voyage.status == 0, "the server ended with %d", status);
         return false;
     }
     if (status != -SIGKILL)
         find(board, "the server ended with %d", status);
-    judge_survivor(board, &voyage);
+    judge_survivor(board, &board->voyage);
     judge_successor(board);
     return true;
 }

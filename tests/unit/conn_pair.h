@@ -154,6 +154,8 @@ static inline void end_prepare(struct end *end) {
     end->options.methods = end_methods;
     end->options.methods_count = sizeof end_methods / sizeof *end_methods;
     end->options.user = end;
+    if (!end->options.handshake_ms)
+        end->options.handshake_ms = 60000; /* a crowded machine is no failure */
     end->options.on_open = end_on_open;
     end->options.on_close = end_on_close;
     end->options.on_room = end_on_room;

@@ -293,17 +293,31 @@ START_TEST(test_a_queued_reply_that_gets_no_lease_is_an_error) {
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 40000, 2), true), 0);
     struct user *other = user_get(pair.server.ctx, uid);
-    uint64_t rest = 100000 - quota_used(&other->quota, QUOTA_BYTES);
-    ck_assert_int_eq(quota_charge(&other->quota, rest, 0, 0, &pair.server.ctx->refusals), 0);
     pair_settle(&pair);
+    other->quota.limit[QUOTA_BLOCKS] = 0;
     side_drop(&pair.client);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.arrived_count, 1);
     ck_assert_uint_eq(pair.client.arrived[0].id, 2);
     ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
     ck_assert_ptr_nonnull(strstr(pair.client.arrived[0].text, "limit"));
-    quota_return(&other->quota, rest, 0, 0);
     user_put(pair.server.ctx, other);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* While it waits it is charged as a queued one, and then as a leased one, but never as both. */
+START_TEST(test_a_queued_reply_is_charged_once) {
+    struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
+    pair_open(&pair);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 90000, 2), true), 0);
+    pair_settle(&pair);
+    side_drop(&pair.client);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_uint_eq(pair.client.arrived[0].id, 2);
+    ck_assert_int_eq(pair.client.arrived[0].status, 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -661,6 +675,7 @@ int main(void) {
     suite_add(s, test_replies_wait_for_credit);
     suite_add(s, test_a_block_over_our_quota_for_the_peer);
     suite_add(s, test_a_queued_reply_that_gets_no_lease_is_an_error);
+    suite_add(s, test_a_queued_reply_is_charged_once);
     suite_add(s, test_a_full_socket);
     suite_add(s, test_a_queued_reply_asks_for_the_poll);
     suite_add_loop(s, test_the_first_queued_frame_asks_for_the_poll, 0, 2);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* lane/listener: whose path it is. Servers that live, servers that were killed, and things that are no servers. */
 #include "support/suite.h"
+#include "sys/reaper.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lane/listener.h"
@@ -22,6 +24,13 @@
 #include "sys/heap.h"
 #include "sys/socket.h"
 #include "unit/fail.h"
+
+/* An inherited descriptor is closed by the reaper: others may wait in its queue. */
+static bool is_all_reaped(void) {
+    for (int ms = 0; ms < test_patience(1000) && reaper_pending() > 0; ms++)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return reaper_pending() == 0;
+}
 
 enum { GUARD_MS = 10000 };
 
@@ -430,6 +439,7 @@ START_TEST(test_an_inherited_listener_is_taken) {
     ck_assert_int_eq(fcntl(fd, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
     ck_assert(is_reached(&listener, name));
     listener_close(&listener);
+    ck_assert(is_all_reaped());
     ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
 }
 END_TEST
@@ -489,6 +499,7 @@ START_TEST(test_activation_by_systemd) {
     if (r == 0)
         is_served = is_reached(&listener, name);
     listener_close(&listener);
+    bool is_reaped = is_all_reaped();
     int after = fcntl(3, F_GETFD);
     if (kept >= 0)
         dup3(kept, 3, flags & FD_CLOEXEC ? O_CLOEXEC : 0);
@@ -499,7 +510,7 @@ START_TEST(test_activation_by_systemd) {
     close(fd);
     ck_assert_int_eq(r, 0);
     ck_assert_int_eq(taken, 3);
-    ck_assert(is_served);
+    ck_assert(is_served && is_reaped);
     ck_assert_int_eq(after, -1);
     ck_assert_int_eq(missing, -ENOENT);
 }

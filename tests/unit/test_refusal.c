@@ -120,7 +120,7 @@ START_TEST(test_readers_see_one_refusal_not_two_halves) {
     for (uintptr_t i = 0; i < WRITERS; i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, note_the_same_everywhere, (void *) (i + 1)), 0);
     bool is_torn = false;
-    for (int i = 0; i < NOTES; i++) {
+    while (refusals.count < WRITERS * NOTES) {
         sea_refusal refusal = newest();
         char text[16] = "";
         if (refusal.error != 0)

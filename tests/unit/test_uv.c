@@ -120,6 +120,10 @@ static void call_at_open(struct end *end) {
             end_call(end, END_ECHO, end_block(end, i % 2 ? 100 : 100000, (int) i), i % 3 ? -1 : 60000, i, NULL), 0);
 }
 
+static void must_not_close(struct end *end) {
+    ck_abort_msg("a connection ended (%d): %s", end->event.reason, end->event.text);
+}
+
 static const unsigned crowds[][2] = {{1, 1}, {1, 200}, {100, 10}}; /* clients, calls of each */
 
 START_TEST(test_server_and_clients_on_one_loop) {
@@ -128,6 +132,7 @@ START_TEST(test_server_and_clients_on_one_loop) {
     for (unsigned i = 0; i < crowds[_i][0]; i++) {
         clients[i].at_open = call_at_open;
         clients[i].at_done = leave_at_the_last;
+        clients[i].at_close = must_not_close;
         clients[i].sunk = crowds[_i][1];
         client_open(&clients[i]);
     }
@@ -449,6 +454,7 @@ START_TEST(test_two_loops_on_two_threads) {
     for (int i = 0; i < 20; i++) {
         clients[i].at_open = call_at_open;
         clients[i].at_done = leave_at_the_last;
+        clients[i].at_close = must_not_close;
         clients[i].sunk = 50;
         client_open(&clients[i]);
     }
