@@ -279,6 +279,10 @@ START_TEST(test_hugetlb_mappings_are_rounded) {
     ck_assert_int_eq(errno, EINVAL);
     ck_assert_int_eq(ftruncate(fd, HUGE), 0);
     char *data = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (data == MAP_FAILED && errno == ENOMEM) {
+        close(fd);
+        test_skip("somebody else has taken the pool's 2 MiB page");
+    }
     ck_assert_ptr_ne(data, MAP_FAILED);
     data[HUGE - 1] = 'x';
     ck_assert_uint_eq(smaps_field(data, "Shared_Hugetlb") + smaps_field(data, "Private_Hugetlb"), HUGE / 1024);

@@ -20,6 +20,7 @@
 #define FROM_PIPE ((size_t) 20000)
 #define PIECE ((size_t) 512)
 #define STEP_MS 2000
+#define SLICE_MS 20
 #define FAREWELL_MS 5000
 
 struct voyage {
@@ -240,22 +241,25 @@ static int publish(struct voyage *voyage) {
     return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_patience(STEP_MS));
 }
 
-/* Nothing came: is that because what was published did not even reach the server? */
+/* What was published may not even have reached the server: then the other connection has ended. */
 static int publisher_status(struct voyage *voyage) {
     int r;
     while ((r = sea_conn_wait(voyage->conns[0], 0)) > 0)
         ;
-    return r < 0 ? r : -ETIMEDOUT;
+    return r;
 }
 
 static int take_item(struct voyage *voyage) {
-    while (!voyage->item) {
-        int r = sea_conn_wait(voyage->conns[1], test_patience(STEP_MS));
-        if (r < 0)
-            return r;
-        if (r == 0 && !voyage->item)
-            return publisher_status(voyage);
+    int r = 0;
+    for (int waited = 0; !voyage->item && r >= 0; waited += SLICE_MS) {
+        if (waited >= STEP_MS)
+            return -ETIMEDOUT;
+        r = sea_conn_wait(voyage->conns[1], test_patience(SLICE_MS));
+        if (r == 0)
+            r = publisher_status(voyage);
     }
+    if (r < 0 && !voyage->item)
+        return r;
     return is_cargo_message(voyage->item, 0) ? 0 : VOYAGE_WRONG;
 }
 
