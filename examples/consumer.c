@@ -307,7 +307,7 @@ static void parse_option(struct settings *set, int option) {
     case 'V':
         program_version();
     default:
-        program_bad_usage("%s", "");
+        program_bad_option();
     }
 }
 

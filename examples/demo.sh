@@ -41,7 +41,8 @@ die() {
 start() {
     local name=$1 program=$2
     shift 2
-    "$bin/$program" "$@" 2>"$work/$name.err" &
+    : >"$work/$name.err"
+    "$bin/$program" "$@" 2>>"$work/$name.err" &
     pid=$!
     pids+=("$pid")
 }

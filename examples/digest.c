@@ -243,7 +243,7 @@ static void parse_option(struct digest *d, int option) {
     case 'V':
         program_version();
     default:
-        program_bad_usage("%s", "");
+        program_bad_option();
     }
 }
 

@@ -541,7 +541,7 @@ int main(int argc, char **argv) {
         case 'V':
             program_version();
         default:
-            program_bad_usage("%s", "");
+            program_bad_option();
         }
     }
     if (optind < argc)

@@ -291,7 +291,7 @@ static void parse_option(struct producer *p, uint64_t *repeat, int option) {
     case 'V':
         program_version();
     default:
-        program_bad_usage("%s", "");
+        program_bad_option();
     }
 }
 

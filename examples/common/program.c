@@ -65,9 +65,12 @@ void program_sum_up(const char *label, const char *format, ...) {
 _Noreturn void program_bad_usage(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    if (*format != '\0') /* getopt has spoken already otherwise */
-        say(program_name, format, args);
+    say(program_name, format, args);
     va_end(args);
+    program_bad_option();
+}
+
+_Noreturn void program_bad_option(void) {
     fprintf(stderr, "Try '%s --help'.\n", program_name);
     exit(PROGRAM_TROUBLE);
 }

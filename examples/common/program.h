@@ -29,6 +29,7 @@ void program_sum_up(const char *label, const char *format, ...) __attribute__((f
 
 /* Say what is wrong with the arguments, or give what was asked for, and end the program. */
 _Noreturn void program_bad_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void program_bad_option(void); /* getopt has said it already */
 _Noreturn void program_help(const char *text);
 _Noreturn void program_version(void);
 

@@ -43,7 +43,7 @@ enum {
  * zero. Charged to the context's budget: `size`, one block, and for a sealed block one descriptor.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM (see sea_ctx_refusal()), -EMSGSIZE (the peer accepts no class that could
- * carry that much), -EMFILE, -EPIPE (not connected any more).
+ * carry that much), -EMFILE, -EPIPE (not connected any more), -EAGAIN (the handshake is not finished).
  */
 SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 

@@ -112,12 +112,12 @@ SEA_API void sea_conn_close(sea_conn *conn);
 /* A call with a deadline, waiting for its reply. Takes one reference of `block`, which may be NULL.
  * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
  * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
- * -ETIMEDOUT (the server was told to stop), -EPIPE, -EPROTO, -EDEADLK (called from inside one of this
+ * -ETIMEDOUT (the deadline passed; the other side was told to give up), -EPIPE, -EPROTO, -EDEADLK (called from inside one of this
  * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT, -EBUSY (the block cannot be sealed). */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
 /* How a call ended. `status`: 0 or a negative errno value as sea_call() returns it. `reply`: taken by the
- * callee; NULL when none arrived. Called exactly once for each sea_call_start() that returned 0, never
+ * callee; also an error that the other side answered is one, with its text; NULL when none arrived (deadline, cancel, end). Called exactly once for each sea_call_start() that returned 0, never
  * from inside it. */
 typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
 
@@ -129,7 +129,8 @@ typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
 SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
                            void *user, uint64_t *ret_id);
 
-/* Cancels: `done` follows with -ECANCELED, and the other side is told. -ENOENT: it has ended already. */
+/* Cancels: `done` is called with -ECANCELED before this returns, and the other side is told. The call counts against the peer's
+ * calls_max until it has been answered. -ENOENT: it has ended already. */
 SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
 
 /*

@@ -14,7 +14,7 @@ struct bystander;
 struct bystander *bystander_start(const char *address);
 
 /* Waits until so many further calls were answered; false: within `ms` they were not. */
-int bystander_sees(struct bystander *bystander, unsigned calls, int ms);
+int bystander_sees(struct bystander *self, unsigned calls, int ms);
 
 struct bystander_report {
     unsigned calls;
@@ -24,6 +24,6 @@ struct bystander_report {
 };
 
 /* Stops, frees, and tells. */
-struct bystander_report bystander_stop(struct bystander *bystander);
+struct bystander_report bystander_stop(struct bystander *self);
 
 #endif

@@ -41,7 +41,8 @@ static bool answer(int fuse, const struct fuse_in_header *request, int error, co
         struct fuse_out_header head;
         char data[256];
     } out = {.head = {.len = (uint32_t) (sizeof out.head + size), .error = error, .unique = request->unique}};
-    memcpy(out.data, data, size);
+    if (data)
+        memcpy(out.data, data, size);
     return write(fuse, &out, out.head.len) == (ssize_t) out.head.len;
 }
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "support/service.h"
@@ -164,11 +165,20 @@ static bool strike_server(struct board *board, struct child *unused, struct blow
 
 typedef bool strike_role(struct board *board, struct child *server, struct blow blow);
 
+/* For slow tools: SEALANE_SWEEP_SHARE=5 sweeps every fifth case only. */
+static int share(void) {
+    const char *text = getenv("SEALANE_SWEEP_SHARE");
+    int value = text ? atoi(text) : 1;
+    return value > 1 ? value : 1;
+}
+
 /* Every call of one kind, with every error. Returns how many calls there were. */
 static int sweep_kind(struct board *board, enum seam_kind kind, struct child *server, strike_role *strike) {
     const struct fault *fault = &faults[kind];
     for (int n = 1; n < CALLS_MAX; n++) {
         for (int i = 0; fault->errors[i] != 0; i++) {
+            if ((n + i) % share() != 0)
+                continue;
             struct blow blow = {.kind = kind, .n = n, .error = fault->errors[i]};
             if (!strike(board, server, blow))
                 return n - 1;
@@ -179,9 +189,10 @@ static int sweep_kind(struct board *board, enum seam_kind kind, struct child *se
 }
 
 static void conclude(enum seam_kind kind, const char *role, int calls, bool must_occur) {
-    printf("# %s, %s: %d calls, %d faults\n", role, seam_name(kind), calls, findings.cases);
+    printf("# %s, %s: %d calls, %d faults%s\n", role, seam_name(kind), calls, findings.cases,
+           share() > 1 ? ", only a share of them" : "");
     ck_assert_msg(findings.count == 0, "%d findings:%s", findings.count, findings.text);
-    ck_assert_msg(calls > 0 || !must_occur, "the %s never calls %s", role, seam_name(kind));
+    ck_assert_msg(calls > 0 || !must_occur || share() > 1, "the %s never calls %s", role, seam_name(kind));
 }
 
 START_TEST(test_client) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of the test's own methods on a thread of its own (support/service.h is the one with fixed methods). Handlers and
- * callbacks run on that thread; what the test reads of it meanwhile is atomic.
+ * A server of the test's own methods on a thread of its own (support/service.h is the one with fixed methods).
+ * Handlers and callbacks run on that thread; what the test reads of it meanwhile is atomic.
  *
  * Fill `ctx_options` and `options` in, then host_start(). host_stop() expects everything to be given back.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lanes driven by hand, for the unit tests of transport/lane: one over a socketpair against another, or against a
- * speaker (support/speaker.h), all on the test's thread. A side is a lane with an owner that writes down what it is told.
+ * speaker (support/speaker.h), all on the test's thread. A side is a lane with an owner that writes down what it
+ * is told.
  *
  * Fill `ctx_options` and `options` in, then side_init(). What arrived is owned by the side until side_drop().
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reaper (sys/reaper.h) that does not get on: all its threads hang in close(), for as long as the test wants, and more
- * waits behind them.
+ * A reaper (sys/reaper.h) that does not get on: all its threads hang in close(), for as long as the test wants,
+ * and more waits behind them.
  */
 #ifndef TESTS_UNIT_REAPER_JAM_H
 #define TESTS_UNIT_REAPER_JAM_H

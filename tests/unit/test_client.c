@@ -314,6 +314,18 @@ START_TEST(test_wait_counts_and_has_its_time) {
 }
 END_TEST
 
+/* An end that the clock made is something to return for. */
+START_TEST(test_wait_returns_for_a_deadline) {
+    sea_conn *conn = connected(NULL);
+    struct tally tally = {0};
+    ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, 10, count_end, &tally, NULL), 0);
+    ck_assert_int_gt(sea_conn_wait(conn, -1), 0);
+    ck_assert_uint_eq(tally.ended, 1);
+    ck_assert_int_eq(tally.statuses[0], -ETIMEDOUT);
+    sea_conn_free(conn);
+}
+END_TEST
+
 START_TEST(test_a_flood_waits_for_room) {
     sea_conn *conn = connected(NULL);
     for (int i = 0; i < 20000; i++)
@@ -516,6 +528,12 @@ START_TEST(test_polling_fails) {
     check_echo(conn, 10, 1);
     fail_here(SEAM_POLL, ENOMEM);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -ENOMEM);
+    struct tally tally = {0};
+    for (int i = 0; i < 8; i++)
+        ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
+    fail_here(SEAM_POLL, ENOMEM); /* while a call waits for room */
+    ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -ENOMEM);
+    ck_assert_uint_eq(tally.ended, 0);
     sea_conn_free(conn);
 }
 END_TEST
@@ -761,6 +779,7 @@ int main(void) {
     suite_add(s, test_a_call_beyond_the_limit_waits);
     suite_add(s, test_handlers_run_while_a_call_waits);
     suite_add(s, test_wait_counts_and_has_its_time);
+    suite_add(s, test_wait_returns_for_a_deadline);
     suite_add(s, test_a_flood_waits_for_room);
     suite_add(s, test_a_send_has_its_time);
     suite_add(s, test_driven_by_poll);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/conn: two connections that call each other, each driven by poll() and sea_conn_dispatch(): calls and how they end,
- * limits, deadlines, and what callbacks may do. Nothing here waits but for deadlines that the library named.
+ * rpc/conn: two connections that call each other, each driven by poll() and sea_conn_dispatch(): calls and how
+ * they end, limits, deadlines, and what callbacks may do. Nothing here waits but for deadlines that the library
+ * named.
  */
 #include "support/suite.h"
 
@@ -59,7 +60,7 @@ START_TEST(test_before_the_handshake_there_is_no_room) {
     ends_init(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
     ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EAGAIN);
-    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 1), -EPIPE);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 1), -EAGAIN);
     ck_assert(!sea_conn_is_open(ends.a.conn));
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.opened, 1);
@@ -699,6 +700,20 @@ START_TEST(test_no_memory_for_a_message) {
 }
 END_TEST
 
+/* Nobody would miss it: so the connection ends. */
+START_TEST(test_no_memory_for_a_one_way_message) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, NULL, 0), 0);
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.kept_count, 0);
+    ck_assert_int_eq(ends.b.event.reason, -ENOMEM);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_no_memory_for_a_connection) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
@@ -751,6 +766,7 @@ int main(void) {
     suite_add(s, test_a_flood_arrives_whole_and_in_order);
     suite_add(s, test_arguments_that_are_too_much);
     suite_add(s, test_no_memory_for_a_message);
+    suite_add(s, test_no_memory_for_a_one_way_message);
     suite_add(s, test_no_memory_for_a_connection);
     return suite_run(s);
 }

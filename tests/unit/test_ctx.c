@@ -181,13 +181,13 @@ END_TEST
 
 /* Each counter is told under its own name. */
 START_TEST(test_every_figure_is_its_counter) {
-#define EACH(X)                                                                                                       \
-    X(blocks)                                                                                                         \
-    X(bytes)                                                                                                          \
-    X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(connections) X(calls_out) X(calls_in)     \
-        X(sent_inline) X(sent_pooled) X(sent_sealed) X(received_inline) X(received_pooled) X(received_sealed)         \
-            X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(huge_blocks) X(faults) X(reclaimed_blocks) \
-                X(reclaimed_bytes)
+/* clang-format off */
+#define EACH(X) \
+    X(blocks) X(bytes) X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(connections) \
+    X(calls_out) X(calls_in) X(sent_inline) X(sent_pooled) X(sent_sealed) X(received_inline) X(received_pooled) \
+    X(received_sealed) X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(huge_blocks) X(faults) \
+    X(reclaimed_blocks) X(reclaimed_bytes)
+/* clang-format on */
 #define COUNT(name) ctx_count(ctx, name, ++n);
 #define CHECK(name) ck_assert_msg(figures.name == ++n, #name);
 #define UNCOUNT(name) ctx_uncount(ctx, name, ++n);

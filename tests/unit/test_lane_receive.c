@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/receive: what comes in. Every fault ends the connection with a text that names it, and every limit of ours that keeps
- * a payload out ends the call and gives the lease back, but not the connection (unless nobody waits for an answer).
+ * lane/receive: what comes in. Every fault ends the connection with a text that names it, and every limit of ours
+ * that keeps a payload out ends the call and gives the lease back, but not the connection (unless nobody waits for
+ * an answer).
  *
  * The peer is a speaker: frames by hand. More hostility, against a whole server, is in tests/hostile.
  */
@@ -388,7 +389,8 @@ static void sealed_message(int kind, uint64_t handle) {
     draft_sealed(&draft, ids[kind], methods[kind], handle, SIZE, good_memfd());
 }
 
-/* Whoever waits for an answer gets one, and the connection goes on. A one-way message that is lost ends it, in words. */
+/* Whoever waits for an answer gets one, and the connection goes on. A one-way message that is lost ends
+ * it, in words. */
 static void expect_refusal(struct side *server, struct speaker *speaker, int kind, uint64_t handle, int error) {
     side_settle(server);
     ck_assert_int_eq(server->end.reason, kind == REFUSED_ONEWAY ? error : 0);
@@ -426,6 +428,21 @@ START_TEST(test_a_quota_refuses) {
     sea_ctx_refusal(server.ctx, &refusal);
     ck_assert_str_eq(refusal.limit, "user quota (bytes)");
     ck_assert_uint_eq(refusal.needed, SIZE);
+    side_deinit(&server);
+    speaker_free(speaker);
+}
+END_TEST
+
+/* The owner is asked about it all the same: it may be the answer to nothing. */
+START_TEST(test_a_refused_reply_may_be_a_fault) {
+    struct side server = {.ctx_options.user.bytes = SIZE - 1, .verdict = "a reply came to no call of ours"};
+    struct speaker *speaker = side_greet_speaker(&server, true, NULL);
+    sealed_message(REFUSED_REPLY, 9);
+    speak(speaker);
+    side_settle(&server);
+    ck_assert_uint_eq(server.arrived_count, 1);
+    ck_assert_int_eq(server.end.reason, -EPROTO);
+    ck_assert_str_eq(server.end_text, server.verdict);
     side_deinit(&server);
     speaker_free(speaker);
 }
@@ -559,6 +576,7 @@ int main(void) {
     suite_add(s, test_releases_end_leases);
     suite_add(s, test_unknown_features_are_ignored);
     suite_add_loop(s, test_a_quota_refuses, 0, REFUSED_KINDS);
+    suite_add(s, test_a_refused_reply_may_be_a_fault);
     suite_add_loop(s, test_a_full_table_of_descriptors_refuses, 0, REFUSED_KINDS);
     suite_add_loop(s, test_a_payload_that_cannot_be_mapped_is_refused, 0, REFUSED_KINDS);
     suite_add(s, test_no_memory_for_an_inline_payload);

@@ -322,6 +322,23 @@ START_TEST(test_a_queued_reply_is_charged_once) {
 }
 END_TEST
 
+/* It reads, but holds on to what it has: it gets answers without blocks, and keeps its connection. */
+START_TEST(test_a_peer_that_is_slow_to_release) {
+    struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
+    pair_open(&pair);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 60000, 2), true), 0);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 3, new_sealed(&pair.server, 60000, 3), true), -EDQUOT);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 3, NULL, true), 0);
+    pair_settle(&pair);
+    ck_assert_int_eq(pair.server.lane.state, LANE_OPEN);
+    side_drop(&pair.client);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, 2);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* the full socket */
 
 START_TEST(test_a_full_socket) {
@@ -676,6 +693,7 @@ int main(void) {
     suite_add(s, test_a_block_over_our_quota_for_the_peer);
     suite_add(s, test_a_queued_reply_that_gets_no_lease_is_an_error);
     suite_add(s, test_a_queued_reply_is_charged_once);
+    suite_add(s, test_a_peer_that_is_slow_to_release);
     suite_add(s, test_a_full_socket);
     suite_add(s, test_a_queued_reply_asks_for_the_poll);
     suite_add_loop(s, test_the_first_queued_frame_asks_for_the_poll, 0, 2);

@@ -22,7 +22,7 @@
 #include "support/child.h"
 #include "support/raw.h"
 #include "sys/heap.h"
-#include "sys/socket.h"
+#include "sys/socket.h" /* ours; NOLINT(readability-duplicate-include) */
 #include "unit/fail.h"
 
 /* An inherited descriptor is closed by the reaper: others may wait in its queue. */

@@ -359,8 +359,10 @@ static int pour(int line, void *arg) {
     struct source *source = arg;
     char *bytes = malloc(source->size + 1);
     int fd = -1;
-    if (!bytes || !line_hear_fd(line, 10000, &fd))
+    if (!bytes || !line_hear_fd(line, 10000, &fd)) {
+        free(bytes);
         return 1;
+    }
     pattern_fill(bytes, source->size, 0, 6);
     for (size_t done = 0; done < source->size;) {
         ssize_t n = write(fd, bytes + done, source->size - done < 50001 ? source->size - done : 50001);
@@ -447,7 +449,7 @@ START_TEST(test_every_way_of_moving) {
     CLEANUP_FD int file = new_file(100000);
     struct sealed sealed = new_sealed(50000);
     static const enum seam_kind ways[] = {SEAM_COPY_FILE_RANGE, SEAM_SENDFILE, SEAM_SPLICE};
-    for (int i = 0; i < _i; i++)
+    for (int i = 0; i < _i && i < 3; i++)
         fail_always(ways[i], EINVAL);
     fail_call(SEAM_PREAD, 0, 0, 0);
     ck_assert_int_eq(sealed_fill_file(&sealed, 100, file, 7, 40000), 40000);

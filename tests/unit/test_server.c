@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/server: listening and taking over, who is let in, how it is run and stopped, and what callbacks may do to it. Mostly
- * driven on the test's thread, as another loop would; on its own where waiting is what is tested.
+ * rpc/server: listening and taking over, who is let in, how it is run and stopped, and what callbacks may do to
+ * it. Mostly driven on the test's thread, as another loop would; on its own where waiting is what is tested.
  */
 #include "support/suite.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop/uv: servers and connections on libuv loops. Every test ends with its loop running dry by itself, without a handle, and
- * closing: what a watch leaves behind would show there.
+ * loop/uv: servers and connections on libuv loops. Every test ends with its loop running dry by itself, without a
+ * handle, and closing: what a watch leaves behind would show there.
  */
 #include "support/suite.h"
 

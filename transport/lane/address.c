@@ -55,7 +55,7 @@ static int systemd_parse(const char *rest, struct address *ret, const char **ret
 static int name_copy(struct address *ret, const char *name, const char **ret_why) {
     if (strlen(name) >= sizeof(ret->name))
         return *ret_why = "a socket path holds 107 bytes", -ENAMETOOLONG;
-    strcpy(ret->name, name);
+    memcpy(ret->name, name, strlen(name) + 1);
     return 0;
 }
 

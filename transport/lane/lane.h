@@ -124,7 +124,7 @@ int lane_send_cancel(struct lane *lane, uint64_t id);
 void lane_want_room(struct lane *lane);
 
 /* Gives a lease back, now or with the others at the end of the dispatch. */
-void lane_release(void *lane, uint64_t handle);
+void lane_release(void *owner, uint64_t handle);
 
 /* Between the rooms of the lane. */
 int lane_send_hello(struct lane *lane);

@@ -28,8 +28,10 @@ static int path_claim(struct listener *listener, const char **ret_why) {
     char lock[LOCK_PATH_SIZE];
     if (!has_path(&listener->address))
         return 0;
-    *ret_why = "the lock file beside the socket cannot be had: another server may be running";
     int r = path_lock(lock_path(&listener->address, lock), &listener->lock_fd);
+    *ret_why = r == -EADDRINUSE
+                   ? "a server is running there: the lock file beside its socket is held"
+                   : "the lock file beside the socket cannot be made: is there such a directory, and is it ours?";
     if (r < 0)
         return r;
     *ret_why = "something that is not a socket has this path: remove it, or use another";

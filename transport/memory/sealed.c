@@ -104,8 +104,8 @@ int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, s
     return 0;
 }
 
-/* A file whose pages are all there has as many bytes as its size says, rounded up to its largest page: more would be
- * a disguise of holes (blocks reserved behind the end). Inside the last huge page it cannot be told. */
+/* Plain holes are refused. As many pages behind the end disguise them (fallocate() before sealing); what bounds the cost of
+ * reading those is the peer's quota, which was charged with the full size. */
 static bool are_pages_there(const struct memfd_info *info) {
     return info->allocated >= info->size && info->allocated <= round_up(info->size, MEMFD_HUGE_SIZE);
 }

@@ -50,10 +50,15 @@ static void block_discard(sea_block *block) {
     heap_free(block);
 }
 
+static int block_refuse(sea_ctx *ctx, size_t size) {
+    refusal_note(&ctx->refusals, -ENOMEM, "memory", size, 0, "release blocks");
+    return -ENOMEM;
+}
+
 int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
     sea_block *block = block_alloc(ctx, SEA_INLINE, size);
     if (!block)
-        return refusal_note(&ctx->refusals, -ENOMEM, "memory", size, 0, "release blocks");
+        return block_refuse(ctx, size);
     int r = block_charge(block);
     if (r < 0) {
         block_discard(block);
@@ -68,7 +73,7 @@ int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsig
         return -EINVAL;
     sea_block *block = block_alloc(ctx, SEA_SEALED, size);
     if (!block)
-        return refusal_note(&ctx->refusals, -ENOMEM, "memory", sizeof(*block), 0, "release blocks");
+        return block_refuse(ctx, sizeof(*block));
     int r = block_charge(block);
     if (r < 0) {
         block_discard(block);

@@ -44,8 +44,10 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
     int r = terms_check_options(options);
     if (r == 0)
         r = socket_open(address, &fd, &why);
-    if (r < 0)
-        return refusal_explain(&ctx->refusals, r, address, why);
+    if (r < 0) {
+        refusal_explain(&ctx->refusals, r, address, why);
+        return r;
+    }
     return conn_new(ret_conn, ctx, fd, false, options, NULL);
 }
 
@@ -298,7 +300,7 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
 int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     const struct terms *terms = &conn->lane.terms;
     if (!conn->is_open)
-        return -EPIPE;
+        return conn->is_ended ? -EPIPE : -EAGAIN;
     if (terms->accept & SEA_INLINE && size <= terms->inline_max)
         return block_new_inline(ret_block, conn->ctx, size);
     if (!(terms->accept & SEA_SEALED) || size > terms->block_max || size > terms->bytes_max)
