@@ -124,7 +124,7 @@ typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
 /*
  * Begins a call and returns at once; `done` is called when it has ended. Takes one reference of `block`. `ret_id`
  * (may be NULL) serves to cancel it. Errors (then `done` is not called): -EAGAIN (the peer's limits on
- * calls, blocks or bytes, or the socket, are full; on_room tells when to try again), -EPIPE, -EMSGSIZE, -EDQUOT, -EBUSY.
+ * calls, blocks or bytes, or the socket, are full; on_room tells when to try again), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT, -EBUSY.
  */
 SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
                            void *user, uint64_t *ret_id);

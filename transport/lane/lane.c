@@ -95,6 +95,8 @@ short lane_events(const struct lane *lane) {
 
 uint64_t lane_deadline(const struct lane *lane) {
     uint64_t deadline = lane->state == LANE_GREETING ? lane->greeting_deadline : WAIT_FOREVER;
+    if (lane->state == LANE_CLOSED)
+        return WAIT_FOREVER;
     if (lane->is_doomed || lane->is_broken)
         return 0;
     return lane->retry_at < deadline ? lane->retry_at : deadline;

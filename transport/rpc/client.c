@@ -124,6 +124,8 @@ int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeou
     uint64_t deadline = wait_deadline(timeout_ms);
     struct lane_message call = {.type = WIRE_CALL, .method = method, .block = block};
     int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
+    if (!done)
+        r = -EINVAL;
     if (r == 0)
         r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, (struct call_waiter){done, user}, &call.id);
     if (r == -EAGAIN)
