@@ -69,7 +69,8 @@ sweep_tests = \
     tests/sweep/test_kill_sweep
 
 test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(sweep_tests)
-check_PROGRAMS += $(test_programs) tests/protocol/echo_server
+# With the peers that scripts need.
+check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
 check_LTLIBRARIES += tests/libsupport.la
 tests_libsupport_la_CFLAGS = $(AM_CFLAGS) $(CHECK_CFLAGS)

@@ -102,10 +102,10 @@ static void count_alarm(int signal) {
 START_TEST(test_an_interrupted_wait_goes_on) {
     struct sigaction action = {.sa_handler = count_alarm}, before;
     sigaction(SIGALRM, &action, &before);
-    struct itimerval each = {.it_interval = {.tv_usec = 2000}, .it_value = {.tv_usec = 2000}}, never = {0};
+    struct itimerval once = {.it_value = {.tv_usec = 2000}}, never = {0};
     alarms = 0;
     uint64_t deadline = wait_deadline(30);
-    setitimer(ITIMER_REAL, &each, NULL);
+    setitimer(ITIMER_REAL, &once, NULL);
     int r = wait_fd(-1, 0, deadline);
     setitimer(ITIMER_REAL, &never, NULL);
     sigaction(SIGALRM, &before, NULL);
