@@ -163,8 +163,7 @@ START_TEST(test_reserve_ends_under_a_storm_of_signals) {
     size_t size = (size_t) 64 << 20;
     CLEANUP_FD int fd = new_memfd(size);
     struct sigaction action = {.sa_handler = count_alarm,
-                               .sa_flags =
-                                   SA_RESTART}; /* it stays: slow tools deliver alarms late, and Check kills on them */
+                               .sa_flags = SA_RESTART}; /* not put back: an alarm may come late */
     sigaction(SIGALRM, &action, NULL);
     struct itimerval each = {.it_interval = {.tv_usec = 1000}, .it_value = {.tv_usec = 1000}}, never = {0};
     alarms = 0;

@@ -100,8 +100,7 @@ static void count_alarm(int signal) {
 }
 
 START_TEST(test_an_interrupted_wait_goes_on) {
-    struct sigaction action = {.sa_handler =
-                                   count_alarm}; /* it stays: slow tools deliver alarms late, and Check kills on them */
+    struct sigaction action = {.sa_handler = count_alarm}; /* not put back: an alarm may come late */
     sigaction(SIGALRM, &action, NULL);
     struct itimerval once = {.it_value = {.tv_usec = 2000}}, never = {0};
     alarms = 0;
@@ -265,8 +264,7 @@ static void ring(int signal) {
 
 START_TEST(test_a_bell_rung_by_a_signal) {
     ck_assert_int_eq(wait_bell_new(&rung_by_signal), 0);
-    struct sigaction action = {.sa_handler =
-                                   ring}; /* it stays: slow tools deliver alarms late, and Check kills on them */
+    struct sigaction action = {.sa_handler = ring}; /* not put back: an alarm may come late */
     sigaction(SIGALRM, &action, NULL);
     struct itimerval once = {.it_value = {.tv_usec = 5000}};
     setitimer(ITIMER_REAL, &once, NULL);
