@@ -26,6 +26,7 @@ transport_libtransport_la_SOURCES = \
     transport/sys/reaper.h \
     transport/sys/seam.c \
     transport/sys/seam.h \
+    transport/sys/shared.h \
     transport/sys/socket.c \
     transport/sys/socket.h \
     transport/sys/wait.c \

@@ -53,6 +53,16 @@ typedef struct sea_close_event {
     uint32_t ended_calls;                       /* of ours, that it had not answered */
 } sea_close_event;
 
+/* How a side waits for its peer. A sleeper is woken by a datagram on the socket. */
+enum {
+    SEA_WAIT_ADAPTIVE =
+        0,             /* look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep;
+                            * never looks twice where only one CPU may be used */
+    SEA_WAIT_SPIN = 1, /* look without end while something is awaited: one CPU is busy, but for one look at the
+                            * socket each millisecond */
+    SEA_WAIT_SLEEP = 2 /* sleep at once */
+};
+
 /* For servers and for connections. Zero in any field means its default. The struct is copied; what its pointers
  * point at is borrowed until the connection or server is freed. */
 typedef struct sea_options {
@@ -88,6 +98,8 @@ typedef struct sea_options {
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024 */
     uint64_t bytes_max;       /* and their bytes; default: the peer quota */
     uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
+    int waiting;              /* SEA_WAIT_... */
+    uint32_t ring_size;       /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 16 384 */
     int handshake_ms;         /* a peer that has not finished its handshake by then is dropped; default 2000 */
     uint64_t reserved[8];
 } sea_options;
@@ -116,6 +128,11 @@ SEA_API void sea_conn_close(sea_conn *conn);
  * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT, -EBUSY (the block cannot be sealed). */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
+/* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into the
+ * frame. The cheapest call for payloads up to some hundred bytes. */
+SEA_API int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                           sea_msg **ret_reply);
+
 /* How a call ended. `status`: 0 or a negative errno value as sea_call() returns it. `reply`: taken by the
  * callee; also an error that the other side answered is one, with its text; NULL when none arrived (deadline, cancel, end). Called exactly once for each sea_call_start() that returned 0, never
  * from inside it. */
@@ -139,6 +156,17 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
  * handler, it must be 0. Errors: -EAGAIN (no room), -EPIPE, -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK.
  */
 SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms);
+
+/* The same for a payload that lies in the caller's memory (borrowed), which is copied. */
+SEA_API int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
+
+/*
+ * Between these two, what is sent on `conn` does not wake a sleeping peer: that is done once, at the end. A peer that is awake
+ * sees each message at once. For several messages at a time; they nest. Inside handlers and callbacks it is so anyway.
+ * What waits (sea_call(), sea_conn_wait()) wakes the peer first.
+ */
+SEA_API void sea_batch_begin(sea_conn *conn);
+SEA_API void sea_batch_end(sea_conn *conn);
 
 /* Waits until something happened: a message was handled, a call of ours ended, there is room again; at most `timeout_ms` (< 0:
  * without end; signals do not end it). Returns how much happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */

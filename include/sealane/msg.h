@@ -49,6 +49,9 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
  */
 SEA_API int sea_reply(sea_msg *call, sea_block *block);
 
+/* The same for a payload that lies in the caller's memory (borrowed), which is copied: small ones straight into the frame. */
+SEA_API int sea_reply_bytes(sea_msg *call, const void *data, size_t size);
+
 /* Answers with an error: `status` is a negative errno value (-1 to -4095), `text` (borrowed, may be NULL) says more
  * to a person, at most 255 bytes of it. Takes `call`. Errors: as sea_reply(). */
 SEA_API int sea_reply_error(sea_msg *call, int status, const char *text);

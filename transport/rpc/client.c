@@ -201,6 +201,48 @@ int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, 
     return 0;
 }
 
+/* A block with a copy of the caller's bytes; NULL for none. */
+static int bytes_block(sea_conn *conn, const void *data, size_t size, sea_block **ret_block) {
+    sea_block *block = NULL;
+    int r = size ? sea_block_new(&block, conn, size) : 0;
+    if (r == 0 && size)
+        r = sea_block_fill(block, 0, data, size);
+    if (r < 0)
+        sea_block_unref(block);
+    else
+        *ret_block = block;
+    return r;
+}
+
+int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                   sea_msg **ret_reply) {
+    sea_block *block = NULL;
+    int r = bytes_block(conn, data, size, &block);
+    return r < 0 ? r : sea_call(conn, method, block, timeout_ms, ret_reply);
+}
+
+int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+    sea_block *block = NULL;
+    int r = bytes_block(conn, data, size, &block);
+    return r < 0 ? r : sea_send(conn, method, block, timeout_ms);
+}
+
+int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
+    sea_block *block = NULL;
+    int r = bytes_block(call->conn, data, size, &block);
+    if (r < 0)
+        sea_reply_error(call, r, "the reply could not be made");
+    return r < 0 ? r : sea_reply(call, block);
+}
+
+void sea_batch_begin(sea_conn *conn) {
+    conn->batches++;
+}
+
+void sea_batch_end(sea_conn *conn) {
+    conn->batches--;
+}
+
 int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
     const struct lane_message out = {.type = WIRE_ONEWAY, .method = method, .block = block};
     uint64_t deadline = wait_deadline(timeout_ms);

@@ -38,7 +38,8 @@
 #define HUGETLBFS_KIND 0x958458f6u
 #define TMPFS_KIND 0x01021994u
 
-#define SEALS_NEEDED (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
+#define SEALS_OF_SHAPE (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
+#define SEALS_NEEDED (SEALS_OF_SHAPE | F_SEAL_WRITE)
 
 /* fallocate() undoes its whole range when a signal comes. 16 MiB take some milliseconds; whoever gets signals more
  * often than that, from a profiler, say, is served by smaller steps. */
@@ -148,6 +149,12 @@ int memfd_seal(int fd) {
     return 0;
 }
 
+int memfd_seal_others(int fd) {
+    if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_OF_SHAPE | F_SEAL_FUTURE_WRITE)) < 0)
+        return -errno;
+    return 0;
+}
+
 static bool is_shortage(int error) {
     return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
@@ -180,6 +187,10 @@ bool memfd_seals_hold(int seals) {
     return (seals & SEALS_NEEDED) == SEALS_NEEDED;
 }
 
+bool memfd_seals_hold_others(int seals) {
+    return (seals & SEALS_OF_SHAPE) == SEALS_OF_SHAPE && (seals & (F_SEAL_FUTURE_WRITE | F_SEAL_WRITE)) != 0;
+}
+
 const char *memfd_seals_missing(int seals, char *buf, size_t size) {
     static const struct {
         int seal;
@@ -199,7 +210,7 @@ const char *memfd_seals_missing(int seals, char *buf, size_t size) {
     return buf;
 }
 
-/* Only for what carries all seals: nothing else is known not to block. */
+/* Only for what memfd_seals_hold_others(): nothing else is known not to block. */
 static int inspect_sealed(int fd, struct memfd_info *info) {
     struct stat status;
     struct statfs system;
@@ -219,7 +230,7 @@ int memfd_inspect(int fd, struct memfd_info *ret_info) {
     struct memfd_info info = {.seals = SEAM(GET_SEALS, fcntl(fd, F_GET_SEALS))};
     if (info.seals < 0)
         return -errno;
-    if (memfd_seals_hold(info.seals)) {
+    if (memfd_seals_hold_others(info.seals)) {
         int r = inspect_sealed(fd, &info);
         if (r < 0)
             return r;

@@ -40,6 +40,12 @@ int memfd_resize(int fd, size_t size);
 int memfd_seal(int fd);
 
 /*
+ * Adds SHRINK, GROW, FUTURE_WRITE and SEAL: mappings that are writable now stay so, nothing else becomes it. From then on the
+ * memfd has one writer (Linux 5.1).
+ */
+int memfd_seal_others(int fd);
+
+/*
  * Replaces an own sealed memfd's descriptor by a read-only one of the same file, mode 0400, so that a receiver
  * cannot stand inside write() on it. Falls back to a duplicate where /proc is missing: the seals are what
  * protects. Borrows `fd`; the caller owns *ret_fd.
@@ -59,12 +65,15 @@ struct memfd_info {
 /* Are these all the seals that a block needs: SEAL, SHRINK, GROW and WRITE? */
 bool memfd_seals_hold(int seals);
 
+/* Do these keep everybody but its owner from changing it: SEAL, SHRINK, GROW, and FUTURE_WRITE or WRITE? */
+bool memfd_seals_hold_others(int seals);
+
 /* The seals that are missing for that, "F_SEAL_WRITE, F_SEAL_SEAL", for messages. Returns `buf`. */
 const char *memfd_seals_missing(int seals, char *buf, size_t size);
 
 /*
  * Looks at a descriptor of unknown origin, asking nothing that can block: F_GET_SEALS is the first
- * call, and unless memfd_seals_hold() nothing else is called (all other fields are 0).
+ * call, and unless memfd_seals_hold_others() nothing else is called (all other fields are 0).
  * -EBADF: O_PATH, or not a descriptor · -EINVAL: not a kind of file that has seals.
  */
 int memfd_inspect(int fd, struct memfd_info *ret_info);
