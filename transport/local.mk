@@ -33,6 +33,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/wait.h \
     transport/wire/frame.c \
     transport/wire/frame.h \
+    transport/wire/line.c \
+    transport/wire/line.h \
     transport/memory/quota.c \
     transport/memory/quota.h \
     transport/memory/refusal.c \
@@ -49,13 +51,22 @@ transport_libtransport_la_SOURCES = \
     transport/registry/peer.h \
     transport/lane/address.c \
     transport/lane/address.h \
+    transport/lane/bell.c \
+    transport/lane/bell.h \
     transport/lane/lane.c \
     transport/lane/lane.h \
     transport/lane/listener.c \
     transport/lane/listener.h \
+    transport/lane/outbox.c \
+    transport/lane/outbox.h \
+    transport/lane/patience.c \
+    transport/lane/patience.h \
     transport/lane/policy.c \
     transport/lane/policy.h \
     transport/lane/receive.c \
+    transport/lane/ring.c \
+    transport/lane/ring.h \
+    transport/lane/rings.c \
     transport/lane/send.c \
     transport/lane/terms.c \
     transport/lane/terms.h \

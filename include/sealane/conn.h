@@ -99,8 +99,10 @@ typedef struct sea_options {
     uint64_t bytes_max;       /* and their bytes; default: the peer quota */
     uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
     int waiting;              /* SEA_WAIT_... */
-    uint32_t ring_size;       /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 16 384 */
-    int handshake_ms;         /* a peer that has not finished its handshake by then is dropped; default 2000 */
+    bool socket_only;   /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save the some
+                               * 36 KiB that each side's outbox takes */
+    uint32_t ring_size; /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 16 384 */
+    int handshake_ms;   /* a peer that has not finished its handshake by then is dropped; default 2000 */
     uint64_t reserved[8];
 } sea_options;
 

@@ -33,6 +33,14 @@ static inline size_t frame_encode_again(const struct wire_frame *frame, uint8_t 
         return wire_encode_release(buf, frame->release.handles, frame->release.count);
     case WIRE_CANCEL:
         return wire_encode_cancel(buf, frame->head.id);
+    case WIRE_DOORBELL:
+        return wire_encode_doorbell(buf);
+    case WIRE_ARENA:
+        return wire_encode_arena(buf, &frame->arena);
+    case WIRE_RETIRE:
+        return wire_encode_retire(buf, frame->retire.id);
+    case WIRE_MARK:
+        break;
     case WIRE_CALL:
     case WIRE_ONEWAY:
     case WIRE_REPLY:
@@ -144,6 +152,16 @@ static inline const char *oracle_release(size_t size, const struct wire_release 
     return NULL;
 }
 
+static inline const char *oracle_arena(const struct wire_arena *arena) {
+    if (arena->id < 1 || arena->id > WIRE_ARENA_MAX)
+        return "arena: id";
+    if (arena->count < 1 || arena->count > 1u << 24)
+        return "arena: count";
+    if (arena->stride == 0 || arena->stride % 64 != 0 || arena->size > WIRE_BLOCK_CEILING)
+        return "arena: stride or size";
+    return arena->stride > arena->size / arena->count ? "arena: blocks beyond its end" : NULL;
+}
+
 /* Which promise does the frame break that wire_decode() made of [data, data + size)? NULL: none. */
 static inline const char *oracle_violation(const void *data, size_t size, const struct wire_frame *frame) {
     const struct wire_head *head = &frame->head;
@@ -159,7 +177,19 @@ static inline const char *oracle_violation(const void *data, size_t size, const 
     case WIRE_CANCEL:
         return head->fds == 0 && size == WIRE_CANCEL_SIZE ? NULL : "cancel";
     case WIRE_HELLO:
-        return head->fds == 0 && head->id == 0 ? oracle_hello(data, size, &frame->hello) : "hello: head";
+        if (head->fds != ((frame->hello.features & WIRE_FEATURE_OUTBOX) != 0))
+            return "hello: descriptors";
+        return head->id == 0 ? oracle_hello(data, size, &frame->hello) : "hello: head";
+    case WIRE_DOORBELL:
+        return head->fds == 0 && head->id == 0 && size == WIRE_DOORBELL_SIZE ? NULL : "doorbell";
+    case WIRE_ARENA:
+        return head->fds == 1 && head->id == 0 && size == WIRE_ARENA_SIZE ? oracle_arena(&frame->arena) : "arena: head";
+    case WIRE_RETIRE:
+        if (head->fds != 0 || head->id != 0 || size != WIRE_RETIRE_SIZE)
+            return "retire: head";
+        return frame->retire.id >= 1 && frame->retire.id <= WIRE_ARENA_MAX ? NULL : "retire: id";
+    case WIRE_MARK:
+        break;
     case WIRE_GOODBYE:
         return head->fds == 0 && head->id == 0 ? oracle_goodbye(data, size, &frame->goodbye) : "goodbye: head";
     case WIRE_RELEASE:

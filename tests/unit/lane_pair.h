@@ -25,6 +25,7 @@
 struct side {
     sea_ctx_options ctx_options;
     sea_options options;
+    bool has_outbox;                       /* offer one: options.socket_only is its opposite */
     const char *verdict;                   /* what `arrived` returns */
     void (*on_arrived)(struct side *side); /* after the message was written down; NULL: nothing */
     void (*on_room)(struct side *side);    /* likewise */
@@ -94,6 +95,7 @@ static const struct lane_ops side_ops = {
 static inline void side_init(struct side *side, int fd, bool is_server) {
     if (!side->options.handshake_ms)
         side->options.handshake_ms = 60000; /* a crowded machine is no failure */
+    side->options.socket_only = !side->has_outbox;
     ck_assert_int_eq(sea_ctx_new(&side->ctx, &side->ctx_options), 0);
     side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
     ck_assert_ptr_nonnull(side->scratch);

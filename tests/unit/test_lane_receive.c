@@ -368,7 +368,7 @@ END_TEST
 START_TEST(test_unknown_features_are_ignored) {
     struct side server = {0};
     struct wire_hello hello = hello_sound();
-    hello.features = ~(uint64_t) WIRE_FEATURE_HUGETLB;
+    hello.features = ~(uint64_t) (WIRE_FEATURE_HUGETLB | WIRE_FEATURE_OUTBOX);
     hello.accept = 0xffffffff;
     hello.inline_max = WIRE_INLINE_CEILING;
     struct speaker *speaker = side_greet_speaker(&server, true, &hello);

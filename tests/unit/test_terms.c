@@ -113,7 +113,7 @@ START_TEST(test_the_default_offer) {
     ck_assert_uint_eq(hello.magic, WIRE_MAGIC);
     ck_assert_uint_eq(hello.version_min, WIRE_VERSION);
     ck_assert_uint_eq(hello.version_max, WIRE_VERSION);
-    ck_assert_uint_eq(hello.features, 0);
+    ck_assert_uint_eq(hello.features, WIRE_FEATURE_OUTBOX);
     ck_assert_uint_eq(hello.accept, SEA_STABLE_ONLY); /* pooled payloads are not made yet */
     ck_assert_uint_eq(hello.inline_max, INLINE_DEFAULT);
     ck_assert_uint_eq(hello.block_max, 1000000);
@@ -135,7 +135,7 @@ START_TEST(test_an_offer_of_what_was_asked) {
                                  .blocks_max = 9,
                                  .bytes_max = 11000};
     struct wire_hello hello = terms_offer(ctx, &options);
-    ck_assert_uint_eq(hello.features, WIRE_FEATURE_HUGETLB);
+    ck_assert_uint_eq(hello.features, WIRE_FEATURE_HUGETLB | WIRE_FEATURE_OUTBOX);
     ck_assert_uint_eq(hello.accept, SEA_STABLE_ONLY);
     ck_assert_uint_eq(hello.inline_max, 100);
     ck_assert_uint_eq(hello.block_max, 5000);

@@ -40,7 +40,11 @@ static int lane_greet(struct lane *lane) {
                                   : "the server is run by a user whom we do not trust");
         return 0;
     }
-    r = lane->is_server ? 0 : lane_send_hello(lane);
+    if (lane->is_server)
+        return 0;
+    r = lane->hello.features & WIRE_FEATURE_OUTBOX ? lane_make_outbox(lane) : 0;
+    if (r == 0)
+        r = lane_send_hello(lane);
     return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 
@@ -55,12 +59,15 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         .owner = owner,
         .scratch = scratch,
         .peer = {.pidfd = -1},
+        .own = OUTBOX_EMPTY,
+        .theirs = OUTBOX_EMPTY,
         .hello = terms_offer(ctx, options),
         .retry_at = WAIT_FOREVER,
+        .patience = {.waiting = SEA_WAIT_SLEEP},
         .greeting_deadline = wait_deadline(lane_handshake_ms(options)),
     };
     lane->queue_tail = &lane->queue_head;
-    if (!(lane->hello.accept & SEA_SEALED))
+    if (!(lane->hello.accept & SEA_SEALED) && !(lane->hello.features & WIRE_FEATURE_OUTBOX))
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {
@@ -79,6 +86,7 @@ void lane_deinit(struct lane *lane) {
     if (lane->state == LANE_OPEN)
         ctx_uncount(lane->ctx, connections, 1);
     lane_clear_queue(lane);
+    lane_close_outboxes(lane);
     lane->account = peer_unref(lane->account);
     lane->releases = heap_free(lane->releases);
     lane->fd = fdpass_close(lane->fd);
@@ -97,7 +105,7 @@ uint64_t lane_deadline(const struct lane *lane) {
     uint64_t deadline = lane->state == LANE_GREETING ? lane->greeting_deadline : WAIT_FOREVER;
     if (lane->state == LANE_CLOSED)
         return WAIT_FOREVER;
-    if (lane->is_doomed || lane->is_broken)
+    if (lane->is_doomed || lane->is_broken || lane->has_more)
         return 0;
     return lane->retry_at < deadline ? lane->retry_at : deadline;
 }
@@ -113,6 +121,7 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
 
 void lane_want_room(struct lane *lane) {
     lane->wants_room = true;
+    lane_rearm(lane);
     lane->ops->changed(lane->owner);
 }
 
@@ -128,6 +137,9 @@ void lane_close(struct lane *lane, int reason, const char *text) {
         lane_send_goodbye(lane, reason, copy);
     lane->state = LANE_CLOSED;
     lane_clear_queue(lane);
+    if (lane->has_held)
+        sea_block_unref(lane->held.block);
+    lane->has_held = false;
     lane->releases_count = 0;
     event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
     if (was_open)
@@ -139,10 +151,13 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     if (reason == -EPROTO)
         ctx_count(lane->ctx, faults, 1);
     lane->ops->closed(lane->owner, &event);
+    lane_close_outboxes(lane);
     lane->fd = fdpass_close(lane->fd);
 }
 
 static void lane_check_clock(struct lane *lane) {
+    if (lane->state != LANE_GREETING && lane->retry_at == WAIT_FOREVER)
+        return;
     uint64_t now = wait_now();
     if (lane->state == LANE_GREETING && now >= lane->greeting_deadline)
         lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
@@ -154,30 +169,49 @@ static void lane_check_clock(struct lane *lane) {
 
 static void lane_offer_room(struct lane *lane) {
     if (lane->state != LANE_OPEN || !lane->wants_room || lane->queue_head || lane->is_socket_full ||
-        lane->retry_at != WAIT_FOREVER)
+        lane->is_ring_full || lane->retry_at != WAIT_FOREVER)
         return;
     lane->wants_room = false;
     lane->ops->room(lane->owner);
 }
 
-int lane_dispatch(struct lane *lane, short revents) {
-    int handled = 0;
-    int most =
-        lane->state == LANE_GREETING ? 1 : FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
-    lane->is_dispatching = true;
+/* What the poller and the peer's words say about the state of things. */
+static void lane_begin_turn(struct lane *lane, short revents) {
+    lane->handled = 0;
+    lane->has_more = false;
+    if (lane->has_rings && lane->bell.is_armed)
+        bell_disarm(&lane->bell);
     lane_check_clock(lane);
     if (revents & (POLLOUT | POLLERR | POLLHUP))
         lane->is_socket_full = false;
-    if (revents & (POLLIN | POLLERR | POLLHUP) || lane->is_broken)
-        while (handled < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
-            handled++;
-    lane->is_dispatching = false;
-    if (lane->is_broken && handled < most) /* all that the peer had sent is read */
-        lane_doom(lane, -EPIPE, "the peer is gone");
+    lane->is_hung_up = revents & (POLLERR | POLLHUP) || lane->is_broken;
+    lane->is_readable = revents & POLLIN || lane->is_hung_up;
+}
+
+/* What goes out at the end of a turn, now that the peer's frames may have made room. */
+static void lane_end_turn(struct lane *lane) {
+    lane_take_releases(lane);
+    if (lane->is_ring_full && !lane->is_doomed)
+        lane_ring_room(lane, lane->own.lines / 4);
     if (lane->state == LANE_OPEN)
         lane_flush(lane);
     lane_offer_room(lane);
+}
+
+int lane_dispatch(struct lane *lane, short revents) {
+    int most =
+        lane->state == LANE_GREETING ? 1 : FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
+    int done = 0;
+    lane_cork(lane);
+    lane_begin_turn(lane, revents);
+    while (done < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
+        done++;
+    lane->has_more = done == FRAMES_PER_TURN;
+    if (lane->is_broken && done < most) /* all that the peer had sent is read */
+        lane_doom(lane, -EPIPE, "the peer is gone");
+    lane_end_turn(lane);
+    lane_uncork(lane);
     if (lane->is_doomed)
         lane_close(lane, lane->reason, lane->text);
-    return handled;
+    return lane->handled;
 }

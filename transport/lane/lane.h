@@ -13,11 +13,17 @@
  * Owns: the socket, the peer's account, queued frames with their references, handles that wait to be given back.
  * Borrows: the options and the scratch buffer, from its owner.
  *
- * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in.
+ * Two sides that both have outboxes exchange their frames there. What has a descriptor, or is too large for a frame, goes through
+ * the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept. Others use the socket for all.
+ *
+ * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · rings.c outboxes, sleep and wake-up.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
 
+#include "lane/bell.h"
+#include "lane/outbox.h"
+#include "lane/patience.h"
 #include "lane/terms.h"
 #include "registry/block.h"
 #include "registry/peer.h"
@@ -73,11 +79,29 @@ struct lane {
     struct lane_queued *queue_head, **queue_tail;
     uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
     uint32_t releases_count, releases_capacity;
-    bool is_socket_full, wants_room, is_dispatching;
+    bool is_socket_full, is_ring_full, wants_room;
+    bool is_readable;  /* the socket has, or may have, something */
+    bool is_hung_up;   /* and then its end */
+    uint32_t corks;    /* while not 0 no doorbell is rung */
+    int handled;       /* frames, in this turn */
     bool is_broken;    /* sending has failed: the peer is gone, but for what it has sent before */
     bool is_choked;    /* nothing is received before retry_at: the reaper is full */
     uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
+
+    struct outbox own, theirs;
+    bool has_rings; /* both are there; then these are in use */
+    struct ring_out out;
+    struct ring_in in;
+    struct release_out releases_out;
+    struct release_in releases_in;
+    struct bell bell;
+    struct patience patience;
+    uint64_t datagrams_out, datagrams_in; /* numbered ones, sent and received */
+    bool is_in_order;                     /* what is received now has no frames before it */
+    bool has_held, has_more;              /* has_more: a turn ended before all was handled */
+    struct lane_message held; /* it came before its mark, and waits for the frames before it. Owns its block */
+    bool is_leaving;          /* the peer's last word was heard; the frames before it are handled first */
 
     bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
     int reason;
@@ -123,6 +147,19 @@ int lane_send_cancel(struct lane *lane, uint64_t id);
 /* Asks for ops->room: the owner has met a limit of its own that the peer's next frame may lift. */
 void lane_want_room(struct lane *lane);
 
+/* Is there something to do that the socket does not tell of? Cheap, and often false. */
+bool lane_look(struct lane *lane);
+
+/* We are about to wait for the socket. false: not now, there is something to do. The next dispatch ends it. */
+bool lane_rest(struct lane *lane);
+
+/* Between these, no doorbell is rung: once at the end. They nest. */
+void lane_cork(struct lane *lane);
+void lane_uncork(struct lane *lane);
+
+/* Wakes the peer for what it was not woken for yet, corked or not. */
+void lane_ring_bell(struct lane *lane);
+
 /* Gives a lease back, now or with the others at the end of the dispatch. */
 void lane_release(void *owner, uint64_t handle);
 
@@ -132,6 +169,13 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text);
 int lane_reserve_release(struct lane *lane);
 void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
-int lane_receive(struct lane *lane); /* one datagram: 1, 0 (nothing there, or the end), never negative */
+int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
+int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why); /* takes `fd` */
+int lane_make_outbox(struct lane *lane);
+int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
+void lane_take_releases(struct lane *lane);
+void lane_rearm(struct lane *lane); /* what we sleep for has changed */
+int lane_write(struct lane *lane, const void *data, size_t size);
+void lane_close_outboxes(struct lane *lane);
 
 #endif

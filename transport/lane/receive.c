@@ -25,19 +25,52 @@ static void lane_fault(struct lane *lane, const char *why) {
     lane_doom(lane, -EPROTO, why);
 }
 
-static void accept_hello(struct lane *lane, const struct wire_hello *hello) {
+/* Takes `fd`. A client learns here whether the server wants outboxes too; a server answers with its own. */
+static int agree_on_outboxes(struct lane *lane, const struct wire_hello *hello, int fd, const char **ret_why) {
+    if (hello->features & WIRE_FEATURE_OUTBOX && fd < 0)
+        return *ret_why = "no room for the descriptor of the outbox", -EMFILE;
+    if (lane->terms.has_outboxes)
+        return lane_open_outboxes(lane, fd, hello, ret_why);
+    if (fd >= 0)
+        reaper_take(&fd, 1);
+    lane_close_outboxes(lane);
+    if (!lane->is_server && hello->features & WIRE_FEATURE_OUTBOX)
+        return *ret_why = "an outbox came that was not asked for", -EPROTO;
+    lane->hello.features &= ~(uint64_t) WIRE_FEATURE_OUTBOX;
+    return 0;
+}
+
+/* Takes `fd`. */
+static void accept_hello(struct lane *lane, const struct wire_hello *hello, int fd) {
     const char *why = NULL;
     int r = terms_agree(&lane->hello, hello, lane->is_server, socket_datagram_max(lane->fd), &lane->terms, &why);
+    if (r == 0)
+        r = agree_on_outboxes(lane, hello, fd, &why);
+    else if (fd >= 0)
+        reaper_take(&fd, 1);
     if (r == 0 && lane->is_server)
         r = lane_send_hello(lane), why = "the handshake could not be sent";
     if (r < 0) {
         lane_doom(lane, r, why);
         return;
     }
+    if (!(lane->hello.accept & SEA_SEALED))
+        socket_refuse_fds(lane->fd);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
     lane->state = LANE_OPEN;
     ctx_count(lane->ctx, connections, 1);
     lane->ops->opened(lane->owner);
+}
+
+/* The peer's last word: what it wrote before comes first. */
+static void lane_leave(struct lane *lane, int reason, const char *text) {
+    if (!lane->has_rings) {
+        lane_doom(lane, reason, text);
+        return;
+    }
+    lane->is_leaving = true;
+    lane->reason = reason;
+    snprintf(lane->text, sizeof(lane->text), "%s", text);
 }
 
 static void accept_goodbye(struct lane *lane, const struct wire_goodbye *goodbye) {
@@ -46,7 +79,7 @@ static void accept_goodbye(struct lane *lane, const struct wire_goodbye *goodbye
     if (lane->state == LANE_OPEN && reason != 0)
         reason = -EPIPE; /* what the peer thinks of us is its opinion: its words are kept in the text */
     snprintf(text, sizeof(text), "%.*s", (int) goodbye->text_size, goodbye->text_size ? goodbye->text : "");
-    lane_doom(lane, reason, text);
+    lane_leave(lane, reason, text);
 }
 
 static void accept_release(struct lane *lane, const struct wire_release *release) {
@@ -133,16 +166,49 @@ static void count_received(struct lane *lane, const struct wire_message *message
     ctx_count(lane->ctx, received_bytes, message->payload_size);
 }
 
-/* Takes `fd`. */
-static void accept_message(struct lane *lane, const struct wire_head *head, const struct wire_message *message,
-                           int fd) {
-    struct lane_message in = {
+/* Takes the message's block. */
+static void hand_over(struct lane *lane, const struct lane_message *in) {
+    const char *why = lane->ops->arrived(lane->owner, in);
+    lane->handled++;
+    if (why)
+        lane_fault(lane, why);
+}
+
+/* `in` but for its block and its text. */
+static struct lane_message message_begin(const struct wire_head *head, const struct wire_message *message) {
+    return (struct lane_message){
         .type = (enum wire_type) head->type,
         .id = head->id,
         .method = message->method,
         .status = message->status,
         .deadline = message->deadline,
     };
+}
+
+/* The payload is there, or `r` says why not. Takes in->block. */
+static void message_end(struct lane *lane, const struct wire_frame *frame, struct lane_message *in, int r,
+                        const char *why) {
+    if (is_lie(r)) {
+        lane_fault(lane, why);
+        return;
+    }
+    if (r < 0) {
+        message_refuse(lane, &frame->head, &frame->message, r, why);
+        return;
+    }
+    count_received(lane, &frame->message);
+    if (lane->is_in_order) {
+        hand_over(lane, in);
+        return;
+    }
+    lane->held = *in;
+    lane->has_held = true;
+}
+
+/* Takes `fd`. */
+static void accept_message(struct lane *lane, const struct wire_frame *frame, int fd) {
+    const struct wire_message *message = &frame->message;
+    struct lane_message in = message_begin(&frame->head, message);
     const char *why = message_check(lane, message);
     int r = why ? -EPROTO : 0;
     if (r == 0 && message->payload_class == WIRE_CLASS_SEALED)
@@ -154,27 +220,26 @@ static void accept_message(struct lane *lane, const struct wire_head *head, cons
         return;
     }
     r = message->payload_class ? payload_receive(lane, message, fd, &in.block, &why) : 0;
-    if (is_lie(r)) {
-        lane_fault(lane, why);
-        return;
-    }
-    if (r < 0) {
-        message_refuse(lane, head, message, r, why);
-        return;
-    }
     if (message->text_size)
         memcpy(in.text, message->text, message->text_size);
-    count_received(lane, message);
-    why = lane->ops->arrived(lane->owner, &in);
-    if (why)
-        lane_fault(lane, why);
+    message_end(lane, frame, &in, r, why);
+}
+
+/* Datagrams that have a mark in the ring. */
+static bool is_numbered(uint8_t type) {
+    return type != WIRE_HELLO && type != WIRE_GOODBYE && type != WIRE_DOORBELL;
 }
 
 /* Takes `fd`: -1, or the one that the frame declares. */
 static void accept_frame(struct lane *lane, const struct wire_frame *frame, int fd) {
+    if (is_numbered(frame->head.type))
+        lane->datagrams_in++;
     switch (frame->head.type) {
+    case WIRE_DOORBELL:
+        lane->is_readable = lane->is_hung_up; /* more than one is rare, and the socket would say so */
+        return;
     case WIRE_HELLO:
-        accept_hello(lane, &frame->hello);
+        accept_hello(lane, &frame->hello, fd);
         break;
     case WIRE_GOODBYE:
         accept_goodbye(lane, &frame->goodbye);
@@ -186,8 +251,10 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         lane->ops->cancelled(lane->owner, frame->head.id);
         break;
     default:
-        accept_message(lane, &frame->head, &frame->message, fd);
+        accept_message(lane, frame, fd);
+        return;
     }
+    lane->handled++;
 }
 
 static const char *order_check(const struct lane *lane, uint8_t type) {
@@ -195,6 +262,10 @@ static const char *order_check(const struct lane *lane, uint8_t type) {
         return "a frame came before the handshake";
     if (lane->state == LANE_OPEN && type == WIRE_HELLO)
         return "a second handshake";
+    if (type == WIRE_DOORBELL && !lane->has_rings)
+        return "a doorbell without outboxes";
+    if (type == WIRE_ARENA || type == WIRE_RETIRE)
+        return "an arena that was not negotiated";
     return NULL;
 }
 
@@ -224,7 +295,8 @@ static void accept_datagram(struct lane *lane, const struct fdpass *pass) {
     accept_frame(lane, &frame, pass->fds_count ? pass->fds[0] : -1);
 }
 
-int lane_receive(struct lane *lane) {
+/* One datagram. */
+static int receive_datagram(struct lane *lane) {
     struct fdpass pass;
     struct iovec iov = {.iov_base = lane->scratch, .iov_len = LANE_SCRATCH_SIZE};
     if (!reaper_has_room()) {
@@ -237,7 +309,105 @@ int lane_receive(struct lane *lane) {
         accept_datagram(lane, &pass);
         return 1;
     }
-    if (r != -EAGAIN)
-        lane_doom(lane, r == 0 ? -EPIPE : r, r == 0 ? "the peer is gone" : "the socket failed");
+    lane->is_readable = false;
+    if (r == 0)
+        lane_leave(lane, -EPIPE, "the peer is gone");
+    else if (r != -EAGAIN)
+        lane_doom(lane, r, "the socket failed");
+    return r == 0 && lane->is_leaving;
+}
+
+static void deliver_held(struct lane *lane) {
+    lane->has_held = false;
+    hand_over(lane, &lane->held);
+}
+
+/* The ring has come to the place of a datagram. It may have been received already, when the ring was empty. */
+static int receive_marked(struct lane *lane, uint64_t number) {
+    int r = 1;
+    while (r && number > lane->datagrams_in && !lane->is_leaving && !lane->is_doomed)
+        r = receive_datagram(lane);
+    if (lane->is_choked || lane->is_doomed)
+        return 0;
+    if (lane->has_held && number == lane->datagrams_in)
+        deliver_held(lane);
+    else if (number > lane->datagrams_in && !lane->is_leaving)
+        lane_fault(lane, "a mark without its datagram");
+    ring_advance(&lane->in, 1);
+    return 1;
+}
+
+static const char *collect_text(struct lane *lane, uint32_t size, char text[WIRE_TEXT_MAX + 1]) {
+    ring_collect(&lane->in, text, size);
+    return wire_text_is_clean(text, size) ? NULL : "a text with control characters";
+}
+
+/* Inline payloads are copied straight to where they stay. */
+static int collect_payload(struct lane *lane, uint32_t size, sea_block **ret_block) {
+    int r = block_new_inline(ret_block, lane->ctx, size);
+    if (r < 0)
+        return r;
+    ring_collect(&lane->in, (*ret_block)->bytes, size);
+    (*ret_block)->is_sealed = true;
     return 0;
+}
+
+static void receive_message(struct lane *lane, const struct wire_frame *frame, uint32_t bytes) {
+    const struct wire_message *message = &frame->message;
+    struct lane_message in = message_begin(&frame->head, message);
+    const char *why = message_check(lane, message);
+    if (!why && message->text_size)
+        why = collect_text(lane, bytes, in.text);
+    if (why) {
+        lane_fault(lane, why);
+        return;
+    }
+    int r = message->payload_class == WIRE_CLASS_INLINE ? collect_payload(lane, bytes, &in.block) : 0;
+    if (ring_advance(&lane->in, line_count(bytes)))
+        lane->bell.due |= BELL_ROOM;
+    message_end(lane, frame, &in, r, "the payload was refused by a limit of the receiver");
+}
+
+/* One frame of the ring, which is there. */
+static int receive_frame(struct lane *lane) {
+    uint64_t words[LINE_WORDS];
+    struct wire_frame frame;
+    uint32_t bytes;
+    ring_peek(&lane->in, words);
+    const char *why = line_decode(words, &frame, &bytes);
+    if (!why && bytes > ring_bytes_max(lane->theirs.lines))
+        why = "a frame is larger than a quarter of its ring";
+    if (why) {
+        lane_fault(lane, why);
+        return 1;
+    }
+    if (frame.head.type == WIRE_MARK)
+        return receive_marked(lane, frame.head.id);
+    if (frame.head.type != WIRE_CANCEL) {
+        receive_message(lane, &frame, bytes);
+        return 1;
+    }
+    ring_advance(&lane->in, 1);
+    lane->handled++;
+    lane->ops->cancelled(lane->owner, frame.head.id);
+    return 1;
+}
+
+/*
+ * The ring first. A datagram that comes before its mark waits until the ring is empty after it was received: then all frames that
+ * were published before it was sent have been handled.
+ */
+int lane_receive(struct lane *lane) {
+    lane->is_in_order = !lane->has_rings || ring_has_frame(&lane->in);
+    if (lane->has_rings && lane->is_in_order)
+        return receive_frame(lane);
+    if (lane->has_held) {
+        deliver_held(lane);
+        return 1;
+    }
+    if (lane->is_leaving) {
+        lane_doom(lane, lane->reason, lane->text);
+        return 0;
+    }
+    return lane->is_readable && receive_datagram(lane);
 }

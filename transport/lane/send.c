@@ -41,14 +41,17 @@ static int lane_note_sent(struct lane *lane, int r) {
     return r == -ETOOMANYREFS || r == -ENOMEM ? -EAGAIN : r;
 }
 
-static int lane_write(struct lane *lane, const void *data, size_t size) {
+int lane_write(struct lane *lane, const void *data, size_t size) {
     struct iovec iov = {.iov_base = (void *) (uintptr_t) data, .iov_len = size};
     return lane_note_sent(lane, fdpass_send(lane->fd, &iov, 1, NULL, 0));
 }
 
 int lane_send_hello(struct lane *lane) {
     uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX];
-    return lane_write(lane, buf, wire_encode_hello(buf, &lane->hello));
+    struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_hello(buf, &lane->hello)};
+    int r = lane_note_sent(lane, fdpass_send(lane->fd, &iov, 1, &lane->own.fd, lane->own.fd >= 0 ? 1 : 0));
+    lane->own.fd = fd_close(lane->own.fd);
+    return r;
 }
 
 void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
@@ -93,12 +96,9 @@ static void count_sent(struct lane *lane, int payload_class, uint64_t size) {
     ctx_count(lane->ctx, sent_bytes, size);
 }
 
-/* One datagram. `handle` is 0 for all but sealed payloads. */
-static int message_write(struct lane *lane, const struct lane_message *message, int payload_class, uint64_t handle) {
-    uint8_t head[WIRE_MESSAGE_SIZE];
+static struct wire_message message_fields(const struct lane_message *message, int payload_class, uint64_t handle) {
     sea_block *block = message->block;
-    bool is_inline = payload_class == SEA_INLINE;
-    const struct wire_message fields = {
+    return (struct wire_message){
         .method = message->method,
         .status = message->status,
         .deadline = message->deadline,
@@ -108,6 +108,54 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
         .is_hugetlb = handle && block_is_hugetlb(block),
         .text_size = (uint16_t) strlen(message->text),
     };
+}
+
+/* Publishes a frame; `bytes` is its payload or text. */
+static int frame_write(struct lane *lane, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size) {
+    int r = lane_ring_room(lane, line_count(size));
+    if (r < 0)
+        return r;
+    ring_write(&lane->out, words, bytes, size);
+    lane->bell.due |= BELL_FRAMES;
+    return 0;
+}
+
+/* Does it fit into one frame of the ring? What brings a descriptor does not. */
+static bool message_fits_ring(const struct lane *lane, const struct wire_message *fields) {
+    uint64_t inlined = fields->payload_class == SEA_INLINE ? fields->payload_size : 0;
+    return lane->has_rings && fields->payload_class != SEA_SEALED &&
+           inlined + fields->text_size <= ring_bytes_max(lane->own.lines);
+}
+
+static int message_write_ring(struct lane *lane, const struct lane_message *message,
+                              const struct wire_message *fields) {
+    uint64_t words[LINE_WORDS];
+    bool is_inline = fields->payload_class == SEA_INLINE;
+    line_encode(words, message->type, message->id, fields);
+    return frame_write(lane, words, is_inline ? sea_block_view(message->block) : message->text,
+                       is_inline ? (uint32_t) fields->payload_size : fields->text_size);
+}
+
+/* A datagram, which between sides with rings has a mark. There is room for that before the datagram is sent. */
+static int datagram_write(struct lane *lane, struct iovec *iov, size_t iov_count, const int *fd) {
+    uint64_t words[LINE_WORDS];
+    int r = lane->has_rings ? lane_ring_room(lane, 1) : 0;
+    if (r == 0)
+        r = lane_note_sent(lane, fdpass_send(lane->fd, iov, iov_count, fd, *fd >= 0 ? 1 : 0));
+    if (r < 0 || !lane->has_rings)
+        return r;
+    line_encode(words, WIRE_MARK, ++lane->datagrams_out, NULL);
+    return frame_write(lane, words, NULL, 0);
+}
+
+/* `handle` is 0 for all but sealed payloads. */
+static int message_write(struct lane *lane, const struct lane_message *message, int payload_class, uint64_t handle) {
+    uint8_t head[WIRE_MESSAGE_SIZE];
+    sea_block *block = message->block;
+    bool is_inline = payload_class == SEA_INLINE;
+    const struct wire_message fields = message_fields(message, payload_class, handle);
+    if (message_fits_ring(lane, &fields))
+        return message_write_ring(lane, message, &fields);
     struct iovec iov[3] = {
         {.iov_base = head, .iov_len = wire_encode_message(head, message->type, message->id, &fields)},
         {.iov_base = is_inline ? (void *) (uintptr_t) sea_block_view(block) : NULL,
@@ -115,7 +163,7 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
         {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
     };
     int fd = handle ? block_fd(block) : -1;
-    return lane_note_sent(lane, fdpass_send(lane->fd, iov, 3, &fd, handle ? 1 : 0));
+    return datagram_write(lane, iov, 3, &fd);
 }
 
 /* No release will ever make room for a block larger than the whole quota. */
@@ -185,6 +233,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
         sea_block_ref(message->block);
     *lane->queue_tail = queued;
     lane->queue_tail = &queued->next;
+    lane_rearm(lane);
     lane->ops->changed(lane->owner);
     return 0;
 }
@@ -217,15 +266,27 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
     if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
         ctx_count(lane->ctx, fallbacks, 1);
     sea_block_unref(out.block);
+    if (!lane->corks)
+        lane_ring_bell(lane);
     return r;
+}
+
+static int cancel_write(struct lane *lane, uint64_t id) {
+    uint8_t buf[WIRE_CANCEL_SIZE];
+    uint64_t words[LINE_WORDS];
+    if (!lane->has_rings)
+        return lane_write(lane, buf, wire_encode_cancel(buf, id));
+    line_encode(words, WIRE_CANCEL, id, NULL);
+    return frame_write(lane, words, NULL, 0);
 }
 
 int lane_send_cancel(struct lane *lane, uint64_t id) {
     const struct lane_message cancel = {.type = WIRE_CANCEL, .id = id};
-    uint8_t buf[WIRE_CANCEL_SIZE];
     if (lane->state != LANE_OPEN || lane->is_doomed)
         return -EPIPE;
-    int r = lane->queue_head ? -EAGAIN : lane_write(lane, buf, wire_encode_cancel(buf, id));
+    int r = lane->queue_head ? -EAGAIN : cancel_write(lane, id);
+    if (!lane->corks)
+        lane_ring_bell(lane);
     return r == -EAGAIN ? lane_queue(lane, &cancel) : r;
 }
 
@@ -237,9 +298,8 @@ static void reply_spoil(struct lane_message *reply, int status) {
 }
 
 static int queued_transmit(struct lane *lane, struct lane_message *message) {
-    uint8_t buf[WIRE_CANCEL_SIZE];
     if (message->type == WIRE_CANCEL)
-        return lane_write(lane, buf, wire_encode_cancel(buf, message->id));
+        return cancel_write(lane, message->id);
     int r = message_transmit(lane, message, queued_class(lane, message->block));
     if ((r == -EDQUOT || r == -ENOMEM) && message->block) {
         reply_spoil(message, r);
@@ -300,9 +360,16 @@ void lane_release(void *owner, uint64_t handle) {
     struct lane *lane = owner;
     if (lane->state != LANE_OPEN)
         return;
+    if (lane->has_rings) {
+        release_write(&lane->releases_out, handle);
+        lane->bell.due |= handle_arena(handle) ? BELL_RELEASES : BELL_FRAMES;
+        if (!lane->corks)
+            lane_ring_bell(lane);
+        return;
+    }
     lane->releases[lane->releases_count++] = handle; /* lane_reserve_release() made room before it was imported */
     if (lane->is_socket_full)
         lane->ops->changed(lane->owner);
-    else if (!lane->is_dispatching)
+    else if (!lane->corks)
         flush_releases(lane);
 }

@@ -2,6 +2,7 @@
 /* The terms: defaults, their bounds, and agreement. */
 #include "lane/terms.h"
 
+#include "lane/outbox.h"
 #include <errno.h>
 #include <string.h>
 
@@ -10,6 +11,9 @@ static const uint32_t INLINE_DEFAULT = 1u << 16;
 static const uint32_t CALLS_DEFAULT = 256;
 static const uint32_t CALLS_MOST = 65536;
 static const uint32_t BLOCKS_DEFAULT = 1024;
+static const uint32_t RING_LEAST = OUTBOX_LINES_LEAST * LINE_SIZE;
+static const uint32_t RING_MOST = OUTBOX_LINES_MOST * LINE_SIZE;
+static const uint32_t RING_DEFAULT = 1u << 14; /* doc/tuning.md */
 
 /* Room that a datagram needs beside an inline payload. */
 static const size_t DATAGRAM_REST = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;
@@ -41,12 +45,22 @@ static bool are_methods_distinct(const sea_options *options) {
     return true;
 }
 
+static bool is_ring_size(uint32_t size) {
+    return size == 0 || (size >= RING_LEAST && size <= RING_MOST && (size & (size - 1)) == 0);
+}
+
+uint32_t terms_ring_lines(const sea_options *options) {
+    return (options->ring_size ? options->ring_size : RING_DEFAULT) / LINE_SIZE;
+}
+
 int terms_check_options(const sea_options *options) {
     static const uint64_t nothing[sizeof(options->reserved) / sizeof(uint64_t)];
     bool is_good = memcmp(options->reserved, nothing, sizeof(nothing)) == 0 &&
                    !(options->accept & ~(uint32_t) SEA_ANY_CLASS) && options->inline_max <= WIRE_INLINE_CEILING &&
-                   options->calls_max <= CALLS_MOST && options->handshake_ms >= 0 && options->socket_mode <= 0777 &&
-                   (!options->service || is_service_name(options->service)) && are_methods_distinct(options);
+                   options->calls_max <= CALLS_MOST && options->handshake_ms >= 0 && is_ring_size(options->ring_size) &&
+                   options->waiting >= SEA_WAIT_ADAPTIVE && options->waiting <= SEA_WAIT_SLEEP &&
+                   options->socket_mode <= 0777 && (!options->service || is_service_name(options->service)) &&
+                   are_methods_distinct(options);
     return is_good ? 0 : -EINVAL;
 }
 
@@ -55,11 +69,14 @@ struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
     uint32_t accept = options->accept ? options->accept : SEA_ANY_CLASS;
     uint64_t bytes_max = options->bytes_max ? options->bytes_max : quota->bytes;
     uint32_t blocks_max = min_u32(options->blocks_max ? options->blocks_max : BLOCKS_DEFAULT, quota->fds);
+    uint64_t hugetlb = options->accept_hugetlb ? WIRE_FEATURE_HUGETLB : 0;
+    uint64_t outbox = options->socket_only ? 0 : WIRE_FEATURE_OUTBOX;
+    blocks_max = min_u32(blocks_max, OUTBOX_RELEASES_MOST);
     return (struct wire_hello){
         .magic = WIRE_MAGIC,
         .version_min = WIRE_VERSION,
         .version_max = WIRE_VERSION,
-        .features = options->accept_hugetlb ? WIRE_FEATURE_HUGETLB : 0,
+        .features = hugetlb | outbox,
         .accept = accept & (uint32_t) ~SEA_POOLED, /* no outboxes yet */
         .inline_max = accept & SEA_INLINE ? (options->inline_max ? options->inline_max : INLINE_DEFAULT) : 0,
         .block_max = min_u64(options->block_max ? options->block_max : UINT64_MAX, bytes_max),
@@ -89,6 +106,7 @@ int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, boo
     size_t carries = datagram_max > DATAGRAM_REST ? datagram_max - DATAGRAM_REST : 0;
     *ret_terms = (struct terms){
         .accept = peer->accept & SEA_STABLE_ONLY, /* pooled ones and those of later versions we cannot send */
+        .has_outboxes = own->features & peer->features & WIRE_FEATURE_OUTBOX,
         .peer_hugetlb = peer->features & WIRE_FEATURE_HUGETLB,
         .inline_max = peer->accept & SEA_INLINE ? (uint32_t) min_u64(peer->inline_max, carries) : 0,
         .block_max = peer->fds_max && peer->blocks_max ? peer->block_max : 0,

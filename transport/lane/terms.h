@@ -11,6 +11,7 @@
 
 struct terms {
     uint32_t accept;     /* payload classes that the peer takes and that we can send */
+    bool has_outboxes;   /* both sides do */
     bool peer_hugetlb;   /* it maps hugetlb blocks */
     uint32_t inline_max; /* largest inline payload that we may send, bytes */
     uint64_t block_max;  /* largest sealed payload that we may send, bytes */
@@ -22,6 +23,9 @@ struct terms {
 
 /* Are these options usable? -EINVAL. */
 int terms_check_options(const sea_options *options);
+
+/* Lines of our frame ring, from the options or by default. */
+uint32_t terms_ring_lines(const sea_options *options);
 
 /* What we say. `service` is borrowed from the options. */
 struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options);

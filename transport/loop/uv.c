@@ -7,6 +7,7 @@
  */
 #include "rpc/server.h"
 #include "sys/heap.h"
+#include "sys/shared.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -15,7 +16,10 @@
 
 struct uv_poller {
     struct poller poller;
-    uv_loop_t *loop; /* borrowed */
+    uv_loop_t *loop;      /* borrowed */
+    uv_prepare_t prepare; /* asks the hot watches before the loop waits */
+    uv_idle_t idle;       /* runs while one is hot: then the loop does not wait */
+    int open_handles;
 };
 
 struct uv_watch {
@@ -26,6 +30,32 @@ struct uv_watch {
     short armed; /* what uv_poll_start() was last told */
 };
 
+/* Looks in one turn of the loop: some microseconds, so that others have their turns. */
+enum { LOOKS_PER_TURN = 64 };
+
+static void on_idle(uv_idle_t *idle) {
+    (void) idle;
+}
+
+static void on_prepare(uv_prepare_t *prepare) {
+    struct uv_poller *poller = prepare->data;
+    enum watch_state state = WATCH_HOT;
+    for (int i = 0; i < LOOKS_PER_TURN && poller->poller.hot && (state == WATCH_HOT || state == WATCH_READY); i++) {
+        state = poller_look(&poller->poller, true);
+        shared_pause();
+    }
+    if (poller->poller.hot)
+        uv_idle_start(&poller->idle, on_idle);
+    else
+        uv_idle_stop(&poller->idle);
+}
+
+static void on_poller_closed(uv_handle_t *handle) {
+    struct uv_poller *poller = handle->data;
+    if (--poller->open_handles == 0)
+        heap_free(poller);
+}
+
 static void on_handle_closed(uv_handle_t *handle) {
     struct uv_watch *w = handle->data;
     if (--w->open_handles == 0)
@@ -35,7 +65,7 @@ static void on_handle_closed(uv_handle_t *handle) {
 static void on_timer(uv_timer_t *timer) {
     struct uv_watch *w = timer->data;
     if (w->watch)
-        w->watch->ready(w->watch, 0);
+        watch_call(w->watch, 0);
 }
 
 static short poll_events(int status, int events) {
@@ -50,7 +80,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
     if (status < 0)
         w->armed = 0;
     if (w->watch)
-        w->watch->ready(w->watch, poll_events(status, events));
+        watch_call(w->watch, poll_events(status, events));
 }
 
 static void uv_watch_arm(struct uv_watch *w) {
@@ -100,7 +130,9 @@ static void uv_remove(struct poller *poller, struct watch *watch) {
 }
 
 static void uv_free(struct poller *poller) {
-    heap_free(poller);
+    struct uv_poller *own = (struct uv_poller *) (void *) poller;
+    uv_close((uv_handle_t *) &own->prepare, on_poller_closed);
+    uv_close((uv_handle_t *) &own->idle, on_poller_closed);
 }
 
 static const struct poller_ops UV_OPS = {.add = uv_add, .update = uv_update, .remove = uv_remove, .free = uv_free};
@@ -109,7 +141,13 @@ static struct poller *uv_poller_new(uv_loop_t *loop) {
     struct uv_poller *poller = heap_new(1, sizeof(*poller));
     if (!poller)
         return NULL;
-    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .loop = loop};
+    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .loop = loop, .open_handles = 2};
+    uv_prepare_init(loop, &poller->prepare);
+    uv_idle_init(loop, &poller->idle);
+    poller->prepare.data = poller->idle.data = poller;
+    uv_unref((uv_handle_t *) &poller->prepare);
+    uv_unref((uv_handle_t *) &poller->idle);
+    uv_prepare_start(&poller->prepare, on_prepare);
     return &poller->poller;
 }
 

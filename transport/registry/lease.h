@@ -28,6 +28,11 @@ struct lease_slot;
 #define HANDLE_INDEX_BITS 24
 #define HANDLE_GENERATION_BITS 24
 
+/* Of a handle: 0 for a block in no arena. */
+static inline uint32_t handle_arena(uint64_t handle) {
+    return (uint32_t) (handle >> (HANDLE_INDEX_BITS + HANDLE_GENERATION_BITS));
+}
+
 struct lease_table {
     pthread_mutex_t lock;
     struct lease_slot *slots; /* under lock, as all below */

@@ -10,6 +10,7 @@
 #include "lane/address.h"
 #include "rpc/msg.h"
 #include "sys/heap.h"
+#include "sys/shared.h"
 #include "sys/socket.h"
 #include <errno.h>
 #include <poll.h>
@@ -51,13 +52,33 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
     return conn_new(ret_conn, ctx, fd, false, options, NULL);
 }
 
-/* Polls once, at most until `deadline`, and gives the connection its turn. */
+/* Looks at the peer's memory for as long as that pays. true: there is something. */
+static bool conn_watch_rings(struct lane *lane) {
+    while (!lane_look(lane)) {
+        if (!patience_goes_on(&lane->patience))
+            return false;
+        shared_pause();
+    }
+    return true;
+}
+
+/* Waits once, at most until `deadline`, and gives the connection its turn. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
+    struct lane *lane = &conn->lane;
     uint64_t own = conn_deadline(conn);
-    int revents = wait_fd(conn->lane.fd, lane_events(&conn->lane), own < deadline ? own : deadline);
-    if (revents < 0)
-        return revents;
-    return conn_turn(conn, (short) revents);
+    int revents = 0;
+    if (own < deadline)
+        deadline = own;
+    if (lane->corks)
+        lane_ring_bell(lane);
+    if (deadline == 0 || !conn_watch_rings(lane)) {
+        if (patience_spins(&lane->patience))
+            deadline = 0;
+        if (deadline == 0 || lane_rest(lane))
+            revents = wait_fd(lane->fd, lane_events(lane), deadline);
+    }
+    patience_reward(&lane->patience);
+    return revents < 0 ? revents : conn_turn(conn, (short) revents);
 }
 
 static bool can_wait(const sea_conn *conn) {
@@ -236,11 +257,11 @@ int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
 }
 
 void sea_batch_begin(sea_conn *conn) {
-    conn->batches++;
+    lane_cork(&conn->lane);
 }
 
 void sea_batch_end(sea_conn *conn) {
-    conn->batches--;
+    lane_uncork(&conn->lane);
 }
 
 int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
@@ -284,7 +305,7 @@ short sea_conn_events(sea_conn *conn) {
 }
 
 int sea_conn_timeout(sea_conn *conn) {
-    return wait_left_ms(conn_deadline(conn));
+    return lane_rest(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
 }
 
 int sea_conn_dispatch(sea_conn *conn, short revents) {

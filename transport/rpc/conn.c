@@ -34,8 +34,11 @@ static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_
 }
 
 static void calls_expire(sea_conn *conn) {
-    uint64_t id, deadline, now = wait_now();
+    uint64_t id, deadline;
     struct call_waiter waiter;
+    if (!calls_first(&conn->calls, &id, &deadline) || deadline == WAIT_FOREVER)
+        return;
+    uint64_t now = wait_now();
     while (calls_first(&conn->calls, &id, &deadline) && deadline <= now) {
         calls_abandon(&conn->calls, id, &waiter);
         lane_send_cancel(&conn->lane, id);
@@ -163,8 +166,24 @@ static const struct lane_ops LANE_OPS = {
     .closed = on_closed,
 };
 
+static sea_conn *conn_of(struct watch *watch) {
+    return (sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, watch));
+}
+
 static void on_ready(struct watch *watch, short revents) {
-    conn_turn((sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, watch)), revents);
+    patience_reward(&conn_of(watch)->lane.patience);
+    conn_turn(conn_of(watch), revents);
+}
+
+static enum watch_state on_look(struct watch *watch, bool is_patient) {
+    struct lane *lane = &conn_of(watch)->lane;
+    if (lane_look(lane))
+        return WATCH_READY;
+    if (is_patient && patience_goes_on(&lane->patience))
+        return WATCH_HOT;
+    if (is_patient && patience_spins(&lane->patience))
+        return WATCH_POLL;
+    return lane_rest(lane) ? WATCH_RESTS : WATCH_READY;
 }
 
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
@@ -178,7 +197,8 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     conn->refs = 1;
     conn->options = *options;
     conn->own_scratch = own_scratch;
-    conn->watch = (struct watch){.fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready};
+    conn->watch =
+        (struct watch){.fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look};
     int r =
         lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch ? scratch : own_scratch, &LANE_OPS, conn);
     if (r < 0) {

@@ -3,9 +3,13 @@
 #include "rpc/poller.h"
 
 #include "sys/heap.h"
+#include "sys/shared.h"
 #include <stddef.h>
 
 enum { EVENTS_PER_TURN = 64 };
+
+/* Turns by looking alone, before the descriptors are looked at again: new connections and hang-ups must not wait for ever. */
+enum { LOOKS_PER_POLL = 256 };
 
 struct poller_set {
     struct poller poller;
@@ -13,6 +17,7 @@ struct poller_set {
     struct watch *armed;                       /* those with a deadline */
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
+    uint32_t looks;       /* since the descriptors were looked at */
     struct watch *cursor; /* the next armed watch of this turn */
 };
 
@@ -35,7 +40,53 @@ void watch_update(struct watch *watch, short events, uint64_t deadline) {
         watch->poller->ops->update(watch->poller, watch);
 }
 
+static void watch_cool(struct watch *watch) {
+    if (!watch->hot_link)
+        return;
+    if (watch->poller->hot_cursor == watch)
+        watch->poller->hot_cursor = watch->hot_next;
+    *watch->hot_link = watch->hot_next;
+    if (watch->hot_next)
+        watch->hot_next->hot_link = watch->hot_link;
+    watch->hot_link = NULL;
+}
+
+static void watch_heat(struct watch *watch) {
+    struct poller *poller = watch->poller;
+    if (!watch->look || watch->hot_link)
+        return;
+    watch->hot_next = poller->hot;
+    watch->hot_link = &poller->hot;
+    if (watch->hot_next)
+        watch->hot_next->hot_link = &watch->hot_next;
+    poller->hot = watch;
+}
+
+void watch_call(struct watch *watch, short revents) {
+    watch_heat(watch); /* before, because it may be gone afterwards */
+    watch->ready(watch, revents);
+}
+
+enum watch_state poller_look(struct poller *poller, bool is_patient) {
+    bool was_ready = false, wants_poll = false;
+    poller->hot_cursor = poller->hot;
+    while (poller->hot_cursor) {
+        struct watch *watch = poller->hot_cursor;
+        enum watch_state state = watch->look(watch, is_patient);
+        poller->hot_cursor = watch->hot_next;
+        wants_poll |= state == WATCH_POLL;
+        if (state == WATCH_RESTS)
+            watch_cool(watch);
+        if (state != WATCH_READY)
+            continue;
+        was_ready = true;
+        watch->ready(watch, 0);
+    }
+    return was_ready ? WATCH_READY : !poller->hot ? WATCH_RESTS : wants_poll ? WATCH_POLL : WATCH_HOT;
+}
+
 void watch_remove(struct watch *watch) {
+    watch_cool(watch);
     if (watch->poller)
         watch->poller->ops->remove(watch->poller, watch);
     watch->poller = NULL;
@@ -122,7 +173,7 @@ static void set_call_events(struct poller_set *set) {
     for (int i = 0; i < set->events_count; i++) {
         struct watch *watch = set->events[i].data;
         if (watch)
-            watch->ready(watch, set->events[i].revents);
+            watch_call(watch, set->events[i].revents);
     }
     set->events_count = 0;
 }
@@ -134,13 +185,35 @@ static void set_call_deadlines(struct poller_set *set) {
         struct watch *watch = set->cursor;
         set->cursor = watch->next;
         if (watch->deadline <= now)
-            watch->ready(watch, 0);
+            watch_call(watch, 0);
     }
+}
+
+uint64_t poller_set_rest(struct poller *poller) {
+    while (poller->hot)
+        if (poller_look(poller, false) == WATCH_READY)
+            return 0;
+    return poller_set_deadline(poller);
+}
+
+/* Asks those that are hot until one was ready or the descriptors are to be looked at. true: the turn is over. */
+static bool set_look(struct poller_set *set, bool is_patient) {
+    enum watch_state state = poller_look(&set->poller, is_patient);
+    while (state == WATCH_HOT) {
+        shared_pause();
+        state = poller_look(&set->poller, is_patient);
+    }
+    if (state == WATCH_READY && ++set->looks < LOOKS_PER_POLL)
+        return true;
+    set->looks = 0;
+    return false;
 }
 
 int poller_set_turn(struct poller *poller, uint64_t deadline) {
     struct poller_set *set = set_of(poller);
-    uint64_t nearest = poller_set_deadline(poller);
+    if (poller->hot && set_look(set, deadline != 0) && deadline != 0)
+        return 0;
+    uint64_t nearest = poller->hot ? 0 : poller_set_deadline(poller);
     int n = wait_set_poll(set->fd, set->events, EVENTS_PER_TURN, nearest < deadline ? nearest : deadline);
     if (n < 0)
         return n;

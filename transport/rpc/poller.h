@@ -4,7 +4,8 @@
  * below, on epoll, and the one on libuv (loop/uv.c).
  *
  * A watch is a descriptor, the events to wait for, and a deadline; its owner embeds it. The poller calls `ready` with
- * the events that came, or with 0 when the deadline passed. From inside `ready` everything may be changed, and every watch be removed.
+ * the events that came, or with 0 when the deadline passed. A watch that also has something to do of which its descriptor does not
+ * tell has `look`: after each `ready` it is hot, which means that the poller asks it again and again, until it rests. From inside `ready` everything may be changed, and every watch be removed.
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
@@ -25,6 +26,15 @@ struct poller_ops {
 
 struct poller {
     const struct poller_ops *ops;
+    struct watch *hot;        /* borrowed; those that are asked */
+    struct watch *hot_cursor; /* the next one that is */
+};
+
+enum watch_state {
+    WATCH_READY, /* call `ready` */
+    WATCH_HOT,   /* nothing yet: ask again */
+    WATCH_POLL,  /* likewise, but look at the descriptors, without waiting */
+    WATCH_RESTS  /* the descriptor will tell */
 };
 
 struct watch {
@@ -32,8 +42,11 @@ struct watch {
     short events;      /* POLLIN, POLLOUT */
     uint64_t deadline; /* CLOCK_MONOTONIC; WAIT_FOREVER */
     void (*ready)(struct watch *watch, short revents);
-    struct poller *poller;      /* NULL: not watched */
-    void *impl;                 /* the poller's */
+    enum watch_state (*look)(struct watch *watch,
+                             bool is_patient); /* NULL: it always rests. Not patient: it rests if it can */
+    struct poller *poller;                     /* NULL: not watched */
+    void *impl;                                /* the poller's */
+    struct watch *hot_next, **hot_link;        /* on the poller's list while hot; hot_link NULL: not on it */
     struct watch *next, **link; /* the set's: on its list while a deadline is set; link NULL: not on it */
 };
 
@@ -45,6 +58,13 @@ void watch_update(struct watch *watch, short events, uint64_t deadline);
 /* Accepts watches that nobody polls. */
 void watch_remove(struct watch *watch);
 
+/* For pollers. Calls `ready`, after which the watch is hot. */
+void watch_call(struct watch *watch, short revents);
+
+/* For pollers. Asks every hot watch once and calls those that are ready. Returns WATCH_READY when one was, WATCH_RESTS when none is
+ * hot any more, else WATCH_HOT or WATCH_POLL. */
+enum watch_state poller_look(struct poller *poller, bool is_patient);
+
 /*
  * A set of watches on epoll. Deadlines are few (handshakes, calls in flight) and live on a list that is walked once a turn:
  * a connection that is idle is not on it.
@@ -53,7 +73,10 @@ struct poller *poller_set_new(void); /* NULL: no memory or descriptors */
 int poller_set_fd(const struct poller *poller);
 uint64_t poller_set_deadline(const struct poller *poller);
 
-/* One turn: waits until `deadline` (0: not at all), then calls every `ready`. 0 or a negative errno value. */
+/* Before somebody else polls the descriptor: 0: there is something to do at once; else the nearest deadline. */
+uint64_t poller_set_rest(struct poller *poller);
+
+/* One turn: waits until `deadline` (0: not at all), then calls every `ready`. 0 or a negative errno value. May return early. */
 int poller_set_turn(struct poller *poller, uint64_t deadline);
 
 #endif

@@ -198,7 +198,7 @@ int sea_server_fd(sea_server *server) {
 }
 
 int sea_server_timeout(sea_server *server) {
-    return server->is_set ? wait_left_ms(poller_set_deadline(server->poller)) : -1;
+    return server->is_set ? wait_left_ms(poller_set_rest(server->poller)) : -1;
 }
 
 int sea_server_dispatch(sea_server *server) {

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -56,6 +57,14 @@ int wait_left_ms(uint64_t deadline) {
     uint64_t ns = left_ns(deadline);
     uint64_t ms = ns / NS_PER_MS + (ns % NS_PER_MS != 0);
     return ms > INT_MAX ? INT_MAX : (int) ms;
+}
+
+unsigned wait_cpus_shared(int pid) {
+    cpu_set_t ours, theirs, both;
+    if (pid <= 0 || sched_getaffinity(0, sizeof ours, &ours) < 0 || sched_getaffinity(pid, sizeof theirs, &theirs) < 0)
+        return UINT_MAX;
+    CPU_OR(&both, &ours, &theirs);
+    return (unsigned) CPU_COUNT(&both);
 }
 
 int wait_fd(int fd, short events, uint64_t deadline) {

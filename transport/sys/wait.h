@@ -16,6 +16,9 @@ uint64_t wait_deadline(int timeout_ms);
 /* Milliseconds until `deadline`, rounded up, 0 when past; -1 for WAIT_FOREVER. */
 int wait_left_ms(uint64_t deadline);
 
+/* How many CPUs this thread and the process `pid` may use, both together. What cannot be asked counts as many. */
+unsigned wait_cpus_shared(int pid);
+
 /* Polls one descriptor (-1: none, just sleeps) until `deadline`. Returns revents, 0 at the deadline; interrupted
  * waits go on. */
 int wait_fd(int fd, short events, uint64_t deadline);

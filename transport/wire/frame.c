@@ -21,14 +21,15 @@
 struct shape {
     uint16_t fixed; /* bytes of the fixed part, head included; 0: no such type */
     bool has_id;
-    bool has_message;
+    bool has_fds;
 };
 
 static const struct shape shapes[] = {
-    [WIRE_HELLO] = {WIRE_HELLO_SIZE, false, false},  [WIRE_GOODBYE] = {WIRE_GOODBYE_SIZE, false, false},
+    [WIRE_HELLO] = {WIRE_HELLO_SIZE, false, true},   [WIRE_GOODBYE] = {WIRE_GOODBYE_SIZE, false, false},
     [WIRE_CALL] = {WIRE_MESSAGE_SIZE, true, true},   [WIRE_ONEWAY] = {WIRE_MESSAGE_SIZE, false, true},
     [WIRE_REPLY] = {WIRE_MESSAGE_SIZE, true, true},  [WIRE_RELEASE] = {WIRE_RELEASE_SIZE, false, false},
-    [WIRE_CANCEL] = {WIRE_CANCEL_SIZE, true, false},
+    [WIRE_CANCEL] = {WIRE_CANCEL_SIZE, true, false}, [WIRE_DOORBELL] = {WIRE_DOORBELL_SIZE, false, false},
+    [WIRE_ARENA] = {WIRE_ARENA_SIZE, false, true},   [WIRE_RETIRE] = {WIRE_RETIRE_SIZE, false, false},
 };
 
 static uint16_t get16(const uint8_t *p) {
@@ -106,14 +107,14 @@ static const char *head_decode(const uint8_t *p, size_t size, struct wire_head *
         return "the frame's size is not the datagram's";
     if (size < shapes[ret->type].fixed)
         return "shorter than its type's fixed part";
-    if (ret->fds != 0 && !shapes[ret->type].has_message)
+    if (ret->fds != 0 && !shapes[ret->type].has_fds)
         return "descriptors with a frame that takes none";
     if (ret->id != 0 && !shapes[ret->type].has_id)
         return "an id where there is no call";
     return NULL;
 }
 
-static const char *hello_decode(const uint8_t *p, size_t size, struct wire_hello *ret) {
+static const char *hello_decode(const uint8_t *p, size_t size, const struct wire_head *head, struct wire_hello *ret) {
     ret->magic = get32(p + 16);
     ret->version_min = get16(p + 20);
     ret->version_max = get16(p + 22);
@@ -136,6 +137,8 @@ static const char *hello_decode(const uint8_t *p, size_t size, struct wire_hello
         return "HELLO with an inline limit above the protocol's";
     if ((ret->accept & WIRE_CLASS_SEALED) != 0 && ret->fds_max == 0)
         return "HELLO that takes sealed payloads but no descriptors";
+    if (head->fds != ((ret->features & WIRE_FEATURE_OUTBOX) != 0 ? 1 : 0))
+        return "the number of descriptors does not fit the HELLO's features";
     if ((p[69] | p[70] | p[71]) != 0)
         return "reserved bytes of a HELLO are not zero";
     if (ret->service_size > WIRE_SERVICE_MAX)
@@ -186,6 +189,19 @@ static const char *message_check_payload(const struct wire_head *head, const str
     return NULL;
 }
 
+const char *wire_check_message(const struct wire_head *head, const struct wire_message *message) {
+    const char *wrong = message_check_type((enum wire_type) head->type, message);
+    if (!wrong)
+        wrong = message_check_payload(head, message);
+    if (!wrong && message->text_size > WIRE_TEXT_MAX)
+        wrong = "a text that is too long";
+    return wrong;
+}
+
+bool wire_text_is_clean(const char *text, size_t size) {
+    return text_is_valid((const uint8_t *) text, size);
+}
+
 static const char *message_decode(const uint8_t *p, size_t size, const struct wire_head *head,
                                   struct wire_message *ret) {
     ret->method = get32(p + 16);
@@ -199,13 +215,9 @@ static const char *message_decode(const uint8_t *p, size_t size, const struct wi
 
     if ((get16(p + 50) | get16(p + 54)) != 0)
         return "reserved bytes of a message are not zero";
-    const char *wrong = message_check_type((enum wire_type) head->type, ret);
-    if (!wrong)
-        wrong = message_check_payload(head, ret);
+    const char *wrong = wire_check_message(head, ret);
     if (wrong)
         return wrong;
-    if (ret->text_size > WIRE_TEXT_MAX)
-        return "a text that is too long";
 
     size_t inlined = ret->payload_class == WIRE_CLASS_INLINE ? (size_t) ret->payload_size : 0;
     if (size - WIRE_MESSAGE_SIZE != inlined + ret->text_size)
@@ -252,6 +264,39 @@ static const char *release_decode(const uint8_t *p, size_t size, struct wire_rel
     return NULL;
 }
 
+static const char *arena_decode(const uint8_t *p, size_t size, const struct wire_head *head, struct wire_arena *ret) {
+    ret->id = get32(p + 16);
+    ret->count = get32(p + 20);
+    ret->stride = get64(p + 24);
+    ret->size = get64(p + 32);
+
+    if (size != WIRE_ARENA_SIZE)
+        return "ARENA whose sizes do not add up";
+    if (head->fds != 1)
+        return "ARENA without its descriptor";
+    if (ret->id < 1 || ret->id > WIRE_ARENA_MAX)
+        return "ARENA with an id out of range";
+    if (ret->count < 1 || ret->count > WIRE_ARENA_BLOCKS_MAX)
+        return "ARENA with a count out of range";
+    if (ret->size > WIRE_BLOCK_CEILING)
+        return "ARENA above the protocol's limit";
+    if (ret->stride == 0 || ret->stride % 64 != 0 || ret->stride > ret->size / ret->count)
+        return "ARENA with a stride out of range";
+    return NULL;
+}
+
+static const char *retire_decode(const uint8_t *p, size_t size, struct wire_retire *ret) {
+    ret->id = get32(p + 16);
+
+    if (size != WIRE_RETIRE_SIZE)
+        return "RETIRE whose sizes do not add up";
+    if (get32(p + 20) != 0)
+        return "reserved bytes of a RETIRE are not zero";
+    if (ret->id < 1 || ret->id > WIRE_ARENA_MAX)
+        return "RETIRE with an id out of range";
+    return NULL;
+}
+
 const char *wire_decode(const void *data, size_t size, struct wire_frame *ret) {
     const char *wrong = head_decode(data, size, &ret->head);
     if (wrong)
@@ -259,7 +304,7 @@ const char *wire_decode(const void *data, size_t size, struct wire_frame *ret) {
 
     switch ((enum wire_type) ret->head.type) {
     case WIRE_HELLO:
-        return hello_decode(data, size, &ret->hello);
+        return hello_decode(data, size, &ret->head, &ret->hello);
     case WIRE_GOODBYE:
         return goodbye_decode(data, size, &ret->goodbye);
     case WIRE_CALL:
@@ -270,6 +315,14 @@ const char *wire_decode(const void *data, size_t size, struct wire_frame *ret) {
         return release_decode(data, size, &ret->release);
     case WIRE_CANCEL:
         return size == WIRE_CANCEL_SIZE ? NULL : "CANCEL whose sizes do not add up";
+    case WIRE_DOORBELL:
+        return size == WIRE_DOORBELL_SIZE ? NULL : "DOORBELL whose sizes do not add up";
+    case WIRE_ARENA:
+        return arena_decode(data, size, &ret->head, &ret->arena);
+    case WIRE_RETIRE:
+        return retire_decode(data, size, &ret->retire);
+    case WIRE_MARK:
+        break;
     }
     return "unknown frame type";
 }
@@ -300,7 +353,8 @@ size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX], const 
     put32(buf + 68, hello->service_size);
     if (hello->service_size > 0)
         memcpy(buf + WIRE_HELLO_SIZE, hello->service, hello->service_size);
-    return head_encode(buf, WIRE_HELLO, 0, 0, (size_t) WIRE_HELLO_SIZE + hello->service_size);
+    return head_encode(buf, WIRE_HELLO, (hello->features & WIRE_FEATURE_OUTBOX) != 0, 0,
+                       (size_t) WIRE_HELLO_SIZE + hello->service_size);
 }
 
 size_t wire_encode_message(uint8_t buf[WIRE_MESSAGE_SIZE], enum wire_type type, uint64_t id,
@@ -368,4 +422,22 @@ size_t wire_encode_release(uint8_t buf[WIRE_RELEASE_SIZE + 8 * WIRE_RELEASES_MAX
 
 size_t wire_encode_cancel(uint8_t buf[WIRE_CANCEL_SIZE], uint64_t id) {
     return head_encode(buf, WIRE_CANCEL, 0, id, WIRE_CANCEL_SIZE);
+}
+
+size_t wire_encode_doorbell(uint8_t buf[WIRE_DOORBELL_SIZE]) {
+    return head_encode(buf, WIRE_DOORBELL, 0, 0, WIRE_DOORBELL_SIZE);
+}
+
+size_t wire_encode_arena(uint8_t buf[WIRE_ARENA_SIZE], const struct wire_arena *arena) {
+    put32(buf + 16, arena->id);
+    put32(buf + 20, arena->count);
+    put64(buf + 24, arena->stride);
+    put64(buf + 32, arena->size);
+    return head_encode(buf, WIRE_ARENA, 1, 0, WIRE_ARENA_SIZE);
+}
+
+size_t wire_encode_retire(uint8_t buf[WIRE_RETIRE_SIZE], uint32_t id) {
+    put32(buf + 16, id);
+    put32(buf + 20, 0);
+    return head_encode(buf, WIRE_RETIRE, 0, 0, WIRE_RETIRE_SIZE);
 }

@@ -23,11 +23,16 @@
 #define WIRE_GOODBYE_SIZE 24 /* head included; then text */
 #define WIRE_RELEASE_SIZE 24 /* head included; then 8 bytes a handle */
 #define WIRE_CANCEL_SIZE 16
+#define WIRE_DOORBELL_SIZE 16
+#define WIRE_ARENA_SIZE 40
+#define WIRE_RETIRE_SIZE 24
 #define WIRE_SERVICE_MAX 63 /* bytes */
 #define WIRE_TEXT_MAX 255
 #define WIRE_STATUS_LEAST (-4095)              /* the kernel's MAX_ERRNO: no errno value is larger */
 #define WIRE_RELEASES_MAX 64                   /* handles in one frame */
 #define WIRE_INLINE_CEILING (1u << 17)         /* no side may announce more */
+#define WIRE_ARENA_MAX 65535                   /* largest id of an arena */
+#define WIRE_ARENA_BLOCKS_MAX (1u << 24)       /* blocks of one: what a handle can name */
 #define WIRE_BLOCK_CEILING (UINT64_C(1) << 62) /* bytes of one block: rounding it up never leaves off_t */
 
 enum wire_type {
@@ -37,7 +42,12 @@ enum wire_type {
     WIRE_ONEWAY = 4,
     WIRE_REPLY = 5,
     WIRE_RELEASE = 6,
-    WIRE_CANCEL = 7
+    WIRE_CANCEL = 7,
+    WIRE_DOORBELL =
+        8,           /* wakes a sleeper: there is something in the sender's outbox. Only between sides with outboxes */
+    WIRE_MARK = 9,   /* in rings only (wire/line.h) */
+    WIRE_ARENA = 10, /* brings an arena's descriptor */
+    WIRE_RETIRE = 11 /* an arena will not be named any more: it can be unmapped once its last lease is released */
 };
 
 /* Payload classes on the wire; the same values as SEA_INLINE and its neighbours. */
@@ -45,14 +55,18 @@ enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE
 
 /* Feature bits: what the sender of a HELLO takes. Nothing of a feature is sent to who did not set its bit; unknown ones are
  * ignored. */
-enum { WIRE_FEATURE_HUGETLB = 1 }; /* sealed payloads in hugetlb pages */
+enum {
+    WIRE_FEATURE_HUGETLB = 1, /* sealed payloads in hugetlb pages */
+    WIRE_FEATURE_OUTBOX = 2,  /* an outbox, and this HELLO brings its descriptor */
+    WIRE_FEATURE_SNAPSHOT = 4 /* pooled payloads are copied before they are looked at: what is taken stays stable */
+};
 
 struct wire_head { /* offset size */
     uint8_t type;  /*  0  1  enum wire_type */
     uint8_t fds;   /*  1  1  descriptors that travel with the frame */
                    /*  2  2  reserved */
     uint32_t size; /*  4  4  of the whole frame, head included */
-    uint64_t id;   /*  8  8  CALL, REPLY, CANCEL: of the call, any value; else 0 */
+    uint64_t id;   /*  8  8  CALL, REPLY, CANCEL: of the call, any value. MARK: of a datagram. Else 0 */
 };
 
 struct wire_hello {       /* after the head */
@@ -104,6 +118,18 @@ struct wire_release {
     uint64_t handles[WIRE_RELEASES_MAX]; /* 24  `count` of them; never 0 */
 };
 
+struct wire_arena {  /* after the head */
+    uint32_t id;     /* 16  4  1 to WIRE_ARENA_MAX: the first 16 bits of its blocks' handles */
+    uint32_t count;  /* 20  4  blocks, at least 1 and at most 2^24 */
+    uint64_t stride; /* 24  8  bytes of a block, a multiple of 64 and not 0 */
+    uint64_t size;   /* 32  8  of the memfd, bytes; at least stride * count; at most WIRE_BLOCK_CEILING */
+};
+
+struct wire_retire {
+    uint32_t id; /* 16  4  of an arena */
+                 /* 20  4  reserved */
+};
+
 struct wire_frame {
     struct wire_head head;
     union {
@@ -111,6 +137,8 @@ struct wire_frame {
         struct wire_message message;
         struct wire_goodbye goodbye;
         struct wire_release release;
+        struct wire_arena arena;
+        struct wire_retire retire;
     };
 };
 
@@ -121,7 +149,7 @@ struct wire_frame {
  *     value; fields that a type does not use are 0, reserved bytes too;
  *   - a HELLO has the magic, and version_min <= version_max. One of a version that we do not speak is decoded
  *     all the same, so that it can be refused in words: its layout is the same in all versions;
- *   - a sealed payload comes with exactly one descriptor declared, all others with none;
+ *   - a sealed payload, an arena and a HELLO with the OUTBOX feature come with exactly one descriptor declared, all others with none;
  *   - payload_class, payload_size, handle: as the struct says. Whether the class was agreed is not asked here;
  *   - texts have no control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8). That they are valid
  *     UTF-8 is not promised;
@@ -142,6 +170,15 @@ size_t wire_encode_goodbye(uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX], int r
 size_t wire_encode_release(uint8_t buf[WIRE_RELEASE_SIZE + 8 * WIRE_RELEASES_MAX], const uint64_t *handles,
                            uint32_t count);
 size_t wire_encode_cancel(uint8_t buf[WIRE_CANCEL_SIZE], uint64_t id);
+size_t wire_encode_doorbell(uint8_t buf[WIRE_DOORBELL_SIZE]);
+size_t wire_encode_arena(uint8_t buf[WIRE_ARENA_SIZE], const struct wire_arena *arena);
+size_t wire_encode_retire(uint8_t buf[WIRE_RETIRE_SIZE], uint32_t id);
+
+/* What wire_decode() asks of a message's fields, for those that came by another way. NULL, or what is wrong. */
+const char *wire_check_message(const struct wire_head *head, const struct wire_message *message);
+
+/* Has it no control characters, as wire_decode() asks of every text? */
+bool wire_text_is_clean(const char *text, size_t size);
 
 /*
  * Makes a text that the decoder accepts of any string (NULL: ""): what is beyond WIRE_TEXT_MAX bytes is cut off

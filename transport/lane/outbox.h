@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An outbox: the memory of a connection that one side writes and the other may only read.
+ *
+ *     offset 0     line 0   magic, frame lines, release entries: as they were when it was handed out
+ *            64    line 1   `asleep` (lane/bell.h)
+ *            128   line 2   `consumed` (lane/ring.h)
+ *            4096           the frame ring, a line of 64 bytes each
+ *            then           the release ring, 16 bytes an entry; in all a multiple of 4096 bytes
+ *
+ * Words of different purpose lie in different lines: a line that one side writes often is not read by the other for something else.
+ *
+ * Ours is mapped writable before it is sealed with F_SEAL_FUTURE_WRITE, so nobody else can ever write to it. The peer's is mapped
+ * read-only, after it was found to be sealed so.
+ */
+#ifndef LANE_OUTBOX_H
+#define LANE_OUTBOX_H
+
+#include "lane/ring.h"
+#include <stddef.h>
+
+#define OUTBOX_LINES_LEAST 64
+#define OUTBOX_LINES_MOST 16384
+#define OUTBOX_RELEASES_LEAST 256
+#define OUTBOX_RELEASES_MOST 65536
+
+struct outbox_page; /* the first 4096 bytes */
+
+struct outbox {
+    struct outbox_page *page; /* owned mapping; NULL: none. The peer's is read-only */
+    size_t size;              /* of the mapping, bytes */
+    uint32_t lines, releases; /* a power of two each */
+    int fd;                   /* owned, until it is handed out; -1 */
+};
+
+#define OUTBOX_EMPTY ((struct outbox){.fd = -1})
+
+/* Makes ours, with room for `releases` releases at least. Errors: -ENOMEM, -EMFILE, -ENFILE, -EFBIG (RLIMIT_FSIZE). */
+int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases);
+
+/*
+ * Verifies the peer's, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes to the reaper. `releases_least`: the
+ * leases that the peer said it may hold. On failure *ret_why is a static text. Errors: -EBADF, -EMSGSIZE, -ENODATA (the peer lies),
+ * -ENOMEM.
+ */
+int outbox_open(struct outbox *ret, int fd, uint32_t releases_least, const char **ret_why);
+
+/* Unmaps and closes. Accepts OUTBOX_EMPTY. */
+void outbox_deinit(struct outbox *outbox);
+
+/* Its parts. Of the peer's, only the const ones are of use: the pages are read-only. */
+struct line *outbox_frames(const struct outbox *outbox);
+struct release_entry *outbox_releases(const struct outbox *outbox);
+shared32 *outbox_asleep(const struct outbox *outbox);
+shared32 *outbox_consumed(const struct outbox *outbox);
+
+#endif

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Patience. See patience.h.
+ *
+ * A wake-up costs some 30 to 70 us here, between CPUs. Looking for as long as that before sleeping costs at most twice the best choice
+ * in hindsight. Whether it is worth it is learnt: what came within two such spans would have been found (or was), what came
+ * later would not.
+ */
+#include "lane/patience.h"
+
+#include "sys/wait.h"
+
+static const uint64_t LONGEST_NS = 50 * 1000;
+static const uint64_t SPIN_NS = 1000 * 1000; /* between looks at the socket */
+static const uint32_t LOOKS_PER_CLOCK = 32;
+static const uint32_t WAITS_PER_COUNT = 256; /* the CPUs that we may use can change */
+
+enum { SCORE_MOST = 8 };
+
+static void count_cpus(struct patience *patience) {
+    patience->has_one_cpu = wait_cpus_shared(patience->peer_pid) < 2;
+    patience->waits = 0;
+}
+
+void patience_init(struct patience *patience, int waiting, int32_t peer_pid) {
+    *patience = (struct patience){.waiting = waiting, .score = SCORE_MOST / 2, .peer_pid = peer_pid};
+    if (waiting != SEA_WAIT_SLEEP)
+        count_cpus(patience);
+}
+
+bool patience_spins(const struct patience *patience) {
+    return patience->waiting == SEA_WAIT_SPIN && !patience->has_one_cpu;
+}
+
+static uint64_t longest(const struct patience *patience) {
+    return patience->waiting == SEA_WAIT_SPIN ? SPIN_NS : LONGEST_NS * patience->score / SCORE_MOST;
+}
+
+bool patience_goes_on(struct patience *patience) {
+    if (patience->waiting == SEA_WAIT_SLEEP || patience->has_one_cpu)
+        return false;
+    if (++patience->looks < LOOKS_PER_CLOCK)
+        return true;
+    uint64_t now = wait_now();
+    patience->looks = 0;
+    if (!patience->since)
+        patience->since = now;
+    if (now - patience->since < longest(patience))
+        return true;
+    if (patience->waiting == SEA_WAIT_SPIN)
+        patience->since = 0;
+    return false;
+}
+
+void patience_reward(struct patience *patience) {
+    patience->looks = 0;
+    if (patience->waiting != SEA_WAIT_ADAPTIVE)
+        return;
+    bool was_soon = !patience->since || wait_now() - patience->since < 2 * LONGEST_NS;
+    if (was_soon && patience->score < SCORE_MOST)
+        patience->score++;
+    else if (!was_soon)
+        patience->score /= 2;
+    patience->since = 0;
+    if (++patience->waits >= WAITS_PER_COUNT)
+        count_cpus(patience);
+}

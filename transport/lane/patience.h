@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Patience: for how long to look at the peer's memory before sleeping. It grows while looking pays, and goes to nothing when it
+ * does not: a spinner on a machine with few CPUs starves the very thread that it waits for.
+ */
+#ifndef LANE_PATIENCE_H
+#define LANE_PATIENCE_H
+
+#include <sealane/conn.h>
+
+struct patience {
+    int waiting;    /* SEA_WAIT_... */
+    uint32_t score; /* 0 to PATIENCE_SCORE_MOST: how well it has paid lately */
+    uint32_t waits; /* since the CPUs were last counted */
+    int32_t peer_pid;
+    bool has_one_cpu; /* the peer and we may only run on the same one */
+    uint64_t since;   /* when this wait began; 0: not waiting */
+    uint32_t looks;   /* since the clock was last asked */
+};
+
+void patience_init(struct patience *patience, int waiting, int32_t peer_pid);
+
+/* One more look found nothing: is it worth to look again (after a shared_pause())? false: sleep now. SEA_WAIT_SPIN: false once a millisecond, to look at
+ * the socket without waiting for it. */
+bool patience_goes_on(struct patience *patience);
+
+/* Something came, by looking or by waking. */
+void patience_reward(struct patience *patience);
+
+/* Does this side never sleep? */
+bool patience_spins(const struct patience *patience);
+
+#endif

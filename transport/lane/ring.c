@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* The rings. See ring.h for their invariants. Shared words are read once each, into locals. */
+#include "lane/ring.h"
+
+#include <errno.h>
+#include <string.h>
+
+static uint32_t shift_of(uint32_t power) {
+    return (uint32_t) __builtin_ctz(power);
+}
+
+/* Odd, so that every line is visited once a lap; more than a page's 64 lines apart where the ring has several pages. */
+static uint32_t stride_of(uint32_t lines) {
+    return lines / 4 + 37;
+}
+
+void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const shared32 *consumed) {
+    *ring = (struct ring_out){
+        .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
+}
+
+void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed) {
+    *ring = (struct ring_in){
+        .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
+}
+
+void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries) {
+    *ring = (struct release_out){.entries = at, .mask = entries - 1, .shift = shift_of(entries)};
+}
+
+void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries) {
+    *ring = (struct release_in){.entries = at, .mask = entries - 1, .shift = shift_of(entries)};
+}
+
+uint32_t ring_bytes_max(uint32_t lines) {
+    return LINE_FIRST_BYTES + (lines / 4 - 1) * LINE_MORE_BYTES;
+}
+
+static uint32_t tag_of(uint64_t position, uint32_t shift) {
+    return (uint32_t) (position >> shift) + 1;
+}
+
+/* Room for lines that are written and not known to be consumed: at most as many as the ring has. */
+static bool is_room_known(const struct ring_out *ring, uint64_t count) {
+    return (uint32_t) ring->tail - ring->known + count <= ring->mask + UINT64_C(1);
+}
+
+int ring_has_room(struct ring_out *ring, uint64_t count) {
+    if (is_room_known(ring, count))
+        return 1;
+    /* Acquire [CUR1] pairs with the release in ring_publish_consumed(): the reader has copied the lines before it says so. Weaker:
+     * they are written anew while it still reads. */
+    uint32_t consumed = shared32_load_acquire(ring->consumed);
+    if ((uint32_t) ring->tail - consumed > (uint32_t) ring->tail - ring->known)
+        return -EPROTO; /* it went backwards, or beyond what was written */
+    ring->known = consumed;
+    return is_room_known(ring, count);
+}
+
+static struct line *line_at(const struct ring_out *ring, uint64_t position) {
+    return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+}
+
+static void line_fill(struct line *line, uint32_t from, const void *bytes, size_t size) {
+    uint64_t words[LINE_WORDS] = {0};
+    memcpy(words, bytes, size);
+    for (uint32_t i = from; i < LINE_WORDS; i++)
+        shared64_store(&line->words[i], words[i - from]);
+}
+
+static void write_later_lines(struct ring_out *ring, const char *bytes, size_t size) {
+    for (uint64_t at = ring->tail + 1; size > 0; at++) {
+        size_t part = size < LINE_MORE_BYTES ? size : LINE_MORE_BYTES;
+        line_fill(line_at(ring, at), 1, bytes, part);
+        shared64_store(&line_at(ring, at)->words[0], tag_of(at, ring->shift));
+        bytes += part;
+        size -= part;
+    }
+}
+
+void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size) {
+    struct line *first = line_at(ring, ring->tail);
+    uint32_t part = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
+    if (size > part)
+        write_later_lines(ring, (const char *) bytes + part, size - part);
+    for (int i = 1; i < LINE_FIRST_WORD; i++)
+        shared64_store(&first->words[i], words[i]);
+    if (size > 0)
+        line_fill(first, LINE_FIRST_WORD, bytes, part);
+    else
+        for (int i = LINE_FIRST_WORD; i < LINE_WORDS; i++)
+            shared64_store(&first->words[i], words[i]);
+    /* Release [RING1] pairs with the acquire in ring_has_frame() (ring.h). */
+    shared64_store_release(&first->words[0], words[0] | tag_of(ring->tail, ring->shift));
+    ring->tail += line_count(size);
+}
+
+void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]) {
+    const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
+    for (int i = 0; i < LINE_WORDS; i++)
+        words[i] = shared64_load(&line->words[i]);
+}
+
+static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {
+    uint64_t words[LINE_WORDS];
+    for (uint32_t i = from; i < LINE_WORDS; i++)
+        words[i - from] = shared64_load(&line->words[i]);
+    memcpy(to, words, size);
+}
+
+void ring_collect(const struct ring_in *ring, void *to, uint32_t size) {
+    uint64_t at = ring->head;
+    uint32_t from = LINE_FIRST_WORD;
+    while (size > 0) {
+        uint32_t room = (LINE_WORDS - from) * 8, part = size < room ? size : room;
+        line_copy(&ring->lines[(uint32_t) at * ring->stride & ring->mask], from, to, part);
+        to = (char *) to + part;
+        size -= part;
+        from = 1;
+        at++;
+    }
+}
+
+bool ring_publish_consumed(struct ring_in *ring) {
+    if (ring->published == (uint32_t) ring->head)
+        return false;
+    ring->published = (uint32_t) ring->head;
+    /* Release [CUR1], partner in ring_has_room(). */
+    shared32_store_release(ring->consumed, ring->published);
+    return true;
+}
+
+bool ring_advance(struct ring_in *ring, uint64_t count) {
+    ring->head += count;
+    return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
+}
+
+void release_write(struct release_out *ring, uint64_t handle) {
+    struct release_entry *entry = &ring->entries[ring->tail & ring->mask];
+    shared64_store(&entry->handle, handle);
+    /* Release [REL1] pairs with the acquire in release_is_there(): the handle, and all our reads of the block, come before it. Weaker:
+     * the owner writes to a block that is still read here. */
+    shared32_store_release(&entry->tag, tag_of(ring->tail, ring->shift));
+    ring->tail++;
+}
+
+bool release_is_there(const struct release_in *ring) {
+    /* Acquire [REL1], partner above. */
+    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == tag_of(ring->head, ring->shift);
+}
+
+bool release_read(struct release_in *ring, uint64_t *ret_handle) {
+    if (!release_is_there(ring))
+        return false;
+    *ret_handle = shared64_load(&ring->entries[ring->head & ring->mask].handle);
+    ring->head++;
+    return true;
+}

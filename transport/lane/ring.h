@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rings of an outbox: frames, and releases. Each has one writer and one reader in two processes that do not trust each other;
+ * each end keeps its position in private memory. No end ever waits here.
+ *
+ * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines: neighbours lie
+ * in different pages, because a prefetcher that fetches the next line takes it away from its writer (doc/tuning.md). The tag in
+ * each line is the lap in which it was written, counted from 1, so a line of an earlier lap, or never written, is no frame. All
+ * lines of a frame get their tags; that of the first is stored last, and publishes it.
+ *
+ *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private position)
+ *     reader:  tags of positions below tail are there; that of `tail` is not
+ *
+ * Releases. An entry is a tag and a handle. The ring has an entry for each lease that may be out, and a lease counts until its owner
+ * has read its release: so there is always room.
+ *
+ * One thread at each end.
+ */
+#ifndef LANE_RING_H
+#define LANE_RING_H
+
+#include "sys/shared.h"
+#include "wire/line.h"
+#include <stdbool.h>
+
+struct line {
+    shared64 words[LINE_WORDS];
+};
+
+struct release_entry {
+    shared32 tag;
+    uint32_t reserved;
+    shared64 handle;
+};
+
+static_assert(sizeof(struct line) == LINE_SIZE && sizeof(struct release_entry) == 16, "as doc/PROTOCOL.md says");
+
+struct ring_out {
+    struct line *lines;       /* borrowed, in our outbox */
+    const shared32 *consumed; /* borrowed, in the peer's */
+    uint32_t mask, shift, stride;
+    uint32_t known; /* the newest `consumed` that we have looked at */
+    uint64_t tail;
+};
+
+struct ring_in {
+    const struct line *lines; /* borrowed, in the peer's outbox */
+    shared32 *consumed;       /* borrowed, in ours */
+    uint32_t mask, shift, stride;
+    uint32_t published; /* what `consumed` says */
+    uint64_t head;
+};
+
+struct release_out {
+    struct release_entry *entries; /* borrowed, in our outbox */
+    uint32_t mask, shift;
+    uint64_t tail;
+};
+
+struct release_in {
+    const struct release_entry *entries; /* borrowed, in the peer's outbox */
+    uint32_t mask, shift;
+    uint64_t head;
+};
+
+/* `lines`, `entries`: a power of two. */
+void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const shared32 *consumed);
+void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed);
+void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries);
+void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries);
+
+/* The most payload or text that one frame holds, bytes: a frame takes a quarter of the ring at most. */
+uint32_t ring_bytes_max(uint32_t lines);
+
+/* Is there room for `count` lines? 1, 0, or -EPROTO: the peer's cursor makes no sense. Looks at it only if need be. */
+int ring_has_room(struct ring_out *ring, uint64_t count);
+
+/* Writes a frame and publishes it. `words` is its first line (line_encode()); `bytes` go behind its head, unless `size` is 0. The
+ * caller has asked for room. */
+void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);
+
+/* Is a frame there? If so its first line may be copied with ring_peek(). */
+static inline bool ring_has_frame(const struct ring_in *ring) {
+    const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
+    /* Acquire [RING1] pairs with the release in ring_write() (ring.c): what the frame says was written before its tag. Weaker: words of an
+     * earlier lap are taken for it. */
+    return (uint32_t) shared64_load_acquire(&line->words[0]) == (uint32_t) (ring->head >> ring->shift) + 1;
+}
+
+void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]);
+
+/* Copies the frame's bytes. `size` is at most ring_bytes_max(). */
+void ring_collect(const struct ring_in *ring, void *to, uint32_t size);
+
+/* Passes over the frame. Tells the writer so once a quarter of the ring is free that it does not know of: then true. */
+bool ring_advance(struct ring_in *ring, uint64_t count);
+
+/* Tells the writer of every line that is free. false: it knew. */
+bool ring_publish_consumed(struct ring_in *ring);
+
+void release_write(struct release_out *ring, uint64_t handle);
+
+/* The next handle that was given back; false: none. */
+bool release_read(struct release_in *ring, uint64_t *ret_handle);
+bool release_is_there(const struct release_in *ring);
+
+#endif

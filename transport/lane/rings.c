@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a lane does with its outboxes: opening them, room, releases, sleep and wake-up.
+ *
+ * Nothing here waits. Whoever drives the lane looks (lane_look()), and before it waits for the socket says so (lane_rest()).
+ */
+#include "lane/lane.h"
+
+#include <errno.h>
+
+int lane_make_outbox(struct lane *lane) {
+    int r = outbox_new(&lane->own, terms_ring_lines(lane->options), lane->hello.blocks_max);
+    if (r < 0)
+        return refusal_note(&lane->ctx->refusals, r, "memory or descriptors", OUTBOX_RELEASES_LEAST * LINE_SIZE, 0,
+                            "an outbox cannot be made: close connections, or raise the limits");
+    return 0;
+}
+
+static void rings_init(struct lane *lane) {
+    ring_out_init(&lane->out, outbox_frames(&lane->own), lane->own.lines, outbox_consumed(&lane->theirs));
+    ring_in_init(&lane->in, outbox_frames(&lane->theirs), lane->theirs.lines, outbox_consumed(&lane->own));
+    release_out_init(&lane->releases_out, outbox_releases(&lane->own), lane->own.releases);
+    release_in_init(&lane->releases_in, outbox_releases(&lane->theirs), lane->theirs.releases);
+    bell_init(&lane->bell, outbox_asleep(&lane->own), outbox_asleep(&lane->theirs));
+    patience_init(&lane->patience, lane->options->waiting, lane->peer.pid);
+    lane->has_rings = true;
+}
+
+/* The peer's pages are charged to it: those it left out would be allocated by our reading. */
+int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why) {
+    int r = outbox_open(&lane->theirs, fd, peer->blocks_max, ret_why);
+    if (r < 0)
+        return r == -ENOMEM ? r : -EPROTO;
+    *ret_why = "the outbox was refused by a limit of the receiver";
+    r = peer_charge_queued(lane->account, lane->theirs.size);
+    if (r < 0) {
+        outbox_deinit(&lane->theirs);
+        return r;
+    }
+    r = lane->is_server ? lane_make_outbox(lane) : 0;
+    if (r == 0)
+        rings_init(lane);
+    return r;
+}
+
+void lane_close_outboxes(struct lane *lane) {
+    lane->has_rings = false;
+    if (lane->theirs.page)
+        peer_return_queued(lane->account, lane->theirs.size);
+    outbox_deinit(&lane->theirs);
+    outbox_deinit(&lane->own);
+}
+
+int lane_ring_room(struct lane *lane, uint64_t lines) {
+    int r = ring_has_room(&lane->out, lines);
+    if (r < 0) {
+        lane_doom(lane, -EPROTO, "the cursor of the frame ring makes no sense");
+        return -EPIPE;
+    }
+    lane->is_ring_full = r == 0;
+    return r == 0 ? -EAGAIN : 0;
+}
+
+void lane_take_releases(struct lane *lane) {
+    uint64_t handle;
+    while (lane->has_rings && !lane->is_doomed && release_read(&lane->releases_in, &handle)) {
+        lane->handled++;
+        if (lease_release(&lane->ctx->leases, lane->account, handle) < 0)
+            lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
+    }
+}
+
+/* Does something wait for the peer's releases, or for room? */
+static bool is_waiting_for_room(const struct lane *lane) {
+    return lane->queue_head || lane->wants_room || lane->is_ring_full;
+}
+
+bool lane_look(struct lane *lane) {
+    if (!lane->has_rings || lane->is_choked || lane->is_doomed)
+        return false;
+    if (ring_has_frame(&lane->in) || lane->has_held || lane->is_leaving)
+        return true;
+    return is_waiting_for_room(lane) && (release_is_there(&lane->releases_in) ||
+                                         (lane->is_ring_full && ring_has_room(&lane->out, lane->own.lines / 4) != 0));
+}
+
+static uint32_t lane_wants(const struct lane *lane) {
+    return is_waiting_for_room(lane) ? BELL_ROOM | BELL_RELEASES : 0;
+}
+
+void lane_rearm(struct lane *lane) {
+    if (!lane->bell.is_armed)
+        return;
+    bell_arm(&lane->bell, lane_wants(lane));
+    if (lane_look(lane))
+        lane->has_more = true;
+}
+
+bool lane_rest(struct lane *lane) {
+    if (!lane->has_rings || lane->bell.is_armed)
+        return !lane_look(lane);
+    if (ring_publish_consumed(&lane->in))
+        lane->bell.due |= BELL_ROOM;
+    lane_ring_bell(lane);
+    bell_arm(&lane->bell, lane_wants(lane));
+    if (!lane_look(lane) && !release_is_there(&lane->releases_in))
+        return true;
+    bell_disarm(&lane->bell);
+    return false;
+}
+
+void lane_cork(struct lane *lane) {
+    lane->corks++;
+}
+
+void lane_uncork(struct lane *lane) {
+    if (--lane->corks == 0)
+        lane_ring_bell(lane);
+}
+
+/* A full socket holds datagrams that the peer has not read: they wake it. What else keeps the doorbell from being sent is tried again. */
+void lane_ring_bell(struct lane *lane) {
+    uint8_t buf[WIRE_DOORBELL_SIZE];
+    if (!lane->has_rings || !bell_is_wanted(&lane->bell))
+        return;
+    if (lane_write(lane, buf, wire_encode_doorbell(buf)) == 0 || lane->is_socket_full)
+        bell_note_rung(&lane->bell);
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames as they lie in a ring: lines of 64 bytes, encode, decode and validate as pure functions. doc/PROTOCOL.md
+ * is their specification.
+ *
+ * A line is eight little-endian words of 64 bits. The low half of its first word is its tag, which says in which lap it was
+ * written: the ring's business (lane/ring.h). No payload ever lies on a tag. A frame is one line or several:
+ *
+ *     first line   word 0  tag 32, type 8, class 8, text_size 16
+ *                  word 1  id              CALL, REPLY, CANCEL: of the call. MARK: of a datagram. ONEWAY: 0
+ *                  word 2  deadline        CALL; else 0
+ *                  word 3  method (CALL, ONEWAY) or status (REPLY) 32, size of the inline payload 32
+ *                  words 4 to 7            the first 32 bytes of payload or text;
+ *                                          of a pooled payload: its handle, its size, 0, 0
+ *     later lines  word 0  tag 32, 0
+ *                  words 1 to 7            the next 56 bytes
+ *
+ * Only a REPLY with an error has a text, and it has no payload: a frame's bytes are one or the other. Words of a frame that the
+ * reader works on were copied to its own memory before: the writer is a stranger.
+ */
+#ifndef WIRE_LINE_H
+#define WIRE_LINE_H
+
+#include "wire/frame.h"
+
+#define LINE_SIZE 64
+#define LINE_WORDS 8
+#define LINE_FIRST_WORD 4   /* of a frame's bytes, in its first line */
+#define LINE_FIRST_BYTES 32 /* of payload or text in a frame's first line */
+#define LINE_MORE_BYTES 56  /* and in each later one */
+
+/* How many lines a frame with so many bytes of payload or text takes. */
+static inline uint64_t line_count(uint64_t bytes) {
+    return bytes <= LINE_FIRST_BYTES ? 1 : 1 + (bytes - LINE_FIRST_BYTES + LINE_MORE_BYTES - 1) / LINE_MORE_BYTES;
+}
+
+/* Writes all eight words; the tag's half is 0, and so is the place of payload and text. `message` is ignored in a CANCEL and a MARK. */
+void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, uint64_t id, const struct wire_message *message);
+
+/*
+ * Decodes a first line. Returns NULL or the static text that says what is wrong; then *ret is undefined. Afterwards all holds
+ * that wire_decode() promises of CALL, ONEWAY, REPLY and CANCEL; a sealed payload is not possible; `payload` and `text` are
+ * NULL, and *ret_bytes says how many bytes of either follow, beginning with word 4.
+ */
+const char *line_decode(const uint64_t words[LINE_WORDS], struct wire_frame *ret, uint32_t *ret_bytes);
+
+#endif
