@@ -52,7 +52,7 @@ START_TEST(test_every_field_arrives) {
         ck_assert_uint_eq(in->method, sent[i].method);
         ck_assert_uint_eq(in->deadline, sent[i].deadline);
         ck_assert_int_eq(in->status, sent[i].status);
-        ck_assert_str_eq(in->text, sent[i].text);
+        ck_assert_str_eq(in->text, sent[i].text ? sent[i].text : "");
         ck_assert(!in->block == !sent[i].block);
         ck_assert(!in->block || is_filled(in->block, 300, 5));
     }

@@ -67,6 +67,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         .greeting_deadline = wait_deadline(lane_handshake_ms(options)),
     };
     lane->queue_tail = &lane->queue_head;
+    tally_begin(&lane->tally, ctx);
     if (!(lane->hello.accept & SEA_SEALED) && !(lane->hello.features & WIRE_FEATURE_OUTBOX))
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
@@ -84,13 +85,14 @@ void lane_deinit(struct lane *lane) {
     if (lane->account)
         peer_end(lane->account, &bytes);
     if (lane->state == LANE_OPEN)
-        ctx_uncount(lane->ctx, connections, 1);
+        tally_uncount(&lane->tally, connections, 1);
     lane_clear_queue(lane);
     lane_close_outboxes(lane);
     lane->account = peer_unref(lane->account);
     lane->releases = heap_free(lane->releases);
     lane->fd = fdpass_close(lane->fd);
     lane->peer.pidfd = fd_close(lane->peer.pidfd);
+    tally_end(&lane->tally, lane->ctx);
     lane->ctx = sea_ctx_unref(lane->ctx);
     lane->state = LANE_CLOSED;
 }
@@ -143,13 +145,13 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     lane->releases_count = 0;
     event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
     if (was_open)
-        ctx_uncount(lane->ctx, connections, 1);
+        tally_uncount(&lane->tally, connections, 1);
     if (reason != 0) {
-        ctx_count(lane->ctx, reclaimed_blocks, event.reclaimed_blocks);
-        ctx_count(lane->ctx, reclaimed_bytes, event.reclaimed_bytes);
+        tally_count(&lane->tally, reclaimed_blocks, event.reclaimed_blocks);
+        tally_count(&lane->tally, reclaimed_bytes, event.reclaimed_bytes);
     }
     if (reason == -EPROTO)
-        ctx_count(lane->ctx, faults, 1);
+        tally_count(&lane->tally, faults, 1);
     lane->ops->closed(lane->owner, &event);
     lane_close_outboxes(lane);
     lane->fd = fdpass_close(lane->fd);

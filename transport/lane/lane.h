@@ -41,9 +41,14 @@ struct lane_message {
     uint32_t method;
     int status;
     uint64_t deadline;
-    char text[WIRE_TEXT_MAX + 1];
-    sea_block *block; /* NULL: empty payload */
+    const char *text;  /* of an error, at most WIRE_TEXT_MAX bytes, or NULL; borrowed for the call */
+    sea_block *block;  /* NULL: the payload is `bytes` */
+    const void *bytes; /* borrowed for the call; nobody else can change them */
+    size_t bytes_size; /* 0: no payload */
 };
+
+/* Arriving payloads up to this size come as bytes, without a block: what two lines of a ring hold. */
+#define LANE_BYTES_MAX (LINE_FIRST_BYTES + LINE_MORE_BYTES)
 
 struct lane_ops {
     void (*opened)(void *owner);
@@ -58,8 +63,9 @@ struct lane_ops {
 /* A frame that waits for the socket, or for credit. */
 struct lane_queued {
     struct lane_queued *next;
-    struct lane_message message; /* owns a reference of its block */
-    uint64_t charged;            /* to the peer's account, bytes */
+    struct lane_message message;  /* owns a reference of its block; has no bytes */
+    char text[WIRE_TEXT_MAX + 1]; /* the message's */
+    uint64_t charged;             /* to the peer's account, bytes */
 };
 
 struct lane {
@@ -67,6 +73,7 @@ struct lane {
     enum lane_state state;
     bool is_server;
     sea_ctx *ctx; /* owned reference */
+    struct tally tally;
     const sea_options *options;
     const struct lane_ops *ops;
     void *owner;
@@ -101,7 +108,8 @@ struct lane {
     bool is_in_order;                     /* what is received now has no frames before it */
     bool has_held, has_more;              /* has_more: a turn ended before all was handled */
     struct lane_message held; /* it came before its mark, and waits for the frames before it. Owns its block */
-    bool is_leaving;          /* the peer's last word was heard; the frames before it are handled first */
+    char held_text[WIRE_TEXT_MAX + 1];
+    bool is_leaving; /* the peer's last word was heard; the frames before it are handled first */
 
     bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
     int reason;
@@ -141,6 +149,9 @@ void lane_doom(struct lane *lane, int reason, const char *text);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
+/* Can a payload of so many bytes be sent as message.bytes? */
+bool lane_takes_bytes(const struct lane *lane, size_t size);
+
 /* Sends or queues a CANCEL. */
 int lane_send_cancel(struct lane *lane, uint64_t id);
 
@@ -149,6 +160,16 @@ void lane_want_room(struct lane *lane);
 
 /* Is there something to do that the socket does not tell of? Cheap, and often false. */
 bool lane_look(struct lane *lane);
+
+/* Looks at the frame ring alone, up to `looks` times. */
+static inline bool lane_stare(const struct lane *lane, unsigned looks) {
+    while (!ring_has_frame(&lane->in)) {
+        if (--looks == 0)
+            return false;
+        shared_pause();
+    }
+    return true;
+}
 
 /* We are about to wait for the socket. false: not now, there is something to do. The next dispatch ends it. */
 bool lane_rest(struct lane *lane);

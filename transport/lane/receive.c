@@ -58,7 +58,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         socket_refuse_fds(lane->fd);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
     lane->state = LANE_OPEN;
-    ctx_count(lane->ctx, connections, 1);
+    tally_count(&lane->tally, connections, 1);
     lane->ops->opened(lane->owner);
 }
 
@@ -141,8 +141,7 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
  */
 static void message_refuse(struct lane *lane, const struct wire_head *head, const struct wire_message *message,
                            int error, const char *why) {
-    struct lane_message reply = {.type = WIRE_REPLY, .id = head->id, .status = error};
-    snprintf(reply.text, sizeof(reply.text), "%s", why);
+    struct lane_message reply = {.type = WIRE_REPLY, .id = head->id, .status = error, .text = why};
     if (message->handle)
         lane_release(lane, message->handle);
     if (head->type == WIRE_CALL)
@@ -158,12 +157,12 @@ static void message_refuse(struct lane *lane, const struct wire_head *head, cons
 
 static void count_received(struct lane *lane, const struct wire_message *message) {
     if (message->payload_class == WIRE_CLASS_SEALED)
-        ctx_count(lane->ctx, received_sealed, 1);
+        tally_count(&lane->tally, received_sealed, 1);
     else
-        ctx_count(lane->ctx, received_inline, 1);
+        tally_count(&lane->tally, received_inline, 1);
     if (message->payload_class == WIRE_CLASS_INLINE)
-        ctx_count(lane->ctx, copied_bytes, message->payload_size);
-    ctx_count(lane->ctx, received_bytes, message->payload_size);
+        tally_count(&lane->tally, copied_bytes, message->payload_size);
+    tally_count(&lane->tally, received_bytes, message->payload_size);
 }
 
 /* Takes the message's block. */
@@ -182,6 +181,7 @@ static struct lane_message message_begin(const struct wire_head *head, const str
         .method = message->method,
         .status = message->status,
         .deadline = message->deadline,
+        .text = "",
     };
 }
 
@@ -202,6 +202,8 @@ static void message_end(struct lane *lane, const struct wire_frame *frame, struc
         return;
     }
     lane->held = *in;
+    lane->held.text = lane->held_text;
+    snprintf(lane->held_text, sizeof(lane->held_text), "%s", in->text ? in->text : "");
     lane->has_held = true;
 }
 
@@ -209,6 +211,7 @@ static void message_end(struct lane *lane, const struct wire_frame *frame, struc
 static void accept_message(struct lane *lane, const struct wire_frame *frame, int fd) {
     const struct wire_message *message = &frame->message;
     struct lane_message in = message_begin(&frame->head, message);
+    char text[WIRE_TEXT_MAX + 1];
     const char *why = message_check(lane, message);
     int r = why ? -EPROTO : 0;
     if (r == 0 && message->payload_class == WIRE_CLASS_SEALED)
@@ -220,8 +223,11 @@ static void accept_message(struct lane *lane, const struct wire_frame *frame, in
         return;
     }
     r = message->payload_class ? payload_receive(lane, message, fd, &in.block, &why) : 0;
-    if (message->text_size)
-        memcpy(in.text, message->text, message->text_size);
+    if (message->text_size) {
+        memcpy(text, message->text, message->text_size);
+        text[message->text_size] = '\0';
+        in.text = text;
+    }
     message_end(lane, frame, &in, r, why);
 }
 
@@ -339,30 +345,38 @@ static int receive_marked(struct lane *lane, uint64_t number) {
 
 static const char *collect_text(struct lane *lane, uint32_t size, char text[WIRE_TEXT_MAX + 1]) {
     ring_collect(&lane->in, text, size);
+    text[size] = '\0';
     return wire_text_is_clean(text, size) ? NULL : "a text with control characters";
 }
 
-/* Inline payloads are copied straight to where they stay. */
-static int collect_payload(struct lane *lane, uint32_t size, sea_block **ret_block) {
-    int r = block_new_inline(ret_block, lane->ctx, size);
+/* Inline payloads are copied straight to where they stay; small ones to `bytes`, for whoever handles the message. */
+static int collect_payload(struct lane *lane, uint32_t size, char bytes[LANE_BYTES_MAX], struct lane_message *in) {
+    if (size <= LANE_BYTES_MAX) {
+        ring_collect(&lane->in, bytes, size);
+        in->bytes = bytes;
+        in->bytes_size = size;
+        return 0;
+    }
+    int r = block_new_inline(&in->block, lane->ctx, size);
     if (r < 0)
         return r;
-    ring_collect(&lane->in, (*ret_block)->bytes, size);
-    (*ret_block)->is_sealed = true;
+    ring_collect(&lane->in, in->block->bytes, size);
+    in->block->is_sealed = true;
     return 0;
 }
 
 static void receive_message(struct lane *lane, const struct wire_frame *frame, uint32_t bytes) {
     const struct wire_message *message = &frame->message;
     struct lane_message in = message_begin(&frame->head, message);
+    char text[WIRE_TEXT_MAX + 1], payload[LANE_BYTES_MAX];
     const char *why = message_check(lane, message);
     if (!why && message->text_size)
-        why = collect_text(lane, bytes, in.text);
+        why = collect_text(lane, bytes, text), in.text = text;
     if (why) {
         lane_fault(lane, why);
         return;
     }
-    int r = message->payload_class == WIRE_CLASS_INLINE ? collect_payload(lane, bytes, &in.block) : 0;
+    int r = message->payload_class == WIRE_CLASS_INLINE ? collect_payload(lane, bytes, payload, &in) : 0;
     if (ring_advance(&lane->in, line_count(bytes)))
         lane->bell.due |= BELL_ROOM;
     message_end(lane, frame, &in, r, "the payload was refused by a limit of the receiver");

@@ -12,6 +12,7 @@
 #include "sys/heap.h"
 #include "sys/wait.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Too many descriptors in flight, or no kernel memory: both end without any event. Look again after so long. */
@@ -88,12 +89,12 @@ static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, s
 
 static void count_sent(struct lane *lane, int payload_class, uint64_t size) {
     if (payload_class == SEA_SEALED) {
-        ctx_count(lane->ctx, sent_sealed, 1);
+        tally_count(&lane->tally, sent_sealed, 1);
     } else {
-        ctx_count(lane->ctx, sent_inline, 1);
-        ctx_count(lane->ctx, copied_bytes, size);
+        tally_count(&lane->tally, sent_inline, 1);
+        tally_count(&lane->tally, copied_bytes, size);
     }
-    ctx_count(lane->ctx, sent_bytes, size);
+    tally_count(&lane->tally, sent_bytes, size);
 }
 
 static struct wire_message message_fields(const struct lane_message *message, int payload_class, uint64_t handle) {
@@ -103,10 +104,10 @@ static struct wire_message message_fields(const struct lane_message *message, in
         .status = message->status,
         .deadline = message->deadline,
         .handle = handle,
-        .payload_size = block ? block->size : 0,
+        .payload_size = block ? block->size : message->bytes_size,
         .payload_class = (uint8_t) payload_class,
         .is_hugetlb = handle && block_is_hugetlb(block),
-        .text_size = (uint16_t) strlen(message->text),
+        .text_size = message->text ? (uint16_t) strlen(message->text) : 0,
     };
 }
 
@@ -132,7 +133,8 @@ static int message_write_ring(struct lane *lane, const struct lane_message *mess
     uint64_t words[LINE_WORDS];
     bool is_inline = fields->payload_class == SEA_INLINE;
     line_encode(words, message->type, message->id, fields);
-    return frame_write(lane, words, is_inline ? sea_block_view(message->block) : message->text,
+    const void *inlined = message->block ? sea_block_view(message->block) : message->bytes;
+    return frame_write(lane, words, is_inline ? inlined : message->text,
                        is_inline ? (uint32_t) fields->payload_size : fields->text_size);
 }
 
@@ -174,7 +176,7 @@ static int credit_refuse(struct lane *lane, uint64_t size) {
 
 /* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
 static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
-    uint64_t handle = 0, size = message->block ? message->block->size : 0;
+    uint64_t handle = 0, size = message->block ? message->block->size : message->bytes_size;
     if (payload_class == SEA_SEALED) {
         if (!peer_has_credit(lane->account, size))
             return size > lane->account->out_limit.bytes ? credit_refuse(lane, size) : NO_CREDIT;
@@ -228,6 +230,8 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
         return r;
     }
     queued->message = *message;
+    queued->message.text = queued->text;
+    snprintf(queued->text, sizeof(queued->text), "%s", message->text ? message->text : "");
     queued->charged = charged;
     if (message->block)
         sea_block_ref(message->block);
@@ -238,15 +242,31 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
     return 0;
 }
 
+/* The caller's bytes do not wait: a copy does. */
+static int lane_queue_bytes(struct lane *lane, const struct lane_message *message) {
+    struct lane_message copied = *message;
+    copied.bytes_size = 0;
+    int r = block_receive_inline(&copied.block, lane->ctx, message->bytes, message->bytes_size);
+    if (r == 0)
+        r = lane_queue(lane, &copied);
+    sea_block_unref(copied.block);
+    return r;
+}
+
 static int lane_send_prepared(struct lane *lane, const struct lane_message *message, int payload_class,
                               bool may_queue) {
     int r = lane->queue_head ? NO_CREDIT : message_transmit(lane, message, payload_class);
     if (r != -EAGAIN && r != NO_CREDIT)
         return r;
     if (may_queue)
-        return lane_queue(lane, message);
+        return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message);
     lane_want_room(lane);
     return -EAGAIN;
+}
+
+bool lane_takes_bytes(const struct lane *lane, size_t size) {
+    return lane->has_rings && lane->terms.accept & SEA_INLINE && size <= lane->terms.inline_max &&
+           size <= ring_bytes_max(lane->own.lines);
 }
 
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {
@@ -260,11 +280,12 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
             return r;
     } else {
         out.block = NULL;
+        payload_class = out.bytes_size ? SEA_INLINE : 0;
     }
     int r = lane_send_prepared(lane, &out, payload_class, may_queue);
     /* Counted only now: what found no room is tried again. */
     if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
-        ctx_count(lane->ctx, fallbacks, 1);
+        tally_count(&lane->tally, fallbacks, 1);
     sea_block_unref(out.block);
     if (!lane->corks)
         lane_ring_bell(lane);
@@ -294,7 +315,7 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
 static void reply_spoil(struct lane_message *reply, int status) {
     reply->block = sea_block_unref(reply->block);
     reply->status = status;
-    strcpy(reply->text, "the reply's block was refused by a limit of the server");
+    reply->text = "the reply's block was refused by a limit of the server";
 }
 
 static int queued_transmit(struct lane *lane, struct lane_message *message) {

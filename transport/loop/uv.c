@@ -7,7 +7,6 @@
  */
 #include "rpc/server.h"
 #include "sys/heap.h"
-#include "sys/shared.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -31,20 +30,22 @@ struct uv_watch {
 };
 
 /* Looks in one turn of the loop: some microseconds, so that others have their turns. */
-enum { LOOKS_PER_TURN = 64 };
+enum { LOOKS_PER_TURN = 16 };
 
 static void on_idle(uv_idle_t *idle) {
     (void) idle;
 }
 
+/* After something was called here the loop does not wait either: whoever runs it turn by turn waits for just that. */
 static void on_prepare(uv_prepare_t *prepare) {
     struct uv_poller *poller = prepare->data;
     enum watch_state state = WATCH_HOT;
+    bool was_ready = false;
     for (int i = 0; i < LOOKS_PER_TURN && poller->poller.hot && (state == WATCH_HOT || state == WATCH_READY); i++) {
         state = poller_look(&poller->poller, true);
-        shared_pause();
+        was_ready |= state == WATCH_READY;
     }
-    if (poller->poller.hot)
+    if (poller->poller.hot || was_ready)
         uv_idle_start(&poller->idle, on_idle);
     else
         uv_idle_stop(&poller->idle);

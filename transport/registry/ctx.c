@@ -7,7 +7,9 @@
 
 #include "sys/heap.h"
 #include "sys/limits.h"
+#include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 static const uint32_t BLOCKS_DEFAULT = 65536;
@@ -87,23 +89,69 @@ void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal) {
     refusal_read(&ctx->refusals, ret_refusal);
 }
 
-#define FIGURE(name) .name = atomic_load_explicit(&ctx->counters.name, memory_order_relaxed)
+/* Every counter has a figure of its name. */
+static const struct {
+    size_t counter, figure;
+} FIGURES[] = {
+#define FIGURE(name) \
+    { offsetof(struct ctx_counters, name), offsetof(sea_figures, name) }
+    FIGURE(blocks),           FIGURE(bytes),           FIGURE(leased_blocks),
+    FIGURE(leased_bytes),     FIGURE(imported_blocks), FIGURE(imported_bytes),
+    FIGURE(connections),      FIGURE(calls_out),       FIGURE(calls_in),
+    FIGURE(sent_inline),      FIGURE(sent_pooled),     FIGURE(sent_sealed),
+    FIGURE(received_inline),  FIGURE(received_pooled), FIGURE(received_sealed),
+    FIGURE(sent_bytes),       FIGURE(received_bytes),  FIGURE(copied_bytes),
+    FIGURE(fallbacks),        FIGURE(huge_blocks),     FIGURE(faults),
+    FIGURE(reclaimed_blocks), FIGURE(reclaimed_bytes),
+#undef FIGURE
+};
+
+static_assert(sizeof(FIGURES) / sizeof(FIGURES[0]) == sizeof(struct ctx_counters) / sizeof(uint64_t),
+              "none is left out");
+
+static _Atomic uint64_t *counter_at(struct ctx_counters *counters, size_t offset) {
+    return (_Atomic uint64_t *) (void *) ((char *) counters + offset);
+}
+
+static uint64_t counter_sum(sea_ctx *ctx, size_t offset) {
+    uint64_t sum = atomic_load_explicit(counter_at(&ctx->counters, offset), memory_order_relaxed);
+    for (struct tally *tally = ctx->tallies; tally; tally = tally->next)
+        sum += atomic_load_explicit(counter_at(&tally->counters, offset), memory_order_relaxed);
+    return sum;
+}
 
 void sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
-    *ret_figures = (sea_figures){
-        FIGURE(blocks),          FIGURE(bytes),
-        FIGURE(leased_blocks),   FIGURE(leased_bytes),
-        FIGURE(imported_blocks), FIGURE(imported_bytes),
-        FIGURE(connections),     FIGURE(calls_out),
-        FIGURE(calls_in),        FIGURE(sent_inline),
-        FIGURE(sent_pooled),     FIGURE(sent_sealed),
-        FIGURE(received_inline), FIGURE(received_pooled),
-        FIGURE(received_sealed), FIGURE(sent_bytes),
-        FIGURE(received_bytes),  FIGURE(copied_bytes),
-        FIGURE(fallbacks),       FIGURE(huge_blocks),
-        FIGURE(faults),          FIGURE(reclaimed_blocks),
-        FIGURE(reclaimed_bytes), .refusals = atomic_load_explicit(&ctx->refusals.count, memory_order_relaxed),
-    };
+    *ret_figures = (sea_figures){.refusals = atomic_load_explicit(&ctx->refusals.count, memory_order_relaxed)};
+    pthread_mutex_lock(&ctx->lock);
+    for (size_t i = 0; i < sizeof(FIGURES) / sizeof(FIGURES[0]); i++)
+        *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = counter_sum(ctx, FIGURES[i].counter);
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void tally_begin(struct tally *tally, sea_ctx *ctx) {
+    pthread_mutex_lock(&ctx->lock);
+    tally->next = ctx->tallies;
+    tally->link = &ctx->tallies;
+    if (tally->next)
+        tally->next->link = &tally->next;
+    ctx->tallies = tally;
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void tally_end(struct tally *tally, sea_ctx *ctx) {
+    if (!tally->link)
+        return;
+    pthread_mutex_lock(&ctx->lock);
+    *tally->link = tally->next;
+    if (tally->next)
+        tally->next->link = tally->link;
+    tally->link = NULL;
+    for (size_t i = 0; i < sizeof(FIGURES) / sizeof(FIGURES[0]); i++)
+        atomic_fetch_add_explicit(
+            counter_at(&ctx->counters, FIGURES[i].counter),
+            atomic_load_explicit(counter_at(&tally->counters, FIGURES[i].counter), memory_order_relaxed),
+            memory_order_relaxed);
+    pthread_mutex_unlock(&ctx->lock);
 }
 
 struct user *user_get(sea_ctx *ctx, uint32_t uid) {

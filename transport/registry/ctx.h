@@ -29,6 +29,12 @@ struct user {
     struct quota quota;
 };
 
+/* Counters that only one thread at a time writes, so that counting costs no locked instruction. They are read by others at any time. */
+struct tally {
+    struct ctx_counters counters;
+    struct tally *next, **link; /* under the context's lock */
+};
+
 struct sea_ctx {
     _Atomic uint32_t refs;
     struct quota budget;
@@ -36,13 +42,25 @@ struct sea_ctx {
     struct refusal_log refusals;
     struct ctx_counters counters;
     struct lease_table leases;
-    pthread_mutex_t lock; /* of users */
+    pthread_mutex_t lock; /* of users and tallies */
     struct user *users;
+    struct tally *tallies;
 };
 
 /* Relaxed: a counter publishes nothing but itself. */
 #define ctx_count(ctx, counter, n) atomic_fetch_add_explicit(&(ctx)->counters.counter, (n), memory_order_relaxed)
 #define ctx_uncount(ctx, counter, n) atomic_fetch_sub_explicit(&(ctx)->counters.counter, (n), memory_order_relaxed)
+
+/* The same, by whose tally it is. */
+#define tally_count(tally, counter, n)                                                                             \
+    atomic_store_explicit(&(tally)->counters.counter,                                                              \
+                          atomic_load_explicit(&(tally)->counters.counter, memory_order_relaxed) + (uint64_t) (n), \
+                          memory_order_relaxed)
+#define tally_uncount(tally, counter, n) tally_count(tally, counter, -(uint64_t) (n))
+
+/* From here on the context's figures include it (zeroed, borrowed); then its counts are moved to the context. Ending it twice does nothing. */
+void tally_begin(struct tally *tally, sea_ctx *ctx);
+void tally_end(struct tally *tally, sea_ctx *ctx);
 
 /* The account of a user; the caller owns one reference. NULL: out of memory. */
 struct user *user_get(sea_ctx *ctx, uint32_t uid);

@@ -57,7 +57,8 @@ static bool conn_watch_rings(struct lane *lane) {
     while (!lane_look(lane)) {
         if (!patience_goes_on(&lane->patience))
             return false;
-        shared_pause();
+        if (lane_stare(lane, POLLER_LOOKS))
+            return true;
     }
     return true;
 }
@@ -140,32 +141,36 @@ void sea_conn_close(sea_conn *conn) {
     lane_doom(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
 }
 
-int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
-                   uint64_t *ret_id) {
-    uint64_t deadline = wait_deadline(timeout_ms);
-    struct lane_message call = {.type = WIRE_CALL, .method = method, .block = block};
+/* `call` brings method and payload. */
+static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadline, struct call_waiter waiter) {
     int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
-    if (!done)
-        r = -EINVAL;
     if (r == 0)
-        r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, (struct call_waiter){done, user}, &call.id);
+        r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, waiter, &call->id);
     if (r == -EAGAIN)
         lane_want_room(&conn->lane);
-    if (r == 0) {
-        call.deadline = deadline == WAIT_FOREVER ? 0 : deadline;
-        r = lane_send(&conn->lane, &call, false);
-        if (r < 0)
-            calls_undo(&conn->calls, call.id);
-    }
-    sea_block_unref(block);
     if (r < 0)
         return r;
-    ctx_count(conn->ctx, calls_out, 1);
-    if (!conn->turns)
+    call->type = WIRE_CALL;
+    call->deadline = deadline == WAIT_FOREVER ? 0 : deadline;
+    r = lane_send(&conn->lane, call, false);
+    if (r < 0) {
+        calls_undo(&conn->calls, call->id);
+        return r;
+    }
+    tally_count(&conn->lane.tally, calls_out, 1);
+    if (conn->watch.poller && !conn->turns)
         watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
-    if (ret_id)
-        *ret_id = call.id;
     return 0;
+}
+
+int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
+                   uint64_t *ret_id) {
+    struct lane_message call = {.method = method, .block = block};
+    int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), (struct call_waiter){done, user}) : -EINVAL;
+    sea_block_unref(block);
+    if (r == 0 && ret_id)
+        *ret_id = call.id;
+    return r;
 }
 
 struct blocking_call {
@@ -180,20 +185,13 @@ static void blocking_done(sea_conn *conn, int status, sea_msg *reply, void *user
     *call = (struct blocking_call){.is_done = true, .status = status, .reply = reply};
 }
 
-/* Milliseconds for what is left of a time-out that began earlier. */
-static int left_of(int timeout_ms, uint64_t deadline) {
-    return timeout_ms < 0 ? -1 : wait_left_ms(deadline);
-}
-
-static int call_begin_waiting(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, uint64_t deadline,
-                              struct blocking_call *call, uint64_t *ret_id) {
+static int call_begin_waiting(sea_conn *conn, struct lane_message *message, uint64_t deadline,
+                              struct blocking_call *call) {
     for (;;) {
-        if (block)
-            sea_block_ref(block);
-        int r = sea_call_start(conn, method, block, left_of(timeout_ms, deadline), blocking_done, call, ret_id);
+        int r = call_start(conn, message, deadline, (struct call_waiter){blocking_done, call});
         if (r != -EAGAIN)
             return r;
-        if (wait_now() >= deadline)
+        if (deadline != WAIT_FOREVER && wait_now() >= deadline)
             return -ETIMEDOUT;
         r = conn_wait_turn(conn, deadline);
         if (r < 0)
@@ -201,16 +199,16 @@ static int call_begin_waiting(sea_conn *conn, uint32_t method, sea_block *block,
     }
 }
 
-int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+/* Calls and waits. `message` brings method and payload, which is borrowed. */
+static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
-    uint64_t id = 0, deadline = wait_deadline(timeout_ms);
     conn_ref(conn); /* handlers that run meanwhile may free it */
-    int r = can_wait(conn) ? call_begin_waiting(conn, method, block, timeout_ms, deadline, &call, &id) : -EDEADLK;
-    sea_block_unref(block);
+    int r = can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call) : -EDEADLK;
+    bool is_begun = r == 0;
     while (r >= 0 && !call.is_done)
         r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
-    if (r < 0 && id)
-        sea_call_cancel(conn, id); /* polling failed: nothing may be told to this frame of the stack later */
+    if (r < 0 && is_begun)
+        sea_call_cancel(conn, message->id); /* polling failed: nothing may be told to this frame of the stack later */
     conn_unref(conn);
     if (r < 0)
         return r;
@@ -222,11 +220,17 @@ int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, 
     return 0;
 }
 
-/* A block with a copy of the caller's bytes; NULL for none. */
-static int bytes_block(sea_conn *conn, const void *data, size_t size, sea_block **ret_block) {
+int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+    struct lane_message call = {.method = method, .block = block};
+    int r = call_blocking(conn, &call, timeout_ms, ret_reply);
+    sea_block_unref(block);
+    return r;
+}
+
+int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block) {
     sea_block *block = NULL;
-    int r = size ? sea_block_new(&block, conn, size) : 0;
-    if (r == 0 && size)
+    int r = sea_block_new(&block, conn, size);
+    if (r == 0)
         r = sea_block_fill(block, 0, data, size);
     if (r < 0)
         sea_block_unref(block);
@@ -235,25 +239,24 @@ static int bytes_block(sea_conn *conn, const void *data, size_t size, sea_block 
     return r;
 }
 
+/* Bytes that do not go into a frame as they are become a block. */
+static int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size,
+                            struct lane_message *ret_message) {
+    *ret_message = (struct lane_message){.method = method, .bytes = data, .bytes_size = size};
+    if (size == 0 || lane_takes_bytes(&conn->lane, size))
+        return 0;
+    ret_message->bytes_size = 0;
+    return conn_block_of(conn, data, size, &ret_message->block);
+}
+
 int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                    sea_msg **ret_reply) {
-    sea_block *block = NULL;
-    int r = bytes_block(conn, data, size, &block);
-    return r < 0 ? r : sea_call(conn, method, block, timeout_ms, ret_reply);
-}
-
-int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
-    sea_block *block = NULL;
-    int r = bytes_block(conn, data, size, &block);
-    return r < 0 ? r : sea_send(conn, method, block, timeout_ms);
-}
-
-int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
-    sea_block *block = NULL;
-    int r = bytes_block(call->conn, data, size, &block);
-    if (r < 0)
-        sea_reply_error(call, r, "the reply could not be made");
-    return r < 0 ? r : sea_reply(call, block);
+    struct lane_message call;
+    int r = message_of_bytes(conn, method, data, size, &call);
+    if (r == 0)
+        r = call_blocking(conn, &call, timeout_ms, ret_reply);
+    sea_block_unref(call.block);
+    return r;
 }
 
 void sea_batch_begin(sea_conn *conn) {
@@ -264,19 +267,35 @@ void sea_batch_end(sea_conn *conn) {
     lane_uncork(&conn->lane);
 }
 
-int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
-    const struct lane_message out = {.type = WIRE_ONEWAY, .method = method, .block = block};
+/* `out` brings method and payload, which is borrowed. */
+static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
     int r = timeout_ms && !can_wait(conn) ? -EDEADLK : 0;
+    out->type = WIRE_ONEWAY;
     conn_ref(conn);
     while (r >= 0) {
-        r = conn->is_ended ? conn_end_reason(conn) : lane_send(&conn->lane, &out, false);
+        r = conn->is_ended ? conn_end_reason(conn) : lane_send(&conn->lane, out, false);
         if (r != -EAGAIN || timeout_ms == 0 || wait_now() >= deadline)
             break;
         r = conn_wait_turn(conn, deadline);
     }
     conn_unref(conn);
+    return r;
+}
+
+int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
+    struct lane_message out = {.method = method, .block = block};
+    int r = send_waiting(conn, &out, timeout_ms);
     sea_block_unref(block);
+    return r;
+}
+
+int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+    struct lane_message out;
+    int r = message_of_bytes(conn, method, data, size, &out);
+    if (r == 0)
+        r = send_waiting(conn, &out, timeout_ms);
+    sea_block_unref(out.block);
     return r;
 }
 

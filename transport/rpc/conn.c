@@ -16,7 +16,7 @@
 
 static void conn_rearm(void *owner) {
     sea_conn *conn = owner;
-    if (!conn->is_ended)
+    if (conn->watch.poller && !conn->is_ended)
         watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
 }
 
@@ -28,7 +28,7 @@ uint64_t conn_deadline(const sea_conn *conn) {
 
 /* Tells one waiter. Takes `reply`. */
 static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_msg *reply) {
-    ctx_uncount(conn->ctx, calls_out, 1);
+    tally_uncount(&conn->lane.tally, calls_out, 1);
     conn->told++;
     waiter.done(conn, status, reply, waiter.user);
 }
@@ -82,8 +82,7 @@ static const sea_method *method_find(const sea_conn *conn, uint32_t number) {
 }
 
 static void call_refuse(sea_conn *conn, uint64_t id, int status, const char *text) {
-    struct lane_message reply = {.type = WIRE_REPLY, .id = id, .status = status};
-    snprintf(reply.text, sizeof(reply.text), "%s", text);
+    struct lane_message reply = {.type = WIRE_REPLY, .id = id, .status = status, .text = text};
     lane_send(&conn->lane, &reply, true);
 }
 
@@ -119,7 +118,7 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
     if (!reply)
         status = -ENOMEM;
     if (status < 0)
-        snprintf(conn->text, sizeof(conn->text), "%s", in->text);
+        snprintf(conn->text, sizeof(conn->text), "%s", in->text ? in->text : "");
     call_end(conn, waiter, status, reply);
     return NULL;
 }
@@ -175,10 +174,11 @@ static void on_ready(struct watch *watch, short revents) {
     conn_turn(conn_of(watch), revents);
 }
 
-static enum watch_state on_look(struct watch *watch, bool is_patient) {
+static enum watch_state on_look(struct watch *watch, unsigned looks) {
     struct lane *lane = &conn_of(watch)->lane;
-    if (lane_look(lane))
+    if ((looks > 1 && lane->has_rings && lane_stare(lane, looks)) || lane_look(lane))
         return WATCH_READY;
+    bool is_patient = looks > 0;
     if (is_patient && patience_goes_on(&lane->patience))
         return WATCH_HOT;
     if (is_patient && patience_spins(&lane->patience))
@@ -221,6 +221,7 @@ sea_conn *conn_unref(sea_conn *conn) {
         return NULL;
     lane_deinit(&conn->lane);
     calls_deinit(&conn->calls);
+    msg_drop_spares(conn);
     if (conn->own_poller)
         conn->own_poller->ops->free(conn->own_poller);
     heap_free(conn->own_scratch);

@@ -24,6 +24,8 @@ struct sea_conn {
     struct calls calls;
     sea_msg *incoming; /* calls of the peer that are not answered yet; borrowed */
     uint32_t incoming_count;
+    sea_msg *spares; /* owned; messages that have ended, for the next ones */
+    uint32_t spares_count;
     struct watch watch;
     struct poller *own_poller;     /* owned; of a connection that a loop drives by itself */
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
@@ -56,6 +58,9 @@ void conn_end(sea_conn *conn, int reason, const char *text);
 
 /* The nearest instant at which conn_turn() must be called. */
 uint64_t conn_deadline(const sea_conn *conn);
+
+/* A block for this connection with a copy of `data`. The caller owns it. Errors: as sea_block_new(). */
+int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block);
 
 /* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's backlog is full. */
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);

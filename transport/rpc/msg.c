@@ -4,7 +4,7 @@
 
 #include "sys/heap.h"
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 
 static void incoming_add(sea_msg *msg) {
     sea_conn *conn = msg->conn;
@@ -14,7 +14,7 @@ static void incoming_add(sea_msg *msg) {
         msg->next->link = &msg->next;
     conn->incoming = msg;
     conn->incoming_count++;
-    ctx_count(conn->ctx, calls_in, 1);
+    tally_count(&conn->lane.tally, calls_in, 1);
 }
 
 static void incoming_remove(sea_msg *msg) {
@@ -23,16 +23,55 @@ static void incoming_remove(sea_msg *msg) {
         msg->next->link = msg->link;
     msg->link = NULL;
     msg->conn->incoming_count--;
-    ctx_uncount(msg->conn->ctx, calls_in, 1);
+    tally_uncount(&msg->conn->lane.tally, calls_in, 1);
+}
+
+/* As many as a busy connection uses at a time; each is some 250 bytes. */
+static const uint32_t SPARES_MOST = 16;
+
+static sea_msg *msg_alloc(sea_conn *conn) {
+    sea_msg *msg = conn->spares;
+    if (!msg)
+        return heap_new(1, sizeof(*msg));
+    conn->spares = msg->next;
+    conn->spares_count--;
+    return msg;
+}
+
+static void msg_dealloc(sea_conn *conn, sea_msg *msg) {
+    if (conn->spares_count >= SPARES_MOST || conn->is_ended) {
+        heap_free(msg);
+        return;
+    }
+    msg->next = conn->spares;
+    conn->spares = msg;
+    conn->spares_count++;
+}
+
+void msg_drop_spares(sea_conn *conn) {
+    while (conn->spares) {
+        sea_msg *msg = conn->spares;
+        conn->spares = msg->next;
+        heap_free(msg);
+    }
+    conn->spares_count = 0;
 }
 
 sea_msg *msg_new(sea_conn *conn, const struct lane_message *in) {
-    sea_msg *msg = heap_new(1, sizeof(*msg));
-    if (!msg) {
+    bool has_text = in->text && *in->text;
+    sea_msg *msg = msg_alloc(conn);
+    char *text = msg && has_text ? heap_strdup(in->text) : NULL;
+    if (!msg || (has_text && !text)) {
         sea_block_unref(in->block);
-        return NULL;
+        return heap_free(msg);
     }
     msg->in = *in;
+    msg->in.text = text;
+    msg->in.bytes = msg->bytes;
+    if (in->bytes_size)
+        memcpy(msg->bytes, in->bytes, in->bytes_size);
+    msg->is_cancelled = false;
+    msg->link = NULL;
     msg->conn = conn_ref(conn);
     if (in->type == WIRE_CALL)
         incoming_add(msg);
@@ -53,43 +92,71 @@ void msg_cancel_all(sea_conn *conn) {
 static sea_msg *msg_free(sea_msg *msg) {
     if (msg->link)
         incoming_remove(msg);
+    sea_conn *conn = msg->conn;
     sea_block_unref(msg->in.block);
-    conn_unref(msg->conn);
-    return heap_free(msg);
+    heap_free((void *) (uintptr_t) msg->in.text);
+    msg_dealloc(conn, msg);
+    conn_unref(conn);
+    return NULL;
 }
 
 /* Sends the answer of an unanswered call. An answer that cannot be sent is replaced by one that says so. */
-static int msg_answer(sea_msg *call, int status, const char *text, sea_block *block) {
+static int msg_answer(sea_msg *call, struct lane_message *reply) {
     struct lane *lane = &call->conn->lane;
-    struct lane_message reply = {.type = WIRE_REPLY, .id = call->in.id, .status = status, .block = block};
-    reply.text[wire_text_clean(reply.text, text)] = '\0';
+    reply->type = WIRE_REPLY;
+    reply->id = call->in.id;
     incoming_remove(call);
-    int r = lane_send(lane, &reply, true);
+    int r = lane_send(lane, reply, true);
     if (r == 0 || r == -EPIPE)
         return r;
-    reply.block = NULL;
-    reply.status = r;
-    snprintf(reply.text, sizeof(reply.text), "the reply could not be sent");
-    lane_send(lane, &reply, true);
+    struct lane_message spoilt = {
+        .type = WIRE_REPLY, .id = call->in.id, .status = r, .text = "the reply could not be sent"};
+    lane_send(lane, &spoilt, true);
     return r;
 }
 
+static int msg_answer_error(sea_msg *call, int status, const char *text) {
+    char clean[WIRE_TEXT_MAX + 1];
+    struct lane_message reply = {.status = status, .text = clean};
+    clean[wire_text_clean(clean, text)] = '\0';
+    return msg_answer(call, &reply);
+}
+
+/* `reply` brings the payload. */
+static int msg_reply(sea_msg *call, struct lane_message *reply) {
+    if (!call->link)
+        return -EINVAL;
+    if (call->conn->is_ended)
+        return -EPIPE;
+    return call->is_cancelled ? -ECANCELED : msg_answer(call, reply);
+}
+
 int sea_reply(sea_msg *call, sea_block *block) {
-    int r = -EINVAL;
-    if (call->link && call->conn->is_ended)
-        r = -EPIPE;
-    else if (call->link && call->is_cancelled)
-        r = -ECANCELED;
-    else if (call->link)
-        r = msg_answer(call, 0, NULL, block);
+    struct lane_message reply = {.block = block};
+    int r = msg_reply(call, &reply);
     sea_block_unref(block);
+    sea_msg_release(call);
+    return r;
+}
+
+int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
+    struct lane_message reply = {.bytes = data, .bytes_size = size};
+    sea_block *block = NULL;
+    int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
+    if (r < 0) {
+        sea_reply_error(call, r, "the reply could not be made");
+        return r;
+    }
+    if (block)
+        return sea_reply(call, block);
+    r = msg_reply(call, &reply);
     sea_msg_release(call);
     return r;
 }
 
 int sea_reply_error(sea_msg *call, int status, const char *text) {
     bool is_errno = status < 0 && status >= WIRE_STATUS_LEAST;
-    int r = call->link && is_errno ? msg_answer(call, status, text, NULL) : -EINVAL;
+    int r = call->link && is_errno ? msg_answer_error(call, status, text) : -EINVAL;
     sea_msg_release(call);
     return r;
 }
@@ -98,16 +165,16 @@ sea_msg *sea_msg_release(sea_msg *msg) {
     if (!msg)
         return NULL;
     if (msg->link)
-        msg_answer(msg, -ECANCELED, msg->is_cancelled ? "cancelled" : "the call was dropped without an answer", NULL);
+        msg_answer_error(msg, -ECANCELED, msg->is_cancelled ? "cancelled" : "the call was dropped without an answer");
     return msg_free(msg);
 }
 
 const void *sea_msg_data(const sea_msg *msg) {
-    return msg->in.block ? sea_block_view(msg->in.block) : "";
+    return msg->in.bytes_size || !msg->in.block ? msg->bytes : sea_block_view(msg->in.block);
 }
 
 size_t sea_msg_size(const sea_msg *msg) {
-    return msg->in.block ? sea_block_size(msg->in.block) : 0;
+    return msg->in.block ? sea_block_size(msg->in.block) : msg->in.bytes_size;
 }
 
 int sea_msg_class(const sea_msg *msg) {
@@ -118,7 +185,11 @@ bool sea_msg_is_stable(const sea_msg *msg) {
     return sea_msg_class(msg) != SEA_POOLED;
 }
 
+/* Of a small payload it is made only when somebody asks for it. */
 sea_block *sea_msg_block(const sea_msg *msg) {
+    sea_msg *own = (sea_msg *) (uintptr_t) msg;
+    if (!msg->in.block && msg->in.bytes_size)
+        (void) block_receive_inline(&own->in.block, msg->conn->ctx, msg->bytes, msg->in.bytes_size);
     return msg->in.block;
 }
 
@@ -139,7 +210,7 @@ int sea_msg_status(const sea_msg *msg) {
 }
 
 const char *sea_msg_text(const sea_msg *msg) {
-    return msg->in.text;
+    return msg->in.text ? msg->in.text : "";
 }
 
 uint64_t sea_msg_deadline(const sea_msg *msg) {

@@ -10,13 +10,17 @@
 
 struct sea_msg {
     sea_conn *conn;         /* owned reference */
-    struct lane_message in; /* owns a reference of its block */
+    struct lane_message in; /* owns a reference of its block, and its text; its bytes are `bytes` */
     bool is_cancelled;
     sea_msg *next, **link; /* on conn->incoming; link NULL: not an unanswered call */
+    char bytes[LANE_BYTES_MAX];
 };
 
 /* Takes in->block, also on failure. NULL: out of memory. */
 sea_msg *msg_new(sea_conn *conn, const struct lane_message *in);
+
+/* Frees the messages that the connection keeps for the next ones. */
+void msg_drop_spares(sea_conn *conn);
 
 /* The caller of `id` does not wait any more. */
 void msg_cancel(sea_conn *conn, uint64_t id);

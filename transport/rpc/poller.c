@@ -68,11 +68,12 @@ void watch_call(struct watch *watch, short revents) {
 }
 
 enum watch_state poller_look(struct poller *poller, bool is_patient) {
-    bool was_ready = false, wants_poll = false;
+    bool was_ready = false, wants_poll = false, is_alone = poller->hot && !poller->hot->hot_next;
+    unsigned looks = !is_patient ? 0 : is_alone ? POLLER_LOOKS : 1;
     poller->hot_cursor = poller->hot;
     while (poller->hot_cursor) {
         struct watch *watch = poller->hot_cursor;
-        enum watch_state state = watch->look(watch, is_patient);
+        enum watch_state state = watch->look(watch, looks);
         poller->hot_cursor = watch->hot_next;
         wants_poll |= state == WATCH_POLL;
         if (state == WATCH_RESTS)

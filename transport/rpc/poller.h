@@ -30,6 +30,9 @@ struct poller {
     struct watch *hot_cursor; /* the next one that is */
 };
 
+/* How often the only hot watch is looked at in one go: so tightly that what comes is seen at once. */
+enum { POLLER_LOOKS = 32 };
+
 enum watch_state {
     WATCH_READY, /* call `ready` */
     WATCH_HOT,   /* nothing yet: ask again */
@@ -42,12 +45,12 @@ struct watch {
     short events;      /* POLLIN, POLLOUT */
     uint64_t deadline; /* CLOCK_MONOTONIC; WAIT_FOREVER */
     void (*ready)(struct watch *watch, short revents);
-    enum watch_state (*look)(struct watch *watch,
-                             bool is_patient); /* NULL: it always rests. Not patient: it rests if it can */
-    struct poller *poller;                     /* NULL: not watched */
-    void *impl;                                /* the poller's */
-    struct watch *hot_next, **hot_link;        /* on the poller's list while hot; hot_link NULL: not on it */
-    struct watch *next, **link; /* the set's: on its list while a deadline is set; link NULL: not on it */
+    /* NULL: it always rests. Looks so many times; 0: once, and then rests if it can */
+    enum watch_state (*look)(struct watch *watch, unsigned looks);
+    struct poller *poller;              /* NULL: not watched */
+    void *impl;                         /* the poller's */
+    struct watch *hot_next, **hot_link; /* on the poller's list while hot; hot_link NULL: not on it */
+    struct watch *next, **link;         /* the set's: on its list while a deadline is set; link NULL: not on it */
 };
 
 int watch_add(struct watch *watch, struct poller *poller);
