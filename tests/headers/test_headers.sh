@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# Every public header compiles alone, as C99 and as C++11, without a warning; and the version in base.h
-# is the package's.
+# Every public header compiles alone, as C99 and as C++11, without a warning; the version in base.h is the package's;
+# and sealane.7 names every option and every kind of address.
 # Environment, from the Makefile: srcdir, CC, CXX (may be empty), PACKAGE_VERSION.
 
 set -u
@@ -29,5 +29,21 @@ done
 number=$(sed -n 's/^#define SEA_VERSION_NUMBER //p' "$srcdir/include/sealane/base.h")
 version=$((number / 10000)).$((number / 100 % 100)).$((number % 100))
 must "base.h says $version, configure.ac $PACKAGE_VERSION" test "$version" = "$PACKAGE_VERSION"
+
+fields() { # STRUCT: the names of its members in conn.h, one a line, but for the reserved one
+    # shellcheck disable=SC2086
+    $CC -E -P -I"$srcdir/include" "$srcdir/include/sealane/conn.h" | tr '\n' ' ' | sed "s/.*struct $1 {\([^}]*\)} $1;.*/\1/" |
+        tr ';' '\n' | sed -n 's/.*(\*\([a-z_]*\))(.*/\1/p; t; s/.*[ *]\([a-z_][a-z_]*\) *$/\1/p'
+}
+
+manual=$srcdir/doc/man/sealane.7
+options=$(fields sea_options)
+must "sea_options was found" test "$(echo "$options" | wc -l)" -gt 20
+for option in $options; do
+    must "sealane.7 names the option $option" grep -qE "^\.It Fa (.* )?$option( |\$)" "$manual"
+done
+for address in name unix: unix:@ fd: systemd systemd:; do
+    must "sealane.7 names the address $address" grep -qE "^\.It (.* )?(Ar )?$address( |\$)" "$manual"
+done
 
 finish headers
