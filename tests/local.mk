@@ -83,6 +83,8 @@ tests_libsupport_la_SOURCES = \
     tests/support/holdings.c \
     tests/support/holdings.h \
     tests/support/hung.c \
+    tests/support/machine.c \
+    tests/support/machine.h \
     tests/support/raw.c \
     tests/support/raw.h \
     tests/support/service.c \
@@ -97,7 +99,6 @@ tests_libsupport_la_SOURCES = \
     tests/unit/fail.h \
     tests/unit/host.h \
     tests/unit/lane_pair.h \
-    tests/unit/machine.h \
     tests/unit/reaper_jam.h \
     tests/unit/room_ctx.h \
     tests/unit/room_peer.h \

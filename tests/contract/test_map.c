@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "unit/machine.h"
+#include "support/machine.h"
 
 #define HUGE (2 * MIB)
 

@@ -31,7 +31,7 @@ static bool is_for_parent_alone(int dir, const char *name) {
            !strncmp(target, "anon_inode:", 11);
 }
 
-static void close_others(int line) {
+void child_close_others(int line) {
     DIR *dir = opendir("/proc/self/fd");
     if (!dir)
         _exit(97);
@@ -53,7 +53,7 @@ void child_start(struct child *ret, child_run *run, void *arg) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(97);
-        close_others(pair[1]);
+        child_close_others(pair[1]);
         exit(run(pair[1], arg));
     }
     close(pair[1]);

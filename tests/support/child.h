@@ -24,6 +24,9 @@ typedef int child_run(int line, void *arg);
 
 void child_start(struct child *ret, child_run *run, void *arg);
 
+/* In a child that was forked otherwise: closes all that the above closes. */
+void child_close_others(int line);
+
 /* One word over the line. False: the other end is gone. */
 bool line_tell(int line, uint64_t word);
 

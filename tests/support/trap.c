@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
+#include "support/machine.h"
 #include "support/suite.h"
 
 #define PAGE ((size_t) 4096)
@@ -116,45 +117,10 @@ int trap_shm_file(size_t size) {
     return fd;
 }
 
-/* The pool of 2 MiB pages, and how many of them are ours to take away again. */
-static const char pool_path[] = "/proc/sys/vm/nr_hugepages";
-static long pool_added;
-
-static long pool_read(void) {
-    FILE *file = fopen(pool_path, "re");
-    long count = -1;
-    if (!file)
-        return -1;
-    if (fscanf(file, "%ld", &count) != 1)
-        count = -1;
-    fclose(file);
-    return count;
-}
-
-static bool pool_write(long count) {
-    FILE *file = fopen(pool_path, "we");
-    if (!file)
-        return false;
-    int written = fprintf(file, "%ld\n", count);
-    return fclose(file) == 0 && written > 0;
-}
-
-static bool pool_grow(long pages) {
-    long before = pool_read();
-    if (before < 0 || !pool_write(before + pages))
-        return false;
-    pool_added = pool_read() - before;
-    if (pool_added >= pages)
-        return true;
-    trap_hugetlb_done();
-    return false;
-}
-
 int trap_hugetlb(size_t size) {
     size_t pages = (size + HUGE - 1) / HUGE;
-    if (!pool_grow((long) pages))
-        return -1;
-    int fd = memfd_create("huge trap", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
+    bool is_there = machine_add_hugetlb((long) pages);
+    int fd = !is_there ? -1 : memfd_create("huge trap", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_HUGETLB | MFD_HUGE_2MB);
     if (fd >= 0 && ftruncate(fd, (off_t) (pages * HUGE)) == 0 && fallocate(fd, 0, 0, (off_t) (pages * HUGE)) == 0)
         return sealed_with(fd, TRAP_ALL_SEALS);
     if (fd >= 0)
@@ -164,9 +130,7 @@ int trap_hugetlb(size_t size) {
 }
 
 void trap_hugetlb_done(void) {
-    if (pool_added > 0)
-        pool_write(pool_read() - pool_added);
-    pool_added = 0;
+    machine_restore();
 }
 
 /* Connected over loopback, with more to send than the other end will ever take. */

@@ -12,9 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/machine.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
-#include "unit/machine.h"
 #include "unit/room_peer.h"
 #include "unit/settle.h"
 

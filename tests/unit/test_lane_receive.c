@@ -13,11 +13,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "support/machine.h"
 #include "support/trap.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
-#include "unit/machine.h"
 #include "unit/reaper_jam.h"
 #include "unit/valgrind.h"
 

@@ -9,11 +9,11 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "support/machine.h"
 #include "support/trap.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
-#include "unit/machine.h"
 
 static struct draft draft;
 

@@ -13,11 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/machine.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
-#include "unit/machine.h"
 
 #define MIB ((size_t) 1 << 20)
 

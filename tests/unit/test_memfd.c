@@ -14,10 +14,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "support/machine.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
-#include "unit/machine.h"
 
 #define ALL_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 

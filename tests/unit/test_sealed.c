@@ -13,15 +13,16 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "memory/sealed.h"
 #include "support/child.h"
+#include "support/machine.h"
 #include "support/trap.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
-#include "unit/machine.h"
 #include "unit/settle.h"
 #include <sealane/block.h>
 

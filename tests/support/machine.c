@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Settings of the whole machine, and their keepers. See machine.h. */
+#include "support/machine.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/child.h"
+
+struct setting {
+    const char *path;
+    /* Of the setting's text: what it must be now; what it must be afterwards, `now` being the text at that time. */
+    void (*change)(const char *before, char *ret_text, size_t size);
+    bool (*is_done)(const char *before, const char *after);
+    void (*undo)(const char *before, const char *after, const char *now, char *ret_text, size_t size);
+};
+
+static struct keeper {
+    pid_t pid; /* 0: none */
+    int line;
+} keepers[2];
+
+static bool setting_read(int fd, char *text, size_t size) {
+    ssize_t n = pread(fd, text, size - 1, 0);
+    text[n > 0 ? n : 0] = '\0';
+    return n > 0;
+}
+
+/* In the keeper. Tells one byte when the setting is as wished; ends when the other end does. */
+static void keep(const struct setting *setting, int line) {
+    char before[128], after[128], now[128], text[128];
+    int fd = open(setting->path, O_RDWR | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX) < 0 || !setting_read(fd, before, sizeof before))
+        return;
+    setting->change(before, text, sizeof text);
+    bool is_changed = pwrite(fd, text, strlen(text), 0) > 0 && setting_read(fd, after, sizeof after);
+    if (is_changed && setting->is_done(before, after) && send(line, "!", 1, MSG_NOSIGNAL) == 1)
+        (void) !read(line, text, 1);
+    if (is_changed && setting_read(fd, now, sizeof now)) {
+        setting->undo(before, after, now, text, sizeof text);
+        (void) !pwrite(fd, text, strlen(text), 0);
+    }
+    close(fd);
+}
+
+static bool setting_change(struct keeper *keeper, const struct setting *setting) {
+    int pair[2];
+    char byte;
+    ck_assert_int_eq(keeper->pid, 0);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    keeper->pid = fork();
+    ck_assert_int_ge(keeper->pid, 0);
+    if (keeper->pid == 0) {
+        sigset_t all;
+        sigfillset(&all);
+        sigprocmask(SIG_BLOCK, &all, NULL);
+        setsid();                    /* Check kills the group of a test that hangs */
+        child_close_others(pair[1]); /* or a peer of the test's would not see it hang up */
+        keep(setting, pair[1]);
+        _exit(0);
+    }
+    close(pair[1]);
+    keeper->line = pair[0];
+    return read(pair[0], &byte, 1) == 1;
+}
+
+void machine_restore(void) {
+    for (int i = 0; i < 2; i++) {
+        struct keeper *keeper = &keepers[i];
+        if (keeper->pid == 0)
+            continue;
+        close(keeper->line);
+        waitpid(keeper->pid, NULL, 0);
+        keeper->pid = 0;
+    }
+}
+
+/* "always within_size [advise] never": the word in brackets. */
+static void choice_in_brackets(const char *text, char *ret_word, size_t size) {
+    const char *begin = strchr(text, '[');
+    snprintf(ret_word, size, "%.*s", begin ? (int) strcspn(begin + 1, "]") : 0, begin ? begin + 1 : "");
+}
+
+static void advise(const char *before, char *ret_text, size_t size) {
+    (void) before;
+    snprintf(ret_text, size, "advise");
+}
+
+static bool is_advise(const char *before, const char *after) {
+    (void) before;
+    return strstr(after, "[advise]") != NULL;
+}
+
+static void advise_no_more(const char *before, const char *after, const char *now, char *ret_text, size_t size) {
+    (void) after;
+    (void) now;
+    choice_in_brackets(before, ret_text, size);
+}
+
+bool machine_grant_huge(void) {
+    static const struct setting setting = {.path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
+                                           .change = advise,
+                                           .is_done = is_advise,
+                                           .undo = advise_no_more};
+    return setting_change(&keepers[0], &setting);
+}
+
+static long pool_wish;
+
+static void pool_grow(const char *before, char *ret_text, size_t size) {
+    snprintf(ret_text, size, "%ld\n", strtol(before, NULL, 10) + pool_wish);
+}
+
+static bool is_pool_grown(const char *before, const char *after) {
+    return strtol(after, NULL, 10) == strtol(before, NULL, 10) + pool_wish;
+}
+
+/* Others may have changed the pool meanwhile: only what came by us goes. */
+static void pool_shrink(const char *before, const char *after, const char *now, char *ret_text, size_t size) {
+    long added = strtol(after, NULL, 10) - strtol(before, NULL, 10);
+    snprintf(ret_text, size, "%ld\n", strtol(now, NULL, 10) - added);
+}
+
+bool machine_add_hugetlb(long pages) {
+    static const struct setting setting = {
+        .path = "/proc/sys/vm/nr_hugepages", .change = pool_grow, .is_done = is_pool_grown, .undo = pool_shrink};
+    pool_wish = pages;
+    return setting_change(&keepers[1], &setting);
+}
