@@ -234,6 +234,27 @@ START_TEST(test_lock_failures) {
 }
 END_TEST
 
+static int locked_meanwhile;
+
+static void lock_by_another(void) {
+    locked_meanwhile = open(lock, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(flock(locked_meanwhile, LOCK_EX | LOCK_NB), 0);
+}
+
+/* Our flock() fails, and in between another one's did not: its file must keep its name, although we made it. */
+START_TEST(test_a_failure_takes_nobodys_lock_away) {
+    int fd = -7;
+    fail_once(SEAM_FLOCK, ENOLCK);
+    fail_orders[SEAM_FLOCK].also = lock_by_another;
+    ck_assert_int_eq(path_lock(lock, &fd), -ENOLCK);
+    fail_off();
+    ck_assert_int_eq(path_lock(lock, &fd), -EADDRINUSE);
+    fd_close(locked_meanwhile);
+    ck_assert_int_eq(path_lock(lock, &fd), 0);
+    fd_close(fd);
+}
+END_TEST
+
 START_TEST(test_unlink) {
     fd_close(open(lock, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     ck_assert_int_eq(path_unlink(lock), 0);
@@ -283,6 +304,7 @@ int main(void) {
     suite_add(s, test_a_replaced_lock_is_no_lock);
     suite_add(s, test_a_lock_is_not_followed);
     suite_add_loop(s, test_lock_failures, 0, 6);
+    suite_add(s, test_a_failure_takes_nobodys_lock_away);
     suite_add(s, test_unlink);
     suite_add(s, test_unlink_a_socket);
     return suite_run(s);

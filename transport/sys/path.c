@@ -93,7 +93,7 @@ static int try_lock(const char *path, bool *ret_same, int *ret_fd) {
         r = SEAM(FLOCK, flock(fd, LOCK_EX | LOCK_NB));
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno; /* the file stays, also if we made it: see path.h */
 
     bool is_same;
     r = check_same_file(fd, path, &is_same);

@@ -15,7 +15,11 @@ int path_runtime_dir(bool make, char *buf, size_t size);
 
 /* Opens (and makes, mode 0600) and locks `path` with flock, without waiting; the lock lives as long as the
  * descriptor. A file that was unlinked by its last holder meanwhile is not taken for the lock. -EADDRINUSE: somebody
- * else holds it. The caller owns *ret_fd. */
+ * else holds it. The caller owns *ret_fd.
+ *
+ * Only who holds the lock may unlink the file. So where locking itself fails (-ENOLCK, ...), an empty file may stay: even
+ * one that we made a moment ago somebody else may have opened and locked since, and without its name a third one would make
+ * and lock another. The next holder takes it and removes it. */
 int path_lock(const char *path, int *ret_fd);
 
 /* -ENOENT is no error. */
