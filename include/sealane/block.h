@@ -110,9 +110,9 @@ SEA_API int sea_block_pages(sea_block *block);
 SEA_API int sea_block_export(sea_block *block, int *ret_fd);
 
 /*
- * Makes a sealed block from other software's memfd. Takes `fd`. It must carry the seals SEAL, SHRINK,
+ * Makes a sealed block from other software's memfd. Takes `fd`, and makes it close-on-exec. It must carry the seals SEAL, SHRINK,
  * GROW and WRITE and have no holes; `max_size` limits its size in bytes. Charged to the budget like a
- * block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says what is missing),
+ * block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says which seals are missing),
  * -EMSGSIZE (larger than `max_size`), -EDQUOT, -ENOMEM.
  */
 SEA_API int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size);

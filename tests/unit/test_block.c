@@ -475,6 +475,27 @@ START_TEST(test_what_cannot_be_imported) {
 }
 END_TEST
 
+/* Only those, in words. */
+START_TEST(test_missing_seals_are_named) {
+    assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS & ~F_SEAL_WRITE), PAGE, -EINVAL, "lacks F_SEAL_WRITE");
+    ck_assert_str_eq(ctx_refusal().advice, "the memfd lacks F_SEAL_WRITE");
+    assert_not_imported(trap_memfd(PAGE, F_SEAL_GROW), PAGE, -EINVAL, "lacks F_SEAL_SHRINK, F_SEAL_WRITE, F_SEAL_SEAL");
+    assert_not_imported(trap_memfd(PAGE, 0), PAGE, -EINVAL, "F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE, F_SEAL_SEAL");
+    ck_assert_str_eq(ctx_refusal().limit, "sea_block_import");
+}
+END_TEST
+
+/* Whatever its maker had in mind: what the library owns does not survive exec. */
+START_TEST(test_an_import_is_close_on_exec) {
+    sea_block *block = NULL;
+    int fd = trap_memfd(PAGE, TRAP_ALL_SEALS);
+    ck_assert_int_eq(fcntl(fd, F_SETFD, 0), 0);
+    ck_assert_int_eq(sea_block_import(&block, ctx, fd, PAGE), 0);
+    ck_assert_int_eq(fcntl(block_fd(block), F_GETFD), FD_CLOEXEC);
+    sea_block_unref(block);
+}
+END_TEST
+
 START_TEST(test_an_import_over_the_budget) {
     const sea_ctx_options options = {.budget = {.bytes = PAGE - 1}};
     ctx_anew(&options);
@@ -589,7 +610,8 @@ START_TEST(test_a_machine_that_cannot_take) {
     static const struct {
         enum seam_kind kind;
         int n;
-    } cases[] = {{SEAM_ALLOC, 1}, {SEAM_ALLOC, 2}, {SEAM_MMAP, 1}};
+    } cases[] = {{SEAM_ALLOC, 1},     {SEAM_ALLOC, 2}, {SEAM_MMAP, 1},
+                 {SEAM_GET_SEALS, 1}, {SEAM_FSTAT, 1}, {SEAM_FSTATFS, 1}};
     struct owner peer;
     sea_block *block = (sea_block *) &ctx;
     const struct sealed_claim claim = {.size = PAGE, .size_max = PAGE};
@@ -875,12 +897,14 @@ int main(void) {
     suite_add(s, test_what_cannot_be_exported);
     suite_add_loop(s, test_import, 0, SIZES);
     suite_add(s, test_what_cannot_be_imported);
+    suite_add(s, test_missing_seals_are_named);
+    suite_add(s, test_an_import_is_close_on_exec);
     suite_add(s, test_an_import_over_the_budget);
     suite_add(s, test_no_memory_for_an_import);
     suite_add(s, test_a_received_inline_payload);
     suite_add(s, test_a_received_sealed_payload);
     suite_add(s, test_payloads_that_are_not_taken);
-    suite_add_loop(s, test_a_machine_that_cannot_take, 0, 3);
+    suite_add_loop(s, test_a_machine_that_cannot_take, 0, 6);
     suite_add_loop(s, test_a_forwarded_block, 0, 2);
     suite_add_loop(s, test_forwarded_and_one_of_them_ends, 0, 2);
     suite_add_loop(s, test_sent_back_to_where_it_came_from, 0, 2);

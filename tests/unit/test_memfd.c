@@ -342,6 +342,27 @@ START_TEST(test_inspect_failures) {
 }
 END_TEST
 
+/* A signal is no answer. */
+START_TEST(test_inspect_is_interrupted) {
+    CLEANUP_FD int fd = new_memfd(4096);
+    ck_assert_int_eq(memfd_seal(fd), 0);
+    struct memfd_info info = {.seals = -7};
+    fail_call(SEAM_FSTATFS, 1, 3, EINTR);
+    ck_assert_int_eq(memfd_inspect(fd, &info), 0);
+    ck_assert_uint_eq(info.size, 4096);
+    ck_assert_int_eq(fail_calls(SEAM_FSTATFS), 4);
+}
+END_TEST
+
+START_TEST(test_close_on_exec) {
+    CLEANUP_FD int fd = memfd_create("inherited", 0);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), 0);
+    memfd_close_on_exec(fd);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+    memfd_close_on_exec(-1); /* harmless */
+}
+END_TEST
+
 START_TEST(test_hugetlb) {
     if (!machine_add_hugetlb(1))
         test_skip("the pool of 2 MiB pages cannot be made larger (vm.nr_hugepages)");
@@ -479,6 +500,8 @@ int main(void) {
     suite_add(s, test_inspect_asks_nothing_of_the_unsealed);
     suite_add(s, test_inspect_other_kinds);
     suite_add_loop(s, test_inspect_failures, 0, 3);
+    suite_add(s, test_inspect_is_interrupted);
+    suite_add(s, test_close_on_exec);
     suite_add(s, test_hugetlb);
     suite_add(s, test_an_empty_hugetlb_pool_is_enomem);
     suite_add(s, test_all_seals_must_hold);

@@ -113,8 +113,10 @@ static bool are_pages_there(const struct memfd_info *info) {
 static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_info *ret_info, const char **ret_why) {
     int r = memfd_inspect(fd, ret_info);
     bool is_hugetlb = claim->is_hugetlb || (claim->any_pages && ret_info->is_hugetlb);
-    if (r < 0)
+    if (r == -EBADF || r == -EINVAL)
         return *ret_why = "the descriptor is not a memfd", -EBADF;
+    if (r < 0)
+        return *ret_why = "the kernel could not say what the descriptor is: out of memory", -ENOMEM;
     if (!memfd_seals_hold(ret_info->seals))
         return *ret_why = "the memfd lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE", -EBADF;
     if (ret_info->is_hugetlb != is_hugetlb)

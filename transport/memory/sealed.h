@@ -44,7 +44,7 @@ struct sealed_claim {
 /*
  * Verifies a descriptor of unknown origin, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes to
  * the reaper. On failure *ret_why is a static text that names what is wrong. Errors: -EBADF (not a fully sealed memfd),
- * -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM (cannot be mapped; no fault of the sender's).
+ * -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM (cannot be examined or mapped; no fault of the sender's).
  */
 int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, const char **ret_why);
 

@@ -7,6 +7,7 @@
 #include "sys/memfd.h"
 #include "sys/reaper.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
@@ -129,13 +130,35 @@ static int import_refuse(sea_ctx *ctx, int error, const char *why) {
     return refusal_explain(&ctx->refusals, told, "sea_block_import", why);
 }
 
-int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {
-    struct sealed sealed = SEALED_EMPTY;
+/* sealed_import() would say that some seal is missing; whoever made the memfd wants to know which. */
+static int import_check_seals(sea_ctx *ctx, int fd) {
+    struct memfd_info info;
+    char missing[64], why[96];
+    if (memfd_inspect(fd, &info) < 0 || memfd_seals_hold(info.seals))
+        return 0;
+    snprintf(why, sizeof(why), "the memfd lacks %s", memfd_seals_missing(info.seals, missing, sizeof(missing)));
+    return import_refuse(ctx, -EBADF, why);
+}
+
+/* Takes `fd`. */
+static int import_memory(struct sealed *ret, sea_ctx *ctx, int fd, size_t max_size) {
     const struct sealed_claim claim = {.size = UINT64_MAX, .size_max = max_size, .any_pages = true};
     const char *why = NULL;
-    int r = sealed_import(&sealed, fd, &claim, &why);
+    memfd_close_on_exec(fd);
+    int r = import_check_seals(ctx, fd);
+    if (r < 0) {
+        reaper_take(&fd, 1);
+        return r;
+    }
+    r = sealed_import(ret, fd, &claim, &why);
+    return r < 0 ? import_refuse(ctx, r, why) : 0;
+}
+
+int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {
+    struct sealed sealed = SEALED_EMPTY;
+    int r = import_memory(&sealed, ctx, fd, max_size);
     if (r < 0)
-        return import_refuse(ctx, r, why);
+        return r;
     sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
     r = block ? block_charge(block) : -ENOMEM;
     if (r < 0) {

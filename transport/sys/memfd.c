@@ -183,6 +183,10 @@ int memfd_dup(int fd, int *ret_fd) {
     return 0;
 }
 
+void memfd_close_on_exec(int fd) {
+    (void) fcntl(fd, F_SETFD, FD_CLOEXEC); /* fails only for what is no descriptor, which memfd_inspect() will say */
+}
+
 bool memfd_seals_hold(int seals) {
     return (seals & SEALS_NEEDED) == SEALS_NEEDED;
 }
@@ -214,7 +218,13 @@ const char *memfd_seals_missing(int seals, char *buf, size_t size) {
 static int inspect_sealed(int fd, struct memfd_info *info) {
     struct stat status;
     struct statfs system;
-    if (SEAM(FSTAT, fstat(fd, &status)) < 0 || SEAM(FSTATFS, fstatfs(fd, &system)) < 0)
+    int r;
+    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
+        return -errno;
+    do {
+        r = SEAM(FSTATFS, fstatfs(fd, &system));
+    } while (r < 0 && errno == EINTR);
+    if (r < 0)
         return -errno;
 
     uint32_t kind = (uint32_t) system.f_type;

@@ -55,6 +55,9 @@ int memfd_reopen(int fd, int *ret_fd);
 /* A close-on-exec duplicate. The caller owns *ret_fd. */
 int memfd_dup(int fd, int *ret_fd);
 
+/* For descriptors that other software made: of unknown kind, too. Never blocks. */
+void memfd_close_on_exec(int fd);
+
 struct memfd_info {
     int seals; /* F_SEAL_... */
     bool is_hugetlb;
@@ -74,7 +77,8 @@ const char *memfd_seals_missing(int seals, char *buf, size_t size);
 /*
  * Looks at a descriptor of unknown origin, asking nothing that can block: F_GET_SEALS is the first
  * call, and unless memfd_seals_hold_others() nothing else is called (all other fields are 0).
- * -EBADF: O_PATH, or not a descriptor · -EINVAL: not a kind of file that has seals.
+ * -EBADF: O_PATH, or not a descriptor · -EINVAL: not a kind of file that has seals · anything else: the kernel could not
+ * tell, which is not the fault of whoever sent it.
  */
 int memfd_inspect(int fd, struct memfd_info *ret_info);
 
