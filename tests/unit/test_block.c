@@ -29,6 +29,7 @@ static size_t size_of(int i) {
 }
 
 static void before(void) {
+    settle_begin();
     machine_restore();
     ctx_before();
 }

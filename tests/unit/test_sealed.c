@@ -40,6 +40,7 @@ static size_t size_of(int i) {
 static struct refusal_log refusals;
 
 static void make_log(void) {
+    settle_begin();
     fail_off();
     machine_restore();
     refusal_init(&refusals);
