@@ -334,9 +334,9 @@ END_TEST
 
 /* descriptors run out */
 
-/* Nobody is lost: who waits in the backlog is served once there is a descriptor again. */
+/* Nobody is lost: who waits in the backlog is served once there is a descriptor again, or whatever else was missing. */
 START_TEST(test_no_descriptor_for_an_accept) {
-    static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
+    static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM, EIO};
     host_open(&host);
     end_connect(&clients[0], host.address);
     fail_once(SEAM_ACCEPT, errors[_i]);
@@ -703,6 +703,26 @@ START_TEST(test_an_inherited_listening_socket) {
 }
 END_TEST
 
+/* By somebody who has it too. Those who are there are served on, and the server sleeps in between. */
+START_TEST(test_an_inherited_socket_that_is_shut_down) {
+    const char *name = raw_name();
+    int fd = raw_listen(name);
+    snprintf(host.address, sizeof host.address, "fd:%d", fd);
+    host_open(&host);
+    snprintf(host.address, sizeof host.address, "unix:%s", name);
+    clients_connect(1);
+    ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+    settle(); /* would not end if it were looked at again and again */
+    check_call(&clients[0], ECHO, 0);
+    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    sea_refusal refusal;
+    sea_ctx_refusal(host.ctx, &refusal);
+    ck_assert_int_eq(refusal.error, -EINVAL);
+    ck_assert_ptr_nonnull(strstr(refusal.advice, "shut down"));
+    scene_end();
+}
+END_TEST
+
 START_TEST(test_an_inherited_socket_that_does_not_listen) {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
@@ -888,7 +908,7 @@ int main(void) {
     suite_add(s, test_freed_with_calls_in_flight);
     suite_add(s, test_free_of_nothing);
     suite_add_loop(s, test_stable_classes_only, 0, 2);
-    suite_add_loop(s, test_no_descriptor_for_an_accept, 0, 4);
+    suite_add_loop(s, test_no_descriptor_for_an_accept, 0, 6);
     suite_add(s, test_a_connection_that_cannot_be_polled);
     suite_add(s, test_no_strangers_while_the_reaper_is_busy);
     suite_add(s, test_no_memory_for_a_connection);
@@ -907,6 +927,7 @@ int main(void) {
     suite_add(s, test_options_without_sense);
     suite_add(s, test_without_options_nothing_is_served);
     suite_add(s, test_an_inherited_listening_socket);
+    suite_add(s, test_an_inherited_socket_that_is_shut_down);
     suite_add(s, test_an_inherited_socket_that_does_not_listen);
     suite_add(s, test_a_server_that_is_started_by_its_socket);
     suite_add_loop(s, test_a_server_that_cannot_be_made, 0, STEPS);

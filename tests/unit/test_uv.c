@@ -528,6 +528,30 @@ START_TEST(test_a_server_that_cannot_be_made) {
 }
 END_TEST
 
+static void on_tick(uv_timer_t *timer) {
+    ++*(int *) timer->data;
+}
+
+/* By somebody who has it too. It rests in between, longer than a tick. */
+START_TEST(test_a_listener_that_is_shut_down) {
+    int fd = raw_listen(raw_name()), ticks = 0;
+    static uv_timer_t timer; /* closed by scene_end() */
+    snprintf(address, sizeof address, "fd:%d", fd);
+    server_open();
+    ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
+    fail_call(SEAM_ACCEPT, 0, 0, 0);
+    ck_assert_int_eq(uv_timer_init(&loop, &timer), 0);
+    timer.data = &ticks;
+    ck_assert_int_eq(uv_timer_start(&timer, on_tick, 20, 20), 0);
+    run_until(ticks >= 10 && fail_calls(SEAM_ACCEPT) >= 2);
+    ck_assert_int_le(fail_calls(SEAM_ACCEPT), 2 * ticks + 4); /* its timer, then the socket; no tick is ever left out */
+    sea_refusal refusal;
+    sea_ctx_refusal(serving.ctx, &refusal);
+    ck_assert_int_eq(refusal.error, -EINVAL);
+    uv_close((uv_handle_t *) &timer, NULL);
+}
+END_TEST
+
 /* The watch of an accepted connection finds no memory: it is told, and the server goes on. */
 START_TEST(test_no_memory_for_an_accept) {
     server_open();
@@ -567,6 +591,7 @@ int main(void) {
     suite_add(s, test_two_loops_in_turns);
     suite_add(s, test_a_connection_that_cannot_be_made);
     suite_add(s, test_a_server_that_cannot_be_made);
+    suite_add(s, test_a_listener_that_is_shut_down);
     suite_add(s, test_no_memory_for_an_accept);
     return suite_run(s);
 }

@@ -21,7 +21,7 @@ static const unsigned SOCKET_MODE_DEFAULT = 0600;
 /* New connections in one turn, so that those which are there have theirs. */
 static const int ACCEPTS_PER_TURN = 16;
 
-/* With no descriptor left, accepting fails until one is closed, which nobody tells us: look again after so long. */
+/* With no descriptor left, say, accepting fails until one is closed, which nobody tells us: look again after so long. */
 static const uint64_t ACCEPT_RETRY_NS = 100 * 1000 * 1000;
 
 struct sea_server {
@@ -72,19 +72,37 @@ static void server_add(sea_server *server, sea_conn *conn) {
         conn_end(conn, r, "the server cannot poll one more connection");
 }
 
+/*
+ * Nobody can be let in for a while: what is wrong would be just as wrong the next moment. A listener that was shut down by
+ * somebody who has it too (-EINVAL) stays so, and epoll would tell of that for ever, whatever it is asked for. On a libuv
+ * loop, which does not, the timer goes on: a server keeps its loop alive.
+ */
+static void server_rest(sea_server *server, int error) {
+    bool is_shortage = error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
+    if (is_shortage)
+        refusal_note(&server->ctx->refusals, error, "RLIMIT_NOFILE", 1, 0,
+                     "the server cannot accept: raise the limit (ulimit -n)");
+    else
+        refusal_explain(&server->ctx->refusals, error, server->address,
+                        error == -EINVAL ? "the listening socket was shut down: nobody can connect any more"
+                                         : "the server cannot accept: it tries again ten times a second");
+    if (error == -EINVAL && server->is_set)
+        watch_remove(&server->accepting);
+    else
+        watch_update(&server->accepting, 0, wait_now() + ACCEPT_RETRY_NS);
+}
+
 /* 1: one more came; 0: nobody, or no room for anybody. */
-static int server_accept(sea_server *server) {
+static int server_accept(sea_server *server, short revents) {
     int fd = -1;
     sea_conn *conn = NULL;
     int r = socket_accept(server->listener.fd, &fd);
-    if (r == -EMFILE || r == -ENFILE || r == -ENOMEM || r == -ENOBUFS) {
-        refusal_note(&server->ctx->refusals, r, "RLIMIT_NOFILE", 1, 0,
-                     "the server cannot accept: raise the limit (ulimit -n)");
-        watch_update(&server->accepting, 0, wait_now() + ACCEPT_RETRY_NS);
-        return 0;
-    }
+    if (r == -EAGAIN && (revents & POLLHUP)) /* all that a listener which does not wait says when it was shut down */
+        r = -EINVAL;
+    if (r < 0 && r != -EAGAIN)
+        server_rest(server, r);
     if (r < 0)
-        return r == -EAGAIN ? 0 : 1; /* who gave up while waiting is no reason not to serve the next */
+        return 0;
     if (conn_new(&conn, server->ctx, fd, true, &server->options, server->scratch) == 0)
         server_add(server, conn);
     return 1;
@@ -94,7 +112,7 @@ static void on_accepting(struct watch *watch, short revents) {
     sea_server *server = (sea_server *) (void *) ((char *) watch - offsetof(sea_server, accepting));
     if (!revents)
         watch_update(watch, POLLIN, WAIT_FOREVER);
-    for (int i = 0; i < ACCEPTS_PER_TURN && server_accept(server); i++)
+    for (int i = 0; i < ACCEPTS_PER_TURN && server_accept(server, revents); i++)
         ;
 }
 
