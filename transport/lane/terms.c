@@ -34,15 +34,18 @@ static bool is_service_name(const char *name) {
     return n <= WIRE_SERVICE_MAX;
 }
 
-static bool are_methods_distinct(const sea_options *options) {
+/* What is wrong with the methods, or NULL. */
+static const char *methods_check(const sea_options *options) {
     for (size_t i = 0; i < options->methods_count; i++) {
-        if (options->methods[i].number >= SEA_METHOD_RESERVED || !options->methods[i].handler)
-            return false;
+        if (options->methods[i].number >= SEA_METHOD_RESERVED)
+            return "methods: a number is one of the library's own (SEA_METHOD_RESERVED)";
+        if (!options->methods[i].handler)
+            return "methods: one has no handler";
         for (size_t k = 0; k < i; k++)
             if (options->methods[k].number == options->methods[i].number)
-                return false;
+                return "methods: a number is given twice";
     }
-    return true;
+    return NULL;
 }
 
 static bool is_ring_size(uint32_t size) {
@@ -53,15 +56,29 @@ uint32_t terms_ring_lines(const sea_options *options) {
     return (options->ring_size ? options->ring_size : RING_DEFAULT) / LINE_SIZE;
 }
 
-int terms_check_options(const sea_options *options) {
+int terms_check_options(const sea_options *options, const char **ret_why) {
     static const uint64_t nothing[sizeof(options->reserved) / sizeof(uint64_t)];
-    bool is_good = memcmp(options->reserved, nothing, sizeof(nothing)) == 0 &&
-                   !(options->accept & ~(uint32_t) SEA_ANY_CLASS) && options->inline_max <= WIRE_INLINE_CEILING &&
-                   options->calls_max <= CALLS_MOST && options->handshake_ms >= 0 && is_ring_size(options->ring_size) &&
-                   options->waiting >= SEA_WAIT_ADAPTIVE && options->waiting <= SEA_WAIT_SLEEP &&
-                   options->socket_mode <= 0777 && (!options->service || is_service_name(options->service)) &&
-                   are_methods_distinct(options);
-    return is_good ? 0 : -EINVAL;
+    const char *methods_why = methods_check(options);
+    const struct {
+        bool is_good;
+        const char *why;
+    } rules[] = {
+        {memcmp(options->reserved, nothing, sizeof(nothing)) == 0, "reserved: not zero"},
+        {!methods_why, methods_why},
+        {!options->service || is_service_name(options->service),
+         "service: a name has at most 63 visible ASCII characters, and no '/'"},
+        {!(options->accept & ~(uint32_t) SEA_ANY_CLASS), "accept: an unknown class of payload"},
+        {options->socket_mode <= 0777, "socket_mode: more than permissions (0777)"},
+        {options->inline_max <= WIRE_INLINE_CEILING, "inline_max: more than 131072"},
+        {options->calls_max <= CALLS_MOST, "calls_max: more than 65536"},
+        {options->waiting >= SEA_WAIT_ADAPTIVE && options->waiting <= SEA_WAIT_SLEEP, "waiting: no SEA_WAIT_..."},
+        {is_ring_size(options->ring_size), "ring_size: not a power of two from 4096 to 1048576"},
+        {options->handshake_ms >= 0, "handshake_ms: negative"},
+    };
+    for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
+        if (!rules[i].is_good)
+            return *ret_why = rules[i].why, -EINVAL;
+    return 0;
 }
 
 struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {

@@ -21,8 +21,8 @@ struct terms {
     char service[WIRE_SERVICE_MAX + 1];
 };
 
-/* Are these options usable? -EINVAL. */
-int terms_check_options(const sea_options *options);
+/* Are these options usable? -EINVAL: not; *ret_why is a static text that begins with the field's name. */
+int terms_check_options(const sea_options *options, const char **ret_why);
 
 /* Lines of our frame ring, from the options or by default. */
 uint32_t terms_ring_lines(const sea_options *options);

@@ -38,11 +38,11 @@ static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
 }
 
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
-    const char *why = "the options are out of range";
+    const char *why = "";
     int fd = -1;
     if (!options)
         options = &NO_OPTIONS;
-    int r = terms_check_options(options);
+    int r = terms_check_options(options, &why);
     if (r == 0)
         r = socket_open(address, &fd, &why);
     if (r < 0) {

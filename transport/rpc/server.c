@@ -137,9 +137,9 @@ static int server_watch(sea_server *server) {
 }
 
 static int server_open(sea_server *server, const char *address) {
-    const char *why = "the options are out of range, or a method number is given twice";
+    const char *why = "";
     unsigned mode = server->options.socket_mode ? server->options.socket_mode : SOCKET_MODE_DEFAULT;
-    int r = terms_check_options(&server->options);
+    int r = terms_check_options(&server->options, &why);
     if (r == 0)
         r = listener_open(&server->listener, address, mode, &why);
     if (r < 0)
