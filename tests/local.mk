@@ -44,7 +44,8 @@ valgrind_tests = \
     tests/unit/test_socket \
     tests/unit/test_terms \
     tests/unit/test_uv \
-    tests/unit/test_wait
+    tests/unit/test_wait \
+    tests/unit/test_wake
 
 # The first measures its address space, which valgrind shares; the second starts itself anew through /proc.
 unit_tests = \

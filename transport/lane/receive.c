@@ -323,6 +323,12 @@ static int receive_datagram(struct lane *lane) {
     return r == 0 && lane->is_leaving;
 }
 
+/* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. */
+static void pass_over(struct lane *lane, uint64_t lines) {
+    if (ring_advance(&lane->in, lines))
+        lane->bell.due |= BELL_ROOM;
+}
+
 static void deliver_held(struct lane *lane) {
     lane->has_held = false;
     hand_over(lane, &lane->held);
@@ -339,7 +345,7 @@ static int receive_marked(struct lane *lane, uint64_t number) {
         deliver_held(lane);
     else if (number > lane->datagrams_in && !lane->is_leaving)
         lane_fault(lane, "a mark without its datagram");
-    ring_advance(&lane->in, 1);
+    pass_over(lane, 1);
     return 1;
 }
 
@@ -377,8 +383,7 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, u
         return;
     }
     int r = message->payload_class == WIRE_CLASS_INLINE ? collect_payload(lane, bytes, payload, &in) : 0;
-    if (ring_advance(&lane->in, line_count(bytes)))
-        lane->bell.due |= BELL_ROOM;
+    pass_over(lane, line_count(bytes));
     message_end(lane, frame, &in, r, "the payload was refused by a limit of the receiver");
 }
 
@@ -401,7 +406,7 @@ static int receive_frame(struct lane *lane) {
         receive_message(lane, &frame, bytes);
         return 1;
     }
-    ring_advance(&lane->in, 1);
+    pass_over(lane, 1);
     lane->handled++;
     lane->ops->cancelled(lane->owner, frame.head.id);
     return 1;
