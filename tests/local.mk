@@ -242,6 +242,8 @@ EXTRA_DIST += \
     $(script_tests) \
     tests/install/test_install.sh \
     tests/examples/lib.sh \
+    tests/model/check.sh \
+    tests/model/doorbell.pml \
     tests/protocol/client.py \
     tests/tools/tally.sh \
     tests/valgrind.supp
