@@ -14,5 +14,6 @@ dist_doc_DATA = \
     README.md \
     doc/PROTOCOL.md \
     doc/architecture.md \
+    doc/memory-model.md \
     doc/security.md \
     doc/tuning.md
