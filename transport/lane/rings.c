@@ -97,11 +97,13 @@ void lane_rearm(struct lane *lane) {
 }
 
 bool lane_rest(struct lane *lane) {
-    if (!lane->has_rings || lane->bell.is_armed)
-        return !lane_look(lane);
+    if (!lane->has_rings)
+        return true;
     if (ring_publish_consumed(&lane->in))
         lane->bell.due |= BELL_ROOM;
     lane_ring_bell(lane);
+    if (lane->bell.is_armed)
+        return !lane_look(lane);
     bell_arm(&lane->bell, lane_wants(lane));
     if (!lane_look(lane) && !release_is_there(&lane->releases_in))
         return true;
@@ -123,6 +125,9 @@ void lane_ring_bell(struct lane *lane) {
     uint8_t buf[WIRE_DOORBELL_SIZE];
     if (!lane->has_rings || !bell_is_wanted(&lane->bell))
         return;
+    bool was_full = lane->is_socket_full;
+    lane->is_socket_full = false;
     if (lane_write(lane, buf, wire_encode_doorbell(buf)) == 0 || lane->is_socket_full)
         bell_note_rung(&lane->bell);
+    lane->is_socket_full |= was_full;
 }
