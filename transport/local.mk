@@ -33,6 +33,7 @@ transport_libtransport_la_SOURCES = \
     transport/sys/wait.h \
     transport/wire/frame.c \
     transport/wire/frame.h \
+    transport/wire/handle.h \
     transport/wire/line.c \
     transport/wire/line.h \
     transport/memory/quota.c \

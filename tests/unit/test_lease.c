@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "unit/room_peer.h"
+#include "wire/handle.h"
 
 #define GENERATIONS (1u << HANDLE_GENERATION_BITS)
 

@@ -11,6 +11,7 @@
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
+#include "wire/handle.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>

@@ -5,11 +5,10 @@
 #include "registry/ctx.h"
 #include "registry/peer.h"
 #include "sys/heap.h"
+#include "wire/handle.h"
 #include <assert.h>
 #include <errno.h>
 
-static const uint32_t INDEX_MAX = (1u << HANDLE_INDEX_BITS) - 1;
-static const uint32_t GENERATION_MASK = (1u << HANDLE_GENERATION_BITS) - 1;
 static const uint32_t CAPACITY_FIRST = 64;
 
 struct lease_slot {
@@ -18,10 +17,6 @@ struct lease_slot {
     uint32_t generation;
     uint32_t next, previous; /* index + 1 on the peer's list, or (next) on the free list; 0: the end */
 };
-
-static uint64_t handle_make(uint32_t index, uint32_t generation) {
-    return (uint64_t) index << HANDLE_GENERATION_BITS | generation;
-}
 
 void lease_table_init(struct lease_table *table) {
     *table = (struct lease_table){.capacity = 0};
@@ -36,7 +31,7 @@ void lease_table_deinit(struct lease_table *table) {
 /* Doubles the table; the new slots begin at generation 1, so that no handle is 0. */
 static int table_grow(struct lease_table *table) {
     uint32_t capacity = table->capacity ? table->capacity * 2 : CAPACITY_FIRST;
-    if (capacity > INDEX_MAX)
+    if (capacity > HANDLE_INDEX_MAX)
         return -ENOMEM;
     struct lease_slot *slots = heap_resize(table->slots, capacity, sizeof(*slots));
     if (!slots)
@@ -50,7 +45,7 @@ static int table_grow(struct lease_table *table) {
     return 0;
 }
 
-static int slot_lease(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
+static int slot_occupy(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
     if (!table->free_head && table_grow(table) < 0)
         return -ENOMEM;
     uint32_t index = table->free_head - 1;
@@ -63,7 +58,7 @@ static int slot_lease(struct lease_table *table, struct peer *peer, sea_block *b
     if (slot->next)
         table->slots[slot->next - 1].previous = index + 1;
     peer->lease_head = index + 1;
-    *ret_handle = handle_make(index, slot->generation);
+    *ret_handle = handle_make(0, index, slot->generation);
     return 0;
 }
 
@@ -79,9 +74,7 @@ static sea_block *slot_free(struct lease_table *table, uint32_t index) {
         slot->peer->lease_head = slot->next;
     slot->peer = NULL;
     slot->block = NULL;
-    slot->generation = (slot->generation + 1) & GENERATION_MASK;
-    if (slot->generation == 0)
-        slot->generation = 1;
+    slot->generation = handle_next_generation(slot->generation);
     slot->next = table->free_head;
     table->free_head = index + 1;
     return block;
@@ -97,7 +90,7 @@ int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, 
     if (r < 0)
         return r;
     pthread_mutex_lock(&table->lock);
-    r = slot_lease(table, peer, block, ret_handle);
+    r = slot_occupy(table, peer, block, ret_handle);
     pthread_mutex_unlock(&table->lock);
     if (r < 0) {
         peer_return_lease(peer, sea_block_size(block));
@@ -109,13 +102,13 @@ int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, 
 }
 
 int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle) {
-    uint64_t index = handle >> HANDLE_GENERATION_BITS;
+    uint32_t index = handle_index(handle);
     sea_block *block = NULL;
     pthread_mutex_lock(&table->lock);
-    if (index < table->capacity) {
+    if (handle_arena(handle) == 0 && index < table->capacity) {
         const struct lease_slot *slot = &table->slots[index];
-        if (slot->peer == peer && slot->generation == (handle & GENERATION_MASK))
-            block = slot_free(table, (uint32_t) index);
+        if (slot->peer == peer && slot->generation == handle_generation(handle))
+            block = slot_free(table, index);
     }
     pthread_mutex_unlock(&table->lock);
     if (!block)

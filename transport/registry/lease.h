@@ -2,9 +2,8 @@
 /*
  * The handle registry: the owner's private table of what its peers hold.
  *
- * A handle names one lease: one peer's hold on one block. It is 64 bits, {arena, index, generation}. `index` is
- * the slot in this table; `generation` grows whenever the slot is freed, so that a handle that was used up never names
- * its successor; `arena` is 0 for sealed blocks, which are in no arena.
+ * A handle (wire/handle.h) names one lease: one peer's hold on one block. Here its `index` is the slot in this
+ * table, its `generation` grows whenever the slot is freed, and its `arena` is 0: of sealed blocks, which are in none.
  *
  * States of a slot, and the only functions that move between them:
  *
@@ -24,14 +23,6 @@
 
 struct peer;
 struct lease_slot;
-
-#define HANDLE_INDEX_BITS 24
-#define HANDLE_GENERATION_BITS 24
-
-/* Of a handle: 0 for a block in no arena. */
-static inline uint32_t handle_arena(uint64_t handle) {
-    return (uint32_t) (handle >> (HANDLE_INDEX_BITS + HANDLE_GENERATION_BITS));
-}
 
 struct lease_table {
     pthread_mutex_t lock;
