@@ -14,6 +14,7 @@ if HAVE_CHECK
 valgrind_tests = \
     tests/unit/test_address \
     tests/unit/test_block \
+    tests/unit/test_caches \
     tests/unit/test_calls \
     tests/unit/test_client \
     tests/unit/test_conn \

@@ -6,6 +6,8 @@ noinst_LTLIBRARIES += transport/libtransport.la
 transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -iquote $(srcdir)/transport
 transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 transport_libtransport_la_SOURCES = \
+    transport/sys/caches.c \
+    transport/sys/caches.h \
     transport/sys/cred.c \
     transport/sys/cred.h \
     transport/sys/fdpass.c \
