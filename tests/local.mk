@@ -13,6 +13,7 @@ if HAVE_CHECK
 # One for each room.
 valgrind_tests = \
     tests/unit/test_address \
+    tests/unit/test_arena \
     tests/unit/test_block \
     tests/unit/test_caches \
     tests/unit/test_calls \
@@ -178,6 +179,7 @@ check-tsan: $(check_PROGRAMS)
 
 # Some change a setting of the whole machine for a while, how huge pages are granted, and others are disturbed by that:
 # these take turns. (Through variables, because Automake takes a rule for tests/x.log for a substitute of its own.)
+turn_0 = tests/unit/test_arena.log
 turn_1 = tests/unit/test_block.log
 turn_2 = tests/unit/test_ctx.log
 turn_3 = tests/unit/test_lane_receive.log
@@ -187,6 +189,7 @@ turn_6 = tests/unit/test_sealed.log
 turn_7 = tests/unit/test_map.log
 turn_8 = tests/contract/test_map.log
 turn_9 = tests/hostile/test_hostile_client.log tests/hostile/test_hostile_server.log
+$(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)
 $(turn_4): $(turn_3)

@@ -38,10 +38,14 @@ transport_libtransport_la_SOURCES = \
     transport/wire/handle.h \
     transport/wire/line.c \
     transport/wire/line.h \
+    transport/memory/arena.c \
+    transport/memory/arena.h \
     transport/memory/quota.c \
     transport/memory/quota.h \
     transport/memory/refusal.c \
     transport/memory/refusal.h \
+    transport/memory/reserve.c \
+    transport/memory/reserve.h \
     transport/memory/sealed.c \
     transport/memory/sealed.h \
     transport/registry/block.c \

@@ -11,9 +11,9 @@
  */
 #include "memory/sealed.h"
 
+#include "memory/reserve.h"
 #include "sys/file.h"
 #include "sys/heap.h"
-#include "sys/limits.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "sys/reaper.h"
@@ -48,21 +48,6 @@ void sealed_deinit(struct sealed *sealed) {
     *sealed = SEALED_EMPTY;
 }
 
-static int sealed_explain(int error, uint64_t size, bool hugetlb, struct refusal_log *log) {
-    switch (error) {
-    case -EFBIG:
-        return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, limits_fsize(), "raise the limit (ulimit -f)");
-    case -EMFILE:
-        return refusal_note(log, error, "RLIMIT_NOFILE", 1, 0, "close descriptors, or raise the limit (ulimit -n)");
-    case -ENFILE:
-        return refusal_note(log, error, "fs.file-max", 1, 0, "raise the sysctl");
-    default:
-        return refusal_note(log, -ENOMEM, hugetlb ? "hugetlb pool" : "memory", size,
-                            hugetlb ? 0 : limits_memory_available(),
-                            hugetlb ? "raise vm.nr_hugepages" : "use smaller blocks, or release some");
-    }
-}
-
 /* Reserves by touching through a mapping that asks for huge pages; -EOPNOTSUPP where that is not possible. */
 static int sealed_populate(struct sealed *sealed) {
     if (!sealed->wants_huge || memfd_huge_policy() != MEMFD_HUGE_ADVISE)
@@ -71,14 +56,12 @@ static int sealed_populate(struct sealed *sealed) {
     return data ? map_populate(data, sealed_map_size(sealed)) : -ENOMEM;
 }
 
-/* Reading /proc/meminfo takes some 20 us: worth it from here on. Smaller blocks are held by the budget. */
-static const uint64_t LOOK_BEFORE_SIZE = 1u << 20;
-
 static int sealed_reserve(struct sealed *sealed) {
     uint64_t file_size = sealed_file_size(sealed->size, sealed->is_hugetlb);
-    if (file_size >= LOOK_BEFORE_SIZE && !sealed->is_hugetlb && file_size > limits_memory_available())
-        return -ENOMEM;
-    int r = sealed_populate(sealed);
+    int r = sealed->is_hugetlb ? 0 : reserve_look(file_size);
+    if (r < 0)
+        return r;
+    r = sealed_populate(sealed);
     if (r != -EOPNOTSUPP)
         return r;
     sealed_unmap(sealed);
@@ -88,26 +71,20 @@ static int sealed_reserve(struct sealed *sealed) {
 int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, struct refusal_log *log) {
     struct sealed sealed = SEALED_EMPTY;
     if (size > SIZE_MAX / 2)
-        return sealed_explain(-ENOMEM, size, hugetlb, log);
+        return reserve_explain(-ENOMEM, size, hugetlb, log);
     int r = memfd_new(sealed_file_size(size, hugetlb), hugetlb, &sealed.fd);
     if (r < 0)
-        return sealed_explain(r, size, hugetlb, log);
+        return reserve_explain(r, size, hugetlb, log);
     sealed.size = size;
     sealed.is_hugetlb = hugetlb;
     sealed.wants_huge = allow_huge && !hugetlb && size >= MEMFD_HUGE_SIZE;
     r = size ? sealed_reserve(&sealed) : 0;
     if (r < 0) {
         sealed_deinit(&sealed);
-        return sealed_explain(r, size, hugetlb, log);
+        return reserve_explain(r, size, hugetlb, log);
     }
     *ret = sealed;
     return 0;
-}
-
-/* Plain holes are refused. As many pages behind the end disguise them (fallocate() before sealing); what bounds the cost of
- * reading those is the peer's quota, which was charged with the full size. */
-static bool are_pages_there(const struct memfd_info *info) {
-    return info->allocated >= info->size && info->allocated <= round_up(info->size, MEMFD_HUGE_SIZE);
 }
 
 static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_info *ret_info, const char **ret_why) {
@@ -127,7 +104,7 @@ static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_
         return *ret_why = "the memfd is not of the declared size", -EMSGSIZE;
     if (ret_info->size > claim->size_max && (claim->size == UINT64_MAX || claim->size > claim->size_max))
         return *ret_why = "the memfd is larger than the limit", -EMSGSIZE;
-    if (!are_pages_there(ret_info))
+    if (!reserve_is_whole(ret_info))
         return *ret_why = "the memfd has holes, or pages behind its end", -ENODATA;
     return 0;
 }

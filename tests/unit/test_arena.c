@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* memory/arena: memory that only we can write, handed out to one audience. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "memory/arena.h"
+#include "memory/refusal.h"
+#include "memory/reserve.h"
+#include "sys/heap.h"
+#include "sys/map.h"
+#include "sys/memfd.h"
+#include "unit/fail.h"
+#include "unit/machine.h"
+
+#define MIB ((size_t) 1 << 20)
+#define PAGE ((size_t) sysconf(_SC_PAGESIZE))
+
+static void before(void) {
+    fail_off();
+    machine_restore();
+}
+
+static const struct {
+    size_t stride;
+    uint32_t count;
+} shapes[] = {{64, 1}, {1024, 64}, {1280, 3}, {5 * 64, 1000}, {MIB, 1}, {MIB, 2}, {2 * MIB + 4096, 3}};
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static struct arena new_arena(int shape) {
+    struct arena arena;
+    ck_assert_int_eq(arena_init(&arena, shapes[shape].stride, shapes[shape].count), 0);
+    return arena;
+}
+
+static struct stat status_of(int fd) {
+    struct stat status;
+    ck_assert_int_eq(fstat(fd, &status), 0);
+    return status;
+}
+
+START_TEST(test_sizes) {
+    ck_assert_uint_eq(arena_size(64, 1), PAGE);
+    ck_assert_uint_eq(arena_size(PAGE, 1), PAGE);
+    ck_assert_uint_eq(arena_size(PAGE, 3), 3 * PAGE);
+    ck_assert_uint_eq(arena_size(PAGE + 64, 1), 2 * PAGE);
+    ck_assert_uint_eq(arena_size(64, 1u << 24), (size_t) 64 << 24);
+}
+END_TEST
+
+START_TEST(test_shapes_that_are_none) {
+    static const struct {
+        size_t stride;
+        uint32_t count;
+    } wrong[] = {{0, 1},
+                 {64, 0},
+                 {63, 1},
+                 {96, 1},
+                 {64, (1u << 24) + 1},
+                 {SIZE_MAX - 63, 1},
+                 {SIZE_MAX / 4 + 1, 2},
+                 {SIZE_MAX / 64 * 64, 3}};
+    struct arena arena;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        ck_assert_uint_eq(arena_size(wrong[i].stride, wrong[i].count), 0);
+        ck_assert_int_eq(arena_init(&arena, wrong[i].stride, wrong[i].count), -ENOMEM);
+    }
+}
+END_TEST
+
+START_TEST(test_all_its_pages_are_there) {
+    struct arena arena = new_arena(_i);
+    ck_assert_uint_eq(arena.size, arena_size(shapes[_i].stride, shapes[_i].count));
+    struct stat status = status_of(arena.fd);
+    ck_assert_uint_eq((size_t) status.st_size, arena.size);
+    ck_assert_uint_ge((size_t) status.st_blocks * 512, arena.size);
+    memset(arena.data, 'x', arena.size);
+    ck_assert_int_eq(status_of(arena.fd).st_blocks, status.st_blocks);
+    arena_deinit(&arena);
+    ck_assert_int_eq(arena.fd, -1);
+    ck_assert_ptr_null(arena.data);
+    arena_deinit(&arena); /* an empty one */
+}
+END_TEST
+
+START_TEST(test_blocks_lie_side_by_side) {
+    struct arena arena = new_arena(_i);
+    ck_assert(!arena.is_announced);
+    for (uint32_t i = 0; i < arena.count; i++) {
+        ck_assert_ptr_eq(arena_at(&arena, i), arena.data + i * arena.stride);
+        ck_assert_uint_eq((uintptr_t) arena_at(&arena, i) % 64, 0);
+    }
+    ck_assert_uint_le(arena.stride * arena.count, arena.size);
+    arena_deinit(&arena);
+}
+END_TEST
+
+/* What is written shows through the descriptor, which itself can write nothing, in none of the ways. */
+START_TEST(test_one_writer) {
+    struct arena arena = new_arena(_i);
+    const void *view = NULL;
+    char link[40];
+    ck_assert(memfd_seals_hold_others(fcntl(arena.fd, F_GET_SEALS)));
+    ck_assert_int_eq(fcntl(arena.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    ck_assert_int_eq(fcntl(arena.fd, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(status_of(arena.fd).st_mode & 0777, 0400);
+    ck_assert_int_eq(map_new_readable(arena.fd, arena.size, &view), 0);
+    memcpy(arena_at(&arena, arena.count - 1), "written late", 13);
+    ck_assert_str_eq((const char *) view + (arena.count - 1) * arena.stride, "written late");
+    map_free(view, arena.size);
+
+    snprintf(link, sizeof link, "/proc/self/fd/%d", arena.fd);
+    CLEANUP_FD int fd = open(link, O_RDWR | O_CLOEXEC); /* root can */
+    if (fd >= 0) {
+        ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1);
+        ck_assert_ptr_eq(mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
+        ck_assert_int_eq(ftruncate(fd, 0), -1);
+        ck_assert_int_eq(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t) PAGE), -1);
+    }
+    arena_deinit(&arena);
+}
+END_TEST
+
+/* Only in steps of whole calls: whichever it is, nothing is left. */
+START_TEST(test_every_call_can_fail) {
+    static const struct {
+        enum seam_kind kind;
+        int error, told;
+    } failures[] = {{SEAM_MEMFD_CREATE, EMFILE, -EMFILE}, {SEAM_MEMFD_CREATE, ENFILE, -ENFILE},
+                    {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM}, {SEAM_FTRUNCATE, ENOMEM, -ENOMEM},
+                    {SEAM_MMAP, ENOMEM, -ENOMEM},         {SEAM_MADVISE, ENOMEM, -ENOMEM},
+                    {SEAM_ADD_SEALS, EINVAL, -EINVAL},    {SEAM_OPEN, EMFILE, -EMFILE}};
+    struct arena arena = ARENA_EMPTY;
+    fail_once(failures[_i].kind, failures[_i].error);
+    if (failures[_i].kind == SEAM_MADVISE)
+        fail_call(SEAM_MADVISE, 2, 1, failures[_i].error); /* DONTFORK, then POPULATE_WRITE */
+    ck_assert_int_eq(arena_init(&arena, 4096, 16), failures[_i].told);
+    ck_assert_int_eq(arena.fd, -1);
+    ck_assert_ptr_null(arena.data);
+}
+END_TEST
+
+/* A child's mapping cannot be prevented: then there is no arena. */
+START_TEST(test_no_arena_that_children_inherit) {
+    struct arena arena = ARENA_EMPTY;
+    fail_once(SEAM_MADVISE, ENOMEM);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16), -ENOMEM);
+}
+END_TEST
+
+START_TEST(test_kernels_that_cannot_populate) {
+    struct arena arena = ARENA_EMPTY;
+    fail_call(SEAM_MADVISE, 2, 1, EINVAL);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16), 0);
+    ck_assert_uint_ge((size_t) status_of(arena.fd).st_blocks * 512, arena.size);
+    arena_deinit(&arena);
+    fail_call(SEAM_MADVISE, 2, 1, EINVAL);
+    fail_once(SEAM_FALLOCATE, ENOSPC);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16), -ENOMEM);
+}
+END_TEST
+
+/* Where /proc is missing the descriptor is a duplicate, which the seals make as harmless. */
+START_TEST(test_without_proc) {
+    struct arena arena = ARENA_EMPTY;
+    fail_once(SEAM_OPEN, ENOENT);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16), 0);
+    ck_assert_int_eq(pwrite(arena.fd, "x", 1, 0), -1);
+    ck_assert_int_eq(errno, EPERM);
+    arena_deinit(&arena);
+}
+END_TEST
+
+START_TEST(test_the_file_size_limit) {
+    const struct rlimit limit = {.rlim_cur = 16 * 4096, .rlim_max = RLIM_INFINITY};
+    struct arena arena = ARENA_EMPTY;
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    ck_assert_int_eq(arena_init(&arena, 4096, 17), -EFBIG);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16), 0);
+    arena_deinit(&arena);
+}
+END_TEST
+
+START_TEST(test_more_than_the_machine_has) {
+    struct arena arena = ARENA_EMPTY;
+    fail_call(SEAM_FALLOCATE, 0, 0, 0);
+    ck_assert_int_eq(arena_init(&arena, (size_t) 1 << 45, 1), -ENOMEM); /* 32 TiB: told before anything is touched */
+    ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 0);
+    ck_assert_int_eq(arena.fd, -1);
+}
+END_TEST
+
+START_TEST(test_huge_pages_where_they_are_granted) {
+    if (!machine_grant_huge())
+        test_skip("shmem_enabled cannot be set here");
+    struct arena arena = ARENA_EMPTY;
+    ck_assert_int_eq(arena_init(&arena, 2 * MIB + 4096, 3), 0);
+    ck_assert_uint_eq((uintptr_t) arena.data % MEMFD_HUGE_SIZE, 0);
+    size_t huge = map_count_huge(arena.data, arena.size);
+    arena_deinit(&arena);
+    ck_assert_int_eq(arena_init(&arena, MIB, 1), 0); /* too small for one */
+    ck_assert_uint_eq(map_count_huge(arena.data, arena.size), 0);
+    arena_deinit(&arena);
+    if (huge == 0)
+        test_skip("no huge page was free");
+    ck_assert_uint_eq(huge, 6 * MIB);
+}
+END_TEST
+
+/* --- memory/reserve, as far as test_sealed.c does not use it --- */
+
+START_TEST(test_reservation_looks_first) {
+    ck_assert_int_eq(reserve_look(0), 0);
+    ck_assert_int_eq(reserve_look(MIB), 0);
+    ck_assert_int_eq(reserve_look(INT64_MAX), -ENOMEM);
+    fail_once(SEAM_OPEN, EACCES); /* what cannot be read is no limit */
+    ck_assert_int_eq(reserve_look(INT64_MAX), 0);
+}
+END_TEST
+
+START_TEST(test_pages_that_are_there) {
+    static const struct {
+        uint64_t size, allocated;
+        bool is_whole;
+    } cases[] = {{4096, 4096, true},
+                 {4096, 0, false},
+                 {8192, 4096, false},
+                 {4096, 2 << 20, true},
+                 {4096, (2 << 20) + 1, false},
+                 {2 << 20, 2 << 20, true},
+                 {2 << 20, (2 << 20) + 4096, false},
+                 {0, 0, true},
+                 {UINT64_MAX, UINT64_MAX, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct memfd_info info = {.size = cases[i].size, .allocated = cases[i].allocated};
+        ck_assert_msg(reserve_is_whole(&info) == cases[i].is_whole, "case %zu", i);
+    }
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("arena");
+    suite_fixture(s, before, before);
+    suite_add(s, test_sizes);
+    suite_add(s, test_shapes_that_are_none);
+    suite_add_loop(s, test_all_its_pages_are_there, 0, SHAPES);
+    suite_add_loop(s, test_blocks_lie_side_by_side, 0, SHAPES);
+    suite_add_loop(s, test_one_writer, 0, SHAPES);
+    suite_add_loop(s, test_every_call_can_fail, 0, 8);
+    suite_add(s, test_no_arena_that_children_inherit);
+    suite_add(s, test_kernels_that_cannot_populate);
+    suite_add(s, test_without_proc);
+    suite_add(s, test_the_file_size_limit);
+    suite_add(s, test_more_than_the_machine_has);
+    suite_add(s, test_huge_pages_where_they_are_granted);
+    suite_add(s, test_reservation_looks_first);
+    suite_add(s, test_pages_that_are_there);
+    return suite_run(s);
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Arenas. See arena.h for what holds.
+ *
+ * Only the memory is made here. Which block is whose is the pool's, what it is charged to the registry's, and whether the
+ * peer knows of it the lane's.
+ *
+ * Facts relied on (tests/contract/test_seal.c): a mapping from before F_SEAL_FUTURE_WRITE writes on, and nothing else can.
+ *
+ * Threads: one at a time; the blocks' bytes belong to whoever has the blocks.
+ */
+#include "memory/arena.h"
+
+#include "memory/reserve.h"
+#include "sys/heap.h"
+#include "sys/map.h"
+#include "sys/memfd.h"
+#include "wire/handle.h"
+#include <errno.h>
+#include <unistd.h>
+
+size_t arena_size(size_t stride, uint32_t count) {
+    size_t page = (size_t) sysconf(_SC_PAGESIZE), size;
+    if (count == 0 || count > HANDLE_INDEX_MAX + 1 || stride == 0 || stride % ARENA_STRIDE_UNIT != 0 ||
+        __builtin_mul_overflow(stride, count, &size) || size > SIZE_MAX / 2)
+        return 0;
+    return (size + page - 1) / page * page;
+}
+
+/* From here on nobody else can write it, nor change its size. */
+static int arena_close_to_others(struct arena *arena) {
+    int fd = -1, r = memfd_seal_others(arena->fd);
+    if (r < 0)
+        return r;
+    r = memfd_reopen(arena->fd, &fd);
+    if (r < 0)
+        return r;
+    fd_close(arena->fd);
+    arena->fd = fd;
+    return 0;
+}
+
+static int arena_make(struct arena *arena) {
+    void *data = NULL;
+    int r = reserve_look(arena->size);
+    if (r < 0)
+        return r;
+    r = memfd_new(arena->size, false, &arena->fd);
+    if (r < 0)
+        return r;
+    r = map_new_writable(arena->fd, arena->size, arena->size >= MEMFD_HUGE_SIZE, &data);
+    if (r < 0)
+        return r;
+    arena->data = data;
+    r = reserve_mapped(arena->fd, data, arena->size);
+    return r < 0 ? r : arena_close_to_others(arena);
+}
+
+int arena_init(struct arena *ret, size_t stride, uint32_t count) {
+    struct arena arena = ARENA_EMPTY;
+    arena.size = arena_size(stride, count);
+    arena.stride = stride;
+    arena.count = count;
+    int r = arena.size > 0 ? arena_make(&arena) : -ENOMEM;
+    if (r < 0) {
+        arena_deinit(&arena);
+        return r;
+    }
+    *ret = arena;
+    return 0;
+}
+
+void arena_deinit(struct arena *arena) {
+    map_free(arena->data, arena->size);
+    fd_close(arena->fd);
+    *arena = ARENA_EMPTY;
+}

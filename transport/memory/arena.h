@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An arena: one memfd, cut into `count` blocks of `stride` bytes, that has one writer, us, and one audience.
+ *
+ *     block i = data[i * stride, (i + 1) * stride)
+ *     size    = count * stride, rounded up to the page
+ *     0 < count <= 2^24,  stride a multiple of 64,  1 <= id <= 65535
+ *
+ * All its pages are there. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so that this
+ * mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is read-only. Memory
+ * goes back to the kernel only with the whole arena.
+ */
+#ifndef MEMORY_ARENA_H
+#define MEMORY_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena {
+    int fd;     /* owned, read-only */
+    char *data; /* owned mapping, writable */
+    size_t size, stride;
+    uint32_t count;
+    uint32_t id;       /* the pool's: in the handles of its blocks */
+    bool is_announced; /* the lane's: the peer has, or is about to get, the descriptor */
+};
+
+#define ARENA_EMPTY ((struct arena){.fd = -1})
+#define ARENA_STRIDE_UNIT ((size_t) 64)
+
+/* The size of the memfd of an arena of so many blocks; 0: there is no such arena. */
+size_t arena_size(size_t stride, uint32_t count);
+
+/* Makes the memory. Transparent huge pages are asked for from 2 MiB on. -ENOMEM · -EFBIG (RLIMIT_FSIZE) · -EMFILE · -ENFILE ·
+ * -EINVAL where the kernel has no F_SEAL_FUTURE_WRITE (before Linux 5.1). */
+int arena_init(struct arena *ret, size_t stride, uint32_t count);
+
+/* Takes an ARENA_EMPTY too. */
+void arena_deinit(struct arena *arena);
+
+static inline void *arena_at(const struct arena *arena, uint32_t index) {
+    return arena->data + arena->stride * index;
+}
+
+#endif
