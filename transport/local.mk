@@ -48,6 +48,9 @@ transport_libtransport_la_SOURCES = \
     transport/memory/reserve.h \
     transport/memory/sealed.c \
     transport/memory/sealed.h \
+    transport/memory/size_class.c \
+    transport/memory/size_class.h \
+    transport/memory/slot.h \
     transport/registry/block.c \
     transport/registry/block.h \
     transport/registry/ctx.c \

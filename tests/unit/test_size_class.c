@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* memory/size_class: which sizes there are, and which free block goes out next. */
+#include "support/suite.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "memory/size_class.h"
+
+#define KIB ((size_t) 1 << 10)
+#define MIB ((size_t) 1 << 20)
+
+/* --- sizes --- */
+
+static void assert_fits(size_t size) {
+    uint32_t number = size_class_number(size);
+    size_t stride = size_class_stride(number);
+    ck_assert_uint_lt(number, SIZE_CLASS_COUNT);
+    ck_assert_uint_ge(stride, size);
+    ck_assert_uint_eq(size_class_number(stride), number);
+    if (number > 0) {
+        ck_assert_uint_lt(size_class_stride(number - 1), size); /* the smallest that will do */
+        ck_assert_uint_lt(stride - size, (size + 3) / 4);       /* less than a quarter is wasted */
+    }
+}
+
+START_TEST(test_every_size_has_its_class) {
+    for (size_t size = 0; size <= 70000; size++)
+        assert_fits(size);
+    for (size_t size = 70000; size < SIZE_CLASS_LARGEST - size / 3; size += size / 97 + 1)
+        assert_fits(size);
+    for (size_t size = KIB; size < SIZE_CLASS_LARGEST; size *= 2) {
+        assert_fits(size - 1);
+        assert_fits(size);
+        assert_fits(size + 1);
+    }
+    assert_fits(SIZE_CLASS_LARGEST);
+}
+END_TEST
+
+START_TEST(test_the_first_classes) {
+    static const size_t strides[] = {1024, 1280, 1536, 1792, 2048, 2560, 3072, 3584, 4096};
+    for (uint32_t i = 0; i < 9; i++)
+        ck_assert_uint_eq(size_class_stride(i), strides[i]);
+    ck_assert_uint_eq(size_class_number(0), 0);
+    ck_assert_uint_eq(size_class_number(1024), 0);
+    ck_assert_uint_eq(size_class_number(1025), 1);
+}
+END_TEST
+
+START_TEST(test_strides_are_round) {
+    size_t page = (size_t) sysconf(_SC_PAGESIZE);
+    for (uint32_t i = 0; i <= size_class_number(SIZE_CLASS_LARGEST); i++) {
+        size_t stride = size_class_stride(i);
+        ck_assert_uint_eq(stride % 64, 0);
+        if (stride >= 2 * MIB)
+            ck_assert_uint_eq(stride % page, 0);
+    }
+}
+END_TEST
+
+/* --- order --- */
+
+enum { BLOCKS = 8 };
+static struct size_class class;
+static struct arena arenas[BLOCKS];
+static struct pool_slot slots[BLOCKS];
+
+/* So many blocks of 100 bytes, named 0, 1, ... */
+static void make_class(uint32_t target, int blocks) {
+    memset(&class, 0, sizeof class);
+    memset(slots, 0, sizeof slots);
+    class.target = class.distance = target;
+    for (int i = 0; i < BLOCKS; i++) {
+        arenas[i].stride = 100;
+        slots[i].arena = &arenas[i];
+        slots[i].index = (uint32_t) i;
+    }
+    for (int i = 0; i < blocks; i++)
+        size_class_add(&class, &slots[i]);
+}
+
+static void assert_class(uint32_t out, uint32_t resting, uint32_t spare) {
+    ck_assert_uint_eq(class.out, out);
+    ck_assert_uint_eq(class.resting.count, resting);
+    ck_assert_uint_eq(class.spare.count, spare);
+    ck_assert_uint_eq(class.total, out + resting + spare);
+    ck_assert(class.resting.count == 0 || class.out + class.resting.count <= class.distance);
+}
+
+/* The name of the block that goes out next; -1: none does. */
+static int pick(bool any) {
+    struct pool_slot *slot = size_class_pick(&class, 100, any);
+    return slot ? (int) slot->index : -1;
+}
+
+static void put(int name) {
+    size_class_put(&class, &slots[name]);
+}
+
+START_TEST(test_a_rotation) {
+    make_class(3, 5);
+    for (int i = 0; i < 12; i++) {
+        int name = pick(false);
+        ck_assert_int_eq(name, i % 3); /* two of the five are never touched */
+        put(name);
+    }
+    assert_class(0, 3, 2);
+}
+END_TEST
+
+START_TEST(test_a_distance_of_one_is_a_stack) {
+    make_class(1, 3);
+    for (int i = 0; i < 5; i++) {
+        ck_assert_int_eq(pick(false), 0);
+        put(0);
+    }
+    ck_assert_int_eq(pick(false), 0);
+    ck_assert_int_eq(pick(false), 1);
+    ck_assert_int_eq(pick(false), 2);
+    ck_assert_int_eq(pick(true), -1);
+    put(1);
+    put(0);
+    put(2);
+    assert_class(0, 1, 2);
+    ck_assert_int_eq(pick(false), 2);
+    ck_assert_int_eq(pick(false), 0);
+    ck_assert_int_eq(pick(false), 1);
+}
+END_TEST
+
+START_TEST(test_too_few_for_the_distance) {
+    make_class(3, 2);
+    put(pick(false));
+    put(pick(false));
+    ck_assert_int_eq(pick(false), -1); /* another one had better be made */
+    assert_class(0, 2, 0);
+    ck_assert_int_eq(pick(true), 0); /* but these would do */
+    put(0);
+    size_class_add(&class, &slots[2]);
+    ck_assert_int_eq(pick(false), 2);
+    put(2);
+    ck_assert_int_eq(pick(false), 1);
+}
+END_TEST
+
+START_TEST(test_settled_for_fewer) {
+    make_class(4, 2);
+    put(pick(false));
+    put(pick(false));
+    size_class_settle_for(&class);
+    for (int i = 0; i < 6; i++) {
+        int name = pick(false);
+        ck_assert_int_eq(name, i % 2);
+        put(name);
+    }
+    size_class_add(&class, &slots[2]); /* it goes on as it wanted to */
+    ck_assert_uint_eq(class.distance, 4);
+    ck_assert_int_eq(pick(false), 2);
+    put(2);
+    ck_assert_int_eq(pick(false), -1);
+}
+END_TEST
+
+START_TEST(test_settled_for_none) {
+    make_class(4, 0);
+    size_class_settle_for(&class);
+    ck_assert_uint_eq(class.distance, 1);
+    ck_assert_int_eq(pick(true), -1);
+    make_class(2, 5);
+    for (int i = 0; i < 5; i++)
+        pick(false);
+    size_class_settle_for(&class); /* more than it wants is no reason to want more */
+    ck_assert_uint_eq(class.distance, 2);
+}
+END_TEST
+
+START_TEST(test_after_a_burst_few_rotate) {
+    make_class(3, BLOCKS);
+    for (int i = 0; i < BLOCKS; i++)
+        ck_assert_int_eq(pick(false), i);
+    for (int i = 0; i < BLOCKS; i++)
+        put(i);
+    assert_class(0, 3, BLOCKS - 3);
+    for (int i = 0; i < 9; i++) {
+        int name = pick(false);
+        ck_assert_int_eq(name, BLOCKS - 3 + i % 3); /* the three that came back last */
+        put(name);
+    }
+}
+END_TEST
+
+START_TEST(test_large_blocks_differ) {
+    make_class(2, 3);
+    arenas[1].stride = 120;
+    struct pool_slot *slot = size_class_pick(&class, 110, false);
+    ck_assert_ptr_eq(slot, &slots[1]);
+    ck_assert_ptr_null(size_class_pick(&class, 110, true));
+    size_class_put(&class, slot);
+    ck_assert_int_eq(pick(false), 0);
+    put(0);
+    ck_assert_ptr_eq(size_class_pick(&class, 110, false), &slots[1]); /* although another has rested longer */
+    ck_assert_int_eq(pick(false), 0);
+    assert_class(2, 0, 1);
+}
+END_TEST
+
+START_TEST(test_blocks_that_go) {
+    make_class(3, 4);
+    put(pick(false)); /* 0 rests */
+    size_class_remove(&class, &slots[0]);
+    size_class_remove(&class, &slots[2]);
+    assert_class(0, 0, 2);
+    ck_assert_int_eq(pick(false), 1);
+    ck_assert_int_eq(pick(false), 3);
+    ck_assert_int_eq(pick(true), -1);
+}
+END_TEST
+
+/* Against a model that only knows what must hold. */
+START_TEST(test_at_random) {
+    unsigned seed = 7;
+    make_class((uint32_t) _i, BLOCKS);
+    bool is_out[BLOCKS] = {false};
+    for (int turn = 0; turn < 20000; turn++) {
+        int name = rand_r(&seed) % BLOCKS;
+        if (is_out[name]) {
+            put(name);
+            is_out[name] = false;
+        } else if ((name = pick(rand_r(&seed) % 2)) >= 0) {
+            ck_assert(!is_out[name]);
+            is_out[name] = true;
+        }
+        uint32_t out = 0;
+        for (int i = 0; i < BLOCKS; i++)
+            out += is_out[i];
+        assert_class(out, class.resting.count, class.spare.count);
+        ck_assert_uint_eq(class.total, BLOCKS);
+    }
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("size_class");
+    suite_add(s, test_every_size_has_its_class);
+    suite_add(s, test_the_first_classes);
+    suite_add(s, test_strides_are_round);
+    suite_add(s, test_a_rotation);
+    suite_add(s, test_a_distance_of_one_is_a_stack);
+    suite_add(s, test_too_few_for_the_distance);
+    suite_add(s, test_settled_for_fewer);
+    suite_add(s, test_settled_for_none);
+    suite_add(s, test_after_a_burst_few_rotate);
+    suite_add(s, test_large_blocks_differ);
+    suite_add(s, test_blocks_that_go);
+    suite_add_loop(s, test_at_random, 1, BLOCKS + 2);
+    return suite_run(s);
+}
