@@ -40,6 +40,8 @@ transport_libtransport_la_SOURCES = \
     transport/wire/line.h \
     transport/memory/arena.c \
     transport/memory/arena.h \
+    transport/memory/pool.c \
+    transport/memory/pool.h \
     transport/memory/quota.c \
     transport/memory/quota.h \
     transport/memory/refusal.c \

@@ -1,0 +1,842 @@
+/* SPDX-License-Identifier: MIT */
+/* memory/pool: blocks that are taken, lent, given back from anywhere, and the arenas that come and go for it. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "memory/pool.h"
+#include "memory/size_class.h"
+#include "unit/fail.h"
+#include "unit/valgrind.h"
+#include "wire/handle.h"
+
+#define KIB ((size_t) 1 << 10)
+#define MIB ((size_t) 1 << 20)
+
+/* As pool.c has it. */
+#define SHARED_MAX (4 * MIB)
+
+/* --- the owner: it counts, and may refuse --- */
+
+static struct bank {
+    atomic_ullong bytes, fds;      /* charged now */
+    atomic_int charges, uncharges; /* calls */
+    uint64_t limit;                /* bytes */
+    int refuse;                    /* so many of the next calls */
+    uint32_t retired[64];
+    int retired_count;
+    _Atomic(pthread_t) last; /* who uncharged last */
+} bank;
+
+static int bank_charge(void *owner, uint64_t bytes, uint32_t fds) {
+    ck_assert_ptr_eq(owner, &bank);
+    atomic_fetch_add(&bank.charges, 1);
+    if (bank.refuse > 0 && bank.refuse--)
+        return -EDQUOT;
+    if (bytes > bank.limit || atomic_load(&bank.bytes) > bank.limit - bytes)
+        return -EDQUOT;
+    atomic_fetch_add(&bank.bytes, bytes);
+    atomic_fetch_add(&bank.fds, fds);
+    return 0;
+}
+
+static void bank_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
+    ck_assert_ptr_eq(owner, &bank);
+    atomic_store(&bank.last, pthread_self());
+    ck_assert_uint_ge(atomic_fetch_sub(&bank.bytes, bytes), bytes);
+    ck_assert_uint_ge(atomic_fetch_sub(&bank.fds, fds), fds);
+    atomic_fetch_add(&bank.uncharges, 1);
+}
+
+static void bank_retired(void *owner, uint32_t arena_id) {
+    ck_assert_ptr_eq(owner, &bank);
+    if (bank.retired_count < 64)
+        bank.retired[bank.retired_count] = arena_id;
+    bank.retired_count++;
+}
+
+static const struct pool_ops ops = {bank_charge, bank_uncharge, bank_retired};
+static struct pool *pool;
+
+/* With caches so small that nothing is gained by rotating, or as told. */
+static void new_pool(uint64_t retained_max, struct caches caches) {
+    const struct pool_options options = {
+        .ops = &ops, .owner = &bank, .extra = 40, .retained_max = retained_max, .caches = caches};
+    ck_assert_int_eq(pool_new(&pool, &options), 0);
+}
+
+static const struct caches small_caches = {.l2 = 64, .l3 = 128};
+static const struct caches usual_caches = {.l2 = MIB, .l3 = 32 * MIB};
+
+static void before(void) {
+    fail_off();
+    memset(&bank, 0, sizeof bank);
+    bank.limit = UINT64_MAX;
+    new_pool(64 * MIB, small_caches);
+}
+
+static void after(void) {
+    fail_off();
+    pool = pool_end(pool);
+    ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 0);
+}
+
+static struct pool_slot *take(size_t size) {
+    struct pool_slot *slot = NULL;
+    int r = pool_take(pool, size, &slot);
+    ck_assert_msg(r == 0, "%s", strerror(-r));
+    ck_assert_uint_ge(slot->arena->stride, size);
+    return slot;
+}
+
+static int try_take(size_t size) {
+    struct pool_slot *slot = NULL;
+    int r = pool_take(pool, size, &slot);
+    if (r < 0)
+        ck_assert_ptr_null(slot);
+    else
+        pool_put_own(slot);
+    return r;
+}
+
+static struct pool_gauges gauges(void) {
+    struct pool_gauges now;
+    pool_gauges(pool, &now);
+    ck_assert_uint_eq(now.mapped, atomic_load(&bank.bytes)); /* what is mapped is charged, and nothing else */
+    ck_assert_uint_eq(now.arenas, atomic_load(&bank.fds));
+    ck_assert_uint_eq(now.retained, now.mapped - now.bytes_out);
+    ck_assert_uint_le(now.leases, now.blocks_out);
+    return now;
+}
+
+/* --- taking and putting --- */
+
+START_TEST(test_an_empty_pool) {
+    struct pool_gauges now = gauges();
+    ck_assert_uint_eq(now.mapped + now.arenas + now.blocks_out + now.bytes_out + now.leases, 0);
+    pool_trim(pool, 0);
+    ck_assert_ptr_null(pool_next_lease(pool, NULL));
+    ck_assert_ptr_null(pool_find_lease(pool, handle_make(1, 0, 1)));
+    ck_assert_ptr_null(pool_end(NULL));
+    ck_assert_int_eq(atomic_load(&bank.charges), 0);
+}
+END_TEST
+
+START_TEST(test_what_a_slot_is) {
+    struct pool_slot *slot = take(3000), *other = take(3000);
+    ck_assert_uint_eq(slot->arena->stride, 3072);
+    ck_assert_ptr_eq(slot->data, arena_at(slot->arena, slot->index));
+    ck_assert_ptr_ne(slot->data, other->data);
+    ck_assert_uint_eq((uintptr_t) slot->extra % _Alignof(max_align_t), 0);
+    for (int i = 0; i < 40; i++)
+        ck_assert_int_eq(slot->extra[i], 0);
+    memset(slot->data, 'x', 3072);
+    memset(slot->extra, 'y', 40);
+    ck_assert_int_eq(*(char *) other->data, 0);
+    ck_assert_int_eq(other->extra[0], 0);
+    ck_assert(!slot->is_leased);
+    ck_assert_uint_ge(slot->arena->id, 1);
+
+    struct pool_gauges now = gauges();
+    ck_assert_uint_eq(now.arenas, 1);
+    ck_assert_uint_eq(now.mapped, slot->arena->size);
+    ck_assert_uint_eq(now.blocks_out, 2);
+    ck_assert_uint_eq(now.bytes_out, 2 * 3072);
+    pool_put_own(slot);
+    pool_put_own(other);
+    ck_assert_uint_eq(gauges().blocks_out, 0);
+    ck_assert_uint_eq(gauges().retained, now.mapped);
+}
+END_TEST
+
+START_TEST(test_sizes_at_the_ends) {
+    struct pool_slot *nothing = take(0), *one = take(1);
+    ck_assert_uint_eq(nothing->arena->stride, SIZE_CLASS_SMALLEST);
+    ck_assert_ptr_eq(nothing->arena, one->arena);
+    pool_put_own(nothing);
+    pool_put_own(one);
+    ck_assert_int_eq(try_take(SIZE_MAX), -ENOMEM);
+    ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST + 1), -ENOMEM);
+    ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST), -ENOMEM); /* the machine's word */
+    ck_assert_int_eq(try_take(INT64_MAX / 4), -ENOMEM);
+}
+END_TEST
+
+/* Once it has what it needs, neither the kernel nor the heap nor the budget is asked for anything. */
+START_TEST(test_the_steady_state_asks_nobody) {
+    pool = pool_end(pool);
+    new_pool(64 * MIB, usual_caches);
+    static const size_t sizes[] = {1, 5000, 70000, MIB, 5 * MIB};
+    for (int turn = 0; turn < 400; turn++) {
+        if (turn == 100)
+            for (int kind = 0; kind < SEAM_KINDS; kind++)
+                fail_always((enum seam_kind) kind, EIO);
+        for (size_t i = 0; i < 5; i++) {
+            struct pool_slot *slot = take(sizes[i]);
+            if (turn % 2)
+                pool_put(slot);
+            else
+                pool_put_own(slot);
+        }
+        if (turn == 100)
+            atomic_store(&bank.charges, 0);
+    }
+    for (int kind = 0; kind < SEAM_KINDS; kind++)
+        ck_assert_int_eq(fail_calls((enum seam_kind) kind), 0);
+    ck_assert_int_eq(atomic_load(&bank.charges), 0);
+    fail_off();
+}
+END_TEST
+
+START_TEST(test_a_class_grows_in_ever_larger_arenas) {
+    enum { BLOCKS = 3000 };
+    static struct pool_slot *slots[BLOCKS];
+    uint64_t arenas = 0, newest = 0;
+    for (int i = 0; i < BLOCKS; i++) {
+        slots[i] = take(8 * KIB);
+        if (gauges().arenas == arenas)
+            continue;
+        arenas++;
+        uint64_t size = slots[i]->arena->size;
+        ck_assert_uint_ge(size, newest);
+        ck_assert_uint_le(size, 16 * MIB);
+        newest = size;
+    }
+    ck_assert_uint_eq(newest, 16 * MIB);
+    ck_assert_uint_le(arenas, 12);
+    for (int i = 0; i < BLOCKS; i++)
+        pool_put_own(slots[i]);
+}
+END_TEST
+
+START_TEST(test_large_payloads_have_arenas_of_their_own) {
+    size_t page = (size_t) sysconf(_SC_PAGESIZE), size = SHARED_MAX + 1;
+    struct pool_slot *slot = take(size), *largest_shared = take(SHARED_MAX);
+    ck_assert_uint_eq(slot->arena->count, 1);
+    ck_assert_uint_eq(slot->arena->size, SHARED_MAX + page);
+    ck_assert_uint_eq(slot->arena->stride, SHARED_MAX + page);
+    ck_assert_uint_eq(largest_shared->arena->stride, SHARED_MAX);
+    pool_put_own(largest_shared);
+    pool_put_own(slot);
+    ck_assert_ptr_eq(take(size + 10), slot); /* it fits again */
+    struct pool_slot *larger = take(size + page);
+    ck_assert_ptr_ne(larger, slot);
+    pool_put_own(slot);
+    pool_put_own(larger);
+    ck_assert_ptr_eq(take(size + page), larger); /* the other one is too small */
+    pool_put_own(larger);
+}
+END_TEST
+
+/* Bytes that only the taker has: two that are out never overlap, whatever happens around them. */
+START_TEST(test_at_random) {
+    enum { OUT = 64, TURNS = 4000 };
+    static const size_t sizes[] = {10, 1025, 4 * KIB, 50000, 200 * KIB, MIB, 5 * MIB};
+    struct pool_slot *slots[OUT] = {NULL};
+    size_t taken[OUT], bytes_out = 0;
+    uint64_t blocks_out = 0;
+    unsigned seed = (unsigned) _i;
+    pool = pool_end(pool);
+    new_pool((uint64_t) (_i + 1) * 8 * MIB, _i % 2 ? usual_caches : small_caches);
+    for (int turn = 0; turn < TURNS; turn++) {
+        int i = rand_r(&seed) % OUT;
+        if (!slots[i]) {
+            taken[i] = sizes[rand_r(&seed) % (turn % 500 < 30 ? 7 : 5)];
+            slots[i] = take(taken[i]);
+            memset(slots[i]->data, i, 64);
+            memset((char *) slots[i]->data + slots[i]->arena->stride - 64, i, 64);
+            blocks_out++;
+            bytes_out += slots[i]->arena->stride;
+        } else {
+            const char *data = slots[i]->data, *end = data + slots[i]->arena->stride - 64;
+            for (int b = 0; b < 64; b++)
+                ck_assert(data[b] == i && end[b] == i);
+            blocks_out--;
+            bytes_out -= slots[i]->arena->stride;
+            if (rand_r(&seed) % 2)
+                pool_put(slots[i]);
+            else
+                pool_put_own(slots[i]);
+            slots[i] = NULL;
+        }
+        if (turn % 300 == 0)
+            pool_trim(pool, (uint64_t) turn * 100);
+        ck_assert_uint_eq(gauges().blocks_out, blocks_out);
+        ck_assert_uint_eq(gauges().bytes_out, bytes_out);
+    }
+    for (int i = 0; i < OUT; i++)
+        if (slots[i])
+            pool_put_own(slots[i]);
+    pool_trim(pool, 0);
+    ck_assert_uint_eq(gauges().mapped, 0);
+}
+END_TEST
+
+/* --- the distance of reuse --- */
+
+/* In how many different blocks do single takes of that size end up? */
+static uint32_t rotation(size_t size) {
+    enum { MOST = 256 };
+    struct pool_slot *first[MOST] = {NULL};
+    uint32_t count = 0;
+    for (int i = 0; i < 3 * MOST; i++) {
+        struct pool_slot *slot = take(size);
+        uint32_t known = 0;
+        while (known < count && first[known] != slot)
+            known++;
+        if (known == count) {
+            ck_assert_uint_lt(count, MOST);
+            first[count++] = slot;
+        }
+        pool_put_own(slot);
+    }
+    return count;
+}
+
+START_TEST(test_the_distance_is_kept) {
+    static const size_t sizes[] = {1, 5000, 70000, 300000, MIB, 3 * MIB, 6 * MIB};
+    size_t stride = size_class_stride(size_class_number(sizes[_i]));
+    uint32_t distance = pool_distance(stride, usual_caches.l2, usual_caches.l3);
+    pool = pool_end(pool);
+    new_pool(256 * MIB, usual_caches);
+    ck_assert_uint_eq(rotation(sizes[_i]), distance);
+}
+END_TEST
+
+/* A rotation takes half of what may be retained, not more. */
+START_TEST(test_the_distance_is_bounded_by_what_may_be_retained) {
+    ck_assert_uint_gt(pool_distance(MIB, usual_caches.l2, usual_caches.l3), 2);
+    pool = pool_end(pool);
+    new_pool(4 * MIB, usual_caches);
+    ck_assert_uint_eq(rotation(MIB), 2);
+    pool = pool_end(pool);
+    new_pool(0, usual_caches);
+    ck_assert_uint_eq(rotation(MIB), 1);
+}
+END_TEST
+
+/* When there is no memory for the distance, fewer blocks do, and it does not go on asking. */
+START_TEST(test_the_distance_yields_to_the_budget) {
+    pool = pool_end(pool);
+    new_pool(256 * MIB, usual_caches);
+    bank.limit = 3 * MIB;
+    ck_assert_uint_eq(rotation(MIB), 2); /* arenas of 1, 1, and then 2 blocks */
+    int asked = atomic_load(&bank.charges);
+    ck_assert_uint_eq(rotation(MIB), 2);
+    ck_assert_int_eq(atomic_load(&bank.charges), asked);
+    bank.limit = UINT64_MAX;
+    struct pool_slot *one = take(MIB), *two = take(MIB), *three = take(MIB);
+    pool_put_own(one);
+    pool_put_own(two);
+    pool_put_own(three);
+    ck_assert_uint_eq(rotation(MIB), pool_distance(MIB, usual_caches.l2, usual_caches.l3));
+}
+END_TEST
+
+/* --- leases --- */
+
+START_TEST(test_a_lease) {
+    struct pool_slot *slot = take(2000), *other = take(2000);
+    uint64_t handle = slot_lease(slot);
+    ck_assert_uint_eq(handle_arena(handle), slot->arena->id);
+    ck_assert_uint_eq(handle_index(handle), slot->index);
+    ck_assert_uint_ne(handle_generation(handle), 0);
+    ck_assert_ptr_eq(pool_find_lease(pool, handle), slot);
+    ck_assert_uint_eq(gauges().leases, 1);
+    slot_release(slot);
+    ck_assert_ptr_null(pool_find_lease(pool, handle));
+    uint64_t next = slot_lease(slot);
+    ck_assert_uint_ne(next, handle);
+    ck_assert_ptr_null(pool_find_lease(pool, handle)); /* the old name is nobody's */
+    ck_assert_ptr_eq(pool_find_lease(pool, next), slot);
+    slot_release(slot);
+    pool_put_own(slot);
+    pool_put_own(other);
+    ck_assert_ptr_null(pool_find_lease(pool, next));
+    ck_assert_uint_eq(gauges().leases, 0);
+}
+END_TEST
+
+START_TEST(test_lies) {
+    struct pool_slot *slot = take(2000), *unleased = take(2000);
+    uint64_t handle = slot_lease(slot);
+    uint32_t id = slot->arena->id, index = slot->index, generation = handle_generation(handle);
+    const uint64_t lies[] = {0,
+                             UINT64_MAX,
+                             handle + 1,
+                             handle - 1,
+                             handle_make(id, unleased->index, generation),
+                             handle_make(id, unleased->index, 0),
+                             handle_make(id, slot->arena->count, generation),
+                             handle_make(id, HANDLE_INDEX_MAX, generation),
+                             handle_make(id + 8, index, generation), /* the same place in the table */
+                             handle_make(id + 1, index, generation),
+                             handle_make(0, index, generation)};
+    for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
+        ck_assert_ptr_null(pool_find_lease(pool, lies[i]));
+    unsigned seed = 3;
+    for (int i = 0; i < 100000; i++) {
+        uint64_t guess = (uint64_t) rand_r(&seed) << 33 ^ (uint64_t) rand_r(&seed) << 12 ^ (uint64_t) rand_r(&seed);
+        if (guess != handle)
+            ck_assert_ptr_null(pool_find_lease(pool, guess));
+    }
+    slot_release(slot);
+    pool_put_own(slot);
+    pool_put_own(unleased);
+}
+END_TEST
+
+START_TEST(test_what_the_peer_holds) {
+    enum { BLOCKS = 50 };
+    struct pool_slot *slots[BLOCKS];
+    for (int i = 0; i < BLOCKS; i++) {
+        slots[i] = take((size_t) i * 1000);
+        slot_lease(slots[i]);
+    }
+    slot_release(slots[BLOCKS - 1]);
+    slot_release(slots[20]);
+    slot_release(slots[0]);
+    int expected = BLOCKS - 1, count = 0;
+    for (struct pool_slot *slot = NULL; (slot = pool_next_lease(pool, slot));) {
+        do
+            expected--;
+        while (expected == 20);
+        ck_assert_ptr_eq(slot, slots[expected]);
+        count++;
+    }
+    ck_assert_int_eq(count, BLOCKS - 3);
+    for (struct pool_slot *slot; (slot = pool_next_lease(pool, NULL));) /* it died */
+        slot_release(slot);
+    ck_assert_uint_eq(gauges().leases, 0);
+    for (int i = 0; i < BLOCKS; i++)
+        pool_put_own(slots[i]);
+}
+END_TEST
+
+START_TEST(test_generations_come_round) {
+    struct pool_slot *slot = take(1);
+    if (is_under_valgrind())
+        slot->generation = HANDLE_GENERATION_MASK - 1000;
+    uint32_t left = HANDLE_GENERATION_MASK - slot->generation;
+    uint64_t handle = 0;
+    for (uint32_t i = 0; i < left; i++) {
+        handle = slot_lease(slot);
+        slot_release(slot);
+    }
+    ck_assert_uint_eq(handle_generation(handle), HANDLE_GENERATION_MASK);
+    handle = slot_lease(slot);
+    ck_assert_uint_eq(handle_generation(handle), 1); /* never 0 */
+    ck_assert_uint_eq(handle_index(handle), slot->index);
+    slot_release(slot);
+    pool_put_own(slot);
+}
+END_TEST
+
+/* An arena in each class: their handles are told apart however many there are. */
+START_TEST(test_many_arenas) {
+    struct pool_slot *slots[64];
+    uint64_t handles[64];
+    uint32_t count = size_class_number(MIB);
+    for (uint32_t i = 0; i < count; i++) {
+        slots[i] = take(size_class_stride(i));
+        handles[i] = slot_lease(slots[i]);
+        for (uint32_t k = 0; k < i; k++) {
+            ck_assert_uint_ne(slots[k]->arena->id, slots[i]->arena->id);
+            ck_assert_ptr_eq(pool_find_lease(pool, handles[k]), slots[k]);
+        }
+    }
+    ck_assert_uint_eq(gauges().arenas, count);
+    for (uint32_t i = 0; i < count; i++) {
+        slot_release(slots[i]);
+        ck_assert_ptr_null(pool_find_lease(pool, handles[i]));
+        pool_put_own(slots[i]);
+    }
+}
+END_TEST
+
+/* --- arenas that go --- */
+
+START_TEST(test_only_what_is_wholly_free_goes) {
+    struct pool_slot *one = take(MIB), *other = take(100), *leased = take(70000);
+    slot_lease(leased);
+    pool_put_own(one);
+    pool_trim(pool, 0);
+    struct pool_gauges now = gauges();
+    ck_assert_uint_eq(now.arenas, 2);
+    ck_assert_uint_eq(now.blocks_out, 2);
+    memset(other->data, 'x', 100);
+    memset(leased->data, 'x', 70000);
+    slot_release(leased);
+    pool_put(leased);
+    pool_put(other); /* from elsewhere: it is seen all the same */
+    pool_trim(pool, 0);
+    ck_assert_uint_eq(gauges().mapped, 0);
+}
+END_TEST
+
+START_TEST(test_the_longest_free_go_first) {
+    struct pool_slot *slots[4];
+    uint32_t ids[4];
+    for (int i = 0; i < 4; i++) {
+        slots[i] = take(5 * MIB);
+        slots[i]->arena->is_announced = true;
+        ids[i] = slots[i]->arena->id;
+    }
+    static const int order[] = {2, 0, 3, 1};
+    for (int i = 0; i < 4; i++)
+        pool_put_own(slots[order[i]]);
+    pool_trim(pool, 10 * MIB + 4096);
+    ck_assert_int_eq(bank.retired_count, 2);
+    ck_assert_uint_eq(bank.retired[0], ids[2]);
+    ck_assert_uint_eq(bank.retired[1], ids[0]);
+    pool_trim(pool, 10 * MIB);
+    ck_assert_int_eq(bank.retired_count, 2);
+    pool_trim(pool, 0);
+    ck_assert_uint_eq(bank.retired[2], ids[3]);
+    ck_assert_uint_eq(bank.retired[3], ids[1]);
+}
+END_TEST
+
+START_TEST(test_nobody_is_told_of_what_he_never_knew) {
+    pool_put_own(take(MIB));
+    pool_trim(pool, 0);
+    ck_assert_int_eq(bank.retired_count, 0);
+    struct pool_slot *slot = take(MIB);
+    ck_assert(!slot->arena->is_announced);
+    slot->arena->is_announced = true;
+    pool_put_own(slot);
+    pool = pool_end(pool); /* nor does anybody hear of it now */
+    ck_assert_int_eq(bank.retired_count, 0);
+    ck_assert_int_eq(atomic_load(&bank.uncharges), 2);
+}
+END_TEST
+
+START_TEST(test_ids_are_not_used_again_soon) {
+    enum { ARENAS = 300 };
+    static bool was_used[HANDLE_ARENA_MAX + 1];
+    struct pool_slot *stays = take(1);
+    was_used[stays->arena->id] = true;
+    for (int i = 0; i < ARENAS; i++) {
+        struct pool_slot *slot = take(70000);
+        ck_assert_uint_ge(slot->arena->id, 1);
+        ck_assert_uint_le(slot->arena->id, HANDLE_ARENA_MAX);
+        ck_assert(!was_used[slot->arena->id]);
+        was_used[slot->arena->id] = true;
+        pool_put_own(slot);
+        pool_trim(pool, 0);
+    }
+    pool_put_own(stays);
+}
+END_TEST
+
+/* Sizes that change over time do not leave their memory behind. */
+START_TEST(test_what_is_retained_is_bounded) {
+    pool = pool_end(pool);
+    new_pool(3 * MIB, usual_caches);
+    for (int turn = 0; turn < 4; turn++)
+        for (uint32_t number = 0; size_class_stride(number) <= 2 * MIB; number++) {
+            size_t size = size_class_stride(number);
+            pool_put_own(take(size));
+            ck_assert_uint_le(gauges().retained, 3 * MIB + 2 * size + 64 * KIB); /* the newest arena on top */
+        }
+}
+END_TEST
+
+/* A spike goes as soon as something else is wanted. */
+START_TEST(test_a_spike_does_not_stay) {
+    enum { BLOCKS = 40 };
+    struct pool_slot *slots[BLOCKS];
+    pool = pool_end(pool);
+    new_pool(4 * MIB, usual_caches);
+    for (int i = 0; i < BLOCKS; i++)
+        slots[i] = take(MIB);
+    for (int i = 0; i < BLOCKS; i++)
+        pool_put_own(slots[i]);
+    ck_assert_uint_ge(gauges().retained, BLOCKS * MIB);
+    pool_put_own(take(100));
+    ck_assert_uint_le(gauges().retained, 4 * MIB + 64 * KIB);
+}
+END_TEST
+
+/* --- refusals --- */
+
+START_TEST(test_a_budget_that_says_no) {
+    bank.limit = 0;
+    ck_assert_int_eq(try_take(100), -EDQUOT);
+    ck_assert_int_eq(atomic_load(&bank.charges), 2);
+    ck_assert_uint_eq(gauges().mapped, 0);
+    bank.limit = 4096; /* too little for a first arena, but not for the block */
+    struct pool_slot *slot = take(100);
+    ck_assert_uint_eq(slot->arena->count, 1);
+    ck_assert_int_eq(try_take(5000), -EDQUOT);
+    pool_put_own(slot);
+}
+END_TEST
+
+START_TEST(test_a_refusal_takes_what_is_idle) {
+    struct pool_slot *stays = take(100);
+    stays->arena->is_announced = true;
+    for (size_t size = 70000; size < 800000; size += 100000)
+        pool_put_own(take(size));
+    bank.limit = stays->arena->size + MIB;
+    ck_assert_uint_gt(gauges().mapped, bank.limit);
+    struct pool_slot *slot = take(MIB);
+    ck_assert_uint_eq(gauges().arenas, 2);
+    ck_assert_int_eq(try_take(MIB), -EDQUOT);
+    ck_assert_int_eq(bank.retired_count, 0);
+    pool_put_own(slot);
+    pool_put_own(stays);
+}
+END_TEST
+
+START_TEST(test_once_is_no_refusal) {
+    bank.refuse = 1;
+    pool_put_own(take(MIB));
+    ck_assert_uint_eq(gauges().arenas, 1);
+}
+END_TEST
+
+/* Each call that making an arena takes, each time that it is made: refused, and nothing is left or charged. */
+START_TEST(test_every_call_can_fail) {
+    static const struct {
+        enum seam_kind kind;
+        int error;
+    } failures[] = {{SEAM_ALLOC, ENOMEM},   {SEAM_MEMFD_CREATE, EMFILE}, {SEAM_FTRUNCATE, ENOMEM}, {SEAM_MMAP, ENOMEM},
+                    {SEAM_MADVISE, ENOMEM}, {SEAM_ADD_SEALS, EINVAL},    {SEAM_OPEN, EMFILE}};
+    enum seam_kind kind = failures[_i].kind;
+    fail_call(kind, 0, 0, 0);
+    pool_put_own(take(MIB));
+    int calls = fail_calls(kind);
+    ck_assert_int_gt(calls, 0);
+    for (int n = 1; n <= calls; n++) {
+        pool = pool_end(pool);
+        new_pool(64 * MIB, usual_caches);
+        struct pool_slot *slot = NULL;
+        fail_call(kind, n, FAIL_ALWAYS, failures[_i].error);
+        int r = pool_take(pool, MIB, &slot);
+        fail_off();
+        ck_assert_uint_eq(gauges().arenas, r == 0 ? 1 : 0);
+        if (r == 0) /* a call that may fail */
+            pool_put_own(slot);
+        else
+            ck_assert_ptr_null(slot);
+        pool_put_own(take(MIB)); /* it is none the worse for it */
+        fail_call(kind, n, 1, failures[_i].error);
+        pool_put_own(take(MIB)); /* and a second one for the distance is only a wish */
+        fail_off();
+    }
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_pool) {
+    const struct pool_options options = {.ops = &ops, .owner = &bank};
+    struct pool *none = NULL;
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(pool_new(&none, &options), -ENOMEM);
+    ck_assert_ptr_null(none);
+}
+END_TEST
+
+/* --- the end, and other threads --- */
+
+START_TEST(test_blocks_outlive_the_connection) {
+    struct pool_slot *a = take(1000), *b = take(1000), *c = take(MIB);
+    uint64_t shared = a->arena->size;
+    ck_assert_ptr_eq(a->arena, b->arena);
+    pool_put_own(take(70000));
+    pool = pool_end(pool);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 2); /* what was free is gone */
+    memset(a->data, 'x', 1000);
+    memset(c->data, 'x', MIB);
+    pool_put_own(a);
+    memset(b->data, 'x', 1000);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 2);
+    pool_put(c);
+    ck_assert_uint_eq(atomic_load(&bank.bytes), shared);
+    pool_put(b);
+    ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
+    ck_assert_int_eq(atomic_load(&bank.uncharges), atomic_load(&bank.charges));
+}
+END_TEST
+
+START_TEST(test_the_end_with_returns_on_the_way) {
+    struct pool_slot *a = take(1000), *b = take(1000), *c = take(MIB);
+    pool_put(a);
+    pool_put(c);
+    pool = pool_end(pool);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 1);
+    pool_put(b);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 0);
+}
+END_TEST
+
+static void *put_one(void *slot) {
+    pool_put(slot);
+    return NULL;
+}
+
+static void put_elsewhere(struct pool_slot *slot) {
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, put_one, slot), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+START_TEST(test_put_from_another_thread) {
+    struct pool_slot *slot = take(MIB);
+    put_elsewhere(slot);
+    ck_assert_uint_eq(gauges().blocks_out, 0);
+    ck_assert_ptr_eq(take(MIB), slot);
+    pool = pool_end(pool);
+    put_elsewhere(slot);
+    ck_assert(!pthread_equal(atomic_load(&bank.last), pthread_self())); /* there it was freed */
+}
+END_TEST
+
+/*
+ * The owner takes blocks and hands them to threads that look at them, write them, and put them. Whoever has a block is
+ * alone with it: that is what the thread sanitizer looks at, and the bytes say so too.
+ */
+enum { WORKERS = 3, MAILBOX = 4, HANDED = 6000 };
+
+static struct worker {
+    pthread_t thread;
+    _Atomic(struct pool_slot *) mailbox[MAILBOX];
+    atomic_bool is_last;
+    int worked;
+} workers[WORKERS];
+
+static struct pool_slot *worker_next(struct worker *worker) {
+    for (;;) {
+        bool is_last = atomic_load(&worker->is_last);
+        for (int i = 0; i < MAILBOX; i++) {
+            struct pool_slot *slot = atomic_exchange(&worker->mailbox[i], NULL);
+            if (slot)
+                return slot;
+        }
+        if (is_last)
+            return NULL;
+        sched_yield();
+    }
+}
+
+static void *work(void *arg) {
+    struct worker *worker = arg;
+    for (struct pool_slot *slot; (slot = worker_next(worker));) {
+        char *data = slot->data;
+        ck_assert_int_eq(data[0], 'o');
+        ck_assert_int_eq(data[999], 'o');
+        memset(data, 'w', 1000);
+        worker->worked++;
+        pool_put(slot);
+    }
+    return NULL;
+}
+
+static void hand_over(struct pool_slot *slot, int n) {
+    struct pool_slot *nothing = NULL;
+    memset(slot->data, 'o', 1000);
+    while (!atomic_compare_exchange_weak(&workers[n % WORKERS].mailbox[n / WORKERS % MAILBOX], &nothing, slot)) {
+        nothing = NULL;
+        sched_yield();
+    }
+}
+
+static void workers_start(void) {
+    for (int i = 0; i < WORKERS; i++)
+        ck_assert_int_eq(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+}
+
+static int workers_stop(void) {
+    int worked = 0;
+    for (int i = 0; i < WORKERS; i++)
+        atomic_store(&workers[i].is_last, true);
+    for (int i = 0; i < WORKERS; i++) {
+        ck_assert_int_eq(pthread_join(workers[i].thread, NULL), 0);
+        worked += workers[i].worked;
+    }
+    return worked;
+}
+
+START_TEST(test_many_threads_put) {
+    workers_start();
+    for (int n = 0; n < HANDED; n++) {
+        struct pool_slot *slot = take(_i ? 1000 : (size_t) 1000 << n % 8);
+        if (n % 5)
+            hand_over(slot, n);
+        else
+            pool_put_own(slot);
+        if (n % 100 == 0)
+            pool_trim(pool, 0);
+    }
+    ck_assert_int_eq(workers_stop(), HANDED - HANDED / 5);
+    ck_assert_uint_eq(gauges().blocks_out, 0);
+    ck_assert_uint_le(gauges().mapped, 4 * MIB); /* what came back was used again */
+}
+END_TEST
+
+/* The connection ends while they are at it. */
+START_TEST(test_many_threads_put_at_the_end) {
+    enum { OUT = WORKERS * MAILBOX };
+    for (int round = 0; round < 60; round++) {
+        struct pool_slot *slots[OUT];
+        memset(workers, 0, sizeof workers);
+        for (int n = 0; n < OUT; n++)
+            slots[n] = take((size_t) 1000 << n % 7);
+        workers_start();
+        for (int n = 0; n < OUT; n++) {
+            if (n == round % (OUT + 1))
+                pool = pool_end(pool);
+            hand_over(slots[n], n);
+        }
+        pool = pool_end(pool);
+        ck_assert_int_eq(workers_stop(), OUT);
+        ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
+        ck_assert_uint_eq(atomic_load(&bank.fds), 0);
+        new_pool(64 * MIB, usual_caches);
+    }
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("pool");
+    suite_fixture(s, before, after);
+    suite_add(s, test_an_empty_pool);
+    suite_add(s, test_what_a_slot_is);
+    suite_add(s, test_sizes_at_the_ends);
+    suite_add(s, test_the_steady_state_asks_nobody);
+    suite_add(s, test_a_class_grows_in_ever_larger_arenas);
+    suite_add(s, test_large_payloads_have_arenas_of_their_own);
+    suite_add_loop(s, test_at_random, 0, 4);
+    suite_add_loop(s, test_the_distance_is_kept, 0, 7);
+    suite_add(s, test_the_distance_is_bounded_by_what_may_be_retained);
+    suite_add(s, test_the_distance_yields_to_the_budget);
+    suite_add(s, test_a_lease);
+    suite_add(s, test_lies);
+    suite_add(s, test_what_the_peer_holds);
+    suite_add(s, test_generations_come_round);
+    suite_add(s, test_many_arenas);
+    suite_add(s, test_only_what_is_wholly_free_goes);
+    suite_add(s, test_the_longest_free_go_first);
+    suite_add(s, test_nobody_is_told_of_what_he_never_knew);
+    suite_add(s, test_ids_are_not_used_again_soon);
+    suite_add(s, test_what_is_retained_is_bounded);
+    suite_add(s, test_a_spike_does_not_stay);
+    suite_add(s, test_a_budget_that_says_no);
+    suite_add(s, test_a_refusal_takes_what_is_idle);
+    suite_add(s, test_once_is_no_refusal);
+    suite_add_loop(s, test_every_call_can_fail, 0, 7);
+    suite_add(s, test_no_memory_for_a_pool);
+    suite_add(s, test_blocks_outlive_the_connection);
+    suite_add(s, test_the_end_with_returns_on_the_way);
+    suite_add(s, test_put_from_another_thread);
+    suite_add_loop(s, test_many_threads_put, 0, 2);
+    suite_add(s, test_many_threads_put_at_the_end);
+    return suite_run(s);
+}

@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools. See pool.h for what is promised, memory/slot.h for a block's states, memory/size_class.h for the order of reuse.
+ *
+ * Nothing here is shared memory. What other threads touch are two things: the stack of returns, to which pool_put() pushes
+ * and which the owner takes whole (so that no slot can come back to its top while somebody looks at it), and, once
+ * the pool has ended, counts of what is still out.
+ *
+ *     arena.out = slots of it that are not FREE, those on the stack of returns included
+ *     an arena is on the idle list  <=>  out = 0
+ *     table[id & (capacity - 1)] = the arena of that id;   2 * arenas <= capacity
+ *
+ * The end:  LIVING  --pool_end()-->  ENDED, when the stack's top becomes ENDED for good. From then on `left` counts, of an arena
+ * the slots that are out, of the pool the arenas; whoever takes one to 0 frees it.
+ */
+#include "memory/pool.h"
+
+#include "memory/size_class.h"
+#include "sys/heap.h"
+#include "wire/handle.h"
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+
+/* Reserving 16 MiB in small pages takes some 10 ms; more at a time would be felt. */
+static const size_t ARENA_SIZE_MAX = (size_t) 16 << 20;
+/* Some twenty system calls make an arena: small blocks share them. */
+static const size_t ARENA_SIZE_FIRST = (size_t) 64 << 10;
+/* Larger payloads have arenas of their own. */
+static const size_t SHARED_MAX = (size_t) 4 << 20;
+
+/* Half the ids, so that a free place in the table is soon found. */
+static const uint32_t ARENAS_MAX = (HANDLE_ARENA_MAX + 1) / 2;
+static const uint32_t CAPACITY_FIRST = 8;
+
+enum { CLASSES_PER_LEVEL = 8, LEVELS = SIZE_CLASS_COUNT / CLASSES_PER_LEVEL };
+static_assert(SIZE_CLASS_COUNT % CLASSES_PER_LEVEL == 0, "no class beyond the last level");
+
+/* An arena with its slots, in one piece. */
+struct home {
+    struct arena arena; /* first: slot->arena leads here */
+    struct pool *pool;
+    struct size_class *class;
+    struct home *next, *previous; /* on the idle list */
+    uint32_t out;
+    _Atomic uint32_t left; /* ENDED only */
+    _Alignas(max_align_t) char slots[];
+};
+
+struct pool {
+    const struct pool_ops *ops; /* borrowed */
+    void *owner;                /* borrowed */
+    size_t slot_size;
+    uint64_t retained_max;
+    struct caches caches;
+    struct size_class *levels[LEVELS]; /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
+    struct home **table;               /* owned, and what it holds */
+    uint32_t capacity;                 /* a power of two, or 0 */
+    uint32_t newest_id;
+    struct home *idle_head, *idle_tail; /* the longest idle first */
+    struct slot_list leases;
+    uint64_t mapped, arenas, blocks_out, bytes_out;
+    bool is_ended;
+
+    char apart[64]; /* other threads write what follows */
+    _Atomic(struct pool_slot *) returns;
+    _Atomic uint32_t left; /* ENDED only */
+};
+
+/* The top of the stack of returns of a pool that has ended. */
+static struct pool_slot ended_mark;
+#define ENDED (&ended_mark)
+
+static size_t round_up(size_t size, size_t unit) {
+    return size + (unit - size % unit) % unit;
+}
+
+static struct home *home_of(const struct pool_slot *slot) {
+    return (struct home *) slot->arena;
+}
+
+static struct pool_slot *home_slot(const struct home *home, uint32_t index) {
+    return (struct pool_slot *) (uintptr_t) (home->slots + home->pool->slot_size * index);
+}
+
+/* --- the idle list --- */
+
+static void idle_add(struct pool *pool, struct home *home) {
+    home->next = NULL;
+    home->previous = pool->idle_tail;
+    *(pool->idle_tail ? &pool->idle_tail->next : &pool->idle_head) = home;
+    pool->idle_tail = home;
+}
+
+static void idle_remove(struct pool *pool, struct home *home) {
+    *(home->previous ? &home->previous->next : &pool->idle_head) = home->next;
+    *(home->next ? &home->next->previous : &pool->idle_tail) = home->previous;
+}
+
+/* --- the table of arenas --- */
+
+static struct home **table_at(const struct pool *pool, uint32_t id) {
+    return &pool->table[id & (pool->capacity - 1)];
+}
+
+/* Ids that differed in their low bits go on to do so with one bit more. */
+static int table_grow(struct pool *pool) {
+    struct pool wider = {.capacity = pool->capacity ? pool->capacity * 2 : CAPACITY_FIRST};
+    wider.table = heap_new(wider.capacity, sizeof(struct home *));
+    if (!wider.table)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < pool->capacity; i++)
+        if (pool->table[i])
+            *table_at(&wider, pool->table[i]->arena.id) = pool->table[i];
+    heap_free(pool->table);
+    pool->table = wider.table;
+    pool->capacity = wider.capacity;
+    return 0;
+}
+
+/* The next id whose place is free. All others come before it is used again. */
+static void table_add(struct pool *pool, struct home *home) {
+    do {
+        pool->newest_id = pool->newest_id % HANDLE_ARENA_MAX + 1;
+    } while (*table_at(pool, pool->newest_id));
+    home->arena.id = pool->newest_id;
+    *table_at(pool, home->arena.id) = home;
+}
+
+/* --- arenas --- */
+
+/* The memory, and at the very last the charge. The pool may be gone by then. */
+static void home_free(struct home *home, const struct pool_ops *ops, void *owner) {
+    uint64_t size = home->arena.size;
+    arena_deinit(&home->arena);
+    heap_free(home);
+    ops->uncharge(owner, size, 1);
+}
+
+static int home_new(struct pool *pool, size_t stride, uint32_t count, struct home **ret_home) {
+    CLEANUP_FREE struct home *home = heap_new(1, sizeof(*home) + pool->slot_size * count);
+    if (!home)
+        return -ENOMEM;
+    int r = arena_init(&home->arena, stride, count);
+    if (r < 0)
+        return r;
+    home->pool = pool;
+    for (uint32_t i = 0; i < count; i++) {
+        struct pool_slot *slot = home_slot(home, i);
+        slot->arena = &home->arena;
+        slot->data = arena_at(&home->arena, i);
+        slot->index = i;
+    }
+    *ret_home = home;
+    home = NULL;
+    return 0;
+}
+
+/* Makes it part of the pool: all FREE. */
+static void home_open(struct home *home, struct size_class *class) {
+    struct pool *pool = home->pool;
+    home->class = class;
+    for (uint32_t i = 0; i < home->arena.count; i++)
+        size_class_add(class, home_slot(home, i));
+    table_add(pool, home);
+    idle_add(pool, home);
+    pool->mapped += home->arena.size;
+    pool->arenas++;
+}
+
+static void home_retire(struct home *home) {
+    struct pool *pool = home->pool;
+    for (uint32_t i = 0; i < home->arena.count; i++)
+        size_class_remove(home->class, home_slot(home, i));
+    *table_at(pool, home->arena.id) = NULL;
+    idle_remove(pool, home);
+    pool->mapped -= home->arena.size;
+    pool->arenas--;
+    if (home->arena.is_announced)
+        pool->ops->retired(pool->owner, home->arena.id);
+    home_free(home, pool->ops, pool->owner);
+}
+
+static void pool_retire_idle(struct pool *pool, uint64_t keep) {
+    while (pool->idle_head && pool->mapped - pool->bytes_out > keep)
+        home_retire(pool->idle_head);
+}
+
+/* --- classes --- */
+
+/* Half of what may be retained is for one class's rotation at most: other sizes are to keep something too. */
+static uint32_t class_target(const struct pool *pool, size_t stride) {
+    uint32_t distance = pool_distance(stride, pool->caches.l2, pool->caches.l3);
+    uint64_t room = pool->retained_max / 2 / stride;
+    return distance <= room ? distance : room > 1 ? (uint32_t) room : 1;
+}
+
+/* NULL: no memory for its level. */
+static struct size_class *pool_class(struct pool *pool, uint32_t number) {
+    struct size_class **level = &pool->levels[number / CLASSES_PER_LEVEL];
+    if (!*level && !(*level = heap_new(CLASSES_PER_LEVEL, sizeof(**level))))
+        return NULL;
+    struct size_class *class = &(*level)[number % CLASSES_PER_LEVEL];
+    if (class->target == 0)
+        class->target = class->distance = class_target(pool, size_class_stride(number));
+    return class;
+}
+
+/* --- growing --- */
+
+/* As many blocks again as the class has; but for the sake of the distance alone, no more than that wants. */
+static uint32_t grow_count(const struct size_class *class, size_t stride) {
+    size_t first = ARENA_SIZE_FIRST / stride, most = ARENA_SIZE_MAX / stride, count = class->total;
+    if (class->total < class->target && count > class->target - class->total)
+        count = class->target - class->total;
+    if (count < first)
+        count = first;
+    if (count > most)
+        count = most;
+    return count > 0 ? (uint32_t) count : 1;
+}
+
+static int pool_make_arena(struct pool *pool, struct size_class *class, size_t stride, uint32_t count) {
+    struct home *home = NULL;
+    uint64_t size = arena_size(stride, count);
+    if (size == 0 || pool->arenas >= ARENAS_MAX)
+        return -ENOMEM;
+    if (2 * (pool->arenas + 1) > pool->capacity && table_grow(pool) < 0)
+        return -ENOMEM;
+    int r = pool->ops->charge(pool->owner, size, 1);
+    if (r < 0)
+        return r;
+    r = home_new(pool, stride, count, &home);
+    if (r < 0) {
+        pool->ops->uncharge(pool->owner, size, 1);
+        return r;
+    }
+    home_open(home, class);
+    return 0;
+}
+
+/* The way of pool_take() when no block is free, or too few to keep the distance. */
+static int pool_grow(struct pool *pool, uint32_t number, size_t size, struct pool_slot **ret_slot) {
+    struct size_class *class = pool_class(pool, number);
+    bool is_alone = size > SHARED_MAX;
+    size_t stride = is_alone ? arena_size(round_up(size, ARENA_STRIDE_UNIT), 1) : size_class_stride(number);
+    pool_retire_idle(pool, pool->retained_max);
+    int r = pool_make_arena(pool, class, stride, is_alone ? 1 : grow_count(class, stride));
+    if (r < 0)
+        size_class_settle_for(class);
+    struct pool_slot *slot = size_class_pick(class, size, true);
+    if (!slot) {
+        pool_retire_idle(pool, 0);
+        r = pool_make_arena(pool, class, stride, 1);
+        if (r < 0)
+            return r;
+        slot = size_class_pick(class, size, true);
+    }
+    *ret_slot = slot;
+    return 0;
+}
+
+/* --- out and back --- */
+
+static void slot_go_out(struct pool *pool, const struct pool_slot *slot) {
+    struct home *home = home_of(slot);
+    if (home->out++ == 0)
+        idle_remove(pool, home);
+    pool->blocks_out++;
+    pool->bytes_out += home->arena.stride;
+}
+
+static void slot_come_back(struct pool *pool, struct pool_slot *slot) {
+    struct home *home = home_of(slot);
+    assert(slot->place == SLOT_OUT && !slot->is_leased);
+    size_class_put(home->class, slot);
+    pool->blocks_out--;
+    pool->bytes_out -= home->arena.stride;
+    if (--home->out == 0)
+        idle_add(pool, home);
+}
+
+static void pool_drain(struct pool *pool) {
+    if (!atomic_load_explicit(&pool->returns, memory_order_relaxed))
+        return;
+    /* Acquire [POOL1] pairs with the release in pool_put(): whoever put it has read and written its last byte before it
+     * goes out again. */
+    struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, NULL, memory_order_acquire);
+    while (slot) {
+        struct pool_slot *next = slot->next;
+        slot_come_back(pool, slot);
+        slot = next;
+    }
+}
+
+static void pool_drop(struct pool *pool) {
+    /* Release [POOL3] by each pairs with the acquire half by the last: nobody looks at it any more when it is freed. */
+    if (atomic_fetch_sub_explicit(&pool->left, 1, memory_order_acq_rel) == 1)
+        heap_free(pool);
+}
+
+/* ENDED only: one slot less is out. */
+static void slot_drop(const struct pool_slot *slot) {
+    struct home *home = home_of(slot);
+    /* Release [POOL4] by each pairs with the acquire half by the last: all uses of the blocks happened before the arena is
+     * unmapped. */
+    if (atomic_fetch_sub_explicit(&home->left, 1, memory_order_acq_rel) != 1)
+        return;
+    const struct pool_ops *ops = home->pool->ops;
+    void *owner = home->pool->owner;
+    pool_drop(home->pool);
+    home_free(home, ops, owner);
+}
+
+/* --- the public functions --- */
+
+int pool_new(struct pool **ret_pool, const struct pool_options *options) {
+    struct pool *pool = heap_new(1, sizeof(*pool));
+    if (!pool)
+        return -ENOMEM;
+    pool->ops = options->ops;
+    pool->owner = options->owner;
+    pool->slot_size = sizeof(struct pool_slot) + round_up(options->extra, _Alignof(max_align_t));
+    pool->retained_max = options->retained_max;
+    pool->caches = options->caches.l2 > 0 ? options->caches : caches_here();
+    *ret_pool = pool;
+    return 0;
+}
+
+/* Frees what is idle, and has each other arena count its slots. */
+static void pool_begin_end(struct pool *pool) {
+    uint32_t left = 1; /* the pool's own, until pool_end() has done with it */
+    for (uint32_t i = 0; i < pool->capacity; i++) {
+        struct home *home = pool->table[i];
+        if (!home)
+            continue;
+        atomic_store_explicit(&home->left, home->out, memory_order_relaxed);
+        if (home->out > 0)
+            left++;
+        else
+            home_free(home, pool->ops, pool->owner);
+    }
+    atomic_store_explicit(&pool->left, left, memory_order_relaxed);
+    pool->table = heap_free(pool->table);
+    for (uint32_t i = 0; i < LEVELS; i++)
+        pool->levels[i] = heap_free(pool->levels[i]);
+    pool->is_ended = true;
+}
+
+struct pool *pool_end(struct pool *pool) {
+    if (!pool)
+        return NULL;
+    assert(pool->leases.count == 0);
+    pool_drain(pool);
+    pool_begin_end(pool);
+    /* Release [POOL2] pairs with the acquire in pool_put(): who sees ENDED sees the counts. And [POOL1], as in pool_drain(). */
+    struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, ENDED, memory_order_acq_rel);
+    while (slot) {
+        struct pool_slot *next = slot->next;
+        slot_drop(slot);
+        slot = next;
+    }
+    pool_drop(pool);
+    return NULL;
+}
+
+int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
+    if (size > SIZE_CLASS_LARGEST)
+        return -ENOMEM;
+    pool_drain(pool);
+    uint32_t number = size_class_number(size);
+    struct size_class *class = pool_class(pool, number);
+    if (!class)
+        return -ENOMEM;
+    struct pool_slot *slot = size_class_pick(class, size, false);
+    int r = slot ? 0 : pool_grow(pool, number, size, &slot);
+    if (r < 0)
+        return r;
+    slot_go_out(pool, slot);
+    *ret_slot = slot;
+    return 0;
+}
+
+void pool_put(struct pool_slot *slot) {
+    struct pool *pool = home_of(slot)->pool;
+    /* Acquire [POOL2], here and where the exchange fails, partner in pool_end(). Weaker: counts that are not there yet. */
+    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_acquire);
+    do {
+        if (top == ENDED) {
+            slot_drop(slot);
+            return;
+        }
+        slot->next = top;
+        /* Release [POOL1], partner in pool_drain(). Afterwards neither the slot nor the pool is ours. */
+    } while (
+        !atomic_compare_exchange_weak_explicit(&pool->returns, &top, slot, memory_order_acq_rel, memory_order_acquire));
+}
+
+void pool_put_own(struct pool_slot *slot) {
+    struct pool *pool = home_of(slot)->pool;
+    if (pool->is_ended)
+        slot_drop(slot);
+    else
+        slot_come_back(pool, slot);
+}
+
+void pool_trim(struct pool *pool, uint64_t keep) {
+    pool_drain(pool);
+    pool_retire_idle(pool, keep);
+}
+
+uint64_t slot_lease(struct pool_slot *slot) {
+    assert(slot->place == SLOT_OUT && !slot->is_leased);
+    slot->is_leased = true;
+    slot->generation = handle_next_generation(slot->generation);
+    slot_list_prepend(&home_of(slot)->pool->leases, slot);
+    return handle_make(slot->arena->id, slot->index, slot->generation);
+}
+
+struct pool_slot *pool_find_lease(const struct pool *pool, uint64_t handle) {
+    uint32_t id = handle_arena(handle), index = handle_index(handle);
+    const struct home *home = pool->capacity > 0 ? *table_at(pool, id) : NULL;
+    if (!home || home->arena.id != id || index >= home->arena.count)
+        return NULL;
+    struct pool_slot *slot = home_slot(home, index);
+    return slot->is_leased && slot->generation == handle_generation(handle) ? slot : NULL;
+}
+
+void slot_release(struct pool_slot *slot) {
+    assert(slot->is_leased);
+    slot->is_leased = false;
+    slot_list_remove(&home_of(slot)->pool->leases, slot);
+}
+
+struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot) {
+    return slot ? slot->next : pool->leases.head;
+}
+
+void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
+    pool_drain(pool);
+    *ret_gauges = (struct pool_gauges){
+        .mapped = pool->mapped,
+        .arenas = pool->arenas,
+        .blocks_out = pool->blocks_out,
+        .bytes_out = pool->bytes_out,
+        .retained = pool->mapped - pool->bytes_out,
+        .leases = pool->leases.count,
+    };
+}
+
+uint32_t pool_distance(size_t size, size_t l2, size_t l3) {
+    (void) l3;
+    size_t count = 8 * l2 / (size + 1) + 1;
+    return count > 16 ? 16 : (uint32_t) count;
+}

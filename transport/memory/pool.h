@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pool: the arenas of one connection, and which of their blocks are out.
+ *
+ * It grows by itself. A payload is given a block of its size class (memory/size_class.h); when none is free there, an arena is
+ * made: the first of a class is small, each further one as large as all before, up to a bound; a payload larger than a
+ * quarter of that bound gets an arena of its own, of one block, rounded up to the page only.
+ *
+ *     mapped   = sum of size over the arenas, each charged through pool_ops by its size and one descriptor
+ *     retained = mapped - bytes_out: free, kept for the next
+ *     leases <= blocks_out
+ *
+ * Bounded: whenever an arena was made, arenas that are wholly free have gone first, the longest free first, until retained
+ * was at most retained_max or there were none. At other times pool_trim() does that; put and take never do.
+ *
+ * Threads. One, the owner's, calls everything. Only pool_put() may be called by any, also after pool_end(). Taking and
+ * putting take no lock and make no system call, as long as no arena has to be made.
+ *
+ * Life:  pool_new()  -->  pool_end()  -->  the last block that was still out comes back: all is gone.
+ */
+#ifndef MEMORY_POOL_H
+#define MEMORY_POOL_H
+
+#include "memory/slot.h"
+#include "sys/caches.h"
+
+struct pool;
+
+struct pool_ops {
+    /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more. */
+    int (*charge)(void *owner, uint64_t bytes, uint32_t fds);
+    /* An arena is gone. For each charge once; of an arena, and of the pool, the very last thing, on whatever thread. */
+    void (*uncharge)(void *owner, uint64_t bytes, uint32_t fds);
+    /* An announced arena is about to go: the peer may unmap it, and its id will be used again, though not soon. Not called at
+     * or after pool_end(). */
+    void (*retired)(void *owner, uint32_t arena_id);
+};
+
+struct pool_options {
+    const struct pool_ops *ops; /* borrowed, static */
+    void *owner;                /* borrowed until all that was charged is uncharged */
+    size_t extra;               /* bytes of slot->extra; zeroed when an arena is made, then the user's */
+    uint64_t retained_max;      /* bytes */
+    struct caches caches;       /* 0: this machine's */
+};
+
+/* Makes an empty one, without an arena. -ENOMEM. */
+int pool_new(struct pool **ret_pool, const struct pool_options *options);
+
+/*
+ * Ends the connection's part of it: what is free goes; arenas of which blocks are out go with the last of these.
+ * No slot may be leased. Takes the pool (or NULL), returns NULL.
+ */
+struct pool *pool_end(struct pool *pool);
+
+/*
+ * Takes a block of at least `size` bytes; its bytes are what somebody left there, of the same audience.
+ * What `charge` said, when it said no twice · -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine, for which
+ * reserve_explain() has words · -EINVAL: no F_SEAL_FUTURE_WRITE here.
+ */
+int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot);
+
+/* Gives back an OUT slot: from any thread; or, the short way, from the owner's, also after pool_end(). */
+void pool_put(struct pool_slot *slot);
+void pool_put_own(struct pool_slot *slot);
+
+/* Retires arenas that are wholly free, the longest free first, until at most `keep` bytes are retained. */
+void pool_trim(struct pool *pool, uint64_t keep);
+
+/*
+ * For how many blocks of `size` bytes in rotation writing and reading is cheapest, given the caches: see doc/tuning.md.
+ * Pure; at least 1.
+ */
+uint32_t pool_distance(size_t size, size_t l2, size_t l3);
+
+/* --- leases: who of the blocks that are out is held by the peer --- */
+
+/* The peer gets a hold on an OUT slot: its handle, never 0, and not that of any earlier lease of it. */
+uint64_t slot_lease(struct pool_slot *slot);
+
+/* The slot that the peer means. NULL: it holds no such lease. */
+struct pool_slot *pool_find_lease(const struct pool *pool, uint64_t handle);
+
+/* The peer's hold ends; the slot is OUT. */
+void slot_release(struct pool_slot *slot);
+
+/* All that the peer holds, the newest first: the one after `slot`, or the first one for NULL. NULL: no more. */
+struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot);
+
+/* --- */
+
+struct pool_gauges {
+    uint64_t mapped; /* bytes in arenas */
+    uint64_t arenas; /* and so many descriptors */
+    uint64_t blocks_out;
+    uint64_t bytes_out; /* of these blocks */
+    uint64_t retained;  /* bytes */
+    uint64_t leases;
+};
+void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
+
+#endif
