@@ -48,6 +48,7 @@ valgrind_tests = \
     tests/unit/test_socket \
     tests/unit/test_terms \
     tests/unit/test_uv \
+    tests/unit/test_view \
     tests/unit/test_wait \
     tests/unit/test_wake
 
@@ -182,7 +183,7 @@ check-tsan: $(check_PROGRAMS)
 # Some change a setting of the whole machine for a while, how huge pages are granted, and others are disturbed by that:
 # these take turns. (Through variables, because Automake takes a rule for tests/x.log for a substitute of its own.)
 turn_0 = tests/unit/test_arena.log
-turn_1 = tests/unit/test_block.log
+turn_1 = tests/unit/test_block.log tests/unit/test_view.log
 turn_2 = tests/unit/test_ctx.log
 turn_3 = tests/unit/test_lane_receive.log
 turn_4 = tests/unit/test_lane_send.log

@@ -53,6 +53,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/size_class.c \
     transport/memory/size_class.h \
     transport/memory/slot.h \
+    transport/memory/view.c \
+    transport/memory/view.h \
     transport/registry/block.c \
     transport/registry/block.h \
     transport/registry/ctx.c \

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Views of peers' arenas. See view.h. */
+#include "memory/view.h"
+
+#include "memory/arena.h"
+#include "memory/reserve.h"
+#include "sys/heap.h"
+#include "sys/map.h"
+#include "sys/memfd.h"
+#include "sys/reaper.h"
+#include "wire/handle.h"
+#include <errno.h>
+
+/* May an arena be so cut? */
+static bool is_shape_valid(uint64_t size, uint64_t stride, uint32_t count) {
+    return count > 0 && count <= HANDLE_INDEX_MAX + 1 && stride > 0 && stride % ARENA_STRIDE_UNIT == 0 &&
+           size <= SIZE_MAX / 2 && stride <= size / count;
+}
+
+static int view_verify(int fd, uint64_t size, uint64_t stride, uint32_t count, const char **ret_why) {
+    struct memfd_info info = {0};
+    if (memfd_inspect(fd, &info) < 0)
+        return *ret_why = "the descriptor is not a memfd", -EBADF;
+    if (!memfd_seals_hold_others(info.seals))
+        return *ret_why = "the memfd lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",
+               -EBADF;
+    if (info.is_hugetlb)
+        return *ret_why = "the memfd is of hugetlb pages, which was not declared", -EBADF;
+    if (info.size != size)
+        return *ret_why = "the memfd is not of the declared size", -EMSGSIZE;
+    if (!is_shape_valid(size, stride, count))
+        return *ret_why = "the declared blocks do not fit in the arena", -EMSGSIZE;
+    if (!reserve_is_whole(&info))
+        return *ret_why = "the memfd has holes, or pages behind its end", -ENODATA;
+    return 0;
+}
+
+int view_open(struct view *ret, int fd, uint64_t size, uint64_t stride, uint32_t count, const char **ret_why) {
+    const void *data = NULL;
+    int r = view_verify(fd, size, stride, count, ret_why);
+    if (r < 0) {
+        reaper_take(&fd, 1);
+        return r;
+    }
+    r = map_new_readable(fd, (size_t) size, &data);
+    fd_close(fd);
+    if (r < 0)
+        return *ret_why = "the arena cannot be mapped: out of address space, or over vm.max_map_count", -ENOMEM;
+    *ret = (struct view){.data = data, .size = (size_t) size, .stride = (size_t) stride, .count = count, .refs = 1};
+    return 0;
+}
+
+void view_ref(struct view *view) {
+    atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
+}
+
+bool view_unref(struct view *view) {
+    /* Release [VIEW1] by each holder pairs with the acquire half by the last: all reads happened before the memory is
+     * unmapped. Weaker: another thread's late read of a page that is gone. */
+    if (atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) != 1)
+        return false;
+    view->data = map_free(view->data, view->size);
+    return true;
+}
