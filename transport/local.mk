@@ -63,6 +63,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/lease.h \
     transport/registry/peer.c \
     transport/registry/peer.h \
+    transport/registry/pooled.c \
+    transport/registry/pooled.h \
     transport/lane/address.c \
     transport/lane/address.h \
     transport/lane/bell.c \

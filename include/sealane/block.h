@@ -40,7 +40,8 @@ enum {
  * Loans a writable block of `size` bytes (0 is allowed) that will be sent over `conn`; the class is
  * chosen by size, by what the peer accepts and by what was measured to be cheapest. The memory is
  * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes are
- * zero. Charged to the context's budget: `size`, one block, and for a sealed block one descriptor.
+ * zero, but for a pooled block: there they are what an earlier payload for this peer left. Charged to the context's budget: `size`,
+ * one block, and for a sealed block one descriptor; pooled blocks are charged with the arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM (see sea_ctx_refusal()), -EMSGSIZE (the peer accepts no class that could
  * carry that much), -EMFILE, -EPIPE (not connected any more), -EAGAIN (the handshake is not finished).
@@ -104,7 +105,7 @@ SEA_API int sea_block_pages(sea_block *block);
 
 /*
  * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller
- * owns it. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (class SEA_INLINE),
+ * owns it. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class SEA_SEALED),
  * -EMFILE.
  */
 SEA_API int sea_block_export(sea_block *block, int *ret_fd);

@@ -30,7 +30,7 @@ static void anew(const sea_ctx_options *options) {
 }
 
 static void add(struct import *import, uint64_t handle, uint64_t size) {
-    ck_assert_int_eq(peer_add_import(one.peer, import, handle, size), 0);
+    ck_assert_int_eq(peer_add_import(one.peer, import, handle, size, false), 0);
     ck_assert_ptr_eq(import->peer, one.peer);
     ck_assert_uint_eq(import->handle, handle);
 }
@@ -216,7 +216,7 @@ START_TEST(test_many_imports) {
     ck_assert_ptr_nonnull(imports);
     for (uint64_t i = 0; i < MANY; i++) {
         uint64_t handle = i << (i % 40) | i; /* handles as the peer likes */
-        ck_assert_int_eq(peer_add_import(one.peer, &imports[i], handle, 1), 0);
+        ck_assert_int_eq(peer_add_import(one.peer, &imports[i], handle, 1, false), 0);
     }
     assert_imported(MANY, MANY);
     for (uint64_t i = 0; i < MANY; i++)
@@ -260,7 +260,7 @@ START_TEST(test_quotas_on_imports) {
     struct import first, second = {.handle = 99};
     anew(&options);
     add(&first, 1, 100);
-    ck_assert_int_eq(peer_add_import(one.peer, &second, 2, 100), -EDQUOT);
+    ck_assert_int_eq(peer_add_import(one.peer, &second, 2, 100, false), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, cases[_i].limit);
     ck_assert_uint_eq(ctx_figures().refusals, 1);
     ck_assert_uint_eq(second.handle, 99);
@@ -278,7 +278,7 @@ START_TEST(test_leases_and_imports_share_the_quota) {
     struct import import;
     anew(&options);
     ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
-    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 41), -EDQUOT);
+    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 41, false), -EDQUOT);
     add(&import, 1, 40);
     ck_assert_int_eq(peer_charge_lease(one.peer, 0), -EDQUOT);
     owner_assert_leased(&one, 1, 60);
@@ -291,7 +291,7 @@ END_TEST
 START_TEST(test_no_memory_for_imports) {
     struct import import;
     fail_once(SEAM_ALLOC, ENOMEM);
-    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 10), -ENOMEM);
+    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 10, false), -ENOMEM);
     assert_imported(0, 0);
     ck_assert_uint_eq(one.peer->refs, 1);
     add(&import, 1, 10); /* the second try finds memory */
@@ -328,11 +328,11 @@ START_TEST(test_a_new_connection_does_not_clear_the_user) {
     add(&import, 1, 70);
     ck_assert_uint_eq(owner_end(&one, 0), 0);
     owner_init(&one, 1000);
-    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40), -EDQUOT);
+    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40, false), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, "user quota (bytes)");
     peer_remove_import(&import, 70);
     ck_assert_uint_eq(one.released_count, 0); /* handle 1 of the new connection is not meant */
-    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40), 0);
+    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40, false), 0);
     peer_remove_import(&more, 40);
     ck_assert_uint_eq(one.released_count, 1);
 }

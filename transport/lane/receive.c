@@ -90,6 +90,17 @@ static void accept_release(struct lane *lane, const struct wire_release *release
         }
 }
 
+/* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which does not read them cannot
+ * make their list grow without end. */
+static const char *message_check_credit(const struct lane *lane, const struct wire_message *message) {
+    if (peer_has_import(lane->account, message->handle))
+        return "a handle was announced that is already on lease";
+    if (peer_is_over_limit(lane->account, message->payload_size) ||
+        lane->releases_count >= lane->account->in_limit.blocks - lane->account->imported_blocks)
+        return "more blocks or bytes were sent than the negotiated credit";
+    return NULL;
+}
+
 /* Checks that need the connection's state. Returns what is wrong, or NULL. */
 static const char *message_check(const struct lane *lane, const struct wire_message *message) {
     switch (message->payload_class) {
@@ -97,6 +108,12 @@ static const char *message_check(const struct lane *lane, const struct wire_mess
         return NULL;
     case WIRE_CLASS_INLINE:
         return message->payload_size > lane->hello.inline_max ? "an inline payload is over the negotiated limit" : NULL;
+    case WIRE_CLASS_POOLED:
+        if (!lane->has_rings || !(lane->hello.accept & SEA_POOLED))
+            return "a pooled payload was sent, which was not negotiated";
+        if (message->payload_size > lane->hello.block_max)
+            return "a pooled payload is over the negotiated limit";
+        return message_check_credit(lane, message);
     case WIRE_CLASS_SEALED:
         if (!(lane->hello.accept & SEA_SEALED))
             return "a sealed payload was sent, which was not negotiated";
@@ -104,21 +121,14 @@ static const char *message_check(const struct lane *lane, const struct wire_mess
             return "a sealed payload is over the negotiated limit";
         if (message->is_hugetlb && !(lane->hello.features & WIRE_FEATURE_HUGETLB))
             return "a hugetlb payload was sent, which was not negotiated";
-        if (peer_has_import(lane->account, message->handle))
-            return "a handle was announced that is already on lease";
-        /* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which
-         * does not read them cannot make their list grow without end. */
-        if (peer_is_over_limit(lane->account, message->payload_size) ||
-            lane->releases_count >= lane->account->in_limit.blocks - lane->account->imported_blocks)
-            return "more blocks or bytes were sent than the negotiated credit";
-        return NULL;
+        return message_check_credit(lane, message);
     default:
         return "a payload class was sent that was not negotiated";
     }
 }
 
 static bool is_lie(int error) {
-    return error == -EBADF || error == -EMSGSIZE || error == -ENODATA;
+    return error == -EBADF || error == -EMSGSIZE || error == -ENODATA || error == -EPROTO;
 }
 
 /* Makes the payload's block. Takes `fd` (-1: none came). 0, or a negative errno value with *ret_why; is_lie() tells faults from refusals. */
@@ -158,6 +168,8 @@ static void message_refuse(struct lane *lane, const struct wire_head *head, cons
 static void count_received(struct lane *lane, const struct wire_message *message) {
     if (message->payload_class == WIRE_CLASS_SEALED)
         tally_count(&lane->tally, received_sealed, 1);
+    else if (message->payload_class == WIRE_CLASS_POOLED)
+        tally_count(&lane->tally, received_pooled, 1);
     else
         tally_count(&lane->tally, received_inline, 1);
     if (message->payload_class == WIRE_CLASS_INLINE)
@@ -236,6 +248,14 @@ static bool is_numbered(uint8_t type) {
     return type != WIRE_HELLO && type != WIRE_GOODBYE && type != WIRE_DOORBELL;
 }
 
+/* Takes `fd`. */
+static void accept_arena(struct lane *lane, const struct wire_arena *arena, int fd) {
+    const char *why = NULL;
+    int r = pooled_open(lane->account, arena, fd, &why);
+    if (r < 0)
+        lane_doom(lane, r, why);
+}
+
 /* Takes `fd`: -1, or the one that the frame declares. */
 static void accept_frame(struct lane *lane, const struct wire_frame *frame, int fd) {
     if (is_numbered(frame->head.type))
@@ -256,6 +276,13 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
     case WIRE_CANCEL:
         lane->ops->cancelled(lane->owner, frame->head.id);
         break;
+    case WIRE_ARENA:
+        accept_arena(lane, &frame->arena, fd);
+        break;
+    case WIRE_RETIRE:
+        if (pooled_retire(lane->account, frame->retire.id) < 0)
+            lane_fault(lane, "an arena was retired that was not announced");
+        break;
     default:
         accept_message(lane, frame, fd);
         return;
@@ -270,7 +297,7 @@ static const char *order_check(const struct lane *lane, uint8_t type) {
         return "a second handshake";
     if (type == WIRE_DOORBELL && !lane->has_rings)
         return "a doorbell without outboxes";
-    if (type == WIRE_ARENA || type == WIRE_RETIRE)
+    if ((type == WIRE_ARENA || type == WIRE_RETIRE) && (!lane->has_rings || !(lane->hello.accept & SEA_POOLED)))
         return "an arena that was not negotiated";
     return NULL;
 }
@@ -371,6 +398,29 @@ static int collect_payload(struct lane *lane, uint32_t size, char bytes[LANE_BYT
     return 0;
 }
 
+/* Who takes only stable payloads gets a copy, made before anybody looks at it, and the lease goes back at once. */
+static int snapshot_payload(struct lane *lane, const struct wire_message *message, struct lane_message *in) {
+    const void *data = NULL;
+    int r = pooled_find(lane->account, message->handle, message->payload_size, &data);
+    if (r == 0)
+        r = block_receive_inline(&in->block, lane->ctx, data, (size_t) message->payload_size);
+    if (r < 0)
+        return r;
+    tally_count(&lane->tally, copied_bytes, message->payload_size);
+    lane_release(lane, message->handle);
+    return 0;
+}
+
+static int find_payload(struct lane *lane, const struct wire_message *message, struct lane_message *in,
+                        const char **ret_why) {
+    bool is_snapshot = lane->hello.features & WIRE_FEATURE_SNAPSHOT;
+    int r = is_snapshot ? snapshot_payload(lane, message, in)
+                        : pooled_receive(&in->block, lane->account, message->handle, message->payload_size);
+    *ret_why = r == -EPROTO ? "a pooled payload lies in no announced arena"
+                            : "the payload was refused by a limit of the receiver";
+    return r;
+}
+
 static void receive_message(struct lane *lane, const struct wire_frame *frame, uint32_t bytes) {
     const struct wire_message *message = &frame->message;
     struct lane_message in = message_begin(&frame->head, message);
@@ -382,9 +432,14 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, u
         lane_fault(lane, why);
         return;
     }
-    int r = message->payload_class == WIRE_CLASS_INLINE ? collect_payload(lane, bytes, payload, &in) : 0;
+    int r = 0;
+    why = "the payload was refused by a limit of the receiver";
+    if (message->payload_class == WIRE_CLASS_INLINE)
+        r = collect_payload(lane, bytes, payload, &in);
+    else if (message->payload_class == WIRE_CLASS_POOLED)
+        r = find_payload(lane, message, &in, &why);
     pass_over(lane, line_count(bytes));
-    message_end(lane, frame, &in, r, "the payload was refused by a limit of the receiver");
+    message_end(lane, frame, &in, r, why);
 }
 
 /* One frame of the ring, which is there. */

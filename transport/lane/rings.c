@@ -6,6 +6,7 @@
  */
 #include "lane/lane.h"
 
+#include "wire/handle.h"
 #include <errno.h>
 
 int lane_make_outbox(struct lane *lane) {
@@ -65,7 +66,9 @@ void lane_take_releases(struct lane *lane) {
     uint64_t handle;
     while (lane->has_rings && !lane->is_doomed && release_read(&lane->releases_in, &handle)) {
         lane->handled++;
-        if (lease_release(&lane->ctx->leases, lane->account, handle) < 0)
+        int r = handle_arena(handle) ? pooled_release(lane->account, handle)
+                                     : lease_release(&lane->ctx->leases, lane->account, handle);
+        if (r < 0)
             lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
 }

@@ -61,35 +61,75 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
     (void) lane_write(lane, buf, wire_encode_goodbye(buf, reason, text)); /* a courtesy */
 }
 
-/*
- * The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy.
- */
-static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
+/* Does the peer take blocks of this size in that class? */
+static bool terms_take(const struct terms *terms, int payload_class, size_t size) {
+    if (!(terms->accept & (uint32_t) payload_class))
+        return false;
+    return payload_class == SEA_INLINE ? size <= terms->inline_max
+                                       : size <= terms->block_max && size <= terms->bytes_max;
+}
+
+/* The class in which a block can go to this peer as it is; 0: in none. */
+static int payload_class_of(const struct lane *lane, const sea_block *block) {
     const struct terms *terms = &lane->terms;
-    bool fits_inline = block->size <= terms->inline_max && terms->accept & SEA_INLINE;
-    bool fits_sealed = block->size <= terms->block_max && block->size <= terms->bytes_max && terms->accept & SEA_SEALED;
-    bool is_sealed_class = block->payload_class == SEA_SEALED;
-    int r = sea_block_seal(block);
+    int class = block->payload_class;
+    if (!terms_take(terms, class, block->size) || (block_is_hugetlb(block) && !terms->peer_hugetlb))
+        return 0;
+    if (class == SEA_POOLED && !pooled_is_for(lane->account, block))
+        return 0;
+    return class;
+}
+
+static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {
+    sea_block *block = NULL;
+    const void *bytes = sea_block_view(from);
+    int r = bytes ? pooled_new(&block, lane->account, from->size) : -ENOMEM;
     if (r < 0)
         return r;
-    if (is_sealed_class && fits_sealed && (!block_is_hugetlb(block) || terms->peer_hugetlb)) {
-        *ret_class = SEA_SEALED;
+    memcpy(sea_block_data(block), bytes, from->size);
+    block->is_sealed = true;
+    tally_count(&lane->tally, copied_bytes, from->size);
+    *ret_block = block;
+    return 0;
+}
+
+/* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. */
+static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
+    const struct terms *terms = &lane->terms;
+    bool fits_inline = terms_take(terms, SEA_INLINE, block->size);
+    bool fits_pooled = terms_take(terms, SEA_POOLED, block->size);
+    if (fits_inline && (!fits_pooled || block->size <= ring_bytes_max(lane->own.lines))) {
+        if (!sea_block_view(block))
+            return -ENOMEM;
+        *ret_class = SEA_INLINE;
         *ret_block = sea_block_ref(block);
         return 0;
     }
-    if (!fits_inline && !fits_sealed)
-        return -EMSGSIZE;
-    *ret_class = fits_inline ? SEA_INLINE : SEA_SEALED;
-    if (!fits_inline)
-        return block_copy_sealed(ret_block, block);
-    if (!sea_block_view(block))
-        return -ENOMEM;
+    if (fits_pooled) {
+        *ret_class = SEA_POOLED;
+        return copy_pooled(lane, block, ret_block);
+    }
+    *ret_class = SEA_SEALED;
+    return terms_take(terms, SEA_SEALED, block->size) ? block_copy_sealed(ret_block, block) : -EMSGSIZE;
+}
+
+/* The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy. */
+static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
+    int r = sea_block_seal(block);
+    if (r < 0)
+        return r;
+    int class = payload_class_of(lane, block);
+    if (!class || (class == SEA_POOLED && !pooled_is_free(block)))
+        return payload_convert(lane, block, ret_class, ret_block);
+    *ret_class = class;
     *ret_block = sea_block_ref(block);
     return 0;
 }
 
 static void count_sent(struct lane *lane, int payload_class, uint64_t size) {
-    if (payload_class == SEA_SEALED) {
+    if (payload_class == SEA_POOLED)
+        tally_count(&lane->tally, sent_pooled, 1);
+    else if (payload_class == SEA_SEALED) {
         tally_count(&lane->tally, sent_sealed, 1);
     } else {
         tally_count(&lane->tally, sent_inline, 1);
@@ -107,7 +147,7 @@ static struct wire_message message_fields(const struct lane_message *message, in
         .handle = handle,
         .payload_size = block ? block->size : message->bytes_size,
         .payload_class = (uint8_t) payload_class,
-        .is_hugetlb = handle && block_is_hugetlb(block),
+        .is_hugetlb = payload_class == SEA_SEALED && block_is_hugetlb(block),
         .text_size = message->text ? (uint16_t) strlen(message->text) : 0,
     };
 }
@@ -165,7 +205,7 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
          .iov_len = is_inline ? block->size : 0},
         {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
     };
-    int fd = handle ? block_fd(block) : -1;
+    int fd = payload_class == SEA_SEALED ? block_fd(block) : -1;
     return datagram_write(lane, iov, 3, &fd);
 }
 
@@ -175,32 +215,75 @@ static int credit_refuse(struct lane *lane, uint64_t size) {
                         "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
 }
 
+static int write_retired(struct lane *lane) {
+    struct pooled *pooled = &lane->account->pooled;
+    uint8_t buf[WIRE_RETIRE_SIZE];
+    int r = 0;
+    while (r == 0 && pooled->retired_count) {
+        uint32_t id = pooled->retired[pooled->retired_count - 1];
+        struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_retire(buf, id)};
+        r = datagram_write(lane, &iov, 1, &(int){-1});
+        pooled->retired_count -= r == 0;
+    }
+    return r;
+}
+
+/* The peer gets the arena's descriptor before the first frame that names it. */
+static int announce(struct lane *lane, struct arena *arena) {
+    uint8_t buf[WIRE_ARENA_SIZE];
+    const struct wire_arena fields = {
+        .id = arena->id, .count = arena->count, .stride = arena->stride, .size = arena->size};
+    struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_arena(buf, &fields)};
+    int r = write_retired(lane);
+    if (r == 0)
+        r = datagram_write(lane, &iov, 1, &arena->fd);
+    arena->is_announced = r == 0;
+    return r;
+}
+
+/* A lease on the message's block, right before the frame that names it. As message_transmit(). */
+static int lease_payload(struct lane *lane, sea_block *block, int payload_class, uint64_t *ret_handle) {
+    if (!peer_has_credit(lane->account, block->size))
+        return block->size > lane->account->out_limit.bytes ? credit_refuse(lane, block->size) : NO_CREDIT;
+    if (payload_class == SEA_SEALED)
+        return lease_grant(&lane->ctx->leases, lane->account, block, ret_handle);
+    if (!pooled_is_free(block))
+        return NO_CREDIT; /* it was queued twice */
+    int r = pooled_lease(lane->account, block, ret_handle);
+    if (r == 0 && !pooled_arena(block)->is_announced)
+        r = announce(lane, pooled_arena(block));
+    if (r < 0 && *ret_handle)
+        pooled_release(lane->account, *ret_handle);
+    return r;
+}
+
+static void unlease_payload(struct lane *lane, int payload_class, uint64_t handle) {
+    if (payload_class == SEA_SEALED)
+        lease_release(&lane->ctx->leases, lane->account, handle);
+    else
+        pooled_release(lane->account, handle);
+}
+
 /* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
 static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
     uint64_t handle = 0, size = message->block ? message->block->size : message->bytes_size;
-    if (payload_class == SEA_SEALED) {
-        if (!peer_has_credit(lane->account, size))
-            return size > lane->account->out_limit.bytes ? credit_refuse(lane, size) : NO_CREDIT;
-        int r = lease_grant(&lane->ctx->leases, lane->account, message->block, &handle);
-        if (r < 0)
-            return r;
-    }
-    int r = message_write(lane, message, payload_class, handle);
+    int r = payload_class == SEA_SEALED || payload_class == SEA_POOLED
+                ? lease_payload(lane, message->block, payload_class, &handle)
+                : 0;
+    if (r < 0)
+        return r;
+    r = message_write(lane, message, payload_class, handle);
     if (r == 0)
         count_sent(lane, payload_class, size);
     else if (handle)
-        lease_release(&lane->ctx->leases, lane->account, handle);
+        unlease_payload(lane, payload_class, handle);
     return r;
 }
 
 /* The class of a block that payload_choose() has prepared for this peer. */
 static int queued_class(const struct lane *lane, const sea_block *block) {
-    if (!block)
-        return 0;
-    bool is_sealed = block->payload_class == SEA_SEALED && lane->terms.accept & SEA_SEALED &&
-                     block->size <= lane->terms.block_max && block->size <= lane->terms.bytes_max &&
-                     (!block_is_hugetlb(block) || lane->terms.peer_hugetlb);
-    return is_sealed ? SEA_SEALED : SEA_INLINE;
+    int class = block ? payload_class_of(lane, block) : 0;
+    return block && !class ? SEA_INLINE : class;
 }
 
 static void queued_free(struct lane *lane, struct lane_queued *queued) {

@@ -88,13 +88,20 @@ struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
     uint32_t blocks_max = min_u32(options->blocks_max ? options->blocks_max : BLOCKS_DEFAULT, quota->fds);
     uint64_t hugetlb = options->accept_hugetlb ? WIRE_FEATURE_HUGETLB : 0;
     uint64_t outbox = options->socket_only ? 0 : WIRE_FEATURE_OUTBOX;
+    uint64_t snapshot = 0;
     blocks_max = min_u32(blocks_max, OUTBOX_RELEASES_MOST);
+    if (!outbox) {
+        accept &= ~(uint32_t) SEA_POOLED;
+    } else if (!(accept & SEA_POOLED) && accept & SEA_INLINE) {
+        snapshot = WIRE_FEATURE_SNAPSHOT;
+        accept |= SEA_POOLED;
+    }
     return (struct wire_hello){
         .magic = WIRE_MAGIC,
         .version_min = WIRE_VERSION,
         .version_max = WIRE_VERSION,
-        .features = hugetlb | outbox,
-        .accept = accept & (uint32_t) ~SEA_POOLED, /* no outboxes yet */
+        .features = hugetlb | outbox | snapshot,
+        .accept = accept,
         .inline_max = accept & SEA_INLINE ? (options->inline_max ? options->inline_max : INLINE_DEFAULT) : 0,
         .block_max = min_u64(options->block_max ? options->block_max : UINT64_MAX, bytes_max),
         .bytes_max = bytes_max,
@@ -121,9 +128,12 @@ int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, boo
     if (peer->inline_max > WIRE_INLINE_CEILING)
         return *ret_why = "inline_max is over the protocol's ceiling", -EPROTO;
     size_t carries = datagram_max > DATAGRAM_REST ? datagram_max - DATAGRAM_REST : 0;
+    bool has_outboxes = own->features & peer->features & WIRE_FEATURE_OUTBOX;
     *ret_terms = (struct terms){
-        .accept = peer->accept & SEA_STABLE_ONLY, /* pooled ones and those of later versions we cannot send */
-        .has_outboxes = own->features & peer->features & WIRE_FEATURE_OUTBOX,
+        .accept = peer->accept &
+                  (has_outboxes ? SEA_ANY_CLASS : SEA_STABLE_ONLY), /* those of later versions we cannot send */
+        .has_outboxes = has_outboxes,
+        .peer_snapshots = peer->features & WIRE_FEATURE_SNAPSHOT,
         .peer_hugetlb = peer->features & WIRE_FEATURE_HUGETLB,
         .inline_max = peer->accept & SEA_INLINE ? (uint32_t) min_u64(peer->inline_max, carries) : 0,
         .block_max = peer->fds_max && peer->blocks_max ? peer->block_max : 0,

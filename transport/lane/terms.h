@@ -12,6 +12,7 @@
 struct terms {
     uint32_t accept;     /* payload classes that the peer takes and that we can send */
     bool has_outboxes;   /* both sides do */
+    bool peer_snapshots; /* it takes pooled payloads only to copy them */
     bool peer_hugetlb;   /* it maps hugetlb blocks */
     uint32_t inline_max; /* largest inline payload that we may send, bytes */
     uint64_t block_max;  /* largest sealed payload that we may send, bytes */

@@ -364,6 +364,10 @@ struct pool *pool_end(struct pool *pool) {
     return NULL;
 }
 
+bool pool_has(const struct pool *pool, const struct pool_slot *slot) {
+    return home_of(slot)->pool == pool;
+}
+
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     if (size > SIZE_CLASS_LARGEST)
         return -ENOMEM;

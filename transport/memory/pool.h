@@ -53,6 +53,9 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options);
  */
 struct pool *pool_end(struct pool *pool);
 
+/* Is the slot one of this pool's? */
+bool pool_has(const struct pool *pool, const struct pool_slot *slot);
+
 /*
  * Takes a block of at least `size` bytes; its bytes are what somebody left there, of the same audience.
  * What `charge` said, when it said no twice · -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine, for which

@@ -46,6 +46,7 @@ static void block_uncharge(sea_block *block) {
 
 /* Of a block that was never charged, or is not any more. */
 static void block_discard(sea_block *block) {
+    pooled_drop_view(block->view);
     sealed_deinit(&block->sealed);
     sea_ctx_unref(block->ctx);
     heap_free(block);
@@ -99,6 +100,42 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, 
     return 0;
 }
 
+void block_init_pooled(sea_block *block, sea_ctx *ctx, struct pool_slot *slot, size_t size) {
+    *block = (sea_block){.refs = 1,
+                         .payload_class = SEA_POOLED,
+                         .size = size,
+                         .ctx = ctx,
+                         .sealed = SEALED_EMPTY,
+                         .data = slot->data,
+                         .slot = slot};
+    ctx_count(ctx, blocks, 1);
+    ctx_count(ctx, bytes, size);
+}
+
+/* The slot is not ours any more once it was put. */
+static void block_return(sea_block *block) {
+    ctx_uncount(block->ctx, blocks, 1);
+    ctx_uncount(block->ctx, bytes, block->size);
+    pool_put(block->slot);
+}
+
+int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
+                         const void *data, size_t size) {
+    sea_block *block = block_alloc(peer->ctx, SEA_POOLED, size);
+    if (!block)
+        return block_refuse(peer->ctx, sizeof(*block));
+    int r = peer_add_import(peer, &block->import, handle, size, true);
+    if (r < 0) {
+        block_discard(block);
+        return r;
+    }
+    block->data = (void *) (uintptr_t) data;
+    block->view = view;
+    block->is_sealed = true;
+    *ret_block = block;
+    return 0;
+}
+
 static int receive_refuse(sea_ctx *ctx, uint64_t size) {
     return refusal_note(&ctx->refusals, -ENOMEM, "memory, address space or vm.max_map_count", size, 0,
                         "release blocks, or raise the sysctl");
@@ -107,7 +144,7 @@ static int receive_refuse(sea_ctx *ctx, uint64_t size) {
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why) {
     sea_block *block = block_alloc(peer->ctx, SEA_SEALED, (size_t) claim->size);
-    int r = block ? peer_add_import(peer, &block->import, handle, claim->size) : -ENOMEM;
+    int r = block ? peer_add_import(peer, &block->import, handle, claim->size, false) : -ENOMEM;
     if (r < 0) {
         reaper_take(&fd, 1);
         if (block)
@@ -183,6 +220,10 @@ sea_block *sea_block_unref(sea_block *block) {
      * are unmapped. Weaker: another thread's late read of a page that is gone. */
     if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
+    if (block->slot) {
+        block_return(block);
+        return NULL;
+    }
     if (block->import.peer)
         peer_remove_import(&block->import, block->size);
     else
@@ -212,8 +253,8 @@ int block_fd(const sea_block *block) {
 }
 
 static void *block_map(sea_block *block) {
-    if (block->payload_class == SEA_INLINE)
-        return block->bytes;
+    if (block->payload_class != SEA_SEALED)
+        return block->payload_class == SEA_POOLED ? block->data : block->bytes;
     void *data = sealed_map(&block->sealed);
     if (!data)
         refusal_note(&block->ctx->refusals, -ENOMEM, "address space or vm.max_map_count", block->size, 0,
@@ -239,8 +280,8 @@ int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t siz
     int r = block_check_range(block, offset, size);
     if (r < 0 || size == 0)
         return r;
-    if (block->payload_class == SEA_INLINE)
-        memcpy(block->bytes + offset, data, size);
+    if (block->payload_class != SEA_SEALED)
+        memcpy((char *) block_map(block) + offset, data, size);
     else
         r = sealed_fill(&block->sealed, offset, data, size);
     if (r == 0)
@@ -252,8 +293,8 @@ int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t fil
     int r = block_check_range(block, offset, size);
     if (r < 0 || size == 0)
         return r;
-    if (block->payload_class == SEA_INLINE)
-        return file_read(fd, file_offset, block->bytes + offset, size);
+    if (block->payload_class != SEA_SEALED)
+        return file_read(fd, file_offset, (char *) block_map(block) + offset, size);
     return sealed_fill_file(&block->sealed, offset, fd, file_offset, size);
 }
 
@@ -265,9 +306,12 @@ int sea_block_shrink(sea_block *block, size_t size) {
         r = sealed_shrink(&block->sealed, size);
     if (r < 0)
         return r;
-    quota_return(&block->ctx->budget, block->charged_bytes - size, 0, 0);
-    ctx_uncount(block->ctx, bytes, block->charged_bytes - size);
-    block->charged_bytes = block->size = size;
+    ctx_uncount(block->ctx, bytes, block->size - size);
+    if (!block->slot) {
+        quota_return(&block->ctx->budget, block->charged_bytes - size, 0, 0);
+        block->charged_bytes = size;
+    }
+    block->size = size;
     return 0;
 }
 
@@ -298,7 +342,7 @@ int sea_block_pages(sea_block *block) {
 }
 
 int sea_block_export(sea_block *block, int *ret_fd) {
-    if (block->payload_class == SEA_INLINE)
+    if (block->payload_class != SEA_SEALED)
         return -EOPNOTSUPP;
     return block->is_sealed ? memfd_dup(block->sealed.fd, ret_fd) : -EPERM;
 }

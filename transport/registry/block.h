@@ -20,13 +20,16 @@
 struct sea_block {
     _Atomic uint32_t refs;
     bool is_sealed;    /* nobody may write any more */
-    int payload_class; /* SEA_INLINE or SEA_SEALED */
+    int payload_class; /* SEA_... */
     size_t size;
-    size_t charged_bytes; /* to the budget */
-    sea_ctx *ctx;         /* owned reference */
-    struct sealed sealed; /* SEA_SEALED */
-    struct import import; /* a peer's block: whose */
-    char bytes[];         /* SEA_INLINE */
+    size_t charged_bytes;    /* to the budget */
+    sea_ctx *ctx;            /* owned reference */
+    struct sealed sealed;    /* SEA_SEALED */
+    struct import import;    /* a peer's block: whose */
+    void *data;              /* SEA_POOLED: borrowed, in our arena or in the view */
+    struct pool_slot *slot;  /* SEA_POOLED, ours: the block lies in it. It borrows its context then */
+    struct arena_view *view; /* SEA_POOLED, a peer's: owned reference */
+    char bytes[];            /* SEA_INLINE */
 };
 
 /* An inline block of ours: private memory, sent as a copy. */
@@ -42,6 +45,12 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, 
  */
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why);
+
+/* For pooled.c. The first makes a block in place, of a slot that is taken; the second one of a peer's, and takes a reference of `view` when
+ * the caller adds one: on success. -EDQUOT, -ENOMEM. */
+void block_init_pooled(sea_block *block, sea_ctx *ctx, struct pool_slot *slot, size_t size);
+int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
+                         const void *data, size_t size);
 
 /* A block of the class SEA_SEALED with the same bytes, in base pages or THP, frozen. The caller owns it. */
 int block_copy_sealed(sea_block **ret_block, sea_block *from);

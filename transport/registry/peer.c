@@ -29,8 +29,12 @@ struct peer *peer_unref(struct peer *peer) {
 }
 
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
+    uint64_t pooled_bytes;
     peer->owner = NULL;
-    return lease_drop_all(&peer->ctx->leases, peer, ret_bytes);
+    uint64_t count = pooled_end(peer, &pooled_bytes);
+    count += lease_drop_all(&peer->ctx->leases, peer, ret_bytes);
+    *ret_bytes += pooled_bytes;
+    return count;
 }
 
 static uint64_t peer_leased(const _Atomic uint64_t *amount) {
@@ -81,14 +85,18 @@ bool peer_is_over_limit(const struct peer *peer, uint64_t size) {
            size > peer->in_limit.bytes - peer->imported_bytes;
 }
 
-int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size) {
+static void import_uncharge(struct peer *peer, const struct import *import, uint64_t size) {
+    quota_return(&peer->quota, import->is_pooled ? 0 : size, 1, import->is_pooled ? 0 : 1);
+}
+
+int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
     if (!peer->imports && !(peer->imports = heap_new(PEER_BUCKETS, sizeof(*peer->imports))))
         return -ENOMEM;
-    int r = quota_charge(&peer->quota, size, 1, 1, &peer->ctx->refusals);
+    int r = quota_charge(&peer->quota, is_pooled ? 0 : size, 1, is_pooled ? 0 : 1, &peer->ctx->refusals);
     if (r < 0)
         return r;
     struct import **chain = import_chain(peer, handle);
-    *import = (struct import){.peer = peer, .handle = handle, .next = *chain};
+    *import = (struct import){.peer = peer, .handle = handle, .next = *chain, .is_pooled = is_pooled};
     *chain = import;
     peer->refs++;
     peer->imported_blocks++;
@@ -105,12 +113,12 @@ static struct peer *import_forget(struct import *import, uint64_t size) {
     while (*link != import)
         link = &(*link)->next;
     *link = import->next;
+    import_uncharge(peer, import, size);
     *import = (struct import){.peer = NULL};
     peer->imported_blocks--;
     peer->imported_bytes -= size;
     ctx_uncount(peer->ctx, imported_blocks, 1);
     ctx_uncount(peer->ctx, imported_bytes, size);
-    quota_return(&peer->quota, size, 1, 1);
     return peer;
 }
 

@@ -14,6 +14,7 @@
 #define REGISTRY_PEER_H
 
 #include "registry/ctx.h"
+#include "registry/pooled.h"
 #include <sealane/block.h>
 #include <stdbool.h>
 
@@ -39,6 +40,7 @@ struct peer {
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
     _Atomic uint64_t leased_blocks, leased_bytes; /* atomic, since a block may be forwarded by another thread */
     uint64_t imported_blocks, imported_bytes;
+    struct pooled pooled;
     struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import */
     peer_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */
@@ -49,6 +51,7 @@ struct import {
     struct peer *peer; /* owned reference; NULL: the block is not an import */
     uint64_t handle;
     struct import *next;
+    bool is_pooled; /* its bytes are charged with its arena */
 };
 
 /* The caller owns one reference. NULL: out of memory. */
@@ -73,7 +76,7 @@ bool peer_has_import(const struct peer *peer, uint64_t handle);
 bool peer_is_over_limit(const struct peer *peer, uint64_t size);
 
 /* Charges an import to the peer and its user, and enters it. Fails with -EDQUOT or -ENOMEM. */
-int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size);
+int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size, bool is_pooled);
 
 /* The opposite; gives the lease back to the peer while it lives. `import` is not of any peer then. */
 void peer_remove_import(struct import *import, uint64_t size);

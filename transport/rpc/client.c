@@ -22,6 +22,9 @@ static const uint64_t CONNECT_RETRY_NS = 1000 * 1000;
 
 static const sea_options NO_OPTIONS;
 
+/* Up to here a copy through the ring is cheaper than a pooled block: doc/tuning.md. */
+static const size_t INLINE_BEFORE_POOLED = 256;
+
 static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
     struct address where;
     int r = address_parse(address, false, &where, ret_why);
@@ -376,7 +379,7 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
         .calls_out = conn->calls.in_flight,
         .calls_in = conn->incoming_count,
         .inline_max = conn->lane.terms.inline_max,
-        .accept = conn->lane.terms.accept,
+        .accept = conn->lane.terms.accept & ~(uint32_t) (conn->lane.terms.peer_snapshots ? SEA_POOLED : 0),
     };
 }
 
@@ -385,8 +388,11 @@ int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     const struct terms *terms = &conn->lane.terms;
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
-    if (terms->accept & SEA_INLINE && size <= terms->inline_max)
+    bool is_pooled = terms->accept & SEA_POOLED && size <= terms->block_max && size <= terms->bytes_max;
+    if (terms->accept & SEA_INLINE && size <= terms->inline_max && (!is_pooled || size <= INLINE_BEFORE_POOLED))
         return block_new_inline(ret_block, conn->ctx, size);
+    if (is_pooled)
+        return pooled_new(ret_block, conn->lane.account, size);
     if (!(terms->accept & SEA_SEALED) || size > terms->block_max || size > terms->bytes_max)
         return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
                                "it takes no payload of this size in any class: send smaller blocks");
