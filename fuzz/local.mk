@@ -9,16 +9,20 @@ fuzz_fuzz_frame_SOURCES = fuzz/fuzz_frame.c tests/support/frame_oracle.h
 endif
 
 EXTRA_DIST += \
+    fuzz/corpus/frame/arena \
     fuzz/corpus/frame/call-inline \
     fuzz/corpus/frame/call-sealed \
     fuzz/corpus/frame/cancel \
+    fuzz/corpus/frame/doorbell \
     fuzz/corpus/frame/goodbye \
     fuzz/corpus/frame/goodbye-refusal \
     fuzz/corpus/frame/hello-client \
+    fuzz/corpus/frame/hello-outbox \
     fuzz/corpus/frame/hello-server \
     fuzz/corpus/frame/oneway-empty \
     fuzz/corpus/frame/oneway-hugetlb \
     fuzz/corpus/frame/release \
     fuzz/corpus/frame/reply-error \
     fuzz/corpus/frame/reply-inline \
+    fuzz/corpus/frame/retire \
     fuzz/seeds.py

@@ -57,6 +57,19 @@ void draft_cancel(struct draft *draft, uint64_t id) {
     draft_begin(draft, wire_encode_cancel(draft->data, id));
 }
 
+void draft_doorbell(struct draft *draft) {
+    draft_begin(draft, wire_encode_doorbell(draft->data));
+}
+
+void draft_arena(struct draft *draft, const struct wire_arena *arena, int fd) {
+    draft_begin(draft, wire_encode_arena(draft->data, arena));
+    draft_add_fd(draft, fd);
+}
+
+void draft_retire(struct draft *draft, uint32_t arena) {
+    draft_begin(draft, wire_encode_retire(draft->data, arena));
+}
+
 static enum wire_type type_of(uint64_t id, uint32_t method) {
     if (id == 0)
         return WIRE_ONEWAY;

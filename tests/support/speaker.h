@@ -31,6 +31,9 @@ void draft_message(struct draft *draft, enum wire_type type, uint64_t id, const 
 void draft_goodbye(struct draft *draft, int reason, const char *text);
 void draft_release(struct draft *draft, const uint64_t *handles, uint32_t count);
 void draft_cancel(struct draft *draft, uint64_t id);
+void draft_doorbell(struct draft *draft);
+void draft_arena(struct draft *draft, const struct wire_arena *arena, int fd);
+void draft_retire(struct draft *draft, uint32_t arena);
 
 /* A sealed payload of `size` bytes in the memfd `fd` under the name `handle`, in a CALL (id != 0), an ONEWAY (id 0) of
  * `method`, or a REPLY (method 0). */

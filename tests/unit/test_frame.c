@@ -156,6 +156,45 @@ static const struct sample samples[] = {
         {.head = {.type = WIRE_GOODBYE},
          .goodbye = {.reason = -EACCES, .text_size = 24, .text = "user 1001 is not allowed"}},
     },
+    {
+        "hello-outbox",
+        "01 01 00 00 48 00 00 00 00 00 00 00 00 00 00 00 "
+        "53 45 41 4c 01 00 01 00 02 00 00 00 00 00 00 00 "
+        "05 00 00 00 00 00 01 00 00 00 00 10 00 00 00 00 "
+        "00 00 00 40 00 00 00 00 00 04 00 00 00 01 00 00 "
+        "01 00 00 00 00 00 00 00",
+        {.head = {.type = WIRE_HELLO},
+         .hello = {.magic = WIRE_MAGIC,
+                   .version_min = 1,
+                   .version_max = 1,
+                   .features = WIRE_FEATURE_OUTBOX,
+                   .accept = WIRE_CLASS_INLINE | WIRE_CLASS_SEALED,
+                   .inline_max = 65536,
+                   .block_max = 1u << 28,
+                   .bytes_max = 1u << 30,
+                   .blocks_max = 1024,
+                   .calls_max = 256,
+                   .fds_max = 1,
+                   .service = ""}},
+    },
+    {
+        "doorbell",
+        "08 00 00 00 10 00 00 00 00 00 00 00 00 00 00 00",
+        {.head = {.type = WIRE_DOORBELL}},
+    },
+    {
+        "arena",
+        "0a 01 00 00 28 00 00 00 00 00 00 00 00 00 00 00 "
+        "03 00 00 00 10 00 00 00 00 00 01 00 00 00 00 00 "
+        "00 00 10 00 00 00 00 00",
+        {.head = {.type = WIRE_ARENA}, .arena = {.id = 3, .count = 16, .stride = 1u << 16, .size = 1u << 20}},
+    },
+    {
+        "retire",
+        "0b 00 00 00 18 00 00 00 00 00 00 00 00 00 00 00 "
+        "03 00 00 00 00 00 00 00",
+        {.head = {.type = WIRE_RETIRE}, .retire = {.id = 3}},
+    },
 };
 
 static const struct sample *sample_find(const char *name) {
@@ -372,6 +411,46 @@ START_TEST(test_message_pooled) {
 }
 END_TEST
 
+START_TEST(test_arena_fields) {
+    uint8_t buf[WIRE_ARENA_SIZE];
+    struct wire_frame frame;
+    const struct wire_arena largest = {.id = WIRE_ARENA_MAX,
+                                       .count = WIRE_ARENA_BLOCKS_MAX,
+                                       .stride = WIRE_BLOCK_CEILING / WIRE_ARENA_BLOCKS_MAX,
+                                       .size = WIRE_BLOCK_CEILING};
+
+    ck_assert_uint_eq(wire_encode_arena(buf, &largest), sizeof(buf));
+    ck_assert_ptr_null(decode_tight(buf, sizeof(buf), &frame));
+    ck_assert_uint_eq(frame.head.fds, 1);
+    ck_assert_uint_eq(frame.arena.id, largest.id);
+    ck_assert_uint_eq(frame.arena.count, largest.count);
+    ck_assert_uint_eq(frame.arena.stride, largest.stride);
+    ck_assert_uint_eq(frame.arena.size, largest.size);
+}
+END_TEST
+
+START_TEST(test_arena_smallest) { /* one block of one line, in a file that is no larger */
+    uint8_t buf[WIRE_ARENA_SIZE];
+    struct wire_frame frame;
+    const struct wire_arena smallest = {.id = 1, .count = 1, .stride = 64, .size = 64};
+
+    ck_assert_ptr_null(decode_tight(buf, wire_encode_arena(buf, &smallest), &frame));
+    ck_assert_uint_eq(frame.arena.size, 64);
+}
+END_TEST
+
+START_TEST(test_retire_range) {
+    static const uint32_t ids[] = {1, WIRE_ARENA_MAX};
+    uint8_t buf[WIRE_RETIRE_SIZE];
+    struct wire_frame frame;
+
+    for (int i = 0; i < COUNT(ids); i++) {
+        ck_assert_ptr_null(decode_tight(buf, wire_encode_retire(buf, ids[i]), &frame));
+        ck_assert_uint_eq(frame.retire.id, ids[i]);
+    }
+}
+END_TEST
+
 START_TEST(test_status_range) {
     static const int statuses[] = {-1, -EPROTO, -4095};
     uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
@@ -418,10 +497,12 @@ struct corruption {
 static const struct corruption corruptions[] = {
     /* the head */
     {"cancel", "00", 0, 0, "unknown frame type"},
-    {"cancel", "08", 0, 0, "unknown frame type"},
+    {"cancel", "09", 0, 0, "unknown frame type"}, /* MARK: in rings only */
+    {"cancel", "0c", 0, 0, "unknown frame type"},
     {"cancel", "ff", 0, 0, "unknown frame type"},
     {"cancel", "01", 1, 0, "descriptors with a frame that takes none"},
-    {"hello-client", "01", 1, 0, "descriptors with a frame that takes none"},
+    {"doorbell", "01", 1, 0, "descriptors with a frame that takes none"},
+    {"retire", "01", 1, 0, "descriptors with a frame that takes none"},
     {"goodbye", "ff", 1, 0, "descriptors with a frame that takes none"},
     {"release", "01", 1, 0, "descriptors with a frame that takes none"},
     {"cancel", "01", 2, 0, "reserved bytes of the head are not zero"},
@@ -433,6 +514,9 @@ static const struct corruption corruptions[] = {
     {"goodbye", "80", 15, 0, "an id where there is no call"},
     {"release", "01", 8, 0, "an id where there is no call"},
     {"oneway-empty", "01", 12, 0, "an id where there is no call"},
+    {"doorbell", "01", 8, 0, "an id where there is no call"},
+    {"arena", "01", 8, 0, "an id where there is no call"},
+    {"retire", "80", 15, 0, "an id where there is no call"},
     {"cancel", "01", 0, 0, "shorter than its type's fixed part"},
     {"cancel", "07", 0, 1, "CANCEL whose sizes do not add up"},
     /* HELLO */
@@ -458,6 +542,38 @@ static const struct corruption corruptions[] = {
     {"hello-client", "2f", 74, 0, "HELLO with a service name of forbidden characters"},
     {"hello-client", "7f", 75, 0, "HELLO with a service name of forbidden characters"},
     {"hello-client", "e4", 75, 0, "HELLO with a service name of forbidden characters"},
+    {"hello-client", "01", 1, 0, "the number of descriptors does not fit the HELLO's features"},
+    {"hello-client", "02", 24, 0, "the number of descriptors does not fit the HELLO's features"},
+    {"hello-outbox", "00", 1, 0, "the number of descriptors does not fit the HELLO's features"},
+    {"hello-outbox", "02", 1, 0, "the number of descriptors does not fit the HELLO's features"},
+    {"hello-outbox", "05", 24, 0, "the number of descriptors does not fit the HELLO's features"},
+    /* DOORBELL, ARENA, RETIRE */
+    {"doorbell", "08", 0, 1, "DOORBELL whose sizes do not add up"},
+    {"arena", "0a", 0, 1, "ARENA whose sizes do not add up"},
+    {"arena", "0a", 0, -8, "shorter than its type's fixed part"},
+    {"arena", "00", 1, 0, "ARENA without its descriptor"},
+    {"arena", "02", 1, 0, "ARENA without its descriptor"},
+    {"arena", "00", 16, 0, "ARENA with an id out of range"},
+    {"arena", "00 00 01 00", 16, 0, "ARENA with an id out of range"},
+    {"arena", "01", 19, 0, "ARENA with an id out of range"},
+    {"arena", "00", 20, 0, "ARENA with a count out of range"},
+    {"arena", "01 00 00 01", 20, 0, "ARENA with a count out of range"},
+    {"arena", "ff ff ff ff", 20, 0, "ARENA with a count out of range"},
+    {"arena", "01 00 00 00 00 00 00 40", 32, 0, "ARENA above the protocol's limit"},
+    {"arena", "ff ff ff ff ff ff ff ff", 32, 0, "ARENA above the protocol's limit"},
+    {"arena", "00 00 00", 24, 0, "ARENA with a stride out of range"},
+    {"arena", "20 ff 00", 24, 0, "ARENA with a stride out of range"},
+    {"arena", "40", 24, 0, "ARENA with a stride out of range"},
+    {"arena", "00 00 00 00 00 00 00 10", 24, 0, "ARENA with a stride out of range"}, /* 16 of them would wrap around */
+    {"arena", "11", 20, 0, "ARENA with a stride out of range"},
+    {"arena", "ff ff 0f", 32, 0, "ARENA with a stride out of range"},
+    {"arena", "00 00 00", 32, 0, "ARENA with a stride out of range"},
+    {"retire", "0b", 0, 1, "RETIRE whose sizes do not add up"},
+    {"retire", "00", 16, 0, "RETIRE with an id out of range"},
+    {"retire", "00 00 01", 16, 0, "RETIRE with an id out of range"},
+    {"retire", "80", 19, 0, "RETIRE with an id out of range"},
+    {"retire", "01", 20, 0, "reserved bytes of a RETIRE are not zero"},
+    {"retire", "80", 23, 0, "reserved bytes of a RETIRE are not zero"},
     /* GOODBYE */
     {"goodbye", "01", 16, 0, "GOODBYE with a reason that is no errno value"},
     {"goodbye", "00 f0 ff ff", 16, 0, "GOODBYE with a reason that is no errno value"},
@@ -626,7 +742,7 @@ START_TEST(test_decode_random) {
             buf[i] = (uint8_t) (random_next(&state) >> 32);
         if (round % 2 == 1 && size >= WIRE_HEAD_SIZE) {
             memset(buf, 0, WIRE_HEAD_SIZE);
-            buf[0] = (uint8_t) (1 + random_next(&state) % 7);
+            buf[0] = (uint8_t) (1 + random_next(&state) % 11);
             buf[4] = (uint8_t) (size & 0xff);
             buf[5] = (uint8_t) (size >> 8);
         }
@@ -802,6 +918,9 @@ int main(void) {
     suite_add(s, test_message_fields);
     suite_add(s, test_message_inline_largest);
     suite_add(s, test_message_pooled);
+    suite_add(s, test_arena_fields);
+    suite_add(s, test_arena_smallest);
+    suite_add(s, test_retire_range);
     suite_add(s, test_status_range);
     suite_add(s, test_release_counts);
     suite_add_loop(s, test_decode_corrupted, 0, COUNT(corruptions));

@@ -79,6 +79,29 @@ static void hello_with_fd(void) {
     draft_add_fd(&draft, owned(trap_pipe()));
 }
 
+static void mark(void) {
+    draft_cancel(&draft, 1);
+    draft_put(&draft, 0, 1, WIRE_MARK);
+}
+
+static void doorbell(void) {
+    draft_doorbell(&draft);
+}
+
+static void hello_without_its_fd(void) {
+    struct wire_hello hello = hello_sound();
+    hello.features = WIRE_FEATURE_OUTBOX;
+    draft_hello(&draft, &hello);
+}
+
+static void arena(void) {
+    draft_arena(&draft, &(struct wire_arena){.id = 1, .count = 1, .stride = SIZE, .size = SIZE}, good_memfd());
+}
+
+static void retire(void) {
+    draft_retire(&draft, 1);
+}
+
 static void release_of_nothing(void) {
     draft_release(&draft, (const uint64_t[]){12345}, 1);
 }
@@ -154,7 +177,14 @@ static const struct fault {
     {.text = "a frame came before the handshake", .compose = any_call, .before_hello = true},
     {.text = "a frame came before the handshake", .compose = release_of_nothing, .before_hello = true},
     {.text = "more descriptors came than were declared", .compose = hello_with_fd, .before_hello = true},
+    {.text = "a frame came before the handshake", .compose = doorbell, .before_hello = true},
+    {.text = "a frame came before the handshake", .compose = arena, .before_hello = true},
+    {.text = "fewer descriptors came than were declared", .compose = hello_without_its_fd, .before_hello = true},
     {.text = "a second handshake", .compose = any_hello},
+    {.text = "unknown frame type", .compose = mark},
+    {.text = "a doorbell without outboxes", .compose = doorbell},
+    {.text = "an arena that was not negotiated", .compose = arena},
+    {.text = "an arena that was not negotiated", .compose = retire},
     {.text = "shorter than a frame's head", .compose = empty_datagram_with_fd},
     {.text = "unknown frame type", .compose = unknown_type},
     {.text = "a datagram is larger than any frame", .compose = too_large},
@@ -190,7 +220,7 @@ static const struct fault {
 static struct speaker *faulty_scene(const struct fault *fault, struct side *server) {
     server->options = fault->options;
     if (fault->options.accept == SEA_INLINE)
-        fail_once(SEAM_SETSOCKOPT, ENOPROTOOPT); /* or the kernel itself would refuse the descriptor, since 6.16 */
+        fail_always(SEAM_SETSOCKOPT, ENOPROTOOPT); /* or the kernel itself would refuse the descriptor, since 6.16 */
     struct speaker *speaker =
         fault->before_hello ? side_face_speaker(server, true) : side_greet_speaker(server, true, NULL);
     for (unsigned i = 0; i < fault->sound; i++) {
