@@ -2,10 +2,13 @@
 # Fuzz targets, for clang's libFuzzer: configure with CC=clang --enable-fuzz, or use ./dev fuzz.
 
 if ENABLE_FUZZ
-noinst_PROGRAMS += fuzz/fuzz_frame
+noinst_PROGRAMS += fuzz/fuzz_frame fuzz/fuzz_line
 fuzz_fuzz_frame_LDADD = transport/libtransport.la $(UV_LIBS)
 fuzz_fuzz_frame_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_frame_SOURCES = fuzz/fuzz_frame.c tests/support/frame_oracle.h
+fuzz_fuzz_line_LDADD = transport/libtransport.la $(UV_LIBS)
+fuzz_fuzz_line_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+fuzz_fuzz_line_SOURCES = fuzz/fuzz_line.c tests/support/line_oracle.h
 endif
 
 EXTRA_DIST += \
@@ -25,4 +28,11 @@ EXTRA_DIST += \
     fuzz/corpus/frame/reply-error \
     fuzz/corpus/frame/reply-inline \
     fuzz/corpus/frame/retire \
+    fuzz/corpus/line/line-call \
+    fuzz/corpus/line/line-cancel \
+    fuzz/corpus/line/line-mark \
+    fuzz/corpus/line/line-oneway \
+    fuzz/corpus/line/line-oneway-pooled \
+    fuzz/corpus/line/line-reply \
+    fuzz/corpus/line/line-reply-error \
     fuzz/seeds.py

@@ -30,6 +30,7 @@ valgrind_tests = \
     tests/unit/test_lane_send \
     tests/unit/test_lease \
     tests/unit/test_limits \
+    tests/unit/test_line \
     tests/unit/test_listener \
     tests/unit/test_memfd \
     tests/unit/test_msg \
@@ -85,12 +86,15 @@ tests_libsupport_la_SOURCES = \
     tests/support/bystander.h \
     tests/support/child.c \
     tests/support/child.h \
+    tests/support/document.h \
     tests/support/frame_oracle.h \
     tests/support/holdings.c \
     tests/support/holdings.h \
     tests/support/hung.c \
     tests/support/machine.c \
     tests/support/machine.h \
+    tests/support/line_oracle.h \
+    tests/support/random.h \
     tests/support/raw.c \
     tests/support/raw.h \
     tests/support/service.c \
@@ -105,6 +109,8 @@ tests_libsupport_la_SOURCES = \
     tests/unit/fail.h \
     tests/unit/host.h \
     tests/unit/lane_pair.h \
+    tests/unit/line_samples.h \
+    tests/unit/machine.h \
     tests/unit/reaper_jam.h \
     tests/unit/room_ctx.h \
     tests/unit/room_peer.h \

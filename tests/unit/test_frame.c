@@ -2,16 +2,15 @@
 /*
  * wire/frame: that the layout does not drift (golden bytes, which doc/PROTOCOL.md shows too), that whatever
  * is written is read back, and that nothing else is accepted.
- *
- * The environment variable `srcdir` says where doc/PROTOCOL.md is; without it, the current directory.
  */
 #include "wire/frame.h"
 
+#include "support/document.h"
 #include "support/frame_oracle.h"
+#include "support/random.h"
 #include "support/suite.h"
 #include <errno.h>
 #include <sealane/base.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -206,33 +205,8 @@ static const struct sample *sample_find(const char *name) {
     return NULL;
 }
 
-/* Reads pairs of hexadecimal digits, up to the end or a bar; returns the number of bytes. */
-static size_t hex_read(const char *hex, uint8_t *ret, size_t max) {
-    size_t size = 0;
-    for (;;) {
-        unsigned byte;
-        hex += strspn(hex, " ");
-        if (*hex == '\0' || *hex == '\n' || *hex == '|')
-            return size;
-        if (sscanf(hex, "%2x", &byte) != 1 || size >= max)
-            ck_abort_msg("not hexadecimal, or too long: %s", hex);
-        ret[size++] = (uint8_t) byte;
-        hex += 2;
-    }
-}
-
 static size_t sample_bytes(const struct sample *sample, uint8_t *ret) {
     return hex_read(sample->hex, ret, FRAME_MAX);
-}
-
-/* Check notes each assertion that is passed, which takes its time: loops that run often ask first. */
-static void assert_bytes(const char *what, const uint8_t *bytes, size_t size, const uint8_t *wanted,
-                         size_t wanted_size) {
-    if (size == wanted_size && memcmp(bytes, wanted, size) == 0)
-        return;
-    for (size_t i = 0; i < size && i < wanted_size; i++)
-        ck_assert_msg(bytes[i] == wanted[i], "%s: byte %zu is %02x, not %02x", what, i, bytes[i], wanted[i]);
-    ck_abort_msg("%s: %zu bytes, not %zu", what, size, wanted_size);
 }
 
 /* Decodes from memory of just that size, so that a sanitizer sees a step beyond. `*ret` borrows nothing that lives. */
@@ -724,13 +698,6 @@ START_TEST(test_decode_nothing) {
 }
 END_TEST
 
-static uint64_t random_next(uint64_t *state) { /* xorshift64 */
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
 /* Random bytes, in half of the rounds behind a head that is right, so that chance gets past it. */
 START_TEST(test_decode_random) {
     uint8_t buf[700];
@@ -866,31 +833,8 @@ START_TEST(test_class_values) {
 }
 END_TEST
 
-static FILE *document_open(void) {
-    char path[4096];
-    const char *srcdir = getenv("srcdir");
-    snprintf(path, sizeof(path), "%s/doc/PROTOCOL.md", srcdir ? srcdir : ".");
-    FILE *file = fopen(path, "re");
-    ck_assert_msg(file, "cannot read %s", path);
-    return file;
-}
-
-/* Reads one hex block, up to its closing fence: lines of an offset, bytes, a bar, a remark. */
-static void document_check_block(FILE *file, const struct sample *sample) {
-    uint8_t wanted[256], bytes[256];
-    size_t wanted_size = sample_bytes(sample, wanted), size = 0;
-    char line[256];
-
-    while (fgets(line, sizeof(line), file) && strncmp(line, "```", 3) != 0) {
-        char *rest;
-        ck_assert_msg(strtoul(line, &rest, 10) == size, "%s: offset %zu expected in: %s", sample->name, size, line);
-        ck_assert_msg(strchr(rest, '|'), "%s: no remark in: %s", sample->name, line);
-        size += hex_read(rest, bytes + size, sizeof(bytes) - size);
-    }
-    assert_bytes(sample->name, bytes, size, wanted, wanted_size);
-}
-
 START_TEST(test_document) {
+    uint8_t wanted[256];
     char line[256], name[64];
     bool is_shown[COUNT(samples)] = {false};
     FILE *file = document_open();
@@ -899,7 +843,7 @@ START_TEST(test_document) {
         if (sscanf(line, "```hex %63s", name) != 1)
             continue;
         const struct sample *sample = sample_find(name);
-        document_check_block(file, sample);
+        document_check_block(file, name, wanted, sample_bytes(sample, wanted));
         is_shown[sample - samples] = true;
     }
     for (int i = 0; i < COUNT(samples); i++)
