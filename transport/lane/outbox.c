@@ -86,9 +86,11 @@ static int outbox_verify(int fd, struct memfd_info *ret_info, const char **ret_w
         return *ret_why = "the outbox is not a memfd", -EBADF;
     if (r < 0)
         return *ret_why = "the outbox cannot be looked at", -ENOMEM;
-    if (!memfd_seals_hold_others(ret_info->seals) || ret_info->is_hugetlb)
+    if (!memfd_seals_hold_others(ret_info->seals))
         return *ret_why = "the outbox lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",
                -EBADF;
+    if (ret_info->is_hugetlb)
+        return *ret_why = "the outbox is of hugetlb pages", -EBADF;
     if (ret_info->size < outbox_size(OUTBOX_LINES_LEAST, OUTBOX_RELEASES_LEAST) ||
         ret_info->size > outbox_size(OUTBOX_LINES_MOST, OUTBOX_RELEASES_MOST))
         return *ret_why = "the outbox has a size out of range", -EMSGSIZE;
