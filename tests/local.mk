@@ -34,6 +34,7 @@ valgrind_tests = \
     tests/unit/test_listener \
     tests/unit/test_memfd \
     tests/unit/test_msg \
+    tests/unit/test_outbox \
     tests/unit/test_path \
     tests/unit/test_peer \
     tests/unit/test_policy \
@@ -42,6 +43,7 @@ valgrind_tests = \
     tests/unit/test_quota \
     tests/unit/test_reaper \
     tests/unit/test_refusal \
+    tests/unit/test_ring \
     tests/unit/test_sealed \
     tests/unit/test_seam \
     tests/unit/test_server \
