@@ -14,6 +14,7 @@ if HAVE_CHECK
 valgrind_tests = \
     tests/unit/test_address \
     tests/unit/test_arena \
+    tests/unit/test_bell \
     tests/unit/test_block \
     tests/unit/test_caches \
     tests/unit/test_calls \
@@ -36,6 +37,7 @@ valgrind_tests = \
     tests/unit/test_msg \
     tests/unit/test_outbox \
     tests/unit/test_path \
+    tests/unit/test_patience \
     tests/unit/test_peer \
     tests/unit/test_policy \
     tests/unit/test_poller \

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lane/patience: that looking ends, for whom it never begins, and what it learns. No test says how long anything takes: waits
+ * that were long are told so by the instant at which they are said to have begun.
+ */
+#include "lane/patience.h"
+
+#include <sched.h>
+#include <unistd.h>
+
+#include "support/suite.h"
+#include "sys/wait.h"
+
+#define LONG_AGO 1
+
+static cpu_set_t cpus_before;
+
+static void cpus_note(void) {
+    ck_assert_int_eq(sched_getaffinity(0, sizeof cpus_before, &cpus_before), 0);
+}
+
+static void cpus_restore(void) {
+    sched_setaffinity(0, sizeof cpus_before, &cpus_before);
+}
+
+/* This process on one CPU of its own; its peer is itself. */
+static void use_one_cpu(void) {
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++)
+        if (CPU_ISSET(cpu, &cpus_before)) {
+            CPU_SET(cpu, &one);
+            break;
+        }
+    ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+}
+
+static struct patience patience_of(int waiting) {
+    struct patience patience;
+    if (CPU_COUNT(&cpus_before) < 2)
+        test_skip("there is only one CPU to run on");
+    patience_init(&patience, waiting, getpid());
+    return patience;
+}
+
+/* How often it looks before it gives up; fails when it never does. */
+static unsigned looks(struct patience *patience) {
+    uint64_t deadline = wait_deadline(test_patience(20000));
+    unsigned count = 0;
+    while (patience_goes_on(patience)) {
+        count++;
+        ck_assert(count % 4096 || wait_now() < deadline);
+    }
+    return count;
+}
+
+static void late(struct patience *patience) {
+    patience->since = LONG_AGO;
+    patience_reward(patience);
+}
+
+static void soon(struct patience *patience) {
+    patience->since = 0; /* before the clock was even asked */
+    patience_reward(patience);
+}
+
+START_TEST(test_who_sleeps_at_once) {
+    struct patience patience = patience_of(SEA_WAIT_SLEEP);
+    for (int i = 0; i < 100; i++) {
+        ck_assert(!patience_goes_on(&patience));
+        soon(&patience);
+    }
+    ck_assert(!patience_spins(&patience));
+}
+END_TEST
+
+START_TEST(test_looking_ends) {
+    struct patience patience = patience_of(SEA_WAIT_ADAPTIVE);
+    ck_assert(!patience_spins(&patience));
+    ck_assert_uint_gt(looks(&patience), 0);
+    late(&patience);
+    ck_assert_uint_gt(looks(&patience), 0);
+}
+END_TEST
+
+/* It looks less and less when that did not pay, in the end for less than one look at the clock; and it comes back. */
+START_TEST(test_it_learns) {
+    struct patience patience = patience_of(SEA_WAIT_ADAPTIVE);
+    for (int i = 0; i < 20; i++)
+        late(&patience);
+    unsigned few = looks(&patience);
+    ck_assert_uint_lt(few, 64);
+    patience.since = 0;
+    ck_assert_uint_eq(looks(&patience), few); /* no clock in that: as often each time */
+    uint32_t worst = patience.score;
+    for (int i = 0; i < 5; i++)
+        soon(&patience);
+    ck_assert_uint_gt(patience.score, worst);
+}
+END_TEST
+
+START_TEST(test_what_it_learns_is_bounded) {
+    struct patience patience = patience_of(SEA_WAIT_ADAPTIVE);
+    for (int i = 0; i < 1000; i++)
+        soon(&patience);
+    uint32_t most = patience.score;
+    soon(&patience);
+    ck_assert_uint_eq(patience.score, most);
+    looks(&patience);
+    for (int i = 0; i < 1000; i++)
+        late(&patience);
+    ck_assert_uint_eq(patience.score, 0);
+    soon(&patience);
+    ck_assert_uint_eq(patience.score, 1);
+}
+END_TEST
+
+/* What came ends the wait: the next one begins anew. */
+START_TEST(test_a_reward_ends_the_wait) {
+    struct patience patience = patience_of(SEA_WAIT_ADAPTIVE);
+    for (int i = 0; i < 10; i++)
+        soon(&patience);
+    looks(&patience);
+    ck_assert_uint_ne(patience.since, 0);
+    patience_reward(&patience);
+    ck_assert_uint_eq(patience.since, 0);
+    ck_assert(patience_goes_on(&patience));
+}
+END_TEST
+
+/* For ever, but with a look at the socket now and then. */
+START_TEST(test_a_spinner) {
+    struct patience patience = patience_of(SEA_WAIT_SPIN);
+    ck_assert(patience_spins(&patience));
+    for (int i = 0; i < 5; i++) {
+        ck_assert_uint_gt(looks(&patience), 0);
+        ck_assert(patience_goes_on(&patience));
+        patience_reward(&patience);
+    }
+    ck_assert(patience_spins(&patience));
+}
+END_TEST
+
+/* Who looks there keeps the peer from writing what is looked for. */
+START_TEST(test_never_on_one_cpu) {
+    static const int ways[] = {SEA_WAIT_ADAPTIVE, SEA_WAIT_SPIN, SEA_WAIT_SLEEP};
+    struct patience patience;
+    use_one_cpu();
+    patience_init(&patience, ways[_i], getpid());
+    for (int i = 0; i < 100; i++) {
+        ck_assert(!patience_goes_on(&patience));
+        ck_assert(!patience_spins(&patience));
+        soon(&patience);
+    }
+}
+END_TEST
+
+/* A process can be moved while it runs: it is found out, in either direction. */
+START_TEST(test_cpus_are_counted_again) {
+    struct patience patience = patience_of(SEA_WAIT_ADAPTIVE);
+    for (int turn = 0; turn < 2; turn++) {
+        int waits = 0;
+        use_one_cpu();
+        while (patience_goes_on(&patience)) {
+            ck_assert_int_lt(++waits, 10000);
+            soon(&patience);
+        }
+        cpus_restore();
+        for (waits = 0; !patience_goes_on(&patience); waits++) {
+            ck_assert_int_lt(waits, 10000);
+            soon(&patience);
+        }
+    }
+}
+END_TEST
+
+/* Its pid is not visible from our namespace: then it is taken for somebody on another CPU. */
+START_TEST(test_a_peer_that_cannot_be_asked) {
+    struct patience patience;
+    patience_init(&patience, SEA_WAIT_SPIN, 0);
+    ck_assert(patience_spins(&patience));
+    ck_assert(patience_goes_on(&patience));
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("patience");
+    suite_fixture(s, cpus_note, cpus_restore);
+    suite_add(s, test_who_sleeps_at_once);
+    suite_add(s, test_looking_ends);
+    suite_add(s, test_it_learns);
+    suite_add(s, test_what_it_learns_is_bounded);
+    suite_add(s, test_a_reward_ends_the_wait);
+    suite_add(s, test_a_spinner);
+    suite_add_loop(s, test_never_on_one_cpu, 0, 3);
+    suite_add(s, test_cpus_are_counted_again);
+    suite_add(s, test_a_peer_that_cannot_be_asked);
+    return suite_run(s);
+}
