@@ -46,6 +46,7 @@ valgrind_tests = \
     tests/unit/test_reaper \
     tests/unit/test_refusal \
     tests/unit/test_ring \
+    tests/unit/test_ring_threads \
     tests/unit/test_sealed \
     tests/unit/test_seam \
     tests/unit/test_server \
@@ -101,6 +102,7 @@ tests_libsupport_la_SOURCES = \
     tests/support/random.h \
     tests/support/raw.c \
     tests/support/raw.h \
+    tests/support/scale.h \
     tests/support/service.c \
     tests/support/service.h \
     tests/support/speaker.c \
