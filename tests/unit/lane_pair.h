@@ -34,8 +34,9 @@ struct side {
     sea_ctx *ctx;
     uint8_t *scratch;
     unsigned opened, rooms, closed;
-    short told_events; /* lane_events() when `changed` was last called */
-    struct lane_message arrived[SIDE_MAX];
+    short told_events;                     /* lane_events() when `changed` was last called */
+    struct lane_message arrived[SIDE_MAX]; /* their texts and bytes are those below */
+    char texts[SIDE_MAX][WIRE_TEXT_MAX + 1], bytes[SIDE_MAX][LANE_BYTES_MAX];
     unsigned arrived_count;
     uint64_t cancelled[SIDE_MAX];
     unsigned cancelled_count;
@@ -50,7 +51,12 @@ static inline void side_opened(void *owner) {
 static inline const char *side_arrived(void *owner, const struct lane_message *message) {
     struct side *side = owner;
     ck_assert_uint_lt(side->arrived_count, SIDE_MAX);
-    side->arrived[side->arrived_count++] = *message;
+    struct lane_message *kept = &side->arrived[side->arrived_count];
+    *kept = *message;
+    kept->text = strcpy(side->texts[side->arrived_count], message->text);
+    if (message->bytes_size)
+        kept->bytes = memcpy(side->bytes[side->arrived_count], message->bytes, message->bytes_size);
+    side->arrived_count++;
     if (side->on_arrived)
         side->on_arrived(side);
     return side->verdict;

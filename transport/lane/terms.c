@@ -92,7 +92,7 @@ struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
     blocks_max = min_u32(blocks_max, OUTBOX_RELEASES_MOST);
     if (!outbox) {
         accept &= ~(uint32_t) SEA_POOLED;
-    } else if (!(accept & SEA_POOLED) && accept & SEA_INLINE) {
+    } else if ((accept & SEA_ANY_CLASS) == SEA_STABLE_ONLY) {
         snapshot = WIRE_FEATURE_SNAPSHOT;
         accept |= SEA_POOLED;
     }
