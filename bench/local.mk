@@ -1,6 +1,27 @@
 # SPDX-License-Identifier: MIT
 # Measurements, run by hand; doc/tuning.md says what they showed.
 
+# What every program shares: see bench/work.h.
+noinst_LTLIBRARIES += bench/libwork.la
+bench_libwork_la_CPPFLAGS = -D_GNU_SOURCE
+bench_libwork_la_SOURCES = \
+    bench/arguments.c \
+    bench/arguments.h \
+    bench/clock.c \
+    bench/clock.h \
+    bench/crew.c \
+    bench/crew.h \
+    bench/histogram.c \
+    bench/histogram.h \
+    bench/line.c \
+    bench/line.h \
+    bench/payload.c \
+    bench/payload.h \
+    bench/report.c \
+    bench/report.h \
+    bench/work.c \
+    bench/work.h
+
 noinst_PROGRAMS += bench/threshold
 bench_threshold_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_threshold_LDFLAGS = $(AM_LDFLAGS) -static
