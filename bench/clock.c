@@ -2,11 +2,13 @@
 /* The clock of the measurements: which one, its rate, its step and its cost. */
 #include "clock.h"
 
+#include <stdbool.h>
+
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
 
-enum { READINGS = 4096 };
+enum { READINGS = 4096, ROUNDING = 2 };
 
 static const uint64_t CALIBRATION_NS = 10000000;
 
@@ -29,20 +31,44 @@ static double measure_tick_ns(void) {
     return (double) (end - ns) / (double) (clock_ticks() - ticks);
 }
 
-static uint64_t common_divisor(uint64_t a, uint64_t b) {
-    while (b) {
-        uint64_t rest = a % b;
-        a = b;
-        b = rest;
-    }
-    return a;
+static bool is_about_multiple(uint64_t value, uint64_t of) {
+    uint64_t rest = value % of;
+    return rest <= ROUNDING || rest >= of - ROUNDING;
 }
 
-static uint64_t measure_step(void) {
-    uint64_t first = clock_ticks(), step = 0;
+/* Readings some while apart, each time another while. Returns the smallest difference beyond rounding. */
+static uint64_t take_differences(uint64_t *ret_differences) {
+    uint64_t least = UINT64_MAX, last = clock_ticks();
+    for (int i = 0; i < READINGS; i++) {
+        for (volatile int idle = i % 29; idle > 0; idle--)
+            ;
+        uint64_t now = clock_ticks();
+        ret_differences[i] = now - last;
+        last = now;
+        if (ret_differences[i] > ROUNDING && ret_differences[i] < least)
+            least = ret_differences[i];
+    }
+    return least;
+}
+
+/* The mean of what the short differences are multiples of, if they are multiples of about `least`. */
+static uint64_t refine(const uint64_t *differences, uint64_t least) {
+    uint64_t sum = 0, steps = 0;
     for (int i = 0; i < READINGS; i++)
-        step = common_divisor(clock_ticks() - first, step);
-    return step ? step : 1;
+        if (differences[i] < 10 * least) {
+            sum += differences[i];
+            steps += (differences[i] + least / 2) / least;
+        }
+    return (sum + steps / 2) / steps;
+}
+
+/* If almost all differences are multiples of one, that is the step. */
+static uint64_t measure_step(void) {
+    uint64_t differences[READINGS], least = take_differences(differences), step = refine(differences, least);
+    int multiples = 0;
+    for (int i = 0; i < READINGS; i++)
+        multiples += is_about_multiple(differences[i], step);
+    return multiples > READINGS / 10 * 9 ? step : 1;
 }
 
 /* The cheapest of some runs: what disturbs a run makes it dearer. */
