@@ -12,25 +12,25 @@
 enum { WARM_LAPS = 2000, TIMED_LAPS = 20000 };
 
 struct floor_run {
-    struct line_pair lines;
+    struct line there, back; /* written by the client; by the server */
     double result_ns;
     struct histogram histogram;
 };
 
 static const double LONGEST_NS = 20e6;
 
-static void answer(struct line_pair *lines) {
-    for (uint64_t lap = 1;; lap++) {
-        line_await(&lines->there, lap);
-        line_store(&lines->back, lap);
+static _Noreturn void answer(struct floor_run *run) {
+    for (uint32_t lap = 1;; lap++) {
+        line_await(&run->there, lap, false);
+        line_tell(&run->back, lap, false);
     }
 }
 
 static void ask(struct floor_run *run) {
     uint64_t began = 0, last = 0;
-    for (uint64_t lap = 1; lap <= WARM_LAPS + TIMED_LAPS && clock_ns(last - began) < LONGEST_NS; lap++) {
-        line_store(&run->lines.there, lap);
-        line_await(&run->lines.back, lap);
+    for (uint32_t lap = 1; lap <= WARM_LAPS + TIMED_LAPS && clock_ns(last - began) < LONGEST_NS; lap++) {
+        line_tell(&run->there, lap, false);
+        line_await(&run->back, lap, false);
         uint64_t now = clock_ticks();
         if (lap > WARM_LAPS)
             histogram_add(&run->histogram, clock_steps(now - last));
@@ -50,7 +50,7 @@ double line_floor_ns(int here, int there) {
         return 0;
     pid_t server = crew_fork(there);
     if (server == 0)
-        answer(&run->lines);
+        answer(run);
     pid_t client = server > 0 ? crew_fork(here) : -1;
     if (client == 0) {
         ask(run);

@@ -1,24 +1,35 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor of the machine, at this moment: what two processes need to tell each other one word and back. */
+/*
+ * Lines: words in shared memory, each alone in its cache line and written by one side, that processes tell each other
+ * something by. The floor of the machine at any moment is what one such word costs there and back.
+ *
+ * Whoever sleeps for a word (a futex) must be told with the same `asleep`.
+ */
 #ifndef BENCH_LINE_H
 #define BENCH_LINE_H
 
+#include <linux/futex.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-/* Two lines, one written by each side. */
-struct line_pair {
-    _Alignas(64) _Atomic uint64_t there;
-    _Alignas(64) _Atomic uint64_t back;
+struct line {
+    _Alignas(64) _Atomic uint32_t word;
 };
 
-static inline void line_store(_Atomic uint64_t *line, uint64_t value) {
-    atomic_store_explicit(line, value, memory_order_release);
+static inline void line_tell(struct line *line, uint32_t word, bool asleep) {
+    atomic_store_explicit(&line->word, word, memory_order_release);
+    if (asleep)
+        syscall(SYS_futex, &line->word, FUTEX_WAKE, 1, NULL, NULL, 0);
 }
 
-static inline void line_await(const _Atomic uint64_t *line, uint64_t value) {
-    while (atomic_load_explicit(line, memory_order_acquire) != value)
-        ;
+static inline void line_await(struct line *line, uint32_t word, bool asleep) {
+    for (uint32_t seen; (seen = atomic_load_explicit(&line->word, memory_order_acquire)) != word;)
+        if (asleep)
+            syscall(SYS_futex, &line->word, FUTEX_WAIT, seen, NULL, NULL, 0);
 }
 
 /* The median round trip of a cache line between two processes of our own, spinning on these CPUs, in nanoseconds; 0

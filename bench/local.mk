@@ -27,3 +27,23 @@ bench_threshold_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_threshold_LDFLAGS = $(AM_LDFLAGS) -static
 bench_threshold_LDADD = transport/libsealane.la
 bench_threshold_SOURCES = bench/threshold.c
+
+# One cell each; bench/run.py runs many.
+noinst_PROGRAMS += bench/floors bench/sealane
+
+bench_floors_CPPFLAGS = -D_GNU_SOURCE
+bench_floors_LDADD = bench/libwork.la
+bench_floors_SOURCES = \
+    bench/floor_line.c \
+    bench/floor_memfd.c \
+    bench/floor_memory.c \
+    bench/floor_ring.c \
+    bench/floor_shared.c \
+    bench/floor_socket.c \
+    bench/floors.c \
+    bench/floors.h
+
+bench_sealane_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_sealane_LDFLAGS = $(AM_LDFLAGS) -static
+bench_sealane_LDADD = bench/libwork.la transport/libsealane.la
+bench_sealane_SOURCES = bench/sealane.c

@@ -53,13 +53,16 @@ static void begin_steady(struct cell *cell, uint64_t now) {
     atomic_store_explicit(&cell->tally->steady, 1, memory_order_release);
 }
 
-/* The lap that cell_next() has just begun was not meant to be. */
+/* The lap that cell_next() has just begun was not meant to be. One-way messages are counted where they arrive, those of
+ * all clients together: the first one stands for all. */
 static bool end_laps(struct cell *cell, uint64_t now) {
     cell->laps--;
     cell->tally->end = now;
-    cell->tally->laps = cell->laps - cell->before;
-    if (cell->kind != WORK_ONEWAY)
-        atomic_store_explicit(&cell->tally->steady, cell->kind == WORK_IDLE, memory_order_release);
+    if (cell->kind == WORK_ONEWAY)
+        cell->tally->laps = cell->client == 0 ? arrived(cell) - cell->before : 0;
+    else
+        cell->tally->laps = cell->laps - cell->before;
+    atomic_store_explicit(&cell->tally->steady, cell->kind == WORK_IDLE, memory_order_release);
     return false;
 }
 
@@ -121,12 +124,10 @@ static bool await_server(const struct cell *cell) {
     return false;
 }
 
-/* All messages that one client sent have been read: only now is the time over. */
-static void await_arrivals(struct cell *cell) {
+/* None may get lost. */
+static void await_arrivals(const struct cell *cell) {
     while (!cell_all_arrived(cell))
         nanosleep(&MOMENT, NULL);
-    cell->tally->end = clock_ticks();
-    atomic_store_explicit(&cell->tally->steady, 0, memory_order_release);
 }
 
 static _Noreturn void leave(const struct cell *cell, const char *who, int r) {
@@ -144,9 +145,16 @@ static bool all_measured(const struct cell *cell) {
     return true;
 }
 
+/* No lap shall pay for the first touch of a page. */
+static void populate(const struct cell *cell) {
+    if (cell->shared)
+        madvise(cell->shared, cell->shared_size, MADV_POPULATE_WRITE);
+}
+
 /* A server whose clients are done sees them go, and may end; one whose client fails leaves the last word to it. */
 static _Noreturn void be_server(struct cell *cell) {
     cell->client = -1;
+    populate(cell);
     int r = cell->adapter->serve(cell);
     if (all_measured(cell))
         pause();
@@ -157,11 +165,12 @@ static _Noreturn void be_server(struct cell *cell) {
 
 static _Noreturn void be_client(struct cell *cell, int number) {
     cell->client = number;
+    populate(cell);
     cell->seed = (uint64_t) number << 32;
     cell->tally = &cell->tallies[number];
     alarm((unsigned) (cell->seconds * 4 + 2 * PATIENCE));
     int r = cell->adapter->serve && !await_server(cell) ? -ETIMEDOUT : cell->adapter->measure(cell);
-    if (r == 0 && cell->kind == WORK_ONEWAY)
+    if (r == 0 && cell->kind == WORK_ONEWAY && cell->clients == 1)
         await_arrivals(cell);
     leave(cell, "client", r);
 }
@@ -249,12 +258,14 @@ static int cell_prepare(struct cell *cell) {
     cell->tallies = shared_memory((size_t) cell->clients * sizeof(*cell->tallies));
     if (shared > 0)
         cell->shared = shared_memory(shared);
+    cell->shared_size = shared;
     snprintf(cell->dir, sizeof(cell->dir), "/tmp/sealane-bench-XXXXXX");
     if (!cell->served || !cell->tallies || (shared > 0 && !cell->shared) || !mkdtemp(cell->dir)) {
         perror("bench");
         return 1;
     }
-    return 0;
+    madvise(cell->shared, shared, MADV_HUGEPAGE);
+    return cell->adapter->prepare && cell->adapter->prepare(cell) < 0;
 }
 
 static void remove_directory(const char *path) {

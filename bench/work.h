@@ -89,9 +89,10 @@ struct cell {
     bool json;
 
     /* for serve() and measure() */
-    char dir[64];  /* a directory for sockets and such; removed with what lies in it */
-    int client;    /* which one we are, from 0; -1 in the server */
-    void *shared;  /* adapter->shared(cell) bytes, zero at first, which all processes have at the same address */
+    char dir[64]; /* a directory for sockets and such; removed with what lies in it */
+    int client;   /* which one we are, from 0; -1 in the server */
+    void *shared; /* adapter->shared(cell) bytes, zero at first, which all processes have at the same address */
+    size_t shared_size;
     uint64_t seed; /* of the next payload that this process writes */
 
     /* of work.c */
@@ -105,11 +106,12 @@ struct cell {
 
 struct adapter {
     const char *system;
-    int cases;                       /* WORK_ROUNDTRIP | ... */
-    int modes;                       /* WORK_SPIN | ... */
-    const char *const *variants;     /* names, then NULL; NULL for none. The first is the default. */
-    bool fan_in;                     /* can its server serve several clients? */
-    int (*serve)(struct cell *cell); /* NULL: there is no server */
+    int cases;                         /* WORK_ROUNDTRIP | ... */
+    int modes;                         /* WORK_SPIN | ... */
+    const char *const *variants;       /* names, then NULL; NULL for none. The first is the default. */
+    bool fan_in;                       /* can its server serve several clients? */
+    int (*prepare)(struct cell *cell); /* in the parent, before it forks; NULL: nothing */
+    int (*serve)(struct cell *cell);   /* NULL: there is no server */
     int (*measure)(struct cell *cell);
     size_t (*shared)(const struct cell *cell); /* how much memory the processes share from the start; NULL: none */
 };
