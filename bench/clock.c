@@ -88,6 +88,6 @@ void clock_calibrate(void) {
     bench_clock.counts = counter_is_invariant();
     bench_clock.tick_ns = bench_clock.counts ? measure_tick_ns() : 1;
     bench_clock.step = measure_step();
-    bench_clock.scale = (1u << 20) / bench_clock.step;
+    bench_clock.scale = ((1u << 20) + bench_clock.step / 2) / bench_clock.step;
     bench_clock.cost = measure_cost();
 }

@@ -47,3 +47,14 @@ bench_sealane_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_sealane_LDFLAGS = $(AM_LDFLAGS) -static
 bench_sealane_LDADD = bench/libwork.la transport/libsealane.la
 bench_sealane_SOURCES = bench/sealane.c
+
+EXTRA_DIST += \
+    bench/run/__main__.py \
+    bench/run/cells.py \
+    bench/run/compare.py \
+    bench/run/document.py \
+    bench/run/huge.py \
+    bench/run/plan.py \
+    bench/run/plots.py \
+    bench/run/tables.py \
+    bench/run/targets.py

@@ -9,11 +9,11 @@ static const char *kind_name(int kind) {
 }
 
 static double percentile_ns(const struct measurement *m, double share) {
-    return m->latency ? clock_steps_ns(histogram_percentile(m->latency, share)) : -1;
+    return m->latency ? clock_steps_ns(histogram_percentile(m->latency, share)) / m->finer : -1;
 }
 
 static double max_ns(const struct measurement *m) {
-    return m->latency ? clock_steps_ns((double) m->latency->max) : -1;
+    return m->latency ? clock_steps_ns((double) m->latency->max) / m->finer : -1;
 }
 
 static bool was_timed(const struct measurement *m) {
@@ -29,8 +29,7 @@ static double floor_ns(const struct measurement *m) {
 }
 
 double report_ratio(const struct measurement *m) {
-    double lap_ns = m->latency ? percentile_ns(m, 0.5) : 1e9 / rate(m);
-    return was_timed(m) && floor_ns(m) > 0 ? lap_ns / floor_ns(m) : 0;
+    return m->latency && floor_ns(m) > 0 ? percentile_ns(m, 0.5) / floor_ns(m) : 0;
 }
 
 /* A member of the object; negative values stand for what was not measured. */

@@ -29,6 +29,7 @@ enum {
     IDLE_LAPS = 100    /* before a pair is idle */
 };
 
+static const double WINDOW = 0.001;    /* seconds in which one-way messages are counted, at the least */
 static const double WARM_SHARE = 0.15; /* of the time, for the first laps that do not count */
 static const double PATIENCE = 20;     /* seconds until a server is ready, or beyond a cell's own */
 
@@ -48,8 +49,9 @@ static uint64_t steady_laps(const struct cell *cell) {
 }
 
 static void begin_steady(struct cell *cell, uint64_t now) {
-    cell->tally->began = now;
+    cell->tally->began = cell->window = now;
     cell->before = cell->kind == WORK_ONEWAY ? arrived(cell) : cell->laps - 1;
+    cell->counted = cell->before;
     atomic_store_explicit(&cell->tally->steady, 1, memory_order_release);
 }
 
@@ -64,6 +66,16 @@ static bool end_laps(struct cell *cell, uint64_t now) {
         cell->tally->laps = cell->laps - cell->before;
     atomic_store_explicit(&cell->tally->steady, cell->kind == WORK_IDLE, memory_order_release);
     return false;
+}
+
+/* One-way: the mean time of a message in each window, so that a disturbed one does not count for the median. */
+static void count_window(struct cell *cell, uint64_t now) {
+    uint64_t count = arrived(cell), messages = count - cell->counted;
+    if (cell->client > 0 || messages == 0 || now - cell->window < ticks_of(WINDOW))
+        return;
+    histogram_add(&cell->tally->histogram, clock_steps(now - cell->window) * WORK_FINER / messages);
+    cell->window = now;
+    cell->counted = count;
 }
 
 bool cell_lap(struct cell *cell, uint64_t now) {
@@ -83,6 +95,8 @@ bool cell_lap(struct cell *cell, uint64_t now) {
     }
     if (cell->kind == WORK_ROUNDTRIP)
         histogram_add(&tally->histogram, clock_steps(lasted));
+    else
+        count_window(cell, now);
     return now - tally->began < ticks_of(cell->seconds) || steady_laps(cell) < LEAST_LAPS || end_laps(cell, now);
 }
 
@@ -295,6 +309,7 @@ static int cell_sum_up(const struct cell *cell, struct measurement *m) {
     }
     m->seconds = seconds / cell->clients;
     m->note = first->note;
+    m->finer = cell->kind == WORK_ONEWAY ? WORK_FINER : 1;
     if (first->histogram.count > 0 && !cell->count_syscalls)
         m->latency = &first->histogram;
     if (wrong > 0)

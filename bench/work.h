@@ -25,6 +25,7 @@
  *                 bytes, written by the server and read by the client; then the next. One lap is all of that.
  *     oneway      the client writes and sends as fast as it can, the server reads and calls cell_arrived() for each.
  *                 measure() flushes whatever it holds back, and returns; or drives its system until cell_all_arrived().
+ *                 Times are those of a message on average, in each window of a millisecond or more.
  *     idle        connected, some round trips done, and nothing to do: when cell_next() says so, measure() blocks as a
  *                 program that waits would. How often does either process wake up?
  *
@@ -53,6 +54,8 @@ enum { WORK_ROUNDTRIP = 1, WORK_ONEWAY = 2, WORK_IDLE = 4 }; /* cases, also bits
 
 enum { WORK_CLIENTS = 64 }; /* most of them */
 
+enum { WORK_FINER = 64 };
+
 enum { WORK_REPLY = 32 }; /* bytes of a reply, but none is larger than its request */
 
 struct adapter;
@@ -64,7 +67,7 @@ struct tally {
     uint64_t wrong;      /* payloads that were not what was written */
     _Atomic uint32_t steady;
     char note[48];              /* what the adapter had to say, for the report */
-    struct histogram histogram; /* in steps of the clock */
+    struct histogram histogram; /* in steps of the clock; one-way: in WORK_FINER parts of them */
 };
 
 /* What the server writes, and the clients and the parent read; the counter has its line for itself. */
@@ -99,9 +102,10 @@ struct cell {
     struct tally *tallies; /* one for each client */
     struct tally *tally;   /* ours */
     struct served *served;
-    uint64_t laps, until; /* begun in all; the lap that looks at the clock again */
-    uint64_t last, warm;  /* ticks: when the last lap ended; when the first ones, which do not count, are over */
-    uint64_t before;      /* laps, or one-way messages that have arrived, when the steady time began */
+    uint64_t laps, until;     /* begun in all; the lap that looks at the clock again */
+    uint64_t last, warm;      /* ticks: when the last lap ended; when the first ones, which do not count, are over */
+    uint64_t before;          /* laps, or one-way messages that have arrived, when the steady time began */
+    uint64_t window, counted; /* one-way: when the window began, in ticks; messages that had arrived */
 };
 
 struct adapter {

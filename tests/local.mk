@@ -15,6 +15,7 @@ valgrind_tests = \
     tests/unit/test_address \
     tests/unit/test_arena \
     tests/unit/test_bell \
+    tests/unit/test_bench_work \
     tests/unit/test_block \
     tests/unit/test_caches \
     tests/unit/test_calls \
@@ -174,6 +175,9 @@ tests_sweep_test_kill_sweep_SOURCES = \
     tests/sweep/voyage.c \
     tests/sweep/voyage.h
 
+tests_unit_test_bench_work_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)
+tests_unit_test_bench_work_LDADD = bench/libwork.la $(LDADD)
+
 # Children that the harness forks are followed anyway; --trace-children is about programs that tests execute. The
 # multiplier lengthens the hang guards.
 valgrind_flags = --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
@@ -226,6 +230,7 @@ check-local:
 endif
 
 script_tests = \
+    tests/bench/test_bench.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
     tests/tools/test_layers.sh \
@@ -259,6 +264,7 @@ installcheck-local:
 
 EXTRA_DIST += \
     $(script_tests) \
+    tests/bench/test_run.py \
     tests/install/test_install.sh \
     tests/examples/lib.sh \
     tests/model/check.sh \

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Cells, and how they are run: each by a program of its own that prints one line of JSON (bench/work.h).
+
+The floor of the machine flips between three states within seconds, as the host moves its virtual CPUs. So each cell
+brings the floor of before and of after; a cell during which it changed is run again; and only cells of one state are
+compared with each other.
+"""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+CANNOT = 77  # exit status of a program whose system cannot do what was asked
+TRIES = 4  # until a cell's two floors agree
+SAME_FLOOR = 1.25  # floors that differ by no more than that are the same
+NEAR_NS, MIDDLE_NS = 80, 280  # bounds between the states
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """What to measure. Two cells that are equal measure the same."""
+
+    program: str  # below the build directory's bench/
+    case: str = "roundtrip"
+    mode: str = "spin"
+    size: int = 64
+    system: str = ""  # for programs that know several
+    variant: str = ""
+    touch: str = "full"
+    cpus: str = "0,1"
+    clients: int = 1
+    reply: int = 0  # 0: the default
+    syscalls: bool = False  # count them instead of taking the time
+
+    def arguments(self, seconds):
+        words = [f"--case={self.case}", f"--mode={self.mode}", f"--size={self.size}", f"--touch={self.touch}"]
+        words += [f"--cpus={self.cpus}", f"--clients={self.clients}", f"--seconds={seconds}", "--json"]
+        words += [f"--system={self.system}"] if self.system else []
+        words += [f"--variant={self.variant}"] if self.variant else []
+        words += [f"--reply={self.reply}"] if self.reply else []
+        words += ["--syscalls"] if self.syscalls else []
+        return words
+
+    def but(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+    def name(self):
+        system = " ".join(word for word in (self.system or self.program, self.variant) if word)
+        return f"{system}, {self.case}, {self.mode}, {size_name(self.size)}"
+
+
+def size_name(size):
+    for unit, name in ((1 << 20, "MiB"), (1 << 10, "KiB")):
+        if size >= unit and size % unit == 0:
+            return f"{size // unit} {name}"
+    return f"{size} B"
+
+
+def state_of(measurement):
+    """The state of the machine's floor: near, middle or far; "one" on a single CPU."""
+    floor = measurement["floor_ns"]
+    if floor is None:
+        return "one"
+    return "near" if floor < NEAR_NS else "middle" if floor < MIDDLE_NS else "far"
+
+
+def is_steady(measurement):
+    floors = measurement["floor_before_ns"], measurement["floor_after_ns"]
+    if measurement["floor_ns"] is None:
+        return True
+    return None not in floors and max(floors) <= SAME_FLOOR * min(floors)
+
+
+class Results:
+    """All measurements of a run, by cell."""
+
+    def __init__(self):
+        self.lines = []  # as they were made
+        self.by_cell = {}
+        self.reasons = {}  # why a cell has none
+
+    def add(self, cell, measurement):
+        measurement["state"] = state_of(measurement)
+        self.lines.append(measurement)
+        self.by_cell.setdefault(cell, []).append(measurement)
+
+    def best(self, cell, state=None):
+        """The least disturbed measurement of a cell, in that state, or in any; None if there is none."""
+        of_state = [m for m in self.by_cell.get(cell, []) if state in (None, m["state"])]
+        steady = [m for m in of_state if is_steady(m)] or of_state
+        return min(steady, key=lambda m: cost_ns(m) or 0, default=None)
+
+    def common_state(self, cells):
+        """The state in which all the cells (but those that cannot be run) were measured, and most often; or None."""
+        counts = {}
+        for state in ("near", "middle", "far", "one"):
+            counts[state] = min(
+                (
+                    sum(m["state"] == state and is_steady(m) for m in self.by_cell.get(cell, []))
+                    for cell in cells
+                    if cell not in self.reasons
+                ),
+                default=0,
+            )
+        state = max(counts, key=counts.get)
+        return state if counts[state] > 0 else None
+
+
+def cost_ns(measurement):
+    """What is compared: the median of a round trip, or the mean time of a message."""
+    if measurement["p50_ns"] is not None:
+        return measurement["p50_ns"]
+    return 1e9 / measurement["rate"] if measurement["rate"] else None
+
+
+class Runner:
+    """Runs cells, and keeps what they measured."""
+
+    def __init__(self, programs, seconds, is_json=False, is_quiet=False):
+        self.programs = programs  # the directory that they are in
+        self.seconds = seconds  # of a cell that does not say otherwise
+        self.is_json = is_json  # print each line as it comes?
+        self.is_quiet = is_quiet
+        self.results = Results()
+
+    def run_once(self, cell, seconds):
+        """One measurement; None and a reason if there is none."""
+        command = [str(self.programs / cell.program)] + cell.arguments(seconds)
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        except subprocess.TimeoutExpired:
+            return None, "took too long"
+        except OSError as error:
+            return None, str(error)
+        if done.returncode == 0:
+            return json.loads(done.stdout), None
+        why = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        return None, why if done.returncode == CANNOT else f"failed: {why}"
+
+    def run(self, cell, seconds=None):
+        """Runs a cell until its two floors agree, a few times at most, and keeps the last measurement."""
+        if cell in self.results.reasons:
+            return
+        for _ in range(TRIES):
+            measurement, reason = self.run_once(cell, seconds or self.seconds)
+            if measurement is None:
+                self.results.reasons[cell] = reason
+                self.say(f"{cell.name()}: {reason}")
+                return
+            if is_steady(measurement):
+                break
+        self.results.add(cell, measurement)
+        if self.is_json:
+            print(json.dumps(measurement), flush=True)
+
+    def run_rounds(self, cells, rounds, seconds=None, more=4):
+        """Runs all of them by turns, and some rounds more while no state of the floor has seen them all."""
+        for done in range(rounds + more):
+            if done >= rounds and self.results.common_state(cells):
+                return
+            for cell in cells:
+                self.run(cell, seconds)
+
+    def say(self, text):
+        if not self.is_quiet:
+            print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,3 @@
+# SPDX-License-Identifier: MIT
+def run(runner):
+    return []

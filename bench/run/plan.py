@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""What is measured: the cells of the targets, and the landscape around them."""
+
+import huge
+from targets import KIB, MIB, ONE_CPU, floor, sealane, socket_copy
+
+SIZES = [64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB]
+MODES = ("spin", "adaptive", "sleep")
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+IDLE_SECONDS = 2
+
+
+def run_targets(runner, targets, rounds, is_quick):
+    """Measures what the targets compare, and what must stand beside it."""
+    for target in targets:
+        if target.needs_huge:
+            with huge.granted() as is_granted:
+                if not is_granted:
+                    runner.say("huge pages are not granted here, and we may not ask for them")
+                run_target(runner, target, rounds)
+        else:
+            run_target(runner, target, rounds)
+
+
+def run_target(runner, target, rounds):
+    cells = target.cells()
+    seconds = IDLE_SECONDS if cells[0].case == "idle" else 0.1 if cells[0].syscalls else None
+    # By turns within a size: what is compared is measured within a second or two.
+    for group in by_size(cells) if target_needs_sizes(target) else [cells]:
+        runner.run_rounds(group, 1 if seconds else rounds, seconds)
+    for cell in target.beside():
+        runner.run_rounds([cell], 1, more=0)
+
+
+def target_needs_sizes(target):
+    return len(getattr(target, "contests", [])) > 1
+
+
+def by_size(cells):
+    groups = {}
+    for cell in cells:
+        groups.setdefault(cell.size, []).append(cell)
+    return groups.values()
+
+
+def landscape():
+    """Groups of cells, for plots and tables; each group is one size, measured by turns."""
+    for size in SIZES:
+        for mode in MODES:
+            yield [
+                sealane(size=size, mode=mode),
+                sealane(size=size, mode=mode, touch="ends"),
+                sealane(size=size, mode=mode, variant="stable"),
+                sealane(size=size, mode=mode, case="oneway"),
+            ]
+        yield [sealane(size=size, mode="adaptive", cpus=ONE_CPU), socket_copy(size, mode="sleep", cpus=ONE_CPU)]
+        for mode in ("spin", "sleep"):
+            yield [
+                floor("shared", variant="single", size=size, mode=mode),
+                floor("shared", variant="rotating", size=size, mode=mode),
+                socket_copy(size, mode=mode),
+                floor("memfd", variant="naive", size=size, mode=mode),
+                floor("memfd", variant="write", size=size, mode=mode),
+                sealane(size=size, mode=mode, variant="sealed"),
+                socket_copy(size, mode=mode, case="oneway"),
+            ]
+        yield [floor("memory", variant=variant, size=size) for variant in ("copy", "fill", "read")]
+        if size <= 4 * KIB:
+            yield [floor("ring", case="oneway", size=size)]
+
+
+def landscape_huge():
+    """The same with huge pages granted, where those can matter."""
+    for size in (size for size in SIZES if size >= 256 * KIB):
+        for mode in ("spin", "sleep"):
+            yield [
+                sealane(size=size, mode=mode, variant="huge"),
+                floor("memfd", variant="huge", size=size, mode=mode),
+                floor("memfd", variant="hugetlb", size=size, mode=mode),
+            ]
+
+
+def fan_in():
+    for clients in CLIENTS:
+        for mode in ("adaptive", "sleep"):
+            yield [
+                sealane(mode=mode, clients=clients),
+                sealane(mode=mode, clients=clients, case="oneway"),
+                sealane(mode=mode, clients=clients, cpus=ONE_CPU),
+            ]
+
+
+def run_landscape(runner):
+    for group in [[floor("line")], [floor("line", mode="sleep")], *landscape(), *fan_in()]:
+        runner.run_rounds(group, 1, more=0)
+    with huge.granted():
+        for group in landscape_huge():
+            runner.run_rounds(group, 1, more=0)

@@ -1,0 +1,102 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# The benchmark's programs: one tiny cell of each kind, and that what they print is what they promise. Nothing here
+# looks at how long anything took.
+
+# shellcheck source-path=SCRIPTDIR source=../examples/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../examples/lib.sh"
+PATH=$build/bench:$PATH
+python=${PYTHON3:-python3}
+cpus=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[-,].*//')
+one=${cpus:-0} # a CPU that we may use; both processes on it
+
+needs floors sealane "$python"
+
+# The line has all that a measurement must have, and nothing that is not a number or null where a number belongs.
+cat >check.py <<'PYTHON'
+import json, sys
+line = json.loads(open("out").read())
+words = ["case", "system", "variant", "mode", "touch", "cpus", "note"]
+numbers = ["clients", "size", "reply", "n", "p50_ns", "p99_ns", "p999_ns", "max_ns", "rate", "gb_s", "floor_ns",
+           "floor_before_ns", "floor_after_ns", "ratio", "syscalls_per_msg", "wakeups_per_s"]
+assert sorted(line) == sorted(words + numbers), sorted(line)
+assert all(isinstance(line[word], str) for word in words), line
+assert all(line[number] is None or line[number] >= 0 for number in numbers), line
+for wish in sys.argv[1:]:
+    name, about, value = wish.partition("~" if "~" in wish else "=")
+    if about == "~":
+        assert abs(line[name] - float(value)) < 0.1, (wish, line[name])
+    else:
+        assert str(line[name]) == value if value else line[name] is not None, (wish, line[name])
+if line["p50_ns"] is not None:
+    assert line["p50_ns"] <= line["p99_ns"] <= line["p999_ns"] <= line["max_ns"] and line["n"] > 0, line
+PYTHON
+
+# cell WHAT "WISHES" PROGRAM ARGUMENTS...: it runs, and its line has these members (name=value, or about that much:
+# name~value), or has them at all.
+cell() {
+    local what=$1 wishes=$2
+    shift 2
+    run "$what" 0 "$@" --json --seconds 0.02 --cpus "$one"
+    # shellcheck disable=SC2086 # words
+    if "$python" check.py $wishes 2>err; then
+        passes
+    else
+        fails "$what: $(tail -n 1 err)"
+    fi
+}
+
+sleeping="mode=sleep p50_ns rate gb_s floor_ns=None ratio=None syscalls_per_msg=None wakeups_per_s=None"
+
+cell "a word" "system=line $sleeping" floors --system line --mode sleep
+for variant in single rotating snapshot; do
+    cell "shared, $variant" "variant=$variant size=65536 $sleeping" floors --system shared --variant $variant \
+        --mode sleep --size 65536
+done
+for variant in seqpacket stream; do
+    cell "socket, $variant" "variant=$variant reply=64 $sleeping" floors --system socket --variant $variant --mode sleep \
+        --size 4096 --reply 64
+    cell "socket, $variant, one way" "case=oneway $sleeping" floors --system socket --variant $variant --mode sleep \
+        --case oneway
+done
+for variant in naive populate write huge; do
+    cell "memfd, $variant" "variant=$variant $sleeping" floors --system memfd --variant $variant --mode sleep --size 8192
+done
+for variant in copy fill read; do
+    cell "memory, $variant" "variant=$variant p50_ns gb_s" floors --system memory --variant $variant --mode spin
+done
+
+for variant in auto bytes block stable sealed huge; do
+    cell "sealane, $variant" "system=sealane variant=$variant size=8192 $sleeping" sealane --mode sleep --size 8192 \
+        --variant $variant
+done
+cell "sealane, ends" "touch=ends $sleeping" sealane --mode sleep --size 1048576 --touch ends
+cell "sealane, adaptive" "mode=adaptive p50_ns" sealane --mode adaptive
+cell "sealane, one way" "case=oneway $sleeping" sealane --mode sleep --case oneway
+cell "sealane, five clients" "clients=5 $sleeping" sealane --mode sleep --clients 5
+cell "sealane, five clients one way" "clients=5 case=oneway" sealane --mode sleep --clients 5 --case oneway
+cell "sealane, idle" "case=idle wakeups_per_s=0.0 p50_ns=None" sealane --mode sleep --case idle
+
+# Counting stops the processes at each call: not under a tool that traces them already.
+cell "socket, calls counted" "syscalls_per_msg~4 p50_ns=None rate=None" floors --system socket --mode sleep --syscalls
+cell "memory, no calls" "syscalls_per_msg~0" floors --system memory --mode spin --syscalls
+
+# What cannot be done is told from what makes no sense.
+run "a ring that cannot sleep" 77 floors --system ring --case oneway --mode sleep
+says "a ring that cannot sleep" err "does not wait that way"
+run "no such case" 77 floors --system ring --mode spin
+run "too large for one packet" 77 floors --system socket --mode sleep --size 16777216 --seconds 0.02 --cpus "$one"
+run "no such variant" 2 sealane --variant none
+run "no such system" 2 floors --system none
+run "no system" 2 floors
+run "a size that is no number of words" 2 sealane --size 12
+run "too many clients" 2 sealane --clients 65
+says "too many clients" err "usage:"
+
+is "directories left" "" "$(find /tmp -maxdepth 1 -name 'sealane-bench-*' -newer check.py)"
+
+# The driver: what it judges, without running anything.
+run "the driver's own tests" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_run.py"
+
+finish_examples bench

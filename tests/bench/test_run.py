@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The driver of the benchmark: what it compares, and what it concludes. Runs no cell; the measurements are made up."""
+
+import pathlib
+import sys
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "run"))
+
+# pylint: disable=wrong-import-position
+import cells
+import tables
+from cells import Cell, Results, Runner
+from targets import Contest, CountTarget, FloorTarget, Target, targets
+
+SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("floors", system="socket")
+
+
+def measured(p50, before=128.0, after=None, **more):
+    after = before if after is None else after
+    floor = None if before is None else (before + after) / 2
+    line = {"p50_ns": p50, "p99_ns": p50, "p999_ns": p50, "max_ns": p50, "rate": None, "floor_ns": floor}
+    line |= {"floor_before_ns": before, "floor_after_ns": after, "ratio": floor and p50 and p50 / floor}
+    return line | more
+
+
+def results_of(*pairs):
+    results = Results()
+    for cell, measurement in pairs:
+        results.add(cell, measurement)
+    return results
+
+
+class States(unittest.TestCase):
+    def test_the_floor_tells_the_state(self):
+        for floor, state in ((40, "near"), (128, "middle"), (550, "far"), (None, "one")):
+            self.assertEqual(cells.state_of(measured(1, floor)), state)
+
+    def test_a_floor_that_changed_is_not_steady(self):
+        self.assertTrue(cells.is_steady(measured(1, 120, 140)))
+        self.assertFalse(cells.is_steady(measured(1, 128, 480)))
+        self.assertFalse(cells.is_steady(measured(1, 128) | {"floor_before_ns": None}))
+        self.assertTrue(cells.is_steady(measured(1, None)))
+
+    def test_only_cells_of_one_state_are_compared(self):
+        contest = Contest(SUBJECT, [OTHER], 1.1)
+        apart = results_of((SUBJECT, measured(100, 40)), (OTHER, measured(500, 550)))
+        self.assertIsNone(contest.ratio(apart))
+        apart.add(OTHER, measured(80, 40))
+        self.assertEqual(contest.ratio(apart)[:2], (100 / 80, "near"))
+
+    def test_a_cell_that_cannot_be_run_does_not_count(self):
+        results = results_of((SUBJECT, measured(100)), (OTHER, measured(50)))
+        results.reasons[THIRD] = "does not wait that way"
+        self.assertEqual(Contest(SUBJECT, [OTHER, THIRD], 1.1).ratio(results), (2.0, "middle", OTHER))
+
+    def test_the_best_of_the_others_counts_and_the_best_of_each(self):
+        results = results_of((SUBJECT, measured(90)), (SUBJECT, measured(120)), (OTHER, measured(100)))
+        results.add(THIRD, measured(60))
+        self.assertEqual(Contest(SUBJECT, [OTHER, THIRD], 1.1).ratio(results), (1.5, "middle", THIRD))
+
+
+class Verdicts(unittest.TestCase):
+    def verdict(self, subject, other, limit=1.1, **more):
+        results = results_of((SUBJECT, measured(subject)), (OTHER, measured(other)))
+        return Target("it", limit, [Contest(SUBJECT, [OTHER], limit)], **more).verdict(results)
+
+    def test_a_ratio_holds_up_to_its_limit(self):
+        self.assertTrue(self.verdict(110, 100).holds)
+        self.assertFalse(self.verdict(111, 100).holds)
+
+    def test_a_rate_holds_from_its_limit_on(self):
+        self.assertTrue(self.verdict(125, 100, 0.8, is_rate=True).holds)
+        self.assertFalse(self.verdict(126, 100, 0.8, is_rate=True).holds)
+
+    def test_the_worst_contest_decides(self):
+        large = SUBJECT.but(size=4096), OTHER.but(size=4096)
+        results = results_of((SUBJECT, measured(1)), (OTHER, measured(1)))
+        results.add(large[0], measured(3))
+        results.add(large[1], measured(2))
+        target = Target("it", 1.1, [Contest(SUBJECT, [OTHER], 1.1), Contest(large[0], [large[1]], 1.1)])
+        verdict = target.verdict(results)
+        self.assertFalse(verdict.holds)
+        self.assertIn("1.50 (4 KiB", verdict.measured)
+
+    def test_what_was_not_measured_does_not_hold(self):
+        target = Target("it", 1.1, [Contest(SUBJECT, [OTHER], 1.1), Contest(SUBJECT, [THIRD], 1.1)])
+        verdict = target.verdict(results_of((SUBJECT, measured(1)), (OTHER, measured(1))))
+        self.assertFalse(verdict.holds)
+        self.assertIn("1 not measured", verdict.measured)
+        self.assertFalse(target.verdict(Results()).holds)
+
+    def test_a_call_against_the_floor(self):
+        target = FloorTarget("it", 1.2, SUBJECT)
+        self.assertTrue(target.verdict(results_of((SUBJECT, measured(150, 128)))).holds)
+        self.assertFalse(target.verdict(results_of((SUBJECT, measured(160, 128)))).holds)
+        self.assertFalse(target.verdict(Results()).holds)
+
+    def test_counts(self):
+        target = CountTarget("it", 0, "wakeups_per_s", [SUBJECT, OTHER])
+        still = results_of((SUBJECT, measured(None, wakeups_per_s=0.0)), (OTHER, measured(None, wakeups_per_s=0.0)))
+        self.assertTrue(target.verdict(still).holds)
+        self.assertFalse(target.verdict(results_of((SUBJECT, measured(None, wakeups_per_s=0.0)))).holds)
+        still.by_cell[OTHER][0]["wakeups_per_s"] = 0.5
+        self.assertFalse(target.verdict(still).holds)
+
+    def test_each_line_ends_with_its_verdict(self):
+        lines = tables.target_lines([self.verdict(100, 100), self.verdict(200, 100)])
+        self.assertEqual([line.split()[-1] for line in lines[1:]], ["HOLDS", "MISSES"])
+
+
+class Plans(unittest.TestCase):
+    def test_a_cell_runs_until_its_floors_agree(self):
+        lines = [measured(1, 128, 480), measured(2, 480, 480), measured(3, 480, 480)]
+        runner = Runner(pathlib.Path("."), 0.1, is_quiet=True)
+        runner.run_once = lambda cell, seconds: (lines.pop(0), None)
+        runner.run(SUBJECT)
+        self.assertEqual([m["p50_ns"] for m in runner.results.lines], [2])
+
+    def test_rounds_go_on_until_all_were_seen_in_one_state(self):
+        floors = {SUBJECT: [40, 40, 128], OTHER: [128, 550, 128]}
+        runner = Runner(pathlib.Path("."), 0.1, is_quiet=True)
+        runner.run_once = lambda cell, seconds: (measured(1, floors[cell].pop(0)), None)
+        runner.run_rounds([SUBJECT, OTHER], 1)
+        self.assertEqual(runner.results.common_state([SUBJECT, OTHER]), "middle")
+        self.assertEqual(floors, {SUBJECT: [], OTHER: []})
+
+    def test_what_cannot_be_run_is_not_tried_again(self):
+        tried = []
+        runner = Runner(pathlib.Path("."), 0.1, is_quiet=True)
+        runner.run_once = lambda cell, seconds: (tried.append(cell), (None, "no"))[1]
+        runner.run_rounds([SUBJECT], 3)
+        self.assertEqual((tried, runner.results.reasons), ([SUBJECT], {SUBJECT: "no"}))
+
+    def test_every_target_has_cells_and_a_name_of_its_own(self):
+        for is_quick in (True, False):
+            all_targets = targets(is_quick)
+            self.assertEqual(len({target.what for target in all_targets}), len(all_targets))
+            self.assertTrue(all(target.cells() for target in all_targets))
+
+
+if __name__ == "__main__":
+    unittest.main()
