@@ -54,7 +54,9 @@ EXTRA_DIST += \
     bench/run/compare.py \
     bench/run/document.py \
     bench/run/huge.py \
+    bench/run/machine.py \
     bench/run/plan.py \
     bench/run/plots.py \
+    bench/run/series.py \
     bench/run/tables.py \
     bench/run/targets.py

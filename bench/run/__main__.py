@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs the benchmark: many cells, one table, and an exit status that says whether all targets hold.
 
-    python3 bench/run --build build/gcc [--quick] [--compare] [--json] [--plots DIRECTORY]
+    python3 bench/run --build build/gcc [--quick] [--compare] [--json]
 """
 
 import argparse
@@ -13,35 +13,44 @@ import sys
 
 import compare
 import document
+import machine
 import plan
 import plots
 import tables
 from cells import Runner
 from targets import targets
 
-QUICK_SECONDS, QUICK_ROUNDS = 0.08, 2
+QUICK_SECONDS, QUICK_ROUNDS = 0.08, 3
 FULL_SECONDS, FULL_ROUNDS = 0.4, 4
+BUSY = 0.7  # a load from which on others disturb what is measured
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench", description="Measures Sealane against the floors of this machine.")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/gcc")
     parser.add_argument("--quick", action="store_true", help="the targets alone, within two minutes")
-    parser.add_argument("--compare", action="store_true", help="with the peers that were built; writes doc/benchmarks.md")
+    parser.add_argument("--compare", action="store_true", help="other systems too; writes doc/benchmarks.md")
+    parser.add_argument("--peers", type=pathlib.Path, default="build/peers", help="where their programs were built")
     parser.add_argument("--json", action="store_true", help="print the measurements, a line of JSON each, and no table")
     parser.add_argument("--only", default="", help="only targets whose names have this in them")
     return parser.parse_args(arguments)
 
 
-def measure(options, runner):
-    """Runs what was asked for; returns the targets that can be judged."""
+def measure(options, runner, peers):
+    """Runs what was asked for; returns what can be judged."""
     judged = [target for target in targets(options.quick) if options.only in target.what]
-    plan.run_targets(runner, judged, QUICK_ROUNDS if options.quick else FULL_ROUNDS, options.quick)
-    if not options.quick:
+    plan.run_targets(runner, judged, QUICK_ROUNDS if options.quick else FULL_ROUNDS)
+    if not options.quick and not options.only:
         plan.run_landscape(runner)
-    if options.compare:
-        judged += compare.run(runner)
-    return judged
+    return judged + (compare.run(runner, peers) if options.compare else [])
+
+
+def show(options, results, verdicts, drawn):
+    if not options.quick:
+        print("\n".join(tables.measurement_lines(results.lines)), end="\n\n")
+    print("\n".join(tables.target_lines(verdicts)))
+    if drawn:
+        print(f"\nPlots and measurements: {options.build / 'bench' / 'results'}")
 
 
 def main(arguments):
@@ -49,20 +58,21 @@ def main(arguments):
     if len(os.sched_getaffinity(0)) < 2:
         sys.exit("bench: two processes that spin need two CPUs")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that settings are put back
+    facts = machine.facts()
+    if machine.load() > BUSY:
+        print(f"bench: this machine is busy (load {machine.load():.1f}): what follows is disturbed", file=sys.stderr)
     runner = Runner(options.build / "bench", QUICK_SECONDS if options.quick else FULL_SECONDS, options.json)
-    judged = measure(options, runner)
-    verdicts = [target.verdict(runner.results) for target in judged]
+    peers = compare.peers_in(options.peers) if options.compare else []
+    verdicts = [target.verdict(runner.results) for target in measure(options, runner, peers)]
     output = options.build / "bench" / "results"
     output.mkdir(exist_ok=True)
     (output / "measurements.jsonl").write_text("".join(json.dumps(m) + "\n" for m in runner.results.lines))
-    if not options.quick:
-        plots.draw(runner.results.lines, output)
+    drawn = [] if options.quick else plots.draw(runner.results.lines, output, [peer.system for peer in peers if peer.system])
     if options.compare:
-        document.write(runner.results, verdicts, output)
+        path = pathlib.Path(__file__).resolve().parents[2] / "doc" / "benchmarks.md"
+        document.write(path, facts, (runner.results, FULL_ROUNDS), verdicts, peers, drawn, output)
     if not options.json:
-        if not options.quick:
-            print("\n".join(tables.measurement_lines(runner.results.lines)), end="\n\n")
-        print("\n".join(tables.target_lines(verdicts)))
+        show(options, runner.results, verdicts, drawn)
     return 0 if all(verdict.holds for verdict in verdicts) else 1
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 CANNOT = 77  # exit status of a program whose system cannot do what was asked
+CANNOT_DO, FAILED = "cannot", "failed"  # how the reason of a cell that has no measurement begins
 TRIES = 4  # until a cell's two floors agree
 SAME_FLOOR = 1.25  # floors that differ by no more than that are the same
 NEAR_NS, MIDDLE_NS = 80, 280  # bounds between the states
@@ -45,9 +46,13 @@ class Cell:
     def but(self, **changes):
         return dataclasses.replace(self, **changes)
 
+    def label(self):
+        """Which system it is, for people."""
+        system = self.system or self.program.rpartition("/")[2].removeprefix("peer_")
+        return f"{system} {self.variant}" if self.variant else system
+
     def name(self):
-        system = " ".join(word for word in (self.system or self.program, self.variant) if word)
-        return f"{system}, {self.case}, {self.mode}, {size_name(self.size)}"
+        return f"{self.label()}, {self.case}, {self.mode}, {size_name(self.size)}"
 
 
 def size_name(size):
@@ -84,6 +89,10 @@ class Results:
         measurement["state"] = state_of(measurement)
         self.lines.append(measurement)
         self.by_cell.setdefault(cell, []).append(measurement)
+
+    def cannot(self, cell):
+        """Does its system not do that at all? (To fail is something else.)"""
+        return self.reasons.get(cell, FAILED).startswith(CANNOT_DO)
 
     def best(self, cell, state=None):
         """The least disturbed measurement of a cell, in that state, or in any; None if there is none."""
@@ -130,13 +139,13 @@ class Runner:
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
         except subprocess.TimeoutExpired:
-            return None, "took too long"
+            return None, f"{FAILED}: took too long"
         except OSError as error:
-            return None, str(error)
+            return None, f"{FAILED}: {error}"
         if done.returncode == 0:
             return json.loads(done.stdout), None
         why = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
-        return None, why if done.returncode == CANNOT else f"failed: {why}"
+        return None, f"{CANNOT_DO if done.returncode == CANNOT else FAILED}: {why}"
 
     def run(self, cell, seconds=None):
         """Runs a cell until its two floors agree, a few times at most, and keeps the last measurement."""

@@ -1,3 +1,70 @@
 # SPDX-License-Identifier: MIT
-def run(runner):
-    return []
+"""Other people's systems, whichever were built: the same cells as Sealane's, by turns with them, waiting the same way."""
+
+import dataclasses
+import os
+
+from cells import Cell
+from targets import KIB, MIB, Contest, Target, sealane, socket_copy
+
+SIZES = [64, 4 * KIB, 64 * KIB, MIB, 16 * MIB]
+ONEWAY_SIZES = [64, MIB]
+MODES = ("spin", "sleep")
+ROUNDS = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Peer:
+    """A system: how to make its cell for a case, a mode and a size."""
+
+    name: str
+    make: object
+    system: str = ""  # as its program calls it; "" of what is measured anyway
+
+    def contest(self, case, mode, size):
+        return Contest(sealane(case=case, mode=mode, size=size), [self.make(case=case, mode=mode, size=size)], 1.0)
+
+
+def peers_in(directory):
+    """Those whose programs are in a directory, bench/peer_NAME.c; and a bare socket."""
+    found = [Peer("Unix socket", lambda size, **changes: socket_copy(size, **changes))]
+    for path in sorted(directory.glob("peer_*")):
+        if path.is_file() and os.access(path, os.X_OK):
+            found.append(peer_of(path.name.removeprefix("peer_"), str(path.resolve())))
+    return found
+
+
+def peer_of(name, program):
+    system = {"sdbus": "sd-bus", "capnp": "capnproto"}.get(name, name)
+    return Peer(system, lambda **changes: Cell(program, **changes), system)
+
+
+def shapes():
+    """Case, mode and size of everything that is compared."""
+    for mode in MODES:
+        for case, sizes in (("roundtrip", SIZES), ("oneway", ONEWAY_SIZES)):
+            for size in sizes:
+                yield case, mode, size
+
+
+def run(runner, peers):
+    """Measures all of them, and returns a target for each system and way to wait."""
+    for shape in shapes():
+        contests = [peer.contest(*shape) for peer in peers]
+        cells = list(dict.fromkeys(cell for contest in contests for cell in contest.cells()))
+        runner.run_rounds(cells, ROUNDS, more=1)
+    return [target_of(runner.results, peer, mode) for peer in peers for mode in MODES if can(runner.results, peer, mode)]
+
+
+def contests_of(peer, mode):
+    return [peer.contest(case, mode, size) for case, m, size in shapes() if m == mode]
+
+
+def can(results, peer, mode):
+    return any(not results.cannot(contest.others[0]) for contest in contests_of(peer, mode))
+
+
+def target_of(results, peer, mode):
+    """Every size that both can carry."""
+    contests = [contest for contest in contests_of(peer, mode) if not results.cannot(contest.others[0])]
+    return Target(f"every size / {peer.name}, {'spinning' if mode == 'spin' else 'asleep'}", 1.0, contests)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is measured: the cells of the targets, and the landscape around them."""
 
+import contextlib
+
 import huge
 from targets import KIB, MIB, ONE_CPU, floor, sealane, socket_copy
 
@@ -8,35 +10,35 @@ SIZES = [64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 
 MODES = ("spin", "adaptive", "sleep")
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 IDLE_SECONDS = 2
+COUNT_SECONDS = 0.1
 
 
-def run_targets(runner, targets, rounds, is_quick):
+def run_targets(runner, judged, rounds):
     """Measures what the targets compare, and what must stand beside it."""
-    for target in targets:
-        if target.needs_huge:
-            with huge.granted() as is_granted:
-                if not is_granted:
-                    runner.say("huge pages are not granted here, and we may not ask for them")
-                run_target(runner, target, rounds)
-        else:
+    for target in judged:
+        with huge.granted() if target.needs_huge else contextlib.nullcontext(True) as is_granted:
+            if not is_granted:
+                runner.say("huge pages are not granted here, and we may not ask for them")
             run_target(runner, target, rounds)
 
 
 def run_target(runner, target, rounds):
-    cells = target.cells()
-    seconds = IDLE_SECONDS if cells[0].case == "idle" else 0.1 if cells[0].syscalls else None
-    # By turns within a size: what is compared is measured within a second or two.
-    for group in by_size(cells) if target_needs_sizes(target) else [cells]:
-        runner.run_rounds(group, 1 if seconds else rounds, seconds)
+    """By turns within a size, so that what is compared is measured within seconds."""
+    for group in by_size(target.cells()):
+        if group[0].case == "idle":
+            runner.run_rounds(group, 1, IDLE_SECONDS, more=0)
+        elif group[0].syscalls:
+            runner.run_rounds(group, 1, COUNT_SECONDS, more=0)
+        else:
+            runner.run_rounds(group, rounds)
     for cell in target.beside():
         runner.run_rounds([cell], 1, more=0)
 
 
-def target_needs_sizes(target):
-    return len(getattr(target, "contests", [])) > 1
-
-
 def by_size(cells):
+    """Where two sizes are compared with each other, they are one group."""
+    if len({cell.size for cell in cells}) == len(cells):
+        return [cells]
     groups = {}
     for cell in cells:
         groups.setdefault(cell.size, []).append(cell)

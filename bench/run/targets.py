@@ -44,7 +44,7 @@ class Contest:
         """The ratio, the state of the floor, and the other that was best; None if it could not be measured."""
         state = results.common_state(self.cells())
         subject = results.best(self.subject, state) if state else None
-        others = [(results.best(cell, state), cell) for cell in self.others if cell not in results.reasons]
+        others = [(results.best(cell, state), cell) for cell in self.others]
         others = [(cost_ns(measurement), cell) for measurement, cell in others if measurement]
         if not subject or not others:
             return None
@@ -81,8 +81,8 @@ class Target:
         contest, ratio, state, best = max(measured, key=lambda entry: entry[1])
         holds = not missing and all(self.keeps(entry[1]) for entry in measured)
         shown = f"{1 / ratio if self.is_rate else ratio:.2f}"
-        against = " ".join(word for word in (best.system or best.program, best.variant) if word)
-        where = f"{size_name(contest.subject.size)}, {state}, against {against}"
+        case = "one way, " if contest.subject.case == "oneway" else ""
+        where = f"{case}{size_name(contest.subject.size)}, {state}, against {best.label()}"
         if missing:
             where += f"; {len(missing)} not measured"
         return Verdict(self.what, limit, f"{shown} ({where})", holds, figures(results, contest.subject, state))

@@ -52,7 +52,7 @@ class States(unittest.TestCase):
 
     def test_a_cell_that_cannot_be_run_does_not_count(self):
         results = results_of((SUBJECT, measured(100)), (OTHER, measured(50)))
-        results.reasons[THIRD] = "does not wait that way"
+        results.reasons[THIRD] = "cannot: does not wait that way"
         self.assertEqual(Contest(SUBJECT, [OTHER, THIRD], 1.1).ratio(results), (2.0, "middle", OTHER))
 
     def test_the_best_of_the_others_counts_and_the_best_of_each(self):

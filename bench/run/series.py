@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""Figures over size (or over clients), picked from the measurements of a run."""
+
+import dataclasses
+
+from cells import cost_ns, is_steady
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One system's line: its name, and what its measurements must have."""
+
+    name: str
+    wanted: tuple  # pairs of member and value
+
+    def fits(self, measurement):
+        return all(measurement.get(member) == value for member, value in self.wanted)
+
+
+def line(name, system, variant="", case="roundtrip", touch="full", clients=1, cpus="0,1"):
+    members = dict(system=system, variant=variant, case=case, touch=touch, clients=clients, cpus=cpus)
+    return Line(name, tuple((member, value) for member, value in members.items() if value is not None))
+
+
+def usual_state(measurements):
+    """The state of the floor in which most was measured."""
+    states = [m["state"] for m in measurements if m["floor_ns"] is not None]
+    return max(("near", "middle", "far"), key=states.count)
+
+
+def points(measurements, wanted, mode, over, figure):
+    """[(over, figure)] of the least disturbed measurements, those of the usual state if there are some."""
+    usual, best = usual_state(measurements), {}
+    for m in measurements:
+        if wanted.fits(m) and m["mode"] == mode and m[figure] is not None:
+            rank = (m["state"] not in (usual, "one"), not is_steady(m), cost_ns(m))
+            if m[over] not in best or rank < best[m[over]][0]:
+                best[m[over]] = (rank, m[figure])
+    return [(x, figure_at) for x, (_, figure_at) in sorted(best.items())]
