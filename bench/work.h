@@ -43,6 +43,7 @@
 #include "histogram.h"
 #include "payload.h"
 
+#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -65,16 +66,16 @@ struct tally {
     uint64_t laps;       /* steady ones */
     uint64_t began, end; /* ticks of the steady time */
     uint64_t wrong;      /* payloads that were not what was written */
-    _Atomic uint32_t steady;
+    _Atomic(uint32_t) steady;
     char note[48];              /* what the adapter had to say, for the report */
     struct histogram histogram; /* in steps of the clock; one-way: in WORK_FINER parts of them */
 };
 
 /* What the server writes, and the clients and the parent read; the counter has its line for itself. */
 struct served {
-    _Atomic uint32_t ready;
-    _Atomic uint64_t wrong;
-    _Alignas(64) _Atomic uint64_t arrived;
+    _Atomic(uint32_t) ready;
+    _Atomic(uint64_t) wrong;
+    alignas(64) _Atomic(uint64_t) arrived;
 };
 
 struct cell {
