@@ -60,3 +60,17 @@ EXTRA_DIST += \
     bench/run/series.py \
     bench/run/tables.py \
     bench/run/targets.py
+
+# bench/peers.mk makes programs of these, where the systems that they measure are installed.
+EXTRA_DIST += \
+    bench/peer.c \
+    bench/peer.h \
+    bench/peer_capnp.capnp \
+    bench/peer_capnp.cpp \
+    bench/peer_iceoryx.c \
+    bench/peer_libqb.c \
+    bench/peer_nanomsg.c \
+    bench/peer_nng.c \
+    bench/peer_sdbus.c \
+    bench/peer_zeromq.c \
+    bench/peers.mk
