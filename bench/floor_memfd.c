@@ -106,8 +106,9 @@ static int fill_written(struct cell *cell, int fd) {
     return 0;
 }
 
+/* Whole large pages, also where the payload fills but a part of one. */
 static size_t file_size(const struct cell *cell) {
-    return is(cell, "hugetlb") ? (cell->size + HUGE_SIZE - 1) / HUGE_SIZE * HUGE_SIZE : cell->size;
+    return is(cell, "huge") || is(cell, "hugetlb") ? (cell->size + HUGE_SIZE - 1) / HUGE_SIZE * HUGE_SIZE : cell->size;
 }
 
 static int produce(struct cell *cell, int *ret_fd) {

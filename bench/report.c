@@ -55,7 +55,7 @@ void report_json(FILE *out, const struct cell *cell, const struct measurement *m
     number(out, "p999_ns", percentile_ns(m, 0.999), 1);
     number(out, "max_ns", max_ns(m), 1);
     number(out, "rate", rate(m), 1);
-    number(out, "gb_s", was_timed(m) ? rate(m) * (double) cell->size / 1e9 : -1, 3);
+    number(out, "gb_s", was_timed(m) ? rate(m) * (double) cell->size / 1e9 : -1, 6);
     number(out, "floor_ns", or_null(floor_ns(m)), 1);
     number(out, "floor_before_ns", or_null(m->floors[0]), 1);
     number(out, "floor_after_ns", or_null(m->floors[1]), 1);

@@ -43,9 +43,9 @@ static uint64_t arrived(const struct cell *cell) {
     return atomic_load_explicit(&cell->served->arrived, memory_order_acquire);
 }
 
-/* How many of the steady laps are over. */
+/* How many of the steady laps are over; one way, how many messages have been counted since. */
 static uint64_t steady_laps(const struct cell *cell) {
-    return cell->laps - 1 - cell->before;
+    return cell->kind == WORK_ONEWAY ? cell->counted - cell->before : cell->laps - 1 - cell->before;
 }
 
 static void begin_steady(struct cell *cell, uint64_t now) {
@@ -71,9 +71,10 @@ static bool end_laps(struct cell *cell, uint64_t now) {
 /* One-way: the mean time of a message in each window, so that a disturbed one does not count for the median. */
 static void count_window(struct cell *cell, uint64_t now) {
     uint64_t count = arrived(cell), messages = count - cell->counted;
-    if (cell->client > 0 || messages == 0 || now - cell->window < ticks_of(WINDOW))
+    if (messages == 0 || now - cell->window < ticks_of(WINDOW))
         return;
-    histogram_add(&cell->tally->histogram, clock_steps(now - cell->window) * WORK_FINER / messages);
+    if (cell->client == 0)
+        histogram_add(&cell->tally->histogram, clock_steps(now - cell->window) * WORK_FINER / messages);
     cell->window = now;
     cell->counted = count;
 }

@@ -32,6 +32,7 @@ def parse(arguments):
     parser.add_argument("--compare", action="store_true", help="other systems too; writes doc/benchmarks.md")
     parser.add_argument("--peers", type=pathlib.Path, default="build/peers", help="where their programs were built")
     parser.add_argument("--json", action="store_true", help="print the measurements, a line of JSON each, and no table")
+    parser.add_argument("--seconds", type=float, help="of a cell; otherwise as is enough")
     parser.add_argument("--only", default="", help="only targets whose names have this in them")
     return parser.parse_args(arguments)
 
@@ -61,13 +62,14 @@ def main(arguments):
     facts = machine.facts()
     if machine.load() > BUSY:
         print(f"bench: this machine is busy (load {machine.load():.1f}): what follows is disturbed", file=sys.stderr)
-    runner = Runner(options.build / "bench", QUICK_SECONDS if options.quick else FULL_SECONDS, options.json)
+    seconds = options.seconds or (QUICK_SECONDS if options.quick else FULL_SECONDS)
+    runner = Runner(options.build / "bench", seconds, options.json)
     peers = compare.peers_in(options.peers) if options.compare else []
     verdicts = [target.verdict(runner.results) for target in measure(options, runner, peers)]
     output = options.build / "bench" / "results"
     output.mkdir(exist_ok=True)
     (output / "measurements.jsonl").write_text("".join(json.dumps(m) + "\n" for m in runner.results.lines))
-    drawn = [] if options.quick else plots.draw(runner.results.lines, output, [peer.system for peer in peers if peer.system])
+    drawn = [] if options.quick else plots.draw(runner.results, output, [peer.system for peer in peers if peer.system])
     if options.compare:
         path = pathlib.Path(__file__).resolve().parents[2] / "doc" / "benchmarks.md"
         document.write(path, facts, (runner.results, FULL_ROUNDS), verdicts, peers, drawn, output)

@@ -88,11 +88,22 @@ class Results:
     def add(self, cell, measurement):
         measurement["state"] = state_of(measurement)
         self.lines.append(measurement)
+        self.reasons.pop(cell, None)
         self.by_cell.setdefault(cell, []).append(measurement)
 
     def cannot(self, cell):
         """Does its system not do that at all? (To fail is something else.)"""
         return self.reasons.get(cell, FAILED).startswith(CANNOT_DO)
+
+    def label(self, cell):
+        """What its system calls itself, where it has been measured."""
+        measured = self.by_cell.get(cell)
+        return f"{measured[0]['system']} {measured[0]['variant']}".strip() if measured else cell.label()
+
+    def usual_state(self):
+        """The state in which most was measured."""
+        states = [m["state"] for m in self.lines]
+        return max(("near", "middle", "far"), key=states.count)
 
     def best(self, cell, state=None):
         """The least disturbed measurement of a cell, in that state, or in any; None if there is none."""
@@ -149,19 +160,25 @@ class Runner:
 
     def run(self, cell, seconds=None):
         """Runs a cell until its two floors agree, a few times at most, and keeps the last measurement."""
-        if cell in self.results.reasons:
+        if self.results.cannot(cell):
             return
         for _ in range(TRIES):
             measurement, reason = self.run_once(cell, seconds or self.seconds)
             if measurement is None:
-                self.results.reasons[cell] = reason
-                self.say(f"{cell.name()}: {reason}")
+                self.note_reason(cell, reason)
                 return
             if is_steady(measurement):
                 break
         self.results.add(cell, measurement)
         if self.is_json:
             print(json.dumps(measurement), flush=True)
+
+    def note_reason(self, cell, reason):
+        """What failed once may be tried again; what cannot be done may not."""
+        if cell not in self.results.by_cell:
+            self.results.reasons[cell] = reason
+        if reason.startswith(FAILED):
+            self.say(f"{cell.name()}: {reason}")
 
     def run_rounds(self, cells, rounds, seconds=None, more=4):
         """Runs all of them by turns, and some rounds more while no state of the floor has seen them all."""

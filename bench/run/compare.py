@@ -67,4 +67,5 @@ def can(results, peer, mode):
 def target_of(results, peer, mode):
     """Every size that both can carry."""
     contests = [contest for contest in contests_of(peer, mode) if not results.cannot(contest.others[0])]
-    return Target(f"every size / {peer.name}, {'spinning' if mode == 'spin' else 'asleep'}", 1.0, contests)
+    what = f"every size / {peer.name}, {'spinning' if mode == 'spin' else 'asleep'}"
+    return Target(what, 1.0, contests, others_may_fail=True)

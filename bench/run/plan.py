@@ -11,6 +11,7 @@ MODES = ("spin", "adaptive", "sleep")
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 IDLE_SECONDS = 2
 COUNT_SECONDS = 0.1
+LANDSCAPE_ROUNDS = 2
 
 
 def run_targets(runner, judged, rounds):
@@ -94,7 +95,7 @@ def fan_in():
 
 def run_landscape(runner):
     for group in [[floor("line")], [floor("line", mode="sleep")], *landscape(), *fan_in()]:
-        runner.run_rounds(group, 1, more=0)
+        runner.run_rounds(group, LANDSCAPE_ROUNDS, more=0)
     with huge.granted():
         for group in landscape_huge():
-            runner.run_rounds(group, 1, more=0)
+            runner.run_rounds(group, LANDSCAPE_ROUNDS, more=0)

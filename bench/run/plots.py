@@ -5,7 +5,7 @@ import dataclasses
 import shutil
 import subprocess
 
-from series import line, points, usual_state
+from series import line, points
 
 SETTINGS = """
 set logscale xy
@@ -89,12 +89,12 @@ def plots_of(peers):
     return result
 
 
-def panel(plot, measurements, mode, name):
+def panel(plot, results, mode, name):
     """The commands of one panel; none if there is nothing to show."""
     blocks, parts = [], []
     for colour, wanted in enumerate(plot.lines, 1):
         for dash, figure in enumerate(plot.figures, 1):
-            found = points(measurements, wanted, mode, plot.over, figure)
+            found = points(results, wanted, mode, plot.over, figure)
             if not found or (dash > 1 and colour > 1):
                 continue
             block = f"${mode}_{colour}_{dash}"
@@ -106,8 +106,8 @@ def panel(plot, measurements, mode, name):
     return "\n".join(blocks) + f'\nset title "{name}"\nplot ' + ", \\\n    ".join(parts) + "\n"
 
 
-def script(plot, measurements, terminal, path):
-    panels = [panel(plot, measurements, mode, name) for mode, name in plot.modes]
+def script(plot, results, terminal, path):
+    panels = [panel(plot, results, mode, name) for mode, name in plot.modes]
     panels = [commands for commands in panels if commands]
     if not panels:
         return None
@@ -117,18 +117,18 @@ def script(plot, measurements, terminal, path):
         head += f"set xtics {SIZE_TICKS}\n"
     else:
         head += "set logscale x 2\n"
-    title = f"{plot.title} (floor: {usual_state(measurements)} state)"
+    title = f"{plot.title} (floor: {results.usual_state()} state)"
     return head + f'set multiplot layout 1,{len(panels)} title "{title}"\n' + "".join(panels) + "unset multiplot\n"
 
 
-def draw(measurements, directory, peers=()):
+def draw(results, directory, peers=()):
     """Draws what there is. Returns the names of the plots."""
     drawn = []
     if not shutil.which("gnuplot"):
         return drawn
     for plot in plots_of(peers):
         for suffix, terminal in TERMINALS.items():
-            commands = script(plot, measurements, terminal, directory / f"{plot.file}.{suffix}")
+            commands = script(plot, results, terminal, directory / f"{plot.file}.{suffix}")
             if commands:
                 subprocess.run(["gnuplot"], input=commands, text=True, check=True)
         if commands:

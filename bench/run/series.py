@@ -22,16 +22,10 @@ def line(name, system, variant="", case="roundtrip", touch="full", clients=1, cp
     return Line(name, tuple((member, value) for member, value in members.items() if value is not None))
 
 
-def usual_state(measurements):
-    """The state of the floor in which most was measured."""
-    states = [m["state"] for m in measurements if m["floor_ns"] is not None]
-    return max(("near", "middle", "far"), key=states.count)
-
-
-def points(measurements, wanted, mode, over, figure):
+def points(results, wanted, mode, over, figure):
     """[(over, figure)] of the least disturbed measurements, those of the usual state if there are some."""
-    usual, best = usual_state(measurements), {}
-    for m in measurements:
+    usual, best = results.usual_state(), {}
+    for m in results.lines:
         if wanted.fits(m) and m["mode"] == mode and m[figure] is not None:
             rank = (m["state"] not in (usual, "one"), not is_steady(m), cost_ns(m))
             if m[over] not in best or rank < best[m[over]][0]:

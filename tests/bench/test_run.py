@@ -20,7 +20,7 @@ SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("
 def measured(p50, before=128.0, after=None, **more):
     after = before if after is None else after
     floor = None if before is None else (before + after) / 2
-    line = {"p50_ns": p50, "p99_ns": p50, "p999_ns": p50, "max_ns": p50, "rate": None, "floor_ns": floor}
+    line = {"system": "some", "variant": "", "p50_ns": p50, "p99_ns": p50, "p999_ns": p50, "max_ns": p50, "rate": None, "floor_ns": floor}
     line |= {"floor_before_ns": before, "floor_after_ns": after, "ratio": floor and p50 and p50 / floor}
     return line | more
 
@@ -91,6 +91,13 @@ class Verdicts(unittest.TestCase):
         self.assertIn("1 not measured", verdict.measured)
         self.assertFalse(target.verdict(Results()).holds)
 
+    def test_a_peer_that_fails_is_no_miss_of_ours(self):
+        contests = [Contest(SUBJECT, [OTHER], 1.0), Contest(SUBJECT, [THIRD], 1.0)]
+        results = results_of((SUBJECT, measured(1)), (OTHER, measured(1)))
+        results.reasons[THIRD] = "failed: it fell"
+        self.assertTrue(Target("it", 1.0, contests, others_may_fail=True).verdict(results).holds)
+        self.assertFalse(Target("it", 1.0, contests).verdict(results).holds)
+
     def test_a_call_against_the_floor(self):
         target = FloorTarget("it", 1.2, SUBJECT)
         self.assertTrue(target.verdict(results_of((SUBJECT, measured(150, 128)))).holds)
@@ -129,9 +136,16 @@ class Plans(unittest.TestCase):
     def test_what_cannot_be_run_is_not_tried_again(self):
         tried = []
         runner = Runner(pathlib.Path("."), 0.1, is_quiet=True)
-        runner.run_once = lambda cell, seconds: (tried.append(cell), (None, "no"))[1]
+        runner.run_once = lambda cell, seconds: (tried.append(cell), (None, "cannot: no"))[1]
         runner.run_rounds([SUBJECT], 3)
-        self.assertEqual((tried, runner.results.reasons), ([SUBJECT], {SUBJECT: "no"}))
+        self.assertEqual((tried, runner.results.reasons), ([SUBJECT], {SUBJECT: "cannot: no"}))
+
+    def test_what_failed_is_tried_again(self):
+        answers = [(None, "failed: once"), (measured(1), None)]
+        runner = Runner(pathlib.Path("."), 0.1, is_quiet=True)
+        runner.run_once = lambda cell, seconds: answers.pop(0)
+        runner.run_rounds([SUBJECT], 2)
+        self.assertEqual((len(runner.results.lines), runner.results.reasons), (1, {}))
 
     def test_every_target_has_cells_and_a_name_of_its_own(self):
         for is_quick in (True, False):
