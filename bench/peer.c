@@ -9,18 +9,13 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum {
-    MALLOC_MAPS_ABOVE = 32 << 20, /* the largest threshold that it takes */
-    MALLOC_GROWS_BY = 64 << 20,
-    MALLOC_KEEPS = 1 << 30,
-    SOCKET_ROOM = 4 << 20
-};
+enum { MALLOC_GROWS_BY = 64 << 20, MALLOC_KEEPS = 1 << 30, SOCKET_ROOM = 4 << 20 };
 
 int peer_pair[2];
 
 int peer_keep_memory(struct cell *cell) {
     (void) cell;
-    mallopt(M_MMAP_THRESHOLD, MALLOC_MAPS_ABOVE);
+    mallopt(M_MMAP_MAX, 0);
     mallopt(M_TOP_PAD, MALLOC_GROWS_BY);
     mallopt(M_TRIM_THRESHOLD, MALLOC_KEEPS);
     mallopt(M_ARENA_MAX, 1);

@@ -20,6 +20,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +51,15 @@ static int write_pools(const struct cell *cell, const char *path) {
 
 static pid_t roudi;
 
+/* A machine has room for one. */
+static bool is_another_running(void) {
+    int fd = open("/tmp/iox-unique-roudi.lock", O_RDWR | O_CLOEXEC);
+    bool is_locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+    if (fd >= 0)
+        close(fd);
+    return is_locked;
+}
+
 static _Noreturn void become_roudi(const char *config, pid_t parent) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -64,7 +74,7 @@ static _Noreturn void become_roudi(const char *config, pid_t parent) {
 static int start_roudi(struct cell *cell) {
     char path[128];
     snprintf(path, sizeof(path), "%s/roudi.toml", cell->dir);
-    int r = write_pools(cell, path);
+    int r = is_another_running() ? -EBUSY : write_pools(cell, path);
     pid_t parent = getpid();
     if (r < 0)
         return r;
@@ -79,11 +89,28 @@ static void end_roudi(void) {
         waitpid(roudi, NULL, 0);
 }
 
-static void join(void) {
-    char name[64];
-    snprintf(name, sizeof(name), "sealane-bench-%d", (int) getpid());
+enum { NAME_MAX = 64 };
+
+/* The processes of a cell have one parent. */
+static const char *name_of(bool is_server, pid_t parent, char name[static NAME_MAX]) {
+    snprintf(name, NAME_MAX, "sealane-bench-%s-%d", is_server ? "server" : "client", (int) parent);
+    return name;
+}
+
+static void join(const struct cell *cell) {
+    char name[NAME_MAX];
     iox_set_loglevel(Iceoryx_LogLevel_Off);
-    iox_runtime_init(name);
+    iox_runtime_init(name_of(cell->client < 0, getppid(), name));
+}
+
+/* What a process leaves that was killed: its socket, and a lock. */
+static void sweep(bool is_server) {
+    char name[NAME_MAX], path[NAME_MAX + 16];
+    name_of(is_server, getpid(), name);
+    snprintf(path, sizeof(path), "/tmp/%s", name);
+    unlink(path);
+    snprintf(path, sizeof(path), "/tmp/%s.lock", name);
+    unlink(path);
 }
 
 /* --- both sides --- */
@@ -156,7 +183,7 @@ static int serve_messages(struct cell *cell) {
 
 static int serve(struct cell *cell) {
     iox_ws_storage_t storage;
-    join();
+    join(cell);
     server_set = iox_ws_init(&storage);
     signal(SIGTERM, stop);
     int r = cell->kind == WORK_ONEWAY ? serve_messages(cell) : serve_calls(cell);
@@ -219,7 +246,7 @@ static int measure_messages(struct cell *cell) {
 static int measure(struct cell *cell) {
     if (cell->size > UINT32_MAX - CHUNK_HEADERS)
         return -EMSGSIZE;
-    join();
+    join(cell);
     return cell->kind == WORK_ONEWAY ? measure_messages(cell) : measure_calls(cell);
 }
 
@@ -232,5 +259,7 @@ int main(int argc, char **argv) {
                                            .measure = measure};
     int status = work_main(argc, argv, &adapter, 1);
     end_roudi();
+    sweep(false);
+    sweep(true);
     return status;
 }

@@ -29,7 +29,7 @@ static const char *service_name(char name[static NAME_MAX]) {
 }
 
 static size_t ring_size(const struct cell *cell) {
-    return RING_MESSAGES * (cell->size + HEADERS);
+    return (cell->kind == WORK_ONEWAY ? RING_MESSAGES : 1) * (cell->size + HEADERS);
 }
 
 /* --- the server --- */

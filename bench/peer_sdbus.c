@@ -14,7 +14,7 @@
 
 static const char PATH[] = "/bench", INTERFACE[] = "sealane.Bench";
 
-enum { ARRAY_MAX = 1 << 26 /* the specification's */, QUEUED_MAX = 64 };
+enum { ARRAY_MAX = 1 << 26 /* the specification's */, QUEUED_MAX = 1 << 20 /* bytes, before we wait */ };
 
 static int put_payload(struct cell *cell, sd_bus_message *m, size_t size) {
     void *data;
@@ -113,14 +113,14 @@ static int round_trip(struct cell *cell, sd_bus *bus, sd_bus_message *m) {
     return r;
 }
 
-static int one_way(sd_bus *bus, sd_bus_message *m) {
+static int one_way(const struct cell *cell, sd_bus *bus, sd_bus_message *m) {
     uint64_t queued = 0;
     int r = sd_bus_message_set_expect_reply(m, 0);
     if (r >= 0)
         r = sd_bus_send(bus, m, NULL);
     if (r >= 0)
         r = sd_bus_get_n_queued_write(bus, &queued);
-    return r >= 0 && queued > QUEUED_MAX ? sd_bus_flush(bus) : r;
+    return r >= 0 && queued * cell->size > QUEUED_MAX ? sd_bus_flush(bus) : r;
 }
 
 static int one_lap(struct cell *cell, sd_bus *bus) {
@@ -130,7 +130,7 @@ static int one_lap(struct cell *cell, sd_bus *bus) {
     if (r >= 0)
         r = put_payload(cell, m, cell->size);
     if (r >= 0)
-        r = is_oneway ? one_way(bus, m) : round_trip(cell, bus, m);
+        r = is_oneway ? one_way(cell, bus, m) : round_trip(cell, bus, m);
     sd_bus_message_unref(m);
     return r;
 }

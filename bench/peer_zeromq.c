@@ -11,6 +11,8 @@
 #include <unistd.h>
 #include <zmq.h>
 
+enum { WAITING_MESSAGES = 1000 /* its default */, WAITING_BYTES = 64 << 20 };
+
 static int on_error(void) {
     return -zmq_errno();
 }
@@ -36,14 +38,25 @@ static int receive_one(struct cell *cell, void *socket, size_t size) {
     return r;
 }
 
-static void *new_socket(int type) {
-    void *context = zmq_ctx_new();
-    return context ? zmq_socket(context, type) : NULL;
+/* How many messages may wait: as many as ever, but not for gigabytes. */
+static int high_water(const struct cell *cell) {
+    size_t messages = WAITING_BYTES / cell->size;
+    return messages < 2 ? 2 : messages > WAITING_MESSAGES ? WAITING_MESSAGES : (int) messages;
+}
+
+static void *new_socket(const struct cell *cell, int type) {
+    void *context = zmq_ctx_new(), *socket = context ? zmq_socket(context, type) : NULL;
+    const int messages = high_water(cell);
+    if (socket) {
+        zmq_setsockopt(socket, ZMQ_SNDHWM, &messages, sizeof(messages));
+        zmq_setsockopt(socket, ZMQ_RCVHWM, &messages, sizeof(messages));
+    }
+    return socket;
 }
 
 static int serve(struct cell *cell) {
     char url[PEER_URL_MAX];
-    void *socket = new_socket(cell->kind == WORK_ONEWAY ? ZMQ_PULL : ZMQ_REP);
+    void *socket = new_socket(cell, cell->kind == WORK_ONEWAY ? ZMQ_PULL : ZMQ_REP);
     if (!socket || zmq_bind(socket, peer_url(cell, url)) < 0)
         return on_error();
     cell_ready(cell);
@@ -60,7 +73,7 @@ static int serve(struct cell *cell) {
 static int measure(struct cell *cell) {
     char url[PEER_URL_MAX];
     int r = 0;
-    void *socket = new_socket(cell->kind == WORK_ONEWAY ? ZMQ_PUSH : ZMQ_REQ);
+    void *socket = new_socket(cell, cell->kind == WORK_ONEWAY ? ZMQ_PUSH : ZMQ_REQ);
     if (!socket || zmq_connect(socket, peer_url(cell, url)) < 0)
         return on_error();
     while (r == 0 && cell_next(cell)) {
