@@ -89,23 +89,23 @@ static void end_roudi(void) {
         waitpid(roudi, NULL, 0);
 }
 
-enum { NAME_MAX = 64 };
+enum { NAME_ROOM = 64 };
 
 /* The processes of a cell have one parent. */
-static const char *name_of(bool is_server, pid_t parent, char name[static NAME_MAX]) {
-    snprintf(name, NAME_MAX, "sealane-bench-%s-%d", is_server ? "server" : "client", (int) parent);
+static const char *name_of(bool is_server, pid_t parent, char name[static NAME_ROOM]) {
+    snprintf(name, NAME_ROOM, "sealane-bench-%s-%d", is_server ? "server" : "client", (int) parent);
     return name;
 }
 
 static void join(const struct cell *cell) {
-    char name[NAME_MAX];
+    char name[NAME_ROOM];
     iox_set_loglevel(Iceoryx_LogLevel_Off);
     iox_runtime_init(name_of(cell->client < 0, getppid(), name));
 }
 
 /* What a process leaves that was killed: its socket, and a lock. */
 static void sweep(bool is_server) {
-    char name[NAME_MAX], path[NAME_MAX + 16];
+    char name[NAME_ROOM], path[NAME_ROOM + 16];
     name_of(is_server, getpid(), name);
     snprintf(path, sizeof(path), "/tmp/%s", name);
     unlink(path);

@@ -17,14 +17,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { HEADERS = 4096 /* more than any header, and whole pages */, RING_MESSAGES = 4, NAME_MAX = 64 };
+enum { HEADERS = 4096 /* more than any header, and whole pages */, RING_MESSAGES = 4, NAME_ROOM = 64 };
 
 static qb_loop_t *loop;
 static char *reply_payload;
 
 /* The processes of a cell have one parent. */
-static const char *service_name(char name[static NAME_MAX]) {
-    snprintf(name, NAME_MAX, "sealane-bench-%d", (int) getppid());
+static const char *service_name(char name[static NAME_ROOM]) {
+    snprintf(name, NAME_ROOM, "sealane-bench-%d", (int) getppid());
     return name;
 }
 
@@ -80,7 +80,7 @@ static int32_t add_job(enum qb_loop_priority p, void *data, qb_loop_job_dispatch
 static int serve(struct cell *cell) {
     struct qb_ipcs_service_handlers handlers = {.connection_accept = accept_all, .msg_process = on_message};
     struct qb_ipcs_poll_handlers poll_handlers = {add_job, add_fd, change_fd, remove_fd};
-    char name[NAME_MAX];
+    char name[NAME_ROOM];
     loop = qb_loop_create();
     reply_payload = malloc(cell->reply);
     qb_ipcs_service_t *service = qb_ipcs_create(service_name(name), 0, QB_IPC_SHM, &handlers);
@@ -135,7 +135,7 @@ static void await_arrivals(const struct cell *cell) {
 }
 
 static int measure(struct cell *cell) {
-    char name[NAME_MAX];
+    char name[NAME_ROOM];
     int r = 0;
     if (ring_size(cell) > INT32_MAX)
         return -EMSGSIZE;

@@ -145,11 +145,16 @@ static void await_arrivals(const struct cell *cell) {
         nanosleep(&MOMENT, NULL);
 }
 
+/* The exit status that stands for r, which is told if it is an error. */
+static int status_of(const struct cell *cell, const char *who, int r) {
+    if (r >= 0)
+        return 0;
+    fprintf(stderr, "bench: %s %s: %s\n", cell->adapter->system, who, strerror(-r));
+    return r == -EMSGSIZE || r == -EOPNOTSUPP ? SKIPPED : 1;
+}
+
 static _Noreturn void leave(const struct cell *cell, const char *who, int r) {
-    bool cannot = r == -EMSGSIZE || r == -EOPNOTSUPP;
-    if (r < 0)
-        fprintf(stderr, "bench: %s %s: %s\n", cell->adapter->system, who, strerror(-r));
-    exit(cannot ? SKIPPED : r < 0); /* with farewells: iceoryx counts those who left */
+    exit(status_of(cell, who, r)); /* with farewells: iceoryx counts those who left */
 }
 
 static bool all_measured(const struct cell *cell) {
@@ -279,7 +284,7 @@ static int cell_prepare(struct cell *cell) {
         return 1;
     }
     madvise(cell->shared, shared, MADV_HUGEPAGE);
-    return cell->adapter->prepare && cell->adapter->prepare(cell) < 0;
+    return cell->adapter->prepare ? status_of(cell, "preparation", cell->adapter->prepare(cell)) : 0;
 }
 
 static void remove_directory(const char *path) {
@@ -346,10 +351,9 @@ int work_main(int argc, char **argv, const struct adapter *adapters, size_t coun
         return status;
     clock_calibrate();
     status = cell_prepare(&cell);
-    if (status == 0) {
+    if (status == 0)
         status = cell_measure(&cell, &m);
-        remove_directory(cell.dir);
-    }
+    remove_directory(cell.dir);
     if (status == 0)
         (cell.json ? report_json : report_text)(stdout, &cell, &m);
     return status;
