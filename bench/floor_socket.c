@@ -9,11 +9,17 @@
 
 static const char *const VARIANTS[] = {"seqpacket", "stream", NULL};
 
+static const int ROOM = 4 << 20; /* bytes; we get what the kernel grants, and a packet must fit */
+
 static int pair[2];
 
 static int prepare(struct cell *cell) {
     int type = strcmp(cell->variant, "stream") == 0 ? SOCK_STREAM : SOCK_SEQPACKET;
-    return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+    if (socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    for (int end = 0; end < 2; end++)
+        setsockopt(pair[end], SOL_SOCKET, SO_SNDBUF, &ROOM, sizeof(ROOM));
+    return 0;
 }
 
 static int give(int fd, const char *data, size_t size) {
