@@ -18,7 +18,7 @@
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
-#include "unit/machine.h"
+#include "support/machine.h"
 
 #define MIB ((size_t) 1 << 20)
 #define PAGE ((size_t) sysconf(_SC_PAGESIZE))

@@ -383,10 +383,13 @@ static const char *collect_text(struct lane *lane, uint32_t size, char text[WIRE
 }
 
 /* Inline payloads are copied straight to where they stay; small ones to `bytes`, for whoever handles the message. */
-static int collect_payload(struct lane *lane, uint32_t size, char bytes[LANE_BYTES_MAX], struct lane_message *in) {
+static int collect_payload(struct lane *lane, uint32_t size, const uint64_t words[LINE_WORDS],
+                           char bytes[LANE_BYTES_MAX], struct lane_message *in) {
     if (size <= LANE_BYTES_MAX) {
-        ring_collect(&lane->in, bytes, size);
-        in->bytes = bytes;
+        bool is_copied = size <= LINE_FIRST_BYTES; /* with the line */
+        if (!is_copied)
+            ring_collect(&lane->in, bytes, size);
+        in->bytes = is_copied ? (const char *) (words + LINE_FIRST_WORD) : bytes;
         in->bytes_size = size;
         return 0;
     }
@@ -421,7 +424,8 @@ static int find_payload(struct lane *lane, const struct wire_message *message, s
     return r;
 }
 
-static void receive_message(struct lane *lane, const struct wire_frame *frame, uint32_t bytes) {
+static void receive_message(struct lane *lane, const struct wire_frame *frame, const uint64_t words[LINE_WORDS],
+                            uint32_t bytes) {
     const struct wire_message *message = &frame->message;
     struct lane_message in = message_begin(&frame->head, message);
     char text[WIRE_TEXT_MAX + 1], payload[LANE_BYTES_MAX];
@@ -435,7 +439,7 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, u
     int r = 0;
     why = "the payload was refused by a limit of the receiver";
     if (message->payload_class == WIRE_CLASS_INLINE)
-        r = collect_payload(lane, bytes, payload, &in);
+        r = collect_payload(lane, bytes, words, payload, &in);
     else if (message->payload_class == WIRE_CLASS_POOLED)
         r = find_payload(lane, message, &in, &why);
     pass_over(lane, line_count(bytes));
@@ -458,7 +462,7 @@ static int receive_frame(struct lane *lane) {
     if (frame.head.type == WIRE_MARK)
         return receive_marked(lane, frame.head.id);
     if (frame.head.type != WIRE_CANCEL) {
-        receive_message(lane, &frame, bytes);
+        receive_message(lane, &frame, words, bytes);
         return 1;
     }
     pass_over(lane, 1);

@@ -61,17 +61,17 @@ static struct line *line_at(const struct ring_out *ring, uint64_t position) {
     return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
 }
 
-static void line_fill(struct line *line, uint32_t from, const void *bytes, size_t size) {
+static void line_fill(struct line *line, const void *bytes, size_t size) {
     uint64_t words[LINE_WORDS] = {0};
-    memcpy(words, bytes, size);
-    for (uint32_t i = from; i < LINE_WORDS; i++)
-        shared64_store(&line->words[i], words[i - from]);
+    memcpy(words + 1, bytes, size);
+    for (uint32_t i = 1; i < LINE_WORDS; i++)
+        shared64_store(&line->words[i], words[i]);
 }
 
 static void write_later_lines(struct ring_out *ring, const char *bytes, size_t size) {
     for (uint64_t at = ring->tail + 1; size > 0; at++) {
         size_t part = size < LINE_MORE_BYTES ? size : LINE_MORE_BYTES;
-        line_fill(line_at(ring, at), 1, bytes, part);
+        line_fill(line_at(ring, at), bytes, part);
         shared64_store(&line_at(ring, at)->words[0], tag_of(at, ring->shift));
         bytes += part;
         size -= part;
@@ -79,26 +79,16 @@ static void write_later_lines(struct ring_out *ring, const char *bytes, size_t s
 }
 
 void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size) {
-    struct line *first = line_at(ring, ring->tail);
+    uint64_t first[LINE_WORDS];
     uint32_t part = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
-    if (size > part)
+    uint64_t later = line_count(size) - 1;
+    memcpy(first, words, sizeof(first));
+    if (part)
+        memcpy(first + LINE_FIRST_WORD, bytes, part);
+    if (later)
         write_later_lines(ring, (const char *) bytes + part, size - part);
-    for (int i = 1; i < LINE_FIRST_WORD; i++)
-        shared64_store(&first->words[i], words[i]);
-    if (size > 0)
-        line_fill(first, LINE_FIRST_WORD, bytes, part);
-    else
-        for (int i = LINE_FIRST_WORD; i < LINE_WORDS; i++)
-            shared64_store(&first->words[i], words[i]);
-    /* Release [RING1] pairs with the acquire in ring_has_frame() (ring.h). */
-    shared64_store_release(&first->words[0], words[0] | tag_of(ring->tail, ring->shift));
-    ring->tail += line_count(size);
-}
-
-void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]) {
-    const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
-    for (int i = 0; i < LINE_WORDS; i++)
-        words[i] = shared64_load(&line->words[i]);
+    ring_write_line(ring, first);
+    ring->tail += later;
 }
 
 static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {

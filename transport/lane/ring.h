@@ -75,19 +75,32 @@ uint32_t ring_bytes_max(uint32_t lines);
 /* Is there room for `count` lines? 1, 0, or -EPROTO: the peer's cursor makes no sense. Looks at it only if need be. */
 int ring_has_room(struct ring_out *ring, uint64_t count);
 
-/* Writes a frame and publishes it. `words` is its first line (line_encode()); `bytes` go behind its head, unless `size` is 0. The
- * caller has asked for room. */
+/* Writes a frame of one line and publishes it. The caller has asked for room. */
+static inline void ring_write_line(struct ring_out *ring, const uint64_t words[LINE_WORDS]) {
+    struct line *line = &ring->lines[(uint32_t) ring->tail * ring->stride & ring->mask];
+    for (int i = 1; i < LINE_WORDS; i++)
+        shared64_store(&line->words[i], words[i]);
+    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its tag. */
+    shared64_store_release(&line->words[0], words[0] | ((uint32_t) (ring->tail >> ring->shift) + 1));
+    ring->tail++;
+}
+
+/* The same for a frame of any size. `words` is its head (line_encode()), behind which the bytes go. */
 void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);
 
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
 static inline bool ring_has_frame(const struct ring_in *ring) {
     const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
-    /* Acquire [RING1] pairs with the release in ring_write() (ring.c): what the frame says was written before its tag. Weaker: words of an
+    /* Acquire [RING1] pairs with the release in ring_write_line(): what the frame says was written before its tag. Weaker: words of an
      * earlier lap are taken for it. */
     return (uint32_t) shared64_load_acquire(&line->words[0]) == (uint32_t) (ring->head >> ring->shift) + 1;
 }
 
-void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]);
+static inline void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]) {
+    const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
+    for (int i = 0; i < LINE_WORDS; i++)
+        words[i] = shared64_load(&line->words[i]);
+}
 
 /* Copies the frame's bytes. `size` is at most ring_bytes_max(). */
 void ring_collect(const struct ring_in *ring, void *to, uint32_t size);

@@ -157,7 +157,10 @@ static int frame_write(struct lane *lane, const uint64_t words[LINE_WORDS], cons
     int r = lane_ring_room(lane, line_count(size));
     if (r < 0)
         return r;
-    ring_write(&lane->out, words, bytes, size);
+    if (size)
+        ring_write(&lane->out, words, bytes, size);
+    else
+        ring_write_line(&lane->out, words);
     lane->bell.due |= BELL_FRAMES;
     return 0;
 }

@@ -35,7 +35,24 @@ static inline uint64_t line_count(uint64_t bytes) {
 }
 
 /* Writes all eight words; the tag's half is 0, and so is the place of payload and text. `message` is ignored in a CANCEL and a MARK. */
-void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, uint64_t id, const struct wire_message *message);
+static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, uint64_t id,
+                               const struct wire_message *message) {
+    words[0] = (uint64_t) type << 32;
+    words[1] = id;
+    for (int i = 2; i < LINE_WORDS; i++)
+        words[i] = 0;
+    if (type == WIRE_CANCEL || type == WIRE_MARK)
+        return;
+    bool is_inline = message->payload_class == WIRE_CLASS_INLINE;
+    uint32_t value = type == WIRE_REPLY ? (uint32_t) message->status : message->method;
+    words[0] |= (uint64_t) message->payload_class << 40 | (uint64_t) message->text_size << 48;
+    words[2] = message->deadline;
+    words[3] = value | (is_inline ? message->payload_size << 32 : 0);
+    if (message->payload_class == WIRE_CLASS_POOLED) {
+        words[4] = message->handle;
+        words[5] = message->payload_size;
+    }
+}
 
 /*
  * Decodes a first line. Returns NULL or the static text that says what is wrong; then *ret is undefined. Afterwards all holds
