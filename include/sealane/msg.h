@@ -22,7 +22,7 @@ SEA_API bool sea_msg_is_stable(const sea_msg *msg);
 
 /*
  * The payload as a block, borrowed until the message ends: to keep it, take a reference; to forward
- * it, take a reference and send that. NULL when the payload is empty, or when memory ran out (sea_ctx_refusal()).
+ * it, take a reference and send that. NULL when the payload is empty.
  */
 SEA_API sea_block *sea_msg_block(const sea_msg *msg);
 

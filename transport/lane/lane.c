@@ -98,7 +98,7 @@ void lane_deinit(struct lane *lane) {
 }
 
 short lane_events(const struct lane *lane) {
-    bool has_more = lane->queue_head || lane->releases_count || lane->wants_room;
+    bool has_more = lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due;
     short in = lane->is_choked ? 0 : POLLIN;
     return (short) (in | (lane->is_socket_full && has_more ? POLLOUT : 0));
 }

@@ -123,14 +123,11 @@ void lane_uncork(struct lane *lane) {
         lane_ring_bell(lane);
 }
 
-/* A full socket holds datagrams that the peer has not read: they wake it. What else keeps the doorbell from being sent is tried again. */
+/* What keeps the doorbell from being sent is tried again: when the socket has room, or after a while. */
 void lane_ring_bell(struct lane *lane) {
     uint8_t buf[WIRE_DOORBELL_SIZE];
     if (!lane->has_rings || !bell_is_wanted(&lane->bell))
         return;
-    bool was_full = lane->is_socket_full;
-    lane->is_socket_full = false;
-    if (lane_write(lane, buf, wire_encode_doorbell(buf)) == 0 || lane->is_socket_full)
+    if (lane_write(lane, buf, wire_encode_doorbell(buf)) == 0)
         bell_note_rung(&lane->bell);
-    lane->is_socket_full |= was_full;
 }

@@ -100,6 +100,16 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, 
     return 0;
 }
 
+void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block)) {
+    *block = (sea_block){.refs = 1,
+                         .is_sealed = true,
+                         .payload_class = SEA_INLINE,
+                         .size = size,
+                         .ctx = ctx,
+                         .sealed = SEALED_EMPTY,
+                         .end = end};
+}
+
 void block_init_pooled(sea_block *block, sea_ctx *ctx, struct pool_slot *slot, size_t size) {
     *block = (sea_block){.refs = 1,
                          .payload_class = SEA_POOLED,
@@ -220,8 +230,8 @@ sea_block *sea_block_unref(sea_block *block) {
      * are unmapped. Weaker: another thread's late read of a page that is gone. */
     if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
-    if (block->slot) {
-        block_return(block);
+    if (block->slot || block->end) {
+        block->end ? block->end(block) : block_return(block);
         return NULL;
     }
     if (block->import.peer)

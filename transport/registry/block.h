@@ -29,11 +29,17 @@ struct sea_block {
     void *data;              /* SEA_POOLED: borrowed, in our arena or in the view */
     struct pool_slot *slot;  /* SEA_POOLED, ours: the block lies in it. It borrows its context then */
     struct arena_view *view; /* SEA_POOLED, a peer's: owned reference */
-    char bytes[];            /* SEA_INLINE */
+    void (*end)(
+        sea_block
+            *block); /* of a block in somebody else's memory, charged to nobody: instead of freeing it. NULL: none */
+    char bytes[];    /* SEA_INLINE */
 };
 
 /* An inline block of ours: private memory, sent as a copy. */
 int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size);
+
+/* A sealed inline block in the caller's memory, behind which its `size` bytes lie. `end` is called when the last reference is gone. */
+void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block));
 
 /* A private copy of an inline payload that arrived, sealed. Charged to the budget. */
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size);

@@ -32,7 +32,7 @@ static const uint32_t SPARES_MOST = 16;
 static sea_msg *msg_alloc(sea_conn *conn) {
     sea_msg *msg = conn->spares;
     if (!msg)
-        return heap_new(1, sizeof(*msg));
+        return heap_new(1, sizeof(*msg) + LANE_BYTES_MAX);
     conn->spares = msg->next;
     conn->spares_count--;
     return msg;
@@ -67,10 +67,10 @@ sea_msg *msg_new(sea_conn *conn, const struct lane_message *in) {
     }
     msg->in = *in;
     msg->in.text = text;
-    msg->in.bytes = msg->bytes;
+    msg->in.bytes = msg->small.bytes;
     if (in->bytes_size)
-        memcpy(msg->bytes, in->bytes, in->bytes_size);
-    msg->is_cancelled = false;
+        memcpy(msg->small.bytes, in->bytes, in->bytes_size);
+    msg->is_cancelled = msg->has_small = false;
     msg->link = NULL;
     msg->conn = conn_ref(conn);
     if (in->type == WIRE_CALL)
@@ -95,7 +95,10 @@ static sea_msg *msg_free(sea_msg *msg) {
     sea_conn *conn = msg->conn;
     sea_block_unref(msg->in.block);
     heap_free((void *) (uintptr_t) msg->in.text);
-    msg_dealloc(conn, msg);
+    if (msg->has_small)
+        sea_block_unref(&msg->small);
+    else
+        msg_dealloc(conn, msg);
     conn_unref(conn);
     return NULL;
 }
@@ -170,7 +173,7 @@ sea_msg *sea_msg_release(sea_msg *msg) {
 }
 
 const void *sea_msg_data(const sea_msg *msg) {
-    return msg->in.bytes_size || !msg->in.block ? msg->bytes : sea_block_view(msg->in.block);
+    return msg->in.block ? sea_block_view(msg->in.block) : msg->small.bytes;
 }
 
 size_t sea_msg_size(const sea_msg *msg) {
@@ -185,12 +188,19 @@ bool sea_msg_is_stable(const sea_msg *msg) {
     return sea_msg_class(msg) != SEA_POOLED;
 }
 
-/* Of a small payload it is made only when somebody asks for it. */
+static void small_end(sea_block *small) {
+    sea_ctx_unref(small->ctx);
+    heap_free((char *) small - offsetof(sea_msg, small));
+}
+
 sea_block *sea_msg_block(const sea_msg *msg) {
     sea_msg *own = (sea_msg *) (uintptr_t) msg;
-    if (!msg->in.block && msg->in.bytes_size)
-        (void) block_receive_inline(&own->in.block, msg->conn->ctx, msg->bytes, msg->in.bytes_size);
-    return msg->in.block;
+    if (msg->in.block || !msg->in.bytes_size)
+        return msg->in.block;
+    if (!msg->has_small)
+        block_init_inline(&own->small, sea_ctx_ref(msg->conn->ctx), msg->in.bytes_size, small_end);
+    own->has_small = true;
+    return &own->small;
 }
 
 uint32_t sea_msg_method(const sea_msg *msg) {

@@ -13,7 +13,8 @@ struct sea_msg {
     struct lane_message in; /* owns a reference of its block, and its text; its bytes are `bytes` */
     bool is_cancelled;
     sea_msg *next, **link; /* on conn->incoming; link NULL: not an unanswered call */
-    char bytes[LANE_BYTES_MAX];
+    bool has_small;        /* `small` is in use: the message's bytes as a block, made when somebody asks for it */
+    sea_block small;       /* its bytes follow: LANE_BYTES_MAX of them. Who holds a reference of it keeps this memory */
 };
 
 /* Takes in->block, also on failure. NULL: out of memory. */
