@@ -44,13 +44,20 @@ void sweep_clean(void) {
     rmdir(path);
 }
 
+/* Without it servers would not start and clients find none, which looks like many a fault. */
+static void assert_directory(void) {
+    ck_assert_msg(access(directory, F_OK) == 0, "%s was removed while the test ran, by somebody else", directory);
+}
+
 void sweep_end(struct board *board) {
+    assert_directory();
     sweep_clean();
-    rmdir(directory);
+    ck_assert_msg(rmdir(directory) == 0, "something was left in %s", directory);
     munmap(board, sizeof *board);
 }
 
 void sweep_aim(struct board *board, struct blow blow) {
+    assert_directory();
     memset(board, 0, sizeof *board);
     board->blow = blow;
 }

@@ -114,16 +114,22 @@ static void judge_server(const struct board *board, bool has_answered) {
         find(board, "the server's callbacks do not come once each");
 }
 
+/* There was no call to strike: it was not because something else had gone wrong before. Otherwise the sweep would end here
+ * in silence, with most of it undone. */
+static void judge_unstruck(const struct board *board, const struct voyage_report *voyage) {
+    if (!atomic_load(&board->has_struck) && voyage->status != 0)
+        find(board, "not struck, and yet: %s at \"%s\"", strerrorname_np(abs(voyage->status)), voyage->step);
+}
+
 /* One case of the client's. Returns whether the call was there to fail. */
 static bool strike_client(struct board *board, struct child *server, struct blow blow) {
     sweep_aim(board, blow);
     int status = sweep_sail(board);
-    if (atomic_load(&board->has_struck)) {
-        judge_child(board, "client", status);
-        judge_voyage(board, &board->voyage, board->voyage.refusals > 0);
-        judge_second(board, &board->second);
-        judge_server(board, sweep_check(server));
-    }
+    judge_child(board, "client", status);
+    judge_unstruck(board, &board->voyage);
+    judge_voyage(board, &board->voyage, board->voyage.refusals > 0);
+    judge_second(board, &board->second);
+    judge_server(board, sweep_check(server));
     return atomic_load(&board->has_struck);
 }
 
@@ -138,6 +144,8 @@ static void visit(struct board *board, struct voyage_report *report) {
 static void judge_start(const struct board *board) {
     if (board->start_error >= 0)
         find(board, "the server did not start, and said nothing");
+    else if (!atomic_load(&board->has_struck))
+        find(board, "not struck, and yet the server did not start: %s", strerrorname_np(-board->start_error));
 }
 
 /* One case of the server's. */
@@ -152,11 +160,12 @@ static bool strike_server(struct board *board, struct child *unused, struct blow
         return atomic_load(&board->has_struck);
     }
     visit(board, &board->voyage);
-    sweep_pause(&server);
+    bool has_answered = sweep_pause(&server);
     visit(board, &board->second);
-    bool has_answered = sweep_check(&server);
+    has_answered = sweep_check(&server) && has_answered;
     judge_child(board, "server", sweep_stop(&server));
     judge_server(board, has_answered);
+    judge_unstruck(board, &board->voyage);
     judge_voyage(board, &board->voyage, board->refusals > 0);
     if (board->run_result == 0)
         judge_second(board, &board->second);
