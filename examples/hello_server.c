@@ -9,10 +9,8 @@
 static void greet(sea_msg *call, void *user) {
     size_t size = sea_msg_size(call); /* plain bytes: no NUL ends them */
     sea_block *reply = NULL;
-    char *text = NULL;
+    char *text = sea_block_new(&reply, sea_msg_conn(call), 7 + size + 1) == 0 ? sea_block_data(reply) : NULL;
     (void) user;
-    if (sea_block_new(&reply, sea_msg_conn(call), 7 + size + 1) == 0)
-        text = sea_block_data(reply);
     if (text == NULL) {
         sea_block_unref(reply);
         sea_reply_error(call, -ENOMEM, "no room for a greeting");
@@ -27,12 +25,15 @@ static void greet(sea_msg *call, void *user) {
 int main(void) {
     const sea_method methods[] = {{1, "greet", greet}};
     const sea_options options = {.methods = methods, .methods_count = 1};
+    sea_refusal refusal = {0};
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;
     int r = sea_ctx_new(&ctx, NULL);
     if (r == 0 && (r = sea_server_new(&server, ctx, "hello", &options)) == 0)
         r = sea_server_run(server);
-    fprintf(stderr, "hello_server: %s\n", strerror(-r));
+    if (ctx)
+        sea_ctx_refusal(ctx, &refusal);
+    fprintf(stderr, "hello_server: %s (%s: %s)\n", strerror(-r), refusal.limit, refusal.advice);
     sea_server_free(server);
     sea_ctx_unref(ctx);
     return r < 0;

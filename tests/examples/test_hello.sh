@@ -8,7 +8,7 @@
 needs hello_server hello_client
 
 run "no server" 1 hello_client
-says "no server" err "hello_client: No such file or directory"
+says "no server" err "hello_client: No such file or directory (hello: "
 
 start server hello_server
 server=$pid
@@ -24,7 +24,7 @@ run "a long name" 0 hello_client "$name"
 is "a long name" "Hello, $name!" "$(cat out)"
 
 run "a second server" 1 hello_server
-says "a second server" err "Address already in use"
+says "a second server" err "Address already in use (hello: a server is running there"
 
 kill -KILL "$server"
 ended "the killed server" "$server" 137
