@@ -263,6 +263,15 @@ START_TEST(test_no_runtime_directory) {
 }
 END_TEST
 
+/* Its variable is set; what is missing is a server. */
+START_TEST(test_a_client_before_any_server) {
+    struct address address;
+    const char *why = NULL;
+    ck_assert_int_eq(address_parse("a", false, &address, &why), -ENOENT);
+    ck_assert_ptr_nonnull(strstr(why, "is the server running"));
+}
+END_TEST
+
 /* --- systemd --- */
 
 static void activate(const char *pid, const char *count, const char *names) {
@@ -363,6 +372,7 @@ int main(void) {
     suite_add(s, test_a_runtime_directory_that_others_may_write_to);
     suite_add(s, test_a_runtime_directory_of_somebody_else);
     suite_add(s, test_no_runtime_directory);
+    suite_add(s, test_a_client_before_any_server);
     suite_add(s, test_activation_by_systemd);
     suite_add(s, test_names_match_whole);
     suite_add(s, test_a_name_without_a_descriptor);

@@ -59,6 +59,14 @@ static int name_copy(struct address *ret, const char *name, const char **ret_why
     return 0;
 }
 
+static const char *runtime_explain(int error, bool for_server) {
+    if (error != -ENOENT)
+        return "the runtime directory is not ours alone, or its path is too long";
+    if (for_server)
+        return "no runtime directory: set XDG_RUNTIME_DIR, or use unix:/PATH";
+    return "nobody listens there: is the server running, and with the same XDG_RUNTIME_DIR?"; /* it makes ours in there */
+}
+
 static int runtime_parse(const char *name, bool for_server, struct address *ret, const char **ret_why) {
     char path[PATH_MAX];
     if (!*name || strchr(name, '/') || name[0] == '.')
@@ -66,11 +74,8 @@ static int runtime_parse(const char *name, bool for_server, struct address *ret,
     if (strchr(name, ':'))
         return *ret_why = "unknown kind of address: use NAME, unix:/PATH, unix:@NAME or fd:N", -EINVAL;
     int r = path_runtime_dir(for_server, path, sizeof(path) - ADDRESS_NAME_SIZE - 1);
-    if (r < 0) {
-        *ret_why = r == -ENOENT ? "no runtime directory: set XDG_RUNTIME_DIR, or use unix:/PATH"
-                                : "the runtime directory is not ours alone, or its path is too long";
-        return r;
-    }
+    if (r < 0)
+        return *ret_why = runtime_explain(r, for_server), r;
     if (strlen(path) + 1 + strlen(name) >= sizeof(ret->name))
         return *ret_why = "a socket path holds 107 bytes", -ENAMETOOLONG;
     snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", name);
