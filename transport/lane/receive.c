@@ -54,7 +54,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         lane_doom(lane, r, why);
         return;
     }
-    if (!(lane->hello.accept & SEA_SEALED))
+    if (!(lane->hello.accept & SEA_SEALED) && !(lane->has_rings && lane->hello.accept & SEA_POOLED))
         socket_refuse_fds(lane->fd);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
     lane->state = LANE_OPEN;
