@@ -137,6 +137,8 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
     *ret_why = "the payload was refused by a limit of the receiver";
     if (message->payload_class == WIRE_CLASS_INLINE)
         return block_receive_inline(ret_block, lane->ctx, message->payload, (size_t) message->payload_size);
+    if (message->payload_class == WIRE_CLASS_POOLED)
+        return *ret_why = "a pooled payload was named outside the ring", -EPROTO;
     if (fd < 0)
         return refusal_note(&lane->ctx->refusals, -EMFILE, "RLIMIT_NOFILE", 1, 0,
                             "close descriptors, or raise the limit (ulimit -n)");
