@@ -27,17 +27,11 @@ static void rings_init(struct lane *lane) {
     lane->has_rings = true;
 }
 
-/* The peer's pages are charged to it: those it left out would be allocated by our reading. */
+/* The peer's outbox is not charged to what its blocks may take: it has no holes, is small, and there is one. */
 int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why) {
     int r = outbox_open(&lane->theirs, fd, peer->blocks_max, ret_why);
     if (r < 0)
         return r == -ENOMEM ? r : -EPROTO;
-    *ret_why = "the outbox was refused by a limit of the receiver";
-    r = peer_charge_queued(lane->account, lane->theirs.size);
-    if (r < 0) {
-        outbox_deinit(&lane->theirs);
-        return r;
-    }
     r = lane->is_server ? lane_make_outbox(lane) : 0;
     if (r == 0)
         rings_init(lane);
@@ -46,8 +40,6 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
 
 void lane_close_outboxes(struct lane *lane) {
     lane->has_rings = false;
-    if (lane->theirs.page)
-        peer_return_queued(lane->account, lane->theirs.size);
     outbox_deinit(&lane->theirs);
     outbox_deinit(&lane->own);
 }
