@@ -93,7 +93,7 @@ class Connection:
             return self.final(body)
         magic, lowest, highest, _, accept, inline_max, *_, service_size, reserved = LIMITS.unpack_from(body)
         assert kind == HELLO and magic == b"SEAL" and lowest <= 1 <= highest and reserved == bytes(3)
-        assert len(body) == LIMITS.size + service_size and inline_max <= 131072 and not accept & 2
+        assert len(body) == LIMITS.size + service_size and inline_max <= 131072
         return body[LIMITS.size:].decode()
 
     @staticmethod

@@ -71,22 +71,111 @@ START_TEST(test_before_the_handshake_there_is_no_room) {
 }
 END_TEST
 
+/*
+ * The class in which a block for a peer is made, and that in which it arrives there; they differ when the peer wants what it gets
+ * to be stable, and copies what is pooled.
+ */
+static const struct {
+    uint32_t accept;                      /* the receiver's */
+    bool sender_socket_only, socket_only; /* and whether either has no outbox */
+    uint32_t inline_max;                  /* the receiver's, as the next */
+    uint64_t block_max;
+    size_t size;
+    int made;    /* SEA_..., or a negative errno value */
+    int arrives; /* and whether that is stable follows */
+} routes[] = {
+    /* all classes: inline only while copying through the ring is cheaper */
+    {0, false, false, 0, 0, 0, SEA_INLINE, SEA_INLINE},
+    {0, false, false, 0, 0, 1, SEA_INLINE, SEA_INLINE},
+    {0, false, false, 0, 0, 256, SEA_INLINE, SEA_INLINE},
+    {0, false, false, 0, 0, 257, SEA_POOLED, SEA_POOLED},
+    {0, false, false, 0, 0, 65537, SEA_POOLED, SEA_POOLED},
+    {0, false, false, 0, 0, 3000000, SEA_POOLED, SEA_POOLED},
+    {0, false, false, 100, 0, 100, SEA_INLINE, SEA_INLINE},
+    {0, false, false, 100, 0, 101, SEA_POOLED, SEA_POOLED},
+    {0, false, false, 1000, 5000, 5000, SEA_POOLED, SEA_POOLED},
+    {0, false, false, 1000, 5000, 5001, -EMSGSIZE, 0},
+    {0, false, false, 5000, 1000, 1001, SEA_INLINE, SEA_INLINE}, /* too large for a pooled one */
+    {0, false, false, 5000, 1000, 5001, -EMSGSIZE, 0},
+    /* stable ones only: the receiver's own library copies */
+    {SEA_STABLE_ONLY, false, false, 0, 0, 256, SEA_INLINE, SEA_INLINE},
+    {SEA_STABLE_ONLY, false, false, 0, 0, 257, SEA_POOLED, SEA_INLINE},
+    {SEA_STABLE_ONLY, false, false, 0, 0, 3000000, SEA_POOLED, SEA_INLINE},
+    {SEA_STABLE_ONLY, false, false, 0, 5000, 65537, -EMSGSIZE, 0},
+    /* without outboxes on either side: inline up to the limit, then sealed */
+    {0, true, false, 0, 0, 65536, SEA_INLINE, SEA_INLINE},
+    {0, true, false, 0, 0, 65537, SEA_SEALED, SEA_SEALED},
+    {0, false, true, 0, 0, 65536, SEA_INLINE, SEA_INLINE},
+    {0, false, true, 0, 0, 65537, SEA_SEALED, SEA_SEALED},
+    {SEA_ANY_CLASS, true, true, 1000, 5000, 1001, SEA_SEALED, SEA_SEALED},
+    {SEA_STABLE_ONLY, true, false, 0, 0, 65537, SEA_SEALED, SEA_SEALED},
+    {SEA_STABLE_ONLY, false, true, 0, 0, 65536, SEA_INLINE, SEA_INLINE},
+    {SEA_STABLE_ONLY, false, true, 0, 0, 65537, SEA_SEALED, SEA_SEALED},
+    {0, true, false, 1000, 5000, 5001, -EMSGSIZE, 0},
+    /* one class, or two */
+    {SEA_INLINE, false, false, 1000, 0, 1000, SEA_INLINE, SEA_INLINE},
+    {SEA_INLINE, false, false, 1000, 0, 1001, -EMSGSIZE, 0},
+    {SEA_INLINE, false, false, 0, 0, 65536, SEA_INLINE, SEA_INLINE},
+    {SEA_INLINE, false, false, 0, 0, 65537, -EMSGSIZE, 0},
+    {SEA_INLINE, true, false, 0, 0, 65536, SEA_INLINE, SEA_INLINE},
+    {SEA_SEALED, false, false, 0, 0, 1, SEA_SEALED, SEA_SEALED},
+    {SEA_SEALED, false, false, 0, 0, 100000, SEA_SEALED, SEA_SEALED},
+    {SEA_SEALED, false, true, 0, 0, 1, SEA_SEALED, SEA_SEALED},
+    {SEA_SEALED, false, false, 0, 5000, 5001, -EMSGSIZE, 0},
+    {SEA_POOLED, false, false, 0, 0, 1, SEA_POOLED, SEA_POOLED},
+    {SEA_POOLED, false, false, 0, 0, 100000, SEA_POOLED, SEA_POOLED},
+    {SEA_POOLED, false, true, 0, 0, 1, -EMSGSIZE, 0},
+    {SEA_INLINE | SEA_POOLED, false, false, 0, 0, 100000, SEA_POOLED, SEA_POOLED},
+    {SEA_INLINE | SEA_POOLED, false, true, 0, 0, 65537, -EMSGSIZE, 0},
+    {SEA_SEALED | SEA_POOLED, false, false, 0, 0, 1, SEA_POOLED, SEA_POOLED},
+    {SEA_SEALED | SEA_POOLED, true, false, 0, 0, 1, SEA_SEALED, SEA_SEALED},
+};
+#define ROUTES ((int) (sizeof routes / sizeof *routes))
+
 START_TEST(test_a_block_is_made_as_it_will_travel) {
-    struct ends ends = {.b.options = {.inline_max = 1000, .block_max = 5000}};
-    ends_open(&ends);
-    const struct {
-        size_t size;
-        int class;
-    } cases[] = {{0, SEA_INLINE}, {1000, SEA_INLINE}, {1001, SEA_SEALED}, {5000, SEA_SEALED}};
+    struct ends ends = {.a.options.socket_only = routes[_i].sender_socket_only,
+                        .b.options = {.accept = routes[_i].accept,
+                                      .socket_only = routes[_i].socket_only,
+                                      .inline_max = routes[_i].inline_max,
+                                      .block_max = routes[_i].block_max}};
+    size_t size = routes[_i].size;
     sea_block *block = NULL;
-    for (int i = 0; i < 4; i++) {
-        block = end_block(&ends.a, cases[i].size, 1);
-        ck_assert_int_eq(sea_block_class(block), cases[i].class);
-        ck_assert_uint_eq(sea_block_size(block), cases[i].size);
-        block = sea_block_unref(block);
+    ends_open(&ends);
+    int r = sea_block_new(&block, ends.a.conn, size);
+    ck_assert_int_eq(r, routes[_i].made < 0 ? routes[_i].made : 0);
+    if (r == 0) {
+        ck_assert_int_eq(sea_block_class(block), routes[_i].made);
+        ck_assert_uint_eq(sea_block_size(block), size);
+        memset(sea_block_data(block), 5, size);
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), 0);
+        ends_settle(&ends);
+        ck_assert_uint_eq(ends.b.kept_count, 1);
+        const sea_msg *msg = ends.b.kept[0];
+        ck_assert_int_eq(sea_msg_class(msg), routes[_i].arrives);
+        ck_assert(sea_msg_is_stable(msg) == (routes[_i].arrives != SEA_POOLED));
+        ck_assert(msg_is_filled(msg, size, 5));
+        ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, size > 0 && routes[_i].arrives != SEA_INLINE);
+        ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
     }
-    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 5001), -EMSGSIZE);
-    ck_assert_ptr_null(block);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* What a block that is not pooled is filled with before it is written: nothing. One that is keeps an earlier payload of the same peer. */
+START_TEST(test_the_first_bytes_of_a_block) {
+    static const size_t sizes[] = {256, 257, 100000};
+    struct ends ends = {.b.options.socket_only = _i >= 3};
+    size_t size = sizes[_i % 3];
+    sea_block *block = NULL;
+    ends_open(&ends);
+    for (int round = 0; round < 3; round++) {
+        ck_assert_int_eq(sea_block_new(&block, ends.a.conn, size), 0);
+        const unsigned char *bytes = sea_block_view(block);
+        for (size_t i = 0; i < size; i++)
+            ck_assert(bytes[i] == 0 || (sea_block_class(block) == SEA_POOLED && bytes[i] == 7));
+        memset(sea_block_data(block), 7, size);
+        sea_block_unref(block);
+    }
     ends_deinit(&ends);
 }
 END_TEST
@@ -737,7 +826,8 @@ int main(void) {
     suite_fixture(s, fail_off, fail_off);
     suite_add(s, test_what_an_open_connection_knows);
     suite_add(s, test_before_the_handshake_there_is_no_room);
-    suite_add(s, test_a_block_is_made_as_it_will_travel);
+    suite_add_loop(s, test_a_block_is_made_as_it_will_travel, 0, ROUTES);
+    suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
     suite_add(s, test_replies_in_any_order);
     suite_add(s, test_both_sides_call_at_once);

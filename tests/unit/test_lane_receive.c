@@ -191,7 +191,7 @@ static const struct fault {
     {.text = "a handle was released that is not on lease to this peer", .compose = release_of_nothing},
     {.text = "an inline payload is over the negotiated limit", .compose = inline_too_large, .options.inline_max = 100},
     {.text = "an inline payload is over the negotiated limit", .compose = any_call, .options.accept = SEA_SEALED},
-    {.text = "a payload class was sent that was not negotiated", .compose = pooled},
+    {.text = "a pooled payload was sent, which was not negotiated", .compose = pooled},
     {.text = "a sealed payload was sent, which was not negotiated", .compose = sealed, .options.accept = SEA_INLINE},
     {.text = "a sealed payload is over the negotiated limit", .compose = sealed_too_large, .options.block_max = 20000},
     {.text = "a hugetlb payload was sent, which was not negotiated", .compose = hugetlb_not_agreed},

@@ -24,6 +24,25 @@ static ino_t inode_of(sea_block *block) {
     return status.st_ino;
 }
 
+/* The three ways in which a payload travels, and what is then known of it. */
+static const struct {
+    size_t size;
+    bool is_made_sealed; /* asked for; else the connection chooses */
+    int class;
+} kinds[] = {{100, false, SEA_INLINE}, {100000, false, SEA_POOLED}, {100000, true, SEA_SEALED}};
+#define KINDS 3
+#define SEALED_KIND 2
+
+/* All bytes are 4. */
+static sea_block *end_block_of_kind(struct end *end, int kind) {
+    sea_block *block = NULL;
+    if (!kinds[kind].is_made_sealed)
+        return end_block(end, kinds[kind].size, 4);
+    ck_assert_int_eq(sea_block_new_sealed(&block, end->ctx, kinds[kind].size, 0), 0);
+    memset(sea_block_data(block), 4, kinds[kind].size);
+    return block;
+}
+
 /* a sends a call of END_KEEP with `block`, and b keeps it. */
 static sea_msg *kept_call(struct ends *ends, sea_block *block) {
     ck_assert_int_eq(end_call(&ends->a, END_KEEP, block, -1, 1, NULL), 0);
@@ -56,18 +75,19 @@ START_TEST(test_what_a_call_tells) {
 }
 END_TEST
 
+/* What is pooled is not stable, and says so. */
 START_TEST(test_what_a_one_way_message_tells) {
     struct ends ends = {0};
     ends_open(&ends);
-    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 100000, 4), 0), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block_of_kind(&ends.a, _i), 0), 0);
     ends_settle(&ends);
     const sea_msg *msg = ends.b.kept[0];
     ck_assert(!sea_msg_is_call(msg));
     ck_assert_uint_eq(sea_msg_method(msg), END_KEEP);
     ck_assert_uint_eq(sea_msg_deadline(msg), 0);
-    ck_assert_int_eq(sea_msg_class(msg), SEA_SEALED);
-    ck_assert(sea_msg_is_stable(msg));
-    ck_assert(msg_is_filled(msg, 100000, 4));
+    ck_assert_int_eq(sea_msg_class(msg), kinds[_i].class);
+    ck_assert(sea_msg_is_stable(msg) == (kinds[_i].class != SEA_POOLED));
+    ck_assert(msg_is_filled(msg, kinds[_i].size, 4));
     ck_assert_uint_eq(end_figures(&ends.b).calls_in, 0);
     ends_deinit(&ends);
 }
@@ -106,14 +126,12 @@ START_TEST(test_an_empty_payload) {
 }
 END_TEST
 
-static const size_t sizes[] = {100, 100000};
-
 START_TEST(test_the_payload_is_a_block) {
     struct ends ends = {0};
     ends_open(&ends);
-    sea_msg *msg = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_msg *msg = kept_call(&ends, end_block_of_kind(&ends.a, _i));
     sea_block *block = sea_msg_block(msg);
-    ck_assert_uint_eq(sea_block_size(block), sizes[_i]);
+    ck_assert_uint_eq(sea_block_size(block), kinds[_i].size);
     ck_assert_int_eq(sea_block_class(block), sea_msg_class(msg));
     ck_assert_ptr_eq(sea_block_view(block), sea_msg_data(msg));
     ck_assert(sea_block_is_sealed(block));
@@ -143,14 +161,15 @@ END_TEST
 START_TEST(test_a_kept_block_outlives_its_message) {
     struct ends ends = {0};
     ends_open(&ends);
-    sea_msg *msg = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_msg *msg = kept_call(&ends, end_block_of_kind(&ends.a, _i));
     sea_block *block = sea_block_ref(sea_msg_block(msg));
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, _i == 1); /* an inline one is a copy */
-    ck_assert_int_eq(((const char *) sea_block_view(block))[sizes[_i] - 1], 4);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, kinds[_i].class != SEA_INLINE); /* that one is a copy */
+    ck_assert_int_eq(((const char *) sea_block_view(block))[kinds[_i].size - 1], 4);
     sea_block_unref(block);
     ends_settle(&ends);
+    sea_conn_dispatch(ends.a.conn, 0); /* who sleeps is not woken for the release of a pooled block */
     ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
     ends_deinit(&ends);
 }
@@ -160,7 +179,7 @@ END_TEST
 START_TEST(test_a_kept_block_outlives_its_connection) {
     struct ends ends = {0};
     ends_open(&ends);
-    sea_msg *msg = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_msg *msg = kept_call(&ends, end_block_of_kind(&ends.a, _i));
     sea_block *block = sea_block_ref(sea_msg_block(msg));
     sea_msg_release(msg);
     end_deinit(&ends.a);
@@ -168,9 +187,10 @@ START_TEST(test_a_kept_block_outlives_its_connection) {
     end_settle(&ends.b);
     ck_assert_uint_eq(ends.b.closed, 1);
     end_free_conn(&ends.b);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, _i == 1); /* still charged to the peer */
+    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks,
+                      kinds[_i].class != SEA_INLINE); /* still charged to the peer */
     const char *bytes = sea_block_view(block);
-    for (size_t i = 0; i < sizes[_i]; i++)
+    for (size_t i = 0; i < kinds[_i].size; i++)
         ck_assert_int_eq(bytes[i], 4);
     sea_block_unref(block);
     end_deinit(&ends.b);
@@ -179,19 +199,18 @@ END_TEST
 
 START_TEST(test_a_kept_message_outlives_its_connection) {
     struct ends ends = {0};
+    int kind = _i / 2;
+    bool is_by_owner = _i % 2;
     ends_open(&ends);
-    sea_msg *first = kept_call(&ends, end_block(&ends.a, sizes[_i], 4));
+    sea_msg *first = kept_call(&ends, end_block_of_kind(&ends.a, kind));
     sea_msg *second = kept_call(&ends, NULL);
-    if (_i == 0)
-        end_free_conn(&ends.b); /* by its owner; or by the peer */
-    else
-        end_free_conn(&ends.a);
+    end_free_conn(is_by_owner ? &ends.b : &ends.a);
     ends_settle(&ends);
     ck_assert(sea_msg_is_cancelled(first));
     ck_assert(!sea_conn_is_open(sea_msg_conn(first)));
-    ck_assert(msg_is_filled(first, sizes[_i], 4));
+    ck_assert(msg_is_filled(first, kinds[kind].size, 4));
     ck_assert_int_eq(sea_reply(first, sea_block_ref(sea_msg_block(first))), -EPIPE);
-    if (_i == 1)
+    if (!is_by_owner)
         end_free_conn(&ends.b);
     sea_msg_release(second); /* the last one takes the connection with it */
     ends_deinit(&ends);
@@ -233,7 +252,7 @@ START_TEST(test_a_received_block_is_forwarded) {
     ends_open(&ends);
     ck_assert_int_eq(sea_connect(&conn, ends.b.ctx, address, NULL), 0);
 
-    sea_block *original = end_block(&ends.a, 100000, 4);
+    sea_block *original = end_block_of_kind(&ends.a, SEALED_KIND);
     ck_assert_int_eq(sea_block_seal(original), 0);
     sea_msg *msg = kept_call(&ends, sea_block_ref(original));
     ck_assert_int_eq(sea_call(conn, THIRD_INODE, sea_block_ref(sea_msg_block(msg)), -1, &reply), 0);
@@ -254,7 +273,7 @@ END_TEST
 START_TEST(test_a_received_block_is_the_reply) {
     struct ends ends = {0};
     ends_open(&ends);
-    sea_block *original = end_block(&ends.a, 100000, 4);
+    sea_block *original = end_block_of_kind(&ends.a, SEALED_KIND);
     ck_assert_int_eq(sea_block_seal(original), 0);
     ino_t inode = inode_of(original);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, original, -1, 1, NULL), 0);
@@ -266,6 +285,27 @@ START_TEST(test_a_received_block_is_the_reply) {
     end_drop(&ends.a);
     ends_settle(&ends);
     ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.b).leased_blocks, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* It lies in an arena that only b and a have: what goes back, or on, is a copy. */
+START_TEST(test_a_pooled_block_as_the_reply_is_copied) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 100000, 4), -1, 1, NULL), 0);
+    ends_settle(&ends);
+    const sea_msg *reply = ends.a.outcomes[0].reply;
+    ck_assert_int_eq(sea_msg_class(reply), SEA_POOLED);
+    ck_assert(msg_is_filled(reply, 100000, 4));
+    ck_assert_uint_eq(end_figures(&ends.b).fallbacks, 1);
+    ck_assert_uint_eq(end_figures(&ends.b).copied_bytes, 100000);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, 0); /* the call's */
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 1);
+    end_drop(&ends.a);
+    sea_conn_dispatch(ends.b.conn, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -402,7 +442,7 @@ START_TEST(test_a_reply_that_cannot_be_sealed) {
     struct ends ends = {0};
     ends_open(&ends);
     sea_msg *msg = kept_call(&ends, NULL);
-    sea_block *block = end_block(&ends.b, 100000, 4);
+    sea_block *block = end_block_of_kind(&ends.b, SEALED_KIND);
     fail_once(SEAM_ADD_SEALS, EBUSY);
     ck_assert_int_eq(sea_reply(msg, block), -EBUSY);
     expect_outcome(&ends, -EBUSY, "the reply could not be sent");
@@ -473,16 +513,17 @@ int main(void) {
     struct suite *s = suite_new("msg");
     suite_fixture(s, fail_off, fail_off);
     suite_add(s, test_what_a_call_tells);
-    suite_add(s, test_what_a_one_way_message_tells);
+    suite_add_loop(s, test_what_a_one_way_message_tells, 0, KINDS);
     suite_add(s, test_what_a_reply_tells);
     suite_add(s, test_an_empty_payload);
-    suite_add_loop(s, test_the_payload_is_a_block, 0, 2);
+    suite_add_loop(s, test_the_payload_is_a_block, 0, KINDS);
     suite_add(s, test_a_released_message_gives_the_lease_back);
-    suite_add_loop(s, test_a_kept_block_outlives_its_message, 0, 2);
-    suite_add_loop(s, test_a_kept_block_outlives_its_connection, 0, 2);
-    suite_add_loop(s, test_a_kept_message_outlives_its_connection, 0, 2);
+    suite_add_loop(s, test_a_kept_block_outlives_its_message, 0, KINDS);
+    suite_add_loop(s, test_a_kept_block_outlives_its_connection, 0, KINDS);
+    suite_add_loop(s, test_a_kept_message_outlives_its_connection, 0, 2 * KINDS);
     suite_add(s, test_a_received_block_is_forwarded);
     suite_add(s, test_a_received_block_is_the_reply);
+    suite_add(s, test_a_pooled_block_as_the_reply_is_copied);
     suite_add(s, test_a_released_call_is_answered);
     suite_add(s, test_only_calls_are_answered);
     suite_add_loop(s, test_a_status_that_is_none, 0, 4);

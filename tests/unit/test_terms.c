@@ -140,7 +140,7 @@ START_TEST(test_the_default_offer) {
     ck_assert_uint_eq(hello.version_min, WIRE_VERSION);
     ck_assert_uint_eq(hello.version_max, WIRE_VERSION);
     ck_assert_uint_eq(hello.features, WIRE_FEATURE_OUTBOX);
-    ck_assert_uint_eq(hello.accept, SEA_STABLE_ONLY); /* pooled payloads are not made yet */
+    ck_assert_uint_eq(hello.accept, SEA_ANY_CLASS);
     ck_assert_uint_eq(hello.inline_max, INLINE_DEFAULT);
     ck_assert_uint_eq(hello.block_max, 1000000);
     ck_assert_uint_eq(hello.bytes_max, 1000000);
@@ -161,8 +161,8 @@ START_TEST(test_an_offer_of_what_was_asked) {
                                  .blocks_max = 9,
                                  .bytes_max = 11000};
     struct wire_hello hello = terms_offer(ctx, &options);
-    ck_assert_uint_eq(hello.features, WIRE_FEATURE_HUGETLB | WIRE_FEATURE_OUTBOX);
-    ck_assert_uint_eq(hello.accept, SEA_STABLE_ONLY);
+    ck_assert_uint_eq(hello.features, WIRE_FEATURE_HUGETLB | WIRE_FEATURE_OUTBOX | WIRE_FEATURE_SNAPSHOT);
+    ck_assert_uint_eq(hello.accept, SEA_ANY_CLASS);
     ck_assert_uint_eq(hello.inline_max, 100);
     ck_assert_uint_eq(hello.block_max, 5000);
     ck_assert_uint_eq(hello.bytes_max, 11000);
@@ -195,14 +195,40 @@ START_TEST(test_a_block_is_no_larger_than_all_of_them) {
 }
 END_TEST
 
+/*
+ * What is told of each choice: pooled payloads need outboxes, and who takes both stable classes takes pooled ones too, to copy
+ * them. Who takes one of them alone has its reasons, and gets that.
+ */
+static const struct {
+    uint32_t asked;
+    bool socket_only;
+    uint32_t accept;
+    uint64_t features;
+    uint32_t inline_max;
+} choices[] = {
+    {0, false, SEA_ANY_CLASS, WIRE_FEATURE_OUTBOX, 100},
+    {SEA_ANY_CLASS, false, SEA_ANY_CLASS, WIRE_FEATURE_OUTBOX, 100},
+    {SEA_STABLE_ONLY, false, SEA_ANY_CLASS, WIRE_FEATURE_OUTBOX | WIRE_FEATURE_SNAPSHOT, 100},
+    {SEA_INLINE, false, SEA_INLINE, WIRE_FEATURE_OUTBOX, 100},
+    {SEA_SEALED, false, SEA_SEALED, WIRE_FEATURE_OUTBOX, 0},
+    {SEA_POOLED, false, SEA_POOLED, WIRE_FEATURE_OUTBOX, 0},
+    {SEA_INLINE | SEA_POOLED, false, SEA_INLINE | SEA_POOLED, WIRE_FEATURE_OUTBOX, 100},
+    {SEA_SEALED | SEA_POOLED, false, SEA_SEALED | SEA_POOLED, WIRE_FEATURE_OUTBOX, 0},
+    {0, true, SEA_STABLE_ONLY, 0, 100},
+    {SEA_STABLE_ONLY, true, SEA_STABLE_ONLY, 0, 100},
+    {SEA_INLINE, true, SEA_INLINE, 0, 100},
+    {SEA_SEALED | SEA_POOLED, true, SEA_SEALED, 0, 0},
+    {SEA_POOLED, true, 0, 0, 0},
+};
+#define CHOICES ((int) (sizeof choices / sizeof *choices))
+
 START_TEST(test_what_is_not_accepted_is_not_offered) {
-    const sea_options sealed = {.accept = SEA_SEALED, .inline_max = 100}, inline_only = {.accept = SEA_INLINE};
-    const sea_options pooled = {.accept = SEA_POOLED};
-    ck_assert_uint_eq(terms_offer(ctx, &sealed).accept, SEA_SEALED);
-    ck_assert_uint_eq(terms_offer(ctx, &sealed).inline_max, 0);
-    ck_assert_uint_eq(terms_offer(ctx, &inline_only).accept, SEA_INLINE);
-    ck_assert_uint_eq(terms_offer(ctx, &inline_only).inline_max, INLINE_DEFAULT);
-    ck_assert_uint_eq(terms_offer(ctx, &pooled).accept, 0);
+    const sea_options options = {
+        .accept = choices[_i].asked, .socket_only = choices[_i].socket_only, .inline_max = 100};
+    struct wire_hello hello = terms_offer(ctx, &options);
+    ck_assert_uint_eq(hello.accept, choices[_i].accept);
+    ck_assert_uint_eq(hello.features, choices[_i].features);
+    ck_assert_uint_eq(hello.inline_max, choices[_i].inline_max);
 }
 END_TEST
 
@@ -370,7 +396,7 @@ START_TEST(test_a_peer_that_takes_less) {
 }
 END_TEST
 
-/* Classes and features of later versions are ignored, and pooled payloads we cannot send yet. */
+/* Classes and features of later versions are ignored. */
 START_TEST(test_what_we_do_not_know_is_not_agreed) {
     struct wire_hello own = hello_of(""), peer = hello_of("");
     struct terms terms;
@@ -382,6 +408,26 @@ START_TEST(test_what_we_do_not_know_is_not_agreed) {
     peer.features = UINT64_MAX;
     ck_assert_int_eq(agree(&own, &peer, true, &terms), 0);
     ck_assert(terms.peer_hugetlb);
+}
+END_TEST
+
+/* Pooled payloads go in rings, and these need both sides; that the peer copies them is its own affair. */
+START_TEST(test_pooled_payloads_need_both_outboxes) {
+    struct wire_hello own = hello_of(""), peer = hello_of("");
+    struct terms terms;
+    bool own_has = _i & 1, peer_has = _i & 2, snapshots = _i & 4;
+    own.features = own_has ? WIRE_FEATURE_OUTBOX : 0;
+    peer.features =
+        (uint64_t) (peer_has ? WIRE_FEATURE_OUTBOX : 0) | (uint64_t) (snapshots ? WIRE_FEATURE_SNAPSHOT : 0);
+    peer.accept = UINT32_MAX;
+    ck_assert_int_eq(agree(&own, &peer, false, &terms), 0);
+    ck_assert(terms.has_outboxes == (own_has && peer_has));
+    ck_assert_uint_eq(terms.accept, own_has && peer_has ? SEA_ANY_CLASS : SEA_STABLE_ONLY);
+    ck_assert(terms.peer_snapshots == snapshots);
+    peer.accept = SEA_POOLED;
+    ck_assert_int_eq(agree(&own, &peer, false, &terms), 0);
+    ck_assert_uint_eq(terms.accept, own_has && peer_has ? SEA_POOLED : 0);
+    ck_assert_uint_eq(terms.inline_max, 0);
 }
 END_TEST
 
@@ -438,7 +484,7 @@ int main(void) {
     suite_add(s, test_an_offer_of_what_was_asked);
     suite_add_loop(s, test_blocks_are_no_more_than_the_quota, 0, 6);
     suite_add(s, test_a_block_is_no_larger_than_all_of_them);
-    suite_add(s, test_what_is_not_accepted_is_not_offered);
+    suite_add_loop(s, test_what_is_not_accepted_is_not_offered, 0, CHOICES);
     suite_add_loop(s, test_every_offer_can_be_decoded, 0, 5);
     suite_add(s, test_the_peers_limits_are_ours_to_keep);
     suite_add_loop(s, test_versions, 0, 10);
@@ -447,6 +493,7 @@ int main(void) {
     suite_add_loop(s, test_inline_is_what_the_socket_carries, 0, 8);
     suite_add(s, test_a_peer_that_takes_less);
     suite_add(s, test_what_we_do_not_know_is_not_agreed);
+    suite_add_loop(s, test_pooled_payloads_need_both_outboxes, 0, 8);
     suite_add(s, test_limits_that_make_no_sense);
     suite_add_loop(s, test_credit, 0, 4);
     suite_add(s, test_nothing_is_written_on_failure);
