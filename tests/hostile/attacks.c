@@ -455,7 +455,7 @@ const struct attack attacks[] = {
     OPEN("reserved bytes", reserved_bytes, "reserved"),
     OPEN("payload size that lies", lying_payload_size, "sizes"),
     OPEN("unknown class", unknown_class, "class"),
-    OPEN("pooled payload", pooled, "class"),
+    OPEN("pooled payload", pooled, "pooled"),
     OPEN("sealed payload without a handle", no_handle, "handle"),
     OPEN("inline payload over the limit", over_inline_max, "inline"),
     OPEN("GOODBYE with control characters", control_characters, "control characters"),
