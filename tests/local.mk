@@ -103,6 +103,8 @@ tests_libsupport_la_SOURCES = \
     tests/support/random.h \
     tests/support/raw.c \
     tests/support/raw.h \
+    tests/support/ring_end.c \
+    tests/support/ring_end.h \
     tests/support/scale.h \
     tests/support/service.c \
     tests/support/service.h \

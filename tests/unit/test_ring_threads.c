@@ -6,10 +6,6 @@
  * Whoever has nothing to do looks a few times, or sleeps at once, as chance wants it. A lost wake-up is a wait that never ends: it fails here.
  * The sizes are small, so that rings are full and empty all the time; the long run, between processes, is tests/stress.
  */
-#include "lane/bell.h"
-#include "lane/ring.h"
-
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -17,101 +13,51 @@
 #include <unistd.h>
 
 #include "support/random.h"
+#include "support/ring_end.h"
 #include "support/scale.h"
 #include "support/suite.h"
 
 #define LINES 64
 #define RELEASES 256
-#define LOST_MS 20000 /* nobody waits so long for what was sent already */
-
-/* What one end writes and the other reads. */
-struct memory {
-    struct line frames[LINES];
-    struct release_entry releases[RELEASES];
-    _Alignas(64) shared32 asleep;
-    _Alignas(64) shared32 consumed;
-};
-static struct memory memories[2];
 
 struct end {
-    struct ring_out out;
-    struct ring_in in;
-    struct release_out releases_out;
-    struct release_in releases_in;
-    struct bell bell;
-    int fd;
+    struct ring_end ring;
     uint64_t state;
-    uint64_t to_send, to_take; /* frames, still */
+    uint64_t to_send, to_take; /* frames */
     uint64_t sent, taken;
-    uint64_t arms, rung;
-    bool is_lost;
 };
 static struct end ends[2];
+static struct outbox outboxes[2];
+static int fds[2];
 
 /* What the frames name: each belongs to the end that has it at the moment. */
 static uint64_t blocks[RELEASES][8];
 
-static void end_init(int i, int fd, uint64_t to_send, uint64_t to_take) {
-    struct memory *own = &memories[i], *theirs = &memories[1 - i];
-    struct end *end = &ends[i];
-    *end = (struct end){.fd = fd, .state = 77 + (uint64_t) i, .to_send = to_send, .to_take = to_take};
-    ring_out_init(&end->out, own->frames, LINES, &theirs->consumed);
-    ring_in_init(&end->in, theirs->frames, LINES, &own->consumed);
-    release_out_init(&end->releases_out, own->releases, RELEASES);
-    release_in_init(&end->releases_in, theirs->releases, RELEASES);
-    bell_init(&end->bell, &own->asleep, &theirs->asleep);
+static void end_init(int i, uint64_t to_send, uint64_t to_take) {
+    ends[i] = (struct end){.state = 77 + (uint64_t) i, .to_send = to_send, .to_take = to_take};
+    ring_end_init(&ends[i].ring, &outboxes[i], &outboxes[1 - i], fds[i]);
 }
 
 static void scene_set(uint64_t first_sends, uint64_t second_sends) {
-    int fds[2];
-    memset(memories, 0, sizeof memories);
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
-    end_init(0, fds[0], first_sends, second_sends);
-    end_init(1, fds[1], second_sends, first_sends);
-}
-
-static void ring_bell(struct end *end, uint32_t due) {
-    end->bell.due |= due;
-    if (!bell_is_wanted(&end->bell))
-        return;
-    if (send(end->fd, "!", 1, MSG_NOSIGNAL) == 1)
-        end->rung++;
-    bell_note_rung(&end->bell);
-}
-
-static bool has_something(struct end *end, uint32_t wants) {
-    return ring_has_frame(&end->in) || (wants & BELL_RELEASES && release_is_there(&end->releases_in)) ||
-           (wants & BELL_ROOM && ring_has_room(&end->out, LINES / 4) != 0);
-}
-
-static void sleep_once(struct end *end, uint32_t wants) {
-    struct pollfd item = {.fd = end->fd, .events = POLLIN};
-    char byte;
-    if (ring_publish_consumed(&end->in))
-        ring_bell(end, BELL_ROOM);
-    bell_arm(&end->bell, wants);
-    end->arms++;
-    if (!has_something(end, wants)) {
-        end->is_lost |= poll(&item, 1, test_patience(LOST_MS)) == 0;
-        while (recv(end->fd, &byte, 1, 0) == 1)
-            continue;
-    }
-    bell_disarm(&end->bell);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(outbox_new(&outboxes[i], LINES, RELEASES), 0);
+    end_init(0, first_sends, second_sends);
+    end_init(1, second_sends, first_sends);
 }
 
 static void end_wait(struct end *end, uint32_t wants) {
     for (uint32_t looks = random_below(&end->state, 4); looks > 0; looks--) {
-        if (has_something(end, wants))
+        if (ring_end_has(&end->ring, wants))
             return;
         sched_yield();
     }
-    sleep_once(end, wants);
+    ring_end_sleep(&end->ring, wants);
 }
 
-/* What the reader has not been told of is told before its end goes. */
-static void end_finish(struct end *end) {
-    ring_publish_consumed(&end->in);
-    ring_bell(end, BELL_ROOM | BELL_FRAMES | BELL_RELEASES);
+static void *end_finish(struct end *end) {
+    ring_end_finish(&end->ring);
+    return end->ring.is_lost ? "a wake-up was lost" : NULL;
 }
 
 /* --- frames, both ways --- */
@@ -129,13 +75,13 @@ static bool frame_send(struct end *end) {
     uint64_t words[LINE_WORDS];
     uint32_t size;
     frame_make(end->sent, bytes, &size);
-    if (ring_has_room(&end->out, line_count(size)) != 1)
+    if (ring_has_room(&end->ring.out, line_count(size)) != 1)
         return false;
     const struct wire_message message = {.payload_size = size, .payload_class = size ? WIRE_CLASS_INLINE : 0};
     line_encode(words, WIRE_CALL, end->sent, &message);
-    ring_write(&end->out, words, bytes, size);
+    ring_write(&end->ring.out, words, bytes, size);
     end->sent++;
-    ring_bell(end, BELL_FRAMES);
+    ring_end_ring(&end->ring, BELL_FRAMES);
     return true;
 }
 
@@ -146,34 +92,33 @@ static bool frame_take(struct end *end) {
     struct wire_frame frame;
     uint32_t size, wanted_size;
     frame_make(end->taken, wanted, &wanted_size);
-    ring_peek(&end->in, words);
+    ring_peek(&end->ring.in, words);
     if (line_decode(words, &frame, &size) || frame.head.id != end->taken || size != wanted_size)
         return false;
-    ring_collect(&end->in, bytes, size);
+    ring_collect(&end->ring.in, bytes, size);
     if (memcmp(bytes, wanted, size) != 0)
         return false;
-    if (ring_advance(&end->in, line_count(size)))
-        ring_bell(end, BELL_ROOM);
+    if (ring_advance(&end->ring.in, line_count(size)))
+        ring_end_ring(&end->ring, BELL_ROOM);
     end->taken++;
     return true;
 }
 
 static void *converse(void *arg) {
     struct end *end = arg;
-    while ((end->sent < end->to_send || end->taken < end->to_take) && !end->is_lost) {
+    while ((end->sent < end->to_send || end->taken < end->to_take) && !end->ring.is_lost) {
         bool can_send = end->sent < end->to_send && random_below(&end->state, 8);
         if (can_send && frame_send(end))
             continue;
-        if (!ring_has_frame(&end->in)) {
-            if (end->sent < end->to_send && ring_has_room(&end->out, LINES / 4) == 1)
+        if (!ring_has_frame(&end->ring.in)) {
+            if (end->sent < end->to_send && ring_has_room(&end->ring.out, LINES / 4) == 1)
                 continue;
             end_wait(end, end->sent < end->to_send ? BELL_ROOM : 0);
         } else if (!frame_take(end)) {
             return "another frame than was sent";
         }
     }
-    end_finish(end);
-    return end->is_lost ? "a wake-up was lost" : NULL;
+    return end_finish(end);
 }
 
 /* --- leases: frames one way, releases the other --- */
@@ -193,8 +138,8 @@ static void block_grant(struct end *end, uint64_t handle) {
     const struct wire_message message = {
         .handle = handle, .payload_size = block_sum(blocks[handle - 1]), .payload_class = WIRE_CLASS_POOLED};
     line_encode(words, WIRE_CALL, end->sent++, &message);
-    ring_write(&end->out, words, NULL, 0);
-    ring_bell(end, BELL_FRAMES);
+    ring_write(&end->ring.out, words, NULL, 0);
+    ring_end_ring(&end->ring, BELL_FRAMES);
 }
 
 static void *own_blocks(void *arg) {
@@ -203,27 +148,26 @@ static void *own_blocks(void *arg) {
     uint32_t free_count = RELEASES;
     for (uint32_t i = 0; i < RELEASES; i++)
         free_handles[i] = i + 1;
-    while ((end->sent < end->to_send || free_count < RELEASES) && !end->is_lost) {
-        while (release_read(&end->releases_in, &handle)) {
+    while ((end->sent < end->to_send || free_count < RELEASES) && !end->ring.is_lost) {
+        while (release_read(&end->ring.releases_in, &handle)) {
             if (handle < 1 || handle > RELEASES || free_count == RELEASES)
                 return "a release of what was not out";
             blocks[handle - 1][0]++; /* ours again */
             free_handles[free_count++] = handle;
         }
-        if (end->sent < end->to_send && free_count > 0 && ring_has_room(&end->out, 1) == 1)
+        if (end->sent < end->to_send && free_count > 0 && ring_has_room(&end->ring.out, 1) == 1)
             block_grant(end, free_handles[--free_count]);
         else if (end->sent < end->to_send || free_count < RELEASES)
             end_wait(end, BELL_ROOM | BELL_RELEASES);
     }
-    end_finish(end);
-    return end->is_lost ? "a wake-up was lost" : NULL;
+    return end_finish(end);
 }
 
 static void release_one(struct end *end, uint64_t held[], uint32_t *count) {
     uint32_t i = random_below(&end->state, *count);
-    release_write(&end->releases_out, held[i]);
+    release_write(&end->ring.releases_out, held[i]);
     held[i] = held[--*count];
-    ring_bell(end, BELL_RELEASES);
+    ring_end_ring(&end->ring, BELL_RELEASES);
 }
 
 static void *hold_blocks(void *arg) {
@@ -231,27 +175,26 @@ static void *hold_blocks(void *arg) {
     uint64_t held[RELEASES], words[LINE_WORDS];
     uint32_t count = 0, size;
     struct wire_frame frame;
-    while ((end->taken < end->to_take || count > 0) && !end->is_lost) {
-        if (!ring_has_frame(&end->in)) {
+    while ((end->taken < end->to_take || count > 0) && !end->ring.is_lost) {
+        if (!ring_has_frame(&end->ring.in)) {
             if (count > 0)
                 release_one(end, held, &count);
             else
                 end_wait(end, 0);
             continue;
         }
-        ring_peek(&end->in, words);
+        ring_peek(&end->ring.in, words);
         if (line_decode(words, &frame, &size) || frame.head.id != end->taken++ || count == RELEASES)
             return "another frame than was sent";
         if (block_sum(blocks[frame.message.handle - 1]) != frame.message.payload_size)
             return "a block that was written to while it was held";
-        if (ring_advance(&end->in, 1))
-            ring_bell(end, BELL_ROOM);
+        if (ring_advance(&end->ring.in, 1))
+            ring_end_ring(&end->ring, BELL_ROOM);
         held[count++] = frame.message.handle;
         while (count > 0 && random_below(&end->state, 3) == 0)
             release_one(end, held, &count);
     }
-    end_finish(end);
-    return end->is_lost ? "a wake-up was lost" : NULL;
+    return end_finish(end);
 }
 
 /* --- the tests --- */
@@ -269,10 +212,13 @@ static void run_both(void *(*first)(void *), void *(*second)(void *) ) {
     for (int i = 0; i < 2; i++) {
         ck_assert_uint_eq(ends[i].sent, ends[i].to_send);
         ck_assert_uint_eq(ends[i].taken, ends[i].to_take);
-        ck_assert_uint_le(ends[i].rung, ends[1 - i].arms); /* one doorbell an episode */
-        ck_assert(!ring_has_frame(&ends[i].in));
-        ck_assert(!release_is_there(&ends[i].releases_in));
-        close(ends[i].fd);
+        ck_assert_uint_le(ends[i].ring.rung, ends[1 - i].ring.arms); /* one doorbell an episode */
+        ck_assert(!ring_has_frame(&ends[i].ring.in));
+        ck_assert(!release_is_there(&ends[i].ring.releases_in));
+    }
+    for (int i = 0; i < 2; i++) {
+        close(fds[i]);
+        outbox_deinit(&outboxes[i]);
     }
 }
 
