@@ -81,7 +81,11 @@ sweep_tests = \
     tests/sweep/test_fault_sweep \
     tests/sweep/test_kill_sweep
 
-test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(sweep_tests)
+stress_tests = \
+    tests/stress/test_stress_calls \
+    tests/stress/test_stress_rings
+
+test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(sweep_tests) $(stress_tests)
 # With the peers that scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
@@ -195,7 +199,7 @@ check-valgrind: $(valgrind_tests)
 # Under the thread sanitizer: all but the sweeps, which fork thousands of processes and have one thread each.
 check-tsan: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS \
-	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(script_tests)"
+	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(stress_tests) $(script_tests)"
 .PHONY: check-tsan
 
 # Some change a setting of the whole machine for a while, how huge pages are granted, and others are disturbed by that:

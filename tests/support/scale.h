@@ -7,10 +7,8 @@
 
 #include "unit/valgrind.h"
 
-#if defined(__SANITIZE_THREAD__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 #define SCALE_DIVISOR 100
-#elif defined(__SANITIZE_ADDRESS__)
-#define SCALE_DIVISOR 20
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define SCALE_DIVISOR 100
