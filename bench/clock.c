@@ -59,7 +59,7 @@ static uint64_t refine(const uint64_t *differences, uint64_t least) {
             sum += differences[i];
             steps += (differences[i] + least / 2) / least;
         }
-    return (sum + steps / 2) / steps;
+    return steps ? (sum + steps / 2) / steps : 1;
 }
 
 /* If almost all differences are multiples of one, that is the step. */

@@ -62,6 +62,7 @@ static int serve(struct cell *cell) {
             r = give(pair[1], data, cell->reply);
         }
     }
+    free(data);
     return r;
 }
 
@@ -80,6 +81,7 @@ static int measure(struct cell *cell) {
         r = round_trip(cell, data);
     if (r == 0 && cell->kind == WORK_IDLE)
         r = take(cell, pair[0], data, cell->size);
+    free(data);
     return r;
 }
 

@@ -197,9 +197,12 @@ static int measure(struct cell *cell) {
     if (r == 0) {
         note_block(&client);
         r = cell->kind == WORK_ONEWAY ? tell_all(&client) : call_all(&client);
-        sea_conn_free(client.conn);
     }
-    return explain(client.ctx, r);
+    explain(client.ctx, r);
+    sea_conn_free(client.conn);
+    sea_ctx_unref(client.ctx);
+    free(client.private);
+    return r;
 }
 
 int main(int argc, char **argv) {

@@ -69,8 +69,8 @@ START_TEST(test_percentiles_of_large_values_are_right_to_a_hundredth) {
     struct histogram *h = histogram_new();
     for (int i = 1; i <= 100000; i++)
         histogram_add(h, (uint64_t) i * 1000);
-    for (double share = 0.001; share < 1; share += 0.001) {
-        double exact = share * 1e8;
+    for (int thousandth = 1; thousandth < 1000; thousandth++) {
+        double share = thousandth / 1000.0, exact = share * 1e8;
         ck_assert_double_eq_tol(histogram_percentile(h, share), exact, exact / 100 + 1000);
     }
     ck_assert_double_le(histogram_percentile(h, 0.99999), (double) h->max);
