@@ -74,3 +74,9 @@ EXTRA_DIST += \
     bench/peer_sdbus.c \
     bench/peer_zeromq.c \
     bench/peers.mk
+
+# Measures the machine, not the library.
+noinst_PROGRAMS += bench/reuse
+bench_reuse_CPPFLAGS = -D_GNU_SOURCE
+bench_reuse_SOURCES = bench/reuse.c
+bench_reuse_LDADD =

@@ -281,6 +281,34 @@ END_TEST
 
 /* --- the distance of reuse --- */
 
+START_TEST(test_distances) {
+    static const struct {
+        size_t size, l2, l3;
+        uint32_t distance;
+    } cases[] = {{0, MIB, 32 * MIB, 1},
+                 {1, MIB, 32 * MIB, 1},
+                 {32 * KIB - 1, MIB, 32 * MIB, 1}, /* 64 of them stay in the L2 */
+                 {32 * KIB, MIB, 32 * MIB, 64},
+                 {64 * KIB, MIB, 32 * MIB, 64},
+                 {80 * KIB, MIB, 32 * MIB, 51},
+                 {256 * KIB, MIB, 32 * MIB, 16},
+                 {MIB, MIB, 32 * MIB, 4},
+                 {2 * MIB, MIB, 32 * MIB, 2},
+                 {4 * MIB, MIB, 32 * MIB, 1},
+                 {16 * MIB, MIB, 32 * MIB, 1},
+                 {SIZE_MAX, MIB, 32 * MIB, 1},
+                 {MIB, MIB, 16 * MIB, 2}, /* a smaller L3 holds fewer */
+                 {MIB, MIB, 256 * MIB, 4},
+                 {MIB, MIB, 0, 4}, /* none */
+                 {8 * KIB, 256 * KIB, 8 * MIB, 64},
+                 {MIB, 0, 0, 1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint32_t distance = pool_distance(cases[i].size, cases[i].l2, cases[i].l3);
+        ck_assert_msg(distance == cases[i].distance, "case %zu: %u", i, distance);
+    }
+}
+END_TEST
+
 /* In how many different blocks do single takes of that size end up? */
 static uint32_t rotation(size_t size) {
     enum { MOST = 256 };
@@ -814,6 +842,7 @@ int main(void) {
     suite_add(s, test_a_class_grows_in_ever_larger_arenas);
     suite_add(s, test_large_payloads_have_arenas_of_their_own);
     suite_add_loop(s, test_at_random, 0, 4);
+    suite_add(s, test_distances);
     suite_add_loop(s, test_the_distance_is_kept, 0, 7);
     suite_add(s, test_the_distance_is_bounded_by_what_may_be_retained);
     suite_add(s, test_the_distance_yields_to_the_budget);

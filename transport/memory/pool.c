@@ -452,8 +452,15 @@ void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
     };
 }
 
+/*
+ * To write a line that the other core's L2 still has is dear: what was sent since must have pushed it out, and twice the L2
+ * just does that. But it must not have been pushed out of the L3 as well; where payloads come back, both sides' rotations lie
+ * there. Rotations that would stay in the L2 with all blocks that one may have gain nothing: there the stack is best.
+ */
 uint32_t pool_distance(size_t size, size_t l2, size_t l3) {
-    (void) l3;
-    size_t count = 8 * l2 / (size + 1) + 1;
-    return count > 16 ? 16 : (uint32_t) count;
+    const size_t distance_max = 64;
+    size_t footprint = l3 > 0 && l3 / 8 < 4 * l2 ? l3 / 8 : 4 * l2;
+    if (size == 0 || size > footprint || size < 2 * l2 / distance_max)
+        return 1;
+    return (uint32_t) (footprint / size < distance_max ? footprint / size : distance_max);
 }
