@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "support/document.h"
 #include "support/suite.h"
 #include "support/trap.h"
 #include "sys/memfd.h"
@@ -68,6 +69,20 @@ START_TEST(test_what_a_new_one_says) {
     for (size_t i = 3; i < own.size / 4; i++)
         if (words[i] != 0)
             ck_abort_msg("word %zu is %#x", i, words[i]);
+    outbox_deinit(&own);
+}
+END_TEST
+
+START_TEST(test_the_document_shows_it) {
+    struct outbox own = OUTBOX_EMPTY;
+    char line[256], name[64] = "";
+    FILE *file = document_open();
+    ck_assert_int_eq(outbox_new(&own, 256, 1024), 0);
+    while (fgets(line, sizeof(line), file) && sscanf(line, "```outbox %63s", name) != 1)
+        ;
+    ck_assert_str_eq(name, "head");
+    document_check_block(file, name, (const uint8_t *) own.page, 16);
+    fclose(file);
     outbox_deinit(&own);
 }
 END_TEST
@@ -453,6 +468,7 @@ int main(void) {
     suite_fixture(s, fail_off, fail_off);
     suite_add_loop(s, test_shapes, 0, SHAPES);
     suite_add(s, test_what_a_new_one_says);
+    suite_add(s, test_the_document_shows_it);
     suite_add(s, test_nobody_else_can_write);
     suite_add(s, test_a_forked_child_does_not_have_it);
     suite_add_loop(s, test_both_see_the_same, 0, SHAPES);
