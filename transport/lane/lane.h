@@ -136,6 +136,9 @@ uint64_t lane_deadline(const struct lane *lane);
 /* Does what poll() and the clock ask for. Returns how many frames were handled. */
 int lane_dispatch(struct lane *lane, short revents);
 
+/* Handles one frame of the ring, which is there, and no more. true: that was all there is to do; false: lane_dispatch() has more to do. */
+bool lane_take_frame(struct lane *lane);
+
 /* Ends it now, with one `closed` callback; `reason` is 0 or a negative errno value. In CLOSED: nothing. */
 void lane_close(struct lane *lane, int reason, const char *text);
 

@@ -66,6 +66,19 @@ static bool conn_watch_rings(struct lane *lane) {
     return true;
 }
 
+/* The shortest turn: one frame. As conn_turn(). */
+static int conn_take_frame(sea_conn *conn) {
+    conn_ref(conn);
+    conn->turns++;
+    bool is_all = lane_take_frame(&conn->lane);
+    int handled = conn->lane.handled;
+    conn->turns--;
+    if (!is_all)
+        handled += conn_turn(conn, 0);
+    conn_unref(conn);
+    return handled;
+}
+
 /* Waits once, at most until `deadline`, and gives the connection its turn. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
@@ -75,6 +88,8 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         deadline = own;
     if (lane->corks)
         lane_ring_bell(lane);
+    if (lane->has_rings && own == WAIT_FOREVER && lane_stare(lane, POLLER_LOOKS))
+        return conn_take_frame(conn);
     if (deadline == 0 || !conn_watch_rings(lane)) {
         if (patience_spins(&lane->patience))
             deadline = 0;

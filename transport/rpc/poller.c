@@ -9,7 +9,7 @@
 enum { EVENTS_PER_TURN = 64 };
 
 /* Turns by looking alone, before the descriptors are looked at again: new connections and hang-ups must not wait for ever. */
-enum { LOOKS_PER_POLL = 256 };
+enum { LOOKS_PER_POLL = 1024 };
 
 struct poller_set {
     struct poller poller;
