@@ -6,6 +6,7 @@
 # 1. digestd hashes some 300 MiB of shared libraries for digest, and sha256sum must agree.
 # 2. producer streams them to two consumers; one of these is killed with blocks in its hands, which must come back to the
 #    producer, while the other consumer gets and verifies the whole stream.
+# 3. A small call and a large one are timed, beside a plain socket: `./dev bench` measures with more care.
 #
 # Everything happens in a directory of its own, with a runtime directory of its own. It ends with success only if
 # all of that held, no byte was copied, and nothing is left behind.
@@ -16,6 +17,7 @@ size_limit=$((300 << 20)) # bytes of files
 patience=60               # seconds to wait for anything
 
 bin=$(cd "${1:?usage: demo.sh BUILD-DIR}/examples" && pwd) || exit 1
+bench=$(cd "$1/bench" && pwd) || exit 1
 work=$(mktemp -d) || exit 1
 export XDG_RUNTIME_DIR=$work/run
 pids=()
@@ -128,6 +130,38 @@ for name in digest producer survivor; do
 done
 show "bytes copied" "0 of the payload, as the library counted in digest, producer and consumer"
 show "huge pages" "$(field producer 'huge pages')"
+
+# --- the fast lane, beside a plain socket ---
+
+[ "$(nproc)" -gt 1 ] && cpus=0,1 || cpus=0,0
+
+# cell FIELD PROGRAM ARGUMENT...: one short measurement; prints the field's number.
+cell() {
+    local field=$1 program=$2
+    shift 2
+    "$bench/$program" --cpus "$cpus" --seconds 0.4 --json "$@" | sed -n "s/.*\"$field\":\([0-9.]*\).*/\1/p"
+}
+microseconds() {
+    awk -v ns="$1" 'BEGIN { printf "%.2f us", ns / 1000 }'
+}
+round_trip() {
+    local mode=$1
+    shift
+    microseconds "$(cell p50_ns "$@" --case roundtrip --size 64 --mode "$mode")"
+}
+throughput() {
+    printf '%.1f GB/s' "$(cell gb_s "$@" --case roundtrip --size 1048576)"
+}
+plain() {
+    printf '%s\n' floors --system socket --variant "$1"
+}
+
+mapfile -t packets < <(plain seqpacket)
+mapfile -t stream < <(plain stream)
+show "round trip" "64 bytes: $(round_trip adaptive sealane); both asleep: $(round_trip sleep sealane)"
+show "" "a plain socket: $(round_trip spin "${packets[@]}"), polled; both asleep: $(round_trip sleep "${packets[@]}")"
+show "throughput" "1 MiB written and read in full: $(throughput sealane --mode adaptive); both asleep: $(throughput sealane --mode sleep)"
+show "" "a plain socket: $(throughput "${stream[@]}" --mode spin), polled; both asleep: $(throughput "${stream[@]}" --mode sleep)"
 
 for pid in "${pids[@]}"; do
     ! kill -0 "$pid" 2>/dev/null || die "process $pid is still there"
