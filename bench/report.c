@@ -50,6 +50,7 @@ void report_json(FILE *out, const struct cell *cell, const struct measurement *m
             cell->ends ? "ends" : "full");
     fprintf(out, ",\"cpus\":\"%d,%d\",\"clients\":%d,\"size\":%zu,\"reply\":%zu,\"n\":%llu", cell->cpus[0],
             cell->cpus[1], cell->clients, cell->size, cell->reply, (unsigned long long) m->laps);
+    number(out, "seconds", m->seconds > 0 ? m->seconds : -1, 6);
     number(out, "p50_ns", percentile_ns(m, 0.5), 1);
     number(out, "p99_ns", percentile_ns(m, 0.99), 1);
     number(out, "p999_ns", percentile_ns(m, 0.999), 1);

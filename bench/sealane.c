@@ -2,7 +2,8 @@
 /*
  * Sealane, through its public interface alone.
  *
- *     auto      as the manual advises: plain bytes up to 4 KiB, above that a block whose class the library chooses
+ *     auto      what is best for the size: plain bytes up to 256, above that a block whose class the library chooses
+ *               (of 512 bytes, spinning, a round trip took 720 ns as bytes and 560 as a block; of 256, 490 and 570)
  *     bytes     plain bytes, whatever the size
  *     block     a block, whatever the size
  *     stable    a server that takes only what nobody can change any more
@@ -19,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METHOD = 1, BYTES_MAX = 4096, BATCH = 32, NEVER = -1 };
+enum { METHOD = 1, BYTES_MAX = 256, BATCH = 32, NEVER = -1 };
 
 static const char *const VARIANTS[] = {"auto", "bytes", "block", "stable", "sealed", "huge", "hugetlb", NULL};
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 
 CANNOT = 77  # exit status of a program whose system cannot do what was asked
+SIDES = 2
 CANNOT_DO, FAILED = "cannot", "failed"  # how the reason of a cell that has no measurement begins
 TRIES = 4  # until a cell's two floors agree
 SAME_FLOOR = 1.25  # floors that differ by no more than that are the same
@@ -77,6 +78,14 @@ def is_steady(measurement):
     return None not in floors and max(floors) <= SAME_FLOOR * min(floors)
 
 
+def syscalls_but_looks(measurement):
+    """System calls for each message, without the one look at the socket that a spinning side may have each millisecond."""
+    if measurement.get("syscalls_per_msg") is None:
+        return None
+    looks = SIDES * measurement["seconds"] * 1000 / measurement["n"]
+    return max(0, measurement["syscalls_per_msg"] - looks)
+
+
 class Results:
     """All measurements of a run, by cell."""
 
@@ -87,6 +96,7 @@ class Results:
 
     def add(self, cell, measurement):
         measurement["state"] = state_of(measurement)
+        measurement["syscalls_but_looks"] = syscalls_but_looks(measurement)
         self.lines.append(measurement)
         self.reasons.pop(cell, None)
         self.by_cell.setdefault(cell, []).append(measurement)

@@ -18,7 +18,7 @@ cat >check.py <<'PYTHON'
 import json, sys
 line = json.loads(open("out").read())
 words = ["case", "system", "variant", "mode", "touch", "cpus", "note"]
-numbers = ["clients", "size", "reply", "n", "p50_ns", "p99_ns", "p999_ns", "max_ns", "rate", "gb_s", "floor_ns",
+numbers = ["clients", "size", "reply", "n", "seconds", "p50_ns", "p99_ns", "p999_ns", "max_ns", "rate", "gb_s", "floor_ns",
            "floor_before_ns", "floor_after_ns", "ratio", "syscalls_per_msg", "wakeups_per_s"]
 assert sorted(line) == sorted(words + numbers), sorted(line)
 assert all(isinstance(line[word], str) for word in words), line

@@ -20,7 +20,7 @@ SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("
 def measured(p50, before=128.0, after=None, **more):
     after = before if after is None else after
     floor = None if before is None else (before + after) / 2
-    line = {"system": "some", "variant": "", "p50_ns": p50, "p99_ns": p50, "p999_ns": p50, "max_ns": p50, "rate": None, "floor_ns": floor}
+    line = {"system": "some", "variant": "", "note": "", "p50_ns": p50, "p99_ns": p50, "p999_ns": p50, "max_ns": p50, "rate": None, "floor_ns": floor}
     line |= {"floor_before_ns": before, "floor_after_ns": after, "ratio": floor and p50 and p50 / floor}
     return line | more
 
@@ -111,6 +111,12 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(target.verdict(results_of((SUBJECT, measured(None, wakeups_per_s=0.0)))).holds)
         still.by_cell[OTHER][0]["wakeups_per_s"] = 0.5
         self.assertFalse(target.verdict(still).holds)
+
+    def test_a_look_at_the_socket_each_millisecond_is_no_call_per_message(self):
+        for calls, beyond in ((0.06, 0.04), (0.02, 0), (0, 0)):
+            line = measured(None, syscalls_per_msg=calls, n=100000, seconds=1)
+            results = results_of((SUBJECT, line))
+            self.assertAlmostEqual(results.lines[0]["syscalls_but_looks"], beyond)
 
     def test_each_line_ends_with_its_verdict(self):
         lines = tables.target_lines([self.verdict(100, 100), self.verdict(200, 100)])
