@@ -7,6 +7,8 @@
  *     bytes     plain bytes, whatever the size
  *     block     a block, whatever the size
  *     stable    a server that takes only what nobody can change any more
+ *     copy      a server that takes only copies
+ *     snapshot  a server that takes all, and copies each payload into memory of its own before it reads it
  *     sealed    sealed blocks in base pages
  *     huge      sealed blocks in transparent 2 MiB pages, where the system grants them
  *     hugetlb   sealed blocks in pages of the hugetlb pool
@@ -20,9 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METHOD = 1, BYTES_MAX = 256, BATCH = 32, NEVER = -1 };
+enum { METHOD = 1, BYTES_MAX = 256, BATCH = 32, COPY_MAX = 131072, NEVER = -1 };
 
-static const char *const VARIANTS[] = {"auto", "bytes", "block", "stable", "sealed", "huge", "hugetlb", NULL};
+static const char *const VARIANTS[] = {"auto",     "bytes",  "block", "stable",  "copy",
+                                       "snapshot", "sealed", "huge",  "hugetlb", NULL};
 
 static bool is(const struct cell *cell, const char *variant) {
     return strcmp(cell->variant, variant) == 0;
@@ -49,10 +52,13 @@ static int explain(sea_ctx *ctx, int r) {
 
 /* --- the server --- */
 
+static char *private; /* for snapshots; NULL: payloads are read where they lie */
+
 static void handle(sea_msg *msg, void *user) {
     struct cell *cell = user;
     char reply[256];
-    cell_read(cell, sea_msg_data(msg), sea_msg_size(msg));
+    const void *data = sea_msg_data(msg);
+    cell_read(cell, private ? memcpy(private, data, cell->size) : data, sea_msg_size(msg));
     if (!sea_msg_is_call(msg)) {
         sea_msg_release(msg);
         cell_arrived(cell);
@@ -62,18 +68,24 @@ static void handle(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, reply, cell->reply);
 }
 
+static uint32_t accepted(const struct cell *cell) {
+    return is(cell, "stable") ? SEA_STABLE_ONLY : is(cell, "copy") ? SEA_INLINE : SEA_ANY_CLASS;
+}
+
 static int serve(struct cell *cell) {
     const sea_method methods[] = {{METHOD, "work", handle}};
     const sea_options options = {.methods = methods,
                                  .methods_count = 1,
                                  .user = cell,
-                                 .accept = is(cell, "stable") ? SEA_STABLE_ONLY : 0,
+                                 .accept = accepted(cell),
+                                 .inline_max = is(cell, "copy") ? COPY_MAX : 0,
                                  .accept_hugetlb = is(cell, "hugetlb"),
                                  .waiting = waiting(cell)};
     char address[128];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;
     address_of(cell, address, sizeof(address));
+    private = is(cell, "snapshot") ? malloc(cell->size) : NULL;
     int r = sea_ctx_new(&ctx, NULL);
     if (r == 0 && (r = sea_server_new(&server, ctx, address, &options)) == 0) {
         cell_ready(cell);

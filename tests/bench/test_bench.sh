@@ -67,7 +67,7 @@ for variant in copy fill read; do
     cell "memory, $variant" "variant=$variant p50_ns gb_s" floors --system memory --variant $variant --mode spin
 done
 
-for variant in auto bytes block stable sealed huge; do
+for variant in auto bytes block stable copy snapshot sealed huge; do
     cell "sealane, $variant" "system=sealane variant=$variant size=8192 $sleeping" sealane --mode sleep --size 8192 \
         --variant $variant
 done
@@ -88,6 +88,7 @@ run "a ring that cannot sleep" 77 floors --system ring --case oneway --mode slee
 says "a ring that cannot sleep" err "does not wait that way"
 run "no such case" 77 floors --system ring --mode spin
 run "too large for one packet" 77 floors --system socket --mode sleep --size 16777216 --seconds 0.02 --cpus "$one"
+run "too large for a copy" 77 sealane --variant copy --size 1048576 --seconds 0.02 --cpus "$one"
 run "no such variant" 2 sealane --variant none
 run "no such system" 2 floors --system none
 run "no system" 2 floors
