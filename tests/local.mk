@@ -123,7 +123,6 @@ tests_libsupport_la_SOURCES = \
     tests/unit/host.h \
     tests/unit/lane_pair.h \
     tests/unit/line_samples.h \
-    tests/unit/machine.h \
     tests/unit/reaper_jam.h \
     tests/unit/room_ctx.h \
     tests/unit/room_peer.h \

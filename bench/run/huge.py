@@ -16,33 +16,55 @@ POOL_PAGES = 128  # 256 MiB
 def transparent():
     """What the machine grants to shared memory now: "never", "advise", ..."""
     try:
-        return SHARED_MEMORY.read_text().partition("[")[2].partition("]")[0]
+        return chosen(SHARED_MEMORY)
     except OSError:
         return "never"
 
 
 @contextlib.contextmanager
-def setting(path, text):
-    """The setting is `text` within. Yields False, and changes nothing, where we may not."""
+def setting(path, change, undo):
+    """The setting is change(before) within, and undo(before, after, now) afterwards. Changes nothing where we may not."""
     try:
-        with open(path, "r+") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            before = path.read_text().strip()
-            before = before.partition("[")[2].partition("]")[0] or before
-            path.write_text(text)
-            try:
-                yield True
-            finally:
-                path.write_text(before)
+        file = open(path, "r+", encoding="ascii")
     except OSError:
-        yield False
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        before = chosen(path)
+        path.write_text(change(before))
+        after = chosen(path)
+        try:
+            yield
+        finally:
+            path.write_text(undo(before, after, chosen(path)))
+
+
+def chosen(path):
+    """Of "always [never]" the word in brackets; else all of it."""
+    text = path.read_text().strip()
+    return text.partition("[")[2].partition("]")[0] or text
+
+
+def advise():
+    """Whoever asks gets transparent ones."""
+    return setting(SHARED_MEMORY, lambda before: "advise", lambda before, after, now: before)
+
+
+def pool():
+    """More of them in the pool; as many fewer afterwards, for others may have changed it meanwhile."""
+    return setting(
+        POOL,
+        lambda before: str(int(before) + POOL_PAGES),
+        lambda before, after, now: str(max(0, int(now) - (int(after) - int(before)))),
+    )
 
 
 @contextlib.contextmanager
 def granted():
-    """Transparent huge pages for whoever asks, and a pool of them, within."""
+    """Transparent huge pages for whoever asks, and a pool of them, within. Yields whether there are transparent ones."""
     with contextlib.ExitStack() as stack:
         if transparent() == "never":
-            stack.enter_context(setting(SHARED_MEMORY, "advise"))
-        stack.enter_context(setting(POOL, str(POOL_PAGES)))
+            stack.enter_context(advise())
+        stack.enter_context(pool())
         yield transparent() != "never"
