@@ -14,11 +14,11 @@
 #include "memory/arena.h"
 #include "memory/refusal.h"
 #include "memory/reserve.h"
+#include "support/machine.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
-#include "support/machine.h"
 
 #define MIB ((size_t) 1 << 20)
 #define PAGE ((size_t) sysconf(_SC_PAGESIZE))
