@@ -179,13 +179,35 @@ START_TEST(test_a_new_context_has_nothing_to_tell) {
 }
 END_TEST
 
+/* A tally counts from its beginning to its end, and what it has counted stays. */
+START_TEST(test_tallies) {
+    struct tally one = {.next = NULL}, other = {.next = NULL};
+    tally_begin(&one, ctx);
+    tally_begin(&other, ctx);
+    ctx_count(ctx, sent_inline, 1);
+    tally_count(&one, sent_inline, 10);
+    tally_count(&other, sent_inline, 100);
+    tally_count(&one, calls_in, 3);
+    tally_uncount(&other, calls_in, 1);
+    ck_assert_uint_eq(ctx_figures().sent_inline, 111);
+    ck_assert_uint_eq(ctx_figures().calls_in, 2);
+    tally_end(&one, ctx);
+    tally_end(&one, ctx);
+    ck_assert_uint_eq(ctx_figures().sent_inline, 111);
+    tally_uncount(&other, sent_inline, 100);
+    tally_end(&other, ctx);
+    ck_assert_uint_eq(ctx_figures().sent_inline, 11);
+    ck_assert_uint_eq(ctx_figures().calls_in, 2);
+}
+END_TEST
+
 /* Each counter is told under its own name. */
 START_TEST(test_every_figure_is_its_counter) {
 /* clang-format off */
 #define EACH(X) \
     X(blocks) X(bytes) X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(connections) \
     X(calls_out) X(calls_in) X(sent_inline) X(sent_pooled) X(sent_sealed) X(received_inline) X(received_pooled) \
-    X(received_sealed) X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(huge_blocks) X(faults) \
+    X(received_sealed) X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(snapshots) X(doorbells) X(huge_blocks) X(faults) \
     X(reclaimed_blocks) X(reclaimed_bytes)
 /* clang-format on */
 #define COUNT(name) ctx_count(ctx, name, ++n);
@@ -314,6 +336,7 @@ int main(void) {
     suite_add(s, test_references);
     suite_add(s, test_threads_hold_references);
     suite_add(s, test_a_new_context_has_nothing_to_tell);
+    suite_add(s, test_tallies);
     suite_add(s, test_every_figure_is_its_counter);
     suite_add(s, test_refusals_are_told_and_counted);
     suite_add(s, test_contexts_are_apart);

@@ -152,7 +152,10 @@ void lane_doom(struct lane *lane, int reason, const char *text);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
-/* Can a payload of so many bytes be sent as message.bytes? */
+/* Up to here a copy through the ring is cheaper than a pooled block: doc/tuning.md. */
+#define LANE_INLINE_BEFORE_POOLED ((size_t) 256)
+
+/* Can a payload of so many bytes be sent as message.bytes, and is that the cheapest way? */
 bool lane_takes_bytes(const struct lane *lane, size_t size);
 
 /* Sends or queues a CANCEL. */

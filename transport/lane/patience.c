@@ -37,7 +37,7 @@ static uint64_t longest(const struct patience *patience) {
 }
 
 bool patience_goes_on(struct patience *patience) {
-    if (patience->waiting == SEA_WAIT_SLEEP || patience->has_one_cpu)
+    if (!patience_looks(patience))
         return false;
     if (++patience->looks < LOOKS_PER_CLOCK)
         return true;

@@ -408,9 +408,12 @@ static int snapshot_payload(struct lane *lane, const struct wire_message *messag
     const void *data = NULL;
     int r = pooled_find(lane->account, message->handle, message->payload_size, &data);
     if (r == 0)
+        r = pooled_copy(&in->block, lane->account, data, (size_t) message->payload_size);
+    if (r < 0 && r != -EPROTO && data)
         r = block_receive_inline(&in->block, lane->ctx, data, (size_t) message->payload_size);
     if (r < 0)
         return r;
+    tally_count(&lane->tally, snapshots, 1);
     tally_count(&lane->tally, copied_bytes, message->payload_size);
     lane_release(lane, message->handle);
     return 0;

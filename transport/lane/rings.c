@@ -120,6 +120,8 @@ void lane_ring_bell(struct lane *lane) {
     uint8_t buf[WIRE_DOORBELL_SIZE];
     if (!lane->has_rings || !bell_is_wanted(&lane->bell))
         return;
-    if (lane_write(lane, buf, wire_encode_doorbell(buf)) == 0)
-        bell_note_rung(&lane->bell);
+    if (lane_write(lane, buf, wire_encode_doorbell(buf)) < 0)
+        return;
+    bell_note_rung(&lane->bell);
+    tally_count(&lane->tally, doorbells, 1);
 }

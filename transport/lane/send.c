@@ -72,10 +72,11 @@ static bool terms_take(const struct terms *terms, int payload_class, size_t size
 /* The class in which a block can go to this peer as it is; 0: in none. */
 static int payload_class_of(const struct lane *lane, const sea_block *block) {
     const struct terms *terms = &lane->terms;
-    int class = block->payload_class;
+    bool is_ours = block->slot && pooled_is_for(lane->account, block);
+    int class = is_ours && terms_take(terms, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
     if (!terms_take(terms, class, block->size) || (block_is_hugetlb(block) && !terms->peer_hugetlb))
         return 0;
-    if (class == SEA_POOLED && !pooled_is_for(lane->account, block))
+    if (class == SEA_POOLED && !is_ours)
         return 0;
     return class;
 }
@@ -352,8 +353,8 @@ static int lane_send_prepared(struct lane *lane, const struct lane_message *mess
 }
 
 bool lane_takes_bytes(const struct lane *lane, size_t size) {
-    return lane->has_rings && lane->terms.accept & SEA_INLINE && size <= lane->terms.inline_max &&
-           size <= ring_bytes_max(lane->own.lines);
+    size_t most = lane->terms.accept & SEA_POOLED ? LANE_INLINE_BEFORE_POOLED : ring_bytes_max(lane->own.lines);
+    return lane->has_rings && lane->terms.accept & SEA_INLINE && size <= lane->terms.inline_max && size <= most;
 }
 
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {

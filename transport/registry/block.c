@@ -264,7 +264,7 @@ int block_fd(const sea_block *block) {
 
 static void *block_map(sea_block *block) {
     if (block->payload_class != SEA_SEALED)
-        return block->payload_class == SEA_POOLED ? block->data : block->bytes;
+        return block->data ? block->data : block->bytes;
     void *data = sealed_map(&block->sealed);
     if (!data)
         refusal_note(&block->ctx->refusals, -ENOMEM, "address space or vm.max_map_count", block->size, 0,

@@ -104,6 +104,16 @@ int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
     return 0;
 }
 
+int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
+    int r = pooled_new(ret_block, peer, size);
+    if (r < 0)
+        return r;
+    memcpy((*ret_block)->data, data, size);
+    (*ret_block)->payload_class = SEA_INLINE;
+    (*ret_block)->is_sealed = true;
+    return 0;
+}
+
 bool pooled_is_for(const struct peer *peer, const sea_block *block) {
     return block->slot && peer->pooled.pool && pool_has(peer->pooled.pool, block->slot);
 }

@@ -61,6 +61,9 @@ int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const
 /* -EPROTO: it has no such arena. */
 int pooled_retire(struct peer *peer, uint32_t id);
 
+/* A private copy, sealed and of the class inline, in a block of our pool: such memory is recycled. Errors: as pooled_new(). */
+int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size);
+
 /* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT: in one that was refused. */
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data);
 

@@ -22,9 +22,6 @@ static const uint64_t CONNECT_RETRY_NS = 1000 * 1000;
 
 static const sea_options NO_OPTIONS;
 
-/* Up to here a copy through the ring is cheaper than a pooled block: doc/tuning.md. */
-static const size_t INLINE_BEFORE_POOLED = 256;
-
 static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
     struct address where;
     int r = address_parse(address, false, &where, ret_why);
@@ -88,7 +85,7 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         deadline = own;
     if (lane->corks)
         lane_ring_bell(lane);
-    if (lane->has_rings && own == WAIT_FOREVER && lane_stare(lane, POLLER_LOOKS))
+    if (own == WAIT_FOREVER && patience_looks(&lane->patience) && lane_stare(lane, POLLER_LOOKS))
         return conn_take_frame(conn);
     if (deadline == 0 || !conn_watch_rings(lane)) {
         if (patience_spins(&lane->patience))
@@ -404,7 +401,7 @@ int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
     bool is_pooled = terms->accept & SEA_POOLED && size <= terms->block_max && size <= terms->bytes_max;
-    if (terms->accept & SEA_INLINE && size <= terms->inline_max && (!is_pooled || size <= INLINE_BEFORE_POOLED))
+    if (terms->accept & SEA_INLINE && size <= terms->inline_max && (!is_pooled || size <= LANE_INLINE_BEFORE_POOLED))
         return block_new_inline(ret_block, conn->ctx, size);
     if (is_pooled)
         return pooled_new(ret_block, conn->lane.account, size);

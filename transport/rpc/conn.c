@@ -176,7 +176,7 @@ static void on_ready(struct watch *watch, short revents) {
 
 static enum watch_state on_look(struct watch *watch, unsigned looks) {
     struct lane *lane = &conn_of(watch)->lane;
-    if ((looks > 1 && lane->has_rings && lane_stare(lane, looks)) || lane_look(lane))
+    if ((looks > 1 && patience_looks(&lane->patience) && lane_stare(lane, looks)) || lane_look(lane))
         return WATCH_READY;
     bool is_patient = looks > 0;
     if (is_patient && patience_goes_on(&lane->patience))
