@@ -312,7 +312,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
     int r = queued ? peer_charge_queued(lane->account, charged) : -ENOMEM;
     if (r < 0) {
         heap_free(queued);
-        if (r == -EDQUOT && message->block && !lane->is_socket_full)
+        if (r == -EDQUOT && message->block && !lane->is_socket_full && !lane->is_ring_full)
             return r; /* it reads, and is slow to release: the caller answers without the block */
         lane_doom(lane, r, r == -EDQUOT ? "the peer does not read its replies" : "out of memory for a reply");
         return r;
