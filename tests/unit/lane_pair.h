@@ -135,13 +135,13 @@ static inline void side_deinit(struct side *side) {
     heap_free(side->scratch);
 }
 
-/* One turn, if poll or the clock asks for it. Returns whether it did. */
+/* One turn, if poll, the clock or the rings ask for it; otherwise it sleeps from now on. Returns whether it did. */
 static inline bool side_turn(struct side *side) {
     struct pollfd item = {.fd = side->lane.fd, .events = lane_events(&side->lane)};
     if (side->lane.state == LANE_CLOSED)
         return false;
     ck_assert_int_ge(poll(&item, 1, 0), 0);
-    if (!item.revents && lane_deadline(&side->lane) > wait_now())
+    if (!item.revents && lane_deadline(&side->lane) > wait_now() && lane_rest(&side->lane))
         return false;
     lane_dispatch(&side->lane, item.revents);
     return true;
@@ -187,6 +187,16 @@ static inline void pair_open(struct pair *pair) {
     pair_settle(pair);
     ck_assert_int_eq(pair->client.lane.state, LANE_OPEN);
     ck_assert_int_eq(pair->server.lane.state, LANE_OPEN);
+}
+
+/* Through the socket alone (0), or through outboxes (1): for tests that must hold in both. */
+#define PAIR_MODES 2
+
+static inline void pair_open_in(struct pair *pair, int mode) {
+    pair->client.has_outbox = pair->server.has_outbox = mode == 1;
+    pair_open(pair);
+    ck_assert_int_eq(pair->client.lane.has_rings, mode == 1);
+    ck_assert_int_eq(pair->server.lane.has_rings, mode == 1);
 }
 
 static inline void pair_deinit(struct pair *pair) {

@@ -27,11 +27,22 @@ static bool is_filled(sea_block *block, size_t size, int fill) {
     return true;
 }
 
+/* The payload of a message, wherever it is. */
+static bool is_payload(const struct lane_message *message, size_t size, int fill) {
+    const unsigned char *bytes = message->bytes;
+    if (message->block)
+        return is_filled(message->block, size, fill);
+    for (size_t i = 0; i < message->bytes_size; i++)
+        if (bytes[i] != fill)
+            return false;
+    return message->bytes_size == size;
+}
+
 /* messages */
 
 START_TEST(test_every_field_arrives) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     sea_block *block = new_inline(&pair.client, 300, 5);
     const struct lane_message sent[] = {
         {.type = WIRE_CALL, .id = 0, .method = 0, .deadline = 12345, .block = block},
@@ -62,7 +73,7 @@ END_TEST
 
 START_TEST(test_an_empty_payload_is_none) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_inline(&pair.client, 0, 0), false), 0);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 0, 0), false), 0);
     pair_settle(&pair);
@@ -76,7 +87,7 @@ END_TEST
 
 START_TEST(test_a_cancel_arrives) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     ck_assert_int_eq(lane_send_cancel(&pair.server.lane, 99), 0);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.cancelled_count, 1);
@@ -88,7 +99,7 @@ END_TEST
 /* One block, many receipts: each is a lease of its own on the same memory. */
 START_TEST(test_a_block_may_be_sent_again) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     sea_block *block = new_sealed(&pair.client, 70000, 3);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, sea_block_ref(block), false), 0);
@@ -128,24 +139,34 @@ static const struct {
 };
 #define ROUTES ((int) (sizeof routes / sizeof *routes))
 
+/* Between sides with outboxes a copy goes to the pool, and is copied once more by who takes only stable payloads. */
+static int travels_as(int route, int mode) {
+    bool is_copied = routes[route].made == SEA_INLINE && routes[route].travels == SEA_SEALED;
+    return mode == 1 && is_copied && routes[route].accept & SEA_INLINE ? SEA_POOLED : routes[route].travels;
+}
+
 START_TEST(test_the_class_follows_what_the_peer_takes) {
-    struct pair pair = {.server.options = {.inline_max = 1000, .block_max = 5000, .accept = routes[_i].accept}};
-    pair_open(&pair);
-    size_t size = routes[_i].size;
+    int route = _i / PAIR_MODES, mode = _i % PAIR_MODES, travels = travels_as(route, mode);
+    struct pair pair = {.server.options = {.inline_max = 1000, .block_max = 5000, .accept = routes[route].accept}};
+    pair_open_in(&pair, mode);
+    size_t size = routes[route].size;
     sea_block *block =
-        routes[_i].made == SEA_INLINE ? new_inline(&pair.client, size, 9) : new_sealed(&pair.client, size, 9);
+        routes[route].made == SEA_INLINE ? new_inline(&pair.client, size, 9) : new_sealed(&pair.client, size, 9);
     int r = side_send(&pair.client, WIRE_CALL, 1, block, false);
     pair_settle(&pair);
-    ck_assert_int_eq(r, routes[_i].travels < 0 ? routes[_i].travels : 0);
+    ck_assert_int_eq(r, travels < 0 ? travels : 0);
     ck_assert_uint_eq(pair.server.arrived_count, r == 0);
     if (r == 0) {
-        ck_assert_int_eq(sea_block_class(pair.server.arrived[0].block), routes[_i].travels);
-        ck_assert(is_filled(pair.server.arrived[0].block, size, 9));
+        const struct lane_message *in = &pair.server.arrived[0];
+        ck_assert(is_payload(in, size, 9));
+        ck_assert(!in->block || sea_block_class(in->block) == (travels == SEA_POOLED ? SEA_INLINE : travels));
+        ck_assert(in->block || travels == SEA_INLINE);
     }
     sea_figures figures = side_figures(&pair.client);
-    ck_assert_uint_eq(figures.fallbacks, routes[_i].fallbacks);
-    ck_assert_uint_eq(figures.sent_inline, routes[_i].travels == SEA_INLINE);
-    ck_assert_uint_eq(figures.sent_sealed, routes[_i].travels == SEA_SEALED);
+    ck_assert_uint_eq(figures.fallbacks, routes[route].fallbacks);
+    ck_assert_uint_eq(figures.sent_inline, travels == SEA_INLINE);
+    ck_assert_uint_eq(figures.sent_pooled, travels == SEA_POOLED);
+    ck_assert_uint_eq(figures.sent_sealed, travels == SEA_SEALED);
     ck_assert_uint_eq(figures.sent_bytes, r == 0 ? size : 0);
     pair_deinit(&pair);
 }
@@ -172,9 +193,9 @@ static sea_block *new_hugetlb(struct side *side, size_t size, int fill) {
 }
 
 START_TEST(test_hugetlb_pages_go_to_who_takes_them) {
-    bool takes = _i == 0;
+    bool takes = _i / PAIR_MODES == 0;
     struct pair pair = {.server.options.accept_hugetlb = takes};
-    pair_open(&pair);
+    pair_open_in(&pair, _i % PAIR_MODES);
     ck_assert_int_eq(pair.client.lane.terms.peer_hugetlb, takes);
     ck_assert(!pair.server.lane.terms.peer_hugetlb);
     sea_block *block = new_hugetlb(&pair.client, MEMFD_HUGE_SIZE, 8);
@@ -183,7 +204,7 @@ START_TEST(test_hugetlb_pages_go_to_who_takes_them) {
         pair_settle(&pair);
         ck_assert_uint_eq(pair.server.arrived_count, 1);
         sea_block *in = pair.server.arrived[0].block;
-        ck_assert_int_eq(sea_block_class(in), SEA_SEALED);
+        ck_assert_int_eq(sea_block_class(in), takes || _i % PAIR_MODES == 0 ? SEA_SEALED : SEA_POOLED);
         ck_assert_int_eq(sea_block_pages(in) == SEA_PAGES_HUGETLB, takes);
         ck_assert(is_filled(in, MEMFD_HUGE_SIZE, 8));
         ck_assert_uint_eq(side_figures(&pair.client).fallbacks, !takes);
@@ -197,7 +218,7 @@ END_TEST
 /* A payload of one and a half pages in two: rounded for the file, not for the reader. */
 START_TEST(test_a_part_of_a_hugetlb_page) {
     struct pair pair = {.server.options.accept_hugetlb = true};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     sea_block *block = new_hugetlb(&pair.client, MEMFD_HUGE_SIZE + MEMFD_HUGE_SIZE / 2, 6);
     if (block) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, block, false), 0);
@@ -215,7 +236,7 @@ END_TEST
 
 START_TEST(test_credit_in_blocks) {
     struct pair pair = {.server.options.blocks_max = 2};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     for (int i = 0; i < 2; i++)
         ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), 0);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
@@ -235,7 +256,7 @@ END_TEST
 
 START_TEST(test_credit_in_bytes) {
     struct pair pair = {.server.options.bytes_max = 1000};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 600, 1), false), 0);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 401, 1), false), -EAGAIN);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 400, 1), false), 0);
@@ -249,7 +270,7 @@ END_TEST
 /* A reply that waits for credit: later ones wait behind it, and the caller's lease back lets them go. */
 START_TEST(test_replies_wait_for_credit) {
     struct pair pair = {.client.options.blocks_max = 1};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     for (unsigned i = 0; i < 3; i++)
         ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, i, new_sealed(&pair.server, 5000, (int) i), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 3, NULL, true), 0);
@@ -270,7 +291,7 @@ END_TEST
 /* Our own quota for a peer bounds what it may hold, however much it takes. */
 START_TEST(test_a_block_over_our_quota_for_the_peer) {
     struct pair pair = {.client.ctx_options.peer.bytes = 1000};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     sea_refusal refusal;
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 1001, 1), false), -EDQUOT);
     sea_ctx_refusal(pair.client.ctx, &refusal);
@@ -288,7 +309,7 @@ END_TEST
 START_TEST(test_a_queued_reply_that_gets_no_lease_is_an_error) {
     struct pair pair = {.server.ctx_options = {.peer = {.bytes = 100000}, .user = {.bytes = 100000}},
                         .client.options.blocks_max = 1};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     uint32_t uid = geteuid();
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 40000, 2), true), 0);
@@ -309,7 +330,7 @@ END_TEST
 /* While it waits it is charged as a queued one, and then as a leased one, but never as both. */
 START_TEST(test_a_queued_reply_is_charged_once) {
     struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 90000, 2), true), 0);
     pair_settle(&pair);
@@ -325,7 +346,7 @@ END_TEST
 /* It reads, but holds on to what it has: it gets answers without blocks, and keeps its connection. */
 START_TEST(test_a_peer_that_is_slow_to_release) {
     struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 60000, 2), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 3, new_sealed(&pair.server, 60000, 3), true), -EDQUOT);
@@ -339,7 +360,7 @@ START_TEST(test_a_peer_that_is_slow_to_release) {
 }
 END_TEST
 
-/* the full socket */
+/* the full socket, or ring */
 
 START_TEST(test_a_full_socket) {
     struct pair pair = {0};
@@ -389,7 +410,7 @@ END_TEST
 
 START_TEST(test_what_is_queued_keeps_its_order) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     unsigned sent = side_fill_socket(&pair.client);
     for (unsigned i = 0; i < 100; i++) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, i, new_inline(&pair.client, i, (int) i), true), 0);
@@ -402,7 +423,7 @@ START_TEST(test_what_is_queued_keeps_its_order) {
     for (unsigned i = 0; i < 100; i++) {
         const struct lane_message *in = &pair.server.arrived[sent + i];
         ck_assert_uint_eq(in->id, i);
-        ck_assert_uint_eq(in->block ? sea_block_size(in->block) : 0, i);
+        ck_assert(is_payload(in, i, (int) i));
         ck_assert_uint_eq(pair.server.cancelled[i], i);
     }
     ck_assert_uint_eq(pair.client.rooms, 1);
@@ -413,7 +434,7 @@ END_TEST
 /* Who asks and does not read what it asked for is let go. */
 START_TEST(test_a_peer_that_does_not_read) {
     struct pair pair = {.server.ctx_options.peer.bytes = 100000};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     int r = 0;
     for (unsigned i = 0; r == 0; i++) {
         r = side_send(&pair.server, WIRE_REPLY, i, new_inline(&pair.server, 1000, 1), true);
@@ -431,7 +452,7 @@ END_TEST
 
 START_TEST(test_no_memory_for_a_queued_reply) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     side_fill_socket(&pair.client);
     fail_once(SEAM_ALLOC, ENOMEM);
     ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, 5, NULL, true), -ENOMEM);
@@ -449,7 +470,7 @@ static void send_again(struct side *side) {
 /* From inside the event, until it is full again. */
 START_TEST(test_room_is_used_at_once) {
     struct pair pair = {.client.on_room = send_again};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     side_fill_socket(&pair.client);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.rooms, 3);
@@ -463,7 +484,7 @@ END_TEST
 /* No event tells when it is over: a timer does. */
 START_TEST(test_too_many_descriptors_in_flight) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     fail_once(SEAM_SENDMSG, ETOOMANYREFS);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
     ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
@@ -479,7 +500,7 @@ END_TEST
 
 START_TEST(test_queued_replies_are_tried_again) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     fail_call(SEAM_SENDMSG, 1, 3, ETOOMANYREFS);
     for (unsigned i = 0; i < 2; i++)
         ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, i, new_sealed(&pair.client, 10, 1), true), 0);
@@ -506,9 +527,9 @@ static const int failures[][3] = {{ENOMEM, -EAGAIN, 1},
 #define FAILURES ((int) (sizeof failures / sizeof *failures))
 
 START_TEST(test_a_lease_is_taken_back_when_nothing_was_sent) {
-    const int *failure = failures[_i];
+    const int *failure = failures[_i / PAIR_MODES];
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i % PAIR_MODES);
     fail_once(SEAM_SENDMSG, failure[0]);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_sealed(&pair.client, 10, 1), false), failure[1]);
     ck_assert_uint_eq(side_figures(&pair.client).leased_blocks + side_figures(&pair.client).blocks, 0);
@@ -541,7 +562,7 @@ END_TEST
 
 START_TEST(test_a_block_that_cannot_be_sealed) {
     struct pair pair = {0};
-    pair_open(&pair);
+    pair_open_in(&pair, _i);
     sea_block *block = new_sealed(&pair.client, 10, 1);
     fail_always(SEAM_ADD_SEALS, EBUSY);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, sea_block_ref(block), false), -EBUSY);
@@ -679,33 +700,33 @@ static void clean(void) {
 int main(void) {
     struct suite *s = suite_new("lane_send");
     suite_fixture(s, clean, clean);
-    suite_add(s, test_every_field_arrives);
-    suite_add(s, test_an_empty_payload_is_none);
-    suite_add(s, test_a_cancel_arrives);
-    suite_add(s, test_a_block_may_be_sent_again);
-    suite_add_loop(s, test_the_class_follows_what_the_peer_takes, 0, ROUTES);
+    suite_add_loop(s, test_every_field_arrives, 0, PAIR_MODES);
+    suite_add_loop(s, test_an_empty_payload_is_none, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_cancel_arrives, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_block_may_be_sent_again, 0, PAIR_MODES);
+    suite_add_loop(s, test_the_class_follows_what_the_peer_takes, 0, ROUTES * PAIR_MODES);
     suite_add(s, test_who_takes_no_class_gets_empty_payloads);
-    suite_add_loop(s, test_hugetlb_pages_go_to_who_takes_them, 0, 2);
-    suite_add(s, test_a_part_of_a_hugetlb_page);
-    suite_add(s, test_credit_in_blocks);
-    suite_add(s, test_credit_in_bytes);
-    suite_add(s, test_replies_wait_for_credit);
-    suite_add(s, test_a_block_over_our_quota_for_the_peer);
-    suite_add(s, test_a_queued_reply_that_gets_no_lease_is_an_error);
-    suite_add(s, test_a_queued_reply_is_charged_once);
-    suite_add(s, test_a_peer_that_is_slow_to_release);
+    suite_add_loop(s, test_hugetlb_pages_go_to_who_takes_them, 0, 2 * PAIR_MODES);
+    suite_add_loop(s, test_a_part_of_a_hugetlb_page, 0, PAIR_MODES);
+    suite_add_loop(s, test_credit_in_blocks, 0, PAIR_MODES);
+    suite_add_loop(s, test_credit_in_bytes, 0, PAIR_MODES);
+    suite_add_loop(s, test_replies_wait_for_credit, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_block_over_our_quota_for_the_peer, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_queued_reply_that_gets_no_lease_is_an_error, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_queued_reply_is_charged_once, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_peer_that_is_slow_to_release, 0, PAIR_MODES);
     suite_add(s, test_a_full_socket);
     suite_add(s, test_a_queued_reply_asks_for_the_poll);
     suite_add_loop(s, test_the_first_queued_frame_asks_for_the_poll, 0, 2);
-    suite_add(s, test_what_is_queued_keeps_its_order);
-    suite_add(s, test_a_peer_that_does_not_read);
-    suite_add(s, test_no_memory_for_a_queued_reply);
-    suite_add(s, test_room_is_used_at_once);
-    suite_add(s, test_too_many_descriptors_in_flight);
-    suite_add(s, test_queued_replies_are_tried_again);
-    suite_add_loop(s, test_a_lease_is_taken_back_when_nothing_was_sent, 0, FAILURES);
+    suite_add_loop(s, test_what_is_queued_keeps_its_order, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_peer_that_does_not_read, 0, PAIR_MODES);
+    suite_add_loop(s, test_no_memory_for_a_queued_reply, 0, PAIR_MODES);
+    suite_add_loop(s, test_room_is_used_at_once, 0, PAIR_MODES);
+    suite_add_loop(s, test_too_many_descriptors_in_flight, 0, PAIR_MODES);
+    suite_add_loop(s, test_queued_replies_are_tried_again, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_lease_is_taken_back_when_nothing_was_sent, 0, FAILURES * PAIR_MODES);
     suite_add(s, test_a_broken_socket_is_read_to_its_end);
-    suite_add(s, test_a_block_that_cannot_be_sealed);
+    suite_add_loop(s, test_a_block_that_cannot_be_sealed, 0, PAIR_MODES);
     suite_add(s, test_no_memory_for_the_copy_of_a_fallback);
     suite_add(s, test_sending_to_the_dead);
     suite_add(s, test_releases_of_a_turn_go_together);
