@@ -117,7 +117,8 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
         return;
     lane->is_doomed = true;
     lane->reason = reason;
-    snprintf(lane->text, sizeof(lane->text), "%s", text);
+    if (text != lane->text) /* lane_leave() left it there */
+        snprintf(lane->text, sizeof(lane->text), "%s", text);
     lane->ops->changed(lane->owner);
 }
 
