@@ -29,6 +29,7 @@ valgrind_tests = \
     tests/unit/test_heap \
     tests/unit/test_lane \
     tests/unit/test_lane_receive \
+    tests/unit/test_lane_rings \
     tests/unit/test_lane_send \
     tests/unit/test_lease \
     tests/unit/test_limits \
@@ -109,6 +110,8 @@ tests_libsupport_la_SOURCES = \
     tests/support/raw.h \
     tests/support/ring_end.c \
     tests/support/ring_end.h \
+    tests/support/ring_speaker.c \
+    tests/support/ring_speaker.h \
     tests/support/scale.h \
     tests/support/service.c \
     tests/support/service.h \

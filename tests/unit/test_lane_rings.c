@@ -1,0 +1,822 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * lane/rings and its neighbours: lanes with outboxes. Which messages take which way, that all stay in order, who is rung for and how often, what
+ * happens when the ring is full, and how it ends.
+ *
+ * The steps of both sides are taken one by one, on one thread: between any two of them the other side may have gone on, or not.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "support/random.h"
+#include "support/ring_speaker.h"
+#include "support/trap.h"
+#include "unit/fail.h"
+#include "unit/lane_pair.h"
+#include "unit/settle.h"
+
+#define RING_SMALL 4096 /* 64 lines */
+#define BYTES_MOST 872  /* of one frame of it */
+
+static struct draft draft;
+static struct pair pair;
+
+static void open_with(uint32_t ring_size) {
+    memset(&pair, 0, sizeof pair);
+    pair.client.options.ring_size = pair.server.options.ring_size = ring_size;
+    pair_open_in(&pair, 1);
+}
+
+/* It looks at its rings now, and will not be rung for. */
+static void keep_awake(struct side *side) {
+    lane_dispatch(&side->lane, 0);
+    ck_assert(!side->lane.bell.is_armed);
+}
+
+/* Nobody has anything to do any more, and both sleep. */
+static void fall_asleep(void) {
+    pair_settle(&pair);
+    ck_assert(pair.client.lane.bell.is_armed && pair.server.lane.bell.is_armed);
+}
+
+static void send_one_way(struct side *side, size_t size, int fill) {
+    ck_assert_int_eq(side_send(side, WIRE_ONEWAY, 0, size ? new_inline(side, size, fill) : NULL, false), 0);
+}
+
+/* Datagrams sent by either side since this was last asked. */
+static int datagrams_sent(void) {
+    int calls = fail_calls(SEAM_SENDMSG);
+    fail_call(SEAM_SENDMSG, 0, 0, 0);
+    return calls;
+}
+
+/* --- agreement --- */
+
+START_TEST(test_both_must_want_outboxes) {
+    pair.client.has_outbox = _i & 1;
+    pair.server.has_outbox = _i & 2;
+    pair_open(&pair);
+    ck_assert_int_eq(pair.client.lane.has_rings, _i == 3);
+    ck_assert_int_eq(pair.server.lane.has_rings, _i == 3);
+    ck_assert_int_eq(pair.client.lane.own.page != NULL, _i == 3);
+    ck_assert_int_eq(pair.client.lane.own.fd, -1); /* handed out, or not kept */
+    ck_assert_int_eq(pair.server.lane.own.fd, -1);
+    send_one_way(&pair.client, 100, 1);
+    send_one_way(&pair.server, 100, 1);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count + pair.server.arrived_count, 2);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Each says how large its own is. */
+START_TEST(test_rings_of_different_sizes) {
+    pair.client.options.ring_size = 4096;
+    pair.server.options.ring_size = 1 << 20;
+    pair_open_in(&pair, 1);
+    ck_assert_uint_eq(pair.client.lane.own.lines, 64);
+    ck_assert_uint_eq(pair.client.lane.theirs.lines, 16384);
+    ck_assert_uint_eq(pair.server.lane.own.lines, 16384);
+    ck_assert_uint_eq(pair.server.lane.theirs.lines, 64);
+    pair_deinit(&pair);
+}
+END_TEST
+
+static const enum seam_kind scarce[] = {SEAM_MEMFD_CREATE, SEAM_FALLOCATE, SEAM_MMAP, SEAM_OPEN};
+
+START_TEST(test_a_server_without_memory_for_its_own) {
+    pair.client.has_outbox = pair.server.has_outbox = true;
+    pair_init(&pair);
+    bool is_mmap = scarce[_i] == SEAM_MMAP; /* the first is for the client's */
+    fail_call(scarce[_i], is_mmap ? 2 : 1, 1, scarce[_i] == SEAM_OPEN ? EMFILE : ENOMEM);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
+    ck_assert_int_lt(pair.server.end.reason, 0);
+    ck_assert_int_eq(pair.client.end.reason, pair.server.end.reason);
+    ck_assert_str_ne(pair.client.end_text, "");
+    fail_off();
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_a_client_without_memory_for_its_own) {
+    struct side *side = &pair.client;
+    int fds[2];
+    lane_socketpair(fds);
+    ck_assert_int_eq(sea_ctx_new(&side->ctx, NULL), 0);
+    side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
+    fail_once(scarce[_i], scarce[_i] == SEAM_OPEN ? EMFILE : ENOMEM);
+    int r = lane_init(&side->lane, side->ctx, fds[0], false, &side->options, side->scratch, &side_ops, side);
+    ck_assert_int_eq(r, scarce[_i] == SEAM_OPEN ? -EMFILE : -ENOMEM);
+    sea_refusal refusal;
+    sea_ctx_refusal(side->ctx, &refusal);
+    ck_assert_ptr_nonnull(strstr(refusal.advice, "outbox"));
+    fail_off();
+    sea_ctx_unref(side->ctx);
+    heap_free(side->scratch);
+    close(fds[1]);
+}
+END_TEST
+
+/* --- which way --- */
+
+/* What fits into a quarter of the ring needs no system call at all, if nobody sleeps. */
+START_TEST(test_the_ring_takes_what_it_can) {
+    static const size_t sizes[] = {0, 1, 32, 33, 88, 89, BYTES_MOST};
+    open_with(RING_SMALL);
+    for (int i = 0; i < 7; i++) {
+        keep_awake(&pair.server);
+        datagrams_sent();
+        send_one_way(&pair.client, sizes[i], i);
+        ck_assert_int_eq(datagrams_sent(), 0);
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, (unsigned) i + 1);
+    }
+    ck_assert_uint_eq(pair.client.lane.datagrams_out, 0);
+    fail_off();
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_the_socket_takes_the_rest) {
+    open_with(RING_SMALL);
+    keep_awake(&pair.server);
+    datagrams_sent();
+    const struct lane_message large = {.type = WIRE_ONEWAY, .block = new_inline(&pair.client, 50000, 1)};
+    pair.client.lane.terms.accept &= ~(uint32_t) SEA_POOLED; /* or it would be copied to the pool */
+    ck_assert_int_eq(lane_send(&pair.client.lane, &large, false), 0);
+    sea_block_unref(large.block);
+    ck_assert_int_eq(datagrams_sent(), 1);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 2), false), 0);
+    ck_assert_int_eq(datagrams_sent(), 1);
+    ck_assert_uint_eq(pair.client.lane.datagrams_out, 2);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 2);
+    ck_assert_uint_eq(sea_block_size(pair.server.arrived[0].block), 50000);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* The longest text of an error; and a CANCEL. */
+START_TEST(test_texts_and_cancels) {
+    char text[WIRE_TEXT_MAX + 1];
+    memset(text, 'x', WIRE_TEXT_MAX);
+    text[WIRE_TEXT_MAX] = '\0';
+    open_with(RING_SMALL);
+    keep_awake(&pair.server);
+    datagrams_sent();
+    const struct lane_message error = {.type = WIRE_REPLY, .id = 5, .status = -EIO, .text = text};
+    ck_assert_int_eq(lane_send(&pair.client.lane, &error, false), 0);
+    ck_assert_int_eq(lane_send_cancel(&pair.client.lane, 99), 0);
+    ck_assert_int_eq(datagrams_sent(), 0);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_str_eq(pair.server.arrived[0].text, text);
+    ck_assert_int_eq(pair.server.arrived[0].status, -EIO);
+    ck_assert_uint_eq(pair.server.cancelled[0], 99);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- order --- */
+
+/* Message `number` of a random kind, which says its number: in its size, its id, or its bytes. */
+static int send_numbered(unsigned number, uint32_t kind) {
+    struct side *client = &pair.client;
+    sea_block *block = NULL;
+    if (kind == 0)
+        block = new_sealed(client, 4, 0);
+    else if (kind == 1)
+        block = new_inline(client, 30000, 0);
+    else if (kind < 5)
+        block = new_inline(client, 4 + 40 * (size_t) kind, 0);
+    if (block)
+        memcpy(sea_block_data(block), &number, sizeof number);
+    return side_send(client, WIRE_CALL, number, block, true);
+}
+
+static void expect_numbered(unsigned from, unsigned to) {
+    ck_assert_uint_eq(pair.server.arrived_count, to - from);
+    for (unsigned i = from; i < to; i++) {
+        const struct lane_message *in = &pair.server.arrived[i - from];
+        const void *bytes = in->block ? sea_block_view(in->block) : in->bytes;
+        ck_assert_uint_eq(in->id, i);
+        if (bytes)
+            ck_assert_mem_eq(bytes, &i, sizeof i);
+    }
+    side_drop(&pair.server);
+}
+
+/* All kinds in a random mixture, while both sides go on at random. */
+START_TEST(test_everything_stays_in_order) {
+    uint64_t state = 100 + (uint64_t) _i;
+    open_with(_i % 2 ? RING_SMALL : 0);
+    pair.client.lane.terms.inline_max = 65536;
+    if (_i % 4 < 2)
+        pair.client.lane.terms.accept &= ~(uint32_t) SEA_POOLED;
+    for (unsigned round = 0, sent = 0; round < 30; round++) {
+        unsigned from = sent;
+        for (unsigned i = 0; i < 30; i++) {
+            ck_assert_int_eq(send_numbered(sent++, random_below(&state, 8)), 0);
+            if (random_below(&state, 6) == 0)
+                side_turn(&pair.server);
+            if (random_below(&state, 6) == 0)
+                side_turn(&pair.client);
+        }
+        pair_settle(&pair);
+        expect_numbered(from, sent);
+    }
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Speakers. */
+
+static struct ring_speaker *greet_ring_speaker(struct side *side) {
+    int fds[2];
+    lane_socketpair(fds);
+    side->has_outbox = true;
+    side_init(side, fds[0], true);
+    struct ring_speaker *self = ring_speaker_new(fds[1], 64, 256);
+    ring_speaker_hello(self, 0);
+    side_settle(side);
+    ck_assert_int_eq(side->lane.state, LANE_OPEN);
+    ring_speaker_open(self);
+    return self;
+}
+
+static struct ring_speaker *racer;
+
+static void send_sealed_datagram(struct ring_speaker *self, uint64_t id) {
+    int fd = trap_memfd(4096, TRAP_ALL_SEALS);
+    draft_sealed(&draft, id, 7, 1000 + id, 4096, fd);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    close(fd);
+}
+
+/* Right before the lane receives a datagram, after it has found the ring empty: the peer goes on. */
+static void race_frames(void) {
+    if (!racer)
+        return;
+    struct ring_speaker *self = racer;
+    racer = NULL;
+    ring_say_inline(self, 1, 7, 8);
+    send_sealed_datagram(self, 2);
+}
+
+static void race_frames_and_mark(void) {
+    if (!racer)
+        return;
+    struct ring_speaker *self = racer;
+    race_frames();
+    ring_say_mark(self, 1);
+    ring_say_inline(self, 3, 7, 8);
+}
+
+static void expect_ids(const struct side *side, unsigned count) {
+    ck_assert_uint_eq(side->arrived_count, count);
+    for (unsigned i = 0; i < count; i++)
+        ck_assert_uint_eq(side->arrived[i].id, i + 1);
+}
+
+/* A frame that was published before a datagram was sent is handled before it, also when the datagram is seen first. */
+START_TEST(test_an_early_datagram_waits) {
+    struct side *server = &pair.server;
+    struct ring_speaker *self = greet_ring_speaker(server);
+    ring_speaker_doorbell(self);
+    racer = self;
+    fail_never_but(SEAM_RECVMSG, _i == 0 ? race_frames : race_frames_and_mark);
+    side_turn(server);
+    fail_off();
+    side_settle(server);
+    expect_ids(server, _i == 0 ? 2 : 3);
+    if (_i == 0) {
+        ring_say_mark(self, 1); /* its place comes later: it was handled already */
+        ring_say_inline(self, 3, 7, 8);
+        ring_speaker_doorbell(self);
+        side_settle(server);
+        expect_ids(server, 3);
+    }
+    ck_assert_int_eq(server->lane.state, LANE_OPEN);
+    side_deinit(server);
+    ring_speaker_free(self);
+}
+END_TEST
+
+/* A datagram is held, and the connection ends: its block goes too. */
+START_TEST(test_a_held_datagram_at_the_end) {
+    struct side *server = &pair.server;
+    struct ring_speaker *self = greet_ring_speaker(server);
+    send_sealed_datagram(self, 1);
+    server->lane.is_readable = true;
+    ck_assert_int_eq(lane_receive(&server->lane), 1);
+    ck_assert(server->lane.has_held);
+    ck_assert_uint_eq(server->arrived_count, 0);
+    if (_i == 0)
+        lane_close(&server->lane, 0, "");
+    else
+        side_settle(server);
+    ck_assert_uint_eq(server->arrived_count, _i == 0 ? 0 : 1);
+    side_deinit(server);
+    ring_speaker_free(self);
+}
+END_TEST
+
+/* Datagrams between marks that are read late: the mark fetches them. */
+START_TEST(test_marks_fetch_their_datagrams) {
+    struct side *server = &pair.server;
+    struct ring_speaker *self = greet_ring_speaker(server);
+    for (uint64_t i = 0; i < 5; i++) {
+        ring_say_inline(self, 3 * i + 1, 7, 8);
+        send_sealed_datagram(self, 3 * i + 2);
+        ring_speaker_doorbell(self);
+        ring_say_mark(self, i + 1);
+        ring_say_inline(self, 3 * i + 3, 7, 100);
+    }
+    side_settle(server);
+    expect_ids(server, 15);
+    side_deinit(server);
+    ring_speaker_free(self);
+}
+END_TEST
+
+/* --- doorbells --- */
+
+START_TEST(test_one_doorbell_an_episode) {
+    open_with(0);
+    for (unsigned episode = 0; episode < 10; episode++) {
+        fall_asleep();
+        datagrams_sent();
+        for (int i = 0; i < 20; i++)
+            send_one_way(&pair.client, 8, 1);
+        ck_assert_int_eq(datagrams_sent(), 1);
+        pair_settle(&pair);
+        ck_assert_int_eq(datagrams_sent(), 0); /* nobody waits for room, or for an answer */
+        ck_assert_uint_eq(pair.server.arrived_count, 20 * (episode + 1));
+    }
+    fail_off();
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_a_batch_rings_at_its_end) {
+    open_with(0);
+    fall_asleep();
+    datagrams_sent();
+    lane_cork(&pair.client.lane);
+    lane_cork(&pair.client.lane);
+    for (int i = 0; i < 20; i++)
+        send_one_way(&pair.client, 8, 1);
+    lane_uncork(&pair.client.lane);
+    ck_assert_int_eq(datagrams_sent(), 0);
+    lane_uncork(&pair.client.lane);
+    ck_assert_int_eq(datagrams_sent(), 1);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 20);
+    pair_deinit(&pair);
+}
+END_TEST
+
+static void answer(struct side *side) {
+    const struct lane_message *in = &side->arrived[side->arrived_count - 1];
+    if (in->type == WIRE_CALL)
+        ck_assert_int_eq(side_send(side, WIRE_REPLY, in->id, NULL, true), 0);
+}
+
+/* The answers of one turn are one batch. */
+START_TEST(test_a_turn_rings_once) {
+    memset(&pair, 0, sizeof pair);
+    pair.server.on_arrived = answer;
+    pair_open_in(&pair, 1);
+    fall_asleep();
+    for (uint64_t i = 0; i < 20; i++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, i, NULL, false), 0);
+    datagrams_sent();
+    ck_assert(side_turn(&pair.server));
+    ck_assert_int_eq(datagrams_sent(), 1);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, 20);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* It was awake when the batch began, and sleeps before it ends. */
+START_TEST(test_a_sleeper_in_a_batch) {
+    open_with(0);
+    keep_awake(&pair.server);
+    lane_cork(&pair.client.lane);
+    send_one_way(&pair.client, 8, 1);
+    side_settle(&pair.server);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    ck_assert(pair.server.lane.bell.is_armed);
+    send_one_way(&pair.client, 8, 1);
+    ck_assert(!side_turn(&pair.server) || pair.server.arrived_count == 2);
+    datagrams_sent();
+    lane_uncork(&pair.client.lane);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 2);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Who is about to sleep looks once more: what was published before it said so rings nobody, and is found. */
+START_TEST(test_the_last_look) {
+    open_with(0);
+    keep_awake(&pair.server);
+    datagrams_sent();
+    send_one_way(&pair.client, 8, 1);
+    ck_assert_int_eq(datagrams_sent(), 0);
+    ck_assert(!lane_rest(&pair.server.lane));
+    ck_assert(!pair.server.lane.bell.is_armed);
+    lane_dispatch(&pair.server.lane, 0);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    ck_assert(lane_rest(&pair.server.lane));
+    ck_assert(lane_rest(&pair.server.lane)); /* and again */
+    fail_off();
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* It is tried again with the next frame, and once it has gone, not any more. */
+START_TEST(test_a_doorbell_that_cannot_be_sent) {
+    static const int errors[] = {EAGAIN, ENOBUFS, ENOMEM};
+    open_with(0);
+    fall_asleep();
+    fail_once(SEAM_SENDMSG, errors[_i]);
+    for (int i = 0; i < 5; i++)
+        send_one_way(&pair.client, 8, 1);
+    ck_assert_int_eq(fail_calls(SEAM_SENDMSG), 2);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 5);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- the full ring --- */
+
+static unsigned fill_ring(struct side *side) {
+    unsigned sent = 0;
+    while (side_send(side, WIRE_ONEWAY, 0, NULL, false) == 0)
+        ck_assert_uint_le(++sent, 64);
+    return sent;
+}
+
+START_TEST(test_a_full_ring) {
+    open_with(RING_SMALL);
+    for (unsigned lap = 1; lap <= 5; lap++) {
+        ck_assert_uint_eq(fill_ring(&pair.client), 64);
+        ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, NULL, false), -EAGAIN);
+        ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN); /* the socket has nothing to do with it */
+        ck_assert_uint_eq(pair.client.rooms, lap - 1);
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, 64 * lap);
+        ck_assert_uint_eq(pair.client.rooms, lap); /* told once for each refusal */
+    }
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Who waits for room is rung for, in either way of sleeping; who does not is not. */
+START_TEST(test_room_rings) {
+    open_with(RING_SMALL);
+    fill_ring(&pair.client);
+    side_settle(&pair.client);
+    ck_assert(pair.client.lane.bell.is_armed);
+    datagrams_sent();
+    side_settle(&pair.server);
+    ck_assert_int_eq(datagrams_sent(), 1);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 1);
+    pair_deinit(&pair);
+}
+END_TEST
+
+static void send_again(struct side *side) {
+    if (side->rooms < 3)
+        fill_ring(side);
+}
+
+START_TEST(test_room_is_used_at_once) {
+    memset(&pair, 0, sizeof pair);
+    pair.client.on_room = send_again;
+    pair.client.options.ring_size = RING_SMALL;
+    pair_open_in(&pair, 1);
+    fill_ring(&pair.client);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 3);
+    ck_assert_uint_eq(side_figures(&pair.client).sent_inline, pair.server.arrived_count);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Replies and cancels wait in order, frames of all sizes and datagrams among them. */
+START_TEST(test_what_is_queued_keeps_its_order) {
+    open_with(RING_SMALL);
+    unsigned sent = fill_ring(&pair.client);
+    for (unsigned i = 0; i < 100; i++) {
+        sea_block *block = i % 7 == 3 ? new_sealed(&pair.client, i + 1, 1) : new_inline(&pair.client, i * 9 + 1, 1);
+        ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, i, block, true), 0);
+        ck_assert_int_eq(lane_send_cancel(&pair.client.lane, i), 0);
+    }
+    lane_dispatch(&pair.server.lane, 0); /* there is room now, but others wait for it */
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, NULL, false), -EAGAIN);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, sent + 100);
+    for (unsigned i = 0; i < 100; i++) {
+        const struct lane_message *in = &pair.server.arrived[sent + i];
+        ck_assert_uint_eq(in->id, i);
+        ck_assert_uint_eq(in->block ? sea_block_size(in->block) : in->bytes_size, i % 7 == 3 ? i + 1 : i * 9 + 1);
+        ck_assert_uint_eq(pair.server.cancelled[i], i);
+    }
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* A mark has its room before its datagram is sent: or the datagram would have no place. */
+START_TEST(test_no_room_for_a_mark) {
+    open_with(RING_SMALL);
+    fill_ring(&pair.client);
+    datagrams_sent();
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
+    ck_assert_int_eq(datagrams_sent(), 0);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 65);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* And a datagram that was not sent leaves no mark. */
+START_TEST(test_no_mark_without_its_datagram) {
+    open_with(0);
+    fail_once(SEAM_SENDMSG, ETOOMANYREFS);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
+    ck_assert_uint_eq(pair.client.lane.datagrams_out, 0);
+    fail_off();
+    send_one_way(&pair.client, 8, 1);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    ck_assert_int_eq(pair.server.lane.state, LANE_OPEN);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Others get their turns: of a full ring only so many frames are handled at a time, and the rest without any doorbell. */
+START_TEST(test_a_turn_is_bounded) {
+    open_with(1 << 14);
+    keep_awake(&pair.server);
+    for (int i = 0; i < 200; i++)
+        send_one_way(&pair.client, 8, 1);
+    ck_assert_int_eq(lane_dispatch(&pair.server.lane, 0), 64);
+    ck_assert_uint_eq(lane_deadline(&pair.server.lane), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 200);
+    ck_assert_uint_eq(lane_deadline(&pair.server.lane), WAIT_FOREVER);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- releases --- */
+
+START_TEST(test_releases_need_no_datagram) {
+    open_with(0);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 100, 1), false), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 20);
+    keep_awake(&pair.client);
+    datagrams_sent();
+    side_drop(&pair.server);
+    ck_assert_int_eq(datagrams_sent(), 0);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).blocks, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Memory of sealed blocks comes back at once, also to who sleeps and waits for nothing: one doorbell for all of them. */
+START_TEST(test_releases_wake) {
+    open_with(0);
+    for (int i = 0; i < 20; i++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 100, 1), false), 0);
+    fall_asleep();
+    datagrams_sent();
+    side_drop(&pair.server);
+    ck_assert_int_eq(datagrams_sent(), 1);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* All leases that there can be go out and come back, lap after lap of the release ring; the frame ring is full meanwhile. */
+START_TEST(test_releases_at_the_full_count) {
+    memset(&pair, 0, sizeof pair);
+    pair.server.options.blocks_max = 300;
+    pair.server.options.ring_size = pair.client.options.ring_size = RING_SMALL;
+    pair_open_in(&pair, 1);
+    for (int round = 0; round < 5; round++) {
+        for (unsigned i = 0; i < 300; i++) {
+            while (side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false) == -EAGAIN)
+                pair_settle(&pair);
+        }
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, 300);
+        ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
+        fill_ring(&pair.server);
+        side_drop(&pair.server);
+        pair_settle(&pair);
+        ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+        pair.client.arrived_count = 0;
+    }
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- refusals --- */
+
+/* Small payloads need no memory of ours, larger ones do: refused like any other. */
+START_TEST(test_the_budget_refuses) {
+    memset(&pair, 0, sizeof pair);
+    pair.server.ctx_options.budget.bytes = 500;
+    pair_open_in(&pair, 1);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_inline(&pair.client, 88, 1), false), 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, new_inline(&pair.client, 501, 1), false), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_uint_eq(pair.client.arrived[0].id, 2);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+    ck_assert_int_eq(pair.server.lane.state, LANE_OPEN);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_inline(&pair.client, 501, 1), false), 0);
+    pair_settle(&pair);
+    ck_assert_int_eq(pair.server.end.reason, -EDQUOT);
+    ck_assert_int_eq(pair.client.end.reason, -EPIPE);
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_the_user_quota_refuses_sealed_payloads) {
+    memset(&pair, 0, sizeof pair);
+    pair.server.ctx_options.user.bytes = 80000;
+    pair_open_in(&pair, 1);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_sealed(&pair.client, 90000, 1), false), 0);
+    pair_settle(&pair);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0); /* given back through the ring */
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- the end --- */
+
+static void send_mixed(struct side *side) {
+    for (unsigned i = 0; i < 10; i++) {
+        sea_block *block = i % 3 == 1 ? new_sealed(side, 5000, 1) : i % 3 == 2 ? new_inline(side, 500, 1) : NULL;
+        ck_assert_int_eq(side_send(side, WIRE_CALL, i, block, false), 0);
+    }
+}
+
+/* What was said before the last word is heard before it. */
+START_TEST(test_goodbye_after_frames) {
+    open_with(0);
+    send_mixed(&pair.client);
+    lane_close(&pair.client.lane, _i ? -EIO : 0, _i ? "trouble" : "");
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 10);
+    for (unsigned i = 0; i < 10; i++)
+        ck_assert_uint_eq(pair.server.arrived[i].id, i);
+    ck_assert_uint_eq(pair.server.closed, 1);
+    ck_assert_int_eq(pair.server.end.reason, _i ? -EPIPE : 0);
+    ck_assert_str_eq(pair.server.end_text, _i ? "trouble" : "");
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* The same of a peer that is gone without a word; its memory is still there to be read. */
+START_TEST(test_gone_after_frames) {
+    open_with(0);
+    send_mixed(&pair.client);
+    lane_deinit(&pair.client.lane);
+    side_settle(&pair.server);
+    ck_assert_uint_eq(pair.server.arrived_count, 10);
+    ck_assert_int_eq(pair.server.end.reason, -EPIPE);
+    ck_assert_str_eq(pair.server.end_text, "the peer is gone");
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* It is found out by sending, and what it had said before is heard first. */
+START_TEST(test_sending_to_the_dead) {
+    open_with(0);
+    send_mixed(&pair.client);
+    lane_deinit(&pair.client.lane);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_ONEWAY, 0, new_sealed(&pair.server, 10, 1), false), -EPIPE);
+    ck_assert_uint_eq(pair.server.closed, 0);
+    side_settle(&pair.server);
+    ck_assert_uint_eq(pair.server.arrived_count, 10);
+    ck_assert_int_eq(pair.server.end.reason, -EPIPE);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Both sides hold leases, frames are under way in both rings, one is full: the end leaves nothing (side_deinit() asks). */
+START_TEST(test_the_end_in_the_middle) {
+    open_with(RING_SMALL);
+    send_mixed(&pair.client);
+    send_mixed(&pair.server);
+    if (_i & 1)
+        pair_settle(&pair);
+    fill_ring(&pair.client);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, 1, new_inline(&pair.client, 300, 1), true), 0);
+    if (_i & 2)
+        lane_close(&pair.server.lane, 0, "");
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* A lie in a ring ends it, after what was said before it. */
+START_TEST(test_a_fault_after_frames) {
+    struct side *server = &pair.server;
+    struct ring_speaker *self = greet_ring_speaker(server);
+    const uint64_t nonsense[LINE_WORDS] = {UINT64_C(0xff) << 32};
+    ring_say_inline(self, 1, 7, 40);
+    ring_say_words(self, nonsense);
+    ring_say_inline(self, 2, 7, 40);
+    ring_speaker_doorbell(self);
+    side_settle(server);
+    expect_ids(server, 1);
+    ck_assert_int_eq(server->end.reason, -EPROTO);
+    struct farewell farewell = speaker_farewell(self->speaker);
+    ck_assert_int_eq(farewell.reason, -EPROTO);
+    ck_assert_str_eq(farewell.text, server->end_text);
+    side_deinit(server);
+    ring_speaker_free(self);
+}
+END_TEST
+
+static void before(void) {
+    fail_off();
+    memset(&pair, 0, sizeof pair);
+    racer = NULL;
+}
+
+static void after(void) {
+    fail_off();
+    settle_threads();
+}
+
+int main(void) {
+    struct suite *s = suite_new("lane_rings");
+    suite_fixture(s, before, after);
+    suite_add_loop(s, test_both_must_want_outboxes, 0, 4);
+    suite_add(s, test_rings_of_different_sizes);
+    suite_add_loop(s, test_a_server_without_memory_for_its_own, 0, 4);
+    suite_add_loop(s, test_a_client_without_memory_for_its_own, 0, 4);
+    suite_add(s, test_the_ring_takes_what_it_can);
+    suite_add(s, test_the_socket_takes_the_rest);
+    suite_add(s, test_texts_and_cancels);
+    suite_add_loop(s, test_everything_stays_in_order, 0, 8);
+    suite_add_loop(s, test_an_early_datagram_waits, 0, 2);
+    suite_add_loop(s, test_a_held_datagram_at_the_end, 0, 2);
+    suite_add(s, test_marks_fetch_their_datagrams);
+    suite_add(s, test_one_doorbell_an_episode);
+    suite_add(s, test_a_batch_rings_at_its_end);
+    suite_add(s, test_a_turn_rings_once);
+    suite_add(s, test_a_sleeper_in_a_batch);
+    suite_add(s, test_the_last_look);
+    suite_add_loop(s, test_a_doorbell_that_cannot_be_sent, 0, 3);
+    suite_add(s, test_a_full_ring);
+    suite_add(s, test_room_rings);
+    suite_add(s, test_room_is_used_at_once);
+    suite_add(s, test_what_is_queued_keeps_its_order);
+    suite_add(s, test_no_room_for_a_mark);
+    suite_add(s, test_no_mark_without_its_datagram);
+    suite_add(s, test_a_turn_is_bounded);
+    suite_add(s, test_releases_need_no_datagram);
+    suite_add(s, test_releases_wake);
+    suite_add(s, test_releases_at_the_full_count);
+    suite_add(s, test_the_budget_refuses);
+    suite_add(s, test_the_user_quota_refuses_sealed_payloads);
+    suite_add_loop(s, test_goodbye_after_frames, 0, 2);
+    suite_add(s, test_gone_after_frames);
+    suite_add(s, test_sending_to_the_dead);
+    suite_add_loop(s, test_the_end_in_the_middle, 0, 4);
+    suite_add(s, test_a_fault_after_frames);
+    return suite_run(s);
+}
