@@ -67,10 +67,20 @@ static void begin(struct service *service) {
         drop_kept(service);
 }
 
-static void on_echo(sea_msg *msg, void *user) {
-    begin(user);
+/* The payload, one reference of it; NULL and true: there is none. Small ones become blocks only now, which may fail. */
+static bool payload_of(const sea_msg *msg, sea_block **ret_block) {
     sea_block *block = sea_msg_block(msg);
-    sea_reply(msg, block ? sea_block_ref(block) : NULL);
+    *ret_block = block ? sea_block_ref(block) : NULL;
+    return block || sea_msg_size(msg) == 0;
+}
+
+static void on_echo(sea_msg *msg, void *user) {
+    sea_block *block;
+    begin(user);
+    if (payload_of(msg, &block))
+        sea_reply(msg, block);
+    else
+        sea_reply_error(msg, -ENOMEM, "no block for the echo");
 }
 
 static void on_keep(sea_msg *msg, void *user) {
@@ -107,13 +117,14 @@ static void on_subscribe(sea_msg *msg, void *user) {
 static void on_publish(sea_msg *msg, void *user) {
     struct service *service = user;
     begin(service);
-    sea_block *block = sea_msg_block(msg);
+    sea_block *block;
+    bool has_payload = payload_of(msg, &block);
     for (size_t i = 0; i < service->subscribers_count; i++) {
         sea_conn *conn = service->subscribers[i];
-        int r = sea_send(conn, SERVICE_ITEM, block ? sea_block_ref(block) : NULL, 0);
-        if (r < 0)
+        if (!has_payload || sea_send(conn, SERVICE_ITEM, block ? sea_block_ref(block) : NULL, 0) < 0)
             sea_conn_close(conn); /* a subscriber that misses an item is told so */
     }
+    sea_block_unref(block);
     sea_msg_release(msg);
 }
 
