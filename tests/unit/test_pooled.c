@@ -1,0 +1,913 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * registry/pooled: the pool of ours that one peer reads, and our views of its arenas: what is charged to whom and for how
+ * long, who holds what, what is refused and what is a lie, and the end, with blocks still in the application's hands.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "memory/arena.h"
+#include "sys/heap.h"
+#include "unit/room_peer.h"
+#include "wire/handle.h"
+
+#define STRIDE ((size_t) 4096)
+#define COUNT 4u
+
+static struct owner one;
+static struct arena theirs; /* the peer's memory, as the peer has it */
+
+static void before(void) {
+    ctx_before();
+    owner_init(&one, 1000);
+    theirs = ARENA_EMPTY;
+}
+
+static void after(void) {
+    fail_off();
+    if (one.peer)
+        owner_end(&one, 0);
+    arena_deinit(&theirs);
+    theirs = ARENA_EMPTY;
+    ctx_after();
+}
+
+static void anew(const sea_ctx_options *options) {
+    one.peer = peer_unref(one.peer);
+    ctx_anew(options);
+    owner_init(&one, 1000);
+}
+
+static sea_block *new_block(struct owner *owner, size_t size) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(pooled_new(&block, owner->peer, size), 0);
+    return block;
+}
+
+static uint64_t lease(struct owner *owner, sea_block *block) {
+    uint64_t handle = 0;
+    ck_assert(pooled_is_free(block));
+    ck_assert_int_eq(pooled_lease(owner->peer, block, &handle), 0);
+    ck_assert(!pooled_is_free(block));
+    return handle;
+}
+
+static uint64_t budget_bytes(void) {
+    return quota_used(&ctx->budget, QUOTA_BYTES);
+}
+
+static bool is_filled(const void *data, size_t size, int fill) {
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != fill)
+            return false;
+    return true;
+}
+
+/* --- ours: blocks and what they are charged to --- */
+
+START_TEST(test_a_new_block) {
+    struct owner two;
+    owner_init(&two, 1000);
+    sea_block *block = new_block(&one, 5000), *other = new_block(&two, 1);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    ck_assert_uint_eq(sea_block_size(block), 5000);
+    ck_assert(!sea_block_is_sealed(block));
+    ck_assert_ptr_nonnull(sea_block_data(block));
+    ck_assert_ptr_eq(sea_block_view(block), sea_block_data(block));
+    ck_assert(is_filled(sea_block_view(block), 5000, 0));
+    ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_NONE);
+    int fd = -1;
+    ck_assert_int_eq(sea_block_export(block, &fd), -EOPNOTSUPP);
+    ck_assert(pooled_is_for(one.peer, block) && !pooled_is_for(two.peer, block));
+    ck_assert(pooled_is_for(two.peer, other) && !pooled_is_for(one.peer, other));
+    ck_assert(pooled_is_free(block));
+    ck_assert_ptr_ne(pooled_arena(block), pooled_arena(other)); /* an arena has one audience */
+    ck_assert(!pooled_arena(block)->is_announced);
+    ck_assert_uint_eq(ctx_figures().blocks, 2);
+    ck_assert_uint_eq(ctx_figures().bytes, 5001);
+    sea_block_unref(other);
+    owner_end(&two, 0);
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+}
+END_TEST
+
+static const size_t sizes[] = {0, 1, 1023, 1024, 1025, 65536, 100000, 1 << 20, (4 << 20) + 1, 17 << 20};
+#define SIZES ((int) (sizeof sizes / sizeof *sizes))
+
+/* Whole arenas are charged, and to the budget alone: bytes and a descriptor, and no block, since blocks come and go. */
+START_TEST(test_arenas_are_charged_to_the_budget) {
+    size_t size = sizes[_i];
+    sea_block *block = new_block(&one, size);
+    const struct arena *arena = pooled_arena(block);
+    memset(sea_block_data(block), 1, size);
+    ck_assert_uint_eq(budget_bytes(), arena->size);
+    ck_assert_uint_ge(arena->stride, size);
+    ck_assert_uint_eq(arena->size % (size_t) sysconf(_SC_PAGESIZE), 0);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 1);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BLOCKS), 0);
+    ck_assert_uint_eq(ctx_figures().bytes, size);
+    owner_assert_charged(&one, 0, 0, 0);
+    sea_block_unref(block);
+    ck_assert_uint_gt(budget_bytes(), 0); /* kept for the next */
+    owner_end(&one, 0);
+    ck_assert_uint_eq(budget_bytes(), 0);
+}
+END_TEST
+
+START_TEST(test_blocks_are_used_again) {
+    uint64_t used = 0;
+    for (int i = 0; i < 200; i++) {
+        sea_block *block = new_block(&one, 100000);
+        memset(sea_block_data(block), 1, 100000);
+        sea_block_unref(block);
+        if (i == 100)
+            used = budget_bytes();
+    }
+    ck_assert_uint_gt(used, 0);
+    ck_assert_uint_eq(budget_bytes(), used);
+}
+END_TEST
+
+START_TEST(test_fill_shrink_and_seal) {
+    sea_block *block = new_block(&one, 5000);
+    ck_assert_int_eq(sea_block_fill(block, 4000, "abc", 3), 0);
+    ck_assert_int_eq(sea_block_fill(block, 4998, "abc", 3), -EINVAL);
+    ck_assert_mem_eq((const char *) sea_block_view(block) + 4000, "abc", 3);
+    ck_assert_int_eq(sea_block_shrink(block, 5001), -EINVAL);
+    uint64_t charged = budget_bytes();
+    ck_assert_int_eq(sea_block_shrink(block, 100), 0);
+    ck_assert_uint_eq(sea_block_size(block), 100);
+    ck_assert_uint_eq(ctx_figures().bytes, 100);
+    ck_assert_uint_eq(budget_bytes(), charged); /* the arena stays as it is */
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    ck_assert(sea_block_is_sealed(block));
+    ck_assert_ptr_null(sea_block_data(block));
+    ck_assert_ptr_nonnull(sea_block_view(block));
+    ck_assert_int_eq(sea_block_fill(block, 0, "abc", 3), -EPERM);
+    ck_assert_int_eq(sea_block_shrink(block, 10), -EPERM);
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().bytes, 0);
+}
+END_TEST
+
+/* --- ours: limits --- */
+
+static void assert_refused(int error, const char *limit) {
+    sea_refusal refusal = ctx_refusal();
+    ck_assert_int_eq(refusal.error, error);
+    ck_assert_str_eq(refusal.limit, limit);
+    ck_assert_uint_gt(strlen(refusal.advice), 0);
+}
+
+/* What the peer takes bounds the arenas, so that it never has to refuse one. */
+START_TEST(test_the_peers_limit_bounds_the_pool) {
+    sea_block *blocks[64];
+    int count = 0, r = 0;
+    one.peer->out_limit.bytes = 100000;
+    while (count < 64 && (r = pooled_new(&blocks[count], one.peer, 10000)) == 0) {
+        ck_assert_uint_le(budget_bytes(), 100000);
+        count++;
+    }
+    ck_assert_int_eq(r, -EDQUOT);
+    ck_assert_int_ge(count, 7); /* a block is less than a quarter larger than its payload */
+    assert_refused(-EDQUOT, "peer's bytes_max");
+    ck_assert_uint_gt(ctx_refusal().needed, ctx_refusal().available);
+    sea_block_unref(blocks[--count]);
+    blocks[count] = new_block(&one, 10000);
+    for (int i = 0; i <= count; i++)
+        sea_block_unref(blocks[i]);
+    ck_assert_uint_gt(quota_used(&ctx->budget, QUOTA_FDS), 0);
+    sea_block_unref(new_block(&one, 90000)); /* what is free makes room for another size */
+    ck_assert_uint_le(budget_bytes(), 100000);
+}
+END_TEST
+
+START_TEST(test_more_than_the_peer_takes) {
+    sea_block *block = NULL;
+    one.peer->out_limit.bytes = 100000;
+    ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
+    assert_refused(-EDQUOT, "peer's bytes_max");
+    ck_assert_ptr_null(block);
+    ck_assert_uint_eq(budget_bytes(), 0);
+}
+END_TEST
+
+START_TEST(test_the_budget_bounds_the_pool) {
+    const sea_ctx_options small[] = {{.budget.bytes = 50000}, {.budget.fds = 1}};
+    static const char *const limits[] = {"budget (bytes)", "budget (descriptors)"};
+    const size_t next = _i == 0 ? 30001 : 70000; /* not in the first one's arena */
+    sea_block *first = NULL, *second = NULL;
+    anew(&small[_i]);
+    ck_assert_int_eq(pooled_new(&first, one.peer, 30000), 0);
+    ck_assert_int_eq(pooled_new(&second, one.peer, next), -EDQUOT);
+    assert_refused(-EDQUOT, limits[_i]);
+    ck_assert_ptr_null(second);
+    sea_block_unref(first);
+    second = new_block(&one, next); /* the first one's arena goes for it */
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 1);
+    sea_block_unref(second);
+}
+END_TEST
+
+static const struct {
+    enum seam_kind kind;
+    int error, result;
+    const char *limit; /* NULL: any */
+} failures[] = {
+    {SEAM_ALLOC, ENOMEM, -ENOMEM, NULL},
+    {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM, NULL},
+    {SEAM_MEMFD_CREATE, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
+    {SEAM_MEMFD_CREATE, ENFILE, -ENFILE, "fs.file-max"},
+    {SEAM_FTRUNCATE, EFBIG, -ENOMEM, "RLIMIT_FSIZE"},
+    {SEAM_FTRUNCATE, ENOMEM, -ENOMEM, NULL},
+    {SEAM_MMAP, ENOMEM, -ENOMEM, NULL},
+    {SEAM_ADD_SEALS, EPERM, 0, NULL},
+    {SEAM_OPEN, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
+};
+#define FAILURES ((int) (sizeof failures / sizeof *failures))
+
+/* Each call in turn fails, for good: nothing is charged or left, the refusal is told, and the next one finds it as it was. */
+START_TEST(test_an_arena_that_cannot_be_made) {
+    int refused = 0;
+    for (int n = 1; n < 100; n++) {
+        sea_block *block = NULL;
+        fail_call(failures[_i].kind, n, FAIL_ALWAYS, failures[_i].error);
+        int r = pooled_new(&block, one.peer, 5000);
+        fail_off();
+        if (r == 0) {
+            sea_block_unref(block);
+            break;
+        }
+        refused++;
+        ck_assert_ptr_null(block);
+        if (failures[_i].result)
+            ck_assert_int_eq(r, failures[_i].result);
+        ck_assert_uint_eq(budget_bytes() + quota_used(&ctx->budget, QUOTA_FDS), 0);
+        ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+        if (failures[_i].limit)
+            assert_refused(failures[_i].result, failures[_i].limit);
+        owner_end(&one, 0);
+        owner_init(&one, 1000);
+    }
+    ck_assert_int_gt(refused, 0);
+    sea_block_unref(new_block(&one, 5000));
+}
+END_TEST
+
+/* --- ours: leases --- */
+
+START_TEST(test_a_lease) {
+    sea_block *block = new_block(&one, 5000);
+    uint64_t handle = lease(&one, block);
+    ck_assert_uint_eq(handle_arena(handle), pooled_arena(block)->id);
+    ck_assert_uint_gt(handle_arena(handle), 0);
+    ck_assert_ptr_eq(sea_block_view(block), arena_at(pooled_arena(block), handle_index(handle)));
+    ck_assert_uint_eq(block->refs, 2);
+    owner_assert_charged(&one, 5000, 1, 0);
+    owner_assert_leased(&one, 1, 5000);
+    ck_assert_uint_eq(ctx_figures().leased_blocks, 1);
+    ck_assert_uint_eq(ctx_figures().leased_bytes, 5000);
+    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    ck_assert(pooled_is_free(block));
+    ck_assert_uint_eq(block->refs, 1);
+    owner_assert_charged(&one, 0, 0, 0);
+    owner_assert_leased(&one, 0, 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* The block is the pool's again when both are gone, in whichever order. */
+START_TEST(test_a_block_ends_with_its_lease_and_its_last_reference) {
+    sea_block *block = new_block(&one, 5000);
+    uint64_t handle = lease(&one, block);
+    if (_i == 0)
+        sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    if (_i == 1) {
+        ck_assert_uint_eq(ctx_figures().blocks, 1);
+        memset(sea_block_data(block), 3, 5000);
+        sea_block_unref(block);
+    }
+    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+}
+END_TEST
+
+START_TEST(test_no_handle_comes_twice) {
+    uint64_t handles[500];
+    sea_block *block = new_block(&one, 5000);
+    for (int i = 0; i < 500; i++) {
+        handles[i] = lease(&one, block);
+        ck_assert_uint_ne(handles[i], 0);
+        for (int k = 0; k < i; k++)
+            ck_assert_uint_ne(handles[i], handles[k]);
+        ck_assert_int_eq(pooled_release(one.peer, handles[i]), 0);
+    }
+    sea_block_unref(block);
+}
+END_TEST
+
+START_TEST(test_a_lease_over_the_quota) {
+    const sea_ctx_options small[] = {{.peer.bytes = 4999}, {.peer.blocks = 1}, {.user.bytes = 4999}};
+    anew(&small[_i]);
+    sea_block *blocks[2] = {new_block(&one, _i == 1 ? 1 : 5000), new_block(&one, 5000)};
+    uint64_t handle = 0, first = _i == 1 ? lease(&one, blocks[0]) : 0;
+    ck_assert_int_eq(pooled_lease(one.peer, blocks[1], &handle), -EDQUOT);
+    ck_assert_uint_eq(handle, 0);
+    ck_assert(pooled_is_free(blocks[1]));
+    ck_assert_uint_eq(blocks[1]->refs, 1);
+    owner_assert_leased(&one, first != 0, first != 0);
+    if (first) {
+        ck_assert_int_eq(pooled_release(one.peer, first), 0);
+        ck_assert_int_eq(pooled_release(one.peer, lease(&one, blocks[1])), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        sea_block_unref(blocks[i]);
+}
+END_TEST
+
+static void assert_stale(uint64_t handle) {
+    ck_assert_int_eq(pooled_release(one.peer, handle), -ESTALE);
+}
+
+START_TEST(test_a_handle_that_is_none) {
+    assert_stale(handle_make(1, 0, 1)); /* there is no pool yet */
+    sea_block *block = new_block(&one, 5000);
+    assert_stale(handle_make(pooled_arena(block)->id, 0, 1)); /* no lease yet */
+    uint64_t handle = lease(&one, block);
+    uint32_t id = handle_arena(handle), index = handle_index(handle), generation = handle_generation(handle);
+    assert_stale(0);
+    assert_stale(UINT64_MAX);
+    assert_stale(handle_make(0, index, generation)); /* a sealed one's */
+    assert_stale(handle_make(id + 1, index, generation));
+    assert_stale(handle_make(id + 8, index, generation)); /* the same place in the table */
+    assert_stale(handle_make(id ^ 0x8000, index, generation));
+    assert_stale(handle_make(id, index + 1, generation));
+    assert_stale(handle_make(id, pooled_arena(block)->count, generation));
+    assert_stale(handle_make(id, HANDLE_INDEX_MAX, generation));
+    assert_stale(handle_make(id, index, generation + 1));
+    assert_stale(handle_make(id, index, 0));
+    owner_assert_leased(&one, 1, 5000);
+    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    assert_stale(handle); /* twice */
+    uint64_t next = lease(&one, block);
+    assert_stale(handle); /* and not its successor's */
+    ck_assert_int_eq(pooled_release(one.peer, next), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* Each peer's handles are its own, though the same numbers are in use with both. */
+START_TEST(test_anothers_handle) {
+    struct owner two;
+    owner_init(&two, 1000);
+    sea_block *mine = new_block(&one, 5000), *others = new_block(&two, 5000);
+    uint64_t handle = lease(&two, others);
+    assert_stale(handle);
+    ck_assert_uint_eq(lease(&one, mine), handle);
+    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    owner_assert_leased(&two, 1, 5000);
+    ck_assert_int_eq(pooled_release(two.peer, handle), 0);
+    sea_block_unref(mine);
+    sea_block_unref(others);
+    owner_end(&two, 0);
+}
+END_TEST
+
+/* --- ours: arenas that go --- */
+
+/* The peer is told of those that it knows: the list waits for the lane. */
+START_TEST(test_retired_arenas_are_noted) {
+    bool is_announced = _i == 1;
+    one.peer->out_limit.bytes = 200000;
+    sea_block *block = new_block(&one, 100000);
+    uint32_t id = pooled_arena(block)->id;
+    uint64_t handle = lease(&one, block);
+    pooled_arena(block)->is_announced = is_announced;
+    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    sea_block_unref(block);
+    ck_assert_uint_eq(one.peer->pooled.retired_count, 0);
+    block = new_block(&one, 150000); /* there is room for one of them */
+    ck_assert_uint_eq(one.peer->pooled.retired_count, is_announced);
+    if (is_announced)
+        ck_assert_uint_eq(one.peer->pooled.retired[0], id);
+    ck_assert_uint_ne(pooled_arena(block)->id, id); /* a name is not used again so soon */
+    sea_block_unref(block);
+}
+END_TEST
+
+/* However many go before the lane has time to tell of them. */
+START_TEST(test_many_retired_arenas) {
+    enum { MANY = 100 };
+    uint32_t ids[MANY];
+    one.peer->out_limit.bytes = 200000;
+    for (int i = 0; i < MANY; i++) {
+        sea_block *block = new_block(&one, i % 2 ? 150000 : 100000);
+        ids[i] = pooled_arena(block)->id;
+        uint64_t handle = lease(&one, block);
+        pooled_arena(block)->is_announced = true;
+        ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+        sea_block_unref(block);
+    }
+    ck_assert_uint_eq(one.peer->pooled.retired_count, MANY - 1);
+    for (uint32_t i = 0; i < MANY - 1; i++)
+        ck_assert_uint_eq(one.peer->pooled.retired[i], ids[i]);
+}
+END_TEST
+
+/* The place on the list is made with the lease, which fails instead. */
+START_TEST(test_no_memory_for_a_lease) {
+    sea_block *block = new_block(&one, 5000);
+    uint64_t handle = 0;
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(pooled_lease(one.peer, block, &handle), -ENOMEM);
+    ck_assert_uint_eq(handle, 0);
+    ck_assert(pooled_is_free(block));
+    owner_assert_charged(&one, 0, 0, 0);
+    ck_assert_int_eq(pooled_release(one.peer, lease(&one, block)), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* --- ours: the end --- */
+
+START_TEST(test_the_end_drops_the_leases) {
+    sea_block *kept = new_block(&one, 5000), *given = new_block(&one, 7000);
+    lease(&one, kept);
+    lease(&one, given);
+    sea_block_unref(given);
+    memset(sea_block_data(kept), 6, 5000);
+    ck_assert_uint_eq(owner_end(&one, 12000), 2);
+    ck_assert_uint_eq(ctx_figures().leased_blocks + ctx_figures().leased_bytes, 0);
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_uint_eq(kept->refs, 1);
+    ck_assert(is_filled(sea_block_view(kept), 5000, 6)); /* and it is ours to write again */
+    memset(sea_block_data(kept), 7, 5000);
+    ck_assert_uint_gt(budget_bytes(), 0); /* still charged, and only for it */
+    sea_block_unref(kept);
+    ck_assert_uint_eq(budget_bytes(), 0);
+}
+END_TEST
+
+/* The context is whole until the last block of the pool is gone. */
+START_TEST(test_a_block_outlives_everybody) {
+    sea_ctx *last = NULL;
+    struct owner owner = {.peer = NULL};
+    ck_assert_int_eq(sea_ctx_new(&last, NULL), 0);
+    owner.peer = peer_new(last, 1000, owner_on_release, &owner);
+    owner.peer->out_limit.bytes = UINT64_MAX;
+    sea_block *blocks[3];
+    for (int i = 0; i < 3; i++)
+        memset(sea_block_data(blocks[i] = new_block(&owner, 100000)), i, 100000);
+    owner_end(&owner, 0);
+    sea_ctx_unref(last);
+    for (int i = 0; i < 3; i++) {
+        ck_assert(is_filled(sea_block_view(blocks[i]), 100000, i));
+        sea_block_unref(blocks[i]);
+    }
+}
+END_TEST
+
+START_TEST(test_the_end_of_nothing) {
+    uint64_t bytes = 77;
+    ck_assert_uint_eq(pooled_end(one.peer, &bytes), 0);
+    ck_assert_uint_eq(bytes, 0);
+    ck_assert_uint_eq(pooled_end(one.peer, &bytes), 0);
+}
+END_TEST
+
+/* --- ours: other threads --- */
+
+#define RELAY 1000
+
+struct relay {
+    _Atomic(sea_block *) blocks[RELAY];
+};
+
+static void *unref_all(void *arg) {
+    struct relay *relay = arg;
+    for (int i = 0; i < RELAY; i++) {
+        sea_block *block;
+        while (!(block = atomic_load_explicit(&relay->blocks[i], memory_order_acquire)))
+            sched_yield();
+        ck_assert(is_filled(sea_block_view(block), 2000, i & 0xff));
+        sea_block_unref(block);
+    }
+    return NULL;
+}
+
+/* The last reference goes on another thread, while this one takes more; or after the end. */
+START_TEST(test_blocks_end_on_another_thread) {
+    static struct relay relay;
+    pthread_t thread;
+    int last = _i == 0 ? RELAY : RELAY / 2;
+    sea_block *blocks[RELAY];
+    memset(&relay, 0, sizeof relay);
+    ck_assert_int_eq(pthread_create(&thread, NULL, unref_all, &relay), 0);
+    for (int i = 0; i < RELAY; i++) {
+        blocks[i] = new_block(&one, 2000);
+        memset(sea_block_data(blocks[i]), i & 0xff, 2000);
+        if (i < last)
+            atomic_store_explicit(&relay.blocks[i], blocks[i], memory_order_release);
+    }
+    if (last < RELAY)
+        owner_end(&one, 0);
+    for (int i = last; i < RELAY; i++)
+        atomic_store_explicit(&relay.blocks[i], blocks[i], memory_order_release);
+    pthread_join(thread, NULL);
+    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+}
+END_TEST
+
+/* --- the peer's: arenas --- */
+
+/* How the peer would announce `theirs`, and a descriptor for it. */
+static struct wire_arena announced(uint32_t id) {
+    return (struct wire_arena){.id = id, .count = theirs.count, .stride = theirs.stride, .size = theirs.size};
+}
+
+static int open_arena(const struct wire_arena *arena, int fd, const char **ret_why) {
+    const char *why = NULL;
+    int r = pooled_open(one.peer, arena, fd, &why);
+    if (r < 0)
+        ck_assert(why && *why);
+    if (ret_why)
+        *ret_why = why;
+    return r;
+}
+
+static void make_theirs(void) {
+    ck_assert_int_eq(arena_init(&theirs, STRIDE, COUNT), 0);
+}
+
+static void open_theirs(uint32_t id) {
+    struct wire_arena arena = announced(id);
+    if (!theirs.data) {
+        make_theirs();
+        arena = announced(id);
+    }
+    ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
+}
+
+static const void *found(uint64_t handle, uint64_t size) {
+    const void *data = NULL;
+    ck_assert_int_eq(pooled_find(one.peer, handle, size, &data), 0);
+    return data;
+}
+
+static int find(uint64_t handle, uint64_t size) {
+    static const char untouched;
+    const void *data = &untouched;
+    int r = pooled_find(one.peer, handle, size, &data);
+    ck_assert(r == 0 || data == &untouched);
+    return r;
+}
+
+START_TEST(test_a_peers_arena) {
+    open_theirs(3);
+    owner_assert_charged(&one, theirs.size, 0, 0);
+    for (uint32_t i = 0; i < COUNT; i++)
+        memset(arena_at(&theirs, i), (int) i, STRIDE);
+    for (uint32_t i = 0; i < COUNT; i++)
+        ck_assert(is_filled(found(handle_make(3, i, 1), STRIDE), STRIDE, (int) i));
+    memset(arena_at(&theirs, 2), 9, STRIDE); /* it is the peer's to change */
+    ck_assert(is_filled(found(handle_make(3, 2, 1), STRIDE), STRIDE, 9));
+    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
+    owner_assert_charged(&one, 0, 0, 0);
+    ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EPROTO);
+    ck_assert_int_eq(pooled_retire(one.peer, 3), -EPROTO);
+    open_theirs(3); /* its name may be used again */
+}
+END_TEST
+
+START_TEST(test_a_payload_that_lies_nowhere) {
+    ck_assert_int_eq(find(handle_make(1, 0, 1), 1), -EPROTO); /* no arena at all */
+    ck_assert_int_eq(pooled_retire(one.peer, 1), -EPROTO);
+    open_theirs(3);
+    ck_assert_int_eq(find(handle_make(3, 0, 1), STRIDE), 0);
+    ck_assert_int_eq(find(handle_make(3, COUNT - 1, 1), STRIDE), 0);
+    ck_assert_int_eq(find(handle_make(3, 0, 1), STRIDE + 1), -EPROTO);
+    ck_assert_int_eq(find(handle_make(3, 0, 1), UINT64_MAX), -EPROTO);
+    ck_assert_int_eq(find(handle_make(3, COUNT, 1), 1), -EPROTO);
+    ck_assert_int_eq(find(handle_make(3, HANDLE_INDEX_MAX, 1), 1), -EPROTO);
+    for (uint32_t id = 0; id < 40; id++)
+        ck_assert_int_eq(find(handle_make(id, 0, 1), 1), id == 3 ? 0 : -EPROTO);
+    ck_assert_int_eq(find(handle_make(HANDLE_ARENA_MAX, 0, 1), 1), -EPROTO);
+    ck_assert_int_eq(pooled_retire(one.peer, 4), -EPROTO);
+    ck_assert_int_eq(pooled_retire(one.peer, UINT32_MAX), -EPROTO);
+}
+END_TEST
+
+START_TEST(test_arenas_of_all_names) {
+    static const uint32_t ids[] = {1, 15, 16, 17, 255, 4096, HANDLE_ARENA_MAX};
+    for (int i = 0; i < 7; i++)
+        open_theirs(ids[i]);
+    owner_assert_charged(&one, 7 * theirs.size, 0, 0);
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(find(handle_make(ids[i], 0, 1), STRIDE), 0);
+    for (int i = 0; i < 7; i += 2)
+        ck_assert_int_eq(pooled_retire(one.peer, ids[i]), 0);
+    for (int i = 0; i < 7; i++)
+        ck_assert_int_eq(find(handle_make(ids[i], 0, 1), STRIDE), i % 2 ? 0 : -EPROTO);
+}
+END_TEST
+
+START_TEST(test_announced_twice) {
+    const char *why = NULL;
+    open_theirs(3);
+    struct wire_arena again = announced(3);
+    ck_assert_int_eq(open_arena(&again, _i ? dup(theirs.fd) : -1, &why), -EPROTO);
+    ck_assert_ptr_nonnull(strstr(why, "twice"));
+    owner_assert_charged(&one, theirs.size, 0, 0);
+    ck_assert_int_eq(find(handle_make(3, 0, 1), STRIDE), 0);
+}
+END_TEST
+
+/* What is declared of an arena of COUNT blocks, and does not fit it. */
+static const struct {
+    uint64_t size, stride;
+    uint32_t count;
+} shapes[] = {
+    {COUNT * STRIDE, STRIDE, COUNT + 1},
+    {COUNT * STRIDE, STRIDE + 64, COUNT},
+    {COUNT * STRIDE, 100, 1},
+    {COUNT * STRIDE, 0, COUNT},
+    {COUNT * STRIDE, STRIDE, 0},
+    {COUNT * STRIDE, STRIDE, (1u << 24) + 1},
+    {COUNT * STRIDE, (uint64_t) 1 << 63, 2},
+    {COUNT * STRIDE, UINT64_MAX - 63, 1},
+    {(COUNT + 1) * STRIDE, STRIDE, COUNT},
+    {(COUNT - 1) * STRIDE, STRIDE, COUNT - 1},
+};
+#define SHAPES ((int) (sizeof shapes / sizeof *shapes))
+
+START_TEST(test_an_arena_of_another_shape) {
+    make_theirs();
+    const struct wire_arena lie = {
+        .id = 3, .count = shapes[_i].count, .stride = shapes[_i].stride, .size = shapes[_i].size};
+    ck_assert_int_eq(open_arena(&lie, dup(theirs.fd), NULL), -EPROTO);
+    owner_assert_charged(&one, 0, 0, 0);
+    ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EPROTO);
+    open_theirs(3); /* the lie has taken no place */
+}
+END_TEST
+
+START_TEST(test_a_descriptor_that_is_no_arena) {
+    static const int seals[] = {
+        0, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL | F_SEAL_GROW,
+        F_SEAL_FUTURE_WRITE | F_SEAL_SEAL | F_SEAL_SHRINK, F_SEAL_FUTURE_WRITE | F_SEAL_SHRINK | F_SEAL_GROW};
+    const struct wire_arena arena = {.id = 3, .count = COUNT, .stride = STRIDE, .size = COUNT * STRIDE};
+    int fd = _i < 5 ? trap_memfd(COUNT * STRIDE, seals[_i]) : _i == 5 ? trap_pipe() : trap_sparse(COUNT * STRIDE);
+    ck_assert_int_eq(open_arena(&arena, fd, NULL), -EPROTO);
+    owner_assert_charged(&one, 0, 0, 0);
+    ck_assert_int_eq(pooled_retire(one.peer, 3), -EPROTO);
+}
+END_TEST
+
+/* --- the peer's: what we refuse --- */
+
+/* In place of the arena there is a refusal, under its name, until it is retired. */
+static void assert_stands_refused(uint32_t id) {
+    sea_block *block = NULL;
+    owner_assert_charged(&one, 0, 0, 0);
+    ck_assert_int_eq(find(handle_make(id, 0, 1), 1), -EDQUOT);
+    ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(id, 0, 1), 1), -EDQUOT);
+    ck_assert_ptr_null(block);
+    struct wire_arena again = announced(id);
+    ck_assert_int_eq(open_arena(&again, -1, NULL), -EPROTO);
+    ck_assert_int_eq(pooled_retire(one.peer, id), 0);
+    ck_assert_int_eq(find(handle_make(id, 0, 1), 1), -EPROTO);
+}
+
+/* Charged before it is looked at: so what it declares, and be it a lie, is refused. */
+START_TEST(test_an_arena_over_the_quota) {
+    const sea_ctx_options small[] = {
+        {.peer.bytes = COUNT * STRIDE - 1}, {.user.bytes = COUNT * STRIDE - 1}, {.peer.bytes = 0}};
+    anew(&small[_i]);
+    make_theirs();
+    struct wire_arena arena = announced(3);
+    if (_i == 2)
+        arena.size = UINT64_C(1) << 61;
+    ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
+    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    assert_refused(-EDQUOT, _i == 1 ? "user quota (bytes)" : "peer quota (bytes)");
+    assert_stands_refused(3);
+}
+END_TEST
+
+/* Lost for want of room in our table of descriptors: our limit, not its lie. */
+START_TEST(test_an_arena_whose_descriptor_was_lost) {
+    make_theirs();
+    struct wire_arena arena = announced(3);
+    ck_assert_int_eq(open_arena(&arena, -1, NULL), 0);
+    assert_stands_refused(3);
+    open_theirs(3);
+}
+END_TEST
+
+START_TEST(test_an_arena_that_cannot_be_mapped) {
+    make_theirs();
+    struct wire_arena arena = announced(3);
+    fail_once(SEAM_MMAP, ENOMEM);
+    ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
+    assert_stands_refused(3);
+    open_theirs(3);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_view) {
+    make_theirs();
+    struct wire_arena arena = announced(3);
+    fail_call(SEAM_ALLOC, _i + 1, 1, ENOMEM);
+    ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), -ENOMEM);
+    ck_assert_int_eq(fail_calls(SEAM_ALLOC), _i + 1);
+    fail_off();
+    owner_assert_charged(&one, 0, 0, 0);
+    open_theirs(3);
+}
+END_TEST
+
+/* --- the peer's: blocks --- */
+
+static sea_block *receive(uint64_t handle, size_t size) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(pooled_receive(&block, one.peer, handle, size), 0);
+    return block;
+}
+
+START_TEST(test_a_received_block) {
+    open_theirs(3);
+    memset(arena_at(&theirs, 1), 5, STRIDE);
+    uint64_t handle = handle_make(3, 1, 7);
+    sea_block *block = receive(handle, 1000);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    ck_assert_uint_eq(sea_block_size(block), 1000);
+    ck_assert(sea_block_is_sealed(block));
+    ck_assert_ptr_null(sea_block_data(block));
+    ck_assert_ptr_eq(sea_block_view(block), found(handle, 1000)); /* in place */
+    ck_assert(is_filled(sea_block_view(block), 1000, 5));
+    ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    ck_assert(!pooled_is_for(one.peer, block)); /* of its own arenas we never name a block */
+    ck_assert(peer_has_import(one.peer, handle));
+    ck_assert_uint_eq(one.peer->imported_blocks, 1);
+    ck_assert_uint_eq(one.peer->imported_bytes, 1000);
+    ck_assert_uint_eq(ctx_figures().imported_bytes, 1000);
+    owner_assert_charged(&one, theirs.size, 1, 0); /* its bytes with the arena */
+    ctx_assert_budget(0, 0, 0);
+    sea_block *again = sea_block_ref(block);
+    sea_block_unref(block);
+    ck_assert_uint_eq(one.released_count, 0);
+    sea_block_unref(again);
+    ck_assert_uint_eq(one.released_count, 1);
+    ck_assert_uint_eq(one.released[0], handle);
+    ck_assert(!peer_has_import(one.peer, handle));
+    owner_assert_charged(&one, theirs.size, 0, 0);
+}
+END_TEST
+
+START_TEST(test_a_received_block_over_the_quota) {
+    const sea_ctx_options small = {.peer.blocks = 1};
+    sea_block *block = NULL;
+    anew(&small);
+    open_theirs(3);
+    sea_block *first = receive(handle_make(3, 0, 1), 1);
+    ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 1, 1), 1), -EDQUOT);
+    ck_assert_ptr_null(block);
+    ck_assert_uint_eq(one.peer->imported_blocks, 1);
+    sea_block_unref(first);
+    sea_block_unref(receive(handle_make(3, 1, 1), 1));
+    ck_assert_uint_eq(one.released_count, 2); /* what was refused is not given back here */
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_received_block) {
+    open_theirs(3);
+    for (int n = 1; n <= 2; n++) {
+        sea_block *block = NULL;
+        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 0, 1), 1), -ENOMEM);
+        fail_off();
+        ck_assert_ptr_null(block);
+        ck_assert_uint_eq(one.peer->imported_blocks, 0);
+        owner_assert_charged(&one, theirs.size, 0, 0);
+    }
+    sea_block_unref(receive(handle_make(3, 0, 1), 1));
+}
+END_TEST
+
+/* What the application holds stays readable, and charged, whatever the peer does with its arena. */
+START_TEST(test_a_block_outlives_its_arena) {
+    open_theirs(3);
+    memset(arena_at(&theirs, 1), 5, STRIDE);
+    sea_block *block = receive(handle_make(3, 1, 7), STRIDE);
+    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
+    ck_assert_int_eq(find(handle_make(3, 1, 7), 1), -EPROTO);
+    size_t size = theirs.size;
+    arena_deinit(&theirs);
+    theirs = ARENA_EMPTY;
+    ck_assert(is_filled(sea_block_view(block), STRIDE, 5));
+    owner_assert_charged(&one, size, 1, 0);
+    sea_block_unref(block);
+    ck_assert_uint_eq(one.released_count, 1);
+    owner_assert_charged(&one, 0, 0, 0);
+}
+END_TEST
+
+START_TEST(test_a_name_is_used_again_while_its_old_block_is_held) {
+    open_theirs(3);
+    memset(arena_at(&theirs, 0), 5, STRIDE);
+    sea_block *old = receive(handle_make(3, 0, 1), STRIDE);
+    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
+    arena_deinit(&theirs);
+    make_theirs();
+    open_theirs(3);
+    memset(arena_at(&theirs, 0), 6, STRIDE);
+    sea_block *new = receive(handle_make(3, 0, 2), STRIDE);
+    ck_assert(is_filled(sea_block_view(old), STRIDE, 5));
+    ck_assert(is_filled(sea_block_view(new), STRIDE, 6));
+    owner_assert_charged(&one, 2 * theirs.size, 2, 0);
+    sea_block_unref(old);
+    owner_assert_charged(&one, theirs.size, 1, 0);
+    sea_block_unref(new);
+}
+END_TEST
+
+START_TEST(test_a_block_outlives_its_connection) {
+    open_theirs(3);
+    memset(arena_at(&theirs, 1), 5, STRIDE);
+    sea_block *blocks[2] = {receive(handle_make(3, 1, 7), STRIDE), receive(handle_make(3, 1, 8), STRIDE)};
+    ck_assert_uint_eq(owner_end(&one, 0), 0);
+    ck_assert_uint_eq(ctx_figures().imported_blocks, 2); /* still charged to it */
+    arena_deinit(&theirs);
+    theirs = ARENA_EMPTY;
+    for (int i = 0; i < 2; i++) {
+        ck_assert(is_filled(sea_block_view(blocks[i]), STRIDE, 5));
+        sea_block_unref(blocks[i]);
+    }
+    ck_assert_uint_eq(one.released_count, 0); /* there is nobody to give it back to */
+    ck_assert_uint_eq(ctx_figures().imported_blocks, 0);
+}
+END_TEST
+
+START_TEST(test_the_end_closes_the_views) {
+    open_theirs(3);
+    open_theirs(70);
+    struct wire_arena lost = announced(5);
+    ck_assert_int_eq(open_arena(&lost, -1, NULL), 0);
+    ck_assert_uint_eq(owner_end(&one, 0), 0);
+    ck_assert_ptr_null(ctx->users); /* nothing of it is charged any more */
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("pooled");
+    suite_fixture(s, before, after);
+    suite_add(s, test_a_new_block);
+    suite_add_loop(s, test_arenas_are_charged_to_the_budget, 0, SIZES);
+    suite_add(s, test_blocks_are_used_again);
+    suite_add(s, test_fill_shrink_and_seal);
+    suite_add(s, test_the_peers_limit_bounds_the_pool);
+    suite_add(s, test_more_than_the_peer_takes);
+    suite_add_loop(s, test_the_budget_bounds_the_pool, 0, 2);
+    suite_add_loop(s, test_an_arena_that_cannot_be_made, 0, FAILURES);
+    suite_add(s, test_a_lease);
+    suite_add_loop(s, test_a_block_ends_with_its_lease_and_its_last_reference, 0, 2);
+    suite_add(s, test_no_handle_comes_twice);
+    suite_add_loop(s, test_a_lease_over_the_quota, 0, 3);
+    suite_add(s, test_a_handle_that_is_none);
+    suite_add(s, test_anothers_handle);
+    suite_add_loop(s, test_retired_arenas_are_noted, 0, 2);
+    suite_add(s, test_many_retired_arenas);
+    suite_add(s, test_no_memory_for_a_lease);
+    suite_add(s, test_the_end_drops_the_leases);
+    suite_add(s, test_a_block_outlives_everybody);
+    suite_add(s, test_the_end_of_nothing);
+    suite_add_loop(s, test_blocks_end_on_another_thread, 0, 2);
+    suite_add(s, test_a_peers_arena);
+    suite_add(s, test_a_payload_that_lies_nowhere);
+    suite_add(s, test_arenas_of_all_names);
+    suite_add_loop(s, test_announced_twice, 0, 2);
+    suite_add_loop(s, test_an_arena_of_another_shape, 0, SHAPES);
+    suite_add_loop(s, test_a_descriptor_that_is_no_arena, 0, 7);
+    suite_add_loop(s, test_an_arena_over_the_quota, 0, 3);
+    suite_add(s, test_an_arena_whose_descriptor_was_lost);
+    suite_add(s, test_an_arena_that_cannot_be_mapped);
+    suite_add_loop(s, test_no_memory_for_a_view, 0, 2);
+    suite_add(s, test_a_received_block);
+    suite_add(s, test_a_received_block_over_the_quota);
+    suite_add(s, test_no_memory_for_a_received_block);
+    suite_add(s, test_a_block_outlives_its_arena);
+    suite_add(s, test_a_name_is_used_again_while_its_old_block_is_held);
+    suite_add(s, test_a_block_outlives_its_connection);
+    suite_add(s, test_the_end_closes_the_views);
+    return suite_run(s);
+}
