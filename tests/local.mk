@@ -28,6 +28,7 @@ valgrind_tests = \
     tests/unit/test_frame \
     tests/unit/test_heap \
     tests/unit/test_lane \
+    tests/unit/test_lane_pooled \
     tests/unit/test_lane_receive \
     tests/unit/test_lane_rings \
     tests/unit/test_lane_send \

@@ -1,0 +1,766 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pooled payloads between two lanes: arenas are announced before the frames that name them, and once; all stays in order; what cannot
+ * go in place goes as a copy, and is counted; leases come back through the release ring; who wants stable payloads has them.
+ *
+ * The steps of both sides are taken one by one, on one thread.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+#include <sys/resource.h>
+
+#include "support/random.h"
+#include "support/ring_speaker.h"
+#include "unit/fail.h"
+#include "unit/lane_pair.h"
+#include "wire/handle.h"
+
+#define LARGE ((size_t) 5000) /* more than one frame of a ring holds */
+
+static struct pair pair;
+
+static void open_pair(void) {
+    pair_open_in(&pair, 1);
+}
+
+/* The fixture: what the last test has set is forgotten. */
+static void before(void) {
+    fail_off();
+    memset(&pair, 0, sizeof pair);
+}
+
+static sea_block *new_pooled(struct side *side, size_t size, int fill) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(pooled_new(&block, side->lane.account, size), 0);
+    return filled(block, fill);
+}
+
+static int send_numbered(struct side *side, uint32_t number, sea_block *block) {
+    const struct lane_message message = {.type = WIRE_ONEWAY, .method = number, .block = block};
+    int r = lane_send(&side->lane, &message, false);
+    sea_block_unref(block);
+    return r;
+}
+
+static bool has_bytes(const void *data, size_t size, int fill) {
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++)
+        if (bytes[i] != fill)
+            return false;
+    return true;
+}
+
+/* The only block that has arrived there. */
+static sea_block *arrived(const struct side *side, int class, size_t size, int fill) {
+    ck_assert_uint_eq(side->arrived_count, 1);
+    sea_block *block = side->arrived[0].block;
+    ck_assert_ptr_nonnull(block);
+    ck_assert_int_eq(sea_block_class(block), class);
+    ck_assert_uint_eq(sea_block_size(block), size);
+    ck_assert(has_bytes(sea_block_view(block), size, fill));
+    return block;
+}
+
+static void assert_leased(struct side *side, uint64_t blocks, uint64_t bytes) {
+    lane_dispatch(&side->lane, 0); /* who sleeps is not woken for the release of a pooled block */
+    ck_assert_uint_eq(side->lane.account->leased_blocks, blocks);
+    ck_assert_uint_eq(side->lane.account->leased_bytes, bytes);
+}
+
+/* --- in place --- */
+
+START_TEST(test_a_payload_in_place) {
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, LARGE, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), 0);
+    ck_assert(sea_block_is_sealed(block));
+    ck_assert_ptr_null(sea_block_data(block));
+    pair_settle(&pair);
+    sea_block *view = arrived(&pair.server, SEA_POOLED, LARGE, 5);
+    memset(block->data, 6, LARGE); /* a sender that lies */
+    ck_assert(has_bytes(sea_block_view(view), LARGE, 6));
+    sea_figures sent = side_figures(&pair.client), received = side_figures(&pair.server);
+    ck_assert_uint_eq(sent.sent_pooled, 1);
+    ck_assert_uint_eq(received.received_pooled, 1);
+    ck_assert_uint_eq(sent.sent_bytes, LARGE);
+    ck_assert_uint_eq(received.received_bytes, LARGE);
+    ck_assert_uint_eq(sent.copied_bytes + received.copied_bytes + sent.fallbacks, 0);
+    assert_leased(&pair.client, 1, LARGE);
+    side_drop(&pair.server);
+    assert_leased(&pair.client, 0, 0);
+    ck_assert_uint_eq(block->refs, 1);
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Who takes stable payloads only has a copy that no sender reaches, and the lease is back at once. */
+START_TEST(test_a_snapshot_is_stable) {
+    pair.server.options.accept = SEA_STABLE_ONLY;
+    open_pair();
+    ck_assert(pair.client.lane.terms.peer_snapshots);
+    size_t size = _i ? LARGE : 1;
+    sea_block *block = new_pooled(&pair.client, size, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), 0);
+    pair_settle(&pair);
+    sea_block *copy = arrived(&pair.server, SEA_INLINE, size, 5);
+    memset(block->data, 6, size);
+    ck_assert(has_bytes(sea_block_view(copy), size, 5));
+    ck_assert(sea_block_is_sealed(copy));
+    assert_leased(&pair.client, 0, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 1);
+    sea_figures figures = side_figures(&pair.server);
+    ck_assert_uint_eq(figures.received_pooled, 1);
+    ck_assert_uint_eq(figures.copied_bytes, size);
+    ck_assert_uint_eq(figures.imported_blocks, 0);
+    ck_assert_uint_eq(figures.bytes, size); /* it is ours */
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_a_snapshot) {
+    pair.server.options.accept = SEA_STABLE_ONLY;
+    open_pair();
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
+    fail_once(SEAM_ALLOC, ENOMEM); /* the view's table */
+    fail_call(SEAM_ALLOC, 3, 1, ENOMEM);
+    pair_settle(&pair);
+    fail_off();
+    ck_assert_uint_eq(pair.server.arrived_count, 0);
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_int_eq(pair.client.arrived[0].status, -ENOMEM);
+    assert_leased(&pair.client, 0, 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_INLINE, LARGE, 5);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- order --- */
+
+/* A block of whatever class and size comes next; NULL: none. */
+static sea_block *any_block(struct side *side, uint64_t *random, int fill) {
+    static const size_t sizes[] = {1, 24, 80, 200, 3000, 5000, 20000, 70000, 300000};
+    size_t size = sizes[random_below(random, 9)];
+    switch (random_below(random, 4)) {
+    case 0:
+        return NULL;
+    case 1:
+        return new_inline(side, size > 65536 ? 65536 : size, fill);
+    case 2:
+        return new_sealed(side, size, fill);
+    default:
+        return new_pooled(side, size, fill);
+    }
+}
+
+static uint32_t expected;
+
+static void check_next(struct side *side) {
+    const struct lane_message *message = &side->arrived[side->arrived_count - 1];
+    ck_assert_uint_eq(message->method, expected);
+    if (message->block)
+        ck_assert(has_bytes(sea_block_view(message->block), message->block->size, (int) (expected & 0xff)));
+    else
+        ck_assert(has_bytes(message->bytes, message->bytes_size, (int) (expected & 0xff)));
+    expected++;
+    if (expected % 7 == 0)
+        side_drop(side); /* some are held for a while */
+}
+
+/* Through the ring, through the socket, in arenas that are new, known, or gone: whatever the class, all stay in order. */
+START_TEST(test_all_classes_stay_in_order) {
+    enum { MANY = 400 };
+    uint64_t random = (uint64_t) _i + 1;
+    sea_block *waiting = NULL;
+    pair.server.on_arrived = check_next;
+    pair.server.options.bytes_max = 2000000; /* arenas come and go */
+    pair.server.options.accept = _i % 3 == 2 ? SEA_STABLE_ONLY : 0;
+    pair.client.options.ring_size = pair.server.options.ring_size = _i % 2 ? 4096 : 0;
+    expected = 0;
+    open_pair();
+    for (uint32_t i = 0; i < MANY;) {
+        if (!waiting)
+            waiting = any_block(&pair.client, &random, (int) (i & 0xff));
+        int r = send_numbered(&pair.client, i, waiting ? sea_block_ref(waiting) : NULL);
+        ck_assert_msg(r == 0 || r == -EAGAIN, "%d", r);
+        if (r == 0) {
+            i++;
+            waiting = sea_block_unref(waiting);
+        }
+        if (r == -EAGAIN || random_below(&random, 5) == 0)
+            pair_settle(&pair);
+        if (r == -EAGAIN)
+            side_drop(&pair.server); /* or it was the credit */
+    }
+    pair_settle(&pair);
+    ck_assert_uint_eq(expected, MANY);
+    side_drop(&pair.server);
+    pair_settle(&pair);
+    assert_leased(&pair.client, 0, 0);
+    ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- what is on the wire --- */
+
+/* A client lane, and at the other end a hand-made server with an outbox. */
+static struct ring_speaker *face_speaker(struct side *client, uint64_t bytes_max) {
+    int fds[2];
+    struct wire_hello hello = hello_sound();
+    static struct draft draft;
+    lane_socketpair(fds);
+    client->has_outbox = true;
+    side_init(client, fds[0], false);
+    struct ring_speaker *server = ring_speaker_new(fds[1], 256, 1024);
+    ring_speaker_open(server);
+    hello.features = WIRE_FEATURE_OUTBOX;
+    hello.accept = SEA_ANY_CLASS;
+    hello.bytes_max = hello.block_max = bytes_max;
+    draft_hello(&draft, &hello);
+    draft_add_fd(&draft, server->own.fd);
+    ck_assert_int_eq(speaker_send(server->speaker, &draft), 0);
+    side_settle(client);
+    ck_assert(client->lane.has_rings);
+    return server;
+}
+
+/* The ring's next frame, which is there. */
+static struct wire_frame next_frame(struct ring_speaker *server) {
+    uint64_t words[LINE_WORDS];
+    struct wire_frame frame;
+    uint32_t size;
+    ck_assert(ring_has_frame(&server->in));
+    ring_peek(&server->in, words);
+    ck_assert_ptr_null(line_decode(words, &frame, &size));
+    ring_advance(&server->in, line_count(size));
+    return frame;
+}
+
+static const struct wire_frame *next_datagram(struct ring_speaker *server, enum wire_type type) {
+    return speaker_expect(server->speaker, type);
+}
+
+static void expect_mark(struct ring_speaker *server, uint64_t number) {
+    struct wire_frame mark = next_frame(server);
+    ck_assert_uint_eq(mark.head.type, WIRE_MARK);
+    ck_assert_uint_eq(mark.head.id, number);
+}
+
+/* ARENA and its mark come before the frame that names a block of it, and come once; RETIRE before the next ARENA. */
+START_TEST(test_what_is_sent) {
+    struct side client = {0};
+    struct ring_speaker *server = face_speaker(&client, 200000);
+    struct view view;
+    const char *why = NULL;
+    ck_assert_int_eq(send_numbered(&client, 1, new_pooled(&client, 100000, 5)), 0);
+    const struct wire_arena arena = next_datagram(server, WIRE_ARENA)->arena;
+    server->speaker->in.fds_count = 0; /* taken */
+    ck_assert_int_eq(view_open(&view, server->speaker->in.fds[0], arena.size, arena.stride, arena.count, &why), 0);
+    expect_mark(server, 1);
+    struct wire_frame first = next_frame(server);
+    ck_assert_uint_eq(first.head.type, WIRE_ONEWAY);
+    ck_assert_uint_eq(first.message.payload_class, WIRE_CLASS_POOLED);
+    ck_assert_uint_eq(first.message.payload_size, 100000);
+    ck_assert_uint_eq(handle_arena(first.message.handle), arena.id);
+    const void *bytes = view_at(&view, handle_index(first.message.handle), 100000);
+    ck_assert_ptr_nonnull(bytes);
+    ck_assert(has_bytes(bytes, 100000, 5));
+    ck_assert(!ring_has_frame(&server->in));
+    release_write(&server->releases_out, first.message.handle);
+    assert_leased(&client, 0, 0);
+
+    ck_assert_int_eq(send_numbered(&client, 2, new_pooled(&client, 100000, 6)),
+                     0); /* no datagram: the arena is known */
+    struct wire_frame second = next_frame(server);
+    ck_assert_uint_eq(second.message.handle >> 24, first.message.handle >> 24);
+    ck_assert_uint_ne(second.message.handle, first.message.handle);
+    ck_assert(has_bytes(bytes, 100000, 6));
+    release_write(&server->releases_out, second.message.handle);
+    assert_leased(&client, 0, 0);
+
+    ck_assert_int_eq(send_numbered(&client, 3, new_pooled(&client, 150000, 7)), 0); /* too much beside the first */
+    ck_assert_uint_eq(next_datagram(server, WIRE_RETIRE)->retire.id, arena.id);
+    ck_assert_uint_ne(next_datagram(server, WIRE_ARENA)->arena.id, arena.id);
+    expect_mark(server, 2);
+    expect_mark(server, 3);
+    ck_assert_uint_eq(next_frame(server).message.payload_size, 150000);
+    ck_assert(!ring_has_frame(&server->in));
+    ck_assert(view_unref(&view));
+    side_deinit(&client);
+    ring_speaker_free(server);
+}
+END_TEST
+
+/* --- copies --- */
+
+static const struct {
+    size_t size;
+    int class;
+} copies[] = {{1000, SEA_INLINE}, {LARGE, SEA_POOLED}, {1000000, SEA_POOLED}};
+
+/* A block has one lease at a time: what is sent while it is out is a copy. */
+START_TEST(test_a_block_sent_twice) {
+    size_t size = copies[_i].size;
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, size, 5);
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_int_eq(send_numbered(&pair.client, i, sea_block_ref(block)), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 2);
+    ck_assert_int_eq(sea_block_class(pair.server.arrived[0].block), SEA_POOLED);
+    ck_assert_int_eq(sea_block_class(pair.server.arrived[1].block), copies[_i].class);
+    memset(block->data, 6, size);
+    ck_assert(has_bytes(sea_block_view(pair.server.arrived[1].block), size, 5));
+    sea_figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.fallbacks, 1);
+    ck_assert_uint_eq(figures.copied_bytes, size);
+    side_drop(&pair.server);
+    assert_leased(&pair.client, 0, 0);
+    ck_assert_int_eq(send_numbered(&pair.client, 3, sea_block_ref(block)), 0); /* it is back: in place */
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_POOLED, size, 6);
+    ck_assert_uint_eq(side_figures(&pair.client).fallbacks, 1);
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Where a block that lies in another connection's arena goes, and as what. */
+static const struct {
+    uint32_t accept; /* of the receiver */
+    bool socket_only;
+    size_t size;
+    int result, class;
+} forwards[] = {
+    {0, false, 1000, 0, SEA_INLINE},
+    {0, false, LARGE, 0, SEA_POOLED},
+    {SEA_STABLE_ONLY, false, LARGE, 0, SEA_INLINE}, /* pooled, and a snapshot of that */
+    {0, true, LARGE, 0, SEA_INLINE},
+    {0, true, 70000, 0, SEA_SEALED},
+    {SEA_SEALED, false, 1000, 0, SEA_SEALED},
+    {SEA_INLINE, false, LARGE, 0, SEA_INLINE},
+    {SEA_INLINE, false, 70000, -EMSGSIZE, 0},
+    {SEA_POOLED, false, 1000, 0, SEA_POOLED},
+};
+#define FORWARDS ((int) (sizeof forwards / sizeof *forwards))
+
+START_TEST(test_a_received_block_is_forwarded) {
+    static struct pair next;
+    size_t size = forwards[_i].size;
+    memset(&next, 0, sizeof next);
+    next.server.options.accept = forwards[_i].accept;
+    next.client.has_outbox = true;
+    next.server.has_outbox = !forwards[_i].socket_only;
+    open_pair();
+    pair_open(&next);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, size, 5)), 0);
+    pair_settle(&pair);
+    sea_block *received = sea_block_ref(arrived(&pair.server, SEA_POOLED, size, 5));
+    side_drop(&pair.server);
+    ck_assert_int_eq(send_numbered(&next.client, 2, received), forwards[_i].result);
+    assert_leased(&pair.client, 0, 0); /* the copy does not need it any more */
+    pair_settle(&next);
+    if (forwards[_i].result == 0) {
+        arrived(&next.server, forwards[_i].class, size, 5);
+        ck_assert_uint_eq(side_figures(&next.client).fallbacks, 1);
+    } else {
+        ck_assert_uint_eq(next.server.arrived_count, 0);
+        ck_assert_uint_eq(side_figures(&next.client).fallbacks, 0);
+    }
+    pair_deinit(&next); /* first: a sealed copy is charged to where the block is from */
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Also a block of ours that was made for another peer. */
+START_TEST(test_a_block_for_somebody_else) {
+    static struct pair next;
+    memset(&next, 0, sizeof next);
+    open_pair();
+    pair_open_in(&next, 1);
+    ck_assert_int_eq(send_numbered(&next.client, 1, new_pooled(&pair.client, LARGE, 5)), 0);
+    pair_settle(&next);
+    arrived(&next.server, SEA_POOLED, LARGE, 5);
+    ck_assert_uint_eq(side_figures(&next.client).fallbacks, 1);
+    assert_leased(&pair.client, 0, 0);
+    assert_leased(&next.client, 1, LARGE);
+    pair_deinit(&pair);
+    pair_deinit(&next);
+}
+END_TEST
+
+START_TEST(test_a_received_block_goes_back) {
+    open_pair();
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
+    pair_settle(&pair);
+    sea_block *received = sea_block_ref(arrived(&pair.server, SEA_POOLED, LARGE, 5));
+    side_drop(&pair.server);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, received, true), 0);
+    pair_settle(&pair);
+    arrived(&pair.client, SEA_POOLED, LARGE, 5);
+    ck_assert_uint_eq(side_figures(&pair.server).fallbacks, 1);
+    assert_leased(&pair.client, 0, 0);
+    assert_leased(&pair.server, 1, LARGE);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- no room --- */
+
+static void assert_nothing_went(const sea_block *block) {
+    ck_assert(pooled_is_free(block));
+    ck_assert_uint_eq(pair.client.lane.account->leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 0);
+}
+
+static void assert_goes_now(sea_block *block) {
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 1);
+    side_drop(&pair.server);
+    ck_assert_int_eq(send_numbered(&pair.client, 9, block), 0);
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_POOLED, LARGE, 5);
+    ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
+}
+
+/* The announcement finds no room: nothing has happened, and there will be room again. */
+START_TEST(test_no_room_for_an_announcement) {
+    static const int errors[] = {EAGAIN, ETOOMANYREFS, ENOMEM};
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, LARGE, 5);
+    fail_once(SEAM_SENDMSG, errors[_i]);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
+    fail_off();
+    assert_nothing_went(block);
+    ck_assert(!pooled_arena(block)->is_announced);
+    if (_i > 0)
+        side_turn_at_deadline(&pair.client); /* no event comes for these */
+    else
+        lane_dispatch(&pair.client.lane, POLLOUT);
+    assert_goes_now(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_an_announcement_that_fails_for_good) {
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, LARGE, 5);
+    fail_once(SEAM_SENDMSG, _i ? EIO : EPIPE);
+    int r = send_numbered(&pair.client, 1, sea_block_ref(block));
+    ck_assert_int_eq(r, _i ? -EIO : -EPIPE);
+    fail_off();
+    assert_nothing_went(block);
+    lane_dispatch(&pair.client.lane, 0);
+    ck_assert_uint_eq(pair.client.closed, 1);
+    ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 0);
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* So many lines of the ring are left: none; one, for the mark and not for the frame; two. */
+START_TEST(test_a_ring_that_is_almost_full) {
+    pair.client.options.ring_size = 4096;
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, LARGE, 5);
+    for (int i = 0; i < 64 - _i; i++)
+        ck_assert_int_eq(send_numbered(&pair.client, 0, NULL), 0);
+    int r = send_numbered(&pair.client, 1, sea_block_ref(block));
+    ck_assert_int_eq(r, _i < 2 ? -EAGAIN : 0);
+    ck_assert(pooled_arena(block)->is_announced == (_i > 0));
+    if (r == 0) {
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, 63);
+        ck_assert_int_eq(sea_block_class(pair.server.arrived[62].block), SEA_POOLED);
+        sea_block_unref(block);
+    } else {
+        assert_nothing_went(block);
+        assert_goes_now(block);
+        ck_assert_uint_eq(pair.client.lane.datagrams_out, 1); /* announced once */
+    }
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Retirements wait with the next announcement, in their order. */
+START_TEST(test_no_room_for_a_retirement) {
+    pair.server.options.bytes_max = 200000;
+    open_pair();
+    ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, 100000, 5)), 0);
+    pair_settle(&pair);
+    uint64_t held = quota_used(&pair.server.lane.account->quota, QUOTA_BYTES);
+    ck_assert_uint_ge(held, 100000);
+    side_drop(&pair.server);
+    assert_leased(&pair.client, 0, 0);
+    sea_block *block = new_pooled(&pair.client, 150000, 5);
+    for (int n = 1; n <= 2; n++) {
+        fail_call(SEAM_SENDMSG, n, 1, EAGAIN); /* the RETIRE; then the ARENA behind it */
+        ck_assert_int_eq(send_numbered(&pair.client, 2, sea_block_ref(block)), -EAGAIN);
+        fail_off();
+        lane_dispatch(&pair.client.lane, POLLOUT);
+    }
+    ck_assert_int_eq(send_numbered(&pair.client, 2, block), 0);
+    ck_assert_uint_eq(pair.client.lane.datagrams_out, 3);
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_POOLED, 150000, 5);
+    held = quota_used(&pair.server.lane.account->quota, QUOTA_BYTES);
+    ck_assert_uint_ge(held, 150000);
+    ck_assert_uint_le(held, 200000); /* the first is gone */
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* A reply does not get lost: it waits for the socket like any other. */
+START_TEST(test_a_reply_waits_for_its_announcement) {
+    open_pair();
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, NULL, false), 0);
+    pair_settle(&pair);
+    fail_once(SEAM_SENDMSG, EAGAIN);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_pooled(&pair.server, LARGE, 5), true), 0);
+    fail_off();
+    ck_assert_ptr_nonnull(pair.server.lane.queue_head);
+    ck_assert_uint_eq(pair.server.lane.account->leased_blocks, 0);
+    pair_settle(&pair);
+    arrived(&pair.client, SEA_POOLED, LARGE, 5);
+    assert_leased(&pair.server, 1, LARGE);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- credit --- */
+
+/* Who waits for a block to come back is woken for its release. */
+START_TEST(test_credit_in_blocks) {
+    pair.server.options.blocks_max = 2;
+    open_pair();
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_int_eq(send_numbered(&pair.client, i, new_pooled(&pair.client, LARGE, 5)), 0);
+    sea_block *block = new_pooled(&pair.client, LARGE, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, sea_block_ref(block)), -EAGAIN);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 2);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, sea_block_ref(block)), -EAGAIN);
+    unsigned rooms = pair.client.rooms;
+    side_drop(&pair.server);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, rooms + 1);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, block), 0);
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_POOLED, LARGE, 5);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Of bytes, pooled and sealed ones together. */
+START_TEST(test_credit_in_bytes) {
+    pair.server.options.bytes_max = 200000;
+    open_pair();
+    ck_assert_int_eq(send_numbered(&pair.client, 0, new_sealed(&pair.client, 150000, 5)), 0);
+    sea_block *block = new_pooled(&pair.client, 60000, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    side_drop(&pair.server);
+    pair_settle(&pair);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, block), 0);
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_POOLED, 60000, 5);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Replies that have no credit wait, the same block twice too, and come in order. */
+START_TEST(test_replies_wait_for_credit) {
+    pair.client.options.blocks_max = 1;
+    open_pair();
+    for (uint64_t id = 1; id <= 3; id++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, NULL, false), 0);
+    pair_settle(&pair);
+    sea_block *twice = new_pooled(&pair.server, LARGE, 6);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_pooled(&pair.server, LARGE, 5), true), 0);
+    for (uint64_t id = 2; id <= 3; id++)
+        ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, id, sea_block_ref(twice), true), 0);
+    sea_block_unref(twice);
+    for (uint64_t id = 1; id <= 3; id++) {
+        pair_settle(&pair);
+        arrived(&pair.client, SEA_POOLED, LARGE, id == 1 ? 5 : 6);
+        ck_assert_uint_eq(pair.client.arrived[0].id, id);
+        side_drop(&pair.client);
+    }
+    assert_leased(&pair.server, 0, 0);
+    ck_assert_ptr_null(pair.server.lane.queue_head);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- what the receiver refuses --- */
+
+static void open_with_small_quota(struct side *side) {
+    side->ctx_options.peer.bytes = 50000;
+    side->options.bytes_max = side->options.block_max = 1 << 20; /* more than it has: somebody else may have the rest */
+    open_pair();
+}
+
+/* A call is told so, the lease is back, and the connection goes on. */
+START_TEST(test_an_arena_that_is_refused) {
+    open_with_small_quota(&pair.server);
+    for (uint64_t id = 1; id <= 2; id++) {
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, new_pooled(&pair.client, 100000, 5), false), 0);
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, 0);
+        ck_assert_uint_eq(pair.client.arrived_count, 1);
+        ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+        ck_assert_uint_eq(pair.client.arrived[0].id, id);
+        side_drop(&pair.client);
+        assert_leased(&pair.client, 0, 0);
+    }
+    ck_assert_uint_gt(side_figures(&pair.server).refusals, 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 3, new_inline(&pair.client, 500, 5), false), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_a_refused_one_way_message_ends_the_connection) {
+    open_with_small_quota(&pair.server);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, 100000, 5)), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.closed, 1);
+    ck_assert_int_eq(pair.server.end.reason, -EDQUOT);
+    ck_assert_uint_eq(pair.client.closed, 1);
+    ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 1);
+    pair_deinit(&pair);
+}
+END_TEST
+
+START_TEST(test_a_refused_reply_is_an_answer) {
+    open_with_small_quota(&pair.client);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, NULL, false), 0);
+    pair_settle(&pair);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_pooled(&pair.server, 100000, 5), true), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+    ck_assert_ptr_null(pair.client.arrived[0].block);
+    assert_leased(&pair.server, 0, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Its descriptor found no room in our table. */
+START_TEST(test_an_arena_whose_descriptor_is_lost) {
+    struct rlimit old, none;
+    open_pair();
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
+    ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
+    none = old;
+    none.rlim_cur = 0;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    lane_dispatch(&pair.server.lane, POLLIN);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+    ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
+    assert_leased(&pair.client, 0, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- the end --- */
+
+/* What the peer held comes back, and is told; what is still referenced is ours to use. */
+START_TEST(test_the_peers_death_reclaims) {
+    open_pair();
+    sea_block *kept = new_pooled(&pair.client, 3000, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(kept)), 0);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, new_pooled(&pair.client, 100000, 5)), 0);
+    ck_assert_int_eq(send_numbered(&pair.client, 3, new_sealed(&pair.client, 7000, 5)), 0);
+    if (_i)
+        pair_settle(&pair); /* it holds them; or has never looked */
+    side_deinit(&pair.server);
+    side_settle(&pair.client);
+    ck_assert_uint_eq(pair.client.closed, 1);
+    ck_assert_int_eq(pair.client.end.reason, -EPIPE);
+    ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 3);
+    ck_assert_uint_eq(pair.client.end.reclaimed_bytes, 110000);
+    sea_figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.leased_blocks + figures.leased_bytes, 0);
+    ck_assert_uint_eq(figures.blocks, 1);
+    ck_assert_uint_eq(figures.reclaimed_blocks, 3);
+    ck_assert(has_bytes(sea_block_view(kept), 3000, 5));
+    sea_block_unref(kept);
+    side_deinit(&pair.client);
+}
+END_TEST
+
+/* What came from the dead one stays readable, and charged until it is let go. */
+START_TEST(test_blocks_of_the_dead) {
+    open_pair();
+    for (uint32_t i = 0; i < 3; i++)
+        ck_assert_int_eq(send_numbered(&pair.client, i, new_pooled(&pair.client, 20000, (int) i)), 0);
+    pair_settle(&pair);
+    side_deinit(&pair.client);
+    side_settle(&pair.server);
+    ck_assert_uint_eq(pair.server.closed, 1);
+    ck_assert_uint_eq(side_figures(&pair.server).imported_blocks, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert(has_bytes(sea_block_view(pair.server.arrived[i].block), 20000, i));
+    side_deinit(&pair.server);
+}
+END_TEST
+
+START_TEST(test_what_waits_at_the_end) {
+    pair.client.options.blocks_max = 1;
+    open_pair();
+    for (uint64_t id = 1; id <= 3; id++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, NULL, false), 0);
+    pair_settle(&pair);
+    for (uint64_t id = 1; id <= 3; id++)
+        ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, id, new_pooled(&pair.server, LARGE, 5), true), 0);
+    pair_settle(&pair);
+    ck_assert_ptr_nonnull(pair.server.lane.queue_head);
+    side_deinit(&pair.client);
+    side_settle(&pair.server);
+    ck_assert_uint_eq(pair.server.end.reclaimed_blocks, 1);
+    side_deinit(&pair.server); /* nothing is left of those that waited: it looks */
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("lane_pooled");
+    suite_fixture(s, before, fail_off);
+    suite_add(s, test_a_payload_in_place);
+    suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
+    suite_add(s, test_no_memory_for_a_snapshot);
+    suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);
+    suite_add(s, test_what_is_sent);
+    suite_add_loop(s, test_a_block_sent_twice, 0, 3);
+    suite_add_loop(s, test_a_received_block_is_forwarded, 0, FORWARDS);
+    suite_add(s, test_a_block_for_somebody_else);
+    suite_add(s, test_a_received_block_goes_back);
+    suite_add_loop(s, test_no_room_for_an_announcement, 0, 3);
+    suite_add_loop(s, test_an_announcement_that_fails_for_good, 0, 2);
+    suite_add_loop(s, test_a_ring_that_is_almost_full, 0, 3);
+    suite_add(s, test_no_room_for_a_retirement);
+    suite_add(s, test_a_reply_waits_for_its_announcement);
+    suite_add(s, test_credit_in_blocks);
+    suite_add(s, test_credit_in_bytes);
+    suite_add(s, test_replies_wait_for_credit);
+    suite_add(s, test_an_arena_that_is_refused);
+    suite_add(s, test_a_refused_one_way_message_ends_the_connection);
+    suite_add(s, test_a_refused_reply_is_an_answer);
+    suite_add(s, test_an_arena_whose_descriptor_is_lost);
+    suite_add_loop(s, test_the_peers_death_reclaims, 0, 2);
+    suite_add(s, test_blocks_of_the_dead);
+    suite_add(s, test_what_waits_at_the_end);
+    return suite_run(s);
+}
