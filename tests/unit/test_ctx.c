@@ -198,6 +198,7 @@ START_TEST(test_tallies) {
     tally_end(&other, ctx);
     ck_assert_uint_eq(ctx_figures().sent_inline, 11);
     ck_assert_uint_eq(ctx_figures().calls_in, 2);
+    ctx_uncount(ctx, calls_in, 2);
 }
 END_TEST
 
