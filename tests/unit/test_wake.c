@@ -86,6 +86,7 @@ END_TEST
 
 START_TEST(test_a_frame_that_came_in_time_keeps_its_reader_awake) {
     pair_open_with_rings();
+    lane_dispatch(&pair.server.lane, 0); /* awake */
     ck_assert_int_eq(send_oneway(&pair.client), 0);
     ck_assert(!is_rung(&pair.server));
     ck_assert(!lane_rest(&pair.server.lane));
