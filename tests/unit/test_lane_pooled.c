@@ -16,6 +16,7 @@
 #include "support/ring_speaker.h"
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
+#include "unit/valgrind.h"
 #include "wire/handle.h"
 
 #define LARGE ((size_t) 5000) /* more than one frame of a ring holds */
@@ -114,6 +115,7 @@ START_TEST(test_a_snapshot_is_stable) {
     ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 1);
     sea_figures figures = side_figures(&pair.server);
     ck_assert_uint_eq(figures.received_pooled, 1);
+    ck_assert_uint_eq(figures.snapshots, 1);
     ck_assert_uint_eq(figures.copied_bytes, size);
     ck_assert_uint_eq(figures.imported_blocks, 0);
     ck_assert_uint_eq(figures.bytes, size); /* it is ours */
@@ -122,20 +124,27 @@ START_TEST(test_a_snapshot_is_stable) {
 }
 END_TEST
 
+/* No memory at all: the caller is told. None for an arena: there is other memory for a copy. */
 START_TEST(test_no_memory_for_a_snapshot) {
+    bool is_for_nothing = _i == 0;
     pair.server.options.accept = SEA_STABLE_ONLY;
     open_pair();
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
-    fail_call(SEAM_ALLOC, 3, 100, ENOMEM); /* after the view and its table: neither the pool's memory nor the heap's */
+    fail_call(SEAM_ALLOC, 3, is_for_nothing ? FAIL_ALWAYS : 1, ENOMEM); /* the view and its place are there */
     pair_settle(&pair);
+    ck_assert_int_ge(fail_calls(SEAM_ALLOC), 3);
     fail_off();
-    ck_assert_uint_eq(pair.server.arrived_count, 0);
-    ck_assert_uint_eq(pair.client.arrived_count, 1);
-    ck_assert_int_eq(pair.client.arrived[0].status, -ENOMEM);
-    assert_leased(&pair.client, 0, 0);
-    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
-    pair_settle(&pair);
+    if (is_for_nothing) {
+        ck_assert_uint_eq(pair.server.arrived_count, 0);
+        ck_assert_uint_eq(pair.client.arrived_count, 1);
+        ck_assert_int_eq(pair.client.arrived[0].status, -ENOMEM);
+        assert_leased(&pair.client, 0, 0);
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
+        pair_settle(&pair);
+    }
     arrived(&pair.server, SEA_INLINE, LARGE, 5);
+    ck_assert_uint_eq(side_figures(&pair.server).snapshots, 1);
+    assert_leased(&pair.client, 0, 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -657,6 +666,8 @@ END_TEST
 /* Its descriptor found no room in our table. */
 START_TEST(test_an_arena_whose_descriptor_is_lost) {
     struct rlimit old, none;
+    if (is_under_valgrind())
+        test_skip("valgrind keeps a limit of its own, of which the kernel knows nothing");
     open_pair();
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &old), 0);
@@ -739,7 +750,7 @@ int main(void) {
     suite_fixture(s, before, fail_off);
     suite_add(s, test_a_payload_in_place);
     suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
-    suite_add(s, test_no_memory_for_a_snapshot);
+    suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);
     suite_add(s, test_what_is_sent);
     suite_add_loop(s, test_a_block_sent_twice, 0, 3);

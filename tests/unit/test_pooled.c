@@ -158,6 +158,34 @@ START_TEST(test_fill_shrink_and_seal) {
 }
 END_TEST
 
+/* A private copy: of the class inline, though it lies in recycled memory; no peer is ever told of it. */
+START_TEST(test_a_copy) {
+    char bytes[3000];
+    sea_block *block = NULL;
+    memset(bytes, 8, sizeof bytes);
+    ck_assert_int_eq(pooled_copy(&block, one.peer, bytes, sizeof bytes), 0);
+    memset(bytes, 9, sizeof bytes);
+    ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
+    ck_assert_uint_eq(sea_block_size(block), sizeof bytes);
+    ck_assert(sea_block_is_sealed(block));
+    ck_assert_ptr_null(sea_block_data(block));
+    ck_assert(is_filled(sea_block_view(block), sizeof bytes, 8));
+    ck_assert_uint_eq(ctx_figures().bytes, sizeof bytes);
+    ck_assert(!pooled_arena(block)->is_announced);
+    owner_end(&one, 0);
+    ck_assert(is_filled(sea_block_view(block), sizeof bytes, 8));
+    sea_block_unref(block);
+}
+END_TEST
+
+START_TEST(test_a_copy_over_the_limit) {
+    sea_block *block = NULL;
+    one.peer->out_limit.bytes = 2999;
+    ck_assert_int_eq(pooled_copy(&block, one.peer, "", 3000), -EDQUOT);
+    ck_assert_ptr_null(block);
+}
+END_TEST
+
 /* --- ours: limits --- */
 
 static void assert_refused(int error, const char *limit) {
@@ -875,6 +903,8 @@ int main(void) {
     suite_add_loop(s, test_arenas_are_charged_to_the_budget, 0, SIZES);
     suite_add(s, test_blocks_are_used_again);
     suite_add(s, test_fill_shrink_and_seal);
+    suite_add(s, test_a_copy);
+    suite_add(s, test_a_copy_over_the_limit);
     suite_add(s, test_the_peers_limit_bounds_the_pool);
     suite_add(s, test_more_than_the_peer_takes);
     suite_add_loop(s, test_the_budget_bounds_the_pool, 0, 2);
