@@ -24,7 +24,7 @@ struct pool_budget {
 
 struct arena_view {
     struct view view;
-    struct peer *peer; /* owned reference; charged with view.size, unless refused */
+    struct peer *peer; /* owned reference; charged with view.size and a descriptor, unless refused */
     bool is_refused;
 };
 
@@ -222,15 +222,15 @@ void pooled_drop_view(struct arena_view *view) {
         return;
     struct peer *peer = view->peer;
     if (!view->is_refused)
-        quota_return(&peer->quota, view->view.size, 0, 0);
+        quota_return(&peer->quota, view->view.size, 0, 1);
     heap_free(view);
     peer_unref(peer);
 }
 
-/* Charged, then verified, then mapped. Takes `fd`. */
+/* Charged, as a descriptor too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
 static int view_make(struct arena_view *view, const struct wire_arena *arena, int fd, const char **ret_why) {
     struct peer *peer = view->peer;
-    if (fd < 0 || quota_charge(&peer->quota, arena->size, 0, 0, &peer->ctx->refusals) < 0) {
+    if (fd < 0 || quota_charge(&peer->quota, arena->size, 0, 1, &peer->ctx->refusals) < 0) {
         if (fd >= 0)
             reaper_take(&fd, 1);
         view->is_refused = true;
@@ -239,7 +239,7 @@ static int view_make(struct arena_view *view, const struct wire_arena *arena, in
     int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
     if (r == 0)
         return 0;
-    quota_return(&peer->quota, arena->size, 0, 0);
+    quota_return(&peer->quota, arena->size, 0, 1);
     view->is_refused = r == -ENOMEM;
     return r == -ENOMEM ? 0 : -EPROTO;
 }
