@@ -6,6 +6,11 @@
  *     1 echo    answers with the very block that came
  *     2 sum     answers with the sum of its bytes, 8 bytes, little-endian
  *     3 refuse  answers with -EACCES and a text that would upset a terminal
+ *     4 note    keeps the first byte; for one-way messages
+ *     5 noted   answers with what was kept, from whatever connection, and forgets it
+ *     6 hold    does not answer
+ *     7 let go  ends the call that is on hold, and answers
+ *     8 make    answers with a block of its own, of as many bytes as the payload says (4 bytes, little-endian): 0, 1, ... 250, 0, ...
  *
  * Says "ready" on its standard output when it can be connected to.
  */
@@ -15,7 +20,12 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { NOTES_MOST = 1 << 20, PRIME = 251 };
+
 static sea_server *the_server; /* for the signal handler */
+static char notes[NOTES_MOST];
+static size_t notes_count;
+static sea_msg *on_hold; /* owned */
 
 static void stop(int signal_number) {
     (void) signal_number;
@@ -55,9 +65,57 @@ static void refuse(sea_msg *call, void *user) {
     sea_reply_error(call, -EACCES, "\x1b[31mnot you\n");
 }
 
+static void note(sea_msg *msg, void *user) {
+    (void) user;
+    if (notes_count < NOTES_MOST && sea_msg_size(msg) > 0)
+        notes[notes_count++] = *(const char *) sea_msg_data(msg);
+    sea_msg_release(msg);
+}
+
+static void noted(sea_msg *call, void *user) {
+    (void) user;
+    sea_reply_bytes(call, notes, notes_count);
+    notes_count = 0;
+}
+
+static void hold(sea_msg *call, void *user) {
+    (void) user;
+    on_hold = call;
+}
+
+/* A call that was cancelled is answered so by the library, when it is released. */
+static void let_go(sea_msg *call, void *user) {
+    (void) user;
+    if (on_hold && sea_msg_is_cancelled(on_hold))
+        sea_msg_release(on_hold);
+    else if (on_hold)
+        sea_reply(on_hold, NULL);
+    on_hold = NULL;
+    sea_reply(call, NULL);
+}
+
+static void make(sea_msg *call, void *user) {
+    const uint8_t *wanted = sea_msg_data(call);
+    size_t size = sea_msg_size(call) == 4 ? wanted[0] | (size_t) wanted[1] << 8 | (size_t) wanted[2] << 16 : 0;
+    sea_block *block = NULL;
+    (void) user;
+    int r = sea_block_new(&block, sea_msg_conn(call), size);
+    uint8_t *data = r == 0 ? sea_block_data(block) : NULL;
+    if (!data) {
+        sea_block_unref(block);
+        sea_reply_error(call, r < 0 ? r : -ENOMEM, "no block");
+        return;
+    }
+    for (size_t i = 0; i < size; i++)
+        data[i] = (uint8_t) (i % PRIME);
+    sea_reply(call, block);
+}
+
 int main(int argc, char **argv) {
-    static const sea_method methods[] = {{1, "echo", echo}, {2, "sum", sum}, {3, "refuse", refuse}};
-    const sea_options options = {.methods = methods, .methods_count = 3, .service = "echo"};
+    static const sea_method methods[] = {{1, "echo", echo},     {2, "sum", sum},     {3, "refuse", refuse},
+                                         {4, "note", note},     {5, "noted", noted}, {6, "hold", hold},
+                                         {7, "let go", let_go}, {8, "make", make}};
+    const sea_options options = {.methods = methods, .methods_count = 8, .service = "echo"};
     sea_ctx *ctx = NULL;
 
     if (argc != 2) {
@@ -75,6 +133,8 @@ int main(int argc, char **argv) {
     }
     if (r < 0)
         fprintf(stderr, "%s: %s\n", argv[0], strerror(-r));
+    if (on_hold)
+        sea_msg_release(on_hold);
     sea_server_free(the_server);
     sea_ctx_unref(ctx);
     return r < 0;

@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# doc/PROTOCOL.md is enough to write a client: one in Python, written from it alone, calls a Sealane server.
+# doc/PROTOCOL.md is enough to write a client: one in Python, written from it alone, calls a Sealane server, with
+# and without rings.
 # Environment, from the Makefile: srcdir, builddir, PYTHON3 (may be empty). ECHO_SERVER names another server program.
 
 set -u
@@ -17,6 +18,7 @@ fi
 directory=$(mktemp -d) || exit 99
 server=
 end() {
+    [ -z "$server" ] || kill -CONT "$server" 2>/dev/null # calls.py may have ended while it was stopped
     [ -z "$server" ] || kill "$server" 2>/dev/null
     rm -rf "$directory"
 }
@@ -35,16 +37,18 @@ until [ -s "$directory/said" ]; do
     sleep 0.1
 done
 
-"$python" -X dev "$srcdir/tests/protocol/client.py" "$directory/echo" >"$directory/found" 2>&1
+"$python" -B -u -X dev "$srcdir/tests/protocol/calls.py" "$directory/echo" >"$directory/found" 2>&1
 status=$?
 cat "$directory/found"
 while IFS= read -r line; do
     case $line in
     'ok: '*) passes ;;
+    'skip: '*) skips "${line#skip: }" ;;
     esac
 done <"$directory/found"
 [ "$status" -eq 0 ] || fails "the client ended with $status"
 
+kill -CONT "$server"
 kill "$server"
 wait "$server"
 status=$?
