@@ -7,6 +7,10 @@
  * sea_block_import(), are sealed from the start. A sealed block may be sent any number of times, to
  * any peers, and forwarded by whoever received it; nothing is copied.
  *
+ * A pooled block, which is what sea_block_new() makes of all but small payloads, is for one connection. Sent through another one, or
+ * again while the peer still holds it, it travels as a copy, which is counted (sea_figures.fallbacks). For several peers, for
+ * other software, and for keeping there is sea_block_new_sealed().
+ *
  * References: every function that sends takes one reference. To send a block twice, or to keep it,
  * take another with sea_block_ref() first. A block's memory goes back to the kernel when its last
  * reference and its last lease are gone, in whichever order.

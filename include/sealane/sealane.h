@@ -17,9 +17,13 @@
  *     block        one payload's memory. Its class says how it travels: inline, pooled or sealed.
  *     inline       the bytes are copied through the connection; the receiver owns a private copy.
  *     sealed       a memfd of its own, frozen by the kernel; only its descriptor travels.
- *     pooled       a recycled piece of a larger memfd that the receiver may only read. The receiver's
- *                  view is not stable: the sender could still change it. No library call makes one
- *                  yet; programs that ask sea_msg_is_stable() are ready for it.
+ *     pooled       a recycled piece of an arena: a larger memfd that only its maker can write and only
+ *                  one peer can read. Read in place, and the cheapest way for all but small payloads;
+ *                  but not stable: the sender could still change it. sea_msg_is_stable() tells, and who
+ *                  accepts SEA_STABLE_ONLY gets a private copy instead.
+ *     outbox       the memfd of a connection that one side writes: its frames, what it gave back,
+ *                  whether it sleeps. While both sides are busy nothing else crosses.
+ *     doorbell     the datagram that wakes a side which sleeps.
  *     handle       the 64-bit name {arena, index, generation} under which a block is known to a peer.
  *     lease        one peer's hold on one block. It ends by release, or by that peer's death.
  *     release      giving a lease back. reclaim: the owner gets the block back.
