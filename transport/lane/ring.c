@@ -40,13 +40,8 @@ static uint32_t tag_of(uint64_t position, uint32_t shift) {
     return (uint32_t) (position >> shift) + 1;
 }
 
-/* Room for lines that are written and not known to be consumed: at most as many as the ring has. */
-static bool is_room_known(const struct ring_out *ring, uint64_t count) {
-    return (uint32_t) ring->tail - ring->known + count <= ring->mask + UINT64_C(1);
-}
-
 int ring_has_room(struct ring_out *ring, uint64_t count) {
-    if (is_room_known(ring, count))
+    if (ring_knows_room(ring, count))
         return 1;
     /* Acquire [CUR1] pairs with the release in ring_publish_consumed(): the reader has copied the lines before it says so. Weaker:
      * they are written anew while it still reads. */
@@ -54,7 +49,7 @@ int ring_has_room(struct ring_out *ring, uint64_t count) {
     if ((uint32_t) ring->tail - consumed > (uint32_t) ring->tail - ring->known)
         return -EPROTO; /* it went backwards, or beyond what was written */
     ring->known = consumed;
-    return is_room_known(ring, count);
+    return ring_knows_room(ring, count);
 }
 
 static struct line *line_at(const struct ring_out *ring, uint64_t position) {

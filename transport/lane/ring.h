@@ -72,6 +72,11 @@ void release_in_init(struct release_in *ring, const struct release_entry *at, ui
 /* The most payload or text that one frame holds, bytes: a frame takes a quarter of the ring at most. */
 uint32_t ring_bytes_max(uint32_t lines);
 
+/* Is there room for `count` lines, as far as we have looked? At most as many as the ring has are written and not known to be consumed. */
+static inline bool ring_knows_room(const struct ring_out *ring, uint64_t count) {
+    return (uint32_t) ring->tail - ring->known + count <= ring->mask + UINT64_C(1);
+}
+
 /* Is there room for `count` lines? 1, 0, or -EPROTO: the peer's cursor makes no sense. Looks at it only if need be. */
 int ring_has_room(struct ring_out *ring, uint64_t count);
 

@@ -55,6 +55,18 @@ static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, 
 }
 
 /*
+ * Is it the first line of the commonest frames, of which line_decode() would say nothing: a call or a good reply of one line, with an
+ * inline payload or none, and no text? Then word 1 is its id, word 2 a call's deadline, and word 3 its method and size.
+ */
+static inline bool line_is_small(const uint64_t words[LINE_WORDS]) {
+    uint32_t size = (uint32_t) (words[3] >> 32), kind = (uint32_t) (words[0] >> 32);
+    uint32_t class = size ? WIRE_CLASS_INLINE << 8 : 0;
+    if (size > LINE_FIRST_BYTES)
+        return false;
+    return kind == (WIRE_CALL | class) || (kind == (WIRE_REPLY | class) && words[2] == 0 && (uint32_t) words[3] == 0);
+}
+
+/*
  * Decodes a first line. Returns NULL or the static text that says what is wrong; then *ret is undefined. Afterwards all holds
  * that wire_decode() promises of CALL, ONEWAY, REPLY and CANCEL; a sealed payload is not possible; `payload` and `text` are
  * NULL, and *ret_bytes says how many bytes of either follow, beginning with word 4.
