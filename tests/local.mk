@@ -78,6 +78,7 @@ contract_tests = \
 
 hostile_tests = \
     tests/hostile/test_hostile_client \
+    tests/hostile/test_hostile_outbox \
     tests/hostile/test_hostile_server
 
 sweep_tests = \
@@ -166,10 +167,21 @@ tests_hostile_test_hostile_client_SOURCES = \
     tests/hostile/attacks.c \
     tests/hostile/attacks.h
 
+tests_hostile_test_hostile_outbox_SOURCES = \
+    tests/hostile/test_hostile_outbox.c \
+    tests/hostile/attacks.c \
+    tests/hostile/attacks.h \
+    tests/hostile/ring_attacks.c \
+    tests/hostile/ring_attacks.h \
+    tests/hostile/scene.c \
+    tests/hostile/scene.h
+
 tests_hostile_test_hostile_server_SOURCES = \
     tests/hostile/test_hostile_server.c \
     tests/hostile/attacks.c \
-    tests/hostile/attacks.h
+    tests/hostile/attacks.h \
+    tests/hostile/scene.c \
+    tests/hostile/scene.h
 
 tests_sweep_test_fault_sweep_SOURCES = \
     tests/sweep/test_fault_sweep.c \
@@ -217,7 +229,7 @@ turn_5 = tests/unit/test_memfd.log
 turn_6 = tests/unit/test_sealed.log
 turn_7 = tests/unit/test_map.log
 turn_8 = tests/contract/test_map.log
-turn_9 = tests/hostile/test_hostile_client.log tests/hostile/test_hostile_server.log
+turn_9 = tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
 $(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)

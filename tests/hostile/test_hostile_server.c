@@ -5,13 +5,11 @@
  *
  * For each of them: it is refused with a text that names what was wrong, which the attacker is told and the
  * application too; an honest client that calls all the while is served on, and none of its calls takes longer
- * than the guard; and the server holds nothing afterwards. Server, honest client and attacker are threads of
- * one process, so the harness sees what any of them leaves.
+ * than the guard; and the server holds nothing afterwards.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,59 +19,18 @@
 #include <sys/socket.h>
 
 #include "hostile/attacks.h"
-#include "support/bystander.h"
+#include "hostile/scene.h"
 #include "support/raw.h"
-#include "support/service.h"
-#include "support/speaker.h"
 #include "support/suite.h"
 #include "sys/reaper.h"
 
-#define GUARD_NS 1000000000u /* for one call of the honest client; what is observed is printed */
 #define SIZE ((size_t) 8192)
-#define PATIENCE_MS 5000
-
-static const sea_options attacked = {
-    .inline_max = ATTACKED_INLINE_MAX,
-    .block_max = ATTACKED_BLOCK_MAX,
-    .blocks_max = ATTACKED_BLOCKS_MAX,
-    .bytes_max = ATTACKED_BYTES_MAX,
-    .calls_max = ATTACKED_CALLS_MAX,
-    .handshake_ms = ATTACKED_HANDSHAKE_MS,
-};
-
-/* The scene of every test: the server, and the honest client. */
-static struct {
-    char address[80];
-    struct service *service;
-    struct bystander *bystander;
-} scene;
+#define PATIENCE_MS SCENE_PATIENCE_MS
 
 static struct attempt attempt;
 
-static void scene_set(void) {
-    snprintf(scene.address, sizeof scene.address, "unix:%s", raw_name());
-    scene.service = service_start(scene.address, NULL, &attacked);
-    scene.bystander = bystander_start(scene.address);
-}
-
-static const char *scene_name(void) {
-    return scene.address + strlen("unix:");
-}
-
-static void scene_end(void) {
-    ck_assert_msg(bystander_sees(scene.bystander, 2 * 8, PATIENCE_MS), "the honest client is not served on");
-    struct bystander_report report = bystander_stop(scene.bystander);
-    ck_assert_msg(report.failures == 0, "the honest client failed: %s", report.what);
-    ck_assert_msg(service_settles(scene.service, 0, PATIENCE_MS), "the server still holds something");
-    ck_assert_uint_eq(service_honest_failures(scene.service), 0);
-    printf("# %u honest calls, the longest took %.1f ms\n", report.calls, (double) report.worst_ns / 1e6);
-    ck_assert_msg(report.worst_ns < GUARD_NS * (uint64_t) test_patience(1), "one honest call took %.1f ms",
-                  (double) report.worst_ns / 1e6);
-    ck_assert_int_eq(service_stop(scene.service), 0);
-}
-
 static struct speaker *speaker_open(void) {
-    return speaker_new(raw_connect(scene_name()));
+    return speaker_new(scene_connect());
 }
 
 static struct speaker *speaker_open_greeted(void) {
@@ -82,25 +39,11 @@ static struct speaker *speaker_open_greeted(void) {
     return speaker;
 }
 
-/* Both were told, in words that name the thing. */
-static void assert_told(struct speaker *speaker, const char *what, int reason, const char *word) {
-    struct farewell farewell = speaker_farewell(speaker);
-    struct ending ending;
-    ck_assert_msg(farewell.is_spoken, "%s: no goodbye", what);
-    ck_assert_msg(farewell.reason == reason && text_names(farewell.text, word), "%s: goodbye %d (%s), without \"%s\"",
-                  what, farewell.reason, farewell.text, word);
-    ck_assert_msg(service_next_ending(scene.service, PATIENCE_MS, &ending), "%s: no on_close", what);
-    ck_assert_msg(ending.reason == reason && text_names(ending.text, word), "%s: on_close %d (%s), without \"%s\"",
-                  what, ending.reason, ending.text, word);
-    ck_assert_msg(!service_next_ending(scene.service, 0, &ending), "%s: on_close twice", what);
-    speaker_free(speaker);
-}
-
 static void attack_with(const struct attack *attack, struct attempt *composed) {
     struct speaker *speaker = attack->before_hello ? speaker_open() : speaker_open_greeted();
     ck_assert_int_eq(speaker_send(speaker, &composed->draft), 0);
     attempt_let_go(composed);
-    assert_told(speaker, attack->name, attack->reason, attack->word);
+    scene_assert_told(speaker, attack->name, attack->reason, attack->word);
     ck_assert_msg(bystander_sees(scene.bystander, 8, PATIENCE_MS), "%s: the honest client waits", attack->name);
 }
 
@@ -136,7 +79,7 @@ START_TEST(test_siege_at_once) {
     const struct wire_hello sound = hello_sound();
     draft_hello(&hello, &sound);
     for (int i = 0; i < attacks_count; i++) {
-        fds[i] = raw_connect(scene_name());
+        fds[i] = scene_connect();
         if (!attacks[i].before_hello)
             raw_send(fds[i], hello.data, hello.size, NULL, 0);
         if (attempt_compose(&attempt, &attacks[i], 1, SERVICE_ECHO))
@@ -170,7 +113,7 @@ START_TEST(test_calls_beyond_limit) {
     struct speaker *speaker = speaker_open_greeted();
     for (unsigned i = 0; i <= ATTACKED_CALLS_MAX; i++)
         send_call(speaker, 1 + i, SERVICE_KEEP);
-    assert_told(speaker, "calls beyond the limit", -EPROTO, "calls");
+    scene_assert_told(speaker, "calls beyond the limit", -EPROTO, "calls");
     service_drop(scene.service);
     scene_end();
 }
@@ -181,7 +124,7 @@ START_TEST(test_blocks_beyond_limit) {
     struct speaker *speaker = speaker_open_greeted();
     for (unsigned i = 0; i <= ATTACKED_BLOCKS_MAX; i++)
         send_sealed(speaker, 0, SERVICE_KEEP, 100 + i, SIZE);
-    assert_told(speaker, "blocks beyond the limit", -EPROTO, "blocks");
+    scene_assert_told(speaker, "blocks beyond the limit", -EPROTO, "blocks");
     service_drop(scene.service);
     scene_end();
 }
@@ -192,7 +135,7 @@ START_TEST(test_bytes_beyond_limit) {
     struct speaker *speaker = speaker_open_greeted();
     for (unsigned i = 0; i < ATTACKED_BYTES_MAX / ATTACKED_BLOCK_MAX + 1; i++)
         send_sealed(speaker, 0, SERVICE_KEEP, 100 + i, ATTACKED_BLOCK_MAX);
-    assert_told(speaker, "bytes beyond the limit", -EPROTO, "bytes");
+    scene_assert_told(speaker, "bytes beyond the limit", -EPROTO, "bytes");
     service_drop(scene.service);
     scene_end();
 }
@@ -203,7 +146,7 @@ START_TEST(test_same_handle_twice) {
     struct speaker *speaker = speaker_open_greeted();
     send_sealed(speaker, 0, SERVICE_KEEP, 42, SIZE);
     send_sealed(speaker, 0, SERVICE_KEEP, 42, SIZE);
-    assert_told(speaker, "the same handle twice", -EPROTO, "handle");
+    scene_assert_told(speaker, "the same handle twice", -EPROTO, "handle");
     service_drop(scene.service);
     scene_end();
 }
@@ -220,7 +163,7 @@ START_TEST(test_same_release_twice) {
     const uint64_t twice[2] = {reply->message.handle, reply->message.handle};
     draft_release(&attempt.draft, twice, 2);
     ck_assert_int_eq(speaker_send(speaker, &attempt.draft), 0);
-    assert_told(speaker, "the same release twice", -EPROTO, "released");
+    scene_assert_told(speaker, "the same release twice", -EPROTO, "released");
     scene_end();
 }
 END_TEST
@@ -233,7 +176,7 @@ START_TEST(test_release_of_anothers) {
     uint64_t handle = speaker_expect(victim, WIRE_REPLY)->message.handle;
     draft_release(&attempt.draft, &handle, 1);
     ck_assert_int_eq(speaker_send(thief, &attempt.draft), 0);
-    assert_told(thief, "release of another's lease", -EPROTO, "released");
+    scene_assert_told(thief, "release of another's lease", -EPROTO, "released");
     ck_assert_int_eq(speaker_send(victim, &attempt.draft), 0);
     send_call(victim, 2, SERVICE_ECHO);
     speaker_expect(victim, WIRE_REPLY);
@@ -319,7 +262,7 @@ END_TEST
 
 START_TEST(test_silence) {
     scene_set();
-    assert_told(speaker_open(), "silence", -ETIMEDOUT, "time");
+    scene_assert_told(speaker_open(), "silence", -ETIMEDOUT, "time");
     scene_end();
 }
 END_TEST
@@ -329,7 +272,7 @@ START_TEST(test_many_silent) {
     scene_set();
     int fds[MANY];
     for (int i = 0; i < MANY; i++)
-        fds[i] = raw_connect(scene_name());
+        fds[i] = scene_connect();
     struct ending ending;
     for (int i = 0; i < MANY; i++) {
         ck_assert_msg(service_next_ending(scene.service, PATIENCE_MS, &ending), "%d of %d were dropped", i, MANY);
@@ -446,7 +389,7 @@ START_TEST(test_flood_of_releases) {
     struct speaker *speaker = speaker_open_greeted();
     draft_release(&attempt.draft, &(uint64_t){1234567}, 1);
     flood(speaker, 100000);
-    assert_told(speaker, "flood of RELEASE", -EPROTO, "released");
+    scene_assert_told(speaker, "flood of RELEASE", -EPROTO, "released");
     scene_end();
 }
 END_TEST
@@ -482,7 +425,7 @@ START_TEST(test_flood_of_connections) {
     enum { MANY = 2000 };
     scene_set();
     for (int i = 0; i < MANY; i++)
-        close(raw_connect(scene_name()));
+        close(scene_connect());
     ck_assert(bystander_sees(scene.bystander, 8, PATIENCE_MS));
     scene_end();
 }
@@ -496,9 +439,7 @@ END_TEST
 START_TEST(test_never_reads) {
     enum { MANY = 20000 };
     const sea_ctx_options small = {.peer = {.bytes = 8 << 20}};
-    snprintf(scene.address, sizeof scene.address, "unix:%s", raw_name());
-    scene.service = service_start(scene.address, &small, &attacked);
-    scene.bystander = bystander_start(scene.address);
+    scene_set_with(&small);
     struct speaker *speaker = speaker_open_greeted();
     struct ending ending;
     int r = 0;
@@ -522,7 +463,7 @@ START_TEST(test_socket_over_itself) {
     struct speaker *speaker = speaker_open_greeted();
     draft_sealed(&attempt.draft, 1, SERVICE_ECHO, 1, SIZE, speaker->fd);
     ck_assert_int_eq(speaker_send(speaker, &attempt.draft), 0);
-    assert_told(speaker, "the socket itself", -EPROTO, "not a memfd");
+    scene_assert_told(speaker, "the socket itself", -EPROTO, "not a memfd");
     scene_end();
 }
 END_TEST
@@ -549,7 +490,7 @@ START_TEST(test_traps_behind_a_fault) {
         traps[i].fd = -1;
     }
     speaker_expect(other, WIRE_REPLY);
-    assert_told(speaker, "a fault before traps", -EPROTO, "released");
+    scene_assert_told(speaker, "a fault before traps", -EPROTO, "released");
     speaker_free(other);
     scene_end();
     for (int i = 0; i < TRAPS; i++)
@@ -568,12 +509,12 @@ static void attack_with_hung(int connections, size_t fds, bool at_once) {
     scene_set();
     int *sockets = calloc((size_t) connections, sizeof *sockets);
     for (int i = 0; at_once && i < connections; i++)
-        sockets[i] = raw_connect(scene_name());
+        sockets[i] = scene_connect();
     bool goes_on = true;
     int done = 0;
     for (; done < connections && goes_on; done++) {
         if (!at_once)
-            sockets[done] = raw_connect(scene_name());
+            sockets[done] = scene_connect();
         draft_sealed(&attempt.draft, 1, SERVICE_ECHO, 1, SIZE, trap.fd);
         while (attempt.draft.fds_count < fds)
             draft_add_fd(&attempt.draft, trap.fd);

@@ -46,7 +46,7 @@ struct service {
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct ending endings[ENDINGS_MAX]; /* under lock, as the next three */
+    struct ending endings[ENDINGS_MAX]; /* those not asked for yet, in turn; under lock, as the next three */
     unsigned endings_count, endings_asked;
     unsigned openings, openings_ended, events_out_of_order, honest_failures;
 
@@ -191,8 +191,8 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
     sea_conn_set_data(conn, &mark_closed);
     if (is_honest && event->reason != 0)
         service->honest_failures++;
-    if (!is_honest && service->endings_count < ENDINGS_MAX) {
-        struct ending *ending = &service->endings[service->endings_count++];
+    if (!is_honest && service->endings_count - service->endings_asked < ENDINGS_MAX) {
+        struct ending *ending = &service->endings[service->endings_count++ % ENDINGS_MAX];
         ending->reason = event->reason;
         snprintf(ending->text, sizeof ending->text, "%s", event->text);
     }
@@ -327,7 +327,7 @@ bool service_next_ending(struct service *service, int ms, struct ending *ret_end
         r = pthread_cond_timedwait(&service->changed, &service->lock, &until);
     bool has_one = service->endings_asked < service->endings_count;
     if (has_one)
-        *ret_ending = service->endings[service->endings_asked++];
+        *ret_ending = service->endings[service->endings_asked++ % ENDINGS_MAX];
     pthread_mutex_unlock(&service->lock);
     return has_one;
 }

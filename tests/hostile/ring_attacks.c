@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* Attacks from an outbox: a table, and a small function for each line of it. See ring_attacks.h. */
+#include "hostile/ring_attacks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hostile/attacks.h"
+#include "support/suite.h"
+#include "support/trap.h"
+
+#define METHOD 1
+
+static struct draft draft;
+
+/* The words of a frame that is sound, to be spoiled. */
+static void sound_call(uint64_t words[LINE_WORDS]) {
+    const struct wire_message message = {.method = METHOD, .payload_size = 16, .payload_class = WIRE_CLASS_INLINE};
+    line_encode(words, WIRE_CALL, 1, &message);
+}
+
+static void say_and_ring(struct ring_speaker *self, const uint64_t words[LINE_WORDS]) {
+    ring_say_words(self, words);
+    ring_speaker_doorbell(self);
+}
+
+/* The sound call, with `value` in the bits of `mask` of word `i`. */
+static void say_spoiled(struct ring_speaker *self, int i, uint64_t mask, uint64_t value) {
+    uint64_t words[LINE_WORDS];
+    sound_call(words);
+    words[i] = (words[i] & ~mask) | value;
+    say_and_ring(self, words);
+}
+
+#define TYPE UINT64_C(0x000000ff00000000)
+#define CLASS UINT64_C(0x0000ff0000000000)
+#define TEXT_SIZE UINT64_C(0xffff000000000000)
+#define SIZE UINT64_C(0xffffffff00000000)
+
+static void say_type(struct ring_speaker *self, uint64_t type) {
+    say_spoiled(self, 0, TYPE, type << 32);
+}
+
+static void type_zero(struct ring_speaker *self) {
+    say_type(self, 0);
+}
+
+static void type_hello(struct ring_speaker *self) {
+    say_type(self, WIRE_HELLO);
+}
+
+static void type_goodbye(struct ring_speaker *self) {
+    say_type(self, WIRE_GOODBYE);
+}
+
+static void type_release(struct ring_speaker *self) {
+    say_type(self, WIRE_RELEASE);
+}
+
+static void type_doorbell(struct ring_speaker *self) {
+    say_type(self, WIRE_DOORBELL);
+}
+
+static void type_arena(struct ring_speaker *self) {
+    say_type(self, WIRE_ARENA);
+}
+
+static void type_retire(struct ring_speaker *self) {
+    say_type(self, WIRE_RETIRE);
+}
+
+static void type_unknown(struct ring_speaker *self) {
+    say_type(self, 0xff);
+}
+
+static void class_sealed(struct ring_speaker *self) {
+    say_spoiled(self, 0, CLASS, (uint64_t) WIRE_CLASS_SEALED << 40);
+}
+
+static void class_unknown(struct ring_speaker *self) {
+    say_spoiled(self, 0, CLASS, UINT64_C(3) << 40);
+}
+
+static void class_none(struct ring_speaker *self) {
+    say_spoiled(self, 0, CLASS, 0);
+}
+
+static void pooled_nowhere(struct ring_speaker *self) {
+    const struct wire_message message = {
+        .method = METHOD, .handle = UINT64_C(5) << 48 | 1, .payload_size = 100, .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_CALL, 1, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void pooled_everywhere(struct ring_speaker *self) {
+    const struct wire_message message = {
+        .method = METHOD, .handle = UINT64_MAX, .payload_size = 100, .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_CALL, 1, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void pooled_too_large(struct ring_speaker *self) {
+    const struct wire_message message = {.method = METHOD,
+                                         .handle = UINT64_C(1) << 48 | 1,
+                                         .payload_size = WIRE_BLOCK_CEILING,
+                                         .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_CALL, 1, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void pooled_and_more(struct ring_speaker *self) {
+    uint64_t words[LINE_WORDS];
+    const struct wire_message message = {
+        .method = METHOD, .handle = UINT64_C(1) << 48 | 1, .payload_size = 100, .payload_class = WIRE_CLASS_POOLED};
+    line_encode(words, WIRE_CALL, 1, &message);
+    words[7] = 1;
+    say_and_ring(self, words);
+}
+
+/* All of it was never written: it is refused before anything is read. */
+static void beyond_a_quarter(struct ring_speaker *self) {
+    say_spoiled(self, 3, SIZE, (uint64_t) (ring_bytes_max(self->own.lines) + 1) << 32);
+}
+
+static void beyond_the_ring(struct ring_speaker *self) {
+    say_spoiled(self, 3, SIZE, UINT64_C(64 * 64) << 32);
+}
+
+static void beyond_the_inline_limit(struct ring_speaker *self) {
+    ring_say_inline(self, 1, METHOD, ATTACKED_INLINE_MAX + 1);
+    ring_speaker_doorbell(self);
+}
+
+static void beyond_the_protocol(struct ring_speaker *self) {
+    say_spoiled(self, 3, SIZE, UINT64_C(0xffffffff) << 32);
+}
+
+static void class_without_payload(struct ring_speaker *self) {
+    say_spoiled(self, 3, SIZE, 0);
+}
+
+static void text_without_error(struct ring_speaker *self) {
+    say_spoiled(self, 0, TEXT_SIZE, UINT64_C(1) << 48);
+}
+
+static void text_too_long(struct ring_speaker *self) {
+    uint64_t words[LINE_WORDS];
+    const struct wire_message message = {.status = -EIO, .text_size = 1};
+    line_encode(words, WIRE_REPLY, 1, &message);
+    words[0] |= UINT64_C(0xffff) << 48;
+    say_and_ring(self, words);
+}
+
+static void say_text(struct ring_speaker *self, const char *text) {
+    const struct wire_message message = {.status = -EIO, .text_size = (uint16_t) strlen(text)};
+    ring_say(self, WIRE_REPLY, 1, &message, text);
+    ring_speaker_doorbell(self);
+}
+
+static void escape_in_text(struct ring_speaker *self) {
+    say_text(self, "\033[31mred");
+}
+
+static void delete_in_text(struct ring_speaker *self) {
+    say_text(self,
+             "a text that ends in the third line of its frame, which is no reason not to look at it closely \x7f");
+}
+
+static void utf8_control_in_text(struct ring_speaker *self) {
+    say_text(self, "\xc2\x9b"
+                   "31m");
+}
+
+static void reply_with_both(struct ring_speaker *self) {
+    uint64_t words[LINE_WORDS];
+    sound_call(words);
+    words[0] = (words[0] & ~TYPE) | (uint64_t) WIRE_REPLY << 32;
+    words[3] = (words[3] & SIZE) | (uint32_t) -EIO;
+    say_and_ring(self, words);
+}
+
+static void reply_with_a_success_of_1(struct ring_speaker *self) {
+    const struct wire_message message = {.status = 1};
+    ring_say(self, WIRE_REPLY, 1, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void reply_to_nothing(struct ring_speaker *self) {
+    ring_say_inline(self, 0xdead, 0, 16);
+    ring_speaker_doorbell(self);
+}
+
+static void oneway_with_id(struct ring_speaker *self) {
+    say_type(self, WIRE_ONEWAY);
+}
+
+static void oneway_with_deadline(struct ring_speaker *self) {
+    const struct wire_message message = {.method = METHOD, .deadline = 1};
+    ring_say(self, WIRE_ONEWAY, 0, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void say_plain(struct ring_speaker *self, enum wire_type type, int i, uint64_t value) {
+    uint64_t words[LINE_WORDS];
+    line_encode(words, type, 1, NULL);
+    words[i] |= value;
+    say_and_ring(self, words);
+}
+
+static void cancel_with_class(struct ring_speaker *self) {
+    say_plain(self, WIRE_CANCEL, 0, UINT64_C(1) << 40);
+}
+
+static void cancel_with_method(struct ring_speaker *self) {
+    say_plain(self, WIRE_CANCEL, 3, 1);
+}
+
+static void mark_with_deadline(struct ring_speaker *self) {
+    say_plain(self, WIRE_MARK, 2, 1);
+}
+
+static void mark_of_nothing(struct ring_speaker *self) {
+    ring_say_mark(self, 1);
+    ring_speaker_doorbell(self);
+}
+
+static void mark_of_the_last(struct ring_speaker *self) {
+    ring_say_mark(self, UINT64_MAX);
+    ring_speaker_doorbell(self);
+}
+
+static void mark_beyond(struct ring_speaker *self) {
+    draft_cancel(&draft, 77);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    ring_say_mark(self, 2);
+    ring_speaker_doorbell(self);
+}
+
+static void release_and_ring(struct ring_speaker *self, uint64_t handle) {
+    release_write(&self->releases_out, handle);
+    ring_say(self, WIRE_CANCEL, 77, NULL, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void release_of_nothing(struct ring_speaker *self) {
+    release_and_ring(self, 12345);
+}
+
+static void release_of_none(struct ring_speaker *self) {
+    release_and_ring(self, 0);
+}
+
+static void release_of_the_last(struct ring_speaker *self) {
+    release_and_ring(self, UINT64_MAX);
+}
+
+static void release_in_an_arena(struct ring_speaker *self) {
+    release_and_ring(self, UINT64_C(1) << 48 | 1);
+}
+
+/* All entries of the release ring, at once. */
+static void releases_everywhere(struct ring_speaker *self) {
+    for (uint64_t i = 0; i < self->own.releases; i++)
+        release_write(&self->releases_out, i << 24 | i);
+    ring_speaker_doorbell(self);
+}
+
+static void arena_of(struct ring_speaker *self, uint64_t size, int fd) {
+    draft_arena(&draft, &(struct wire_arena){.id = 1, .count = 1, .stride = 4096, .size = size}, fd);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    close(fd);
+    ring_say_mark(self, 1);
+}
+
+static void arena_of_a_pipe(struct ring_speaker *self) {
+    arena_of(self, 4096, trap_pipe());
+}
+
+static void arena_unsealed(struct ring_speaker *self) {
+    arena_of(self, 4096, trap_memfd(4096, 0));
+}
+
+static void arena_of_another_size(struct ring_speaker *self) {
+    arena_of(self, 8192, trap_memfd(4096, TRAP_ALL_SEALS));
+}
+
+static void retire_of_nothing(struct ring_speaker *self) {
+    draft_retire(&draft, 9);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+}
+
+/* After many good ones, and without a pause. */
+static void late(struct ring_speaker *self) {
+    for (int i = 0; i < 60; i++)
+        ring_say(self, WIRE_CANCEL, 1000 + (uint64_t) i, NULL, NULL);
+    type_unknown(self);
+}
+
+#define TYPES "frame type that does not belong in a ring"
+#define MARKS "a mark without its datagram"
+
+const struct ring_attack ring_attacks[] = {
+    {"type 0", type_zero, TYPES, 0},
+    {"HELLO in the ring", type_hello, TYPES, 0},
+    {"GOODBYE in the ring", type_goodbye, TYPES, 0},
+    {"RELEASE in the ring", type_release, TYPES, 0},
+    {"DOORBELL in the ring", type_doorbell, TYPES, 0},
+    {"ARENA in the ring", type_arena, TYPES, 0},
+    {"RETIRE in the ring", type_retire, TYPES, 0},
+    {"type 255", type_unknown, TYPES, 0},
+    {"sealed payload in the ring", class_sealed, "sealed", 0},
+    {"unknown class", class_unknown, "class", 0},
+    {"payload without a class", class_none, "class", 0},
+    {"pooled payload in no arena", pooled_nowhere, "pooled", 0},
+    {"pooled payload of the last handle", pooled_everywhere, "pooled", 0},
+    {"pooled payload of 2^62 bytes", pooled_too_large, "pooled", 0},
+    {"pooled payload with reserved words", pooled_and_more, "reserved", 0},
+    {"frame larger than a quarter", beyond_a_quarter, "quarter", 0},
+    {"frame larger than the ring", beyond_the_ring, "quarter", 0},
+    {"payload over the negotiated limit", beyond_the_inline_limit, "inline", 16384},
+    {"payload over the protocol's limit", beyond_the_protocol, "inline", 0},
+    {"empty payload with a class", class_without_payload, "empty payload", 0},
+    {"text without an error", text_without_error, "text", 0},
+    {"text too long", text_too_long, "text", 0},
+    {"escape in a text", escape_in_text, "control characters", 0},
+    {"DEL in a text", delete_in_text, "control characters", 0},
+    {"U+009B in a text", utf8_control_in_text, "control characters", 0},
+    {"error and payload", reply_with_both, "payload", 0},
+    {"status 1", reply_with_a_success_of_1, "status", 0},
+    {"REPLY to nothing", reply_to_nothing, "reply", 0},
+    {"ONEWAY with an id", oneway_with_id, "id", 0},
+    {"ONEWAY with a deadline", oneway_with_deadline, "deadline", 0},
+    {"CANCEL with a class", cancel_with_class, "CANCEL", 0},
+    {"CANCEL with a method", cancel_with_method, "CANCEL", 0},
+    {"MARK with a deadline", mark_with_deadline, "MARK", 0},
+    {"mark of nothing", mark_of_nothing, MARKS, 0},
+    {"mark of datagram 2^64 - 1", mark_of_the_last, MARKS, 0},
+    {"mark of a later datagram", mark_beyond, MARKS, 0},
+    {"release of nothing", release_of_nothing, "released", 0},
+    {"release of handle 0", release_of_none, "released", 0},
+    {"release of the last handle", release_of_the_last, "released", 0},
+    {"release of a pooled block", release_in_an_arena, "released", 0},
+    {"all releases there can be", releases_everywhere, "released", 0},
+    {"arena that is a pipe", arena_of_a_pipe, "memfd", 0},
+    {"arena without seals", arena_unsealed, "F_SEAL_", 0},
+    {"arena of another size", arena_of_another_size, "size", 0},
+    {"RETIRE of nothing", retire_of_nothing, "retired", 0},
+    {"nonsense after sound frames", late, TYPES, 0},
+};
+const int ring_attacks_count = sizeof ring_attacks / sizeof *ring_attacks;

@@ -1,0 +1,707 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Hostile outboxes against a real server, and some against a lane that is a client: whatever a peer writes into its own memory, hands
+ * out as its outbox, or does with its doorbell.
+ *
+ * A lie ends that connection, in words that name it, and only that one: an honest client is served on meanwhile (hostile/scene.h).
+ * What is no lie, however odd, ends nothing. Pages around the server's view of each outbox must not be touched.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hostile/attacks.h"
+#include "hostile/ring_attacks.h"
+#include "hostile/scene.h"
+#include "support/random.h"
+#include "support/ring_speaker.h"
+#include "support/scale.h"
+#include "support/suite.h"
+#include "unit/lane_pair.h"
+
+#define PATIENCE_MS SCENE_PATIENCE_MS
+#define LINES 64
+#define RELEASES 256
+
+static struct attempt attempt;
+static struct draft draft;
+
+static struct ring_speaker *speaker_open_with(uint32_t lines) {
+    struct ring_speaker *self = ring_speaker_new(scene_connect(), lines, RELEASES);
+    ring_speaker_hello(self, 0);
+    ring_speaker_open(self);
+    return self;
+}
+
+static struct ring_speaker *speaker_open(void) {
+    return speaker_open_with(LINES);
+}
+
+/* Both were told. Frees the speaker. */
+static void assert_told(struct ring_speaker *self, const char *what, const char *word) {
+    scene_assert_told(self->speaker, what, -EPROTO, word);
+    self->speaker = NULL;
+    ring_speaker_free(self);
+}
+
+/* Waits for room, as an honest writer would. */
+static void await_room(struct ring_speaker *self, uint64_t lines) {
+    for (int waited = 0; ring_has_room(&self->out, lines) != 1; waited++) {
+        ck_assert_int_lt(waited, test_patience(PATIENCE_MS) * 10);
+        if (waited % 16 == 15)
+            ring_speaker_doorbell(self);
+        usleep(100);
+    }
+}
+
+static void assert_answers(struct ring_speaker *self, uint64_t id) {
+    char bytes[64];
+    await_room(self, 2);
+    ring_say_inline(self, id, SERVICE_ECHO, 48);
+    ring_speaker_doorbell(self);
+    struct wire_frame frame;
+    do {
+        frame = ring_expect(self, WIRE_REPLY, bytes, sizeof bytes);
+    } while (frame.head.id != id);
+    ck_assert_int_eq(frame.message.status, 0);
+    ck_assert_uint_eq(frame.message.payload_size, 48);
+}
+
+/* It goes without a word. Its connection has ended, in whichever way, and once. */
+static void leave(struct ring_speaker *self) {
+    struct ending ending;
+    ring_speaker_free(self);
+    ck_assert(service_next_ending(scene.service, PATIENCE_MS, &ending));
+    ck_assert_msg(ending.reason == -EPIPE || (ending.reason == -EPROTO && ending.text[0] != '\0'), "%d (%s)",
+                  ending.reason, ending.text);
+    ck_assert(!service_next_ending(scene.service, 0, &ending));
+}
+
+/* --- lies in the ring --- */
+
+START_TEST(test_attack) {
+    const struct ring_attack *attack = &ring_attacks[_i];
+    scene_set();
+    struct ring_speaker *self = speaker_open_with(attack->lines ? attack->lines : LINES);
+    attack->act(self);
+    assert_told(self, attack->name, attack->word);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_siege) {
+    scene_set();
+    for (int i = 0; i < ring_attacks_count; i++) {
+        struct ring_speaker *self = speaker_open_with(ring_attacks[i].lines ? ring_attacks[i].lines : LINES);
+        ring_attacks[i].act(self);
+        assert_told(self, ring_attacks[i].name, ring_attacks[i].word);
+    }
+    scene_end();
+}
+END_TEST
+
+/* The same towards a client. */
+START_TEST(test_attack_on_client) {
+    const struct ring_attack *attack = &ring_attacks[_i];
+    struct side client = {.has_outbox = true, .options = scene_attacked};
+    int fds[2];
+    lane_socketpair(fds);
+    side_init(&client, fds[0], false);
+    struct ring_speaker *self = ring_speaker_new(fds[1], attack->lines ? attack->lines : LINES, RELEASES);
+    ring_speaker_open(self);
+    ring_speaker_hello(self, 0);
+    side_settle(&client);
+    ck_assert_int_eq(client.lane.state, LANE_OPEN);
+    client.verdict = "a reply came to no call of ours"; /* what any owner says that has made no call */
+    attack->act(self);
+    side_settle(&client);
+    ck_assert_msg(client.end.reason == -EPROTO && text_names(client.end_text, attack->word), "%s: %d (%s)",
+                  attack->name, client.end.reason, client.end_text);
+    side_deinit(&client);
+    ring_speaker_free(self);
+}
+END_TEST
+
+/* Lies in datagrams are lies between sides with outboxes too. */
+START_TEST(test_datagram) {
+    const struct attack *attack = &attacks[_i];
+    if (attack->before_hello)
+        return; /* there are no outboxes yet */
+    if (!attempt_compose(&attempt, attack, 1, SERVICE_ECHO))
+        test_skip("%s: %s", attack->name, attempt.why_not);
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    ck_assert_int_eq(speaker_send(self->speaker, &attempt.draft), 0);
+    attempt_let_go(&attempt);
+    assert_told(self, attack->name, attack->word);
+    trap_disarm(&attempt.trap);
+    scene_end();
+    attempt_deinit(&attempt);
+}
+END_TEST
+
+/* --- what is handed out as an outbox --- */
+
+/* The descriptors of the other attacks, in a HELLO. */
+START_TEST(test_hello) {
+    const struct attack *attack = &attacks[_i];
+    struct wire_hello hello = hello_sound();
+    if (!attempt_compose(&attempt, attack, 1, SERVICE_ECHO))
+        test_skip("%s: %s", attack->name, attempt.why_not);
+    size_t fds_count = attempt.draft.fds_count;
+    hello.features = WIRE_FEATURE_OUTBOX;
+    draft_hello(&attempt.draft, &hello);
+    attempt.draft.fds_count = fds_count;
+    scene_set();
+    struct speaker *speaker = speaker_new(scene_connect());
+    ck_assert_int_eq(speaker_send(speaker, &attempt.draft), 0);
+    attempt_let_go(&attempt);
+    scene_assert_told(speaker, attack->name, -EPROTO,
+                      fds_count == 0  ? "fewer descriptors"
+                      : fds_count > 1 ? "more descriptors"
+                                      : "the outbox");
+    trap_disarm(&attempt.trap);
+    scene_end();
+    attempt_deinit(&attempt);
+}
+END_TEST
+
+/* An outbox that was one, and whose owner says something else of it before it is looked at. */
+static const struct {
+    size_t offset;
+    uint32_t value;
+    const char *word;
+} shapes[] = {{0, 0, "magic"},
+              {0, 0xffffffff, "magic"},
+              {4, 0, "rings of a size"},
+              {4, 128, "not as large"},
+              {4, 65, "rings of a size"},
+              {4, 0xffffffff, "rings of a size"},
+              {4, 16384, "not as large"},
+              {8, 0, "rings of a size"},
+              {8, 512, "not as large"},
+              {8, 257, "rings of a size"},
+              {8, 0x80000000, "rings of a size"},
+              {8, 65536, "not as large"}};
+
+START_TEST(test_shape) {
+    scene_set();
+    struct ring_speaker *self = ring_speaker_new(scene_connect(), LINES, RELEASES);
+    shared32_store(ring_speaker_word(self, shapes[_i].offset), shapes[_i].value);
+    ring_speaker_hello(self, 0);
+    assert_told(self, "an outbox of another shape", shapes[_i].word);
+    scene_end();
+}
+END_TEST
+
+/* It takes more blocks than its ring can release. */
+START_TEST(test_fewer_releases_than_leases) {
+    struct wire_hello hello = hello_sound();
+    scene_set();
+    struct ring_speaker *self = ring_speaker_new(scene_connect(), LINES, RELEASES);
+    hello.features = WIRE_FEATURE_OUTBOX;
+    hello.blocks_max = RELEASES + 1;
+    draft_hello(&draft, &hello);
+    draft_add_fd(&draft, self->own.fd);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    assert_told(self, "fewer releases than leases", "fewer blocks");
+    scene_end();
+}
+END_TEST
+
+/* Another connection's outbox: two that say the same. What is said in it is for both, and both answer. */
+START_TEST(test_anothers_outbox) {
+    struct wire_hello hello = hello_sound();
+    scene_set();
+    struct ring_speaker *first = speaker_open();
+    struct speaker *second = speaker_new(scene_connect());
+    hello.features = WIRE_FEATURE_OUTBOX;
+    hello.blocks_max = RELEASES;
+    draft_hello(&draft, &hello);
+    draft_add_fd(&draft, first->own.fd);
+    ck_assert_int_eq(speaker_send(second, &draft), 0);
+    speaker_expect(second, WIRE_HELLO);
+    assert_answers(first, 1);
+    struct ending ending;
+    speaker_free(second);
+    ck_assert(service_next_ending(scene.service, PATIENCE_MS, &ending));
+    assert_answers(first, 2);
+    leave(first);
+    scene_end();
+}
+END_TEST
+
+/* --- cursors --- */
+
+/* Calls without reading any answer, until the server's ring is full: then it looks at our cursor, and says goodbye. */
+static void call_until_told(struct ring_speaker *self) {
+    struct pollfd item = {.fd = self->speaker->fd, .events = POLLIN};
+    for (uint64_t id = 1; poll(&item, 1, 0) == 0; id++) {
+        ck_assert_uint_lt(id, 1000000);
+        if (ring_has_room(&self->out, 1) == 1)
+            ring_say_inline(self, id, SERVICE_ECHO, 0);
+        ring_speaker_doorbell(self);
+    }
+}
+
+static const uint32_t cursors[] = {0x7fffffff, 0x80000000, 0xffffffff, 0xffffff00, 0x00010000, 257 + 64};
+#define CURSORS ((int) (sizeof cursors / sizeof *cursors))
+
+START_TEST(test_absurd_cursor) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    shared32_store(outbox_consumed(&self->own), cursors[_i]);
+    call_until_told(self);
+    assert_told(self, "a cursor without sense", "cursor");
+    scene_end();
+}
+END_TEST
+
+/* It went forward, and then back. */
+START_TEST(test_cursor_backwards) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    for (uint64_t id = 1; id <= 300; id++) /* honestly, past the first lap */
+        assert_answers(self, id);
+    shared32_store(outbox_consumed(&self->own), 20);
+    call_until_told(self);
+    assert_told(self, "a cursor that went backwards", "cursor");
+    scene_end();
+}
+END_TEST
+
+/* --- what needs more than one step --- */
+
+START_TEST(test_calls_beyond_limit) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    for (unsigned i = 0; i <= ATTACKED_CALLS_MAX; i++)
+        ring_say_inline(self, 1 + i, SERVICE_KEEP, 8);
+    ring_speaker_doorbell(self);
+    assert_told(self, "calls beyond the limit", "calls");
+    service_drop(scene.service);
+    scene_end();
+}
+END_TEST
+
+static uint64_t lease_of_ours(struct ring_speaker *self) {
+    int fd = trap_memfd(8192, TRAP_ALL_SEALS);
+    draft_sealed(&draft, 1, SERVICE_ANSWER, 42, 8192, fd);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    close(fd);
+    ring_say_mark(self, 1);
+    const struct wire_frame *reply = speaker_expect(self->speaker, WIRE_REPLY);
+    ck_assert_uint_ne(reply->message.handle, 0);
+    return reply->message.handle;
+}
+
+START_TEST(test_same_release_twice) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    uint64_t handle = lease_of_ours(self);
+    release_write(&self->releases_out, handle);
+    ring_speaker_doorbell(self);
+    assert_answers(self, 2);
+    release_write(&self->releases_out, handle);
+    ring_speaker_doorbell(self);
+    assert_told(self, "the same release twice", "released");
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_release_of_anothers) {
+    scene_set();
+    struct ring_speaker *victim = speaker_open(), *thief = speaker_open();
+    uint64_t handle = lease_of_ours(victim);
+    release_write(&thief->releases_out, handle);
+    ring_speaker_doorbell(thief);
+    assert_told(thief, "release of another's lease", "released");
+    release_write(&victim->releases_out, handle);
+    ring_speaker_doorbell(victim);
+    assert_answers(victim, 2);
+    leave(victim);
+    scene_end();
+}
+END_TEST
+
+/* By a datagram and by the ring: it is the same lease. */
+START_TEST(test_release_both_ways) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    uint64_t handle = lease_of_ours(self);
+    draft_release(&draft, &handle, 1);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    release_write(&self->releases_out, handle);
+    ring_speaker_doorbell(self);
+    assert_told(self, "a release both ways", "released");
+    scene_end();
+}
+END_TEST
+
+/* Reads nothing of what it asks for: its ring fills, then its quota. */
+START_TEST(test_never_reads) {
+    const sea_ctx_options small = {.peer = {.bytes = 1 << 20}};
+    scene_set_with(&small);
+    struct ring_speaker *self = speaker_open_with(1024);
+    struct pollfd item = {.fd = self->speaker->fd, .events = POLLIN};
+    for (uint64_t id = 1; poll(&item, 1, 0) == 0; id++) {
+        ck_assert_uint_lt(id, 100000);
+        if (ring_has_room(&self->out, 64) == 1)
+            ring_say_inline(self, id, SERVICE_ECHO, 3000);
+        ring_speaker_doorbell(self);
+    }
+    scene_assert_told(self->speaker, "never reads", -EDQUOT, "read");
+    self->speaker = NULL;
+    ring_speaker_free(self);
+    scene_end();
+}
+END_TEST
+
+/* --- odd, but no lie: it is served on --- */
+
+/* Its later lines were never written: the payload is whatever lies there, which is the writer's own affair. */
+START_TEST(test_torn_frame) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    const struct wire_message message = {
+        .method = SERVICE_SINK, .payload_size = 800, .payload_class = WIRE_CLASS_INLINE};
+    uint64_t words[LINE_WORDS];
+    line_encode(words, WIRE_ONEWAY, 0, &message);
+    ring_say_words(self, words);
+    self->out.tail += line_count(800) - 1;
+    ring_speaker_doorbell(self);
+    assert_answers(self, 1);
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+/* Lines of earlier laps, put back as they were, or with any other tag than the one that is awaited. */
+START_TEST(test_replayed_lines) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    struct line *frames = outbox_frames(&self->own);
+    struct line kept[LINES];
+    for (uint64_t id = 1; id <= 200; id++) {
+        assert_answers(self, id);
+        memcpy(kept, frames, sizeof kept);
+        uint32_t tag = (uint32_t) (self->out.tail >> 6) + 1;
+        for (uint64_t at = self->out.tail + 1; at < self->out.tail + 20; at++) {
+            struct line *line = &frames[(uint32_t) at * self->out.stride & self->out.mask];
+            shared64_store(&line->words[0], UINT64_C(0x0103) << 32 | (uint32_t) (tag + id % 3 + 1));
+        }
+        struct line *next = &frames[(uint32_t) self->out.tail * self->out.stride & self->out.mask];
+        shared64_store(&next->words[0], UINT64_C(0xff) << 32 | (uint32_t) (tag - 1 - id % 2));
+        ring_speaker_doorbell(self);
+        usleep(10);
+        memcpy(frames, kept, sizeof kept);
+    }
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+/* Datagrams without marks are handled when the ring is empty; marks of those that were handled are passed over. */
+START_TEST(test_datagrams_and_old_marks) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    for (uint64_t id = 1; id < 50; id++) {
+        draft_inline(&draft, id, SERVICE_ECHO, 64);
+        ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+        char bytes[64];
+        ck_assert_uint_eq(ring_expect(self, WIRE_REPLY, bytes, sizeof bytes).head.id, id);
+        if (id % 3 == 0)
+            ring_say_mark(self, id);
+        assert_answers(self, 1000 + id);
+    }
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_cancels_of_nothing) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    for (uint64_t id = 0; id < 5000; id++) {
+        await_room(self, 1);
+        ring_say(self, WIRE_CANCEL, id * 7, NULL, NULL);
+    }
+    assert_answers(self, 5);
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+/* --- doorbells --- */
+
+START_TEST(test_flood_of_doorbells) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    draft_doorbell(&draft);
+    for (uint64_t i = scaled(50000); i > 0; i--)
+        ck_assert(raw_send(self->speaker->fd, draft.data, draft.size, NULL, 0) == 0 || i == 0);
+    ck_assert(bystander_sees(scene.bystander, 8, PATIENCE_MS));
+    assert_answers(self, 1);
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+/* A thread that sends the draft until it is stopped, or ended for it. */
+static struct flooder {
+    int fd;
+    pthread_t thread;
+    _Atomic bool must_stop;
+} flooder;
+
+static void *flood(void *arg) {
+    struct flooder *self = arg;
+    while (!self->must_stop && raw_send(self->fd, draft.data, draft.size, NULL, 0) == 0)
+        continue;
+    return NULL;
+}
+
+static void flood_begin(struct ring_speaker *self) {
+    flooder = (struct flooder){.fd = self->speaker->fd};
+    ck_assert_int_eq(pthread_create(&flooder.thread, NULL, flood, &flooder), 0);
+}
+
+static void flood_end(void) {
+    flooder.must_stop = true;
+    shutdown(flooder.fd, SHUT_RDWR); /* it may wait for room */
+    pthread_join(flooder.thread, NULL);
+}
+
+/* A mark of a datagram that never comes, while others do, without end: they are not waited for. */
+START_TEST(test_mark_in_a_flood) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    if (_i == 0)
+        draft_cancel(&draft, 77);
+    else
+        draft_doorbell(&draft);
+    flood_begin(self);
+    usleep(10000);
+    ring_say_mark(self, _i == 0 ? UINT64_MAX : 1);
+    bool is_served = bystander_sees(scene.bystander, 64, PATIENCE_MS);
+    flood_end();
+    ck_assert_msg(is_served, "the honest client waits");
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+/* It has said goodbye, or closed its socket, and goes on writing frames: it is gone all the same. */
+START_TEST(test_frames_after_the_end) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    struct ending ending;
+    bool is_ended = false;
+    ring_say_inline(self, 1, SERVICE_ECHO, 8);
+    draft_goodbye(&draft, 0, "");
+    if (_i == 0)
+        ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    else
+        shutdown(self->speaker->fd, SHUT_RDWR);
+    for (uint64_t i = scaled(2000000); i > 0 && !is_ended; i--) {
+        if (ring_has_room(&self->out, 1) == 1)
+            ring_say(self, WIRE_CANCEL, i, NULL, NULL);
+        if (i % 1024 == 0)
+            is_ended = service_next_ending(scene.service, 0, &ending);
+    }
+    ck_assert_msg(is_ended || service_next_ending(scene.service, PATIENCE_MS, &ending), "its connection never ends");
+    ck_assert_int_eq(ending.reason, _i == 0 ? 0 : -EPIPE);
+    ring_speaker_free(self);
+    scene_end();
+}
+END_TEST
+
+/* Another episode each time it is looked at, and no doorbell is ever read: the socket fills, and nothing else. */
+static struct flipper {
+    struct ring_speaker *speaker;
+    pthread_t thread;
+    _Atomic bool must_stop;
+} flipper;
+
+static void *flip_sleep(void *arg) {
+    struct flipper *self = arg;
+    for (uint32_t word = 1; !self->must_stop; word += 2)
+        shared32_store(outbox_asleep(&self->speaker->own), word | (word << 20 & 7));
+    return NULL;
+}
+
+START_TEST(test_sleep_without_sense) {
+    scene_set();
+    flipper = (struct flipper){.speaker = speaker_open()};
+    ck_assert_int_eq(pthread_create(&flipper.thread, NULL, flip_sleep, &flipper), 0);
+    for (uint64_t id = 1; id <= scaled(3000) + 300; id++)
+        assert_answers(flipper.speaker, id);
+    flipper.must_stop = true;
+    pthread_join(flipper.thread, NULL);
+    ck_assert(bystander_sees(scene.bystander, 8, PATIENCE_MS));
+    assert_answers(flipper.speaker, 1);
+    leave(flipper.speaker);
+    scene_end();
+}
+END_TEST
+
+/* --- any word anywhere --- */
+
+/* Pages right before and behind the server's view of an outbox, so that a step beyond it is seen. */
+struct guards {
+    void *pages[2];
+};
+
+static struct guards guards_set(const struct ring_speaker *self) {
+    struct guards guards = {{NULL, NULL}};
+    struct stat stat;
+    char line[512];
+    ck_assert_int_eq(fstat(self->own.fd, &stat), 0);
+    FILE *maps = fopen("/proc/self/maps", "re");
+    ck_assert_ptr_nonnull(maps);
+    while (fgets(line, sizeof line, maps)) {
+        uintptr_t from, to;
+        unsigned long inode;
+        if (sscanf(line, "%lx-%lx r--%*c %*x %*s %lu", &from, &to, &inode) != 3 || inode != stat.st_ino)
+            continue;
+        const uintptr_t at[2] = {from - 4096, to};
+        for (int i = 0; i < 2; i++) {
+            void *page =
+                mmap((void *) at[i], 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+            guards.pages[i] = page == MAP_FAILED ? NULL : page; /* something is mapped there already */
+        }
+    }
+    fclose(maps);
+    return guards;
+}
+
+static void guards_free(struct guards *guards) {
+    for (int i = 0; i < 2; i++)
+        if (guards->pages[i])
+            munmap(guards->pages[i], 4096);
+}
+
+static const uint32_t interesting[] = {
+    0, 1, 2, 3, 7, 64, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 0x00010000, 0x424c4553, 0x01030001};
+#define INTERESTING ((int) (sizeof interesting / sizeof *interesting))
+
+/* Each word of the first lines, in each interesting value, while the connection lives: what is not a lie is passed over. */
+START_TEST(test_any_word_of_the_page) {
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    struct guards guards = guards_set(self);
+    uint64_t id = 1;
+    for (size_t offset = 0; offset < 256; offset += 4) {
+        uint32_t right = shared32_load(ring_speaker_word(self, offset));
+        bool is_cursor = ring_speaker_word(self, offset) == outbox_consumed(&self->own);
+        for (int i = 0; i < INTERESTING && !is_cursor; i++) {
+            shared32_store(ring_speaker_word(self, offset), interesting[i]);
+            assert_answers(self, id++);
+        }
+        if (!is_cursor)
+            shared32_store(ring_speaker_word(self, offset), right);
+    }
+    guards_free(&guards);
+    leave(self);
+    scene_end();
+}
+END_TEST
+
+/* A frame with each half of each word in each interesting value: a lie, or some other frame. */
+START_TEST(test_any_word_of_a_frame) {
+    static const uint8_t types[] = {WIRE_CALL, WIRE_ONEWAY, WIRE_REPLY, WIRE_CANCEL, WIRE_MARK};
+    scene_set();
+    for (int half = 1; half < 2 * LINE_WORDS; half++) /* the tag is what makes it one */
+        for (int i = 0; i < INTERESTING; i += is_under_valgrind() ? 5 : 1) {
+            struct ring_speaker *self = speaker_open();
+            struct guards guards = guards_set(self);
+            uint64_t words[LINE_WORDS];
+            const struct wire_message message = {
+                .method = SERVICE_ECHO, .payload_size = 24, .payload_class = WIRE_CLASS_INLINE};
+            line_encode(words, (enum wire_type) types[(half + i) % 5], 0, &message);
+            uint64_t mask = half % 2 ? UINT64_C(0xffffffff) << 32 : UINT64_C(0xffffffff);
+            words[half / 2] = (words[half / 2] & ~mask) | (mask & (uint64_t) interesting[i] * UINT64_C(0x100000001));
+            ring_say_words(self, words);
+            ring_speaker_doorbell(self);
+            leave(self);
+            guards_free(&guards);
+        }
+    scene_end();
+}
+END_TEST
+
+/* Everywhere and all the time, by another thread: frames change while they are read. */
+static void *flip_all(void *arg) {
+    struct flipper *self = arg;
+    uint64_t state = 42;
+    while (!self->must_stop) {
+        size_t offset = random_below(&state, (uint32_t) self->speaker->own.size / 4) * (size_t) 4;
+        if (random_below(&state, 2)) /* more often where it hurts */
+            offset = 4096 + random_below(&state, LINES) * (size_t) LINE_SIZE + random_below(&state, 8) * (size_t) 4;
+        uint32_t lap = random_below(&state, 4);
+        shared32_store(ring_speaker_word(self->speaker, offset),
+                       random_below(&state, 3) ? lap : interesting[random_below(&state, INTERESTING)]);
+    }
+    return NULL;
+}
+
+START_TEST(test_words_that_change) {
+    scene_set();
+    for (uint64_t round = scaled(300) + 5; round > 0; round--) {
+        flipper = (struct flipper){.speaker = speaker_open_with(LINES)};
+        struct guards guards = guards_set(flipper.speaker);
+        ck_assert_int_eq(pthread_create(&flipper.thread, NULL, flip_all, &flipper), 0);
+        for (int i = 0; i < 20; i++) {
+            ring_speaker_doorbell(flipper.speaker);
+            usleep(50);
+        }
+        flipper.must_stop = true;
+        pthread_join(flipper.thread, NULL);
+        leave(flipper.speaker);
+        guards_free(&guards);
+    }
+    scene_end();
+}
+END_TEST
+
+int main(void) {
+    struct suite *suite = suite_new("hostile_outbox");
+    suite_guard(suite, 60);
+    suite_settle(suite, 5000); /* lingering takes two seconds */
+    suite_add_loop(suite, test_attack, 0, ring_attacks_count);
+    suite_add(suite, test_siege);
+    suite_add_loop(suite, test_attack_on_client, 0, ring_attacks_count);
+    suite_add_loop(suite, test_datagram, 0, attacks_count);
+    suite_add_loop(suite, test_hello, 0, attacks_count);
+    suite_add_loop(suite, test_shape, 0, (int) (sizeof shapes / sizeof *shapes));
+    suite_add(suite, test_fewer_releases_than_leases);
+    suite_add(suite, test_anothers_outbox);
+    suite_add_loop(suite, test_absurd_cursor, 0, CURSORS);
+    suite_add(suite, test_cursor_backwards);
+    suite_add(suite, test_calls_beyond_limit);
+    suite_add(suite, test_same_release_twice);
+    suite_add(suite, test_release_of_anothers);
+    suite_add(suite, test_release_both_ways);
+    suite_add(suite, test_never_reads);
+    suite_add(suite, test_torn_frame);
+    suite_add(suite, test_replayed_lines);
+    suite_add(suite, test_datagrams_and_old_marks);
+    suite_add(suite, test_cancels_of_nothing);
+    suite_add(suite, test_flood_of_doorbells);
+    suite_add_loop(suite, test_mark_in_a_flood, 0, 2);
+    suite_add_loop(suite, test_frames_after_the_end, 0, 2);
+    suite_add(suite, test_sleep_without_sense);
+    suite_add(suite, test_any_word_of_the_page);
+    suite_add(suite, test_any_word_of_a_frame);
+    suite_add(suite, test_words_that_change);
+    return suite_run(suite);
+}
