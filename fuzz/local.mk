@@ -24,6 +24,7 @@ EXTRA_DIST += \
     fuzz/corpus/frame/hello-server \
     fuzz/corpus/frame/oneway-empty \
     fuzz/corpus/frame/oneway-hugetlb \
+    fuzz/corpus/frame/oneway-padded \
     fuzz/corpus/frame/release \
     fuzz/corpus/frame/reply-error \
     fuzz/corpus/frame/reply-inline \

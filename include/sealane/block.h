@@ -45,7 +45,8 @@ enum {
  * chosen by size, by what the peer accepts and by what was measured to be cheapest. The memory is
  * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes are
  * zero, but for a pooled block: there they are what an earlier payload for this peer left. Charged to the context's budget: `size`,
- * one block, and for a sealed block one descriptor; pooled blocks are charged with the arenas in which they lie.
+ * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks are charged with the
+ * arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM (see sea_ctx_refusal()), -EMSGSIZE (the peer accepts no class that could
  * carry that much), -EMFILE, -EPIPE (not connected any more), -EAGAIN (the handshake is not finished).
@@ -55,6 +56,11 @@ SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 /*
  * The same, tied to no connection and always of the class SEA_SEALED: for blocks that go to several
  * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL.
+ *
+ * Padding: where the system grants transparent huge pages, a block whose last part fills at least 256 KiB of one, and not all
+ * of it, is rounded up to 2 MiB, unless the budget has no room for that. All of it is charged: to the budget, and wherever the
+ * block is on lease to the peer's quota and credit, on both sides. SEA_BLOCK_NO_HUGE goes without. A block in hugetlb pages is
+ * rounded up, and charged, likewise.
  */
 SEA_API int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags);
 
@@ -109,14 +115,15 @@ SEA_API int sea_block_pages(sea_block *block);
 
 /*
  * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller
- * owns it. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class SEA_SEALED),
+ * owns it. The file is larger than the payload, of which sea_block_size() tells the size, where the block is padded or in hugetlb
+ * pages: zeros follow. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class SEA_SEALED),
  * -EMFILE.
  */
 SEA_API int sea_block_export(sea_block *block, int *ret_fd);
 
 /*
  * Makes a sealed block from other software's memfd. Takes `fd`, and makes it close-on-exec. It must carry the seals SEAL, SHRINK,
- * GROW and WRITE and have no holes; `max_size` limits its size in bytes. Charged to the budget like a
+ * GROW and WRITE and have no holes; `max_size` limits its size in bytes. The whole file is the payload. Charged to the budget like a
  * block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says which seals are missing),
  * -EMSGSIZE (larger than `max_size`), -EDQUOT, -ENOMEM.
  */

@@ -130,6 +130,26 @@ static void hugetlb_feigned(struct attempt *attempt) {
     draft_put(&attempt->draft, 49, 1, 1);
 }
 
+static void padding_feigned(struct attempt *attempt) {
+    carry(attempt, good_memfd());
+    draft_put(&attempt->draft, 49, 1, 2);
+}
+
+static void padding_rounded_too_far(struct attempt *attempt) {
+    carry(attempt, trap_memfd((size_t) 4 << 20, TRAP_ALL_SEALS));
+    draft_put(&attempt->draft, 49, 1, 2);
+}
+
+static void padding_with_holes(struct attempt *attempt) {
+    carry(attempt, trap_holes((size_t) 2 << 20));
+    draft_put(&attempt->draft, 49, 1, 2);
+}
+
+static void pages_unknown(struct attempt *attempt) {
+    carry(attempt, good_memfd());
+    draft_put(&attempt->draft, 49, 1, 3);
+}
+
 /* Descriptors of the right kind, and the wrong size. */
 
 static void smaller_than_declared(struct attempt *attempt) {
@@ -424,6 +444,10 @@ const struct attack attacks[] = {
     OPEN("hugetlb memfd, undeclared", hugetlb_undeclared, "hugetlb"),
     OPEN("hugetlb memfd, not negotiated", hugetlb_not_negotiated, "hugetlb"),
     OPEN("hugetlb declared, and is not", hugetlb_feigned, "hugetlb"),
+    OPEN("padding declared, and there is none", padding_feigned, "size"),
+    OPEN("padding rounded too far", padding_rounded_too_far, "size"),
+    OPEN("padded memfd with holes", padding_with_holes, "holes"),
+    OPEN("pages of an unknown kind", pages_unknown, "unknown pages"),
     OPEN("memfd smaller than declared", smaller_than_declared, "size"),
     OPEN("memfd larger than declared", larger_than_declared, "size"),
     OPEN("memfd a byte off", one_byte_off, "size"),

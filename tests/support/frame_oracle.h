@@ -88,7 +88,7 @@ static inline const char *oracle_hello(const void *data, size_t size, const stru
 
 static inline const char *oracle_payload(const struct wire_head *head, const struct wire_message *message) {
     uint64_t size = message->payload_size;
-    bool is_plain = head->fds == 0 && message->handle == 0 && message->is_hugetlb == 0;
+    bool is_plain = head->fds == 0 && message->handle == 0 && message->pages == 0;
 
     switch (message->payload_class) {
     case 0:
@@ -96,13 +96,11 @@ static inline const char *oracle_payload(const struct wire_head *head, const str
     case WIRE_CLASS_INLINE:
         return is_plain && size >= 1 && size <= WIRE_INLINE_CEILING && message->payload ? NULL : "inline";
     case WIRE_CLASS_POOLED:
-        return head->fds == 0 && message->handle != 0 && message->is_hugetlb == 0 && size >= 1 &&
-                       size <= WIRE_BLOCK_CEILING
+        return head->fds == 0 && message->handle != 0 && message->pages == 0 && size >= 1 && size <= WIRE_BLOCK_CEILING
                    ? NULL
                    : "pooled";
     case WIRE_CLASS_SEALED:
-        return head->fds == 1 && message->handle != 0 && message->is_hugetlb <= 1 && size >= 1 &&
-                       size <= WIRE_BLOCK_CEILING
+        return head->fds == 1 && message->handle != 0 && message->pages <= 2 && size >= 1 && size <= WIRE_BLOCK_CEILING
                    ? NULL
                    : "sealed";
     default:

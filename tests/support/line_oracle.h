@@ -32,7 +32,7 @@ static inline const char *line_oracle_payload(const struct wire_message *message
 
 static inline const char *line_oracle_message(const struct wire_head *head, const struct wire_message *message,
                                               uint32_t bytes) {
-    if (message->payload || message->text || message->is_hugetlb)
+    if (message->payload || message->text || message->pages)
         return "what a line does not have";
     if (head->type == WIRE_ONEWAY && head->id != 0)
         return "oneway: id";

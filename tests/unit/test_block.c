@@ -784,13 +784,101 @@ START_TEST(test_huge_pages_are_counted) {
 }
 END_TEST
 
+/* Or skips. */
+static sea_block *new_padded(size_t size) {
+    if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
+        test_skip("huge pages for memfds cannot be had: transparent_hugepage/shmem_enabled");
+    sea_block *block = new_sealed(size);
+    if (block_layout(block) == SEALED_EXACT) {
+        ctx_assert_budget(size, 1, 1);
+        sea_block_unref(block);
+        test_skip("the system granted no huge page: memory is fragmented");
+    }
+    return block;
+}
+
+START_TEST(test_padded_blocks_are_charged_in_full) {
+    sea_block *block = new_padded(3 * MIB);
+    ck_assert_uint_eq(sea_block_size(block), 3 * MIB);
+    ck_assert_uint_eq(block_footprint(block), 4 * MIB);
+    ctx_assert_budget(4 * MIB, 1, 1);
+    ck_assert_int_eq(sea_block_shrink(block, MIB), 0);
+    ctx_assert_budget(2 * MIB, 1, 1);
+    ck_assert_int_eq(sea_block_shrink(block, 100), 0);
+    ctx_assert_budget(100, 1, 1);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    sea_block_unref(block);
+    ctx_assert_budget(0, 0, 0);
+}
+END_TEST
+
+/* Its descriptor shows the padding, for whose end nobody vouches but zeros. */
+START_TEST(test_padded_blocks_are_exported) {
+    sea_block *block = new_padded(MIB), *imported = NULL;
+    int fd = -1;
+    memset(sea_block_data(block), 'p', MIB);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_THP);
+    ck_assert_uint_eq(ctx_figures().huge_blocks, 1);
+    ck_assert_int_eq(sea_block_export(block, &fd), 0);
+    ck_assert_int_eq(sea_block_import(&imported, ctx, fd, 2 * MIB), 0);
+    ck_assert_uint_eq(sea_block_size(imported), 2 * MIB);
+    const char *view = sea_block_view(imported);
+    ck_assert(view[0] == 'p' && view[MIB - 1] == 'p');
+    ck_assert(is_zero(view + MIB, MIB));
+    ctx_assert_budget(4 * MIB, 2, 2);
+    sea_block_unref(imported);
+    sea_block_unref(block);
+}
+END_TEST
+
+START_TEST(test_who_does_without_padding) {
+    const sea_ctx_options options = {.budget = {.bytes = 2 * MIB + MIB / 2}};
+    ctx_anew(&options);
+    sea_block *padded = new_padded(MIB), *plain = NULL, *copy = NULL;
+    sea_block *exact = new_sealed(MIB / 4); /* there is room for it, and not for its padding */
+    ck_assert_int_eq(block_layout(exact), SEALED_EXACT);
+    ctx_assert_budget(2 * MIB + MIB / 4, 2, 2);
+    sea_block_unref(exact);
+    sea_block_unref(padded);
+    ck_assert_int_eq(sea_block_new_sealed(&plain, ctx, MIB, SEA_BLOCK_NO_HUGE), 0);
+    ck_assert_int_eq(block_layout(plain), SEALED_EXACT);
+    ck_assert_int_eq(block_copy_sealed(&copy, plain), 0); /* for peers that have no room for what it was */
+    ck_assert_int_eq(block_layout(copy), SEALED_EXACT);
+    ctx_assert_budget(2 * MIB, 2, 2);
+    ck_assert_uint_eq(ctx_figures().refusals, 0);
+    sea_block_unref(copy);
+    sea_block_unref(plain);
+}
+END_TEST
+
+START_TEST(test_a_received_padded_payload) {
+    const struct sealed_claim claim = {.size = MIB, .size_max = MIB, .layout = SEALED_PADDED};
+    struct owner peer;
+    sea_block *block = NULL;
+    const char *why = NULL;
+    owner_init(&peer, 1000);
+    int fd = trap_memfd(2 * MIB, TRAP_ALL_SEALS);
+    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), 0);
+    ck_assert_uint_eq(sea_block_size(block), MIB);
+    owner_assert_charged(&peer, 2 * MIB, 1, 1);
+    ck_assert_uint_eq(ctx_figures().imported_bytes, 2 * MIB);
+    sea_block_unref(block);
+    owner_assert_charged(&peer, 0, 0, 0);
+    fd = trap_memfd(MIB, TRAP_ALL_SEALS);
+    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), -EMSGSIZE);
+    owner_assert_charged(&peer, 0, 0, 0);
+    ck_assert_uint_eq(owner_end(&peer, 0), 0);
+}
+END_TEST
+
 START_TEST(test_hugetlb_blocks) {
     sea_block *block = NULL, *copy = NULL, *imported = NULL;
     int fd = -1;
     if (!machine_add_hugetlb(1))
         test_skip("no 2 MiB pages for the pool: vm.nr_hugepages");
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 5, SEA_BLOCK_HUGETLB), 0);
-    ctx_assert_budget(5, 1, 1); /* what was asked for */
+    ctx_assert_budget(2 * MIB, 1, 1); /* what it takes up */
     ck_assert(block_is_hugetlb(block));
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_HUGETLB);
     ck_assert_int_eq(sea_block_fill(block, 0, "large", 5), 0);
@@ -913,6 +1001,10 @@ int main(void) {
     suite_add_loop(s, test_a_copy_in_sealed_memory, 0, 2);
     suite_add_loop(s, test_a_copy_that_fails, 0, 4);
     suite_add(s, test_huge_pages_are_counted);
+    suite_add(s, test_padded_blocks_are_charged_in_full);
+    suite_add(s, test_padded_blocks_are_exported);
+    suite_add(s, test_who_does_without_padding);
+    suite_add(s, test_a_received_padded_payload);
     suite_add(s, test_hugetlb_blocks);
     suite_add(s, test_the_hugetlb_pool_is_too_small);
     suite_add_loop(s, test_every_call_may_fail, 0, SEAM_KINDS);

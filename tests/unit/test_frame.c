@@ -134,7 +134,20 @@ static const struct sample samples[] = {
                      .handle = 0x500000003,
                      .payload_size = (2u << 20) + 1,
                      .payload_class = WIRE_CLASS_SEALED,
-                     .is_hugetlb = 1}},
+                     .pages = WIRE_PAGES_HUGETLB}},
+    },
+    {
+        "oneway-padded",
+        "04 01 00 00 38 00 00 00 00 00 00 00 00 00 00 00 "
+        "07 00 00 00 00 00 00 00 00 00 00 00 00 00 00 00 "
+        "04 00 00 00 05 00 00 00 00 00 10 00 00 00 00 00 "
+        "04 02 00 00 00 00 00 00",
+        {.head = {.type = WIRE_ONEWAY},
+         .message = {.method = 7,
+                     .handle = 0x500000004,
+                     .payload_size = 1u << 20,
+                     .payload_class = WIRE_CLASS_SEALED,
+                     .pages = WIRE_PAGES_PADDED}},
     },
     {
         "cancel",
@@ -339,7 +352,7 @@ START_TEST(test_message_fields) {
                                 .handle = 0xd0d1d2d3d4d5d6d7,
                                 .payload_size = WIRE_BLOCK_CEILING,
                                 .payload_class = WIRE_CLASS_SEALED,
-                                .is_hugetlb = 1};
+                                .pages = WIRE_PAGES_HUGETLB};
 
     ck_assert_uint_eq(wire_encode_message(buf, WIRE_CALL, UINT64_MAX, &call), sizeof(buf));
     ck_assert_ptr_null(wire_decode(buf, sizeof(buf), &frame));
@@ -350,7 +363,7 @@ START_TEST(test_message_fields) {
     ck_assert_uint_eq(frame.message.handle, call.handle);
     ck_assert_uint_eq(frame.message.payload_size, call.payload_size);
     ck_assert_uint_eq(frame.message.payload_class, WIRE_CLASS_SEALED);
-    ck_assert_uint_eq(frame.message.is_hugetlb, 1);
+    ck_assert_uint_eq(frame.message.pages, WIRE_PAGES_HUGETLB);
     ck_assert_int_eq(frame.message.status, 0);
     ck_assert_uint_eq(frame.message.text_size, 0);
     ck_assert_ptr_null(frame.message.payload);
@@ -593,10 +606,13 @@ static const struct corruption corruptions[] = {
     {"call-inline", "03", 48, 0, "unknown payload class"},
     {"call-inline", "08", 48, 0, "unknown payload class"},
     {"call-inline", "ff", 48, 0, "unknown payload class"},
-    {"call-inline", "01", 49, 0, "the hugetlb mark on what cannot be hugetlb"},
-    {"oneway-empty", "01", 49, 0, "the hugetlb mark on what cannot be hugetlb"},
-    {"oneway-hugetlb", "02", 49, 0, "the hugetlb mark on what cannot be hugetlb"},
-    {"oneway-hugetlb", "02", 48, 0, "the hugetlb mark on what cannot be hugetlb"},
+    {"call-inline", "01", 49, 0, "pages are named of what has none of its own"},
+    {"call-inline", "02", 49, 0, "pages are named of what has none of its own"},
+    {"oneway-empty", "01", 49, 0, "pages are named of what has none of its own"},
+    {"oneway-hugetlb", "02", 48, 0, "pages are named of what has none of its own"},
+    {"oneway-padded", "02", 48, 0, "pages are named of what has none of its own"},
+    {"oneway-hugetlb", "03", 49, 0, "unknown pages"},
+    {"oneway-padded", "ff", 49, 0, "unknown pages"},
     {"call-inline", "01", 1, 0, "the number of descriptors does not fit the payload's class"},
     {"oneway-empty", "01", 1, 0, "the number of descriptors does not fit the payload's class"},
     {"call-sealed", "00", 1, 0, "the number of descriptors does not fit the payload's class"},

@@ -132,6 +132,22 @@ static void hugetlb_not_agreed(void) {
     draft_put(&draft, 49, 1, 1);
 }
 
+/* As large as a huge page, whatever it carries. */
+static void padded(void) {
+    sealed_with(owned(trap_memfd(MEMFD_HUGE_SIZE, TRAP_ALL_SEALS)));
+    draft_put(&draft, 49, 1, 2);
+}
+
+static void padded_feigned(void) {
+    sealed();
+    draft_put(&draft, 49, 1, 2);
+}
+
+static void pages_unknown(void) {
+    sealed();
+    draft_put(&draft, 49, 1, 3);
+}
+
 static void handle_again(void) {
     draft_sealed(&draft, 1, 7, 100, SIZE, good_memfd());
 }
@@ -195,6 +211,11 @@ static const struct fault {
     {.text = "a sealed payload was sent, which was not negotiated", .compose = sealed, .options.accept = SEA_INLINE},
     {.text = "a sealed payload is over the negotiated limit", .compose = sealed_too_large, .options.block_max = 20000},
     {.text = "a hugetlb payload was sent, which was not negotiated", .compose = hugetlb_not_agreed},
+    {.text = "unknown pages", .compose = pages_unknown},
+    {.text = "more blocks or bytes were sent than the negotiated credit",
+     .compose = padded,
+     .options.bytes_max = MEMFD_HUGE_SIZE - 1},
+    {.text = "the memfd is not of the declared size", .compose = padded_feigned},
     {.text = "a handle was announced that is already on lease", .compose = handle_again, .sound = 1},
     {.text = "more blocks or bytes were sent than the negotiated credit",
      .compose = sealed,

@@ -61,7 +61,7 @@ static sea_refusal newest(void) {
 
 static struct sealed new_sealed(size_t size) {
     struct sealed sealed;
-    ck_assert_int_eq(sealed_new(&sealed, size, false, true, &refusals), 0);
+    ck_assert_int_eq(sealed_new(&sealed, size, SEALED_EXACT, true, &refusals), 0);
     return sealed;
 }
 
@@ -122,10 +122,40 @@ static void assert_unwritable(const struct sealed *sealed) {
     CLEANUP_FD int fd = open(link, O_RDWR | O_CLOEXEC); /* root can */
     if (fd >= 0) {
         ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1);
-        ck_assert_int_eq(errno, sealed->is_hugetlb ? EINVAL : EPERM); /* into hugetlb pages nothing can be written */
-        ck_assert_int_eq(ftruncate(fd, (off_t) (sealed_file_size(sealed->size, sealed->is_hugetlb) + 2 * MIB)), -1);
+        ck_assert_int_eq(
+            errno, sealed->layout == SEALED_HUGETLB ? EINVAL : EPERM); /* into hugetlb pages nothing can be written */
+        ck_assert_int_eq(ftruncate(fd, (off_t) (sealed_file_size(sealed->size, sealed->layout) + 2 * MIB)), -1);
     }
 }
+
+/* --- looking at other people's --- */
+
+/* Takes `fd`. On failure nothing is written but the reason. */
+static int import(int fd, const struct sealed_claim *claim, struct sealed *ret, const char **ret_why) {
+    struct sealed before;
+    memset(ret, 0x5a, sizeof *ret);
+    before = *ret;
+    *ret_why = NULL;
+    int r = sealed_import(ret, fd, claim, ret_why);
+    if (r < 0) {
+        ck_assert_mem_eq(ret, &before, sizeof before);
+        ck_assert_ptr_nonnull(*ret_why);
+    }
+    return r;
+}
+
+/* Refused without having been mapped. */
+static void assert_rejected(int fd, const struct sealed_claim *claim, int error, const char *word) {
+    struct sealed sealed;
+    const char *why;
+    fail_call(SEAM_MMAP, 0, 0, 0);
+    int r = import(fd, claim, &sealed, &why);
+    ck_assert_msg(r == error, "%d instead of %d: %s", r, error, why);
+    ck_assert_msg(strstr(why, word) != NULL, "%s", why);
+    ck_assert_int_eq(fail_calls(SEAM_MMAP), 0);
+}
+
+static const struct sealed_claim anything = {.size = UINT64_MAX, .size_max = UINT64_MAX, .any_pages = true};
 
 /* --- making --- */
 
@@ -134,7 +164,7 @@ START_TEST(test_new_memory_is_reserved_and_zero) {
     struct sealed sealed = new_sealed(size);
     ck_assert_uint_eq(sealed.size, size);
     ck_assert(!sealed.is_frozen);
-    ck_assert(!sealed.is_hugetlb);
+    ck_assert_int_eq(sealed.layout, SEALED_EXACT);
     struct stat status = status_of(sealed.fd);
     ck_assert_int_eq(status.st_size, (off_t) size);
     ck_assert_uint_ge((size_t) status.st_blocks * 512, size); /* real pages: writing cannot raise SIGBUS */
@@ -164,13 +194,18 @@ START_TEST(test_the_empty_one_can_be_ended) {
 END_TEST
 
 START_TEST(test_file_sizes) {
-    ck_assert_uint_eq(sealed_file_size(0, false), 0);
-    ck_assert_uint_eq(sealed_file_size(12345, false), 12345);
-    ck_assert_uint_eq(sealed_file_size(0, true), 0);
-    ck_assert_uint_eq(sealed_file_size(1, true), 2 * MIB);
-    ck_assert_uint_eq(sealed_file_size(2 * MIB, true), 2 * MIB);
-    ck_assert_uint_eq(sealed_file_size(2 * MIB + 1, true), 4 * MIB);
-    ck_assert_uint_eq(sealed_file_size(UINT64_C(1) << 62, true), UINT64_C(1) << 62);
+    ck_assert_uint_eq(sealed_file_size(0, SEALED_EXACT), 0);
+    ck_assert_uint_eq(sealed_file_size(12345, SEALED_EXACT), 12345);
+    ck_assert_uint_eq(sealed_file_size(0, SEALED_HUGETLB), 0);
+    ck_assert_uint_eq(sealed_file_size(1, SEALED_HUGETLB), 2 * MIB);
+    ck_assert_uint_eq(sealed_file_size(2 * MIB, SEALED_HUGETLB), 2 * MIB);
+    ck_assert_uint_eq(sealed_file_size(2 * MIB + 1, SEALED_HUGETLB), 4 * MIB);
+    ck_assert_uint_eq(sealed_file_size(UINT64_C(1) << 62, SEALED_HUGETLB), UINT64_C(1) << 62);
+    ck_assert_uint_eq(sealed_file_size(UINT64_MAX - 1, SEALED_HUGETLB), UINT64_MAX);
+    ck_assert_uint_eq(sealed_file_size(0, SEALED_PADDED), 0);
+    ck_assert_uint_eq(sealed_file_size(MIB, SEALED_PADDED), 2 * MIB);
+    ck_assert_uint_eq(sealed_file_size(2 * MIB, SEALED_PADDED), 2 * MIB);
+    ck_assert_uint_eq(sealed_file_size(2 * MIB + 1, SEALED_PADDED), 4 * MIB);
 }
 END_TEST
 
@@ -728,7 +763,7 @@ START_TEST(test_refusals_say_which_limit) {
     };
     struct sealed sealed = {.fd = -7};
     fail_once(cases[_i].kind, cases[_i].error);
-    ck_assert_int_eq(sealed_new(&sealed, 10000, false, true, &refusals), cases[_i].result);
+    ck_assert_int_eq(sealed_new(&sealed, 10000, SEALED_EXACT, true, &refusals), cases[_i].result);
     ck_assert_int_eq(fail_calls(cases[_i].kind), 1);
     ck_assert_int_eq(sealed.fd, -7);
     assert_refusal(cases[_i].result, cases[_i].limit, cases[_i].needed);
@@ -744,8 +779,8 @@ START_TEST(test_the_file_size_limit) {
     limit = before;
     limit.rlim_cur = 20000;
     setrlimit(RLIMIT_FSIZE, &limit);
-    int too_large = sealed_new(&other, 20001, false, true, &refusals),
-        fits = sealed_new(&sealed, 20000, false, true, &refusals);
+    int too_large = sealed_new(&other, 20001, SEALED_EXACT, true, &refusals),
+        fits = sealed_new(&sealed, 20000, SEALED_EXACT, true, &refusals);
     int filled = sealed_fill(&sealed, 19999, "x", 1);
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert_int_eq(too_large, -ENOMEM);
@@ -761,9 +796,10 @@ END_TEST
 START_TEST(test_more_than_the_machine_has) {
     static const size_t sizes[] = {(size_t) 1 << 50, SIZE_MAX / 2, SIZE_MAX / 2 + 1, SIZE_MAX - 1, SIZE_MAX};
     struct sealed sealed = {.fd = -7};
-    fail_call(SEAM_FALLOCATE, 0, 0, 0);
-    for (int hugetlb = 0; hugetlb < 2; hugetlb++) {
-        ck_assert_int_eq(sealed_new(&sealed, sizes[_i], hugetlb, true, &refusals), -ENOMEM);
+    for (enum sealed_layout layout = SEALED_EXACT; layout <= SEALED_PADDED; layout++) {
+        bool hugetlb = layout == SEALED_HUGETLB;
+        fail_call(SEAM_FALLOCATE, 0, 0, 0);
+        ck_assert_int_eq(sealed_new(&sealed, sizes[_i], layout, true, &refusals), -ENOMEM);
         ck_assert_int_eq(sealed.fd, -7);
         ck_assert_int_eq(newest().error, -ENOMEM);
         ck_assert_uint_eq(newest().needed, sizes[_i]);
@@ -843,11 +879,11 @@ END_TEST
 START_TEST(test_no_huge_pages_when_not_wanted) {
     struct sealed sealed;
     grant_huge();
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, false, false, &refusals), 0);
+    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, false, &refusals), 0);
     memset(sealed_map(&sealed), 1, sealed.size);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_SMALL);
     sealed_deinit(&sealed);
-    ck_assert_int_eq(sealed_new(&sealed, 2 * MIB - 1, false, true, &refusals), 0); /* too small for one */
+    ck_assert_int_eq(sealed_new(&sealed, 2 * MIB - 1, SEALED_EXACT, true, &refusals), 0); /* too small for one */
     memset(sealed_map(&sealed), 1, sealed.size);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_SMALL);
     sealed_deinit(&sealed);
@@ -878,16 +914,219 @@ START_TEST(test_huge_pages_that_cannot_be_populated) {
     grant_huge();
     struct sealed sealed;
     fail_call(SEAM_MADVISE, 3, 1, EINVAL); /* DONTFORK, HUGEPAGE, then POPULATE_WRITE */
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, false, true, &refusals), 0);
+    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, true, &refusals), 0);
     ck_assert_ptr_null(sealed.data);
     ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, 4 * MIB);
     sealed_deinit(&sealed);
     fail_call(SEAM_MADVISE, 3, 1, ENOMEM);
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, false, true, &refusals), -ENOMEM);
+    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, true, &refusals), -ENOMEM);
     assert_refusal(-ENOMEM, "memory", 4 * MIB);
     fail_off();
     fail_always(SEAM_MMAP, ENOMEM);
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, false, true, &refusals), -ENOMEM);
+    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, true, &refusals), -ENOMEM);
+}
+END_TEST
+
+/* --- padding --- */
+
+START_TEST(test_where_padding_pays) {
+    static const struct {
+        size_t size;
+        enum sealed_layout layout;
+    } cases[] = {
+        {0, SEALED_EXACT},
+        {1, SEALED_EXACT},
+        {MIB / 4 - 1, SEALED_EXACT},
+        {MIB / 4, SEALED_PADDED},
+        {2 * MIB - 1, SEALED_PADDED},
+        {2 * MIB, SEALED_EXACT},
+        {2 * MIB + MIB / 4 - 1, SEALED_EXACT},
+        {2 * MIB + MIB / 4, SEALED_PADDED},
+        {(size_t) 1 << 40, SEALED_EXACT},
+    };
+    grant_huge();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        ck_assert_int_eq(sealed_choose_layout(cases[i].size), cases[i].layout);
+    fail_always(SEAM_OPEN, EACCES); /* whoever cannot ask has not been granted anything */
+    ck_assert_int_eq(sealed_choose_layout(MIB), SEALED_EXACT);
+}
+END_TEST
+
+/* Or skips: the kernel may have no huge page left. */
+static struct sealed new_padded(size_t size) {
+    struct sealed sealed;
+    grant_huge();
+    ck_assert_int_eq(sealed_new(&sealed, size, SEALED_PADDED, true, &refusals), 0);
+    if (sealed.layout == SEALED_EXACT) {
+        ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) size);
+        sealed_deinit(&sealed);
+        test_skip("the system granted no huge page: memory is fragmented");
+    }
+    return sealed;
+}
+
+/* Nothing that was made for somebody else, nor was cut off, lies behind the payload. */
+static void assert_padded(struct sealed *sealed, size_t size) {
+    struct stat status = status_of(sealed->fd);
+    size_t file_size = (size_t) sealed_file_size(size, SEALED_PADDED);
+    const char *view = sealed_map(sealed);
+    ck_assert_int_eq(sealed->layout, SEALED_PADDED);
+    ck_assert_uint_eq(sealed->size, size);
+    ck_assert_int_eq(status.st_size, (off_t) file_size);
+    ck_assert_uint_eq((size_t) status.st_blocks * 512, file_size);
+    ck_assert(is_zero(view + size, file_size - size));
+    ck_assert_int_eq(sealed_pages(sealed), SEA_PAGES_THP);
+}
+
+START_TEST(test_padded_memory) {
+    static const size_t sizes[] = {MIB / 4, MIB, 2 * MIB - 4097, 3 * MIB + 1};
+    size_t size = sizes[_i];
+    struct sealed sealed = new_padded(size), imported;
+    const struct sealed_claim claim = {.size = size, .size_max = size, .layout = SEALED_PADDED};
+    const char *why;
+    ck_assert(is_zero(sealed_map(&sealed), size));
+    fill_all(&sealed, 5);
+    assert_padded(&sealed, size);
+    ck_assert_int_eq(sealed_freeze(&sealed), 0);
+    assert_padded(&sealed, size);
+    assert_unwritable(&sealed);
+    ck_assert_int_eq(import(dup(sealed.fd), &claim, &imported, &why), 0);
+    assert_padded(&imported, size);
+    ck_assert(holds_all(&imported, 5));
+    sealed_deinit(&imported);
+    ck_assert_int_eq(import(dup(sealed.fd), &anything, &imported, &why), 0); /* whose payload is the whole file */
+    ck_assert_uint_eq(imported.size, sealed_file_size(size, SEALED_PADDED));
+    ck_assert_int_eq(imported.layout, SEALED_EXACT);
+    sealed_deinit(&imported);
+    sealed_deinit(&sealed);
+}
+END_TEST
+
+/* By all that fails, or is not granted, between the mapping and the look at what came. */
+START_TEST(test_padding_is_cut_where_there_is_no_huge_page) {
+    static const struct {
+        enum seam_kind kind;
+        int call, error;
+    } cases[] = {{SEAM_MADVISE, 3, EINVAL}, {SEAM_FSTAT, 1, EIO}};
+    struct sealed sealed;
+    grant_huge();
+    fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
+    ck_assert_int_eq(sealed_new(&sealed, MIB, SEALED_PADDED, true, &refusals), 0);
+    fail_off();
+    ck_assert_int_eq(sealed.layout, SEALED_EXACT);
+    ck_assert_ptr_null(sealed.data);
+    ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) MIB);
+    ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, MIB);
+    fill_all(&sealed, 6);
+    ck_assert_int_eq(sealed_freeze(&sealed), 0);
+    ck_assert(holds_all(&sealed, 6));
+    sealed_deinit(&sealed);
+}
+END_TEST
+
+/* Nobody asked, so base pages come, and no more of them than the payload has. */
+START_TEST(test_padding_without_a_grant) {
+    struct sealed sealed;
+    if (memfd_huge_policy() != MEMFD_HUGE_NEVER)
+        test_skip("this machine grants huge pages");
+    ck_assert_int_eq(sealed_new(&sealed, MIB, SEALED_PADDED, true, &refusals), 0);
+    if (sealed.layout == SEALED_EXACT) { /* not granted meanwhile by another test */
+        ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) MIB);
+        ck_assert_uint_eq((size_t) status_of(sealed.fd).st_blocks * 512, MIB);
+    }
+    sealed_deinit(&sealed);
+}
+END_TEST
+
+START_TEST(test_padding_that_cannot_be_made) {
+    static const struct {
+        enum seam_kind kind;
+        int call, error;
+    } cases[] = {{SEAM_MADVISE, 3, ENOMEM}, {SEAM_MMAP, 1, ENOMEM}, {SEAM_FTRUNCATE, 2, ENOMEM}};
+    struct sealed sealed = {.fd = -7};
+    grant_huge();
+    fail_call(SEAM_FSTAT, 1, 1, EIO);
+    fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
+    ck_assert_int_eq(sealed_new(&sealed, MIB, SEALED_PADDED, true, &refusals), -ENOMEM);
+    ck_assert_int_eq(sealed.fd, -7);
+    assert_refusal(-ENOMEM, "memory", MIB);
+}
+END_TEST
+
+/* While it pays it stays padded, and what was cut off is cleared; then it is as large as the payload. */
+START_TEST(test_padded_memory_that_is_shrunk) {
+    static const struct {
+        size_t from, to;
+        enum sealed_layout layout;
+    } cases[] = {
+        {MIB, MIB, SEALED_PADDED},        {MIB, MIB / 2 + 77, SEALED_PADDED},
+        {3 * MIB, MIB, SEALED_PADDED},    {3 * MIB, 2 * MIB + 1, SEALED_EXACT},
+        {3 * MIB, 2 * MIB, SEALED_EXACT}, {MIB, MIB / 4 - 1, SEALED_EXACT},
+        {MIB, 1, SEALED_EXACT},           {MIB, 0, SEALED_EXACT},
+    };
+    size_t size = cases[_i].to;
+    struct sealed sealed = new_padded(cases[_i].from), imported;
+    const struct sealed_claim claim = {.size = size, .size_max = size, .layout = cases[_i].layout};
+    const char *why = "";
+    fill_all(&sealed, 9);
+    ck_assert_int_eq(sealed_shrink(&sealed, size), 0);
+    ck_assert_int_eq(sealed.layout, cases[_i].layout);
+    ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) sealed_file_size(size, sealed.layout));
+    if (sealed.layout == SEALED_PADDED)
+        assert_padded(&sealed, size);
+    ck_assert(holds_all(&sealed, 9));
+    ck_assert_int_eq(sealed_freeze(&sealed), 0);
+    int r = import(dup(sealed.fd), &claim, &imported, &why);
+    ck_assert_msg(r == 0, "%s", why);
+    ck_assert(holds_all(&imported, 9));
+    sealed_deinit(&imported);
+    sealed_deinit(&sealed);
+}
+END_TEST
+
+START_TEST(test_a_shrink_of_padded_memory_that_fails) {
+    struct sealed sealed = new_padded(MIB);
+    fill_all(&sealed, 2);
+    fail_always(SEAM_FTRUNCATE, EIO);
+    ck_assert_int_eq(sealed_shrink(&sealed, 10), -EIO);
+    fail_off();
+    assert_padded(&sealed, MIB);
+    ck_assert(holds_all(&sealed, 2));
+    sealed_deinit(&sealed);
+}
+END_TEST
+
+/* What a peer may say of its memfd, and what it must be then. Of which pages it is makes no difference. */
+START_TEST(test_padding_is_declared) {
+    const struct sealed_claim padded = {.size = MIB, .size_max = MIB, .layout = SEALED_PADDED};
+    const struct sealed_claim exact = {.size = MIB, .size_max = MIB};
+    const struct sealed_claim next = {.size = 2 * MIB + 1, .size_max = 4 * MIB, .layout = SEALED_PADDED};
+    const struct sealed_claim limited = {.size = MIB, .size_max = MIB - 1, .layout = SEALED_PADDED};
+    struct sealed imported;
+    const char *why;
+    assert_rejected(trap_memfd(MIB, TRAP_ALL_SEALS), &padded, -EMSGSIZE, "declared size");
+    assert_rejected(trap_memfd(2 * MIB - PAGE, TRAP_ALL_SEALS), &padded, -EMSGSIZE, "declared size");
+    assert_rejected(trap_memfd(4 * MIB, TRAP_ALL_SEALS), &padded, -EMSGSIZE, "declared size");
+    assert_rejected(trap_memfd(2 * MIB, TRAP_ALL_SEALS), &exact, -EMSGSIZE, "declared size");
+    assert_rejected(trap_memfd(2 * MIB, TRAP_ALL_SEALS), &next, -EMSGSIZE, "declared size");
+    assert_rejected(trap_memfd(2 * MIB, TRAP_ALL_SEALS), &limited, -EMSGSIZE, "limit");
+    assert_rejected(trap_holes(2 * MIB), &padded, -ENODATA, "holes");
+    assert_rejected(trap_sparse(2 * MIB), &padded, -ENODATA, "holes");
+    ck_assert_int_eq(import(trap_memfd(2 * MIB, TRAP_ALL_SEALS), &padded, &imported, &why), 0);
+    ck_assert_uint_eq(imported.size, MIB);
+    ck_assert_int_eq(imported.layout, SEALED_PADDED);
+    ck_assert_mem_eq(sealed_map(&imported), "trap", 4);
+    sealed_deinit(&imported);
+}
+END_TEST
+
+START_TEST(test_hugetlb_pages_are_not_padding) {
+    const struct sealed_claim padded = {.size = MIB, .size_max = MIB, .layout = SEALED_PADDED};
+    int fd = trap_hugetlb(2 * MIB);
+    if (fd < 0)
+        test_skip("no 2 MiB pages for the pool: vm.nr_hugepages");
+    assert_rejected(fd, &padded, -EBADF, "hugetlb");
+    trap_hugetlb_done();
 }
 END_TEST
 
@@ -900,7 +1139,7 @@ static void add_hugetlb(long pages) {
 
 static struct sealed new_hugetlb(size_t size) {
     struct sealed sealed;
-    int r = sealed_new(&sealed, size, true, true, &refusals);
+    int r = sealed_new(&sealed, size, SEALED_HUGETLB, true, &refusals);
     ck_assert_msg(r == 0, "%s: %s", strerror(-r), newest().advice);
     return sealed;
 }
@@ -911,9 +1150,9 @@ START_TEST(test_hugetlb_memory) {
     add_hugetlb(2);
     struct sealed sealed = new_hugetlb(size);
     ck_assert_uint_eq(sealed.size, size);
-    ck_assert(sealed.is_hugetlb);
+    ck_assert_int_eq(sealed.layout, SEALED_HUGETLB);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_HUGETLB);
-    ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) sealed_file_size(size, true));
+    ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) sealed_file_size(size, SEALED_HUGETLB));
     ck_assert(is_zero(sealed_map(&sealed), size));
     ck_assert_ptr_nonnull(sealed_map(&sealed));
     char *model = calloc(1, size);
@@ -983,7 +1222,7 @@ END_TEST
 
 START_TEST(test_an_empty_hugetlb_block) {
     struct sealed sealed;
-    int r = sealed_new(&sealed, 0, true, true, &refusals);
+    int r = sealed_new(&sealed, 0, SEALED_HUGETLB, true, &refusals);
     if (r < 0)
         test_skip("no hugetlb memfds here: %s", strerror(-r));
     ck_assert_ptr_nonnull(sealed_map(&sealed));
@@ -999,7 +1238,7 @@ START_TEST(test_the_hugetlb_pool_runs_out) {
     int r;
     size_t size = 2 * MIB;
     do
-        r = sealed_new(&sealed, size, true, true, &refusals);
+        r = sealed_new(&sealed, size, SEALED_HUGETLB, true, &refusals);
     while (r == 0 && (sealed_deinit(&sealed), size *= 2) < (size_t) 1 << 40);
     ck_assert_int_eq(r, -ENOMEM);
     assert_refusal(-ENOMEM, "hugetlb pool", size);
@@ -1008,33 +1247,6 @@ START_TEST(test_the_hugetlb_pool_runs_out) {
 END_TEST
 
 /* --- import --- */
-
-/* Takes `fd`. On failure nothing is written but the reason. */
-static int import(int fd, const struct sealed_claim *claim, struct sealed *ret, const char **ret_why) {
-    struct sealed before;
-    memset(ret, 0x5a, sizeof *ret);
-    before = *ret;
-    *ret_why = NULL;
-    int r = sealed_import(ret, fd, claim, ret_why);
-    if (r < 0) {
-        ck_assert_mem_eq(ret, &before, sizeof before);
-        ck_assert_ptr_nonnull(*ret_why);
-    }
-    return r;
-}
-
-/* Refused without having been mapped. */
-static void assert_rejected(int fd, const struct sealed_claim *claim, int error, const char *word) {
-    struct sealed sealed;
-    const char *why;
-    fail_call(SEAM_MMAP, 0, 0, 0);
-    int r = import(fd, claim, &sealed, &why);
-    ck_assert_msg(r == error, "%d instead of %d: %s", r, error, why);
-    ck_assert_msg(strstr(why, word) != NULL, "%s", why);
-    ck_assert_int_eq(fail_calls(SEAM_MMAP), 0);
-}
-
-static const struct sealed_claim anything = {.size = UINT64_MAX, .size_max = UINT64_MAX, .any_pages = true};
 
 START_TEST(test_sealed_memory_is_imported) {
     size_t size = size_of(_i);
@@ -1046,12 +1258,12 @@ START_TEST(test_sealed_memory_is_imported) {
     for (int i = 0; i < 2; i++) {
         ck_assert_int_eq(import(dup(sealed.fd), i ? &anything : &declared, &imported, &why), 0);
         ck_assert(imported.is_frozen);
-        ck_assert(!imported.is_hugetlb);
+        ck_assert_int_eq(imported.layout, SEALED_EXACT);
         ck_assert_uint_eq(imported.size, size);
         ck_assert(holds_all(&imported, 1));
         if (size > 0)
             assert_unwritable(&imported);
-        ck_assert_int_eq(sealed_pages(&imported), size ? SEA_PAGES_SMALL : SEA_PAGES_NONE);
+        ck_assert_int_eq(sealed_pages(&imported), sealed_pages(&sealed)); /* as this machine is set */
         sealed_deinit(&imported);
     }
     sealed_deinit(&sealed);
@@ -1236,11 +1448,11 @@ START_TEST(test_hugetlb_pages_are_declared) {
     struct sealed sealed = new_hugetlb(size), imported;
     fill_all(&sealed, 3);
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
-    const struct sealed_claim declared = {.size = size, .size_max = size, .is_hugetlb = true};
+    const struct sealed_claim declared = {.size = size, .size_max = size, .layout = SEALED_HUGETLB};
     const struct sealed_claim undeclared = {.size = 4 * MIB, .size_max = 4 * MIB};
     const struct sealed_claim whole = {.size = UINT64_MAX, .size_max = UINT64_MAX};
-    const struct sealed_claim other_size = {.size = 4 * MIB + 1, .size_max = 8 * MIB, .is_hugetlb = true};
-    const struct sealed_claim limited = {.size = size, .size_max = size - 1, .is_hugetlb = true};
+    const struct sealed_claim other_size = {.size = 4 * MIB + 1, .size_max = 8 * MIB, .layout = SEALED_HUGETLB};
+    const struct sealed_claim limited = {.size = size, .size_max = size - 1, .layout = SEALED_HUGETLB};
     const char *why;
 
     assert_rejected(dup(sealed.fd), &undeclared, -EBADF, "hugetlb");
@@ -1251,14 +1463,14 @@ START_TEST(test_hugetlb_pages_are_declared) {
 
     ck_assert_int_eq(import(dup(sealed.fd), &declared, &imported, &why), 0);
     ck_assert_uint_eq(imported.size, size);
-    ck_assert(imported.is_hugetlb);
+    ck_assert_int_eq(imported.layout, SEALED_HUGETLB);
     ck_assert(holds_all(&imported, 3));
     ck_assert_int_eq(sealed_pages(&imported), SEA_PAGES_HUGETLB);
     sealed_deinit(&imported);
 
     ck_assert_int_eq(import(dup(sealed.fd), &anything, &imported, &why), 0); /* of a caller who takes both */
     ck_assert_uint_eq(imported.size, 4 * MIB);
-    ck_assert(imported.is_hugetlb);
+    ck_assert_int_eq(imported.layout, SEALED_HUGETLB);
     sealed_deinit(&imported);
     sealed_deinit(&sealed);
 }
@@ -1271,7 +1483,7 @@ START_TEST(test_hugetlb_holes) {
         test_skip("no hugetlb memfds here: %s", strerror(errno));
     ck_assert_int_eq(ftruncate(fd, (off_t) (4 * MIB)), 0);
     ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, TRAP_ALL_SEALS), 0);
-    const struct sealed_claim declared = {.size = 4 * MIB, .size_max = 4 * MIB, .is_hugetlb = true};
+    const struct sealed_claim declared = {.size = 4 * MIB, .size_max = 4 * MIB, .layout = SEALED_HUGETLB};
     assert_rejected(fd, &declared, -ENODATA, "holes");
 }
 END_TEST
@@ -1316,6 +1528,15 @@ int main(void) {
     suite_add(s, test_no_huge_pages_when_not_wanted);
     suite_add(s, test_huge_memory_can_be_shrunk);
     suite_add(s, test_huge_pages_that_cannot_be_populated);
+    suite_add(s, test_where_padding_pays);
+    suite_add_loop(s, test_padded_memory, 0, 4);
+    suite_add_loop(s, test_padding_is_cut_where_there_is_no_huge_page, 0, 2);
+    suite_add(s, test_padding_without_a_grant);
+    suite_add_loop(s, test_padding_that_cannot_be_made, 0, 3);
+    suite_add_loop(s, test_padded_memory_that_is_shrunk, 0, 8);
+    suite_add(s, test_a_shrink_of_padded_memory_that_fails);
+    suite_add(s, test_padding_is_declared);
+    suite_add(s, test_hugetlb_pages_are_not_padding);
     suite_add_loop(s, test_hugetlb_memory, 0, 6);
     suite_add(s, test_hugetlb_memory_from_files);
     suite_add(s, test_hugetlb_memory_that_is_shrunk);

@@ -95,7 +95,8 @@ static void accept_release(struct lane *lane, const struct wire_release *release
 static const char *message_check_credit(const struct lane *lane, const struct wire_message *message) {
     if (peer_has_import(lane->account, message->handle))
         return "a handle was announced that is already on lease";
-    if (peer_is_over_limit(lane->account, message->payload_size) ||
+    uint64_t size = sealed_file_size(message->payload_size, (enum sealed_layout) message->pages);
+    if (peer_is_over_limit(lane->account, size) ||
         lane->releases_count >= lane->account->in_limit.blocks - lane->account->imported_blocks)
         return "more blocks or bytes were sent than the negotiated credit";
     return NULL;
@@ -119,7 +120,7 @@ static const char *message_check(const struct lane *lane, const struct wire_mess
             return "a sealed payload was sent, which was not negotiated";
         if (message->payload_size > lane->hello.block_max)
             return "a sealed payload is over the negotiated limit";
-        if (message->is_hugetlb && !(lane->hello.features & WIRE_FEATURE_HUGETLB))
+        if (message->pages == WIRE_PAGES_HUGETLB && !(lane->hello.features & WIRE_FEATURE_HUGETLB))
             return "a hugetlb payload was sent, which was not negotiated";
         return message_check_credit(lane, message);
     default:
@@ -142,8 +143,9 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
     if (fd < 0)
         return refusal_note(&lane->ctx->refusals, -EMFILE, "RLIMIT_NOFILE", 1, 0,
                             "close descriptors, or raise the limit (ulimit -n)");
-    const struct sealed_claim claim = {
-        .size = message->payload_size, .size_max = lane->hello.block_max, .is_hugetlb = message->is_hugetlb};
+    const struct sealed_claim claim = {.size = message->payload_size,
+                                       .size_max = lane->hello.block_max,
+                                       .layout = (enum sealed_layout) message->pages};
     return block_receive_sealed(ret_block, lane->account, message->handle, fd, &claim, ret_why);
 }
 

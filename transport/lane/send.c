@@ -76,6 +76,8 @@ static int payload_class_of(const struct lane *lane, const sea_block *block) {
     int class = is_ours && terms_take(terms, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
     if (!terms_take(terms, class, block->size) || (block_is_hugetlb(block) && !terms->peer_hugetlb))
         return 0;
+    if (class == SEA_SEALED && block_footprint(block) > terms->bytes_max)
+        return 0;
     if (class == SEA_POOLED && !is_ours)
         return 0;
     return class;
@@ -148,7 +150,7 @@ static struct wire_message message_fields(const struct lane_message *message, in
         .handle = handle,
         .payload_size = block ? block->size : message->bytes_size,
         .payload_class = (uint8_t) payload_class,
-        .is_hugetlb = payload_class == SEA_SEALED && block_is_hugetlb(block),
+        .pages = payload_class == SEA_SEALED ? (uint8_t) block_layout(block) : 0,
         .text_size = message->text ? (uint16_t) strlen(message->text) : 0,
     };
 }
@@ -247,8 +249,9 @@ static int announce(struct lane *lane, struct arena *arena) {
 
 /* A lease on the message's block, right before the frame that names it. As message_transmit(). */
 static int lease_payload(struct lane *lane, sea_block *block, int payload_class, uint64_t *ret_handle) {
-    if (!peer_has_credit(lane->account, block->size))
-        return block->size > lane->account->out_limit.bytes ? credit_refuse(lane, block->size) : NO_CREDIT;
+    uint64_t charge = block_footprint(block);
+    if (!peer_has_credit(lane->account, charge))
+        return charge > lane->account->out_limit.bytes ? credit_refuse(lane, charge) : NO_CREDIT;
     if (payload_class == SEA_SEALED)
         return lease_grant(&lane->ctx->leases, lane->account, block, ret_handle);
     if (!pooled_is_free(block))

@@ -21,19 +21,35 @@
 #include <sealane/block.h>
 #include <string.h>
 
+/*
+ * From this much of a huge page on it is padded. The kernel clears all of one, 2 MiB, where base pages of the payload alone would do.
+ */
+#define SEALED_PADDED_MIN ((uint64_t) 256 << 10)
+
 /* Of a payload without bytes; nobody reads or writes it. */
 static char sealed_nothing[1];
 
+/* Of what is too large, the largest number there is. */
 static uint64_t round_up(uint64_t size, uint64_t unit) {
-    return size + (unit - size % unit) % unit;
+    uint64_t rest = (unit - size % unit) % unit;
+    return size > UINT64_MAX - rest ? UINT64_MAX : size + rest;
 }
 
-uint64_t sealed_file_size(uint64_t size, bool is_hugetlb) {
-    return is_hugetlb ? round_up(size, MEMFD_HUGE_SIZE) : size;
+uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout) {
+    return layout == SEALED_EXACT ? size : round_up(size, MEMFD_HUGE_SIZE);
+}
+
+/* Is the last part worth a huge page of its own? One that is full of nothing but payload needs no padding. */
+static bool is_worth_padding(uint64_t size) {
+    return size % MEMFD_HUGE_SIZE >= SEALED_PADDED_MIN;
+}
+
+enum sealed_layout sealed_choose_layout(uint64_t size) {
+    return is_worth_padding(size) && memfd_huge_policy() != MEMFD_HUGE_NEVER ? SEALED_PADDED : SEALED_EXACT;
 }
 
 static size_t sealed_map_size(const struct sealed *sealed) {
-    return (size_t) sealed_file_size(sealed->size, sealed->is_hugetlb);
+    return (size_t) sealed_file_size(sealed->size, sealed->layout);
 }
 
 /* By whoever has it alone. */
@@ -49,35 +65,53 @@ void sealed_deinit(struct sealed *sealed) {
 }
 
 /* Reserves by touching through a mapping that asks for huge pages; -EOPNOTSUPP where that is not possible. */
-static int sealed_populate(struct sealed *sealed) {
-    if (!sealed->wants_huge || memfd_huge_policy() != MEMFD_HUGE_ADVISE)
+static int sealed_populate(struct sealed *sealed, size_t size) {
+    bool is_padded = sealed->layout == SEALED_PADDED; /* then sealed_choose_layout() has asked already */
+    if (!sealed->wants_huge || (!is_padded && memfd_huge_policy() != MEMFD_HUGE_ADVISE))
         return -EOPNOTSUPP;
     void *data = sealed_map(sealed);
-    return data ? map_populate(data, sealed_map_size(sealed)) : -ENOMEM;
+    return data ? map_populate(data, size) : -ENOMEM;
+}
+
+/*
+ * Where memory is fragmented the kernel gives base pages instead of a huge one. Nothing but a huge page that the payload begins can
+ * have brought memory behind the payload: so the count of the pages tells what came, and a memfd that lacks any is cut.
+ */
+static int sealed_cut_padding(struct sealed *sealed) {
+    uint64_t allocated = 0;
+    if (memfd_allocated(sealed->fd, &allocated) == 0 && allocated >= sealed_map_size(sealed))
+        return 0;
+    sealed_unmap(sealed);
+    sealed->layout = SEALED_EXACT;
+    sealed->wants_huge = sealed->size >= MEMFD_HUGE_SIZE;
+    return memfd_resize(sealed->fd, sealed->size);
 }
 
 static int sealed_reserve(struct sealed *sealed) {
-    uint64_t file_size = sealed_file_size(sealed->size, sealed->is_hugetlb);
-    int r = sealed->is_hugetlb ? 0 : reserve_look(file_size);
+    bool is_padded = sealed->layout == SEALED_PADDED, is_hugetlb = sealed->layout == SEALED_HUGETLB;
+    size_t size = is_padded ? sealed->size : sealed_map_size(sealed);
+    int r = is_hugetlb ? 0 : reserve_look(sealed_map_size(sealed));
     if (r < 0)
         return r;
-    r = sealed_populate(sealed);
-    if (r != -EOPNOTSUPP)
-        return r;
-    sealed_unmap(sealed);
-    return memfd_reserve(sealed->fd, file_size);
+    r = sealed_populate(sealed, size);
+    if (r == -EOPNOTSUPP) {
+        sealed_unmap(sealed);
+        r = memfd_reserve(sealed->fd, size);
+    }
+    return r == 0 && is_padded ? sealed_cut_padding(sealed) : r;
 }
 
-int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, struct refusal_log *log) {
+int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge, struct refusal_log *log) {
     struct sealed sealed = SEALED_EMPTY;
-    if (size > SIZE_MAX / 2)
+    bool hugetlb = layout == SEALED_HUGETLB;
+    if (sealed_file_size(size, layout) > SIZE_MAX / 2)
         return reserve_explain(-ENOMEM, size, hugetlb, log);
-    int r = memfd_new(sealed_file_size(size, hugetlb), hugetlb, &sealed.fd);
+    int r = memfd_new((size_t) sealed_file_size(size, layout), hugetlb, &sealed.fd);
     if (r < 0)
         return reserve_explain(r, size, hugetlb, log);
     sealed.size = size;
-    sealed.is_hugetlb = hugetlb;
-    sealed.wants_huge = allow_huge && !hugetlb && size >= MEMFD_HUGE_SIZE;
+    sealed.layout = layout;
+    sealed.wants_huge = layout == SEALED_PADDED || (allow_huge && !hugetlb && size >= MEMFD_HUGE_SIZE);
     r = size ? sealed_reserve(&sealed) : 0;
     if (r < 0) {
         sealed_deinit(&sealed);
@@ -89,7 +123,7 @@ int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, s
 
 static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_info *ret_info, const char **ret_why) {
     int r = memfd_inspect(fd, ret_info);
-    bool is_hugetlb = claim->is_hugetlb || (claim->any_pages && ret_info->is_hugetlb);
+    bool is_hugetlb = claim->layout == SEALED_HUGETLB || (claim->any_pages && ret_info->is_hugetlb);
     if (r == -EBADF || r == -EINVAL)
         return *ret_why = "the descriptor is not a memfd", -EBADF;
     if (r < 0)
@@ -100,7 +134,7 @@ static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_
         return *ret_why = ret_info->is_hugetlb ? "the memfd is of hugetlb pages, which was not declared"
                                                : "the memfd was declared to be of hugetlb pages, but is not",
                -EBADF;
-    if (claim->size != UINT64_MAX && ret_info->size != sealed_file_size(claim->size, is_hugetlb))
+    if (claim->size != UINT64_MAX && ret_info->size != sealed_file_size(claim->size, claim->layout))
         return *ret_why = "the memfd is not of the declared size", -EMSGSIZE;
     if (ret_info->size > claim->size_max && (claim->size == UINT64_MAX || claim->size > claim->size_max))
         return *ret_why = "the memfd is larger than the limit", -EMSGSIZE;
@@ -120,7 +154,7 @@ int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, 
         .fd = fd,
         .size = (size_t) (claim->size == UINT64_MAX ? info.size : claim->size),
         .is_frozen = true,
-        .is_hugetlb = info.is_hugetlb,
+        .layout = info.is_hugetlb ? SEALED_HUGETLB : claim->layout,
         .wants_huge = info.size >= MEMFD_HUGE_SIZE,
     };
     if (!sealed_map(&sealed)) {
@@ -157,7 +191,7 @@ void *sealed_map(struct sealed *sealed) {
 
 int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size) {
     bool is_mapped = atomic_load_explicit(&sealed->data, memory_order_relaxed);
-    if (!is_mapped && !sealed->is_hugetlb)
+    if (!is_mapped && sealed->layout != SEALED_HUGETLB)
         return file_write(sealed->fd, offset, data, size);
     char *to = sealed_map(sealed);
     if (!to)
@@ -167,31 +201,36 @@ int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t s
 }
 
 int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size) {
-    int64_t n = sealed->is_hugetlb ? -EOPNOTSUPP : file_move(sealed->fd, offset, fd, file_offset, size);
+    int64_t n = sealed->layout == SEALED_HUGETLB ? -EOPNOTSUPP : file_move(sealed->fd, offset, fd, file_offset, size);
     if (n != -EOPNOTSUPP)
         return n;
     char *to = sealed_map(sealed);
     return to ? file_read(fd, file_offset, to + offset, size) : -ENOMEM;
 }
 
-/* Of a base page that is cut the kernel clears the rest; a hugetlb page stays as it was, and is sent whole. */
-static int sealed_clear_behind(struct sealed *sealed, size_t size) {
+/* Of a page that is cut the kernel clears the rest; the last one of a memfd that is rounded up stays whole, and is sent so. */
+static int sealed_clear_behind(struct sealed *sealed, size_t size, size_t file_size) {
     char *data = sealed_map(sealed);
     if (!data)
         return -ENOMEM;
-    memset(data + size, 0, (size_t) sealed_file_size(size, true) - size);
+    memset(data + size, 0, file_size - size);
     return 0;
 }
 
 int sealed_shrink(struct sealed *sealed, size_t size) {
-    int r = sealed->is_hugetlb ? sealed_clear_behind(sealed, size) : 0;
+    bool stays = sealed->layout != SEALED_PADDED || is_worth_padding(size);
+    enum sealed_layout layout = stays ? sealed->layout : SEALED_EXACT;
+    size_t file_size = (size_t) sealed_file_size(size, layout);
+    int r = layout == SEALED_EXACT ? 0 : sealed_clear_behind(sealed, size, file_size);
     if (r < 0)
         return r;
     sealed_unmap(sealed);
-    r = memfd_resize(sealed->fd, (size_t) sealed_file_size(size, sealed->is_hugetlb));
-    if (r == 0)
-        sealed->size = size;
-    return r;
+    r = memfd_resize(sealed->fd, file_size);
+    if (r < 0)
+        return r;
+    sealed->size = size;
+    sealed->layout = layout;
+    return 0;
 }
 
 int sealed_freeze(struct sealed *sealed) {
@@ -217,7 +256,7 @@ static void data_touch(const char *data, size_t size) {
 int sealed_pages(struct sealed *sealed) {
     if (sealed->size == 0)
         return SEA_PAGES_NONE;
-    if (sealed->is_hugetlb)
+    if (sealed->layout == SEALED_HUGETLB)
         return SEA_PAGES_HUGETLB;
     const char *data = sealed->wants_huge ? sealed_map(sealed) : NULL;
     if (!data)

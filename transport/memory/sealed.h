@@ -16,29 +16,43 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* How a payload lies in its memfd; the same values as WIRE_PAGES_EXACT and its neighbours. */
+enum sealed_layout {
+    SEALED_EXACT = 0,   /* the memfd is as large as the payload */
+    SEALED_HUGETLB = 1, /* in hugetlb pages: rounded up to 2 MiB */
+    SEALED_PADDED = 2   /* rounded up likewise, so that the payload's last part lies in a transparent huge page */
+};
+
 struct sealed {
     int fd;               /* owned */
     size_t size;          /* of the payload, bytes */
     _Atomic(void *) data; /* owned mapping of the whole memfd, or NULL */
     bool is_frozen;
-    bool is_hugetlb; /* then the memfd's size is sealed_file_size() */
-    bool wants_huge; /* ask for transparent huge pages when mapping it */
+    bool wants_huge;           /* ask for transparent huge pages when mapping it */
+    enum sealed_layout layout; /* the memfd's size is sealed_file_size() */
 };
 
 #define SEALED_EMPTY ((struct sealed){.fd = -1})
 
-/* The size of a memfd that holds `size` bytes of payload. */
-uint64_t sealed_file_size(uint64_t size, bool is_hugetlb);
+/* The size of a memfd that holds `size` bytes of payload: what the payload takes up, and is charged with. */
+uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout);
 
-/* Makes and reserves memory. Errors: -EDQUOT never; -EFBIG is told as -ENOMEM with its reason; -ENOMEM, -EMFILE, -ENFILE. */
-int sealed_new(struct sealed *ret, size_t size, bool hugetlb, bool allow_huge, struct refusal_log *log);
+/* SEALED_PADDED where that pays and transparent huge pages are granted here, else SEALED_EXACT. */
+enum sealed_layout sealed_choose_layout(uint64_t size);
+
+/*
+ * Makes and reserves memory. Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
+ * `allow_huge`: transparent huge pages in exact memory. Errors: -EDQUOT never; -EFBIG is told as -ENOMEM with its reason; -ENOMEM,
+ * -EMFILE, -ENFILE.
+ */
+int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge, struct refusal_log *log);
 
 /* What the sender, or the caller, says about a descriptor. */
 struct sealed_claim {
-    uint64_t size_max; /* largest size that we take, bytes; checked by the caller where `size` is a claim */
-    uint64_t size;     /* of the payload, as declared; UINT64_MAX: whatever the file's is */
-    bool is_hugetlb;   /* as declared */
-    bool any_pages;    /* hugetlb is taken although not declared (local imports) */
+    uint64_t size_max;         /* largest size that we take, bytes; checked by the caller where `size` is a claim */
+    uint64_t size;             /* of the payload, as declared; UINT64_MAX: whatever the file's is */
+    enum sealed_layout layout; /* as declared */
+    bool any_pages;            /* hugetlb is taken although not declared (local imports) */
 };
 
 /*
@@ -55,6 +69,8 @@ void *sealed_map(struct sealed *sealed);
 /* LOANED only. */
 int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size);
 int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size);
+
+/* LOANED only. What is padded stays so while that pays, and becomes exact then. */
 int sealed_shrink(struct sealed *sealed, size_t size);
 
 /* LOANED -> FROZEN, or an error and still LOANED (its pointers have ended all the same). */

@@ -27,15 +27,22 @@ static uint32_t block_fds(const sea_block *block) {
     return block->payload_class == SEA_SEALED ? 1 : 0;
 }
 
-/* Charges the budget and enters the figures; undone by block_free(). */
-static int block_charge(sea_block *block) {
-    int r = quota_charge(&block->ctx->budget, block->size, 1, block_fds(block), &block->ctx->refusals);
+/* Charges the budget and enters the figures; undone by block_uncharge(). */
+static int block_charge(sea_block *block, uint64_t bytes) {
+    int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), &block->ctx->refusals);
     if (r < 0)
         return r;
-    block->charged_bytes = block->size;
+    block->charged_bytes = bytes;
     ctx_count(block->ctx, blocks, 1);
-    ctx_count(block->ctx, bytes, block->size);
+    ctx_count(block->ctx, bytes, bytes);
     return 0;
+}
+
+/* Of what a block needs no more. */
+static void block_charge_less(sea_block *block, uint64_t bytes) {
+    quota_return(&block->ctx->budget, block->charged_bytes - bytes, 0, 0);
+    ctx_uncount(block->ctx, bytes, block->charged_bytes - bytes);
+    block->charged_bytes = bytes;
 }
 
 static void block_uncharge(sea_block *block) {
@@ -61,7 +68,7 @@ int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
     sea_block *block = block_alloc(ctx, SEA_INLINE, size);
     if (!block)
         return block_refuse(ctx, size);
-    int r = block_charge(block);
+    int r = block_charge(block, size);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -70,25 +77,41 @@ int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
     return 0;
 }
 
-int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
-    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE))
-        return -EINVAL;
+/* Is there no room in the budget for the padding? Then the block goes without. */
+static bool is_budget_short(const sea_ctx *ctx, uint64_t bytes) {
+    return bytes > ctx->budget.limit[QUOTA_BYTES] - quota_used(&ctx->budget, QUOTA_BYTES);
+}
+
+static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout,
+                            bool allow_huge) {
+    if (layout == SEALED_PADDED && is_budget_short(ctx, sealed_file_size(size, layout)))
+        layout = SEALED_EXACT;
     sea_block *block = block_alloc(ctx, SEA_SEALED, size);
     if (!block)
         return block_refuse(ctx, sizeof(*block));
-    int r = block_charge(block);
+    int r = block_charge(block, sealed_file_size(size, layout));
     if (r < 0) {
         block_discard(block);
         return r;
     }
-    bool hugetlb = flags & SEA_BLOCK_HUGETLB;
-    r = sealed_new(&block->sealed, size, hugetlb, !(flags & SEA_BLOCK_NO_HUGE), &ctx->refusals);
+    r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->refusals);
     if (r < 0) {
         sea_block_unref(block);
         return r;
     }
+    block_charge_less(block, block_footprint(block));
     *ret_block = block;
     return 0;
+}
+
+int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
+    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE))
+        return -EINVAL;
+    bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE);
+    enum sealed_layout layout = flags & SEA_BLOCK_HUGETLB ? SEALED_HUGETLB
+                                : allow_huge              ? sealed_choose_layout(size)
+                                                          : SEALED_EXACT;
+    return block_new_sealed(ret_block, ctx, size, layout, allow_huge);
 }
 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size) {
@@ -154,7 +177,8 @@ static int receive_refuse(sea_ctx *ctx, uint64_t size) {
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why) {
     sea_block *block = block_alloc(peer->ctx, SEA_SEALED, (size_t) claim->size);
-    int r = block ? peer_add_import(peer, &block->import, handle, claim->size, false) : -ENOMEM;
+    uint64_t footprint = sealed_file_size(claim->size, claim->layout);
+    int r = block ? peer_add_import(peer, &block->import, handle, footprint, false) : -ENOMEM;
     if (r < 0) {
         reaper_take(&fd, 1);
         if (block)
@@ -164,7 +188,7 @@ int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t hand
     block->is_sealed = true;
     r = sealed_import(&block->sealed, fd, claim, ret_why);
     if (r < 0) {
-        peer_cancel_import(&block->import, block->size);
+        peer_cancel_import(&block->import, footprint);
         block_discard(block);
         return r == -ENOMEM ? receive_refuse(peer->ctx, claim->size) : r;
     }
@@ -207,7 +231,7 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     if (r < 0)
         return r;
     sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
-    r = block ? block_charge(block) : -ENOMEM;
+    r = block ? block_charge(block, sealed.size) : -ENOMEM;
     if (r < 0) {
         sealed_deinit(&sealed);
         if (block)
@@ -235,7 +259,7 @@ sea_block *sea_block_unref(sea_block *block) {
         return NULL;
     }
     if (block->import.peer)
-        peer_remove_import(&block->import, block->size);
+        peer_remove_import(&block->import, block_footprint(block));
     else
         block_uncharge(block);
     block_discard(block);
@@ -255,7 +279,15 @@ bool sea_block_is_sealed(const sea_block *block) {
 }
 
 bool block_is_hugetlb(const sea_block *block) {
-    return block->sealed.is_hugetlb;
+    return block->sealed.layout == SEALED_HUGETLB;
+}
+
+enum sealed_layout block_layout(const sea_block *block) {
+    return block->sealed.layout;
+}
+
+uint64_t block_footprint(const sea_block *block) {
+    return sealed_file_size(block->size, block->sealed.layout);
 }
 
 int block_fd(const sea_block *block) {
@@ -316,18 +348,17 @@ int sea_block_shrink(sea_block *block, size_t size) {
         r = sealed_shrink(&block->sealed, size);
     if (r < 0)
         return r;
-    ctx_uncount(block->ctx, bytes, block->size - size);
-    if (!block->slot) {
-        quota_return(&block->ctx->budget, block->charged_bytes - size, 0, 0);
-        block->charged_bytes = size;
-    }
+    if (block->slot)
+        ctx_uncount(block->ctx, bytes, block->size - size);
     block->size = size;
+    if (!block->slot)
+        block_charge_less(block, block_footprint(block));
     return 0;
 }
 
-/* Asked before the mapping ends, and only where huge pages are granted at all: it costs a read of smaps. */
+/* Asked before the mapping ends, and only where it is not known and huge pages are granted at all: it costs a read of smaps. */
 static bool is_block_huge(sea_block *block) {
-    if (block->sealed.is_hugetlb)
+    if (block_layout(block) != SEALED_EXACT)
         return block->size > 0;
     return block->sealed.wants_huge && memfd_huge_policy() != MEMFD_HUGE_NEVER &&
            sealed_pages(&block->sealed) == SEA_PAGES_THP;
@@ -360,7 +391,7 @@ int sea_block_export(sea_block *block, int *ret_fd) {
 int block_copy_sealed(sea_block **ret_block, sea_block *from) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? sea_block_new_sealed(&block, from->ctx, from->size, 0) : -ENOMEM;
+    int r = bytes ? block_new_sealed(&block, from->ctx, from->size, SEALED_EXACT, true) : -ENOMEM;
     if (r < 0)
         return r;
     r = sea_block_fill(block, 0, bytes, from->size);

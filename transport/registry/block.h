@@ -62,6 +62,10 @@ int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t hand
 int block_copy_sealed(sea_block **ret_block, sea_block *from);
 
 bool block_is_hugetlb(const sea_block *block);
+enum sealed_layout block_layout(const sea_block *block);
+
+/* What the payload takes up, and is charged with: its size, or its memfd's where that is rounded up. */
+uint64_t block_footprint(const sea_block *block);
 
 /* Of a sealed block of SEA_SEALED: the descriptor to send, borrowed. */
 int block_fd(const sea_block *block);

@@ -2,6 +2,7 @@
 /* The table of leases. See lease.h. Slots never move while leased but by index, so lists link indices + 1. */
 #include "registry/lease.h"
 
+#include "registry/block.h"
 #include "registry/ctx.h"
 #include "registry/peer.h"
 #include "sys/heap.h"
@@ -81,19 +82,19 @@ static sea_block *slot_free(struct lease_table *table, uint32_t index) {
 }
 
 static void lease_uncharge(struct peer *peer, sea_block *block) {
-    peer_return_lease(peer, sea_block_size(block));
+    peer_return_lease(peer, block_footprint(block));
     sea_block_unref(block);
 }
 
 int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
-    int r = peer_charge_lease(peer, sea_block_size(block));
+    int r = peer_charge_lease(peer, block_footprint(block));
     if (r < 0)
         return r;
     pthread_mutex_lock(&table->lock);
     r = slot_occupy(table, peer, block, ret_handle);
     pthread_mutex_unlock(&table->lock);
     if (r < 0) {
-        peer_return_lease(peer, sea_block_size(block));
+        peer_return_lease(peer, block_footprint(block));
         return refusal_note(&peer->ctx->refusals, r, "memory", sizeof(struct lease_slot), 0,
                             "the table of leases cannot grow: release blocks");
     }
@@ -129,7 +130,7 @@ uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *
         if (!block)
             return count;
         count++;
-        *ret_bytes += sea_block_size(block);
+        *ret_bytes += block_footprint(block);
         lease_uncharge(peer, block);
     }
 }

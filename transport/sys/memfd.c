@@ -143,6 +143,14 @@ int memfd_resize(int fd, size_t size) {
     return set_size(fd, size);
 }
 
+int memfd_allocated(int fd, uint64_t *ret_bytes) {
+    struct stat status;
+    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
+        return -errno;
+    *ret_bytes = (uint64_t) status.st_blocks * 512;
+    return 0;
+}
+
 int memfd_seal(int fd) {
     if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_NEEDED)) < 0)
         return -errno;

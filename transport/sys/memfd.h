@@ -33,6 +33,9 @@ int memfd_reserve(int fd, size_t size);
 
 int memfd_resize(int fd, size_t size);
 
+/* Bytes of real pages that an own memfd has. */
+int memfd_allocated(int fd, uint64_t *ret_bytes);
+
 /*
  * Adds SHRINK, GROW, WRITE and SEAL. -EBUSY while a writable mapping lives anywhere, a forked child's
  * included, or while a pipe or io_uring holds pages (the kernel blocks 0.16 s before it says so).

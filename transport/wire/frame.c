@@ -174,8 +174,10 @@ static const char *message_check_payload(const struct wire_head *head, const str
 
     if (class != 0 && class != WIRE_CLASS_INLINE && !is_block)
         return "unknown payload class";
-    if (message->is_hugetlb > 1 || (message->is_hugetlb == 1 && !is_sealed))
-        return "the hugetlb mark on what cannot be hugetlb";
+    if (message->pages > WIRE_PAGES_PADDED)
+        return "unknown pages";
+    if (message->pages != WIRE_PAGES_EXACT && !is_sealed)
+        return "pages are named of what has none of its own";
     if (head->fds != (is_sealed ? 1 : 0))
         return "the number of descriptors does not fit the payload's class";
     if ((message->handle != 0) != is_block)
@@ -210,7 +212,7 @@ static const char *message_decode(const uint8_t *p, size_t size, const struct wi
     ret->handle = get64(p + 32);
     ret->payload_size = get64(p + 40);
     ret->payload_class = p[48];
-    ret->is_hugetlb = p[49];
+    ret->pages = p[49];
     ret->text_size = get16(p + 52);
 
     if ((get16(p + 50) | get16(p + 54)) != 0)
@@ -368,7 +370,7 @@ size_t wire_encode_message(uint8_t buf[WIRE_MESSAGE_SIZE], enum wire_type type, 
     put64(buf + 32, message->handle);
     put64(buf + 40, message->payload_size);
     buf[48] = message->payload_class;
-    buf[49] = message->is_hugetlb;
+    buf[49] = message->pages;
     put16(buf + 50, 0);
     put16(buf + 52, message->text_size);
     put16(buf + 54, 0);

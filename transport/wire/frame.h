@@ -50,6 +50,13 @@ enum wire_type {
     WIRE_RETIRE = 11 /* an arena will not be named any more: it can be unmapped once its last lease is released */
 };
 
+/* How large a sealed payload's memfd is. */
+enum {
+    WIRE_PAGES_EXACT = 0,   /* as large as the payload */
+    WIRE_PAGES_HUGETLB = 1, /* of hugetlb pages: the payload's size rounded up to 2 MiB */
+    WIRE_PAGES_PADDED = 2   /* rounded up likewise, so that its last part can be a transparent huge page */
+};
+
 /* Payload classes on the wire; the same values as SEA_INLINE and its neighbours. */
 enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE_CLASS_ANY = 7 };
 
@@ -97,7 +104,7 @@ struct wire_message {      /* CALL, ONEWAY, REPLY */
     uint64_t handle;       /* 32  8  of a sealed or pooled payload, never 0; else 0 */
     uint64_t payload_size; /* 40  8  bytes; at most WIRE_INLINE_CEILING or WIRE_BLOCK_CEILING */
     uint8_t payload_class; /* 48  1  INLINE, POOLED, SEALED; 0 if and only if payload_size is 0 */
-    uint8_t is_hugetlb;    /* 49  1  SEALED: of hugetlb pages, its size is payload_size rounded up to 2 MiB */
+    uint8_t pages;         /* 49  1  SEALED: WIRE_PAGES_...; else 0 */
                            /* 50  2  reserved */
     uint16_t text_size;    /* 52  2  REPLY with a status other than 0: bytes of text, at most WIRE_TEXT_MAX; else 0 */
                            /* 54  2  reserved */
