@@ -390,6 +390,68 @@ static int serve_in_child(int line, void *arg) {
     return -sea_server_run(own.server);
 }
 
+/* Calls that wait for the end of the loop's turn, where they are answered. */
+static sea_msg *gathered[1000];
+static unsigned gathered_count;
+
+static void gather(sea_msg *msg, void *user) {
+    (void) user;
+    gathered[gathered_count++] = msg;
+}
+
+static void answer_gathered(uv_check_t *check) {
+    (void) check;
+    while (gathered_count)
+        sea_reply(gathered[--gathered_count], NULL);
+}
+
+static int serve_by_turns(int line, void *arg) {
+    static const sea_method methods[] = {{END_ECHO, "gather", gather}};
+    const sea_options options = {.methods = methods, .methods_count = 1, .calls_max = 1000, .waiting = SEA_WAIT_SLEEP};
+    uv_loop_t own;
+    uv_check_t check;
+    sea_ctx *ctx = NULL;
+    sea_server *by_turns = NULL;
+    (void) arg;
+    ck_assert_int_eq(uv_loop_init(&own), 0);
+    ck_assert_int_eq(uv_check_init(&own, &check), 0);
+    uv_check_start(&check, answer_gathered);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_uv_server_new(&by_turns, ctx, &own, address, &options), 0);
+    line_tell(line, 1);
+    return uv_run(&own, UV_RUN_DEFAULT);
+}
+
+static void count_answer(sea_conn *conn, int status, sea_msg *reply, void *count) {
+    (void) conn;
+    ck_assert_int_eq(status, 0);
+    sea_msg_release(reply);
+    ++*(unsigned *) count;
+}
+
+/* Many at a time: more than one turn handles, so that some are handled by timers and before the poll. */
+START_TEST(test_calls_are_answered_at_the_end_of_the_turn) {
+    struct child child;
+    const sea_options options = {.ring_size = 1 << 18};
+    sea_conn *conn = NULL;
+    uint64_t word;
+    child_start(&child, serve_by_turns, NULL);
+    ck_assert(line_hear(child.line, 10000, &word));
+    ck_assert_int_eq(sea_connect(&conn, serving.ctx, address, &options), 0);
+    for (unsigned round = 1; round <= 20; round++) {
+        unsigned answered = 0;
+        sea_batch_begin(conn);
+        for (unsigned i = 0; i < 45 * round; i++)
+            ck_assert_int_eq(sea_call_start(conn, END_ECHO, NULL, -1, count_answer, &answered, NULL), 0);
+        sea_batch_end(conn);
+        while (answered < 45 * round)
+            ck_assert_int_ge(sea_conn_wait(conn, 20000), 1);
+    }
+    sea_conn_free(conn);
+    child_kill(&child);
+}
+END_TEST
+
 START_TEST(test_the_server_is_killed) {
     struct child child;
     uint64_t word;
@@ -585,6 +647,7 @@ int main(void) {
     suite_add(s, test_a_close_comes_on_the_next_turn);
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
     suite_add(s, test_a_server_is_freed_by_the_loop);
+    suite_add(s, test_calls_are_answered_at_the_end_of_the_turn);
     suite_add(s, test_the_server_is_killed);
     suite_add(s, test_a_client_that_waits);
     suite_add(s, test_two_loops_on_two_threads);

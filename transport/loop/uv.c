@@ -18,6 +18,7 @@ struct uv_poller {
     uv_loop_t *loop;      /* borrowed */
     uv_prepare_t prepare; /* asks the hot watches before the loop waits */
     uv_idle_t idle;       /* runs while one is hot: then the loop does not wait */
+    bool was_called;      /* something was, in this turn of the loop and before its poll */
     int open_handles;
 };
 
@@ -36,11 +37,15 @@ static void on_idle(uv_idle_t *idle) {
     (void) idle;
 }
 
-/* After something was called here the loop does not wait either: whoever runs it turn by turn waits for just that. */
+/*
+ * After something was called before the poll, here or by a timer, the loop does not wait either: whoever runs it turn by turn waits
+ * for just that, and a uv_check_t of the application's, which runs after the poll, may have something to do now.
+ */
 static void on_prepare(uv_prepare_t *prepare) {
     struct uv_poller *poller = prepare->data;
     enum watch_state state = WATCH_HOT;
-    bool was_ready = false;
+    bool was_ready = poller->was_called;
+    poller->was_called = false;
     for (int i = 0; i < LOOKS_PER_TURN && poller->poller.hot && (state == WATCH_HOT || state == WATCH_READY); i++) {
         state = poller_look(&poller->poller, true);
         was_ready |= state == WATCH_READY;
@@ -65,8 +70,10 @@ static void on_handle_closed(uv_handle_t *handle) {
 
 static void on_timer(uv_timer_t *timer) {
     struct uv_watch *w = timer->data;
-    if (w->watch)
-        watch_call(w->watch, 0);
+    if (!w->watch)
+        return;
+    ((struct uv_poller *) (void *) w->watch->poller)->was_called = true;
+    watch_call(w->watch, 0);
 }
 
 static short poll_events(int status, int events) {
