@@ -367,9 +367,8 @@ static void deliver_held(struct lane *lane) {
 
 /* The ring has come to the place of a datagram. It may have been received already, when the ring was empty. */
 static int receive_marked(struct lane *lane, uint64_t number) {
-    int r = 1;
-    while (r && number > lane->datagrams_in && !lane->is_leaving && !lane->is_doomed)
-        r = receive_datagram(lane);
+    if (number > lane->datagrams_in && !lane->is_leaving && receive_datagram(lane))
+        return 1; /* and here again: what comes before it counts in this turn, or a flood would keep us */
     if (lane->is_choked || lane->is_doomed)
         return 0;
     if (lane->has_held && number == lane->datagrams_in)
