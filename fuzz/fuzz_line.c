@@ -21,7 +21,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(words, data, size < sizeof(words) ? size : sizeof(words));
     memset(&frame, 0xa5, sizeof(frame)); /* what a decoder forgets to set is wrong, not zero */
     memset(again, 0xa5, sizeof(again));
-    if (line_decode(words, &frame, &bytes))
+    const char *wrong = line_decode(words, &frame, &bytes);
+    demand(!line_is_small(words) || line_oracle_is_small(words, &frame, wrong, bytes));
+    if (wrong)
         return 0;
     demand(!line_oracle_violation(&frame, bytes));
     line_encode(again, (enum wire_type) frame.head.type, frame.head.id, &frame.message);

@@ -35,7 +35,10 @@ static bool is_accepted_soundly(const uint64_t words[LINE_WORDS]) {
     uint32_t bytes = 0xa5a5a5a5;
     memset(&frame, 0xa5, sizeof(frame));
     memset(again, 0xa5, sizeof(again));
-    if (line_decode(words, &frame, &bytes))
+    const char *wrong = line_decode(words, &frame, &bytes);
+    if (line_is_small(words) && !line_oracle_is_small(words, &frame, wrong, bytes))
+        ck_abort_msg("small, but: %s", wrong ? wrong : "another frame");
+    if (wrong)
         return false;
     const char *broken = line_oracle_violation(&frame, bytes);
     if (broken)
@@ -126,6 +129,28 @@ START_TEST(test_the_tag_is_not_looked_at) {
         uint64_t words[LINE_WORDS];
         sample_words(&line_samples[_i], words);
         words[0] = (words[0] & ~(uint64_t) UINT32_MAX) | tags[i];
+        ck_assert(is_accepted_soundly(words));
+    }
+}
+END_TEST
+
+/* Which frames go the short way: calls and good replies of one line, whatever else they say. */
+START_TEST(test_small_lines) {
+    static const bool is_small[] = {true, false, false, false, false, false, false}; /* of the samples */
+    uint64_t words[LINE_WORDS];
+    sample_words(&line_samples[_i], words);
+    ck_assert_int_eq(line_is_small(words), is_small[_i]);
+    for (uint32_t size = 0; size <= 40; size++) {
+        const struct wire_message call = {.method = UINT32_MAX,
+                                          .deadline = UINT64_MAX,
+                                          .payload_size = size,
+                                          .payload_class = size ? WIRE_CLASS_INLINE : 0};
+        const struct wire_message reply = {.payload_size = size, .payload_class = size ? WIRE_CLASS_INLINE : 0};
+        line_encode(words, WIRE_CALL, UINT64_MAX, &call);
+        ck_assert_int_eq(line_is_small(words), size <= LINE_FIRST_BYTES);
+        ck_assert(is_accepted_soundly(words));
+        line_encode(words, WIRE_REPLY, 0, &reply);
+        ck_assert_int_eq(line_is_small(words), size <= LINE_FIRST_BYTES);
         ck_assert(is_accepted_soundly(words));
     }
 }
@@ -272,6 +297,7 @@ int main(void) {
     suite_add_loop(s, test_decode_golden, 0, LINE_SAMPLES);
     suite_add(s, test_largest_fields);
     suite_add_loop(s, test_the_tag_is_not_looked_at, 0, LINE_SAMPLES);
+    suite_add_loop(s, test_small_lines, 0, LINE_SAMPLES);
     suite_add(s, test_line_count);
     suite_add_loop(s, test_decode_corrupted, 0, COUNT(corruptions));
     suite_add_loop(s, test_decode_any_byte, 0, LINE_SAMPLES);
