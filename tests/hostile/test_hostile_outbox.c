@@ -535,7 +535,7 @@ static struct flipper {
 static void *flip_sleep(void *arg) {
     struct flipper *self = arg;
     for (uint32_t word = 1; !self->must_stop; word += 2)
-        shared32_store(outbox_asleep(&self->speaker->own), word | (word << 20 & 7));
+        shared32_store(outbox_asleep(&self->speaker->own), word | (word >> 3 & 6));
     return NULL;
 }
 

@@ -53,7 +53,8 @@ static inline const char *side_arrived(void *owner, const struct lane_message *m
     ck_assert_uint_lt(side->arrived_count, SIDE_MAX);
     struct lane_message *kept = &side->arrived[side->arrived_count];
     *kept = *message;
-    kept->text = strcpy(side->texts[side->arrived_count], message->text);
+    kept->text = side->texts[side->arrived_count];
+    snprintf(side->texts[side->arrived_count], sizeof side->texts[0], "%s", message->text);
     if (message->bytes_size)
         kept->bytes = memcpy(side->bytes[side->arrived_count], message->bytes, message->bytes_size);
     side->arrived_count++;

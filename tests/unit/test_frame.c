@@ -428,7 +428,7 @@ END_TEST
 
 START_TEST(test_retire_range) {
     static const uint32_t ids[] = {1, WIRE_ARENA_MAX};
-    uint8_t buf[WIRE_RETIRE_SIZE];
+    uint8_t buf[WIRE_RETIRE_SIZE] = {0};
     struct wire_frame frame;
 
     for (int i = 0; i < COUNT(ids); i++) {
