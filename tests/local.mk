@@ -77,6 +77,7 @@ contract_tests = \
     tests/contract/test_wait
 
 hostile_tests = \
+    tests/hostile/test_hostile_arenas \
     tests/hostile/test_hostile_client \
     tests/hostile/test_hostile_outbox \
     tests/hostile/test_hostile_server
@@ -162,6 +163,13 @@ tests_contract_test_wait_SOURCES = \
     tests/contract/test_wait.c \
     tests/contract/kernel.h
 
+tests_hostile_test_hostile_arenas_SOURCES = \
+    tests/hostile/test_hostile_arenas.c \
+    tests/hostile/attacks.c \
+    tests/hostile/attacks.h \
+    tests/hostile/scene.c \
+    tests/hostile/scene.h
+
 tests_hostile_test_hostile_client_SOURCES = \
     tests/hostile/test_hostile_client.c \
     tests/hostile/attacks.c \
@@ -229,7 +237,7 @@ turn_5 = tests/unit/test_memfd.log
 turn_6 = tests/unit/test_sealed.log
 turn_7 = tests/unit/test_map.log
 turn_8 = tests/contract/test_map.log
-turn_9 = tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
+turn_9 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
 $(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)

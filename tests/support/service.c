@@ -154,6 +154,28 @@ static void on_answer(sea_msg *msg, void *user) {
         sea_reply(msg, block);
 }
 
+/* What an application would: look again at what it has judged. */
+static bool payload_stays(const sea_msg *msg) {
+    const volatile unsigned char *bytes = sea_msg_data(msg);
+    size_t size = sea_msg_size(msg);
+    struct timespec begun, now;
+    clock_gettime(CLOCK_MONOTONIC, &begun);
+    unsigned char first = bytes[0], last = bytes[size - 1];
+    do {
+        for (int i = 0; i < 1000; i++)
+            if (bytes[0] != first || bytes[size - 1] != last)
+                return false;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((now.tv_sec - begun.tv_sec) * 1000 + (now.tv_nsec - begun.tv_nsec) / 1000000 < SERVICE_WATCH_MS);
+    return true;
+}
+
+static void on_watch(sea_msg *msg, void *user) {
+    begin(user);
+    const unsigned char stays = sea_msg_size(msg) > 0 && payload_stays(msg);
+    sea_reply_bytes(msg, &stays, 1);
+}
+
 static const sea_method methods[] = {
     {SERVICE_ECHO, "echo", on_echo},
     {SERVICE_KEEP, "keep", on_keep},
@@ -162,6 +184,7 @@ static const sea_method methods[] = {
     {SERVICE_PUBLISH, "publish", on_publish},
     {SERVICE_ANSWER, "answer", on_answer},
     {SERVICE_NAP, "nap", on_nap},
+    {SERVICE_WATCH, "watch", on_watch},
 };
 
 /* What is kept with a connection, to find callbacks that do not come as they should. */
