@@ -232,6 +232,57 @@ START_TEST(test_a_part_of_a_hugetlb_page) {
 }
 END_TEST
 
+/* A padded block of 1 MiB. NULL: impossible here. */
+static sea_block *new_padded(struct side *side, int fill) {
+    sea_block *block = NULL;
+    if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
+        return NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, side->ctx, MEMFD_HUGE_SIZE / 2, 0), 0);
+    return block_layout(block) == SEALED_PADDED ? filled(block, fill) : sea_block_unref(block);
+}
+
+START_TEST(test_padding_counts_on_both_sides) {
+    struct pair pair = {.server.options.bytes_max = 2 * MEMFD_HUGE_SIZE - 1};
+    pair_open_in(&pair, _i);
+    sea_block *block = new_padded(&pair.client, 5), *next = block ? new_padded(&pair.client, 6) : NULL;
+    if (next) {
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, sea_block_ref(block), false), 0);
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, 1);
+        ck_assert(is_filled(pair.server.arrived[0].block, MEMFD_HUGE_SIZE / 2, 5));
+        ck_assert_uint_eq(side_figures(&pair.client).leased_bytes, MEMFD_HUGE_SIZE);
+        ck_assert_uint_eq(side_figures(&pair.server).imported_bytes, MEMFD_HUGE_SIZE);
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, sea_block_ref(next), false), -EAGAIN);
+        side_drop(&pair.server);
+        pair_settle(&pair);
+        ck_assert_uint_eq(side_figures(&pair.client).leased_bytes, 0);
+    }
+    sea_block_unref(block);
+    sea_block_unref(next);
+    pair_deinit(&pair);
+    if (!next)
+        test_skip("no two pages of 2 MiB are to be had");
+}
+END_TEST
+
+/* It goes without its padding, as a copy. */
+START_TEST(test_padding_that_the_peer_has_no_room_for) {
+    struct pair pair = {.server.options.bytes_max = MEMFD_HUGE_SIZE - 1};
+    pair_open_in(&pair, _i);
+    sea_block *block = new_padded(&pair.client, 4);
+    if (block) {
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, block, false), 0);
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.server.arrived_count, 1);
+        ck_assert(is_filled(pair.server.arrived[0].block, MEMFD_HUGE_SIZE / 2, 4));
+        ck_assert_uint_eq(side_figures(&pair.client).fallbacks, 1);
+    }
+    pair_deinit(&pair);
+    if (!block)
+        test_skip("no page of 2 MiB is to be had");
+}
+END_TEST
+
 /* credit */
 
 START_TEST(test_credit_in_blocks) {
@@ -708,6 +759,8 @@ int main(void) {
     suite_add(s, test_who_takes_no_class_gets_empty_payloads);
     suite_add_loop(s, test_hugetlb_pages_go_to_who_takes_them, 0, 2 * PAIR_MODES);
     suite_add_loop(s, test_a_part_of_a_hugetlb_page, 0, PAIR_MODES);
+    suite_add_loop(s, test_padding_counts_on_both_sides, 0, PAIR_MODES);
+    suite_add_loop(s, test_padding_that_the_peer_has_no_room_for, 0, PAIR_MODES);
     suite_add_loop(s, test_credit_in_blocks, 0, PAIR_MODES);
     suite_add_loop(s, test_credit_in_bytes, 0, PAIR_MODES);
     suite_add_loop(s, test_replies_wait_for_credit, 0, PAIR_MODES);

@@ -194,6 +194,22 @@ START_TEST(test_shrinking_gives_pages_back) {
 }
 END_TEST
 
+START_TEST(test_allocated_are_the_real_pages) {
+    uint64_t bytes = 7;
+    int fd = -1;
+    ck_assert_int_eq(memfd_new(1 << 20, false, &fd), 0);
+    ck_assert_int_eq(memfd_allocated(fd, &bytes), 0);
+    ck_assert_uint_eq(bytes, 0);
+    ck_assert_int_eq(memfd_reserve(fd, 1 << 20), 0);
+    ck_assert_int_eq(memfd_allocated(fd, &bytes), 0);
+    ck_assert_uint_ge(bytes, 1 << 20);
+    close(fd);
+    bytes = 7;
+    ck_assert_int_eq(memfd_allocated(-1, &bytes), -EBADF);
+    ck_assert_uint_eq(bytes, 7);
+}
+END_TEST
+
 START_TEST(test_a_sealed_memfd_is_frozen) {
     CLEANUP_FD int fd = new_memfd(4096);
     ck_assert_int_eq(memfd_seal(fd), 0);
@@ -489,6 +505,7 @@ int main(void) {
     suite_add(s, test_interruptions_make_smaller_steps);
     suite_add(s, test_reserve_ends_under_a_storm_of_signals);
     suite_add(s, test_shrinking_gives_pages_back);
+    suite_add(s, test_allocated_are_the_real_pages);
     suite_add(s, test_a_sealed_memfd_is_frozen);
     suite_add(s, test_sealing_waits_for_writers);
     suite_add(s, test_a_reopened_memfd_is_for_reading);
