@@ -56,6 +56,15 @@ START_TEST(test_memory) {
 }
 END_TEST
 
+/* Cheap, and never bolder than the answer in bytes. Meanwhile others may take some. */
+START_TEST(test_plenty_is_there) {
+    ck_assert(!limits_memory_is_plenty(UINT64_MAX));
+    ck_assert(!limits_memory_is_plenty(UINT64_C(1) << 62));
+    for (uint64_t size = 4096; limits_memory_is_plenty(size); size *= 2)
+        ck_assert_uint_le(size, limits_memory_available());
+}
+END_TEST
+
 START_TEST(test_memory_that_cannot_be_read) {
     fail_once(SEAM_OPEN, ENOENT);
     ck_assert_uint_eq(limits_memory_available(), UINT64_MAX);
@@ -73,6 +82,7 @@ int main(void) {
     suite_add(s, test_file_size);
     suite_add(s, test_no_file_size_limit);
     suite_add(s, test_memory);
+    suite_add(s, test_plenty_is_there);
     suite_add(s, test_memory_that_cannot_be_read);
     return suite_run(s);
 }

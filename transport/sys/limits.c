@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sysinfo.h>
 
 /* MemAvailable is the third line of /proc/meminfo, and has been since it exists (3.14). */
 #define MEMINFO_PREFIX_SIZE 512
@@ -45,4 +46,13 @@ uint64_t limits_memory_available(void) {
     if (*end != ' ' || kilobytes > UINT64_MAX / 1024)
         return UINT64_MAX;
     return kilobytes * 1024;
+}
+
+/* What is free includes what the kernel keeps for itself, some hundredths of all: a quarter of an eighth is beyond doubt. */
+bool limits_memory_is_plenty(uint64_t size) {
+    struct sysinfo info;
+    if (sysinfo(&info) < 0)
+        return false;
+    uint64_t unit = info.mem_unit;
+    return info.freeram >= info.totalram / 8 && size <= info.freeram * unit / 4;
 }
