@@ -11,8 +11,10 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "memory/sealed.h"
 #include "support/child.h"
 
 struct setting {
@@ -72,7 +74,14 @@ static bool setting_change(struct keeper *keeper, const struct setting *setting)
     return read(pair[0], &byte, 1) == 1;
 }
 
+/* Until no answer from before the change is believed any more: see sealed_huge_policy(). */
+static void forget_old_answers(void) {
+    const struct timespec age = {.tv_nsec = SEALED_POLICY_AGE + SEALED_POLICY_AGE / 4};
+    nanosleep(&age, NULL);
+}
+
 void machine_restore(void) {
+    bool was_granted = keepers[0].pid != 0;
     for (int i = 0; i < 2; i++) {
         struct keeper *keeper = &keepers[i];
         if (keeper->pid == 0)
@@ -81,6 +90,8 @@ void machine_restore(void) {
         waitpid(keeper->pid, NULL, 0);
         keeper->pid = 0;
     }
+    if (was_granted)
+        forget_old_answers();
 }
 
 /* "always within_size [advise] never": the word in brackets. */
@@ -110,7 +121,9 @@ bool machine_grant_huge(void) {
                                            .change = advise,
                                            .is_done = is_advise,
                                            .undo = advise_no_more};
-    return setting_change(&keepers[0], &setting);
+    bool is_granted = setting_change(&keepers[0], &setting);
+    forget_old_answers();
+    return is_granted;
 }
 
 static long pool_wish;

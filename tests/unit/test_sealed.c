@@ -947,7 +947,21 @@ START_TEST(test_where_padding_pays) {
     grant_huge();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         ck_assert_int_eq(sealed_choose_layout(cases[i].size), cases[i].layout);
-    fail_always(SEAM_OPEN, EACCES); /* whoever cannot ask has not been granted anything */
+}
+END_TEST
+
+/* An old answer is not believed for ever. */
+START_TEST(test_the_system_is_asked_again) {
+    fail_call(SEAM_OPEN, 0, 0, 0);
+    enum memfd_huge_policy policy = sealed_huge_policy();
+    ck_assert_int_ge(fail_calls(SEAM_OPEN), 1);
+    fail_always(SEAM_OPEN, EACCES);
+    for (int i = 0; i < 1000 && fail_calls(SEAM_OPEN) == 0; i++) {
+        usleep(1000);
+        policy = sealed_huge_policy();
+    }
+    ck_assert_int_ge(fail_calls(SEAM_OPEN), 1);
+    ck_assert_int_eq(policy, MEMFD_HUGE_NEVER); /* who cannot ask has been granted nothing */
     ck_assert_int_eq(sealed_choose_layout(MIB), SEALED_EXACT);
 }
 END_TEST
@@ -1034,6 +1048,24 @@ START_TEST(test_padding_without_a_grant) {
         ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) MIB);
         ck_assert_uint_eq((size_t) status_of(sealed.fd).st_blocks * 512, MIB);
     }
+    sealed_deinit(&sealed);
+}
+END_TEST
+
+/* The payload is allowed, its padding is not. */
+START_TEST(test_padding_over_the_file_size_limit) {
+    struct rlimit before, limit;
+    struct sealed sealed;
+    getrlimit(RLIMIT_FSIZE, &before);
+    limit = before;
+    limit.rlim_cur = 2 * MIB - 1;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    int r = sealed_new(&sealed, MIB, SEALED_PADDED, true, &refusals);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(sealed.layout, SEALED_EXACT);
+    ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) MIB);
+    ck_assert_int_eq(newest().error, 0);
     sealed_deinit(&sealed);
 }
 END_TEST
@@ -1529,6 +1561,8 @@ int main(void) {
     suite_add(s, test_huge_memory_can_be_shrunk);
     suite_add(s, test_huge_pages_that_cannot_be_populated);
     suite_add(s, test_where_padding_pays);
+    suite_add(s, test_the_system_is_asked_again);
+    suite_add(s, test_padding_over_the_file_size_limit);
     suite_add_loop(s, test_padded_memory, 0, 4);
     suite_add_loop(s, test_padding_is_cut_where_there_is_no_huge_page, 0, 2);
     suite_add(s, test_padding_without_a_grant);

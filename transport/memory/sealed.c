@@ -17,6 +17,7 @@
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "sys/reaper.h"
+#include "sys/wait.h"
 #include <errno.h>
 #include <sealane/block.h>
 #include <string.h>
@@ -39,13 +40,24 @@ uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout) {
     return layout == SEALED_EXACT ? size : round_up(size, MEMFD_HUGE_SIZE);
 }
 
+enum memfd_huge_policy sealed_huge_policy(void) {
+    /* When it was asked and, in the last two bits, what was said: one word, so relaxed loads and stores will do. */
+    static _Atomic uint64_t remembered;
+    uint64_t now = wait_now(), last = atomic_load_explicit(&remembered, memory_order_relaxed);
+    if (last && now - (last >> 2) < SEALED_POLICY_AGE)
+        return (enum memfd_huge_policy)(last & 3);
+    enum memfd_huge_policy policy = memfd_huge_policy();
+    atomic_store_explicit(&remembered, now << 2 | (uint64_t) policy, memory_order_relaxed);
+    return policy;
+}
+
 /* Is the last part worth a huge page of its own? One that is full of nothing but payload needs no padding. */
 static bool is_worth_padding(uint64_t size) {
     return size % MEMFD_HUGE_SIZE >= SEALED_PADDED_MIN;
 }
 
 enum sealed_layout sealed_choose_layout(uint64_t size) {
-    return is_worth_padding(size) && memfd_huge_policy() != MEMFD_HUGE_NEVER ? SEALED_PADDED : SEALED_EXACT;
+    return is_worth_padding(size) && sealed_huge_policy() != MEMFD_HUGE_NEVER ? SEALED_PADDED : SEALED_EXACT;
 }
 
 static size_t sealed_map_size(const struct sealed *sealed) {
@@ -67,7 +79,7 @@ void sealed_deinit(struct sealed *sealed) {
 /* Reserves by touching through a mapping that asks for huge pages; -EOPNOTSUPP where that is not possible. */
 static int sealed_populate(struct sealed *sealed, size_t size) {
     bool is_padded = sealed->layout == SEALED_PADDED; /* then sealed_choose_layout() has asked already */
-    if (!sealed->wants_huge || (!is_padded && memfd_huge_policy() != MEMFD_HUGE_ADVISE))
+    if (!sealed->wants_huge || (!is_padded && sealed_huge_policy() != MEMFD_HUGE_ADVISE))
         return -EOPNOTSUPP;
     void *data = sealed_map(sealed);
     return data ? map_populate(data, size) : -ENOMEM;
@@ -107,6 +119,8 @@ int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool 
     if (sealed_file_size(size, layout) > SIZE_MAX / 2)
         return reserve_explain(-ENOMEM, size, hugetlb, log);
     int r = memfd_new((size_t) sealed_file_size(size, layout), hugetlb, &sealed.fd);
+    if (r == -EFBIG && layout == SEALED_PADDED)
+        return sealed_new(ret, size, SEALED_EXACT, allow_huge, log);
     if (r < 0)
         return reserve_explain(r, size, hugetlb, log);
     sealed.size = size;

@@ -360,7 +360,7 @@ int sea_block_shrink(sea_block *block, size_t size) {
 static bool is_block_huge(sea_block *block) {
     if (block_layout(block) != SEALED_EXACT)
         return block->size > 0;
-    return block->sealed.wants_huge && memfd_huge_policy() != MEMFD_HUGE_NEVER &&
+    return block->sealed.wants_huge && sealed_huge_policy() != MEMFD_HUGE_NEVER &&
            sealed_pages(&block->sealed) == SEA_PAGES_THP;
 }
 

@@ -48,7 +48,7 @@ uint64_t limits_memory_available(void) {
     return kilobytes * 1024;
 }
 
-/* What is free includes what the kernel keeps for itself, some hundredths of all: a quarter of an eighth is beyond doubt. */
+/* What is free includes what the kernel keeps for itself, some hundredths of all: of an eighth of all a quarter is beyond doubt. */
 bool limits_memory_is_plenty(uint64_t size) {
     struct sysinfo info;
     if (sysinfo(&info) < 0)
