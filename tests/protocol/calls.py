@@ -213,7 +213,7 @@ def lies(path, rings):
 
 
 def main(path, kinds):
-    faulthandler.dump_traceback_later(300, exit=True)
+    faulthandler.dump_traceback_later(120, exit=True)
     refusals(path)
     if "socket" in kinds:
         calls(path, False)
