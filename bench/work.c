@@ -278,7 +278,8 @@ static int cell_prepare(struct cell *cell) {
     if (shared > 0)
         cell->shared = shared_memory(shared);
     cell->shared_size = shared;
-    snprintf(cell->dir, sizeof(cell->dir), "/tmp/sealane-bench-XXXXXX");
+    const char *temporary = getenv("TMPDIR");
+    snprintf(cell->dir, sizeof(cell->dir), "%s/sealane-bench-XXXXXX", temporary ? temporary : "/tmp");
     if (!cell->served || !cell->tallies || (shared > 0 && !cell->shared) || !mkdtemp(cell->dir)) {
         perror("bench");
         return 1;
