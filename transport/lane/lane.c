@@ -82,6 +82,9 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
 
 void lane_deinit(struct lane *lane) {
     uint64_t bytes;
+    if (lane->has_held)
+        sea_block_unref(lane->held.block);
+    lane->has_held = false;
     if (lane->account)
         peer_end(lane->account, &bytes);
     if (lane->state == LANE_OPEN)
@@ -144,6 +147,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
         sea_block_unref(lane->held.block);
     lane->has_held = false;
     lane->releases_count = 0;
+    lane_take_releases(lane); /* what it gave back before its end is not reclaimed */
     event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
     if (was_open)
         tally_uncount(&lane->tally, connections, 1);

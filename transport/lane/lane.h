@@ -64,6 +64,7 @@ struct lane_ops {
 struct lane_queued {
     struct lane_queued *next;
     struct lane_message message;  /* owns a reference of its block; has no bytes */
+    int payload_class;            /* as payload_choose() said */
     char text[WIRE_TEXT_MAX + 1]; /* the message's */
     uint64_t charged;             /* to the peer's account, bytes */
 };
@@ -169,6 +170,8 @@ bool lane_look(struct lane *lane);
 
 /* Looks at the frame ring alone, up to `looks` times. */
 static inline bool lane_stare(const struct lane *lane, unsigned looks) {
+    if (!lane->has_rings || lane->is_choked || lane->is_doomed)
+        return false;
     while (!ring_has_frame(&lane->in)) {
         if (--looks == 0)
             return false;

@@ -2,6 +2,7 @@
 /* Outboxes: their memory. See outbox.h. What is written there is the business of the rings and of the bell. */
 #include "lane/outbox.h"
 
+#include "memory/reserve.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
@@ -94,7 +95,7 @@ static int outbox_verify(int fd, struct memfd_info *ret_info, const char **ret_w
     if (ret_info->size < outbox_size(OUTBOX_LINES_LEAST, OUTBOX_RELEASES_LEAST) ||
         ret_info->size > outbox_size(OUTBOX_LINES_MOST, OUTBOX_RELEASES_MOST))
         return *ret_why = "the outbox has a size out of range", -EMSGSIZE;
-    if (ret_info->allocated < ret_info->size)
+    if (!reserve_is_whole(ret_info))
         return *ret_why = "the outbox has holes", -ENODATA;
     return 0;
 }

@@ -365,17 +365,26 @@ static void deliver_held(struct lane *lane) {
     hand_over(lane, &lane->held);
 }
 
-/* The ring has come to the place of a datagram. It may have been received already, when the ring was empty. */
+/*
+ * The ring has come to the place of a datagram. It may have been received already, when the ring was empty. What it brings is handed
+ * over last: whoever gets it may end the connection.
+ */
 static int receive_marked(struct lane *lane, uint64_t number) {
-    if (number > lane->datagrams_in && !lane->is_leaving && receive_datagram(lane))
-        return 1; /* and here again: what comes before it counts in this turn, or a flood would keep us */
+    uint64_t next = lane->datagrams_in + 1;
+    if (number > next || (number == next && lane->has_held)) {
+        lane_fault(lane, "a mark without its datagram");
+        return 1;
+    }
+    lane->is_in_order = false;
+    if (number == next && !receive_datagram(lane) && !lane->is_choked && !lane->is_leaving)
+        lane_fault(lane, "a mark without its datagram");
     if (lane->is_choked || lane->is_doomed)
         return 0;
+    if (number > lane->datagrams_in && !lane->is_leaving)
+        return 1; /* it was a doorbell */
+    pass_over(lane, 1);
     if (lane->has_held && number == lane->datagrams_in)
         deliver_held(lane);
-    else if (number > lane->datagrams_in && !lane->is_leaving)
-        lane_fault(lane, "a mark without its datagram");
-    pass_over(lane, 1);
     return 1;
 }
 
@@ -410,8 +419,6 @@ static int snapshot_payload(struct lane *lane, const struct wire_message *messag
     int r = pooled_find(lane->account, message->handle, message->payload_size, &data);
     if (r == 0)
         r = pooled_copy(&in->block, lane->account, data, (size_t) message->payload_size);
-    if (r < 0 && r != -EPROTO && data)
-        r = block_receive_inline(&in->block, lane->ctx, data, (size_t) message->payload_size);
     if (r < 0)
         return r;
     tally_count(&lane->tally, snapshots, 1);

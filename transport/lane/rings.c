@@ -39,7 +39,7 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
 }
 
 void lane_close_outboxes(struct lane *lane) {
-    lane->has_rings = false;
+    lane->has_rings = lane->is_ring_full = false;
     outbox_deinit(&lane->theirs);
     outbox_deinit(&lane->own);
 }
@@ -56,10 +56,11 @@ int lane_ring_room(struct lane *lane, uint64_t lines) {
 
 void lane_take_releases(struct lane *lane) {
     uint64_t handle;
-    while (lane->has_rings && !lane->is_doomed && release_read(&lane->releases_in, &handle)) {
+    int r = 0;
+    while (r == 0 && lane->has_rings && release_read(&lane->releases_in, &handle)) {
         lane->handled++;
-        int r = handle_arena(handle) ? pooled_release(lane->account, handle)
-                                     : lease_release(&lane->ctx->leases, lane->account, handle);
+        r = handle_arena(handle) ? pooled_release(lane->account, handle)
+                                 : lease_release(&lane->ctx->leases, lane->account, handle);
         if (r < 0)
             lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
@@ -97,6 +98,7 @@ bool lane_rest(struct lane *lane) {
     if (ring_publish_consumed(&lane->in))
         lane->bell.due |= BELL_ROOM;
     lane_ring_bell(lane);
+    pooled_trim(lane->account);
     if (lane->bell.is_armed)
         return !lane_look(lane);
     bell_arm(&lane->bell, lane_wants(lane));

@@ -36,7 +36,7 @@ static int lane_note_sent(struct lane *lane, int r) {
     else if (r == -ETOOMANYREFS || r == -ENOMEM)
         lane->retry_at = wait_now() + RETRY_NS;
     else if (r == -EPIPE)
-        lane->is_broken = true;
+        lane->is_broken = lane->is_readable = true;
     else
         lane_doom(lane, r, "the socket failed");
     lane->ops->changed(lane->owner);
@@ -287,12 +287,6 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
     return r;
 }
 
-/* The class of a block that payload_choose() has prepared for this peer. */
-static int queued_class(const struct lane *lane, const sea_block *block) {
-    int class = block ? payload_class_of(lane, block) : 0;
-    return block && !class ? SEA_INLINE : class;
-}
-
 static void queued_free(struct lane *lane, struct lane_queued *queued) {
     peer_return_queued(lane->account, queued->charged);
     sea_block_unref(queued->message.block);
@@ -309,7 +303,7 @@ void lane_clear_queue(struct lane *lane) {
 }
 
 /* Takes a reference of the block. A peer over its quota is one that does not read what it asked for. */
-static int lane_queue(struct lane *lane, const struct lane_message *message) {
+static int lane_queue(struct lane *lane, const struct lane_message *message, int payload_class) {
     struct lane_queued *queued = heap_new(1, sizeof(*queued));
     uint64_t charged = sizeof(*queued) + (message->block ? message->block->size : 0);
     int r = queued ? peer_charge_queued(lane->account, charged) : -ENOMEM;
@@ -321,6 +315,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message) {
         return r;
     }
     queued->message = *message;
+    queued->payload_class = payload_class;
     queued->message.text = queued->text;
     snprintf(queued->text, sizeof(queued->text), "%s", message->text ? message->text : "");
     queued->charged = charged;
@@ -339,7 +334,7 @@ static int lane_queue_bytes(struct lane *lane, const struct lane_message *messag
     copied.bytes_size = 0;
     int r = block_receive_inline(&copied.block, lane->ctx, message->bytes, message->bytes_size);
     if (r == 0)
-        r = lane_queue(lane, &copied);
+        r = lane_queue(lane, &copied, SEA_INLINE);
     sea_block_unref(copied.block);
     return r;
 }
@@ -350,7 +345,7 @@ static int lane_send_prepared(struct lane *lane, const struct lane_message *mess
     if (r != -EAGAIN && r != NO_CREDIT)
         return r;
     if (may_queue)
-        return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message);
+        return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
     lane_want_room(lane);
     return -EAGAIN;
 }
@@ -424,7 +419,7 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
     int r = lane->queue_head ? -EAGAIN : cancel_write(lane, id);
     if (!lane->corks)
         lane_ring_bell(lane);
-    return r == -EAGAIN ? lane_queue(lane, &cancel) : r;
+    return r == -EAGAIN ? lane_queue(lane, &cancel, 0) : r;
 }
 
 /* A queued reply whose block got no lease is sent without it, as an error: the caller must not wait for ever. */
@@ -434,12 +429,14 @@ static void reply_spoil(struct lane_message *reply, int status) {
     reply->text = "the reply's block was refused by a limit of the server";
 }
 
-static int queued_transmit(struct lane *lane, struct lane_message *message) {
+static int queued_transmit(struct lane *lane, struct lane_queued *queued) {
+    struct lane_message *message = &queued->message;
     if (message->type == WIRE_CANCEL)
         return cancel_write(lane, message->id);
-    int r = message_transmit(lane, message, queued_class(lane, message->block));
+    int r = message_transmit(lane, message, queued->payload_class);
     if ((r == -EDQUOT || r == -ENOMEM) && message->block) {
         reply_spoil(message, r);
+        queued->payload_class = 0;
         r = message_transmit(lane, message, 0);
     }
     return r;
@@ -462,12 +459,14 @@ static int flush_releases(struct lane *lane) {
 
 void lane_flush(struct lane *lane) {
     int r = lane->releases_count ? flush_releases(lane) : 0;
+    if (r == 0 && lane->account->pooled.retired_count)
+        r = write_retired(lane);
     while (r == 0 && lane->queue_head) {
         struct lane_queued *queued = lane->queue_head;
         uint64_t charged = queued->charged;
         peer_return_queued(lane->account, charged); /* else a lease on its block would be charged on top */
         queued->charged = 0;
-        r = queued_transmit(lane, &queued->message);
+        r = queued_transmit(lane, queued);
         if (r < 0) {
             if (peer_charge_queued(lane->account, charged) == 0)
                 queued->charged = charged;

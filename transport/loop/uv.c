@@ -46,10 +46,15 @@ static void on_prepare(uv_prepare_t *prepare) {
     enum watch_state state = WATCH_HOT;
     bool was_ready = poller->was_called;
     poller->was_called = false;
-    for (int i = 0; i < LOOKS_PER_TURN && poller->poller.hot && (state == WATCH_HOT || state == WATCH_READY); i++) {
+    uv_handle_t *idle = (uv_handle_t *) &poller->idle; /* closing: what was called has ended the connection */
+    for (int i = 0; !uv_is_closing(idle) && i < LOOKS_PER_TURN && poller->poller.hot &&
+                    (state == WATCH_HOT || state == WATCH_READY);
+         i++) {
         state = poller_look(&poller->poller, true);
         was_ready |= state == WATCH_READY;
     }
+    if (uv_is_closing(idle))
+        return;
     if (poller->poller.hot || was_ready)
         uv_idle_start(&poller->idle, on_idle);
     else

@@ -254,13 +254,14 @@ sea_block *sea_block_unref(sea_block *block) {
      * are unmapped. Weaker: another thread's late read of a page that is gone. */
     if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
+    bool is_ours = !block->import.peer || block->import.is_copy;
+    if (block->import.peer)
+        peer_remove_import(&block->import, block_footprint(block));
     if (block->slot || block->end) {
         block->end ? block->end(block) : block_return(block);
         return NULL;
     }
-    if (block->import.peer)
-        peer_remove_import(&block->import, block_footprint(block));
-    else
+    if (is_ours)
         block_uncharge(block);
     block_discard(block);
     return NULL;
@@ -348,8 +349,10 @@ int sea_block_shrink(sea_block *block, size_t size) {
         r = sealed_shrink(&block->sealed, size);
     if (r < 0)
         return r;
-    if (block->slot)
+    if (block->slot) { /* what is cut off could still be read by the peer */
+        memset((char *) block->data + size, 0, block->size - size);
         ctx_uncount(block->ctx, bytes, block->size - size);
+    }
     block->size = size;
     if (!block->slot)
         block_charge_less(block, block_footprint(block));

@@ -126,7 +126,27 @@ void peer_cancel_import(struct import *import, uint64_t size) {
     peer_unref(import_forget(import, size));
 }
 
+int peer_add_copy(struct peer *peer, struct import *import, uint64_t size) {
+    int r = quota_charge(&peer->quota, size, 1, 0, &peer->ctx->refusals);
+    if (r < 0)
+        return r;
+    *import = (struct import){.peer = peer, .is_copy = true};
+    peer->refs++;
+    return 0;
+}
+
+static void peer_remove_copy(struct import *import, uint64_t size) {
+    struct peer *peer = import->peer;
+    *import = (struct import){.peer = NULL};
+    quota_return(&peer->quota, size, 1, 0);
+    peer_unref(peer);
+}
+
 void peer_remove_import(struct import *import, uint64_t size) {
+    if (import->is_copy) {
+        peer_remove_copy(import, size);
+        return;
+    }
     uint64_t handle = import->handle;
     struct peer *peer = import_forget(import, size);
     if (peer->owner)

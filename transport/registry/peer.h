@@ -52,6 +52,7 @@ struct import {
     uint64_t handle;
     struct import *next;
     bool is_pooled; /* its bytes are charged with its arena */
+    bool is_copy;   /* private memory of ours, which the peer's payload takes up: no lease */
 };
 
 /* The caller owns one reference. NULL: out of memory. */
@@ -78,7 +79,10 @@ bool peer_is_over_limit(const struct peer *peer, uint64_t size);
 /* Charges an import to the peer and its user, and enters it. Fails with -EDQUOT or -ENOMEM. */
 int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size, bool is_pooled);
 
-/* The opposite; gives the lease back to the peer while it lives. `import` is not of any peer then. */
+/* Charges the peer with a copy of its payload, which it does not hold a lease on. -EDQUOT. */
+int peer_add_copy(struct peer *peer, struct import *import, uint64_t size);
+
+/* The opposite of either; gives the lease back to the peer while it lives. `import` is not of any peer then. */
 void peer_remove_import(struct import *import, uint64_t size);
 
 /* Takes an import back that could not be made: as above, but the lease is not given back. */

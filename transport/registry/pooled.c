@@ -24,9 +24,11 @@ struct pool_budget {
 
 struct arena_view {
     struct view view;
-    struct peer *peer; /* owned reference; charged with view.size and a descriptor, unless refused */
-    bool is_refused;
+    struct peer *peer; /* owned reference; charged with view.size and a descriptor */
 };
+
+/* In the place of an arena that a limit of ours refused: it costs us nothing. */
+static struct arena_view refused;
 
 static void budget_unref(struct pool_budget *budget) {
     /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a use after free. */
@@ -105,13 +107,27 @@ int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
 }
 
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
-    int r = pooled_new(ret_block, peer, size);
+    sea_block *block = NULL;
+    int r = pooled_new(&block, peer, size);
+    if (r < 0)
+        r = block_receive_inline(&block, peer->ctx, data, size);
+    else
+        memcpy(block->data, data, size);
     if (r < 0)
         return r;
-    memcpy((*ret_block)->data, data, size);
-    (*ret_block)->payload_class = SEA_INLINE;
-    (*ret_block)->is_sealed = true;
-    return 0;
+    block->payload_class = SEA_INLINE;
+    block->is_sealed = true;
+    r = peer_add_copy(peer, &block->import, size);
+    if (r < 0)
+        sea_block_unref(block);
+    else
+        *ret_block = block;
+    return r;
+}
+
+void pooled_trim(struct peer *peer) {
+    if (peer->pooled.pool)
+        pool_trim(peer->pooled.pool, RETAINED_MAX);
 }
 
 bool pooled_is_for(const struct peer *peer, const sea_block *block) {
@@ -218,50 +234,51 @@ static struct arena_view *view_of(const struct pooled *pooled, uint32_t id) {
 }
 
 void pooled_drop_view(struct arena_view *view) {
-    if (!view || (!view->is_refused && !view_unref(&view->view)))
+    if (!view || view == &refused || !view_unref(&view->view))
         return;
     struct peer *peer = view->peer;
-    if (!view->is_refused)
-        quota_return(&peer->quota, view->view.size, 0, 1);
+    quota_return(&peer->quota, view->view.size, 0, 1);
     heap_free(view);
     peer_unref(peer);
 }
 
 /* Charged, as a descriptor too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
-static int view_make(struct arena_view *view, const struct wire_arena *arena, int fd, const char **ret_why) {
-    struct peer *peer = view->peer;
-    if (fd < 0 || quota_charge(&peer->quota, arena->size, 0, 1, &peer->ctx->refusals) < 0) {
+static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
+                     const char **ret_why) {
+    struct arena_view *view = heap_new(1, sizeof(*view));
+    if (!view || fd < 0 || quota_charge(&peer->quota, arena->size, 0, 1, &peer->ctx->refusals) < 0) {
         if (fd >= 0)
             reaper_take(&fd, 1);
-        view->is_refused = true;
+        heap_free(view);
+        *ret_view = &refused;
         return 0;
     }
     int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
-    if (r == 0)
-        return 0;
-    quota_return(&peer->quota, arena->size, 0, 1);
-    view->is_refused = r == -ENOMEM;
-    return r == -ENOMEM ? 0 : -EPROTO;
+    if (r < 0) {
+        quota_return(&peer->quota, arena->size, 0, 1);
+        heap_free(view);
+        *ret_view = &refused;
+        return r == -ENOMEM ? 0 : -EPROTO;
+    }
+    view->peer = peer;
+    peer->refs++;
+    *ret_view = view;
+    return 0;
 }
 
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why) {
+    struct arena_view *view = NULL;
     int r = view_of(&peer->pooled, arena->id) ? -EPROTO : reserve_views(&peer->pooled, arena->id);
-    struct arena_view *view = r == 0 ? heap_new(1, sizeof(*view)) : NULL;
     *ret_why = r == -EPROTO ? "an arena was announced twice" : "out of memory for an arena";
-    if (!view) {
+    if (r < 0) {
         if (fd >= 0)
             reaper_take(&fd, 1);
-        return r < 0 ? r : -ENOMEM;
-    }
-    view->peer = peer;
-    r = view_make(view, arena, fd, ret_why);
-    if (r < 0) {
-        heap_free(view);
         return r;
     }
-    peer->refs++;
-    peer->pooled.views[arena->id] = view;
-    return 0;
+    r = view_make(peer, arena, fd, &view, ret_why);
+    if (r == 0)
+        peer->pooled.views[arena->id] = view;
+    return r;
 }
 
 int pooled_retire(struct peer *peer, uint32_t id) {
@@ -278,7 +295,7 @@ static int find_view(const struct peer *peer, uint64_t handle, struct arena_view
     if (!view)
         return -EPROTO;
     *ret_view = view;
-    return view->is_refused ? -EDQUOT : 0;
+    return view == &refused ? -EDQUOT : 0;
 }
 
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data) {

@@ -37,6 +37,9 @@ uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);
  * -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);
 
+/* Retires what is free beyond what a busy connection needs. */
+void pooled_trim(struct peer *peer);
+
 /* Is it a block of this peer's pool? */
 bool pooled_is_for(const struct peer *peer, const sea_block *block);
 
@@ -61,7 +64,8 @@ int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const
 /* -EPROTO: it has no such arena. */
 int pooled_retire(struct peer *peer, uint32_t id);
 
-/* A private copy, sealed and of the class inline, in a block of our pool: such memory is recycled. Errors: as pooled_new(). */
+/* A private copy, sealed and of the class inline, charged to the peer: in a block of our pool, whose memory is recycled, or else in the heap. Errors:
+ * as pooled_new(). */
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size);
 
 /* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT: in one that was refused. */

@@ -403,10 +403,12 @@ int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     bool is_pooled = terms->accept & SEA_POOLED && size <= terms->block_max && size <= terms->bytes_max;
     if (terms->accept & SEA_INLINE && size <= terms->inline_max && (!is_pooled || size <= LANE_INLINE_BEFORE_POOLED))
         return block_new_inline(ret_block, conn->ctx, size);
-    if (is_pooled)
-        return pooled_new(ret_block, conn->lane.account, size);
+    int r = is_pooled ? pooled_new(ret_block, conn->lane.account, size) : -EDQUOT;
+    if (r != -EDQUOT)
+        return r; /* else an arena is more than there is, and a block of its own may not be */
     if (!(terms->accept & SEA_SEALED) || size > terms->block_max || size > terms->bytes_max)
-        return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
-                               "it takes no payload of this size in any class: send smaller blocks");
+        return is_pooled ? r
+                         : refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
+                                           "it takes no payload of this size in any class: send smaller blocks");
     return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
 }

@@ -8,8 +8,8 @@
 
 enum { EVENTS_PER_TURN = 64 };
 
-/* Turns by looking alone, before the descriptors are looked at again: new connections and hang-ups must not wait for ever. */
-enum { LOOKS_PER_POLL = 1024 };
+/* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. */
+static const uint64_t LOOKS_NS = 1000 * 1000;
 
 struct poller_set {
     struct poller poller;
@@ -17,7 +17,7 @@ struct poller_set {
     struct watch *armed;                       /* those with a deadline */
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
-    uint32_t looks;       /* since the descriptors were looked at */
+    uint64_t polled_at;   /* when the descriptors were last looked at */
     struct watch *cursor; /* the next armed watch of this turn */
 };
 
@@ -204,10 +204,7 @@ static bool set_look(struct poller_set *set, bool is_patient) {
         shared_pause();
         state = poller_look(&set->poller, is_patient);
     }
-    if (state == WATCH_READY && ++set->looks < LOOKS_PER_POLL)
-        return true;
-    set->looks = 0;
-    return false;
+    return state == WATCH_READY && wait_now() - set->polled_at < LOOKS_NS;
 }
 
 int poller_set_turn(struct poller *poller, uint64_t deadline) {
@@ -218,6 +215,7 @@ int poller_set_turn(struct poller *poller, uint64_t deadline) {
     int n = wait_set_poll(set->fd, set->events, EVENTS_PER_TURN, nearest < deadline ? nearest : deadline);
     if (n < 0)
         return n;
+    set->polled_at = wait_now();
     set->events_count = n;
     set_call_events(set);
     set_call_deadlines(set);
