@@ -161,6 +161,57 @@ START_TEST(test_a_block_is_made_as_it_will_travel) {
 }
 END_TEST
 
+/* The pool has no more than the peer takes. What is made while the peer holds all of that is sealed, if it takes such, and waits for
+ * credit; what has been given back meanwhile is there at once. */
+START_TEST(test_blocks_while_the_peer_holds_all) {
+    bool takes_sealed = _i == 0;
+    struct ends ends = {.b.options = {.bytes_max = 300000, .accept = takes_sealed ? 0 : SEA_INLINE | SEA_POOLED}};
+    sea_block *block = NULL;
+    ends_open(&ends);
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 120000, i), 0), 0);
+    end_settle(&ends.b);
+    ck_assert_uint_eq(ends.b.kept_count, 2);
+    int r = sea_block_new(&block, ends.a.conn, 120000);
+    ck_assert_int_eq(r, takes_sealed ? 0 : -EDQUOT);
+    if (takes_sealed) {
+        ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, sea_block_ref(block), 0), -EAGAIN);
+    }
+    sea_block_unref(block);
+    end_drop(&ends.b); /* and nobody has told a */
+    block = end_block(&ends.a, 120000, 3);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_msg_class(ends.b.kept[0]), SEA_POOLED);
+    ck_assert(msg_is_filled(ends.b.kept[0], 120000, 3));
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* Also of a reply that has to be a copy: it is not lost. */
+START_TEST(test_a_copy_while_the_peer_holds_all) {
+    struct ends ends = {.a.options.bytes_max = 300000};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 120000, (int) i), -1, i, NULL), 0);
+    ends_settle(&ends);
+    for (unsigned i = 0; i < 3; i++) {
+        ends_settle(&ends);
+        ck_assert_uint_eq(ends.a.outcomes_count, i < 2 ? 2 : 1); /* a holds no more than it takes */
+        const struct outcome *outcome = &ends.a.outcomes[0];
+        ck_assert_uint_eq(outcome->tag, i);
+        ck_assert_int_eq(outcome->status, 0);
+        ck_assert(msg_is_filled(outcome->reply, 120000, (int) i));
+        sea_msg_release(outcome->reply);
+        ends.a.outcomes_count--;
+        memmove(&ends.a.outcomes[0], &ends.a.outcomes[1], ends.a.outcomes_count * sizeof *outcome);
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* What a block that is not pooled is filled with before it is written: nothing. One that is keeps an earlier payload of the same peer. */
 START_TEST(test_the_first_bytes_of_a_block) {
     static const size_t sizes[] = {256, 257, 100000};
@@ -827,6 +878,8 @@ int main(void) {
     suite_add(s, test_what_an_open_connection_knows);
     suite_add(s, test_before_the_handshake_there_is_no_room);
     suite_add_loop(s, test_a_block_is_made_as_it_will_travel, 0, ROUTES);
+    suite_add_loop(s, test_blocks_while_the_peer_holds_all, 0, 2);
+    suite_add(s, test_a_copy_while_the_peer_holds_all);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
     suite_add(s, test_replies_in_any_order);

@@ -156,6 +156,9 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
 /* Up to here a copy through the ring is cheaper than a pooled block: doc/tuning.md. */
 #define LANE_INLINE_BEFORE_POOLED ((size_t) 256)
 
+/* A pooled block for this peer; for want of room, releases that have come are taken first. Errors: as pooled_new(). */
+int lane_block_new(struct lane *lane, size_t size, sea_block **ret_block);
+
 /* Can a payload of so many bytes be sent as message.bytes, and is that the cheapest way? */
 bool lane_takes_bytes(const struct lane *lane, size_t size);
 

@@ -83,10 +83,18 @@ static int payload_class_of(const struct lane *lane, const sea_block *block) {
     return class;
 }
 
+int lane_block_new(struct lane *lane, size_t size, sea_block **ret_block) {
+    int r = pooled_new(ret_block, lane->account, size);
+    if (r != -EDQUOT || !release_is_there(&lane->releases_in))
+        return r;
+    lane_take_releases(lane);
+    return pooled_new(ret_block, lane->account, size);
+}
+
 static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? pooled_new(&block, lane->account, from->size) : -ENOMEM;
+    int r = bytes ? lane_block_new(lane, from->size, &block) : -ENOMEM;
     if (r < 0)
         return r;
     memcpy(sea_block_data(block), bytes, from->size);
@@ -96,9 +104,11 @@ static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block
     return 0;
 }
 
-/* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. */
+/* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all that the pool
+ * may have, that is a sealed one, which waits for credit. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     const struct terms *terms = &lane->terms;
+    bool fits_sealed = terms_take(terms, SEA_SEALED, block->size);
     bool fits_inline = terms_take(terms, SEA_INLINE, block->size);
     bool fits_pooled = terms_take(terms, SEA_POOLED, block->size);
     if (fits_inline && (!fits_pooled || block->size <= ring_bytes_max(lane->own.lines))) {
@@ -108,12 +118,12 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
         *ret_block = sea_block_ref(block);
         return 0;
     }
-    if (fits_pooled) {
-        *ret_class = SEA_POOLED;
-        return copy_pooled(lane, block, ret_block);
-    }
+    *ret_class = SEA_POOLED;
+    int r = fits_pooled ? copy_pooled(lane, block, ret_block) : -EMSGSIZE;
+    if (!fits_sealed || (fits_pooled && r != -EDQUOT))
+        return r;
     *ret_class = SEA_SEALED;
-    return terms_take(terms, SEA_SEALED, block->size) ? block_copy_sealed(ret_block, block) : -EMSGSIZE;
+    return block_copy_sealed(ret_block, block);
 }
 
 /* The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy. */

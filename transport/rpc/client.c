@@ -395,20 +395,21 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
     };
 }
 
-/* Here, and not with the blocks: the class follows from what the peer takes. */
+/* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have, that is
+ * sealed: such a block waits for credit when it is sent. */
 int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     const struct terms *terms = &conn->lane.terms;
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
-    bool is_pooled = terms->accept & SEA_POOLED && size <= terms->block_max && size <= terms->bytes_max;
+    bool is_taken = size <= terms->block_max && size <= terms->bytes_max;
+    bool is_pooled = terms->accept & SEA_POOLED && is_taken, is_sealed = terms->accept & SEA_SEALED && is_taken;
     if (terms->accept & SEA_INLINE && size <= terms->inline_max && (!is_pooled || size <= LANE_INLINE_BEFORE_POOLED))
         return block_new_inline(ret_block, conn->ctx, size);
-    int r = is_pooled ? pooled_new(ret_block, conn->lane.account, size) : -EDQUOT;
-    if (r != -EDQUOT)
-        return r; /* else an arena is more than there is, and a block of its own may not be */
-    if (!(terms->accept & SEA_SEALED) || size > terms->block_max || size > terms->bytes_max)
-        return is_pooled ? r
-                         : refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
-                                           "it takes no payload of this size in any class: send smaller blocks");
+    int r = is_pooled ? lane_block_new(&conn->lane, size, ret_block) : -EMSGSIZE;
+    if (is_pooled && (r != -EDQUOT || !is_sealed))
+        return r;
+    if (!is_sealed)
+        return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
+                               "it takes no payload of this size in any class: send smaller blocks");
     return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
 }
