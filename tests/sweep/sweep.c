@@ -153,7 +153,8 @@ static int serve(int line, void *arg) {
     const struct server_role *role = arg;
     struct board *board = role->board;
     struct holdings *before = holdings_new();
-    const sea_options options = {.handshake_ms = test_patience(2000)};
+    const sea_options options = {
+        .handshake_ms = test_patience(2000), .bytes_max = 1 << 20, .blocks_max = 8}; /* what the voyage counts on */
     if (role->is_victim)
         sweep_arm(board);
     struct service *service = service_try_start(sweep_address, NULL, &options, &board->start_error);
@@ -232,11 +233,33 @@ int sweep_visit(struct board *board, bool outlives, struct voyage_report *report
     return child_end(&client, VOYAGE_MS);
 }
 
+static int rush(int line, void *arg) {
+    struct board *board = arg;
+    (void) line;
+    struct holdings *before = holdings_new();
+    voyage_rush(sweep_address, &board->strokes, &board->voyage);
+    note_leaks(board->client_leak, before);
+    return 0;
+}
+
+bool sweep_rush(struct child *ret, struct board *board) {
+    child_start(ret, rush, board);
+    for (int waited = 0; waited < test_patience(PATIENCE_MS); waited++) {
+        if (atomic_load(&board->strokes) > 0)
+            return true;
+        pause_ms(1);
+    }
+    return false;
+}
+
 const char *blow_name(const struct board *board) {
     static char name[96];
     const struct blow *blow = &board->blow;
     const char *kind = seam_name((enum seam_kind) atomic_load(&board->struck_kind));
-    if (blow->error == 0)
+    if (blow->n == 0)
+        snprintf(name, sizeof name, "killed after %u strokes, at \"%s\"", atomic_load(&board->strokes),
+                 board->voyage.step);
+    else if (blow->error == 0)
         snprintf(name, sizeof name, "killed at call %d (%s)", blow->n, kind);
     else
         snprintf(name, sizeof name, "%s %d: %s", seam_name(blow->kind), blow->n, strerrorname_np(blow->error));

@@ -16,7 +16,8 @@
 #include "sweep/voyage.h"
 #include "sys/seam.h"
 
-/* Strikes at the n-th call of `kind` (SEAM_KINDS: of any kind), counted from 1 while it is not paused. */
+/* Strikes at the n-th call of `kind` (SEAM_KINDS: of any kind), counted from 1 while it is not paused. 0: never; somebody else
+ * kills the victim, at any instant. */
 struct blow {
     enum seam_kind kind;
     int n;
@@ -29,6 +30,7 @@ struct board {
     _Atomic int seen;
     _Atomic bool has_struck, is_paused;
     _Atomic int struck_kind;
+    _Atomic unsigned strokes; /* of sweep_rush() */
     struct voyage_report voyage, second, next;
     int start_error; /* of a server that is a child: 0, or why it did not start */
     int run_result;  /* what sea_server_run() returned */
@@ -73,6 +75,10 @@ int sweep_sail(struct board *board);
 /* A client in a child, not armed: one voyage, told in `report`, which is one of the board's. Its leaks are in
  * board->client_leak. */
 int sweep_visit(struct board *board, bool outlives, struct voyage_report *report);
+
+/* A client in a child, not armed, that calls at full speed until something fails: told in board->voyage, its leaks in
+ * board->client_leak. Returns once it has begun; false: it never did. */
+bool sweep_rush(struct child *ret, struct board *board);
 
 /* How a blow is called in messages. Static. */
 const char *blow_name(const struct board *board);

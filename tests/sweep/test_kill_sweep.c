@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kill sweep: a process killed with SIGKILL before each of its system calls, from the handshake to the
- * end of a voyage; once it is the client, once the server.
+ * end of a voyage; once it is the client, once the server. And at any instant, while calls of every class go through rings and
+ * arenas at full speed, where hardly anything is a system call.
  *
  * The survivor learns of it by exactly one event for each connection, holds nothing of the dead one's
  * afterwards, leaks nothing, and goes on: the server serves the next client, and the client finds the next
@@ -14,16 +15,20 @@
 #include <string.h>
 #include <time.h>
 
+#include "support/random.h"
 #include "support/service.h"
 #include "support/suite.h"
 #include "sweep/sweep.h"
 
 #define CALLS_MAX 2000
+#define INSTANTS 100
+#define INSTANTS_NS 10000000u
 #define SECOND_NS 1000000000u
 #define GUARD_NS (5 * (uint64_t) SECOND_NS) /* what is observed is printed */
 
 static struct {
     int cases, count;
+    unsigned strokes;
     uint64_t worst_ns; /* from the victim's death to the survivor's having noticed */
     char text[3000];
 } findings;
@@ -155,6 +160,75 @@ static void conclude(const char *role) {
     ck_assert_int_gt(findings.cases, 50);
 }
 
+/* At any instant of the next few milliseconds, which are some hundred calls. */
+static void pause_somehow(uint64_t *random) {
+    nanosleep(&(struct timespec){.tv_nsec = random_below(random, INSTANTS_NS)}, NULL);
+}
+
+static void kill_rushing_client(struct board *board, struct child *server, uint64_t *random) {
+    struct child client;
+    sweep_aim(board, (struct blow){.n = 0});
+    bool has_begun = sweep_rush(&client, board);
+    pause_somehow(random);
+    child_kill(&client);
+    uint64_t begun = now_ns();
+    if (!has_begun || board->voyage.status != 0)
+        find(board, "it had failed before: %d", board->voyage.status);
+    findings.strokes += atomic_load(&board->strokes);
+    judge_server(board, sweep_check(server));
+    note_delay(board, begun);
+    judge_next(board);
+}
+
+static void kill_server_of_rush(struct board *board, uint64_t *random) {
+    struct child server, client;
+    sweep_aim(board, (struct blow){.n = 0});
+    ck_assert(sweep_serve(&server, board, false));
+    bool has_begun = sweep_rush(&client, board);
+    pause_somehow(random);
+    child_kill(&server);
+    uint64_t begun = now_ns();
+    judge_client(board, child_end(&client, 20000));
+    note_delay(board, begun);
+    if (!has_begun || board->voyage.status == 0)
+        find(board, "the client goes on without its server");
+    findings.strokes += atomic_load(&board->strokes);
+    judge_survivor(board, &board->voyage);
+    judge_successor(board);
+}
+
+static void conclude_rush(const char *role) {
+    printf("# %u strokes in all\n", findings.strokes);
+    conclude(role);
+    ck_assert_uint_gt(findings.strokes, (unsigned) findings.cases);
+}
+
+START_TEST(test_client_killed_at_any_instant) {
+    struct board *board = sweep_begin();
+    struct child server;
+    uint64_t random = 20;
+    sweep_aim(board, (struct blow){.n = 0});
+    ck_assert(sweep_serve(&server, board, false));
+    for (; findings.cases < INSTANTS; findings.cases++)
+        kill_rushing_client(board, &server, &random);
+    ck_assert_int_eq(sweep_stop(&server), 0);
+    ck_assert_str_eq(board->leak, "");
+    sweep_end(board);
+    conclude_rush("the client");
+}
+END_TEST
+
+START_TEST(test_server_killed_at_any_instant) {
+    struct board *board = sweep_begin();
+    uint64_t random = 30;
+    service_use_uv(_i == 1);
+    for (; findings.cases < INSTANTS; findings.cases++)
+        kill_server_of_rush(board, &random);
+    sweep_end(board);
+    conclude_rush("the server");
+}
+END_TEST
+
 START_TEST(test_client_killed) {
     struct board *board = sweep_begin();
     struct child server;
@@ -186,5 +260,7 @@ int main(void) {
     suite_guard(suite, 300);
     suite_add(suite, test_client_killed);
     suite_add_loop(suite, test_server_killed, 0, 2);
+    suite_add(suite, test_client_killed_at_any_instant);
+    suite_add_loop(suite, test_server_killed_at_any_instant, 0, 2);
     return suite_run(suite);
 }

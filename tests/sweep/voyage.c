@@ -19,6 +19,10 @@
 #define FROM_FILE ((size_t) 8192)
 #define FROM_PIPE ((size_t) 20000)
 #define PIECE ((size_t) 512)
+#define PARCEL ((size_t) 300000)       /* pooled, as the next: more than one of either is too much for the server */
+#define LARGE_PARCEL ((size_t) 700000) /* its arena and those of the smaller ones, too */
+#define LETTER ((size_t) 20000)        /* likewise pooled */
+#define BURST 12                       /* more letters than the server holds at a time */
 #define STEP_MS 2000
 #define SLICE_MS 20
 #define FAREWELL_MS 5000
@@ -29,7 +33,7 @@ struct voyage {
     sea_ctx *ctx;
     sea_conn *conns[2];
     sea_block *cargo, *copy; /* ours */
-    sea_msg *answer, *echo, *item;
+    sea_msg *answer, *echo, *item, *parcel;
     int exported;
 };
 
@@ -43,14 +47,18 @@ static void pattern_fill(unsigned char *data, size_t at, size_t size) {
         data[i] = pattern(at + i);
 }
 
-static bool is_cargo(const void *data, size_t size, unsigned char more) {
+static bool is_pattern(const void *data, size_t size, unsigned char more) {
     const unsigned char *bytes = data;
-    if (!data || size != SIZE)
+    if (!data)
         return false;
     for (size_t i = 0; i < size; i++)
         if (bytes[i] != (unsigned char) (pattern(i) + more))
             return false;
     return true;
+}
+
+static bool is_cargo(const void *data, size_t size, unsigned char more) {
+    return size == SIZE && is_pattern(data, size, more);
 }
 
 static bool is_cargo_message(const sea_msg *msg, unsigned char more) {
@@ -88,8 +96,10 @@ static int make_ctx(struct voyage *voyage) {
 
 static const sea_method methods[] = {{SERVICE_ITEM, "item", on_item}};
 
+/* The second one takes stable payloads only. */
 static int connect_as(struct voyage *voyage, int which) {
-    const sea_options options = {.methods = methods,
+    const sea_options options = {.accept = which == 1 ? SEA_STABLE_ONLY : 0,
+                                 .methods = methods,
                                  .methods_count = 1,
                                  .user = voyage,
                                  .on_open = on_open,
@@ -207,6 +217,106 @@ static int call_inline(struct voyage *voyage) {
     return is_right ? 0 : VOYAGE_WRONG;
 }
 
+/* A block of the class that is chosen for it: pooled. */
+static int new_parcel(struct voyage *voyage, size_t size, sea_block **ret_block) {
+    sea_block *block = NULL;
+    int r = sea_block_new(&block, voyage->conns[0], size);
+    if (r < 0)
+        return r;
+    pattern_fill(sea_block_data(block), 0, size);
+    *ret_block = block;
+    return sea_block_class(block) == SEA_POOLED ? 0 : VOYAGE_WRONG;
+}
+
+/* Takes the block. The reply, which is a copy in an arena of the server's, stays in voyage->parcel. */
+static int call_with_parcel(struct voyage *voyage, size_t size, sea_block *block) {
+    sea_msg *reply = NULL;
+    int r = call(voyage, SERVICE_ECHO, block, &reply);
+    if (r < 0)
+        return r;
+    sea_msg_release(voyage->parcel);
+    voyage->parcel = reply;
+    bool is_right = sea_msg_class(reply) == SEA_POOLED && sea_msg_size(reply) == size;
+    return is_right && is_pattern(sea_msg_data(reply), size, 0) ? 0 : VOYAGE_WRONG;
+}
+
+static int call_sized(struct voyage *voyage, size_t size) {
+    sea_block *block = NULL;
+    int r = new_parcel(voyage, size, &block);
+    if (r == 0)
+        return call_with_parcel(voyage, size, block);
+    sea_block_unref(block);
+    return r;
+}
+
+static int call_pooled(struct voyage *voyage) {
+    return call_sized(voyage, PARCEL);
+}
+
+/* It lies in the server's arena: what goes back is a copy. */
+static int forward_parcel(struct voyage *voyage) {
+    return call_with_parcel(voyage, PARCEL, sea_block_ref(sea_msg_block(voyage->parcel)));
+}
+
+/* The arenas of the smaller ones go for it: the next reply comes after their releases. */
+static int call_pooled_larger(struct voyage *voyage) {
+    int r = call_inline(voyage);
+    return r == 0 ? call_sized(voyage, LARGE_PARCEL) : r;
+}
+
+static int release_parcel(struct voyage *voyage) {
+    voyage->parcel = sea_msg_release(voyage->parcel);
+    return 0;
+}
+
+static int call_letter(struct voyage *voyage) {
+    return call_sized(voyage, LETTER);
+}
+
+/* Frames of the ring, with one doorbell at most. */
+static int send_notes(struct voyage *voyage) {
+    static const char note[40] = "a note";
+    int r = 0;
+    sea_batch_begin(voyage->conns[0]);
+    for (int i = 0; i < BURST && r == 0; i++)
+        r = sea_send_bytes(voyage->conns[0], SERVICE_SINK, note, sizeof note, test_patience(STEP_MS));
+    sea_batch_end(voyage->conns[0]);
+    return r;
+}
+
+/* It waits for credit, which comes by the release ring. */
+static int send_letters(struct voyage *voyage) {
+    int r = 0;
+    for (int i = 0; i < BURST && r == 0; i++) {
+        sea_block *block = NULL;
+        r = new_parcel(voyage, LETTER, &block);
+        if (r == 0)
+            r = sea_send(voyage->conns[0], SERVICE_SINK, block, test_patience(STEP_MS));
+        else
+            sea_block_unref(block);
+    }
+    return r;
+}
+
+static int call_bytes(struct voyage *voyage) {
+    static const char text[] = "fewer bytes than a line of the ring has";
+    sea_msg *reply = NULL;
+    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_patience(STEP_MS), &reply);
+    if (r < 0)
+        return r;
+    bool is_right = sea_msg_size(reply) == sizeof text && !memcmp(sea_msg_data(reply), text, sizeof text);
+    sea_msg_release(reply);
+    return is_right ? 0 : VOYAGE_WRONG;
+}
+
+/* So that most of the time goes into rings, and not into bytes. */
+static int call_often(struct voyage *voyage) {
+    int r = 0;
+    for (int i = 0; i < 100 && r == 0; i++)
+        r = call_bytes(voyage);
+    return r;
+}
+
 static int export_cargo(struct voyage *voyage) {
     return sea_block_export(voyage->cargo, &voyage->exported);
 }
@@ -249,7 +359,7 @@ static int publisher_status(struct voyage *voyage) {
     return r;
 }
 
-static int take_item(struct voyage *voyage) {
+static int await_item(struct voyage *voyage) {
     int r = 0;
     for (int waited = 0; !voyage->item && r >= 0; waited += SLICE_MS) {
         if (waited >= STEP_MS)
@@ -258,9 +368,31 @@ static int take_item(struct voyage *voyage) {
         if (r == 0)
             r = publisher_status(voyage);
     }
-    if (r < 0 && !voyage->item)
+    return voyage->item ? 0 : r;
+}
+
+static int take_item(struct voyage *voyage) {
+    int r = await_item(voyage);
+    return r < 0 || is_cargo_message(voyage->item, 0) ? r : VOYAGE_WRONG;
+}
+
+/* Pooled to the server, pooled on to the second connection, and there a private copy. */
+static int publish_letter(struct voyage *voyage) {
+    sea_block *block = NULL;
+    voyage->item = sea_msg_release(voyage->item);
+    int r = new_parcel(voyage, LETTER, &block);
+    if (r == 0)
+        return sea_send(voyage->conns[0], SERVICE_PUBLISH, block, test_patience(STEP_MS));
+    sea_block_unref(block);
+    return r;
+}
+
+static int take_letter(struct voyage *voyage) {
+    int r = await_item(voyage);
+    if (r < 0)
         return r;
-    return is_cargo_message(voyage->item, 0) ? 0 : VOYAGE_WRONG;
+    bool is_right = sea_msg_class(voyage->item) == SEA_INLINE && sea_msg_size(voyage->item) == LETTER;
+    return is_right && is_pattern(sea_msg_data(voyage->item), LETTER, 0) ? 0 : VOYAGE_WRONG;
 }
 
 /* A last word from the server on both, so that what was given back has arrived when the voyage is over. */
@@ -285,6 +417,13 @@ static const struct {
     {"forward", forward_answer},
     {"release", release_answers},
     {"inline call", call_inline},
+    {"call with bytes", call_bytes},
+    {"pooled call", call_pooled},
+    {"pooled forward", forward_parcel},
+    {"pooled release", release_parcel},
+    {"larger pooled call", call_pooled_larger},
+    {"notes", send_notes},
+    {"letters", send_letters},
     {"export", export_cargo},
     {"import", import_copy},
     {"send", send_copy},
@@ -292,7 +431,21 @@ static const struct {
     {"subscribe", subscribe},
     {"publish", publish},
     {"take", take_item},
+    {"publish pooled", publish_letter},
+    {"take copied", take_letter},
     {"farewell", say_farewell},
+};
+
+/* Again and again, at full speed, through one connection; what is held is held while others come and go. */
+static const struct {
+    const char *name;
+    int (*run)(struct voyage *voyage);
+} strokes[] = {
+    {"calls with bytes", call_often},   {"letter", call_letter},          {"notes", send_notes},
+    {"inline call", call_inline},       {"calls with bytes", call_often}, {"pooled call", call_pooled},
+    {"pooled forward", forward_parcel}, {"letters", send_letters},        {"call", call_answer},
+    {"calls with bytes", call_often},   {"forward", forward_answer},      {"larger pooled call", call_pooled_larger},
+    {"release", release_answers},       {"calls with bytes", call_often},
 };
 
 /* Until both have ended. What still comes is handled meanwhile. */
@@ -315,6 +468,7 @@ static void note_refusals(struct voyage *voyage) {
 
 static void tidy(struct voyage *voyage) {
     sea_msg_release(voyage->item);
+    sea_msg_release(voyage->parcel);
     sea_msg_release(voyage->echo);
     sea_msg_release(voyage->answer);
     sea_block_unref(voyage->copy);
@@ -335,6 +489,29 @@ void voyage_run(const char *address, bool outlives, struct voyage_report *ret) {
     }
     if (outlives && ret->status != 0)
         outlive(&voyage);
+    note_refusals(&voyage);
+    tidy(&voyage);
+}
+
+static int prepare_rush(struct voyage *voyage) {
+    int (*const first[])(struct voyage *) = {make_ctx,       connect_first,  make_cargo,   fill_from_buffer,
+                                             fill_from_file, fill_from_pipe, fill_in_place};
+    int r = 0;
+    for (size_t i = 0; i < sizeof first / sizeof *first && r == 0; i++)
+        r = first[i](voyage);
+    return r;
+}
+
+void voyage_rush(const char *address, _Atomic unsigned *strokes_done, struct voyage_report *ret) {
+    struct voyage voyage = {.address = address, .report = ret, .exported = -1};
+    *ret = (struct voyage_report){.step = "start"};
+    ret->status = prepare_rush(&voyage);
+    for (size_t i = 0; ret->status == 0; i = (i + 1) % (sizeof strokes / sizeof *strokes)) {
+        snprintf(ret->step, sizeof ret->step, "%s", strokes[i].name);
+        ret->status = strokes[i].run(&voyage);
+        atomic_fetch_add_explicit(strokes_done, ret->status == 0, memory_order_relaxed);
+    }
+    outlive(&voyage);
     note_refusals(&voyage);
     tidy(&voyage);
 }
