@@ -601,7 +601,7 @@ static void flood_once(void) {
         draft_doorbell(&draft);
     else
         draft_cancel(&draft, 77);
-    ck_assert_int_eq(speaker_send(flooding->speaker, &draft), 0);
+    ck_assert(speaker_send(flooding->speaker, &draft) == 0 || pair.server.lane.is_doomed);
 }
 
 /* Nor does a turn wait for the datagram of a mark while others come without end. */

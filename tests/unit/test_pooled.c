@@ -180,9 +180,19 @@ END_TEST
 
 START_TEST(test_a_copy_over_the_limit) {
     sea_block *block = NULL;
-    one.peer->out_limit.bytes = 2999;
-    ck_assert_int_eq(pooled_copy(&block, one.peer, "", 3000), -EDQUOT);
+    char bytes[3000] = "";
+    one.peer->out_limit.bytes = 2999; /* not in the pool then, but in the heap */
+    ck_assert_int_eq(pooled_copy(&block, one.peer, bytes, sizeof bytes), 0);
+    ck_assert_ptr_null(block->slot);
+    ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
+    ck_assert_uint_eq(quota_used(&one.peer->quota, QUOTA_BYTES), sizeof bytes);
+    sea_block_unref(block);
+    ck_assert_uint_eq(quota_used(&one.peer->quota, QUOTA_BYTES), 0);
+    block = NULL;
+    one.peer->quota.limit[QUOTA_BYTES] = 2999; /* the peer pays for it */
+    ck_assert_int_eq(pooled_copy(&block, one.peer, bytes, sizeof bytes), -EDQUOT);
     ck_assert_ptr_null(block);
+    ck_assert_uint_eq(ctx_figures().bytes, 0);
 }
 END_TEST
 

@@ -246,7 +246,12 @@ void pooled_drop_view(struct arena_view *view) {
 static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
                      const char **ret_why) {
     struct arena_view *view = heap_new(1, sizeof(*view));
-    if (!view || fd < 0 || quota_charge(&peer->quota, arena->size, 0, 1, &peer->ctx->refusals) < 0) {
+    if (!view) {
+        if (fd >= 0)
+            reaper_take(&fd, 1);
+        return -ENOMEM;
+    }
+    if (fd < 0 || quota_charge(&peer->quota, arena->size, 0, 1, &peer->ctx->refusals) < 0) {
         if (fd >= 0)
             reaper_take(&fd, 1);
         heap_free(view);
