@@ -64,6 +64,7 @@ SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
  */
 SEA_API int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags);
 
+/* Both accept NULL. */
 SEA_API sea_block *sea_block_ref(sea_block *block);
 SEA_API sea_block *sea_block_unref(sea_block *block);
 
@@ -104,7 +105,8 @@ SEA_API int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int
 SEA_API int sea_block_shrink(sea_block *block, size_t size);
 
 /*
- * Freezes the bytes for good. Pointers from sea_block_data() end. Sealing a sealed block does nothing.
+ * Freezes the bytes for good; of a pooled block only for this interface: its maker's old pointers still write, which is why its receiver
+ * is told that it is not stable. Pointers from sea_block_data() end. Sealing a sealed block does nothing.
  * Errors: -EBUSY (something else maps or pins the pages for writing: a forked child's mapping of an
  * exported descriptor, a pipe, io_uring), -EMFILE. On failure the block stays writable.
  */

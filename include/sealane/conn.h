@@ -93,7 +93,7 @@ typedef struct sea_options {
     uint16_t socket_mode; /* of a server's socket file; default 0600. Wider modes need `users` and so on too */
 
     uint32_t inline_max;      /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
-    uint64_t block_max;       /* largest sealed payload that we take, bytes; default: the peer quota */
+    uint64_t block_max;       /* largest sealed or pooled payload that we take, bytes; default: the peer quota */
     uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024 */
     uint64_t bytes_max;       /* and their bytes; default: the peer quota */
@@ -195,8 +195,10 @@ typedef struct sea_conn_figures {
     uint64_t leased_blocks, leased_bytes;     /* of ours, that it holds */
     uint64_t imported_blocks, imported_bytes; /* of its, that we hold */
     uint32_t calls_out, calls_in;
-    uint32_t inline_max; /* the largest payload that sea_block_new() makes inline, as negotiated */
-    uint32_t accept;     /* the classes that the peer takes */
+    uint32_t
+        inline_max;  /* the largest inline payload that the peer takes; sea_block_new() makes larger ones than 256 bytes
+                          * pooled where it can */
+    uint32_t accept; /* the classes that the peer takes */
 } sea_conn_figures;
 
 SEA_API void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures);

@@ -109,6 +109,7 @@ END_TEST
 
 START_TEST(test_nothing_to_drop) {
     ck_assert_ptr_null(sea_block_unref(NULL));
+    ck_assert_ptr_null(sea_block_ref(NULL));
 }
 END_TEST
 

@@ -245,7 +245,8 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
 }
 
 sea_block *sea_block_ref(sea_block *block) {
-    atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    if (block)
+        atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
     return block;
 }
 
