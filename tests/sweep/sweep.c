@@ -79,12 +79,12 @@ static bool is_doorbell(const struct msghdr *msg) {
  * The library calls this one. A socket without room holds datagrams that the peer has not read, and those wake it: for want of
  * room no wake-up is lost. It is so here too: the doorbell that finds none has another one before it.
  */
-ssize_t sendmsg(int fd, const struct msghdr *msg, int flags) {
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!is_socket_full)
-        return syscall(SYS_sendmsg, fd, msg, flags);
+        return syscall(SYS_sendmsg, fd, message, flags);
     is_socket_full = false;
-    if (is_doorbell(msg))
-        (void) syscall(SYS_sendmsg, fd, msg, flags);
+    if (is_doorbell(message))
+        (void) syscall(SYS_sendmsg, fd, message, flags);
     errno = EAGAIN;
     return -1;
 }

@@ -258,9 +258,20 @@ static int forward_parcel(struct voyage *voyage) {
     return call_with_parcel(voyage, PARCEL, sea_block_ref(sea_msg_block(voyage->parcel)));
 }
 
+static int call_bytes(struct voyage *voyage) {
+    static const char text[] = "fewer bytes than a line of the ring has";
+    sea_msg *reply = NULL;
+    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_patience(STEP_MS), &reply);
+    if (r < 0)
+        return r;
+    bool is_right = sea_msg_size(reply) == sizeof text && !memcmp(sea_msg_data(reply), text, sizeof text);
+    sea_msg_release(reply);
+    return is_right ? 0 : VOYAGE_WRONG;
+}
+
 /* The arenas of the smaller ones go for it: the next reply comes after their releases. */
 static int call_pooled_larger(struct voyage *voyage) {
-    int r = call_inline(voyage);
+    int r = call_bytes(voyage);
     return r == 0 ? call_sized(voyage, LARGE_PARCEL) : r;
 }
 
@@ -296,17 +307,6 @@ static int send_letters(struct voyage *voyage) {
             sea_block_unref(block);
     }
     return r;
-}
-
-static int call_bytes(struct voyage *voyage) {
-    static const char text[] = "fewer bytes than a line of the ring has";
-    sea_msg *reply = NULL;
-    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_patience(STEP_MS), &reply);
-    if (r < 0)
-        return r;
-    bool is_right = sea_msg_size(reply) == sizeof text && !memcmp(sea_msg_data(reply), text, sizeof text);
-    sea_msg_release(reply);
-    return is_right ? 0 : VOYAGE_WRONG;
 }
 
 /* So that most of the time goes into rings, and not into bytes. */
