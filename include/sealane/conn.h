@@ -57,7 +57,7 @@ typedef struct sea_close_event {
 enum {
     SEA_WAIT_ADAPTIVE =
         0,             /* look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep;
-                            * never looks twice where only one CPU may be used */
+                            * never looks twice where both sides may use one CPU only */
     SEA_WAIT_SPIN = 1, /* look without end while something is awaited: one CPU is busy, but for one look at the
                             * socket each millisecond */
     SEA_WAIT_SLEEP = 2 /* sleep at once */
