@@ -211,7 +211,7 @@ static int datagram_write(struct lane *lane, struct iovec *iov, size_t iov_count
 static int message_write(struct lane *lane, const struct lane_message *message, int payload_class, uint64_t handle) {
     uint8_t head[WIRE_MESSAGE_SIZE];
     sea_block *block = message->block;
-    bool is_inline = payload_class == SEA_INLINE;
+    bool is_inline = payload_class == SEA_INLINE && block; /* plain bytes always fit the ring */
     const struct wire_message fields = message_fields(message, payload_class, handle);
     if (message_fits_ring(lane, &fields))
         return message_write_ring(lane, message, &fields);
@@ -221,7 +221,7 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
          .iov_len = is_inline ? block->size : 0},
         {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
     };
-    int fd = payload_class == SEA_SEALED ? block_fd(block) : -1;
+    int fd = payload_class == SEA_SEALED && block ? block_fd(block) : -1;
     return datagram_write(lane, iov, 3, &fd);
 }
 

@@ -109,10 +109,10 @@ int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
     sea_block *block = NULL;
     int r = pooled_new(&block, peer, size);
-    if (r < 0)
-        r = block_receive_inline(&block, peer->ctx, data, size);
-    else
+    if (r == 0 && block)
         memcpy(block->data, data, size);
+    else
+        r = block_receive_inline(&block, peer->ctx, data, size);
     if (r < 0)
         return r;
     block->payload_class = SEA_INLINE;
