@@ -399,7 +399,7 @@ START_TEST(test_message_pooled) {
 END_TEST
 
 START_TEST(test_arena_fields) {
-    uint8_t buf[WIRE_ARENA_SIZE];
+    uint8_t buf[WIRE_ARENA_SIZE] = {0};
     struct wire_frame frame;
     const struct wire_arena largest = {.id = WIRE_ARENA_MAX,
                                        .count = WIRE_ARENA_BLOCKS_MAX,
@@ -417,7 +417,7 @@ START_TEST(test_arena_fields) {
 END_TEST
 
 START_TEST(test_arena_smallest) { /* one block of one line, in a file that is no larger */
-    uint8_t buf[WIRE_ARENA_SIZE];
+    uint8_t buf[WIRE_ARENA_SIZE] = {0};
     struct wire_frame frame;
     const struct wire_arena smallest = {.id = 1, .count = 1, .stride = 64, .size = 64};
 
