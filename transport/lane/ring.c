@@ -87,7 +87,7 @@ void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const v
 }
 
 static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {
-    uint64_t words[LINE_WORDS];
+    uint64_t words[LINE_WORDS] = {0};
     for (uint32_t i = from; i < LINE_WORDS; i++)
         words[i - from] = shared64_load(&line->words[i]);
     memcpy(to, words, size);
