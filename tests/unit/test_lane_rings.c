@@ -783,6 +783,36 @@ START_TEST(test_the_end_in_the_middle) {
 }
 END_TEST
 
+static void close_at_the_reply(struct side *side) {
+    const struct lane_message *in = &side->arrived[side->arrived_count - 1];
+    if (in->type == WIRE_REPLY)
+        lane_close(&side->lane, 0, "");
+}
+
+/*
+ * Whoever gets what a mark stands for ends the connection, at the mark that completes a quarter of the ring, where the reader would show its
+ * cursor. What it gets is the payload, or that a limit kept it out.
+ */
+START_TEST(test_the_end_inside_a_mark) {
+    memset(&pair, 0, sizeof pair);
+    pair.client.options.ring_size = pair.server.options.ring_size = RING_SMALL;
+    if (_i)
+        pair.client.ctx_options.user.bytes = 80000;
+    pair.client.on_arrived = close_at_the_reply;
+    pair_open_in(&pair, 1);
+    keep_awake(&pair.client);
+    lane_cork(&pair.server.lane);
+    for (int i = 0; i < RING_SMALL / LINE_SIZE / 4 - 1; i++)
+        send_one_way(&pair.server, 8, 1);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 90000, 1), false), 0);
+    lane_uncork(&pair.server.lane);
+    lane_dispatch(&pair.client.lane, 0);
+    ck_assert_uint_eq(pair.client.closed, 1);
+    ck_assert_int_eq(pair.client.arrived[pair.client.arrived_count - 1].status, _i ? -EDQUOT : 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* A lie in a ring ends it, after what was said before it. */
 START_TEST(test_a_fault_after_frames) {
     struct side *server = &pair.server;
@@ -851,6 +881,7 @@ int main(void) {
     suite_add(s, test_gone_after_frames);
     suite_add(s, test_sending_to_the_dead);
     suite_add_loop(s, test_the_end_in_the_middle, 0, 4);
+    suite_add_loop(s, test_the_end_inside_a_mark, 0, 2);
     suite_add(s, test_a_fault_after_frames);
     return suite_run(s);
 }

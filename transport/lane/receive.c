@@ -354,9 +354,10 @@ static int receive_datagram(struct lane *lane) {
     return r == 0 && lane->is_leaving;
 }
 
-/* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. */
+/* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. There is no ring any more when
+ * what was handed over meanwhile has ended the connection. */
 static void pass_over(struct lane *lane, uint64_t lines) {
-    if (ring_advance(&lane->in, lines))
+    if (lane->has_rings && ring_advance(&lane->in, lines))
         lane->bell.due |= BELL_ROOM;
 }
 
@@ -367,7 +368,7 @@ static void deliver_held(struct lane *lane) {
 
 /*
  * The ring has come to the place of a datagram. It may have been received already, when the ring was empty. What it brings is handed
- * over last: whoever gets it may end the connection.
+ * over last: whoever gets it may end the connection. (A refused reply is told at once, and so may, too: see pass_over().)
  */
 static int receive_marked(struct lane *lane, uint64_t number) {
     uint64_t next = lane->datagrams_in + 1;
