@@ -140,9 +140,9 @@ static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, s
 }
 
 static void count_sent(struct lane *lane, int payload_class, uint64_t size) {
-    if (payload_class == SEA_POOLED)
+    if (payload_class == SEA_POOLED) {
         tally_count(&lane->tally, sent_pooled, 1);
-    else if (payload_class == SEA_SEALED) {
+    } else if (payload_class == SEA_SEALED) {
         tally_count(&lane->tally, sent_sealed, 1);
     } else {
         tally_count(&lane->tally, sent_inline, 1);

@@ -36,15 +36,6 @@ static const char *pooled_of(const uint64_t words[LINE_WORDS], struct wire_messa
     return NULL;
 }
 
-/* The commonest frames, of which wire_check_message() would say nothing: a call without a deadline, or a good reply, with an inline payload. */
-static inline bool is_plain(const struct wire_head *head, const struct wire_message *message) {
-    uint64_t forbidden = message->deadline | message->text_size | (uint32_t) message->status;
-    if (head->type == WIRE_REPLY)
-        forbidden |= message->method;
-    return forbidden == 0 && message->payload_class == WIRE_CLASS_INLINE &&
-           message->payload_size - 1 < WIRE_INLINE_CEILING;
-}
-
 const char *line_decode(const uint64_t words[LINE_WORDS], struct wire_frame *ret, uint32_t *ret_bytes) {
     uint8_t type = (uint8_t) (words[0] >> 32);
     const char *wrong = NULL;
@@ -61,7 +52,7 @@ const char *line_decode(const uint64_t words[LINE_WORDS], struct wire_frame *ret
         return "a sealed payload in a ring";
     if (ret->message.payload_class == WIRE_CLASS_POOLED)
         wrong = pooled_of(words, &ret->message);
-    if (!wrong && !is_plain(&ret->head, &ret->message))
+    if (!wrong)
         wrong = wire_check_message(&ret->head, &ret->message);
     if (!wrong && ret->message.payload_class != WIRE_CLASS_POOLED)
         *ret_bytes = (uint32_t) ret->message.payload_size + ret->message.text_size;
