@@ -295,32 +295,28 @@ int pooled_retire(struct peer *peer, uint32_t id) {
     return 0;
 }
 
-static int find_view(const struct peer *peer, uint64_t handle, struct arena_view **ret_view) {
+static int find_payload(const struct peer *peer, uint64_t handle, uint64_t size, struct arena_view **ret_view,
+                        const void **ret_data) {
     struct arena_view *view = view_of(&peer->pooled, handle_arena(handle));
-    if (!view)
-        return -EPROTO;
-    *ret_view = view;
-    return view == &refused ? -EDQUOT : 0;
-}
-
-int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data) {
-    struct arena_view *view;
-    int r = find_view(peer, handle, &view);
-    if (r < 0)
-        return r;
-    const void *data = view_at(&view->view, handle_index(handle), size);
+    if (view == &refused)
+        return -EDQUOT;
+    const void *data = view ? view_at(&view->view, handle_index(handle), size) : NULL;
     if (!data)
         return -EPROTO;
+    *ret_view = view;
     *ret_data = data;
     return 0;
 }
 
+int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data) {
+    struct arena_view *view = NULL;
+    return find_payload(peer, handle, size, &view, ret_data);
+}
+
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size) {
-    struct arena_view *view;
+    struct arena_view *view = NULL;
     const void *data = NULL;
-    int r = pooled_find(peer, handle, size, &data);
-    if (r == 0)
-        r = find_view(peer, handle, &view);
+    int r = find_payload(peer, handle, size, &view, &data);
     if (r == 0)
         r = block_receive_pooled(ret_block, peer, handle, view, data, (size_t) size);
     if (r == 0)
