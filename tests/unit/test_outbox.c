@@ -463,9 +463,14 @@ START_TEST(test_theirs_cannot_be_mapped) {
 }
 END_TEST
 
+static void before_each(void) {
+    fail_off();
+    settle_begin();
+}
+
 int main(void) {
     struct suite *s = suite_new("outbox");
-    suite_fixture(s, fail_off, fail_off);
+    suite_fixture(s, before_each, fail_off);
     suite_add_loop(s, test_shapes, 0, SHAPES);
     suite_add(s, test_what_a_new_one_says);
     suite_add(s, test_the_document_shows_it);

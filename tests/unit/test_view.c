@@ -21,6 +21,7 @@
 
 static void before(void) {
     fail_off();
+    settle_begin();
 }
 
 static void after(void) {
