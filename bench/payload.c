@@ -19,12 +19,6 @@ static const size_t LARGE = 256;
 
 static const words STAIRS = {0, 1, 2, 3};
 
-static uint64_t word_at(const void *data, size_t at) {
-    uint64_t word;
-    memcpy(&word, (const char *) data + at, WORD);
-    return word;
-}
-
 /* Both work on whole steps and return how many bytes those were. */
 
 ALWAYS_INLINE size_t fill_steps(char *to, size_t size, uint64_t seed) {
@@ -87,24 +81,19 @@ static size_t sum_large(const char *from, size_t size, uint64_t *ret_sum) {
 
 #endif
 
-void payload_fill(void *data, size_t size, uint64_t seed) {
+void payload_fill_large(void *data, size_t size, uint64_t seed) {
     char *to = data;
     size_t at = size >= LARGE ? fill_large(to, size, seed) : 0;
     for (seed += at / WORD; at < size; at += WORD, seed++)
         memcpy(to + at, &seed, WORD);
 }
 
-uint64_t payload_sum(const void *data, size_t size) {
+uint64_t payload_sum_large(const void *data, size_t size) {
     uint64_t sum = 0;
     size_t at = size >= LARGE ? sum_large(data, size, &sum) : 0;
     for (; at < size; at += WORD)
-        sum += word_at(data, at);
+        sum += payload_word(data, at);
     return sum;
-}
-
-bool payload_is_right(const void *data, size_t size) {
-    uint64_t count = size / WORD;
-    return payload_sum(data, size) == count * word_at(data, 0) + count * (count - 1) / 2;
 }
 
 void payload_fill_ends(void *data, size_t size, uint64_t seed) {
@@ -114,5 +103,5 @@ void payload_fill_ends(void *data, size_t size, uint64_t seed) {
 }
 
 bool payload_ends_are_right(const void *data, size_t size) {
-    return word_at(data, size - WORD) == word_at(data, 0) + size / WORD - 1;
+    return payload_word(data, size - WORD) == payload_word(data, 0) + size / WORD - 1;
 }

@@ -55,6 +55,7 @@ valgrind_tests = \
     tests/unit/test_seam \
     tests/unit/test_server \
     tests/unit/test_size_class \
+    tests/unit/test_small \
     tests/unit/test_socket \
     tests/unit/test_terms \
     tests/unit/test_uv \

@@ -97,6 +97,8 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/poller.h \
     transport/rpc/server.c \
     transport/rpc/server.h \
+    transport/rpc/small.c \
+    transport/rpc/small.h \
     transport/loop/uv.c
 
 # libsealane: the same objects behind the symbol map.

@@ -62,10 +62,10 @@ static inline const char *line_oracle_violation(const struct wire_frame *frame, 
 static inline bool line_oracle_is_small(const uint64_t words[LINE_WORDS], const struct wire_frame *frame,
                                         const char *wrong, uint32_t bytes) {
     const struct wire_message *message = &frame->message;
-    if (wrong || (frame->head.type != WIRE_CALL && frame->head.type != WIRE_REPLY))
+    if (wrong || frame->head.type < WIRE_CALL || frame->head.type > WIRE_REPLY)
         return false;
     return frame->head.id == words[1] && message->deadline == words[2] && message->method == (uint32_t) words[3] &&
-           bytes == words[3] >> 32 && bytes <= LINE_FIRST_BYTES && message->status == 0 && message->text_size == 0 &&
+           bytes == words[3] >> 32 && bytes <= LINE_SMALL_BYTES && message->status == 0 && message->text_size == 0 &&
            message->payload_class == (bytes ? WIRE_CLASS_INLINE : 0);
 }
 

@@ -134,23 +134,26 @@ START_TEST(test_the_tag_is_not_looked_at) {
 }
 END_TEST
 
-/* Which frames go the short way: calls and good replies of one line, whatever else they say. */
+/* Which frames go the short way: calls, one-way messages and good replies of at most two lines, whatever else they say. */
 START_TEST(test_small_lines) {
-    static const bool is_small[] = {true, false, false, false, false, false, false}; /* of the samples */
+    static const bool is_small[] = {true, true, false, true, false, false, false}; /* of the samples */
     uint64_t words[LINE_WORDS];
     sample_words(&line_samples[_i], words);
     ck_assert_int_eq(line_is_small(words), is_small[_i]);
-    for (uint32_t size = 0; size <= 40; size++) {
-        const struct wire_message call = {.method = UINT32_MAX,
-                                          .deadline = UINT64_MAX,
-                                          .payload_size = size,
-                                          .payload_class = size ? WIRE_CLASS_INLINE : 0};
-        const struct wire_message reply = {.payload_size = size, .payload_class = size ? WIRE_CLASS_INLINE : 0};
+    for (uint32_t size = 0; size <= 100; size++) {
+        const uint8_t class = size ? WIRE_CLASS_INLINE : 0;
+        const struct wire_message call = {
+            .method = UINT32_MAX, .deadline = UINT64_MAX, .payload_size = size, .payload_class = class};
+        const struct wire_message oneway = {.method = UINT32_MAX, .payload_size = size, .payload_class = class};
+        const struct wire_message reply = {.payload_size = size, .payload_class = class};
         line_encode(words, WIRE_CALL, UINT64_MAX, &call);
-        ck_assert_int_eq(line_is_small(words), size <= LINE_FIRST_BYTES);
+        ck_assert_int_eq(line_is_small(words), size <= LINE_SMALL_BYTES);
+        ck_assert(is_accepted_soundly(words));
+        line_encode(words, WIRE_ONEWAY, 0, &oneway);
+        ck_assert_int_eq(line_is_small(words), size <= LINE_SMALL_BYTES);
         ck_assert(is_accepted_soundly(words));
         line_encode(words, WIRE_REPLY, 0, &reply);
-        ck_assert_int_eq(line_is_small(words), size <= LINE_FIRST_BYTES);
+        ck_assert_int_eq(line_is_small(words), size <= LINE_SMALL_BYTES);
         ck_assert(is_accepted_soundly(words));
     }
 }

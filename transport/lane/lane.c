@@ -205,14 +205,9 @@ static void lane_end_turn(struct lane *lane) {
     lane_offer_room(lane);
 }
 
-bool lane_take_frame(struct lane *lane) {
-    if (lane->bell.is_armed)
-        return false;
-    lane_cork(lane);
-    lane->handled = 0;
-    lane_receive(lane);
-    lane->corks--;
-    return !lane->is_doomed && !lane->bell.due && !lane->queue_head && !lane->wants_room && !lane->has_held;
+bool lane_is_calm(const struct lane *lane) {
+    return !lane->is_doomed && !lane->is_broken && !lane->bell.due && !lane->bell.is_armed && !lane->queue_head &&
+           !lane->wants_room && !lane->has_held;
 }
 
 int lane_dispatch(struct lane *lane, short revents) {

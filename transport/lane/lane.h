@@ -47,8 +47,8 @@ struct lane_message {
     size_t bytes_size; /* 0: no payload */
 };
 
-/* Arriving payloads up to this size come as bytes, without a block: what two lines of a ring hold. */
-#define LANE_BYTES_MAX (LINE_FIRST_BYTES + LINE_MORE_BYTES)
+/* Arriving payloads up to this size come as bytes, without a block. */
+#define LANE_BYTES_MAX LINE_SMALL_BYTES
 
 struct lane_ops {
     void (*opened)(void *owner);
@@ -96,6 +96,7 @@ struct lane {
     bool is_choked;    /* nothing is received before retry_at: the reaper is full */
     uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
+    uint32_t small_max; /* payloads up to this size, bytes, go the short way (small.h) */
 
     struct outbox own, theirs;
     bool has_rings; /* both are there; then these are in use */
@@ -137,8 +138,8 @@ uint64_t lane_deadline(const struct lane *lane);
 /* Does what poll() and the clock ask for. Returns how many frames were handled. */
 int lane_dispatch(struct lane *lane, short revents);
 
-/* Handles one frame of the ring, which is there, and no more. true: that was all there is to do; false: lane_dispatch() has more to do. */
-bool lane_take_frame(struct lane *lane);
+/* May what the short way does not do wait? false: dispatch. */
+bool lane_is_calm(const struct lane *lane);
 
 /* Ends it now, with one `closed` callback; `reason` is 0 or a negative errno value. In CLOSED: nothing. */
 void lane_close(struct lane *lane, int reason, const char *text);

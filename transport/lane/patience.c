@@ -52,10 +52,7 @@ bool patience_goes_on(struct patience *patience) {
     return false;
 }
 
-void patience_reward(struct patience *patience) {
-    patience->looks = 0;
-    if (patience->waiting != SEA_WAIT_ADAPTIVE)
-        return;
+void patience_learn(struct patience *patience) {
     bool was_soon = !patience->since || wait_now() - patience->since < 2 * LONGEST_NS;
     if (was_soon && patience->score < SCORE_MOST)
         patience->score++;

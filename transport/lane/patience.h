@@ -30,7 +30,12 @@ static inline bool patience_looks(const struct patience *patience) {
 bool patience_goes_on(struct patience *patience);
 
 /* Something came, by looking or by waking. */
-void patience_reward(struct patience *patience);
+void patience_learn(struct patience *patience);
+static inline void patience_reward(struct patience *patience) {
+    patience->looks = 0;
+    if (patience->waiting == SEA_WAIT_ADAPTIVE)
+        patience_learn(patience);
+}
 
 /* Does this side never sleep? */
 bool patience_spins(const struct patience *patience);

@@ -57,6 +57,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
     if (!(lane->hello.accept & SEA_SEALED) && !(lane->has_rings && lane->hello.accept & SEA_POOLED))
         socket_refuse_fds(lane->fd);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
+    lane->small_max = lane->terms.inline_max < LINE_SMALL_BYTES ? lane->terms.inline_max : LINE_SMALL_BYTES;
     lane->state = LANE_OPEN;
     tally_count(&lane->tally, connections, 1);
     lane->ops->opened(lane->owner);
@@ -460,34 +461,12 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, c
     message_end(lane, frame, &in, r, why);
 }
 
-/* What a small call comes to, on receipt: see line_is_small(). */
-static void receive_small(struct lane *lane, const uint64_t words[LINE_WORDS]) {
-    const struct lane_message in = {
-        .type = (enum wire_type)(words[0] >> 32 & 0xff),
-        .id = words[1],
-        .method = (uint32_t) words[3],
-        .deadline = words[2],
-        .text = "",
-        .bytes = words + LINE_FIRST_WORD,
-        .bytes_size = words[3] >> 32,
-    };
-    pass_over(lane, 1);
-    tally_count(&lane->tally, received_inline, 1);
-    tally_count(&lane->tally, copied_bytes, in.bytes_size);
-    tally_count(&lane->tally, received_bytes, in.bytes_size);
-    hand_over(lane, &in);
-}
-
 /* One frame of the ring, which is there. */
 static int receive_frame(struct lane *lane) {
     uint64_t words[LINE_WORDS];
     struct wire_frame frame;
     uint32_t bytes;
     ring_peek(&lane->in, words);
-    if (line_is_small(words) && words[3] >> 32 <= lane->hello.inline_max) {
-        receive_small(lane, words);
-        return 1;
-    }
     const char *why = line_decode(words, &frame, &bytes);
     if (!why && bytes > ring_bytes_max(lane->theirs.lines))
         why = "a frame is larger than a quarter of its ring";

@@ -36,10 +36,6 @@ uint32_t ring_bytes_max(uint32_t lines) {
     return LINE_FIRST_BYTES + (lines / 4 - 1) * LINE_MORE_BYTES;
 }
 
-static uint32_t tag_of(uint64_t position, uint32_t shift) {
-    return (uint32_t) (position >> shift) + 1;
-}
-
 int ring_has_room(struct ring_out *ring, uint64_t count) {
     if (ring_knows_room(ring, count))
         return 1;
@@ -52,10 +48,6 @@ int ring_has_room(struct ring_out *ring, uint64_t count) {
     return ring_knows_room(ring, count);
 }
 
-static struct line *line_at(const struct ring_out *ring, uint64_t position) {
-    return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
-}
-
 static void line_fill(struct line *line, const void *bytes, size_t size) {
     uint64_t words[LINE_WORDS] = {0};
     memcpy(words + 1, bytes, size);
@@ -66,8 +58,8 @@ static void line_fill(struct line *line, const void *bytes, size_t size) {
 static void write_later_lines(struct ring_out *ring, const char *bytes, size_t size) {
     for (uint64_t at = ring->tail + 1; size > 0; at++) {
         size_t part = size < LINE_MORE_BYTES ? size : LINE_MORE_BYTES;
-        line_fill(line_at(ring, at), bytes, part);
-        shared64_store(&line_at(ring, at)->words[0], tag_of(at, ring->shift));
+        line_fill(ring_out_line(ring, at), bytes, part);
+        shared64_store(&ring_out_line(ring, at)->words[0], ring_tag(at, ring->shift));
         bytes += part;
         size -= part;
     }
@@ -82,8 +74,9 @@ void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const v
         memcpy(first + LINE_FIRST_WORD, bytes, part);
     if (later)
         write_later_lines(ring, (const char *) bytes + part, size - part);
-    ring_write_line(ring, first);
-    ring->tail += later;
+    for (uint32_t i = 1; i < LINE_WORDS; i++)
+        shared64_store(&ring_out_line(ring, ring->tail)->words[i], first[i]);
+    ring_publish(ring, first[0], 1 + later);
 }
 
 static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {
@@ -98,7 +91,7 @@ void ring_collect(const struct ring_in *ring, void *to, uint32_t size) {
     uint32_t from = LINE_FIRST_WORD;
     while (size > 0) {
         uint32_t room = (LINE_WORDS - from) * 8, part = size < room ? size : room;
-        line_copy(&ring->lines[(uint32_t) at * ring->stride & ring->mask], from, to, part);
+        line_copy(ring_in_line(ring, at), from, to, part);
         to = (char *) to + part;
         size -= part;
         from = 1;
@@ -115,23 +108,18 @@ bool ring_publish_consumed(struct ring_in *ring) {
     return true;
 }
 
-bool ring_advance(struct ring_in *ring, uint64_t count) {
-    ring->head += count;
-    return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
-}
-
 void release_write(struct release_out *ring, uint64_t handle) {
     struct release_entry *entry = &ring->entries[ring->tail & ring->mask];
     shared64_store(&entry->handle, handle);
     /* Release [REL1] pairs with the acquire in release_is_there(): the handle, and all our reads of the block, come before it. Weaker:
      * the owner writes to a block that is still read here. */
-    shared32_store_release(&entry->tag, tag_of(ring->tail, ring->shift));
+    shared32_store_release(&entry->tag, ring_tag(ring->tail, ring->shift));
     ring->tail++;
 }
 
 bool release_is_there(const struct release_in *ring) {
     /* Acquire [REL1], partner above. */
-    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == tag_of(ring->head, ring->shift);
+    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == ring_tag(ring->head, ring->shift);
 }
 
 bool release_read(struct release_in *ring, uint64_t *ret_handle) {

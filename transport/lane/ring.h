@@ -22,6 +22,7 @@
 #include "sys/shared.h"
 #include "wire/line.h"
 #include <stdbool.h>
+#include <string.h>
 
 struct line {
     shared64 words[LINE_WORDS];
@@ -80,29 +81,47 @@ static inline bool ring_knows_room(const struct ring_out *ring, uint64_t count) 
 /* Is there room for `count` lines? 1, 0, or -EPROTO: the peer's cursor makes no sense. Looks at it only if need be. */
 int ring_has_room(struct ring_out *ring, uint64_t count);
 
+static inline struct line *ring_out_line(const struct ring_out *ring, uint64_t position) {
+    return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+}
+
+static inline uint32_t ring_tag(uint64_t position, uint32_t shift) {
+    return (uint32_t) (position >> shift) + 1;
+}
+
+/* Publishes a frame of so many lines, of which all is written but the first line's first word. */
+static inline void ring_publish(struct ring_out *ring, uint64_t word, uint64_t count) {
+    struct line *line = ring_out_line(ring, ring->tail);
+    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its tag. */
+    shared64_store_release(&line->words[0], word | ring_tag(ring->tail, ring->shift));
+    ring->tail += count;
+}
+
 /* Writes a frame of one line and publishes it. The caller has asked for room. */
 static inline void ring_write_line(struct ring_out *ring, const uint64_t words[LINE_WORDS]) {
-    struct line *line = &ring->lines[(uint32_t) ring->tail * ring->stride & ring->mask];
+    struct line *line = ring_out_line(ring, ring->tail);
     for (int i = 1; i < LINE_WORDS; i++)
         shared64_store(&line->words[i], words[i]);
-    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its tag. */
-    shared64_store_release(&line->words[0], words[0] | ((uint32_t) (ring->tail >> ring->shift) + 1));
-    ring->tail++;
+    ring_publish(ring, words[0], 1);
 }
 
 /* The same for a frame of any size. `words` is its head (line_encode()), behind which the bytes go. */
 void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);
 
+static inline const struct line *ring_in_line(const struct ring_in *ring, uint64_t position) {
+    return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+}
+
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
 static inline bool ring_has_frame(const struct ring_in *ring) {
-    const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
+    const struct line *line = ring_in_line(ring, ring->head);
     /* Acquire [RING1] pairs with the release in ring_write_line(): what the frame says was written before its tag. Weaker: words of an
      * earlier lap are taken for it. */
-    return (uint32_t) shared64_load_acquire(&line->words[0]) == (uint32_t) (ring->head >> ring->shift) + 1;
+    return (uint32_t) shared64_load_acquire(&line->words[0]) == ring_tag(ring->head, ring->shift);
 }
 
 static inline void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]) {
-    const struct line *line = &ring->lines[(uint32_t) ring->head * ring->stride & ring->mask];
+    const struct line *line = ring_in_line(ring, ring->head);
     for (int i = 0; i < LINE_WORDS; i++)
         words[i] = shared64_load(&line->words[i]);
 }
@@ -110,11 +129,14 @@ static inline void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WOR
 /* Copies the frame's bytes. `size` is at most ring_bytes_max(). */
 void ring_collect(const struct ring_in *ring, void *to, uint32_t size);
 
-/* Passes over the frame. Tells the writer so once a quarter of the ring is free that it does not know of: then true. */
-bool ring_advance(struct ring_in *ring, uint64_t count);
-
 /* Tells the writer of every line that is free. false: it knew. */
 bool ring_publish_consumed(struct ring_in *ring);
+
+/* Passes over the frame. Tells the writer so once a quarter of the ring is free that it does not know of: then true. */
+static inline bool ring_advance(struct ring_in *ring, uint64_t count) {
+    ring->head += count;
+    return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
+}
 
 void release_write(struct release_out *ring, uint64_t handle);
 

@@ -365,32 +365,7 @@ bool lane_takes_bytes(const struct lane *lane, size_t size) {
     return lane->has_rings && lane->terms.accept & SEA_INLINE && size <= lane->terms.inline_max && size <= most;
 }
 
-/* May the message go the short way: does it fit into one line, with nothing before it that waits? */
-static inline bool is_small(const struct lane *lane, const struct lane_message *message) {
-    return lane->has_rings && !message->block && !lane->queue_head && message->bytes_size <= LINE_FIRST_BYTES &&
-           message->status == 0 && (message->bytes_size == 0 || lane_takes_bytes(lane, message->bytes_size));
-}
-
-/* What a call of a few bytes comes to: one line. The same as what the long way writes. false: no room is known. */
-static inline bool send_small(struct lane *lane, const struct lane_message *message) {
-    uint64_t class = message->bytes_size ? SEA_INLINE : 0;
-    uint64_t words[LINE_WORDS] = {(uint64_t) message->type << 32 | class << 40, message->id, message->deadline,
-                                  message->method | (uint64_t) message->bytes_size << 32};
-    if (!ring_knows_room(&lane->out, 1))
-        return false;
-    if (message->bytes_size)
-        memcpy(words + LINE_FIRST_WORD, message->bytes, message->bytes_size);
-    ring_write_line(&lane->out, words);
-    lane->bell.due |= BELL_FRAMES;
-    count_sent(lane, SEA_INLINE, message->bytes_size);
-    if (!lane->corks)
-        lane_ring_bell(lane);
-    return true;
-}
-
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {
-    if (lane->state == LANE_OPEN && !lane->is_doomed && is_small(lane, message) && send_small(lane, message))
-        return 0;
     struct lane_message out = *message;
     int payload_class = 0;
     if (lane->state != LANE_OPEN || lane->is_doomed)

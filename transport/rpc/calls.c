@@ -10,16 +10,6 @@
 
 static const uint32_t CAPACITY_FIRST = 8;
 
-enum call_state { CALL_FREE, CALL_PENDING, CALL_ABANDONED };
-
-struct call_slot {
-    enum call_state state;
-    uint32_t generation;
-    uint32_t next, previous; /* slot + 1 */
-    uint64_t deadline;
-    struct call_waiter waiter;
-};
-
 static uint64_t id_make(const struct calls *calls, uint32_t at) {
     return (uint64_t) calls->slots[at - 1].generation << 32 | at;
 }

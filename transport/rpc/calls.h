@@ -20,12 +20,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct call_slot;
-
 /* What to tell when a call ends. */
 struct call_waiter {
     sea_done *done;
     void *user;
+};
+
+enum call_state { CALL_FREE, CALL_PENDING, CALL_ABANDONED };
+
+struct call_slot {
+    enum call_state state;
+    uint32_t generation;
+    uint32_t next, previous; /* slot + 1 */
+    uint64_t deadline;
+    struct call_waiter waiter;
 };
 
 struct calls {
@@ -38,6 +46,18 @@ struct calls {
 
 /* -EAGAIN: `limit` are in flight · -ENOMEM. */
 int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct call_waiter waiter, uint64_t *ret_id);
+
+/* The id that the next calls_begin() will give; 0 when that may fail. */
+static inline uint64_t calls_next_id(const struct calls *calls, uint32_t limit) {
+    uint32_t at = calls->free_head;
+    return at && calls->in_flight < limit ? (uint64_t) calls->slots[at - 1].generation << 32 | at : 0;
+}
+
+/* The short way, for a call that was sent under that id and is answered before anybody else gets a turn: it is never pending, and no
+ * other call gets its id. */
+static inline void calls_skip_id(struct calls *calls) {
+    calls->slots[calls->free_head - 1].generation++;
+}
 
 /* It was never sent. */
 void calls_undo(struct calls *calls, uint64_t id);

@@ -9,6 +9,7 @@
 
 #include "lane/address.h"
 #include "rpc/msg.h"
+#include "rpc/small.h"
 #include "sys/heap.h"
 #include "sys/shared.h"
 #include "sys/socket.h"
@@ -63,19 +64,6 @@ static bool conn_watch_rings(struct lane *lane) {
     return true;
 }
 
-/* The shortest turn: one frame. As conn_turn(). */
-static int conn_take_frame(sea_conn *conn) {
-    conn_ref(conn);
-    conn->turns++;
-    bool is_all = lane_take_frame(&conn->lane);
-    int handled = conn->lane.handled;
-    conn->turns--;
-    if (!is_all)
-        handled += conn_turn(conn, 0);
-    conn_unref(conn);
-    return handled;
-}
-
 /* Waits once, at most until `deadline`, and gives the connection its turn. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
@@ -86,7 +74,7 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     if (lane->corks)
         lane_ring_bell(lane);
     if (own == WAIT_FOREVER && patience_looks(&lane->patience) && lane_stare(lane, POLLER_LOOKS))
-        return conn_take_frame(conn);
+        return small_turn(conn);
     if (deadline == 0 || !conn_watch_rings(lane)) {
         if (patience_spins(&lane->patience))
             deadline = 0;
@@ -214,25 +202,33 @@ static int call_begin_waiting(sea_conn *conn, struct lane_message *message, uint
     }
 }
 
+/* Waits for the end of a call that was begun. */
+static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, sea_msg **ret_reply) {
+    int r = 0;
+    conn_ref(conn); /* handlers that run meanwhile may free it */
+    while (r >= 0 && !call->is_done)
+        r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
+    if (r < 0)
+        sea_call_cancel(conn, id); /* polling failed: nothing may be told to this frame of the stack later */
+    conn_unref(conn);
+    if (r >= 0)
+        r = call->status;
+    if (r < 0)
+        sea_msg_release(call->reply);
+    else
+        *ret_reply = call->reply;
+    return r < 0 ? r : 0;
+}
+
 /* Calls and waits. `message` brings method and payload, which is borrowed. */
 static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
-    conn_ref(conn); /* handlers that run meanwhile may free it */
+    conn_ref(conn);
     int r = can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call) : -EDEADLK;
-    bool is_begun = r == 0;
-    while (r >= 0 && !call.is_done)
-        r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
-    if (r < 0 && is_begun)
-        sea_call_cancel(conn, message->id); /* polling failed: nothing may be told to this frame of the stack later */
+    if (r == 0)
+        r = call_await(conn, &call, message->id, ret_reply);
     conn_unref(conn);
-    if (r < 0)
-        return r;
-    if (call.status < 0) {
-        sea_msg_release(call.reply);
-        return call.status;
-    }
-    *ret_reply = call.reply;
-    return 0;
+    return r;
 }
 
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
@@ -264,8 +260,21 @@ static int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, s
     return conn_block_of(conn, data, size, &ret_message->block);
 }
 
+/* A small call that was sent is entered among those that wait, under the id that it was sent with. */
+static int small_await(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
+    struct blocking_call call = {.is_done = false};
+    uint64_t id;
+    calls_begin(&conn->calls, UINT32_MAX, deadline, (struct call_waiter){blocking_done, &call}, &id);
+    tally_count(&conn->lane.tally, calls_out, 1);
+    return call_await(conn, &call, id, ret_reply);
+}
+
 int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                    sea_msg **ret_reply) {
+    uint64_t deadline = wait_deadline(timeout_ms);
+    enum small_call how = can_wait(conn) ? small_call(conn, method, data, size, deadline, ret_reply) : SMALL_NOT_SENT;
+    if (how != SMALL_NOT_SENT)
+        return how == SMALL_ANSWERED ? 0 : small_await(conn, deadline, ret_reply);
     struct lane_message call;
     int r = message_of_bytes(conn, method, data, size, &call);
     if (r == 0)
@@ -307,6 +316,8 @@ int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) 
 
 int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
     struct lane_message out;
+    if ((timeout_ms == 0 || can_wait(conn)) && small_send(conn, method, data, size))
+        return 0;
     int r = message_of_bytes(conn, method, data, size, &out);
     if (r == 0)
         r = send_waiting(conn, &out, timeout_ms);

@@ -8,6 +8,7 @@
 #include "rpc/conn.h"
 
 #include "rpc/msg.h"
+#include "rpc/small.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include <errno.h>
@@ -175,15 +176,26 @@ static void on_ready(struct watch *watch, short revents) {
 }
 
 static enum watch_state on_look(struct watch *watch, unsigned looks) {
-    struct lane *lane = &conn_of(watch)->lane;
-    if ((looks > 1 && patience_looks(&lane->patience) && lane_stare(lane, looks)) || lane_look(lane))
+    sea_conn *conn = conn_of(watch);
+    struct lane *lane = &conn->lane;
+    if (looks && patience_looks(&lane->patience) && lane_stare(lane, looks)) {
+        patience_reward(&lane->patience);
+        small_turn(conn);
         return WATCH_READY;
+    }
+    if (lane_look(lane)) {
+        on_ready(watch, 0);
+        return WATCH_READY;
+    }
     bool is_patient = looks > 0;
     if (is_patient && patience_goes_on(&lane->patience))
         return WATCH_HOT;
     if (is_patient && patience_spins(&lane->patience))
         return WATCH_POLL;
-    return lane_rest(lane) ? WATCH_RESTS : WATCH_READY;
+    if (lane_rest(lane))
+        return WATCH_RESTS;
+    on_ready(watch, 0);
+    return WATCH_READY;
 }
 
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
@@ -216,9 +228,7 @@ sea_conn *conn_ref(sea_conn *conn) {
     return conn;
 }
 
-sea_conn *conn_unref(sea_conn *conn) {
-    if (!conn || --conn->refs > 0)
-        return NULL;
+void conn_destroy(sea_conn *conn) {
     lane_deinit(&conn->lane);
     calls_deinit(&conn->calls);
     msg_drop_spares(conn);
@@ -226,7 +236,7 @@ sea_conn *conn_unref(sea_conn *conn) {
         conn->own_poller->ops->free(conn->own_poller);
     heap_free(conn->own_scratch);
     sea_ctx_unref(conn->ctx);
-    return heap_free(conn);
+    heap_free(conn);
 }
 
 int conn_watch(sea_conn *conn, struct poller *poller) {

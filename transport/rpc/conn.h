@@ -44,8 +44,14 @@ struct sea_conn {
  * dispatch or to watch it: nothing has been received yet, and a refusal of the policy waits for the first turn.
  */
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch);
+void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
 sea_conn *conn_ref(sea_conn *conn);
-sea_conn *conn_unref(sea_conn *conn);
+
+static inline sea_conn *conn_unref(sea_conn *conn) {
+    if (conn && --conn->refs == 0)
+        conn_destroy(conn);
+    return NULL;
+}
 
 /* Lets `poller` (borrowed) drive it. */
 int conn_watch(sea_conn *conn, struct poller *poller);

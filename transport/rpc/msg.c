@@ -2,29 +2,10 @@
 /* Messages and replies. See <sealane/msg.h>. */
 #include "rpc/msg.h"
 
+#include "rpc/small.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <string.h>
-
-static void incoming_add(sea_msg *msg) {
-    sea_conn *conn = msg->conn;
-    msg->next = conn->incoming;
-    msg->link = &conn->incoming;
-    if (msg->next)
-        msg->next->link = &msg->next;
-    conn->incoming = msg;
-    conn->incoming_count++;
-    tally_count(&conn->lane.tally, calls_in, 1);
-}
-
-static void incoming_remove(sea_msg *msg) {
-    *msg->link = msg->next;
-    if (msg->next)
-        msg->next->link = msg->link;
-    msg->link = NULL;
-    msg->conn->incoming_count--;
-    tally_uncount(&msg->conn->lane.tally, calls_in, 1);
-}
 
 /* As many as a busy connection uses at a time; each is some 250 bytes. */
 static const uint32_t SPARES_MOST = 16;
@@ -38,11 +19,16 @@ static sea_msg *msg_alloc(sea_conn *conn) {
     return msg;
 }
 
+/* What msg_take_spare() does not set says nothing in a spare. */
 static void msg_dealloc(sea_conn *conn, sea_msg *msg) {
     if (conn->spares_count >= SPARES_MOST || conn->is_ended) {
         heap_free(msg);
         return;
     }
+    msg->in.status = 0;
+    msg->in.text = NULL;
+    msg->in.block = NULL;
+    msg->is_cancelled = false;
     msg->next = conn->spares;
     conn->spares = msg;
     conn->spares_count++;
@@ -74,7 +60,7 @@ sea_msg *msg_new(sea_conn *conn, const struct lane_message *in) {
     msg->link = NULL;
     msg->conn = conn_ref(conn);
     if (in->type == WIRE_CALL)
-        incoming_add(msg);
+        msg_add_incoming(msg);
     return msg;
 }
 
@@ -89,18 +75,18 @@ void msg_cancel_all(sea_conn *conn) {
         msg->is_cancelled = true;
 }
 
-static sea_msg *msg_free(sea_msg *msg) {
-    if (msg->link)
-        incoming_remove(msg);
+void msg_free(sea_msg *msg) {
     sea_conn *conn = msg->conn;
-    sea_block_unref(msg->in.block);
-    heap_free((void *) (uintptr_t) msg->in.text);
+    if (msg->in.block)
+        sea_block_unref(msg->in.block);
+    if (msg->in.text)
+        heap_free((void *) (uintptr_t) msg->in.text);
     if (msg->has_small)
         sea_block_unref(&msg->small);
     else
         msg_dealloc(conn, msg);
-    conn_unref(conn);
-    return NULL;
+    if (--conn->refs == 0)
+        conn_destroy(conn);
 }
 
 /* Sends the answer of an unanswered call. An answer that cannot be sent is replaced by one that says so. */
@@ -108,7 +94,7 @@ static int msg_answer(sea_msg *call, struct lane_message *reply) {
     struct lane *lane = &call->conn->lane;
     reply->type = WIRE_REPLY;
     reply->id = call->in.id;
-    incoming_remove(call);
+    msg_remove_incoming(call);
     int r = lane_send(lane, reply, true);
     if (r == 0 || r == -EPIPE)
         return r;
@@ -143,6 +129,8 @@ int sea_reply(sea_msg *call, sea_block *block) {
 }
 
 int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
+    if (small_reply(call, data, size))
+        return 0;
     struct lane_message reply = {.bytes = data, .bytes_size = size};
     sea_block *block = NULL;
     int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
@@ -169,7 +157,8 @@ sea_msg *sea_msg_release(sea_msg *msg) {
         return NULL;
     if (msg->link)
         msg_answer_error(msg, -ECANCELED, msg->is_cancelled ? "cancelled" : "the call was dropped without an answer");
-    return msg_free(msg);
+    msg_free(msg);
+    return NULL;
 }
 
 const void *sea_msg_data(const sea_msg *msg) {

@@ -9,7 +9,7 @@
 #include "rpc/conn.h"
 
 struct sea_msg {
-    sea_conn *conn;         /* owned reference */
+    sea_conn *conn;         /* owned reference; borrowed while it is a spare */
     struct lane_message in; /* owns a reference of its block, and its text; its bytes are `bytes` */
     bool is_cancelled;
     sea_msg *next, **link; /* on conn->incoming; link NULL: not an unanswered call */
@@ -19,6 +19,44 @@ struct sea_msg {
 
 /* Takes in->block, also on failure. NULL: out of memory. */
 sea_msg *msg_new(sea_conn *conn, const struct lane_message *in);
+
+/* Takes the first of the connection's spares, of which there is one, for what the first words of a line say. Its bytes are still to be written. */
+static inline sea_msg *msg_take_spare(sea_conn *conn, const uint64_t head[LINE_FIRST_WORD]) {
+    sea_msg *msg = conn->spares;
+    conn->spares = msg->next;
+    conn->spares_count--;
+    msg->in.type = (enum wire_type)(head[0] >> 32 & 0xff);
+    msg->in.id = head[1];
+    msg->in.deadline = head[2];
+    msg->in.method = (uint32_t) head[3];
+    msg->in.bytes_size = head[3] >> 32;
+    conn->refs++;
+    return msg;
+}
+
+/* An unanswered call of the peer's. */
+static inline void msg_add_incoming(sea_msg *msg) {
+    sea_conn *conn = msg->conn;
+    msg->next = conn->incoming;
+    msg->link = &conn->incoming;
+    if (msg->next)
+        msg->next->link = &msg->next;
+    conn->incoming = msg;
+    conn->incoming_count++;
+    tally_count(&conn->lane.tally, calls_in, 1);
+}
+
+static inline void msg_remove_incoming(sea_msg *msg) {
+    *msg->link = msg->next;
+    if (msg->next)
+        msg->next->link = msg->link;
+    msg->link = NULL;
+    msg->conn->incoming_count--;
+    tally_uncount(&msg->conn->lane.tally, calls_in, 1);
+}
+
+/* Frees a message that is on no list. */
+void msg_free(sea_msg *msg);
 
 /* Frees the messages that the connection keeps for the next ones. */
 void msg_drop_spares(sea_conn *conn);

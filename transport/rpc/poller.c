@@ -8,8 +8,10 @@
 
 enum { EVENTS_PER_TURN = 64 };
 
-/* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. */
+/* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. The clock, which costs
+ * as much as a small turn, is asked only now and then. */
 static const uint64_t LOOKS_NS = 1000 * 1000;
+static const unsigned TURNS_PER_CLOCK = 8;
 
 struct poller_set {
     struct poller poller;
@@ -18,6 +20,7 @@ struct poller_set {
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
     uint64_t polled_at;   /* when the descriptors were last looked at */
+    unsigned turns;       /* since the clock was last asked */
     struct watch *cursor; /* the next armed watch of this turn */
 };
 
@@ -73,15 +76,12 @@ enum watch_state poller_look(struct poller *poller, bool is_patient) {
     poller->hot_cursor = poller->hot;
     while (poller->hot_cursor) {
         struct watch *watch = poller->hot_cursor;
-        enum watch_state state = watch->look(watch, looks);
         poller->hot_cursor = watch->hot_next;
+        enum watch_state state = watch->look(watch, looks); /* after which a READY one may be gone */
+        was_ready |= state == WATCH_READY;
         wants_poll |= state == WATCH_POLL;
         if (state == WATCH_RESTS)
             watch_cool(watch);
-        if (state != WATCH_READY)
-            continue;
-        was_ready = true;
-        watch->ready(watch, 0);
     }
     return was_ready ? WATCH_READY : !poller->hot ? WATCH_RESTS : wants_poll ? WATCH_POLL : WATCH_HOT;
 }
@@ -204,7 +204,10 @@ static bool set_look(struct poller_set *set, bool is_patient) {
         shared_pause();
         state = poller_look(&set->poller, is_patient);
     }
-    return state == WATCH_READY && wait_now() - set->polled_at < LOOKS_NS;
+    if (state != WATCH_READY || ++set->turns < TURNS_PER_CLOCK)
+        return state == WATCH_READY;
+    set->turns = 0;
+    return wait_now() - set->polled_at < LOOKS_NS;
 }
 
 int poller_set_turn(struct poller *poller, uint64_t deadline) {

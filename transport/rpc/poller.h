@@ -34,7 +34,7 @@ struct poller {
 enum { POLLER_LOOKS = 32 };
 
 enum watch_state {
-    WATCH_READY, /* call `ready` */
+    WATCH_READY, /* there was something, and it is done */
     WATCH_HOT,   /* nothing yet: ask again */
     WATCH_POLL,  /* likewise, but look at the descriptors, without waiting */
     WATCH_RESTS  /* the descriptor will tell */
@@ -45,7 +45,7 @@ struct watch {
     short events;      /* POLLIN, POLLOUT */
     uint64_t deadline; /* CLOCK_MONOTONIC; WAIT_FOREVER */
     void (*ready)(struct watch *watch, short revents);
-    /* NULL: it always rests. Looks so many times; 0: once, and then rests if it can */
+    /* NULL: it always rests. Looks so many times, and does what there is to do; 0: once, and then rests if it can */
     enum watch_state (*look)(struct watch *watch, unsigned looks);
     struct poller *poller;              /* NULL: not watched */
     void *impl;                         /* the poller's */
@@ -64,7 +64,7 @@ void watch_remove(struct watch *watch);
 /* For pollers. Calls `ready`, after which the watch is hot. */
 void watch_call(struct watch *watch, short revents);
 
-/* For pollers. Asks every hot watch once and calls those that are ready. Returns WATCH_READY when one was, WATCH_RESTS when none is
+/* For pollers. Asks every hot watch once. Returns WATCH_READY when one was, WATCH_RESTS when none is
  * hot any more, else WATCH_HOT or WATCH_POLL. */
 enum watch_state poller_look(struct poller *poller, bool is_patient);
 

@@ -29,6 +29,9 @@
 #define LINE_FIRST_BYTES 32 /* of payload or text in a frame's first line */
 #define LINE_MORE_BYTES 56  /* and in each later one */
 
+/* What two lines hold: the most bytes of a small message. */
+#define LINE_SMALL_BYTES (LINE_FIRST_BYTES + LINE_MORE_BYTES)
+
 /* How many lines a frame with so many bytes of payload or text takes. */
 static inline uint64_t line_count(uint64_t bytes) {
     return bytes <= LINE_FIRST_BYTES ? 1 : 1 + (bytes - LINE_FIRST_BYTES + LINE_MORE_BYTES - 1) / LINE_MORE_BYTES;
@@ -55,14 +58,17 @@ static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, 
 }
 
 /*
- * Is it the first line of the commonest frames, of which line_decode() would say nothing: a call or a good reply of one line, with an
- * inline payload or none, and no text? Then word 1 is its id, word 2 a call's deadline, and word 3 its method and size.
+ * Are these the first words of the commonest frames, of which line_decode() would say nothing: a call, a one-way message or a good reply of
+ * at most two lines, with an inline payload or none, and no text? Then word 1 is its id, word 2 a deadline, and word 3 its method and
+ * size.
  */
-static inline bool line_is_small(const uint64_t words[LINE_WORDS]) {
+static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
     uint32_t size = (uint32_t) (words[3] >> 32), kind = (uint32_t) (words[0] >> 32);
     uint32_t class = size ? WIRE_CLASS_INLINE << 8 : 0;
-    if (size > LINE_FIRST_BYTES)
+    if (size > LINE_SMALL_BYTES)
         return false;
+    if (kind == (WIRE_ONEWAY | class))
+        return (words[1] | words[2]) == 0;
     return kind == (WIRE_CALL | class) || (kind == (WIRE_REPLY | class) && words[2] == 0 && (uint32_t) words[3] == 0);
 }
 

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rpc/small: small messages, which go the short way while nothing is unusual, and what happens when something is. What a caller sees and
+ * what is counted is the same on either way.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "unit/host.h"
+#include "wire/line.h"
+
+enum method {
+    MIRROR = 1, /* the bytes, backwards */
+    REFUSE = 2, /* -EDOM, and words */
+    KEEP = 3,   /* no answer, until the next KEEP */
+    COUNT = 4,  /* one-way: numbers, each one more than the last */
+    LEAVE = 5,  /* the server closes this connection */
+    TWICE = 6,  /* a one-way COUNT back, and then an answer */
+    ABSENT = 99
+};
+
+enum { SIZES = LINE_SMALL_BYTES + 20, RING = 64 * LINE_SIZE };
+
+static struct host host;
+static sea_ctx *ctx;
+static sea_conn *conn;
+static sea_msg *kept;            /* of the server's thread */
+static _Atomic uint32_t counted; /* COUNTs that came in order to the server */
+static uint32_t counted_here;    /* and to the client */
+
+static void on_mirror(sea_msg *msg, void *user) {
+    char mirrored[SIZES];
+    const char *bytes = sea_msg_data(msg);
+    size_t size = sea_msg_size(msg);
+    (void) user;
+    for (size_t i = 0; i < size; i++)
+        mirrored[i] = bytes[size - 1 - i];
+    sea_reply_bytes(msg, mirrored, size);
+}
+
+static void on_refuse(sea_msg *msg, void *user) {
+    (void) user;
+    sea_reply_error(msg, -EDOM, "out of the domain");
+}
+
+static void on_keep(sea_msg *msg, void *user) {
+    (void) user;
+    sea_msg *before = kept;
+    kept = msg;
+    if (before)
+        sea_reply_bytes(before, "late", 4);
+}
+
+static void drop_kept(void *user) {
+    (void) user;
+    kept = sea_msg_release(kept);
+}
+
+static void on_count(sea_msg *msg, void *user) {
+    uint32_t number = 0;
+    (void) user;
+    memcpy(&number, sea_msg_data(msg), sizeof number);
+    if (number == atomic_load(&counted))
+        atomic_fetch_add(&counted, 1);
+    sea_msg_release(msg);
+}
+
+static void on_count_here(sea_msg *msg, void *user) {
+    (void) user;
+    counted_here++;
+    sea_msg_release(msg);
+}
+
+static void on_leave(sea_msg *msg, void *user) {
+    (void) user;
+    sea_conn_close(sea_msg_conn(msg));
+    sea_msg_release(msg);
+}
+
+static void on_twice(sea_msg *msg, void *user) {
+    (void) user;
+    sea_send_bytes(sea_msg_conn(msg), COUNT, "x", 1, 0);
+    sea_reply_bytes(msg, "y", 1);
+}
+
+static const sea_method methods[] = {{MIRROR, "mirror", on_mirror}, {REFUSE, "refuse", on_refuse},
+                                     {KEEP, "keep", on_keep},       {COUNT, "count", on_count},
+                                     {LEAVE, "leave", on_leave},    {TWICE, "twice", on_twice}};
+static const sea_method methods_here[] = {{COUNT, "count", on_count_here}};
+
+static void before(void) {
+    sea_options options = {.methods = methods_here, .methods_count = 1, .ring_size = RING, .handshake_ms = 60000};
+    atomic_store(&counted, 0);
+    counted_here = 0;
+    host = (struct host){
+        .options = {.methods = methods, .methods_count = sizeof methods / sizeof *methods, .ring_size = RING},
+        .at_end = drop_kept};
+    host_start(&host);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), 0);
+}
+
+static sea_figures figures(void) {
+    sea_figures f;
+    sea_ctx_figures(ctx, &f);
+    return f;
+}
+
+static void after(void) {
+    sea_conn_free(conn);
+    sea_figures f = figures();
+    ck_assert_uint_eq(f.connections + f.calls_out + f.calls_in + f.blocks + f.bytes, 0);
+    sea_ctx_unref(ctx);
+    host_stop(&host);
+}
+
+/* One call of MIRROR; `seed` makes its bytes. */
+static sea_msg *mirror(size_t size, unsigned seed) {
+    char sent[SIZES];
+    sea_msg *reply = NULL;
+    for (size_t i = 0; i < size; i++)
+        sent[i] = (char) (seed + i * 7);
+    ck_assert_int_eq(sea_call_bytes(conn, MIRROR, sent, size, -1, &reply), 0);
+    ck_assert_uint_eq(sea_msg_size(reply), size);
+    ck_assert_int_eq(sea_msg_status(reply), 0);
+    ck_assert_str_eq(sea_msg_text(reply), "");
+    ck_assert_int_eq(sea_msg_class(reply), SEA_INLINE);
+    ck_assert(sea_msg_conn(reply) == conn && !sea_msg_is_call(reply));
+    const char *got = sea_msg_data(reply);
+    for (size_t i = 0; i < size; i++)
+        if (got[i] != sent[size - 1 - i])
+            ck_abort_msg("byte %zu of %zu is wrong", i, size);
+    return reply;
+}
+
+/* More laps than lines of the ring, around the bound and beyond. */
+START_TEST(test_every_size) {
+    uint64_t bytes = 0;
+    for (unsigned seed = 0; seed < 3; seed++)
+        for (size_t size = 0; size < SIZES; size++) {
+            sea_msg_release(mirror(size, seed));
+            bytes += size;
+        }
+    sea_figures f = figures();
+    ck_assert_uint_eq(f.sent_inline, 3 * SIZES);
+    ck_assert_uint_eq(f.received_inline, 3 * SIZES);
+    ck_assert_uint_eq(f.sent_bytes, bytes);
+    ck_assert_uint_eq(f.received_bytes, bytes);
+    ck_assert_uint_eq(f.copied_bytes, 2 * bytes);
+    ck_assert_uint_eq(f.calls_out, 0);
+}
+END_TEST
+
+/* Replies that stay are no memory of the next ones, and outlive the connection. */
+START_TEST(test_replies_that_are_kept) {
+    sea_msg *replies[40];
+    for (unsigned i = 0; i < 40; i++)
+        replies[i] = mirror(i * 2, i);
+    sea_block *block = sea_block_ref(sea_msg_block(replies[3]));
+    for (unsigned i = 0; i < 40; i++) {
+        const char *got = sea_msg_data(replies[i]);
+        for (size_t at = 0; at < i * 2; at++)
+            ck_assert_int_eq(got[at], (char) (i + (i * 2 - 1 - at) * 7));
+        sea_msg_release(replies[i]);
+    }
+    conn = sea_conn_free(conn);
+    ck_assert_uint_eq(sea_block_size(block), 6);
+    ck_assert_int_eq(((const char *) sea_block_view(block))[5], 3);
+    sea_block_unref(block);
+}
+END_TEST
+
+static void counting(int number_of, int most_waiting) {
+    uint8_t bytes[LINE_SMALL_BYTES] = {0};
+    for (uint32_t i = 0; i < (uint32_t) number_of; i++) {
+        memcpy(bytes, &i, sizeof i);
+        if (i % 32 == 0)
+            sea_batch_begin(conn);
+        ck_assert_int_eq(sea_send_bytes(conn, COUNT, bytes, 4 + i % (sizeof bytes - 3), most_waiting), 0);
+        if (i % 32 == 31)
+            sea_batch_end(conn);
+    }
+    sea_msg_release(mirror(1, 0)); /* what was sent before it has arrived */
+    ck_assert_uint_eq(atomic_load(&counted), (unsigned) number_of);
+}
+
+START_TEST(test_one_way_messages_keep_their_order) {
+    counting(3200, -1);
+}
+END_TEST
+
+START_TEST(test_an_answer_that_is_an_error) {
+    sea_msg *reply = NULL;
+    for (int i = 0; i < 100; i++) {
+        ck_assert_int_eq(sea_call_bytes(conn, REFUSE, "x", 1, -1, &reply), -EDOM);
+        ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
+        sea_msg_release(mirror(5, 1));
+    }
+    ck_assert_int_eq(sea_call_bytes(conn, ABSENT, "x", 1, -1, &reply), -ENOSYS);
+    ck_assert_ptr_null(reply);
+}
+END_TEST
+
+/* The first one is answered late, after its time: its answer is nobody's, and the next call's is its own. */
+START_TEST(test_an_answer_after_its_time) {
+    sea_msg *reply = NULL;
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(sea_call_bytes(conn, KEEP, "x", 1, 1, &reply), -ETIMEDOUT);
+        sea_msg_release(mirror(9, 2));
+    }
+    ck_assert_ptr_null(reply);
+}
+END_TEST
+
+static void note_status(sea_conn *of, int status, sea_msg *reply, void *user) {
+    (void) of;
+    *(int *) user = status == 0 && memcmp(sea_msg_data(reply), "late", 4) == 0;
+    sea_msg_release(reply);
+}
+
+/* While a call waits: the answer of an older one comes first, and a message of the server's. */
+START_TEST(test_others_come_before_the_answer) {
+    int is_late = 0;
+    uint64_t id;
+    ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, note_status, &is_late, &id), 0);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call_bytes(conn, KEEP, NULL, 0, 50, &reply), -ETIMEDOUT);
+    ck_assert_int_eq(is_late, 1);
+    for (unsigned i = 0; i < 100; i++) {
+        ck_assert_int_eq(sea_call_bytes(conn, TWICE, NULL, 0, -1, &reply), 0);
+        ck_assert_int_eq(*(const char *) sea_msg_data(reply), 'y');
+        sea_msg_release(reply);
+        ck_assert_uint_eq(counted_here, i + 1);
+    }
+}
+END_TEST
+
+START_TEST(test_the_server_leaves) {
+    sea_msg *reply = NULL;
+    sea_msg_release(mirror(3, 3));
+    int r = sea_call_bytes(conn, LEAVE, "x", 1, -1, &reply);
+    ck_assert(r == -EPIPE || r == -ECANCELED);
+    wait_until(sea_conn_wait(conn, 0) == -EPIPE);
+    ck_assert_int_eq(sea_call_bytes(conn, MIRROR, "x", 1, -1, &reply), -EPIPE);
+    ck_assert_int_eq(sea_send_bytes(conn, COUNT, "x", 1, 0), -EPIPE);
+}
+END_TEST
+
+/* More unanswered calls than there are spare messages. */
+START_TEST(test_many_calls_at_once) {
+    int is_late[30] = {0};
+    for (int i = 0; i < 30; i++)
+        ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, note_status, &is_late[i], NULL), 0);
+    sea_msg_release(mirror(32, 4));
+    for (int i = 0; i < 29; i++)
+        ck_assert_int_eq(is_late[i], 1);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call_bytes(conn, KEEP, NULL, 0, 20, &reply), -ETIMEDOUT);
+    ck_assert_int_eq(is_late[29], 1);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("small");
+    suite_fixture(s, before, after);
+    suite_add(s, test_every_size);
+    suite_add(s, test_replies_that_are_kept);
+    suite_add(s, test_one_way_messages_keep_their_order);
+    suite_add(s, test_an_answer_that_is_an_error);
+    suite_add(s, test_an_answer_after_its_time);
+    suite_add(s, test_others_come_before_the_answer);
+    suite_add(s, test_the_server_leaves);
+    suite_add(s, test_many_calls_at_once);
+    return suite_run(s);
+}

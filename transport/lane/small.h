@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The short way of small messages: a call, a one-way message or a good reply with at most two lines of bytes, while nothing waits
+ * before it. No heap, no block, no lock; and what is only to be counted is counted after the line is published, while the peer reads it.
+ *
+ * Inline, because a round trip is little more than its instructions between seeing one line and publishing the next (doc/tuning.md).
+ * Whatever is unusual goes the long way (send.c, receive.c), which writes and reads the same lines.
+ */
+#ifndef LANE_SMALL_H
+#define LANE_SMALL_H
+
+#include "lane/lane.h"
+#include <string.h>
+
+/* Can it go the short way now? */
+static inline bool lane_takes_small(const struct lane *lane, size_t size) {
+    return lane->state == LANE_OPEN && !lane->is_doomed && lane->has_rings && !lane->queue_head &&
+           size <= lane->small_max && ring_knows_room(&lane->out, 2);
+}
+
+/*
+ * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just written wait until those have left the store buffer, which
+ * took longer than all the rest (doc/tuning.md).
+ */
+static inline uint64_t small_word(const char *from, size_t size) {
+    uint64_t word = 0;
+    if (size >= 8)
+        memcpy(&word, from, 8);
+    else if (size)
+        memcpy(&word, from, size);
+    return word;
+}
+
+static inline void small_put_words(struct line *line, int at, const char *from, size_t size) {
+    for (; at < LINE_WORDS; at++, from += 8, size -= size < 8 ? size : 8)
+        shared64_store(&line->words[at], small_word(from, size));
+}
+
+static inline void small_put(struct line *line, const void *bytes, size_t size) {
+    const char *from = bytes;
+    if (size != LINE_FIRST_BYTES) {
+        small_put_words(line, LINE_FIRST_WORD, from, size);
+        return;
+    }
+    shared64_store(&line->words[LINE_FIRST_WORD], small_word(from, 8));
+    shared64_store(&line->words[LINE_FIRST_WORD + 1], small_word(from + 8, 8));
+    shared64_store(&line->words[LINE_FIRST_WORD + 2], small_word(from + 16, 8));
+    shared64_store(&line->words[LINE_FIRST_WORD + 3], small_word(from + 24, 8));
+}
+
+static inline void small_get(const struct line *line, int at, void *to) {
+    for (char *t = to; at < LINE_WORDS; at++, t += 8)
+        memcpy(t, &(uint64_t){shared64_load(&line->words[at])}, 8);
+}
+
+/* Publishes it; lane_takes_small() was true. `bytes` is borrowed. */
+static inline void lane_write_small(struct lane *lane, enum wire_type type, uint64_t id, uint64_t deadline,
+                                    uint32_t method, const void *bytes, size_t size) {
+    struct ring_out *out = &lane->out;
+    struct line *line = ring_out_line(out, out->tail);
+    uint64_t class = size ? WIRE_CLASS_INLINE : 0;
+    bool is_long = size > LINE_FIRST_BYTES;
+    if (is_long) {
+        struct line *second = ring_out_line(out, out->tail + 1);
+        small_put_words(second, 1, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
+        shared64_store(&second->words[0], ring_tag(out->tail + 1, out->shift));
+    }
+    small_put(line, bytes, is_long ? LINE_FIRST_BYTES : size);
+    shared64_store(&line->words[1], id);
+    shared64_store(&line->words[2], deadline);
+    shared64_store(&line->words[3], method | (uint64_t) size << 32);
+    ring_publish(out, (uint64_t) type << 32 | class << 40, is_long ? 2 : 1);
+}
+
+/* What there is to do after that. */
+static inline void lane_sent_small(struct lane *lane, size_t size) {
+    tally_count(&lane->tally, sent_inline, 1);
+    tally_count(&lane->tally, copied_bytes, size);
+    tally_count(&lane->tally, sent_bytes, size);
+    lane->bell.due |= BELL_FRAMES;
+    if (!lane->corks)
+        lane_ring_bell(lane);
+}
+
+/* Copies what the frame that is there says of itself. Can it be received the short way? */
+static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_FIRST_WORD]) {
+    const struct line *line = ring_in_line(&lane->in, lane->in.head);
+    for (int i = 0; i < LINE_FIRST_WORD; i++)
+        head[i] = shared64_load(&line->words[i]);
+    return line_is_small(head) && head[3] >> 32 <= lane->hello.inline_max;
+}
+
+/* Copies its bytes; `to` has room for LINE_SMALL_BYTES, of which some behind them are written too. */
+static inline void lane_read_small(const struct lane *lane, size_t size, void *to) {
+    small_get(ring_in_line(&lane->in, lane->in.head), LINE_FIRST_WORD, to);
+    if (size > LINE_FIRST_BYTES)
+        small_get(ring_in_line(&lane->in, lane->in.head + 1), 1, (char *) to + LINE_FIRST_BYTES);
+}
+
+/* Passes over it. A writer that waits for room hears of it with the next doorbell. */
+static inline void lane_pass_small(struct lane *lane, size_t size) {
+    if (ring_advance(&lane->in, size > LINE_FIRST_BYTES ? 2 : 1))
+        lane->bell.due |= BELL_ROOM;
+}
+
+static inline void lane_received_small(struct lane *lane, size_t size) {
+    tally_count(&lane->tally, received_inline, 1);
+    tally_count(&lane->tally, copied_bytes, size);
+    tally_count(&lane->tally, received_bytes, size);
+}
+
+#endif

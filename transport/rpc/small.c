@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The short way. See small.h.
+ *
+ * Between seeing one line and publishing the next there is only what these two need. What is left, counting, lists and the look at the
+ * peer's sleep word, comes after it, while the line is on its way.
+ */
+#include "rpc/small.h"
+
+#include "lane/small.h"
+#include "rpc/msg.h"
+
+/* How often the answer of a call is looked for before the call is entered among those that wait: a few microseconds. */
+static const unsigned LOOKS = 256;
+
+/* Frames in one turn, so that the others have theirs. */
+static const int FRAMES_PER_TURN = 64;
+
+static uint8_t kind_of(const uint64_t head[LINE_FIRST_WORD]) {
+    return (uint8_t) (head[0] >> 32);
+}
+
+static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
+    struct lane *lane = &conn->lane;
+    uint64_t head[LINE_FIRST_WORD];
+    if (!lane_stare(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id || kind_of(head) != WIRE_REPLY)
+        return NULL;
+    sea_msg *reply = msg_take_spare(conn, head);
+    lane_read_small(lane, reply->in.bytes_size, reply->small.bytes);
+    lane_pass_small(lane, reply->in.bytes_size);
+    lane_received_small(lane, reply->in.bytes_size);
+    calls_skip_id(&conn->calls);
+    return reply;
+}
+
+enum small_call small_call(sea_conn *conn, uint32_t method, const void *data, size_t size, uint64_t deadline,
+                           sea_msg **ret_reply) {
+    struct lane *lane = &conn->lane;
+    uint64_t id = calls_next_id(&conn->calls, lane->terms.calls_max);
+    if (!lane_takes_small(lane, size) || !id || !conn->spares || !patience_looks(&lane->patience))
+        return SMALL_NOT_SENT;
+    lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);
+    lane_sent_small(lane, size);
+    if (lane->corks)
+        lane_ring_bell(lane);
+    *ret_reply = small_answer(conn, id);
+    if (!*ret_reply)
+        return SMALL_SENT;
+    patience_reward(&lane->patience);
+    return SMALL_ANSWERED;
+}
+
+bool small_reply(sea_msg *call, const void *data, size_t size) {
+    struct lane *lane = &call->conn->lane;
+    if (!call->link || call->is_cancelled || !lane_takes_small(lane, size))
+        return false;
+    lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
+    lane_sent_small(lane, size);
+    msg_remove_incoming(call);
+    msg_free(call);
+    return true;
+}
+
+bool small_send(sea_conn *conn, uint32_t method, const void *data, size_t size) {
+    if (!lane_takes_small(&conn->lane, size))
+        return false;
+    lane_write_small(&conn->lane, WIRE_ONEWAY, 0, 0, method, data, size);
+    lane_sent_small(&conn->lane, size);
+    return true;
+}
+
+static const sea_method *method_find(const sea_conn *conn, uint32_t number) {
+    const sea_method *methods = conn->options.methods;
+    for (size_t i = 0; i < conn->options.methods_count; i++)
+        if (methods[i].number == number)
+            return &methods[i];
+    return NULL;
+}
+
+/* One request. false: there is none, or it is for the long way. */
+static bool small_take(sea_conn *conn) {
+    struct lane *lane = &conn->lane;
+    uint64_t head[LINE_FIRST_WORD];
+    if (!conn->spares || conn->incoming_count >= lane->hello.calls_max || !lane_peek_small(lane, head))
+        return false;
+    const sea_method *method = method_find(conn, (uint32_t) head[3]);
+    if (!method || kind_of(head) == WIRE_REPLY)
+        return false;
+    sea_msg *msg = msg_take_spare(conn, head);
+    size_t size = msg->in.bytes_size;
+    lane_read_small(lane, size, msg->small.bytes);
+    lane_pass_small(lane, size);
+    if (kind_of(head) == WIRE_CALL)
+        msg_add_incoming(msg);
+    method->handler(msg, conn->options.user);
+    lane_received_small(lane, size);
+    return true;
+}
+
+static bool goes_on(const struct lane *lane) {
+    return lane->state == LANE_OPEN && !lane->is_doomed && ring_has_frame(&lane->in);
+}
+
+int small_turn(sea_conn *conn) {
+    struct lane *lane = &conn->lane;
+    int taken = 0;
+    conn->refs++; /* a handler may free it */
+    conn->turns++;
+    lane->corks++;
+    while (taken < FRAMES_PER_TURN && !lane->bell.is_armed && goes_on(lane) && small_take(conn))
+        taken++;
+    lane->corks--;
+    conn->turns--;
+    if (!lane->corks)
+        lane_ring_bell(lane);
+    bool is_all = taken && !conn->is_ended && lane_is_calm(lane) && !conn->calls.in_flight;
+    if (!is_all && !conn->is_ended)
+        taken += conn_turn(conn, 0);
+    conn_unref(conn);
+    return taken;
+}
