@@ -18,7 +18,9 @@ valgrind_tests = \
     tests/unit/test_bench_work \
     tests/unit/test_block \
     tests/unit/test_caches \
+    tests/unit/test_calibration \
     tests/unit/test_calls \
+    tests/unit/test_choice \
     tests/unit/test_client \
     tests/unit/test_conn \
     tests/unit/test_cred \
@@ -281,10 +283,12 @@ LOG_COMPILER = $(guard)
 SH_LOG_COMPILER = $(guard)
 CLEANFILES += valgrind-suite.log
 
+tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
+
 AM_TESTS_ENVIRONMENT = \
     srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
-    PACKAGE_VERSION='$(PACKAGE_VERSION)'; \
-    export srcdir builddir CC CXX PYTHON3 PACKAGE_VERSION;
+    PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
+    export srcdir builddir CC CXX PYTHON3 PACKAGE_VERSION SEALANE_CALIBRATION;
 
 # What was installed, is it enough to build and run a program?
 installcheck-local:

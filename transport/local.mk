@@ -3,7 +3,7 @@
 
 # Every object of the library, as an archive that also shows hidden symbols: the tests link this one.
 noinst_LTLIBRARIES += transport/libtransport.la
-transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -iquote $(srcdir)/transport
+transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"' -I$(srcdir)/include -iquote $(srcdir)/transport
 transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 transport_libtransport_la_SOURCES = \
     transport/sys/caches.c \
@@ -40,6 +40,8 @@ transport_libtransport_la_SOURCES = \
     transport/wire/line.h \
     transport/memory/arena.c \
     transport/memory/arena.h \
+    transport/memory/calibration.c \
+    transport/memory/calibration.h \
     transport/memory/pool.c \
     transport/memory/pool.h \
     transport/memory/quota.c \
@@ -69,6 +71,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/address.h \
     transport/lane/bell.c \
     transport/lane/bell.h \
+    transport/lane/choice.c \
+    transport/lane/choice.h \
     transport/lane/lane.c \
     transport/lane/lane.h \
     transport/lane/listener.c \

@@ -32,7 +32,9 @@ typedef struct sea_ctx_options {
 
 /*
  * Makes a context. `options` is borrowed for the call and may be NULL. The caller owns one reference.
- * Does not block. Errors: -EINVAL (reserved fields not zero), -ENOMEM.
+ * Does not block, but for reading one small file if there is one: the sizes that sealane-calibrate(1) measured, by which it is chosen how
+ * payloads travel. A file that cannot be used is no error: the values that are built in hold, and sea_ctx_refusal() says why.
+ * Errors: -EINVAL (reserved fields not zero), -ENOMEM.
  */
 SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
 
@@ -49,7 +51,7 @@ typedef struct sea_refusal {
     char limit[48];     /* which limit, as its owner knows it: "peer quota (bytes)", "RLIMIT_FSIZE" */
     uint64_t needed;    /* in the limit's unit */
     uint64_t available; /* likewise */
-    char advice[160];   /* what to change */
+    char advice[160];   /* what to change, or what is wrong */
 } sea_refusal;
 
 /* Copies the newest refusal of this context. */

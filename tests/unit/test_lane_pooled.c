@@ -311,7 +311,7 @@ END_TEST
 static const struct {
     size_t size;
     int class;
-} copies[] = {{1000, SEA_INLINE}, {LARGE, SEA_POOLED}, {1000000, SEA_POOLED}};
+} copies[] = {{256, SEA_INLINE}, {257, SEA_POOLED}, {LARGE, SEA_POOLED}, {1000000, SEA_POOLED}};
 
 /* A block has one lease at a time: what is sent while it is out is a copy. */
 START_TEST(test_a_block_sent_twice) {
@@ -347,7 +347,8 @@ static const struct {
     size_t size;
     int result, class;
 } forwards[] = {
-    {0, false, 1000, 0, SEA_INLINE},
+    {0, false, 256, 0, SEA_INLINE},
+    {0, false, 257, 0, SEA_POOLED},
     {0, false, LARGE, 0, SEA_POOLED},
     {SEA_STABLE_ONLY, false, LARGE, 0, SEA_INLINE}, /* pooled, and a snapshot of that */
     {0, true, LARGE, 0, SEA_INLINE},
@@ -753,7 +754,7 @@ int main(void) {
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);
     suite_add(s, test_what_is_sent);
-    suite_add_loop(s, test_a_block_sent_twice, 0, 3);
+    suite_add_loop(s, test_a_block_sent_twice, 0, 4);
     suite_add_loop(s, test_a_received_block_is_forwarded, 0, FORWARDS);
     suite_add(s, test_a_block_for_somebody_else);
     suite_add(s, test_a_received_block_goes_back);

@@ -64,21 +64,28 @@ static void bank_retired(void *owner, uint32_t arena_id) {
 static const struct pool_ops ops = {bank_charge, bank_uncharge, bank_retired};
 static struct pool *pool;
 
-/* With caches so small that nothing is gained by rotating, or as told. */
-static void new_pool(uint64_t retained_max, struct caches caches) {
-    const struct pool_options options = {
-        .ops = &ops, .owner = &bank, .extra = 40, .retained_max = retained_max, .caches = caches};
+struct reuse {
+    uint64_t footprint, least;
+};
+
+static void new_pool(uint64_t retained_max, struct reuse reuse) {
+    const struct pool_options options = {.ops = &ops,
+                                         .owner = &bank,
+                                         .extra = 40,
+                                         .retained_max = retained_max,
+                                         .reuse_footprint = reuse.footprint,
+                                         .reuse_least = reuse.least};
     ck_assert_int_eq(pool_new(&pool, &options), 0);
 }
 
-static const struct caches small_caches = {.l2 = 64, .l3 = 128};
-static const struct caches usual_caches = {.l2 = MIB, .l3 = 32 * MIB};
+static const struct reuse no_rotation = {.footprint = 0};
+static const struct reuse usual = {.footprint = 4 * MIB, .least = 32 * KIB};
 
 static void before(void) {
     fail_off();
     memset(&bank, 0, sizeof bank);
     bank.limit = UINT64_MAX;
-    new_pool(64 * MIB, small_caches);
+    new_pool(64 * MIB, no_rotation);
 }
 
 static void after(void) {
@@ -172,7 +179,7 @@ END_TEST
 /* Once it has what it needs, neither the kernel nor the heap nor the budget is asked for anything. */
 START_TEST(test_the_steady_state_asks_nobody) {
     pool = pool_end(pool);
-    new_pool(64 * MIB, usual_caches);
+    new_pool(64 * MIB, usual);
     static const size_t sizes[] = {1, 5000, 70000, MIB, 5 * MIB};
     for (int turn = 0; turn < 400; turn++) {
         if (turn == 100)
@@ -244,7 +251,7 @@ START_TEST(test_at_random) {
     uint64_t blocks_out = 0;
     unsigned seed = (unsigned) _i;
     pool = pool_end(pool);
-    new_pool((uint64_t) (_i + 1) * 8 * MIB, _i % 2 ? usual_caches : small_caches);
+    new_pool((uint64_t) (_i + 1) * 8 * MIB, _i % 2 ? usual : no_rotation);
     for (int turn = 0; turn < TURNS; turn++) {
         int i = rand_r(&seed) % OUT;
         if (!slots[i]) {
@@ -283,27 +290,26 @@ END_TEST
 
 START_TEST(test_distances) {
     static const struct {
-        size_t size, l2, l3;
+        size_t size;
+        uint64_t footprint, least;
         uint32_t distance;
-    } cases[] = {{0, MIB, 32 * MIB, 1},
-                 {1, MIB, 32 * MIB, 1},
-                 {32 * KIB - 1, MIB, 32 * MIB, 1}, /* 64 of them stay in the L2 */
-                 {32 * KIB, MIB, 32 * MIB, 64},
-                 {64 * KIB, MIB, 32 * MIB, 64},
-                 {80 * KIB, MIB, 32 * MIB, 51},
-                 {256 * KIB, MIB, 32 * MIB, 16},
-                 {MIB, MIB, 32 * MIB, 4},
-                 {2 * MIB, MIB, 32 * MIB, 2},
-                 {4 * MIB, MIB, 32 * MIB, 1},
-                 {16 * MIB, MIB, 32 * MIB, 1},
-                 {SIZE_MAX, MIB, 32 * MIB, 1},
-                 {MIB, MIB, 16 * MIB, 2}, /* a smaller L3 holds fewer */
-                 {MIB, MIB, 256 * MIB, 4},
-                 {MIB, MIB, 0, 4}, /* none */
-                 {8 * KIB, 256 * KIB, 8 * MIB, 64},
+    } cases[] = {{0, 4 * MIB, 32 * KIB, 1},
+                 {1, 4 * MIB, 32 * KIB, 1},
+                 {32 * KIB - 1, 4 * MIB, 32 * KIB, 1},
+                 {32 * KIB, 4 * MIB, 32 * KIB, 64},
+                 {64 * KIB, 4 * MIB, 32 * KIB, 64},
+                 {80 * KIB, 4 * MIB, 32 * KIB, 51},
+                 {256 * KIB, 4 * MIB, 32 * KIB, 16},
+                 {MIB, 4 * MIB, 32 * KIB, 4},
+                 {2 * MIB, 4 * MIB, 32 * KIB, 2},
+                 {4 * MIB, 4 * MIB, 32 * KIB, 1},
+                 {16 * MIB, 4 * MIB, 32 * KIB, 1},
+                 {SIZE_MAX, 4 * MIB, 32 * KIB, 1},
+                 {SIZE_MAX, UINT64_MAX, 0, 1},
+                 {1, MIB, 0, 64},
                  {MIB, 0, 0, 1}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint32_t distance = pool_distance(cases[i].size, cases[i].l2, cases[i].l3);
+        uint32_t distance = pool_distance(cases[i].size, cases[i].footprint, cases[i].least);
         ck_assert_msg(distance == cases[i].distance, "case %zu: %u", i, distance);
     }
 }
@@ -331,21 +337,21 @@ static uint32_t rotation(size_t size) {
 START_TEST(test_the_distance_is_kept) {
     static const size_t sizes[] = {1, 5000, 70000, 300000, MIB, 3 * MIB, 6 * MIB};
     size_t stride = size_class_stride(size_class_number(sizes[_i]));
-    uint32_t distance = pool_distance(stride, usual_caches.l2, usual_caches.l3);
+    uint32_t distance = pool_distance(stride, usual.footprint, usual.least);
     pool = pool_end(pool);
-    new_pool(256 * MIB, usual_caches);
+    new_pool(256 * MIB, usual);
     ck_assert_uint_eq(rotation(sizes[_i]), distance);
 }
 END_TEST
 
 /* A rotation takes half of what may be retained, not more. */
 START_TEST(test_the_distance_is_bounded_by_what_may_be_retained) {
-    ck_assert_uint_gt(pool_distance(MIB, usual_caches.l2, usual_caches.l3), 2);
+    ck_assert_uint_gt(pool_distance(MIB, usual.footprint, usual.least), 2);
     pool = pool_end(pool);
-    new_pool(4 * MIB, usual_caches);
+    new_pool(4 * MIB, usual);
     ck_assert_uint_eq(rotation(MIB), 2);
     pool = pool_end(pool);
-    new_pool(0, usual_caches);
+    new_pool(0, usual);
     ck_assert_uint_eq(rotation(MIB), 1);
 }
 END_TEST
@@ -353,7 +359,7 @@ END_TEST
 /* When there is no memory for the distance, fewer blocks do, and it does not go on asking. */
 START_TEST(test_the_distance_yields_to_the_budget) {
     pool = pool_end(pool);
-    new_pool(256 * MIB, usual_caches);
+    new_pool(256 * MIB, usual);
     bank.limit = 3 * MIB;
     ck_assert_uint_eq(rotation(MIB), 2); /* arenas of 1, 1, and then 2 blocks */
     int asked = atomic_load(&bank.charges);
@@ -364,7 +370,7 @@ START_TEST(test_the_distance_yields_to_the_budget) {
     pool_put_own(one);
     pool_put_own(two);
     pool_put_own(three);
-    ck_assert_uint_eq(rotation(MIB), pool_distance(MIB, usual_caches.l2, usual_caches.l3));
+    ck_assert_uint_eq(rotation(MIB), pool_distance(MIB, usual.footprint, usual.least));
 }
 END_TEST
 
@@ -567,7 +573,7 @@ END_TEST
 /* Sizes that change over time do not leave their memory behind. */
 START_TEST(test_what_is_retained_is_bounded) {
     pool = pool_end(pool);
-    new_pool(3 * MIB, usual_caches);
+    new_pool(3 * MIB, usual);
     for (int turn = 0; turn < 4; turn++)
         for (uint32_t number = 0; size_class_stride(number) <= 2 * MIB; number++) {
             size_t size = size_class_stride(number);
@@ -582,7 +588,7 @@ START_TEST(test_a_spike_does_not_stay) {
     enum { BLOCKS = 40 };
     struct pool_slot *slots[BLOCKS];
     pool = pool_end(pool);
-    new_pool(4 * MIB, usual_caches);
+    new_pool(4 * MIB, usual);
     for (int i = 0; i < BLOCKS; i++)
         slots[i] = take(MIB);
     for (int i = 0; i < BLOCKS; i++)
@@ -645,7 +651,7 @@ START_TEST(test_every_call_can_fail) {
     ck_assert_int_gt(calls, 0);
     for (int n = 1; n <= calls; n++) {
         pool = pool_end(pool);
-        new_pool(64 * MIB, usual_caches);
+        new_pool(64 * MIB, usual);
         struct pool_slot *slot = NULL;
         fail_call(kind, n, FAIL_ALWAYS, failures[_i].error);
         int r = pool_take(pool, MIB, &slot);
@@ -827,7 +833,7 @@ START_TEST(test_many_threads_put_at_the_end) {
         ck_assert_int_eq(workers_stop(), OUT);
         ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
         ck_assert_uint_eq(atomic_load(&bank.fds), 0);
-        new_pool(64 * MIB, usual_caches);
+        new_pool(64 * MIB, usual);
     }
 }
 END_TEST

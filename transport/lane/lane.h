@@ -22,6 +22,7 @@
 #define LANE_LANE_H
 
 #include "lane/bell.h"
+#include "lane/choice.h"
 #include "lane/outbox.h"
 #include "lane/patience.h"
 #include "lane/terms.h"
@@ -83,6 +84,7 @@ struct lane {
     struct peer *account;    /* owned reference; NULL before lane_init() succeeded */
     struct wire_hello hello; /* ours */
     struct terms terms;
+    struct choice choice; /* zero before OPEN */
 
     struct lane_queued *queue_head, **queue_tail;
     uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
@@ -154,14 +156,13 @@ void lane_doom(struct lane *lane, int reason, const char *text);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
-/* Up to here a copy through the ring is cheaper than a pooled block: doc/tuning.md. */
-#define LANE_INLINE_BEFORE_POOLED ((size_t) 256)
-
 /* A pooled block for this peer; for want of room, releases that have come are taken first. Errors: as pooled_new(). */
 int lane_block_new(struct lane *lane, size_t size, sea_block **ret_block);
 
 /* Can a payload of so many bytes be sent as message.bytes, and is that the cheapest way? */
-bool lane_takes_bytes(const struct lane *lane, size_t size);
+static inline bool lane_takes_bytes(const struct lane *lane, size_t size) {
+    return size <= lane->choice.bytes_most;
+}
 
 /* Sends or queues a CANCEL. */
 int lane_send_cancel(struct lane *lane, uint64_t id);

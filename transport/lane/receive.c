@@ -56,6 +56,8 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
     }
     if (!(lane->hello.accept & SEA_SEALED) && !(lane->has_rings && lane->hello.accept & SEA_POOLED))
         socket_refuse_fds(lane->fd);
+    uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->own.lines) : 0;
+    lane->choice = choice_make(&lane->ctx->calibration, &lane->terms, ring_bytes);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
     lane->small_max = lane->terms.inline_max < LINE_SMALL_BYTES ? lane->terms.inline_max : LINE_SMALL_BYTES;
     lane->state = LANE_OPEN;

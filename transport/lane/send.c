@@ -61,14 +61,6 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
     (void) lane_write(lane, buf, wire_encode_goodbye(buf, reason, text)); /* a courtesy */
 }
 
-/* Does the peer take blocks of this size in that class? */
-static bool terms_take(const struct terms *terms, int payload_class, size_t size) {
-    if (!(terms->accept & (uint32_t) payload_class))
-        return false;
-    return payload_class == SEA_INLINE ? size <= terms->inline_max
-                                       : size <= terms->block_max && size <= terms->bytes_max;
-}
-
 /* The class in which a block can go to this peer as it is; 0: in none. */
 static int payload_class_of(const struct lane *lane, const sea_block *block) {
     const struct terms *terms = &lane->terms;
@@ -107,11 +99,8 @@ static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block
 /* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all that the pool
  * may have, that is a sealed one, which waits for credit. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
-    const struct terms *terms = &lane->terms;
-    bool fits_sealed = terms_take(terms, SEA_SEALED, block->size);
-    bool fits_inline = terms_take(terms, SEA_INLINE, block->size);
-    bool fits_pooled = terms_take(terms, SEA_POOLED, block->size);
-    if (fits_inline && (!fits_pooled || block->size <= ring_bytes_max(lane->own.lines))) {
+    int class = choice_class(&lane->choice, &lane->terms, block->size);
+    if (class == SEA_INLINE) {
         if (!sea_block_view(block))
             return -ENOMEM;
         *ret_class = SEA_INLINE;
@@ -119,8 +108,8 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
         return 0;
     }
     *ret_class = SEA_POOLED;
-    int r = fits_pooled ? copy_pooled(lane, block, ret_block) : -EMSGSIZE;
-    if (!fits_sealed || (fits_pooled && r != -EDQUOT))
+    int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : -EMSGSIZE;
+    if (class == 0 || (class == SEA_POOLED && (r != -EDQUOT || !terms_take(&lane->terms, SEA_SEALED, block->size))))
         return r;
     *ret_class = SEA_SEALED;
     return block_copy_sealed(ret_block, block);
@@ -358,11 +347,6 @@ static int lane_send_prepared(struct lane *lane, const struct lane_message *mess
         return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
     lane_want_room(lane);
     return -EAGAIN;
-}
-
-bool lane_takes_bytes(const struct lane *lane, size_t size) {
-    size_t most = lane->terms.accept & SEA_POOLED ? LANE_INLINE_BEFORE_POOLED : ring_bytes_max(lane->own.lines);
-    return lane->has_rings && lane->terms.accept & SEA_INLINE && size <= lane->terms.inline_max && size <= most;
 }
 
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {

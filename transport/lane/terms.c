@@ -145,6 +145,13 @@ int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, boo
     return 0;
 }
 
+bool terms_take(const struct terms *terms, int payload_class, size_t size) {
+    if (!(terms->accept & (uint32_t) payload_class))
+        return false;
+    return payload_class == SEA_INLINE ? size <= terms->inline_max
+                                       : size <= terms->block_max && size <= terms->bytes_max;
+}
+
 struct credit terms_credit(const struct terms *terms, const sea_limits *quota) {
     return (struct credit){min_u64(terms->bytes_max, quota->bytes), min_u32(terms->blocks_max, quota->blocks)};
 }

@@ -31,6 +31,9 @@ uint32_t terms_ring_lines(const sea_options *options);
 /* What we say. `service` is borrowed from the options. */
 struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options);
 
+/* Does the peer take blocks of this size in that class? */
+bool terms_take(const struct terms *terms, int payload_class, size_t size);
+
 /* What the peer may hold of ours: what it takes, but no more than our own quota for it. */
 struct credit terms_credit(const struct terms *terms, const sea_limits *quota);
 

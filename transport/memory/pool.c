@@ -52,7 +52,7 @@ struct pool {
     void *owner;                /* borrowed */
     size_t slot_size;
     uint64_t retained_max;
-    struct caches caches;
+    uint64_t reuse_footprint, reuse_least;
     struct size_class *levels[LEVELS]; /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
     struct home **table;               /* owned, and what it holds */
     uint32_t capacity;                 /* a power of two, or 0 */
@@ -190,7 +190,7 @@ static void pool_retire_idle(struct pool *pool, uint64_t keep) {
 
 /* Half of what may be retained is for one class's rotation at most: other sizes are to keep something too. */
 static uint32_t class_target(const struct pool *pool, size_t stride) {
-    uint32_t distance = pool_distance(stride, pool->caches.l2, pool->caches.l3);
+    uint32_t distance = pool_distance(stride, pool->reuse_footprint, pool->reuse_least);
     uint64_t room = pool->retained_max / 2 / stride;
     return distance <= room ? distance : room > 1 ? (uint32_t) room : 1;
 }
@@ -322,7 +322,8 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
     pool->owner = options->owner;
     pool->slot_size = sizeof(struct pool_slot) + round_up(options->extra, _Alignof(max_align_t));
     pool->retained_max = options->retained_max;
-    pool->caches = options->caches.l2 > 0 ? options->caches : caches_here();
+    pool->reuse_footprint = options->reuse_footprint;
+    pool->reuse_least = options->reuse_least;
     *ret_pool = pool;
     return 0;
 }
@@ -452,15 +453,9 @@ void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
     };
 }
 
-/*
- * To write a line that the other core's L2 still has is dear: what was sent since must have pushed it out, and twice the L2
- * just does that. But it must not have been pushed out of the L3 as well; where payloads come back, both sides' rotations lie
- * there. Rotations that would stay in the L2 with all blocks that one may have gain nothing: there the stack is best.
- */
-uint32_t pool_distance(size_t size, size_t l2, size_t l3) {
-    const size_t distance_max = 64;
-    size_t footprint = l3 > 0 && l3 / 8 < 4 * l2 ? l3 / 8 : 4 * l2;
-    if (size == 0 || size > footprint || size < 2 * l2 / distance_max)
+uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least) {
+    const uint64_t distance_max = 64;
+    if (size == 0 || size > footprint || size < least)
         return 1;
     return (uint32_t) (footprint / size < distance_max ? footprint / size : distance_max);
 }

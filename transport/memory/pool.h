@@ -22,7 +22,6 @@
 #define MEMORY_POOL_H
 
 #include "memory/slot.h"
-#include "sys/caches.h"
 
 struct pool;
 
@@ -41,7 +40,8 @@ struct pool_options {
     void *owner;                /* borrowed until all that was charged is uncharged */
     size_t extra;               /* bytes of slot->extra; zeroed when an arena is made, then the user's */
     uint64_t retained_max;      /* bytes */
-    struct caches caches;       /* 0: this machine's */
+    uint64_t reuse_footprint;   /* bytes; see pool_distance() */
+    uint64_t reuse_least;       /* bytes */
 };
 
 /* Makes an empty one, without an arena. -ENOMEM. */
@@ -71,10 +71,10 @@ void pool_put_own(struct pool_slot *slot);
 void pool_trim(struct pool *pool, uint64_t keep);
 
 /*
- * For how many blocks of `size` bytes in rotation writing and reading is cheapest, given the caches: see doc/tuning.md.
- * Pure; at least 1.
+ * Over how many blocks of `size` bytes a pool rotates: as many as `footprint` holds, at most 64; but over one of those that are larger
+ * than that, or smaller than `least`. Where writing and reading is cheapest: memory/calibration.h, doc/tuning.md. Pure; at least 1.
  */
-uint32_t pool_distance(size_t size, size_t l2, size_t l3);
+uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 
 /* --- leases: who of the blocks that are out is held by the peer --- */
 

@@ -50,6 +50,14 @@ static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     quota_init(&ctx->budget, "budget", NULL, &budget);
 }
 
+/* A bad file is no reason to fail: the built-in values do. */
+static void ctx_calibrate(sea_ctx *ctx) {
+    char why[sizeof(((sea_refusal *) NULL)->advice)];
+    int r = calibration_load(&ctx->calibration, why, sizeof(why));
+    if (r < 0)
+        refusal_explain(&ctx->refusals, r, "calibration", why);
+}
+
 int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
     static const sea_ctx_options defaults;
     if (!options)
@@ -62,6 +70,7 @@ int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
     atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed);
     ctx_set_limits(ctx, options);
     refusal_init(&ctx->refusals);
+    ctx_calibrate(ctx);
     lease_table_init(&ctx->leases);
     pthread_mutex_init(&ctx->lock, NULL);
     *ret_ctx = ctx;

@@ -6,6 +6,7 @@
 #ifndef REGISTRY_CTX_H
 #define REGISTRY_CTX_H
 
+#include "memory/calibration.h"
 #include "memory/quota.h"
 #include "memory/refusal.h"
 #include "registry/lease.h"
@@ -38,6 +39,7 @@ struct tally {
 struct sea_ctx {
     _Atomic uint32_t refs;
     struct quota budget;
+    struct calibration calibration; /* never changed */
     sea_limits peer_limits, user_limits;
     struct refusal_log refusals;
     struct ctx_counters counters;

@@ -77,8 +77,12 @@ static int pooled_begin(struct peer *peer) {
         return -ENOMEM;
     *budget =
         (struct pool_budget){.refs = 1, .most = peer->out_limit.bytes, .ctx = sea_ctx_ref(peer->ctx), .peer = peer};
-    const struct pool_options options = {
-        .ops = &POOL_OPS, .owner = budget, .extra = sizeof(sea_block), .retained_max = RETAINED_MAX};
+    const struct pool_options options = {.ops = &POOL_OPS,
+                                         .owner = budget,
+                                         .extra = sizeof(sea_block),
+                                         .retained_max = RETAINED_MAX,
+                                         .reuse_footprint = peer->ctx->calibration.reuse_footprint,
+                                         .reuse_least = peer->ctx->calibration.reuse_least};
     int r = pool_new(&pooled->pool, &options);
     if (r < 0) {
         budget_unref(budget);

@@ -412,14 +412,13 @@ int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     const struct terms *terms = &conn->lane.terms;
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
-    bool is_taken = size <= terms->block_max && size <= terms->bytes_max;
-    bool is_pooled = terms->accept & SEA_POOLED && is_taken, is_sealed = terms->accept & SEA_SEALED && is_taken;
-    if (terms->accept & SEA_INLINE && size <= terms->inline_max && (!is_pooled || size <= LANE_INLINE_BEFORE_POOLED))
+    int class = choice_class(&conn->lane.choice, terms, size);
+    if (class == SEA_INLINE)
         return block_new_inline(ret_block, conn->ctx, size);
-    int r = is_pooled ? lane_block_new(&conn->lane, size, ret_block) : -EMSGSIZE;
-    if (is_pooled && (r != -EDQUOT || !is_sealed))
+    int r = class == SEA_POOLED ? lane_block_new(&conn->lane, size, ret_block) : -EMSGSIZE;
+    if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(terms, SEA_SEALED, size)))
         return r;
-    if (!is_sealed)
+    if (class == 0)
         return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
                                "it takes no payload of this size in any class: send smaller blocks");
     return sea_block_new_sealed(ret_block, conn->ctx, size, 0);

@@ -65,6 +65,15 @@ int path_runtime_dir(bool make, char *buf, size_t size) {
     return 0;
 }
 
+int path_user_config(const char *name, char *buf, size_t size) {
+    const char *config = secure_getenv("XDG_CONFIG_HOME"), *home = secure_getenv("HOME");
+    bool has_config = config && config[0] == '/'; /* the specification has relative ones ignored */
+    if (!has_config && (!home || home[0] != '/'))
+        return -ENOENT;
+    int length = snprintf(buf, size, "%s%s/sealane/%s", has_config ? config : home, has_config ? "" : "/.config", name);
+    return length < 0 || (size_t) length >= size ? -ENAMETOOLONG : 0;
+}
+
 /* Is what we locked still what the name says? Otherwise somebody else may lock the name's new file. */
 static int check_same_file(int fd, const char *path, bool *ret_same) {
     struct stat locked, named;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names in the file system: the runtime directory, and lock files. */
+/* Names in the file system: the runtime directory, configuration, and lock files. */
 #ifndef SYS_PATH_H
 #define SYS_PATH_H
 
@@ -12,6 +12,12 @@
  * -EACCES: it belongs to somebody else, or others may write to it · -ENAMETOOLONG.
  */
 int path_runtime_dir(bool make, char *buf, size_t size);
+
+/*
+ * The user's own configuration file of that name: $XDG_CONFIG_HOME/sealane/NAME, or ~/.config/sealane/NAME. Writes it to `buf`, whether
+ * it exists or not. -ENOENT: neither variable is set · -ENAMETOOLONG.
+ */
+int path_user_config(const char *name, char *buf, size_t size);
 
 /* Opens (and makes, mode 0600) and locks `path` with flock, without waiting; the lock lives as long as the
  * descriptor. A file that was unlinked by its last holder meanwhile is not taken for the lock. -EADDRINUSE: somebody
