@@ -6,6 +6,7 @@ dist_man_MANS = \
     doc/man/digest.1 \
     doc/man/digestd.1 \
     doc/man/producer.1 \
+    doc/man/sealane-calibrate.1 \
     doc/man/sealane.7
 
 dist_doc_DATA = \

@@ -18,6 +18,7 @@ valgrind_tests = \
     tests/unit/test_bench_work \
     tests/unit/test_block \
     tests/unit/test_caches \
+    tests/unit/test_calibrate \
     tests/unit/test_calibration \
     tests/unit/test_calls \
     tests/unit/test_choice \
@@ -211,6 +212,11 @@ tests_sweep_test_kill_sweep_SOURCES = \
 tests_unit_test_bench_work_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)
 tests_unit_test_bench_work_LDADD = bench/libwork.la $(LDADD)
 
+tests_unit_test_calibrate_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
+tests_unit_test_calibrate_LDADD = tools/calibrate/libcalibrate.la $(LDADD) -lm
+
+tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
+
 # Children that the harness forks are followed anyway; --trace-children is about programs that tests execute. The
 # multiplier lengthens the hang guards.
 valgrind_flags = --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
@@ -266,6 +272,7 @@ script_tests = \
     tests/bench/test_bench.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
+    tests/tools/test_calibrate.sh \
     tests/tools/test_layers.sh \
     tests/tools/test_readme.sh \
     tests/tools/test_symbols.sh \
@@ -283,8 +290,6 @@ LOG_COMPILER = $(guard)
 SH_LOG_COMPILER = $(guard)
 CLEANFILES += valgrind-suite.log
 
-tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
-
 AM_TESTS_ENVIRONMENT = \
     srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
     PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
@@ -293,7 +298,7 @@ AM_TESTS_ENVIRONMENT = \
 # What was installed, is it enough to build and run a program?
 installcheck-local:
 	srcdir='$(abs_srcdir)' DESTDIR='$(DESTDIR)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' libdir='$(libdir)' \
-	    includedir='$(includedir)' libexecdir='$(libexecdir)' mandir='$(mandir)' \
+	    bindir='$(bindir)' includedir='$(includedir)' libexecdir='$(libexecdir)' mandir='$(mandir)' \
 	    pkgconfigdir='$(pkgconfigdir)' INSTALLED_EXAMPLES='$(example_PROGRAMS)' \
 	    $(SHELL) $(srcdir)/tests/install/test_install.sh
 

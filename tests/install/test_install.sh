@@ -7,7 +7,7 @@
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
-: "${CC:?}" "${DESTDIR?}" "${PKG_CONFIG:?}" "${pkgconfigdir:?}" "${libdir:?}" "${includedir:?}" "${libexecdir:?}" "${mandir:?}"
+: "${CC:?}" "${DESTDIR?}" "${bindir:?}" "${PKG_CONFIG:?}" "${pkgconfigdir:?}" "${libdir:?}" "${includedir:?}" "${libexecdir:?}" "${mandir:?}"
 
 work=$(mktemp -d) || exit 1
 server=
@@ -80,9 +80,10 @@ else
     skips "static linking: this build has no static library"
 fi
 
-for page in man1/digest.1 man1/digestd.1 man1/producer.1 man1/consumer.1 man7/sealane.7; do
+for page in man1/digest.1 man1/digestd.1 man1/producer.1 man1/consumer.1 man1/sealane-calibrate.1 man7/sealane.7; do
     must "manual page $page" test -s "$DESTDIR$mandir/$page"
 done
+must "sealane-calibrate" "$DESTDIR$bindir/sealane-calibrate" --version
 for program in ${INSTALLED_EXAMPLES-}; do
     must "example ${program##*/}" test -x "$DESTDIR$libexecdir/sealane/$program"
 done

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+#
+# sealane-calibrate, as it is called: two quick measurements, and what it refuses. Nothing here looks at how long
+# anything took, nor at which values came out.
+
+# shellcheck source-path=SCRIPTDIR source=../examples/lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../examples/lib.sh"
+PATH=$build/tools/calibrate:$PATH
+needs sealane-calibrate
+
+unset SEALANE_CALIBRATION XDG_CONFIG_HOME
+export HOME=$work/home
+keys="inline_before_pooled inline_before_sealed inline_before_snapshot machine reuse_footprint reuse_least"
+keys="$keys snapshot_before_sealed version"
+
+keys_in() {
+    sed 's/#.*//; /^ *$/d; s/ .*//' "$1" | sort | xargs
+}
+
+run "help" 0 sealane-calibrate --help
+says "help" out "usage: sealane-calibrate"
+run "version" 0 sealane-calibrate --version
+run "an unknown option" 2 sealane-calibrate --fast
+run "an argument" 2 sealane-calibrate file
+run "two places" 2 sealane-calibrate --print --output=x
+run "CPUs" 2 sealane-calibrate --cpus=0
+says "CPUs" err "--cpus: not two numbers"
+run "no directory" 2 sealane-calibrate --output=missing/table
+says "no directory" err "missing/table: No such file or directory"
+run "no home" 2 env -u HOME sealane-calibrate
+says "no home" err "--output"
+run "a CPU that is not there" 2 sealane-calibrate --print --cpus=1000,1000
+says "a CPU that is not there" err "sched_setaffinity"
+
+# --- measured ---
+
+run "a calibration" 0 sealane-calibrate --quick
+table=$HOME/.config/sealane/calibration
+is "its place" "$table" "$(cat out)"
+is "its mode" 644 "$(stat -c %a "$table")"
+is "nothing else is left" calibration "$(ls -A "$HOME/.config/sealane")"
+is "its keys" "$keys" "$(keys_in "$table")"
+is "no progress line" "" "$(cat err)"
+
+printf 'version 9\n' >"$table"
+one=$(taskset -pc $$ | sed 's/.*: //; s/[-,].*//')
+run "another one, on one CPU" 0 sealane-calibrate --quick --print --cpus="$one,$one"
+is "its keys" "$keys" "$(keys_in out)"
+is "what is printed changes no file" "version 9" "$(cat "$table")"
+
+finish calibrate

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* tools/calibrate: what it concludes, and that the library reads what it writes. */
+#include "support/suite.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "calibrate/cpus.h"
+#include "calibrate/table.h"
+#include "calibrate/trial.h"
+#include "calibrate/verdict.h"
+
+/* --- verdicts --- */
+
+START_TEST(test_medians) {
+    double odd[] = {5, 1, 3}, even[] = {4, 1, 2, 100}, one[] = {7};
+    ck_assert_double_eq(verdict_median(odd, 3), 3);
+    ck_assert_double_eq(verdict_median(even, 4), 3);
+    ck_assert_double_eq(verdict_median(one, 1), 7);
+}
+END_TEST
+
+START_TEST(test_crossovers) {
+    static const struct {
+        double costs[5]; /* of one way, when the other costs 1 */
+        size_t usual, first;
+    } cases[] = {
+        {{0.5, 0.8, 1.2, 2, 3}, 2, 2},   {{0.5, 0.8, 1.2, 2, 3}, 0, 2},
+        {{0.5, 0.8, 1.2, 2, 3}, 5, 2},   {{0.5, 0.5, 0.5, 0.5, 0.5}, 2, 5}, /* always */
+        {{2, 2, 2, 2, 2}, 2, 0},                                            /* never */
+        {{0.5, 1.5, 0.5, 2, 3}, 0, 3},   /* one that does not fit costs less than two */
+        {{0.5, 0.98, 1.02, 2, 3}, 3, 3}, /* not worth a change */
+        {{0.5, 0.98, 1.02, 2, 3}, 1, 1}, {{1, 1, 1, 1, 1}, 4, 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        double ratios[5];
+        for (int k = 0; k < 5; k++)
+            ratios[k] = log(cases[i].costs[k]);
+        size_t first = verdict_crossover(ratios, 5, cases[i].usual);
+        ck_assert_msg(first == cases[i].first, "case %zu: %zu", i, first);
+    }
+}
+END_TEST
+
+START_TEST(test_the_cheapest) {
+    ck_assert_uint_eq(verdict_cheapest((double[]){0, 0.5, -0.1, -0.3}, 4), 3);
+    ck_assert_uint_eq(verdict_cheapest((double[]){0, -0.3, -0.1, -0.29}, 4), 1);
+    ck_assert_uint_eq(verdict_cheapest((double[]){0, -0.02, 0.1}, 3), 0); /* not worth a change */
+    ck_assert_uint_eq(verdict_cheapest((double[]){0}, 1), 0);
+}
+END_TEST
+
+/* --- tables --- */
+
+START_TEST(test_what_is_written_is_read) {
+    const struct calibration table = {100, 200, 300, CALIBRATION_UNLIMITED, 0, 77777};
+    struct calibration read = {0};
+    struct calibration_flaw flaw;
+    char text[1024] = "";
+    FILE *file = fmemopen(text, sizeof text - 1, "w");
+    ck_assert_ptr_nonnull(file);
+    table_write_version(file);
+    for (size_t i = 0; i < CALIBRATION_KEYS; i++)
+        table_write_key(file, &calibration_keys[i], table_value(&table, &calibration_keys[i]));
+    fclose(file);
+    ck_assert_int_eq(calibration_parse(&read, text, "any", &flaw), 0);
+    ck_assert_mem_eq(&read, &table, sizeof table);
+}
+END_TEST
+
+/* Trials that were never run, with times as if. */
+static struct trial *trials;
+static struct calibration built_in;
+
+static void make_trials(void) {
+    built_in = calibration_built_in(&(struct caches){.l2 = 1 << 20, .l3 = 32 << 20});
+    trials = trials_new(&built_in);
+    ck_assert_ptr_nonnull(trials);
+}
+
+static void free_trials(void) {
+    ck_assert_int_eq(munmap(trials, TRIALS * sizeof *trials), 0);
+}
+
+/* The trial of `key`, in which at work i the first way takes first(i) and all others take other(i), in each of two rounds. */
+static struct trial *trial_as_if(size_t key, double (*first)(size_t), double (*other)(size_t)) {
+    struct trial *trial = trials;
+    while (trial->key != &calibration_keys[key])
+        trial++;
+    ck_assert_uint_lt((size_t) (trial - trials), TRIALS);
+    trial->rounds = 2;
+    for (size_t r = 0; r < 2; r++)
+        for (size_t w = 0; w < trial->ways_count; w++)
+            for (size_t i = 0; i < trial->works_count; i++)
+                trial->times[r][w][i] = (r ? 2 : 1) * (w ? other(i) : first(i));
+    return trial;
+}
+
+static double one(size_t i) {
+    (void) i;
+    return 1;
+}
+
+static double two(size_t i) {
+    (void) i;
+    return 2;
+}
+
+static double late(size_t i) {
+    return i < 3 ? 0.5 : 2;
+}
+
+/* What it makes of the table. Its text must be one that the library takes. */
+static uint64_t concluded(const struct trial *trial) {
+    struct calibration table = built_in, read = built_in;
+    struct calibration_flaw flaw;
+    char text[4096] = "";
+    FILE *file = fmemopen(text, sizeof text - 1, "w");
+    ck_assert_ptr_nonnull(file);
+    table_write_version(file);
+    trial_conclude(trial, &table, file);
+    fclose(file);
+    int r = calibration_parse(&read, text, "any", &flaw);
+    ck_assert_msg(r == 0, "%s: %s", flaw.text, text);
+    ck_assert_mem_eq(&read, &table, sizeof table);
+    return table_value(&table, trial->key);
+}
+
+/* By the order of the keys: what follows when the one way is always cheaper, when the other is, and when there is a turn. */
+START_TEST(test_conclusions) {
+    static const uint64_t expected[CALIBRATION_KEYS][3] = {
+        {3072, 32, 192},
+        {3072, 32, 192},
+        {131072, 2048, 16384},
+        {CALIBRATION_UNLIMITED, 8192, 262144},
+        {4 << 20, 1 << 20, 4 << 20},
+        {262144, 4096, 32768},
+    };
+    ck_assert_uint_eq(concluded(trial_as_if((size_t) _i, one, two)), expected[_i][0]);
+    ck_assert_uint_eq(concluded(trial_as_if((size_t) _i, two, one)), expected[_i][1]);
+    if (calibration_keys[_i].offset != offsetof(struct calibration, reuse_footprint))
+        ck_assert_uint_eq(concluded(trial_as_if((size_t) _i, late, one)), expected[_i][2]);
+}
+END_TEST
+
+/* Each way's table is one that a context takes: it is written, and read, by the processes that measure. */
+START_TEST(test_the_ways_are_in_bounds) {
+    for (size_t t = 0; t < TRIALS; t++)
+        for (size_t w = 0; w < trials[t].ways_count; w++)
+            for (size_t i = 0; i < CALIBRATION_KEYS; i++) {
+                uint64_t value = table_value(&trials[t].ways[w].table, &calibration_keys[i]);
+                ck_assert_uint_ge(value, calibration_keys[i].least);
+                ck_assert_uint_le(value, calibration_keys[i].most);
+            }
+}
+END_TEST
+
+START_TEST(test_cpus) {
+    int cpus[2];
+    ck_assert(cpus_parse("0,1", cpus));
+    ck_assert_int_eq(cpus[0], 0);
+    ck_assert_int_eq(cpus[1], 1);
+    ck_assert(cpus_parse("3,3", cpus));
+    static const char *const bad[] = {"", "0", "0,", ",1", "0,1,2", "0,1x", "-1,0", "0,-1", "0,99999", "a,b"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        ck_assert_msg(!cpus_parse(bad[i], cpus), "%s", bad[i]);
+    cpus_choose(cpus);
+    ck_assert_int_ge(cpus[0], 0);
+    ck_assert_int_ge(cpus[1], cpus[0]);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("calibrate");
+    suite_add(s, test_medians);
+    suite_add(s, test_crossovers);
+    suite_add(s, test_the_cheapest);
+    suite_add(s, test_what_is_written_is_read);
+    suite_add(s, test_cpus);
+    suite_fixture(s, make_trials, free_trials);
+    suite_add_loop(s, test_conclusions, 0, CALIBRATION_KEYS);
+    suite_add(s, test_the_ways_are_in_bounds);
+    return suite_run(s);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* What measurements come to. See verdict.h. */
+#include "calibrate/verdict.h"
+
+#include <stdlib.h>
+
+static int compare(const void *a, const void *b) {
+    double x = *(const double *) a, y = *(const double *) b;
+    return (x > y) - (x < y);
+}
+
+double verdict_median(double *values, size_t count) {
+    qsort(values, count, sizeof(*values), compare);
+    return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+}
+
+/* What is paid too much when the first `first` go the one way. */
+static double regret(const double *ratios, size_t count, size_t first) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        double paid = i < first ? ratios[i] : -ratios[i];
+        sum += paid > 0 ? paid : 0;
+    }
+    return sum;
+}
+
+size_t verdict_crossover(const double *ratios, size_t count, size_t usual) {
+    size_t best = usual;
+    for (size_t first = 0; first <= count; first++)
+        if (regret(ratios, count, first) < regret(ratios, count, best))
+            best = first;
+    double gain = regret(ratios, count, usual) - regret(ratios, count, best);
+    return gain > VERDICT_MARGIN * (double) count ? best : usual;
+}
+
+size_t verdict_cheapest(const double *means, size_t count) {
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        if (means[i] < means[best] - (best == 0 ? VERDICT_MARGIN : 0))
+            best = i;
+    return best;
+}
