@@ -72,6 +72,23 @@ START_TEST(test_a_name_that_is_too_long) {
 }
 END_TEST
 
+START_TEST(test_the_users_configuration) {
+    char buf[64] = "untouched";
+    setenv("XDG_CONFIG_HOME", "/c", 1);
+    setenv("HOME", "/h", 1);
+    ck_assert_int_eq(path_user_config("name", buf, strlen("/c/sealane/name")), -ENAMETOOLONG);
+    ck_assert_int_eq(path_user_config("name", buf, strlen("/c/sealane/name") + 1), 0);
+    ck_assert_str_eq(buf, "/c/sealane/name");
+    setenv("XDG_CONFIG_HOME", "c", 1);
+    ck_assert_int_eq(path_user_config("name", buf, sizeof buf), 0);
+    ck_assert_str_eq(buf, "/h/.config/sealane/name");
+    setenv("HOME", "", 1);
+    ck_assert_int_eq(path_user_config("name", buf, sizeof buf), -ENOENT);
+    unsetenv("HOME");
+    ck_assert_int_eq(path_user_config("name", buf, sizeof buf), -ENOENT);
+}
+END_TEST
+
 /* Whoever can write there could put a socket of his own in the place of ours. */
 START_TEST(test_a_directory_that_others_can_write) {
     static const mode_t modes[] = {0770, 0707, 0777, 01777};
@@ -292,6 +309,7 @@ int main(void) {
     suite_add(s, test_the_directory_is_made);
     suite_add(s, test_a_buffer_that_is_too_small);
     suite_add(s, test_a_name_that_is_too_long);
+    suite_add(s, test_the_users_configuration);
     suite_add_loop(s, test_a_directory_that_others_can_write, 0, 4);
     suite_add(s, test_a_directory_of_somebody_else);
     suite_add(s, test_what_is_no_directory);

@@ -59,7 +59,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
     uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->own.lines) : 0;
     lane->choice = choice_make(&lane->ctx->calibration, &lane->terms, ring_bytes);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
-    lane->small_max = lane->terms.inline_max < LINE_SMALL_BYTES ? lane->terms.inline_max : LINE_SMALL_BYTES;
+    lane->small_max = lane_takes_bytes(lane, LINE_SMALL_BYTES) ? LINE_SMALL_BYTES : (uint32_t) lane->choice.bytes_most;
     lane->state = LANE_OPEN;
     tally_count(&lane->tally, connections, 1);
     lane->ops->opened(lane->owner);
