@@ -22,35 +22,29 @@ static inline bool lane_takes_small(const struct lane *lane, size_t size) {
  * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just written wait until those have left the store buffer, which
  * took longer than all the rest (doc/tuning.md).
  */
-static inline uint64_t small_word(const char *from, size_t size) {
-    uint64_t word = 0;
-    if (size >= 8)
-        memcpy(&word, from, 8);
-    else if (size)
-        memcpy(&word, from, size);
-    return word;
-}
-
-static inline void small_put_words(struct line *line, int at, const char *from, size_t size) {
-    for (; at < LINE_WORDS; at++, from += 8, size -= size < 8 ? size : 8)
-        shared64_store(&line->words[at], small_word(from, size));
-}
-
-static inline void small_put(struct line *line, const void *bytes, size_t size) {
+static inline void small_put(struct line *line, int at, const void *bytes, size_t size) {
     const char *from = bytes;
-    if (size != LINE_FIRST_BYTES) {
-        small_put_words(line, LINE_FIRST_WORD, from, size);
-        return;
+    uint64_t word = 0;
+    for (; size >= 8; size -= 8, from += 8) {
+        memcpy(&word, from, 8);
+        shared64_store(&line->words[at++], word);
     }
-    shared64_store(&line->words[LINE_FIRST_WORD], small_word(from, 8));
-    shared64_store(&line->words[LINE_FIRST_WORD + 1], small_word(from + 8, 8));
-    shared64_store(&line->words[LINE_FIRST_WORD + 2], small_word(from + 16, 8));
-    shared64_store(&line->words[LINE_FIRST_WORD + 3], small_word(from + 24, 8));
+    if (size) {
+        word = 0;
+        memcpy(&word, from, size);
+        shared64_store(&line->words[at++], word);
+    }
+    while (at < LINE_WORDS)
+        shared64_store(&line->words[at++], 0);
 }
 
-static inline void small_get(const struct line *line, int at, void *to) {
-    for (char *t = to; at < LINE_WORDS; at++, t += 8)
-        memcpy(t, &(uint64_t){shared64_load(&line->words[at])}, 8);
+/* Whole words: some bytes behind `size` are written too. */
+static inline void small_get(const struct line *line, int at, void *to, size_t size) {
+    char *t = to;
+    for (size_t done = 0; done < size; done += 8) {
+        uint64_t word = shared64_load(&line->words[at++]);
+        memcpy(t + done, &word, 8);
+    }
 }
 
 /* Publishes it; lane_takes_small() was true. `bytes` is borrowed. */
@@ -62,10 +56,10 @@ static inline void lane_write_small(struct lane *lane, enum wire_type type, uint
     bool is_long = size > LINE_FIRST_BYTES;
     if (is_long) {
         struct line *second = ring_out_line(out, out->tail + 1);
-        small_put_words(second, 1, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
+        small_put(second, 1, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
         shared64_store(&second->words[0], ring_tag(out->tail + 1, out->shift));
     }
-    small_put(line, bytes, is_long ? LINE_FIRST_BYTES : size);
+    small_put(line, LINE_FIRST_WORD, bytes, is_long ? LINE_FIRST_BYTES : size);
     shared64_store(&line->words[1], id);
     shared64_store(&line->words[2], deadline);
     shared64_store(&line->words[3], method | (uint64_t) size << 32);
@@ -92,9 +86,11 @@ static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_F
 
 /* Copies its bytes; `to` has room for LINE_SMALL_BYTES, of which some behind them are written too. */
 static inline void lane_read_small(const struct lane *lane, size_t size, void *to) {
-    small_get(ring_in_line(&lane->in, lane->in.head), LINE_FIRST_WORD, to);
-    if (size > LINE_FIRST_BYTES)
-        small_get(ring_in_line(&lane->in, lane->in.head + 1), 1, (char *) to + LINE_FIRST_BYTES);
+    const struct ring_in *in = &lane->in;
+    bool is_long = size > LINE_FIRST_BYTES;
+    small_get(ring_in_line(in, in->head), LINE_FIRST_WORD, to, is_long ? LINE_FIRST_BYTES : size);
+    if (is_long)
+        small_get(ring_in_line(in, in->head + 1), 1, (char *) to + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
 }
 
 /* Passes over it. A writer that waits for room hears of it with the next doorbell. */

@@ -85,10 +85,6 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     return revents < 0 ? revents : conn_turn(conn, (short) revents);
 }
 
-static bool can_wait(const sea_conn *conn) {
-    return !conn->is_looped && conn->turns == 0;
-}
-
 /* How functions that need an open connection say that it is not. */
 static int conn_end_reason(const sea_conn *conn) {
     return conn->reason == -EPROTO ? -EPROTO : -EPIPE;
@@ -224,7 +220,7 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
 static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     conn_ref(conn);
-    int r = can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call) : -EDEADLK;
+    int r = conn_can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call) : -EDEADLK;
     if (r == 0)
         r = call_await(conn, &call, message->id, ret_reply);
     conn_unref(conn);
@@ -260,8 +256,7 @@ static int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, s
     return conn_block_of(conn, data, size, &ret_message->block);
 }
 
-/* A small call that was sent is entered among those that wait, under the id that it was sent with. */
-static int small_await(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
+int client_await_small(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     uint64_t id;
     calls_begin(&conn->calls, UINT32_MAX, deadline, (struct call_waiter){blocking_done, &call}, &id);
@@ -269,12 +264,8 @@ static int small_await(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
     return call_await(conn, &call, id, ret_reply);
 }
 
-int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
-                   sea_msg **ret_reply) {
-    uint64_t deadline = wait_deadline(timeout_ms);
-    enum small_call how = can_wait(conn) ? small_call(conn, method, data, size, deadline, ret_reply) : SMALL_NOT_SENT;
-    if (how != SMALL_NOT_SENT)
-        return how == SMALL_ANSWERED ? 0 : small_await(conn, deadline, ret_reply);
+int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                      sea_msg **ret_reply) {
     struct lane_message call;
     int r = message_of_bytes(conn, method, data, size, &call);
     if (r == 0)
@@ -294,7 +285,7 @@ void sea_batch_end(sea_conn *conn) {
 /* `out` brings method and payload, which is borrowed. */
 static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
-    int r = timeout_ms && !can_wait(conn) ? -EDEADLK : 0;
+    int r = timeout_ms && !conn_can_wait(conn) ? -EDEADLK : 0;
     out->type = WIRE_ONEWAY;
     conn_ref(conn);
     while (r >= 0) {
@@ -314,10 +305,8 @@ int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) 
     return r;
 }
 
-int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
     struct lane_message out;
-    if ((timeout_ms == 0 || can_wait(conn)) && small_send(conn, method, data, size))
-        return 0;
     int r = message_of_bytes(conn, method, data, size, &out);
     if (r == 0)
         r = send_waiting(conn, &out, timeout_ms);
@@ -327,7 +316,7 @@ int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
-    int r = can_wait(conn) ? 0 : -EDEADLK;
+    int r = conn_can_wait(conn) ? 0 : -EDEADLK;
     uint32_t told = conn->told;
     conn_ref(conn);
     while (r == 0) {

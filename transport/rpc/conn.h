@@ -62,11 +62,23 @@ int conn_turn(sea_conn *conn, short revents);
 /* Ends it now, inside a turn of its own. */
 void conn_end(sea_conn *conn, int reason, const char *text);
 
+/* May its user wait for it: does no loop drive it, and is it in no turn? */
+static inline bool conn_can_wait(const sea_conn *conn) {
+    return !conn->is_looped && conn->turns == 0;
+}
+
 /* The nearest instant at which conn_turn() must be called. */
 uint64_t conn_deadline(const sea_conn *conn);
 
 /* A block for this connection with a copy of `data`. The caller owns it. Errors: as sea_block_new(). */
 int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block);
+
+/* The long ways of what is small and plain (rpc/small.c): as the public functions of these names; and a call that was sent the short way, under the id that
+ * calls_begin() will give next. */
+int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                      sea_msg **ret_reply);
+int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
+int client_await_small(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply);
 
 /* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's backlog is full. */
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages and replies. See <sealane/msg.h>. */
 #include "rpc/msg.h"
-
-#include "rpc/small.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <string.h>
@@ -128,9 +126,7 @@ int sea_reply(sea_msg *call, sea_block *block) {
     return r;
 }
 
-int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
-    if (small_reply(call, data, size))
-        return 0;
+int msg_reply_bytes(sea_msg *call, const void *data, size_t size) {
     struct lane_message reply = {.bytes = data, .bytes_size = size};
     sea_block *block = NULL;
     int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);

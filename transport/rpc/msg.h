@@ -55,6 +55,9 @@ static inline void msg_remove_incoming(sea_msg *msg) {
     tally_uncount(&msg->conn->lane.tally, calls_in, 1);
 }
 
+/* The long way of sea_reply_bytes(). */
+int msg_reply_bytes(sea_msg *call, const void *data, size_t size);
+
 /* Frees a message that is on no list. */
 void msg_free(sea_msg *msg);
 

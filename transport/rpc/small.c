@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short way. See small.h.
+ * Small messages of plain bytes, the short way (lane/small.h), from the public functions to the handler. Whatever is unusual goes the long way instead, before
+ * anything was done.
  *
  * Between seeing one line and publishing the next there is only what these two need. What is left, counting, lists and the look at the
  * peer's sleep word, comes after it, while the line is on its way.
@@ -33,40 +34,48 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     return reply;
 }
 
-enum small_call small_call(sea_conn *conn, uint32_t method, const void *data, size_t size, uint64_t deadline,
-                           sea_msg **ret_reply) {
+/* Can a call go the short way now, and is looking for its answer any use? */
+static bool takes_call(const sea_conn *conn, size_t size) {
+    return conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
+           patience_looks(&conn->lane.patience);
+}
+
+int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                   sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
     uint64_t id = calls_next_id(&conn->calls, lane->terms.calls_max);
-    if (!lane_takes_small(lane, size) || !id || !conn->spares || !patience_looks(&lane->patience))
-        return SMALL_NOT_SENT;
+    if (!id || !takes_call(conn, size))
+        return client_call_bytes(conn, method, data, size, timeout_ms, ret_reply);
+    uint64_t deadline = wait_deadline(timeout_ms);
     lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);
     lane_sent_small(lane, size);
     if (lane->corks)
         lane_ring_bell(lane);
-    *ret_reply = small_answer(conn, id);
-    if (!*ret_reply)
-        return SMALL_SENT;
+    sea_msg *reply = small_answer(conn, id);
+    if (!reply)
+        return client_await_small(conn, deadline, ret_reply);
     patience_reward(&lane->patience);
-    return SMALL_ANSWERED;
+    *ret_reply = reply;
+    return 0;
 }
 
-bool small_reply(sea_msg *call, const void *data, size_t size) {
+int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
     struct lane *lane = &call->conn->lane;
     if (!call->link || call->is_cancelled || !lane_takes_small(lane, size))
-        return false;
+        return msg_reply_bytes(call, data, size);
     lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
     lane_sent_small(lane, size);
     msg_remove_incoming(call);
     msg_free(call);
-    return true;
+    return 0;
 }
 
-bool small_send(sea_conn *conn, uint32_t method, const void *data, size_t size) {
-    if (!lane_takes_small(&conn->lane, size))
-        return false;
+int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+    if ((timeout_ms && !conn_can_wait(conn)) || !lane_takes_small(&conn->lane, size))
+        return client_send_bytes(conn, method, data, size, timeout_ms);
     lane_write_small(&conn->lane, WIRE_ONEWAY, 0, 0, method, data, size);
     lane_sent_small(&conn->lane, size);
-    return true;
+    return 0;
 }
 
 static const sea_method *method_find(const sea_conn *conn, uint32_t number) {
