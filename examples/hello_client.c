@@ -7,6 +7,7 @@
 int main(int argc, char **argv) {
     const char *name = argc > 1 ? argv[1] : "world";
     sea_refusal refusal = {0};
+    char why[256];
     sea_conn *conn = NULL;
     sea_msg *reply = NULL;
     sea_ctx *ctx = NULL;
@@ -16,7 +17,7 @@ int main(int argc, char **argv) {
     if (r == 0)
         printf("%.*s\n", (int) sea_msg_size(reply), (const char *) sea_msg_data(reply));
     else if (ctx && (sea_ctx_refusal(ctx, &refusal), refusal.error == r))
-        fprintf(stderr, "hello_client: %s (%s: %s)\n", strerror(-r), refusal.limit, refusal.advice);
+        sea_refusal_format(&refusal, why, sizeof why), fprintf(stderr, "hello_client: %s\n", why);
     else
         fprintf(stderr, "hello_client: %s (%s)\n", strerror(-r), conn ? sea_conn_text(conn) : "no connection");
     sea_msg_release(reply), sea_conn_free(conn), sea_ctx_unref(ctx); /* NULL is fine */

@@ -26,6 +26,7 @@ int main(void) {
     const sea_method methods[] = {{1, "greet", greet}};
     const sea_options options = {.methods = methods, .methods_count = 1};
     sea_refusal refusal = {0};
+    char why[256];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;
     int r = sea_ctx_new(&ctx, NULL);
@@ -33,7 +34,9 @@ int main(void) {
         r = sea_server_run(server);
     if (ctx)
         sea_ctx_refusal(ctx, &refusal);
-    fprintf(stderr, "hello_server: %s (%s: %s)\n", strerror(-r), refusal.limit, refusal.advice);
+    if (refusal.error == r)
+        sea_refusal_format(&refusal, why, sizeof why);
+    fprintf(stderr, "hello_server: %s\n", refusal.error == r ? why : strerror(-r));
     sea_server_free(server);
     sea_ctx_unref(ctx);
     return r < 0;

@@ -161,14 +161,10 @@ int program_flush(void) {
 const char *program_reason(sea_ctx *ctx, int error, char *buf, size_t size) {
     sea_refusal refusal;
     sea_ctx_refusal(ctx, &refusal);
-    if (refusal.error != error || refusal.limit[0] == '\0')
-        snprintf(buf, size, "%s", strerror(-error));
-    else if (refusal.needed == 0 && refusal.available == 0) /* nothing that has an amount */
-        snprintf(buf, size, "%s (%s%s%s)", strerror(-error), refusal.limit, *refusal.advice != '\0' ? ": " : "",
-                 refusal.advice);
+    if (refusal.error == error)
+        sea_refusal_format(&refusal, buf, size);
     else
-        snprintf(buf, size, "%s (%s: needed %llu, available %llu; %s)", strerror(-error), refusal.limit,
-                 (unsigned long long) refusal.needed, (unsigned long long) refusal.available, refusal.advice);
+        snprintf(buf, size, "%s", strerror(-error));
     return buf;
 }
 

@@ -57,6 +57,13 @@ typedef struct sea_refusal {
 /* Copies the newest refusal of this context. */
 SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
 
+/*
+ * Writes a refusal as one line without its newline, as snprintf() does: at most `size` bytes with the NUL; returns the length that
+ * all of it has. "Disk quota exceeded (budget (bytes): needed 4096, available 0; release blocks, or ...)". Control
+ * characters, which names and peers' texts may hold, become '?'. Any thread; nothing is charged.
+ */
+SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size);
+
 /* Current amounts first, then counters that only grow. Bytes are payload bytes unless said. */
 typedef struct sea_figures {
     /* now */

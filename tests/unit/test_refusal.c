@@ -104,6 +104,48 @@ START_TEST(test_texts_are_taken_literally) {
 }
 END_TEST
 
+/* --- in words --- */
+
+START_TEST(test_a_refusal_in_words) {
+    static const struct {
+        sea_refusal refusal;
+        const char *line;
+    } cases[] = {
+        {{.error = 0, .limit = "left over"}, "nothing was refused"},
+        {{-ENOMEM, "RLIMIT_FSIZE", 11, 7, "raise it"},
+         "Cannot allocate memory (RLIMIT_FSIZE: needed 11, available 7; raise it)"},
+        {{-EMFILE, "RLIMIT_NOFILE", 1, 0, ""}, "Too many open files (RLIMIT_NOFILE: needed 1, available 0)"},
+        {{-EACCES, "unix:/here", 0, 0, "not yours"}, "Permission denied (unix:/here: not yours)"},
+        {{-EACCES, "unix:/here", 0, 0, ""}, "Permission denied (unix:/here)"},
+        {{-EINVAL, "a\nb\x1b[2J", 0, 0, "%s\x7f"}, "Invalid argument (a?b?[2J: %s?)"},
+    };
+    char line[512];
+    errno = EXDEV;
+    int length = sea_refusal_format(&cases[_i].refusal, line, sizeof line);
+    ck_assert_int_eq(errno, EXDEV);
+    ck_assert_str_eq(line, cases[_i].line);
+    ck_assert_int_eq(length, (int) strlen(cases[_i].line));
+}
+END_TEST
+
+/* As snprintf(): what does not fit is cut, and nothing is written behind it. */
+START_TEST(test_a_short_buffer) {
+    const sea_refusal refusal = {-ENOMEM, "memory\n", 11, 7, "raise it"};
+    char line[512], cut[16];
+    int length = sea_refusal_format(&refusal, line, sizeof line);
+    for (size_t size = 0; size < sizeof cut; size++) {
+        memset(cut, '#', sizeof cut);
+        ck_assert_int_eq(sea_refusal_format(&refusal, cut, size), length);
+        ck_assert_int_eq(cut[size], '#');
+        if (size > 0) {
+            ck_assert_uint_eq(strlen(cut), size - 1);
+            ck_assert_int_eq(memcmp(cut, line, size - 1), 0);
+        }
+    }
+    ck_assert_int_eq(sea_refusal_format(&refusal, NULL, 0), length);
+}
+END_TEST
+
 enum { WRITERS = 3, NOTES = 3000 };
 
 static void *note_the_same_everywhere(void *arg) {
@@ -144,6 +186,8 @@ int main(void) {
     suite_add(s, test_the_newest_wins_whole);
     suite_add(s, test_long_texts_are_cut);
     suite_add(s, test_texts_are_taken_literally);
+    suite_add_loop(s, test_a_refusal_in_words, 0, 6);
+    suite_add(s, test_a_short_buffer);
     suite_add(s, test_readers_see_one_refusal_not_two_halves);
     return suite_run(s);
 }

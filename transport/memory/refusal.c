@@ -4,6 +4,7 @@
  */
 #include "memory/refusal.h"
 
+#include <errno.h>
 #include <stdio.h>
 
 void refusal_init(struct refusal_log *log) {
@@ -40,4 +41,23 @@ void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal) {
     pthread_mutex_lock(&log->lock);
     *ret_refusal = log->newest;
     pthread_mutex_unlock(&log->lock);
+}
+
+int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size) {
+    int length, saved = errno;
+    bool has_advice = refusal->advice[0] != '\0';
+    errno = -refusal->error; /* for %m, which is strerror() without its static buffer */
+    if (refusal->error == 0)
+        length = snprintf(buf, size, "nothing was refused");
+    else if (refusal->needed == 0 && refusal->available == 0) /* nothing that has an amount */
+        length = snprintf(buf, size, "%m (%s%s%s)", refusal->limit, has_advice ? ": " : "", refusal->advice);
+    else
+        length = snprintf(buf, size, "%m (%s: needed %llu, available %llu%s%s)", refusal->limit,
+                          (unsigned long long) refusal->needed, (unsigned long long) refusal->available,
+                          has_advice ? "; " : "", refusal->advice);
+    errno = saved;
+    for (char *p = buf; size > 0 && *p != '\0'; p++)
+        if ((unsigned char) *p < 0x20 || *p == 0x7f)
+            *p = '?';
+    return length;
 }
