@@ -21,6 +21,7 @@ valgrind_tests = \
     tests/unit/test_calibrate \
     tests/unit/test_calibration \
     tests/unit/test_calls \
+    tests/unit/test_cgroup \
     tests/unit/test_choice \
     tests/unit/test_client \
     tests/unit/test_conn \
@@ -40,6 +41,7 @@ valgrind_tests = \
     tests/unit/test_line \
     tests/unit/test_listener \
     tests/unit/test_memfd \
+    tests/unit/test_meminfo \
     tests/unit/test_msg \
     tests/unit/test_outbox \
     tests/unit/test_path \
@@ -138,6 +140,7 @@ tests_libsupport_la_SOURCES = \
     tests/unit/room_ctx.h \
     tests/unit/room_peer.h \
     tests/unit/settle.h \
+    tests/unit/tree.h \
     tests/unit/valgrind.h
 
 # For programs that say nothing else: all test programs. (Everything else names its own.)

@@ -8,6 +8,8 @@ transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 transport_libtransport_la_SOURCES = \
     transport/sys/caches.c \
     transport/sys/caches.h \
+    transport/sys/cgroup.c \
+    transport/sys/cgroup.h \
     transport/sys/cred.c \
     transport/sys/cred.h \
     transport/sys/fdpass.c \
@@ -22,6 +24,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/map.h \
     transport/sys/memfd.c \
     transport/sys/memfd.h \
+    transport/sys/meminfo.c \
+    transport/sys/meminfo.h \
     transport/sys/path.c \
     transport/sys/path.h \
     transport/sys/reaper.c \

@@ -18,7 +18,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -120,6 +122,12 @@ int file_read_text(const char *path, char *ret_text, size_t size) {
         return (int) length;
     ret_text[length] = '\0';
     return 0;
+}
+
+int file_read_text_in(const char *dir, const char *name, char *ret_text, size_t size) {
+    char path[PATH_MAX];
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    return n >= 0 && (size_t) n < sizeof path ? file_read_text(path, ret_text, size) : -ENAMETOOLONG;
 }
 
 /* 0, or why this file is not to be obeyed. */

@@ -28,6 +28,9 @@ int file_write(int fd, uint64_t at, const void *data, size_t size);
  */
 int file_read_text(const char *path, char *ret_text, size_t size);
 
+/* The same of dir/name. -ENAMETOOLONG. */
+int file_read_text_in(const char *dir, const char *name, char *ret_text, size_t size);
+
 /*
  * The same of a small file that our process is to obey: a regular one, which belongs to us or to root, to which nobody else may
  * write, all of whose text fits. On failure *ret_why is a static text. Errors: -ENOENT, ... (opening it) · -EINVAL (not a regular

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* sys/meminfo: what the machine has left. */
+#include "support/suite.h"
+
+#include <errno.h>
+
+#include "sys/meminfo.h"
+#include "unit/fail.h"
+#include "unit/tree.h"
+
+#define KIB UINT64_C(1024)
+
+static void before(void) {
+    fail_off();
+    tree_make();
+}
+
+static void after(void) {
+    fail_off();
+    tree_remove();
+}
+
+static struct meminfo read_tree(void) {
+    struct meminfo info;
+    meminfo_read(tree_path, &info);
+    return info;
+}
+
+static void assert_info(struct meminfo info, uint64_t total, uint64_t available, uint64_t promised) {
+    ck_assert_uint_eq(info.total, total);
+    ck_assert_uint_eq(info.available, available);
+    ck_assert_uint_eq(info.promised, promised);
+}
+
+START_TEST(test_this_machine) {
+    struct meminfo info;
+    meminfo_read("/proc", &info);
+    if (info.total == UINT64_MAX)
+        test_skip("/proc/meminfo cannot be read");
+    ck_assert_uint_gt(info.available, 0);
+    ck_assert_uint_le(info.available, info.total);
+    ck_assert_uint_eq(info.available % KIB, 0);
+}
+END_TEST
+
+static const char text[] = "MemTotal:        1000 kB\nMemFree:  10 kB\nMemAvailable:     500 kB\n"
+                           "CommitLimit:      300 kB\nCommitted_AS:     100 kB\n";
+
+START_TEST(test_fields) {
+    tree_write("meminfo", text);
+    assert_info(read_tree(), 1000 * KIB, 500 * KIB, UINT64_MAX);
+}
+END_TEST
+
+/* Only where nothing more is promised than there is. */
+START_TEST(test_promises) {
+    static const struct {
+        const char *mode;
+        uint64_t promised;
+    } cases[] = {{"0\n", UINT64_MAX}, {"1\n", UINT64_MAX}, {"2\n", 200 * KIB}, {"", UINT64_MAX}};
+    tree_write("meminfo", text);
+    tree_write("sys/vm/overcommit_memory", cases[_i].mode);
+    ck_assert_uint_eq(read_tree().promised, cases[_i].promised);
+}
+END_TEST
+
+/* The kernel may have promised more than the limit before it was lowered. */
+START_TEST(test_too_much_was_promised) {
+    tree_write("sys/vm/overcommit_memory", "2\n");
+    tree_write("meminfo", "MemTotal: 9 kB\nCommitLimit: 1 kB\nCommitted_AS: 2 kB\n");
+    ck_assert_uint_eq(read_tree().promised, 0);
+    tree_write("meminfo", "MemTotal: 9 kB\nCommitLimit: 1 kB\n");
+    ck_assert_uint_eq(read_tree().promised, UINT64_MAX);
+}
+END_TEST
+
+START_TEST(test_what_cannot_be_read_is_no_limit) {
+    static const char *const texts[] = {"", "MemAvailable: 5\n", "MemAvailable: 99999999999999999999999 kB\n",
+                                        "xMemAvailable: 5 kB\n"};
+    assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        tree_write("meminfo", texts[i]);
+        assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    }
+    tree_write("meminfo", text);
+    fail_once(SEAM_PREAD, EIO);
+    assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
+    fail_once(SEAM_PREAD, EINTR);
+    assert_info(read_tree(), 1000 * KIB, 500 * KIB, UINT64_MAX);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("meminfo");
+    suite_fixture(s, before, after);
+    suite_add(s, test_this_machine);
+    suite_add(s, test_fields);
+    suite_add_loop(s, test_promises, 0, 4);
+    suite_add(s, test_too_much_was_promised);
+    suite_add(s, test_what_cannot_be_read_is_no_limit);
+    return suite_run(s);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * /proc/meminfo. Nothing is decided here, and what cannot be read is no limit: the reservation itself says no.
+ *
+ * Threads: any.
+ */
+#include "sys/meminfo.h"
+
+#include "sys/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Some 1500 bytes; what we look for are in the first 1000. */
+#define MEMINFO_SIZE 2048
+
+/* "\nMemAvailable:   123 kB" */
+static uint64_t field_of(const char *text, const char *field) {
+    const char *found = strstr(text, field);
+    if (found == NULL)
+        return UINT64_MAX;
+    char *end;
+    unsigned long long kilobytes = strtoull(found + strlen(field), &end, 10);
+    return *end == ' ' && kilobytes <= UINT64_MAX / 1024 ? kilobytes * 1024 : UINT64_MAX;
+}
+
+/* Every page of a memfd counts as promised. */
+static uint64_t promised_left(const char *proc, const char *text) {
+    char mode[8];
+    if (file_read_text_in(proc, "sys/vm/overcommit_memory", mode, sizeof mode) < 0 || mode[0] != '2')
+        return UINT64_MAX;
+    uint64_t limit = field_of(text, "\nCommitLimit:"), promised = field_of(text, "\nCommitted_AS:");
+    if (limit == UINT64_MAX || promised == UINT64_MAX)
+        return UINT64_MAX;
+    return promised < limit ? limit - promised : 0;
+}
+
+void meminfo_read(const char *proc, struct meminfo *ret_info) {
+    char text[MEMINFO_SIZE] = "\n"; /* so that the first line begins like the others */
+    *ret_info = (struct meminfo){UINT64_MAX, UINT64_MAX, UINT64_MAX};
+    if (file_read_text_in(proc, "meminfo", text + 1, sizeof text - 1) < 0)
+        return;
+    ret_info->total = field_of(text, "\nMemTotal:");
+    ret_info->available = field_of(text, "\nMemAvailable:");
+    ret_info->promised = promised_left(proc, text);
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* What the machine has left, as /proc tells it. */
+#ifndef SYS_MEMINFO_H
+#define SYS_MEMINFO_H
+
+#include <stdint.h>
+
+/* Bytes. What cannot be read, or does not apply, is UINT64_MAX. */
+struct meminfo {
+    uint64_t total;
+    uint64_t available; /* without swapping, as the kernel estimates */
+    uint64_t
+        promised; /* what may still be promised: of machines that never promise too much (vm.overcommit_memory is 2) alone */
+};
+
+/* Asked anew each time. `proc` is "/proc". */
+void meminfo_read(const char *proc, struct meminfo *ret_info);
+
+#endif
