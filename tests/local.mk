@@ -13,6 +13,7 @@ if HAVE_CHECK
 # One for each room.
 valgrind_tests = \
     tests/unit/test_address \
+    tests/unit/test_admission \
     tests/unit/test_arena \
     tests/unit/test_bell \
     tests/unit/test_bench_work \
@@ -43,6 +44,7 @@ valgrind_tests = \
     tests/unit/test_memfd \
     tests/unit/test_meminfo \
     tests/unit/test_msg \
+    tests/unit/test_numa \
     tests/unit/test_outbox \
     tests/unit/test_path \
     tests/unit/test_patience \

@@ -26,6 +26,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/memfd.h \
     transport/sys/meminfo.c \
     transport/sys/meminfo.h \
+    transport/sys/numa.c \
+    transport/sys/numa.h \
     transport/sys/path.c \
     transport/sys/path.h \
     transport/sys/reaper.c \
@@ -42,6 +44,8 @@ transport_libtransport_la_SOURCES = \
     transport/wire/handle.h \
     transport/wire/line.c \
     transport/wire/line.h \
+    transport/memory/admission.c \
+    transport/memory/admission.h \
     transport/memory/arena.c \
     transport/memory/arena.h \
     transport/memory/calibration.c \

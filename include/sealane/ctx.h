@@ -17,9 +17,26 @@ typedef struct sea_limits {
     uint32_t fds;    /* descriptors held for them */
 } sea_limits;
 
+/* A refusal in full. All texts are NUL-terminated. */
+typedef struct sea_refusal {
+    int error;          /* negative errno; 0: nothing was refused yet */
+    char limit[48];     /* which limit, as its owner knows it: "peer quota (bytes)", "RLIMIT_FSIZE" */
+    uint64_t needed;    /* in the limit's unit */
+    uint64_t available; /* likewise */
+    char advice[160];   /* what to change, or what is wrong */
+} sea_refusal;
+
+/*
+ * Flags of sea_ctx_options.memory_flags. LOCK: pages are locked while their maker has them mapped for writing, as pooled blocks always are, so
+ * that they are never swapped out; RLIMIT_MEMLOCK bounds it. PREFAULT: sealed blocks are mapped when they are made, so that writing
+ * them takes no page faults, as it never does in pooled ones. NO_HUGE: base pages, also where the system would grant
+ * larger ones, and no padding.
+ */
+enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4 };
+
 typedef struct sea_ctx_options {
     /* What this process may hold in blocks of its own. Default: three quarters of the memory that is
-     * available when the context is made; 65 536 blocks; half of RLIMIT_NOFILE. */
+     * available to it when the context is made, its cgroups considered; 65 536 blocks; half of RLIMIT_NOFILE. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
      * blocks of its own that we import, and replies that it does not read. Default: the half of the
@@ -27,14 +44,31 @@ typedef struct sea_ctx_options {
     sea_limits peer;
     /* The same for all connections of one user id together. Default: the budget. */
     sea_limits user;
-    uint64_t reserved[8];
+    /* How memory of our own is made: SEA_MEMORY_.... */
+    unsigned memory_flags;
+    /* A bit for each NUMA node from which it is to come, others only when these are full. Default: as the kernel likes. Where one of
+     * them does not exist blocks are refused with -ENODEV, and where the system does not let us choose with -EACCES. */
+    uint64_t numa_nodes;
+    /*
+     * on_low_water is called when less than `low_water` bytes will be left of the budget, or of the tightest limit of the machine and
+     * its cgroups: before the first block is refused for want of memory, and whatever it released is there for that block already.
+     * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which limit, how much is
+     * needed now, how much there is, and what to change; its error is 0.
+     * On the thread that makes the block, or has a payload copied; with no lock held. It may drop references of blocks
+     * of this process's own, and free other memory; it may not make blocks, nor use or end connections.
+     * Default of the mark: a sixteenth of the budget; without on_low_water it must be 0.
+     */
+    uint64_t low_water;
+    void (*on_low_water)(const sea_refusal *nearly, void *user);
+    void *low_water_user; /* handed to on_low_water */
+    uint64_t reserved[3];
 } sea_ctx_options;
 
 /*
  * Makes a context. `options` is borrowed for the call and may be NULL. The caller owns one reference.
  * Does not block, but for reading one small file if there is one: the sizes that sealane-calibrate(1) measured, by which it is chosen how
  * payloads travel. A file that cannot be used is no error: the values that are built in hold, and sea_ctx_refusal() says why.
- * Errors: -EINVAL (reserved fields not zero), -ENOMEM.
+ * Errors: -EINVAL (unknown flags, a mark without on_low_water, reserved fields not zero), -ENOMEM.
  */
 SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
 
@@ -44,15 +78,6 @@ SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
  */
 SEA_API sea_ctx *sea_ctx_ref(sea_ctx *ctx);
 SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
-
-/* A refusal in full. All texts are NUL-terminated. */
-typedef struct sea_refusal {
-    int error;          /* negative errno; 0: nothing was refused yet */
-    char limit[48];     /* which limit, as its owner knows it: "peer quota (bytes)", "RLIMIT_FSIZE" */
-    uint64_t needed;    /* in the limit's unit */
-    uint64_t available; /* likewise */
-    char advice[160];   /* what to change, or what is wrong */
-} sea_refusal;
 
 /* Copies the newest refusal of this context. */
 SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);

@@ -87,7 +87,7 @@ static void announce(uint32_t id, uint32_t count, uint64_t stride, uint64_t size
 }
 
 static void make_arena(size_t stride, uint32_t count) {
-    ck_assert_int_eq(arena_init(&attacker.arena, stride, count), 0);
+    ck_assert_int_eq(arena_init(&attacker.arena, stride, count, NULL), 0);
 }
 
 /* What an honest one would do first. */

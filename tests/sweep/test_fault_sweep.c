@@ -38,6 +38,8 @@ static const struct fault {
     [SEAM_FSTATFS] = {{EINTR, EIO, ENOSYS}, true, true},
     [SEAM_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
     [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN}, false, false},
+    [SEAM_MLOCK] = {{ENOMEM, EPERM}, false, false},
+    [SEAM_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
     [SEAM_PREAD] = {{EINTR, EIO}, false, false},
     [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM}, true, false},
     [SEAM_COPY_FILE_RANGE] = {{EXDEV, EINVAL, ENOSYS, EINTR, EIO}, true, false},

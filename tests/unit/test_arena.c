@@ -36,7 +36,7 @@ enum { SHAPES = sizeof shapes / sizeof *shapes };
 
 static struct arena new_arena(int shape) {
     struct arena arena;
-    ck_assert_int_eq(arena_init(&arena, shapes[shape].stride, shapes[shape].count), 0);
+    ck_assert_int_eq(arena_init(&arena, shapes[shape].stride, shapes[shape].count, NULL), 0);
     return arena;
 }
 
@@ -70,7 +70,7 @@ START_TEST(test_shapes_that_are_none) {
     struct arena arena;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         ck_assert_uint_eq(arena_size(wrong[i].stride, wrong[i].count), 0);
-        ck_assert_int_eq(arena_init(&arena, wrong[i].stride, wrong[i].count), -ENOMEM);
+        ck_assert_int_eq(arena_init(&arena, wrong[i].stride, wrong[i].count, NULL), -ENOMEM);
     }
 }
 END_TEST
@@ -141,7 +141,7 @@ START_TEST(test_every_call_can_fail) {
     fail_once(failures[_i].kind, failures[_i].error);
     if (failures[_i].kind == SEAM_MADVISE)
         fail_call(SEAM_MADVISE, 2, 1, failures[_i].error); /* DONTFORK, then POPULATE_WRITE */
-    ck_assert_int_eq(arena_init(&arena, 4096, 16), failures[_i].told);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), failures[_i].told);
     ck_assert_int_eq(arena.fd, -1);
     ck_assert_ptr_null(arena.data);
 }
@@ -151,19 +151,19 @@ END_TEST
 START_TEST(test_no_arena_that_children_inherit) {
     struct arena arena = ARENA_EMPTY;
     fail_once(SEAM_MADVISE, ENOMEM);
-    ck_assert_int_eq(arena_init(&arena, 4096, 16), -ENOMEM);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), -ENOMEM);
 }
 END_TEST
 
 START_TEST(test_kernels_that_cannot_populate) {
     struct arena arena = ARENA_EMPTY;
     fail_call(SEAM_MADVISE, 2, 1, EINVAL);
-    ck_assert_int_eq(arena_init(&arena, 4096, 16), 0);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), 0);
     ck_assert_uint_ge((size_t) status_of(arena.fd).st_blocks * 512, arena.size);
     arena_deinit(&arena);
     fail_call(SEAM_MADVISE, 2, 1, EINVAL);
     fail_once(SEAM_FALLOCATE, ENOSPC);
-    ck_assert_int_eq(arena_init(&arena, 4096, 16), -ENOMEM);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), -ENOMEM);
 }
 END_TEST
 
@@ -171,7 +171,7 @@ END_TEST
 START_TEST(test_without_proc) {
     struct arena arena = ARENA_EMPTY;
     fail_once(SEAM_OPEN, ENOENT);
-    ck_assert_int_eq(arena_init(&arena, 4096, 16), 0);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), 0);
     ck_assert_int_eq(pwrite(arena.fd, "x", 1, 0), -1);
     ck_assert_int_eq(errno, EPERM);
     arena_deinit(&arena);
@@ -182,18 +182,23 @@ START_TEST(test_the_file_size_limit) {
     const struct rlimit limit = {.rlim_cur = 16 * 4096, .rlim_max = RLIM_INFINITY};
     struct arena arena = ARENA_EMPTY;
     ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    ck_assert_int_eq(arena_init(&arena, 4096, 17), -EFBIG);
-    ck_assert_int_eq(arena_init(&arena, 4096, 16), 0);
+    ck_assert_int_eq(arena_init(&arena, 4096, 17, NULL), -EFBIG);
+    ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), 0);
     arena_deinit(&arena);
 }
 END_TEST
 
+static struct admission admission;
+
 START_TEST(test_more_than_the_machine_has) {
     struct arena arena = ARENA_EMPTY;
+    admission_init(&admission, NULL, NULL);
     fail_call(SEAM_FALLOCATE, 0, 0, 0);
-    ck_assert_int_eq(arena_init(&arena, (size_t) 1 << 45, 1), -ENOMEM); /* 32 TiB: told before anything is touched */
+    ck_assert_int_eq(arena_init(&arena, (size_t) 1 << 45, 1, &admission),
+                     -ENOMEM); /* 32 TiB: told before anything is touched */
     ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 0);
     ck_assert_int_eq(arena.fd, -1);
+    admission_deinit(&admission);
 }
 END_TEST
 
@@ -201,11 +206,11 @@ START_TEST(test_huge_pages_where_they_are_granted) {
     if (!machine_grant_huge())
         test_skip("shmem_enabled cannot be set here");
     struct arena arena = ARENA_EMPTY;
-    ck_assert_int_eq(arena_init(&arena, 2 * MIB + 4096, 3), 0);
+    ck_assert_int_eq(arena_init(&arena, 2 * MIB + 4096, 3, NULL), 0);
     ck_assert_uint_eq((uintptr_t) arena.data % MEMFD_HUGE_SIZE, 0);
     size_t huge = map_count_huge(arena.data, arena.size);
     arena_deinit(&arena);
-    ck_assert_int_eq(arena_init(&arena, MIB, 1), 0); /* too small for one */
+    ck_assert_int_eq(arena_init(&arena, MIB, 1, NULL), 0); /* too small for one */
     ck_assert_uint_eq(map_count_huge(arena.data, arena.size), 0);
     arena_deinit(&arena);
     if (huge == 0)
@@ -215,15 +220,6 @@ START_TEST(test_huge_pages_where_they_are_granted) {
 END_TEST
 
 /* --- memory/reserve, as far as test_sealed.c does not use it --- */
-
-START_TEST(test_reservation_looks_first) {
-    ck_assert_int_eq(reserve_look(0), 0);
-    ck_assert_int_eq(reserve_look(MIB), 0);
-    ck_assert_int_eq(reserve_look(INT64_MAX), -ENOMEM);
-    fail_once(SEAM_OPEN, EACCES); /* what cannot be read is no limit */
-    ck_assert_int_eq(reserve_look(INT64_MAX), 0);
-}
-END_TEST
 
 START_TEST(test_pages_that_are_there) {
     static const struct {
@@ -260,7 +256,6 @@ int main(void) {
     suite_add(s, test_the_file_size_limit);
     suite_add(s, test_more_than_the_machine_has);
     suite_add(s, test_huge_pages_where_they_are_granted);
-    suite_add(s, test_reservation_looks_first);
     suite_add(s, test_pages_that_are_there);
     return suite_run(s);
 }

@@ -3,6 +3,7 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -118,6 +119,23 @@ START_TEST(test_reserved_fields_are_for_later) {
     options.reserved[_i] = 1;
     ck_assert_int_eq(sea_ctx_new(&other, &options), -EINVAL);
     ck_assert_ptr_eq(other, ctx);
+}
+END_TEST
+
+static void low(const sea_refusal *nearly, void *user) {
+    (void) nearly, (void) user;
+}
+
+START_TEST(test_wishes_that_are_none) {
+    const sea_ctx_options wrong[] = {{.memory_flags = 8}, {.memory_flags = UINT_MAX}, {.low_water = 1}};
+    const sea_ctx_options right = {
+        .memory_flags = 7, .numa_nodes = UINT64_MAX, .low_water = UINT64_MAX, .on_low_water = low};
+    sea_ctx *other = ctx;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        ck_assert_int_eq(sea_ctx_new(&other, &wrong[i]), -EINVAL);
+    ck_assert_ptr_eq(other, ctx);
+    ck_assert_int_eq(sea_ctx_new(&other, &right), 0);
+    sea_ctx_unref(other);
 }
 END_TEST
 
@@ -332,7 +350,8 @@ int main(void) {
     suite_add(s, test_an_unknown_machine_has_no_end);
     suite_add(s, test_limits_that_are_given);
     suite_add(s, test_limits_that_are_given_in_part);
-    suite_add_loop(s, test_reserved_fields_are_for_later, 0, 8);
+    suite_add_loop(s, test_reserved_fields_are_for_later, 0, 3);
+    suite_add(s, test_wishes_that_are_none);
     suite_add(s, test_no_memory_for_a_context);
     suite_add(s, test_references);
     suite_add(s, test_threads_hold_references);

@@ -279,7 +279,7 @@ END_TEST
 START_TEST(test_hugetlb_must_be_declared) {
     int fd = -1;
     bool is_made = machine_add_hugetlb(1) && memfd_new(MEMFD_HUGE_SIZE, true, &fd) == 0;
-    if (!is_made || memfd_reserve(owned(fd), MEMFD_HUGE_SIZE) < 0) {
+    if (!is_made || memfd_reserve(owned(fd), 0, MEMFD_HUGE_SIZE) < 0) {
         let_go();
         test_skip("no page of 2 MiB is to be had");
     }

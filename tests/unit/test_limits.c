@@ -3,9 +3,8 @@
 #include "support/suite.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #include "sys/limits.h"
@@ -42,36 +41,69 @@ START_TEST(test_no_file_size_limit) {
 }
 END_TEST
 
-START_TEST(test_memory) {
-    uint64_t total = 0, available = limits_memory_available();
-    FILE *file = fopen("/proc/meminfo", "re");
-    if (file == NULL)
-        test_skip("/proc/meminfo cannot be read");
-    int fields = fscanf(file, "MemTotal: %" SCNu64, &total);
-    fclose(file);
-    ck_assert_int_eq(fields, 1);
-    ck_assert_uint_gt(available, 0);
-    ck_assert_uint_le(available, total * 1024);
-    ck_assert_uint_eq(available % 1024, 0);
+/* --- what is left, for explanations --- */
+
+START_TEST(test_locked_memory) {
+    struct rlimit limit;
+    static char page[4096];
+    ck_assert_int_eq(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    if (limit.rlim_max < 1 << 20)
+        test_skip("RLIMIT_MEMLOCK is too low");
+    uint64_t unlimited = limits_locked_left();
+    limit.rlim_cur = 1 << 20;
+    ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+    uint64_t before = limits_locked_left();
+    if (mlock2(page, sizeof page, 0) < 0) /* not mlock(), of which sanitizers make nothing */
+        test_skip("mlock2: %s", strerror(errno));
+    uint64_t after = limits_locked_left();
+    munlock(page, sizeof page);
+    ck_assert_uint_le(before, 1 << 20);
+    ck_assert_uint_lt(after, before);
+    ck_assert_uint_ge(unlimited, before);
 }
 END_TEST
 
-/* Cheap, and never bolder than the answer in bytes. Meanwhile others may take some. */
-START_TEST(test_plenty_is_there) {
-    ck_assert(!limits_memory_is_plenty(UINT64_MAX));
-    ck_assert(!limits_memory_is_plenty(UINT64_C(1) << 62));
-    for (uint64_t size = 4096; limits_memory_is_plenty(size); size *= 2)
-        ck_assert_uint_le(size, limits_memory_available());
+START_TEST(test_address_space) {
+    const struct rlimit none = {RLIM_INFINITY, RLIM_INFINITY}, limit = {(rlim_t) 1 << 46, RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &none);
+    ck_assert_uint_eq(limits_address_left(), UINT64_MAX);
+    ck_assert_int_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    uint64_t before = limits_address_left();
+    ck_assert_uint_lt(before, UINT64_C(1) << 46);
+    void *area = mmap(NULL, 1 << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(area, MAP_FAILED);
+    uint64_t after = limits_address_left();
+    munmap(area, 1 << 30);
+    ck_assert_uint_le(after + (1 << 30), before);
 }
 END_TEST
 
-START_TEST(test_memory_that_cannot_be_read) {
-    fail_once(SEAM_OPEN, ENOENT);
-    ck_assert_uint_eq(limits_memory_available(), UINT64_MAX);
-    fail_once(SEAM_PREAD, EIO);
-    ck_assert_uint_eq(limits_memory_available(), UINT64_MAX);
-    fail_once(SEAM_PREAD, EINTR);
-    ck_assert_uint_ne(limits_memory_available(), UINT64_MAX);
+START_TEST(test_mappings) {
+    uint64_t before = limits_maps_left();
+    if (before == UINT64_MAX)
+        test_skip("/proc/sys/vm/max_map_count cannot be read");
+    char *area = mmap(NULL, 200 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (size_t i = 0; i < 200; i += 2) /* cuts it into pieces */
+        mprotect(area + i * 4096, 4096, PROT_READ);
+    uint64_t after = limits_maps_left();
+    munmap(area, 200 * 4096);
+    ck_assert_uint_le(after + 198, before);
+    ck_assert_uint_ge(after + 220, before);
+}
+END_TEST
+
+START_TEST(test_what_cannot_be_read_is_no_limit) {
+    const struct rlimit limit = {(rlim_t) 1 << 46, RLIM_INFINITY};
+    setrlimit(RLIMIT_AS, &limit);
+    fail_always(SEAM_OPEN, EACCES);
+    ck_assert_uint_eq(limits_maps_left(), UINT64_MAX);
+    ck_assert_uint_eq(limits_address_left(), UINT64_MAX);
+    ck_assert_uint_eq(limits_locked_left(), UINT64_MAX);
+    fail_off();
+    fail_always(SEAM_PREAD, EIO);
+    ck_assert_uint_eq(limits_maps_left(), UINT64_MAX);
+    ck_assert_uint_eq(limits_address_left(), UINT64_MAX);
+    ck_assert_uint_eq(limits_locked_left(), UINT64_MAX);
 }
 END_TEST
 
@@ -81,8 +113,9 @@ int main(void) {
     suite_add(s, test_descriptors);
     suite_add(s, test_file_size);
     suite_add(s, test_no_file_size_limit);
-    suite_add(s, test_memory);
-    suite_add(s, test_plenty_is_there);
-    suite_add(s, test_memory_that_cannot_be_read);
+    suite_add(s, test_locked_memory);
+    suite_add(s, test_address_space);
+    suite_add(s, test_mappings);
+    suite_add(s, test_what_cannot_be_read_is_no_limit);
     return suite_run(s);
 }

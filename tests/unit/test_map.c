@@ -226,6 +226,33 @@ START_TEST(test_small_pages_are_not_huge) {
 }
 END_TEST
 
+/* Pages that come later are locked too; no page comes by locking. */
+START_TEST(test_locked) {
+    CLEANUP_FD int fd = new_memfd(MIB);
+    unsigned char there[256] = {0};
+    void *data = NULL;
+    ck_assert_int_eq(map_new_writable(fd, MIB, false, &data), 0);
+    int r = map_lock(data, MIB);
+    if (r == -ENOLCK) {
+        map_free(data, MIB);
+        fd_close(fd_steal(&fd));
+        test_skip("RLIMIT_MEMLOCK is less than 1 MiB");
+    }
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(mincore(data, MIB, there), 0);
+    for (size_t i = 0; i < sizeof there; i++)
+        if (there[i] & 1)
+            ck_abort_msg("page %zu has come", i);
+    ck_assert_int_eq(map_populate(data, MIB), 0);
+    for (int i = 0; i < 3; i++) {
+        static const int refusals[] = {ENOMEM, EPERM, EAGAIN};
+        fail_once(SEAM_MLOCK, refusals[i]);
+        ck_assert_int_eq(map_lock(data, MIB), -ENOLCK);
+    }
+    map_free(data, MIB);
+}
+END_TEST
+
 /* For the maker, and for a receiver's mapping of the same. */
 START_TEST(test_huge_pages_are_counted) {
     size_t size = 8 * MIB;
@@ -287,7 +314,7 @@ START_TEST(test_hugetlb_of_any_size) {
     int r = memfd_new(4 * MIB, true, &fd);
     if (r < 0)
         test_skip("no hugetlb memfd here: %s", strerror(-r));
-    if (memfd_reserve(fd, 4 * MIB) < 0) {
+    if (memfd_reserve(fd, 0, 4 * MIB) < 0) {
         fd_close(fd);
         test_skip("the pool of 2 MiB pages is too small (vm.nr_hugepages)");
     }
@@ -327,6 +354,7 @@ int main(void) {
     suite_add(s, test_populate_failures);
     suite_add(s, test_populate_behind_the_end);
     suite_add(s, test_small_pages_are_not_huge);
+    suite_add(s, test_locked);
     suite_add(s, test_huge_pages_are_counted);
     suite_add_loop(s, test_names_do_not_count, 0, 3);
     suite_add_loop(s, test_hugetlb_of_any_size, 0, 4);

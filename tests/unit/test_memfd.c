@@ -118,7 +118,7 @@ START_TEST(test_reserve_gets_real_pages_in_steps) {
     size_t size = ((size_t) 40 << 20) + 100;
     CLEANUP_FD int fd = new_memfd(size);
     fail_call(SEAM_FALLOCATE, 0, 0, 0);
-    ck_assert_int_eq(memfd_reserve(fd, size), 0);
+    ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
     ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 3);
     ck_assert_uint_ge((size_t) status_of(fd).st_blocks * 512, size);
     ck_assert_int_eq(status_of(fd).st_size, (off_t) size);
@@ -127,7 +127,7 @@ END_TEST
 
 START_TEST(test_reserve_of_nothing) {
     CLEANUP_FD int fd = new_memfd(0);
-    ck_assert_int_eq(memfd_reserve(fd, 0), 0);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 0), 0);
     ck_assert_int_eq(status_of(fd).st_blocks, 0);
 }
 END_TEST
@@ -135,9 +135,9 @@ END_TEST
 START_TEST(test_a_full_machine_is_enomem) {
     CLEANUP_FD int fd = new_memfd(4096);
     fail_once(SEAM_FALLOCATE, ENOSPC);
-    ck_assert_int_eq(memfd_reserve(fd, 4096), -ENOMEM);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 4096), -ENOMEM);
     fail_once(SEAM_FALLOCATE, EPERM);
-    ck_assert_int_eq(memfd_reserve(fd, 4096), -EPERM);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 4096), -EPERM);
 }
 END_TEST
 
@@ -145,7 +145,7 @@ START_TEST(test_interruptions_make_smaller_steps) {
     size_t size = (size_t) 2 << 20;
     CLEANUP_FD int fd = new_memfd(size);
     fail_call(SEAM_FALLOCATE, 1, 20, EINTR);
-    ck_assert_int_eq(memfd_reserve(fd, size), 0);
+    ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
     ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 20 + 8); /* of 256 KiB */
     ck_assert_int_ge(status_of(fd).st_blocks * 512, (off_t) size);
 }
@@ -172,7 +172,7 @@ START_TEST(test_reserve_ends_under_a_storm_of_signals) {
     do { /* large pages are quick */
         ck_assert_int_eq(memfd_resize(fd, 0), 0);
         ck_assert_int_eq(memfd_resize(fd, size), 0);
-        r = memfd_reserve(fd, size);
+        r = memfd_reserve(fd, 0, size);
     } while (r == 0 && alarms == 0);
     setitimer(ITIMER_REAL, &never, NULL);
     ck_assert_int_eq(r, 0);
@@ -183,7 +183,7 @@ END_TEST
 
 START_TEST(test_shrinking_gives_pages_back) {
     CLEANUP_FD int fd = new_memfd(1 << 20);
-    ck_assert_int_eq(memfd_reserve(fd, 1 << 20), 0);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 1 << 20), 0);
     ck_assert_int_eq(memfd_resize(fd, 4096), 0);
     ck_assert_int_eq(status_of(fd).st_size, 4096);
     ck_assert_int_ge(status_of(fd).st_blocks * 512, 4096);
@@ -200,7 +200,7 @@ START_TEST(test_allocated_are_the_real_pages) {
     ck_assert_int_eq(memfd_new(1 << 20, false, &fd), 0);
     ck_assert_int_eq(memfd_allocated(fd, &bytes), 0);
     ck_assert_uint_eq(bytes, 0);
-    ck_assert_int_eq(memfd_reserve(fd, 1 << 20), 0);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 1 << 20), 0);
     ck_assert_int_eq(memfd_allocated(fd, &bytes), 0);
     ck_assert_uint_ge(bytes, 1 << 20);
     close(fd);
@@ -292,7 +292,7 @@ END_TEST
 
 START_TEST(test_inspect_a_sealed_memfd) {
     CLEANUP_FD int fd = new_memfd(10000);
-    ck_assert_int_eq(memfd_reserve(fd, 10000), 0);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 10000), 0);
     ck_assert_int_eq(memfd_seal(fd), 0);
     struct memfd_info info = {0};
     ck_assert_int_eq(memfd_inspect(fd, &info), 0);
@@ -386,7 +386,7 @@ START_TEST(test_hugetlb) {
     int r = memfd_new(MEMFD_HUGE_SIZE, true, &fd);
     if (r < 0)
         test_skip("no hugetlb memfd here: %s", strerror(-r));
-    if (memfd_reserve(fd, MEMFD_HUGE_SIZE) < 0) {
+    if (memfd_reserve(fd, 0, MEMFD_HUGE_SIZE) < 0) {
         fd_close(fd);
         test_skip("the pool of 2 MiB pages is empty (vm.nr_hugepages)");
     }
@@ -420,7 +420,7 @@ START_TEST(test_an_empty_hugetlb_pool_is_enomem) {
         test_skip("no hugetlb memfd here: %s", strerror(-r));
     ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
     ck_assert_int_eq(status_of(fd).st_blocks, 0);
-    ck_assert_int_eq(memfd_reserve(fd, MEMFD_HUGE_SIZE), -ENOMEM);
+    ck_assert_int_eq(memfd_reserve(fd, 0, MEMFD_HUGE_SIZE), -ENOMEM);
     fd_close(fd);
 }
 END_TEST

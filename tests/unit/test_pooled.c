@@ -583,7 +583,7 @@ static int open_arena(const struct wire_arena *arena, int fd, const char **ret_w
 }
 
 static void make_theirs(void) {
-    ck_assert_int_eq(arena_init(&theirs, STRIDE, COUNT), 0);
+    ck_assert_int_eq(arena_init(&theirs, STRIDE, COUNT, NULL), 0);
 }
 
 static void open_theirs(uint32_t id) {

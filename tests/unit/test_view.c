@@ -31,7 +31,7 @@ static void after(void) {
 
 static struct arena new_arena(size_t stride, uint32_t count) {
     struct arena arena;
-    ck_assert_int_eq(arena_init(&arena, stride, count), 0);
+    ck_assert_int_eq(arena_init(&arena, stride, count, NULL), 0);
     return arena;
 }
 

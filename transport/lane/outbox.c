@@ -50,7 +50,7 @@ static int outbox_make(struct outbox *outbox) {
     void *data = NULL;
     int r = memfd_new(outbox->size, false, &outbox->fd);
     if (r == 0)
-        r = memfd_reserve(outbox->fd, outbox->size);
+        r = memfd_reserve(outbox->fd, 0, outbox->size);
     if (r == 0)
         r = map_new_writable(outbox->fd, outbox->size, false, &data);
     outbox->page = data;

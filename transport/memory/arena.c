@@ -17,6 +17,7 @@
 #include "sys/memfd.h"
 #include "wire/handle.h"
 #include <errno.h>
+#include <sealane/ctx.h>
 #include <unistd.h>
 
 size_t arena_size(size_t stride, uint32_t count) {
@@ -40,28 +41,32 @@ static int arena_close_to_others(struct arena *arena) {
     return 0;
 }
 
-static int arena_make(struct arena *arena) {
+static bool is_huge_wanted(const struct arena *arena, const struct admission *admission) {
+    return arena->size >= MEMFD_HUGE_SIZE && !(admission && (admission->wishes.flags & SEA_MEMORY_NO_HUGE));
+}
+
+static int arena_make(struct arena *arena, struct admission *admission) {
     void *data = NULL;
-    int r = reserve_look(arena->size);
+    int r = admission_admit(admission, arena->size);
     if (r < 0)
         return r;
     r = memfd_new(arena->size, false, &arena->fd);
     if (r < 0)
         return r;
-    r = map_new_writable(arena->fd, arena->size, arena->size >= MEMFD_HUGE_SIZE, &data);
+    r = map_new_writable(arena->fd, arena->size, is_huge_wanted(arena, admission), &data);
     if (r < 0)
         return r;
     arena->data = data;
-    r = reserve_mapped(arena->fd, data, arena->size);
+    r = reserve_mapped(arena->fd, data, arena->size, admission);
     return r < 0 ? r : arena_close_to_others(arena);
 }
 
-int arena_init(struct arena *ret, size_t stride, uint32_t count) {
+int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission) {
     struct arena arena = ARENA_EMPTY;
     arena.size = arena_size(stride, count);
     arena.stride = stride;
     arena.count = count;
-    int r = arena.size > 0 ? arena_make(&arena) : -ENOMEM;
+    int r = arena.size > 0 ? arena_make(&arena, admission) : -ENOMEM;
     if (r < 0) {
         arena_deinit(&arena);
         return r;

@@ -13,6 +13,7 @@
 #ifndef MEMORY_ARENA_H
 #define MEMORY_ARENA_H
 
+#include "memory/admission.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,9 +33,12 @@ struct arena {
 /* The size of the memfd of an arena of so many blocks; 0: there is no such arena. */
 size_t arena_size(size_t stride, uint32_t count);
 
-/* Makes the memory. Transparent huge pages are asked for from 2 MiB on. -ENOMEM · -EFBIG (RLIMIT_FSIZE) · -EMFILE · -ENFILE ·
- * -EINVAL where the kernel has no F_SEAL_FUTURE_WRITE (before Linux 5.1). */
-int arena_init(struct arena *ret, size_t stride, uint32_t count);
+/*
+ * Makes the memory, once it is admitted (`admission` NULL: nobody asks). Transparent huge pages are asked for from 2 MiB on, unless the
+ * context wants none. -ENOMEM · -EFBIG (RLIMIT_FSIZE) · -EMFILE · -ENFILE · those of reserve_mapped() · -EINVAL where the kernel has no
+ * F_SEAL_FUTURE_WRITE (before Linux 5.1).
+ */
+int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);
 
 /* Takes an ARENA_EMPTY too. */
 void arena_deinit(struct arena *arena);

@@ -48,8 +48,9 @@ struct home {
 };
 
 struct pool {
-    const struct pool_ops *ops; /* borrowed */
-    void *owner;                /* borrowed */
+    const struct pool_ops *ops;  /* borrowed */
+    void *owner;                 /* borrowed */
+    struct admission *admission; /* borrowed, or NULL */
     size_t slot_size;
     uint64_t retained_max;
     uint64_t reuse_footprint, reuse_least;
@@ -141,7 +142,7 @@ static int home_new(struct pool *pool, size_t stride, uint32_t count, struct hom
     CLEANUP_FREE struct home *home = heap_new(1, sizeof(*home) + pool->slot_size * count);
     if (!home)
         return -ENOMEM;
-    int r = arena_init(&home->arena, stride, count);
+    int r = arena_init(&home->arena, stride, count, pool->admission);
     if (r < 0)
         return r;
     home->pool = pool;
@@ -320,6 +321,7 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
         return -ENOMEM;
     pool->ops = options->ops;
     pool->owner = options->owner;
+    pool->admission = options->admission;
     pool->slot_size = sizeof(struct pool_slot) + round_up(options->extra, _Alignof(max_align_t));
     pool->retained_max = options->retained_max;
     pool->reuse_footprint = options->reuse_footprint;

@@ -36,12 +36,13 @@ struct pool_ops {
 };
 
 struct pool_options {
-    const struct pool_ops *ops; /* borrowed, static */
-    void *owner;                /* borrowed until all that was charged is uncharged */
-    size_t extra;               /* bytes of slot->extra; zeroed when an arena is made, then the user's */
-    uint64_t retained_max;      /* bytes */
-    uint64_t reuse_footprint;   /* bytes; see pool_distance() */
-    uint64_t reuse_least;       /* bytes */
+    const struct pool_ops *ops;  /* borrowed, static */
+    void *owner;                 /* borrowed until all that was charged is uncharged */
+    struct admission *admission; /* borrowed likewise; NULL: nobody is asked */
+    size_t extra;                /* bytes of slot->extra; zeroed when an arena is made, then the user's */
+    uint64_t retained_max;       /* bytes */
+    uint64_t reuse_footprint;    /* bytes; see pool_distance() */
+    uint64_t reuse_least;        /* bytes */
 };
 
 /* Makes an empty one, without an arena. -ENOMEM. */

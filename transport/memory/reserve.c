@@ -4,6 +4,9 @@
  *
  * Descriptors and mappings are borrowed, and nothing is kept. No budget is charged here.
  *
+ * What the kernel refuses in words is not asked for before, but explained afterwards: descriptors, mappings, locked memory,
+ * nodes. What it would kill for was asked for: memory (memory/admission.h), and the size of files (sys/memfd.c).
+ *
  * Facts relied on (tests/contract/): fallocate() reserves real pages (test_limits.c), as MADV_POPULATE_WRITE does
  * (test_map.c).
  *
@@ -13,21 +16,50 @@
 
 #include "sys/limits.h"
 #include "sys/map.h"
+#include "sys/numa.h"
 #include <errno.h>
+#include <sealane/ctx.h>
+#include <stdio.h>
 
-/* Reading /proc/meminfo takes some 10 us, which counts where it cannot be avoided: worth it from here on. Smaller blocks are
- * held by the budget. */
-static const uint64_t LOOK_BEFORE_SIZE = 1u << 20;
+/* In base pages some 10 ms, a hundred times what a look takes. */
+static const size_t STEP = (size_t) 16 << 20;
 
-int reserve_look(uint64_t size) {
-    if (size < LOOK_BEFORE_SIZE || limits_memory_is_plenty(size))
-        return 0;
-    return size > limits_memory_available() ? -ENOMEM : 0;
+static int look_again(struct admission *admission, size_t rest) {
+    struct admission_verdict verdict;
+    return admission ? admission_look(admission, rest, &verdict) : 0;
 }
 
-int reserve_mapped(int fd, void *data, size_t size) {
-    int r = map_populate(data, size);
-    return r == -EOPNOTSUPP ? memfd_reserve(fd, size) : r;
+/* By touching them through the mapping at `data`, or without (NULL, or before Linux 5.14). */
+static int reserve_part(int fd, char *data, size_t from, size_t size) {
+    int r = data ? map_populate(data + from, size) : -EOPNOTSUPP;
+    return r == -EOPNOTSUPP ? memfd_reserve(fd, from, size) : r;
+}
+
+static int reserve_steps(int fd, char *data, size_t size, struct admission *admission) {
+    for (size_t done = 0; done < size; done += STEP) {
+        size_t rest = size - done;
+        int r = done > 0 ? look_again(admission, rest) : 0;
+        if (r == 0)
+            r = reserve_part(fd, data, done, rest < STEP ? rest : STEP);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+int reserve_file(int fd, size_t size, struct admission *admission) {
+    return reserve_steps(fd, NULL, size, admission);
+}
+
+/* Before there are pages: a refusal costs nothing. */
+static int apply_wishes(void *data, size_t size, const struct admission_wishes *wishes) {
+    int r = wishes->nodes ? numa_prefer(data, size, wishes->nodes) : 0;
+    return r == 0 && (wishes->flags & SEA_MEMORY_LOCK) ? map_lock(data, size) : r;
+}
+
+int reserve_mapped(int fd, void *data, size_t size, struct admission *admission) {
+    int r = admission ? apply_wishes(data, size, &admission->wishes) : 0;
+    return r < 0 ? r : reserve_steps(fd, data, size, admission);
 }
 
 bool reserve_is_whole(const struct memfd_info *info) {
@@ -35,7 +67,43 @@ bool reserve_is_whole(const struct memfd_info *info) {
     return info->allocated >= info->size && info->allocated - info->size <= tail;
 }
 
-int reserve_explain(int error, uint64_t size, bool hugetlb, struct refusal_log *log) {
+static int explain_node(const struct admission *admission) {
+    char limit[sizeof(((sea_refusal *) NULL)->limit)];
+    uint64_t missing = admission->wishes.nodes & ~numa_nodes(NUMA_DIR);
+    snprintf(limit, sizeof(limit), "NUMA node %d", missing ? __builtin_ctzll(missing) : 0);
+    return refusal_note(admission->log, -ENODEV, limit, 1, 0,
+                        "this machine has no such node with memory: change numa_nodes in sea_ctx_options");
+}
+
+/* Room for what is mapped aligned is taken on both sides. */
+static uint64_t address_needed(uint64_t size) {
+    return size < UINT64_MAX / 2 ? (size / MEMFD_HUGE_SIZE + 2) * MEMFD_HUGE_SIZE : size;
+}
+
+int reserve_explain_map(uint64_t size, struct refusal_log *log) {
+    uint64_t maps = limits_maps_left(), address = limits_address_left(), needed = address_needed(size);
+    if (maps <= 1) /* a line of the list may be a page of the kernel's */
+        return refusal_note(log, -ENOMEM, "vm.max_map_count", 1, 0, "release blocks, or raise the sysctl");
+    if (address < needed)
+        return refusal_note(log, -ENOMEM, "RLIMIT_AS", needed, address,
+                            "release blocks, or raise the limit (ulimit -v)");
+    return refusal_note(log, -ENOMEM, "address space or vm.max_map_count", size, 0,
+                        "release blocks, or raise the sysctl");
+}
+
+static int explain_memory(uint64_t size, struct admission *admission) {
+    struct admission_verdict verdict;
+    const sea_refusal *tightest = &verdict.tightest;
+    if (admission_look(admission, size, &verdict) < 0)
+        return refusal_note(admission->log, -ENOMEM, tightest->limit, size, tightest->available, tightest->advice);
+    if (limits_maps_left() <= 1 || limits_address_left() < address_needed(size))
+        return reserve_explain_map(size, admission->log);
+    return refusal_note(admission->log, -ENOMEM, "memory", size, tightest->available,
+                        "use smaller blocks, or release some");
+}
+
+int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *admission) {
+    struct refusal_log *log = admission->log;
     switch (error) {
     case -EFBIG:
         return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, limits_fsize(), "raise the limit (ulimit -f)");
@@ -43,9 +111,16 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct refusal_log *
         return refusal_note(log, error, "RLIMIT_NOFILE", 1, 0, "close descriptors, or raise the limit (ulimit -n)");
     case -ENFILE:
         return refusal_note(log, error, "fs.file-max", 1, 0, "raise the sysctl");
+    case -ENOLCK:
+        return refusal_note(log, -ENOMEM, "RLIMIT_MEMLOCK", size, limits_locked_left(),
+                            "raise the limit (ulimit -l), or do without SEA_MEMORY_LOCK");
+    case -ENODEV:
+        return explain_node(admission);
+    case -EACCES:
+        return refusal_explain(log, error, "NUMA nodes", "the system does not allow mbind(): do without numa_nodes");
     default:
-        return refusal_note(log, -ENOMEM, hugetlb ? "hugetlb pool" : "memory", size,
-                            hugetlb ? 0 : limits_memory_available(),
-                            hugetlb ? "raise vm.nr_hugepages" : "use smaller blocks, or release some");
+        if (hugetlb)
+            return refusal_note(log, -ENOMEM, "hugetlb pool", size, 0, "raise vm.nr_hugepages");
+        return explain_memory(size, admission);
     }
 }

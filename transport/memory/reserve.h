@@ -5,20 +5,24 @@
 #ifndef MEMORY_RESERVE_H
 #define MEMORY_RESERVE_H
 
-#include "memory/refusal.h"
+#include "memory/admission.h"
 #include "sys/memfd.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Is it worth trying? -ENOMEM: the machine says that it has not so much. Of small sizes nothing is asked. */
-int reserve_look(uint64_t size);
+/*
+ * Reserves pages for the first `size` bytes of an own memfd, in steps, before each of which but the first (which was admitted) the
+ * machine is looked at again: so whoever refuses does so after one step at most. What was taken goes with the memfd. `admission` NULL:
+ * nobody looks. -ENOMEM.
+ */
+int reserve_file(int fd, size_t size, struct admission *admission);
 
 /*
- * Reserves pages for all of an own memfd of `size` bytes, which is mapped writable at `data`: the pages are mapped as
- * well, as large as the mapping asked for. -ENOMEM.
+ * The same of a memfd that is mapped writable at `data`: the pages are mapped as well, as large as the mapping asked for, locked and on
+ * the nodes that the context wants. -ENOMEM · -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
  */
-int reserve_mapped(int fd, void *data, size_t size);
+int reserve_mapped(int fd, void *data, size_t size, struct admission *admission);
 
 /*
  * Is every page of a peer's memfd there? Plain holes are told. As many pages behind the end disguise them (fallocate() before
@@ -26,7 +30,10 @@ int reserve_mapped(int fd, void *data, size_t size);
  */
 bool reserve_is_whole(const struct memfd_info *info);
 
-/* Notes why memory could not be made, `error` being what said so. Returns the error to tell. */
-int reserve_explain(int error, uint64_t size, bool hugetlb, struct refusal_log *log);
+/* Notes why memory could not be made, `error` being what said so: what was tight then is looked up now. Returns the error to tell. */
+int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *admission);
+
+/* The same of a mapping that could not be made. Returns -ENOMEM. */
+int reserve_explain_map(uint64_t size, struct refusal_log *log);
 
 #endif

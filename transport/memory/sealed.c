@@ -20,6 +20,7 @@
 #include "sys/wait.h"
 #include <errno.h>
 #include <sealane/block.h>
+#include <sealane/ctx.h>
 #include <string.h>
 
 /*
@@ -76,13 +77,13 @@ void sealed_deinit(struct sealed *sealed) {
     *sealed = SEALED_EMPTY;
 }
 
-/* Reserves by touching through a mapping that asks for huge pages; -EOPNOTSUPP where that is not possible. */
-static int sealed_populate(struct sealed *sealed, size_t size) {
-    bool is_padded = sealed->layout == SEALED_PADDED; /* then sealed_choose_layout() has asked already */
-    if (!sealed->wants_huge || (!is_padded && sealed_huge_policy() != MEMFD_HUGE_ADVISE))
-        return -EOPNOTSUPP;
-    void *data = sealed_map(sealed);
-    return data ? map_populate(data, size) : -ENOMEM;
+/* By touching through a mapping: one that asks for huge pages, is locked, prefers a node, or is wanted anyway? */
+static bool is_touched(const struct sealed *sealed, const struct admission_wishes *wishes) {
+    if (sealed->layout == SEALED_HUGETLB)
+        return false;
+    if (wishes->nodes || (wishes->flags & (SEA_MEMORY_LOCK | SEA_MEMORY_PREFAULT)) || sealed->layout == SEALED_PADDED)
+        return true; /* of padded ones sealed_choose_layout() has asked already */
+    return sealed->wants_huge && sealed_huge_policy() == MEMFD_HUGE_ADVISE;
 }
 
 /*
@@ -99,37 +100,39 @@ static int sealed_cut_padding(struct sealed *sealed) {
     return memfd_resize(sealed->fd, sealed->size);
 }
 
-static int sealed_reserve(struct sealed *sealed) {
+static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
     bool is_padded = sealed->layout == SEALED_PADDED, is_hugetlb = sealed->layout == SEALED_HUGETLB;
     size_t size = is_padded ? sealed->size : sealed_map_size(sealed);
-    int r = is_hugetlb ? 0 : reserve_look(sealed_map_size(sealed));
-    if (r < 0)
-        return r;
-    r = sealed_populate(sealed, size);
-    if (r == -EOPNOTSUPP) {
-        sealed_unmap(sealed);
-        r = memfd_reserve(sealed->fd, size);
-    }
+    bool is_mapped = is_touched(sealed, &admission->wishes);
+    int r = is_hugetlb ? 0 : admission_admit(admission, sealed_map_size(sealed));
+    void *data = r == 0 && is_mapped ? sealed_map(sealed) : NULL;
+    if (r == 0 && is_mapped && !data)
+        return -ENOMEM;
+    if (r == 0)
+        r = data ? reserve_mapped(sealed->fd, data, size, admission)
+                 : reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
     return r == 0 && is_padded ? sealed_cut_padding(sealed) : r;
 }
 
-int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge, struct refusal_log *log) {
+int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge,
+               struct admission *admission) {
     struct sealed sealed = SEALED_EMPTY;
     bool hugetlb = layout == SEALED_HUGETLB;
     if (sealed_file_size(size, layout) > SIZE_MAX / 2)
-        return reserve_explain(-ENOMEM, size, hugetlb, log);
+        return reserve_explain(-ENOMEM, size, hugetlb, admission);
     int r = memfd_new((size_t) sealed_file_size(size, layout), hugetlb, &sealed.fd);
     if (r == -EFBIG && layout == SEALED_PADDED)
-        return sealed_new(ret, size, SEALED_EXACT, allow_huge, log);
+        return sealed_new(ret, size, SEALED_EXACT, allow_huge, admission);
     if (r < 0)
-        return reserve_explain(r, size, hugetlb, log);
+        return reserve_explain(r, size, hugetlb, admission);
     sealed.size = size;
     sealed.layout = layout;
+    allow_huge = allow_huge && !(admission->wishes.flags & SEA_MEMORY_NO_HUGE);
     sealed.wants_huge = layout == SEALED_PADDED || (allow_huge && !hugetlb && size >= MEMFD_HUGE_SIZE);
-    r = size ? sealed_reserve(&sealed) : 0;
+    r = size ? sealed_reserve(&sealed, admission) : 0;
     if (r < 0) {
         sealed_deinit(&sealed);
-        return reserve_explain(r, size, hugetlb, log);
+        return reserve_explain(r, size, hugetlb, admission);
     }
     *ret = sealed;
     return 0;

@@ -10,7 +10,7 @@
 #ifndef MEMORY_SEALED_H
 #define MEMORY_SEALED_H
 
-#include "memory/refusal.h"
+#include "memory/admission.h"
 #include "sys/memfd.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -51,11 +51,12 @@ enum memfd_huge_policy sealed_huge_policy(void);
 enum sealed_layout sealed_choose_layout(uint64_t size);
 
 /*
- * Makes and reserves memory. Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
+ * Makes and reserves memory, once it is admitted, in the way that the context wants (hugetlb pages are neither locked nor moved). Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
  * `allow_huge`: transparent huge pages in exact memory. Errors: -EDQUOT never; -EFBIG is told as -ENOMEM with its reason; -ENOMEM,
- * -EMFILE, -ENFILE.
+ * -EMFILE, -ENFILE, -ENODEV, -EACCES: noted.
  */
-int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge, struct refusal_log *log);
+int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge,
+               struct admission *admission);
 
 /* What the sender, or the caller, says about a descriptor. */
 struct sealed_claim {

@@ -2,6 +2,7 @@
 /* Blocks. See <sealane/block.h> for what users are promised, and block.h for the states and the charges. */
 #include "registry/block.h"
 
+#include "memory/reserve.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
@@ -29,6 +30,8 @@ static uint32_t block_fds(const sea_block *block) {
 
 /* Charges the budget and enters the figures; undone by block_uncharge(). */
 static int block_charge(sea_block *block, uint64_t bytes) {
+    admission_watch(&block->ctx->admission, bytes);
+    admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
     int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), &block->ctx->refusals);
     if (r < 0)
         return r;
@@ -82,8 +85,7 @@ static bool is_budget_short(const sea_ctx *ctx, uint64_t bytes) {
     return bytes > ctx->budget.limit[QUOTA_BYTES] - quota_used(&ctx->budget, QUOTA_BYTES);
 }
 
-static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout,
-                            bool allow_huge) {
+static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout, bool allow_huge) {
     if (layout == SEALED_PADDED && is_budget_short(ctx, sealed_file_size(size, layout)))
         layout = SEALED_EXACT;
     sea_block *block = block_alloc(ctx, SEA_SEALED, size);
@@ -94,7 +96,7 @@ static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, en
         block_discard(block);
         return r;
     }
-    r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->refusals);
+    r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->admission);
     if (r < 0) {
         sea_block_unref(block);
         return r;
@@ -104,10 +106,16 @@ static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, en
     return 0;
 }
 
+static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout,
+                            bool allow_huge) {
+    int r = make_sealed(ret_block, ctx, size, layout, allow_huge);
+    return admission_tell(&ctx->admission) && r < 0 ? make_sealed(ret_block, ctx, size, layout, allow_huge) : r;
+}
+
 int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
     if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE))
         return -EINVAL;
-    bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE);
+    bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE) && !(ctx->admission.wishes.flags & SEA_MEMORY_NO_HUGE);
     enum sealed_layout layout = flags & SEA_BLOCK_HUGETLB ? SEALED_HUGETLB
                                 : allow_huge              ? sealed_choose_layout(size)
                                                           : SEALED_EXACT;
@@ -169,11 +177,6 @@ int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t hand
     return 0;
 }
 
-static int receive_refuse(sea_ctx *ctx, uint64_t size) {
-    return refusal_note(&ctx->refusals, -ENOMEM, "memory, address space or vm.max_map_count", size, 0,
-                        "release blocks, or raise the sysctl");
-}
-
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why) {
     sea_block *block = block_alloc(peer->ctx, SEA_SEALED, (size_t) claim->size);
@@ -183,14 +186,14 @@ int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t hand
         reaper_take(&fd, 1);
         if (block)
             block_discard(block);
-        return r == -ENOMEM ? receive_refuse(peer->ctx, claim->size) : r;
+        return r == -ENOMEM ? reserve_explain_map(claim->size, &peer->ctx->refusals) : r;
     }
     block->is_sealed = true;
     r = sealed_import(&block->sealed, fd, claim, ret_why);
     if (r < 0) {
         peer_cancel_import(&block->import, footprint);
         block_discard(block);
-        return r == -ENOMEM ? receive_refuse(peer->ctx, claim->size) : r;
+        return r == -ENOMEM ? reserve_explain_map(claim->size, &peer->ctx->refusals) : r;
     }
     *ret_block = block;
     return 0;
@@ -301,8 +304,7 @@ static void *block_map(sea_block *block) {
         return block->data ? block->data : block->bytes;
     void *data = sealed_map(&block->sealed);
     if (!data)
-        refusal_note(&block->ctx->refusals, -ENOMEM, "address space or vm.max_map_count", block->size, 0,
-                     "release blocks, or raise the sysctl");
+        reserve_explain_map(block->size, &block->ctx->refusals);
     return data;
 }
 

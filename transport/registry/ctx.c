@@ -14,6 +14,7 @@
 
 static const uint32_t BLOCKS_DEFAULT = 65536;
 static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
+static const uint64_t LOW_MARK_MAX = UINT64_C(1) << 60; /* so that sums with it stay numbers */
 
 unsigned sea_version(void) {
     return SEA_VERSION_NUMBER;
@@ -43,7 +44,9 @@ static sea_limits limits_or(sea_limits asked, sea_limits otherwise) {
 static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     uint64_t nofile = limits_nofile();
     uint32_t fds = nofile > UINT32_MAX ? UINT32_MAX : (uint32_t) nofile;
-    uint64_t memory = limits_memory_available();
+    struct admission_verdict verdict;
+    admission_look(&ctx->admission, 0, &verdict);
+    uint64_t memory = verdict.tightest.available;
     sea_limits budget = limits_or(options->budget, (sea_limits){memory / 4 * 3, BLOCKS_DEFAULT, fds / 2});
     ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, PEER_BLOCKS_DEFAULT, fds / 4});
     ctx->user_limits = limits_or(options->user, budget);
@@ -58,18 +61,36 @@ static void ctx_calibrate(sea_ctx *ctx) {
         refusal_explain(&ctx->refusals, r, "calibration", why);
 }
 
+static bool are_options_valid(const sea_ctx_options *options) {
+    static const sea_ctx_options defaults;
+    return !(options->memory_flags & ~(unsigned) (SEA_MEMORY_LOCK | SEA_MEMORY_PREFAULT | SEA_MEMORY_NO_HUGE)) &&
+           (options->on_low_water || options->low_water == 0) &&
+           memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) == 0;
+}
+
+static void ctx_set_wishes(sea_ctx *ctx, const sea_ctx_options *options) {
+    struct admission *admission = &ctx->admission;
+    uint64_t mark = options->low_water ? options->low_water : ctx->budget.limit[QUOTA_BYTES] / 16;
+    admission->wishes = (struct admission_wishes){.flags = options->memory_flags, .nodes = options->numa_nodes};
+    admission->low_mark = !options->on_low_water ? 0 : mark < LOW_MARK_MAX ? mark : LOW_MARK_MAX;
+    admission->on_low = options->on_low_water;
+    admission->user = options->low_water_user;
+}
+
 int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
     static const sea_ctx_options defaults;
     if (!options)
         options = &defaults;
-    if (memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) != 0)
+    if (!are_options_valid(options))
         return -EINVAL;
     sea_ctx *ctx = heap_new(1, sizeof(*ctx));
     if (!ctx)
         return -ENOMEM;
     atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed);
-    ctx_set_limits(ctx, options);
     refusal_init(&ctx->refusals);
+    admission_init(&ctx->admission, &ctx->refusals, &ctx->budget);
+    ctx_set_limits(ctx, options);
+    ctx_set_wishes(ctx, options);
     ctx_calibrate(ctx);
     lease_table_init(&ctx->leases);
     pthread_mutex_init(&ctx->lock, NULL);
@@ -88,6 +109,7 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
     if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
     lease_table_deinit(&ctx->leases);
+    admission_deinit(&ctx->admission);
     refusal_deinit(&ctx->refusals);
     pthread_mutex_destroy(&ctx->lock);
     heap_free(ctx);

@@ -6,6 +6,7 @@
 #ifndef REGISTRY_CTX_H
 #define REGISTRY_CTX_H
 
+#include "memory/admission.h"
 #include "memory/calibration.h"
 #include "memory/quota.h"
 #include "memory/refusal.h"
@@ -42,6 +43,7 @@ struct sea_ctx {
     struct calibration calibration; /* never changed */
     sea_limits peer_limits, user_limits;
     struct refusal_log refusals;
+    struct admission admission;
     struct ctx_counters counters;
     struct lease_table leases;
     pthread_mutex_t lock; /* of users and tallies */

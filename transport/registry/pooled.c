@@ -45,6 +45,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
         return refusal_note(&budget->ctx->refusals, -EDQUOT, "peer's bytes_max", bytes,
                             used > budget->most ? 0 : budget->most - used,
                             "release blocks, or raise the peer's bytes_max in sea_options");
+    admission_watch(&budget->ctx->admission, bytes);
     int r = quota_charge(&budget->ctx->budget, bytes, 0, fds, &budget->ctx->refusals);
     if (r < 0)
         return r;
@@ -79,6 +80,7 @@ static int pooled_begin(struct peer *peer) {
         (struct pool_budget){.refs = 1, .most = peer->out_limit.bytes, .ctx = sea_ctx_ref(peer->ctx), .peer = peer};
     const struct pool_options options = {.ops = &POOL_OPS,
                                          .owner = budget,
+                                         .admission = &peer->ctx->admission,
                                          .extra = sizeof(sea_block),
                                          .retained_max = RETAINED_MAX,
                                          .reuse_footprint = peer->ctx->calibration.reuse_footprint,
@@ -101,10 +103,12 @@ int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
     int r = peer->pooled.pool ? 0 : pooled_begin(peer);
     if (r == 0)
         r = pool_take(peer->pooled.pool, size, &slot);
+    if (admission_tell(&peer->ctx->admission) && r < 0 && peer->pooled.pool)
+        r = pool_take(peer->pooled.pool, size, &slot);
     if (r == -EDQUOT)
         return r; /* noted where it was refused */
     if (r < 0)
-        return reserve_explain(r, size, false, &peer->ctx->refusals);
+        return reserve_explain(r, size, false, &peer->ctx->admission);
     block_init_pooled(slot_block(slot), peer->ctx, slot, size);
     *ret_block = slot_block(slot);
     return 0;

@@ -9,7 +9,7 @@
 struct cgroup_room {
     uint64_t limit, left; /* UINT64_MAX: no group has a limit, or none can be seen */
     const char *knob;     /* static: the file that holds the limit, "memory.max"; "": no limit */
-    char group[96];       /* the group as its hierarchy names it; the end of it, where that is long */
+    char group[80];       /* the group as its hierarchy names it; the end of it, where that is long */
 };
 
 /*

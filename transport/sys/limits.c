@@ -9,14 +9,14 @@
 #include "sys/limits.h"
 
 #include "sys/file.h"
+#include "sys/heap.h"
+#include "sys/seam.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/sysinfo.h>
-
-/* MemAvailable is the third line of /proc/meminfo, and has been since it exists (3.14). */
-#define MEMINFO_PREFIX_SIZE 512
+#include <unistd.h>
 
 static uint64_t soft_limit(int r, const struct rlimit *limit) {
     return r < 0 || limit->rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t) limit->rlim_cur;
@@ -32,27 +32,49 @@ uint64_t limits_fsize(void) {
     return soft_limit(getrlimit(RLIMIT_FSIZE, &limit), &limit);
 }
 
-uint64_t limits_memory_available(void) {
-    static const char field[] = "\nMemAvailable:";
-    char text[MEMINFO_PREFIX_SIZE];
-    if (file_read_text("/proc/meminfo", text, sizeof text) < 0)
-        return UINT64_MAX;
+static uint64_t less(uint64_t from, uint64_t what) {
+    return from > what ? from - what : 0;
+}
 
+/* The number behind `field` of a file; UINT64_MAX: there is none. */
+static uint64_t read_number(const char *path, const char *field) {
+    char text[4096], *end;
+    if (file_read_text(path, text, sizeof text) < 0)
+        return UINT64_MAX;
     const char *found = strstr(text, field);
     if (found == NULL)
         return UINT64_MAX;
-    char *end;
-    unsigned long long kilobytes = strtoull(found + sizeof field - 1, &end, 10);
-    if (*end != ' ' || kilobytes > UINT64_MAX / 1024)
-        return UINT64_MAX;
-    return kilobytes * 1024;
+    unsigned long long value = strtoull(found + strlen(field), &end, 10);
+    return end == found + strlen(field) ? UINT64_MAX : value;
 }
 
-/* What is free includes what the kernel keeps for itself, some hundredths of all: of an eighth of all a quarter is beyond doubt. */
-bool limits_memory_is_plenty(uint64_t size) {
-    struct sysinfo info;
-    if (sysinfo(&info) < 0)
-        return false;
-    uint64_t unit = info.mem_unit;
-    return info.freeram >= info.totalram / 8 && size <= info.freeram * unit / 4;
+uint64_t limits_locked_left(void) {
+    struct rlimit limit;
+    uint64_t most = soft_limit(getrlimit(RLIMIT_MEMLOCK, &limit), &limit);
+    uint64_t kilobytes = most != UINT64_MAX ? read_number("/proc/self/status", "\nVmLck:") : UINT64_MAX;
+    return kilobytes != UINT64_MAX ? less(most, kilobytes * 1024) : UINT64_MAX;
+}
+
+uint64_t limits_address_left(void) {
+    struct rlimit limit;
+    uint64_t most = soft_limit(getrlimit(RLIMIT_AS, &limit), &limit);
+    uint64_t pages = most != UINT64_MAX ? read_number("/proc/self/statm", "") : UINT64_MAX;
+    return pages != UINT64_MAX ? less(most, pages * (uint64_t) sysconf(_SC_PAGESIZE)) : UINT64_MAX;
+}
+
+/* A line each. */
+static uint64_t count_maps(void) {
+    char text[4096];
+    uint64_t count = 0;
+    CLEANUP_FD int fd = SEAM(OPEN, open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+    int64_t n = fd < 0 ? -1 : file_read(fd, -1, text, sizeof text);
+    for (; n > 0; n = file_read(fd, -1, text, sizeof text))
+        for (int64_t i = 0; i < n; i++)
+            count += text[i] == '\n';
+    return n < 0 ? UINT64_MAX : count;
+}
+
+uint64_t limits_maps_left(void) {
+    uint64_t most = read_number("/proc/sys/vm/max_map_count", ""), count = count_maps();
+    return most != UINT64_MAX && count != UINT64_MAX ? less(most, count) : UINT64_MAX;
 }

@@ -3,14 +3,15 @@
 #ifndef SYS_LIMITS_H
 #define SYS_LIMITS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
-uint64_t limits_nofile(void);           /* soft RLIMIT_NOFILE */
-uint64_t limits_fsize(void);            /* soft RLIMIT_FSIZE; UINT64_MAX: none */
-uint64_t limits_memory_available(void); /* MemAvailable of /proc/meminfo, bytes; UINT64_MAX if it cannot be read */
+uint64_t limits_nofile(void); /* soft RLIMIT_NOFILE */
+uint64_t limits_fsize(void);  /* soft RLIMIT_FSIZE; UINT64_MAX: none */
 
-/* Is so much of it free that `size` bytes are there without doubt? Far cheaper than the answer in bytes. */
-bool limits_memory_is_plenty(uint64_t size);
+/* What is left of three limits at which the kernel refuses in words, but in the same words; UINT64_MAX: all, or it cannot be read. They
+ * cost up to milliseconds: for explanations. */
+uint64_t limits_locked_left(void);  /* RLIMIT_MEMLOCK, bytes */
+uint64_t limits_address_left(void); /* RLIMIT_AS, bytes */
+uint64_t limits_maps_left(void);    /* vm.max_map_count, mappings */
 
 #endif

@@ -138,6 +138,11 @@ int map_populate(void *data, size_t size) {
     }
 }
 
+int map_lock(void *data, size_t size) {
+    /* ENOMEM, EPERM and EAGAIN are all that is said at the limit, and of a mapping that is there they say nothing else. */
+    return SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT)) < 0 ? -ENOLCK : 0;
+}
+
 /* The bytes of huge pages that a line of smaps adds; 0 for all other lines. */
 static uint64_t huge_bytes_of(const char *line) {
     static const char *const fields[] = {"ShmemPmdMapped:", "FilePmdMapped:", "Shared_Hugetlb:", "Private_Hugetlb:"};

@@ -24,6 +24,9 @@ void *map_free(const void *data, size_t size);
  * machine has none left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
 int map_populate(void *data, size_t size);
 
+/* Locks its pages as they come, until it is unmapped. -ENOLCK: RLIMIT_MEMLOCK forbids that. */
+int map_lock(void *data, size_t size);
+
 /* Of a mapping: how many bytes of it are huge pages mapped whole, from /proc/self/smaps. 0 if it cannot be read. */
 size_t map_count_huge(const void *data, size_t size);
 

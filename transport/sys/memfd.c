@@ -118,11 +118,11 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd) {
     return 0;
 }
 
-int memfd_reserve(int fd, size_t size) {
+int memfd_reserve(int fd, size_t from, size_t size) {
     size_t step = RESERVE_STEP;
     for (size_t done = 0; done < size;) {
         size_t part = size - done < step ? size - done : step;
-        if (SEAM(FALLOCATE, fallocate(fd, 0, (off_t) done, (off_t) part)) == 0)
+        if (SEAM(FALLOCATE, fallocate(fd, 0, (off_t) (from + done), (off_t) part)) == 0)
             done += part;
         else if (errno == EINTR)
             step = step / 2 > RESERVE_STEP_MIN ? step / 2 : RESERVE_STEP_MIN;

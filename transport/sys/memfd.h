@@ -27,9 +27,9 @@ enum memfd_huge_policy memfd_huge_policy(void); /* read anew at each call */
  */
 int memfd_new(size_t size, bool hugetlb, int *ret_fd);
 
-/* Reserves real pages for [0, size): in steps, so that a signal cannot undo all of it; EINTR is handled.
+/* Reserves real pages for [from, from + size): in steps, so that a signal cannot undo all of it; EINTR is handled.
  * -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full. */
-int memfd_reserve(int fd, size_t size);
+int memfd_reserve(int fd, size_t from, size_t size);
 
 int memfd_resize(int fd, size_t size);
 

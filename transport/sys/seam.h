@@ -30,6 +30,8 @@ enum seam_kind {
     SEAM_FSTATFS,
     SEAM_MMAP,
     SEAM_MADVISE,
+    SEAM_MLOCK,
+    SEAM_MBIND,
     SEAM_PREAD,
     SEAM_PWRITE,
     SEAM_COPY_FILE_RANGE,

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/* memory/admission: what is granted, for how long one look is good, and who is told when little is left. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <pthread.h>
+
+#include "memory/admission.h"
+#include "unit/fail.h"
+#include "unit/tree.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define NONE UINT64_MAX
+
+static struct refusal_log refusals;
+static struct quota budget;
+static struct admission admission;
+static struct {
+    int calls;
+    sea_refusal nearly;
+    uint64_t release; /* bytes that the callback gives back to the budget */
+} told;
+
+static void on_low(const sea_refusal *nearly, void *user) {
+    ck_assert_ptr_eq(user, &told);
+    ck_assert_int_eq(pthread_mutex_trylock(&admission.lock), 0); /* no lock is held */
+    pthread_mutex_unlock(&admission.lock);
+    told.calls++;
+    told.nearly = *nearly;
+    quota_return(&budget, told.release, 0, 0);
+    told.release = 0;
+}
+
+static void before(void) {
+    const sea_limits limits = {.bytes = 100 * MIB, .blocks = 1000, .fds = 1000};
+    fail_off();
+    tree_make();
+    memset(&told, 0, sizeof told);
+    refusal_init(&refusals);
+    quota_init(&budget, "budget", NULL, &limits);
+    admission_init(&admission, &refusals, &budget);
+    admission.proc = admission.mount = tree_path;
+}
+
+static void after(void) {
+    fail_off();
+    admission_deinit(&admission);
+    refusal_deinit(&refusals);
+    tree_remove();
+}
+
+static void want_to_know(uint64_t mark) {
+    admission.low_mark = mark;
+    admission.on_low = on_low;
+    admission.user = &told;
+}
+
+/* --- the decision --- */
+
+static struct admission_numbers numbers(uint64_t available, uint64_t promised, uint64_t limit, uint64_t left) {
+    struct admission_numbers n = {.memory = {.total = available == NONE ? NONE : 6400 * MIB, available, promised},
+                                  .cgroup = {.limit = limit, .left = left, .knob = limit == NONE ? "" : "memory.max"}};
+    snprintf(n.cgroup.group, sizeof n.cgroup.group, "%s", limit == NONE ? "" : "/a/b");
+    return n;
+}
+
+START_TEST(test_the_tightest_limit_decides) {
+    static const struct {
+        uint64_t available, promised, limit, left;
+        uint64_t may;
+        const char *name;
+    } cases[] = {
+        {NONE, NONE, NONE, NONE, NONE, ""},
+        {1000 * MIB, NONE, NONE, NONE, 900 * MIB, "MemAvailable"}, /* a 64th of all is kept */
+        {50 * MIB, NONE, NONE, NONE, 0, "MemAvailable"},
+        {1000 * MIB, 7 * MIB, NONE, NONE, 7 * MIB, "CommitLimit (vm.overcommit_memory is 2)"},
+        {1000 * MIB, 7000 * MIB, NONE, NONE, 900 * MIB, "MemAvailable"},
+        {1000 * MIB, NONE, 320 * MIB, 100 * MIB, 90 * MIB, "cgroup memory.max"},    /* a 32nd */
+        {1000 * MIB, NONE, 8 * MIB, 8 * MIB, 6 * MIB, "cgroup memory.max"},         /* but 2 MiB at least */
+        {1000 * MIB, NONE, 64000 * MIB, 500 * MIB, 436 * MIB, "cgroup memory.max"}, /* and 64 at most */
+        {1000 * MIB, NONE, 8 * MIB, MIB, 0, "cgroup memory.max"},
+        {NONE, NONE, 8 * MIB, 0, 0, "cgroup memory.max"},
+        {1000 * MIB, 50 * MIB, 320 * MIB, 100 * MIB, 50 * MIB, "CommitLimit (vm.overcommit_memory is 2)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct admission_numbers n = numbers(cases[i].available, cases[i].promised, cases[i].limit, cases[i].left);
+        struct admission_verdict verdict;
+        admission_judge(&n, cases[i].may, &verdict);
+        ck_assert_int_eq(verdict.tightest.error, 0);
+        ck_assert_uint_eq(verdict.tightest.available, cases[i].may);
+        ck_assert_uint_eq(verdict.tightest.needed, cases[i].may);
+        ck_assert_str_eq(verdict.tightest.limit, cases[i].name);
+        if (cases[i].may == NONE)
+            continue;
+        admission_judge(&n, cases[i].may + 1, &verdict);
+        ck_assert_int_eq(verdict.tightest.error, -ENOMEM);
+        ck_assert_str_ne(verdict.tightest.advice, "");
+    }
+}
+END_TEST
+
+START_TEST(test_the_advice_names_the_group) {
+    struct admission_numbers n = numbers(1000 * MIB, NONE, 8 * MIB, MIB);
+    struct admission_verdict verdict;
+    admission_judge(&n, 1, &verdict);
+    ck_assert_str_eq(verdict.tightest.advice, "raise it in /a/b, or release memory there; 2097152 bytes are kept free");
+    memset(n.cgroup.group, 'x', sizeof n.cgroup.group - 1);
+    n.cgroup.limit = INT64_MAX;
+    admission_judge(&n, 1, &verdict);
+    ck_assert_ptr_nonnull(strstr(verdict.tightest.advice, "bytes are kept free"));
+}
+END_TEST
+
+/* --- looking --- */
+
+/* A machine with so much left, beyond what is kept of it: 100 MiB. */
+static void machine_has(uint64_t left) {
+    char text[128];
+    snprintf(text, sizeof text, "MemTotal: %llu kB\nMemAvailable: %llu kB\n", (unsigned long long) (6400 * MIB / 1024),
+             (unsigned long long) ((left + 100 * MIB) / 1024));
+    tree_write("meminfo", text);
+}
+
+static uint64_t looked_up(void) {
+    struct admission_verdict verdict;
+    admission_look(&admission, 0, &verdict);
+    return verdict.tightest.available;
+}
+
+START_TEST(test_granted_and_refused) {
+    ck_assert_int_eq(admission_admit(NULL, NONE), 0);
+    ck_assert_int_eq(admission_admit(&admission, NONE), 0); /* nothing can be read: nothing is forbidden */
+    machine_has(80 * MIB);
+    looked_up();
+    ck_assert_int_eq(admission_admit(&admission, 80 * MIB), 0);
+    ck_assert_int_eq(admission_admit(&admission, 80 * MIB + 1), -ENOMEM);
+    ck_assert_int_eq(admission_admit(&admission, NONE), -ENOMEM);
+    machine_has(90 * MIB); /* more came free */
+    ck_assert_int_eq(admission_admit(&admission, 90 * MIB), 0);
+    ck_assert_uint_eq(refusals.count, 0);
+}
+END_TEST
+
+/* An eighth of what there is, once. */
+START_TEST(test_one_look_serves_for_several) {
+    machine_has(80 * MIB);
+    ck_assert_uint_eq(looked_up(), 80 * MIB);
+    fail_call(SEAM_OPEN, 0, 0, 0);
+    admission.looked_at += UINT64_C(3600) * 1000000000; /* fresh for an hour: no time is measured here */
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(admission_admit(&admission, MIB), 0);
+    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    machine_has(0);
+    ck_assert_int_eq(admission_admit(&admission, MIB), -ENOMEM);
+    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+}
+END_TEST
+
+/* A quarter of what is kept, but no more than the eighth. */
+START_TEST(test_an_old_look_serves_for_little) {
+    machine_has(8000 * MIB);
+    looked_up();
+    admission.looked_at -= ADMISSION_AGE;
+    fail_call(SEAM_OPEN, 0, 0, 0);
+    ck_assert_int_eq(admission_admit(&admission, 20 * MIB), 0);
+    ck_assert_int_eq(admission_admit(&admission, 5 * MIB), 0);
+    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+    machine_has(8 * MIB);
+    looked_up();
+    admission.looked_at -= ADMISSION_AGE;
+    fail_call(SEAM_OPEN, 0, 0, 0);
+    ck_assert_int_eq(admission_admit(&admission, MIB), 0);
+    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+}
+END_TEST
+
+START_TEST(test_after_a_refusal_everything_is_looked_at) {
+    machine_has(MIB);
+    ck_assert_int_eq(admission_admit(&admission, 2 * MIB), -ENOMEM);
+    fail_call(SEAM_OPEN, 0, 0, 0);
+    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+}
+END_TEST
+
+/* --- the low-water mark --- */
+
+START_TEST(test_nobody_wants_to_know) {
+    machine_has(0);
+    ck_assert_int_eq(admission_admit(&admission, 1), -ENOMEM);
+    admission_watch(&admission, 100 * MIB);
+    ck_assert(!admission_tell(&admission));
+}
+END_TEST
+
+START_TEST(test_the_machine_runs_low) {
+    want_to_know(10 * MIB);
+    machine_has(100 * MIB);
+    ck_assert_int_eq(admission_admit(&admission, 90 * MIB), 0); /* leaves just so much */
+    ck_assert(!admission_tell(&admission));
+    ck_assert_int_eq(admission_admit(&admission, 90 * MIB + 1), 0);
+    ck_assert(admission_tell(&admission));
+    ck_assert_int_eq(told.calls, 1);
+    ck_assert_str_eq(told.nearly.limit, "MemAvailable");
+    ck_assert_uint_eq(told.nearly.needed, 90 * MIB + 1);
+    ck_assert_uint_eq(told.nearly.available, 100 * MIB);
+    ck_assert_int_eq(told.nearly.error, 0);
+    ck_assert_str_ne(told.nearly.advice, "");
+    ck_assert(!admission_tell(&admission)); /* once */
+}
+END_TEST
+
+/* The callback comes again only when there was a quarter more than the mark in between. */
+START_TEST(test_hysteresis) {
+    static const struct {
+        uint64_t left;
+        int calls;
+    } steps[] = {{9, 1}, {5, 1}, {11, 1}, {9, 1}, {12, 1}, {9, 1}, {13, 1}, {9, 2}, {100, 2}, {0, 3}, {0, 3}};
+    want_to_know(10 * MIB);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        machine_has(steps[i].left * MIB);
+        looked_up();
+        admission_tell(&admission);
+        ck_assert_int_eq(told.calls, steps[i].calls);
+    }
+}
+END_TEST
+
+/* The mark lies where one look would have been good for more. */
+START_TEST(test_the_mark_is_not_passed_unseen) {
+    want_to_know(10 * MIB);
+    machine_has(11 * MIB);
+    looked_up();
+    ck_assert_int_eq(admission_admit(&admission, MIB), 0);
+    machine_has(10 * MIB);
+    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert(admission_tell(&admission));
+}
+END_TEST
+
+START_TEST(test_a_refusal_is_told_before) {
+    want_to_know(10 * MIB);
+    machine_has(100 * MIB);
+    ck_assert_int_eq(admission_admit(&admission, 200 * MIB), -ENOMEM);
+    ck_assert(admission_tell(&admission));
+    ck_assert_uint_eq(told.nearly.available, 100 * MIB);
+}
+END_TEST
+
+START_TEST(test_the_budget_runs_low) {
+    want_to_know(10 * MIB);
+    admission_watch(&admission, 90 * MIB);
+    ck_assert(!admission_tell(&admission));
+    ck_assert_int_eq(quota_charge(&budget, 90 * MIB, 0, 0, &refusals), 0);
+    told.release = 90 * MIB;
+    admission_watch(&admission, 1);
+    ck_assert(admission_tell(&admission));
+    ck_assert_str_eq(told.nearly.limit, "budget (bytes)");
+    ck_assert_uint_eq(told.nearly.needed, 1);
+    ck_assert_uint_eq(told.nearly.available, 10 * MIB);
+    admission_watch(&admission, 80 * MIB); /* it was emptied: the mark is set again */
+    admission_watch(&admission, 91 * MIB);
+    ck_assert(admission_tell(&admission));
+    ck_assert_int_eq(told.calls, 2);
+}
+END_TEST
+
+/* Either is told for itself. */
+START_TEST(test_budget_and_machine) {
+    want_to_know(10 * MIB);
+    machine_has(5 * MIB);
+    looked_up();
+    ck_assert(admission_tell(&admission));
+    admission_watch(&admission, 95 * MIB);
+    ck_assert(admission_tell(&admission));
+    looked_up();
+    admission_watch(&admission, 95 * MIB);
+    ck_assert(!admission_tell(&admission));
+    ck_assert_int_eq(told.calls, 2);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("admission");
+    suite_fixture(s, before, after);
+    suite_add(s, test_the_tightest_limit_decides);
+    suite_add(s, test_the_advice_names_the_group);
+    suite_add(s, test_granted_and_refused);
+    suite_add(s, test_one_look_serves_for_several);
+    suite_add(s, test_an_old_look_serves_for_little);
+    suite_add(s, test_after_a_refusal_everything_is_looked_at);
+    suite_add(s, test_nobody_wants_to_know);
+    suite_add(s, test_the_machine_runs_low);
+    suite_add(s, test_hysteresis);
+    suite_add(s, test_the_mark_is_not_passed_unseen);
+    suite_add(s, test_a_refusal_is_told_before);
+    suite_add(s, test_the_budget_runs_low);
+    suite_add(s, test_budget_and_machine);
+    return suite_run(s);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Admission. See admission.h for how long a look is good.
+ *
+ * It lowers the chance of a kill and cannot exclude it: nobody can keep others from taking what was left.
+ *
+ * Facts relied on (tests/contract/test_limits.c): memory that is left is told; only strict overcommit refuses.
+ */
+#include "memory/admission.h"
+
+#include "sys/wait.h"
+#include <errno.h>
+#include <stdio.h>
+
+#define MIB (UINT64_C(1) << 20)
+
+/* A step of reservation, and what the kernel adds to it, must not use up what is kept. */
+#define RESERVE_OF_GROUP_MIN (2 * MIB)
+#define RESERVE_OF_GROUP_MAX (64 * MIB)
+#define RESERVE_OF_MACHINE_MAX (256 * MIB)
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static uint64_t less(uint64_t from, uint64_t what) {
+    return from > what ? from - what : 0;
+}
+
+static uint64_t reserve_of_machine(uint64_t total) {
+    return least(total / 64, RESERVE_OF_MACHINE_MAX);
+}
+
+static uint64_t reserve_of_group(uint64_t limit) {
+    uint64_t share = least(limit / 32, RESERVE_OF_GROUP_MAX);
+    return share > RESERVE_OF_GROUP_MIN ? share : RESERVE_OF_GROUP_MIN;
+}
+
+/* Is this limit the tightest so far? Then its words are still to be written. */
+static bool verdict_take(struct admission_verdict *verdict, uint64_t left, uint64_t reserve) {
+    if (left == UINT64_MAX)
+        return false;
+    if (reserve > 0)
+        verdict->reserve = least(verdict->reserve, reserve);
+    if (less(left, reserve) >= verdict->tightest.available)
+        return false;
+    verdict->tightest.available = less(left, reserve);
+    return true;
+}
+
+#define WORDS(refusal, name, ...)                                        \
+    (snprintf((refusal)->limit, sizeof((refusal)->limit), "%s", (name)), \
+     snprintf((refusal)->advice, sizeof((refusal)->advice), __VA_ARGS__))
+
+void admission_judge(const struct admission_numbers *numbers, uint64_t size, struct admission_verdict *ret_verdict) {
+    struct admission_verdict verdict = {{.needed = size, .available = UINT64_MAX}, UINT64_MAX};
+    const struct cgroup_room *group = &numbers->cgroup;
+    sea_refusal *tightest = &verdict.tightest;
+    uint64_t kept = reserve_of_machine(numbers->memory.total);
+    if (verdict_take(&verdict, numbers->memory.available, kept))
+        WORDS(tightest, "MemAvailable", "release blocks, or end other programs; %llu bytes are kept free",
+              (unsigned long long) kept);
+    if (verdict_take(&verdict, numbers->memory.promised, 0))
+        WORDS(tightest, "CommitLimit (vm.overcommit_memory is 2)",
+              "raise vm.overcommit_ratio or vm.overcommit_kbytes, add swap, or end other programs");
+    kept = reserve_of_group(group->limit);
+    if (verdict_take(&verdict, group->left, kept)) {
+        WORDS(tightest, "", "raise it in %s, or release memory there; %llu bytes are kept free", group->group,
+              (unsigned long long) kept);
+        snprintf(tightest->limit, sizeof(tightest->limit), "cgroup %s", group->knob);
+    }
+    tightest->error = size > tightest->available ? -ENOMEM : 0;
+    *ret_verdict = verdict;
+}
+
+void admission_init(struct admission *ret, struct refusal_log *log, const struct quota *budget) {
+    *ret = (struct admission){.proc = "/proc", .mount = "/sys/fs/cgroup", .log = log, .budget = budget};
+    pthread_mutex_init(&ret->lock, NULL);
+}
+
+void admission_deinit(struct admission *admission) {
+    pthread_mutex_destroy(&admission->lock);
+}
+
+/* --- the low-water mark; under the lock --- */
+
+/* So much of that will be left. True: for the first time less than the mark, since there was a quarter more. */
+static bool low_begins(struct admission *admission, int which, uint64_t left) {
+    uint64_t mark = admission->low_mark;
+    bool was_low = admission->is_low[which];
+    admission->is_low[which] = left < mark || (was_low && left < mark + mark / 4);
+    return admission->is_low[which] && !was_low;
+}
+
+static void low_note(struct admission *admission, const sea_refusal *nearly) {
+    admission->nearly = *nearly;
+    admission->nearly.error = 0;
+    atomic_store_explicit(&admission->is_untold, true, memory_order_relaxed);
+}
+
+void admission_watch(struct admission *admission, uint64_t bytes) {
+    uint64_t left = admission->budget->limit[QUOTA_BYTES] - quota_used(admission->budget, QUOTA_BYTES);
+    sea_refusal nearly = {.needed = bytes, .available = left};
+    if (admission->low_mark == 0)
+        return;
+    pthread_mutex_lock(&admission->lock);
+    if (low_begins(admission, ADMISSION_BUDGET, less(left, bytes))) {
+        WORDS(&nearly, "budget (bytes)", "release blocks, or raise the budget in sea_ctx_options");
+        low_note(admission, &nearly);
+    }
+    pthread_mutex_unlock(&admission->lock);
+}
+
+bool admission_tell(struct admission *admission) {
+    if (!atomic_load_explicit(&admission->is_untold, memory_order_relaxed))
+        return false;
+    pthread_mutex_lock(&admission->lock);
+    bool is_mine = atomic_exchange_explicit(&admission->is_untold, false, memory_order_relaxed);
+    sea_refusal nearly = admission->nearly;
+    pthread_mutex_unlock(&admission->lock);
+    if (is_mine)
+        admission->on_low(&nearly, admission->user);
+    return is_mine;
+}
+
+/* --- looking --- */
+
+/* What one look is good for after `size` bytes of it were granted; under the lock. */
+static void allow(struct admission *admission, const struct admission_verdict *verdict) {
+    uint64_t rest = verdict->tightest.error == 0 ? verdict->tightest.available - verdict->tightest.needed : 0;
+    admission->looked_at = wait_now();
+    admission->allowance = rest / 8;
+    if (!admission->is_low[ADMISSION_MACHINE]) /* then the mark is not to be passed unseen */
+        admission->allowance = least(admission->allowance, less(rest, admission->low_mark));
+    admission->stale = least(admission->allowance, verdict->reserve / 4);
+}
+
+int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict) {
+    uint64_t mark = admission->low_mark, enough = size;
+    if (__builtin_add_overflow(size, mark + mark / 4 + RESERVE_OF_GROUP_MAX, &enough))
+        enough = UINT64_MAX;
+    struct admission_numbers numbers;
+    meminfo_read(admission->proc, &numbers.memory);
+    cgroup_read(admission->proc, admission->mount, enough, &numbers.cgroup);
+    admission_judge(&numbers, size, ret_verdict);
+    pthread_mutex_lock(&admission->lock);
+    if (mark > 0 && low_begins(admission, ADMISSION_MACHINE, less(ret_verdict->tightest.available, size)))
+        low_note(admission, &ret_verdict->tightest);
+    allow(admission, ret_verdict);
+    pthread_mutex_unlock(&admission->lock);
+    return ret_verdict->tightest.error;
+}
+
+/* Under the lock. */
+static bool spend(struct admission *admission, uint64_t size) {
+    bool is_fresh = wait_now() - admission->looked_at < ADMISSION_AGE;
+    if (size > (is_fresh ? admission->allowance : admission->stale))
+        return false;
+    admission->allowance = less(admission->allowance, size);
+    admission->stale = less(admission->stale, size);
+    return true;
+}
+
+int admission_admit(struct admission *admission, uint64_t size) {
+    struct admission_verdict verdict;
+    if (!admission)
+        return 0;
+    pthread_mutex_lock(&admission->lock);
+    bool is_known = spend(admission, size);
+    pthread_mutex_unlock(&admission->lock);
+    return is_known ? 0 : admission_look(admission, size, &verdict);
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Admission: may so much memory be made? Asked before it is, because the kernel's answer to too much is a kill.
+ *
+ * What the machine and the cgroups have left is looked up in files, which takes some 100 us. So one look serves for more than the
+ * request that needed it:
+ *
+ *     available = left - reserve, of the tightest limit
+ *     allowance <= available / 8, for ADMISSION_AGE after the look
+ *     stale     <= reserve / 4, until the next look, however late that is
+ *
+ * Requests within these are granted at once. What others take meanwhile, and what is granted too late for the allowance, is
+ * what the reserve is for. Budgets and quotas are not charged here (memory/quota.h); the budget is only watched for the low-water mark.
+ */
+#ifndef MEMORY_ADMISSION_H
+#define MEMORY_ADMISSION_H
+
+#include "memory/quota.h"
+#include "memory/refusal.h"
+#include "sys/cgroup.h"
+#include "sys/meminfo.h"
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Nanoseconds. A look in each 20 ms costs half a hundredth of a CPU. */
+#define ADMISSION_AGE ((uint64_t) 20 * 1000 * 1000)
+
+struct admission_numbers {
+    struct meminfo memory;
+    struct cgroup_room cgroup;
+};
+
+struct admission_verdict {
+    sea_refusal tightest; /* of the limits; error: 0, or -ENOMEM where `needed` is more than is `available` */
+    uint64_t reserve;     /* the smallest that is kept of any; UINT64_MAX: none is */
+};
+
+/* The decision, pure. */
+void admission_judge(const struct admission_numbers *numbers, uint64_t size, struct admission_verdict *ret_verdict);
+
+/* How memory is to be made in this context: what sea_ctx_options asks for. */
+struct admission_wishes {
+    unsigned flags; /* SEA_MEMORY_... */
+    uint64_t nodes; /* a bit for each NUMA node; 0: any */
+};
+
+enum { ADMISSION_BUDGET, ADMISSION_MACHINE, ADMISSION_WATCHED };
+
+/* One for a context. Thread-safe. */
+struct admission {
+    const char *proc, *mount;   /* borrowed: "/proc", "/sys/fs/cgroup"; tests have others */
+    struct refusal_log *log;    /* borrowed; of whoever explains, nothing is noted here */
+    const struct quota *budget; /* borrowed */
+    struct admission_wishes wishes;
+    uint64_t low_mark; /* bytes; 0: nobody wants to know */
+    void (*on_low)(const sea_refusal *nearly, void *user);
+    void *user;
+    atomic_bool is_untold; /* written under lock; relaxed: it only saves taking the lock */
+    pthread_mutex_t lock;  /* of what follows */
+    uint64_t looked_at, allowance, stale;
+    bool is_low[ADMISSION_WATCHED];
+    sea_refusal nearly; /* what is to be told */
+};
+
+/* All that is not named here is zero: no wishes, no mark. */
+void admission_init(struct admission *ret, struct refusal_log *log, const struct quota *budget);
+void admission_deinit(struct admission *admission);
+
+/* May `size` bytes be reserved? 0 or -ENOMEM; nothing is noted. `admission` NULL: always. */
+int admission_admit(struct admission *admission, uint64_t size);
+
+/* The same with a look in any case, and the verdict: before each further step of a reservation, and to explain. */
+int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict);
+
+/* `bytes` are about to be charged to the budget. */
+void admission_watch(struct admission *admission, uint64_t bytes);
+
+/*
+ * Tells the application if the low-water mark was passed since: with no lock held, by whoever could try again. True: it was told, and may
+ * have made room.
+ */
+bool admission_tell(struct admission *admission);
+
+#endif
