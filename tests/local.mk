@@ -90,6 +90,9 @@ hostile_tests = \
     tests/hostile/test_hostile_outbox \
     tests/hostile/test_hostile_server
 
+memory_tests = \
+    tests/memory/test_refusals
+
 sweep_tests = \
     tests/sweep/test_fault_sweep \
     tests/sweep/test_kill_sweep
@@ -98,7 +101,7 @@ stress_tests = \
     tests/stress/test_stress_calls \
     tests/stress/test_stress_rings
 
-test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(sweep_tests) $(stress_tests)
+test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sweep_tests) $(stress_tests)
 # With the peers that scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
@@ -111,6 +114,8 @@ tests_libsupport_la_SOURCES = \
     tests/support/child.h \
     tests/support/document.h \
     tests/support/frame_oracle.h \
+    tests/support/group.c \
+    tests/support/group.h \
     tests/support/holdings.c \
     tests/support/holdings.h \
     tests/support/hung.c \
@@ -237,7 +242,7 @@ check-valgrind: $(valgrind_tests)
 # Under the thread sanitizer: all but the sweeps, which fork thousands of processes and have one thread each.
 check-tsan: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS \
-	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(stress_tests) $(script_tests)"
+	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(stress_tests) $(script_tests)"
 .PHONY: check-tsan
 
 # Some change a setting of the whole machine for a while, how huge pages are granted, and others are disturbed by that:
@@ -252,6 +257,7 @@ turn_6 = tests/unit/test_sealed.log
 turn_7 = tests/unit/test_map.log
 turn_8 = tests/contract/test_map.log
 turn_9 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
+turn_10 = tests/memory/test_refusals.log
 $(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)
@@ -261,6 +267,7 @@ $(turn_6): $(turn_5)
 $(turn_7): $(turn_6)
 $(turn_8): $(turn_7)
 $(turn_9): $(turn_8)
+$(turn_10): $(turn_9)
 
 # Builds them all, runs none.
 test-programs: $(check_PROGRAMS)
