@@ -16,5 +16,6 @@ dist_doc_DATA = \
     doc/PROTOCOL.md \
     doc/architecture.md \
     doc/memory-model.md \
+    doc/memory.md \
     doc/security.md \
     doc/tuning.md
