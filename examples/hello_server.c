@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A server in one file: method 1 takes a name and answers "Hello, NAME!". End it as you like: whatever it held is the
- * kernel's to clean up, and the next server takes over its socket file. */
+/* A server: method 1 takes a name and answers "Hello, NAME!". End it as you like: what it held is the kernel's to clean up. */
 #include <errno.h>
 #include <sealane/sealane.h>
 #include <stdio.h>
@@ -23,9 +22,8 @@ static void greet(sea_msg *call, void *user) {
 }
 
 int main(void) {
-    const sea_method methods[] = {{1, "greet", greet}};
-    const sea_options options = {.methods = methods, .methods_count = 1};
-    sea_refusal refusal = {0};
+    const sea_options options = {.methods = (const sea_method[]){{1, "greet", greet}}, .methods_count = 1};
+    sea_refusal refusal = {.error = -ENOMEM};
     char why[256];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;
@@ -34,9 +32,8 @@ int main(void) {
         r = sea_server_run(server);
     if (ctx)
         sea_ctx_refusal(ctx, &refusal);
-    if (refusal.error == r)
-        sea_refusal_format(&refusal, why, sizeof why);
-    fprintf(stderr, "hello_server: %s\n", refusal.error == r ? why : strerror(-r));
+    sea_refusal_format(&refusal, why, sizeof why);
+    fprintf(stderr, "hello_server: %s\n", why);
     sea_server_free(server);
     sea_ctx_unref(ctx);
     return r < 0;

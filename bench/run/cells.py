@@ -8,9 +8,11 @@ compared with each other.
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 
+ENVIRONMENT = {**os.environ, "SEALANE_CALIBRATION": ""}  # the built-in table, whatever this machine was calibrated to
 CANNOT = 77  # exit status of a program whose system cannot do what was asked
 SIDES = 2
 CANNOT_DO, FAILED = "cannot", "failed"  # how the reason of a cell that has no measurement begins
@@ -158,7 +160,8 @@ class Runner:
         """One measurement; None and a reason if there is none."""
         command = [str(self.programs / cell.program)] + cell.arguments(seconds)
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
+                                  env=ENVIRONMENT)
         except subprocess.TimeoutExpired:
             return None, f"{FAILED}: took too long"
         except OSError as error:
