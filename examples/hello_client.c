@@ -14,10 +14,13 @@ int main(int argc, char **argv) {
     int r = sea_ctx_new(&ctx, NULL);
     if (r == 0 && (r = sea_connect(&conn, ctx, "hello", NULL)) == 0)
         r = sea_call_bytes(conn, 1, name, strlen(name), 1000, &reply); /* waits for at most a second */
+    if (ctx)
+        sea_ctx_refusal(ctx, &refusal);
+    sea_refusal_format(&refusal, why, sizeof why);
     if (r == 0)
         printf("%.*s\n", (int) sea_msg_size(reply), (const char *) sea_msg_data(reply));
-    else if (ctx && (sea_ctx_refusal(ctx, &refusal), refusal.error == r))
-        sea_refusal_format(&refusal, why, sizeof why), fprintf(stderr, "hello_client: %s\n", why);
+    else if (refusal.error == r)
+        fprintf(stderr, "hello_client: %s\n", why);
     else
         fprintf(stderr, "hello_client: %s (%s)\n", strerror(-r), conn ? sea_conn_text(conn) : "no connection");
     sea_msg_release(reply), sea_conn_free(conn), sea_ctx_unref(ctx); /* NULL is fine */
