@@ -58,6 +58,7 @@ valgrind_tests = \
     tests/unit/test_refusal \
     tests/unit/test_ring \
     tests/unit/test_ring_threads \
+    tests/unit/test_rotation \
     tests/unit/test_sealed \
     tests/unit/test_seam \
     tests/unit/test_server \

@@ -48,6 +48,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/admission.h \
     transport/memory/arena.c \
     transport/memory/arena.h \
+    transport/memory/audience.c \
+    transport/memory/audience.h \
     transport/memory/calibration.c \
     transport/memory/calibration.h \
     transport/memory/pool.c \
@@ -58,6 +60,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/refusal.h \
     transport/memory/reserve.c \
     transport/memory/reserve.h \
+    transport/memory/rotation.c \
+    transport/memory/rotation.h \
     transport/memory/sealed.c \
     transport/memory/sealed.h \
     transport/memory/size_class.c \

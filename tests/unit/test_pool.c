@@ -12,6 +12,7 @@
 
 #include "memory/pool.h"
 #include "memory/size_class.h"
+#include "sys/wait.h"
 #include "unit/fail.h"
 #include "unit/valgrind.h"
 #include "wire/handle.h"
@@ -31,6 +32,8 @@ static struct bank {
     int refuse;                    /* so many of the next calls */
     uint32_t retired[64];
     int retired_count;
+    int stirred;
+    atomic_int holds, told;
     _Atomic(pthread_t) last; /* who uncharged last */
 } bank;
 
@@ -61,21 +64,46 @@ static void bank_retired(void *owner, uint32_t arena_id) {
     bank.retired_count++;
 }
 
-static const struct pool_ops ops = {bank_charge, bank_uncharge, bank_retired};
+static void bank_stirred(void *owner) {
+    ck_assert_ptr_eq(owner, &bank);
+    bank.stirred++;
+}
+
+static void bank_hold(void *owner) {
+    ck_assert_ptr_eq(owner, &bank);
+    atomic_fetch_add(&bank.holds, 1);
+}
+
+static void bank_tell(void *owner) {
+    ck_assert_ptr_eq(owner, &bank);
+    atomic_fetch_sub(&bank.holds, 1);
+    atomic_fetch_add(&bank.told, 1);
+}
+
+static const struct pool_ops ops = {
+    bank_charge, bank_uncharge, bank_retired, bank_stirred, bank_hold, bank_tell,
+};
+static struct audience audience;
 static struct pool *pool;
 
 struct reuse {
     uint64_t footprint, least;
 };
 
-static void new_pool(uint64_t retained_max, struct reuse reuse) {
+static void new_pool_with(uint64_t retained_max, struct reuse reuse, struct pool_policy policy) {
     const struct pool_options options = {.ops = &ops,
                                          .owner = &bank,
+                                         .audience = &audience,
                                          .extra = 40,
                                          .retained_max = retained_max,
                                          .reuse_footprint = reuse.footprint,
-                                         .reuse_least = reuse.least};
+                                         .reuse_least = reuse.least,
+                                         .policy = policy};
     ck_assert_int_eq(pool_new(&pool, &options), 0);
+}
+
+static void new_pool(uint64_t retained_max, struct reuse reuse) {
+    new_pool_with(retained_max, reuse, (struct pool_policy){0});
 }
 
 static const struct reuse no_rotation = {.footprint = 0};
@@ -91,8 +119,11 @@ static void before(void) {
 static void after(void) {
     fail_off();
     pool = pool_end(pool);
+    ck_assert_uint_eq(audience.arenas, 0);
+    audience_deinit(&audience);
     ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
     ck_assert_uint_eq(atomic_load(&bank.fds), 0);
+    ck_assert_int_eq(atomic_load(&bank.holds), 0);
 }
 
 static struct pool_slot *take(size_t size) {
@@ -118,7 +149,10 @@ static struct pool_gauges gauges(void) {
     pool_gauges(pool, &now);
     ck_assert_uint_eq(now.mapped, atomic_load(&bank.bytes)); /* what is mapped is charged, and nothing else */
     ck_assert_uint_eq(now.arenas, atomic_load(&bank.fds));
-    ck_assert_uint_eq(now.retained, now.mapped - now.bytes_out);
+    ck_assert_uint_eq(now.retained, now.mapped - now.draining_mapped - (now.bytes_out - now.draining_bytes_out));
+    ck_assert_uint_le(now.draining_arenas, now.arenas);
+    ck_assert_uint_ge(now.mapped_peak, now.mapped);
+    ck_assert_uint_ge(now.out_peak, now.bytes_out);
     ck_assert_uint_le(now.leases, now.blocks_out);
     return now;
 }
@@ -130,7 +164,7 @@ START_TEST(test_an_empty_pool) {
     ck_assert_uint_eq(now.mapped + now.arenas + now.blocks_out + now.bytes_out + now.leases, 0);
     pool_trim(pool, 0);
     ck_assert_ptr_null(pool_next_lease(pool, NULL));
-    ck_assert_ptr_null(pool_find_lease(pool, handle_make(1, 0, 1)));
+    ck_assert_ptr_null(pool_find_lease(&audience, handle_make(1, 0, 1)));
     ck_assert_ptr_null(pool_end(NULL));
     ck_assert_int_eq(atomic_load(&bank.charges), 0);
 }
@@ -382,18 +416,18 @@ START_TEST(test_a_lease) {
     ck_assert_uint_eq(handle_arena(handle), slot->arena->id);
     ck_assert_uint_eq(handle_index(handle), slot->index);
     ck_assert_uint_ne(handle_generation(handle), 0);
-    ck_assert_ptr_eq(pool_find_lease(pool, handle), slot);
+    ck_assert_ptr_eq(pool_find_lease(&audience, handle), slot);
     ck_assert_uint_eq(gauges().leases, 1);
     slot_release(slot);
-    ck_assert_ptr_null(pool_find_lease(pool, handle));
+    ck_assert_ptr_null(pool_find_lease(&audience, handle));
     uint64_t next = slot_lease(slot);
     ck_assert_uint_ne(next, handle);
-    ck_assert_ptr_null(pool_find_lease(pool, handle)); /* the old name is nobody's */
-    ck_assert_ptr_eq(pool_find_lease(pool, next), slot);
+    ck_assert_ptr_null(pool_find_lease(&audience, handle)); /* the old name is nobody's */
+    ck_assert_ptr_eq(pool_find_lease(&audience, next), slot);
     slot_release(slot);
     pool_put_own(slot);
     pool_put_own(other);
-    ck_assert_ptr_null(pool_find_lease(pool, next));
+    ck_assert_ptr_null(pool_find_lease(&audience, next));
     ck_assert_uint_eq(gauges().leases, 0);
 }
 END_TEST
@@ -414,12 +448,12 @@ START_TEST(test_lies) {
                              handle_make(id + 1, index, generation),
                              handle_make(0, index, generation)};
     for (size_t i = 0; i < sizeof lies / sizeof *lies; i++)
-        ck_assert_ptr_null(pool_find_lease(pool, lies[i]));
+        ck_assert_ptr_null(pool_find_lease(&audience, lies[i]));
     unsigned seed = 3;
     for (int i = 0; i < 100000; i++) {
         uint64_t guess = (uint64_t) rand_r(&seed) << 33 ^ (uint64_t) rand_r(&seed) << 12 ^ (uint64_t) rand_r(&seed);
         if (guess != handle)
-            ck_assert_ptr_null(pool_find_lease(pool, guess));
+            ck_assert_ptr_null(pool_find_lease(&audience, guess));
     }
     slot_release(slot);
     pool_put_own(slot);
@@ -483,13 +517,13 @@ START_TEST(test_many_arenas) {
         handles[i] = slot_lease(slots[i]);
         for (uint32_t k = 0; k < i; k++) {
             ck_assert_uint_ne(slots[k]->arena->id, slots[i]->arena->id);
-            ck_assert_ptr_eq(pool_find_lease(pool, handles[k]), slots[k]);
+            ck_assert_ptr_eq(pool_find_lease(&audience, handles[k]), slots[k]);
         }
     }
     ck_assert_uint_eq(gauges().arenas, count);
     for (uint32_t i = 0; i < count; i++) {
         slot_release(slots[i]);
-        ck_assert_ptr_null(pool_find_lease(pool, handles[i]));
+        ck_assert_ptr_null(pool_find_lease(&audience, handles[i]));
         pool_put_own(slots[i]);
     }
 }
@@ -599,6 +633,229 @@ START_TEST(test_a_spike_does_not_stay) {
 }
 END_TEST
 
+static void *put_one(void *slot) {
+    pool_put(slot);
+    return NULL;
+}
+
+static void put_elsewhere(struct pool_slot *slot) {
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, put_one, slot), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+/* --- generations --- */
+
+START_TEST(test_rotating_nothing) {
+    pool_rotate(pool);
+    pool_rotate(pool);
+    ck_assert_uint_eq(gauges().generation, 3);
+    ck_assert_uint_eq(gauges().mapped, 0);
+    pool_put_own(take(1000));
+    pool_rotate(pool); /* what is free goes at once */
+    ck_assert_uint_eq(gauges().mapped, 0);
+    ck_assert_uint_eq(gauges().draining_arenas, 0);
+}
+END_TEST
+
+START_TEST(test_an_old_generation_hands_out_nothing) {
+    struct pool_slot *old = take(1000), *also = take(1000);
+    uint64_t size = old->arena->size;
+    ck_assert_ptr_eq(old->arena, also->arena);
+    pool_put_own(also);
+    pool_rotate(pool);
+    ck_assert_uint_eq(gauges().draining_arenas, 1);
+    ck_assert_uint_eq(gauges().draining_mapped, size);
+    ck_assert_uint_eq(gauges().draining_bytes_out, old->arena->stride);
+    ck_assert_uint_eq(gauges().retained, 0);
+    memset(old->data, 'x', 1000);
+    for (int i = 0; i < 200; i++) {
+        struct pool_slot *slot = take(1000);
+        if (slot->arena == old->arena)
+            ck_abort_msg("block %d is of the old generation", i);
+        pool_put_own(slot);
+    }
+    ck_assert_int_eq(*(char *) old->data, 'x');
+    pool_trim(pool, 0); /* what drains is not what is free */
+    ck_assert_uint_eq(gauges().mapped, size);
+    old->arena->is_announced = true;
+    uint32_t id = old->arena->id;
+    pool_put_own(old);
+    ck_assert_uint_eq(gauges().mapped, 0);
+    ck_assert_int_eq(bank.retired_count, 1);
+    ck_assert_uint_eq(bank.retired[0], id);
+}
+END_TEST
+
+/* One block holds its arena, and no other one; leases end there too. */
+START_TEST(test_each_arena_goes_with_its_last_block) {
+    enum { ARENAS = 20 };
+    struct pool_slot *slots[ARENAS];
+    uint64_t handles[ARENAS];
+    for (int i = 0; i < ARENAS; i++) {
+        slots[i] = take(MIB);
+        handles[i] = slot_lease(slots[i]);
+        if (i % 3 == 2)
+            pool_rotate(pool);
+    }
+    ck_assert_uint_eq(gauges().generation, 7);
+    for (int i = 0; i < ARENAS; i++) {
+        int n = i * 7 % ARENAS;
+        uint64_t mapped = gauges().mapped, size = slots[n]->arena->size;
+        bool is_draining = n < 18, is_shared = false;
+        for (int k = 0; k < ARENAS; k++)
+            is_shared |= k != n && slots[k] && slots[k]->arena == slots[n]->arena;
+        ck_assert_ptr_eq(pool_find_lease(&audience, handles[n]), slots[n]);
+        slot_release(slots[n]);
+        pool_put(slots[n]);
+        slots[n] = NULL;
+        ck_assert_uint_eq(gauges().mapped, is_draining && !is_shared ? mapped - size : mapped);
+        ck_assert_ptr_null(pool_find_lease(&audience, handles[n]));
+    }
+    pool_rotate(pool);
+    ck_assert_uint_eq(gauges().mapped, 0);
+}
+END_TEST
+
+START_TEST(test_the_end_while_draining) {
+    struct pool_slot *a = take(1000), *b = take(MIB), *c = take(70000);
+    pool_rotate(pool);
+    struct pool_slot *young = take(1000);
+    pool_put(b); /* on its way */
+    pool = pool_end(pool);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 3);
+    pool_put_own(a);
+    pool_put(c);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 1);
+    pool_put(young);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 0);
+}
+END_TEST
+
+START_TEST(test_a_full_generation) {
+    pool = pool_end(pool);
+    new_pool_with(64 * MIB, no_rotation, (struct pool_policy){.bytes = 4 * MIB});
+    struct pool_slot *stays = take(MIB);
+    for (int i = 0; i < 3; i++)
+        pool_put_own(take(MIB));
+    ck_assert_uint_eq(gauges().generation, 1); /* nothing was to be made: nobody looked */
+    ck_assert_uint_eq(pool_rest(pool, 1), UINT64_MAX);
+    ck_assert_uint_eq(gauges().generation, 2);
+    ck_assert_uint_eq(gauges().draining_arenas, 1);
+    struct pool_slot *slots[8];
+    for (int i = 0; i < 8; i++)
+        slots[i] = take(MIB);
+    ck_assert_uint_ge(gauges().generation, 3); /* when it grew */
+    for (int i = 0; i < 8; i++)
+        pool_put_own(slots[i]);
+    pool_put_own(stays);
+}
+END_TEST
+
+static const uint64_t second = 1000000000;
+
+START_TEST(test_an_old_one_and_an_idle_one) {
+    pool = pool_end(pool);
+    new_pool_with(64 * MIB, no_rotation,
+                  (struct pool_policy){.age = 60 * second, .idle = _i ? 0 : 7 * second, .keep = 5 * second});
+    uint64_t t = wait_now();
+    ck_assert_uint_eq(pool_rest(pool, t), UINT64_MAX); /* it has nothing */
+    struct pool_slot *stays = take(1000);
+    t = wait_now();
+    pool_put_own(take(MIB));
+    ck_assert_uint_eq(pool_rest(pool, t), t + 5 * second);
+    pool_put_own(take(MIB));
+    ck_assert_uint_eq(pool_rest(pool, t + 5 * second), t + 10 * second); /* it was used meanwhile */
+    ck_assert_uint_eq(gauges().arenas, 2);
+    uint64_t next = pool_rest(pool, t + 10 * second);
+    ck_assert_uint_eq(gauges().arenas, 1); /* what is free */
+    ck_assert_uint_eq(gauges().generation, 1);
+    if (_i)
+        ck_assert(next > t + 59 * second && next <= t + 60 * second);
+    else
+        ck_assert_uint_eq(next, t + 12 * second);
+    ck_assert_uint_eq(pool_rest(pool, next), UINT64_MAX); /* draining needs no clock */
+    ck_assert_uint_eq(gauges().generation, 2);
+    ck_assert_uint_eq(gauges().draining_arenas, 1);
+    ck_assert(pool_is_waiting(pool));
+    pool_put(stays);
+    ck_assert_int_eq(atomic_load(&bank.told), 1);
+    ck_assert_uint_eq(pool_rest(pool, next), UINT64_MAX);
+    ck_assert_uint_eq(gauges().mapped, 0);
+    ck_assert(!pool_is_waiting(pool));
+}
+END_TEST
+
+/* What comes back while the owner sleeps is told once, whoever puts it; not while it is awake. */
+START_TEST(test_who_waits_is_told) {
+    struct pool_slot *a = take(MIB), *b = take(MIB), *c = take(MIB);
+    pool_rotate(pool);
+    pool_put(c); /* nobody sleeps */
+    ck_assert_int_eq(atomic_load(&bank.told), 0);
+    pool_rest(pool, wait_now());
+    pool_rest(pool, wait_now());
+    ck_assert(pool_is_waiting(pool));
+    put_elsewhere(a);
+    put_elsewhere(b);
+    ck_assert_int_eq(atomic_load(&bank.told), 1);
+    ck_assert_uint_eq(gauges().mapped, 0);
+    struct pool_slot *d = take(MIB), *e = take(1000);
+    ck_assert_int_eq(bank.stirred, 5); /* for each arena */
+    pool_rotate(pool);
+    pool_put(d); /* it did not go to sleep again */
+    ck_assert_int_eq(atomic_load(&bank.told), 1);
+    pool_rest(pool, wait_now());
+    pool_put(e);
+    ck_assert_int_eq(atomic_load(&bank.told), 2);
+    pool_rest(pool, wait_now());
+    ck_assert(!pool_is_waiting(pool));
+    pool_put(take(1000)); /* nor is anything waited for */
+    ck_assert_int_eq(atomic_load(&bank.told), 2);
+}
+END_TEST
+
+START_TEST(test_several_pools_of_one_audience) {
+    struct pool *first = pool, *second_pool;
+    new_pool(64 * MIB, no_rotation);
+    second_pool = pool;
+    struct pool_slot *b = take(1000);
+    pool = first;
+    struct pool_slot *a = take(1000);
+    ck_assert_ptr_ne(a->arena, b->arena);
+    ck_assert_uint_ne(a->arena->id, b->arena->id);
+    ck_assert(pool_has(first, a) && !pool_has(first, b) && pool_has(second_pool, b));
+    uint64_t handle = slot_lease(b);
+    ck_assert_ptr_eq(pool_find_lease(&audience, handle), b);
+    pool_rotate(first);
+    struct pool_gauges now;
+    pool_gauges(second_pool, &now);
+    ck_assert_uint_eq(now.draining_arenas, 0);
+    pool = pool_end(first);
+    pool_put(a);
+    ck_assert_ptr_eq(pool_find_lease(&audience, handle), b);
+    slot_release(b);
+    pool_put(b);
+    pool = second_pool;
+    ck_assert_uint_eq(gauges().blocks_out, 0);
+}
+END_TEST
+
+START_TEST(test_the_oldest_lease) {
+    struct pool_slot *a = take(1000), *b = take(1000);
+    ck_assert_ptr_null(pool_oldest_lease(pool));
+    slot_lease(a);
+    slot_lease(b);
+    ck_assert_ptr_eq(pool_oldest_lease(pool), a);
+    ck_assert_uint_le(a->leased_at, b->leased_at);
+    ck_assert_uint_le(b->leased_at, wait_now());
+    slot_release(a);
+    ck_assert_ptr_eq(pool_oldest_lease(pool), b);
+    slot_release(b);
+    pool_put_own(a);
+    pool_put_own(b);
+}
+END_TEST
+
 /* --- refusals --- */
 
 START_TEST(test_a_budget_that_says_no) {
@@ -651,6 +908,7 @@ START_TEST(test_every_call_can_fail) {
     ck_assert_int_gt(calls, 0);
     for (int n = 1; n <= calls; n++) {
         pool = pool_end(pool);
+        audience_deinit(&audience); /* its table is made anew, too */
         new_pool(64 * MIB, usual);
         struct pool_slot *slot = NULL;
         fail_call(kind, n, FAIL_ALWAYS, failures[_i].error);
@@ -710,17 +968,6 @@ START_TEST(test_the_end_with_returns_on_the_way) {
     ck_assert_uint_eq(atomic_load(&bank.fds), 0);
 }
 END_TEST
-
-static void *put_one(void *slot) {
-    pool_put(slot);
-    return NULL;
-}
-
-static void put_elsewhere(struct pool_slot *slot) {
-    pthread_t thread;
-    ck_assert_int_eq(pthread_create(&thread, NULL, put_one, slot), 0);
-    ck_assert_int_eq(pthread_join(thread, NULL), 0);
-}
 
 START_TEST(test_put_from_another_thread) {
     struct pool_slot *slot = take(MIB);
@@ -808,6 +1055,10 @@ START_TEST(test_many_threads_put) {
             pool_put_own(slot);
         if (n % 100 == 0)
             pool_trim(pool, 0);
+        if (n % 70 == 0)
+            pool_rotate(pool);
+        if (n % 7 == 0)
+            pool_rest(pool, wait_now());
     }
     ck_assert_int_eq(workers_stop(), HANDED - HANDED / 5);
     ck_assert_uint_eq(gauges().blocks_out, 0);
@@ -863,6 +1114,15 @@ int main(void) {
     suite_add(s, test_ids_are_not_used_again_soon);
     suite_add(s, test_what_is_retained_is_bounded);
     suite_add(s, test_a_spike_does_not_stay);
+    suite_add(s, test_rotating_nothing);
+    suite_add(s, test_an_old_generation_hands_out_nothing);
+    suite_add(s, test_each_arena_goes_with_its_last_block);
+    suite_add(s, test_the_end_while_draining);
+    suite_add(s, test_a_full_generation);
+    suite_add_loop(s, test_an_old_one_and_an_idle_one, 0, 2);
+    suite_add(s, test_who_waits_is_told);
+    suite_add(s, test_several_pools_of_one_audience);
+    suite_add(s, test_the_oldest_lease);
     suite_add(s, test_a_budget_that_says_no);
     suite_add(s, test_a_refusal_takes_what_is_idle);
     suite_add(s, test_once_is_no_refusal);

@@ -7,16 +7,20 @@
  * the pool has ended, counts of what is still out.
  *
  *     arena.out = slots of it that are not FREE, those on the stack of returns included
- *     an arena is on the idle list  <=>  out = 0
- *     table[id & (capacity - 1)] = the arena of that id;   2 * arenas <= capacity
+ *     an arena is of the newest generation  <=>  it has a class; else it drains, and out > 0
+ *     an arena is on the idle list  <=>  it has a class and out = 0
+ *
+ * The stack is empty when its top is NULL, or WATCHED: then the owner sleeps, and whoever puts the next slot tells it.
  *
  * The end:  LIVING  --pool_end()-->  ENDED, when the stack's top becomes ENDED for good. From then on `left` counts, of an arena
  * the slots that are out, of the pool the arenas; whoever takes one to 0 frees it.
  */
 #include "memory/pool.h"
 
+#include "memory/rotation.h"
 #include "memory/size_class.h"
 #include "sys/heap.h"
+#include "sys/wait.h"
 #include "wire/handle.h"
 #include <assert.h>
 #include <errno.h>
@@ -29,10 +33,6 @@ static const size_t ARENA_SIZE_FIRST = (size_t) 64 << 10;
 /* Larger payloads have arenas of their own. */
 static const size_t SHARED_MAX = (size_t) 4 << 20;
 
-/* Half the ids, so that a free place in the table is soon found. */
-static const uint32_t ARENAS_MAX = (HANDLE_ARENA_MAX + 1) / 2;
-static const uint32_t CAPACITY_FIRST = 8;
-
 enum { CLASSES_PER_LEVEL = 8, LEVELS = SIZE_CLASS_COUNT / CLASSES_PER_LEVEL };
 static_assert(SIZE_CLASS_COUNT % CLASSES_PER_LEVEL == 0, "no class beyond the last level");
 
@@ -40,7 +40,8 @@ static_assert(SIZE_CLASS_COUNT % CLASSES_PER_LEVEL == 0, "no class beyond the la
 struct home {
     struct arena arena; /* first: slot->arena leads here */
     struct pool *pool;
-    struct size_class *class;
+    struct size_class *class; /* NULL: of an older generation; it drains */
+    uint64_t generation;
     struct home *next, *previous; /* on the idle list */
     uint32_t out;
     _Atomic uint32_t left; /* ENDED only */
@@ -51,26 +52,29 @@ struct pool {
     const struct pool_ops *ops;  /* borrowed */
     void *owner;                 /* borrowed */
     struct admission *admission; /* borrowed, or NULL */
+    struct audience *audience;   /* borrowed until pool_end() */
     size_t slot_size;
     uint64_t retained_max;
     uint64_t reuse_footprint, reuse_least;
-    struct size_class *levels[LEVELS]; /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
-    struct home **table;               /* owned, and what it holds */
-    uint32_t capacity;                 /* a power of two, or 0 */
-    uint32_t newest_id;
+    struct size_class *levels[LEVELS];  /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
     struct home *idle_head, *idle_tail; /* the longest idle first */
     struct slot_list leases;
-    uint64_t mapped, arenas, blocks_out, bytes_out;
-    bool is_ended;
+    uint64_t mapped, arenas, blocks_out, bytes_out, allocated, mapped_peak, out_peak;
+    struct {
+        uint64_t arenas, mapped, bytes_out;
+    } draining; /* of those above */
+    struct rotation rotation;
+    bool is_waiting, is_ended;
 
     char apart[64]; /* other threads write what follows */
     _Atomic(struct pool_slot *) returns;
     _Atomic uint32_t left; /* ENDED only */
 };
 
-/* The top of the stack of returns of a pool that has ended. */
-static struct pool_slot ended_mark;
+/* What the top of the stack of returns can be besides a slot: of a pool that has ended; of an empty one whose owner sleeps. */
+static struct pool_slot ended_mark, watched_mark;
 #define ENDED (&ended_mark)
+#define WATCHED (&watched_mark)
 
 static size_t round_up(size_t size, size_t unit) {
     return size + (unit - size % unit) % unit;
@@ -96,36 +100,6 @@ static void idle_add(struct pool *pool, struct home *home) {
 static void idle_remove(struct pool *pool, struct home *home) {
     *(home->previous ? &home->previous->next : &pool->idle_head) = home->next;
     *(home->next ? &home->next->previous : &pool->idle_tail) = home->previous;
-}
-
-/* --- the table of arenas --- */
-
-static struct home **table_at(const struct pool *pool, uint32_t id) {
-    return &pool->table[id & (pool->capacity - 1)];
-}
-
-/* Ids that differed in their low bits go on to do so with one bit more. */
-static int table_grow(struct pool *pool) {
-    struct pool wider = {.capacity = pool->capacity ? pool->capacity * 2 : CAPACITY_FIRST};
-    wider.table = heap_new(wider.capacity, sizeof(struct home *));
-    if (!wider.table)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < pool->capacity; i++)
-        if (pool->table[i])
-            *table_at(&wider, pool->table[i]->arena.id) = pool->table[i];
-    heap_free(pool->table);
-    pool->table = wider.table;
-    pool->capacity = wider.capacity;
-    return 0;
-}
-
-/* The next id whose place is free. All others come before it is used again. */
-static void table_add(struct pool *pool, struct home *home) {
-    do {
-        pool->newest_id = pool->newest_id % HANDLE_ARENA_MAX + 1;
-    } while (*table_at(pool, pool->newest_id));
-    home->arena.id = pool->newest_id;
-    *table_at(pool, home->arena.id) = home;
 }
 
 /* --- arenas --- */
@@ -163,18 +137,21 @@ static void home_open(struct home *home, struct size_class *class) {
     home->class = class;
     for (uint32_t i = 0; i < home->arena.count; i++)
         size_class_add(class, home_slot(home, i));
-    table_add(pool, home);
+    home->generation = pool->rotation.generation;
+    audience_add(pool->audience, &home->arena);
     idle_add(pool, home);
     pool->mapped += home->arena.size;
     pool->arenas++;
+    if (pool->mapped > pool->mapped_peak)
+        pool->mapped_peak = pool->mapped;
+    rotation_note_arena(&pool->rotation);
+    pool->ops->stirred(pool->owner);
 }
 
+/* None of its slots is out, nor in a class, nor is it on the idle list. */
 static void home_retire(struct home *home) {
     struct pool *pool = home->pool;
-    for (uint32_t i = 0; i < home->arena.count; i++)
-        size_class_remove(home->class, home_slot(home, i));
-    *table_at(pool, home->arena.id) = NULL;
-    idle_remove(pool, home);
+    audience_remove(pool->audience, &home->arena);
     pool->mapped -= home->arena.size;
     pool->arenas--;
     if (home->arena.is_announced)
@@ -182,9 +159,60 @@ static void home_retire(struct home *home) {
     home_free(home, pool->ops, pool->owner);
 }
 
+static void home_retire_idle(struct home *home) {
+    for (uint32_t i = 0; i < home->arena.count; i++)
+        size_class_remove(home->class, home_slot(home, i));
+    idle_remove(home->pool, home);
+    home_retire(home);
+}
+
+/* Free, and kept for the next. */
+static uint64_t pool_retained(const struct pool *pool) {
+    return pool->mapped - pool->draining.mapped - (pool->bytes_out - pool->draining.bytes_out);
+}
+
 static void pool_retire_idle(struct pool *pool, uint64_t keep) {
-    while (pool->idle_head && pool->mapped - pool->bytes_out > keep)
-        home_retire(pool->idle_head);
+    while (pool->idle_head && pool_retained(pool) > keep)
+        home_retire_idle(pool->idle_head);
+}
+
+/* --- generations --- */
+
+/* It hands out no more blocks. Some are out. */
+static void home_close(struct home *home) {
+    struct pool *pool = home->pool;
+    for (uint32_t i = 0; i < home->arena.count; i++)
+        if (home_slot(home, i)->place != SLOT_OUT)
+            size_class_remove(home->class, home_slot(home, i));
+    size_class_forget(home->class, home->out);
+    home->class = NULL;
+    pool->draining.arenas++;
+    pool->draining.mapped += home->arena.size;
+    pool->draining.bytes_out += home->arena.stride * home->out;
+}
+
+/* One of its slots came back. */
+static void home_drain(struct home *home, struct pool_slot *slot) {
+    struct pool *pool = home->pool;
+    slot->place = SLOT_SPARE; /* of no list: nobody gets it any more */
+    pool->draining.bytes_out -= home->arena.stride;
+    if (--home->out > 0)
+        return;
+    pool->draining.arenas--;
+    pool->draining.mapped -= home->arena.size;
+    home_retire(home);
+}
+
+static void pool_begin_generation(struct pool *pool) {
+    struct arena *arena;
+    uint32_t place = 0;
+    pool_retire_idle(pool, 0);
+    while ((arena = audience_next(pool->audience, &place))) {
+        struct home *home = (struct home *) arena;
+        if (home->pool == pool && home->class)
+            home_close(home);
+    }
+    rotation_begin(&pool->rotation, pool->allocated);
 }
 
 /* --- classes --- */
@@ -224,9 +252,7 @@ static uint32_t grow_count(const struct size_class *class, size_t stride) {
 static int pool_make_arena(struct pool *pool, struct size_class *class, size_t stride, uint32_t count) {
     struct home *home = NULL;
     uint64_t size = arena_size(stride, count);
-    if (size == 0 || pool->arenas >= ARENAS_MAX)
-        return -ENOMEM;
-    if (2 * (pool->arenas + 1) > pool->capacity && table_grow(pool) < 0)
+    if (size == 0 || audience_reserve(pool->audience) < 0)
         return -ENOMEM;
     int r = pool->ops->charge(pool->owner, size, 1);
     if (r < 0)
@@ -243,6 +269,8 @@ static int pool_make_arena(struct pool *pool, struct size_class *class, size_t s
 /* The way of pool_take() when no block is free, or too few to keep the distance. */
 static int pool_grow(struct pool *pool, uint32_t number, size_t size, struct pool_slot **ret_slot) {
     struct size_class *class = pool_class(pool, number);
+    if (rotation_is_full(&pool->rotation, pool->allocated))
+        pool_begin_generation(pool);
     bool is_alone = size > SHARED_MAX;
     size_t stride = is_alone ? arena_size(round_up(size, ARENA_STRIDE_UNIT), 1) : size_class_stride(number);
     pool_retire_idle(pool, pool->retained_max);
@@ -268,29 +296,48 @@ static void slot_go_out(struct pool *pool, const struct pool_slot *slot) {
     if (home->out++ == 0)
         idle_remove(pool, home);
     pool->blocks_out++;
+    pool->allocated += home->arena.stride;
     pool->bytes_out += home->arena.stride;
+    if (pool->bytes_out > pool->out_peak)
+        pool->out_peak = pool->bytes_out;
 }
 
 static void slot_come_back(struct pool *pool, struct pool_slot *slot) {
     struct home *home = home_of(slot);
     assert(slot->place == SLOT_OUT && !slot->is_leased);
-    size_class_put(home->class, slot);
     pool->blocks_out--;
     pool->bytes_out -= home->arena.stride;
+    if (!home->class) {
+        home_drain(home, slot);
+        return;
+    }
+    size_class_put(home->class, slot);
     if (--home->out == 0)
         idle_add(pool, home);
 }
 
 static void pool_drain(struct pool *pool) {
-    if (!atomic_load_explicit(&pool->returns, memory_order_relaxed))
+    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_relaxed);
+    if (!top || top == WATCHED)
         return;
     /* Acquire [POOL1] pairs with the release in pool_put(): whoever put it has read and written its last byte before it
      * goes out again. */
     struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, NULL, memory_order_acquire);
-    while (slot) {
+    while (slot && slot != WATCHED) {
         struct pool_slot *next = slot->next;
         slot_come_back(pool, slot);
         slot = next;
+    }
+}
+
+/* From here on whoever puts a slot tells the owner. */
+static void pool_watch(struct pool *pool) {
+    struct pool_slot *nothing = NULL;
+    while (!atomic_compare_exchange_strong_explicit(&pool->returns, &nothing, WATCHED, memory_order_relaxed,
+                                                    memory_order_relaxed) &&
+           nothing != WATCHED) {
+        pool_drain(pool);
+        nothing = NULL;
     }
 }
 
@@ -322,10 +369,12 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
     pool->ops = options->ops;
     pool->owner = options->owner;
     pool->admission = options->admission;
+    pool->audience = options->audience;
     pool->slot_size = sizeof(struct pool_slot) + round_up(options->extra, _Alignof(max_align_t));
     pool->retained_max = options->retained_max;
     pool->reuse_footprint = options->reuse_footprint;
     pool->reuse_least = options->reuse_least;
+    rotation_init(&pool->rotation, &options->policy);
     *ret_pool = pool;
     return 0;
 }
@@ -333,10 +382,13 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
 /* Frees what is idle, and has each other arena count its slots. */
 static void pool_begin_end(struct pool *pool) {
     uint32_t left = 1; /* the pool's own, until pool_end() has done with it */
-    for (uint32_t i = 0; i < pool->capacity; i++) {
-        struct home *home = pool->table[i];
-        if (!home)
+    struct arena *arena;
+    uint32_t place = 0;
+    while ((arena = audience_next(pool->audience, &place))) {
+        struct home *home = (struct home *) arena;
+        if (home->pool != pool)
             continue;
+        audience_remove(pool->audience, arena);
         atomic_store_explicit(&home->left, home->out, memory_order_relaxed);
         if (home->out > 0)
             left++;
@@ -344,7 +396,6 @@ static void pool_begin_end(struct pool *pool) {
             home_free(home, pool->ops, pool->owner);
     }
     atomic_store_explicit(&pool->left, left, memory_order_relaxed);
-    pool->table = heap_free(pool->table);
     for (uint32_t i = 0; i < LEVELS; i++)
         pool->levels[i] = heap_free(pool->levels[i]);
     pool->is_ended = true;
@@ -358,7 +409,7 @@ struct pool *pool_end(struct pool *pool) {
     pool_begin_end(pool);
     /* Release [POOL2] pairs with the acquire in pool_put(): who sees ENDED sees the counts. And [POOL1], as in pool_drain(). */
     struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, ENDED, memory_order_acq_rel);
-    while (slot) {
+    while (slot && slot != WATCHED) {
         struct pool_slot *next = slot->next;
         slot_drop(slot);
         slot = next;
@@ -388,10 +439,8 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     return 0;
 }
 
-void pool_put(struct pool_slot *slot) {
-    struct pool *pool = home_of(slot)->pool;
-    /* Acquire [POOL2], here and where the exchange fails, partner in pool_end(). Weaker: counts that are not there yet. */
-    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_acquire);
+/* Puts it on the stack, or, ENDED, drops it. */
+static void pool_push(struct pool *pool, struct pool_slot *slot, struct pool_slot *top) {
     do {
         if (top == ENDED) {
             slot_drop(slot);
@@ -401,6 +450,25 @@ void pool_put(struct pool_slot *slot) {
         /* Release [POOL1], partner in pool_drain(). Afterwards neither the slot nor the pool is ours. */
     } while (
         !atomic_compare_exchange_weak_explicit(&pool->returns, &top, slot, memory_order_acq_rel, memory_order_acquire));
+}
+
+/* The slot keeps the owner alive only until it is put. */
+static void pool_push_and_tell(struct pool *pool, struct pool_slot *slot) {
+    const struct pool_ops *ops = pool->ops;
+    void *owner = pool->owner;
+    ops->hold(owner);
+    pool_push(pool, slot, WATCHED);
+    ops->tell(owner);
+}
+
+void pool_put(struct pool_slot *slot) {
+    struct pool *pool = home_of(slot)->pool;
+    /* Acquire [POOL2], here and where the exchange fails, partner in pool_end(). Weaker: counts that are not there yet. */
+    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_acquire);
+    if (top == WATCHED)
+        pool_push_and_tell(pool, slot);
+    else
+        pool_push(pool, slot, top);
 }
 
 void pool_put_own(struct pool_slot *slot) {
@@ -416,18 +484,51 @@ void pool_trim(struct pool *pool, uint64_t keep) {
     pool_retire_idle(pool, keep);
 }
 
+void pool_rotate(struct pool *pool) {
+    pool_drain(pool);
+    pool_begin_generation(pool);
+}
+
+static bool has_arenas(const struct pool *pool) {
+    return pool->arenas > pool->draining.arenas;
+}
+
+/* Is something out whose return must not wait until something else happens? What is free already has a deadline. */
+static bool waits_for_returns(const struct pool *pool) {
+    return pool->draining.arenas > 0 || (pool->blocks_out > 0 && pool->rotation.policy.keep && !pool->idle_head);
+}
+
+uint64_t pool_rest(struct pool *pool, uint64_t now) {
+    pool_trim(pool, pool->retained_max);
+    enum rotation_wish wish =
+        has_arenas(pool) ? rotation_look(&pool->rotation, pool->allocated, now) : ROTATION_NOTHING;
+    if (wish == ROTATION_TRIM)
+        pool_retire_idle(pool, 0);
+    else if (wish == ROTATION_ROTATE)
+        pool_begin_generation(pool);
+    pool->is_waiting = waits_for_returns(pool);
+    if (pool->is_waiting)
+        pool_watch(pool);
+    return rotation_deadline(&pool->rotation, has_arenas(pool), pool->idle_head);
+}
+
+bool pool_is_waiting(const struct pool *pool) {
+    return pool->is_waiting;
+}
+
 uint64_t slot_lease(struct pool_slot *slot) {
     assert(slot->place == SLOT_OUT && !slot->is_leased);
     slot->is_leased = true;
+    slot->leased_at = wait_now_coarse();
     slot->generation = handle_next_generation(slot->generation);
     slot_list_prepend(&home_of(slot)->pool->leases, slot);
     return handle_make(slot->arena->id, slot->index, slot->generation);
 }
 
-struct pool_slot *pool_find_lease(const struct pool *pool, uint64_t handle) {
-    uint32_t id = handle_arena(handle), index = handle_index(handle);
-    const struct home *home = pool->capacity > 0 ? *table_at(pool, id) : NULL;
-    if (!home || home->arena.id != id || index >= home->arena.count)
+struct pool_slot *pool_find_lease(const struct audience *audience, uint64_t handle) {
+    const struct home *home = (const struct home *) audience_find(audience, handle_arena(handle));
+    uint32_t index = handle_index(handle);
+    if (!home || index >= home->arena.count)
         return NULL;
     struct pool_slot *slot = home_slot(home, index);
     return slot->is_leased && slot->generation == handle_generation(handle) ? slot : NULL;
@@ -437,6 +538,10 @@ void slot_release(struct pool_slot *slot) {
     assert(slot->is_leased);
     slot->is_leased = false;
     slot_list_remove(&home_of(slot)->pool->leases, slot);
+}
+
+const struct pool_slot *pool_oldest_lease(const struct pool *pool) {
+    return pool->leases.tail;
 }
 
 struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot) {
@@ -450,8 +555,15 @@ void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
         .arenas = pool->arenas,
         .blocks_out = pool->blocks_out,
         .bytes_out = pool->bytes_out,
-        .retained = pool->mapped - pool->bytes_out,
+        .retained = pool_retained(pool),
         .leases = pool->leases.count,
+        .allocated = pool->allocated,
+        .mapped_peak = pool->mapped_peak,
+        .out_peak = pool->out_peak,
+        .draining_arenas = pool->draining.arenas,
+        .draining_mapped = pool->draining.mapped,
+        .draining_bytes_out = pool->draining.bytes_out,
+        .generation = pool->rotation.generation,
     };
 }
 

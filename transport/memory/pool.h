@@ -1,17 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool: the arenas of one connection, and which of their blocks are out.
+ * A pool: the arenas of one lifetime class, for one audience, and which of their blocks are out.
  *
  * It grows by itself. A payload is given a block of its size class (memory/size_class.h); when none is free there, an arena is
  * made: the first of a class is small, each further one as large as all before, up to a bound; a payload larger than a
  * quarter of that bound gets an arena of its own, of one block, rounded up to the page only.
  *
  *     mapped   = sum of size over the arenas, each charged through pool_ops by its size and one descriptor
- *     retained = mapped - bytes_out: free, kept for the next
+ *     retained = mapped - bytes_out, over the arenas of the newest generation: free, kept for the next
  *     leases <= blocks_out
  *
+ * Generations. Each arena is of the generation in which it was made. pool_rotate() begins a new one: arenas of older ones hand out no
+ * more blocks, *drain*, and each is retired as soon as its last block is back. What is free of them goes at once. By itself a pool
+ * rotates as memory/rotation.h says: when an arena is made, and in pool_rest().
+ *
  * Bounded: whenever an arena was made, arenas that are wholly free have gone first, the longest free first, until retained
- * was at most retained_max or there were none. At other times pool_trim() does that; put and take never do.
+ * was at most retained_max or there were none. At other times pool_trim() and pool_rest() do that; put and take never do.
  *
  * Threads. One, the owner's, calls everything. Only pool_put() may be called by any, also after pool_end(). Taking and
  * putting take no lock and make no system call, as long as no arena has to be made.
@@ -21,6 +25,8 @@
 #ifndef MEMORY_POOL_H
 #define MEMORY_POOL_H
 
+#include "memory/audience.h"
+#include "memory/rotation.h"
 #include "memory/slot.h"
 
 struct pool;
@@ -33,23 +39,31 @@ struct pool_ops {
     /* An announced arena is about to go: the peer may unmap it, and its id will be used again, though not soon. Not called at
      * or after pool_end(). */
     void (*retired)(void *owner, uint32_t arena_id);
+    /* On the owner's thread: before that sleeps it is to call pool_rest(). */
+    void (*stirred)(void *owner);
+    /* A slot comes back that pool_rest() wants to know of: the owner's thread is to be woken. On any thread; `hold` comes before
+     * it, for which the owner lives until `tell` is done. */
+    void (*hold)(void *owner);
+    void (*tell)(void *owner);
 };
 
 struct pool_options {
     const struct pool_ops *ops;  /* borrowed, static */
     void *owner;                 /* borrowed until all that was charged is uncharged */
     struct admission *admission; /* borrowed likewise; NULL: nobody is asked */
+    struct audience *audience;   /* borrowed until pool_end(); of several pools */
     size_t extra;                /* bytes of slot->extra; zeroed when an arena is made, then the user's */
     uint64_t retained_max;       /* bytes */
     uint64_t reuse_footprint;    /* bytes; see pool_distance() */
     uint64_t reuse_least;        /* bytes */
+    struct pool_policy policy;
 };
 
 /* Makes an empty one, without an arena. -ENOMEM. */
 int pool_new(struct pool **ret_pool, const struct pool_options *options);
 
 /*
- * Ends the connection's part of it: what is free goes; arenas of which blocks are out go with the last of these.
+ * Ends the audience's part of it: what is free goes; arenas of which blocks are out go with the last of these.
  * No slot may be leased. Takes the pool (or NULL), returns NULL.
  */
 struct pool *pool_end(struct pool *pool);
@@ -71,6 +85,18 @@ void pool_put_own(struct pool_slot *slot);
 /* Retires arenas that are wholly free, the longest free first, until at most `keep` bytes are retained. */
 void pool_trim(struct pool *pool, uint64_t keep);
 
+/* Begins a new generation. */
+void pool_rotate(struct pool *pool);
+
+/*
+ * The owner's thread is about to sleep: does what is due at `now` (CLOCK_MONOTONIC), and returns when to do it again, WAIT_FOREVER for never.
+ * From then on, pool_ops.tell says once when a block comes back, if one is waited for.
+ */
+uint64_t pool_rest(struct pool *pool, uint64_t now);
+
+/* Since the last pool_rest(): is a block waited for, which may be with the peer? */
+bool pool_is_waiting(const struct pool *pool);
+
 /*
  * Over how many blocks of `size` bytes a pool rotates: as many as `footprint` holds, at most 64; but over one of those that are larger
  * than that, or smaller than `least`. Where writing and reading is cheapest: memory/calibration.h, doc/tuning.md. Pure; at least 1.
@@ -82,14 +108,17 @@ uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 /* The peer gets a hold on an OUT slot: its handle, never 0, and not that of any earlier lease of it. */
 uint64_t slot_lease(struct pool_slot *slot);
 
-/* The slot that the peer means. NULL: it holds no such lease. */
-struct pool_slot *pool_find_lease(const struct pool *pool, uint64_t handle);
+/* The slot that the peer means, of whichever pool. NULL: it holds no such lease. */
+struct pool_slot *pool_find_lease(const struct audience *audience, uint64_t handle);
 
 /* The peer's hold ends; the slot is OUT. */
 void slot_release(struct pool_slot *slot);
 
 /* All that the peer holds, the newest first: the one after `slot`, or the first one for NULL. NULL: no more. */
 struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot);
+
+/* The lease that it has held for longest; NULL: none. */
+const struct pool_slot *pool_oldest_lease(const struct pool *pool);
 
 /* --- */
 
@@ -100,6 +129,10 @@ struct pool_gauges {
     uint64_t bytes_out; /* of these blocks */
     uint64_t retained;  /* bytes */
     uint64_t leases;
+    uint64_t allocated;                                            /* bytes of all blocks ever taken */
+    uint64_t mapped_peak, out_peak;                                /* the most of mapped and bytes_out there ever was */
+    uint64_t draining_arenas, draining_mapped, draining_bytes_out; /* of older generations; included above */
+    uint64_t generation;                                           /* the newest one's number, from 1 */
 };
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
 

@@ -54,6 +54,12 @@ void size_class_remove(struct size_class *class, struct pool_slot *slot) {
     class->distance = class->target;
 }
 
+void size_class_forget(struct size_class *class, uint32_t count) {
+    class->total -= count;
+    class->out -= count;
+    class->distance = class->target;
+}
+
 static struct pool_slot *list_find(const struct slot_list *list, size_t size) {
     struct pool_slot *slot = list->head;
     for (int i = 1; slot && slot->arena->stride < size; i++)

@@ -43,6 +43,9 @@ void size_class_add(struct size_class *class, struct pool_slot *slot);
 /* Takes a FREE one out of it for good. */
 void size_class_remove(struct size_class *class, struct pool_slot *slot);
 
+/* So many that are OUT will not come back. */
+void size_class_forget(struct size_class *class, uint32_t count);
+
 /*
  * The block that goes out next, of at least `size` bytes (blocks of large sizes differ), now OUT. NULL: none is free; or,
  * unless `any`, there are too few to keep the distance.

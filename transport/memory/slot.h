@@ -24,6 +24,7 @@ struct pool_slot {
     void *data;                                /* the block's first byte */
     struct pool_slot *next, *previous;
     uint32_t index;      /* of the block in its arena */
+    uint64_t leased_at;  /* when that was: wait_now_coarse() */
     uint32_t generation; /* of the newest lease; 0: never leased */
     bool is_leased;
     uint8_t place;                                                /* enum slot_place */

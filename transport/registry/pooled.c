@@ -68,8 +68,27 @@ static void budget_retired(void *owner, uint32_t arena_id) {
     pooled->retired[pooled->retired_count++] = arena_id;
 }
 
+static void budget_stirred(void *owner) {
+    (void) owner;
+}
+
+static void budget_hold(void *owner) {
+    struct pool_budget *budget = owner;
+    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
+}
+
+static void budget_tell(void *owner) {
+    budget_unref(owner);
+}
+
 static const struct pool_ops POOL_OPS = {
-    .charge = budget_charge, .uncharge = budget_uncharge, .retired = budget_retired};
+    .charge = budget_charge,
+    .uncharge = budget_uncharge,
+    .retired = budget_retired,
+    .stirred = budget_stirred,
+    .hold = budget_hold,
+    .tell = budget_tell,
+};
 
 static int pooled_begin(struct peer *peer) {
     struct pooled *pooled = &peer->pooled;
@@ -81,6 +100,7 @@ static int pooled_begin(struct peer *peer) {
     const struct pool_options options = {.ops = &POOL_OPS,
                                          .owner = budget,
                                          .admission = &peer->ctx->admission,
+                                         .audience = &pooled->audience,
                                          .extra = sizeof(sea_block),
                                          .retained_max = RETAINED_MAX,
                                          .reuse_footprint = peer->ctx->calibration.reuse_footprint,
@@ -152,11 +172,10 @@ bool pooled_is_free(const sea_block *block) {
 
 /* So that budget_retired() cannot fail: as many as there are arenas. */
 static int reserve_retired(struct pooled *pooled) {
-    struct pool_gauges gauges;
-    pool_gauges(pooled->pool, &gauges);
-    if (pooled->retired_count + gauges.arenas < pooled->retired_capacity)
+    uint32_t need = pooled->retired_count + pooled->audience.arenas;
+    if (need < pooled->retired_capacity)
         return 0;
-    uint32_t capacity = (pooled->retired_count + (uint32_t) gauges.arenas) * 2 + 8;
+    uint32_t capacity = need * 2 + 8;
     uint32_t *retired = heap_resize(pooled->retired, capacity, sizeof(*retired));
     if (!retired)
         return -ENOMEM;
@@ -186,7 +205,7 @@ static uint64_t lease_end(struct peer *peer, struct pool_slot *slot) {
 }
 
 int pooled_release(struct peer *peer, uint64_t handle) {
-    struct pool_slot *slot = peer->pooled.pool ? pool_find_lease(peer->pooled.pool, handle) : NULL;
+    struct pool_slot *slot = pool_find_lease(&peer->pooled.audience, handle);
     if (!slot)
         return -ESTALE;
     lease_end(peer, slot);
@@ -214,6 +233,7 @@ uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
         end_pool(peer, &count, ret_bytes);
     for (uint32_t i = 0; i < pooled->views_capacity; i++)
         pooled_drop_view(pooled->views[i]);
+    audience_deinit(&pooled->audience);
     pooled->views = heap_free(pooled->views);
     pooled->retired = heap_free(pooled->retired);
     *pooled = (struct pooled){.pool = NULL};

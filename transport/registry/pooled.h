@@ -22,6 +22,7 @@ struct pool_budget;
 struct arena_view;
 
 struct pooled {
+    struct audience audience;   /* owned */
     struct pool *pool;          /* owned; made with the first block */
     struct pool_budget *budget; /* owned reference */
     uint32_t *retired;          /* owned; ids of arenas that are gone, of which the peer was not told yet */
