@@ -53,6 +53,7 @@ valgrind_tests = \
     tests/unit/test_poller \
     tests/unit/test_pool \
     tests/unit/test_pooled \
+    tests/unit/test_pools \
     tests/unit/test_quota \
     tests/unit/test_reaper \
     tests/unit/test_refusal \

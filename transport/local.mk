@@ -48,8 +48,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/admission.h \
     transport/memory/arena.c \
     transport/memory/arena.h \
-    transport/memory/audience.c \
-    transport/memory/audience.h \
+    transport/memory/arenas.c \
+    transport/memory/arenas.h \
     transport/memory/calibration.c \
     transport/memory/calibration.h \
     transport/memory/pool.c \
@@ -79,6 +79,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/peer.h \
     transport/registry/pooled.c \
     transport/registry/pooled.h \
+    transport/registry/pools.c \
+    transport/registry/pools.h \
     transport/lane/address.c \
     transport/lane/address.h \
     transport/lane/bell.c \
@@ -109,6 +111,7 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/conn.h \
     transport/rpc/msg.c \
     transport/rpc/msg.h \
+    transport/rpc/pool.c \
     transport/rpc/poller.c \
     transport/rpc/poller.h \
     transport/rpc/server.c \
@@ -140,6 +143,7 @@ sealaneinclude_HEADERS = \
     include/sealane/conn.h \
     include/sealane/ctx.h \
     include/sealane/msg.h \
+    include/sealane/pool.h \
     include/sealane/sealane.h \
     include/sealane/server.h \
     include/sealane/uv.h

@@ -25,6 +25,7 @@ SEA_BEGIN
 typedef struct sea_ctx sea_ctx;
 typedef struct sea_block sea_block;
 typedef struct sea_msg sea_msg;
+typedef struct sea_pool sea_pool;
 typedef struct sea_conn sea_conn;
 typedef struct sea_server sea_server;
 

@@ -79,6 +79,13 @@ SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
 SEA_API sea_ctx *sea_ctx_ref(sea_ctx *ctx);
 SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
 
+/*
+ * Gives back to the kernel what this process keeps for later and uses nothing of now: free arenas of all pools, and what connections receive
+ * into. Returns at once; from any thread. A connection belongs to its thread, which does it in its next turn. Those
+ * of a server's own loop and of libuv are woken for that; others do it when the application next calls or waits.
+ */
+SEA_API void sea_ctx_trim(sea_ctx *ctx);
+
 /* Copies the newest refusal of this context. */
 SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
 
@@ -95,6 +102,8 @@ typedef struct sea_figures {
     uint64_t blocks, bytes;                   /* of our own, allocated and not reclaimed */
     uint64_t leased_blocks, leased_bytes;     /* of those and of forwarded ones, held by peers */
     uint64_t imported_blocks, imported_bytes; /* peers' blocks that we map */
+    uint64_t arena_bytes;                     /* of memory in our arenas, for pooled blocks */
+    uint64_t retained_bytes;                  /* of that, free: as each connection knew when it last rested */
     uint64_t connections;                     /* past the handshake */
     uint64_t calls_out, calls_in;             /* begun and not ended; ours, and peers' */
     /* since the context was made */

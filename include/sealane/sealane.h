@@ -51,6 +51,7 @@
 #include <sealane/conn.h>
 #include <sealane/ctx.h>
 #include <sealane/msg.h>
+#include <sealane/pool.h>
 #include <sealane/server.h>
 #include <sealane/uv.h>
 

@@ -83,7 +83,7 @@ static void bank_tell(void *owner) {
 static const struct pool_ops ops = {
     bank_charge, bank_uncharge, bank_retired, bank_stirred, bank_hold, bank_tell,
 };
-static struct audience audience;
+static struct arenas audience;
 static struct pool *pool;
 
 struct reuse {
@@ -119,8 +119,8 @@ static void before(void) {
 static void after(void) {
     fail_off();
     pool = pool_end(pool);
-    ck_assert_uint_eq(audience.arenas, 0);
-    audience_deinit(&audience);
+    ck_assert_uint_eq(audience.count, 0);
+    arenas_deinit(&audience);
     ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
     ck_assert_uint_eq(atomic_load(&bank.fds), 0);
     ck_assert_int_eq(atomic_load(&bank.holds), 0);
@@ -908,7 +908,7 @@ START_TEST(test_every_call_can_fail) {
     ck_assert_int_gt(calls, 0);
     for (int n = 1; n <= calls; n++) {
         pool = pool_end(pool);
-        audience_deinit(&audience); /* its table is made anew, too */
+        arenas_deinit(&audience); /* its table is made anew, too */
         new_pool(64 * MIB, usual);
         struct pool_slot *slot = NULL;
         fail_call(kind, n, FAIL_ALWAYS, failures[_i].error);

@@ -432,11 +432,11 @@ START_TEST(test_retired_arenas_are_noted) {
     pooled_arena(block)->is_announced = is_announced;
     ck_assert_int_eq(pooled_release(one.peer, handle), 0);
     sea_block_unref(block);
-    ck_assert_uint_eq(one.peer->pooled.retired_count, 0);
+    ck_assert_uint_eq(one.peer->pooled.pools.retired_count, 0);
     block = new_block(&one, 150000); /* there is room for one of them */
-    ck_assert_uint_eq(one.peer->pooled.retired_count, is_announced);
+    ck_assert_uint_eq(one.peer->pooled.pools.retired_count, is_announced);
     if (is_announced)
-        ck_assert_uint_eq(one.peer->pooled.retired[0], id);
+        ck_assert_uint_eq(one.peer->pooled.pools.retired[0], id);
     ck_assert_uint_ne(pooled_arena(block)->id, id); /* a name is not used again so soon */
     sea_block_unref(block);
 }
@@ -455,9 +455,9 @@ START_TEST(test_many_retired_arenas) {
         ck_assert_int_eq(pooled_release(one.peer, handle), 0);
         sea_block_unref(block);
     }
-    ck_assert_uint_eq(one.peer->pooled.retired_count, MANY - 1);
+    ck_assert_uint_eq(one.peer->pooled.pools.retired_count, MANY - 1);
     for (uint32_t i = 0; i < MANY - 1; i++)
-        ck_assert_uint_eq(one.peer->pooled.retired[i], ids[i]);
+        ck_assert_uint_eq(one.peer->pooled.pools.retired[i], ids[i]);
 }
 END_TEST
 

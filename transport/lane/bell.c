@@ -11,6 +11,7 @@ void bell_init(struct bell *bell, shared32 *own, const shared32 *peer) {
 void bell_arm(struct bell *bell, uint32_t wants) {
     bell->episode += EPISODE;
     bell->is_armed = true;
+    bell->wants = wants;
     shared32_store(bell->own, bell->episode | wants | ASLEEP);
     shared_fence(); /* [SLP1], of the sleeper; partner in bell_is_wanted() */
 }

@@ -31,6 +31,7 @@ struct bell {
     uint32_t asked;       /* the peer's word as bell_is_wanted() found it */
     uint32_t rung;        /* the one for which we rang last */
     bool is_armed;        /* our word says asleep */
+    uint32_t wants;       /* and for what */
     uint32_t due;         /* BELL_..., done and not yet looked for */
 };
 

@@ -72,6 +72,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {
+        pools_set_options(&lane->account->pooled.pools.own, options->pool);
         lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
         r = lane_greet(lane);
     }
@@ -87,6 +88,7 @@ void lane_deinit(struct lane *lane) {
     lane->has_held = false;
     if (lane->account)
         peer_end(lane->account, &bytes);
+    tally_set(&lane->tally, retained_bytes, 0);
     if (lane->state == LANE_OPEN)
         tally_uncount(&lane->tally, connections, 1);
     lane_clear_queue(lane);
@@ -100,8 +102,12 @@ void lane_deinit(struct lane *lane) {
     lane->state = LANE_CLOSED;
 }
 
+static bool has_retired(const struct lane *lane) {
+    return lane->account && lane->account->pooled.pools.retired_count;
+}
+
 short lane_events(const struct lane *lane) {
-    bool has_more = lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due;
+    bool has_more = lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due || has_retired(lane);
     short in = lane->is_choked ? 0 : POLLIN;
     return (short) (in | (lane->is_socket_full && has_more ? POLLOUT : 0));
 }
@@ -113,6 +119,11 @@ uint64_t lane_deadline(const struct lane *lane) {
     if (lane->is_doomed || lane->is_broken || lane->has_more)
         return 0;
     return lane->retry_at < deadline ? lane->retry_at : deadline;
+}
+
+uint64_t lane_pools_deadline(const struct lane *lane) {
+    const struct pools *pools = &lane->account->pooled.pools;
+    return lane->state != LANE_OPEN ? WAIT_FOREVER : pools->is_restless ? 0 : pools->deadline;
 }
 
 void lane_doom(struct lane *lane, int reason, const char *text) {
@@ -198,6 +209,8 @@ static void lane_begin_turn(struct lane *lane, short revents) {
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */
 static void lane_end_turn(struct lane *lane) {
     lane_take_releases(lane);
+    if (lane->has_rings && (lane->handled == 0 || lane->account->pooled.pools.is_restless))
+        lane_tend(lane);
     if (lane->is_ring_full && !lane->is_doomed)
         lane_ring_room(lane, lane->own.lines / 4);
     if (lane->state == LANE_OPEN)

@@ -156,8 +156,23 @@ void lane_doom(struct lane *lane, int reason, const char *text);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
-/* A pooled block for this peer; for want of room, releases that have come are taken first. Errors: as pooled_new(). */
-int lane_block_new(struct lane *lane, size_t size, sea_block **ret_block);
+/* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as pooled_new(). */
+int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block);
+
+/* The pools may have something to do before we sleep: asks for a turn then. */
+static inline void lane_stir(const struct lane *lane) {
+    if (lane->account->pooled.pools.is_restless)
+        lane->ops->changed(lane->owner);
+}
+
+/* Takes what the peer has given back. */
+void lane_take_releases(struct lane *lane);
+
+/* Has them do it now. */
+void lane_tend_now(struct lane *lane);
+
+/* When the pools want a turn, if nothing else does: WAIT_FOREVER, or an instant of CLOCK_MONOTONIC. */
+uint64_t lane_pools_deadline(const struct lane *lane);
 
 /* Can a payload of so many bytes be sent as message.bytes, and is that the cheapest way? */
 static inline bool lane_takes_bytes(const struct lane *lane, size_t size) {
@@ -208,8 +223,9 @@ int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing the
 int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why); /* takes `fd` */
 int lane_make_outbox(struct lane *lane);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
-void lane_take_releases(struct lane *lane);
-void lane_rearm(struct lane *lane); /* what we sleep for has changed */
+void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
+int lane_write_retired(struct lane *lane);             /* as message_transmit() */
+void lane_rearm(struct lane *lane);                    /* what we sleep for has changed */
 int lane_write(struct lane *lane, const void *data, size_t size);
 void lane_close_outboxes(struct lane *lane);
 

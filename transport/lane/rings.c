@@ -6,6 +6,7 @@
  */
 #include "lane/lane.h"
 
+#include "sys/map.h"
 #include "wire/handle.h"
 #include <errno.h>
 
@@ -81,7 +82,18 @@ bool lane_look(struct lane *lane) {
 }
 
 static uint32_t lane_wants(const struct lane *lane) {
-    return is_waiting_for_room(lane) ? BELL_ROOM | BELL_RELEASES : 0;
+    if (is_waiting_for_room(lane))
+        return BELL_ROOM | BELL_RELEASES;
+    return lane->account->pooled.pools.is_waiting ? BELL_RELEASES : 0;
+}
+
+void lane_tend(struct lane *lane) {
+    lane_take_releases(lane);
+    if (pools_tend(lane->account))
+        map_discard(lane->scratch, LANE_SCRATCH_SIZE);
+    tally_set(&lane->tally, retained_bytes, lane->account->pooled.pools.retained);
+    if (lane->state == LANE_OPEN && !lane->is_doomed && !lane->is_broken)
+        lane_write_retired(lane);
 }
 
 void lane_rearm(struct lane *lane) {
@@ -92,14 +104,24 @@ void lane_rearm(struct lane *lane) {
         lane->has_more = true;
 }
 
+void lane_tend_now(struct lane *lane) {
+    if (!lane->has_rings)
+        return;
+    lane_tend(lane);
+    if (!lane->corks)
+        lane_ring_bell(lane);
+    lane_rearm(lane);
+    lane->ops->changed(lane->owner);
+}
+
 bool lane_rest(struct lane *lane) {
     if (!lane->has_rings)
         return true;
     if (ring_publish_consumed(&lane->in))
         lane->bell.due |= BELL_ROOM;
+    lane_tend(lane);
     lane_ring_bell(lane);
-    pooled_trim(lane->account);
-    if (lane->bell.is_armed)
+    if (lane->bell.is_armed && lane->bell.wants == lane_wants(lane))
         return !lane_look(lane);
     bell_arm(&lane->bell, lane_wants(lane));
     if (!lane_look(lane) && !release_is_there(&lane->releases_in))

@@ -75,18 +75,20 @@ static int payload_class_of(const struct lane *lane, const sea_block *block) {
     return class;
 }
 
-int lane_block_new(struct lane *lane, size_t size, sea_block **ret_block) {
-    int r = pooled_new(ret_block, lane->account, size);
-    if (r != -EDQUOT || !release_is_there(&lane->releases_in))
-        return r;
-    lane_take_releases(lane);
-    return pooled_new(ret_block, lane->account, size);
+int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block) {
+    int r = pooled_take(ret_block, pool, size);
+    if (r == -EDQUOT && release_is_there(&lane->releases_in)) {
+        lane_take_releases(lane);
+        r = pooled_take(ret_block, pool, size);
+    }
+    lane_stir(lane);
+    return r;
 }
 
 static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? lane_block_new(lane, from->size, &block) : -ENOMEM;
+    int r = bytes ? lane_block_new(lane, &lane->account->pooled.pools.own, from->size, &block) : -ENOMEM;
     if (r < 0)
         return r;
     memcpy(sea_block_data(block), bytes, from->size);
@@ -220,15 +222,15 @@ static int credit_refuse(struct lane *lane, uint64_t size) {
                         "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
 }
 
-static int write_retired(struct lane *lane) {
-    struct pooled *pooled = &lane->account->pooled;
+int lane_write_retired(struct lane *lane) {
+    struct pools *pools = &lane->account->pooled.pools;
     uint8_t buf[WIRE_RETIRE_SIZE];
     int r = 0;
-    while (r == 0 && pooled->retired_count) {
-        uint32_t id = pooled->retired[pooled->retired_count - 1];
+    while (r == 0 && pools->retired_count) {
+        uint32_t id = pools->retired[pools->retired_count - 1];
         struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_retire(buf, id)};
         r = datagram_write(lane, &iov, 1, &(int){-1});
-        pooled->retired_count -= r == 0;
+        pools->retired_count -= r == 0;
     }
     return r;
 }
@@ -239,7 +241,7 @@ static int announce(struct lane *lane, struct arena *arena) {
     const struct wire_arena fields = {
         .id = arena->id, .count = arena->count, .stride = arena->stride, .size = arena->size};
     struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_arena(buf, &fields)};
-    int r = write_retired(lane);
+    int r = lane_write_retired(lane);
     if (r == 0)
         r = datagram_write(lane, &iov, 1, &arena->fd);
     arena->is_announced = r == 0;
@@ -428,8 +430,8 @@ static int flush_releases(struct lane *lane) {
 
 void lane_flush(struct lane *lane) {
     int r = lane->releases_count ? flush_releases(lane) : 0;
-    if (r == 0 && lane->account->pooled.retired_count)
-        r = write_retired(lane);
+    if (r == 0)
+        r = lane_write_retired(lane);
     while (r == 0 && lane->queue_head) {
         struct lane_queued *queued = lane->queue_head;
         uint64_t charged = queued->charged;

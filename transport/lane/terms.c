@@ -59,6 +59,7 @@ uint32_t terms_ring_lines(const sea_options *options) {
 int terms_check_options(const sea_options *options, const char **ret_why) {
     static const uint64_t nothing[sizeof(options->reserved) / sizeof(uint64_t)];
     const char *methods_why = methods_check(options);
+    const char *pool_why = options->pool ? pools_check_options(options->pool) : NULL;
     const struct {
         bool is_good;
         const char *why;
@@ -74,6 +75,7 @@ int terms_check_options(const sea_options *options, const char **ret_why) {
         {options->waiting >= SEA_WAIT_ADAPTIVE && options->waiting <= SEA_WAIT_SLEEP, "waiting: no SEA_WAIT_..."},
         {is_ring_size(options->ring_size), "ring_size: not a power of two from 4096 to 1048576"},
         {options->handshake_ms >= 0, "handshake_ms: negative"},
+        {!pool_why, pool_why},
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
         if (!rules[i].is_good)

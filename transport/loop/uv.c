@@ -17,6 +17,7 @@ struct uv_poller {
     struct poller poller;
     uv_loop_t *loop;      /* borrowed */
     uv_prepare_t prepare; /* asks the hot watches before the loop waits */
+    uv_async_t async;     /* wakes the loop from other threads */
     uv_idle_t idle;       /* runs while one is hot: then the loop does not wait */
     bool was_called;      /* something was, in this turn of the loop and before its poll */
     int open_handles;
@@ -27,7 +28,8 @@ struct uv_watch {
     uv_timer_t timer;
     struct watch *watch; /* borrowed; NULL once removed */
     int open_handles;
-    short armed; /* what uv_poll_start() was last told */
+    short armed;       /* what uv_poll_start() was last told */
+    uint64_t deadline; /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
 };
 
 /* Looks in one turn of the loop: some microseconds, so that others have their turns. */
@@ -77,6 +79,7 @@ static void on_timer(uv_timer_t *timer) {
     struct uv_watch *w = timer->data;
     if (!w->watch)
         return;
+    w->deadline = WAIT_FOREVER;
     ((struct uv_poller *) (void *) w->watch->poller)->was_called = true;
     watch_call(w->watch, 0);
 }
@@ -103,7 +106,10 @@ static void uv_watch_arm(struct uv_watch *w) {
         int r = wanted ? uv_poll_start(&w->poll, wanted, on_poll) : uv_poll_stop(&w->poll);
         w->armed = r == 0 ? events : 0;
     }
-    int left = wait_left_ms(w->watch->deadline);
+    if (w->watch->deadline == w->deadline)
+        return;
+    w->deadline = w->watch->deadline;
+    int left = wait_left_ms(w->deadline);
     if (left < 0)
         uv_timer_stop(&w->timer);
     else
@@ -124,6 +130,7 @@ static int uv_add(struct poller *poller, struct watch *watch) {
     w->poll.data = w->timer.data = w;
     w->open_handles = 2;
     w->watch = watch;
+    w->deadline = WAIT_FOREVER;
     watch->impl = w;
     uv_watch_arm(w);
     return 0;
@@ -142,22 +149,37 @@ static void uv_remove(struct poller *poller, struct watch *watch) {
     uv_close((uv_handle_t *) &w->timer, on_handle_closed);
 }
 
+static void on_async(uv_async_t *async) {
+    struct uv_poller *poller = async->data;
+    poller->was_called = true;
+    poller_call_woken(&poller->poller);
+}
+
+static void uv_ring(struct poller *poller) {
+    uv_async_send(&((struct uv_poller *) (void *) poller)->async);
+}
+
 static void uv_free(struct poller *poller) {
     struct uv_poller *own = (struct uv_poller *) (void *) poller;
+    uv_close((uv_handle_t *) &own->async, on_poller_closed);
     uv_close((uv_handle_t *) &own->prepare, on_poller_closed);
     uv_close((uv_handle_t *) &own->idle, on_poller_closed);
 }
 
-static const struct poller_ops UV_OPS = {.add = uv_add, .update = uv_update, .remove = uv_remove, .free = uv_free};
+static const struct poller_ops UV_OPS = {
+    .add = uv_add, .update = uv_update, .remove = uv_remove, .ring = uv_ring, .free = uv_free};
 
 static struct poller *uv_poller_new(uv_loop_t *loop) {
     struct uv_poller *poller = heap_new(1, sizeof(*poller));
     if (!poller)
         return NULL;
-    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .loop = loop, .open_handles = 2};
+    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .loop = loop, .open_handles = 3};
+    if (uv_async_init(loop, &poller->async, on_async) < 0)
+        return heap_free(poller);
     uv_prepare_init(loop, &poller->prepare);
     uv_idle_init(loop, &poller->idle);
-    poller->prepare.data = poller->idle.data = poller;
+    poller->prepare.data = poller->idle.data = poller->async.data = poller;
+    uv_unref((uv_handle_t *) &poller->async);
     uv_unref((uv_handle_t *) &poller->prepare);
     uv_unref((uv_handle_t *) &poller->idle);
     uv_prepare_start(&poller->prepare, on_prepare);

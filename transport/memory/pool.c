@@ -20,6 +20,7 @@
 #include "memory/rotation.h"
 #include "memory/size_class.h"
 #include "sys/heap.h"
+#include "sys/memfd.h"
 #include "sys/wait.h"
 #include "wire/handle.h"
 #include <assert.h>
@@ -52,7 +53,7 @@ struct pool {
     const struct pool_ops *ops;  /* borrowed */
     void *owner;                 /* borrowed */
     struct admission *admission; /* borrowed, or NULL */
-    struct audience *audience;   /* borrowed until pool_end() */
+    struct arenas *audience;     /* borrowed until pool_end() */
     size_t slot_size;
     uint64_t retained_max;
     uint64_t reuse_footprint, reuse_least;
@@ -138,7 +139,7 @@ static void home_open(struct home *home, struct size_class *class) {
     for (uint32_t i = 0; i < home->arena.count; i++)
         size_class_add(class, home_slot(home, i));
     home->generation = pool->rotation.generation;
-    audience_add(pool->audience, &home->arena);
+    arenas_add(pool->audience, &home->arena);
     idle_add(pool, home);
     pool->mapped += home->arena.size;
     pool->arenas++;
@@ -151,7 +152,7 @@ static void home_open(struct home *home, struct size_class *class) {
 /* None of its slots is out, nor in a class, nor is it on the idle list. */
 static void home_retire(struct home *home) {
     struct pool *pool = home->pool;
-    audience_remove(pool->audience, &home->arena);
+    arenas_remove(pool->audience, &home->arena);
     pool->mapped -= home->arena.size;
     pool->arenas--;
     if (home->arena.is_announced)
@@ -167,7 +168,7 @@ static void home_retire_idle(struct home *home) {
 }
 
 /* Free, and kept for the next. */
-static uint64_t pool_retained(const struct pool *pool) {
+uint64_t pool_retained(const struct pool *pool) {
     return pool->mapped - pool->draining.mapped - (pool->bytes_out - pool->draining.bytes_out);
 }
 
@@ -207,7 +208,7 @@ static void pool_begin_generation(struct pool *pool) {
     struct arena *arena;
     uint32_t place = 0;
     pool_retire_idle(pool, 0);
-    while ((arena = audience_next(pool->audience, &place))) {
+    while ((arena = arenas_next(pool->audience, &place))) {
         struct home *home = (struct home *) arena;
         if (home->pool == pool && home->class)
             home_close(home);
@@ -252,7 +253,7 @@ static uint32_t grow_count(const struct size_class *class, size_t stride) {
 static int pool_make_arena(struct pool *pool, struct size_class *class, size_t stride, uint32_t count) {
     struct home *home = NULL;
     uint64_t size = arena_size(stride, count);
-    if (size == 0 || audience_reserve(pool->audience) < 0)
+    if (size == 0 || arenas_reserve(pool->audience) < 0)
         return -ENOMEM;
     int r = pool->ops->charge(pool->owner, size, 1);
     if (r < 0)
@@ -384,11 +385,11 @@ static void pool_begin_end(struct pool *pool) {
     uint32_t left = 1; /* the pool's own, until pool_end() has done with it */
     struct arena *arena;
     uint32_t place = 0;
-    while ((arena = audience_next(pool->audience, &place))) {
+    while ((arena = arenas_next(pool->audience, &place))) {
         struct home *home = (struct home *) arena;
         if (home->pool != pool)
             continue;
-        audience_remove(pool->audience, arena);
+        arenas_remove(pool->audience, arena);
         atomic_store_explicit(&home->left, home->out, memory_order_relaxed);
         if (home->out > 0)
             left++;
@@ -525,8 +526,8 @@ uint64_t slot_lease(struct pool_slot *slot) {
     return handle_make(slot->arena->id, slot->index, slot->generation);
 }
 
-struct pool_slot *pool_find_lease(const struct audience *audience, uint64_t handle) {
-    const struct home *home = (const struct home *) audience_find(audience, handle_arena(handle));
+struct pool_slot *pool_find_lease(const struct arenas *audience, uint64_t handle) {
+    const struct home *home = (const struct home *) arenas_find(audience, handle_arena(handle));
     uint32_t index = handle_index(handle);
     if (!home || index >= home->arena.count)
         return NULL;
@@ -546,6 +547,48 @@ const struct pool_slot *pool_oldest_lease(const struct pool *pool) {
 
 struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot) {
     return slot ? slot->next : pool->leases.head;
+}
+
+uint64_t pool_oldest_generation(const struct pool *pool) {
+    uint64_t oldest = pool->rotation.generation;
+    struct arena *arena;
+    uint32_t place = 0;
+    while ((arena = arenas_next(pool->audience, &place))) {
+        const struct home *home = (const struct home *) arena;
+        if (home->pool == pool && home->generation < oldest)
+            oldest = home->generation;
+    }
+    return oldest;
+}
+
+void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges) {
+    struct pool_gauges sum = {.generation = number};
+    struct arena *arena;
+    uint32_t place = 0;
+    pool_drain(pool);
+    while ((arena = arenas_next(pool->audience, &place))) {
+        const struct home *home = (const struct home *) arena;
+        if (home->pool != pool || home->generation != number)
+            continue;
+        sum.arenas++;
+        sum.mapped += arena->size;
+        sum.blocks_out += home->out;
+        sum.bytes_out += home->out * arena->stride;
+    }
+    for (const struct pool_slot *slot = pool->leases.head; slot; slot = slot->next)
+        sum.leases += home_of(slot)->generation == number;
+    *ret_gauges = sum;
+}
+
+uint64_t pool_resident(const struct pool *pool) {
+    struct arena *arena;
+    struct memfd_info info;
+    uint32_t place = 0;
+    uint64_t sum = 0;
+    while ((arena = arenas_next(pool->audience, &place)))
+        if (((const struct home *) arena)->pool == pool && memfd_inspect(arena->fd, &info) == 0)
+            sum += info.allocated;
+    return sum;
 }
 
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {

@@ -25,7 +25,7 @@
 #ifndef MEMORY_POOL_H
 #define MEMORY_POOL_H
 
-#include "memory/audience.h"
+#include "memory/arenas.h"
 #include "memory/rotation.h"
 #include "memory/slot.h"
 
@@ -51,7 +51,7 @@ struct pool_options {
     const struct pool_ops *ops;  /* borrowed, static */
     void *owner;                 /* borrowed until all that was charged is uncharged */
     struct admission *admission; /* borrowed likewise; NULL: nobody is asked */
-    struct audience *audience;   /* borrowed until pool_end(); of several pools */
+    struct arenas *audience;     /* borrowed until pool_end(); of several pools */
     size_t extra;                /* bytes of slot->extra; zeroed when an arena is made, then the user's */
     uint64_t retained_max;       /* bytes */
     uint64_t reuse_footprint;    /* bytes; see pool_distance() */
@@ -109,7 +109,7 @@ uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 uint64_t slot_lease(struct pool_slot *slot);
 
 /* The slot that the peer means, of whichever pool. NULL: it holds no such lease. */
-struct pool_slot *pool_find_lease(const struct audience *audience, uint64_t handle);
+struct pool_slot *pool_find_lease(const struct arenas *audience, uint64_t handle);
 
 /* The peer's hold ends; the slot is OUT. */
 void slot_release(struct pool_slot *slot);
@@ -135,5 +135,17 @@ struct pool_gauges {
     uint64_t generation;                                           /* the newest one's number, from 1 */
 };
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
+
+/* Of one generation: arenas, mapped, blocks_out, bytes_out, leases. Looks at all arenas and leases. */
+void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges);
+
+/* The number of the oldest generation that has arenas, or else of the newest. Looks at all arenas. */
+uint64_t pool_oldest_generation(const struct pool *pool);
+
+/* As pool_gauges() says; what came back since the last call of another function is missing. */
+uint64_t pool_retained(const struct pool *pool);
+
+/* Bytes that the kernel has for its arenas. A system call for each. */
+uint64_t pool_resident(const struct pool *pool);
 
 #endif

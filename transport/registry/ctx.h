@@ -17,6 +17,7 @@
 /* One for each field of sea_figures that is a plain counter or gauge. */
 struct ctx_counters {
     _Atomic uint64_t blocks, bytes, leased_blocks, leased_bytes, imported_blocks, imported_bytes;
+    _Atomic uint64_t arena_bytes, retained_bytes;
     _Atomic uint64_t connections, calls_out, calls_in;
     _Atomic uint64_t sent_inline, sent_pooled, sent_sealed, received_inline, received_pooled, received_sealed;
     _Atomic uint64_t sent_bytes, received_bytes, copied_bytes, fallbacks, snapshots, doorbells, huge_blocks, faults;
@@ -46,8 +47,9 @@ struct sea_ctx {
     struct admission admission;
     struct ctx_counters counters;
     struct lease_table leases;
-    pthread_mutex_t lock; /* of users and tallies */
+    pthread_mutex_t lock; /* of users, tallies, peers */
     struct user *users;
+    struct peer *peers;
     struct tally *tallies;
 };
 
@@ -60,6 +62,7 @@ struct sea_ctx {
     atomic_store_explicit(&(tally)->counters.counter,                                                              \
                           atomic_load_explicit(&(tally)->counters.counter, memory_order_relaxed) + (uint64_t) (n), \
                           memory_order_relaxed)
+#define tally_set(tally, counter, n) atomic_store_explicit(&(tally)->counters.counter, (n), memory_order_relaxed)
 #define tally_uncount(tally, counter, n) tally_count(tally, counter, -(uint64_t) (n))
 
 /* From here on the context's figures include it (zeroed, borrowed); then its counts are moved to the context. Ending it twice does nothing. */

@@ -5,6 +5,46 @@
 #include "sys/heap.h"
 #include <errno.h>
 
+static void peer_enlist(struct peer *peer) {
+    sea_ctx *ctx = peer->ctx;
+    pthread_mutex_lock(&ctx->lock);
+    peer->next = ctx->peers;
+    peer->link = &ctx->peers;
+    if (peer->next)
+        peer->next->link = &peer->next;
+    ctx->peers = peer;
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+/* From here on nobody wakes it. */
+static void peer_delist(struct peer *peer) {
+    pthread_mutex_lock(&peer->ctx->lock);
+    if (peer->link) {
+        *peer->link = peer->next;
+        if (peer->next)
+            peer->next->link = peer->link;
+    }
+    peer->link = NULL;
+    peer->wake = NULL;
+    pthread_mutex_unlock(&peer->ctx->lock);
+}
+
+void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker) {
+    pthread_mutex_lock(&peer->ctx->lock);
+    peer->wake = wake;
+    peer->waker = waker;
+    pthread_mutex_unlock(&peer->ctx->lock);
+}
+
+void sea_ctx_trim(sea_ctx *ctx) {
+    pthread_mutex_lock(&ctx->lock);
+    for (struct peer *peer = ctx->peers; peer; peer = peer->next) {
+        atomic_store_explicit(&peer->has_to_trim, true, memory_order_relaxed);
+        pools_wake(peer);
+    }
+    pthread_mutex_unlock(&ctx->lock);
+}
+
 struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner) {
     struct peer *peer = heap_new(1, sizeof(*peer));
     struct user *user = peer ? user_get(ctx, uid) : NULL;
@@ -16,12 +56,15 @@ struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, v
     peer->on_release = on_release;
     peer->owner = owner;
     quota_init(&peer->quota, "peer quota", &user->quota, &ctx->peer_limits);
+    pools_init(peer);
+    peer_enlist(peer);
     return peer;
 }
 
 struct peer *peer_unref(struct peer *peer) {
     if (!peer || --peer->refs > 0)
         return NULL;
+    peer_delist(peer);
     user_put(peer->ctx, peer->user);
     sea_ctx_unref(peer->ctx);
     heap_free(peer->imports);
@@ -30,6 +73,7 @@ struct peer *peer_unref(struct peer *peer) {
 
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
     uint64_t pooled_bytes;
+    peer_delist(peer);
     peer->owner = NULL;
     uint64_t count = pooled_end(peer, &pooled_bytes);
     count += lease_drop_all(&peer->ctx->leases, peer, ret_bytes);

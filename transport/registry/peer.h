@@ -41,7 +41,12 @@ struct peer {
     _Atomic uint64_t leased_blocks, leased_bytes; /* atomic, since a block may be forwarded by another thread */
     uint64_t imported_blocks, imported_bytes;
     struct pooled pooled;
-    struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import */
+    struct import **imports;   /* PEER_BUCKETS chains by handle, owned; made with the first import */
+    struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
+    void (*wake)(
+        void *waker); /* from any thread: gives the connection a turn. NULL: nothing does. Under the context's lock */
+    void *waker;      /* likewise; borrowed until the connection has ended */
+    _Atomic bool has_to_trim; /* sea_ctx_trim() was called */
     peer_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */
 };
@@ -58,6 +63,9 @@ struct import {
 /* The caller owns one reference. NULL: out of memory. */
 struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner);
 struct peer *peer_unref(struct peer *peer);
+
+/* Sets what wakes its connection. */
+void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker);
 
 /* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more. Returns
  * how many leases were dropped. */

@@ -2,25 +2,12 @@
 /* Pooled blocks. See pooled.h. The connection's thread calls all of it, but for the end of a block. */
 #include "registry/pooled.h"
 
-#include "memory/reserve.h"
 #include "registry/block.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
 #include "wire/handle.h"
 #include <errno.h>
 #include <string.h>
-
-/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need. */
-static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
-
-/* Whom the pool's arenas are charged to. It outlives the connection as long as the application holds blocks. */
-struct pool_budget {
-    _Atomic uint32_t refs;
-    _Atomic uint64_t used;
-    uint64_t most;     /* bytes that the peer takes */
-    sea_ctx *ctx;      /* owned reference */
-    struct peer *peer; /* borrowed; NULL once the connection has ended */
-};
 
 struct arena_view {
     struct view view;
@@ -30,108 +17,26 @@ struct arena_view {
 /* In the place of an arena that a limit of ours refused: it costs us nothing. */
 static struct arena_view refused;
 
-static void budget_unref(struct pool_budget *budget) {
-    /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a use after free. */
-    if (atomic_fetch_sub_explicit(&budget->refs, 1, memory_order_acq_rel) != 1)
-        return;
-    sea_ctx_unref(budget->ctx);
-    heap_free(budget);
-}
-
-static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
-    struct pool_budget *budget = owner;
-    uint64_t used = atomic_load_explicit(&budget->used, memory_order_relaxed);
-    if (used > budget->most || bytes > budget->most - used)
-        return refusal_note(&budget->ctx->refusals, -EDQUOT, "peer's bytes_max", bytes,
-                            used > budget->most ? 0 : budget->most - used,
-                            "release blocks, or raise the peer's bytes_max in sea_options");
-    admission_watch(&budget->ctx->admission, bytes);
-    int r = quota_charge(&budget->ctx->budget, bytes, 0, fds, &budget->ctx->refusals);
-    if (r < 0)
-        return r;
-    atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
-    return 0;
-}
-
-static void budget_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
-    struct pool_budget *budget = owner;
-    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
-    quota_return(&budget->ctx->budget, bytes, 0, fds);
-    budget_unref(budget);
-}
-
-/* Room for the id was made when the arena was leased from first. */
-static void budget_retired(void *owner, uint32_t arena_id) {
-    struct pool_budget *budget = owner;
-    struct pooled *pooled = &budget->peer->pooled;
-    pooled->retired[pooled->retired_count++] = arena_id;
-}
-
-static void budget_stirred(void *owner) {
-    (void) owner;
-}
-
-static void budget_hold(void *owner) {
-    struct pool_budget *budget = owner;
-    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
-}
-
-static void budget_tell(void *owner) {
-    budget_unref(owner);
-}
-
-static const struct pool_ops POOL_OPS = {
-    .charge = budget_charge,
-    .uncharge = budget_uncharge,
-    .retired = budget_retired,
-    .stirred = budget_stirred,
-    .hold = budget_hold,
-    .tell = budget_tell,
-};
-
-static int pooled_begin(struct peer *peer) {
-    struct pooled *pooled = &peer->pooled;
-    struct pool_budget *budget = heap_new(1, sizeof(*budget));
-    if (!budget)
-        return -ENOMEM;
-    *budget =
-        (struct pool_budget){.refs = 1, .most = peer->out_limit.bytes, .ctx = sea_ctx_ref(peer->ctx), .peer = peer};
-    const struct pool_options options = {.ops = &POOL_OPS,
-                                         .owner = budget,
-                                         .admission = &peer->ctx->admission,
-                                         .audience = &pooled->audience,
-                                         .extra = sizeof(sea_block),
-                                         .retained_max = RETAINED_MAX,
-                                         .reuse_footprint = peer->ctx->calibration.reuse_footprint,
-                                         .reuse_least = peer->ctx->calibration.reuse_least};
-    int r = pool_new(&pooled->pool, &options);
-    if (r < 0) {
-        budget_unref(budget);
-        return r;
-    }
-    pooled->budget = budget;
-    return 0;
+const sea_block *pooled_block(const struct pool_slot *slot) {
+    return (const sea_block *) (const void *) slot->extra;
 }
 
 static sea_block *slot_block(struct pool_slot *slot) {
     return (sea_block *) (void *) slot->extra;
 }
 
-int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
+int pooled_take(sea_block **ret_block, sea_pool *pool, size_t size) {
     struct pool_slot *slot = NULL;
-    int r = peer->pooled.pool ? 0 : pooled_begin(peer);
-    if (r == 0)
-        r = pool_take(peer->pooled.pool, size, &slot);
-    if (admission_tell(&peer->ctx->admission) && r < 0 && peer->pooled.pool)
-        r = pool_take(peer->pooled.pool, size, &slot);
-    if (r == -EDQUOT)
-        return r; /* noted where it was refused */
+    int r = pools_take(pool, size, &slot);
     if (r < 0)
-        return reserve_explain(r, size, false, &peer->ctx->admission);
-    block_init_pooled(slot_block(slot), peer->ctx, slot, size);
+        return r;
+    block_init_pooled(slot_block(slot), pool->peer->ctx, slot, size);
     *ret_block = slot_block(slot);
     return 0;
+}
+
+int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
+    return pooled_take(ret_block, &peer->pooled.pools.own, size);
 }
 
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
@@ -153,13 +58,8 @@ int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size
     return r;
 }
 
-void pooled_trim(struct peer *peer) {
-    if (peer->pooled.pool)
-        pool_trim(peer->pooled.pool, RETAINED_MAX);
-}
-
 bool pooled_is_for(const struct peer *peer, const sea_block *block) {
-    return block->slot && peer->pooled.pool && pool_has(peer->pooled.pool, block->slot);
+    return block->slot && pools_have(&peer->pooled.pools, block->slot);
 }
 
 struct arena *pooled_arena(const sea_block *block) {
@@ -170,22 +70,8 @@ bool pooled_is_free(const sea_block *block) {
     return !block->slot->is_leased;
 }
 
-/* So that budget_retired() cannot fail: as many as there are arenas. */
-static int reserve_retired(struct pooled *pooled) {
-    uint32_t need = pooled->retired_count + pooled->audience.arenas;
-    if (need < pooled->retired_capacity)
-        return 0;
-    uint32_t capacity = need * 2 + 8;
-    uint32_t *retired = heap_resize(pooled->retired, capacity, sizeof(*retired));
-    if (!retired)
-        return -ENOMEM;
-    pooled->retired = retired;
-    pooled->retired_capacity = capacity;
-    return 0;
-}
-
 int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle) {
-    int r = block->slot->arena->is_announced ? 0 : reserve_retired(&peer->pooled);
+    int r = block->slot->arena->is_announced ? 0 : pools_reserve_retired(&peer->pooled.pools);
     if (r == 0)
         r = peer_charge_lease(peer, block->size);
     if (r < 0)
@@ -195,7 +81,7 @@ int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle) {
     return 0;
 }
 
-static uint64_t lease_end(struct peer *peer, struct pool_slot *slot) {
+uint64_t pooled_end_lease(struct peer *peer, struct pool_slot *slot) {
     sea_block *block = slot_block(slot);
     uint64_t size = block->size;
     slot_release(slot);
@@ -205,38 +91,20 @@ static uint64_t lease_end(struct peer *peer, struct pool_slot *slot) {
 }
 
 int pooled_release(struct peer *peer, uint64_t handle) {
-    struct pool_slot *slot = pool_find_lease(&peer->pooled.audience, handle);
+    struct pool_slot *slot = pool_find_lease(&peer->pooled.pools.audience, handle);
     if (!slot)
         return -ESTALE;
-    lease_end(peer, slot);
+    pooled_end_lease(peer, slot);
     return 0;
-}
-
-static void end_pool(struct peer *peer, uint64_t *count, uint64_t *bytes) {
-    struct pooled *pooled = &peer->pooled;
-    struct pool_slot *slot;
-    while ((slot = pool_next_lease(pooled->pool, NULL))) {
-        *bytes += lease_end(peer, slot);
-        ++*count;
-    }
-    pooled->pool = pool_end(pooled->pool);
-    pooled->budget->peer = NULL;
-    budget_unref(pooled->budget);
-    pooled->budget = NULL;
 }
 
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
     struct pooled *pooled = &peer->pooled;
-    uint64_t count = 0;
-    *ret_bytes = 0;
-    if (pooled->pool)
-        end_pool(peer, &count, ret_bytes);
+    uint64_t count = pools_end(peer, ret_bytes);
     for (uint32_t i = 0; i < pooled->views_capacity; i++)
         pooled_drop_view(pooled->views[i]);
-    audience_deinit(&pooled->audience);
     pooled->views = heap_free(pooled->views);
-    pooled->retired = heap_free(pooled->retired);
-    *pooled = (struct pooled){.pool = NULL};
+    pooled->views_capacity = 0;
     return count;
 }
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled blocks between us and one peer: the pool of ours, which only this peer may read, and our views of its arenas.
+ * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views of its arenas.
  *
- * Ours. The pool is charged to the context's budget, arena by arena, and never grows beyond the bytes that the peer takes. A lease
- * is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's memory is free again when its
- * last reference and its lease are gone, in whichever order and thread.
+ * Ours. A lease is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's memory is free
+ * again when its last reference and its lease are gone, in whichever order and thread.
  *
  * The peer's. An arena is charged to the peer when it is announced, with its size and as a descriptor. Views are held by the
  * table, until the arena is retired or the connection ends, and by each block that the application holds.
@@ -12,21 +11,16 @@
 #ifndef REGISTRY_POOLED_H
 #define REGISTRY_POOLED_H
 
-#include "memory/pool.h"
 #include "memory/view.h"
+#include "registry/pools.h"
 #include "wire/frame.h"
 #include <sealane/base.h>
 
 struct peer;
-struct pool_budget;
 struct arena_view;
 
 struct pooled {
-    struct audience audience;   /* owned */
-    struct pool *pool;          /* owned; made with the first block */
-    struct pool_budget *budget; /* owned reference */
-    uint32_t *retired;          /* owned; ids of arenas that are gone, of which the peer was not told yet */
-    uint32_t retired_count, retired_capacity;
+    struct pools pools;
     struct arena_view **views; /* owned, by arena id */
     uint32_t views_capacity;
 };
@@ -34,15 +28,18 @@ struct pooled {
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);
 
-/* A writable block of `size` bytes, as many as the peer takes at most. Its bytes are what an earlier payload for this peer left, or 0. Errors:
+/* A writable block of `size` bytes from the connection's own pool, as many as the peer takes at most. Its bytes are what an earlier payload for this peer left, or 0. Errors:
  * -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);
 
-/* Retires what is free beyond what a busy connection needs. */
-void pooled_trim(struct peer *peer);
+/* The same from one of its pools. */
+int pooled_take(sea_block **ret_block, sea_pool *pool, size_t size);
 
-/* Is it a block of this peer's pool? */
+/* Is it a block of one of this peer's pools? */
 bool pooled_is_for(const struct peer *peer, const sea_block *block);
+
+/* The block that lies in a slot which is out. */
+const sea_block *pooled_block(const struct pool_slot *slot);
 
 /* The arena in which such a block lies. */
 struct arena *pooled_arena(const sea_block *block);
@@ -75,7 +72,8 @@ int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const v
 /* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), -EDQUOT, -ENOMEM. */
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size);
 
-/* Between the rooms of the registry. */
+/* Between the rooms of the registry. The first one returns the payload's size. */
+uint64_t pooled_end_lease(struct peer *peer, struct pool_slot *slot);
 void pooled_drop_view(struct arena_view *view);
 
 #endif

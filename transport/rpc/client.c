@@ -64,10 +64,14 @@ static bool conn_watch_rings(struct lane *lane) {
     return true;
 }
 
+static uint64_t sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 /* Waits once, at most until `deadline`, and gives the connection its turn. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
-    uint64_t own = conn_deadline(conn);
+    uint64_t own = conn_deadline_of_calls(conn);
     int revents = 0;
     if (own < deadline)
         deadline = own;
@@ -79,7 +83,7 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         if (patience_spins(&lane->patience))
             deadline = 0;
         if (deadline == 0 || lane_rest(lane))
-            revents = wait_fd(lane->fd, lane_events(lane), deadline);
+            revents = wait_fd(lane->fd, lane_events(lane), sooner(deadline, lane_pools_deadline(lane)));
     }
     patience_reward(&lane->patience);
     return revents < 0 ? revents : conn_turn(conn, (short) revents);
@@ -397,18 +401,22 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
 
 /* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have, that is
  * sealed: such a block waits for credit when it is sent. */
-int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
+int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
     const struct terms *terms = &conn->lane.terms;
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
     int class = choice_class(&conn->lane.choice, terms, size);
     if (class == SEA_INLINE)
         return block_new_inline(ret_block, conn->ctx, size);
-    int r = class == SEA_POOLED ? lane_block_new(&conn->lane, size, ret_block) : -EMSGSIZE;
+    int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EMSGSIZE;
     if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(terms, SEA_SEALED, size)))
         return r;
     if (class == 0)
         return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
                                "it takes no payload of this size in any class: send smaller blocks");
     return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
+}
+
+int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
+    return conn_block_new(conn, &conn->lane.account->pooled.pools.own, size, ret_block);
 }

@@ -21,10 +21,15 @@ static void conn_rearm(void *owner) {
         watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
 }
 
-uint64_t conn_deadline(const sea_conn *conn) {
+uint64_t conn_deadline_of_calls(const sea_conn *conn) {
     uint64_t id, first = WAIT_FOREVER, lane = lane_deadline(&conn->lane);
     calls_first(&conn->calls, &id, &first);
     return first < lane ? first : lane;
+}
+
+uint64_t conn_deadline(const sea_conn *conn) {
+    uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
+    return calls < pools ? calls : pools;
 }
 
 /* Tells one waiter. Takes `reply`. */
@@ -219,6 +224,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
         return r;
     }
     conn->ctx = sea_ctx_ref(ctx);
+    conn->lane.account->pooled.pools.own.conn = conn;
     *ret_conn = conn;
     return 0;
 }
@@ -239,11 +245,19 @@ void conn_destroy(sea_conn *conn) {
     heap_free(conn);
 }
 
+static void conn_wake(void *waker) {
+    sea_conn *conn = waker;
+    watch_wake(&conn->watch);
+}
+
 int conn_watch(sea_conn *conn, struct poller *poller) {
     conn->is_looped = true;
     conn->watch.events = lane_events(&conn->lane);
     conn->watch.deadline = conn_deadline(conn);
-    return watch_add(&conn->watch, poller);
+    int r = watch_add(&conn->watch, poller);
+    if (r == 0)
+        peer_set_wake(conn->lane.account, conn_wake, conn);
+    return r;
 }
 
 int conn_turn(sea_conn *conn, short revents) {

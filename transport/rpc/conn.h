@@ -70,6 +70,12 @@ static inline bool conn_can_wait(const sea_conn *conn) {
 /* The nearest instant at which conn_turn() must be called. */
 uint64_t conn_deadline(const sea_conn *conn);
 
+/* The same without that of its pools, for which nobody who is busy has to look. */
+uint64_t conn_deadline_of_calls(const sea_conn *conn);
+
+/* As sea_block_new(), from one of the connection's pools. */
+int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block);
+
 /* A block for this connection with a copy of `data`. The caller owns it. Errors: as sea_block_new(). */
 int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block);
 

@@ -4,6 +4,7 @@
 
 #include "sys/heap.h"
 #include "sys/shared.h"
+#include <poll.h>
 #include <stddef.h>
 
 enum { EVENTS_PER_TURN = 64 };
@@ -15,7 +16,9 @@ static const unsigned TURNS_PER_CLOCK = 8;
 
 struct poller_set {
     struct poller poller;
-    int fd;                                    /* owned */
+    int fd;   /* owned */
+    int bell; /* owned; watched by `ringing` */
+    struct watch ringing;
     struct watch *armed;                       /* those with a deadline */
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
@@ -86,8 +89,59 @@ enum watch_state poller_look(struct poller *poller, bool is_patient) {
     return was_ready ? WATCH_READY : !poller->hot ? WATCH_RESTS : wants_poll ? WATCH_POLL : WATCH_HOT;
 }
 
+void watch_wake(struct watch *watch) {
+    struct poller *poller = watch->poller;
+    if (atomic_exchange_explicit(&watch->is_woken, true,
+                                 memory_order_acq_rel)) /* [WOK2], partner in poller_call_woken() */
+        return;
+    watch->woken_next = atomic_load_explicit(&poller->woken, memory_order_relaxed);
+    /* Release [WOK1] pairs with the acquire in poller_take_woken(): who takes the list sees `woken_next`, and what the watch is woken for. */
+    while (!atomic_compare_exchange_weak_explicit(&poller->woken, &watch->woken_next, watch, memory_order_release,
+                                                  memory_order_relaxed))
+        ;
+    poller->ops->ring(poller);
+}
+
+/* Moves all that were woken to the poller's own list. */
+static void poller_take_woken(struct poller *poller) {
+    /* Acquire [WOK1], partner in watch_wake(). Weaker: links that are not there yet. */
+    struct watch *watch = atomic_exchange_explicit(&poller->woken, NULL, memory_order_acquire);
+    while (watch) {
+        struct watch *next = watch->woken_next;
+        watch->woken_next = poller->waking;
+        poller->waking = watch;
+        watch = next;
+    }
+}
+
+/* A watch that is woken from now on is called once more. */
+void poller_call_woken(struct poller *poller) {
+    struct watch *watch;
+    poller_take_woken(poller);
+    while ((watch = poller->waking)) {
+        poller->waking = watch->woken_next;
+        /* Acquire and release [WOK2] pair with each other's halves in watch_wake(): whoever finds it woken wrote before we look. */
+        atomic_exchange_explicit(&watch->is_woken, false, memory_order_acq_rel);
+        watch_call(watch, 0);
+    }
+}
+
+/* Nobody wakes it any more. */
+static void watch_forget_woken(struct watch *watch) {
+    if (!atomic_load_explicit(&watch->is_woken, memory_order_relaxed))
+        return;
+    poller_take_woken(watch->poller);
+    struct watch **link = &watch->poller->waking;
+    while (*link != watch)
+        link = &(*link)->woken_next;
+    *link = watch->woken_next;
+    atomic_store_explicit(&watch->is_woken, false, memory_order_relaxed);
+}
+
 void watch_remove(struct watch *watch) {
     watch_cool(watch);
+    if (watch->poller)
+        watch_forget_woken(watch);
     if (watch->poller)
         watch->poller->ops->remove(watch->poller, watch);
     watch->poller = NULL;
@@ -144,18 +198,42 @@ static void set_remove(struct poller *poller, struct watch *watch) {
 }
 
 static void set_free(struct poller *poller) {
+    fd_close(set_of(poller)->bell);
     fd_close(set_of(poller)->fd);
     heap_free(poller);
 }
 
-static const struct poller_ops SET_OPS = {.add = set_add, .update = set_update, .remove = set_remove, .free = set_free};
+void poller_set_ring(struct poller *poller) {
+    wait_bell_ring(set_of(poller)->bell);
+}
+
+static const struct poller_ops SET_OPS = {
+    .add = set_add, .update = set_update, .remove = set_remove, .ring = poller_set_ring, .free = set_free};
+
+static void on_ringing(struct watch *watch, short revents) {
+    (void) revents;
+    wait_bell_clear(watch->fd);
+    poller_call_woken(watch->poller);
+}
+
+static int set_init(struct poller_set *set) {
+    int r = wait_set_new(&set->fd);
+    if (r == 0)
+        r = wait_bell_new(&set->bell);
+    set->ringing = (struct watch){.fd = set->bell, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ringing};
+    return r < 0 ? r : watch_add(&set->ringing, &set->poller);
+}
 
 struct poller *poller_set_new(void) {
     struct poller_set *set = heap_new(1, sizeof(*set));
-    if (!set || wait_set_new(&set->fd) < 0)
-        return heap_free(set);
+    if (!set)
+        return NULL;
     set->poller.ops = &SET_OPS;
-    return &set->poller;
+    set->fd = set->bell = -1;
+    if (set_init(set) == 0)
+        return &set->poller;
+    set_free(&set->poller);
+    return NULL;
 }
 
 int poller_set_fd(const struct poller *poller) {

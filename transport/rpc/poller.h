@@ -11,6 +11,7 @@
 #define RPC_POLLER_H
 
 #include "sys/wait.h"
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,13 +22,16 @@ struct poller_ops {
     int (*add)(struct poller *poller, struct watch *watch);
     void (*update)(struct poller *poller, struct watch *watch); /* events or deadline have changed */
     void (*remove)(struct poller *poller, struct watch *watch); /* before the descriptor is closed */
-    void (*free)(struct poller *poller);                        /* no watch is left */
+    void (*ring)(struct poller *poller); /* from any thread: the poller's is to call poller_call_woken() */
+    void (*free)(struct poller *poller); /* no watch is left */
 };
 
 struct poller {
     const struct poller_ops *ops;
-    struct watch *hot;        /* borrowed; those that are asked */
-    struct watch *hot_cursor; /* the next one that is */
+    struct watch *hot;             /* borrowed; those that are asked */
+    struct watch *hot_cursor;      /* the next one that is */
+    _Atomic(struct watch *) woken; /* borrowed; pushed by whoever wakes them, and taken whole */
+    struct watch *waking;          /* borrowed; those that were taken */
 };
 
 /* How often the only hot watch is looked at in one go: so tightly that what comes is seen at once. */
@@ -50,7 +54,9 @@ struct watch {
     struct poller *poller;              /* NULL: not watched */
     void *impl;                         /* the poller's */
     struct watch *hot_next, **hot_link; /* on the poller's list while hot; hot_link NULL: not on it */
-    struct watch *next, **link;         /* the set's: on its list while a deadline is set; link NULL: not on it */
+    struct watch *woken_next;           /* on either list of those woken */
+    _Atomic bool is_woken;
+    struct watch *next, **link; /* the set's: on its list while a deadline is set; link NULL: not on it */
 };
 
 int watch_add(struct watch *watch, struct poller *poller);
@@ -60,6 +66,12 @@ void watch_update(struct watch *watch, short events, uint64_t deadline);
 
 /* Accepts watches that nobody polls. */
 void watch_remove(struct watch *watch);
+
+/* From any thread, while the watch is added and is not being removed: its `ready` is called with 0, soon and at least once. */
+void watch_wake(struct watch *watch);
+
+/* For pollers. Calls those that were woken. */
+void poller_call_woken(struct poller *poller);
 
 /* For pollers. Calls `ready`, after which the watch is hot. */
 void watch_call(struct watch *watch, short revents);
@@ -75,6 +87,9 @@ enum watch_state poller_look(struct poller *poller, bool is_patient);
 struct poller *poller_set_new(void); /* NULL: no memory or descriptors */
 int poller_set_fd(const struct poller *poller);
 uint64_t poller_set_deadline(const struct poller *poller);
+
+/* From any thread, and from signal handlers: its turn ends. */
+void poller_set_ring(struct poller *poller);
 
 /* Before somebody else polls the descriptor: 0: there is something to do at once; else the nearest deadline. */
 uint64_t poller_set_rest(struct poller *poller);

@@ -28,10 +28,9 @@ struct sea_server {
     sea_ctx *ctx; /* owned reference */
     sea_options options;
     struct listener listener;
-    struct watch accepting, stopping;
+    struct watch accepting;
     struct poller *poller; /* owned */
     bool is_set;           /* the poller is our own set */
-    int bell;              /* owned; rung by sea_server_stop() */
     _Atomic bool is_stopping;
     sea_conn *conns; /* the server holds a reference of each */
     size_t conns_count;
@@ -116,24 +115,10 @@ static void on_accepting(struct watch *watch, short revents) {
         ;
 }
 
-static void on_stopping(struct watch *watch, short revents) {
-    sea_server *server = (sea_server *) (void *) ((char *) watch - offsetof(sea_server, stopping));
-    (void) revents;
-    wait_bell_clear(server->bell);
-}
-
 static int server_watch(sea_server *server) {
     server->accepting =
         (struct watch){.fd = server->listener.fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_accepting};
-    int r = watch_add(&server->accepting, server->poller);
-    if (r < 0 || !server->is_set)
-        return r;
-    r = wait_bell_new(&server->bell);
-    if (r < 0)
-        return r;
-    server->stopping =
-        (struct watch){.fd = server->bell, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_stopping};
-    return watch_add(&server->stopping, server->poller);
+    return watch_add(&server->accepting, server->poller);
 }
 
 static int server_open(sea_server *server, const char *address) {
@@ -163,7 +148,6 @@ int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const
     server->ctx = sea_ctx_ref(ctx);
     server->options = options ? *options : nothing;
     server->listener = LISTENER_EMPTY;
-    server->bell = -1;
     server->is_set = !poller;
     server->poller = poller ? poller : poller_set_new();
     server->scratch = heap_new(1, LANE_SCRATCH_SIZE);
@@ -184,13 +168,11 @@ sea_server *sea_server_free(sea_server *server) {
     if (!server)
         return NULL;
     watch_remove(&server->accepting);
-    watch_remove(&server->stopping);
     while (server->conns)
         conn_end(server->conns, 0, "the server ends");
     listener_close(&server->listener);
     if (server->poller)
         server->poller->ops->free(server->poller);
-    fd_close(server->bell);
     heap_free(server->scratch);
     sea_ctx_unref(server->ctx);
     return heap_free(server);
@@ -207,8 +189,8 @@ int sea_server_run(sea_server *server) {
 /* The flag needs no order of its own: nothing but it is read after it, and the bell makes the turn end. */
 void sea_server_stop(sea_server *server) {
     atomic_store_explicit(&server->is_stopping, true, memory_order_relaxed);
-    if (server->bell >= 0)
-        wait_bell_ring(server->bell);
+    if (server->is_set)
+        poller_set_ring(server->poller);
 }
 
 int sea_server_fd(sea_server *server) {

@@ -120,6 +120,13 @@ void *map_free(const void *data, size_t size) {
     return NULL;
 }
 
+void map_discard(void *data, size_t size) {
+    uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
+    uintptr_t first = ((uintptr_t) data + page - 1) / page * page, end = ((uintptr_t) data + size) / page * page;
+    if (first < end)
+        (void) SEAM(MADVISE, madvise((void *) first, end - first, MADV_DONTNEED));
+}
+
 int map_populate(void *data, size_t size) {
     int r;
     do {

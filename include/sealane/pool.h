@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pool: the memory of blocks of one lifetime, for one connection.
+ *
+ * Every connection has one, from which sea_block_new() takes its pooled blocks. Memory goes back to the kernel by whole arenas, so that one
+ * block which is kept for long keeps all of its arena. Therefore blocks that live long have pools of their own:
+ *
+ *     const sea_pool_options settings = {.name = "settings"};
+ *     sea_pool_new(&pool, conn, &settings);
+ *     sea_pool_block(&block, pool, size);              as sea_block_new(), and sent like any other
+ *     ...
+ *     sea_pool_free(pool);                             its blocks stay until they are let go
+ *
+ * Generations. sea_pool_rotate(), or the pool by itself as its options say, begins a new generation: the arenas of older ones hand out
+ * no more blocks. They *drain*, and each goes as a whole as soon as its last block is free, whoever frees it: it is unmapped and
+ * closed here, and the peer is told to do the same. What is free of them goes at once.
+ *
+ * Threads: those of the connection, but for what sea_ctx_trim() says. A pool that time or a returned block ought to set in motion moves in
+ * the connection's turns: on its own in a server's loop and on libuv; in the blocking functions, and through sea_conn_timeout() and
+ * sea_conn_dispatch(), when one of these is called. A connection that has nothing to give back wakes up for none of this.
+ */
+#ifndef SEALANE_POOL_H
+#define SEALANE_POOL_H
+
+#include <sealane/base.h>
+
+SEA_BEGIN
+
+/* Zero in any field means its default. */
+typedef struct sea_pool_options {
+    const char *name;      /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
+    uint64_t bytes_max;    /* of its arenas; default: what the peer takes, of all pools of the connection together */
+    uint64_t retained_max; /* bytes of free memory kept for the next blocks; default 32 MiB */
+    int retained_ms;       /* and kept for so long after a block was last taken; default 10 000, < 0: without end */
+    int rotate_age_ms;     /* rotates so long after a generation's first arena was made; default: never */
+    int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never */
+    uint64_t
+        rotate_bytes; /* rotates when blocks of so many bytes were taken; looked at when an arena is made, and when the
+                             * connection is about to sleep. Default: never */
+    uint64_t reserved[4];
+} sea_pool_options;
+
+/* Makes one, without any memory yet. `options` (borrowed for the call) may be NULL. The caller owns it. Errors: -EPIPE, -EINVAL
+ * (options), -ENOMEM. */
+SEA_API int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *options);
+
+/* Lets go of it, before or after the end of the connection. Blocks that are out stay as they are. Returns NULL. */
+SEA_API sea_pool *sea_pool_free(sea_pool *pool);
+
+/* The one of sea_block_new(), borrowed from the connection: not to be freed. Its options are sea_options.pool. */
+SEA_API sea_pool *sea_conn_pool(sea_conn *conn);
+
+/* As sea_block_new() for the pool's connection, from this pool. */
+SEA_API int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size);
+
+/*
+ * The same, with the bytes of `block` (borrowed), which may come from any pool, process or class: to move what is kept for long out of
+ * a generation that drains, or to keep what arrived without holding the sender's memory. The copy is writable. Errors: as
+ * sea_block_new(), and -ENOMEM (`block` cannot be mapped).
+ */
+SEA_API int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block);
+
+/* Begins a new generation. Does not block. */
+SEA_API void sea_pool_rotate(sea_pool *pool);
+
+/* Amounts of now, unless said. Bytes are of memory, not of payloads: a block's is up to a quarter larger. All of one moment. */
+typedef struct sea_pool_figures {
+    char name[32];
+    uint64_t allocated;                /* bytes of all blocks that were ever handed out */
+    uint64_t active_blocks, active;    /* out: with the application, in queues, with the peer. Bytes, here and below */
+    uint64_t arenas, mapped;           /* active, retained, and what else lies in arenas that drain */
+    uint64_t retained;                 /* free, for the next blocks */
+    uint64_t leased_blocks, leased;    /* of the active ones, with the peer */
+    uint64_t mapped_peak, active_peak; /* the most there ever was */
+    uint64_t generation, oldest_generation; /* the newest one's number, from 1, and of the oldest one that has arenas */
+    uint64_t draining_arenas, draining_mapped, draining_active; /* of all but the newest one */
+    struct {             /* the lease that the peer (sea_conn_peer()) has held for longest */
+        uint64_t handle; /* 0: it holds none */
+        uint64_t size;   /* of the payload */
+        uint64_t age;    /* nanoseconds, to some milliseconds */
+    } oldest_lease;
+} sea_pool_figures;
+
+/* Costs a look at each lease: some nanoseconds each. After the connection's end there are none. */
+SEA_API void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures);
+
+/* One generation. */
+typedef struct sea_generation {
+    uint64_t arenas, mapped, active_blocks, active, leased_blocks;
+} sea_generation;
+
+/* Costs a look at each arena and lease. -ENOENT: the pool has no arena of this number. */
+SEA_API int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret_generation);
+
+/* What the kernel says it holds for the pool's arenas, in memory or swapped out: bytes. Expensive: a system call for each arena. */
+SEA_API uint64_t sea_pool_resident(sea_pool *pool);
+
+SEA_END
+
+#endif

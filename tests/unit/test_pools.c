@@ -1,0 +1,384 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pools as the application has them, over two connections: lifetimes that are kept apart, generations that drain, and the memory of both
+ * sides, which comes back by itself and wakes nobody for nothing.
+ */
+#include "support/suite.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "memory/arena.h"
+#include "support/holdings.h"
+#include "unit/conn_pair.h"
+#include "wire/handle.h"
+
+#define KIB ((size_t) 1 << 10)
+#define MIB ((size_t) 1 << 20)
+
+static struct ends ends;
+
+/* Both ends' own pools give nothing back by the clock. */
+static const sea_pool_options lasting = {.retained_ms = -1};
+
+static void before(void) {
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.pool = ends.b.options.pool = &lasting;
+    ends_open(&ends);
+}
+
+static void after(void) {
+    ends_deinit(&ends);
+}
+
+static sea_pool *pool_of(const sea_pool_options *options) {
+    sea_pool *pool = NULL;
+    ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, options), 0);
+    return pool;
+}
+
+static sea_block *block_of(sea_pool *pool, size_t size) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_pool_block(&block, pool, size), 0);
+    memset(sea_block_data(block), 7, size);
+    return block;
+}
+
+static sea_pool_figures figures_of(sea_pool *pool) {
+    sea_pool_figures figures;
+    sea_pool_figures_get(pool, &figures);
+    return figures;
+}
+
+/* What b maps of a's. */
+static uint64_t seen_by_b(void) {
+    return quota_used(&ends.b.conn->lane.account->quota, QUOTA_FDS);
+}
+
+/* b keeps it, and with it the lease. */
+static void lend(sea_block *block) {
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), 0);
+    ends_settle(&ends);
+}
+
+static void give_back(unsigned count) {
+    while (count--)
+        sea_msg_release(ends.b.kept[--ends.b.kept_count]);
+    ends_settle(&ends);
+}
+
+START_TEST(test_a_pool_is_another_memory) {
+    sea_pool *pool = pool_of(&(sea_pool_options){.name = "settings"});
+    sea_block *own = end_block(&ends.a, 5000, 1), *other = block_of(pool, 5000);
+    ck_assert_int_eq(sea_block_class(other), SEA_POOLED);
+    ck_assert_ptr_ne(own->slot->arena, other->slot->arena);
+    ck_assert_str_eq(figures_of(pool).name, "settings");
+    ck_assert_uint_eq(figures_of(pool).active_blocks, 1);
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).active_blocks, 1);
+    lend(own);
+    lend(other);
+    ck_assert_uint_eq(end_figures(&ends.a).sent_pooled, 2);
+    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+    ck_assert(msg_is_filled(ends.b.kept[1], 5000, 7));
+    ck_assert_uint_eq(figures_of(pool).leased_blocks, 1);
+    give_back(2);
+    ck_assert_uint_eq(figures_of(pool).active_blocks, 0);
+    sea_block *small = block_of(pool, 10);
+    ck_assert_int_eq(sea_block_class(small), SEA_INLINE); /* as for sea_block_new() */
+    sea_block_unref(small);
+    ck_assert_ptr_null(sea_pool_free(pool));
+    ends_settle(&ends);
+    ck_assert_uint_eq(seen_by_b(), 1);
+}
+END_TEST
+
+START_TEST(test_options) {
+    sea_pool *pool = NULL;
+    ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.rotate_age_ms = -1}), -EINVAL);
+    ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.rotate_idle_ms = -1}), -EINVAL);
+    ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.reserved = {0, 1}}), -EINVAL);
+    ck_assert_ptr_null(pool);
+    sea_conn *conn = NULL;
+    sea_options options = {.pool = &(sea_pool_options){.rotate_age_ms = -1}};
+    ck_assert_int_eq(sea_connect(&conn, ends.a.ctx, "unix:@sealane-nobody", &options), -EINVAL);
+    pool = pool_of(&(sea_pool_options){.name = "a name of more than thirty-one bytes, which is cut"});
+    ck_assert_str_eq(figures_of(pool).name, "a name of more than thirty-one ");
+    sea_pool_free(pool);
+    ck_assert_ptr_null(sea_pool_free(NULL));
+}
+END_TEST
+
+START_TEST(test_a_pool_has_its_share) {
+    sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
+    sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
+    ck_assert_int_eq(sea_pool_block(&third, pool, MIB), 0);
+    ck_assert_int_eq(sea_block_class(third), SEA_SEALED); /* another way, which the refusal explains */
+    sea_refusal refusal;
+    sea_ctx_refusal(ends.a.ctx, &refusal);
+    ck_assert_str_eq(refusal.limit, "pool's bytes_max");
+    ck_assert_uint_eq(refusal.available, 0);
+    ck_assert_uint_eq(figures_of(pool).mapped_peak, 2 * MIB);
+    sea_block_unref(first);
+    sea_block_unref(second);
+    sea_block_unref(third);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* What one pool keeps for later is no reason to refuse another what the peer takes. */
+START_TEST(test_the_peers_limit_is_of_all) {
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.b.options.bytes_max = 4 * MIB;
+    ends_open(&ends);
+    sea_pool *pool = pool_of(&lasting);
+    sea_block_unref(block_of(pool, 3 * MIB));
+    ck_assert_uint_ge(figures_of(pool).retained, 3 * MIB);
+    sea_block *block = end_block(&ends.a, 2 * MIB, 1);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    sea_block *more = block_of(pool, 3 * MIB);
+    ck_assert_int_eq(sea_block_class(more), SEA_SEALED);
+    sea_block_unref(more);
+    sea_block_unref(block);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* Long-lived blocks are still there after many rotations, and hold no more than their own arenas. */
+START_TEST(test_long_lives_across_rotations) {
+    enum { LONG = 6 };
+    sea_pool *pool = sea_conn_pool(ends.a.conn);
+    for (int i = 0; i < LONG; i++) {
+        lend(end_block(&ends.a, 100 * KIB, i));
+        for (int k = 0; k < 8; k++) {
+            lend(end_block(&ends.a, 100 * KIB, 99));
+            give_back(1);
+        }
+        sea_pool_rotate(pool);
+        ends_settle(&ends);
+        ck_assert_uint_eq(figures_of(pool).generation, (uint64_t) i + 2);
+        ck_assert_uint_eq(figures_of(pool).draining_active, (uint64_t) (i + 1) * 112 * KIB);
+        ck_assert_uint_eq(figures_of(pool).retained, 0);
+        ck_assert_uint_eq(figures_of(pool).arenas, seen_by_b());
+        ck_assert_uint_eq(sea_pool_resident(pool), figures_of(pool).mapped);
+    }
+    ck_assert_uint_eq(figures_of(pool).oldest_generation, 1);
+    uint64_t sum = 0;
+    for (uint64_t number = 1; number <= LONG; number++) {
+        sea_generation one;
+        ck_assert_int_eq(sea_pool_generation_get(pool, number, &one), 0);
+        ck_assert_uint_eq(one.active_blocks, 1);
+        ck_assert_uint_eq(one.leased_blocks, 1);
+        ck_assert_uint_eq(one.active, 112 * KIB);
+        sum += one.mapped;
+    }
+    ck_assert_uint_eq(sum, figures_of(pool).mapped);
+    sea_generation none;
+    ck_assert_int_eq(sea_pool_generation_get(pool, LONG + 1, &none), -ENOENT);
+    for (int i = LONG - 1; i >= 0; i--) {
+        ck_assert(msg_is_filled(ends.b.kept[i], 100 * KIB, i));
+        uint64_t seen = seen_by_b();
+        give_back(1);
+        ck_assert_uint_lt(seen_by_b(), seen); /* b was told by itself */
+    }
+    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    ck_assert_uint_eq(sea_pool_resident(pool), 0);
+    ck_assert_uint_gt(figures_of(pool).mapped_peak, 0);
+}
+END_TEST
+
+START_TEST(test_the_oldest_lease_is_told) {
+    sea_pool *pool = pool_of(&lasting);
+    ck_assert_uint_eq(figures_of(pool).oldest_lease.handle, 0);
+    lend(block_of(pool, 5000));
+    lend(block_of(pool, 70000));
+    sea_pool_figures figures = figures_of(pool);
+    ck_assert_uint_ne(figures.oldest_lease.handle, 0);
+    ck_assert_uint_eq(figures.oldest_lease.size, 5000);
+    ck_assert_uint_lt(figures.oldest_lease.age, UINT64_C(3600) * 1000000000);
+    ck_assert_uint_eq(figures.leased_blocks, 2);
+    ck_assert_uint_eq(figures.leased, 5120 + 80 * KIB);
+    ck_assert_uint_eq(figures.active, figures.leased);
+    ck_assert_uint_eq(figures.allocated, figures.active);
+    give_back(2);
+    ck_assert_uint_eq(figures_of(pool).oldest_lease.handle, 0);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* Time alone gives it back, on both sides; and then neither wakes up for anything any more. */
+START_TEST(test_an_idle_pair) {
+    static const sea_pool_options hasty[] = {
+        {.retained_ms = 1}, {.retained_ms = -1, .rotate_idle_ms = 1}, {.retained_ms = -1, .rotate_age_ms = 1}};
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.pool = &hasty[_i];
+    ends.b.options.pool = &lasting;
+    ends_open(&ends);
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_timeout(ends.b.conn), -1);
+    lend(end_block(&ends.a, 100 * KIB, 1));
+    lend(end_block(&ends.a, MIB, 1));
+    ck_assert_uint_eq(seen_by_b(), 2);
+    give_back(2);
+    while (seen_by_b() > 0) {
+        if (sea_conn_timeout(ends.a.conn) >= 0)
+            end_turn_at_deadline(&ends.a);
+        ends_settle(&ends);
+    }
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).mapped, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes + end_figures(&ends.a).retained_bytes, 0);
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_timeout(ends.b.conn), -1);
+}
+END_TEST
+
+/* The same where the blocks come back only after all has gone to sleep. */
+START_TEST(test_what_comes_back_late) {
+    static const sea_pool_options hasty = {.retained_ms = 1};
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.pool = &hasty;
+    ends_open(&ends);
+    lend(end_block(&ends.a, MIB, 1));
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1); /* nothing is free */
+    ck_assert(ends.a.conn->lane.bell.wants & BELL_RELEASES);
+    uint64_t rung = end_figures(&ends.b).doorbells;
+    sea_msg_release(ends.b.kept[--ends.b.kept_count]);
+    ck_assert_uint_eq(end_figures(&ends.b).doorbells, rung + 1);
+    ends_settle(&ends);
+    while (figures_of(sea_conn_pool(ends.a.conn)).mapped > 0)
+        end_turn_at_deadline(&ends.a);
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+}
+END_TEST
+
+START_TEST(test_the_process_totals) {
+    sea_block *block = end_block(&ends.a, MIB, 1);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB);
+    lend(block);
+    ck_assert_uint_eq(end_figures(&ends.a).retained_bytes, 0);
+    give_back(1);
+    lend(end_block(&ends.a, 100 * KIB, 1)); /* what b released is seen by the way */
+    ck_assert_uint_ge(end_figures(&ends.a).retained_bytes, MIB);
+    give_back(1);
+}
+END_TEST
+
+/* --- pools and the end of things --- */
+
+START_TEST(test_a_freed_pool_goes_with_its_blocks) {
+    sea_pool *pool = pool_of(&lasting);
+    lend(block_of(pool, 5000));
+    sea_block *kept = block_of(pool, 100 * KIB);
+    sea_pool_free(pool);
+    ends_settle(&ends);
+    ck_assert_uint_eq(seen_by_b(), 1);
+    memset(sea_block_data(kept), 8, 100 * KIB);
+    lend(kept); /* it can still be sent */
+    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+    ck_assert_uint_eq(seen_by_b(), 2);
+    give_back(2);
+    ck_assert_uint_eq(seen_by_b(), 0);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    ck_assert_ptr_eq(ends.a.conn->lane.account->pooled.pools.all, sea_conn_pool(ends.a.conn));
+}
+END_TEST
+
+START_TEST(test_a_pool_outlives_its_connection) {
+    sea_pool *pool = pool_of(&lasting), *freed = pool_of(&lasting);
+    sea_block *kept = block_of(pool, 5000), *other = block_of(freed, 5000), *none = NULL;
+    sea_pool_free(freed);
+    end_free_conn(&ends.a);
+    ck_assert_int_eq(sea_pool_block(&none, pool, 5000), -EPIPE);
+    sea_pool_rotate(pool);
+    ck_assert_uint_eq(figures_of(pool).mapped + sea_pool_resident(pool), 0);
+    ck_assert_uint_gt(end_figures(&ends.a).arena_bytes, 0);
+    sea_block_unref(kept);
+    sea_block_unref(other);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* The peer dies with leases on generations that drain, and on a pool that was freed. */
+START_TEST(test_death_while_draining) {
+    sea_pool *pool = pool_of(&lasting);
+    for (int i = 0; i < 5; i++) {
+        lend(end_block(&ends.a, 100 * KIB, 1));
+        lend(block_of(pool, 5000));
+        sea_pool_rotate(i % 2 ? pool : sea_conn_pool(ends.a.conn));
+    }
+    sea_block *kept = block_of(pool, MIB);
+    sea_pool_free(pool);
+    end_free_conn(&ends.b);
+    end_settle(&ends.a);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_uint_eq(ends.a.event.reclaimed_blocks, 10);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB); /* what we hold ourselves */
+    memset(sea_block_data(kept), 1, MIB);
+    sea_block_unref(kept);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+}
+END_TEST
+
+/* --- copies --- */
+
+START_TEST(test_moving_on_to_a_copy) {
+    sea_pool *pool = pool_of(&lasting);
+    sea_block *block = block_of(pool, 5000), *copy = NULL;
+    lend(sea_block_ref(block));
+    sea_pool_rotate(pool);
+    ck_assert_int_eq(sea_pool_copy(&copy, pool, block), 0);
+    ck_assert_ptr_ne(copy->slot->arena, block->slot->arena);
+    ck_assert(!sea_block_is_sealed(copy));
+    ck_assert_int_eq(memcmp(sea_block_view(copy), sea_block_view(block), 5000), 0);
+    sea_block_unref(block);
+    give_back(1);
+    ck_assert_uint_eq(figures_of(pool).draining_arenas, 0);
+    lend(copy);
+    ck_assert(msg_is_filled(ends.b.kept[0], 5000, 7));
+    give_back(1);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* A receiver keeps what arrived in memory of its own: the sender's is free. */
+START_TEST(test_keeping_a_copy) {
+    sea_pool *kept = NULL;
+    sea_block *copy = NULL;
+    ck_assert_int_eq(sea_pool_new(&kept, ends.b.conn, &lasting), 0);
+    lend(end_block(&ends.a, 100 * KIB, 9));
+    ck_assert_int_eq(sea_pool_copy(&copy, kept, sea_msg_block(ends.b.kept[0])), 0);
+    give_back(1);
+    sea_pool_rotate(sea_conn_pool(ends.a.conn));
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(seen_by_b(), 0);
+    ck_assert_int_eq(*(const char *) sea_block_view(copy), 9);
+    sea_block_unref(copy);
+    sea_pool_free(kept);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("pools");
+    suite_fixture(s, before, after);
+    suite_add(s, test_a_pool_is_another_memory);
+    suite_add(s, test_options);
+    suite_add(s, test_a_pool_has_its_share);
+    suite_add(s, test_the_peers_limit_is_of_all);
+    suite_add(s, test_long_lives_across_rotations);
+    suite_add(s, test_the_oldest_lease_is_told);
+    suite_add_loop(s, test_an_idle_pair, 0, 3);
+    suite_add(s, test_what_comes_back_late);
+    suite_add(s, test_the_process_totals);
+    suite_add(s, test_a_freed_pool_goes_with_its_blocks);
+    suite_add(s, test_a_pool_outlives_its_connection);
+    suite_add(s, test_death_while_draining);
+    suite_add(s, test_moving_on_to_a_copy);
+    suite_add(s, test_keeping_a_copy);
+    return suite_run(s);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The arenas of one audience, which is one connection's peer: those of all its pools, by their numbers.
+ *
+ *     table[id & (capacity - 1)] = the arena of that id;   2 * count <= capacity
+ *
+ * A number is used again only after all others. Borrows the arenas. Threads: the connection's.
+ */
+#ifndef MEMORY_ARENAS_H
+#define MEMORY_ARENAS_H
+
+#include "memory/arena.h"
+
+/* Zeroed: an empty one. */
+struct arenas {
+    struct arena **table; /* owned */
+    uint32_t capacity;    /* a power of two, or 0 */
+    uint32_t count;
+    uint32_t newest_id;
+};
+
+/* Makes room for one more. -ENOMEM, also when the numbers are used up. */
+int arenas_reserve(struct arenas *arenas);
+
+/* Gives the arena its number; there is room for it. */
+void arenas_add(struct arenas *arenas, struct arena *arena);
+void arenas_remove(struct arenas *arenas, const struct arena *arena);
+
+/* NULL: nobody has that number. */
+struct arena *arenas_find(const struct arenas *arenas, uint32_t id);
+
+/* The next one in the table, from `*place` on, which starts at 0; NULL: no more. The one returned may be removed. */
+struct arena *arenas_next(const struct arenas *arenas, uint32_t *place);
+
+/* It is empty. */
+void arenas_deinit(struct arenas *arenas);
+
+#endif

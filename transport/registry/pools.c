@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* The pools of a connection. See pools.h. */
+#include "registry/pools.h"
+
+#include "memory/reserve.h"
+#include "registry/block.h"
+#include "sys/heap.h"
+#include "sys/wait.h"
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need. */
+static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
+
+/* For how long: a pause of a person's is no reason to make it anew. */
+static const int RETAINED_MS = 10000;
+
+static const uint64_t NS_PER_MS = 1000 * 1000;
+
+/* Whom a pool's arenas are charged to. It outlives the connection as long as the application holds blocks. */
+struct pool_budget {
+    _Atomic uint32_t refs;
+    _Atomic uint64_t used;
+    sea_ctx *ctx;   /* owned reference */
+    sea_pool *pool; /* borrowed; NULL once that has ended. Set under the context's lock */
+};
+
+static void budget_unref(struct pool_budget *budget) {
+    /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a use after free. */
+    if (atomic_fetch_sub_explicit(&budget->refs, 1, memory_order_acq_rel) != 1)
+        return;
+    sea_ctx_unref(budget->ctx);
+    heap_free(budget);
+}
+
+static uint64_t budget_used(const struct pool_budget *budget) {
+    return budget ? atomic_load_explicit(&budget->used, memory_order_relaxed) : 0;
+}
+
+static uint64_t pools_used(const struct pools *pools) {
+    uint64_t used = 0;
+    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
+        used += budget_used(pool->budget);
+    return used;
+}
+
+static void trim_others(const struct pools *pools, const sea_pool *but) {
+    for (sea_pool *pool = pools->all; pool; pool = pool->next)
+        if (pool != but && pool->pool)
+            pool_trim(pool->pool, 0);
+}
+
+static int check_limit(sea_ctx *ctx, const char *limit, uint64_t most, uint64_t used, uint64_t bytes,
+                       const char *advice) {
+    if (used <= most && bytes <= most - used)
+        return 0;
+    return refusal_note(&ctx->refusals, -EDQUOT, limit, bytes, used > most ? 0 : most - used, advice);
+}
+
+static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
+    const sea_pool *pool = budget->pool;
+    const struct pools *pools = &pool->peer->pooled.pools;
+    uint64_t most = pool->peer->out_limit.bytes;
+    if (bytes > most || pools_used(pools) > most - bytes)
+        trim_others(pools, pool);
+    int r = check_limit(budget->ctx, "peer's bytes_max", most, pools_used(pools), bytes,
+                        "release blocks, or raise the peer's bytes_max in sea_options");
+    if (r < 0 || !pool->bytes_max)
+        return r;
+    return check_limit(budget->ctx, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
+                       "release blocks of this pool, or raise its bytes_max in sea_pool_options");
+}
+
+static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
+    struct pool_budget *budget = owner;
+    int r = budget_check(budget, bytes);
+    if (r < 0)
+        return r;
+    admission_watch(&budget->ctx->admission, bytes);
+    r = quota_charge(&budget->ctx->budget, bytes, 0, fds, &budget->ctx->refusals);
+    if (r < 0)
+        return r;
+    ctx_count(budget->ctx, arena_bytes, bytes);
+    atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
+    return 0;
+}
+
+static void budget_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
+    struct pool_budget *budget = owner;
+    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+    ctx_uncount(budget->ctx, arena_bytes, bytes);
+    quota_return(&budget->ctx->budget, bytes, 0, fds);
+    budget_unref(budget);
+}
+
+static void budget_stirred(void *owner) {
+    struct pool_budget *budget = owner;
+    budget->pool->peer->pooled.pools.is_restless = true;
+}
+
+/* Room for the id was made when the arena was leased from first. */
+static void budget_retired(void *owner, uint32_t arena_id) {
+    struct pool_budget *budget = owner;
+    struct pools *pools = &budget->pool->peer->pooled.pools;
+    pools->retired[pools->retired_count++] = arena_id;
+    pools->is_restless = true;
+}
+
+static void budget_hold(void *owner) {
+    struct pool_budget *budget = owner;
+    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
+}
+
+static void budget_tell(void *owner) {
+    struct pool_budget *budget = owner;
+    pthread_mutex_lock(&budget->ctx->lock);
+    if (budget->pool)
+        pools_wake(budget->pool->peer);
+    pthread_mutex_unlock(&budget->ctx->lock);
+    budget_unref(budget);
+}
+
+static const struct pool_ops POOL_OPS = {
+    .charge = budget_charge,
+    .uncharge = budget_uncharge,
+    .retired = budget_retired,
+    .stirred = budget_stirred,
+    .hold = budget_hold,
+    .tell = budget_tell,
+};
+
+const char *pools_check_options(const sea_pool_options *options) {
+    static const sea_pool_options defaults;
+    if (memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) != 0)
+        return "reserved fields of the pool's options are not zero";
+    return options->rotate_age_ms < 0 || options->rotate_idle_ms < 0 ? "a pool's time is negative" : NULL;
+}
+
+static uint64_t ms_to_ns(int ms) {
+    return ms < 0 ? 0 : (uint64_t) ms * NS_PER_MS;
+}
+
+void pools_set_options(sea_pool *pool, const sea_pool_options *options) {
+    static const sea_pool_options defaults;
+    if (!options)
+        options = &defaults;
+    snprintf(pool->name, sizeof(pool->name), "%s", options->name ? options->name : "");
+    pool->bytes_max = options->bytes_max;
+    pool->retained_max = options->retained_max ? options->retained_max : RETAINED_MAX;
+    pool->policy = (struct pool_policy){
+        .bytes = options->rotate_bytes,
+        .age = ms_to_ns(options->rotate_age_ms),
+        .idle = ms_to_ns(options->rotate_idle_ms),
+        .keep = ms_to_ns(options->retained_ms ? options->retained_ms : RETAINED_MS),
+    };
+}
+
+static void pools_add(struct peer *peer, sea_pool *pool, const sea_pool_options *options) {
+    struct pools *pools = &peer->pooled.pools;
+    pools_set_options(pool, options);
+    pool->peer = peer;
+    pool->next = pools->all;
+    pools->all = pool;
+}
+
+void pools_init(struct peer *peer) {
+    peer->pooled.pools = (struct pools){.deadline = WAIT_FOREVER};
+    pools_add(peer, &peer->pooled.pools.own, NULL);
+}
+
+int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *options) {
+    sea_pool *pool = heap_new(1, sizeof(*pool));
+    if (!pool)
+        return -ENOMEM;
+    pools_add(peer, pool, options);
+    *ret_pool = pool;
+    return 0;
+}
+
+static int pool_begin(sea_pool *pool) {
+    struct pool_budget *budget = heap_new(1, sizeof(*budget));
+    if (!budget)
+        return -ENOMEM;
+    *budget = (struct pool_budget){.refs = 1, .ctx = sea_ctx_ref(pool->peer->ctx), .pool = pool};
+    const struct pool_options options = {
+        .ops = &POOL_OPS,
+        .owner = budget,
+        .admission = &budget->ctx->admission,
+        .audience = &pool->peer->pooled.pools.audience,
+        .extra = sizeof(sea_block),
+        .retained_max = pool->retained_max,
+        .reuse_footprint = budget->ctx->calibration.reuse_footprint,
+        .reuse_least = budget->ctx->calibration.reuse_least,
+        .policy = pool->policy,
+    };
+    int r = pool_new(&pool->pool, &options);
+    if (r < 0) {
+        budget_unref(budget);
+        return r;
+    }
+    pool->budget = budget;
+    return 0;
+}
+
+int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
+    if (!pool->peer)
+        return -EPIPE;
+    struct admission *admission = &pool->peer->ctx->admission;
+    int r = pool->pool ? 0 : pool_begin(pool);
+    if (r == 0)
+        r = pool_take(pool->pool, size, ret_slot);
+    if (admission_tell(admission) && r < 0 && pool->pool)
+        r = pool_take(pool->pool, size, ret_slot);
+    if (r == 0 || r == -EDQUOT)
+        return r; /* noted where it was refused */
+    return reserve_explain(r, size, false, admission);
+}
+
+/* No lease is left. */
+static void pool_finish(sea_pool *pool) {
+    if (!pool->pool)
+        return;
+    struct pool_budget *budget = pool->budget;
+    pool->pool = pool_end(pool->pool);
+    pthread_mutex_lock(&budget->ctx->lock);
+    budget->pool = NULL;
+    pthread_mutex_unlock(&budget->ctx->lock);
+    pool->budget = NULL;
+    budget_unref(budget);
+}
+
+static uint64_t pool_drop_leases(struct peer *peer, const sea_pool *pool, uint64_t *bytes) {
+    struct pool_slot *slot;
+    uint64_t count = 0;
+    for (; pool->pool && (slot = pool_next_lease(pool->pool, NULL)); count++)
+        *bytes += pooled_end_lease(peer, slot);
+    return count;
+}
+
+uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
+    struct pools *pools = &peer->pooled.pools;
+    uint64_t count = 0;
+    *ret_bytes = 0;
+    for (sea_pool *pool = pools->all, *next; pool; pool = next) {
+        next = pool->next;
+        count += pool_drop_leases(peer, pool, ret_bytes);
+        pool_finish(pool);
+        pool->peer = NULL;
+        if (pool->is_freed)
+            heap_free(pool);
+    }
+    arenas_deinit(&pools->audience);
+    heap_free(pools->retired);
+    pools->all = NULL;
+    pools->retired = NULL;
+    pools->retired_count = pools->retired_capacity = 0;
+    pools->deadline = WAIT_FOREVER;
+    pools->retained = 0;
+    pools->is_restless = pools->is_waiting = false;
+    return count;
+}
+
+/* Its blocks may be out: then it goes in pools_tend(). */
+sea_pool *pools_free(sea_pool *pool) {
+    if (!pool || !pool->peer)
+        return heap_free(pool);
+    if (pool->pool)
+        pool_rotate(pool->pool);
+    pool->is_freed = true;
+    pool->peer->pooled.pools.is_restless = true;
+    return NULL;
+}
+
+bool pools_have(const struct pools *pools, const struct pool_slot *slot) {
+    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
+        if (pool->pool && pool_has(pool->pool, slot))
+            return true;
+    return false;
+}
+
+/* As many as there are arenas. */
+int pools_reserve_retired(struct pools *pools) {
+    uint32_t need = pools->retired_count + pools->audience.count;
+    if (need < pools->retired_capacity)
+        return 0;
+    uint32_t capacity = need * 2 + 8;
+    uint32_t *retired = heap_resize(pools->retired, capacity, sizeof(*retired));
+    if (!retired)
+        return -ENOMEM;
+    pools->retired = retired;
+    pools->retired_capacity = capacity;
+    return 0;
+}
+
+/* Is it over: freed, and nothing of it is left? */
+static bool pool_is_gone(const sea_pool *pool) {
+    return pool->is_freed && (!pool->pool || budget_used(pool->budget) == 0);
+}
+
+static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool has_to_trim) {
+    if (!pool->pool)
+        return;
+    if (has_to_trim)
+        pool_trim(pool->pool, 0);
+    uint64_t deadline = pool_rest(pool->pool, now);
+    if (deadline < pools->deadline)
+        pools->deadline = deadline;
+    pools->is_waiting |= pool_is_waiting(pool->pool);
+    pools->retained += pool_retained(pool->pool);
+}
+
+bool pools_tend(struct peer *peer) {
+    struct pools *pools = &peer->pooled.pools;
+    bool has_to_trim = atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
+    uint64_t now = wait_now();
+    if (has_to_trim)
+        atomic_store_explicit(&peer->has_to_trim, false, memory_order_relaxed);
+    pools->deadline = WAIT_FOREVER;
+    pools->is_waiting = false;
+    pools->retained = 0;
+    for (sea_pool **link = &pools->all, *pool; (pool = *link);) {
+        pool_tend(pools, pool, now, has_to_trim);
+        if (!pool_is_gone(pool)) {
+            link = &pool->next;
+            continue;
+        }
+        *link = pool->next;
+        pool_finish(pool);
+        heap_free(pool);
+    }
+    pools->is_restless = false;
+    return has_to_trim;
+}
+
+void pools_wake(struct peer *peer) {
+    if (peer->wake)
+        peer->wake(peer->waker);
+}

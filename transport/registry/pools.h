@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pools of one connection: one for each lifetime, whose arenas only its peer may read.
+ *
+ * Each is charged to the context's budget, arena by arena. All together never hold more than the peer takes, each never more than its
+ * share. A pool that the application has let go of, or that has ended with the connection, lives on in memory/pool.h until its blocks are back.
+ *
+ * Threads: the connection's, but for pools_wake().
+ */
+#ifndef REGISTRY_POOLS_H
+#define REGISTRY_POOLS_H
+
+#include "memory/pool.h"
+#include <sealane/pool.h>
+
+struct peer;
+struct pool_budget;
+
+struct sea_pool {
+    struct peer *peer;          /* borrowed; NULL once the connection has ended */
+    void *conn;                 /* the application's face of it, borrowed; for the layers above */
+    struct pool *pool;          /* owned; made with the first block */
+    struct pool_budget *budget; /* owned reference; as `pool` */
+    sea_pool *next;             /* of the same connection */
+    uint64_t bytes_max, retained_max;
+    struct pool_policy policy;
+    bool is_freed; /* by the application: it goes when its arenas are gone */
+    char name[32];
+};
+
+struct pools {
+    struct arenas audience; /* owned */
+    sea_pool own;           /* of the connection itself */
+    sea_pool *all;          /* `own` and others; these are owned once they are freed */
+    uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
+    uint32_t retired_count, retired_capacity;
+    uint64_t retained; /* bytes, when pools_tend() was last called */
+    uint64_t deadline; /* when to call pools_tend(); WAIT_FOREVER: no need to */
+    bool is_restless;  /* before the connection sleeps, pools_tend() is to be called */
+    bool is_waiting;   /* its return is looked for: of something that may be with the peer */
+};
+
+void pools_init(struct peer *peer);
+
+/* Drops every lease and ends all pools. Returns how many leases there were. */
+uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes);
+
+/* NULL: nothing is wrong; else what is. */
+const char *pools_check_options(const sea_pool_options *options);
+
+/* Sets what a pool without arenas will do. `options` were checked, and may be NULL. */
+void pools_set_options(sea_pool *pool, const sea_pool_options *options);
+
+/* -ENOMEM, -EPIPE. The caller owns it. */
+int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *options);
+sea_pool *pools_free(sea_pool *pool);
+
+/* A block's memory. Errors: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
+int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
+
+/* Is the slot one of this connection's? */
+bool pools_have(const struct pools *pools, const struct pool_slot *slot);
+
+/* So that arenas can be retired without fail: before one is announced. -ENOMEM. */
+int pools_reserve_retired(struct pools *pools);
+
+/*
+ * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps. Returns whether
+ * sea_ctx_trim() was called: then the caller gives back what it has.
+ */
+bool pools_tend(struct peer *peer);
+
+/* From any thread: the connection's is to call pools_tend() soon. Under the context's lock. */
+void pools_wake(struct peer *peer);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it is empty then. */
+#include "rpc/conn.h"
+
+#include "wire/handle.h"
+#include <errno.h>
+#include <stdio.h>
+
+/* NULL: it has ended. */
+static sea_conn *pool_conn(const sea_pool *pool) {
+    return pool->peer ? pool->conn : NULL;
+}
+
+int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *options) {
+    const char *why = options ? pools_check_options(options) : NULL;
+    if (why)
+        return refusal_explain(&conn->ctx->refusals, -EINVAL, "sea_pool_options", why);
+    if (conn->is_ended)
+        return -EPIPE;
+    int r = pools_new(ret_pool, conn->lane.account, options);
+    if (r == 0)
+        (*ret_pool)->conn = conn;
+    return r;
+}
+
+sea_pool *sea_pool_free(sea_pool *pool) {
+    sea_conn *conn = pool ? pool_conn(pool) : NULL;
+    if (conn)
+        lane_take_releases(&conn->lane);
+    pools_free(pool);
+    if (conn)
+        lane_tend_now(&conn->lane);
+    return NULL;
+}
+
+sea_pool *sea_conn_pool(sea_conn *conn) {
+    return &conn->lane.account->pooled.pools.own;
+}
+
+int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size) {
+    sea_conn *conn = pool_conn(pool);
+    return conn ? conn_block_new(conn, pool, size, ret_block) : -EPIPE;
+}
+
+int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block) {
+    sea_block *copy = NULL;
+    size_t size = sea_block_size(block);
+    const void *bytes = sea_block_view(block);
+    int r = bytes ? sea_pool_block(&copy, pool, size) : -ENOMEM;
+    if (r == 0)
+        r = sea_block_fill(copy, 0, bytes, size);
+    if (r < 0)
+        sea_block_unref(copy);
+    else
+        *ret_copy = copy;
+    return r;
+}
+
+void sea_pool_rotate(sea_pool *pool) {
+    sea_conn *conn = pool_conn(pool);
+    if (!conn || !pool->pool)
+        return;
+    lane_take_releases(&conn->lane);
+    pool_rotate(pool->pool);
+    lane_tend_now(&conn->lane);
+}
+
+static void figure_leases(const sea_pool *pool, sea_pool_figures *figures) {
+    const struct pool_slot *slot = NULL, *oldest = pool_oldest_lease(pool->pool);
+    while ((slot = pool_next_lease(pool->pool, slot))) {
+        figures->leased_blocks++;
+        figures->leased += slot->arena->stride;
+    }
+    if (!oldest)
+        return;
+    uint64_t now = wait_now_coarse();
+    figures->oldest_lease.handle = handle_make(oldest->arena->id, oldest->index, oldest->generation);
+    figures->oldest_lease.size = pooled_block(oldest)->size;
+    figures->oldest_lease.age = now > oldest->leased_at ? now - oldest->leased_at : 0;
+}
+
+void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures) {
+    struct pool_gauges gauges = {.generation = 1};
+    *ret_figures = (sea_pool_figures){.oldest_generation = 1};
+    if (pool->pool) {
+        lane_take_releases(&pool_conn(pool)->lane);
+        pool_gauges(pool->pool, &gauges);
+    }
+    snprintf(ret_figures->name, sizeof(ret_figures->name), "%s", pool->name);
+    ret_figures->allocated = gauges.allocated;
+    ret_figures->active_blocks = gauges.blocks_out;
+    ret_figures->active = gauges.bytes_out;
+    ret_figures->arenas = gauges.arenas;
+    ret_figures->mapped = gauges.mapped;
+    ret_figures->retained = gauges.retained;
+    ret_figures->mapped_peak = gauges.mapped_peak;
+    ret_figures->active_peak = gauges.out_peak;
+    ret_figures->generation = gauges.generation;
+    ret_figures->draining_arenas = gauges.draining_arenas;
+    ret_figures->draining_mapped = gauges.draining_mapped;
+    ret_figures->draining_active = gauges.draining_bytes_out;
+    if (!pool->pool)
+        return;
+    ret_figures->oldest_generation = pool_oldest_generation(pool->pool);
+    figure_leases(pool, ret_figures);
+}
+
+int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret_generation) {
+    struct pool_gauges gauges = {.arenas = 0};
+    if (pool->pool)
+        pool_generation(pool->pool, number, &gauges);
+    if (!gauges.arenas)
+        return -ENOENT;
+    *ret_generation = (sea_generation){
+        .arenas = gauges.arenas,
+        .mapped = gauges.mapped,
+        .active_blocks = gauges.blocks_out,
+        .active = gauges.bytes_out,
+        .leased_blocks = gauges.leases,
+    };
+    return 0;
+}
+
+uint64_t sea_pool_resident(sea_pool *pool) {
+    return pool->pool ? pool_resident(pool->pool) : 0;
+}
