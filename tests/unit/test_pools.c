@@ -5,14 +5,12 @@
  */
 #include "support/suite.h"
 
-#include <pthread.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <stdatomic.h>
+#include <uv.h>
 
 #include "memory/arena.h"
-#include "support/holdings.h"
 #include "unit/conn_pair.h"
-#include "wire/handle.h"
+#include "unit/host.h"
 
 #define KIB ((size_t) 1 << 10)
 #define MIB ((size_t) 1 << 20)
@@ -363,7 +361,137 @@ START_TEST(test_keeping_a_copy) {
 }
 END_TEST
 
+/* --- other threads: a server that sleeps, in its own loop (0) or on libuv (1) --- */
+
+enum { LOOPS = 2, GIVE = 1, HOARD = 2 };
+
+static struct host host;
+static _Atomic(sea_block *) hoard;
+
+static void on_give(sea_msg *msg, void *user) {
+    sea_block *block = NULL;
+    (void) user;
+    ck_assert_int_eq(sea_block_new(&block, sea_msg_conn(msg), MIB), 0);
+    sea_reply(msg, block);
+}
+
+/* Keeps a block of a generation that drains. */
+static void on_hoard(sea_msg *msg, void *user) {
+    sea_block *block = NULL;
+    sea_pool *pool = sea_conn_pool(sea_msg_conn(msg));
+    (void) user;
+    ck_assert_int_eq(sea_block_new(&block, sea_msg_conn(msg), MIB), 0);
+    sea_pool_rotate(pool);
+    sea_reply(msg, NULL);
+    atomic_store(&hoard, block);
+}
+
+static const sea_method giving[] = {{GIVE, "give", on_give}, {HOARD, "hoard", on_hoard}};
+
+static struct {
+    pthread_t thread;
+    uv_loop_t loop;
+    uv_async_t stop;
+    sea_ctx *ctx;
+    sea_server *server;
+} looped;
+
+static void on_stop(uv_async_t *stop) {
+    sea_server_free(looped.server);
+    uv_close((uv_handle_t *) stop, NULL);
+}
+
+static void *loop_run(void *arg) {
+    uv_run(&looped.loop, UV_RUN_DEFAULT);
+    return arg;
+}
+
+static sea_conn *served_by(int loop) {
+    sea_conn *conn = NULL;
+    memset(&host, 0, sizeof host);
+    host.options.methods = giving;
+    host.options.methods_count = 2;
+    host.options.pool = &lasting;
+    if (loop == 0) {
+        host_start(&host);
+    } else {
+        snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
+        ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
+        ck_assert_int_eq(uv_loop_init(&looped.loop), 0);
+        ck_assert_int_eq(uv_async_init(&looped.loop, &looped.stop, on_stop), 0);
+        ck_assert_int_eq(sea_uv_server_new(&looped.server, host.ctx, &looped.loop, host.address, &host.options), 0);
+        ck_assert_int_eq(pthread_create(&looped.thread, NULL, loop_run, NULL), 0);
+    }
+    ck_assert_int_eq(sea_connect(&conn, ends.a.ctx, host.address, NULL), 0);
+    return conn;
+}
+
+static void serve_no_more(int loop, sea_conn *conn) {
+    sea_conn_free(conn);
+    if (loop == 0) {
+        host_stop(&host);
+        return;
+    }
+    uv_async_send(&looped.stop);
+    ck_assert_int_eq(pthread_join(looped.thread, NULL), 0);
+    ck_assert_int_eq(uv_loop_close(&looped.loop), 0);
+    sea_ctx_unref(host.ctx);
+}
+
+START_TEST(test_trimming_from_elsewhere) {
+    sea_conn *conn = served_by(_i);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_call(conn, GIVE, NULL, 60000, &reply), 0);
+    sea_msg_release(reply);
+    ck_assert_uint_eq(host_figures(&host).arena_bytes, MIB);
+    sea_ctx_trim(host.ctx);
+    wait_until(host_figures(&host).arena_bytes == 0);
+    uint64_t doorbells = host_figures(&host).doorbells;
+    for (int i = 0; i < 100; i++)
+        sea_ctx_trim(host.ctx); /* nothing is left, and nobody is told of that */
+    ck_assert_uint_eq(host_figures(&host).doorbells, doorbells);
+    serve_no_more(_i, conn);
+}
+END_TEST
+
+/* The last block of a generation is let go by another thread while its owner sleeps. */
+START_TEST(test_put_from_elsewhere) {
+    sea_conn *conn = served_by(_i);
+    for (int i = 0; i < 20; i++) {
+        sea_msg *reply = NULL;
+        ck_assert_int_eq(sea_call(conn, HOARD, NULL, 60000, &reply), 0);
+        sea_msg_release(reply);
+        wait_until(atomic_load(&hoard));
+        ck_assert_uint_eq(host_figures(&host).arena_bytes, MIB);
+        sea_block_unref(atomic_exchange(&hoard, NULL));
+        wait_until(host_figures(&host).arena_bytes == 0);
+    }
+    serve_no_more(_i, conn);
+}
+END_TEST
+
+/* Of a connection of the blocking face that is idle, in its next turn. */
+START_TEST(test_trimming_who_is_asked_later) {
+    lend(end_block(&ends.a, MIB, 1));
+    give_back(1);
+    sea_ctx_trim(ends.a.ctx);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(seen_by_b(), 0);
+    sea_ctx *nobody = NULL;
+    ck_assert_int_eq(sea_ctx_new(&nobody, NULL), 0);
+    sea_ctx_trim(nobody);
+    sea_ctx_unref(nobody);
+}
+END_TEST
+
 int main(void) {
+    uv_loop_t loop;
+    if (uv_loop_init(&loop) != 0 ||
+        uv_loop_close(&loop) != 0) /* libuv's own descriptors stay open from its first loop on */
+        return 1;
     struct suite *s = suite_new("pools");
     suite_fixture(s, before, after);
     suite_add(s, test_a_pool_is_another_memory);
@@ -380,5 +508,8 @@ int main(void) {
     suite_add(s, test_death_while_draining);
     suite_add(s, test_moving_on_to_a_copy);
     suite_add(s, test_keeping_a_copy);
+    suite_add_loop(s, test_trimming_from_elsewhere, 0, LOOPS);
+    suite_add_loop(s, test_put_from_elsewhere, 0, LOOPS);
+    suite_add(s, test_trimming_who_is_asked_later);
     return suite_run(s);
 }
