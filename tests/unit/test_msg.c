@@ -239,6 +239,59 @@ static int third_process(int line, void *arg) {
     return -sea_server_run(own.server);
 }
 
+/* Who keeps small messages, or their bytes, has their sender pay; those that come and go are paid for once. */
+START_TEST(test_kept_messages_are_charged) {
+    struct ends ends = {0};
+    sea_block *bytes = NULL;
+    ends_open(&ends);
+    const struct quota *quota = &ends.b.conn->lane.account->quota;
+    for (int i = 0; i < 300; i++) {
+        ck_assert_int_eq(sea_send_bytes(ends.a.conn, END_HOOK, "small", 6, 0), 0);
+        ends_settle(&ends);
+    }
+    uint64_t one = quota_used(quota, QUOTA_BYTES);
+    ck_assert_uint_gt(one, 0);
+    for (unsigned i = 0; i < 100; i++)
+        ck_assert_int_eq(sea_send_bytes(ends.a.conn, END_KEEP, "small", 6, 0), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.kept_count, 100);
+    ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), 100 * one);
+    bytes = sea_block_ref(sea_msg_block(ends.b.kept[0]));
+    end_drop(&ends.b);
+    ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), 17 * one); /* those bytes, and some messages for the next ones */
+    struct peer *payer = ends.b.conn->lane.account;
+    payer->refs++;
+    end_free_conn(&ends.b);
+    ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), one);
+    ck_assert_int_eq(memcmp(sea_block_view(bytes), "small", 6), 0);
+    sea_block_unref(bytes);
+    ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), 0);
+    peer_unref(payer);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* At the quota a call is answered with that, and a one-way message, which must not be lost in silence, is the end. */
+START_TEST(test_kept_messages_have_a_limit) {
+    struct ends ends = {0};
+    ends.b.ctx_options.peer.bytes = 20000;
+    ends_open(&ends);
+    while (ends.b.closed == 0) {
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 1, NULL), 0);
+        ends_settle(&ends);
+        if (ends.a.outcomes_count == 0)
+            continue;
+        ck_assert_int_eq(ends.a.outcomes[0].status, -EDQUOT);
+        ck_assert_uint_gt(ends.b.kept_count, 10);
+        ck_assert_int_eq(sea_send_bytes(ends.a.conn, END_KEEP, "small", 6, 0), 0);
+        ends_settle(&ends);
+        ck_assert_int_eq(ends.b.event.reason, -EDQUOT);
+    }
+    ck_assert_uint_eq(ends.b.closed, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_a_received_block_is_forwarded) {
     struct ends ends = {0};
     struct child third;
@@ -521,6 +574,8 @@ int main(void) {
     suite_add_loop(s, test_a_kept_block_outlives_its_message, 0, KINDS);
     suite_add_loop(s, test_a_kept_block_outlives_its_connection, 0, KINDS);
     suite_add_loop(s, test_a_kept_message_outlives_its_connection, 0, 2 * KINDS);
+    suite_add(s, test_kept_messages_are_charged);
+    suite_add(s, test_kept_messages_have_a_limit);
     suite_add(s, test_a_received_block_is_forwarded);
     suite_add(s, test_a_received_block_is_the_reply);
     suite_add(s, test_a_pooled_block_as_the_reply_is_copied);

@@ -360,13 +360,13 @@ END_TEST
 START_TEST(test_queued_bytes_are_the_peers) {
     const sea_ctx_options options = {.peer = {.bytes = 100}};
     anew(&options);
-    ck_assert_int_eq(peer_charge_queued(one.peer, 60), 0);
+    ck_assert_int_eq(peer_charge_held(one.peer, 60), 0);
     owner_assert_charged(&one, 60, 0, 0);
-    ck_assert_int_eq(peer_charge_queued(one.peer, 41), -EDQUOT);
+    ck_assert_int_eq(peer_charge_held(one.peer, 41), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, "peer quota (bytes)");
     ck_assert_int_eq(peer_charge_lease(one.peer, 41), -EDQUOT);
     owner_assert_charged(&one, 60, 0, 0);
-    peer_return_queued(one.peer, 60);
+    peer_return_held(one.peer, 60);
     owner_assert_charged(&one, 0, 0, 0);
 }
 END_TEST

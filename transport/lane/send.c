@@ -289,7 +289,7 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
 }
 
 static void queued_free(struct lane *lane, struct lane_queued *queued) {
-    peer_return_queued(lane->account, queued->charged);
+    peer_return_held(lane->account, queued->charged);
     sea_block_unref(queued->message.block);
     heap_free(queued);
 }
@@ -307,7 +307,7 @@ void lane_clear_queue(struct lane *lane) {
 static int lane_queue(struct lane *lane, const struct lane_message *message, int payload_class) {
     struct lane_queued *queued = heap_new(1, sizeof(*queued));
     uint64_t charged = sizeof(*queued) + (message->block ? message->block->size : 0);
-    int r = queued ? peer_charge_queued(lane->account, charged) : -ENOMEM;
+    int r = queued ? peer_charge_held(lane->account, charged) : -ENOMEM;
     if (r < 0) {
         heap_free(queued);
         if (r == -EDQUOT && message->block && !lane->is_socket_full && !lane->is_ring_full)
@@ -435,11 +435,11 @@ void lane_flush(struct lane *lane) {
     while (r == 0 && lane->queue_head) {
         struct lane_queued *queued = lane->queue_head;
         uint64_t charged = queued->charged;
-        peer_return_queued(lane->account, charged); /* else a lease on its block would be charged on top */
+        peer_return_held(lane->account, charged); /* else a lease on its block would be charged on top */
         queued->charged = 0;
         r = queued_transmit(lane, queued);
         if (r < 0) {
-            if (peer_charge_queued(lane->account, charged) == 0)
+            if (peer_charge_held(lane->account, charged) == 0)
                 queued->charged = charged;
             break;
         }

@@ -198,10 +198,10 @@ void peer_remove_import(struct import *import, uint64_t size) {
     peer_unref(peer);
 }
 
-int peer_charge_queued(struct peer *peer, uint64_t size) {
+int peer_charge_held(struct peer *peer, uint64_t size) {
     return quota_charge(&peer->quota, size, 0, 0, &peer->ctx->refusals);
 }
 
-void peer_return_queued(struct peer *peer, uint64_t size) {
+void peer_return_held(struct peer *peer, uint64_t size) {
     quota_return(&peer->quota, size, 0, 0);
 }

@@ -8,7 +8,7 @@
  *
  * Invariants: leased_blocks == length of the lease list; imported_blocks == number of imports in the
  * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released;
- * bytes include replies that are queued.
+ * bytes include replies that are queued, and messages that are kept.
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
@@ -96,8 +96,8 @@ void peer_remove_import(struct import *import, uint64_t size);
 /* Takes an import back that could not be made: as above, but the lease is not given back. */
 void peer_cancel_import(struct import *import, uint64_t size);
 
-/* Bytes of ours that wait in our memory for the peer to read them. */
-int peer_charge_queued(struct peer *peer, uint64_t size);
-void peer_return_queued(struct peer *peer, uint64_t size);
+/* Bytes of our memory that the peer takes up: what waits for it to read it, and its messages that are kept. -EDQUOT. */
+int peer_charge_held(struct peer *peer, uint64_t size);
+void peer_return_held(struct peer *peer, uint64_t size);
 
 #endif

@@ -92,23 +92,30 @@ static void call_refuse(sea_conn *conn, uint64_t id, int status, const char *tex
     lane_send(&conn->lane, &reply, true);
 }
 
+static const char *refusal_text(int error) {
+    return error == -ENOSYS   ? "no such method"
+           : error == -EDQUOT ? "the receiver keeps as many messages of this peer as its limits allow"
+                              : "out of memory";
+}
+
 static const char *request_arrived(sea_conn *conn, const struct lane_message *in) {
     if (in->type == WIRE_CALL && conn->incoming_count >= conn->lane.hello.calls_max) {
         sea_block_unref(in->block);
         return "more calls were in flight than negotiated";
     }
     const sea_method *method = method_find(conn, in->method);
-    sea_msg *msg = method ? msg_new(conn, in) : NULL;
-    if (msg) {
+    sea_msg *msg = NULL;
+    int r = method ? msg_new(conn, in, &msg) : -ENOSYS;
+    if (r == 0) {
         method->handler(msg, conn->options.user);
         return NULL;
     }
     if (!method)
         sea_block_unref(in->block);
     if (in->type == WIRE_CALL)
-        call_refuse(conn, in->id, method ? -ENOMEM : -ENOSYS, method ? "out of memory" : "no such method");
+        call_refuse(conn, in->id, r, refusal_text(r));
     else if (method)
-        lane_doom(&conn->lane, -ENOMEM, "out of memory for a one-way message");
+        lane_doom(&conn->lane, r, refusal_text(r));
     return NULL;
 }
 
@@ -120,9 +127,10 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
         sea_block_unref(in->block);
         return r < 0 ? "a reply came to no call of ours" : NULL;
     }
-    sea_msg *reply = msg_new(conn, in);
-    if (!reply)
-        status = -ENOMEM;
+    sea_msg *reply = NULL;
+    r = msg_new(conn, in, &reply);
+    if (r < 0)
+        status = r;
     if (status < 0)
         snprintf(conn->text, sizeof(conn->text), "%s", in->text ? in->text : "");
     call_end(conn, waiter, status, reply);

@@ -8,19 +8,47 @@
 /* As many as a busy connection uses at a time; each is some 250 bytes. */
 static const uint32_t SPARES_MOST = 16;
 
-static sea_msg *msg_alloc(sea_conn *conn) {
+enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
+
+/* Also one that is a block by now. */
+static void msg_discard(sea_msg *msg) {
+    struct peer *payer = msg->payer;
+    peer_return_held(payer, MSG_SIZE);
+    heap_free(msg);
+    peer_unref(payer);
+}
+
+/* Charged to the peer, so that messages which are kept, with the small payloads in them, are. Those that come and go cost nothing. */
+static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
+    struct peer *payer = conn->lane.account;
+    int r = peer_charge_held(payer, MSG_SIZE);
+    if (r < 0)
+        return r;
+    sea_msg *msg = heap_new(1, MSG_SIZE);
+    if (!msg) {
+        peer_return_held(payer, MSG_SIZE);
+        return -ENOMEM;
+    }
+    msg->payer = payer;
+    payer->refs++;
+    *ret_msg = msg;
+    return 0;
+}
+
+static int msg_alloc(sea_conn *conn, sea_msg **ret_msg) {
     sea_msg *msg = conn->spares;
     if (!msg)
-        return heap_new(1, sizeof(*msg) + LANE_BYTES_MAX);
+        return msg_make(conn, ret_msg);
     conn->spares = msg->next;
     conn->spares_count--;
-    return msg;
+    *ret_msg = msg;
+    return 0;
 }
 
 /* What msg_take_spare() does not set says nothing in a spare. */
 static void msg_dealloc(sea_conn *conn, sea_msg *msg) {
     if (conn->spares_count >= SPARES_MOST || conn->is_ended) {
-        heap_free(msg);
+        msg_discard(msg);
         return;
     }
     msg->in.status = 0;
@@ -36,18 +64,23 @@ void msg_drop_spares(sea_conn *conn) {
     while (conn->spares) {
         sea_msg *msg = conn->spares;
         conn->spares = msg->next;
-        heap_free(msg);
+        msg_discard(msg);
     }
     conn->spares_count = 0;
 }
 
-sea_msg *msg_new(sea_conn *conn, const struct lane_message *in) {
+int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     bool has_text = in->text && *in->text;
-    sea_msg *msg = msg_alloc(conn);
-    char *text = msg && has_text ? heap_strdup(in->text) : NULL;
-    if (!msg || (has_text && !text)) {
+    sea_msg *msg = NULL;
+    int r = msg_alloc(conn, &msg);
+    char *text = r == 0 && has_text ? heap_strdup(in->text) : NULL;
+    if (r == 0 && has_text && !text) {
+        msg_discard(msg);
+        r = -ENOMEM;
+    }
+    if (r < 0) {
         sea_block_unref(in->block);
-        return heap_free(msg);
+        return r;
     }
     msg->in = *in;
     msg->in.text = text;
@@ -59,7 +92,8 @@ sea_msg *msg_new(sea_conn *conn, const struct lane_message *in) {
     msg->conn = conn_ref(conn);
     if (in->type == WIRE_CALL)
         msg_add_incoming(msg);
-    return msg;
+    *ret_msg = msg;
+    return 0;
 }
 
 void msg_cancel(sea_conn *conn, uint64_t id) {
@@ -175,7 +209,7 @@ bool sea_msg_is_stable(const sea_msg *msg) {
 
 static void small_end(sea_block *small) {
     sea_ctx_unref(small->ctx);
-    heap_free((char *) small - offsetof(sea_msg, small));
+    msg_discard((sea_msg *) (void *) ((char *) small - offsetof(sea_msg, small)));
 }
 
 sea_block *sea_msg_block(const sea_msg *msg) {

@@ -10,6 +10,7 @@
 
 struct sea_msg {
     sea_conn *conn;         /* owned reference; borrowed while it is a spare */
+    struct peer *payer;     /* owned reference; charged with the memory */
     struct lane_message in; /* owns a reference of its block, and its text; its bytes are `bytes` */
     bool is_cancelled;
     sea_msg *next, **link; /* on conn->incoming; link NULL: not an unanswered call */
@@ -17,8 +18,8 @@ struct sea_msg {
     sea_block small;       /* its bytes follow: LANE_BYTES_MAX of them. Who holds a reference of it keeps this memory */
 };
 
-/* Takes in->block, also on failure. NULL: out of memory. */
-sea_msg *msg_new(sea_conn *conn, const struct lane_message *in);
+/* Takes in->block, also on failure. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
+int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg);
 
 /* Takes the first of the connection's spares, of which there is one, for what the first words of a line say. Its bytes are still to be written. */
 static inline sea_msg *msg_take_spare(sea_conn *conn, const uint64_t head[LINE_FIRST_WORD]) {
