@@ -4,6 +4,8 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -580,6 +582,75 @@ START_TEST(test_a_poll_that_fails) {
 }
 END_TEST
 
+/* Many deadlines, in whatever order they are set, changed and removed: each is called in its turn, and the nearest is known. */
+START_TEST(test_a_heap_of_deadlines) {
+    enum { MANY = 300 };
+    static struct {
+        struct watch watch;
+        bool was_called;
+    } crowd[MANY];
+    unsigned seed = (unsigned) _i;
+    memset(crowd, 0, sizeof crowd);
+    for (int i = 0; i < MANY; i++) {
+        crowd[i].watch = (struct watch){.fd = dup(sides[0].watch.fd), .deadline = WAIT_FOREVER, .ready = ready};
+        ck_assert_int_eq(watch_add(&crowd[i].watch, poller), 0);
+    }
+    for (int turn = 0; turn < 3000; turn++) {
+        struct watch *watch = &crowd[rand_r(&seed) % MANY].watch;
+        uint64_t far = wait_now() + (uint64_t) 3600 * 1000000000, nearest = WAIT_FOREVER;
+        watch_update(watch, 0, rand_r(&seed) % 3 ? far + (uint64_t) rand_r(&seed) : WAIT_FOREVER);
+        for (int i = 0; i < MANY; i++)
+            if (crowd[i].watch.deadline < nearest)
+                nearest = crowd[i].watch.deadline;
+        if (poller_set_deadline(poller) != nearest)
+            ck_abort_msg("turn %d: another one is nearer", turn);
+        if (turn % 100 == 0) {
+            watch_remove(watch);
+            ck_assert_int_eq(watch_add(watch, poller), 0);
+        }
+    }
+    for (int i = 0; i < MANY; i++) {
+        watch_remove(&crowd[i].watch);
+        fd_close(crowd[i].watch.fd);
+    }
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+}
+END_TEST
+
+static void *wake_often(void *watch) {
+    for (int i = 0; i < 200; i++) {
+        watch_wake(watch);
+        sched_yield();
+    }
+    return NULL;
+}
+
+/* From another thread, while nothing else happens: it is called, at least once after the last time. */
+START_TEST(test_woken_from_elsewhere) {
+    pthread_t thread;
+    struct watch *watch = &sides[0].watch;
+    ck_assert_int_eq(watch_add(watch, poller), 0);
+    for (int round = 0; round < 20; round++) {
+        int before = sides[0].calls;
+        ck_assert_int_eq(pthread_create(&thread, NULL, wake_often, watch), 0);
+        while (sides[0].calls == before)
+            ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+        ck_assert_int_eq(sides[0].revents, 0);
+        before = sides[0].calls;
+        watch_wake(watch);
+        watch_wake(watch);
+        ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
+        ck_assert_int_eq(sides[0].calls, before + 1);
+    }
+    watch_wake(watch);
+    watch_remove(watch); /* and forgotten */
+    int before = sides[0].calls;
+    ck_assert_int_eq(poller_set_turn(poller, 0), 0);
+    ck_assert_int_eq(sides[0].calls, before);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("poller");
     suite_fixture(s, make_set, drop_set);
@@ -609,6 +680,8 @@ int main(void) {
     suite_add(s, test_rearming_itself);
     suite_add_loop(s, test_adding_inside_ready, 0, 2);
     suite_add(s, test_a_chain_of_deadlines);
+    suite_add_loop(s, test_a_heap_of_deadlines, 0, 3);
+    suite_add(s, test_woken_from_elsewhere);
     suite_add(s, test_a_former_watchs_events);
     suite_add(s, test_a_set_that_cannot_be_made);
     suite_add(s, test_a_watch_that_cannot_be_added);

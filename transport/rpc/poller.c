@@ -4,6 +4,7 @@
 
 #include "sys/heap.h"
 #include "sys/shared.h"
+#include <errno.h>
 #include <poll.h>
 #include <stddef.h>
 
@@ -19,12 +20,14 @@ struct poller_set {
     int fd;   /* owned */
     int bell; /* owned; watched by `ringing` */
     struct watch ringing;
-    struct watch *armed;                       /* those with a deadline */
+    struct watch **alarms;                  /* owned; those with a deadline, the nearest first */
+    uint32_t alarms_count, alarms_capacity; /* capacity >= watches */
+    uint32_t watches;
+    struct watch *due;                         /* those that are still to be called in this turn */
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
-    uint64_t polled_at;   /* when the descriptors were last looked at */
-    unsigned turns;       /* since the clock was last asked */
-    struct watch *cursor; /* the next armed watch of this turn */
+    uint64_t polled_at; /* when the descriptors were last looked at */
+    unsigned turns;     /* since the clock was last asked */
 };
 
 static struct poller_set *set_of(const struct poller *poller) {
@@ -147,37 +150,97 @@ void watch_remove(struct watch *watch) {
     watch->poller = NULL;
 }
 
-static void set_disarm(struct poller_set *set, struct watch *watch) {
+/* --- the heap of deadlines: none is later than those at twice its place, counted from 1 --- */
+
+static void alarm_place(struct poller_set *set, uint32_t place, struct watch *watch) {
+    set->alarms[place - 1] = watch;
+    watch->alarm = place;
+}
+
+static struct watch *alarm_at(const struct poller_set *set, uint32_t place) {
+    return place <= set->alarms_count ? set->alarms[place - 1] : NULL;
+}
+
+static bool is_sooner(const struct watch *a, const struct watch *b) {
+    return a && (!b || a->deadline < b->deadline);
+}
+
+/* Puts it where it belongs, at `place`, above or below. */
+static void alarm_sift(struct poller_set *set, uint32_t place, struct watch *watch) {
+    while (place > 1 && is_sooner(watch, alarm_at(set, place / 2))) {
+        alarm_place(set, place, alarm_at(set, place / 2));
+        place /= 2;
+    }
+    for (;;) {
+        uint32_t child = 2 * place + (is_sooner(alarm_at(set, 2 * place + 1), alarm_at(set, 2 * place)) ? 1 : 0);
+        if (!is_sooner(alarm_at(set, child), watch))
+            break;
+        alarm_place(set, place, alarm_at(set, child));
+        place = child;
+    }
+    alarm_place(set, place, watch);
+}
+
+static void alarm_remove(struct poller_set *set, struct watch *watch) {
+    uint32_t place = watch->alarm;
+    if (!place)
+        return;
+    struct watch *last = set->alarms[--set->alarms_count];
+    watch->alarm = 0;
+    if (last != watch)
+        alarm_sift(set, place, last);
+}
+
+/* There is room: set_add() has made it. */
+static void set_arm(struct poller_set *set, struct watch *watch) {
+    if (watch->deadline == WAIT_FOREVER)
+        alarm_remove(set, watch);
+    else
+        alarm_sift(set, watch->alarm ? watch->alarm : ++set->alarms_count, watch);
+}
+
+static int set_reserve_alarm(struct poller_set *set) {
+    if (set->watches < set->alarms_capacity)
+        return 0;
+    uint32_t capacity = set->alarms_capacity * 2 + 8;
+    struct watch **alarms = heap_resize(set->alarms, capacity, sizeof(*alarms));
+    if (!alarms)
+        return -ENOMEM;
+    set->alarms = alarms;
+    set->alarms_capacity = capacity;
+    return 0;
+}
+
+static void due_remove(struct watch *watch) {
     if (!watch->link)
         return;
-    if (set->cursor == watch)
-        set->cursor = watch->next;
     *watch->link = watch->next;
     if (watch->next)
         watch->next->link = watch->link;
     watch->link = NULL;
 }
 
-static void set_arm(struct poller_set *set, struct watch *watch) {
-    if (watch->deadline == WAIT_FOREVER) {
-        set_disarm(set, watch);
-    } else if (!watch->link) {
-        watch->next = set->armed;
-        watch->link = &set->armed;
-        if (watch->next)
-            watch->next->link = &watch->next;
-        set->armed = watch;
-    }
+static void due_add(struct poller_set *set, struct watch *watch) {
+    watch->next = set->due;
+    watch->link = &set->due;
+    if (watch->next)
+        watch->next->link = &watch->next;
+    set->due = watch;
 }
 
 /* What the kernel was last told is kept in `impl`, so that it is told only what is new. */
 static int set_add(struct poller *poller, struct watch *watch) {
-    int r = wait_set_add(set_of(poller)->fd, watch->fd, watch->events, watch);
+    struct poller_set *set = set_of(poller);
+    int r = set_reserve_alarm(set);
+    if (r == 0)
+        r = wait_set_add(set->fd, watch->fd, watch->events, watch);
     if (r < 0)
         return r;
+    set->watches++;
     watch->impl = (void *) (uintptr_t) watch->events;
+    watch->alarm = 0;
     watch->link = NULL;
-    set_arm(set_of(poller), watch);
+    set_arm(set, watch);
     return 0;
 }
 
@@ -191,13 +254,16 @@ static void set_update(struct poller *poller, struct watch *watch) {
 static void set_remove(struct poller *poller, struct watch *watch) {
     struct poller_set *set = set_of(poller);
     wait_set_remove(set->fd, watch->fd);
-    set_disarm(set, watch);
+    set->watches--;
+    alarm_remove(set, watch);
+    due_remove(watch);
     for (int i = 0; i < set->events_count; i++)
         if (set->events[i].data == watch)
             set->events[i].data = NULL;
 }
 
 static void set_free(struct poller *poller) {
+    heap_free(set_of(poller)->alarms);
     fd_close(set_of(poller)->bell);
     fd_close(set_of(poller)->fd);
     heap_free(poller);
@@ -241,11 +307,8 @@ int poller_set_fd(const struct poller *poller) {
 }
 
 uint64_t poller_set_deadline(const struct poller *poller) {
-    uint64_t deadline = WAIT_FOREVER;
-    for (const struct watch *w = set_of(poller)->armed; w; w = w->next)
-        if (w->deadline < deadline)
-            deadline = w->deadline;
-    return deadline;
+    const struct watch *first = alarm_at(set_of(poller), 1);
+    return first ? first->deadline : WAIT_FOREVER;
 }
 
 static void set_call_events(struct poller_set *set) {
@@ -257,13 +320,21 @@ static void set_call_events(struct poller_set *set) {
     set->events_count = 0;
 }
 
+/* Each once, whatever deadline it asks for then. */
 static void set_call_deadlines(struct poller_set *set) {
+    struct watch *watch;
+    if (set->alarms_count == 0)
+        return;
     uint64_t now = wait_now();
-    set->cursor = set->armed;
-    while (set->cursor) {
-        struct watch *watch = set->cursor;
-        set->cursor = watch->next;
-        if (watch->deadline <= now)
+    while ((watch = alarm_at(set, 1)) && watch->deadline <= now) {
+        alarm_remove(set, watch);
+        due_add(set, watch);
+    }
+    for (watch = set->due; watch; watch = watch->next)
+        set_arm(set, watch);
+    while ((watch = set->due)) {
+        due_remove(watch);
+        if (watch->deadline <= now) /* still */
             watch_call(watch, 0);
     }
 }

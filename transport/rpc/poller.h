@@ -56,7 +56,8 @@ struct watch {
     struct watch *hot_next, **hot_link; /* on the poller's list while hot; hot_link NULL: not on it */
     struct watch *woken_next;           /* on either list of those woken */
     _Atomic bool is_woken;
-    struct watch *next, **link; /* the set's: on its list while a deadline is set; link NULL: not on it */
+    uint32_t alarm;             /* the set's: 1 + its place among those with a deadline; 0: it has none */
+    struct watch *next, **link; /* the set's: on the list of those that are called next; link NULL: not on it */
 };
 
 int watch_add(struct watch *watch, struct poller *poller);
@@ -81,8 +82,7 @@ void watch_call(struct watch *watch, short revents);
 enum watch_state poller_look(struct poller *poller, bool is_patient);
 
 /*
- * A set of watches on epoll. Deadlines are few (handshakes, calls in flight) and live on a list that is walked once a turn:
- * a connection that is idle is not on it.
+ * A set of watches on epoll. Deadlines are in a heap: those that are far away, as of pools that keep something, cost nothing in a turn.
  */
 struct poller *poller_set_new(void); /* NULL: no memory or descriptors */
 int poller_set_fd(const struct poller *poller);
