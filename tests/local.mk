@@ -101,7 +101,8 @@ sweep_tests = \
 
 stress_tests = \
     tests/stress/test_stress_calls \
-    tests/stress/test_stress_rings
+    tests/stress/test_stress_rings \
+    tests/stress/test_stress_rotation
 
 test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sweep_tests) $(stress_tests)
 # With the peers that scripts need.
