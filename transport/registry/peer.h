@@ -64,6 +64,11 @@ struct import {
 struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner);
 struct peer *peer_unref(struct peer *peer);
 
+/* Is pools_tend() wanted soon, though the connection may not rest? */
+static inline bool pools_are_restless(const struct peer *peer) {
+    return peer->pooled.pools.is_restless || atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
+}
+
 /* Sets what wakes its connection. */
 void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker);
 
