@@ -66,6 +66,12 @@ static void give_back(unsigned count) {
     ends_settle(&ends);
 }
 
+static sea_block *sealed_block(size_t size) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), 0);
+    return block;
+}
+
 START_TEST(test_a_pool_is_another_memory) {
     sea_pool *pool = pool_of(&(sea_pool_options){.name = "settings"});
     sea_block *own = end_block(&ends.a, 5000, 1), *other = block_of(pool, 5000);
@@ -265,6 +271,47 @@ START_TEST(test_the_process_totals) {
 }
 END_TEST
 
+/* A retirement that finds no room in the ring, or in the socket, waits for it. */
+START_TEST(test_retiring_through_a_full_ring) {
+    lend(end_block(&ends.a, MIB, 1));
+    give_back(1);
+    char bytes[200] = "";
+    int r = 0;
+    while (r == 0)
+        r = _i ? sea_send_bytes(ends.a.conn, END_KEEP, bytes, sizeof bytes, 0)
+               : sea_send(ends.a.conn, END_KEEP, sealed_block(10), 0);
+    ck_assert_int_eq(r, -EAGAIN);
+    sea_pool_rotate(sea_conn_pool(ends.a.conn));
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).mapped, 0); /* here it is gone */
+    ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.retired_count, 1);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.retired_count, 0);
+    end_drop(&ends.b);
+    ends_settle(&ends);
+    ck_assert_uint_eq(quota_used(&ends.b.conn->lane.account->quota, QUOTA_FDS), 0);
+    ck_assert(sea_conn_is_open(ends.a.conn) && sea_conn_is_open(ends.b.conn));
+}
+END_TEST
+
+/* What b lies about is its own loss: leases that it never gives back hold their arenas, and nothing else. */
+START_TEST(test_a_peer_that_gives_nothing_back) {
+    sea_pool *pool = sea_conn_pool(ends.a.conn);
+    for (int i = 0; i < 50; i++) {
+        if (i % 10 == 0)
+            lend(end_block(&ends.a, 200 * KIB, 1));
+        lend(end_block(&ends.a, 200 * KIB, 2));
+        give_back(1);
+        sea_pool_rotate(pool);
+        ck_assert_uint_le(figures_of(pool).mapped, 6 * MIB);
+    }
+    ck_assert_uint_eq(figures_of(pool).leased_blocks, 5);
+    ck_assert_uint_eq(figures_of(pool).draining_active, figures_of(pool).active);
+    ck_assert_uint_eq(figures_of(pool).oldest_generation, 1);
+    give_back(5);
+    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+}
+END_TEST
+
 /* --- pools and the end of things --- */
 
 START_TEST(test_a_freed_pool_goes_with_its_blocks) {
@@ -358,6 +405,71 @@ START_TEST(test_keeping_a_copy) {
     ck_assert_int_eq(*(const char *) sea_block_view(copy), 9);
     sea_block_unref(copy);
     sea_pool_free(kept);
+}
+END_TEST
+
+/* --- loops that wait --- */
+
+static void close_handle(uv_handle_t *handle, void *user) {
+    (void) user;
+    ck_abort_msg("a handle of type %d was left", (int) handle->type);
+}
+
+static void on_reply(sea_conn *conn, int status, sea_msg *reply, void *user) {
+    (void) conn;
+    ck_assert_int_eq(status, 0);
+    sea_msg_release(reply);
+    *(bool *) user = true;
+}
+
+static void on_echo(sea_msg *msg, void *user) {
+    sea_block *block = NULL;
+    (void) user;
+    ck_assert_int_eq(sea_block_new(&block, sea_msg_conn(msg), MIB), 0);
+    sea_reply(msg, block);
+}
+
+/* Once all was given back, a loop waits without end. */
+START_TEST(test_an_idle_loop) {
+    static const sea_pool_options hasty = {.retained_ms = 1};
+    static const sea_method method = {1, "echo", on_echo};
+    const sea_options options = {.methods = &method, .methods_count = 1, .pool = &hasty};
+    sea_ctx *ctx = NULL;
+    sea_server *server = NULL;
+    sea_conn *conn = NULL;
+    uv_loop_t loop;
+    bool is_done = false;
+    char address[160];
+    sea_figures figures;
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    ck_assert_int_eq(sea_uv_server_new(&server, ctx, &loop, address, &options), 0);
+    ck_assert_int_eq(sea_uv_connect(&conn, ctx, &loop, address, &options), 0);
+    while (!sea_conn_is_open(conn))
+        uv_run(&loop, UV_RUN_ONCE);
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new(&block, conn, MIB), 0);
+    ck_assert_int_eq(sea_call_start(conn, 1, block, -1, on_reply, &is_done, NULL), 0);
+    do {
+        uv_run(&loop, UV_RUN_ONCE);
+        sea_ctx_figures(ctx, &figures);
+    } while (!is_done || figures.arena_bytes > 0);
+    struct pollfd backend = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+    do
+        uv_run(&loop, UV_RUN_NOWAIT);
+    while (uv_backend_timeout(&loop) != -1 || poll(&backend, 1, 0) > 0);
+    sea_ctx_figures(ctx, &figures);
+    uint64_t doorbells = figures.doorbells;
+    ck_assert_int_eq(poll(&backend, 1, 30), 0);
+    sea_ctx_figures(ctx, &figures);
+    ck_assert_uint_eq(figures.doorbells, doorbells);
+    sea_conn_free(conn);
+    sea_server_free(server);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    uv_walk(&loop, close_handle, NULL);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    sea_ctx_unref(ctx);
 }
 END_TEST
 
@@ -503,11 +615,14 @@ int main(void) {
     suite_add_loop(s, test_an_idle_pair, 0, 3);
     suite_add(s, test_what_comes_back_late);
     suite_add(s, test_the_process_totals);
+    suite_add_loop(s, test_retiring_through_a_full_ring, 0, 2);
+    suite_add(s, test_a_peer_that_gives_nothing_back);
     suite_add(s, test_a_freed_pool_goes_with_its_blocks);
     suite_add(s, test_a_pool_outlives_its_connection);
     suite_add(s, test_death_while_draining);
     suite_add(s, test_moving_on_to_a_copy);
     suite_add(s, test_keeping_a_copy);
+    suite_add(s, test_an_idle_loop);
     suite_add_loop(s, test_trimming_from_elsewhere, 0, LOOPS);
     suite_add_loop(s, test_put_from_elsewhere, 0, LOOPS);
     suite_add(s, test_trimming_who_is_asked_later);

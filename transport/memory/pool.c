@@ -60,7 +60,7 @@ struct pool {
     struct size_class *levels[LEVELS];  /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
     struct home *idle_head, *idle_tail; /* the longest idle first */
     struct slot_list leases;
-    uint64_t mapped, arenas, blocks_out, bytes_out, allocated, mapped_peak, out_peak;
+    uint64_t mapped, arenas, bytes_out, allocated, mapped_peak, out_peak;
     struct {
         uint64_t arenas, mapped, bytes_out;
     } draining; /* of those above */
@@ -296,7 +296,6 @@ static void slot_go_out(struct pool *pool, const struct pool_slot *slot) {
     struct home *home = home_of(slot);
     if (home->out++ == 0)
         idle_remove(pool, home);
-    pool->blocks_out++;
     pool->allocated += home->arena.stride;
     pool->bytes_out += home->arena.stride;
     if (pool->bytes_out > pool->out_peak)
@@ -306,7 +305,6 @@ static void slot_go_out(struct pool *pool, const struct pool_slot *slot) {
 static void slot_come_back(struct pool *pool, struct pool_slot *slot) {
     struct home *home = home_of(slot);
     assert(slot->place == SLOT_OUT && !slot->is_leased);
-    pool->blocks_out--;
     pool->bytes_out -= home->arena.stride;
     if (!home->class) {
         home_drain(home, slot);
@@ -496,7 +494,7 @@ static bool has_arenas(const struct pool *pool) {
 
 /* Is something out whose return must not wait until something else happens? What is free already has a deadline. */
 static bool waits_for_returns(const struct pool *pool) {
-    return pool->draining.arenas > 0 || (pool->blocks_out > 0 && pool->rotation.policy.keep && !pool->idle_head);
+    return pool->draining.arenas > 0 || (pool->bytes_out > 0 && pool->rotation.policy.keep && !pool->idle_head);
 }
 
 uint64_t pool_rest(struct pool *pool, uint64_t now) {
@@ -591,12 +589,23 @@ uint64_t pool_resident(const struct pool *pool) {
     return sum;
 }
 
+/* Summed up only here: takes and puts have enough to count. */
+static uint64_t pool_blocks_out(const struct pool *pool) {
+    struct arena *arena;
+    uint32_t place = 0;
+    uint64_t sum = 0;
+    while ((arena = arenas_next(pool->audience, &place)))
+        if (((const struct home *) arena)->pool == pool)
+            sum += ((const struct home *) arena)->out;
+    return sum;
+}
+
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
     pool_drain(pool);
     *ret_gauges = (struct pool_gauges){
         .mapped = pool->mapped,
         .arenas = pool->arenas,
-        .blocks_out = pool->blocks_out,
+        .blocks_out = pool_blocks_out(pool),
         .bytes_out = pool->bytes_out,
         .retained = pool_retained(pool),
         .leases = pool->leases.count,

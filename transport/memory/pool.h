@@ -134,6 +134,7 @@ struct pool_gauges {
     uint64_t draining_arenas, draining_mapped, draining_bytes_out; /* of older generations; included above */
     uint64_t generation;                                           /* the newest one's number, from 1 */
 };
+/* Looks at all arenas. */
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
 
 /* Of one generation: arenas, mapped, blocks_out, bytes_out, leases. Looks at all arenas and leases. */

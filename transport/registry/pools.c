@@ -314,7 +314,7 @@ static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool ha
 bool pools_tend(struct peer *peer) {
     struct pools *pools = &peer->pooled.pools;
     bool has_to_trim = atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
-    uint64_t now = wait_now();
+    uint64_t now = pools->audience.count > 0 ? wait_now() : 0;
     if (has_to_trim)
         atomic_store_explicit(&peer->has_to_trim, false, memory_order_relaxed);
     pools->deadline = WAIT_FOREVER;
