@@ -247,10 +247,39 @@ START_TEST(test_lifetimes_mixed) {
 }
 END_TEST
 
+/* Whatever it holds, of whatever generation, is ours again, and then nobody's. */
+START_TEST(test_killed_while_draining) {
+    struct child child;
+    sea_ctx *ctx = NULL;
+    sea_figures figures;
+    uint64_t state = 1, before = shared_memory();
+    begin(&child, &ctx);
+    sea_pool *pool = sea_conn_pool(conn);
+    for (int i = 0; i < 8; i++) {
+        for (int k = 0; k < 30; k++)
+            send_block(pool, HOLD, mixed_size(&state));
+        if (i % 2)
+            sea_pool_rotate(pool);
+    }
+    sea_ctx_figures(ctx, &figures);
+    ck_assert_uint_eq(figures.leased_blocks, 240);
+    child_kill(&child);
+    while (sea_conn_wait(conn, PATIENCE_MS) >= 0)
+        ;
+    sea_ctx_figures(ctx, &figures);
+    ck_assert_uint_eq(figures.reclaimed_blocks, 240);
+    ck_assert_uint_eq(figures.arena_bytes, 0);
+    ck_assert_uint_eq(shared_memory(), before);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("stress_rotation");
     suite_guard(s, 120);
     suite_add(s, test_lifetimes_apart);
     suite_add(s, test_lifetimes_mixed);
+    suite_add(s, test_killed_while_draining);
     return suite_run(s);
 }
