@@ -582,6 +582,30 @@ START_TEST(test_put_from_elsewhere) {
 }
 END_TEST
 
+/* Connections without outboxes have no pooled blocks, but receive into something too. */
+START_TEST(test_trimming_a_socket) {
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.socket_only = true;
+    ends_open(&ends);
+    uint8_t *inside = ends.a.conn->own_scratch + LANE_SCRATCH_SIZE / 2;
+    *inside = 1;
+    sea_ctx_trim(ends.a.ctx);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_int_eq(*inside, 0);
+    *inside = 1;
+    sea_conn_dispatch(ends.a.conn, 0); /* once is enough */
+    ck_assert_int_eq(*inside, 1);
+    sea_pool *pool = pool_of(&lasting);
+    sea_block *block = block_of(pool, 100 * KIB); /* sealed, as there is no other way */
+    ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
+    sea_block_unref(block);
+    sea_pool_rotate(pool);
+    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    sea_pool_free(pool);
+}
+END_TEST
+
 /* Of a connection of the blocking face that is idle, in its next turn. */
 START_TEST(test_trimming_who_is_asked_later) {
     lend(end_block(&ends.a, MIB, 1));
@@ -625,6 +649,7 @@ int main(void) {
     suite_add(s, test_an_idle_loop);
     suite_add_loop(s, test_trimming_from_elsewhere, 0, LOOPS);
     suite_add_loop(s, test_put_from_elsewhere, 0, LOOPS);
+    suite_add(s, test_trimming_a_socket);
     suite_add(s, test_trimming_who_is_asked_later);
     return suite_run(s);
 }

@@ -209,7 +209,7 @@ static void lane_begin_turn(struct lane *lane, short revents) {
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */
 static void lane_end_turn(struct lane *lane) {
     lane_take_releases(lane);
-    if (lane->has_rings && (lane->handled == 0 || pools_are_restless(lane->account)))
+    if (lane->state == LANE_OPEN && (lane->handled == 0 || pools_are_restless(lane->account)))
         lane_tend(lane);
     if (lane->is_ring_full && !lane->is_doomed)
         lane_ring_room(lane, lane->own.lines / 4);

@@ -105,7 +105,7 @@ void lane_rearm(struct lane *lane) {
 }
 
 void lane_tend_now(struct lane *lane) {
-    if (!lane->has_rings)
+    if (lane->state != LANE_OPEN)
         return;
     lane_tend(lane);
     if (!lane->corks)

@@ -6,6 +6,7 @@
 #include "registry/block.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -266,6 +267,7 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
 sea_pool *pools_free(sea_pool *pool) {
     if (!pool || !pool->peer)
         return heap_free(pool);
+    assert(pool != &pool->peer->pooled.pools.own); /* the connection's */
     if (pool->pool)
         pool_rotate(pool->pool);
     pool->is_freed = true;
