@@ -11,6 +11,7 @@
 #include "memory/arena.h"
 #include "unit/conn_pair.h"
 #include "unit/host.h"
+#include "wire/handle.h"
 
 #define KIB ((size_t) 1 << 10)
 #define MIB ((size_t) 1 << 20)
@@ -309,6 +310,39 @@ START_TEST(test_a_peer_that_gives_nothing_back) {
     ck_assert_uint_eq(figures_of(pool).oldest_generation, 1);
     give_back(5);
     ck_assert_uint_eq(figures_of(pool).mapped, 0);
+}
+END_TEST
+
+/* A lie that is found when the releases are looked at before sleeping: nobody goes to sleep over it. */
+START_TEST(test_a_lie_before_sleeping) {
+    lend(end_block(&ends.a, MIB, 1));
+    release_write(&ends.b.conn->lane.releases_out, handle_make(7, 1, 1));
+    ck_assert(!lane_rest(&ends.a.conn->lane));
+    ends_settle(&ends);
+    ck_assert_int_eq(ends.a.event.reason, -EPROTO);
+    ck_assert_uint_eq(ends.a.event.reclaimed_blocks, 1);
+}
+END_TEST
+
+/* Looking at a pool takes in what came back, for which something may be waiting: that is not forgotten. */
+START_TEST(test_room_that_is_seen_by_the_way) {
+    static const sea_pool_options options = {.retained_ms = -1};
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.pool = &options;
+    ends.b.options.blocks_max = 1;
+    ends_open(&ends);
+    lend(end_block(&ends.a, MIB, 1));
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, MIB, 1), 0), -EAGAIN);
+    sea_msg_release(ends.b.kept[--ends.b.kept_count]);
+    if (_i == 0)
+        figures_of(sea_conn_pool(ends.a.conn));
+    else
+        lane_rest(&ends.a.conn->lane);
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_uint_eq(ends.a.rooms, 1);
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
 }
 END_TEST
 
@@ -641,6 +675,8 @@ int main(void) {
     suite_add(s, test_the_process_totals);
     suite_add_loop(s, test_retiring_through_a_full_ring, 0, 2);
     suite_add(s, test_a_peer_that_gives_nothing_back);
+    suite_add(s, test_a_lie_before_sleeping);
+    suite_add_loop(s, test_room_that_is_seen_by_the_way, 0, 2);
     suite_add(s, test_a_freed_pool_goes_with_its_blocks);
     suite_add(s, test_a_pool_outlives_its_connection);
     suite_add(s, test_death_while_draining);

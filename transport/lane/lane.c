@@ -208,7 +208,9 @@ static void lane_begin_turn(struct lane *lane, short revents) {
 
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */
 static void lane_end_turn(struct lane *lane) {
+    bool has_more = lane->has_more;
     lane_take_releases(lane);
+    lane->has_more = has_more; /* room is looked for below */
     if (lane->state == LANE_OPEN && (lane->handled == 0 || pools_are_restless(lane->account)))
         lane_tend(lane);
     if (lane->is_ring_full && !lane->is_doomed)

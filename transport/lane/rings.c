@@ -55,9 +55,14 @@ int lane_ring_room(struct lane *lane, uint64_t lines) {
     return r == 0 ? -EAGAIN : 0;
 }
 
+/* Does something wait for the peer's releases, or for room? */
+static bool is_waiting_for_room(const struct lane *lane) {
+    return lane->queue_head || lane->wants_room || lane->is_ring_full;
+}
+
 void lane_take_releases(struct lane *lane) {
     uint64_t handle;
-    int r = 0;
+    int r = 0, before = lane->handled;
     while (r == 0 && lane->has_rings && release_read(&lane->releases_in, &handle)) {
         lane->handled++;
         r = handle_arena(handle) ? pooled_release(lane->account, handle)
@@ -65,11 +70,10 @@ void lane_take_releases(struct lane *lane) {
         if (r < 0)
             lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
-}
-
-/* Does something wait for the peer's releases, or for room? */
-static bool is_waiting_for_room(const struct lane *lane) {
-    return lane->queue_head || lane->wants_room || lane->is_ring_full;
+    if (lane->handled == before || !is_waiting_for_room(lane))
+        return;
+    lane->has_more = true; /* whoever took them, and whenever: what waits for room has its turn */
+    lane->ops->changed(lane->owner);
 }
 
 bool lane_look(struct lane *lane) {
@@ -119,8 +123,12 @@ bool lane_rest(struct lane *lane) {
         return true;
     if (ring_publish_consumed(&lane->in))
         lane->bell.due |= BELL_ROOM;
+    bool had_more = lane->has_more;
     lane_tend(lane);
     lane_ring_bell(lane);
+    if (lane->is_doomed || lane->is_broken ||
+        lane->has_more != had_more) /* what was released, or written, has shown it */
+        return false;
     if (lane->bell.is_armed && lane->bell.wants == lane_wants(lane))
         return !lane_look(lane);
     bell_arm(&lane->bell, lane_wants(lane));
