@@ -263,6 +263,22 @@ START_TEST(test_many_calls_at_once) {
 }
 END_TEST
 
+/* What a turn in full does is not forgotten while there are only small messages. */
+START_TEST(test_blocks_come_back_meanwhile) {
+    sea_pool_figures f;
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new(&block, conn, 100000), 0);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    memset(sea_block_data(block), 0, 100000);
+    ck_assert_int_eq(sea_send(conn, COUNT, block, -1), 0);
+    for (unsigned i = 0; i < 200; i++)
+        sea_msg_release(mirror(8, i));
+    sea_pool_figures_get(sea_conn_pool(conn), &f);
+    ck_assert_uint_eq(f.leased_blocks + f.active_blocks, 0);
+    ck_assert_uint_eq(atomic_load(&counted), 1);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("small");
     suite_fixture(s, before, after);
@@ -274,5 +290,6 @@ int main(void) {
     suite_add(s, test_others_come_before_the_answer);
     suite_add(s, test_the_server_leaves);
     suite_add(s, test_many_calls_at_once);
+    suite_add(s, test_blocks_come_back_meanwhile);
     return suite_run(s);
 }

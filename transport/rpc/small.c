@@ -34,6 +34,12 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     return reply;
 }
 
+/* Was a quarter of the ring passed over since a bell was last due? Then it is time for a turn in full: releases, pools and deadlines must not wait for
+ * ever because there is always a small message. */
+static bool has_gone_round(const struct lane *lane) {
+    return lane->bell.due & BELL_ROOM;
+}
+
 /* Can a call go the short way now, and is looking for its answer any use? */
 static bool takes_call(const sea_conn *conn, size_t size) {
     return conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
@@ -55,6 +61,8 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     if (!reply)
         return client_await_small(conn, deadline, ret_reply);
     patience_reward(&lane->patience);
+    if (has_gone_round(lane))
+        conn_turn(conn, 0);
     *ret_reply = reply;
     return 0;
 }
@@ -120,9 +128,10 @@ int small_turn(sea_conn *conn) {
         taken++;
     lane->corks--;
     conn->turns--;
+    bool is_all = taken && !has_gone_round(lane) && !conn->calls.in_flight;
     if (!lane->corks)
         lane_ring_bell(lane);
-    bool is_all = taken && !conn->is_ended && lane_is_calm(lane) && !conn->calls.in_flight;
+    is_all = is_all && lane_is_calm(lane);
     if (!is_all && !conn->is_ended)
         taken += conn_turn(conn, 0);
     conn_unref(conn);
