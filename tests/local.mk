@@ -142,6 +142,7 @@ tests_libsupport_la_SOURCES = \
     tests/support/trap.c \
     tests/support/trap.h \
     tests/unit/conn_pair.h \
+    tests/unit/crowd.h \
     tests/unit/fail.h \
     tests/unit/host.h \
     tests/unit/lane_pair.h \

@@ -6,6 +6,7 @@ noinst_LTLIBRARIES += transport/libtransport.la
 transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"' -I$(srcdir)/include -iquote $(srcdir)/transport
 transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
 transport_libtransport_la_SOURCES = \
+    transport/sys/alone.h \
     transport/sys/caches.c \
     transport/sys/caches.h \
     transport/sys/cgroup.c \

@@ -43,10 +43,10 @@ enum {
 /*
  * Loans a writable block of `size` bytes (0 is allowed) that will be sent over `conn`; the class is
  * chosen by size, by what the peer accepts and by what was measured to be cheapest. The memory is
- * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes are
- * zero, but for a pooled block: there they are what an earlier payload for this peer left. Charged to the context's budget: `size`,
- * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks are charged with the
- * arenas in which they lie.
+ * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes of a sealed block
+ * are zero; in others they are what an earlier payload for this peer left. Charged to the context's budget: `size`,
+ * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks, and small inline ones for a
+ * peer that takes pooled ones, are charged with the arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM (see sea_ctx_refusal()), -EMSGSIZE (the peer accepts no class that could
  * carry that much), -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE (not connected any more), -EAGAIN (the handshake is not finished).

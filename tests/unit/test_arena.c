@@ -102,6 +102,24 @@ START_TEST(test_blocks_lie_side_by_side) {
 }
 END_TEST
 
+START_TEST(test_a_private_one) {
+    struct arena arena = ARENA_EMPTY;
+    ck_assert_int_eq(arena_init_private(&arena, 1024, 5), 0);
+    ck_assert_int_eq(arena.fd, -1);
+    ck_assert_uint_eq(arena.size, arena_size(1024, 5));
+    for (size_t i = 0; i < arena.size; i++)
+        if (arena.data[i])
+            ck_abort_msg("byte %zu", i);
+    memset(arena_at(&arena, 4), 'x', 1024);
+    arena_deinit(&arena);
+    ck_assert_ptr_null(arena.data);
+    ck_assert_int_eq(arena_init_private(&arena, 1000, 5), -ENOMEM);
+    fail_call(SEAM_ALLOC, 1, 1, ENOMEM);
+    ck_assert_int_eq(arena_init_private(&arena, 1024, 5), -ENOMEM);
+    fail_off();
+}
+END_TEST
+
 /* What is written shows through the descriptor, which itself can write nothing, in none of the ways. */
 START_TEST(test_one_writer) {
     struct arena arena = new_arena(_i);
@@ -248,6 +266,7 @@ int main(void) {
     suite_add(s, test_shapes_that_are_none);
     suite_add_loop(s, test_all_its_pages_are_there, 0, SHAPES);
     suite_add_loop(s, test_blocks_lie_side_by_side, 0, SHAPES);
+    suite_add(s, test_a_private_one);
     suite_add_loop(s, test_one_writer, 0, SHAPES);
     suite_add_loop(s, test_every_call_can_fail, 0, 8);
     suite_add(s, test_no_arena_that_children_inherit);

@@ -212,7 +212,7 @@ START_TEST(test_a_copy_while_the_peer_holds_all) {
 }
 END_TEST
 
-/* What a block that is not pooled is filled with before it is written: nothing. One that is keeps an earlier payload of the same peer. */
+/* What a sealed block is filled with before it is written: nothing. Others may keep an earlier payload of the same peer. */
 START_TEST(test_the_first_bytes_of_a_block) {
     static const size_t sizes[] = {256, 257, 100000};
     struct ends ends = {.b.options.socket_only = _i >= 3};
@@ -223,10 +223,34 @@ START_TEST(test_the_first_bytes_of_a_block) {
         ck_assert_int_eq(sea_block_new(&block, ends.a.conn, size), 0);
         const unsigned char *bytes = sea_block_view(block);
         for (size_t i = 0; i < size; i++)
-            ck_assert(bytes[i] == 0 || (sea_block_class(block) == SEA_POOLED && bytes[i] == 7));
+            ck_assert(bytes[i] == 0 || (sea_block_class(block) != SEA_SEALED && bytes[i] == 7));
         memset(sea_block_data(block), 7, size);
         sea_block_unref(block);
     }
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* What was given back is what the next one gets; until the end of the connection, which is told from then on. */
+START_TEST(test_a_block_comes_again) {
+    static const size_t sizes[] = {0, 1, 256, 257, 5000, 70000};
+    struct ends ends = {0};
+    sea_block *block = NULL, *again = NULL;
+    ends_open(&ends);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, sizes[_i]), 0);
+    ck_assert_int_eq(sea_block_class(block), sizes[_i] <= 256 ? SEA_INLINE : SEA_POOLED);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    sea_block_unref(block);
+    for (int i = 0; i < 100 && again != block; i++) { /* all of a rotation */
+        ck_assert_int_eq(sea_block_new(&again, ends.a.conn, sizes[_i]), 0);
+        ck_assert_ptr_nonnull(sea_block_data(again));
+        sea_block_unref(again);
+    }
+    ck_assert_ptr_eq(again, block);
+    ck_assert_uint_eq(end_figures(&ends.a).blocks + end_figures(&ends.a).bytes, 0);
+    sea_conn_close(ends.a.conn);
+    end_settle(&ends.a);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, sizes[_i]), -EPIPE);
     ends_deinit(&ends);
 }
 END_TEST
@@ -880,6 +904,7 @@ int main(void) {
     suite_add_loop(s, test_a_block_is_made_as_it_will_travel, 0, ROUTES);
     suite_add_loop(s, test_blocks_while_the_peer_holds_all, 0, 2);
     suite_add(s, test_a_copy_while_the_peer_holds_all);
+    suite_add_loop(s, test_a_block_comes_again, 0, 6);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
     suite_add(s, test_replies_in_any_order);

@@ -14,6 +14,7 @@
 
 #include "memory/arena.h"
 #include "sys/heap.h"
+#include "unit/crowd.h"
 #include "unit/room_peer.h"
 #include "wire/handle.h"
 
@@ -522,6 +523,103 @@ START_TEST(test_the_end_of_nothing) {
 }
 END_TEST
 
+/* --- ours: inline blocks --- */
+
+static sea_block *new_inline(struct owner *owner, size_t size) {
+    sea_block *block = NULL;
+    ck_assert_int_eq(pooled_new_inline(&block, owner->peer, size), 0);
+    return block;
+}
+
+/* A copy of it will be sent: it lies where no peer can see it, and takes no descriptor. */
+START_TEST(test_an_inline_block) {
+    sea_block *block = new_inline(&one, 100), *other = new_inline(&one, 0);
+    ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
+    ck_assert_uint_eq(sea_block_size(block), 100);
+    ck_assert(!sea_block_is_sealed(block));
+    ck_assert(!pooled_is_for(one.peer, block));
+    ck_assert_int_eq(pooled_arena(block)->fd, -1);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 0);
+    ck_assert_uint_gt(budget_bytes(), 100);
+    memset(sea_block_data(block), 3, 100);
+    ck_assert_int_eq(sea_block_shrink(block, 40), 0);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    ck_assert_ptr_null(sea_block_data(block));
+    ck_assert(is_filled(sea_block_view(block), 40, 3));
+    ck_assert_ptr_nonnull(sea_block_view(other));
+    ck_assert_uint_eq(ctx_figures().blocks, 2);
+    ck_assert_uint_eq(ctx_figures().bytes, 40);
+    sea_block_unref(other);
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+}
+END_TEST
+
+START_TEST(test_an_inline_block_outlives_its_connection) {
+    sea_block *block = new_inline(&one, 100);
+    memset(sea_block_data(block), 5, 100);
+    owner_end(&one, 0);
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert(is_filled(sea_block_view(block), 100, 5));
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(budget_bytes(), 0);
+}
+END_TEST
+
+/* The next of the same size lies where the last one lay, and is as new. */
+START_TEST(test_what_is_ready) {
+    int class = _i ? SEA_POOLED : SEA_INLINE;
+    ck_assert_ptr_null(block_lend_hot(one.peer, class, 200));
+    ck_assert_ptr_null(pooled_ready(one.peer, class, 200));
+    sea_block *block = _i ? new_block(&one, 200) : new_inline(&one, 200), *other;
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    sea_block_unref(block);
+    ck_assert_ptr_eq(other = block_lend_hot(one.peer, class, 90), block);
+    ck_assert_ptr_null(block_lend_hot(one.peer, class, 90));
+    ck_assert_int_eq(sea_block_class(block), class);
+    ck_assert_uint_eq(sea_block_size(block), 90);
+    ck_assert_ptr_nonnull(sea_block_data(block));
+    ck_assert_ptr_nonnull(other = pooled_ready(one.peer, class, 91));
+    ck_assert_ptr_ne(other, block);
+    ck_assert_uint_eq(ctx_figures().bytes, 181);
+    sea_block_unref(block);
+    sea_block_unref(other);
+    ck_assert_ptr_null(pooled_ready(one.peer, class, (size_t) 20 << 20)); /* it would have to be made */
+    ck_assert_ptr_null(pooled_ready(one.peer, class, SIZE_MAX));
+    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+}
+END_TEST
+
+/* Two references: whoever drops the second one gives it back. */
+START_TEST(test_the_last_of_several_references) {
+    if (_i)
+        crowd_gather();
+    sea_block *block = new_inline(&one, 10);
+    sea_block_ref(block);
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_ptr_nonnull(sea_block_data(block));
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks, 0);
+}
+END_TEST
+
+START_TEST(test_no_memory_for_an_inline_block) {
+    sea_block *block = NULL;
+    int calls = 0;
+    for (int r = -1; r < 0; calls++) {
+        fail_call(SEAM_ALLOC, calls + 1, 1, ENOMEM);
+        r = pooled_new_inline(&block, one.peer, 100);
+        ck_assert(r == 0 || r == -ENOMEM);
+        fail_off();
+    }
+    ck_assert_int_ge(calls, 3); /* the account of the pools, the pool, its arena and what belongs to that */
+    sea_block_unref(block);
+    ck_assert_uint_eq(ctx_figures().blocks, 0);
+}
+END_TEST
+
 /* --- ours: other threads --- */
 
 #define RELAY 1000
@@ -949,6 +1047,11 @@ int main(void) {
     suite_add(s, test_the_end_drops_the_leases);
     suite_add(s, test_a_block_outlives_everybody);
     suite_add(s, test_the_end_of_nothing);
+    suite_add(s, test_an_inline_block);
+    suite_add(s, test_an_inline_block_outlives_its_connection);
+    suite_add_loop(s, test_what_is_ready, 0, 2);
+    suite_add_loop(s, test_the_last_of_several_references, 0, 2);
+    suite_add(s, test_no_memory_for_an_inline_block);
     suite_add_loop(s, test_blocks_end_on_another_thread, 0, 2);
     suite_add(s, test_a_peers_arena);
     suite_add(s, test_a_payload_that_lies_nowhere);

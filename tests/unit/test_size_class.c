@@ -96,7 +96,7 @@ static void assert_class(uint32_t out, uint32_t resting, uint32_t spare) {
 
 /* The name of the block that goes out next; -1: none does. */
 static int pick(bool any) {
-    struct pool_slot *slot = size_class_pick(&class, 100, any);
+    struct pool_slot *slot = any ? size_class_search(&class, 100, true) : size_class_pick(&class, 100);
     return slot ? (int) slot->index : -1;
 }
 
@@ -199,13 +199,13 @@ END_TEST
 START_TEST(test_large_blocks_differ) {
     make_class(2, 3);
     arenas[1].stride = 120;
-    struct pool_slot *slot = size_class_pick(&class, 110, false);
+    struct pool_slot *slot = size_class_pick(&class, 110);
     ck_assert_ptr_eq(slot, &slots[1]);
-    ck_assert_ptr_null(size_class_pick(&class, 110, true));
+    ck_assert_ptr_null(size_class_search(&class, 110, true));
     size_class_put(&class, slot);
     ck_assert_int_eq(pick(false), 0);
     put(0);
-    ck_assert_ptr_eq(size_class_pick(&class, 110, false), &slots[1]); /* although another has rested longer */
+    ck_assert_ptr_eq(size_class_pick(&class, 110), &slots[1]); /* although another has rested longer */
     ck_assert_int_eq(pick(false), 0);
     assert_class(2, 0, 1);
 }
@@ -214,11 +214,30 @@ END_TEST
 START_TEST(test_blocks_that_go) {
     make_class(3, 4);
     put(pick(false)); /* 0 rests */
-    size_class_remove(&class, &slots[0]);
-    size_class_remove(&class, &slots[2]);
+    size_class_remove(&class, &arenas[0]);
+    size_class_remove(&class, &arenas[2]);
     assert_class(0, 0, 2);
     ck_assert_int_eq(pick(false), 1);
     ck_assert_int_eq(pick(false), 3);
+    ck_assert_int_eq(pick(true), -1);
+}
+END_TEST
+
+/* From the middle of what rests, and from its end: the others keep their order. */
+START_TEST(test_blocks_that_rest_go) {
+    make_class(5, 5);
+    for (int i = 0; i < 5; i++)
+        pick(false);
+    for (int i = 0; i < 5; i++)
+        put(i);
+    size_class_remove(&class, &arenas[1]);
+    size_class_remove(&class, &arenas[4]);
+    assert_class(0, 3, 0);
+    ck_assert_int_eq(pick(true), 0);
+    put(0);
+    ck_assert_int_eq(pick(true), 2);
+    ck_assert_int_eq(pick(true), 3);
+    ck_assert_int_eq(pick(true), 0);
     ck_assert_int_eq(pick(true), -1);
 }
 END_TEST
@@ -260,6 +279,7 @@ int main(void) {
     suite_add(s, test_after_a_burst_few_rotate);
     suite_add(s, test_large_blocks_differ);
     suite_add(s, test_blocks_that_go);
+    suite_add(s, test_blocks_that_rest_go);
     suite_add_loop(s, test_at_random, 1, BLOCKS + 2);
     return suite_run(s);
 }

@@ -75,8 +75,23 @@ int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admissio
     return 0;
 }
 
+int arena_init_private(struct arena *ret, size_t stride, uint32_t count) {
+    struct arena arena = ARENA_EMPTY;
+    arena.size = arena_size(stride, count);
+    arena.stride = stride;
+    arena.count = count;
+    arena.data = arena.size > 0 ? heap_new(1, arena.size) : NULL;
+    if (!arena.data)
+        return -ENOMEM;
+    *ret = arena;
+    return 0;
+}
+
 void arena_deinit(struct arena *arena) {
-    map_free(arena->data, arena->size);
+    if (arena->fd < 0)
+        heap_free(arena->data);
+    else
+        map_free(arena->data, arena->size);
     fd_close(arena->fd);
     *arena = ARENA_EMPTY;
 }

@@ -9,6 +9,8 @@
  * All its pages are there. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so that this
  * mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is read-only. Memory
  * goes back to the kernel only with the whole arena.
+ *
+ * A private arena has the same form, and no audience: it is memory from the heap, for blocks of which copies are sent.
  */
 #ifndef MEMORY_ARENA_H
 #define MEMORY_ARENA_H
@@ -19,8 +21,8 @@
 #include <stdint.h>
 
 struct arena {
-    int fd;     /* owned, read-only */
-    char *data; /* owned mapping, writable */
+    int fd;     /* owned, read-only; -1: private */
+    char *data; /* owned mapping, writable; of a private one from the heap */
     size_t size, stride;
     uint32_t count;
     uint32_t id;       /* the pool's: in the handles of its blocks */
@@ -39,6 +41,9 @@ size_t arena_size(size_t stride, uint32_t count);
  * F_SEAL_FUTURE_WRITE (before Linux 5.1).
  */
 int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);
+
+/* The same without a memfd, all zero. -ENOMEM. */
+int arena_init_private(struct arena *ret, size_t stride, uint32_t count);
 
 /* Takes an ARENA_EMPTY too. */
 void arena_deinit(struct arena *arena);

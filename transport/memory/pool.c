@@ -19,6 +19,7 @@
 
 #include "memory/rotation.h"
 #include "memory/size_class.h"
+#include "sys/alone.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
 #include "sys/wait.h"
@@ -31,6 +32,8 @@
 static const size_t ARENA_SIZE_MAX = (size_t) 16 << 20;
 /* Some twenty system calls make an arena: small blocks share them. */
 static const size_t ARENA_SIZE_FIRST = (size_t) 64 << 10;
+/* Private memory takes no system call, but for the allocator's own: two pages' worth are enough to begin with. */
+static const size_t PRIVATE_SIZE_FIRST = (size_t) 8 << 10;
 /* Larger payloads have arenas of their own. */
 static const size_t SHARED_MAX = (size_t) 4 << 20;
 
@@ -50,6 +53,7 @@ struct home {
 };
 
 struct pool {
+    struct pool_front front;     /* first */
     const struct pool_ops *ops;  /* borrowed */
     void *owner;                 /* borrowed */
     struct admission *admission; /* borrowed, or NULL */
@@ -60,12 +64,12 @@ struct pool {
     struct size_class *levels[LEVELS];  /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
     struct home *idle_head, *idle_tail; /* the longest idle first */
     struct slot_list leases;
-    uint64_t mapped, arenas, bytes_out, allocated, mapped_peak, out_peak;
+    uint64_t mapped, arenas, bytes_out, mapped_peak, out_peak;
     struct {
         uint64_t arenas, mapped, bytes_out;
     } draining; /* of those above */
     struct rotation rotation;
-    bool is_waiting, is_ended;
+    bool is_private, is_waiting, is_ended;
 
     char apart[64]; /* other threads write what follows */
     _Atomic(struct pool_slot *) returns;
@@ -76,6 +80,11 @@ struct pool {
 static struct pool_slot ended_mark, watched_mark;
 #define ENDED (&ended_mark)
 #define WATCHED (&watched_mark)
+
+struct pool_slot pool_closed;
+
+/* The place of those that are never hot. */
+static struct pool_slot *no_place = &pool_closed;
 
 static size_t round_up(size_t size, size_t unit) {
     return size + (unit - size % unit) % unit;
@@ -108,16 +117,18 @@ static void idle_remove(struct pool *pool, struct home *home) {
 /* The memory, and at the very last the charge. The pool may be gone by then. */
 static void home_free(struct home *home, const struct pool_ops *ops, void *owner) {
     uint64_t size = home->arena.size;
+    uint32_t fds = home->arena.fd >= 0 ? 1 : 0;
     arena_deinit(&home->arena);
     heap_free(home);
-    ops->uncharge(owner, size, 1);
+    ops->uncharge(owner, size, fds);
 }
 
 static int home_new(struct pool *pool, size_t stride, uint32_t count, struct home **ret_home) {
     CLEANUP_FREE struct home *home = heap_new(1, sizeof(*home) + pool->slot_size * count);
     if (!home)
         return -ENOMEM;
-    int r = arena_init(&home->arena, stride, count, pool->admission);
+    int r = pool->is_private ? arena_init_private(&home->arena, stride, count)
+                             : arena_init(&home->arena, stride, count, pool->admission);
     if (r < 0)
         return r;
     home->pool = pool;
@@ -132,12 +143,19 @@ static int home_new(struct pool *pool, size_t stride, uint32_t count, struct hom
     return 0;
 }
 
+static void slot_open(struct pool_slot *slot, struct size_class *class) {
+    struct pool *pool = home_of(slot)->pool;
+    uint32_t number = size_class_number(slot->arena->stride);
+    slot->hot = number < POOL_HOT_CLASSES && class->target == 1 ? &pool->front.hot[number] : &no_place;
+    size_class_add(class, slot);
+}
+
 /* Makes it part of the pool: all FREE. */
 static void home_open(struct home *home, struct size_class *class) {
     struct pool *pool = home->pool;
     home->class = class;
     for (uint32_t i = 0; i < home->arena.count; i++)
-        size_class_add(class, home_slot(home, i));
+        slot_open(home_slot(home, i), class);
     home->generation = pool->rotation.generation;
     arenas_add(pool->audience, &home->arena);
     idle_add(pool, home);
@@ -161,8 +179,7 @@ static void home_retire(struct home *home) {
 }
 
 static void home_retire_idle(struct home *home) {
-    for (uint32_t i = 0; i < home->arena.count; i++)
-        size_class_remove(home->class, home_slot(home, i));
+    size_class_remove(home->class, &home->arena);
     idle_remove(home->pool, home);
     home_retire(home);
 }
@@ -182,9 +199,9 @@ static void pool_retire_idle(struct pool *pool, uint64_t keep) {
 /* It hands out no more blocks. Some are out. */
 static void home_close(struct home *home) {
     struct pool *pool = home->pool;
+    size_class_remove(home->class, &home->arena);
     for (uint32_t i = 0; i < home->arena.count; i++)
-        if (home_slot(home, i)->place != SLOT_OUT)
-            size_class_remove(home->class, home_slot(home, i));
+        home_slot(home, i)->hot = &no_place;
     size_class_forget(home->class, home->out);
     home->class = NULL;
     pool->draining.arenas++;
@@ -195,7 +212,7 @@ static void home_close(struct home *home) {
 /* One of its slots came back. */
 static void home_drain(struct home *home, struct pool_slot *slot) {
     struct pool *pool = home->pool;
-    slot->place = SLOT_SPARE; /* of no list: nobody gets it any more */
+    slot->is_free = true; /* of no list: nobody gets it any more */
     pool->draining.bytes_out -= home->arena.stride;
     if (--home->out > 0)
         return;
@@ -213,7 +230,7 @@ static void pool_begin_generation(struct pool *pool) {
         if (home->pool == pool && home->class)
             home_close(home);
     }
-    rotation_begin(&pool->rotation, pool->allocated);
+    rotation_begin(&pool->rotation, pool->front.allocated);
 }
 
 /* --- classes --- */
@@ -239,8 +256,9 @@ static struct size_class *pool_class(struct pool *pool, uint32_t number) {
 /* --- growing --- */
 
 /* As many blocks again as the class has; but for the sake of the distance alone, no more than that wants. */
-static uint32_t grow_count(const struct size_class *class, size_t stride) {
-    size_t first = ARENA_SIZE_FIRST / stride, most = ARENA_SIZE_MAX / stride, count = class->total;
+static uint32_t grow_count(const struct pool *pool, const struct size_class *class, size_t stride) {
+    size_t first = (pool->is_private ? PRIVATE_SIZE_FIRST : ARENA_SIZE_FIRST) / stride, most = ARENA_SIZE_MAX / stride,
+           count = class->total;
     if (class->total < class->target && count > class->target - class->total)
         count = class->target - class->total;
     if (count < first)
@@ -253,58 +271,36 @@ static uint32_t grow_count(const struct size_class *class, size_t stride) {
 static int pool_make_arena(struct pool *pool, struct size_class *class, size_t stride, uint32_t count) {
     struct home *home = NULL;
     uint64_t size = arena_size(stride, count);
+    uint32_t fds = pool->is_private ? 0 : 1;
     if (size == 0 || arenas_reserve(pool->audience) < 0)
         return -ENOMEM;
-    int r = pool->ops->charge(pool->owner, size, 1);
+    int r = pool->ops->charge(pool->owner, size, fds);
     if (r < 0)
         return r;
     r = home_new(pool, stride, count, &home);
     if (r < 0) {
-        pool->ops->uncharge(pool->owner, size, 1);
+        pool->ops->uncharge(pool->owner, size, fds);
         return r;
     }
     home_open(home, class);
     return 0;
 }
 
-/* The way of pool_take() when no block is free, or too few to keep the distance. */
-static int pool_grow(struct pool *pool, uint32_t number, size_t size, struct pool_slot **ret_slot) {
-    struct size_class *class = pool_class(pool, number);
-    if (rotation_is_full(&pool->rotation, pool->allocated))
-        pool_begin_generation(pool);
-    bool is_alone = size > SHARED_MAX;
-    size_t stride = is_alone ? arena_size(round_up(size, ARENA_STRIDE_UNIT), 1) : size_class_stride(number);
-    pool_retire_idle(pool, pool->retained_max);
-    int r = pool_make_arena(pool, class, stride, is_alone ? 1 : grow_count(class, stride));
-    if (r < 0)
-        size_class_settle_for(class);
-    struct pool_slot *slot = size_class_pick(class, size, true);
-    if (!slot) {
-        pool_retire_idle(pool, 0);
-        r = pool_make_arena(pool, class, stride, 1);
-        if (r < 0)
-            return r;
-        slot = size_class_pick(class, size, true);
-    }
-    *ret_slot = slot;
-    return 0;
-}
-
 /* --- out and back --- */
 
-static void slot_go_out(struct pool *pool, const struct pool_slot *slot) {
+static inline void slot_go_out(struct pool *pool, const struct pool_slot *slot) {
     struct home *home = home_of(slot);
     if (home->out++ == 0)
         idle_remove(pool, home);
-    pool->allocated += home->arena.stride;
+    pool->front.allocated += home->arena.stride;
     pool->bytes_out += home->arena.stride;
     if (pool->bytes_out > pool->out_peak)
         pool->out_peak = pool->bytes_out;
 }
 
-static void slot_come_back(struct pool *pool, struct pool_slot *slot) {
+static inline void slot_come_back(struct pool *pool, struct pool_slot *slot) {
     struct home *home = home_of(slot);
-    assert(slot->place == SLOT_OUT && !slot->is_leased);
+    assert(!slot->is_free && !slot->is_leased);
     pool->bytes_out -= home->arena.stride;
     if (!home->class) {
         home_drain(home, slot);
@@ -313,6 +309,20 @@ static void slot_come_back(struct pool *pool, struct pool_slot *slot) {
     size_class_put(home->class, slot);
     if (--home->out == 0)
         idle_add(pool, home);
+}
+
+/* None may lie there: whoever puts is to be seen. All have been put where they belong. */
+static void hot_close(struct pool *pool) {
+    for (int i = 0; i < POOL_HOT_CLASSES; i++)
+        pool->front.hot[i] = &pool_closed;
+}
+
+static bool hot_open(struct pool *pool) {
+    if (pool->front.hot[0] != &pool_closed)
+        return false;
+    for (int i = 0; i < POOL_HOT_CLASSES; i++)
+        pool->front.hot[i] = NULL;
+    return true;
 }
 
 static void pool_drain(struct pool *pool) {
@@ -327,6 +337,18 @@ static void pool_drain(struct pool *pool) {
         slot_come_back(pool, slot);
         slot = next;
     }
+    if (slot) /* nobody watches any more */
+        hot_open(pool);
+}
+
+/* All that came back is FREE, the hot ones too. */
+static void pool_settle(struct pool *pool) {
+    pool_drain(pool);
+    for (int i = 0; i < POOL_HOT_CLASSES; i++)
+        if (pool->front.hot[i] && pool->front.hot[i] != &pool_closed) {
+            slot_come_back(pool, pool->front.hot[i]);
+            pool->front.hot[i] = NULL;
+        }
 }
 
 /* From here on whoever puts a slot tells the owner. */
@@ -338,6 +360,37 @@ static void pool_watch(struct pool *pool) {
         pool_drain(pool);
         nothing = NULL;
     }
+    hot_close(pool);
+}
+
+/* The way of pool_take() when no block is free, or too few to keep the distance. */
+static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
+    if (size > SIZE_CLASS_LARGEST)
+        return -ENOMEM;
+    uint32_t number = size_class_number(size);
+    struct size_class *class = pool_class(pool, number);
+    if (!class)
+        return -ENOMEM;
+    bool is_alone = size > SHARED_MAX;
+    size_t stride = is_alone ? arena_size(round_up(size, ARENA_STRIDE_UNIT), 1) : size_class_stride(number);
+    pool_settle(pool);
+    if (rotation_is_full(&pool->rotation, pool->front.allocated))
+        pool_begin_generation(pool);
+    pool_retire_idle(pool, pool->retained_max);
+    int r = pool_make_arena(pool, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
+    if (r < 0)
+        size_class_settle_for(class);
+    struct pool_slot *slot = size_class_search(class, size, true);
+    if (!slot) {
+        pool_retire_idle(pool, 0);
+        r = pool_make_arena(pool, class, stride, 1);
+        if (r < 0)
+            return r;
+        slot = size_class_search(class, size, true);
+    }
+    slot_go_out(pool, slot);
+    *ret_slot = slot;
+    return 0;
 }
 
 static void pool_drop(struct pool *pool) {
@@ -373,6 +426,7 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
     pool->retained_max = options->retained_max;
     pool->reuse_footprint = options->reuse_footprint;
     pool->reuse_least = options->reuse_least;
+    pool->is_private = options->is_private;
     rotation_init(&pool->rotation, &options->policy);
     *ret_pool = pool;
     return 0;
@@ -397,6 +451,7 @@ static void pool_begin_end(struct pool *pool) {
     atomic_store_explicit(&pool->left, left, memory_order_relaxed);
     for (uint32_t i = 0; i < LEVELS; i++)
         pool->levels[i] = heap_free(pool->levels[i]);
+    hot_close(pool);
     pool->is_ended = true;
 }
 
@@ -404,7 +459,7 @@ struct pool *pool_end(struct pool *pool) {
     if (!pool)
         return NULL;
     assert(pool->leases.count == 0);
-    pool_drain(pool);
+    pool_settle(pool);
     pool_begin_end(pool);
     /* Release [POOL2] pairs with the acquire in pool_put(): who sees ENDED sees the counts. And [POOL1], as in pool_drain(). */
     struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, ENDED, memory_order_acq_rel);
@@ -421,21 +476,38 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot) {
     return home_of(slot)->pool == pool;
 }
 
-int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
-    if (size > SIZE_CLASS_LARGEST)
-        return -ENOMEM;
+/* The owner works again. What it puts in front from now on is looked after before it sleeps. */
+static RARE void pool_wake(struct pool *pool) {
     pool_drain(pool);
+    if (hot_open(pool))
+        pool->ops->stirred(pool->owner);
+}
+
+struct pool_slot *pool_take_ready(struct pool *pool, size_t size) {
+    if (size > SIZE_CLASS_LARGEST)
+        return NULL;
+    if (atomic_load_explicit(&pool->returns, memory_order_relaxed))
+        pool_wake(pool);
     uint32_t number = size_class_number(size);
-    struct size_class *class = pool_class(pool, number);
-    if (!class)
-        return -ENOMEM;
-    struct pool_slot *slot = size_class_pick(class, size, false);
-    int r = slot ? 0 : pool_grow(pool, number, size, &slot);
-    if (r < 0)
-        return r;
-    slot_go_out(pool, slot);
-    *ret_slot = slot;
-    return 0;
+    struct size_class *level = pool->levels[number / CLASSES_PER_LEVEL];
+    struct pool_slot *slot = level ? size_class_pick(&level[number % CLASSES_PER_LEVEL], size) : NULL;
+    if (slot)
+        slot_go_out(pool, slot);
+    return slot;
+}
+
+/* A hot one goes out as it came back: unseen by all else. */
+int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
+    struct pool_slot *hot = pool_take_hot(pool, size);
+    if (hot) {
+        *ret_slot = hot;
+        return 0;
+    }
+    struct pool_slot *slot = pool_take_ready(pool, size);
+    int r = slot ? 0 : pool_grow(pool, size, &slot);
+    if (r == 0)
+        *ret_slot = slot;
+    return r;
 }
 
 /* Puts it on the stack, or, ENDED, drops it. */
@@ -462,6 +534,10 @@ static void pool_push_and_tell(struct pool *pool, struct pool_slot *slot) {
 
 void pool_put(struct pool_slot *slot) {
     struct pool *pool = home_of(slot)->pool;
+    if (thread_is_alone() && atomic_load_explicit(&pool->returns, memory_order_relaxed) != WATCHED) {
+        pool_put_own(slot);
+        return;
+    }
     /* Acquire [POOL2], here and where the exchange fails, partner in pool_end(). Weaker: counts that are not there yet. */
     struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_acquire);
     if (top == WATCHED)
@@ -472,19 +548,23 @@ void pool_put(struct pool_slot *slot) {
 
 void pool_put_own(struct pool_slot *slot) {
     struct pool *pool = home_of(slot)->pool;
-    if (pool->is_ended)
+    if (pool->is_ended) {
         slot_drop(slot);
-    else
-        slot_come_back(pool, slot);
+        return;
+    }
+    bool is_watched = atomic_load_explicit(&pool->returns, memory_order_relaxed) == WATCHED;
+    slot_come_back(pool, slot);
+    if (is_watched)
+        pool->ops->stirred(pool->owner);
 }
 
 void pool_trim(struct pool *pool, uint64_t keep) {
-    pool_drain(pool);
+    pool_settle(pool);
     pool_retire_idle(pool, keep);
 }
 
 void pool_rotate(struct pool *pool) {
-    pool_drain(pool);
+    pool_settle(pool);
     pool_begin_generation(pool);
 }
 
@@ -500,7 +580,7 @@ static bool waits_for_returns(const struct pool *pool) {
 uint64_t pool_rest(struct pool *pool, uint64_t now) {
     pool_trim(pool, pool->retained_max);
     enum rotation_wish wish =
-        has_arenas(pool) ? rotation_look(&pool->rotation, pool->allocated, now) : ROTATION_NOTHING;
+        has_arenas(pool) ? rotation_look(&pool->rotation, pool->front.allocated, now) : ROTATION_NOTHING;
     if (wish == ROTATION_TRIM)
         pool_retire_idle(pool, 0);
     else if (wish == ROTATION_ROTATE)
@@ -516,7 +596,7 @@ bool pool_is_waiting(const struct pool *pool) {
 }
 
 uint64_t slot_lease(struct pool_slot *slot) {
-    assert(slot->place == SLOT_OUT && !slot->is_leased);
+    assert(!slot->is_free && !slot->is_leased);
     slot->is_leased = true;
     slot->leased_at = wait_now_coarse();
     slot->generation = handle_next_generation(slot->generation);
@@ -563,7 +643,7 @@ void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret
     struct pool_gauges sum = {.generation = number};
     struct arena *arena;
     uint32_t place = 0;
-    pool_drain(pool);
+    pool_settle(pool);
     while ((arena = arenas_next(pool->audience, &place))) {
         const struct home *home = (const struct home *) arena;
         if (home->pool != pool || home->generation != number)
@@ -601,7 +681,7 @@ static uint64_t pool_blocks_out(const struct pool *pool) {
 }
 
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
-    pool_drain(pool);
+    pool_settle(pool);
     *ret_gauges = (struct pool_gauges){
         .mapped = pool->mapped,
         .arenas = pool->arenas,
@@ -609,7 +689,7 @@ void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
         .bytes_out = pool->bytes_out,
         .retained = pool_retained(pool),
         .leases = pool->leases.count,
-        .allocated = pool->allocated,
+        .allocated = pool->front.allocated,
         .mapped_peak = pool->mapped_peak,
         .out_peak = pool->out_peak,
         .draining_arenas = pool->draining.arenas,

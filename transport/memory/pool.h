@@ -17,6 +17,10 @@
  * Bounded: whenever an arena was made, arenas that are wholly free have gone first, the longest free first, until retained
  * was at most retained_max or there were none. At other times pool_trim() and pool_rest() do that; put and take never do.
  *
+ * Hot blocks. Of each small size the block that its owner's thread has put last lies in front of the pool, and goes out next. So long it
+ * is OUT to all else: neither lists nor counts change while one block comes and goes. pool_trim(), pool_end() and pool_gauges() put
+ * hot blocks where they belong first. Sizes with a rotation have none.
+ *
  * Threads. One, the owner's, calls everything. Only pool_put() may be called by any, also after pool_end(). Taking and
  * putting take no lock and make no system call, as long as no arena has to be made.
  *
@@ -27,9 +31,18 @@
 
 #include "memory/arenas.h"
 #include "memory/rotation.h"
-#include "memory/slot.h"
+#include "memory/size_class.h"
 
 struct pool;
+
+/* What a pool begins with. The classes are those up to 16 KiB. */
+enum { POOL_HOT_CLASSES = 17 };
+struct pool_front {
+    struct pool_slot
+        *hot[POOL_HOT_CLASSES]; /* or &pool_closed: while somebody is to be told of what is put, and at the end */
+    uint64_t allocated;         /* bytes of all blocks that were ever taken */
+};
+extern struct pool_slot pool_closed;
 
 struct pool_ops {
     /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more. */
@@ -56,6 +69,7 @@ struct pool_options {
     uint64_t retained_max;       /* bytes */
     uint64_t reuse_footprint;    /* bytes; see pool_distance() */
     uint64_t reuse_least;        /* bytes */
+    bool is_private;             /* private arenas: no descriptors, and no leases */
     struct pool_policy policy;
 };
 
@@ -78,9 +92,32 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot);
  */
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot);
 
+/* The same of what is free, the hot ones aside. NULL: none is, or an arena had better be made. */
+struct pool_slot *pool_take_ready(struct pool *pool, size_t size);
+
+/* The same of a hot one. NULL: there is none. */
+static inline struct pool_slot *pool_take_hot(struct pool *pool, size_t size) {
+    struct pool_front *front = (struct pool_front *) pool;
+    uint32_t number = size_class_number(size);
+    struct pool_slot *slot = number < POOL_HOT_CLASSES ? front->hot[number] : NULL;
+    if (!slot || slot == &pool_closed)
+        return NULL;
+    front->hot[number] = NULL;
+    front->allocated += slot->arena->stride;
+    return slot;
+}
+
 /* Gives back an OUT slot: from any thread; or, the short way, from the owner's, also after pool_end(). */
 void pool_put(struct pool_slot *slot);
 void pool_put_own(struct pool_slot *slot);
+
+/* On the owner's thread: does it become the hot one? Otherwise it is still to be put. Also after pool_end(). */
+static inline bool pool_put_hot(struct pool_slot *slot) {
+    if (*slot->hot)
+        return false;
+    *slot->hot = slot;
+    return true;
+}
 
 /* Retires arenas that are wholly free, the longest free first, until at most `keep` bytes are retained. */
 void pool_trim(struct pool *pool, uint64_t keep);

@@ -9,15 +9,6 @@ enum { LOOKS = 8 };
 
 static_assert(sizeof(size_t) <= 8, "SIZE_CLASS_COUNT");
 
-/* The classes of a doubling, (2^n, 2^(n+1)], are numbered by the two bits below the highest of size - 1. */
-uint32_t size_class_number(size_t size) {
-    if (size <= SIZE_CLASS_SMALLEST)
-        return 0;
-    unsigned n = 63u - (unsigned) __builtin_clzll((unsigned long long) size - 1);
-    unsigned quarter = (unsigned) ((size - 1) >> (n - 2)) & 3;
-    return (n - 10) * 4 + quarter + 1;
-}
-
 size_t size_class_stride(uint32_t number) {
     if (number == 0)
         return SIZE_CLASS_SMALLEST;
@@ -25,32 +16,35 @@ size_t size_class_stride(uint32_t number) {
     return (size_t) (quarter + 5) << (n - 2);
 }
 
-static struct slot_list *list_of(struct size_class *class, const struct pool_slot *slot) {
-    assert(slot->place != SLOT_OUT);
-    return slot->place == SLOT_RESTING ? &class->resting : &class->spare;
-}
-
-/* What rests beyond the distance is spare. */
-static void size_class_balance(struct size_class *class) {
+void size_class_balance(struct size_class *class) {
     struct pool_slot *slot;
     while ((slot = class->resting.head) && class->out + class->resting.count > class->distance) {
-        slot_list_remove(&class->resting, slot);
-        slot_list_prepend(&class->spare, slot);
-        slot->place = SLOT_SPARE;
+        slot_queue_remove(&class->resting, slot, NULL);
+        slot_queue_prepend(&class->spare, slot);
     }
 }
 
 void size_class_add(struct size_class *class, struct pool_slot *slot) {
-    slot_list_append(&class->spare, slot);
-    slot->place = SLOT_SPARE;
+    slot_queue_append(&class->spare, slot);
+    slot->is_free = true;
     class->total++;
     class->distance = class->target;
 }
 
-void size_class_remove(struct size_class *class, struct pool_slot *slot) {
-    slot_list_remove(list_of(class, slot), slot);
-    slot->place = SLOT_OUT;
-    class->total--;
+/* Returns how many there were. */
+static uint32_t queue_remove_all(struct slot_queue *queue, const struct arena *arena) {
+    uint32_t count = queue->count;
+    struct pool_slot *previous = NULL;
+    for (struct pool_slot *slot = queue->head; slot; slot = slot->next)
+        if (slot->arena == arena)
+            slot_queue_remove(queue, slot, previous);
+        else
+            previous = slot;
+    return count - queue->count;
+}
+
+void size_class_remove(struct size_class *class, const struct arena *arena) {
+    class->total -= queue_remove_all(&class->resting, arena) + queue_remove_all(&class->spare, arena);
     class->distance = class->target;
 }
 
@@ -60,34 +54,33 @@ void size_class_forget(struct size_class *class, uint32_t count) {
     class->distance = class->target;
 }
 
-static struct pool_slot *list_find(const struct slot_list *list, size_t size) {
-    struct pool_slot *slot = list->head;
-    for (int i = 1; slot && slot->arena->stride < size; i++)
-        slot = i < LOOKS ? slot->next : NULL;
-    return slot;
+/* Takes the first that will do. */
+static struct pool_slot *queue_take(struct slot_queue *queue, size_t size) {
+    struct pool_slot *slot = queue->head, *previous = NULL;
+    for (int i = 0; slot && i < LOOKS; i++) {
+        if (slot->arena->stride >= size) {
+            slot_queue_remove(queue, slot, previous);
+            return slot;
+        }
+        previous = slot;
+        slot = slot->next;
+    }
+    return NULL;
 }
 
-struct pool_slot *size_class_pick(struct size_class *class, size_t size, bool any) {
+struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any) {
     bool is_rotation_full = class->out + class->resting.count >= class->distance;
-    struct pool_slot *slot = is_rotation_full ? list_find(&class->resting, size) : NULL;
+    struct pool_slot *slot = is_rotation_full ? queue_take(&class->resting, size) : NULL;
     if (!slot)
-        slot = list_find(&class->spare, size);
+        slot = queue_take(&class->spare, size);
     if (!slot && any)
-        slot = list_find(&class->resting, size);
+        slot = queue_take(&class->resting, size);
     if (!slot)
         return NULL;
-    slot_list_remove(list_of(class, slot), slot);
-    slot->place = SLOT_OUT;
+    slot->is_free = false;
     class->out++;
     size_class_balance(class);
     return slot;
-}
-
-void size_class_put(struct size_class *class, struct pool_slot *slot) {
-    class->out--;
-    slot_list_append(&class->resting, slot);
-    slot->place = SLOT_RESTING;
-    size_class_balance(class);
 }
 
 void size_class_settle_for(struct size_class *class) {

@@ -7,7 +7,7 @@
  *
  * A slot is on one list at most: its size class's while FREE, the stack of returns on its way there, the pool's leases while
  * LEASED. `next` and `previous` belong to whoever has it in that state: to the owner's thread, but for an OUT slot
- * that another thread puts.
+ * that another thread puts. Only leases are linked both ways: they alone end in any order.
  */
 #ifndef MEMORY_SLOT_H
 #define MEMORY_SLOT_H
@@ -17,17 +17,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum slot_place { SLOT_OUT, SLOT_RESTING, SLOT_SPARE }; /* the latter two: FREE, on that list of its class */
-
 struct pool_slot {
     _Alignas(max_align_t) struct arena *arena; /* borrowed: it outlives its slots */
     void *data;                                /* the block's first byte */
     struct pool_slot *next, *previous;
+    struct pool_slot **
+        hot; /* borrowed from the pool: where it may lie between the owner's put and take. Taken by somebody: it may not */
     uint32_t index;      /* of the block in its arena */
     uint64_t leased_at;  /* when that was: wait_now_coarse() */
     uint32_t generation; /* of the newest lease; 0: never leased */
-    bool is_leased;
-    uint8_t place;                                                /* enum slot_place */
+    bool is_leased, is_free;
     char extra[] __attribute__((aligned(_Alignof(max_align_t)))); /* the user's, of pool_options.extra bytes */
 };
 
@@ -45,18 +44,39 @@ static inline void slot_list_prepend(struct slot_list *list, struct pool_slot *s
     list->count++;
 }
 
-static inline void slot_list_append(struct slot_list *list, struct pool_slot *slot) {
-    slot->next = NULL;
-    slot->previous = list->tail;
-    *(list->tail ? &list->tail->next : &list->head) = slot;
-    list->tail = slot;
-    list->count++;
-}
-
 static inline void slot_list_remove(struct slot_list *list, struct pool_slot *slot) {
     *(slot->previous ? &slot->previous->next : &list->head) = slot->next;
     *(slot->next ? &slot->next->previous : &list->tail) = slot->previous;
     list->count--;
+}
+
+/* Slots in order, linked one way. */
+struct slot_queue {
+    struct pool_slot *head, *tail; /* the tail of an empty one means nothing */
+    uint32_t count;
+};
+
+static inline void slot_queue_prepend(struct slot_queue *queue, struct pool_slot *slot) {
+    slot->next = queue->head;
+    if (!queue->head)
+        queue->tail = slot;
+    queue->head = slot;
+    queue->count++;
+}
+
+static inline void slot_queue_append(struct slot_queue *queue, struct pool_slot *slot) {
+    slot->next = NULL;
+    *(queue->head ? &queue->tail->next : &queue->head) = slot;
+    queue->tail = slot;
+    queue->count++;
+}
+
+/* `previous` is the one before it, NULL for the head. */
+static inline void slot_queue_remove(struct slot_queue *queue, struct pool_slot *slot, struct pool_slot *previous) {
+    *(previous ? &previous->next : &queue->head) = slot->next;
+    if (queue->tail == slot)
+        queue->tail = previous;
+    queue->count--;
 }
 
 #endif

@@ -3,6 +3,7 @@
 #include "registry/block.h"
 
 #include "memory/reserve.h"
+#include "sys/alone.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
@@ -141,25 +142,6 @@ void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(
                          .end = end};
 }
 
-void block_init_pooled(sea_block *block, sea_ctx *ctx, struct pool_slot *slot, size_t size) {
-    *block = (sea_block){.refs = 1,
-                         .payload_class = SEA_POOLED,
-                         .size = size,
-                         .ctx = ctx,
-                         .sealed = SEALED_EMPTY,
-                         .data = slot->data,
-                         .slot = slot};
-    ctx_count(ctx, blocks, 1);
-    ctx_count(ctx, bytes, size);
-}
-
-/* The slot is not ours any more once it was put. */
-static void block_return(sea_block *block) {
-    ctx_uncount(block->ctx, blocks, 1);
-    ctx_uncount(block->ctx, bytes, block->size);
-    pool_put(block->slot);
-}
-
 int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
                          const void *data, size_t size) {
     sea_block *block = block_alloc(peer->ctx, SEA_POOLED, size);
@@ -253,22 +235,51 @@ sea_block *sea_block_ref(sea_block *block) {
     return block;
 }
 
-sea_block *sea_block_unref(sea_block *block) {
-    /* Release [BLK1] by each holder pairs with its acquire half by the last one: all uses of the bytes happened before they
+/* Was it the last reference? Who has the only one need not write that it goes: nobody is there to add one. */
+static bool block_drop(sea_block *block) {
+    /* Release [BLK1] by each holder pairs with the acquire by the last one: all uses of the bytes happened before they
      * are unmapped. Weaker: another thread's late read of a page that is gone. */
-    if (!block || atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) != 1)
-        return NULL;
-    bool is_ours = !block->import.peer || block->import.is_copy;
-    if (block->import.peer)
-        peer_remove_import(&block->import, block_footprint(block));
-    if (block->slot || block->end) {
-        block->end ? block->end(block) : block_return(block);
-        return NULL;
+    return atomic_load_explicit(&block->refs, memory_order_acquire) == 1 ||
+           atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) == 1;
+}
+
+static void block_end_alone(sea_block *block, bool is_ours) {
+    if (block->end) {
+        block->end(block);
+        return;
     }
     if (is_ours)
         block_uncharge(block);
     block_discard(block);
+}
+
+static RARE void block_end(sea_block *block) {
+    bool is_ours = !block->import.peer || block->import.is_copy;
+    if (block->import.peer)
+        peer_remove_import(&block->import, block_footprint(block));
+    if (block->slot)
+        pooled_return(block);
+    else
+        block_end_alone(block, is_ours);
+}
+
+sea_block *sea_block_unref(sea_block *block) {
+    if (!block || !block_drop(block))
+        return NULL;
+    if (!block->slot || block->import.peer || !thread_is_alone())
+        block_end(block);
+    else if (pooled_return_hot(block))
+        pool_put(block->slot);
     return NULL;
+}
+
+void block_unref_own(sea_block *block) {
+    if (!block_drop(block))
+        return;
+    if (block->import.peer)
+        block_end(block);
+    else
+        pooled_return_own(block);
 }
 
 size_t sea_block_size(const sea_block *block) {
@@ -299,13 +310,17 @@ int block_fd(const sea_block *block) {
     return block->sealed.fd;
 }
 
-static void *block_map(sea_block *block) {
+static RARE void *block_map_other(sea_block *block) {
     if (block->payload_class != SEA_SEALED)
-        return block->data ? block->data : block->bytes;
+        return block->bytes;
     void *data = sealed_map(&block->sealed);
     if (!data)
         reserve_explain_map(block->size, &block->ctx->refusals);
     return data;
+}
+
+static inline void *block_map(sea_block *block) {
+    return block->data ? block->data : block_map_other(block);
 }
 
 void *sea_block_data(sea_block *block) {

@@ -22,13 +22,14 @@ struct sea_block {
     bool is_sealed;    /* nobody may write any more */
     int payload_class; /* SEA_... */
     size_t size;
-    size_t charged_bytes;    /* to the budget */
-    sea_ctx *ctx;            /* owned reference */
-    struct sealed sealed;    /* SEA_SEALED */
-    struct import import;    /* a peer's block: whose */
-    void *data;              /* SEA_POOLED: borrowed, in our arena or in the view */
-    struct pool_slot *slot;  /* SEA_POOLED, ours: the block lies in it. It borrows its context then */
-    struct arena_view *view; /* SEA_POOLED, a peer's: owned reference */
+    size_t charged_bytes;       /* to the budget */
+    sea_ctx *ctx;               /* owned reference */
+    struct sealed sealed;       /* SEA_SEALED */
+    struct import import;       /* a peer's block: whose */
+    void *data;                 /* SEA_POOLED: borrowed, in our arena or in the view */
+    struct pool_slot *slot;     /* of a pool of ours: the block lies in it. It borrows its context then */
+    struct pool_budget *budget; /* and this, of that pool */
+    struct arena_view *view;    /* SEA_POOLED, a peer's: owned reference */
     void (*end)(
         sea_block
             *block); /* of a block in somebody else's memory, charged to nobody: instead of freeing it. NULL: none */
@@ -52,14 +53,56 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, 
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why);
 
-/* For pooled.c. The first makes a block in place, of a slot that is taken; the second one of a peer's, and takes a reference of `view` when
- * the caller adds one: on success. -EDQUOT, -ENOMEM. */
-void block_init_pooled(sea_block *block, sea_ctx *ctx, struct pool_slot *slot, size_t size);
+/* For pooled.c. The first drops a reference on the thread of the connection to which the block's slot belongs; the second makes a block of
+ * a peer's, and takes a reference of `view` when the caller adds one: on success. -EDQUOT, -ENOMEM. */
+void block_unref_own(sea_block *block);
 int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
                          const void *data, size_t size);
 
 /* A block of the class SEA_SEALED with the same bytes, in base pages or THP, frozen. The caller owns it. */
 int block_copy_sealed(sea_block **ret_block, sea_block *from);
+
+/* For pooled.c, and for the steady state. */
+static inline sea_block *slot_block(struct pool_slot *slot) {
+    return (sea_block *) (void *) slot->extra;
+}
+
+/* The block of a slot that was taken, writable. */
+static inline sea_block *block_lend(sea_block *block, int payload_class, size_t size) {
+    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
+    block->is_sealed = false;
+    block->payload_class = payload_class;
+    block->size = size;
+    tally_count(&block->budget->tally, blocks, 1);
+    tally_count(&block->budget->tally, bytes, size);
+    return block;
+}
+
+/* On the thread of the slot's connection, or of the whole process. Is it still to be put? */
+static inline bool pooled_return_hot(sea_block *block) {
+    struct pool_budget *budget = block->budget;
+    if (budget->pool) {
+        tally_uncount(&budget->tally, blocks, 1);
+        tally_uncount(&budget->tally, bytes, block->size);
+    } else {
+        ctx_uncount(block->ctx, blocks, 1);
+        ctx_uncount(block->ctx, bytes, block->size);
+    }
+    return !pool_put_hot(block->slot);
+}
+
+/* As pooled_return(), on the thread of the slot's connection. */
+static inline void pooled_return_own(sea_block *block) {
+    if (pooled_return_hot(block))
+        pool_put_own(block->slot);
+}
+
+/* As pooled_ready(), of the memory that came back last. NULL: there is none. */
+static inline sea_block *block_lend_hot(const struct peer *peer, int payload_class, size_t size) {
+    struct pool *pool = (payload_class == SEA_INLINE ? &peer->pooled.pools.private : &peer->pooled.pools.own)->pool;
+    struct pool_slot *slot = pool ? pool_take_hot(pool, size) : NULL;
+    return slot ? block_lend(slot_block(slot), payload_class, size) : NULL;
+}
 
 bool block_is_hugetlb(const sea_block *block);
 enum sealed_layout block_layout(const sea_block *block);

@@ -21,22 +21,48 @@ const sea_block *pooled_block(const struct pool_slot *slot) {
     return (const sea_block *) (const void *) slot->extra;
 }
 
-static sea_block *slot_block(struct pool_slot *slot) {
-    return (sea_block *) (void *) slot->extra;
+/* What stays as it is for as long as there is the slot. */
+static void slot_make_block(struct pool_slot *slot, const sea_pool *pool) {
+    *slot_block(slot) = (sea_block){
+        .ctx = pool->peer->ctx, .sealed = SEALED_EMPTY, .data = slot->data, .slot = slot, .budget = pool->budget};
+}
+
+static sea_block *slot_lend(struct pool_slot *slot, const sea_pool *pool, size_t size) {
+    if (!slot_block(slot)->slot)
+        slot_make_block(slot, pool);
+    return block_lend(slot_block(slot), pool->is_private ? SEA_INLINE : SEA_POOLED, size);
+}
+
+void pooled_return(sea_block *block) {
+    ctx_uncount(block->ctx, blocks, 1);
+    ctx_uncount(block->ctx, bytes, block->size);
+    pool_put(block->slot);
+}
+
+static const sea_pool *pool_of_class(const struct peer *peer, int payload_class) {
+    return payload_class == SEA_INLINE ? &peer->pooled.pools.private : &peer->pooled.pools.own;
+}
+
+sea_block *pooled_ready(const struct peer *peer, int payload_class, size_t size) {
+    const sea_pool *pool = pool_of_class(peer, payload_class);
+    struct pool_slot *slot = pool->pool ? pool_take_ready(pool->pool, size) : NULL;
+    return slot ? slot_lend(slot, pool, size) : NULL;
 }
 
 int pooled_take(sea_block **ret_block, sea_pool *pool, size_t size) {
     struct pool_slot *slot = NULL;
     int r = pools_take(pool, size, &slot);
-    if (r < 0)
-        return r;
-    block_init_pooled(slot_block(slot), pool->peer->ctx, slot, size);
-    *ret_block = slot_block(slot);
-    return 0;
+    if (r == 0)
+        *ret_block = slot_lend(slot, pool, size);
+    return r;
 }
 
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
     return pooled_take(ret_block, &peer->pooled.pools.own, size);
+}
+
+int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
+    return pooled_take(ret_block, &peer->pooled.pools.private, size);
 }
 
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
@@ -86,7 +112,7 @@ uint64_t pooled_end_lease(struct peer *peer, struct pool_slot *slot) {
     uint64_t size = block->size;
     slot_release(slot);
     peer_return_lease(peer, size);
-    sea_block_unref(block);
+    block_unref_own(block);
     return size;
 }
 

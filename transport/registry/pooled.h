@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views of its arenas.
+ * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views of its arenas. And small blocks
+ * of which copies are sent: their pool is private.
  *
  * Ours. A lease is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's memory is free
  * again when its last reference and its lease are gone, in whichever order and thread.
@@ -34,6 +35,10 @@ int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* The same from one of its pools. */
 int pooled_take(sea_block **ret_block, sea_pool *pool, size_t size);
+
+/* A writable inline block of at most POOLED_INLINE_MAX bytes. Errors: as pooled_new(). */
+int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size);
+#define POOLED_INLINE_MAX SIZE_CLASS_SMALLEST
 
 /* Is it a block of one of this peer's pools? */
 bool pooled_is_for(const struct peer *peer, const sea_block *block);
@@ -72,8 +77,13 @@ int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const v
 /* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), -EDQUOT, -ENOMEM. */
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size);
 
-/* Between the rooms of the registry. The first one returns the payload's size. */
+/* As pooled_new() and, of SEA_INLINE, pooled_new_inline(), of what is free. NULL: an arena has to be made. */
+sea_block *pooled_ready(const struct peer *peer, int payload_class, size_t size);
+
+/* Between the rooms of the registry. The first one returns the payload's size. By the second the last reference of a
+ * block that lies in a slot is gone. */
 uint64_t pooled_end_lease(struct peer *peer, struct pool_slot *slot);
+void pooled_return(sea_block *block);
 void pooled_drop_view(struct arena_view *view);
 
 #endif

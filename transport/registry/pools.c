@@ -14,18 +14,13 @@
 /* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need. */
 static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 
+/* Of inline blocks there are 1024 then. */
+#define PRIVATE_RETAINED_MAX (UINT64_C(1) << 20)
+
 /* For how long: a pause of a person's is no reason to make it anew. */
 static const int RETAINED_MS = 10000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
-
-/* Whom a pool's arenas are charged to. It outlives the connection as long as the application holds blocks. */
-struct pool_budget {
-    _Atomic uint32_t refs;
-    _Atomic uint64_t used;
-    sea_ctx *ctx;   /* owned reference */
-    sea_pool *pool; /* borrowed; NULL once that has ended. Set under the context's lock */
-};
 
 static void budget_unref(struct pool_budget *budget) {
     /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a use after free. */
@@ -168,6 +163,9 @@ static void pools_add(struct peer *peer, sea_pool *pool, const sea_pool_options 
 
 void pools_init(struct peer *peer) {
     peer->pooled.pools = (struct pools){.deadline = WAIT_FOREVER};
+    static const sea_pool_options private = {.retained_max = PRIVATE_RETAINED_MAX};
+    peer->pooled.pools.private.is_private = true;
+    pools_add(peer, &peer->pooled.pools.private, &private);
     pools_add(peer, &peer->pooled.pools.own, NULL);
 }
 
@@ -184,7 +182,9 @@ static int pool_begin(sea_pool *pool) {
     struct pool_budget *budget = heap_new(1, sizeof(*budget));
     if (!budget)
         return -ENOMEM;
-    *budget = (struct pool_budget){.refs = 1, .ctx = sea_ctx_ref(pool->peer->ctx), .pool = pool};
+    atomic_store_explicit(&budget->refs, 1, memory_order_relaxed);
+    budget->ctx = sea_ctx_ref(pool->peer->ctx);
+    budget->pool = pool;
     const struct pool_options options = {
         .ops = &POOL_OPS,
         .owner = budget,
@@ -194,6 +194,7 @@ static int pool_begin(sea_pool *pool) {
         .retained_max = pool->retained_max,
         .reuse_footprint = budget->ctx->calibration.reuse_footprint,
         .reuse_least = budget->ctx->calibration.reuse_least,
+        .is_private = pool->is_private,
         .policy = pool->policy,
     };
     int r = pool_new(&pool->pool, &options);
@@ -202,6 +203,7 @@ static int pool_begin(sea_pool *pool) {
         return r;
     }
     pool->budget = budget;
+    tally_begin(&budget->tally, budget->ctx);
     return 0;
 }
 
@@ -225,6 +227,7 @@ static void pool_finish(sea_pool *pool) {
         return;
     struct pool_budget *budget = pool->budget;
     pool->pool = pool_end(pool->pool);
+    tally_end(&budget->tally, budget->ctx);
     pthread_mutex_lock(&budget->ctx->lock);
     budget->pool = NULL;
     pthread_mutex_unlock(&budget->ctx->lock);
@@ -277,7 +280,7 @@ sea_pool *pools_free(sea_pool *pool) {
 
 bool pools_have(const struct pools *pools, const struct pool_slot *slot) {
     for (const sea_pool *pool = pools->all; pool; pool = pool->next)
-        if (pool->pool && pool_has(pool->pool, slot))
+        if (!pool->is_private && pool->pool && pool_has(pool->pool, slot))
             return true;
     return false;
 }

@@ -11,10 +11,19 @@
 #define REGISTRY_POOLS_H
 
 #include "memory/pool.h"
+#include "registry/ctx.h"
 #include <sealane/pool.h>
 
 struct peer;
-struct pool_budget;
+
+/* Whom a pool's arenas are charged to. It outlives the connection as long as the application holds blocks. */
+struct pool_budget {
+    struct tally tally; /* of its blocks; it has ended when the pool has */
+    _Atomic uint32_t refs;
+    _Atomic uint64_t used;
+    sea_ctx *ctx;   /* owned reference */
+    sea_pool *pool; /* borrowed; NULL once that has ended. Set under the context's lock */
+};
 
 struct sea_pool {
     struct peer *peer;          /* borrowed; NULL once the connection has ended */
@@ -24,14 +33,15 @@ struct sea_pool {
     sea_pool *next;             /* of the same connection */
     uint64_t bytes_max, retained_max;
     struct pool_policy policy;
-    bool is_freed; /* by the application: it goes when its arenas are gone */
+    bool is_private; /* of inline blocks, whose memory no peer sees */
+    bool is_freed;   /* by the application: it goes when its arenas are gone */
     char name[32];
 };
 
 struct pools {
     struct arenas audience; /* owned */
-    sea_pool own;           /* of the connection itself */
-    sea_pool *all;          /* `own` and others; these are owned once they are freed */
+    sea_pool own, private;  /* of the connection itself */
+    sea_pool *all;          /* these and others, which are owned once they are freed */
     uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
     uint64_t retained; /* bytes, when pools_tend() was last called */

@@ -8,6 +8,7 @@
 #include "rpc/conn.h"
 
 #include "lane/address.h"
+#include "registry/block.h"
 #include "rpc/msg.h"
 #include "rpc/small.h"
 #include "sys/heap.h"
@@ -406,6 +407,8 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
     int class = choice_class(&conn->lane.choice, terms, size);
+    if (class == SEA_INLINE && size < conn->ready_below && pooled_new_inline(ret_block, conn->lane.account, size) == 0)
+        return 0;
     if (class == SEA_INLINE)
         return block_new_inline(ret_block, conn->ctx, size);
     int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EMSGSIZE;
@@ -417,6 +420,21 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
 }
 
+static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
+    struct peer *account = conn->lane.account;
+    sea_block *block = size < conn->ready_below ? pooled_ready(account, payload_class, size) : NULL;
+    if (!block)
+        return conn_block_new(conn, &account->pooled.pools.own, size, ret_block);
+    *ret_block = block;
+    return 0;
+}
+
+/* The steady state: a block is free, and of a small size one has just come back. */
 int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
-    return conn_block_new(conn, &conn->lane.account->pooled.pools.own, size, ret_block);
+    int payload_class = size <= conn->lane.choice.inline_most ? SEA_INLINE : SEA_POOLED;
+    sea_block *block = size < conn->ready_below ? block_lend_hot(conn->lane.account, payload_class, size) : NULL;
+    if (!block)
+        return block_new(ret_block, conn, size, payload_class);
+    *ret_block = block;
+    return 0;
 }

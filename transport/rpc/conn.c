@@ -73,9 +73,19 @@ int sea_call_cancel(sea_conn *conn, uint64_t id) {
     return 0;
 }
 
+/* Up to there choice_class() says inline or pooled, and nothing else: of a peer that takes both. */
+static uint64_t ready_below(const struct choice *choice, const struct terms *terms) {
+    uint64_t most = terms->block_max < terms->bytes_max ? terms->block_max : terms->bytes_max;
+    if (most > choice->pooled_most)
+        most = choice->pooled_most;
+    bool takes_both = terms->accept & SEA_POOLED && terms->accept & SEA_INLINE;
+    return takes_both && choice->inline_most <= terms->inline_max && choice->inline_most < most ? most : 0;
+}
+
 static void on_opened(void *owner) {
     sea_conn *conn = owner;
     conn->is_open = true;
+    conn->ready_below = ready_below(&conn->lane.choice, &conn->lane.terms);
     if (conn->options.on_open)
         conn->options.on_open(conn, conn->options.user);
 }
@@ -158,6 +168,7 @@ static void on_closed(void *owner, const sea_close_event *event) {
     sea_close_event told = *event;
     told.ended_calls = conn->calls.in_flight;
     conn->is_open = false;
+    conn->ready_below = 0;
     conn->is_ended = true;
     conn->reason = event->reason;
     snprintf(conn->text, sizeof(conn->text), "%s", event->text);
