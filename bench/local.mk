@@ -48,6 +48,16 @@ bench_sealane_LDFLAGS = $(AM_LDFLAGS) -static
 bench_sealane_LDADD = bench/libwork.la transport/libsealane.la
 bench_sealane_SOURCES = bench/sealane.c
 
+# One case each; bench/run/memory.py asks them all.
+noinst_PROGRAMS += bench/memory
+bench_memory_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_memory_LDFLAGS = $(AM_LDFLAGS) -static
+bench_memory_LDADD = bench/libwork.la transport/libsealane.la
+bench_memory_SOURCES = \
+    bench/memory.c \
+    bench/memory.h \
+    bench/memory_speed.c
+
 EXTRA_DIST += \
     bench/run/__main__.py \
     bench/run/cells.py \
@@ -55,6 +65,7 @@ EXTRA_DIST += \
     bench/run/document.py \
     bench/run/huge.py \
     bench/run/machine.py \
+    bench/run/memory.py \
     bench/run/plan.py \
     bench/run/plots.py \
     bench/run/series.py \

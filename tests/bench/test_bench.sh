@@ -11,7 +11,7 @@ python=${PYTHON3:-python3}
 cpus=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[-,].*//')
 one=${cpus:-0} # a CPU that we may use; both processes on it
 
-needs floors sealane "$python"
+needs floors memory sealane "$python"
 
 TMPDIR=$PWD # so that what others measure at the same time is not taken for ours
 export TMPDIR
@@ -100,6 +100,14 @@ run "too many clients" 2 sealane --clients 65
 says "too many clients" err "usage:"
 
 is "directories left" "" "$(find "$TMPDIR" -maxdepth 1 -name 'sealane-bench-*')"
+
+# Memory: what a loan costs, each size and pattern once.
+run "memory, speed" 0 memory speed --seconds 0.0002
+is "memory, speed: lines" 16 "$(grep -c '"case":"speed","system":"sealane","pattern":"[a-z]*","size":[0-9]*,"ns":[0-9.]*}$' out)"
+run "memory, speed of malloc" 0 memory speed --system some --seconds 0.0002
+is "memory, speed of malloc: lines" 16 "$(grep -c '"system":"some"' out)"
+run "memory, no such case" 2 memory none
+run "memory, no case" 2 memory
 
 # The driver: what it judges, without running anything.
 run "the driver's own tests" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_run.py"

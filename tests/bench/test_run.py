@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "
 
 # pylint: disable=wrong-import-position
 import cells
+import memory
 import tables
 from cells import Cell, Results, Runner
 from targets import Contest, CountTarget, FloorTarget, Target, targets
@@ -158,6 +159,34 @@ class Plans(unittest.TestCase):
             all_targets = targets(is_quick)
             self.assertEqual(len({target.what for target in all_targets}), len(all_targets))
             self.assertTrue(all(target.cells() for target in all_targets))
+
+
+class Loans(unittest.TestCase):
+    def rounds(self, *pairs):
+        return [{"sealane": ours, "glibc": 2 * best, "jemalloc": best} for ours, best in pairs]
+
+    def test_rounds_are_compared_each_with_its_own(self):
+        ratio, best = memory.loan_ratio(self.rounds((10, 10), (30, 20), (28, 20)))  # the machine slowed down
+        self.assertEqual((ratio, best), (1.4, "jemalloc"))
+
+    def test_a_round_without_others_does_not_count(self):
+        ratio, _ = memory.loan_ratio(self.rounds((10, 10)) + [{"sealane": 99}, {"jemalloc": 1}])
+        self.assertEqual(ratio, 1)
+
+    def test_the_worst_size_decides(self):
+        class Cases:
+            is_quick = True
+
+            def ask(self, _case, _option, system, preload=None):
+                ns = {"sealane": 14, "glibc": 10}.get(system, 20)
+                return [dict(pattern="one", size=size, ns=ns * (size // 64)) for size in (64, 128)] + [
+                    dict(pattern="window", size=64, ns=16 if system == "sealane" else 10)
+                ]
+
+        (verdict,), table = memory.judge_loans(Cases())
+        self.assertFalse(verdict.holds)
+        self.assertIn("1.60 (window, 64 B", verdict.measured)
+        self.assertEqual(len(table), 4)
 
 
 if __name__ == "__main__":
