@@ -52,11 +52,15 @@ bench_sealane_SOURCES = bench/sealane.c
 noinst_PROGRAMS += bench/memory
 bench_memory_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_memory_LDFLAGS = $(AM_LDFLAGS) -static
-bench_memory_LDADD = bench/libwork.la transport/libsealane.la
+bench_memory_LDADD = bench/libwork.la transport/libsealane.la -lm
 bench_memory_SOURCES = \
     bench/memory.c \
     bench/memory.h \
-    bench/memory_speed.c
+    bench/memory_fair.c \
+    bench/memory_soak.c \
+    bench/memory_speed.c \
+    bench/memory_spikes.c \
+    bench/memory_waste.c
 
 EXTRA_DIST += \
     bench/run/__main__.py \

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +19,25 @@ static const struct {
     const char *name;
     int (*run)(const struct order *order);
     double seconds;
-} CASES[] = {{"speed", memory_speed, 0.004}};
+} CASES[] = {{"speed", memory_speed, 0.004},
+             {"spikes", memory_spikes, 0},
+             {"waste", memory_waste, 0},
+             {"fair", memory_fair, 1},
+             {"soak", memory_soak, 3600}};
 
 enum { COUNT = sizeof(CASES) / sizeof(CASES[0]), MISUSED = 2 };
+
+pid_t memory_fork(void) {
+    pid_t parent = getpid();
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+    }
+    return pid;
+}
 
 static _Noreturn void service_run(const struct service *service, const sea_options *options, int ready) {
     sea_server *server = NULL;
@@ -40,15 +57,9 @@ int service_start(struct service *ret_service, const char *name, const sea_optio
     snprintf(service.address, sizeof(service.address), "unix:@sealane-bench-%d-%s", (int) getpid(), name);
     if (pipe(ready) < 0)
         return -errno;
-    pid_t parent = getpid();
-    fflush(NULL);
-    service.pid = fork();
-    if (service.pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() == parent)
-            service_run(&service, options, ready[1]);
-        _exit(1);
-    }
+    service.pid = memory_fork();
+    if (service.pid == 0)
+        service_run(&service, options, ready[1]);
     close(ready[1]);
     bool is_up = service.pid > 0 && read(ready[0], &byte, 1) == 1;
     close(ready[0]);
@@ -65,8 +76,35 @@ void service_end(struct service *service) {
     service->pid = -1;
 }
 
+uint64_t resident_of(pid_t pid) {
+    char path[40];
+    unsigned long pages = 0;
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int) pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%*u %lu", &pages) != 1)
+        pages = 0;
+    if (file)
+        fclose(file);
+    return (uint64_t) pages * (uint64_t) sysconf(_SC_PAGESIZE);
+}
+
+double seconds_now(void) {
+    return (double) clock_now_ns() / 1e9;
+}
+
+/* Knuth's linear congruence, of which the upper bits are good. */
+double random_share(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double) (*state >> 11) / (double) (1ull << 53);
+}
+
+size_t random_size(uint64_t *state, size_t least, size_t most) {
+    return (size_t) ((double) least * pow((double) most / (double) least, random_share(state)));
+}
+
 static int usage(void) {
-    fprintf(stderr, "usage: memory CASE [--system NAME] [--seconds S]\ncases:");
+    fprintf(stderr,
+            "usage: memory CASE [--system NAME] [--variant NAME] [--seconds S] [--count N] [--bytes N]\ncases:");
     for (int i = 0; i < COUNT; i++)
         fprintf(stderr, " %s", CASES[i].name);
     fprintf(stderr, "\n");
@@ -75,11 +113,19 @@ static int usage(void) {
 
 static bool parse(int argc, char **argv, struct order *order) {
     static const struct option OPTIONS[] = {
-        {"system", required_argument, NULL, 's'}, {"seconds", required_argument, NULL, 't'}, {0}};
+        {"system", required_argument, NULL, 's'},  {"variant", required_argument, NULL, 'v'},
+        {"seconds", required_argument, NULL, 't'}, {"count", required_argument, NULL, 'n'},
+        {"bytes", required_argument, NULL, 'b'},   {0}};
     int option;
     while ((option = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         if (option == 's')
             order->system = optarg;
+        else if (option == 'v')
+            order->variant = optarg;
+        else if (option == 'n')
+            order->count = atoi(optarg);
+        else if (option == 'b')
+            order->bytes = strtoull(optarg, NULL, 10);
         else if (option == 't')
             order->seconds = strtod(optarg, NULL);
         else
@@ -90,7 +136,7 @@ static bool parse(int argc, char **argv, struct order *order) {
 }
 
 int main(int argc, char **argv) {
-    struct order order = {.system = "sealane"};
+    struct order order = {.system = "sealane", .variant = ""};
     if (!parse(argc, argv, &order))
         return usage();
     for (int i = 0; i < COUNT; i++)

@@ -288,6 +288,7 @@ script_tests = \
     tests/bench/test_bench.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
+    tests/stress/test_soak.sh \
     tests/tools/test_calibrate.sh \
     tests/tools/test_layers.sh \
     tests/tools/test_readme.sh \

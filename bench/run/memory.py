@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Asks bench/memory its questions, and says which promises about memory hold: one line for each.
 
-    python3 bench/run/memory.py --build build/bench [--quick] [--only WORD]
+    python3 bench/run/memory.py --build build/bench [--quick] [--only WORD] [--soak SECONDS]
 """
 
 import argparse
 import json
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -14,10 +15,21 @@ import sys
 import machine
 import tables
 from cells import size_name
+from plots import TERMINALS
 from targets import Verdict
 
+MIB = 1 << 20
 LOAN_LIMIT = 1.5
-TIMEOUT = 3600  # seconds, of any case
+SPIKE_LIMIT = 1.05  # resident over what is expected, after each
+WASTE_LIMIT = 1.25  # mapped over what was asked for
+FAIR_LIMIT = 0.9  # of the rate beside others without faults
+TIMEOUT = 4000  # seconds, of any case
+
+# How much a figure may have grown at the end of a soak: a share of its mean, and so much in any case.
+SOAK_SHARE = 0.05
+SOAK_SLACK = {"fds": 4, "mappings": 8, "resident": MIB, "shmem": MIB}
+SOAK_BINS, SOAK_ERRORS = 12, 2  # what lies within two standard errors may be chance
+SOAK_START = 0.25  # of the time, which does not count: the first clients begin, caches fill
 
 # Other allocators, as Debian installs them; those that are not there are left out.
 LIBRARIES = {
@@ -59,7 +71,7 @@ def speeds(cases):
     paths = {system: library and library_path(library) for system, library in LIBRARIES.items()}
     there = [system for system, library in LIBRARIES.items() if library is None or paths[system]]
     found = {}
-    for _ in range(5 if cases.is_quick else 15):
+    for _ in range(10 if cases.is_quick else 25):
         this_round = {}
         for system in ["sealane"] + there:
             for line in cases.ask("speed", "--system", system, preload=paths.get(system)) or []:
@@ -69,34 +81,155 @@ def speeds(cases):
     return found
 
 
+def least(rounds):
+    """Each system's least disturbed round: the host slows a CPU down for seconds, and not for all systems alike."""
+    return {system: min(r[system] for r in rounds if system in r) for system in set().union(*rounds)}
+
+
 def loan_ratio(rounds):
-    """The median over the rounds of ours to the best other's; and whose that was, most often."""
-    whole = [r for r in rounds if "sealane" in r and len(r) > 1]
-    best = [min((ns, system) for system, ns in r.items() if system != "sealane") for r in whole]
-    ratios = [r["sealane"] / ns for r, (ns, _) in zip(whole, best)]
-    return statistics.median(ratios), statistics.mode(system for _, system in best)
+    """Ours to the best other's, and whose that is."""
+    ns = least(rounds)
+    best = min((system for system in ns if system != "sealane"), key=ns.get)
+    return ns["sealane"] / ns[best], best
 
 
 def loan_table(found):
     systems = ["sealane"] + list(LIBRARIES)
     rows = [("size", "pattern", *systems, "ours / best")]
     for (pattern, size), rounds in sorted(found.items(), key=lambda entry: (entry[0][1], entry[0][0])):
-        medians = [statistics.median([r[s] for r in rounds if s in r] or [0]) for s in systems]
-        rows.append((size_name(size), pattern, *(f"{ns:.1f} ns" for ns in medians), f"{loan_ratio(rounds)[0]:.2f}"))
+        ns = least(rounds)
+        times = (f"{ns[system]:.1f} ns" if system in ns else "-" for system in systems)
+        rows.append((size_name(size), pattern, *times, f"{loan_ratio(rounds)[0]:.2f}"))
     return tables.columns(rows)
 
 
 def judge_loans(cases):
     what, limit = "loan and release / best of malloc", f"<= {LOAN_LIMIT:.2f}"
     found = speeds(cases)
-    if not found:
+    if not all("sealane" in r and len(r) > 1 for rounds in found.values() for r in rounds) or not found:
         return [Verdict(what, limit, "not measured", False)], []
     (ratio, best), (pattern, size) = max((loan_ratio(rounds), key) for key, rounds in found.items())
     measured = f"{ratio:.2f} ({pattern}, {size_name(size)}, against {best})"
     return [Verdict(what, limit, measured, ratio <= LOAN_LIMIT)], loan_table(found)
 
 
-QUESTIONS = {"loans": judge_loans}
+SPIKES = {"rotate": "spikes, rotated", "rotate-pair": "spikes, rotated, two processes"}
+STILL = {"still": "spikes, not rotated", "still-pair": "spikes, not rotated, two processes"}
+
+
+def spike_ratio(lines):
+    """The worst cycle's: what stayed over what was expected."""
+    return max(line["resident"] / line["expected"] for line in lines if line["moment"] == "after")
+
+
+def judge_spikes(cases):
+    """Rotation brings memory back; and only rotation does, or this would show nothing."""
+    size = ["--count", "5", "--bytes", str(256 * MIB)] if cases.is_quick else []
+    verdicts = []
+    for variant, what in (SPIKES | STILL).items():
+        lines = cases.ask("spikes", "--variant", variant, *size)
+        if not lines:
+            verdicts.append(Verdict(what, "", "not measured", False))
+            continue
+        ratio, rotates = spike_ratio(lines), variant in SPIKES
+        limit = f"{'<=' if rotates else '>'} {SPIKE_LIMIT:.2f}"
+        peak = max(line["resident"] for line in lines) // MIB
+        base = min(line["expected"] for line in lines) / MIB
+        measured = f"{ratio:.2f} (the worst cycle; {peak} MiB at its height, {base:.1f} expected)"
+        verdicts.append(Verdict(what, limit, measured, (ratio <= SPIKE_LIMIT) == rotates))
+    return verdicts, []
+
+
+def judge_waste(cases):
+    lines = cases.ask("waste")
+    what, limit = "mapped / asked for, a day of mixed load", f"<= {WASTE_LIMIT:.2f}"
+    if not lines:
+        return [Verdict(what, limit, "not measured", False)], []
+    ratio = sum(line["mapped"] for line in lines) / sum(line["asked"] for line in lines)
+    worst = max(line["mapped"] / line["asked"] for line in lines)
+    return [Verdict(what, limit, f"{ratio:.2f} (at worst {worst:.2f})", ratio <= WASTE_LIMIT)], []
+
+
+def judge_fair(cases):
+    what, limit = "nine good clients beside three bad ones", f">= {FAIR_LIMIT:.2f}"
+    lines = cases.ask("fair", "--count", "8" if cases.is_quick else "20", "--seconds", "0.4" if cases.is_quick else "1")
+    if not lines:
+        return [Verdict(what, limit, "not measured", False)], []
+    alone, beside = (statistics.median(m["rate"] for m in lines if bool(m["bad"]) is bad) for bad in (False, True))
+    measured = f"{beside / alone:.2f} ({beside:.4g} of {alone:.4g} calls a second)"
+    return [Verdict(what, limit, measured, beside / alone >= FAIR_LIMIT)], []
+
+
+def bins(points):
+    """The means of a tenth of the points each: neighbours in time are not independent of each other."""
+    size = max(1, len(points) // SOAK_BINS)
+    return [tuple(map(statistics.fmean, zip(*points[i : i + size]))) for i in range(0, len(points) - size + 1, size)]
+
+
+def growth(points):
+    """How much the line through the points (least squares) rises from the first to the last, and by how much that may be chance."""
+    mean_t, mean = (statistics.fmean(values) for values in zip(*points))
+    spread = sum((t - mean_t) ** 2 for t, _ in points)
+    slope = sum((t - mean_t) * (value - mean) for t, value in points) / spread
+    rest = sum((value - mean - slope * (t - mean_t)) ** 2 for t, value in points)
+    error = (rest / (len(points) - 2) / spread) ** 0.5
+    time = points[-1][0] - points[0][0]
+    return slope * time, SOAK_ERRORS * error * time
+
+
+def judge_soak(cases, seconds):
+    lines = cases.ask("soak", "--seconds", str(seconds))
+    if not lines:
+        return [Verdict(f"soak, {seconds} s", "", "not measured", False)]
+    counted = [line for line in lines if line["t"] >= SOAK_START * seconds]
+    verdicts = []
+    for who in ("server", "client"):
+        for figure, slack in SOAK_SLACK.items():
+            points = [(line["t"], line[figure]) for line in counted if line["who"] == who]
+            mean = statistics.fmean(value for _, value in points)
+            grown, chance = growth(bins(points))
+            most = SOAK_SHARE * mean + slack
+            measured = f"{grown:+.4g} (give or take {chance:.4g}) at a mean of {mean:.4g}"
+            what = f"soak, {seconds:g} s: growth of {figure}, {who}"
+            verdicts.append(Verdict(what, f"<= {most:.4g}", measured, grown - chance <= most))
+    return verdicts
+
+
+QUESTIONS = {"loans": judge_loans, "spikes": judge_spikes, "waste": judge_waste, "fair": judge_fair}
+
+SPIKE_PLOT = """
+set terminal {terminal}
+set output "{path}"
+set multiplot layout 1,2 title "Resident memory over spikes (of both processes, where there are two)"
+set grid ytics linecolor rgb "#dddddd"
+set xlabel "seconds"
+set ylabel "MiB"
+set border 3
+set tics nomirror
+"""
+
+
+def draw(lines, directory):
+    """Resident over time, rotated and not. Without gnuplot there is no plot."""
+    spikes = [line for line in lines if line["case"] == "spikes"]
+    if not spikes or not shutil.which("gnuplot"):
+        return
+    blocks, panels = [], []
+    for variant in sorted({line["variant"] for line in spikes}):
+        rows = [f"{m['t']} {m['resident'] / MIB:.2f}" for m in spikes if m["variant"] == variant]
+        blocks.append(f"${variant.replace('-', '_')} << END\n" + "\n".join(rows) + "\nEND")
+    for title, variants in (("rotated", SPIKES), ("not rotated", STILL)):
+        parts = [
+            f'${variant.replace("-", "_")} using 1:2 with lines title "{"two processes" if "pair" in variant else "one process"}"'
+            for variant in variants
+            if any(line["variant"] == variant for line in spikes)
+        ]
+        if parts:
+            panels.append(f'set title "{title}"\nplot ' + ", ".join(parts))
+    for suffix, terminal in TERMINALS.items():
+        head = SPIKE_PLOT.format(terminal=terminal, path=directory / f"spikes.{suffix}")
+        script = "\n".join(blocks) + head + "\n".join(panels) + "\nunset multiplot\n"
+        subprocess.run(["gnuplot"], input=script, text=True, check=True)
 
 
 def parse(arguments):
@@ -104,24 +237,35 @@ def parse(arguments):
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/bench")
     parser.add_argument("--quick", action="store_true", help="within five minutes")
     parser.add_argument("--only", default="", help="only questions whose names have this in them")
+    parser.add_argument("--soak", type=float, metavar="SECONDS", help="instead: mixed load with kills, and nothing may grow")
     return parser.parse_args(arguments)
+
+
+def answer(cases, only):
+    verdicts = []
+    for question, judge in QUESTIONS.items():
+        if only in question:
+            found, table = judge(cases)
+            verdicts += found
+            if table:
+                print("\n".join(table) + "\n", flush=True)
+    return verdicts
 
 
 def main(arguments):
     options = parse(arguments)
     cases = Cases(options.build / "bench" / "memory", options.quick)
-    verdicts = []
     for name, value in machine.facts():
         print(f"{name}: {value}")
-    for question, judge in QUESTIONS.items():
-        if options.only in question:
-            found, table = judge(cases)
-            verdicts += found
-            print("\n" + "\n".join(table) if table else "", flush=True)
+    print(flush=True)
+    verdicts = judge_soak(cases, options.soak) if options.soak else answer(cases, options.only)
     output = options.build / "bench" / "results"
     output.mkdir(exist_ok=True)
-    (output / "memory.jsonl").write_text("".join(json.dumps(line) + "\n" for line in cases.lines))
-    print("\n".join(tables.target_lines(verdicts)))
+    name = "soak" if options.soak else "memory"
+    (output / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in cases.lines))
+    draw(cases.lines, output)
+    rows = [(v.what, v.limit, v.measured, "HOLDS" if v.holds else "MISSES") for v in verdicts]
+    print("\n".join(tables.columns([("what", "limit", "measured", "")] + rows)))
     return 0 if verdicts and all(verdict.holds for verdict in verdicts) else 1
 
 

@@ -106,6 +106,16 @@ run "memory, speed" 0 memory speed --seconds 0.0002
 is "memory, speed: lines" 16 "$(grep -c '"case":"speed","system":"sealane","pattern":"[a-z]*","size":[0-9]*,"ns":[0-9.]*}$' out)"
 run "memory, speed of malloc" 0 memory speed --system some --seconds 0.0002
 is "memory, speed of malloc: lines" 16 "$(grep -c '"system":"some"' out)"
+for variant in rotate rotate-pair still still-pair; do
+    run "memory, spikes, $variant" 0 memory spikes --variant $variant --count 2 --bytes 4000000
+    is "memory, spikes, $variant: cycles" 2 "$(grep -c '"moment":"after","t":[0-9.]*,"resident":[0-9]*,"expected":[0-9]*}$' out)"
+done
+run "memory, waste" 0 memory waste --bytes 1000000
+is "memory, waste: looks" 240 "$(grep -c '"mapped":[0-9]*,"asked":[0-9]*}$' out)"
+run "memory, fair" 0 memory fair --count 1 --seconds 0.05
+is "memory, fair: rounds" "0 3" "$(sed 's/.*"bad":\([0-9]*\),"rate":[0-9.]*}$/\1/' out | xargs)"
+run "memory, soak" 0 memory soak --seconds 0.4
+is "memory, soak: who" "client server" "$(sed 's/.*"who":"\([a-z]*\)".*"shmem":[0-9]*}$/\1/' out | sort -u | xargs)"
 run "memory, no such case" 2 memory none
 run "memory, no case" 2 memory
 

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A day of mixed load, compressed: blocks of 300 B to 1 MiB that live as long as chance will have it, more of them by day than by
+ * night, larger ones in the evening; one in ten lives fifty times as long, in a pool of its own. How much is mapped for what was asked for?
+ *
+ *     waste = bytes in arenas / bytes of the payloads that are out, looked at many times an hour
+ */
+#include "memory.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { HOURS = 24, TURNS = 40000, LOOKS = 10, PLACES = 65536, LONG_ONE_IN = 10, LONGER = 50 };
+
+static const size_t LEAST = 300, MOST_BY_DAY = (size_t) 256 << 10, MOST_BY_NIGHT = (size_t) 1 << 20;
+static const uint64_t BYTES = UINT64_C(512) << 20;
+
+static struct {
+    sea_block *block;
+    bool is_long;
+} places[PLACES];
+
+struct day {
+    sea_conn *conn;
+    sea_pool *lasting;
+    uint64_t seed, out; /* bytes that were asked for */
+    int count;          /* places [0, count) are taken */
+};
+
+static int take(struct day *day, size_t most) {
+    sea_block *block = NULL;
+    size_t size = random_size(&day->seed, LEAST, most);
+    bool is_long = random_share(&day->seed) * LONG_ONE_IN < 1;
+    int r = day->count == PLACES ? 0 : sea_pool_block(&block, is_long ? day->lasting : sea_conn_pool(day->conn), size);
+    if (!block)
+        return r;
+    places[day->count].block = block;
+    places[day->count++].is_long = is_long;
+    day->out += size;
+    return 0;
+}
+
+static void put(struct day *day) {
+    int i = (int) (random_share(&day->seed) * day->count);
+    if (day->count == 0 || (places[i].is_long && random_share(&day->seed) * LONGER >= 1))
+        return;
+    day->out -= sea_block_size(places[i].block);
+    sea_block_unref(places[i].block);
+    places[i] = places[--day->count];
+}
+
+static uint64_t mapped(const struct day *day) {
+    sea_pool_figures own, lasting;
+    sea_pool_figures_get(sea_conn_pool(day->conn), &own);
+    sea_pool_figures_get(day->lasting, &lasting);
+    return own.mapped + lasting.mapped;
+}
+
+static int hour(struct day *day, int number, uint64_t bytes) {
+    double sun = (1 - cos(2 * acos(-1) * number / HOURS)) / 2; /* 0 at midnight, 1 at noon */
+    uint64_t wanted = (uint64_t) ((double) bytes * (0.4 + 0.6 * sun));
+    int r = 0;
+    for (int turn = 1; r == 0 && turn <= TURNS; turn++) {
+        if (day->out < wanted)
+            r = take(day, number < 18 ? MOST_BY_DAY : MOST_BY_NIGHT);
+        else
+            put(day);
+        if (turn % (TURNS / LOOKS) == 0)
+            printf("{\"case\":\"waste\",\"hour\":%.2f,\"mapped\":%llu,\"asked\":%llu}\n",
+                   number + (double) turn / TURNS, (unsigned long long) mapped(day), (unsigned long long) day->out);
+    }
+    return r;
+}
+
+int memory_waste(const struct order *order) {
+    const sea_pool_options lasting = {.name = "lasting"};
+    struct service service = {.pid = -1};
+    struct day day = {.seed = 1};
+    sea_ctx *ctx = NULL;
+    int r = service_start(&service, "waste", NULL);
+    if (r == 0)
+        r = sea_ctx_new(&ctx, NULL);
+    if (r == 0)
+        r = sea_connect(&day.conn, ctx, service.address, NULL);
+    if (r == 0)
+        r = sea_pool_new(&day.lasting, day.conn, &lasting);
+    for (int number = 0; r == 0 && number < HOURS * (order->count ? order->count : 1); number++)
+        r = hour(&day, number % HOURS, order->bytes ? order->bytes : BYTES);
+    while (day.count > 0)
+        sea_block_unref(places[--day.count].block);
+    sea_pool_free(day.lasting);
+    sea_conn_free(day.conn);
+    sea_ctx_unref(ctx);
+    service_end(&service);
+    return r;
+}
