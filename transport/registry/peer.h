@@ -40,6 +40,7 @@ struct peer {
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
     _Atomic uint64_t leased_blocks, leased_bytes; /* atomic, since a block may be forwarded by another thread */
     uint64_t imported_blocks, imported_bytes;
+    uint64_t messages; /* of its connection, that there are */
     struct pooled pooled;
     struct import **imports;   /* PEER_BUCKETS chains by handle, owned; made with the first import */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */

@@ -13,24 +13,31 @@ enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
 /* Also one that is a block by now. */
 static void msg_discard(sea_msg *msg) {
     struct peer *payer = msg->payer;
-    peer_return_held(payer, MSG_SIZE);
+    peer_return_held(payer, msg->charged);
+    payer->messages--;
     heap_free(msg);
     peer_unref(payer);
 }
 
-/* Charged to the peer, so that messages which are kept, with the small payloads in them, are. Those that come and go cost nothing. */
+/*
+ * Messages which are kept, with the small payloads in them, are charged to their peer. Not so as many as come and go, which the calls in flight
+ * bound: a peer that uses all the bytes it was granted must still be heard.
+ */
 static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
     struct peer *payer = conn->lane.account;
-    int r = peer_charge_held(payer, MSG_SIZE);
+    uint64_t charged = payer->messages < conn->lane.hello.calls_max + SPARES_MOST ? 0 : MSG_SIZE;
+    int r = peer_charge_held(payer, charged);
     if (r < 0)
         return r;
     sea_msg *msg = heap_new(1, MSG_SIZE);
     if (!msg) {
-        peer_return_held(payer, MSG_SIZE);
+        peer_return_held(payer, charged);
         return -ENOMEM;
     }
+    msg->charged = charged;
     msg->payer = payer;
     payer->refs++;
+    payer->messages++;
     *ret_msg = msg;
     return 0;
 }
