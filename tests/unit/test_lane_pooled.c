@@ -746,6 +746,34 @@ START_TEST(test_what_waits_at_the_end) {
 }
 END_TEST
 
+/* --- asleep --- */
+
+static void let_go(void) {
+    side_drop(&pair.server);
+}
+
+/* A rotation of who sleeps makes it wait for releases. One that came right before it said so was not rung for: it is found. */
+START_TEST(test_a_release_before_it_is_asked_for) {
+    struct lane *lane = &pair.client.lane;
+    open_pair();
+    ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, 100000, 5)), 0);
+    pair_settle(&pair);
+    side_drop(&pair.server);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, new_pooled(&pair.client, LARGE, 6)), 0);
+    pair_settle(&pair);
+    ck_assert(lane->bell.is_armed && lane->bell.wants == 0);
+    fail_never_but(SEAM_SENDMSG, let_go); /* of the arena that is retired */
+    pool_rotate(lane->account->pooled.pools.own.pool);
+    lane_tend_now(lane);
+    fail_off();
+    ck_assert_uint_eq(pair.server.arrived_count, 0);
+    ck_assert_uint_eq(lane_deadline(lane), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(side_figures(&pair.client).arena_bytes, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("lane_pooled");
     suite_fixture(s, before, fail_off);
@@ -773,5 +801,6 @@ int main(void) {
     suite_add_loop(s, test_the_peers_death_reclaims, 0, 2);
     suite_add(s, test_blocks_of_the_dead);
     suite_add(s, test_what_waits_at_the_end);
+    suite_add(s, test_a_release_before_it_is_asked_for);
     return suite_run(s);
 }

@@ -104,7 +104,7 @@ void lane_rearm(struct lane *lane) {
     if (!lane->bell.is_armed)
         return;
     bell_arm(&lane->bell, lane_wants(lane));
-    if (lane_look(lane))
+    if (lane_look(lane) || release_is_there(&lane->releases_in))
         lane->has_more = true;
 }
 
