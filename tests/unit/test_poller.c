@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "rpc/poller.h"
@@ -651,6 +652,27 @@ START_TEST(test_woken_from_elsewhere) {
 }
 END_TEST
 
+/* Finds something each time, and is long about it. */
+static enum watch_state look_slowly(struct watch *watch, unsigned looks) {
+    (void) looks;
+    const struct timespec longer_than_looking_alone = {.tv_nsec = 2000000};
+    nanosleep(&longer_than_looking_alone, NULL);
+    watch->poller->work += 64;
+    return WATCH_READY;
+}
+
+/* Frames may be slow ones: who only looks asks the clock after some of them, not after as many turns. */
+START_TEST(test_slow_frames_leave_the_others_their_turns) {
+    sides[0].watch.look = look_slowly;
+    add_all();
+    speak(0);
+    turn();
+    speak(1);
+    ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
+    ck_assert_int_eq(sides[1].calls, 1);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("poller");
     suite_fixture(s, make_set, drop_set);
@@ -686,5 +708,6 @@ int main(void) {
     suite_add(s, test_a_set_that_cannot_be_made);
     suite_add(s, test_a_watch_that_cannot_be_added);
     suite_add(s, test_a_poll_that_fails);
+    suite_add(s, test_slow_frames_leave_the_others_their_turns);
     return suite_run(s);
 }

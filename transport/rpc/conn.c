@@ -195,16 +195,18 @@ static sea_conn *conn_of(struct watch *watch) {
 }
 
 static void on_ready(struct watch *watch, short revents) {
+    struct poller *poller = watch->poller;
     patience_reward(&conn_of(watch)->lane.patience);
-    conn_turn(conn_of(watch), revents);
+    poller->work += (uint32_t) conn_turn(conn_of(watch), revents);
 }
 
 static enum watch_state on_look(struct watch *watch, unsigned looks) {
     sea_conn *conn = conn_of(watch);
+    struct poller *poller = watch->poller;
     struct lane *lane = &conn->lane;
     if (looks && patience_looks(&lane->patience) && lane_stare(lane, looks)) {
         patience_reward(&lane->patience);
-        small_turn(conn);
+        poller->work += (uint32_t) small_turn(conn);
         return WATCH_READY;
     }
     if (lane_look(lane)) {

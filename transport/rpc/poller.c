@@ -11,9 +11,9 @@
 enum { EVENTS_PER_TURN = 64 };
 
 /* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. The clock, which costs
- * as much as a small turn, is asked only now and then. */
+ * as much as a small turn, is asked only now and then: after so many turns and frames, which may be slow ones. */
 static const uint64_t LOOKS_NS = 1000 * 1000;
-static const unsigned TURNS_PER_CLOCK = 8;
+static const uint32_t WORK_PER_CLOCK = 16;
 
 struct poller_set {
     struct poller poller;
@@ -27,7 +27,6 @@ struct poller_set {
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
     uint64_t polled_at; /* when the descriptors were last looked at */
-    unsigned turns;     /* since the clock was last asked */
 };
 
 static struct poller_set *set_of(const struct poller *poller) {
@@ -353,9 +352,9 @@ static bool set_look(struct poller_set *set, bool is_patient) {
         shared_pause();
         state = poller_look(&set->poller, is_patient);
     }
-    if (state != WATCH_READY || ++set->turns < TURNS_PER_CLOCK)
+    if (state != WATCH_READY || ++set->poller.work < WORK_PER_CLOCK)
         return state == WATCH_READY;
-    set->turns = 0;
+    set->poller.work = 0;
     return wait_now() - set->polled_at < LOOKS_NS;
 }
 

@@ -32,6 +32,7 @@ struct poller {
     struct watch *hot_cursor;      /* the next one that is */
     _Atomic(struct watch *) woken; /* borrowed; pushed by whoever wakes them, and taken whole */
     struct watch *waking;          /* borrowed; those that were taken */
+    uint32_t work;                 /* frames that were handled by looking, and turns, since the clock was last asked */
 };
 
 /* How often the only hot watch is looked at in one go: so tightly that what comes is seen at once. */
@@ -49,7 +50,8 @@ struct watch {
     short events;      /* POLLIN, POLLOUT */
     uint64_t deadline; /* CLOCK_MONOTONIC; WAIT_FOREVER */
     void (*ready)(struct watch *watch, short revents);
-    /* NULL: it always rests. Looks so many times, and does what there is to do; 0: once, and then rests if it can */
+    /* NULL: it always rests. Looks so many times, does what there is to do, and adds it to the poller's work; 0: once, and then rests
+     * if it can */
     enum watch_state (*look)(struct watch *watch, unsigned looks);
     struct poller *poller;              /* NULL: not watched */
     void *impl;                         /* the poller's */
