@@ -250,6 +250,8 @@ bool pair_measure(const struct way *way, const int cpus[PAIR_CPUS], const struct
     if (server < 0)
         return false;
     pid_t client = fork();
+    if (client < 0)
+        perror("sealane-calibrate: fork");
     if (client == 0) {
         settle_down(cpus[PAIR_CLIENT], parent);
         call_all(way, address, waiting(cpus), works, count, ret_times);

@@ -75,12 +75,11 @@ static int payload_class_of(const struct lane *lane, const sea_block *block) {
     return class;
 }
 
+/* The pool grows only for want of what is not back already. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block) {
-    int r = pooled_take(ret_block, pool, size);
-    if (r == -EDQUOT && release_is_there(&lane->releases_in)) {
+    if (lane->has_rings && release_is_there(&lane->releases_in))
         lane_take_releases(lane);
-        r = pooled_take(ret_block, pool, size);
-    }
+    int r = pooled_take(ret_block, pool, size);
     lane_stir(lane);
     return r;
 }
