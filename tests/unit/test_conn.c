@@ -255,6 +255,39 @@ START_TEST(test_a_block_comes_again) {
 }
 END_TEST
 
+static void settle_polled(struct poller *poller) {
+    do
+        ck_assert_int_ge(poller_set_turn(poller, 0), 0);
+    while (poller->hot || poller_set_deadline(poller) == 0);
+}
+
+/* Between two turns: what is made then, or goes out again, is looked after, or it would lie free until the peer says something. */
+START_TEST(test_a_block_from_outside_asks_for_a_turn) {
+    static const size_t sizes[] = {1, 5000};
+    struct ends ends = {0};
+    struct poller *poller = poller_set_new();
+    sea_block *block = NULL, *other = NULL, *again = NULL;
+    ends_open(&ends);
+    ck_assert_int_eq(conn_watch(ends.a.conn, poller), 0);
+    settle_polled(poller);
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, sizes[_i]), 0);
+    ck_assert_uint_eq(poller_set_deadline(poller), 0);
+    ck_assert_int_eq(sea_block_new(&other, ends.a.conn, sizes[_i]), 0);
+    sea_block_unref(other);
+    settle_polled(poller);
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER); /* `block` tells when it comes back */
+    ck_assert_int_eq(sea_block_new(&again, ends.a.conn, sizes[_i]), 0);
+    ck_assert_uint_eq(poller_set_deadline(poller), 0);
+    sea_block_unref(again);
+    sea_block_unref(block);
+    settle_polled(poller);
+    ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* when it goes */
+    ends_deinit(&ends);
+    poller->ops->free(poller);
+}
+END_TEST
+
 /* calls */
 
 START_TEST(test_a_call_and_its_reply) {
@@ -905,6 +938,7 @@ int main(void) {
     suite_add_loop(s, test_blocks_while_the_peer_holds_all, 0, 2);
     suite_add(s, test_a_copy_while_the_peer_holds_all);
     suite_add_loop(s, test_a_block_comes_again, 0, 6);
+    suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
     suite_add(s, test_replies_in_any_order);

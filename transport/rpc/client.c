@@ -400,6 +400,12 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
     };
 }
 
+static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
+    int r = size < conn->ready_below ? pooled_new_inline(ret_block, conn->lane.account, size) : -ENOMEM;
+    lane_stir(&conn->lane);
+    return r < 0 ? block_new_inline(ret_block, conn->ctx, size) : 0;
+}
+
 /* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have, that is
  * sealed: such a block waits for credit when it is sent. */
 int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
@@ -407,10 +413,8 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
     int class = choice_class(&conn->lane.choice, terms, size);
-    if (class == SEA_INLINE && size < conn->ready_below && pooled_new_inline(ret_block, conn->lane.account, size) == 0)
-        return 0;
     if (class == SEA_INLINE)
-        return block_new_inline(ret_block, conn->ctx, size);
+        return inline_new(conn, size, ret_block);
     int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EMSGSIZE;
     if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(terms, SEA_SEALED, size)))
         return r;
@@ -422,7 +426,10 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
 
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
     struct peer *account = conn->lane.account;
+    bool was_restless = account->pooled.pools.is_restless;
     sea_block *block = size < conn->ready_below ? pooled_ready(account, payload_class, size) : NULL;
+    if (!was_restless) /* else a turn was asked for when it became so */
+        lane_stir(&conn->lane);
     if (!block)
         return conn_block_new(conn, &account->pooled.pools.own, size, ret_block);
     *ret_block = block;
