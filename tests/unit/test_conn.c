@@ -255,6 +255,23 @@ START_TEST(test_a_block_comes_again) {
 }
 END_TEST
 
+/* A stream without a turn of its sender's: what its peer has given back goes out again. */
+START_TEST(test_a_stream_goes_round) {
+    struct ends ends = {0};
+    sea_pool_figures figures;
+    ends_open(&ends);
+    for (int i = 0; i < 200; i++) {
+        ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, i), 0), 0);
+        end_settle(&ends.b);
+    }
+    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &figures);
+    ck_assert_uint_ge(figures.allocated, (uint64_t) 200 << 20);
+    ck_assert_uint_le(figures.mapped_peak,
+                      (uint64_t) 40 << 20); /* a rotation, and the arenas are as large as all before */
+    ends_deinit(&ends);
+}
+END_TEST
+
 static void settle_polled(struct poller *poller) {
     do
         ck_assert_int_ge(poller_set_turn(poller, 0), 0);
@@ -938,6 +955,7 @@ int main(void) {
     suite_add_loop(s, test_blocks_while_the_peer_holds_all, 0, 2);
     suite_add(s, test_a_copy_while_the_peer_holds_all);
     suite_add_loop(s, test_a_block_comes_again, 0, 6);
+    suite_add(s, test_a_stream_goes_round);
     suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
