@@ -102,11 +102,13 @@ static _Noreturn void be_slow(const char *address) {
 static _Noreturn void be_hoarder(const char *address) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
-    int r = open_client(address, &ctx, &conn);
-    for (sea_msg *reply; r == 0; pause_ms(20))
-        (void) call(conn, MORE, &reply); /* refused or not, it is not given back */
-    for (;;)
-        pause();
+    sea_msg *reply;
+    bool is_open = open_client(address, &ctx, &conn) == 0;
+    for (;;) {
+        if (is_open)
+            (void) call(conn, MORE, &reply); /* refused or not, it is not given back */
+        pause_ms(20);
+    }
 }
 
 static _Noreturn void be_crashing(const char *address) {

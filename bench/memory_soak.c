@@ -198,7 +198,7 @@ static bool is_lost(const struct fleet *fleet) {
 static int sail(struct fleet *fleet, double seconds) {
     double began = seconds_now(), now = 0, kill_at = KILL_EVERY, look_at = 0;
     double step = seconds / SAMPLES > SAMPLE_LEAST ? seconds / SAMPLES : SAMPLE_LEAST;
-    for (; now < seconds; now = seconds_now() - began) {
+    while (now < seconds) {
         if (is_lost(fleet))
             return -ECHILD;
         if (now >= kill_at) {
@@ -213,6 +213,7 @@ static int sail(struct fleet *fleet, double seconds) {
             look_at += step;
         }
         pause_ms(10);
+        now = seconds_now() - began;
     }
     return 0;
 }

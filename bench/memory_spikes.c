@@ -98,7 +98,7 @@ static void sample(const struct spiker *spiker, int cycle, const char *moment) {
     printf("{\"case\":\"spikes\",\"variant\":\"%s\",\"cycle\":%d,\"moment\":\"%s\",\"t\":%.3f,\"resident\":%llu,"
            "\"expected\":%llu}\n",
            spiker->order->variant, cycle, moment, seconds_now() - spiker->began, (unsigned long long) resident(spiker),
-           (unsigned long long) (spiker->base + alive(spiker)));
+           (unsigned long long) spiker->base + alive(spiker));
 }
 
 static void write_pages(sea_block *block, size_t size) {

@@ -172,7 +172,7 @@ END_TEST
 
 /* In how many places do blocks lie that are made, sent and released one by one? */
 static unsigned places(struct ends *ends, size_t size) {
-    const void *known[64];
+    const void *known[64] = {NULL};
     unsigned count = 0;
     for (int i = 0; i < 64; i++) {
         sea_block *block = end_block(&ends->a, size, 1);

@@ -66,7 +66,10 @@ static inline void slot_queue_prepend(struct slot_queue *queue, struct pool_slot
 
 static inline void slot_queue_append(struct slot_queue *queue, struct pool_slot *slot) {
     slot->next = NULL;
-    *(queue->head ? &queue->tail->next : &queue->head) = slot;
+    if (queue->head)
+        queue->tail->next = slot; /* who has a head has a tail; NOLINT(clang-analyzer-core.NullDereference) */
+    else
+        queue->head = slot;
     queue->tail = slot;
     queue->count++;
 }

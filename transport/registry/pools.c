@@ -34,10 +34,11 @@ static uint64_t budget_used(const struct pool_budget *budget) {
     return budget ? atomic_load_explicit(&budget->used, memory_order_relaxed) : 0;
 }
 
+/* Of what the peer maps. */
 static uint64_t pools_used(const struct pools *pools) {
     uint64_t used = 0;
     for (const sea_pool *pool = pools->all; pool; pool = pool->next)
-        used += budget_used(pool->budget);
+        used += pool->is_private ? 0 : budget_used(pool->budget);
     return used;
 }
 
@@ -58,6 +59,8 @@ static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
     const sea_pool *pool = budget->pool;
     const struct pools *pools = &pool->peer->pooled.pools;
     uint64_t most = pool->peer->out_limit.bytes;
+    if (pool->is_private)
+        return 0;
     if (bytes > most || pools_used(pools) > most - bytes)
         trim_others(pools, pool);
     int r = check_limit(budget->ctx, "peer's bytes_max", most, pools_used(pools), bytes,
