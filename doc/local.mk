@@ -15,7 +15,26 @@ dist_doc_DATA = \
     README.md \
     doc/PROTOCOL.md \
     doc/architecture.md \
+    doc/benchmarks.md \
     doc/memory-model.md \
     doc/memory.md \
     doc/security.md \
     doc/tuning.md
+
+# Their pictures.
+EXTRA_DIST += \
+    doc/benchmarks/ends.png \
+    doc/benchmarks/ends.svg \
+    doc/benchmarks/fan-in.png \
+    doc/benchmarks/fan-in.svg \
+    doc/benchmarks/latency.png \
+    doc/benchmarks/latency.svg \
+    doc/benchmarks/peers-latency.png \
+    doc/benchmarks/peers-latency.svg \
+    doc/benchmarks/peers-throughput.png \
+    doc/benchmarks/peers-throughput.svg \
+    doc/benchmarks/sealed.png \
+    doc/benchmarks/sealed.svg \
+    doc/benchmarks/throughput.png \
+    doc/benchmarks/throughput.svg \
+    doc/memory/spikes.svg
