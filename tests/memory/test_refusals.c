@@ -83,6 +83,13 @@ static void after(void) {
     tree_remove();
 }
 
+/* Its shadow is several times as large as what the program has: faults and groups count that too. */
+static void skip_under_tsan(void) {
+#if defined(__SANITIZE_THREAD__)
+    test_skip("the thread sanitizer takes memory of its own for each page");
+#endif
+}
+
 /* --- service --- */
 
 static int make(sea_block **ret_block, bool is_sealed, size_t size) {
@@ -545,6 +552,7 @@ static long faults(void) {
 }
 
 START_TEST(test_prefaulted) {
+    skip_under_tsan();
     const sea_ctx_options options = {.memory_flags = SEA_MEMORY_PREFAULT | SEA_MEMORY_NO_HUGE};
     sea_block *block = NULL;
     connect_with(&options, NULL);
@@ -661,6 +669,7 @@ START_TEST(test_a_real_group) {
     struct child child;
     const char *why = NULL;
     uint64_t word;
+    skip_under_tsan();
     if (!group_make(&squeeze.group, &why))
         test_skip("%s", why);
     bool is_set = group_limit(&squeeze.group, squeeze.is_parents, 64 * MIB);
@@ -708,6 +717,7 @@ START_TEST(test_a_group_full_of_files) {
     struct child child;
     struct statfs system;
     const char *why = NULL;
+    skip_under_tsan();
     if (statfs("/tmp", &system) < 0 || (uint32_t) system.f_type == 0x01021994u)
         test_skip("/tmp is in memory itself");
     if (!group_make(&squeeze.group, &why))

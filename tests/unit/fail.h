@@ -4,7 +4,7 @@
  *
  * fail_call(KIND, n, times, error) makes the nth call of that kind from now on (the first is 1) fail, and `times` - 1
  * after it. Calls are counted for every kind all the while. One order per kind; fail_off() removes them all and the
- * hook. The counters are atomics: the reaper's threads call too.
+ * hook. All is atomic: the reaper's threads, and a server's, call too.
  */
 #ifndef TESTS_UNIT_FAIL_H
 #define TESTS_UNIT_FAIL_H
@@ -16,17 +16,17 @@
 #define FAIL_ALWAYS 1000000000
 
 struct fail_order {
-    atomic_int calls;
-    int first, last, error;
-    void (*also)(void); /* called before each call of the kind, also those that do not fail */
+    atomic_int calls, first, last, error;
+    void (*_Atomic also)(void); /* called before each call of the kind, also those that do not fail */
 };
 static struct fail_order fail_orders[SEAM_KINDS];
 
 static inline int fail_hook(enum seam_kind kind) {
     struct fail_order *order = &fail_orders[kind];
     int call = atomic_fetch_add(&order->calls, 1) + 1;
-    if (order->also != NULL)
-        order->also();
+    void (*also)(void) = order->also;
+    if (also != NULL)
+        also();
     return call >= order->first && call <= order->last ? order->error : 0;
 }
 
@@ -63,7 +63,9 @@ static inline void fail_off(void) {
     seam_set_hook(NULL);
     for (int i = 0; i < SEAM_KINDS; i++) {
         atomic_store(&fail_orders[i].calls, 0);
-        fail_orders[i].first = fail_orders[i].last = fail_orders[i].error = 0;
+        fail_orders[i].first = 0;
+        fail_orders[i].last = 0;
+        fail_orders[i].error = 0;
         fail_orders[i].also = NULL;
     }
 }
