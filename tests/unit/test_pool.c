@@ -206,8 +206,9 @@ START_TEST(test_sizes_at_the_ends) {
     pool_put_own(one);
     ck_assert_int_eq(try_take(SIZE_MAX), -ENOMEM);
     ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST + 1), -ENOMEM);
-    ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST), -ENOMEM); /* the machine's word */
-    ck_assert_int_eq(try_take(INT64_MAX / 4), -ENOMEM);
+    int machines_word = is_under_valgrind() ? -EINVAL : -ENOMEM; /* so its own mmap() says */
+    ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST), machines_word);
+    ck_assert_int_eq(try_take(INT64_MAX / 4), machines_word);
 }
 END_TEST
 
