@@ -103,6 +103,7 @@ transport_libtransport_la_SOURCES = \
     transport/lane/ring.h \
     transport/lane/rings.c \
     transport/lane/send.c \
+    transport/lane/small.h \
     transport/lane/terms.c \
     transport/lane/terms.h \
     transport/rpc/calls.c \
