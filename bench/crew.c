@@ -33,7 +33,8 @@ pid_t crew_fork(int cpu) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
             _exit(1);
-        pin(cpu);
+        if (cpu >= 0)
+            pin(cpu);
     }
     return pid;
 }

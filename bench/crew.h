@@ -12,7 +12,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Like fork(); the child runs on that CPU only. -1 when it failed. */
+/* Like fork(); the child runs on that CPU only, or, < 0, on any. -1 when it failed. */
 pid_t crew_fork(int cpu);
 
 /* In a child, before anything that shall be counted: its parent traces it from now on. */

@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 static const struct {
@@ -26,18 +25,6 @@ static const struct {
              {"soak", memory_soak, 3600}};
 
 enum { COUNT = sizeof(CASES) / sizeof(CASES[0]), MISUSED = 2 };
-
-pid_t memory_fork(void) {
-    pid_t parent = getpid();
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (getppid() != parent)
-            _exit(1);
-    }
-    return pid;
-}
 
 static _Noreturn void service_run(const struct service *service, const sea_options *options, int ready) {
     sea_server *server = NULL;
@@ -57,7 +44,7 @@ int service_start(struct service *ret_service, const char *name, const sea_optio
     snprintf(service.address, sizeof(service.address), "unix:@sealane-bench-%d-%s", (int) getpid(), name);
     if (pipe(ready) < 0)
         return -errno;
-    service.pid = memory_fork();
+    service.pid = crew_fork(-1);
     if (service.pid == 0)
         service_run(&service, options, ready[1]);
     close(ready[1]);

@@ -34,9 +34,6 @@ int memory_soak(const struct order *order);
 
 /* --- what they share --- */
 
-/* A process of ours that dies with us. Like fork(). */
-pid_t memory_fork(void);
-
 /* A server in a process of its own. */
 struct service {
     pid_t pid; /* -1: none */

@@ -11,6 +11,8 @@
  */
 #include "memory.h"
 
+#include "crew.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -113,7 +115,7 @@ static _Noreturn void be_hoarder(const char *address) {
 
 static _Noreturn void be_crashing(const char *address) {
     for (;;) {
-        pid_t pid = memory_fork();
+        pid_t pid = crew_fork(-1);
         sea_ctx *ctx = NULL;
         sea_conn *conn = NULL;
         if (pid == 0 && open_client(address, &ctx, &conn) == 0)
@@ -154,7 +156,7 @@ static uint64_t calls_of(const struct crowd *crowd) {
 
 static void round_of(struct crowd *crowd, int number, bool has_bad, double seconds) {
     for (int i = 0; has_bad && i < BAD_COUNT; i++)
-        if ((crowd->bad[i] = memory_fork()) == 0)
+        if ((crowd->bad[i] = crew_fork(-1)) == 0)
             BAD[i](crowd->service.address);
     pause_ms(200);
     uint64_t before = calls_of(crowd);
@@ -172,7 +174,7 @@ int memory_fair(const struct order *order) {
         return -errno;
     int r = service_start(&crowd.service, "fair", &SERVER);
     for (int i = 0; r == 0 && i < GOOD; i++)
-        if ((crowd.good[i] = memory_fork()) == 0)
+        if ((crowd.good[i] = crew_fork(-1)) == 0)
             be_good(crowd.service.address, &crowd.calls[i]);
     for (int i = 0; r == 0 && i < 2 * (order->count ? order->count : ROUNDS); i++)
         round_of(&crowd, i / 2, i % 2 == 1, order->seconds);

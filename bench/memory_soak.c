@@ -6,6 +6,8 @@
  */
 #include "memory.h"
 
+#include "crew.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
@@ -179,7 +181,7 @@ struct fleet {
 
 static void launch(struct fleet *fleet, int i) {
     uint64_t seed = ++fleet->seed * 1000003;
-    if ((fleet->sailors[i] = memory_fork()) == 0)
+    if ((fleet->sailors[i] = crew_fork(-1)) == 0)
         be_sailor(fleet->service.address, seed);
 }
 

@@ -14,9 +14,6 @@
 
 static const int HANDSHAKE_MS_DEFAULT = 2000;
 
-/* Frames handled in one turn, so that a peer that floods leaves the others their turns. */
-static const int FRAMES_PER_TURN = 64;
-
 int lane_handshake_ms(const sea_options *options) {
     return options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS_DEFAULT;
 }
@@ -226,14 +223,15 @@ bool lane_is_calm(const struct lane *lane) {
 }
 
 int lane_dispatch(struct lane *lane, short revents) {
-    int most =
-        lane->state == LANE_GREETING ? 1 : FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
+    int most = lane->state == LANE_GREETING
+                   ? 1
+                   : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
     int done = 0;
     lane_cork(lane);
     lane_begin_turn(lane, revents);
     while (done < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
-    lane->has_more = done == FRAMES_PER_TURN;
+    lane->has_more = done == LANE_FRAMES_PER_TURN;
     if (lane->is_broken && done < most) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     lane_end_turn(lane);

@@ -33,6 +33,9 @@
 /* Where a datagram is received: one for all lanes that one thread drives. */
 #define LANE_SCRATCH_SIZE (WIRE_MESSAGE_SIZE + WIRE_INLINE_CEILING + WIRE_TEXT_MAX + 1)
 
+/* Frames handled in one turn, so that a peer that floods leaves the others their turns. */
+enum { LANE_FRAMES_PER_TURN = 64 };
+
 enum lane_state { LANE_GREETING, LANE_OPEN, LANE_CLOSED };
 
 /* A CALL, ONEWAY or REPLY, in either direction. */
@@ -187,6 +190,12 @@ void lane_want_room(struct lane *lane);
 
 /* Is there something to do that the socket does not tell of? Cheap, and often false. */
 bool lane_look(struct lane *lane);
+
+/* Passes over a frame of so many lines. A writer that waits for room hears of it with the next doorbell. */
+static inline void lane_pass(struct lane *lane, uint64_t lines) {
+    if (ring_advance(&lane->in, lines))
+        lane->bell.due |= BELL_ROOM;
+}
 
 /* Looks at the frame ring alone, up to `looks` times. */
 static inline bool lane_stare(const struct lane *lane, unsigned looks) {

@@ -360,8 +360,8 @@ static int receive_datagram(struct lane *lane) {
 /* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. There is no ring any more when
  * what was handed over meanwhile has ended the connection. */
 static void pass_over(struct lane *lane, uint64_t lines) {
-    if (lane->has_rings && ring_advance(&lane->in, lines))
-        lane->bell.due |= BELL_ROOM;
+    if (lane->has_rings)
+        lane_pass(lane, lines);
 }
 
 static void deliver_held(struct lane *lane) {

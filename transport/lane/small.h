@@ -19,8 +19,8 @@ static inline bool lane_takes_small(const struct lane *lane, size_t size) {
 }
 
 /*
- * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just written wait until those have left the store buffer, which
- * took longer than all the rest (doc/tuning.md).
+ * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just written wait
+ * until those have left the store buffer (doc/tuning.md).
  */
 static inline void small_put(struct line *line, int at, const void *bytes, size_t size) {
     const char *from = bytes;
@@ -81,7 +81,7 @@ static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_F
     const struct line *line = ring_in_line(&lane->in, lane->in.head);
     for (int i = 0; i < LINE_FIRST_WORD; i++)
         head[i] = shared64_load(&line->words[i]);
-    return line_is_small(head) && head[3] >> 32 <= lane->hello.inline_max;
+    return line_is_small(head) && line_inline_size(head) <= lane->hello.inline_max;
 }
 
 /* Copies its bytes; `to` has room for LINE_SMALL_BYTES, of which some behind them are written too. */
@@ -91,12 +91,6 @@ static inline void lane_read_small(const struct lane *lane, size_t size, void *t
     small_get(ring_in_line(in, in->head), LINE_FIRST_WORD, to, is_long ? LINE_FIRST_BYTES : size);
     if (is_long)
         small_get(ring_in_line(in, in->head + 1), 1, (char *) to + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
-}
-
-/* Passes over it. A writer that waits for room hears of it with the next doorbell. */
-static inline void lane_pass_small(struct lane *lane, size_t size) {
-    if (ring_advance(&lane->in, size > LINE_FIRST_BYTES ? 2 : 1))
-        lane->bell.due |= BELL_ROOM;
 }
 
 static inline void lane_received_small(struct lane *lane, size_t size) {

@@ -10,10 +10,6 @@
 
 static const uint32_t CAPACITY_FIRST = 8;
 
-static uint64_t id_make(const struct calls *calls, uint32_t at) {
-    return (uint64_t) calls->slots[at - 1].generation << 32 | at;
-}
-
 /* The slot + 1 that `id` names; 0: none in flight. */
 static uint32_t id_find(const struct calls *calls, uint64_t id) {
     uint32_t at = (uint32_t) id;
@@ -78,7 +74,7 @@ int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct c
     slot->waiter = waiter;
     calls->in_flight++;
     list_insert(calls, at);
-    *ret_id = id_make(calls, at);
+    *ret_id = calls_id(calls, at);
     return 0;
 }
 
@@ -110,7 +106,7 @@ int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_wait
 bool calls_first(const struct calls *calls, uint64_t *ret_id, uint64_t *ret_deadline) {
     if (!calls->head)
         return false;
-    *ret_id = id_make(calls, calls->head);
+    *ret_id = calls_id(calls, calls->head);
     *ret_deadline = calls->slots[calls->head - 1].deadline;
     return true;
 }

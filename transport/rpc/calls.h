@@ -47,10 +47,15 @@ struct calls {
 /* -EAGAIN: `limit` are in flight · -ENOMEM. */
 int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct call_waiter waiter, uint64_t *ret_id);
 
+/* The name of slot `at` - 1. */
+static inline uint64_t calls_id(const struct calls *calls, uint32_t at) {
+    return (uint64_t) calls->slots[at - 1].generation << 32 | at;
+}
+
 /* The id that the next calls_begin() will give; 0 when that may fail. */
 static inline uint64_t calls_next_id(const struct calls *calls, uint32_t limit) {
     uint32_t at = calls->free_head;
-    return at && calls->in_flight < limit ? (uint64_t) calls->slots[at - 1].generation << 32 | at : 0;
+    return at && calls->in_flight < limit ? calls_id(calls, at) : 0;
 }
 
 /* The short way, for a call that was sent under that id and is answered before anybody else gets a turn: it is never pending, and no

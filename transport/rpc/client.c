@@ -264,7 +264,8 @@ static int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, s
 int client_await_small(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     uint64_t id;
-    calls_begin(&conn->calls, UINT32_MAX, deadline, (struct call_waiter){blocking_done, &call}, &id);
+    calls_begin(&conn->calls, UINT32_MAX, deadline, (struct call_waiter){blocking_done, &call},
+                &id); /* a slot is free */
     tally_count(&conn->lane.tally, calls_out, 1);
     return call_await(conn, &call, id, ret_reply);
 }

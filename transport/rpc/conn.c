@@ -90,13 +90,6 @@ static void on_opened(void *owner) {
         conn->options.on_open(conn, conn->options.user);
 }
 
-static const sea_method *method_find(const sea_conn *conn, uint32_t number) {
-    for (size_t i = 0; i < conn->options.methods_count; i++)
-        if (conn->options.methods[i].number == number)
-            return &conn->options.methods[i];
-    return NULL;
-}
-
 static void call_refuse(sea_conn *conn, uint64_t id, int status, const char *text) {
     struct lane_message reply = {.type = WIRE_REPLY, .id = id, .status = status, .text = text};
     lane_send(&conn->lane, &reply, true);
@@ -113,7 +106,7 @@ static const char *request_arrived(sea_conn *conn, const struct lane_message *in
         sea_block_unref(in->block);
         return "more calls were in flight than negotiated";
     }
-    const sea_method *method = method_find(conn, in->method);
+    const sea_method *method = conn_method(conn, in->method);
     sea_msg *msg = NULL;
     int r = method ? msg_new(conn, in, &msg) : -ENOSYS;
     if (r == 0) {

@@ -64,6 +64,15 @@ int conn_turn(sea_conn *conn, short revents);
 /* Ends it now, inside a turn of its own. */
 void conn_end(sea_conn *conn, int reason, const char *text);
 
+/* The one of that number; NULL: there is none. */
+static inline const sea_method *conn_method(const sea_conn *conn, uint32_t number) {
+    const sea_method *methods = conn->options.methods;
+    for (size_t i = 0; i < conn->options.methods_count; i++)
+        if (methods[i].number == number)
+            return &methods[i];
+    return NULL;
+}
+
 /* May its user wait for it: does no loop drive it, and is it in no turn? */
 static inline bool conn_can_wait(const sea_conn *conn) {
     return !conn->is_looped && conn->turns == 0;
@@ -81,8 +90,8 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
 /* A block for this connection with a copy of `data`. The caller owns it. Errors: as sea_block_new(). */
 int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block);
 
-/* The long ways of what is small and plain (rpc/small.c): as the public functions of these names; and a call that was sent the short way, under the id that
- * calls_begin() will give next. */
+/* The long ways of what is small and plain (rpc/small.c): as the public functions of these names; and the rest of a call that was
+ * sent the short way, under the id that calls_begin() will give next. */
 int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                       sea_msg **ret_reply);
 int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);

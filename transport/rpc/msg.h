@@ -27,11 +27,11 @@ static inline sea_msg *msg_take_spare(sea_conn *conn, const uint64_t head[LINE_F
     sea_msg *msg = conn->spares;
     conn->spares = msg->next;
     conn->spares_count--;
-    msg->in.type = (enum wire_type)(head[0] >> 32 & 0xff);
+    msg->in.type = line_type(head);
     msg->in.id = head[1];
     msg->in.deadline = head[2];
     msg->in.method = (uint32_t) head[3];
-    msg->in.bytes_size = head[3] >> 32;
+    msg->in.bytes_size = line_inline_size(head);
     conn->refs++;
     return msg;
 }

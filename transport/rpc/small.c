@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small messages of plain bytes, the short way (lane/small.h), from the public functions to the handler. Whatever is unusual goes the long way instead, before
- * anything was done.
+ * Small messages of plain bytes, the short way (lane/small.h), from the public functions to the handler. Whatever is unusual goes
+ * the long way instead, before anything was done.
  *
  * Between seeing one line and publishing the next there is only what these two need. What is left, counting, lists and the look at the
  * peer's sleep word, comes after it, while the line is on its way.
@@ -14,28 +14,21 @@
 /* How often the answer of a call is looked for before the call is entered among those that wait: a few microseconds. */
 static const unsigned LOOKS = 256;
 
-/* Frames in one turn, so that the others have theirs. */
-static const int FRAMES_PER_TURN = 64;
-
-static uint8_t kind_of(const uint64_t head[LINE_FIRST_WORD]) {
-    return (uint8_t) (head[0] >> 32);
-}
-
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
     uint64_t head[LINE_FIRST_WORD];
-    if (!lane_stare(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id || kind_of(head) != WIRE_REPLY)
+    if (!lane_stare(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id || line_type(head) != WIRE_REPLY)
         return NULL;
     sea_msg *reply = msg_take_spare(conn, head);
     lane_read_small(lane, reply->in.bytes_size, reply->small.bytes);
-    lane_pass_small(lane, reply->in.bytes_size);
+    lane_pass(lane, line_count(reply->in.bytes_size));
     lane_received_small(lane, reply->in.bytes_size);
     calls_skip_id(&conn->calls);
     return reply;
 }
 
-/* Was a quarter of the ring passed over since a bell was last due? Then it is time for a turn in full: releases, pools and deadlines must not wait for
- * ever because there is always a small message. */
+/* Was a quarter of the ring passed over since a bell was last due? Then it is time for a turn in full: releases, pools and
+ * deadlines must not wait for ever because there is always a small message. */
 static bool has_gone_round(const struct lane *lane) {
     return lane->bell.due & BELL_ROOM;
 }
@@ -86,28 +79,20 @@ int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     return 0;
 }
 
-static const sea_method *method_find(const sea_conn *conn, uint32_t number) {
-    const sea_method *methods = conn->options.methods;
-    for (size_t i = 0; i < conn->options.methods_count; i++)
-        if (methods[i].number == number)
-            return &methods[i];
-    return NULL;
-}
-
 /* One request. false: there is none, or it is for the long way. */
 static bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     uint64_t head[LINE_FIRST_WORD];
     if (!conn->spares || conn->incoming_count >= lane->hello.calls_max || !lane_peek_small(lane, head))
         return false;
-    const sea_method *method = method_find(conn, (uint32_t) head[3]);
-    if (!method || kind_of(head) == WIRE_REPLY)
+    const sea_method *method = conn_method(conn, (uint32_t) head[3]);
+    if (!method || line_type(head) == WIRE_REPLY)
         return false;
     sea_msg *msg = msg_take_spare(conn, head);
     size_t size = msg->in.bytes_size;
     lane_read_small(lane, size, msg->small.bytes);
-    lane_pass_small(lane, size);
-    if (kind_of(head) == WIRE_CALL)
+    lane_pass(lane, line_count(size));
+    if (line_type(head) == WIRE_CALL)
         msg_add_incoming(msg);
     method->handler(msg, conn->options.user);
     lane_received_small(lane, size);
@@ -124,7 +109,7 @@ int small_turn(sea_conn *conn) {
     conn->refs++; /* a handler may free it */
     conn->turns++;
     lane->corks++;
-    while (taken < FRAMES_PER_TURN && !lane->bell.is_armed && goes_on(lane) && small_take(conn))
+    while (taken < LANE_FRAMES_PER_TURN && !lane->bell.is_armed && goes_on(lane) && small_take(conn))
         taken++;
     lane->corks--;
     conn->turns--;

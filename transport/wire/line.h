@@ -37,6 +37,15 @@ static inline uint64_t line_count(uint64_t bytes) {
     return bytes <= LINE_FIRST_BYTES ? 1 : 1 + (bytes - LINE_FIRST_BYTES + LINE_MORE_BYTES - 1) / LINE_MORE_BYTES;
 }
 
+/* What the first words of a frame say of it. */
+static inline enum wire_type line_type(const uint64_t words[LINE_FIRST_WORD]) {
+    return (enum wire_type)(words[0] >> 32 & 0xff);
+}
+
+static inline uint32_t line_inline_size(const uint64_t words[LINE_FIRST_WORD]) {
+    return (uint32_t) (words[3] >> 32);
+}
+
 /* Writes all eight words; the tag's half is 0, and so is the place of payload and text. `message` is ignored in a CANCEL and a MARK. */
 static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, uint64_t id,
                                const struct wire_message *message) {
@@ -63,7 +72,7 @@ static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, 
  * size.
  */
 static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
-    uint32_t size = (uint32_t) (words[3] >> 32), kind = (uint32_t) (words[0] >> 32);
+    uint32_t size = line_inline_size(words), kind = (uint32_t) (words[0] >> 32);
     uint32_t class = size ? WIRE_CLASS_INLINE << 8 : 0;
     if (size > LINE_SMALL_BYTES)
         return false;
