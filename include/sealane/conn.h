@@ -137,8 +137,9 @@ SEA_API int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, si
                            sea_msg **ret_reply);
 
 /* How a call ended. `status`: 0 or a negative errno value as sea_call() returns it. `reply`: taken by the
- * callee; also an error that the other side answered is one, with its text; NULL when none arrived (deadline, cancel, end). Called exactly once for each sea_call_start() that returned 0, never
- * from inside it. */
+ * callee; also an error that the other side answered is one, with its text; NULL when none arrived
+ * (deadline, cancel, end). Called exactly once for each sea_call_start() that returned 0, never from
+ * inside it. */
 typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
 
 /*
@@ -171,8 +172,9 @@ SEA_API int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, si
 SEA_API void sea_batch_begin(sea_conn *conn);
 SEA_API void sea_batch_end(sea_conn *conn);
 
-/* Waits until something happened: a message was handled, a call of ours ended, there is room again; at most `timeout_ms` (< 0:
- * without end; signals do not end it). Returns how much happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
+/* Waits until something happened: a message was handled, a call of ours ended, there is room again; at
+ * most `timeout_ms` (< 0: without end; signals do not end it). Returns how much happened, at least 1,
+ * 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest

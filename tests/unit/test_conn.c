@@ -272,6 +272,26 @@ START_TEST(test_a_stream_goes_round) {
 }
 END_TEST
 
+/* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us lend. */
+START_TEST(test_small_blocks_take_nothing_of_the_peers) {
+    enum { MANY = 4096 };
+    static sea_block *small[MANY];
+    struct ends ends = {0};
+    ends.b.options.bytes_max = 2 << 20;
+    ends_open(&ends);
+    for (int i = 0; i < MANY; i++)
+        small[i] = end_block(&ends.a, 200, i);
+    sea_block *block = end_block(&ends.a, 1 << 20, 1);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    sea_block_unref(block);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(sea_block_class(small[i]), SEA_INLINE);
+        sea_block_unref(small[i]);
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
 static void settle_polled(struct poller *poller) {
     do
         ck_assert_int_ge(poller_set_turn(poller, 0), 0);
@@ -956,6 +976,7 @@ int main(void) {
     suite_add(s, test_a_copy_while_the_peer_holds_all);
     suite_add_loop(s, test_a_block_comes_again, 0, 6);
     suite_add(s, test_a_stream_goes_round);
+    suite_add(s, test_small_blocks_take_nothing_of_the_peers);
     suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);

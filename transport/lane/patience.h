@@ -25,8 +25,8 @@ static inline bool patience_looks(const struct patience *patience) {
     return patience->waiting != SEA_WAIT_SLEEP && !patience->has_one_cpu;
 }
 
-/* One more look found nothing: is it worth to look again (after a shared_pause())? false: sleep now. SEA_WAIT_SPIN: false once a millisecond, to look at
- * the socket without waiting for it. */
+/* One more look found nothing: is it worth to look again (after a shared_pause())? false: sleep now. SEA_WAIT_SPIN: false once a
+ * millisecond, to look at the socket without waiting for it. */
 bool patience_goes_on(struct patience *patience);
 
 /* Something came, by looking or by waking. */

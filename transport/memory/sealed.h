@@ -51,7 +51,8 @@ enum memfd_huge_policy sealed_huge_policy(void);
 enum sealed_layout sealed_choose_layout(uint64_t size);
 
 /*
- * Makes and reserves memory, once it is admitted, in the way that the context wants (hugetlb pages are neither locked nor moved). Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
+ * Makes and reserves memory, once it is admitted, in the way that the context wants (hugetlb pages are neither locked nor moved).
+ * Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
  * `allow_huge`: transparent huge pages in exact memory. Errors: -EDQUOT never; -EFBIG is told as -ENOMEM with its reason; -ENOMEM,
  * -EMFILE, -ENFILE, -ENODEV, -EACCES: noted.
  */

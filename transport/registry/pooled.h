@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views of its arenas. And small blocks
- * of which copies are sent: their pool is private.
+ * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views of its
+ * arenas. And small blocks of which copies are sent: their pool is private.
  *
  * Ours. A lease is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's memory is free
  * again when its last reference and its lease are gone, in whichever order and thread.
@@ -29,8 +29,8 @@ struct pooled {
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);
 
-/* A writable block of `size` bytes from the connection's own pool, as many as the peer takes at most. Its bytes are what an earlier payload for this peer left, or 0. Errors:
- * -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
+/* A writable block of `size` bytes from the connection's own pool, as many as the peer takes at most. Its bytes are what an earlier
+ * payload for this peer left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* The same from one of its pools. */

@@ -5,7 +5,8 @@
  *
  * A watch is a descriptor, the events to wait for, and a deadline; its owner embeds it. The poller calls `ready` with
  * the events that came, or with 0 when the deadline passed. A watch that also has something to do of which its descriptor does not
- * tell has `look`: after each `ready` it is hot, which means that the poller asks it again and again, until it rests. From inside `ready` everything may be changed, and every watch be removed.
+ * tell has `look`: after each `ready` it is hot, which means that the poller asks it again and again, until it rests. From inside
+ * `ready` and `look` everything may be changed, and every watch be removed.
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
