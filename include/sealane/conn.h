@@ -101,7 +101,7 @@ typedef struct sea_options {
     int waiting;              /* SEA_WAIT_... */
     bool socket_only;   /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save the some
                                * 36 KiB that each side's outbox takes */
-    uint32_t ring_size; /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 16 384 */
+    uint32_t ring_size; /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
     uint64_t reserved[8];

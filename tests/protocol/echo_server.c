@@ -115,7 +115,8 @@ int main(int argc, char **argv) {
     static const sea_method methods[] = {{1, "echo", echo},     {2, "sum", sum},     {3, "refuse", refuse},
                                          {4, "note", note},     {5, "noted", noted}, {6, "hold", hold},
                                          {7, "let go", let_go}, {8, "make", make}};
-    const sea_options options = {.methods = methods, .methods_count = 8, .service = "echo"};
+    /* The client wants replies of a quarter of the ring, four of which fill it. */
+    const sea_options options = {.methods = methods, .methods_count = 8, .service = "echo", .ring_size = 1 << 14};
     sea_ctx *ctx = NULL;
 
     if (argc != 2) {

@@ -20,7 +20,7 @@
 #include "sys/heap.h"
 #include "sys/wait.h"
 
-#define SIDE_MAX 1024 /* messages; a socket holds some 280 */
+#define SIDE_MAX 2048 /* messages; a ring holds 1024, a socket some 280 */
 
 struct side {
     sea_ctx_options ctx_options;

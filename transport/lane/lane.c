@@ -192,7 +192,7 @@ static void lane_offer_room(struct lane *lane) {
 
 /* What the poller and the peer's words say about the state of things. */
 static void lane_begin_turn(struct lane *lane, short revents) {
-    lane->handled = 0;
+    lane->handled = lane->taken;
     lane->has_more = false;
     if (lane->has_rings && lane->bell.is_armed)
         bell_disarm(&lane->bell);
@@ -226,12 +226,13 @@ int lane_dispatch(struct lane *lane, short revents) {
     int most = lane->state == LANE_GREETING
                    ? 1
                    : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
-    int done = 0;
+    int done = lane->taken;
     lane_cork(lane);
     lane_begin_turn(lane, revents);
+    lane->taken = 0;
     while (done < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
-    lane->has_more = done == LANE_FRAMES_PER_TURN;
+    lane->has_more = done >= LANE_FRAMES_PER_TURN;
     if (lane->is_broken && done < most) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     lane_end_turn(lane);

@@ -97,6 +97,7 @@ struct lane {
     bool is_hung_up;   /* and then its end */
     uint32_t corks;    /* while not 0 no doorbell is rung */
     int handled;       /* frames, in this turn */
+    int taken;         /* of those that the next turn may take: already taken the short way */
     bool is_broken;    /* sending has failed: the peer is gone, but for what it has sent before */
     bool is_choked;    /* nothing is received before retry_at: the reaper is full */
     uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */

@@ -13,7 +13,7 @@ static const uint32_t CALLS_MOST = 65536;
 static const uint32_t BLOCKS_DEFAULT = 1024;
 static const uint32_t RING_LEAST = OUTBOX_LINES_LEAST * LINE_SIZE;
 static const uint32_t RING_MOST = OUTBOX_LINES_MOST * LINE_SIZE;
-static const uint32_t RING_DEFAULT = 1u << 14; /* doc/tuning.md */
+static const uint32_t RING_DEFAULT = 1u << 16; /* doc/tuning.md */
 
 /* Room that a datagram needs beside an inline payload. */
 static const size_t DATAGRAM_REST = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;

@@ -117,8 +117,10 @@ int small_turn(sea_conn *conn) {
     if (!lane->corks)
         lane_ring_bell(lane);
     is_all = is_all && lane_is_calm(lane);
-    if (!is_all && !conn->is_ended)
-        taken += conn_turn(conn, 0);
+    if (!is_all && !conn->is_ended) {
+        lane->taken = taken;
+        taken = conn_turn(conn, 0);
+    }
     conn_unref(conn);
     return taken;
 }
