@@ -157,7 +157,9 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
 /*
  * Sends a one-way message. Takes one reference of `block`, which may be NULL. Waits for room for at
  * most `timeout_ms` (0: not at all, < 0: without end); on a connection that a loop drives, or inside a
- * handler, it must be 0. Errors: -EAGAIN (no room), -EPIPE, -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK.
+ * handler, it must be 0. Where it may wait it does so also after a pooled block, while the peer holds all that fill the caches: for one
+ * that comes back, within `timeout_ms` and for no longer than making another one takes, half a nanosecond a byte (doc/tuning.md).
+ * Errors: -EAGAIN (no room), -EPIPE, -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK.
  */
 SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms);
 

@@ -272,6 +272,50 @@ START_TEST(test_a_stream_goes_round) {
 }
 END_TEST
 
+/* What the sender hears while it waits gives the peer its turn. */
+static struct end *reader;
+
+static void let_read(struct end *end, sea_msg *msg) {
+    (void) end;
+    sea_msg_release(msg);
+    end_settle(reader);
+}
+
+/* A sender that may wait lets its peer give back what fills the caches before its pool grows. */
+START_TEST(test_a_stream_waits_for_its_blocks) {
+    struct ends ends = {.a.hook = let_read};
+    sea_pool_figures before, after;
+    ends_open(&ends);
+    reader = &ends.b;
+    for (int i = 0; i < 4; i++) {
+        if (i == 3)
+            ck_assert_int_eq(sea_send(ends.b.conn, END_HOOK, NULL, 0), 0);
+        ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, i), 60000), 0);
+    }
+    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &before);
+    sea_block *next = end_block(&ends.a, 1 << 20, 4);
+    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &after);
+    ck_assert_uint_eq(before.leased_blocks, 0);
+    ck_assert_uint_eq(after.mapped, before.mapped);
+    sea_block_unref(next);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* In vain, if the peer keeps them. */
+START_TEST(test_a_stream_to_a_hoarder_goes_on) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    for (int i = 0; i < 12; i++)
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 1 << 20, i), 60000), 0);
+    end_settle(&ends.b);
+    ck_assert_uint_eq(ends.b.kept_count, 12);
+    end_drop(&ends.b);
+    ends_settle(&ends);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us lend. */
 START_TEST(test_small_blocks_take_nothing_of_the_peers) {
     enum { MANY = 4096 };
@@ -976,6 +1020,8 @@ int main(void) {
     suite_add(s, test_a_copy_while_the_peer_holds_all);
     suite_add_loop(s, test_a_block_comes_again, 0, 6);
     suite_add(s, test_a_stream_goes_round);
+    suite_add(s, test_a_stream_waits_for_its_blocks);
+    suite_add(s, test_a_stream_to_a_hoarder_goes_on);
     suite_add(s, test_small_blocks_take_nothing_of_the_peers);
     suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);

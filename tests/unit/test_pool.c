@@ -531,6 +531,46 @@ START_TEST(test_a_lease) {
 }
 END_TEST
 
+static struct pool_slot *lend(size_t size, uint64_t *ret_handle) {
+    struct pool_slot *slot = take(size);
+    *ret_handle = slot_lease(slot);
+    return slot;
+}
+
+/* Whoever may wait for a block does so only where that saves memory, and where one can come. */
+START_TEST(test_what_would_be_made) {
+    struct pool_slot *slots[4];
+    uint64_t handles[4];
+    pool = pool_end(pool);
+    new_pool(64 * MIB, usual);
+    slots[0] = lend(MIB, &handles[0]);
+    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* two blocks at least */
+    for (int i = 1; i < 4; i++) {
+        ck_assert_uint_eq(pool_growth(slots[0]), 0); /* the footprint has room */
+        slots[i] = lend(MIB, &handles[i]);
+    }
+    uint64_t growth = pool_growth(slots[0]), mapped = gauges().mapped;
+    ck_assert_uint_gt(growth, 0);
+    slot_release(slots[1]);
+    ck_assert_uint_eq(pool_growth(slots[0]), growth); /* it is still ours */
+    pool_put(slots[1]);
+    ck_assert_uint_eq(pool_growth(slots[0]), 0);
+    slots[1] = lend(MIB, &handles[1]);
+    ck_assert_uint_eq(gauges().mapped, mapped);
+    ck_assert_uint_eq(pool_growth(slots[0]), growth);
+    struct pool_slot *more = take(MIB);
+    ck_assert_uint_eq(gauges().mapped, mapped + growth);
+    pool_put_own(more);
+    for (int i = 0; i < 4; i++)
+        slot_release(slots[i]);
+    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* nobody holds any */
+    pool_rotate(pool);
+    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* of a generation that hands out none */
+    for (int i = 0; i < 4; i++)
+        pool_put_own(slots[i]);
+}
+END_TEST
+
 START_TEST(test_lies) {
     struct pool_slot *slot = take(2000), *unleased = take(2000);
     uint64_t handle = slot_lease(slot);
@@ -1239,6 +1279,7 @@ int main(void) {
     suite_add(s, test_the_distance_is_bounded_by_what_may_be_retained);
     suite_add(s, test_the_distance_yields_to_the_budget);
     suite_add(s, test_a_lease);
+    suite_add(s, test_what_would_be_made);
     suite_add(s, test_lies);
     suite_add(s, test_what_the_peer_holds);
     suite_add(s, test_generations_come_round);

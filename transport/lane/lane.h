@@ -93,6 +93,7 @@ struct lane {
     uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, is_ring_full, wants_room;
+    bool wants_blocks; /* whoever sends waits for one that comes back */
     bool is_readable;  /* the socket has, or may have, something */
     bool is_hung_up;   /* and then its end */
     uint32_t corks;    /* while not 0 no doorbell is rung */

@@ -57,7 +57,7 @@ int lane_ring_room(struct lane *lane, uint64_t lines) {
 
 /* Does something wait for the peer's releases, or for room? */
 static bool is_waiting_for_room(const struct lane *lane) {
-    return lane->queue_head || lane->wants_room || lane->is_ring_full;
+    return lane->queue_head || lane->wants_room || lane->wants_blocks || lane->is_ring_full;
 }
 
 void lane_take_releases(struct lane *lane) {

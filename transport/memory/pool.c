@@ -341,11 +341,15 @@ static void pool_drain(struct pool *pool) {
         hot_open(pool);
 }
 
+static bool is_hot(const struct pool_slot *slot) {
+    return slot && slot != &pool_closed;
+}
+
 /* All that came back is FREE, the hot ones too. */
 static void pool_settle(struct pool *pool) {
     pool_drain(pool);
     for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        if (pool->front.hot[i] && pool->front.hot[i] != &pool_closed) {
+        if (is_hot(pool->front.hot[i])) {
             slot_come_back(pool, pool->front.hot[i]);
             pool->front.hot[i] = NULL;
         }
@@ -361,6 +365,24 @@ static void pool_watch(struct pool *pool) {
         nothing = NULL;
     }
     hot_close(pool);
+}
+
+/* So many blocks of a class go round in any case: one is written while another is read. */
+enum { ROUND_LEAST = 2 };
+
+uint64_t pool_growth(const struct pool_slot *slot) {
+    const struct home *home = home_of(slot);
+    const struct pool *pool = home->pool;
+    const struct size_class *class = home->class;
+    const struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_relaxed);
+    size_t stride = home->arena.stride;
+    if (pool->is_ended || !class || pool->leases.count == 0)
+        return 0;
+    if (class->out < class->total || (top && top != WATCHED) || is_hot(*slot->hot))
+        return 0;
+    if (class->total < ROUND_LEAST || class->total * stride < pool->reuse_footprint)
+        return 0;
+    return grow_count(pool, class, stride) * stride;
 }
 
 /* The way of pool_take() when no block is free, or too few to keep the distance. */

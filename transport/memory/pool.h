@@ -107,6 +107,12 @@ static inline struct pool_slot *pool_take_hot(struct pool *pool, size_t size) {
     return slot;
 }
 
+/*
+ * For another block like this one, which is OUT, how much would be made that had better not be? Bytes. 0: none, because one is free,
+ * there is nobody who could give one back, or those that there are do not fill the footprint of reuse yet.
+ */
+uint64_t pool_growth(const struct pool_slot *slot);
+
 /* Gives back an OUT slot: from any thread; or, the short way, from the owner's, also after pool_end(). */
 void pool_put(struct pool_slot *slot);
 void pool_put_own(struct pool_slot *slot);

@@ -92,6 +92,10 @@ struct arena *pooled_arena(const sea_block *block) {
     return block->slot->arena;
 }
 
+uint64_t pooled_growth(const sea_block *block) {
+    return block->slot ? pool_growth(block->slot) : 0;
+}
+
 bool pooled_is_free(const sea_block *block) {
     return !block->slot->is_leased;
 }

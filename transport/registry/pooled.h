@@ -52,6 +52,9 @@ struct arena *pooled_arena(const sea_block *block);
 /* May it be leased: has it no lease yet? */
 bool pooled_is_free(const sea_block *block);
 
+/* For another such block, how much memory would be made that had better not be? Bytes; see pool_growth(). */
+uint64_t pooled_growth(const sea_block *block);
+
 /* Grants the lease, with a reference of its own. -EDQUOT. */
 int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle);
 
