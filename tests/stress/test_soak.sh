@@ -18,9 +18,11 @@ if grep -q '^INSTRUMENT_CFLAGS = .*sanitize' "$build/Makefile"; then
     exit
 fi
 
+seconds=${SEALANE_SOAK_SECONDS-60}
+patience=$((patience + 2 * seconds))
 mkdir -p bench && ln -sf "$build/bench/memory" bench/memory
 run "a soak" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../../bench/run/memory.py" --build . \
-    --soak "${SEALANE_SOAK_SECONDS-20}"
+    --soak "$seconds"
 is "figures that may not grow" 8 "$(grep -c 'HOLDS$' out)"
 
 finish_examples soak
