@@ -69,6 +69,7 @@ valgrind_tests = \
     tests/unit/test_terms \
     tests/unit/test_uv \
     tests/unit/test_view \
+    tests/unit/test_views \
     tests/unit/test_wait \
     tests/unit/test_wake
 

@@ -82,6 +82,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/pooled.h \
     transport/registry/pools.c \
     transport/registry/pools.h \
+    transport/registry/views.c \
+    transport/registry/views.h \
     transport/lane/address.c \
     transport/lane/address.h \
     transport/lane/bell.c \

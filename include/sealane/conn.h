@@ -96,11 +96,12 @@ typedef struct sea_options {
     uint64_t block_max;       /* largest sealed or pooled payload that we take, bytes; default: the peer quota */
     uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024 */
-    uint64_t bytes_max;       /* and their bytes; default: the peer quota */
+    uint64_t bytes_max;       /* and their bytes; default: the peer quota; half of it with SEA_STABLE_ONLY:
+                               * of each pooled payload the copy is charged too, so give no more yourself */
     uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
     int waiting;              /* SEA_WAIT_... */
     bool socket_only;   /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save the some
-                               * 36 KiB that each side's outbox takes */
+                               * 84 KiB that each side's outbox takes */
     uint32_t ring_size; /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
@@ -181,7 +182,7 @@ SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
  * after so many milliseconds (-1: no need to), and then dispatch what poll said. -EPIPE or -EPROTO from dispatch:
- * it has ended. */
+ * it has ended; -EDEADLK: inside a handler. */
 SEA_API int sea_conn_fd(sea_conn *conn);
 SEA_API short sea_conn_events(sea_conn *conn);
 SEA_API int sea_conn_timeout(sea_conn *conn);

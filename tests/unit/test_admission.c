@@ -60,6 +60,7 @@ static void want_to_know(uint64_t mark) {
 static struct admission_numbers numbers(uint64_t available, uint64_t promised, uint64_t limit, uint64_t left) {
     struct admission_numbers n = {.memory = {.total = available == NONE ? NONE : 6400 * MIB, available, promised},
                                   .cgroup = {.limit = limit, .left = left, .knob = limit == NONE ? "" : "memory.max"}};
+    n.cgroup.kept = limit == NONE ? 0 : limit / 32 < 2 * MIB ? 2 * MIB : limit / 32 > 64 * MIB ? 64 * MIB : limit / 32;
     snprintf(n.cgroup.group, sizeof n.cgroup.group, "%s", limit == NONE ? "" : "/a/b");
     return n;
 }
@@ -127,16 +128,24 @@ static uint64_t looked_up(void) {
     return verdict.tightest.available;
 }
 
+/* What is granted is made at once; a look before that shows it. */
+static int admit(uint64_t size) {
+    int r = admission_admit(&admission, size);
+    if (r == 0)
+        admission_made(&admission, size);
+    return r;
+}
+
 START_TEST(test_granted_and_refused) {
     ck_assert_int_eq(admission_admit(NULL, NONE), 0);
-    ck_assert_int_eq(admission_admit(&admission, NONE), 0); /* nothing can be read: nothing is forbidden */
+    ck_assert_int_eq(admit(NONE), 0); /* nothing can be read: nothing is forbidden */
     machine_has(80 * MIB);
     looked_up();
-    ck_assert_int_eq(admission_admit(&admission, 80 * MIB), 0);
-    ck_assert_int_eq(admission_admit(&admission, 80 * MIB + 1), -ENOMEM);
-    ck_assert_int_eq(admission_admit(&admission, NONE), -ENOMEM);
+    ck_assert_int_eq(admit(80 * MIB), 0);
+    ck_assert_int_eq(admit(80 * MIB + 1), -ENOMEM);
+    ck_assert_int_eq(admit(NONE), -ENOMEM);
     machine_has(90 * MIB); /* more came free */
-    ck_assert_int_eq(admission_admit(&admission, 90 * MIB), 0);
+    ck_assert_int_eq(admit(90 * MIB), 0);
     ck_assert_uint_eq(refusals.count, 0);
 }
 END_TEST
@@ -148,10 +157,10 @@ START_TEST(test_one_look_serves_for_several) {
     fail_call(SEAM_OPEN, 0, 0, 0);
     admission.looked_at += UINT64_C(3600) * 1000000000; /* fresh for an hour: no time is measured here */
     for (int i = 0; i < 10; i++)
-        ck_assert_int_eq(admission_admit(&admission, MIB), 0);
+        ck_assert_int_eq(admit(MIB), 0);
     ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
     machine_has(0);
-    ck_assert_int_eq(admission_admit(&admission, MIB), -ENOMEM);
+    ck_assert_int_eq(admit(MIB), -ENOMEM);
     ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
 }
 END_TEST
@@ -162,28 +171,47 @@ START_TEST(test_an_old_look_serves_for_little) {
     looked_up();
     admission.looked_at -= ADMISSION_AGE;
     fail_call(SEAM_OPEN, 0, 0, 0);
-    ck_assert_int_eq(admission_admit(&admission, 20 * MIB), 0);
-    ck_assert_int_eq(admission_admit(&admission, 5 * MIB), 0);
+    ck_assert_int_eq(admit(20 * MIB), 0);
+    ck_assert_int_eq(admit(5 * MIB), 0);
     ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
-    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_eq(admit(1), 0);
     ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
     machine_has(8 * MIB);
     looked_up();
     admission.looked_at -= ADMISSION_AGE;
     fail_call(SEAM_OPEN, 0, 0, 0);
-    ck_assert_int_eq(admission_admit(&admission, MIB), 0);
+    ck_assert_int_eq(admit(MIB), 0);
     ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
-    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_eq(admit(1), 0);
     ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
 }
 END_TEST
 
 START_TEST(test_after_a_refusal_everything_is_looked_at) {
     machine_has(MIB);
-    ck_assert_int_eq(admission_admit(&admission, 2 * MIB), -ENOMEM);
+    ck_assert_int_eq(admit(2 * MIB), -ENOMEM);
     fail_call(SEAM_OPEN, 0, 0, 0);
-    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_eq(admit(1), 0);
     ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+}
+END_TEST
+
+/* Of several that ask before any of it is made none gets what another one was promised. */
+START_TEST(test_what_is_promised_is_not_left) {
+    machine_has(80 * MIB);
+    admission.allowance = admission.stale = 0;
+    ck_assert_int_eq(admission_admit(&admission, 50 * MIB), 0);
+    ck_assert_uint_eq(looked_up(), 30 * MIB);
+    ck_assert_int_eq(admission_admit(&admission, 31 * MIB), -ENOMEM);
+    ck_assert_uint_eq(looked_up(), 30 * MIB);
+    ck_assert_int_eq(admission_again(&admission, 50 * MIB), 0); /* one's own is */
+    admission_made(&admission, 20 * MIB);
+    machine_has(60 * MIB);
+    ck_assert_uint_eq(looked_up(), 30 * MIB);
+    machine_has(20 * MIB); /* somebody else took more */
+    ck_assert_int_eq(admission_again(&admission, 30 * MIB), -ENOMEM);
+    admission_made(&admission, 30 * MIB);
+    ck_assert_uint_eq(looked_up(), 20 * MIB);
 }
 END_TEST
 
@@ -191,7 +219,7 @@ END_TEST
 
 START_TEST(test_nobody_wants_to_know) {
     machine_has(0);
-    ck_assert_int_eq(admission_admit(&admission, 1), -ENOMEM);
+    ck_assert_int_eq(admit(1), -ENOMEM);
     admission_watch(&admission, 100 * MIB);
     ck_assert(!admission_tell(&admission));
 }
@@ -200,9 +228,9 @@ END_TEST
 START_TEST(test_the_machine_runs_low) {
     want_to_know(10 * MIB);
     machine_has(100 * MIB);
-    ck_assert_int_eq(admission_admit(&admission, 90 * MIB), 0); /* leaves just so much */
+    ck_assert_int_eq(admit(90 * MIB), 0); /* leaves just so much */
     ck_assert(!admission_tell(&admission));
-    ck_assert_int_eq(admission_admit(&admission, 90 * MIB + 1), 0);
+    ck_assert_int_eq(admit(90 * MIB + 1), 0);
     ck_assert(admission_tell(&admission));
     ck_assert_int_eq(told.calls, 1);
     ck_assert_str_eq(told.nearly.limit, "MemAvailable");
@@ -235,9 +263,9 @@ START_TEST(test_the_mark_is_not_passed_unseen) {
     want_to_know(10 * MIB);
     machine_has(11 * MIB);
     looked_up();
-    ck_assert_int_eq(admission_admit(&admission, MIB), 0);
+    ck_assert_int_eq(admit(MIB), 0);
     machine_has(10 * MIB);
-    ck_assert_int_eq(admission_admit(&admission, 1), 0);
+    ck_assert_int_eq(admit(1), 0);
     ck_assert(admission_tell(&admission));
 }
 END_TEST
@@ -245,7 +273,7 @@ END_TEST
 START_TEST(test_a_refusal_is_told_before) {
     want_to_know(10 * MIB);
     machine_has(100 * MIB);
-    ck_assert_int_eq(admission_admit(&admission, 200 * MIB), -ENOMEM);
+    ck_assert_int_eq(admit(200 * MIB), -ENOMEM);
     ck_assert(admission_tell(&admission));
     ck_assert_uint_eq(told.nearly.available, 100 * MIB);
 }
@@ -293,6 +321,7 @@ int main(void) {
     suite_add(s, test_one_look_serves_for_several);
     suite_add(s, test_an_old_look_serves_for_little);
     suite_add(s, test_after_a_refusal_everything_is_looked_at);
+    suite_add(s, test_what_is_promised_is_not_left);
     suite_add(s, test_nobody_wants_to_know);
     suite_add(s, test_the_machine_runs_low);
     suite_add(s, test_hysteresis);

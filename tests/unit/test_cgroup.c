@@ -106,6 +106,19 @@ START_TEST(test_more_is_used_than_allowed) {
 }
 END_TEST
 
+/* Of a large group more is kept free than of a small one. */
+START_TEST(test_what_is_kept_counts) {
+    tree_write("self/cgroup", "0::/a/b\n");
+    group_2("a/b/", "67108864\n", "max\n", "5242880\n");
+    group_2("a/", "4294967296\n", "max\n", "4232052736\n");
+    assert_room(UINT64_C(4) << 30, 60 * MIB, "memory.max", "/a");
+    ck_assert_uint_eq(read_tree(0).kept, 64 * MIB);
+    group_2("a/", "4294967296\n", "max\n", "0\n");
+    assert_room(64 * MIB, 59 * MIB, "memory.max", "/a/b");
+    ck_assert_uint_eq(read_tree(0).kept, 2 * MIB);
+}
+END_TEST
+
 /* A full group may be full of nothing but files that were read once. */
 START_TEST(test_file_pages_can_be_dropped) {
     tree_write("self/cgroup", "0::/a\n");
@@ -210,6 +223,7 @@ int main(void) {
     suite_add_loop(s, test_each_ancestor, 0, 4);
     suite_add(s, test_the_tightest_wins);
     suite_add(s, test_more_is_used_than_allowed);
+    suite_add(s, test_what_is_kept_counts);
     suite_add(s, test_file_pages_can_be_dropped);
     suite_add_loop(s, test_directories_that_are_not_mounted, 0, 4);
     suite_add(s, test_beside_version_1);

@@ -86,7 +86,6 @@ int terms_check_options(const sea_options *options, const char **ret_why) {
 struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
     const sea_limits *quota = &ctx->peer_limits;
     uint32_t accept = options->accept ? options->accept : SEA_ANY_CLASS;
-    uint64_t bytes_max = options->bytes_max ? options->bytes_max : quota->bytes;
     uint32_t blocks_max = min_u32(options->blocks_max ? options->blocks_max : BLOCKS_DEFAULT, quota->fds);
     uint64_t hugetlb = options->accept_hugetlb ? WIRE_FEATURE_HUGETLB : 0;
     uint64_t outbox = options->socket_only ? 0 : WIRE_FEATURE_OUTBOX;
@@ -98,6 +97,9 @@ struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
         snapshot = WIRE_FEATURE_SNAPSHOT;
         accept |= SEA_POOLED;
     }
+    /* A payload of which a snapshot is made is charged twice: with its arena, and as the copy. */
+    uint64_t bytes_most = snapshot ? quota->bytes / 2 : quota->bytes;
+    uint64_t bytes_max = options->bytes_max ? options->bytes_max : bytes_most;
     return (struct wire_hello){
         .magic = WIRE_MAGIC,
         .version_min = WIRE_VERSION,

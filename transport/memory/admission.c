@@ -14,9 +14,6 @@
 
 #define MIB (UINT64_C(1) << 20)
 
-/* A step of reservation, and what the kernel adds to it, must not use up what is kept. */
-#define RESERVE_OF_GROUP_MIN (2 * MIB)
-#define RESERVE_OF_GROUP_MAX (64 * MIB)
 #define RESERVE_OF_MACHINE_MAX (256 * MIB)
 
 static uint64_t least(uint64_t a, uint64_t b) {
@@ -29,11 +26,6 @@ static uint64_t less(uint64_t from, uint64_t what) {
 
 static uint64_t reserve_of_machine(uint64_t total) {
     return least(total / 64, RESERVE_OF_MACHINE_MAX);
-}
-
-static uint64_t reserve_of_group(uint64_t limit) {
-    uint64_t share = least(limit / 32, RESERVE_OF_GROUP_MAX);
-    return share > RESERVE_OF_GROUP_MIN ? share : RESERVE_OF_GROUP_MIN;
 }
 
 /* Is this limit the tightest so far? Then its words are still to be written. */
@@ -63,12 +55,14 @@ void admission_judge(const struct admission_numbers *numbers, uint64_t size, str
     if (verdict_take(&verdict, numbers->memory.promised, 0))
         WORDS(tightest, "CommitLimit (vm.overcommit_memory is 2)",
               "raise vm.overcommit_ratio or vm.overcommit_kbytes, add swap, or end other programs");
-    kept = reserve_of_group(group->limit);
+    kept = group->kept;
     if (verdict_take(&verdict, group->left, kept)) {
         WORDS(tightest, "", "raise it in %s, or release memory there; %llu bytes are kept free", group->group,
               (unsigned long long) kept);
         snprintf(tightest->limit, sizeof(tightest->limit), "cgroup %s", group->knob);
     }
+    if (tightest->available < UINT64_MAX)
+        tightest->available = less(tightest->available, numbers->promised);
     tightest->error = size > tightest->available ? -ENOMEM : 0;
     *ret_verdict = verdict;
 }
@@ -135,11 +129,16 @@ static void allow(struct admission *admission, const struct admission_verdict *v
     admission->stale = least(admission->allowance, verdict->reserve / 4);
 }
 
-int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict) {
+/* The files are read last: what is made meanwhile is counted twice then, rather than not at all. `own` of what is promised is promised
+ * to whoever asks. */
+static int look(struct admission *admission, uint64_t size, uint64_t own, struct admission_verdict *ret_verdict) {
     uint64_t mark = admission->low_mark, enough = size;
-    if (__builtin_add_overflow(size, mark + mark / 4 + RESERVE_OF_GROUP_MAX, &enough))
+    if (__builtin_add_overflow(size, mark + mark / 4 + CGROUP_KEPT_MAX, &enough))
         enough = UINT64_MAX;
     struct admission_numbers numbers;
+    pthread_mutex_lock(&admission->lock);
+    numbers.promised = less(admission->promised, own);
+    pthread_mutex_unlock(&admission->lock);
     meminfo_read(admission->proc, &numbers.memory);
     cgroup_read(admission->proc, admission->mount, enough, &numbers.cgroup);
     admission_judge(&numbers, size, ret_verdict);
@@ -149,6 +148,23 @@ int admission_look(struct admission *admission, uint64_t size, struct admission_
     allow(admission, ret_verdict);
     pthread_mutex_unlock(&admission->lock);
     return ret_verdict->tightest.error;
+}
+
+int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict) {
+    return look(admission, size, 0, ret_verdict);
+}
+
+int admission_again(struct admission *admission, uint64_t rest) {
+    struct admission_verdict verdict;
+    return admission ? look(admission, rest, rest, &verdict) : 0;
+}
+
+void admission_made(struct admission *admission, uint64_t size) {
+    if (!admission)
+        return;
+    pthread_mutex_lock(&admission->lock);
+    admission->promised = less(admission->promised, size);
+    pthread_mutex_unlock(&admission->lock);
 }
 
 /* Under the lock. */
@@ -161,12 +177,18 @@ static bool spend(struct admission *admission, uint64_t size) {
     return true;
 }
 
+/* Promised before the look: of two that ask at once each is seen by the other. */
 int admission_admit(struct admission *admission, uint64_t size) {
     struct admission_verdict verdict;
     if (!admission)
         return 0;
     pthread_mutex_lock(&admission->lock);
     bool is_known = spend(admission, size);
+    uint64_t own = least(size, UINT64_MAX - admission->promised);
+    admission->promised += own;
     pthread_mutex_unlock(&admission->lock);
-    return is_known ? 0 : admission_look(admission, size, &verdict);
+    int r = is_known ? 0 : look(admission, size, own, &verdict);
+    if (r < 0)
+        admission_made(admission, own);
+    return r;
 }

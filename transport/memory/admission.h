@@ -9,6 +9,9 @@
  *     allowance <= available / 8, for ADMISSION_AGE after the look
  *     stale     <= reserve / 4, until the next look, however late that is
  *
+ * What was granted and is not made yet is *promised*: no look shows it, so it is taken off what each finds, but for whoever asks again
+ * on the way.
+ *
  * Requests within these are granted at once. What others take meanwhile, and what is granted too late for the allowance, is
  * what the reserve is for. Budgets and quotas are not charged here (memory/quota.h); the budget is only watched for the low-water mark.
  */
@@ -30,6 +33,7 @@
 struct admission_numbers {
     struct meminfo memory;
     struct cgroup_room cgroup;
+    uint64_t promised; /* bytes, to others */
 };
 
 struct admission_verdict {
@@ -60,6 +64,7 @@ struct admission {
     atomic_bool is_untold; /* written under lock; relaxed: it only saves taking the lock */
     pthread_mutex_t lock;  /* of what follows */
     uint64_t looked_at, allowance, stale;
+    uint64_t promised; /* bytes */
     bool is_low[ADMISSION_WATCHED];
     sea_refusal nearly; /* what is to be told */
 };
@@ -68,10 +73,16 @@ struct admission {
 void admission_init(struct admission *ret, struct refusal_log *log, const struct quota *budget);
 void admission_deinit(struct admission *admission);
 
-/* May `size` bytes be reserved? 0 or -ENOMEM; nothing is noted. `admission` NULL: always. */
+/* May `size` bytes be made? 0, and then they are promised; or -ENOMEM, and nothing is noted. `admission` NULL: always. */
 int admission_admit(struct admission *admission, uint64_t size);
 
-/* The same with a look in any case, and the verdict: before each further step of a reservation, and to explain. */
+/* So much of what was promised is there, or will not be made. Each byte once. */
+void admission_made(struct admission *admission, uint64_t size);
+
+/* Of what was promised `rest` bytes are still to be made: may they be, now? With a look in any case. */
+int admission_again(struct admission *admission, uint64_t rest);
+
+/* What would be said to `size` bytes more, and why. Nothing is promised. */
 int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict);
 
 /* `bytes` are about to be charged to the budget. */

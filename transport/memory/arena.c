@@ -47,17 +47,14 @@ static bool is_huge_wanted(const struct arena *arena, const struct admission *ad
 
 static int arena_make(struct arena *arena, struct admission *admission) {
     void *data = NULL;
-    int r = admission_admit(admission, arena->size);
-    if (r < 0)
-        return r;
-    r = memfd_new(arena->size, false, &arena->fd);
+    int r = memfd_new(arena->size, false, &arena->fd);
     if (r < 0)
         return r;
     r = map_new_writable(arena->fd, arena->size, is_huge_wanted(arena, admission), &data);
     if (r < 0)
         return r;
     arena->data = data;
-    r = reserve_mapped(arena->fd, data, arena->size, admission);
+    r = reserve_mapped(arena->fd, data, arena->size, arena->size, admission);
     return r < 0 ? r : arena_close_to_others(arena);
 }
 

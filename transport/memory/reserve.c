@@ -24,31 +24,38 @@
 /* In base pages some 10 ms, a hundred times what a look takes. */
 static const size_t STEP = (size_t) 16 << 20;
 
-static int look_again(struct admission *admission, size_t rest) {
-    struct admission_verdict verdict;
-    return admission ? admission_look(admission, rest, &verdict) : 0;
-}
-
 /* By touching them through the mapping at `data`, or without (NULL, or before Linux 5.14). */
 static int reserve_part(int fd, char *data, size_t from, size_t size) {
     int r = data ? map_populate(data + from, size) : -EOPNOTSUPP;
     return r == -EOPNOTSUPP ? memfd_reserve(fd, from, size) : r;
 }
 
-static int reserve_steps(int fd, char *data, size_t size, struct admission *admission) {
-    for (size_t done = 0; done < size; done += STEP) {
-        size_t rest = size - done;
-        int r = done > 0 ? look_again(admission, rest) : 0;
+static int reserve_steps(int fd, char *data, size_t size, uint64_t *promised, struct admission *admission) {
+    for (size_t done = 0, step; done < size; done += step) {
+        step = size - done < STEP ? size - done : STEP;
+        int r = done > 0 ? admission_again(admission, *promised) : 0;
         if (r == 0)
-            r = reserve_part(fd, data, done, rest < STEP ? rest : STEP);
+            r = reserve_part(fd, data, done, step);
         if (r < 0)
             return r;
+        admission_made(admission, step);
+        *promised -= step;
     }
     return 0;
 }
 
+/* Asks for `cost` bytes, makes `size` of them, and takes the rest of the promise back. */
+static int reserve(int fd, char *data, size_t size, uint64_t cost, struct admission *admission) {
+    int r = admission_admit(admission, cost);
+    if (r < 0)
+        return r;
+    r = reserve_steps(fd, data, size, &cost, admission);
+    admission_made(admission, cost);
+    return r;
+}
+
 int reserve_file(int fd, size_t size, struct admission *admission) {
-    return reserve_steps(fd, NULL, size, admission);
+    return reserve(fd, NULL, size, size, admission);
 }
 
 /* Before there are pages: a refusal costs nothing. */
@@ -57,9 +64,9 @@ static int apply_wishes(void *data, size_t size, const struct admission_wishes *
     return r == 0 && (wishes->flags & SEA_MEMORY_LOCK) ? map_lock(data, size) : r;
 }
 
-int reserve_mapped(int fd, void *data, size_t size, struct admission *admission) {
+int reserve_mapped(int fd, void *data, size_t size, uint64_t cost, struct admission *admission) {
     int r = admission ? apply_wishes(data, size, &admission->wishes) : 0;
-    return r < 0 ? r : reserve_steps(fd, data, size, admission);
+    return r < 0 ? r : reserve(fd, data, size, cost, admission);
 }
 
 bool reserve_is_whole(const struct memfd_info *info) {

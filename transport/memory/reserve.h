@@ -12,17 +12,18 @@
 #include <stdint.h>
 
 /*
- * Reserves pages for the first `size` bytes of an own memfd, in steps, before each of which but the first (which was admitted) the
- * machine is looked at again: so whoever refuses does so after one step at most. What was taken goes with the memfd. `admission` NULL:
- * nobody looks. -ENOMEM.
+ * Asks admission, and reserves pages for the first `size` bytes of an own memfd: in steps, before each of which but the first the
+ * machine is looked at again, so that whoever refuses later does so after one step at most. What was taken goes with the memfd.
+ * `admission` NULL: nobody is asked. -ENOMEM.
  */
 int reserve_file(int fd, size_t size, struct admission *admission);
 
 /*
  * The same of a memfd that is mapped writable at `data`: the pages are mapped as well, as large as the mapping asked for, locked and on
- * the nodes that the context wants. -ENOMEM · -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
+ * the nodes that the context wants. `cost`: so much may become of it, if the last page is a huge one. -ENOMEM · -ENOLCK
+ * (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
  */
-int reserve_mapped(int fd, void *data, size_t size, struct admission *admission);
+int reserve_mapped(int fd, void *data, size_t size, uint64_t cost, struct admission *admission);
 
 /*
  * Is every page of a peer's memfd there? Plain holes are told. As many pages behind the end disguise them (fallocate() before

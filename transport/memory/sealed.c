@@ -104,12 +104,10 @@ static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
     bool is_padded = sealed->layout == SEALED_PADDED, is_hugetlb = sealed->layout == SEALED_HUGETLB;
     size_t size = is_padded ? sealed->size : sealed_map_size(sealed);
     bool is_mapped = is_touched(sealed, &admission->wishes);
-    int r = is_hugetlb ? 0 : admission_admit(admission, sealed_map_size(sealed));
-    void *data = r == 0 && is_mapped ? sealed_map(sealed) : NULL;
-    if (r == 0 && is_mapped && !data)
+    void *data = is_mapped ? sealed_map(sealed) : NULL;
+    if (is_mapped && !data)
         return -ENOMEM;
-    if (r == 0)
-        r = data ? reserve_mapped(sealed->fd, data, size, admission)
+    int r = data ? reserve_mapped(sealed->fd, data, size, sealed_map_size(sealed), admission)
                  : reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
     return r == 0 && is_padded ? sealed_cut_padding(sealed) : r;
 }

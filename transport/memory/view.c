@@ -19,8 +19,11 @@ static bool is_shape_valid(uint64_t size, uint64_t stride, uint32_t count) {
 
 static int view_verify(int fd, uint64_t size, uint64_t stride, uint32_t count, const char **ret_why) {
     struct memfd_info info = {0};
-    if (memfd_inspect(fd, &info) < 0)
+    int r = memfd_inspect(fd, &info);
+    if (r == -EBADF || r == -EINVAL)
         return *ret_why = "the descriptor is not a memfd", -EBADF;
+    if (r < 0)
+        return *ret_why = "the kernel could not say what the descriptor is: out of memory", -ENOMEM;
     if (!memfd_seals_hold_others(info.seals))
         return *ret_why = "the memfd lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",
                -EBADF;

@@ -75,6 +75,7 @@ static void ctx_set_wishes(sea_ctx *ctx, const sea_ctx_options *options) {
     admission->low_mark = !options->on_low_water ? 0 : mark < LOW_MARK_MAX ? mark : LOW_MARK_MAX;
     admission->on_low = options->on_low_water;
     admission->user = options->low_water_user;
+    admission->allowance = admission->stale = 0; /* of a look that knew of no mark */
 }
 
 int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {

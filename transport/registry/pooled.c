@@ -2,6 +2,7 @@
 /* Pooled blocks. See pooled.h. The connection's thread calls all of it, but for the end of a block. */
 #include "registry/pooled.h"
 
+#include "memory/reserve.h"
 #include "registry/block.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
@@ -65,22 +66,40 @@ int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
     return pooled_take(ret_block, &peer->pooled.pools.private, size);
 }
 
-int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
-    sea_block *block = NULL;
-    int r = pooled_new(&block, peer, size);
-    if (r == 0 && block)
-        memcpy(block->data, data, size);
-    else
-        r = block_receive_inline(&block, peer->ctx, data, size);
+/* In the heap: the peer's pool may be full, of what it let us lend; the machine need not be. */
+static int copy_to_heap(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
+    struct admission *admission = &peer->ctx->admission;
+    int r = admission_admit(admission, size);
+    if (r < 0)
+        return reserve_explain(r, size, false, admission);
+    r = block_receive_inline(ret_block, peer->ctx, data, size);
+    admission_made(admission, size);
+    return r;
+}
+
+static int copy_make(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
+    int r = pooled_new(ret_block, peer, size);
+    if (r == -EDQUOT)
+        return copy_to_heap(ret_block, peer, data, size);
     if (r < 0)
         return r;
-    block->payload_class = SEA_INLINE;
-    block->is_sealed = true;
-    r = peer_add_copy(peer, &block->import, size);
+    memcpy((*ret_block)->data, data, size);
+    (*ret_block)->payload_class = SEA_INLINE;
+    (*ret_block)->is_sealed = true;
+    return 0;
+}
+
+/* Charged first: of what is over the quota nothing is copied. */
+int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
+    struct import import;
+    int r = peer_add_copy(peer, &import, size);
     if (r < 0)
-        sea_block_unref(block);
+        return r;
+    r = copy_make(ret_block, peer, data, size);
+    if (r < 0)
+        peer_remove_import(&import, size);
     else
-        *ret_block = block;
+        (*ret_block)->import = import; /* of no chain */
     return r;
 }
 
@@ -131,33 +150,17 @@ int pooled_release(struct peer *peer, uint64_t handle) {
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
     struct pooled *pooled = &peer->pooled;
     uint64_t count = pools_end(peer, ret_bytes);
-    for (uint32_t i = 0; i < pooled->views_capacity; i++)
-        pooled_drop_view(pooled->views[i]);
-    pooled->views = heap_free(pooled->views);
-    pooled->views_capacity = 0;
+    struct arena_view *view;
+    uint32_t place = 0;
+    while ((view = views_next(&pooled->views, &place)))
+        pooled_drop_view(view);
+    views_deinit(&pooled->views);
+    peer_return_held(peer, pooled->views_charged);
+    pooled->views_charged = 0;
     return count;
 }
 
 /* --- the peer's --- */
-
-static int reserve_views(struct pooled *pooled, uint32_t id) {
-    uint32_t capacity = pooled->views_capacity;
-    while (capacity <= id)
-        capacity = capacity ? capacity * 2 : 16;
-    if (capacity == pooled->views_capacity)
-        return 0;
-    struct arena_view **views = heap_resize(pooled->views, capacity, sizeof(*views));
-    if (!views)
-        return -ENOMEM;
-    memset(views + pooled->views_capacity, 0, (capacity - pooled->views_capacity) * sizeof(*views));
-    pooled->views = views;
-    pooled->views_capacity = capacity;
-    return 0;
-}
-
-static struct arena_view *view_of(const struct pooled *pooled, uint32_t id) {
-    return id < pooled->views_capacity ? pooled->views[id] : NULL;
-}
 
 void pooled_drop_view(struct arena_view *view) {
     if (!view || view == &refused || !view_unref(&view->view))
@@ -197,9 +200,28 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
     return 0;
 }
 
+/* So many entries are a connection's own, like its buffers; what is more, the peer's numbers make it. */
+enum { VIEWS_FREE = 1024 };
+
+static uint64_t views_charge(const struct views *views) {
+    return views->capacity > VIEWS_FREE ? views->capacity * sizeof(*views->table) : 0;
+}
+
+static int make_place(struct peer *peer, uint32_t id) {
+    struct views *views = &peer->pooled.views;
+    uint64_t before = views_charge(views);
+    int r = views_reserve(views, id);
+    uint64_t more = views_charge(views) - before;
+    if (more > 0 && peer_charge_held(peer, more) == 0)
+        peer->pooled.views_charged += more;
+    else if (more > 0)
+        r = -EDQUOT;
+    return r;
+}
+
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why) {
     struct arena_view *view = NULL;
-    int r = view_of(&peer->pooled, arena->id) ? -EPROTO : reserve_views(&peer->pooled, arena->id);
+    int r = views_find(&peer->pooled.views, arena->id) ? -EPROTO : make_place(peer, arena->id);
     *ret_why = r == -EPROTO ? "an arena was announced twice" : "out of memory for an arena";
     if (r < 0) {
         if (fd >= 0)
@@ -208,22 +230,19 @@ int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const
     }
     r = view_make(peer, arena, fd, &view, ret_why);
     if (r == 0)
-        peer->pooled.views[arena->id] = view;
+        views_add(&peer->pooled.views, arena->id, view);
     return r;
 }
 
 int pooled_retire(struct peer *peer, uint32_t id) {
-    struct arena_view *view = view_of(&peer->pooled, id);
-    if (!view)
-        return -EPROTO;
-    peer->pooled.views[id] = NULL;
+    struct arena_view *view = views_remove(&peer->pooled.views, id);
     pooled_drop_view(view);
-    return 0;
+    return view ? 0 : -EPROTO;
 }
 
 static int find_payload(const struct peer *peer, uint64_t handle, uint64_t size, struct arena_view **ret_view,
                         const void **ret_data) {
-    struct arena_view *view = view_of(&peer->pooled, handle_arena(handle));
+    struct arena_view *view = views_find(&peer->pooled.views, handle_arena(handle));
     if (view == &refused)
         return -EDQUOT;
     const void *data = view ? view_at(&view->view, handle_index(handle), size) : NULL;

@@ -14,16 +14,16 @@
 
 #include "memory/view.h"
 #include "registry/pools.h"
+#include "registry/views.h"
 #include "wire/frame.h"
 #include <sealane/base.h>
 
 struct peer;
-struct arena_view;
 
 struct pooled {
     struct pools pools;
-    struct arena_view **views; /* owned, by arena id */
-    uint32_t views_capacity;
+    struct views views;
+    uint64_t views_charged; /* to the peer, bytes */
 };
 
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
@@ -70,7 +70,8 @@ int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const
 /* -EPROTO: it has no such arena. */
 int pooled_retire(struct peer *peer, uint32_t id);
 
-/* A private copy, sealed and of the class inline, charged to the peer: in a block of our pool, whose memory is recycled, or else in the heap. Errors:
+/* A copy that the peer cannot write, sealed and of the class inline, charged to the peer: in a block of our pool, whose memory is recycled (the
+ * peer may read it, and knows what it says), or else in the heap. Errors:
  * as pooled_new(). */
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size);
 

@@ -24,6 +24,9 @@
 /* memory.stat, as far as the lists of file pages. */
 #define STAT_SIZE 4096
 
+/* A step of reservation, and what the kernel adds to it, must not use up what is kept. */
+#define KEPT_MIN ((uint64_t) 2 << 20)
+
 struct cgroup_version {
     const char *limits[2], *usage; /* files */
     const char *inactive, *active; /* fields of memory.stat: file pages, of the group and all below it */
@@ -83,14 +86,31 @@ static void name_group(const struct cgroup_dir *dir, char *ret_name, size_t size
         snprintf(ret_name, size, "...%s", group + length - (size - 4));
 }
 
+static uint64_t kept_of(uint64_t limit) {
+    uint64_t share = limit / 32 < CGROUP_KEPT_MAX ? limit / 32 : CGROUP_KEPT_MAX;
+    return share > KEPT_MIN ? share : KEPT_MIN;
+}
+
+static uint64_t less(uint64_t from, uint64_t what) {
+    return from > what ? from - what : 0;
+}
+
+/* What is to be kept does not count; where neither has more, the group does that has less. */
+static bool is_tighter(uint64_t left, uint64_t kept, const struct cgroup_room *than) {
+    uint64_t a = less(left, kept), b = less(than->left, than->kept);
+    return a < b || (a == b && left < than->left);
+}
+
 static void look_at(const struct cgroup_dir *dir, uint64_t enough, struct cgroup_room *room) {
     for (size_t i = 0; i < 2 && dir->version->limits[i] != NULL; i++) {
         uint64_t limit = read_amount(dir, dir->version->limits[i]);
         uint64_t left = limit != UINT64_MAX ? dir_left(dir, limit, enough) : UINT64_MAX;
-        if (left >= room->left)
+        uint64_t kept = kept_of(limit);
+        if (left == UINT64_MAX || !is_tighter(left, kept, room))
             continue;
         room->limit = limit;
         room->left = left;
+        room->kept = kept;
         room->knob = dir->version->limits[i];
         name_group(dir, room->group, sizeof room->group);
     }

@@ -5,9 +5,13 @@
 
 #include <stdint.h>
 
-/* Of the group with the least left. Bytes. */
+/* The most that is kept free of any group, bytes. */
+#define CGROUP_KEPT_MAX ((uint64_t) 64 << 20)
+
+/* Of the group with the least left beyond what is to be kept free of it. Bytes. */
 struct cgroup_room {
     uint64_t limit, left; /* UINT64_MAX: no group has a limit, or none can be seen */
+    uint64_t kept;        /* of what is left */
     const char *knob;     /* static: the file that holds the limit, "memory.max"; "": no limit */
     char group[80];       /* the group as its hierarchy names it; the end of it, where that is long */
 };
