@@ -452,6 +452,58 @@ START_TEST(test_calls_are_answered_at_the_end_of_the_turn) {
 }
 END_TEST
 
+/* --- a flood, and others on the loop --- */
+
+static int flood_in_child(int line, void *arg) {
+    const sea_options options = {.waiting = SEA_WAIT_SLEEP};
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    (void) line;
+    (void) arg;
+    int r = sea_ctx_new(&ctx, NULL);
+    if (r == 0)
+        r = sea_connect(&conn, ctx, address, &options);
+    while (r == 0)
+        r = sea_send_bytes(conn, END_HOOK, NULL, 0, -1);
+    return r;
+}
+
+/* Slower than they send. */
+static void be_slow(struct end *end, sea_msg *msg) {
+    uint64_t begin = wait_now();
+    (void) end;
+    while (wait_now() - begin < 20000)
+        ;
+    sea_msg_release(msg);
+}
+
+static void count_tick(uv_timer_t *timer) {
+    ++*(unsigned *) timer->data;
+}
+
+/* Timers of others fire, and new connections are served. */
+START_TEST(test_a_flood_leaves_the_loop_its_turns) {
+    struct child children[2];
+    unsigned ticks = 0;
+    uv_timer_t timer = {.data = &ticks};
+    serving.hook = be_slow;
+    server_open();
+    for (int i = 0; i < 2; i++)
+        child_start(&children[i], flood_in_child, NULL);
+    run_until(serving.opened == 2);
+    uv_timer_init(&loop, &timer);
+    uv_timer_start(&timer, count_tick, 5, 5);
+    run_until(ticks == 3);
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    run_until(ticks == 6);
+    for (int i = 0; i < 2; i++)
+        child_kill(&children[i]);
+    uv_close((uv_handle_t *) &timer, NULL);
+    run_until(serving.closed == 2);
+}
+END_TEST
+
 START_TEST(test_the_server_is_killed) {
     struct child child;
     uint64_t word;
@@ -648,6 +700,7 @@ int main(void) {
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
     suite_add(s, test_a_server_is_freed_by_the_loop);
     suite_add(s, test_calls_are_answered_at_the_end_of_the_turn);
+    suite_add(s, test_a_flood_leaves_the_loop_its_turns);
     suite_add(s, test_the_server_is_killed);
     suite_add(s, test_a_client_that_waits);
     suite_add(s, test_two_loops_on_two_threads);

@@ -32,8 +32,9 @@ struct uv_watch {
     uint64_t deadline; /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
 };
 
-/* Looks in one turn of the loop: some microseconds, so that others have their turns. */
-enum { LOOKS_PER_TURN = 16 };
+/* In one turn of the loop, so that others have their turns: looks, which take some microseconds where nothing is there, until so many
+ * frames were handled. */
+enum { LOOKS_PER_TURN = 16, FRAMES_PER_TURN = 64 };
 
 static void on_idle(uv_idle_t *idle) {
     (void) idle;
@@ -49,8 +50,9 @@ static void on_prepare(uv_prepare_t *prepare) {
     bool was_ready = poller->was_called;
     poller->was_called = false;
     uv_handle_t *idle = (uv_handle_t *) &poller->idle; /* closing: what was called has ended the connection */
+    poller->poller.work = 0;
     for (int i = 0; !uv_is_closing(idle) && i < LOOKS_PER_TURN && poller->poller.hot &&
-                    (state == WATCH_HOT || state == WATCH_READY);
+                    poller->poller.work < FRAMES_PER_TURN && (state == WATCH_HOT || state == WATCH_READY);
          i++) {
         state = poller_look(&poller->poller, true);
         was_ready |= state == WATCH_READY;
@@ -112,8 +114,8 @@ static void uv_watch_arm(struct uv_watch *w) {
     int left = wait_left_ms(w->deadline);
     if (left < 0)
         uv_timer_stop(&w->timer);
-    else
-        uv_timer_start(&w->timer, on_timer, (uint64_t) left, 0);
+    else /* never 0: libuv calls those that such a timer starts, on and on, before anybody else has a turn */
+        uv_timer_start(&w->timer, on_timer, left > 0 ? (uint64_t) left : 1, 0);
 }
 
 static int uv_add(struct poller *poller, struct watch *watch) {
