@@ -18,6 +18,7 @@ const sea_options scene_attacked = {
     .bytes_max = ATTACKED_BYTES_MAX,
     .calls_max = ATTACKED_CALLS_MAX,
     .handshake_ms = ATTACKED_HANDSHAKE_MS,
+    .ring_size = 1 << 14, /* a lap of it is soon made */
 };
 
 struct scene scene;

@@ -205,10 +205,23 @@ START_TEST(test_a_change_that_failed_is_tried_again) {
     add(0);
     speak(0);
     fail_once(SEAM_EPOLL_CTL, ENOMEM);
-    watch_update(&sides[0].watch, 0, WAIT_FOREVER);
+    watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
     turn();
-    ck_assert_int_eq(sides[0].calls, 1); /* still the old ones */
+    ck_assert_int_eq(sides[0].revents, POLLIN); /* still the old ones */
+    watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
+    turn();
+    ck_assert_int_eq(sides[0].revents, POLLOUT);
+}
+END_TEST
+
+/* Not even of a hang-up, of which epoll tells unasked. */
+START_TEST(test_who_waits_for_nothing_hears_nothing) {
+    add(0);
     watch_update(&sides[0].watch, 0, WAIT_FOREVER);
+    shutdown(sides[0].other, SHUT_RDWR);
+    turn();
+    ck_assert_int_eq(sides[0].calls, 0);
+    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER);
     turn();
     ck_assert_int_eq(sides[0].calls, 1);
 }
@@ -684,6 +697,7 @@ int main(void) {
     suite_add(s, test_the_end_is_told_unasked);
     suite_add(s, test_events_may_change);
     suite_add(s, test_the_kernel_hears_only_news);
+    suite_add(s, test_who_waits_for_nothing_hears_nothing);
     suite_add(s, test_a_change_that_failed_is_tried_again);
     suite_add(s, test_a_watch_that_nobody_polls);
     suite_add(s, test_removed_and_added_again);

@@ -208,7 +208,7 @@ static void lane_end_turn(struct lane *lane) {
     bool has_more = lane->has_more;
     lane_take_releases(lane);
     lane->has_more = has_more; /* room is looked for below */
-    if (lane->state == LANE_OPEN && (lane->handled == 0 || pools_are_restless(lane->account)))
+    if (lane->state == LANE_OPEN && (lane->handled == 0 || lane_pools_are_due(lane)))
         lane_tend(lane);
     if (lane->is_ring_full && !lane->is_doomed)
         lane_ring_room(lane, lane->own.lines / 4);
@@ -233,7 +233,7 @@ int lane_dispatch(struct lane *lane, short revents) {
     while (done < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
     lane->has_more = done >= LANE_FRAMES_PER_TURN;
-    if (lane->is_broken && done < most) /* all that the peer had sent is read */
+    if (lane->is_broken && done < most && !lane->is_choked) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     lane_end_turn(lane);
     lane_uncork(lane);

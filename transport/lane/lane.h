@@ -176,6 +176,9 @@ void lane_take_releases(struct lane *lane);
 /* Has them do it now. */
 void lane_tend_now(struct lane *lane);
 
+/* The same when it is due: for who sends on and on, and never comes to a turn. */
+void lane_tend_when_due(struct lane *lane);
+
 /* When the pools want a turn, if nothing else does: WAIT_FOREVER, or an instant of CLOCK_MONOTONIC. */
 uint64_t lane_pools_deadline(const struct lane *lane);
 
@@ -235,8 +238,9 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
 int lane_make_outbox(struct lane *lane);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
-int lane_write_retired(struct lane *lane);             /* as message_transmit() */
-void lane_rearm(struct lane *lane);                    /* what we sleep for has changed */
+bool lane_pools_are_due(const struct lane *lane);
+int lane_write_retired(struct lane *lane); /* as message_transmit() */
+void lane_rearm(struct lane *lane);        /* what we sleep for has changed */
 int lane_write(struct lane *lane, const void *data, size_t size);
 void lane_close_outboxes(struct lane *lane);
 

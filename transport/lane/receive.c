@@ -269,7 +269,8 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         lane->datagrams_in++;
     switch (frame->head.type) {
     case WIRE_DOORBELL:
-        lane->is_readable = lane->is_hung_up; /* more than one is rare, and the socket would say so */
+        lane->is_readable =
+            lane->is_hung_up || lane->is_broken; /* more than one is rare, and the socket would say so */
         return;
     case WIRE_HELLO:
         accept_hello(lane, &frame->hello, fd);

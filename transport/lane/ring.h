@@ -115,7 +115,7 @@ static inline const struct line *ring_in_line(const struct ring_in *ring, uint64
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
 static inline bool ring_has_frame(const struct ring_in *ring) {
     const struct line *line = ring_in_line(ring, ring->head);
-    /* Acquire [RING1] pairs with the release in ring_write_line(): what the frame says was written before its tag. Weaker: words of an
+    /* Acquire [RING1] pairs with the release in ring_publish(): what the frame says was written before its tag. Weaker: words of an
      * earlier lap are taken for it. */
     return (uint32_t) shared64_load_acquire(&line->words[0]) == ring_tag(ring->head, ring->shift);
 }

@@ -7,6 +7,7 @@
 #include "lane/lane.h"
 
 #include "sys/map.h"
+#include "sys/wait.h"
 #include "wire/handle.h"
 #include <errno.h>
 
@@ -51,7 +52,8 @@ int lane_ring_room(struct lane *lane, uint64_t lines) {
         lane_doom(lane, -EPROTO, "the cursor of the frame ring makes no sense");
         return -EPIPE;
     }
-    lane->is_ring_full = r == 0;
+    /* What waits may be larger than this: only room for the largest frame says that it need not. */
+    lane->is_ring_full = r == 0 || (lane->is_ring_full && lines < lane->own.lines / 4);
     return r == 0 ? -EAGAIN : 0;
 }
 
@@ -98,6 +100,17 @@ void lane_tend(struct lane *lane) {
     tally_set(&lane->tally, retained_bytes, lane->account->pooled.pools.retained);
     if (lane->state == LANE_OPEN && !lane->is_doomed && !lane->is_broken)
         lane_write_retired(lane);
+}
+
+/* The clock is asked only if something will be due. */
+bool lane_pools_are_due(const struct lane *lane) {
+    uint64_t deadline = lane_pools_deadline(lane);
+    return pools_are_restless(lane->account) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
+}
+
+void lane_tend_when_due(struct lane *lane) {
+    if (lane->state == LANE_OPEN && lane_pools_are_due(lane))
+        lane_tend_now(lane);
 }
 
 void lane_rearm(struct lane *lane) {

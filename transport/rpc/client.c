@@ -87,7 +87,7 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         if (patience_spins(&lane->patience))
             deadline = 0;
         if (deadline == 0 || lane_rest(lane))
-            revents = wait_fd(lane->fd, lane_events(lane), sooner(deadline, lane_pools_deadline(lane)));
+            revents = wait_fd(lane->fd, lane_events(lane), sooner(deadline, conn_deadline(conn)));
     }
     patience_reward(&lane->patience);
     return revents < 0 ? revents : conn_turn(conn, (short) revents);
@@ -319,8 +319,10 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
             break;
         r = conn_wait_turn(conn, deadline);
     }
-    if (r == 0 && timeout_ms)
+    if (r == 0 && timeout_ms) {
         await_block(conn, out->block, deadline);
+        lane_tend_when_due(&conn->lane);
+    }
     conn_unref(conn);
     return r;
 }

@@ -209,10 +209,14 @@ static enum watch_state on_look(struct watch *watch, unsigned looks) {
     bool is_patient = looks > 0;
     if (is_patient && patience_goes_on(&lane->patience))
         return WATCH_HOT;
-    if (is_patient && patience_spins(&lane->patience))
+    if (is_patient && patience_spins(&lane->patience)) {
+        on_ready(watch, 0); /* once a millisecond: no frame tells of releases and of pools */
         return WATCH_POLL;
-    if (lane_rest(lane))
+    }
+    if (lane_rest(lane)) {
+        conn_rearm(conn); /* that has tended the pools: their deadline is another one now */
         return WATCH_RESTS;
+    }
     on_ready(watch, 0);
     return WATCH_READY;
 }

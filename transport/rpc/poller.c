@@ -27,6 +27,7 @@ struct poller_set {
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
     uint64_t polled_at; /* when the descriptors were last looked at */
+    bool is_in_turn;
 };
 
 static struct poller_set *set_of(const struct poller *poller) {
@@ -227,7 +228,7 @@ static void due_add(struct poller_set *set, struct watch *watch) {
     set->due = watch;
 }
 
-/* What the kernel was last told is kept in `impl`, so that it is told only what is new. */
+/* What the kernel was last told is kept in `impl`, so that it is told only what is new; NULL: nothing, it is not in the set. */
 static int set_add(struct poller *poller, struct watch *watch) {
     struct poller_set *set = set_of(poller);
     int r = set_reserve_alarm(set);
@@ -243,9 +244,19 @@ static int set_add(struct poller *poller, struct watch *watch) {
     return 0;
 }
 
+/* Who waits for nothing is taken out of the set: epoll tells of a hang-up whatever it was asked for, again and again. */
+static int set_tell(const struct poller_set *set, struct watch *watch) {
+    if (!watch->events) {
+        wait_set_remove(set->fd, watch->fd);
+        return 0;
+    }
+    return watch->impl ? wait_set_change(set->fd, watch->fd, watch->events, watch)
+                       : wait_set_add(set->fd, watch->fd, watch->events, watch);
+}
+
 static void set_update(struct poller *poller, struct watch *watch) {
     void *events = (void *) (uintptr_t) watch->events;
-    if (watch->impl != events && wait_set_change(set_of(poller)->fd, watch->fd, watch->events, watch) == 0)
+    if (watch->impl != events && set_tell(set_of(poller), watch) == 0)
         watch->impl = events;
     set_arm(set_of(poller), watch);
 }
@@ -358,8 +369,8 @@ static bool set_look(struct poller_set *set, bool is_patient) {
     return wait_now() - set->polled_at < LOOKS_NS;
 }
 
-int poller_set_turn(struct poller *poller, uint64_t deadline) {
-    struct poller_set *set = set_of(poller);
+static int set_turn(struct poller_set *set, uint64_t deadline) {
+    struct poller *poller = &set->poller;
     if (poller->hot && set_look(set, deadline != 0) && deadline != 0)
         return 0;
     uint64_t nearest = poller->hot ? 0 : poller_set_deadline(poller);
@@ -371,4 +382,15 @@ int poller_set_turn(struct poller *poller, uint64_t deadline) {
     set_call_events(set);
     set_call_deadlines(set);
     return 0;
+}
+
+/* The lists of a turn bear no other turn inside. */
+int poller_set_turn(struct poller *poller, uint64_t deadline) {
+    struct poller_set *set = set_of(poller);
+    if (set->is_in_turn)
+        return -EDEADLK;
+    set->is_in_turn = true;
+    int r = set_turn(set, deadline);
+    set->is_in_turn = false;
+    return r;
 }
