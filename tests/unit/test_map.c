@@ -202,6 +202,22 @@ START_TEST(test_populate_failures) {
 }
 END_TEST
 
+START_TEST(test_populate_of_what_is_there) {
+    CLEANUP_FD int fd = new_memfd(MIB);
+    void *data = NULL;
+    ck_assert_int_eq(memfd_reserve_filled(fd, 0, MIB), 0);
+    ck_assert_int_eq(map_new_writable(fd, MIB, false, &data), 0);
+    fail_once(SEAM_MADVISE, EINVAL);
+    ck_assert_int_eq(map_populate_filled(data, MIB), -EOPNOTSUPP);
+    fail_once(SEAM_MADVISE, ENOMEM);
+    ck_assert_int_eq(map_populate_filled(data, MIB), -ENOMEM);
+    int r = map_populate_filled(data, MIB);
+    ck_assert(r == 0 || r == -EOPNOTSUPP);
+    memset(data, 'x', MIB);
+    map_free(data, MIB);
+}
+END_TEST
+
 /* Where a touch would raise SIGBUS. */
 START_TEST(test_populate_behind_the_end) {
     int fd = new_memfd(4096);
@@ -352,6 +368,7 @@ int main(void) {
     suite_add(s, test_a_child_does_not_inherit);
     suite_add(s, test_populate_gets_pages);
     suite_add(s, test_populate_failures);
+    suite_add(s, test_populate_of_what_is_there);
     suite_add(s, test_populate_behind_the_end);
     suite_add(s, test_small_pages_are_not_huge);
     suite_add(s, test_locked);

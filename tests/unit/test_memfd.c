@@ -125,6 +125,23 @@ START_TEST(test_reserve_gets_real_pages_in_steps) {
 }
 END_TEST
 
+START_TEST(test_reserve_by_filling) {
+    size_t size = ((size_t) 1 << 20) + 100, from = 8192;
+    char last = 'x';
+    CLEANUP_FD int fd = new_memfd(size);
+    fail_call(SEAM_PWRITE, 1, 1, EINTR);
+    ck_assert_int_eq(memfd_reserve_filled(fd, from, size - from), 0);
+    ck_assert_uint_ge((size_t) status_of(fd).st_blocks * 512, size - from);
+    ck_assert_int_eq(status_of(fd).st_size, (off_t) size);
+    ck_assert_int_eq(pread(fd, &last, 1, (off_t) size - 1), 1);
+    ck_assert_int_eq(last, 0);
+    fail_once(SEAM_PWRITE, ENOSPC);
+    ck_assert_int_eq(memfd_reserve_filled(fd, 0, size), -ENOMEM);
+    fail_once(SEAM_PWRITE, EPERM);
+    ck_assert_int_eq(memfd_reserve_filled(fd, 0, size), -EPERM);
+}
+END_TEST
+
 START_TEST(test_reserve_of_nothing) {
     CLEANUP_FD int fd = new_memfd(0);
     ck_assert_int_eq(memfd_reserve(fd, 0, 0), 0);
@@ -500,6 +517,7 @@ int main(void) {
     suite_add(s, test_the_file_size_limit_is_an_error);
     suite_add(s, test_no_file_is_larger_than_an_offset);
     suite_add(s, test_reserve_gets_real_pages_in_steps);
+    suite_add(s, test_reserve_by_filling);
     suite_add(s, test_reserve_of_nothing);
     suite_add(s, test_a_full_machine_is_enomem);
     suite_add(s, test_interruptions_make_smaller_steps);

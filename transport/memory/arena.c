@@ -12,6 +12,7 @@
 #include "memory/arena.h"
 
 #include "memory/reserve.h"
+#include "memory/sealed.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
@@ -42,19 +43,21 @@ static int arena_close_to_others(struct arena *arena) {
 }
 
 static bool is_huge_wanted(const struct arena *arena, const struct admission *admission) {
-    return arena->size >= MEMFD_HUGE_SIZE && !(admission && (admission->wishes.flags & SEA_MEMORY_NO_HUGE));
+    return arena->size >= MEMFD_HUGE_SIZE && !(admission && (admission->wishes.flags & SEA_MEMORY_NO_HUGE)) &&
+           sealed_huge_policy() != MEMFD_HUGE_NEVER;
 }
 
 static int arena_make(struct arena *arena, struct admission *admission) {
+    bool huge = is_huge_wanted(arena, admission);
     void *data = NULL;
     int r = memfd_new(arena->size, false, &arena->fd);
     if (r < 0)
         return r;
-    r = map_new_writable(arena->fd, arena->size, is_huge_wanted(arena, admission), &data);
+    r = map_new_writable(arena->fd, arena->size, huge, &data);
     if (r < 0)
         return r;
     arena->data = data;
-    r = reserve_mapped(arena->fd, data, arena->size, arena->size, admission);
+    r = reserve_mapped(arena->fd, data, arena->size, huge, admission);
     return r < 0 ? r : arena_close_to_others(arena);
 }
 

@@ -19,11 +19,10 @@
 int reserve_file(int fd, size_t size, struct admission *admission);
 
 /*
- * The same of a memfd that is mapped writable at `data`: the pages are mapped as well, as large as the mapping asked for, locked and on
- * the nodes that the context wants. `cost`: so much may become of it, if the last page is a huge one. -ENOMEM · -ENOLCK
- * (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
+ * The same of a new memfd that is mapped writable at `data`: the pages are mapped as well, locked and on the nodes that the context wants,
+ * and with `huge` as large as the mapping asked for. -ENOMEM · -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
  */
-int reserve_mapped(int fd, void *data, size_t size, uint64_t cost, struct admission *admission);
+int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission *admission);
 
 /*
  * Is every page of a peer's memfd there? Plain holes are told. As many pages behind the end disguise them (fallocate() before

@@ -107,7 +107,7 @@ static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
     void *data = is_mapped ? sealed_map(sealed) : NULL;
     if (is_mapped && !data)
         return -ENOMEM;
-    int r = data ? reserve_mapped(sealed->fd, data, size, sealed_map_size(sealed), admission)
+    int r = data ? reserve_mapped(sealed->fd, data, size, sealed->wants_huge, admission)
                  : reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
     return r == 0 && is_padded ? sealed_cut_padding(sealed) : r;
 }

@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 #ifndef MADV_POPULATE_WRITE /* Linux 5.14 */
+#define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
 
@@ -127,10 +128,10 @@ void map_discard(void *data, size_t size) {
         (void) SEAM(MADVISE, madvise((void *) first, end - first, MADV_DONTNEED));
 }
 
-int map_populate(void *data, size_t size) {
+static int populate(void *data, size_t size, int how) {
     int r;
     do {
-        r = SEAM(MADVISE, madvise(data, size, MADV_POPULATE_WRITE));
+        r = SEAM(MADVISE, madvise(data, size, how));
     } while (r < 0 && errno == EINTR);
     if (r == 0)
         return 0;
@@ -143,6 +144,15 @@ int map_populate(void *data, size_t size) {
     default:
         return -errno;
     }
+}
+
+int map_populate(void *data, size_t size) {
+    return populate(data, size, MADV_POPULATE_WRITE);
+}
+
+/* Of a writable mapping they can be written then, too. Only of what is read does the kernel map the neighbours as well. */
+int map_populate_filled(void *data, size_t size) {
+    return populate(data, size, MADV_POPULATE_READ);
 }
 
 int map_lock(void *data, size_t size) {

@@ -24,6 +24,9 @@ void *map_free(const void *data, size_t size);
  * machine has none left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
 int map_populate(void *data, size_t size);
 
+/* Maps the pages that are there, many at a fault, and makes none where all are. -ENOMEM, -EOPNOTSUPP: as map_populate(). */
+int map_populate_filled(void *data, size_t size);
+
 /* Locks its pages as they come, until it is unmapped. -ENOLCK: RLIMIT_MEMLOCK forbids that. */
 int map_lock(void *data, size_t size);
 

@@ -132,6 +132,18 @@ int memfd_reserve(int fd, size_t from, size_t size) {
     return 0;
 }
 
+int memfd_reserve_filled(int fd, size_t from, size_t size) {
+    static char zeros[(size_t) 64 << 10]; /* never written: one page of the kernel's, sixteen times */
+    for (size_t done = 0; done < size;) {
+        size_t part = size - done < sizeof zeros ? size - done : sizeof zeros;
+        int r = file_write(fd, from + done, zeros, part);
+        if (r < 0)
+            return r == -ENOSPC ? -ENOMEM : r;
+        done += part;
+    }
+    return 0;
+}
+
 int memfd_resize(int fd, size_t size) {
     if (!is_size_allowed(size)) {
         struct stat status;

@@ -31,6 +31,9 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd);
  * -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full. */
 int memfd_reserve(int fd, size_t from, size_t size);
 
+/* The same by writing zeros: what lies there is gone. map_populate_filled() maps such pages faster than reserved ones. */
+int memfd_reserve_filled(int fd, size_t from, size_t size);
+
 int memfd_resize(int fd, size_t size);
 
 /* Bytes of real pages that an own memfd has. */
