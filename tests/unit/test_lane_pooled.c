@@ -463,6 +463,13 @@ START_TEST(test_an_announcement_that_fails_for_good) {
     ck_assert_int_eq(r, _i ? -EIO : -EPIPE);
     fail_off();
     assert_nothing_went(block);
+    sea_block *none = NULL;
+    uint64_t arenas = side_figures(&pair.client).arena_bytes;
+    if (_i == 0) /* it is gone: nothing is made for it any more */
+        ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.account->pooled.pools.own, LARGE, &none),
+                         -EPIPE);
+    ck_assert_ptr_null(none);
+    ck_assert_uint_eq(side_figures(&pair.client).arena_bytes, arenas);
     lane_dispatch(&pair.client.lane, 0);
     ck_assert_uint_eq(pair.client.closed, 1);
     ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 0);

@@ -75,8 +75,10 @@ static int payload_class_of(const struct lane *lane, const sea_block *block) {
     return class;
 }
 
-/* The pool grows only for want of what is not back already. */
+/* The pool grows only for want of what is not back already, and for nobody who is gone. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block) {
+    if (lane->is_broken)
+        return -EPIPE;
     if (lane->has_rings && release_is_there(&lane->releases_in))
         lane_take_releases(lane);
     int r = pooled_take(ret_block, pool, size);
