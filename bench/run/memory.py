@@ -150,14 +150,20 @@ def judge_waste(cases):
     return [Verdict(what, limit, f"{ratio:.2f} (at worst {worst:.2f})", ratio <= WASTE_LIMIT)], []
 
 
+def fair_ratio(rates):
+    """Of rounds alone, beside, alone, ..., alone: the median of what each beside is to the mean of its two neighbours."""
+    return statistics.median(2 * rates[i] / (rates[i - 1] + rates[i + 1]) for i in range(1, len(rates) - 1, 2))
+
+
 def judge_fair(cases):
     what, limit = "nine good clients beside three bad ones", f">= {FAIR_LIMIT:.2f}"
     lines = cases.ask("fair", "--count", "8" if cases.is_quick else "20", "--seconds", "0.4" if cases.is_quick else "1")
     if not lines:
         return [Verdict(what, limit, "not measured", False)], []
-    alone, beside = (statistics.median(m["rate"] for m in lines if bool(m["bad"]) is bad) for bad in (False, True))
-    measured = f"{beside / alone:.2f} ({beside:.4g} of {alone:.4g} calls a second)"
-    return [Verdict(what, limit, measured, beside / alone >= FAIR_LIMIT)], []
+    ratio = fair_ratio([line["rate"] for line in lines])
+    alone = statistics.median(line["rate"] for line in lines if not line["bad"])
+    measured = f"{ratio:.2f} (of {alone:.4g} calls a second)"
+    return [Verdict(what, limit, measured, ratio >= FAIR_LIMIT)], []
 
 
 def bins(points):

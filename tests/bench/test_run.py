@@ -213,9 +213,9 @@ class Memory(unittest.TestCase):
         self.assertFalse(memory.judge_waste(self.answers(lambda *_: lines))[0][0].holds)
 
     def test_the_good_are_compared_with_themselves(self):
-        lines = [dict(bad=0, rate=100), dict(bad=3, rate=91), dict(bad=0, rate=100), dict(bad=3, rate=91)]
-        self.assertTrue(memory.judge_fair(self.answers(lambda *_: lines))[0][0].holds)
-        lines[1]["rate"] = lines[3]["rate"] = 89
+        lines = [dict(bad=3 * (i % 2), rate=rate) for i, rate in enumerate((100, 91, 100, 46, 1, 1, 1))]
+        self.assertTrue(memory.judge_fair(self.answers(lambda *_: lines))[0][0].holds)  # the machine slowed down
+        lines[1]["rate"], lines[3]["rate"] = 89, 45
         self.assertFalse(memory.judge_fair(self.answers(lambda *_: lines))[0][0].holds)
 
     def soak(self, rise, noise):
