@@ -316,6 +316,29 @@ START_TEST(test_a_stream_to_a_hoarder_goes_on) {
 }
 END_TEST
 
+/* An arena that the peer refused it goes on to refuse: what it has room for later lies in another one. */
+START_TEST(test_a_refusal_passes) {
+    struct ends ends = {0};
+    ends.b.ctx_options.peer.bytes = 8 << 20;
+    ends.b.options.bytes_max = 64 << 20; /* more than there is */
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 5 << 20, 1), 0), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.kept_count, 1);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 4 << 20, 2), -1, 0, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -EDQUOT);
+    end_drop(&ends.b);
+    ends_settle(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, end_block(&ends.a, 4 << 20, 3), -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 2);
+    ck_assert_int_ne(ends.a.outcomes[1].status, -EDQUOT);
+    ck_assert_uint_eq(end_figures(&ends.b).received_pooled, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us lend. */
 START_TEST(test_small_blocks_take_nothing_of_the_peers) {
     enum { MANY = 4096 };
@@ -1020,6 +1043,7 @@ int main(void) {
     suite_add(s, test_a_copy_while_the_peer_holds_all);
     suite_add_loop(s, test_a_block_comes_again, 0, 6);
     suite_add(s, test_a_stream_goes_round);
+    suite_add(s, test_a_refusal_passes);
     suite_add(s, test_a_stream_waits_for_its_blocks);
     suite_add(s, test_a_stream_to_a_hoarder_goes_on);
     suite_add(s, test_small_blocks_take_nothing_of_the_peers);

@@ -19,6 +19,7 @@ static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 
 /* For how long: a pause of a person's is no reason to make it anew. */
 static const int RETAINED_MS = 10000;
+static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
 
@@ -317,6 +318,18 @@ static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool ha
         pools->deadline = deadline;
     pools->is_waiting |= pool_is_waiting(pool->pool);
     pools->retained += pool_retained(pool->pool);
+}
+
+void pools_renew(struct peer *peer) {
+    struct pools *pools = &peer->pooled.pools;
+    uint64_t now = wait_now();
+    if (now - pools->renewed_at < RENEWAL_NS)
+        return;
+    pools->renewed_at = now;
+    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
+        if (pool->pool && !pool->is_private)
+            pool_rotate(pool->pool);
+    pools->is_restless = true;
 }
 
 bool pools_tend(struct peer *peer) {

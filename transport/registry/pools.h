@@ -45,6 +45,7 @@ struct pools {
     uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
     uint64_t retained; /* bytes, when pools_tend() was last called */
+    uint64_t renewed_at;
     uint64_t deadline; /* when to call pools_tend(); WAIT_FOREVER: no need to */
     bool is_restless;  /* before the connection sleeps, pools_tend() is to be called */
     bool is_waiting;   /* its return is looked for: of something that may be with the peer */
@@ -79,6 +80,12 @@ int pools_reserve_retired(struct pools *pools);
  * sea_ctx_trim() was called: then the caller gives back what it has.
  */
 bool pools_tend(struct peer *peer);
+
+/*
+ * The peer had no room for something of ours. An arena that it refused it goes on to refuse: so new ones are made, which it may have room
+ * for by then. At most once a second.
+ */
+void pools_renew(struct peer *peer);
 
 /* From any thread: the connection's is to call pools_tend() soon. Under the context's lock. */
 void pools_wake(struct peer *peer);

@@ -122,10 +122,16 @@ static const char *request_arrived(sea_conn *conn, const struct lane_message *in
     return NULL;
 }
 
+static bool is_shortage(int status) {
+    return status == -EDQUOT || status == -EMFILE || status == -ENOMEM;
+}
+
 static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) {
     struct call_waiter waiter;
     int status = in->status;
     int r = calls_finish(&conn->calls, in->id, &waiter);
+    if (r == 0 && is_shortage(in->status))
+        pools_renew(conn->lane.account);
     if (r < 0 || !waiter.done) {
         sea_block_unref(in->block);
         return r < 0 ? "a reply came to no call of ours" : NULL;
