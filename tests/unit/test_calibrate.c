@@ -45,6 +45,36 @@ START_TEST(test_crossovers) {
 }
 END_TEST
 
+/* One size that is off by any factor, as where a process lost its CPU, does not outvote two. */
+START_TEST(test_crossovers_with_an_outlier) {
+    ck_assert_uint_eq(verdict_crossover((double[]){-0.5, -0.5, 10, -0.5, -0.5}, 5, 5), 5);
+    ck_assert_uint_eq(verdict_crossover((double[]){0.5, 0.5, -10, 0.5, 0.5}, 5, 0), 0);
+    ck_assert_uint_eq(verdict_crossover((double[]){-10, -0.5, 0.5, 0.5, 0.5}, 5, 0), 2);
+}
+END_TEST
+
+START_TEST(test_means) {
+    ck_assert_double_eq_tol(verdict_mean((double[]){0.1, 0.3}, 2), 0.2, 1e-9);
+    ck_assert_double_eq_tol(verdict_mean((double[]){100, -0.2, -0.2, -0.3}, 4), 0, 1e-9);
+    ck_assert_double_eq_tol(verdict_mean((double[]){-100, 0.2, 0.2, 0.3}, 4), 0, 1e-9);
+    ck_assert_double_eq(verdict_mean(NULL, 0), 0);
+}
+END_TEST
+
+START_TEST(test_agreement) {
+    ck_assert(verdict_agrees(256, 256));
+    ck_assert(verdict_agrees(256, 512));
+    ck_assert(verdict_agrees(512, 256));
+    ck_assert(verdict_agrees(0, 0));
+    ck_assert(verdict_agrees(CALIBRATION_UNLIMITED, CALIBRATION_UNLIMITED));
+    ck_assert(!verdict_agrees(256, 768));
+    ck_assert(!verdict_agrees(768, 256));
+    ck_assert(!verdict_agrees(0, 1));
+    ck_assert(!verdict_agrees(1, 0));
+    ck_assert(!verdict_agrees(CALIBRATION_UNLIMITED, 16384));
+}
+END_TEST
+
 START_TEST(test_the_cheapest) {
     ck_assert_uint_eq(verdict_cheapest((double[]){0, 0.5, -0.1, -0.3}, 4), 3);
     ck_assert_uint_eq(verdict_cheapest((double[]){0, -0.3, -0.1, -0.29}, 4), 1);
@@ -85,17 +115,19 @@ static void free_trials(void) {
     ck_assert_int_eq(munmap(trials, TRIALS * sizeof *trials), 0);
 }
 
-/* The trial of `key`, in which at work i the first way takes first(i) and all others take other(i), in each of two rounds. */
+enum { ROUNDS = 4 };
+
+/* The trial of `key`, in which at work i the first way takes first(i) and all others take other(i), or twice that, in each of four rounds. */
 static struct trial *trial_as_if(size_t key, double (*first)(size_t), double (*other)(size_t)) {
     struct trial *trial = trials;
     while (trial->key != &calibration_keys[key])
         trial++;
     ck_assert_uint_lt((size_t) (trial - trials), TRIALS);
-    trial->rounds = 2;
-    for (size_t r = 0; r < 2; r++)
+    trial->rounds = ROUNDS;
+    for (size_t r = 0; r < ROUNDS; r++)
         for (size_t w = 0; w < trial->ways_count; w++)
             for (size_t i = 0; i < trial->works_count; i++)
-                trial->times[r][w][i] = (r ? 2 : 1) * (w ? other(i) : first(i));
+                trial->times[r][w][i] = (r > 1 ? 2 : 1) * (w ? other(i) : first(i));
     return trial;
 }
 
@@ -113,20 +145,26 @@ static double late(size_t i) {
     return i < 3 ? 0.5 : 2;
 }
 
-/* What it makes of the table. Its text must be one that the library takes. */
-static uint64_t concluded(const struct trial *trial) {
+/* What it makes of the table, with these words or, NULL, certain. Its text must be one that the library takes. */
+static uint64_t concluded_with(const struct trial *trial, const char *words) {
     struct calibration table = built_in, read = built_in;
     struct calibration_flaw flaw;
     char text[4096] = "";
     FILE *file = fmemopen(text, sizeof text - 1, "w");
     ck_assert_ptr_nonnull(file);
     table_write_version(file);
-    trial_conclude(trial, &table, file);
+    bool is_certain = trial_conclude(trial, &table, file);
     fclose(file);
+    ck_assert_msg(words ? !is_certain && strstr(text, words) : is_certain && !strstr(text, "# as built in:"), "%s",
+                  text);
     int r = calibration_parse(&read, text, "any", &flaw);
     ck_assert_msg(r == 0, "%s: %s", flaw.text, text);
     ck_assert_mem_eq(&read, &table, sizeof table);
     return table_value(&table, trial->key);
+}
+
+static uint64_t concluded(const struct trial *trial) {
+    return concluded_with(trial, NULL);
 }
 
 /* By the order of the keys: what follows when the one way is always cheaper, when the other is, and when there is a turn. */
@@ -143,6 +181,48 @@ START_TEST(test_conclusions) {
     ck_assert_uint_eq(concluded(trial_as_if((size_t) _i, two, one)), expected[_i][1]);
     if (calibration_keys[_i].offset != offsetof(struct calibration, reuse_footprint))
         ck_assert_uint_eq(concluded(trial_as_if((size_t) _i, late, one)), expected[_i][2]);
+}
+END_TEST
+
+static uint64_t built_in_of(const struct trial *trial) {
+    return table_value(&built_in, trial->key);
+}
+
+/* A round in which somebody had the CPUs, a size that none measured right, one that was not measured: nothing changes. */
+START_TEST(test_conclusions_with_outliers) {
+    struct trial *trial = trial_as_if((size_t) _i, two, one);
+    uint64_t value = concluded(trial);
+    for (size_t i = 0; i < trial->works_count; i++) {
+        trial->times[0][0][i] *= 10000;
+        trial->times[3][1][i] *= 3;
+    }
+    ck_assert_uint_eq(concluded(trial), value);
+    for (size_t r = 0; r < ROUNDS; r++) {
+        trial->times[r][1][2] *= 10000;
+        trial->times[r][0][4] = 0;
+    }
+    ck_assert_uint_eq(concluded(trial), value);
+}
+END_TEST
+
+START_TEST(test_halves_that_disagree) {
+    struct trial *trial = trial_as_if((size_t) _i, two, one);
+    for (size_t r = 0; r < ROUNDS; r++)
+        for (size_t w = 0; w < trial->ways_count; w++)
+            for (size_t i = 0; i < trial->works_count; i++)
+                trial->times[r][w][i] = (r % 2 == 0) == (w == 0) ? 1 : 2;
+    ck_assert_uint_eq(concluded_with(trial, "one half of the rounds says"), built_in_of(trial));
+}
+END_TEST
+
+START_TEST(test_what_was_not_measured) {
+    struct trial *trial = trial_as_if((size_t) _i, two, one);
+    for (size_t r = 0; r < ROUNDS; r += 2)
+        for (size_t i = 0; i < trial->works_count / 2; i++)
+            trial->times[r][1][i] = 0;
+    ck_assert_uint_eq(concluded_with(trial, "too little of it could be measured"), built_in_of(trial));
+    trial->rounds = 0;
+    ck_assert_uint_eq(concluded_with(trial, "too little of it could be measured"), built_in_of(trial));
 }
 END_TEST
 
@@ -177,11 +257,17 @@ int main(void) {
     struct suite *s = suite_new("calibrate");
     suite_add(s, test_medians);
     suite_add(s, test_crossovers);
+    suite_add(s, test_crossovers_with_an_outlier);
+    suite_add(s, test_means);
+    suite_add(s, test_agreement);
     suite_add(s, test_the_cheapest);
     suite_add(s, test_what_is_written_is_read);
     suite_add(s, test_cpus);
     suite_fixture(s, make_trials, free_trials);
     suite_add_loop(s, test_conclusions, 0, CALIBRATION_KEYS);
+    suite_add_loop(s, test_conclusions_with_outliers, 0, CALIBRATION_KEYS);
+    suite_add_loop(s, test_halves_that_disagree, 0, CALIBRATION_KEYS);
+    suite_add_loop(s, test_what_was_not_measured, 0, CALIBRATION_KEYS);
     suite_add(s, test_the_ways_are_in_bounds);
     return suite_run(s);
 }

@@ -18,25 +18,27 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EXIT_TROUBLE = 2, ROUNDS_LEAST = 3, QUICK_ROUNDS_LEAST = 1, PATH_SIZE = 4096 };
+enum { EXIT_TROUBLE = 2, EXIT_BUSY = 3, PATH_SIZE = 4096 };
 
-/* When no further round is begun. */
-static const double FULL_S = 18, QUICK_S = 3;
+static const double FULL_S = 20, QUICK_S = 5, LONGEST_S = 3600;
 
-static const char HELP[] = "usage: sealane-calibrate [--print | --output=FILE] [--quick] [--cpus=A,B]\n"
-                           "\n"
-                           "Measures for some 20 seconds how payloads travel best on this machine, and writes it to\n"
-                           "$XDG_CONFIG_HOME/sealane/calibration, where programs that use Sealane look for it.\n"
-                           "\n"
-                           "  -p, --print        write to standard output instead\n"
-                           "  -o, --output=FILE  write to FILE instead\n"
-                           "  -q, --quick        some seconds, and less certain\n"
-                           "  -c, --cpus=A,B     measure between these two CPUs; the same twice for one\n"
-                           "  -h, --help         print this text\n"
-                           "  -V, --version      print the version\n";
+static const char HELP[] =
+    "usage: sealane-calibrate [--print | --output=FILE] [--quick | --time=SECONDS] [--cpus=A,B]\n"
+    "\n"
+    "Measures for 20 seconds how payloads travel best on this machine, and writes it to\n"
+    "$XDG_CONFIG_HOME/sealane/calibration, where programs that use Sealane look for it.\n"
+    "\n"
+    "  -p, --print        write to standard output instead\n"
+    "  -o, --output=FILE  write to FILE instead\n"
+    "  -q, --quick        5 seconds, and less certain\n"
+    "  -t, --time=SECONDS measure for so long\n"
+    "  -c, --cpus=A,B     measure between these two CPUs; the same twice for one\n"
+    "  -h, --help         print this text\n"
+    "  -V, --version      print the version\n";
 
 struct wish {
-    bool is_quick, is_print;
+    bool is_print;
+    double seconds;
     const char *output;
     int cpus[PAIR_CPUS];
 };
@@ -72,24 +74,31 @@ _Noreturn static void tell_version(void) {
     tell(text);
 }
 
+static double parse_seconds(const char *text) {
+    char *end;
+    double seconds = strtod(text, &end);
+    if (end == text || *end || !(seconds >= 0 && seconds <= LONGEST_S))
+        bad_usage("--time: not a number of seconds from 0 to 3600");
+    return seconds;
+}
+
 static void parse_options(int argc, char **argv, struct wish *wish) {
     static const struct option options[] = {
-        {"print", no_argument, NULL, 'p'},
-        {"output", required_argument, NULL, 'o'},
-        {"quick", no_argument, NULL, 'q'},
-        {"cpus", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'V'},
-        {NULL, 0, NULL, 0},
+        {"print", no_argument, NULL, 'p'},      {"output", required_argument, NULL, 'o'},
+        {"quick", no_argument, NULL, 'q'},      {"time", required_argument, NULL, 't'},
+        {"cpus", required_argument, NULL, 'c'}, {"help", no_argument, NULL, 'h'},
+        {"version", no_argument, NULL, 'V'},    {NULL, 0, NULL, 0},
     };
     int option;
-    while ((option = getopt_long(argc, argv, "po:qc:hV", options, NULL)) >= 0) {
+    while ((option = getopt_long(argc, argv, "po:qt:c:hV", options, NULL)) >= 0) {
         if (option == 'p')
             wish->is_print = true;
         else if (option == 'o')
             wish->output = optarg;
         else if (option == 'q')
-            wish->is_quick = true;
+            wish->seconds = QUICK_S;
+        else if (option == 't')
+            wish->seconds = parse_seconds(optarg);
         else if (option == 'c' && !cpus_parse(optarg, wish->cpus))
             bad_usage("--cpus: not two numbers with a comma between them");
         else if (option == 'h')
@@ -107,31 +116,30 @@ static void parse_options(int argc, char **argv, struct wish *wish) {
 
 static void show_progress(double spent, double planned) {
     if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[Kmeasuring: %.0f of some %.0f seconds", spent, planned);
+        fprintf(stderr, "\r\033[Kmeasuring: %.0f of %.0f seconds", spent, planned);
 }
 
-static bool run_round(struct trial *trials, const struct wish *wish, double begin, double planned) {
+static void hide_progress(void) {
+    if (isatty(STDERR_FILENO))
+        fputs("\r\033[K", stderr);
+}
+
+static bool run_round(struct trial *trials, const struct wish *wish, double begin) {
     for (size_t i = 0; i < TRIALS; i++) {
-        show_progress(now() - begin, planned);
-        if (!trial_run(&trials[i], wish->cpus))
+        show_progress(now() - begin, wish->seconds);
+        if (!trial_run(&trials[i], wish->cpus, (begin + wish->seconds) * 1e6))
             return false;
     }
     return true;
 }
 
-/* As many rounds as there is time for, judging by those that were. */
 static bool run_all(struct trial *trials, const struct wish *wish, double *ret_spent) {
-    const double begin = now(), planned = wish->is_quick ? QUICK_S : FULL_S;
-    const size_t least = wish->is_quick ? QUICK_ROUNDS_LEAST : ROUNDS_LEAST;
+    const double begin = now();
     bool is_good = true;
-    double spent = 0;
-    for (size_t n = 0; is_good && n < ROUNDS_MOST && (n < least || spent + spent / (double) n < planned); n++) {
-        is_good = run_round(trials, wish, begin, planned);
-        spent = now() - begin;
-    }
-    if (isatty(STDERR_FILENO))
-        fputs("\r\033[K", stderr);
-    *ret_spent = spent;
+    for (size_t n = 0; is_good && n < ROUNDS_MOST && now() - begin < wish->seconds; n++)
+        is_good = run_round(trials, wish, begin);
+    hide_progress();
+    *ret_spent = now() - begin;
     return is_good;
 }
 
@@ -154,16 +162,17 @@ static void write_head(FILE *file, const struct wish *wish, size_t rounds, doubl
         "\n"
         "# Written by sealane-calibrate(1) on %s. %s %s, %s, CPUs %d and %d; %zu rounds in %.0f s.\n"
         "# Above each value is what was measured for it, medians: size, time of the first way, and its ratio to the\n"
-        "# other; above 1, the other is cheaper. Values that would gain less than 3 %% are left as they are built "
-        "in.\n",
+        "# other; above 1, the other is cheaper. Values that would gain less than 3 %%, or are not certain,\n"
+        "# are left as they are built in.\n",
         machine, date, system.sysname, system.release, system.machine, wish->cpus[0], wish->cpus[1], rounds, spent);
 }
 
-static void write_file(FILE *file, const struct trial *trials, const struct wish *wish, struct calibration table,
-                       double spent) {
-    write_head(file, wish, trials[0].rounds, spent);
+/* Returns how many values can be believed, and which. */
+static size_t write_values(FILE *file, const struct trial *trials, struct calibration table, bool ret_certain[TRIALS]) {
+    size_t count = 0;
     for (size_t i = 0; i < TRIALS; i++)
-        trial_conclude(&trials[i], &table, file);
+        count += ret_certain[i] = trial_conclude(&trials[i], &table, file);
+    return count;
 }
 
 /* Would the library take it? */
@@ -247,6 +256,20 @@ static int deliver(const struct wish *wish, const char *path, const char *text, 
     return status;
 }
 
+static int complain_of_load(void) {
+    fputs("sealane-calibrate: this machine is too busy to be measured: "
+          "try again when it rests, or longer with --time\n",
+          stderr);
+    return EXIT_BUSY;
+}
+
+static void tell_doubts(const struct trial *trials, const bool certain[TRIALS]) {
+    for (size_t i = 0; i < TRIALS; i++)
+        if (!certain[i])
+            fprintf(stderr, "sealane-calibrate: %s stays as built in: it could not be measured twice alike\n",
+                    trials[i].key->name);
+}
+
 static int calibrate(const struct wish *wish, const char *path) {
     struct caches caches = caches_here();
     struct calibration built_in = calibration_built_in(&caches);
@@ -259,15 +282,18 @@ static int calibrate(const struct wish *wish, const char *path) {
     FILE *file = open_memstream(&text, &size);
     if (!file)
         return complain("no memory", ENOMEM);
-    write_file(file, trials, wish, built_in, spent);
+    write_head(file, wish, trials[0].rounds, spent);
+    bool certain[TRIALS], is_busy = write_values(file, trials, built_in, certain) < TRIALS / 2;
     fclose(file);
-    int status = deliver(wish, path, text, size);
+    if (!is_busy)
+        tell_doubts(trials, certain);
+    int status = is_busy ? complain_of_load() : deliver(wish, path, text, size);
     free(text);
     return status;
 }
 
 int main(int argc, char **argv) {
-    struct wish wish = {.cpus = {-1, -1}};
+    struct wish wish = {.cpus = {-1, -1}, .seconds = FULL_S};
     char path[PATH_SIZE] = "";
     parse_options(argc, argv, &wish);
     if (wish.cpus[PAIR_CLIENT] < 0)

@@ -35,10 +35,11 @@ struct work {
 enum { PAIR_CLIENT, PAIR_SERVER, PAIR_CPUS };
 
 /*
- * Measures each work for a moment: its median, in microseconds, goes to ret_times, which is memory that processes share. Blocks until both
- * processes are gone. false: one failed, and has said why on standard error.
+ * Measures each work for a moment, some milliseconds: the least of the medians of some slices, in microseconds, goes to ret_times, which
+ * is memory that processes share. 0 where no two slices came near the least; untouched where the deadline, in microseconds of CLOCK_MONOTONIC,
+ * came first. Blocks until both processes are gone. false: one failed, and has said why on standard error.
  */
 bool pair_measure(const struct way *way, const int cpus[PAIR_CPUS], const struct work *works, size_t count,
-                  double *ret_times);
+                  double deadline_us, double *ret_times);
 
 #endif

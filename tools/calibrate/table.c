@@ -19,9 +19,15 @@ void table_write_version(FILE *file) {
     fprintf(file, "version %d\n", CALIBRATION_VERSION);
 }
 
-void table_write_key(FILE *file, const struct calibration_key *key, uint64_t value) {
+void table_write_value(FILE *file, uint64_t value) {
     if (value == CALIBRATION_UNLIMITED)
-        fprintf(file, "%s unlimited\n", key->name);
+        fputs("unlimited", file);
     else
-        fprintf(file, "%s %" PRIu64 "\n", key->name, value);
+        fprintf(file, "%" PRIu64, value);
+}
+
+void table_write_key(FILE *file, const struct calibration_key *key, uint64_t value) {
+    fprintf(file, "%s ", key->name);
+    table_write_value(file, value);
+    fputc('\n', file);
 }

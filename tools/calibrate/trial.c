@@ -15,6 +15,9 @@
 /* A pool keeps no more than this for a rotation. */
 #define FOOTPRINT_MOST (16 * MIB)
 
+/* So many times as long as in another round is no measurement; nor is a way so many times as dear as the other. */
+static const double FAR = 2, IMPLAUSIBLE = 64;
+
 static const struct calibration_key *key_of(size_t offset) {
     const struct calibration_key *key = calibration_keys;
     while (key->offset != offset)
@@ -116,9 +119,10 @@ struct trial *trials_new(const struct calibration *built_in) {
     return trials;
 }
 
-bool trial_run(struct trial *trial, const int cpus[PAIR_CPUS]) {
+bool trial_run(struct trial *trial, const int cpus[PAIR_CPUS], double deadline_us) {
     for (size_t w = 0; w < trial->ways_count; w++)
-        if (!pair_measure(&trial->ways[w], cpus, trial->works, trial->works_count, trial->times[trial->rounds][w]))
+        if (!pair_measure(&trial->ways[w], cpus, trial->works, trial->works_count, deadline_us,
+                          trial->times[trial->rounds][w]))
             return false;
     trial->rounds++;
     return true;
@@ -126,19 +130,42 @@ bool trial_run(struct trial *trial, const int cpus[PAIR_CPUS]) {
 
 /* --- what follows --- */
 
-/* The median over the rounds of log(first way / that way), for one work. */
-static double ratio_of(const struct trial *trial, size_t way, size_t work) {
-    double ratios[ROUNDS_MOST];
+/* All rounds, or every other one: two halves that know nothing of each other. */
+struct share {
+    size_t first, step;
+};
+static const struct share ALL = {0, 1}, HALVES[2] = {{0, 2}, {1, 2}};
+
+/* 0: that one was not measured, or is far from what the same took in other rounds: somebody interfered. */
+static double time_in(const struct trial *trial, size_t round, size_t way, size_t work) {
+    double time = trial->times[round][way][work];
     for (size_t r = 0; r < trial->rounds; r++)
-        ratios[r] = log(trial->times[r][0][work] / trial->times[r][way][work]);
-    return verdict_median(ratios, trial->rounds);
+        if (trial->times[r][way][work] > 0 && time > FAR * trial->times[r][way][work])
+            return 0;
+    return time;
 }
 
+/* The median over these rounds of log(first way / that way), for one work. false: none, or one that no machine has. */
+static bool ratio_of(const struct trial *trial, struct share share, size_t way, size_t work, double *ret_ratio) {
+    double ratios[ROUNDS_MOST];
+    size_t count = 0;
+    for (size_t r = share.first; r < trial->rounds; r += share.step) {
+        double first = time_in(trial, r, 0, work), that = time_in(trial, r, way, work);
+        if (first > 0 && that > 0)
+            ratios[count++] = log(first / that);
+    }
+    *ret_ratio = count ? verdict_median(ratios, count) : 0;
+    return count && fabs(*ret_ratio) < log(IMPLAUSIBLE);
+}
+
+/* Of the first way. */
 static double time_of(const struct trial *trial, size_t work) {
     double times[ROUNDS_MOST];
+    size_t count = 0;
     for (size_t r = 0; r < trial->rounds; r++)
-        times[r] = trial->times[r][0][work];
-    return verdict_median(times, trial->rounds);
+        if ((times[count] = time_in(trial, r, 0, work)) > 0)
+            count++;
+    return count ? verdict_median(times, count) : 0;
 }
 
 static void write_size(FILE *file, uint64_t size) {
@@ -170,38 +197,100 @@ static size_t usual_count(const struct trial *trial, uint64_t built_in) {
     return count;
 }
 
-static uint64_t conclude_crossover(const struct trial *trial, uint64_t built_in, FILE *file) {
+/* What is not known speaks for neither way. false: too little is. */
+static bool find_crossover(const struct trial *trial, struct share share, uint64_t built_in, uint64_t *ret_value) {
     double ratios[WORKS_MOST] = {0};
+    size_t known = 0, usual = usual_count(trial, built_in);
     for (size_t i = 0; i < trial->works_count; i++) {
-        ratios[i] = ratio_of(trial, 1, i);
-        fprintf(file, "# ");
-        write_size(file, trial->works[i].size);
-        fprintf(file, "  %10.2f us  %5.2f\n", time_of(trial, i), exp(ratios[i]));
+        bool is_known = ratio_of(trial, share, 1, i, &ratios[i]);
+        known += is_known;
+        ratios[i] = is_known ? ratios[i] : 0;
     }
-    size_t usual = usual_count(trial, built_in), first = verdict_crossover(ratios, trial->works_count, usual);
-    return first == usual ? built_in : value_of(trial, first);
+    size_t first = verdict_crossover(ratios, trial->works_count, usual);
+    *ret_value = first == usual ? built_in : value_of(trial, first);
+    return known * 3 >= trial->works_count * 2;
 }
 
-/* All works weigh the same. */
-static uint64_t conclude_footprint(const struct trial *trial, FILE *file) {
+/* All works weigh the same. Returns how many are known. */
+static size_t mean_of(const struct trial *trial, struct share share, size_t way, double *ret_mean) {
+    double ratios[WORKS_MOST];
+    size_t known = 0;
+    for (size_t i = 0; i < trial->works_count; i++)
+        known += ratio_of(trial, share, way, i, &ratios[known]);
+    *ret_mean = -verdict_mean(ratios, known);
+    return known;
+}
+
+static bool find_footprint(const struct trial *trial, struct share share, uint64_t *ret_value) {
     double means[WAYS_MOST] = {0};
-    for (size_t w = 0; w < trial->ways_count; w++) {
-        for (size_t i = 0; i < trial->works_count; i++)
-            means[w] -= ratio_of(trial, w, i) / (double) trial->works_count;
-        fprintf(file, "# ");
-        write_size(file, trial->footprints[w]);
-        fprintf(file, "  %5.2f\n", exp(-means[w]));
-    }
-    return trial->footprints[verdict_cheapest(means, trial->ways_count)];
+    bool is_known = true;
+    for (size_t w = 0; w < trial->ways_count; w++)
+        if (mean_of(trial, share, w, &means[w]) * 3 < trial->works_count * 2)
+            is_known = false;
+    *ret_value = trial->footprints[verdict_cheapest(means, trial->ways_count)];
+    return is_known;
 }
 
-void trial_conclude(const struct trial *trial, struct calibration *table, FILE *file) {
-    uint64_t built_in = table_value(table, trial->key), value;
+static bool find_value(const struct trial *trial, struct share share, uint64_t built_in, uint64_t *ret_value) {
+    return trial->key == KEY(reuse_footprint) ? find_footprint(trial, share, ret_value)
+                                              : find_crossover(trial, share, built_in, ret_value);
+}
+
+static void write_sizes(const struct trial *trial, FILE *file) {
+    for (size_t i = 0; i < trial->works_count; i++) {
+        double ratio;
+        bool is_known = ratio_of(trial, ALL, 1, i, &ratio);
+        fputs("# ", file);
+        write_size(file, trial->works[i].size);
+        if (is_known)
+            fprintf(file, "  %10.2f us  %5.2f\n", time_of(trial, i), exp(ratio));
+        else
+            fputs("  not measured\n", file);
+    }
+}
+
+static void write_footprints(const struct trial *trial, FILE *file) {
+    for (size_t w = 0; w < trial->ways_count; w++) {
+        double mean;
+        size_t known = mean_of(trial, ALL, w, &mean);
+        fputs("# ", file);
+        write_size(file, trial->footprints[w]);
+        if (known)
+            fprintf(file, "  %5.2f\n", exp(-mean));
+        else
+            fputs("  not measured\n", file);
+    }
+}
+
+static void write_doubt(FILE *file, bool is_measured, const uint64_t values[2]) {
+    fputs("# as built in: ", file);
+    if (!is_measured) {
+        fputs("too little of it could be measured\n", file);
+        return;
+    }
+    fputs("one half of the rounds says ", file);
+    table_write_value(file, values[0]);
+    fputs(", the other ", file);
+    table_write_value(file, values[1]);
+    fputc('\n', file);
+}
+
+bool trial_conclude(const struct trial *trial, struct calibration *table, FILE *file) {
+    uint64_t value, halves[2], built_in = table_value(table, trial->key);
+    bool is_measured = find_value(trial, HALVES[0], built_in, &halves[0]);
+    is_measured = find_value(trial, HALVES[1], built_in, &halves[1]) && is_measured;
+    bool is_certain = is_measured && verdict_agrees(halves[0], halves[1]);
+    find_value(trial, ALL, built_in, &value);
     fprintf(file, "\n# %s\n", trial->about);
     if (trial->key == KEY(reuse_footprint))
-        value = conclude_footprint(trial, file);
+        write_footprints(trial, file);
     else
-        value = conclude_crossover(trial, built_in, file);
+        write_sizes(trial, file);
+    if (!is_certain) {
+        write_doubt(file, is_measured, halves);
+        value = built_in;
+    }
     table_set(table, trial->key, value);
     table_write_key(file, trial->key, value);
+    return is_certain;
 }

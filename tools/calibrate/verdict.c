@@ -14,11 +14,15 @@ double verdict_median(double *values, size_t count) {
     return count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
 }
 
+static double capped(double ratio) {
+    return ratio > VERDICT_CAP ? VERDICT_CAP : ratio < -VERDICT_CAP ? -VERDICT_CAP : ratio;
+}
+
 /* What is paid too much when the first `first` go the one way. */
 static double regret(const double *ratios, size_t count, size_t first) {
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
-        double paid = i < first ? ratios[i] : -ratios[i];
+        double paid = capped(i < first ? ratios[i] : -ratios[i]);
         sum += paid > 0 ? paid : 0;
     }
     return sum;
@@ -39,4 +43,15 @@ size_t verdict_cheapest(const double *means, size_t count) {
         if (means[i] < means[best] - (best == 0 ? VERDICT_MARGIN : 0))
             best = i;
     return best;
+}
+
+double verdict_mean(const double *ratios, size_t count) {
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += capped(ratios[i]);
+    return count ? sum / (double) count : 0;
+}
+
+bool verdict_agrees(uint64_t a, uint64_t b) {
+    return a == b || (a / 2 <= b && b / 2 <= a && a && b);
 }
