@@ -129,11 +129,12 @@ SEA_API void sea_conn_close(sea_conn *conn);
  * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
  * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
  * -ETIMEDOUT (the deadline passed; the other side was told to give up), -EPIPE, -EPROTO, -EDEADLK (called from inside one of this
- * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT, -EBUSY (the block cannot be sealed). */
+ * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT, -EBUSY (the block cannot be sealed). Who needs no reply passes
+ * NULL for `ret_reply`: it is waited for, and released. */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
 /* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into the
- * frame. The cheapest call for payloads up to some hundred bytes. */
+ * frame. The cheapest call for payloads up to some hundred bytes. `ret_reply` is not NULL. */
 SEA_API int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                            sea_msg **ret_reply);
 

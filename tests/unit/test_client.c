@@ -217,6 +217,21 @@ START_TEST(test_an_answer_that_is_an_error) {
 }
 END_TEST
 
+/* The reply is released: scene_end() finds no import of ours, and the server's block comes back. */
+START_TEST(test_a_reply_that_nobody_wants) {
+    static const size_t sizes[] = {0, 10, 1000, 100000};
+    sea_conn *conn = connected(NULL);
+    sea_conn_figures figures;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, sizes[i], 1), -1, NULL), 0);
+    ck_assert_int_eq(sea_call(conn, REFUSE, NULL, -1, NULL), -EDOM);
+    ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
+    sea_conn_figures_get(conn, &figures);
+    ck_assert_uint_eq(figures.imported_blocks + figures.calls_out, 0);
+    sea_conn_free(conn);
+}
+END_TEST
+
 START_TEST(test_a_deadline) {
     sea_conn *conn = connected(NULL);
     sea_msg *reply = NULL;
@@ -774,6 +789,7 @@ int main(void) {
     suite_fixture(s, scene_set, scene_end);
     suite_add(s, test_calls_of_all_sizes);
     suite_add(s, test_an_answer_that_is_an_error);
+    suite_add(s, test_a_reply_that_nobody_wants);
     suite_add(s, test_a_deadline);
     suite_add(s, test_replies_in_another_order);
     suite_add(s, test_a_call_beyond_the_limit_waits);

@@ -217,7 +217,7 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
     conn_unref(conn);
     if (r >= 0)
         r = call->status;
-    if (r < 0)
+    if (r < 0 || !ret_reply)
         sea_msg_release(call->reply);
     else
         *ret_reply = call->reply;
