@@ -48,8 +48,8 @@ enum {
  * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks, and small inline ones for a
  * peer that takes pooled ones, are charged with the arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
- * Errors: -EDQUOT, -ENOMEM (see sea_ctx_refusal()), -EMSGSIZE (the peer accepts no class that could
- * carry that much), -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE (not connected
+ * Errors: -EDQUOT, -ENOMEM, -EMSGSIZE (the peer accepts no class that could carry that much: its block_max or
+ * inline_max), of which sea_ctx_refusal() says more, -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE (not connected
  * any more), -EAGAIN (the handshake is not finished).
  */
 SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);

@@ -147,7 +147,8 @@ typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
 /*
  * Begins a call and returns at once; `done` is called when it has ended. Takes one reference of `block`. `ret_id`
  * (may be NULL) serves to cancel it. Errors (then `done` is not called): -EAGAIN (the peer's limits on
- * calls, blocks or bytes, or the socket, are full; on_room tells when to try again), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT, -EBUSY.
+ * calls, blocks or bytes, the frame ring, or the socket, are full; on_room tells when to try again, and sea_ctx_refusal()
+ * which it was, once until then), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT, -EBUSY.
  */
 SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
                            void *user, uint64_t *ret_id);
@@ -161,7 +162,12 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
  * most `timeout_ms` (0: not at all, < 0: without end); on a connection that a loop drives, or inside a
  * handler, it must be 0. Where it may wait it does so also after a pooled block, while the peer holds all that fill the caches: for one
  * that comes back, within `timeout_ms` and for no longer than making another one takes, half a nanosecond a byte (doc/tuning.md).
- * Errors: -EAGAIN (no room), -EPIPE, -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK.
+ * Errors: -EAGAIN (no room: sea_ctx_refusal() says of what; with a `timeout_ms` of 0 once until on_room), -EPIPE (sea_conn_text()
+ * says why), -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK. The block is taken then too: to try again with it, take a reference first.
+ *
+ *     while ((r = sea_send(conn, FRAME, sea_block_ref(block), 0)) == -EAGAIN)
+ *         sea_conn_wait(conn, -1);
+ *     sea_block_unref(block);
  */
 SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms);
 

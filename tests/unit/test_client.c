@@ -193,6 +193,13 @@ static void check_echo(sea_conn *conn, size_t size, int fill) {
     sea_msg_release(reply);
 }
 
+static void assert_explained(int error, const char *limit) {
+    sea_refusal refusal;
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_int_eq(refusal.error, error);
+    ck_assert_str_eq(refusal.limit, limit);
+}
+
 /* calls */
 
 START_TEST(test_calls_of_all_sizes) {
@@ -288,6 +295,7 @@ START_TEST(test_a_call_beyond_the_limit_waits) {
         ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
     ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), -EAGAIN);
     ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, 100000, 1), 20, &reply), -ETIMEDOUT);
+    assert_explained(-ETIMEDOUT, "peer's calls_max");
     ck_assert_uint_eq(tally.ended, 0);
     ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
     check_echo(conn, 100000, 2);
@@ -369,6 +377,7 @@ START_TEST(test_a_send_has_its_time) {
     ck_assert_int_gt(sent, 0);
     ck_assert_int_eq(r, -EAGAIN);
     ck_assert_int_eq(sea_send(conn, COUNT, NULL, 10), -EAGAIN);
+    assert_explained(-EAGAIN, "socket");
     speaker_free(speaker);
     ck_assert_int_eq(sea_send(conn, COUNT, NULL, -1), -EPIPE);
     sea_conn_free(conn);

@@ -29,6 +29,16 @@ static struct speaker *end_face_speaker(struct end *end, bool is_server) {
     return speaker;
 }
 
+static void assert_explained(const struct end *end, int error, const char *limit, uint64_t needed, uint64_t available) {
+    sea_refusal refusal;
+    sea_ctx_refusal(end->ctx, &refusal);
+    ck_assert_int_eq(refusal.error, error);
+    ck_assert_str_eq(refusal.limit, limit);
+    ck_assert_uint_eq(refusal.needed, needed);
+    ck_assert_uint_eq(refusal.available, available);
+    ck_assert_str_ne(refusal.advice, "");
+}
+
 /* the connection itself */
 
 START_TEST(test_what_an_open_connection_knows) {
@@ -59,6 +69,7 @@ START_TEST(test_before_the_handshake_there_is_no_room) {
     sea_block *block = NULL;
     ends_init(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
+    assert_explained(&ends.a, -EAGAIN, "handshake", 0, 0);
     ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EAGAIN);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 1), -EAGAIN);
     ck_assert(!sea_conn_is_open(ends.a.conn));
@@ -132,6 +143,12 @@ static const struct {
 };
 #define ROUTES ((int) (sizeof routes / sizeof *routes))
 
+/* The largest inline payload that the receiver takes. */
+static uint32_t inline_most(int route) {
+    bool takes_inline = !routes[route].accept || routes[route].accept & SEA_INLINE;
+    return !takes_inline ? 0 : routes[route].inline_max ? routes[route].inline_max : 65536;
+}
+
 START_TEST(test_a_block_is_made_as_it_will_travel) {
     struct ends ends = {.a.options.socket_only = routes[_i].sender_socket_only,
                         .b.options = {.accept = routes[_i].accept,
@@ -143,6 +160,10 @@ START_TEST(test_a_block_is_made_as_it_will_travel) {
     ends_open(&ends);
     int r = sea_block_new(&block, ends.a.conn, size);
     ck_assert_int_eq(r, routes[_i].made < 0 ? routes[_i].made : 0);
+    if (r == -EMSGSIZE && routes[_i].block_max > inline_most(_i))
+        assert_explained(&ends.a, r, "peer's block_max", size, routes[_i].block_max);
+    else if (r == -EMSGSIZE)
+        assert_explained(&ends.a, r, "peer's inline_max", size, inline_most(_i));
     if (r == 0) {
         ck_assert_int_eq(sea_block_class(block), routes[_i].made);
         ck_assert_uint_eq(sea_block_size(block), size);
@@ -539,6 +560,7 @@ START_TEST(test_calls_beyond_the_peers_limit) {
     for (unsigned i = 0; i < 2; i++)
         ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, i, NULL), 0);
     ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 10, 1), -1, 2, NULL), -EAGAIN);
+    assert_explained(&ends.a, -EAGAIN, "peer's calls_max", 1, 0);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.rooms, 0);
     ck_assert_int_eq(sea_reply(ends.b.kept[--ends.b.kept_count], NULL), 0);
@@ -549,6 +571,57 @@ START_TEST(test_calls_beyond_the_peers_limit) {
     ends_settle(&ends);
     ck_assert_uint_eq(ends.b.outcomes_count, 1);
     ck_assert_uint_eq(ends.b.kept_count, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* What the last one of so many one-way messages is told to wait for, with so many bytes each. */
+static const struct {
+    sea_options sender, receiver;
+    unsigned count;
+    size_t size;
+    const char *limit;
+    uint64_t needed, available;
+} shortages[] = {
+    {{0}, {.blocks_max = 2}, 3, 1000, "peer's blocks_max", 1, 0},
+    {{0}, {.bytes_max = 300000}, 3, 120000, "peer's bytes_max", 120000, 60000},
+    {{0}, {0}, 1025, 0, "frame ring (bytes)", 64, 0},
+    {{0}, {.accept = SEA_INLINE}, 342, 100, "frame ring (bytes)", 192, 64},
+    {{.socket_only = true}, {0}, 1000, 0, "socket", 0, 0},
+};
+#define SHORTAGES ((int) (sizeof shortages / sizeof *shortages))
+
+/* Once in a row: whoever tries again and again gets no new one for it. Nothing was refused for good. */
+START_TEST(test_no_room_is_explained) {
+    struct ends ends = {.a.options = shortages[_i].sender, .b.options = shortages[_i].receiver};
+    int r = 0;
+    ends_open(&ends);
+    sea_block *block = NULL;
+    for (unsigned i = 0; i < shortages[_i].count && r == 0; i++) {
+        ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, shortages[_i].size, SEA_BLOCK_NO_HUGE), 0);
+        r = sea_send(ends.a.conn, END_KEEP, block, 0);
+    }
+    ck_assert_int_eq(r, -EAGAIN);
+    assert_explained(&ends.a, -EAGAIN, shortages[_i].limit, shortages[_i].needed, shortages[_i].available);
+    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    refusal_explain(&ends.a.ctx->refusals, -EDOM, "another", "another");
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, shortages[_i].size, SEA_BLOCK_NO_HUGE), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), -EAGAIN);
+    assert_explained(&ends.a, -EDOM, "another", 0, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* The socket takes no descriptor: as the kernel says it, and when to try again is known to the clock alone. */
+START_TEST(test_no_room_for_a_descriptor_is_explained) {
+    struct ends ends = {0};
+    sea_block *block = NULL;
+    ends_open(&ends);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, 10, 0), 0);
+    fail_once(SEAM_SENDMSG, _i ? ENOMEM : ETOOMANYREFS);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), -EAGAIN);
+    fail_off();
+    assert_explained(&ends.a, -EAGAIN, _i ? "kernel memory" : "descriptors in flight", 0, 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -784,6 +857,23 @@ START_TEST(test_the_peers_end_ends_every_call) {
 }
 END_TEST
 
+/* Before the turn that notices it: what was sent here until then can still be read. */
+START_TEST(test_a_peer_that_is_gone) {
+    struct ends ends = {.a.options.socket_only = _i};
+    ends_open(&ends);
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, 10, 0), 0);
+    end_free_conn(&ends.b);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, sea_block_ref(block), 0), -EPIPE);
+    ck_assert(sea_conn_is_open(ends.a.conn));
+    ck_assert_str_eq(sea_conn_text(ends.a.conn), "the peer is gone");
+    ck_assert_int_eq(end_call(&ends.a, END_SINK, block, -1, 0, NULL), -EPIPE);
+    ends_settle(&ends);
+    ck_assert_int_eq(ends.a.closed, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_after_the_end) {
     struct ends ends = {0};
     sea_block *block = NULL;
@@ -970,6 +1060,7 @@ START_TEST(test_arguments_that_are_too_much) {
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, 1001, 0), 0);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, sea_block_ref(block), -1, 1, NULL), -EMSGSIZE);
     ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, block, 0), -EMSGSIZE);
+    assert_explained(&ends.a, -EMSGSIZE, "peer's inline_max", 1001, 1000);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 0);
     ck_assert_uint_eq(end_figures(&ends.a).calls_out, 0);
@@ -1057,6 +1148,8 @@ int main(void) {
     suite_add(s, test_no_such_method);
     suite_add(s, test_a_status_and_its_text);
     suite_add(s, test_calls_beyond_the_peers_limit);
+    suite_add_loop(s, test_no_room_is_explained, 0, SHORTAGES);
+    suite_add_loop(s, test_no_room_for_a_descriptor_is_explained, 0, 2);
     suite_add(s, test_an_abandoned_call_counts);
     suite_add(s, test_a_peer_over_its_limit_of_calls);
     suite_add(s, test_a_reply_to_nothing);
@@ -1068,6 +1161,7 @@ int main(void) {
     suite_add(s, test_a_reply_to_an_abandoned_call);
     suite_add(s, test_a_cancel_from_inside_done);
     suite_add(s, test_the_peers_end_ends_every_call);
+    suite_add_loop(s, test_a_peer_that_is_gone, 0, 2);
     suite_add(s, test_after_the_end);
     suite_add(s, test_a_close_from_this_side);
     suite_add(s, test_free_ends_pending_calls_and_nothing_else);

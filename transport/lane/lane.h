@@ -73,6 +73,12 @@ struct lane_queued {
     uint64_t charged;             /* to the peer's account, bytes */
 };
 
+/* What the newest message that found no room waits for. The texts are static; `limit` is NULL while all found room. */
+struct lane_shortage {
+    const char *limit, *advice;
+    uint64_t needed, available; /* both 0: nobody knows */
+};
+
 struct lane {
     int fd; /* owned */
     enum lane_state state;
@@ -123,6 +129,7 @@ struct lane {
     bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
     int reason;
     char text[WIRE_TEXT_MAX + 1];
+    struct lane_shortage shortage;
 };
 
 /*
@@ -189,6 +196,12 @@ static inline bool lane_takes_bytes(const struct lane *lane, size_t size) {
 
 /* Sends or queues a CANCEL. */
 int lane_send_cancel(struct lane *lane, uint64_t id);
+
+/* Keeps in the context's refusals what it is that an -EAGAIN meant. Returns `error`. */
+int lane_explain(const struct lane *lane, int error);
+
+/* Keeps that the peer takes no payload of this size in any class, and which of its limits says so. Returns -EMSGSIZE. */
+int lane_explain_size(const struct lane *lane, size_t size);
 
 /* Asks for ops->room: the owner has met a limit of its own that the peer's next frame may lift. */
 void lane_want_room(struct lane *lane);

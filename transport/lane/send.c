@@ -24,6 +24,19 @@ static const uint32_t RELEASES_FIRST = 16;
 /* The peer's credit does not allow it now. Inside this file only: no function of the kernel says so. */
 enum { NO_CREDIT = -ENOSR };
 
+static const struct lane_shortage SHORT_OF_SOCKET = {
+    .limit = "socket", .advice = "the peer is behind with reading it: wait for on_room, or longer"};
+
+static const struct lane_shortage SHORT_OF_FLIGHT = {
+    .limit = "descriptors in flight",
+    .advice = "they count against RLIMIT_NOFILE until the peer has received them: try again, or raise it (ulimit -n)"};
+
+static const struct lane_shortage SHORT_OF_KERNEL = {.limit = "kernel memory",
+                                                     .advice = "the socket got none for a message: try again"};
+
+static const struct lane_shortage SHORT_OF_BLOCK = {.limit = "block",
+                                                    .advice = "the peer holds it already, and has to release it"};
+
 /*
  * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer is gone, but what it
  * sent before is still read · anything else is the end.
@@ -31,14 +44,17 @@ enum { NO_CREDIT = -ENOSR };
 static int lane_note_sent(struct lane *lane, int r) {
     if (r == 0)
         return 0;
-    if (r == -EAGAIN)
+    if (r == -EAGAIN) {
         lane->is_socket_full = true;
-    else if (r == -ETOOMANYREFS || r == -ENOMEM)
+        lane->shortage = SHORT_OF_SOCKET;
+    } else if (r == -ETOOMANYREFS || r == -ENOMEM) {
         lane->retry_at = wait_now() + RETRY_NS;
-    else if (r == -EPIPE)
+        lane->shortage = r == -ENOMEM ? SHORT_OF_KERNEL : SHORT_OF_FLIGHT;
+    } else if (r == -EPIPE) {
         lane->is_broken = lane->is_readable = true;
-    else
+    } else {
         lane_doom(lane, r, "the socket failed");
+    }
     lane->ops->changed(lane->owner);
     return r == -ETOOMANYREFS || r == -ENOMEM ? -EAGAIN : r;
 }
@@ -110,9 +126,11 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
         *ret_block = sea_block_ref(block);
         return 0;
     }
+    if (class == 0)
+        return lane_explain_size(lane, block->size);
     *ret_class = SEA_POOLED;
-    int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : -EMSGSIZE;
-    if (class == 0 || (class == SEA_POOLED && (r != -EDQUOT || !terms_take(&lane->terms, SEA_SEALED, block->size))))
+    int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : 0;
+    if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(&lane->terms, SEA_SEALED, block->size)))
         return r;
     *ret_class = SEA_SEALED;
     return block_copy_sealed(ret_block, block);
@@ -157,9 +175,22 @@ static struct wire_message message_fields(const struct lane_message *message, in
     };
 }
 
+/* As lane_ring_room(), for a message. */
+static int message_ring_room(struct lane *lane, uint64_t lines) {
+    int r = lane_ring_room(lane, lines);
+    if (r == -EAGAIN)
+        lane->shortage = (struct lane_shortage){
+            .limit = "frame ring (bytes)",
+            .needed = lines * LINE_SIZE,
+            .available = (lane->own.lines - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
+            .advice =
+                "the peer is behind with reading it: wait for on_room, or longer, or raise `ring_size` in sea_options"};
+    return r;
+}
+
 /* Publishes a frame; `bytes` is its payload or text. */
 static int frame_write(struct lane *lane, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size) {
-    int r = lane_ring_room(lane, line_count(size));
+    int r = message_ring_room(lane, line_count(size));
     if (r < 0)
         return r;
     if (size)
@@ -190,7 +221,7 @@ static int message_write_ring(struct lane *lane, const struct lane_message *mess
 /* A datagram, which between sides with rings has a mark. There is room for that before the datagram is sent. */
 static int datagram_write(struct lane *lane, struct iovec *iov, size_t iov_count, const int *fd) {
     uint64_t words[LINE_WORDS];
-    int r = lane->has_rings ? lane_ring_room(lane, 1) : 0;
+    int r = lane->has_rings ? message_ring_room(lane, 1) : 0;
     if (r == 0)
         r = lane_note_sent(lane, fdpass_send(lane->fd, iov, iov_count, fd, *fd >= 0 ? 1 : 0));
     if (r < 0 || !lane->has_rings)
@@ -223,6 +254,26 @@ static int credit_refuse(struct lane *lane, uint64_t size) {
                         "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
 }
 
+/* The peer holds as many blocks, or bytes, as it takes, or as our own quota lets it. */
+static int credit_wait(struct lane *lane, uint64_t size) {
+    const struct peer *account = lane->account;
+    const struct credit *most = &account->out_limit;
+    uint64_t bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
+    bool is_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed) >= most->blocks;
+    if (is_blocks)
+        lane->shortage = (struct lane_shortage){
+            .limit = most->blocks < lane->terms.blocks_max ? "peer quota (blocks)" : "peer's blocks_max",
+            .needed = 1,
+            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
+    else
+        lane->shortage = (struct lane_shortage){
+            .limit = most->bytes < lane->terms.bytes_max ? "peer quota (bytes)" : "peer's bytes_max",
+            .needed = size,
+            .available = bytes < most->bytes ? most->bytes - bytes : 0,
+            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
+    return NO_CREDIT;
+}
+
 int lane_write_retired(struct lane *lane) {
     struct pools *pools = &lane->account->pooled.pools;
     uint8_t buf[WIRE_RETIRE_SIZE];
@@ -253,11 +304,13 @@ static int announce(struct lane *lane, struct arena *arena) {
 static int lease_payload(struct lane *lane, sea_block *block, int payload_class, uint64_t *ret_handle) {
     uint64_t charge = block_footprint(block);
     if (!peer_has_credit(lane->account, charge))
-        return charge > lane->account->out_limit.bytes ? credit_refuse(lane, charge) : NO_CREDIT;
+        return charge > lane->account->out_limit.bytes ? credit_refuse(lane, charge) : credit_wait(lane, charge);
     if (payload_class == SEA_SEALED)
         return lease_grant(&lane->ctx->leases, lane->account, block, ret_handle);
-    if (!pooled_is_free(block))
-        return NO_CREDIT; /* it was queued twice */
+    if (!pooled_is_free(block)) { /* it was queued twice */
+        lane->shortage = SHORT_OF_BLOCK;
+        return NO_CREDIT;
+    }
     int r = pooled_lease(lane->account, block, ret_handle);
     if (r == 0 && !pooled_arena(block)->is_announced)
         r = announce(lane, pooled_arena(block));
@@ -373,6 +426,25 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
     if (!lane->corks)
         lane_ring_bell(lane);
     return r;
+}
+
+int lane_explain(const struct lane *lane, int error) {
+    const struct lane_shortage *lack = &lane->shortage;
+    struct refusal_log *log = &lane->ctx->refusals;
+    if (lane->state == LANE_GREETING)
+        return refusal_explain(log, error, "handshake", "it is not finished: wait for on_open");
+    return lack->limit ? refusal_keep(log, error, lack->limit, lack->needed, lack->available, lack->advice) : error;
+}
+
+int lane_explain_size(const struct lane *lane, size_t size) {
+    const struct terms *terms = &lane->terms;
+    struct refusal_log *log = &lane->ctx->refusals;
+    uint64_t block_max = terms->block_max < terms->bytes_max ? terms->block_max : terms->bytes_max;
+    if (terms->accept & (SEA_POOLED | SEA_SEALED) && block_max >= terms->inline_max)
+        return refusal_keep(log, -EMSGSIZE, "peer's block_max", size, block_max,
+                            "send smaller blocks, or raise block_max and bytes_max in the peer's sea_options");
+    return refusal_keep(log, -EMSGSIZE, "peer's inline_max", size, terms->inline_max,
+                        "send less, or let the peer take pooled or sealed blocks (`accept`), or raise its inline_max");
 }
 
 static int cancel_write(struct lane *lane, uint64_t id) {

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 void refusal_init(struct refusal_log *log) {
     *log = (struct refusal_log){.newest = {.error = 0}};
@@ -16,13 +17,19 @@ void refusal_deinit(struct refusal_log *log) {
     pthread_mutex_destroy(&log->lock);
 }
 
-static void refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
-                         const char *advice) {
+/* Cuts `from` to what fits. `to` is zero. */
+static void text_keep(char *to, size_t size, const char *from) {
+    memcpy(to, from, strnlen(from, size - 1));
+}
+
+int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
+                 const char *advice) {
     pthread_mutex_lock(&log->lock);
     log->newest = (sea_refusal){.error = error, .needed = needed, .available = available};
-    snprintf(log->newest.limit, sizeof(log->newest.limit), "%s", limit);
-    snprintf(log->newest.advice, sizeof(log->newest.advice), "%s", advice);
+    text_keep(log->newest.limit, sizeof(log->newest.limit), limit);
+    text_keep(log->newest.advice, sizeof(log->newest.advice), advice);
     pthread_mutex_unlock(&log->lock);
+    return error;
 }
 
 int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
@@ -33,8 +40,7 @@ int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t
 }
 
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why) {
-    refusal_keep(log, error, what, 0, 0, why);
-    return error;
+    return refusal_keep(log, error, what, 0, 0, why);
 }
 
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal) {

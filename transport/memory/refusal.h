@@ -23,6 +23,10 @@ void refusal_deinit(struct refusal_log *log);
 int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice);
 
+/* Notes what something waits for that may be tried again, as above but for the count. No formatting: some callers try often. */
+int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
+                 const char *advice);
+
 /* Notes why something else went wrong: `what` failed, `why` says how and what to do. Not counted. Returns `error`. */
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why);
 

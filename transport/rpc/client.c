@@ -148,13 +148,29 @@ void sea_conn_close(sea_conn *conn) {
     lane_doom(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
 }
 
+/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to come. */
+static void conn_note_gone(sea_conn *conn) {
+    const struct lane *lane = &conn->lane;
+    if (!conn->is_ended)
+        snprintf(conn->text, sizeof(conn->text), "%s", lane->is_doomed ? lane->text : "the peer is gone");
+}
+
+/* The peer takes no more calls for now. */
+static void call_wait(sea_conn *conn) {
+    conn->lane.shortage =
+        (struct lane_shortage){.limit = "peer's calls_max",
+                               .needed = 1,
+                               .advice = "calls of ours have to end: wait for on_room, or longer, or raise that limit"};
+    lane_want_room(&conn->lane);
+}
+
 /* `call` brings method and payload. */
 static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadline, struct call_waiter waiter) {
     int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
     if (r == 0)
         r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, waiter, &call->id);
     if (r == -EAGAIN)
-        lane_want_room(&conn->lane);
+        call_wait(conn);
     if (r < 0)
         return r;
     call->type = WIRE_CALL;
@@ -162,6 +178,8 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
     r = lane_send(&conn->lane, call, false);
     if (r < 0) {
         calls_undo(&conn->calls, call->id);
+        if (r == -EPIPE)
+            conn_note_gone(conn);
         return r;
     }
     tally_count(&conn->lane.tally, calls_out, 1);
@@ -173,8 +191,11 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
 int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
                    uint64_t *ret_id) {
     struct lane_message call = {.method = method, .block = block};
+    bool is_first = !conn->lane.wants_room;
     int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), (struct call_waiter){done, user}) : -EINVAL;
     sea_block_unref(block);
+    if (r == -EAGAIN && is_first)
+        lane_explain(&conn->lane, r);
     if (r == 0 && ret_id)
         *ret_id = call.id;
     return r;
@@ -199,7 +220,7 @@ static int call_begin_waiting(sea_conn *conn, struct lane_message *message, uint
         if (r != -EAGAIN)
             return r;
         if (deadline != WAIT_FOREVER && wait_now() >= deadline)
-            return -ETIMEDOUT;
+            return lane_explain(&conn->lane, -ETIMEDOUT);
         r = conn_wait_turn(conn, deadline);
         if (r < 0)
             return r;
@@ -311,6 +332,7 @@ static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline
 static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
     int r = timeout_ms && !conn_can_wait(conn) ? -EDEADLK : 0;
+    bool is_first = timeout_ms || !conn->lane.wants_room;
     out->type = WIRE_ONEWAY;
     conn_ref(conn);
     while (r >= 0) {
@@ -323,6 +345,10 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
         await_block(conn, out->block, deadline);
         lane_tend_when_due(&conn->lane);
     }
+    if (r == -EAGAIN && is_first)
+        lane_explain(&conn->lane, r);
+    if (r == -EPIPE)
+        conn_note_gone(conn);
     conn_unref(conn);
     return r;
 }
@@ -443,8 +469,7 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(terms, SEA_SEALED, size)))
         return r;
     if (class == 0)
-        return refusal_explain(&conn->ctx->refusals, -EMSGSIZE, "the peer's limits",
-                               "it takes no payload of this size in any class: send smaller blocks");
+        return lane_explain_size(&conn->lane, size);
     return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
 }
 
