@@ -212,6 +212,9 @@ typedef struct sea_conn_figures {
         inline_max;  /* the largest inline payload that the peer takes; sea_block_new() makes larger ones than 256 bytes
                           * pooled where it can */
     uint32_t accept; /* the classes that the peer takes */
+    /* Its other limits, by the names of its sea_options; 0 before the handshake. Our own quota for it may be less. */
+    uint64_t block_max, bytes_max;
+    uint32_t blocks_max, calls_max; /* calls that were cancelled count until they are answered, as in calls_out */
 } sea_conn_figures;
 
 SEA_API void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures);

@@ -42,7 +42,13 @@ static void assert_explained(const struct end *end, int error, const char *limit
 /* the connection itself */
 
 START_TEST(test_what_an_open_connection_knows) {
-    struct ends ends = {.b.options = {.service = "harbour", .inline_max = 1000, .accept = SEA_STABLE_ONLY}};
+    struct ends ends = {.b.options = {.service = "harbour",
+                                      .inline_max = 1000,
+                                      .accept = SEA_STABLE_ONLY,
+                                      .block_max = 5000,
+                                      .bytes_max = 70000,
+                                      .blocks_max = 6,
+                                      .calls_max = 7}};
     ends_open(&ends);
     ck_assert_uint_eq(ends.a.opened, 1);
     ck_assert_uint_eq(ends.b.opened, 1);
@@ -59,6 +65,10 @@ START_TEST(test_what_an_open_connection_knows) {
     sea_conn_figures_get(ends.a.conn, &figures);
     ck_assert_uint_eq(figures.inline_max, 1000);
     ck_assert_uint_eq(figures.accept, SEA_STABLE_ONLY);
+    ck_assert_uint_eq(figures.block_max, 5000);
+    ck_assert_uint_eq(figures.bytes_max, 70000);
+    ck_assert_uint_eq(figures.blocks_max, 6);
+    ck_assert_uint_eq(figures.calls_max, 7);
     ck_assert_uint_eq(figures.calls_out + figures.calls_in, 0);
     ends_deinit(&ends);
 }

@@ -446,6 +446,10 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
         .calls_out = conn->calls.in_flight,
         .calls_in = conn->incoming_count,
         .inline_max = conn->lane.terms.inline_max,
+        .blocks_max = conn->lane.terms.blocks_max,
+        .calls_max = conn->lane.terms.calls_max,
+        .block_max = conn->lane.terms.block_max,
+        .bytes_max = conn->lane.terms.bytes_max,
         .accept = conn->lane.terms.accept & ~(uint32_t) (conn->lane.terms.peer_snapshots ? SEA_POOLED : 0),
     };
 }
