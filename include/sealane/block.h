@@ -16,7 +16,8 @@
  * reference and its last lease are gone, in whichever order.
  *
  * Threads: a block that this process made may be handed from thread to thread, and once sealed be
- * referenced from many. A block that came out of a message belongs to that connection's thread.
+ * referenced from many. A block that came out of a message belongs to that connection's thread. A child after fork() uses and unrefs
+ * none of its parent's (see <sealane/ctx.h>).
  */
 #ifndef SEALANE_BLOCK_H
 #define SEALANE_BLOCK_H

@@ -111,7 +111,7 @@ typedef struct sea_options {
 /*
  * Connects, waits for the handshake, and returns a connection of the blocking face. `options` may be
  * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
- * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens), -EACCES (the server refused
+ * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not options->service), -EACCES (the server refused
  * us, or is run by somebody whom our options do not allow), -ETIMEDOUT, -EPROTO, -EPROTONOSUPPORT (no
  * common protocol version), -EINVAL (address or options), -EUSERS (the server is full), -EBUSY (it is under attack), -EMFILE, -ENOMEM.
  * What the server said is kept as sea_ctx_refusal().

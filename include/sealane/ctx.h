@@ -2,6 +2,10 @@
 /*
  * The context: one process's budget, quotas, registry and figures. Everything else belongs to one.
  * Thread-safe. A process normally has one.
+ *
+ * After fork() the child must not use, unref or free contexts, pools, connections, servers or blocks of its parent: what the parent writes to is
+ * not mapped there (MADV_DONTFORK), and its addresses may belong to other memory. exec() is the end of all of it. A child that does not exec makes
+ * a context of its own.
  */
 #ifndef SEALANE_CTX_H
 #define SEALANE_CTX_H
@@ -55,7 +59,8 @@ typedef struct sea_ctx_options {
      * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which limit, how much is
      * needed now, how much there is, and what to change; its error is 0.
      * On the thread that makes the block, or has a payload copied; with no lock held. It may drop references of blocks
-     * of this process's own, and free other memory; it may not make blocks, nor use or end connections.
+     * of this process's own, and free other memory; it may not make blocks, nor use, end or free connections, nor drop the last
+     * reference of a context. sea_ctx_trim() in it takes effect in the connections' next turns: too late for this block.
      * Default of the mark: a sixteenth of the budget; without on_low_water it must be 0.
      */
     uint64_t low_water;
@@ -99,7 +104,9 @@ SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t siz
 /* Current amounts first, then counters that only grow. Bytes are payload bytes unless said. */
 typedef struct sea_figures {
     /* now */
-    uint64_t blocks, bytes;                   /* of our own, allocated and not reclaimed */
+    /* Of our own, allocated and not reclaimed; private copies of what peers sent too: inline payloads of more than 88 bytes,
+     * and snapshots. */
+    uint64_t blocks, bytes;
     uint64_t leased_blocks, leased_bytes;     /* of those and of forwarded ones, held by peers */
     uint64_t imported_blocks, imported_bytes; /* peers' blocks that we map */
     uint64_t arena_bytes;                     /* of memory in our arenas, for pooled blocks */

@@ -15,9 +15,11 @@
  * no more blocks. They *drain*, and each goes as a whole as soon as its last block is free, whoever frees it: it is unmapped and
  * closed here, and the peer is told to do the same. What is free of them goes at once.
  *
- * Threads: those of the connection, but for what sea_ctx_trim() says. A pool that time or a returned block ought to set in motion moves in
- * the connection's turns: on its own in a server's loop and on libuv; in the blocking functions, and through sea_conn_timeout() and
- * sea_conn_dispatch(), when one of these is called. A connection that has nothing to give back wakes up for none of this.
+ * Threads: those of the connection, but for what sea_ctx_trim() says.
+ *
+ * When: what is free is trimmed, and generations begin by age, idleness or bytes, in the connection's turns: on its own in a server's loop and on
+ * libuv; in the blocking functions (sea_call(), sea_conn_wait(), ...), and through sea_conn_timeout() and sea_conn_dispatch(), when one of
+ * these is called. Who calls none of them for an hour keeps for an hour what is free. A connection that has nothing to give back wakes up for none of this.
  */
 #ifndef SEALANE_POOL_H
 #define SEALANE_POOL_H
@@ -36,7 +38,7 @@ typedef struct sea_pool_options {
     int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never */
     uint64_t
         rotate_bytes; /* rotates when blocks of so many bytes were taken; looked at when an arena is made, and when the
-                             * connection is about to sleep. Default: never */
+                             * connection is about to sleep, and so later under load (doc/tuning.md). Default: never */
     uint64_t reserved[4];
 } sea_pool_options;
 

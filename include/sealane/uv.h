@@ -3,6 +3,8 @@
  * Servers and connections on a libuv loop. Everything of <sealane/conn.h> and <sealane/server.h> works on
  * them from the loop's thread, but for what waits. They hold the loop alive until freed, and their handles are closed
  * by the loop after that: let it run (uv_run()) before uv_loop_close(). Begin calls in on_open; sea_conn_free() may be called in on_close.
+ * In callbacks of libuv itself (a timer's, a signal's) both sea_server_free() and sea_conn_free() may be called; the first in all but
+ * handlers and callbacks of that server.
  * Link with `pkg-config --cflags --libs sealane libuv`.
  */
 #ifndef SEALANE_UV_H
