@@ -2,8 +2,8 @@
 /*
  * Sealane: zero-copy RPC between processes on one Linux machine.
  *
- * A payload is written once, into memory that the kernel guarantees, and read where it lies. Nothing
- * is named in a file system, and neither side has to trust the other.
+ * A payload is written once, into memory that the kernel guarantees, and read where it lies. None has a
+ * name in a file system, and neither side has to trust the other.
  *
  *     sea_ctx_new(&ctx, NULL);
  *     sea_connect(&conn, ctx, "imaging", NULL);
