@@ -9,32 +9,39 @@ dist_man_MANS = \
     doc/man/sealane-calibrate.1 \
     doc/man/sealane.7
 
-dist_doc_DATA = \
+# Installed as they lie in the tree, with their pictures and the programs that are built: the links among them hold there too.
+nobase_dist_doc_DATA = \
     LICENSE \
     NEWS \
     README.md \
     doc/PROTOCOL.md \
     doc/architecture.md \
     doc/benchmarks.md \
+    doc/benchmarks/ends.svg \
+    doc/benchmarks/fan-in.svg \
+    doc/benchmarks/latency.svg \
+    doc/benchmarks/peers-latency.svg \
+    doc/benchmarks/peers-throughput.svg \
+    doc/benchmarks/sealed.svg \
+    doc/benchmarks/throughput.svg \
     doc/memory-model.md \
     doc/memory.md \
+    doc/memory/spikes.svg \
     doc/security.md \
-    doc/tuning.md
+    doc/tuning.md \
+    $(examples_libcommon_la_SOURCES) \
+    $(examples_consumer_SOURCES) \
+    $(examples_digest_SOURCES) \
+    $(examples_digestd_SOURCES) \
+    $(examples_hello_client_SOURCES) \
+    $(examples_hello_server_SOURCES) \
+    $(examples_producer_SOURCES)
 
-# Their pictures.
 EXTRA_DIST += \
     doc/benchmarks/ends.png \
-    doc/benchmarks/ends.svg \
     doc/benchmarks/fan-in.png \
-    doc/benchmarks/fan-in.svg \
     doc/benchmarks/latency.png \
-    doc/benchmarks/latency.svg \
     doc/benchmarks/peers-latency.png \
-    doc/benchmarks/peers-latency.svg \
     doc/benchmarks/peers-throughput.png \
-    doc/benchmarks/peers-throughput.svg \
     doc/benchmarks/sealed.png \
-    doc/benchmarks/sealed.svg \
-    doc/benchmarks/throughput.png \
-    doc/benchmarks/throughput.svg \
-    doc/memory/spikes.svg
+    doc/benchmarks/throughput.png

@@ -317,7 +317,7 @@ AM_TESTS_ENVIRONMENT = \
 installcheck-local:
 	srcdir='$(abs_srcdir)' DESTDIR='$(DESTDIR)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' libdir='$(libdir)' \
 	    bindir='$(bindir)' includedir='$(includedir)' libexecdir='$(libexecdir)' mandir='$(mandir)' \
-	    pkgconfigdir='$(pkgconfigdir)' INSTALLED_EXAMPLES='$(example_PROGRAMS)' \
+	    docdir='$(docdir)' pkgconfigdir='$(pkgconfigdir)' INSTALLED_EXAMPLES='$(example_PROGRAMS)' \
 	    $(SHELL) $(srcdir)/tests/install/test_install.sh
 
 EXTRA_DIST += \

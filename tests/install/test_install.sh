@@ -7,7 +7,7 @@
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
-: "${CC:?}" "${DESTDIR?}" "${bindir:?}" "${PKG_CONFIG:?}" "${pkgconfigdir:?}" "${libdir:?}" "${includedir:?}" "${libexecdir:?}" "${mandir:?}"
+: "${CC:?}" "${DESTDIR?}" "${bindir:?}" "${PKG_CONFIG:?}" "${pkgconfigdir:?}" "${libdir:?}" "${includedir:?}" "${libexecdir:?}" "${mandir:?}" "${docdir:?}"
 
 work=$(mktemp -d) || exit 1
 server=
@@ -65,6 +65,15 @@ hello_works() {
     [ -n "$answer" ]
 }
 
+# The links of installed documents that lead to no installed file, one a line. Those into the web are nobody's business here.
+dead_links() {
+    find "$DESTDIR$docdir" -name '*.md' | while read -r page; do
+        grep -o ']([^)#]*' "$page" | sed 's/^](//; /^$/d; /^https\{0,1\}:/d' | while read -r link; do
+            [ -e "${page%/*}/$link" ] || echo "$page: $link"
+        done
+    done
+}
+
 mkdir -m 700 "$work/run"
 must "sealane.pc is found" "$PKG_CONFIG" --exists sealane
 must "hello_server.c builds" build hello_server
@@ -83,9 +92,12 @@ fi
 for page in man1/digest.1 man1/digestd.1 man1/producer.1 man1/consumer.1 man1/sealane-calibrate.1 man7/sealane.7; do
     must "manual page $page" test -s "$DESTDIR$mandir/$page"
 done
+must "documents" test -s "$DESTDIR$docdir/README.md"
+must "links among the documents: $(dead_links)" test -z "$(dead_links)"
 must "sealane-calibrate" "$DESTDIR$bindir/sealane-calibrate" --version
 for program in ${INSTALLED_EXAMPLES-}; do
     must "example ${program##*/}" test -x "$DESTDIR$libexecdir/sealane/$program"
+    must "its source" test -s "$DESTDIR$docdir/$program.c"
 done
 
 finish install
