@@ -94,7 +94,7 @@ typedef struct sea_generation {
 /* Costs a look at each arena and lease. -ENOENT: the pool has no arena of this number. */
 SEA_API int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret_generation);
 
-/* What the kernel says it holds for the pool's arenas, in memory or swapped out: bytes. Expensive: a system call for each arena. */
+/* What the kernel says is in memory of the pool's arenas: bytes. Expensive: a system call for each 4 MiB of each arena. */
 SEA_API uint64_t sea_pool_resident(sea_pool *pool);
 
 SEA_END

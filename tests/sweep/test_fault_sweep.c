@@ -39,6 +39,7 @@ static const struct fault {
     [SEAM_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
     [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN}, false, false},
     [SEAM_MLOCK] = {{ENOMEM, EPERM}, false, false},
+    [SEAM_MINCORE] = {{EAGAIN}, false, false},
     [SEAM_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
     [SEAM_PREAD] = {{EINTR, EIO}, false, false},
     [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM}, true, false},

@@ -113,6 +113,21 @@ START_TEST(test_all_its_pages_are_mapped) {
 }
 END_TEST
 
+/* Its memory needs no descriptor any more. */
+START_TEST(test_announced) {
+    struct arena arena = new_arena(_i);
+    int fd = arena.fd;
+    arena_note_announced(&arena);
+    ck_assert(arena.is_announced);
+    ck_assert_int_eq(arena.fd, -1);
+    ck_assert_int_eq(fcntl(fd, F_GETFD), -1);
+    memset(arena.data, 'x', arena.size);
+    ck_assert_uint_eq(map_count_resident(arena.data, arena.size), arena.size);
+    arena_deinit(&arena);
+    ck_assert_ptr_null(arena.data);
+}
+END_TEST
+
 START_TEST(test_blocks_lie_side_by_side) {
     struct arena arena = new_arena(_i);
     ck_assert(!arena.is_announced);
@@ -287,6 +302,7 @@ int main(void) {
     suite_add(s, test_shapes_that_are_none);
     suite_add_loop(s, test_all_its_pages_are_there, 0, SHAPES);
     suite_add_loop(s, test_all_its_pages_are_mapped, 0, SHAPES);
+    suite_add_loop(s, test_announced, 0, SHAPES);
     suite_add_loop(s, test_blocks_lie_side_by_side, 0, SHAPES);
     suite_add(s, test_a_private_one);
     suite_add_loop(s, test_one_writer, 0, SHAPES);

@@ -426,6 +426,12 @@ static void assert_nothing_went(const sea_block *block) {
     ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 0);
 }
 
+/* Until it is announced, and no longer. */
+static void assert_has_descriptor(const sea_block *block, bool has) {
+    ck_assert_int_eq(pooled_arena(block)->fd >= 0, has);
+    ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_FDS), has);
+}
+
 static void assert_goes_now(sea_block *block) {
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.rooms, 1);
@@ -446,11 +452,15 @@ START_TEST(test_no_room_for_an_announcement) {
     fail_off();
     assert_nothing_went(block);
     ck_assert(!pooled_arena(block)->is_announced);
+    assert_has_descriptor(block, true);
     if (_i > 0)
         side_turn_at_deadline(&pair.client); /* no event comes for these */
     else
         lane_dispatch(&pair.client.lane, POLLOUT);
+    sea_block_ref(block);
     assert_goes_now(block);
+    assert_has_descriptor(block, false);
+    sea_block_unref(block);
     pair_deinit(&pair);
 }
 END_TEST
@@ -488,6 +498,7 @@ START_TEST(test_a_ring_that_is_almost_full) {
     int r = send_numbered(&pair.client, 1, sea_block_ref(block));
     ck_assert_int_eq(r, _i < 2 ? -EAGAIN : 0);
     ck_assert(pooled_arena(block)->is_announced == (_i > 0));
+    assert_has_descriptor(block, _i == 0);
     if (r == 0) {
         pair_settle(&pair);
         ck_assert_uint_eq(pair.server.arrived_count, 63);

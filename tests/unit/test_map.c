@@ -304,6 +304,32 @@ START_TEST(test_huge_pages_are_counted) {
 }
 END_TEST
 
+/* In several steps, whoever touched them and by whatever way; a step that tells nothing counts as none. */
+START_TEST(test_resident) {
+    size_t size = 9 * MIB + 4097, page = (size_t) sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
+    size_t step = 1024 * page; /* as in map.c */
+    CLEANUP_FD int fd = new_memfd(size);
+    uint64_t touched = 0;
+    void *data = NULL;
+    ck_assert_int_eq(map_new_writable(fd, size, false, &data), 0);
+    ck_assert_uint_eq(map_count_resident(data, size), 0);
+    ck_assert_int_eq(pwrite(fd, "x", 1, 5 * (off_t) MIB), 1);
+    ((char *) data)[0] = 'x';
+    ck_assert_int_eq(memfd_allocated(fd, &touched), 0);
+    ck_assert_uint_ge(touched, 2 * page); /* huge pages, where the machine has them always */
+    ck_assert_uint_eq(map_count_resident(data, size), touched);
+    ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
+    ck_assert_uint_eq(map_count_resident(data, size), touched);
+    for (size_t i = 0; i < size; i += page)
+        ((char *) data)[i] = 'x';
+    ck_assert_uint_eq(map_count_resident(data, size), whole);
+    fail_once(SEAM_MINCORE, EAGAIN);
+    ck_assert_uint_eq(map_count_resident(data, size), whole > step ? whole - step : 0);
+    fail_off();
+    map_free(data, size);
+}
+END_TEST
+
 /* Names that a peer chose, made to look like the lines that are counted. */
 START_TEST(test_names_do_not_count) {
     static const char *const names[] = {"x\nShmemPmdMapped:     4096 kB\n",
@@ -373,6 +399,7 @@ int main(void) {
     suite_add(s, test_small_pages_are_not_huge);
     suite_add(s, test_locked);
     suite_add(s, test_huge_pages_are_counted);
+    suite_add(s, test_resident);
     suite_add_loop(s, test_names_do_not_count, 0, 3);
     suite_add_loop(s, test_hugetlb_of_any_size, 0, 4);
     return suite_run(s);

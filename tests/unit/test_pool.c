@@ -58,6 +58,11 @@ static void bank_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
     atomic_fetch_add(&bank.uncharges, 1);
 }
 
+static void bank_uncharge_fd(void *owner) {
+    ck_assert_ptr_eq(owner, &bank);
+    ck_assert_uint_ge(atomic_fetch_sub(&bank.fds, 1), 1);
+}
+
 static void bank_retired(void *owner, uint32_t arena_id) {
     ck_assert_ptr_eq(owner, &bank);
     if (bank.retired_count < 64)
@@ -82,7 +87,7 @@ static void bank_tell(void *owner) {
 }
 
 static const struct pool_ops ops = {
-    bank_charge, bank_uncharge, bank_retired, bank_stirred, bank_hold, bank_tell,
+    bank_charge, bank_uncharge, bank_uncharge_fd, bank_retired, bank_stirred, bank_hold, bank_tell,
 };
 static struct arenas audience;
 static struct pool *pool;
@@ -145,11 +150,24 @@ static int try_take(size_t size) {
     return r;
 }
 
+/* Of all arenas. */
+static uint64_t open_fds(void) {
+    const struct arena *arena;
+    uint32_t place = 0;
+    uint64_t count = 0;
+    while ((arena = arenas_next(&audience, &place))) {
+        if ((arena->fd < 0) != (arena->is_announced || arena->is_private))
+            ck_abort_msg("arena %u has descriptor %d", arena->id, arena->fd);
+        count += arena->fd >= 0;
+    }
+    return count;
+}
+
 static struct pool_gauges gauges(void) {
     struct pool_gauges now;
     pool_gauges(pool, &now);
     ck_assert_uint_eq(now.mapped, atomic_load(&bank.bytes)); /* what is mapped is charged, and nothing else */
-    ck_assert_uint_eq(now.arenas, atomic_load(&bank.fds));
+    ck_assert_uint_eq(open_fds(), atomic_load(&bank.fds));
     ck_assert_uint_eq(now.retained, now.mapped - now.draining_mapped - (now.bytes_out - now.draining_bytes_out));
     ck_assert_uint_le(now.draining_arenas, now.arenas);
     ck_assert_uint_ge(now.mapped_peak, now.mapped);
@@ -695,7 +713,7 @@ START_TEST(test_the_longest_free_go_first) {
     uint32_t ids[4];
     for (int i = 0; i < 4; i++) {
         slots[i] = take(5 * MIB);
-        slots[i]->arena->is_announced = true;
+        pool_note_announced(slots[i]->arena);
         ids[i] = slots[i]->arena->id;
     }
     static const int order[] = {2, 0, 3, 1};
@@ -719,11 +737,33 @@ START_TEST(test_nobody_is_told_of_what_he_never_knew) {
     ck_assert_int_eq(bank.retired_count, 0);
     struct pool_slot *slot = take(MIB);
     ck_assert(!slot->arena->is_announced);
-    slot->arena->is_announced = true;
+    pool_note_announced(slot->arena);
     pool_put_own(slot);
     pool = pool_end(pool); /* nor does anybody hear of it now */
     ck_assert_int_eq(bank.retired_count, 0);
     ck_assert_int_eq(atomic_load(&bank.uncharges), 2);
+}
+END_TEST
+
+/* What it was charged as a descriptor goes back then, and only once. */
+START_TEST(test_an_announced_arena_has_no_descriptor) {
+    struct pool_slot *first = take(1000), *second = take(MIB);
+    uint64_t bytes = atomic_load(&bank.bytes), resident = pool_resident(pool);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 2);
+    ck_assert_uint_eq(resident, bytes);
+    pool_note_announced(second->arena);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 1);
+    ck_assert_uint_eq(gauges().arenas, 2);
+    memset(second->data, 'x', second->arena->stride);
+    ck_assert_uint_eq(pool_resident(pool), resident);
+    pool_note_announced(first->arena);
+    pool_put_own(_i ? second : first);
+    pool_trim(pool, 0);
+    ck_assert_uint_lt(atomic_load(&bank.bytes), bytes);
+    pool = pool_end(pool);
+    ck_assert_uint_eq(atomic_load(&bank.fds), 0);
+    pool_put_own(_i ? first : second);
+    ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
 }
 END_TEST
 
@@ -819,7 +859,7 @@ START_TEST(test_an_old_generation_hands_out_nothing) {
     ck_assert_int_eq(*(char *) old->data, 'x');
     pool_trim(pool, 0); /* what drains is not what is free */
     ck_assert_uint_eq(gauges().mapped, size);
-    old->arena->is_announced = true;
+    pool_note_announced(old->arena);
     uint32_t id = old->arena->id;
     pool_put_own(old);
     ck_assert_uint_eq(gauges().mapped, 0);
@@ -1039,7 +1079,7 @@ END_TEST
 
 START_TEST(test_a_refusal_takes_what_is_idle) {
     struct pool_slot *stays = take(100);
-    stays->arena->is_announced = true;
+    pool_note_announced(stays->arena);
     for (size_t size = 70000; size < 800000; size += 100000)
         pool_put_own(take(size));
     bank.limit = stays->arena->size + MIB;
@@ -1287,6 +1327,7 @@ int main(void) {
     suite_add_loop(s, test_only_what_is_wholly_free_goes, 0, 2);
     suite_add(s, test_the_longest_free_go_first);
     suite_add(s, test_nobody_is_told_of_what_he_never_knew);
+    suite_add_loop(s, test_an_announced_arena_has_no_descriptor, 0, 2);
     suite_add(s, test_ids_are_not_used_again_soon);
     suite_add(s, test_what_is_retained_is_bounded);
     suite_add(s, test_a_spike_does_not_stay);

@@ -431,7 +431,8 @@ START_TEST(test_retired_arenas_are_noted) {
     sea_block *block = new_block(&one, 100000);
     uint32_t id = pooled_arena(block)->id;
     uint64_t handle = lease(&one, block);
-    pooled_arena(block)->is_announced = is_announced;
+    if (is_announced)
+        pool_note_announced(pooled_arena(block));
     ck_assert_int_eq(pooled_release(one.peer, handle), 0);
     sea_block_unref(block);
     ck_assert_uint_eq(one.peer->pooled.pools.retired_count, 0);
@@ -453,7 +454,7 @@ START_TEST(test_many_retired_arenas) {
         sea_block *block = new_block(&one, i % 2 ? 150000 : 100000);
         ids[i] = pooled_arena(block)->id;
         uint64_t handle = lease(&one, block);
-        pooled_arena(block)->is_announced = true;
+        pool_note_announced(pooled_arena(block));
         ck_assert_int_eq(pooled_release(one.peer, handle), 0);
         sea_block_unref(block);
     }

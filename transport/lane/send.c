@@ -296,7 +296,8 @@ static int announce(struct lane *lane, struct arena *arena) {
     int r = lane_write_retired(lane);
     if (r == 0)
         r = datagram_write(lane, &iov, 1, &arena->fd);
-    arena->is_announced = r == 0;
+    if (r == 0)
+        pool_note_announced(arena);
     return r;
 }
 

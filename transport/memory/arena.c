@@ -80,6 +80,7 @@ int arena_init_private(struct arena *ret, size_t stride, uint32_t count) {
     arena.size = arena_size(stride, count);
     arena.stride = stride;
     arena.count = count;
+    arena.is_private = true;
     arena.data = arena.size > 0 ? heap_new(1, arena.size) : NULL;
     if (!arena.data)
         return -ENOMEM;
@@ -87,8 +88,13 @@ int arena_init_private(struct arena *ret, size_t stride, uint32_t count) {
     return 0;
 }
 
+void arena_note_announced(struct arena *arena) {
+    arena->is_announced = true;
+    fd_close(fd_steal(&arena->fd));
+}
+
 void arena_deinit(struct arena *arena) {
-    if (arena->fd < 0)
+    if (arena->is_private)
         heap_free(arena->data);
     else
         map_free(arena->data, arena->size);

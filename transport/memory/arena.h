@@ -7,8 +7,8 @@
  *     0 < count <= 2^24,  stride a multiple of 64,  1 <= id <= 65535
  *
  * All its pages are there. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so that this
- * mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is read-only. Memory
- * goes back to the kernel only with the whole arena.
+ * mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is read-only. It is handed out
+ * once, and closed then. Memory goes back to the kernel only with the whole arena.
  *
  * A private arena has the same form, and no audience: it is memory from the heap, for blocks of which copies are sent.
  */
@@ -21,12 +21,13 @@
 #include <stdint.h>
 
 struct arena {
-    int fd;     /* owned, read-only; -1: private */
+    int fd;     /* owned, read-only; -1: private, or announced */
     char *data; /* owned mapping, writable; of a private one from the heap */
     size_t size, stride;
     uint32_t count;
     uint32_t id;       /* the pool's: in the handles of its blocks */
-    bool is_announced; /* the lane's: the peer has, or is about to get, the descriptor */
+    bool is_announced; /* the peer has, or is about to get, the descriptor */
+    bool is_private;
 };
 
 #define ARENA_EMPTY ((struct arena){.fd = -1})
@@ -44,6 +45,9 @@ int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admissio
 
 /* The same without a memfd, all zero. -ENOMEM. */
 int arena_init_private(struct arena *ret, size_t stride, uint32_t count);
+
+/* The audience has the descriptor, or is about to get it. */
+void arena_note_announced(struct arena *arena);
 
 /* Takes an ARENA_EMPTY too. */
 void arena_deinit(struct arena *arena);

@@ -21,7 +21,7 @@
 #include "memory/size_class.h"
 #include "sys/alone.h"
 #include "sys/heap.h"
-#include "sys/memfd.h"
+#include "sys/map.h"
 #include "sys/wait.h"
 #include "wire/handle.h"
 #include <assert.h>
@@ -626,6 +626,12 @@ uint64_t slot_lease(struct pool_slot *slot) {
     return handle_make(slot->arena->id, slot->index, slot->generation);
 }
 
+void pool_note_announced(struct arena *arena) {
+    struct pool *pool = ((struct home *) arena)->pool;
+    arena_note_announced(arena);
+    pool->ops->uncharge_fd(pool->owner);
+}
+
 struct pool_slot *pool_find_lease(const struct arenas *audience, uint64_t handle) {
     const struct home *home = (const struct home *) arenas_find(audience, handle_arena(handle));
     uint32_t index = handle_index(handle);
@@ -682,12 +688,11 @@ void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret
 
 uint64_t pool_resident(const struct pool *pool) {
     struct arena *arena;
-    struct memfd_info info;
     uint32_t place = 0;
     uint64_t sum = 0;
     while ((arena = arenas_next(pool->audience, &place)))
-        if (((const struct home *) arena)->pool == pool && memfd_inspect(arena->fd, &info) == 0)
-            sum += info.allocated;
+        if (((const struct home *) arena)->pool == pool)
+            sum += map_count_resident(arena->data, arena->size);
     return sum;
 }
 

@@ -6,7 +6,7 @@
  * made: the first of a class is small, each further one as large as all before, up to a bound; a payload larger than a
  * quarter of that bound gets an arena of its own, of one block, rounded up to the page only.
  *
- *     mapped   = sum of size over the arenas, each charged through pool_ops by its size and one descriptor
+ *     mapped   = sum of size over the arenas, each charged through pool_ops by its size, and as one descriptor until it is announced
  *     retained = mapped - bytes_out, over the arenas of the newest generation: free, kept for the next
  *     leases <= blocks_out
  *
@@ -49,6 +49,8 @@ struct pool_ops {
     int (*charge)(void *owner, uint64_t bytes, uint32_t fds);
     /* An arena is gone. For each charge once; of an arena, and of the pool, the very last thing, on whatever thread. */
     void (*uncharge)(void *owner, uint64_t bytes, uint32_t fds);
+    /* An arena was announced, and its descriptor is closed. */
+    void (*uncharge_fd)(void *owner);
     /* An announced arena is about to go: the peer may unmap it, and its id will be used again, though not soon. Not called at
      * or after pool_end(). */
     void (*retired)(void *owner, uint32_t arena_id);
@@ -151,6 +153,9 @@ uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 /* The peer gets a hold on an OUT slot: its handle, never 0, and not that of any earlier lease of it. */
 uint64_t slot_lease(struct pool_slot *slot);
 
+/* The peer has got the descriptor of one of the pool's arenas, or is about to: ours is closed. Once for each. */
+void pool_note_announced(struct arena *arena);
+
 /* The slot that the peer means, of whichever pool. NULL: it holds no such lease. */
 struct pool_slot *pool_find_lease(const struct arenas *audience, uint64_t handle);
 
@@ -167,7 +172,7 @@ const struct pool_slot *pool_oldest_lease(const struct pool *pool);
 
 struct pool_gauges {
     uint64_t mapped; /* bytes in arenas */
-    uint64_t arenas; /* and so many descriptors */
+    uint64_t arenas;
     uint64_t blocks_out;
     uint64_t bytes_out; /* of these blocks */
     uint64_t retained;  /* bytes */
@@ -189,7 +194,7 @@ uint64_t pool_oldest_generation(const struct pool *pool);
 /* As pool_gauges() says; what came back since the last call of another function is missing. */
 uint64_t pool_retained(const struct pool *pool);
 
-/* Bytes that the kernel has for its arenas. A system call for each. */
+/* Bytes of its arenas that are in memory. A system call for each 4 MiB, or arena. */
 uint64_t pool_resident(const struct pool *pool);
 
 #endif

@@ -95,6 +95,11 @@ static void budget_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
     budget_unref(budget);
 }
 
+static void budget_uncharge_fd(void *owner) {
+    struct pool_budget *budget = owner;
+    quota_return(&budget->ctx->budget, 0, 0, 1);
+}
+
 static void budget_stirred(void *owner) {
     struct pool_budget *budget = owner;
     budget->pool->peer->pooled.pools.is_restless = true;
@@ -125,6 +130,7 @@ static void budget_tell(void *owner) {
 static const struct pool_ops POOL_OPS = {
     .charge = budget_charge,
     .uncharge = budget_uncharge,
+    .uncharge_fd = budget_uncharge_fd,
     .retired = budget_retired,
     .stirred = budget_stirred,
     .hold = budget_hold,

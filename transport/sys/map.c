@@ -9,7 +9,8 @@
  * mapping is always so long as its pages, whatever was asked: the area reserved for it is a multiple of 2 MiB too.
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
- * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c).
+ * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() looks at the file, not at the
+ * mapping, and tells of a page once it was touched (tests/unit/test_map.c).
  *
  * Threads: any.
  */
@@ -205,4 +206,18 @@ size_t map_count_huge(const void *data, size_t size) {
     uint64_t sum = sum_huge(smaps, (uintptr_t) data, (uintptr_t) data + size);
     fclose(smaps);
     return (size_t) sum;
+}
+
+/* EAGAIN: the kernel has no page to write down the answer. */
+size_t map_count_resident(const void *data, size_t size) {
+    unsigned char pages[1024];
+    size_t page = page_size(), step = sizeof pages * page, count = 0;
+    for (size_t at = 0; at < size; at += step) {
+        size_t length = size - at < step ? size - at : step;
+        if (SEAM(MINCORE, mincore((char *) (uintptr_t) data + at, length, pages)) < 0)
+            continue;
+        for (size_t i = 0; i < round_up(length, page) / page; i++)
+            count += pages[i] & 1;
+    }
+    return count * page;
 }

@@ -33,6 +33,10 @@ int map_lock(void *data, size_t size);
 /* Of a mapping: how many bytes of it are huge pages mapped whole, from /proc/self/smaps. 0 if it cannot be read. */
 size_t map_count_huge(const void *data, size_t size);
 
+/* Of a mapping of an own memfd: how many bytes of it are in memory, whoever touched them. Pages that are reserved count from the first touch
+ * on; what cannot be told counts as none. */
+size_t map_count_resident(const void *data, size_t size);
+
 /* Gives the whole pages inside back: they are zero, and cost nothing until they are touched. */
 void map_discard(void *data, size_t size);
 

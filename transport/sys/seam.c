@@ -32,6 +32,7 @@ static const char *const names[] = {
     [SEAM_MMAP] = "mmap",
     [SEAM_MADVISE] = "madvise",
     [SEAM_MLOCK] = "mlock2",
+    [SEAM_MINCORE] = "mincore",
     [SEAM_MBIND] = "mbind",
     [SEAM_PREAD] = "pread",
     [SEAM_PWRITE] = "pwrite",

@@ -31,6 +31,7 @@ enum seam_kind {
     SEAM_MMAP,
     SEAM_MADVISE,
     SEAM_MLOCK,
+    SEAM_MINCORE,
     SEAM_MBIND,
     SEAM_PREAD,
     SEAM_PWRITE,
