@@ -72,24 +72,44 @@ static struct size_class class;
 static struct arena arenas[BLOCKS];
 static struct pool_slot slots[BLOCKS];
 
-/* So many blocks of 100 bytes, named 0, 1, ... */
-static void make_class(uint32_t target, int blocks) {
+/* So many blocks of 100 bytes, named 0, 1, ..., some in each arena, the first in the oldest. */
+static void make_class_of(uint32_t target, int blocks, int in_each) {
     memset(&class, 0, sizeof class);
     memset(slots, 0, sizeof slots);
+    memset(arenas, 0, sizeof arenas);
     class.target = class.distance = target;
     for (int i = 0; i < BLOCKS; i++) {
         arenas[i].stride = 100;
-        slots[i].arena = &arenas[i];
+        arenas[i].order = (uint64_t) i;
+        arenas[i / in_each].count++;
+        slots[i].arena = &arenas[i / in_each];
         slots[i].index = (uint32_t) i;
     }
-    for (int i = 0; i < blocks; i++)
+    for (int i = blocks - 1; i >= 0; i--)
         size_class_add(&class, &slots[i]);
+}
+
+static void make_class(uint32_t target, int blocks) {
+    make_class_of(target, blocks, 1);
+}
+
+/* Those of the arenas in order; -1: one is out of its place, or of another arena than it says. */
+static int count_spare(void) {
+    int count = 0;
+    for (const struct arena *arena = class.oldest; arena; arena = arena->spare_younger) {
+        if (!arena->spare || (arena->spare_younger && arena->spare_younger->order <= arena->order))
+            return -1;
+        for (const struct pool_slot *slot = arena->spare; slot; slot = slot->next, count++)
+            if (slot->arena != arena || !slot->is_free)
+                return -1;
+    }
+    return count;
 }
 
 static void assert_class(uint32_t out, uint32_t resting, uint32_t spare) {
     ck_assert_uint_eq(class.out, out);
     ck_assert_uint_eq(class.resting.count, resting);
-    ck_assert_uint_eq(class.spare.count, spare);
+    ck_assert_int_eq(count_spare(), (int) spare);
     ck_assert_uint_eq(class.total, out + resting + spare);
     ck_assert(class.resting.count == 0 || class.out + class.resting.count <= class.distance);
 }
@@ -132,6 +152,24 @@ START_TEST(test_a_distance_of_one_is_a_stack) {
     ck_assert_int_eq(pick(false), 2);
     ck_assert_int_eq(pick(false), 0);
     ck_assert_int_eq(pick(false), 1);
+}
+END_TEST
+
+/* Whatever came back last; within an arena that goes out first. */
+START_TEST(test_the_oldest_arena_first) {
+    make_class_of(1, BLOCKS, 3);
+    for (int i = 0; i < BLOCKS; i++)
+        ck_assert_int_eq(pick(false), i);
+    put(6);
+    put(4);
+    put(1);
+    put(5);
+    put(0);
+    assert_class(3, 0, 5);
+    static const int order[] = {0, 1, 5, 4, 6};
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(pick(false), order[i]);
+    ck_assert_int_eq(pick(true), -1);
 }
 END_TEST
 
@@ -214,8 +252,8 @@ END_TEST
 START_TEST(test_blocks_that_go) {
     make_class(3, 4);
     put(pick(false)); /* 0 rests */
-    size_class_remove(&class, &arenas[0]);
-    size_class_remove(&class, &arenas[2]);
+    size_class_remove(&class, &arenas[0], 0);
+    size_class_remove(&class, &arenas[2], 0);
     assert_class(0, 0, 2);
     ck_assert_int_eq(pick(false), 1);
     ck_assert_int_eq(pick(false), 3);
@@ -230,8 +268,8 @@ START_TEST(test_blocks_that_rest_go) {
         pick(false);
     for (int i = 0; i < 5; i++)
         put(i);
-    size_class_remove(&class, &arenas[1]);
-    size_class_remove(&class, &arenas[4]);
+    size_class_remove(&class, &arenas[1], 0);
+    size_class_remove(&class, &arenas[4], 0);
     assert_class(0, 3, 0);
     ck_assert_int_eq(pick(true), 0);
     put(0);
@@ -242,11 +280,28 @@ START_TEST(test_blocks_that_rest_go) {
 }
 END_TEST
 
+/* Blocks of it that are out do not come back; its others, spare or at rest, go with it. */
+START_TEST(test_an_arena_that_goes) {
+    make_class_of(3, BLOCKS, 4);
+    for (int i = 0; i < 6; i++)
+        ck_assert_int_eq(pick(false), i);
+    put(4);
+    put(1);
+    put(5);
+    put(2); /* rests */
+    assert_class(2, 1, 5);
+    size_class_remove(&class, &arenas[0], 2);
+    ck_assert_ptr_null(arenas[0].spare);
+    assert_class(0, 0, 4);
+    ck_assert_int_eq(pick(false), 5);
+}
+END_TEST
+
 /* Against a model that only knows what must hold. */
 START_TEST(test_at_random) {
     unsigned seed = 7;
     int turns = is_under_valgrind() ? 500 : 20000; /* there, each assertion takes its time */
-    make_class((uint32_t) _i, BLOCKS);
+    make_class_of((uint32_t) _i % 10, BLOCKS, _i / 10);
     bool is_out[BLOCKS] = {false};
     for (int turn = 0; turn < turns; turn++) {
         int name = rand_r(&seed) % BLOCKS;
@@ -260,8 +315,7 @@ START_TEST(test_at_random) {
         uint32_t out = 0;
         for (int i = 0; i < BLOCKS; i++)
             out += is_out[i];
-        assert_class(out, class.resting.count, class.spare.count);
-        ck_assert_uint_eq(class.total, BLOCKS);
+        assert_class(out, class.resting.count, BLOCKS - out - class.resting.count);
     }
 }
 END_TEST
@@ -273,6 +327,7 @@ int main(void) {
     suite_add(s, test_strides_are_round);
     suite_add(s, test_a_rotation);
     suite_add(s, test_a_distance_of_one_is_a_stack);
+    suite_add(s, test_the_oldest_arena_first);
     suite_add(s, test_too_few_for_the_distance);
     suite_add(s, test_settled_for_fewer);
     suite_add(s, test_settled_for_none);
@@ -280,6 +335,8 @@ int main(void) {
     suite_add(s, test_large_blocks_differ);
     suite_add(s, test_blocks_that_go);
     suite_add(s, test_blocks_that_rest_go);
-    suite_add_loop(s, test_at_random, 1, BLOCKS + 2);
+    suite_add(s, test_an_arena_that_goes);
+    suite_add_loop(s, test_at_random, 11, BLOCKS + 12);
+    suite_add_loop(s, test_at_random, 31, BLOCKS + 32);
     return suite_run(s);
 }

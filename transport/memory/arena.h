@@ -20,10 +20,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pool_slot;
+
 struct arena {
-    int fd;     /* owned, read-only; -1: private, or announced */
     char *data; /* owned mapping, writable; of a private one from the heap */
     size_t size, stride;
+    struct pool_slot *spare;     /* the size class's: the blocks of it that are spare, */
+    struct arena *spare_younger; /* and the next younger arena that has some */
+    uint64_t order;              /* the pool's: an older arena has a smaller one */
+    int fd;                      /* owned, read-only; -1: private, or announced */
     uint32_t count;
     uint32_t id;       /* the pool's: in the handles of its blocks */
     bool is_announced; /* the peer has, or is about to get, the descriptor */

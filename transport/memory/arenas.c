@@ -35,9 +35,9 @@ int arenas_reserve(struct arenas *arenas) {
 
 void arenas_add(struct arenas *arenas, struct arena *arena) {
     do {
-        arenas->newest_id = arenas->newest_id % HANDLE_ARENA_MAX + 1;
-    } while (*table_at(arenas, arenas->newest_id));
-    arena->id = arenas->newest_id;
+        arena->id = (uint32_t) (arenas->made++ % HANDLE_ARENA_MAX) + 1;
+    } while (*table_at(arenas, arena->id));
+    arena->order = arenas->made;
     *table_at(arenas, arena->id) = arena;
     arenas->count++;
 }

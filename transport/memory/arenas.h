@@ -16,13 +16,13 @@ struct arenas {
     struct arena **table; /* owned */
     uint32_t capacity;    /* a power of two, or 0 */
     uint32_t count;
-    uint32_t newest_id;
+    uint64_t made; /* arenas that were added, and numbers passed over because they were taken */
 };
 
 /* Makes room for one more. -ENOMEM, also when the numbers are used up. */
 int arenas_reserve(struct arenas *arenas);
 
-/* Gives the arena its number; there is room for it. */
+/* Gives the arena its number, and its order; there is room for it. */
 void arenas_add(struct arenas *arenas, struct arena *arena);
 void arenas_remove(struct arenas *arenas, const struct arena *arena);
 

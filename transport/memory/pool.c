@@ -154,10 +154,10 @@ static void slot_open(struct pool_slot *slot, struct size_class *class) {
 static void home_open(struct home *home, struct size_class *class) {
     struct pool *pool = home->pool;
     home->class = class;
-    for (uint32_t i = 0; i < home->arena.count; i++)
+    arenas_add(pool->audience, &home->arena);
+    for (uint32_t i = home->arena.count; i-- > 0;)
         slot_open(home_slot(home, i), class);
     home->generation = pool->rotation.generation;
-    arenas_add(pool->audience, &home->arena);
     idle_add(pool, home);
     pool->mapped += home->arena.size;
     pool->arenas++;
@@ -179,7 +179,7 @@ static void home_retire(struct home *home) {
 }
 
 static void home_retire_idle(struct home *home) {
-    size_class_remove(home->class, &home->arena);
+    size_class_remove(home->class, &home->arena, 0);
     idle_remove(home->pool, home);
     home_retire(home);
 }
@@ -199,10 +199,9 @@ static void pool_retire_idle(struct pool *pool, uint64_t keep) {
 /* It hands out no more blocks. Some are out. */
 static void home_close(struct home *home) {
     struct pool *pool = home->pool;
-    size_class_remove(home->class, &home->arena);
+    size_class_remove(home->class, &home->arena, home->out);
     for (uint32_t i = 0; i < home->arena.count; i++)
         home_slot(home, i)->hot = &no_place;
-    size_class_forget(home->class, home->out);
     home->class = NULL;
     pool->draining.arenas++;
     pool->draining.mapped += home->arena.size;

@@ -16,41 +16,45 @@ size_t size_class_stride(uint32_t number) {
     return (size_t) (quarter + 5) << (n - 2);
 }
 
-void size_class_balance(struct size_class *class) {
-    struct pool_slot *slot;
-    while ((slot = class->resting.head) && class->out + class->resting.count > class->distance) {
-        slot_queue_remove(&class->resting, slot, NULL);
-        slot_queue_prepend(&class->spare, slot);
-    }
+/* The place of an arena, or where it is to be: few are older and have spare blocks, since those go out first. */
+static struct arena **place_of(struct size_class *class, const struct arena *arena) {
+    struct arena **place = &class->oldest;
+    while (*place && (*place)->order < arena->order)
+        place = &(*place)->spare_younger;
+    return place;
+}
+
+void size_class_put_first_spare(struct size_class *class, struct pool_slot *slot) {
+    struct arena *arena = slot->arena, **place = place_of(class, arena);
+    slot->next = NULL;
+    arena->spare = slot;
+    arena->spare_younger = *place;
+    *place = arena;
 }
 
 void size_class_add(struct size_class *class, struct pool_slot *slot) {
-    slot_queue_append(&class->spare, slot);
+    size_class_put_spare(class, slot);
     slot->is_free = true;
     class->total++;
     class->distance = class->target;
 }
 
-/* Returns how many there were. */
-static uint32_t queue_remove_all(struct slot_queue *queue, const struct arena *arena) {
-    uint32_t count = queue->count;
+static void queue_remove_all(struct slot_queue *queue, const struct arena *arena) {
     struct pool_slot *previous = NULL;
     for (struct pool_slot *slot = queue->head; slot; slot = slot->next)
         if (slot->arena == arena)
             slot_queue_remove(queue, slot, previous);
         else
             previous = slot;
-    return count - queue->count;
 }
 
-void size_class_remove(struct size_class *class, const struct arena *arena) {
-    class->total -= queue_remove_all(&class->resting, arena) + queue_remove_all(&class->spare, arena);
-    class->distance = class->target;
-}
-
-void size_class_forget(struct size_class *class, uint32_t count) {
-    class->total -= count;
-    class->out -= count;
+void size_class_remove(struct size_class *class, struct arena *arena, uint32_t out) {
+    queue_remove_all(&class->resting, arena);
+    if (arena->spare)
+        *place_of(class, arena) = arena->spare_younger;
+    arena->spare = NULL;
+    class->total -= arena->count;
+    class->out -= out;
     class->distance = class->target;
 }
 
@@ -68,18 +72,38 @@ static struct pool_slot *queue_take(struct slot_queue *queue, size_t size) {
     return NULL;
 }
 
+static struct pool_slot *take_spare(struct size_class *class, size_t size) {
+    struct arena *arena = class->oldest, *previous = NULL;
+    for (int i = 0; arena && i < LOOKS; i++) {
+        if (arena->stride >= size)
+            return size_class_take_spare(class, arena, previous);
+        previous = arena;
+        arena = arena->spare_younger;
+    }
+    return NULL;
+}
+
+/* Somebody took a spare one while others, which would not do, rest: what rests beyond the distance becomes spare. */
+static void balance(struct size_class *class) {
+    struct pool_slot *slot;
+    while ((slot = class->resting.head) && class->out + class->resting.count > class->distance) {
+        slot_queue_remove(&class->resting, slot, NULL);
+        size_class_put_spare(class, slot);
+    }
+}
+
 struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any) {
     bool is_rotation_full = class->out + class->resting.count >= class->distance;
     struct pool_slot *slot = is_rotation_full ? queue_take(&class->resting, size) : NULL;
     if (!slot)
-        slot = queue_take(&class->spare, size);
+        slot = take_spare(class, size);
     if (!slot && any)
         slot = queue_take(&class->resting, size);
     if (!slot)
         return NULL;
     slot->is_free = false;
     class->out++;
-    size_class_balance(class);
+    balance(class);
     return slot;
 }
 

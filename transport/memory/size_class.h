@@ -8,11 +8,13 @@
  * Which block. Lines that the other side's core still holds, modified, are the dearest to write again; memory that has left
  * the shared cache comes next. So each class has a distance of reuse: the number of blocks that it rotates over. Free
  * blocks of the rotation *rest*, in the order in which they came back, and the one that has rested longest goes out
- * next. What a burst left beyond that is *spare*: it is touched last, the newest first. With a distance of 1 that is a stack.
+ * next. What a burst left beyond that is *spare*: it is touched last. Of these the oldest arena's go out first, so that younger ones become
+ * wholly free again, and can go; within an arena that which came back last, as it is with a distance of 1 and one arena.
  *
  *     total = out + resting + spare,    resting = 0  or  out + resting <= distance,    1 <= distance <= target
  *
- * `distance` is less than `target` while there is no memory for more.
+ * `distance` is less than `target` while there is no memory for more. arena.spare_younger links the arenas with spare blocks, from
+ * `oldest` on, by arena.order.
  *
  * Threads: the pool's owner's.
  */
@@ -24,7 +26,8 @@
 struct size_class {
     uint32_t target, distance;
     uint32_t total, out; /* blocks */
-    struct slot_queue resting, spare;
+    struct slot_queue resting;
+    struct arena *oldest; /* that has spare blocks */
 };
 
 #define SIZE_CLASS_SMALLEST ((size_t) 1024)
@@ -46,14 +49,11 @@ static inline uint32_t size_class_number(size_t size) {
 }
 size_t size_class_stride(uint32_t number);
 
-/* Adds a block that was made, FREE. */
+/* Adds a block that was made, FREE. Of an arena the last one that is added goes out first. */
 void size_class_add(struct size_class *class, struct pool_slot *slot);
 
-/* Takes those blocks of an arena that are FREE out of it for good. */
-void size_class_remove(struct size_class *class, const struct arena *arena);
-
-/* So many that are OUT will not come back. */
-void size_class_forget(struct size_class *class, uint32_t count);
+/* Takes all blocks of an arena out of it for good, of which `out` are OUT. */
+void size_class_remove(struct size_class *class, struct arena *arena, uint32_t out);
 
 /*
  * The block that goes out next, of at least `size` bytes (blocks of large sizes differ), now OUT. NULL: none is free; or,
@@ -61,31 +61,52 @@ void size_class_forget(struct size_class *class, uint32_t count);
  */
 struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any);
 
+/* Takes the first spare one of an arena, which has one; `previous` is the arena before it, NULL for the oldest. */
+static inline struct pool_slot *size_class_take_spare(struct size_class *class, struct arena *arena,
+                                                      struct arena *previous) {
+    struct pool_slot *slot = arena->spare;
+    arena->spare = slot->next;
+    if (!arena->spare)
+        *(previous ? &previous->spare_younger : &class->oldest) = arena->spare_younger;
+    return slot;
+}
+
 static inline struct pool_slot *size_class_pick(struct size_class *class, size_t size) {
     bool is_rotation_full = class->out + class->resting.count >= class->distance;
-    struct slot_queue *queue = is_rotation_full && class->resting.head ? &class->resting : &class->spare;
-    struct pool_slot *slot = queue->head;
-    if (!slot || slot->arena->stride < size)
+    struct pool_slot *slot = is_rotation_full ? class->resting.head : NULL;
+    struct arena *arena = slot ? slot->arena : class->oldest;
+    if (!arena || arena->stride < size)
         return size_class_search(class, size, false);
-    slot_queue_remove(queue, slot, NULL);
+    if (slot)
+        slot_queue_remove(&class->resting, slot, NULL);
+    else
+        slot = size_class_take_spare(class, arena, NULL);
     slot->is_free = false;
     class->out++;
     return slot;
 }
 
-/* What rests beyond the distance becomes spare. */
-void size_class_balance(struct size_class *class);
+/* The first spare one of its arena: that takes its place among the others. */
+void size_class_put_first_spare(struct size_class *class, struct pool_slot *slot);
 
-/* An OUT one came back. */
+static inline void size_class_put_spare(struct size_class *class, struct pool_slot *slot) {
+    struct arena *arena = slot->arena;
+    if (!arena->spare) {
+        size_class_put_first_spare(class, slot);
+        return;
+    }
+    slot->next = arena->spare;
+    arena->spare = slot;
+}
+
+/* An OUT one came back. As many more rest as fewer are out. */
 static inline void size_class_put(struct size_class *class, struct pool_slot *slot) {
     class->out--;
     slot->is_free = true;
-    if (!class->resting.head && class->out >= class->distance) {
-        slot_queue_prepend(&class->spare, slot);
-        return;
-    }
-    slot_queue_append(&class->resting, slot);
-    size_class_balance(class);
+    if (class->resting.head || class->out < class->distance)
+        slot_queue_append(&class->resting, slot);
+    else
+        size_class_put_spare(class, slot);
 }
 
 /* There is no memory for more blocks: the distance is what there is. Until blocks come or go. */

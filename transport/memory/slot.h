@@ -56,14 +56,6 @@ struct slot_queue {
     uint32_t count;
 };
 
-static inline void slot_queue_prepend(struct slot_queue *queue, struct pool_slot *slot) {
-    slot->next = queue->head;
-    if (!queue->head)
-        queue->tail = slot;
-    queue->head = slot;
-    queue->count++;
-}
-
 static inline void slot_queue_append(struct slot_queue *queue, struct pool_slot *slot) {
     slot->next = NULL;
     if (queue->head)
