@@ -259,21 +259,23 @@ START_TEST(test_the_steady_state_asks_nobody) {
 END_TEST
 
 START_TEST(test_a_class_grows_in_ever_larger_arenas) {
-    enum { BLOCKS = 3000 };
+    enum { BLOCKS = 2400 };
     static struct pool_slot *slots[BLOCKS];
-    uint64_t arenas = 0, newest = 0;
+    const size_t stride = 64 * KIB;
+    uint64_t arenas = 0, before = 0;
     for (int i = 0; i < BLOCKS; i++) {
-        slots[i] = take(8 * KIB);
+        slots[i] = take(stride);
+        uint64_t mapped = gauges().mapped, most = before < MIB / 2 ? before : before / 8;
         if (gauges().arenas == arenas)
             continue;
         arenas++;
-        uint64_t size = slots[i]->arena->size;
-        ck_assert_uint_ge(size, newest);
-        ck_assert_uint_le(size, 16 * MIB);
-        newest = size;
+        ck_assert_uint_eq(mapped - before, slots[i]->arena->size);
+        ck_assert_uint_le(mapped - before, before == 0 ? 64 * KIB : most < 16 * MIB ? most : 16 * MIB);
+        ck_assert_uint_gt(mapped - before + stride, most < 16 * MIB ? most : 16 * MIB);
+        before = mapped;
     }
-    ck_assert_uint_eq(newest, 16 * MIB);
-    ck_assert_uint_le(arenas, 12);
+    ck_assert_uint_eq(slots[BLOCKS - 1]->arena->size, 16 * MIB);
+    ck_assert_uint_le(arenas, 60);
     for (int i = 0; i < BLOCKS; i++)
         pool_put_own(slots[i]);
 }
@@ -512,15 +514,16 @@ START_TEST(test_the_distance_yields_to_the_budget) {
     pool = pool_end(pool);
     new_pool(256 * MIB, usual);
     bank.limit = 3 * MIB;
-    ck_assert_uint_eq(rotation(MIB), 2); /* arenas of 1, 1, and then 2 blocks */
+    ck_assert_uint_eq(rotation(MIB), 3);
     int asked = atomic_load(&bank.charges);
-    ck_assert_uint_eq(rotation(MIB), 2);
+    ck_assert_uint_eq(rotation(MIB), 3);
     ck_assert_int_eq(atomic_load(&bank.charges), asked);
     bank.limit = UINT64_MAX;
-    struct pool_slot *one = take(MIB), *two = take(MIB), *three = take(MIB);
-    pool_put_own(one);
-    pool_put_own(two);
-    pool_put_own(three);
+    struct pool_slot *slots[4];
+    for (int i = 0; i < 4; i++)
+        slots[i] = take(MIB);
+    for (int i = 0; i < 4; i++)
+        pool_put_own(slots[i]);
     ck_assert_uint_eq(rotation(MIB), pool_distance(MIB, usual.footprint, usual.least));
 }
 END_TEST

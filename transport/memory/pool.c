@@ -34,6 +34,9 @@ static const size_t ARENA_SIZE_MAX = (size_t) 16 << 20;
 static const size_t ARENA_SIZE_FIRST = (size_t) 64 << 10;
 /* Private memory takes no system call, but for the allocator's own: two pages' worth are enough to begin with. */
 static const size_t PRIVATE_SIZE_FIRST = (size_t) 8 << 10;
+/* Beyond that a class grows by an eighth: of what it has free then, less is wasted (doc/memory.md). */
+static const size_t GROWS_TWOFOLD_MAX = (size_t) 512 << 10;
+enum { GROWS_BY_ONE_IN = 8 };
 /* Larger payloads have arenas of their own. */
 static const size_t SHARED_MAX = (size_t) 4 << 20;
 
@@ -254,10 +257,15 @@ static struct size_class *pool_class(struct pool *pool, uint32_t number) {
 
 /* --- growing --- */
 
-/* As many blocks again as the class has; but for the sake of the distance alone, no more than that wants. */
+/* How many blocks a class of so many wants more. */
+static size_t grow_by(size_t total, size_t stride) {
+    return total * stride < GROWS_TWOFOLD_MAX ? total : total / GROWS_BY_ONE_IN;
+}
+
+/* For the sake of the distance alone, no more than that wants. */
 static uint32_t grow_count(const struct pool *pool, const struct size_class *class, size_t stride) {
     size_t first = (pool->is_private ? PRIVATE_SIZE_FIRST : ARENA_SIZE_FIRST) / stride, most = ARENA_SIZE_MAX / stride,
-           count = class->total;
+           count = grow_by(class->total, stride);
     if (class->total < class->target && count > class->target - class->total)
         count = class->target - class->total;
     if (count < first)
