@@ -35,7 +35,7 @@ static const char help[] =
     "  -h, --help             this text\n"
     "  -V, --version          the version\n"
     "\n"
-    "SIZE may end in k, M or G. Exit status: 0 all well, 1 some FILE failed, 2 it could not go on.\n";
+    "SIZE may end in k, M, G or T. Exit status: 0 all well, 1 some FILE failed, 2 it could not go on.\n";
 
 /* 16 MiB: hashing one takes some 10 ms, so that the cost of a block (a memfd, a call, a mapping: some 50
  * microseconds) is lost in it, while the eight that may be in flight stay at 128 MiB. */

@@ -43,7 +43,7 @@ static const char help[] = "usage: digestd [OPTION]...\n"
                            "  -h, --help                 this text\n"
                            "  -V, --version              the version\n"
                            "\n"
-                           "SIZE may end in k, M or G.\n";
+                           "SIZE may end in k, M, G or T.\n";
 
 #define BATCH_ITEMS 64         /* small files handed to a worker at once: a hand-over costs more than they do */
 #define BATCH_BYTES (1u << 20) /* and enough, once they have so much to hash together */

@@ -38,8 +38,8 @@ static const char help[] = "usage: producer [OPTION]... [FILE]...\n"
                            "  -h, --help             this text\n"
                            "  -V, --version          the version\n"
                            "\n"
-                           "SIZE may end in k, M or G. Exit status: 0 all was sent, 1 not all, 2 it could not begin,\n"
-                           "130 interrupted.\n";
+                           "SIZE may end in k, M, G or T. Exit status: 0 all was sent, 1 not all,\n"
+                           "2 it could not begin, 130 interrupted.\n";
 
 enum { OPTION_REPEAT = 256, OPTION_RATE, OPTION_WAIT_FOR, OPTION_SLOW, OPTION_LINGER, OPTION_CHECKSUM, OPTION_HUGETLB };
 
