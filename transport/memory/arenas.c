@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Audiences. See audience.h. Knows nothing of blocks. */
+/* The arenas of an audience. See arenas.h. Knows nothing of blocks. */
 #include "memory/arenas.h"
 
 #include "sys/heap.h"

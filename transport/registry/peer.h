@@ -6,9 +6,9 @@
  * application lets go of it. Owned by reference; belongs to the connection's thread, but for leases, which
  * the table's lock protects.
  *
- * Invariants: leased_blocks == length of the lease list; imported_blocks == number of imports in the
- * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released;
- * bytes include replies that are queued, and messages that are kept.
+ * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports in the
+ * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
+ * payloads (import.is_copy); bytes include arenas of the peer's, replies that are queued, and messages that are kept.
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
@@ -38,7 +38,7 @@ struct peer {
     struct quota quota;                           /* leases and imports together; its parent is the user's */
     uint32_t lease_head;                          /* under the lease table's lock */
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
-    _Atomic uint64_t leased_blocks, leased_bytes; /* atomic, since a block may be forwarded by another thread */
+    _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;
     uint64_t messages; /* of its connection, that there are */
     struct pooled pooled;
