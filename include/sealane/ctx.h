@@ -43,7 +43,7 @@ typedef struct sea_ctx_options {
      * available to it when the context is made, its cgroups considered; 65 536 blocks; half of RLIMIT_NOFILE. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
-     * blocks of its own that we import, and replies that it does not read. Default: the half of the
+     * blocks of its own that we import, its arenas (each counts as a block), and replies that it does not read. Default: the half of the
      * budget's bytes; 4096 blocks; a quarter of RLIMIT_NOFILE. */
     sea_limits peer;
     /* The same for all connections of one user id together. Default: the budget. */

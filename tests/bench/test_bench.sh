@@ -111,7 +111,7 @@ for variant in rotate rotate-pair still still-pair; do
     is "memory, spikes, $variant: cycles" 2 "$(grep -c '"moment":"after","t":[0-9.]*,"resident":[0-9]*,"expected":[0-9]*}$' out)"
 done
 run "memory, waste" 0 memory waste --bytes 1000000
-is "memory, waste: looks" 240 "$(grep -c '"mapped":[0-9]*,"asked":[0-9]*}$' out)"
+is "memory, waste: looks" 240 "$(grep -c '"mapped":[0-9]*,"asked":[0-9]*,"arenas":[0-9]*}$' out)"
 run "memory, fair" 0 memory fair --count 1 --seconds 0.05
 is "memory, fair: rounds" "0 3 0" "$(sed 's/.*"bad":\([0-9]*\),"rate":[0-9.]*}$/\1/' out | xargs)"
 run "memory, soak" 0 memory soak --seconds 0.4

@@ -713,7 +713,7 @@ static int find(uint64_t handle, uint64_t size) {
 
 START_TEST(test_a_peers_arena) {
     open_theirs(3);
-    owner_assert_charged(&one, theirs.size, 0, 1);
+    owner_assert_charged(&one, theirs.size, 1, 0);
     for (uint32_t i = 0; i < COUNT; i++)
         memset(arena_at(&theirs, i), (int) i, STRIDE);
     for (uint32_t i = 0; i < COUNT; i++)
@@ -750,7 +750,7 @@ START_TEST(test_arenas_of_all_names) {
     static const uint32_t ids[] = {1, 15, 16, 17, 255, 4096, HANDLE_ARENA_MAX};
     for (int i = 0; i < 7; i++)
         open_theirs(ids[i]);
-    owner_assert_charged(&one, 7 * theirs.size, 0, 7);
+    owner_assert_charged(&one, 7 * theirs.size, 7, 0);
     for (int i = 0; i < 7; i++)
         ck_assert_int_eq(find(handle_make(ids[i], 0, 1), STRIDE), 0);
     for (int i = 0; i < 7; i += 2)
@@ -766,7 +766,7 @@ START_TEST(test_announced_twice) {
     struct wire_arena again = announced(3);
     ck_assert_int_eq(open_arena(&again, _i ? dup(theirs.fd) : -1, &why), -EPROTO);
     ck_assert_ptr_nonnull(strstr(why, "twice"));
-    owner_assert_charged(&one, theirs.size, 0, 1);
+    owner_assert_charged(&one, theirs.size, 1, 0);
     ck_assert_int_eq(find(handle_make(3, 0, 1), STRIDE), 0);
 }
 END_TEST
@@ -844,14 +844,14 @@ START_TEST(test_an_arena_over_the_quota) {
 END_TEST
 
 /* Each is one mapping, of which a process has only so many: however small they are, they are counted. */
-START_TEST(test_more_arenas_than_descriptors) {
-    const sea_ctx_options small = {.peer.fds = 2};
+START_TEST(test_more_arenas_than_blocks) {
+    const sea_ctx_options small = {.peer.blocks = 2};
     anew(&small);
     open_theirs(1);
     open_theirs(2);
     open_theirs(3);
-    assert_refused(-EDQUOT, "peer quota (descriptors)");
-    owner_assert_charged(&one, 2 * theirs.size, 0, 2);
+    assert_refused(-EDQUOT, "peer quota (blocks)");
+    owner_assert_charged(&one, 2 * theirs.size, 2, 0);
     ck_assert_int_eq(find(handle_make(2, 0, 1), 1), 0);
     ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EDQUOT);
     ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
@@ -919,7 +919,7 @@ START_TEST(test_a_received_block) {
     ck_assert_uint_eq(one.peer->imported_blocks, 1);
     ck_assert_uint_eq(one.peer->imported_bytes, 1000);
     ck_assert_uint_eq(ctx_figures().imported_bytes, 1000);
-    owner_assert_charged(&one, theirs.size, 1, 1); /* its bytes with the arena */
+    owner_assert_charged(&one, theirs.size, 2, 0); /* its bytes with the arena */
     ctx_assert_budget(0, 0, 0);
     sea_block *again = sea_block_ref(block);
     sea_block_unref(block);
@@ -928,12 +928,12 @@ START_TEST(test_a_received_block) {
     ck_assert_uint_eq(one.released_count, 1);
     ck_assert_uint_eq(one.released[0], handle);
     ck_assert(!peer_has_import(one.peer, handle));
-    owner_assert_charged(&one, theirs.size, 0, 1);
+    owner_assert_charged(&one, theirs.size, 1, 0);
 }
 END_TEST
 
 START_TEST(test_a_received_block_over_the_quota) {
-    const sea_ctx_options small = {.peer.blocks = 1};
+    const sea_ctx_options small = {.peer.blocks = 2};
     sea_block *block = NULL;
     anew(&small);
     open_theirs(3);
@@ -956,7 +956,7 @@ START_TEST(test_no_memory_for_a_received_block) {
         fail_off();
         ck_assert_ptr_null(block);
         ck_assert_uint_eq(one.peer->imported_blocks, 0);
-        owner_assert_charged(&one, theirs.size, 0, 1);
+        owner_assert_charged(&one, theirs.size, 1, 0);
     }
     sea_block_unref(receive(handle_make(3, 0, 1), 1));
 }
@@ -973,7 +973,7 @@ START_TEST(test_a_block_outlives_its_arena) {
     arena_deinit(&theirs);
     theirs = ARENA_EMPTY;
     ck_assert(is_filled(sea_block_view(block), STRIDE, 5));
-    owner_assert_charged(&one, size, 1, 1);
+    owner_assert_charged(&one, size, 2, 0);
     sea_block_unref(block);
     ck_assert_uint_eq(one.released_count, 1);
     owner_assert_charged(&one, 0, 0, 0);
@@ -992,9 +992,9 @@ START_TEST(test_a_name_is_used_again_while_its_old_block_is_held) {
     sea_block *new = receive(handle_make(3, 0, 2), STRIDE);
     ck_assert(is_filled(sea_block_view(old), STRIDE, 5));
     ck_assert(is_filled(sea_block_view(new), STRIDE, 6));
-    owner_assert_charged(&one, 2 * theirs.size, 2, 2);
+    owner_assert_charged(&one, 2 * theirs.size, 4, 0);
     sea_block_unref(old);
-    owner_assert_charged(&one, theirs.size, 1, 1);
+    owner_assert_charged(&one, theirs.size, 2, 0);
     sea_block_unref(new);
 }
 END_TEST
@@ -1064,7 +1064,7 @@ int main(void) {
     suite_add_loop(s, test_an_arena_of_another_shape, 0, SHAPES);
     suite_add_loop(s, test_a_descriptor_that_is_no_arena, 0, 7);
     suite_add_loop(s, test_an_arena_over_the_quota, 0, 3);
-    suite_add(s, test_more_arenas_than_descriptors);
+    suite_add(s, test_more_arenas_than_blocks);
     suite_add(s, test_an_arena_whose_descriptor_was_lost);
     suite_add(s, test_an_arena_that_cannot_be_mapped);
     suite_add_loop(s, test_no_memory_for_a_view, 0, 2);

@@ -12,7 +12,7 @@
 
 struct arena_view {
     struct view view;
-    struct peer *peer; /* owned reference; charged with view.size and a descriptor */
+    struct peer *peer; /* owned reference; charged with view.size and a block */
 };
 
 /* In the place of an arena that a limit of ours refused: it costs us nothing. */
@@ -166,12 +166,12 @@ void pooled_drop_view(struct arena_view *view) {
     if (!view || view == &refused || !view_unref(&view->view))
         return;
     struct peer *peer = view->peer;
-    quota_return(&peer->quota, view->view.size, 0, 1);
+    quota_return(&peer->quota, view->view.size, 1, 0);
     heap_free(view);
     peer_unref(peer);
 }
 
-/* Charged, as a descriptor too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
+/* Charged, as a block too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
 static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
                      const char **ret_why) {
     struct arena_view *view = heap_new(1, sizeof(*view));
@@ -180,7 +180,7 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
             reaper_take(&fd, 1);
         return -ENOMEM;
     }
-    if (fd < 0 || quota_charge(&peer->quota, arena->size, 0, 1, &peer->ctx->refusals) < 0) {
+    if (fd < 0 || quota_charge(&peer->quota, arena->size, 1, 0, &peer->ctx->refusals) < 0) {
         if (fd >= 0)
             reaper_take(&fd, 1);
         heap_free(view);
@@ -189,7 +189,7 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
     }
     int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
     if (r < 0) {
-        quota_return(&peer->quota, arena->size, 0, 1);
+        quota_return(&peer->quota, arena->size, 1, 0);
         heap_free(view);
         *ret_view = &refused;
         return r == -ENOMEM ? 0 : -EPROTO;

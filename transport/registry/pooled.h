@@ -6,7 +6,7 @@
  * Ours. A lease is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's memory is free
  * again when its last reference and its lease are gone, in whichever order and thread.
  *
- * The peer's. An arena is charged to the peer when it is announced, with its size and as a descriptor. Views are held by the
+ * The peer's. An arena is charged to the peer when it is announced, with its size and as a block: it takes a mapping. Views are held by the
  * table, until the arena is retired or the connection ends, and by each block that the application holds.
  */
 #ifndef REGISTRY_POOLED_H
