@@ -134,7 +134,7 @@ SEA_API void sea_conn_close(sea_conn *conn);
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
 /* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into the
- * frame. The cheapest call for payloads up to some hundred bytes. `ret_reply` is not NULL. */
+ * frame. The cheapest call for payloads up to some hundred bytes. */
 SEA_API int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                            sea_msg **ret_reply);
 

@@ -231,6 +231,8 @@ START_TEST(test_a_reply_that_nobody_wants) {
     sea_conn_figures figures;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, sizes[i], 1), -1, NULL), 0);
+    for (int i = 0; i < 3; i++) /* the first makes room for a message, which the short way of the others needs */
+        ck_assert_int_eq(sea_call_bytes(conn, ECHO, "x", 1, -1, NULL), 0);
     ck_assert_int_eq(sea_call(conn, REFUSE, NULL, -1, NULL), -EDOM);
     ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
     sea_conn_figures_get(conn, &figures);

@@ -43,7 +43,7 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
                    sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
     uint64_t id = calls_next_id(&conn->calls, lane->terms.calls_max);
-    if (!id || !takes_call(conn, size))
+    if (!id || !ret_reply || !takes_call(conn, size))
         return client_call_bytes(conn, method, data, size, timeout_ms, ret_reply);
     uint64_t deadline = wait_deadline(timeout_ms);
     lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);
