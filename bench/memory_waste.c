@@ -59,8 +59,8 @@ static void look(const struct day *day, double hour) {
     sea_pool_figures_get(sea_conn_pool(day->conn), &own);
     sea_pool_figures_get(day->lasting, &lasting);
     printf("{\"case\":\"waste\",\"hour\":%.2f,\"mapped\":%llu,\"asked\":%llu,\"arenas\":%llu}\n", hour,
-           (unsigned long long) (own.mapped + lasting.mapped), (unsigned long long) day->out,
-           (unsigned long long) (own.arenas + lasting.arenas));
+           (unsigned long long) own.mapped + (unsigned long long) lasting.mapped, (unsigned long long) day->out,
+           (unsigned long long) own.arenas + (unsigned long long) lasting.arenas);
 }
 
 static int move(const struct day *day, sea_block **place) {
