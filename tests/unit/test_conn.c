@@ -423,6 +423,60 @@ START_TEST(test_a_block_from_outside_asks_for_a_turn) {
 }
 END_TEST
 
+/* What a connection does when it comes to rest is not what its last turn left: it is woken when that is due. */
+START_TEST(test_who_rests_is_woken_for_its_pools) {
+    struct ends ends = {0};
+    struct poller *poller = poller_set_new();
+    ends_open(&ends);
+    ck_assert_int_eq(conn_watch(ends.a.conn, poller), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, 1), 0), 0);
+    ck_assert_int_ge(poller_set_turn(poller, 0), 0);
+    end_settle(&ends.b);
+    settle_polled(poller);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* when the arena goes */
+    ck_assert_uint_eq(poller_set_deadline(poller), conn_deadline(ends.a.conn));
+    ends_deinit(&ends);
+    poller->ops->free(poller);
+}
+END_TEST
+
+/* Releases come without a frame. */
+START_TEST(test_who_spins_takes_releases) {
+    struct ends ends = {.a.options.waiting = SEA_WAIT_SPIN};
+    struct poller *poller = poller_set_new();
+    ends_open(&ends);
+    ck_assert_int_eq(conn_watch(ends.a.conn, poller), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, 1), 0), 0);
+    for (int turns = 0; turns < 5; turns++)
+        ck_assert_int_ge(poller_set_turn(poller, wait_deadline(1)), 0);
+    end_settle(&ends.b);
+    for (int turns = 0; end_figures(&ends.a).leased_blocks > 0; turns++) {
+        ck_assert_int_lt(turns, 10000);
+        ck_assert_int_ge(poller_set_turn(poller, wait_deadline(1)), 0);
+    }
+    ends_deinit(&ends);
+    poller->ops->free(poller);
+}
+END_TEST
+
+/* Who sends on and on, and never waits, has pools too. */
+START_TEST(test_a_sender_tends_its_pools) {
+    static const sea_pool_options aging = {.rotate_age_ms = 1};
+    struct ends ends = {.a.options.pool = &aging};
+    sea_pool_figures figures;
+    ends_open(&ends);
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, i), -1), 0);
+        end_settle(&ends.b);
+        wait_fd(-1, 0, wait_deadline(3));
+    }
+    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &figures);
+    ck_assert_uint_ge(figures.generation, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* calls */
 
 START_TEST(test_a_call_and_its_reply) {
@@ -1149,6 +1203,9 @@ int main(void) {
     suite_add(s, test_a_stream_to_a_hoarder_goes_on);
     suite_add(s, test_small_blocks_take_nothing_of_the_peers);
     suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
+    suite_add(s, test_who_rests_is_woken_for_its_pools);
+    suite_add(s, test_who_spins_takes_releases);
+    suite_add(s, test_a_sender_tends_its_pools);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
     suite_add(s, test_replies_in_any_order);

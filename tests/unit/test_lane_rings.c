@@ -573,6 +573,20 @@ START_TEST(test_no_mark_without_its_datagram) {
 }
 END_TEST
 
+/* A frame of one line goes where one of five has to wait; whoever waits goes on to look for room for that. */
+START_TEST(test_room_for_little_is_not_room) {
+    open_with(RING_SMALL);
+    for (int i = 0; i < 60; i++)
+        send_one_way(&pair.client, 8, 1);
+    ck_assert_int_eq(lane_ring_room(&pair.client.lane, 5), -EAGAIN);
+    ck_assert_int_eq(lane_ring_room(&pair.client.lane, 1), 0);
+    ck_assert(pair.client.lane.is_ring_full);
+    pair_settle(&pair);
+    ck_assert(!pair.client.lane.is_ring_full);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* Others get their turns: of a full ring only so many frames are handled at a time, and the rest without any doorbell. */
 START_TEST(test_a_turn_is_bounded) {
     open_with(1 << 14);
@@ -871,6 +885,7 @@ int main(void) {
     suite_add(s, test_what_is_queued_keeps_its_order);
     suite_add(s, test_no_room_for_a_mark);
     suite_add(s, test_no_mark_without_its_datagram);
+    suite_add(s, test_room_for_little_is_not_room);
     suite_add(s, test_a_turn_is_bounded);
     suite_add_loop(s, test_a_mark_in_a_flood, 0, 2);
     suite_add(s, test_releases_need_no_datagram);

@@ -214,6 +214,23 @@ START_TEST(test_a_change_that_failed_is_tried_again) {
 }
 END_TEST
 
+static void turn_inside(struct side *side) {
+    (void) side;
+    ck_assert_int_eq(poller_set_turn(poller, 0), -EDEADLK);
+}
+
+START_TEST(test_no_turn_inside_a_turn) {
+    add(0);
+    speak(0);
+    sides[0].act = turn_inside;
+    turn();
+    ck_assert_int_eq(sides[0].calls, 1);
+    sides[0].act = NULL;
+    turn();
+    ck_assert_int_eq(sides[0].calls, 2);
+}
+END_TEST
+
 /* Not even of a hang-up, of which epoll tells unasked. */
 START_TEST(test_who_waits_for_nothing_hears_nothing) {
     add(0);
@@ -697,6 +714,7 @@ int main(void) {
     suite_add(s, test_the_end_is_told_unasked);
     suite_add(s, test_events_may_change);
     suite_add(s, test_the_kernel_hears_only_news);
+    suite_add(s, test_no_turn_inside_a_turn);
     suite_add(s, test_who_waits_for_nothing_hears_nothing);
     suite_add(s, test_a_change_that_failed_is_tried_again);
     suite_add(s, test_a_watch_that_nobody_polls);
