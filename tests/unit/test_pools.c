@@ -50,9 +50,10 @@ static sea_pool_figures figures_of(sea_pool *pool) {
     return figures;
 }
 
-/* What b maps of a's. */
+/* What b maps of a's: the arenas are charged as blocks, besides those that lie in them. */
 static uint64_t seen_by_b(void) {
-    return quota_used(&ends.b.conn->lane.account->quota, QUOTA_FDS);
+    const struct peer *account = ends.b.conn->lane.account;
+    return quota_used(&account->quota, QUOTA_BLOCKS) - account->imported_blocks;
 }
 
 /* b keeps it, and with it the lease. */
