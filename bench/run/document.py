@@ -57,7 +57,9 @@ def verdicts_table(verdicts):
     held = sum(v.holds for v in verdicts)
     return (
         f"\n## Targets\n\n{held} of {len(verdicts)} hold in this run. With several sizes the worst one is shown; the limit is "
-        "for all of them.\n\n" + markdown(("target", "limit", "measured", "p50 and 99.9 %, awake and asleep", ""), rows)
+        "for all of them. Why some miss, and what was\ntried, is in [tuning.md](tuning.md): the frame ring, the short way "
+        "of a small call, which block is used again (and between far cores), huge pages.\n\n"
+        + markdown(("target", "limit", "measured", "p50 and 99.9 %, awake and asleep", ""), rows)
     )
 
 
