@@ -301,6 +301,23 @@ START_TEST(test_large_payloads_have_arenas_of_their_own) {
 END_TEST
 
 /* Bytes that only the taker has: two that are out never overlap, whatever happens around them. */
+/* Many that are too small are free, and none of them goes for the sake of one that is larger. */
+START_TEST(test_a_larger_one_beside_many) {
+    enum { MANY = 12 };
+    struct pool_slot *slots[MANY];
+    pool = pool_end(pool);
+    new_pool(256 * MIB, no_rotation);
+    for (int i = 0; i < MANY; i++)
+        slots[i] = take(4 * MIB + 4096);
+    for (int i = 0; i < MANY; i++)
+        pool_put_own(slots[i]);
+    ck_assert_uint_eq(gauges().arenas, MANY);
+    struct pool_slot *larger = take(5 * MIB);
+    ck_assert_uint_eq(gauges().arenas, MANY + 1);
+    pool_put_own(larger);
+}
+END_TEST
+
 START_TEST(test_at_random) {
     enum { OUT = 64 };
     int turns = is_under_valgrind() ? 500 : 4000;
@@ -1311,6 +1328,7 @@ int main(void) {
     suite_add_loop(s, test_the_steady_state_asks_nobody, 0, 2);
     suite_add(s, test_a_class_grows_in_ever_larger_arenas);
     suite_add(s, test_large_payloads_have_arenas_of_their_own);
+    suite_add(s, test_a_larger_one_beside_many);
     suite_add_loop(s, test_at_random, 0, 8);
     suite_add(s, test_a_hot_block);
     suite_add(s, test_what_is_never_hot);

@@ -160,7 +160,7 @@ START_TEST(test_fill_shrink_and_seal) {
 }
 END_TEST
 
-/* A private copy: of the class inline, though it lies in recycled memory; no peer is ever told of it. */
+/* A private copy: of the class inline, though it lies in memory that is used again, and that the peer may read. */
 START_TEST(test_a_copy) {
     char bytes[3000];
     sea_block *block = NULL;

@@ -72,9 +72,10 @@ static struct pool_slot *queue_take(struct slot_queue *queue, size_t size) {
     return NULL;
 }
 
-static struct pool_slot *take_spare(struct size_class *class, size_t size) {
+/* `any`: wherever it lies. An arena that was just made is the last one. */
+static struct pool_slot *take_spare(struct size_class *class, size_t size, bool any) {
     struct arena *arena = class->oldest, *previous = NULL;
-    for (int i = 0; arena && i < LOOKS; i++) {
+    for (int i = 0; arena && (any || i < LOOKS); i++) {
         if (arena->stride >= size)
             return size_class_take_spare(class, arena, previous);
         previous = arena;
@@ -96,7 +97,7 @@ struct pool_slot *size_class_search(struct size_class *class, size_t size, bool 
     bool is_rotation_full = class->out + class->resting.count >= class->distance;
     struct pool_slot *slot = is_rotation_full ? queue_take(&class->resting, size) : NULL;
     if (!slot)
-        slot = take_spare(class, size);
+        slot = take_spare(class, size, any);
     if (!slot && any)
         slot = queue_take(&class->resting, size);
     if (!slot)

@@ -19,6 +19,8 @@ static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 
 /* For how long: a pause of a person's is no reason to make it anew. */
 static const int RETAINED_MS = 10000;
+
+/* After a refusal that passes nobody waits for longer; one that stays costs new arenas no more often. */
 static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;

@@ -44,11 +44,11 @@ struct pools {
     sea_pool *all;          /* these and others, which are owned once they are freed */
     uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
-    uint64_t retained; /* bytes, when pools_tend() was last called */
-    uint64_t renewed_at;
-    uint64_t deadline; /* when to call pools_tend(); WAIT_FOREVER: no need to */
-    bool is_restless;  /* before the connection sleeps, pools_tend() is to be called */
-    bool is_waiting;   /* its return is looked for: of something that may be with the peer */
+    uint64_t retained;   /* bytes, when pools_tend() was last called */
+    uint64_t renewed_at; /* CLOCK_MONOTONIC, by pools_renew() */
+    uint64_t deadline;   /* when to call pools_tend(); WAIT_FOREVER: no need to */
+    bool is_restless;    /* before the connection sleeps, pools_tend() is to be called */
+    bool is_waiting;     /* its return is looked for: of something that may be with the peer */
 };
 
 void pools_init(struct peer *peer);
