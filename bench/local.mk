@@ -50,17 +50,20 @@ bench_sealane_SOURCES = bench/sealane.c
 
 # One case each; bench/run/memory.py asks them all.
 noinst_PROGRAMS += bench/memory
-bench_memory_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_memory_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -I$(srcdir)/tests
 bench_memory_LDFLAGS = $(AM_LDFLAGS) -static
 bench_memory_LDADD = bench/libwork.la transport/libsealane.la -lm
 bench_memory_SOURCES = \
     bench/memory.c \
     bench/memory.h \
     bench/memory_fair.c \
+    bench/memory_refusals.c \
     bench/memory_soak.c \
     bench/memory_speed.c \
     bench/memory_spikes.c \
-    bench/memory_waste.c
+    bench/memory_waste.c \
+    tests/support/group.c \
+    tests/support/group.h
 
 EXTRA_DIST += \
     bench/run/__main__.py \

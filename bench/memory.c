@@ -18,11 +18,8 @@ static const struct {
     const char *name;
     int (*run)(const struct order *order);
     double seconds;
-} CASES[] = {{"speed", memory_speed, 0.004},
-             {"spikes", memory_spikes, 0},
-             {"waste", memory_waste, 0},
-             {"fair", memory_fair, 1},
-             {"soak", memory_soak, 3600}};
+} CASES[] = {{"speed", memory_speed, 0.004}, {"spikes", memory_spikes, 0},        {"waste", memory_waste, 0},
+             {"fair", memory_fair, 1},       {"refusals", memory_refusals, 0.03}, {"soak", memory_soak, 3600}};
 
 enum { COUNT = sizeof(CASES) / sizeof(CASES[0]), MISUSED = 2 };
 
@@ -130,6 +127,7 @@ int main(int argc, char **argv) {
         if (strcmp(order.name, CASES[i].name) == 0) {
             order.seconds = order.seconds > 0 ? order.seconds : CASES[i].seconds;
             clock_calibrate();
+            setvbuf(stdout, NULL, _IOLBF, 0); /* who reads a soak sees how it goes */
             int r = CASES[i].run(&order);
             if (r < 0)
                 fprintf(stderr, "bench: memory: %s: %s\n", order.name, strerror(-r));

@@ -7,6 +7,7 @@
  *     spikes   how much stays in memory when much was needed for a moment, again and again?
  *     waste    how much more than was asked for is mapped, over a long mixed load?
  *     fair     what do others' faults cost those that have none?
+ *     refusals when a limit is small, is it said which; and is everything as before when it is lifted?
  *     soak     does anything grow, under mixed load with kills, rotations and reconnects?
  */
 #ifndef BENCH_MEMORY_H
@@ -30,6 +31,7 @@ int memory_speed(const struct order *order);
 int memory_spikes(const struct order *order);
 int memory_waste(const struct order *order);
 int memory_fair(const struct order *order);
+int memory_refusals(const struct order *order);
 int memory_soak(const struct order *order);
 
 /* --- what they share --- */

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 enum { ECHO = 1, TELL = 2, ROTATE = 3 };
-enum { CLIENTS = 8, KEPT = 16, PATIENCE_MS = 5000, BURST = 10, SAMPLES = 480 };
+enum { CLIENTS = 8, KEPT = 16, PATIENCE_MS = 60000, BURST = 10, SAMPLES = 480 };
 
 static const size_t LEAST = 16, MOST = (size_t) 512 << 10;
 static const double KILL_EVERY = 0.25, SAMPLE_LEAST = 0.1;

@@ -23,7 +23,7 @@ LOAN_LIMIT = 1.5
 SPIKE_LIMIT = 1.05  # resident over what is expected, after each
 WASTE_LIMIT = 1.25  # mapped over what was asked for
 FAIR_LIMIT = 0.9  # of the rate beside others without faults
-TIMEOUT = 4000  # seconds, of any case
+BACK_LIMIT = 0.9  # of the rate before a limit was small, when it is lifted
 
 # How much a figure may have grown at the end of a soak: a share of its mean, and so much in any case.
 SOAK_SHARE = 0.05
@@ -47,16 +47,18 @@ class Cases:
         self.is_quick = is_quick
         self.lines = []
 
-    def ask(self, *words, preload=None):
-        """The lines of one case, as dictionaries. None: it failed, and has said why."""
+    def ask(self, *words, preload=None, progress=None):
+        """The lines of one case, as dictionaries; each is shown to `progress` as it comes. None: it failed, and has said why."""
         command = ["env", f"LD_PRELOAD={preload}"] if preload else []
         command += [str(self.program), *words]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=TIMEOUT, check=False)
-        if done.returncode != 0:
-            return None
-        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        lines = []
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout:
+                lines.append(json.loads(line))
+                if progress:
+                    progress(lines[-1])
         self.lines += lines
-        return lines
+        return lines if process.returncode == 0 else None
 
 
 def library_path(name):
@@ -157,13 +159,38 @@ def fair_ratio(rates):
 
 def judge_fair(cases):
     what, limit = "nine good clients beside three bad ones", f">= {FAIR_LIMIT:.2f}"
-    lines = cases.ask("fair", "--count", "8" if cases.is_quick else "20", "--seconds", "0.4" if cases.is_quick else "1")
+    lines = cases.ask("fair", "--count", "20", "--seconds", "0.4" if cases.is_quick else "1")
     if not lines:
         return [Verdict(what, limit, "not measured", False)], []
     ratio = fair_ratio([line["rate"] for line in lines])
     alone = statistics.median(line["rate"] for line in lines if not line["bad"])
     measured = f"{ratio:.2f} (of {alone:.4g} calls a second)"
     return [Verdict(what, limit, measured, ratio >= FAIR_LIMIT)], []
+
+
+def back_ratio(lines):
+    """Of how often each limit was tried with each class: the median of the rate after to the rate before; the least, and whose that is."""
+    ratios = {}
+    for line in lines:
+        ratios.setdefault(f"{line['limit']}, {line['class']}", []).append(line["after"] / line["before"])
+    return min((statistics.median(some), name) for name, some in ratios.items())
+
+
+def judge_refusals(cases):
+    """Limits that cannot be made small here are named, and no more."""
+    what, limit = "refused, explained, lifted: of the rate before", f">= {BACK_LIMIT:.2f}"
+    lines = cases.ask("refusals", "--count", "3" if cases.is_quick else "5")
+    tried = [line for line in lines or [] if "why" not in line]
+    if not tried:
+        return [Verdict(what, limit, "not measured", False)], []
+    explained = {line["limit"]: (line["limit"], line["refusal"]) for line in tried if "refusal" in line}
+    table = tables.columns([("limit", "refusal"), *explained.values()])
+    wrong = sorted({line["limit"] for line in tried if not (line.get("named") and line.get("served"))})
+    if wrong:
+        return [Verdict(what, limit, "wrong: " + ", ".join(wrong), False)], table
+    untried = "".join(f"; not tried: {name}" for name in sorted({line["limit"] for line in lines if "why" in line}))
+    ratio, name = back_ratio(tried)
+    return [Verdict(what, limit, f"{ratio:.2f} ({name}; {len(explained)} limits{untried})", ratio >= BACK_LIMIT)], table
 
 
 def bins(points):
@@ -183,8 +210,26 @@ def growth(points):
     return slope * time, SOAK_ERRORS * error * time
 
 
+class Log:
+    """Says how a soak goes, once a minute."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+        self.due = 60
+
+    def __call__(self, line):
+        if line["t"] >= self.due:
+            self.due += 60
+            print(
+                f"soak: {line['t'] / 60:.0f} of {self.seconds / 60:.0f} min, {line['who']}: {line['fds']} fds, {line['mappings']} mappings,"
+                f" {line['resident'] / MIB:.1f} MiB resident, {line['shmem'] / MIB:.1f} of them shmem",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
 def judge_soak(cases, seconds):
-    lines = cases.ask("soak", "--seconds", str(seconds))
+    lines = cases.ask("soak", "--seconds", str(seconds), progress=Log(seconds))
     if not lines:
         return [Verdict(f"soak, {seconds} s", "", "not measured", False)]
     counted = [line for line in lines if line["t"] >= SOAK_START * seconds]
@@ -201,26 +246,59 @@ def judge_soak(cases, seconds):
     return verdicts
 
 
-QUESTIONS = {"loans": judge_loans, "spikes": judge_spikes, "waste": judge_waste, "fair": judge_fair}
+def judge_short_soak(cases):
+    return judge_soak(cases, 60 if cases.is_quick else 300), []
 
-SPIKE_PLOT = """
+
+QUESTIONS = {
+    "loans": judge_loans,
+    "spikes": judge_spikes,
+    "waste": judge_waste,
+    "refusals": judge_refusals,
+    "fair": judge_fair,
+    "soak": judge_short_soak,
+}
+
+PLOT = """
 set terminal {terminal}
 set output "{path}"
-set multiplot layout 1,2 title "Resident memory over spikes (of both processes, where there are two)"
+set multiplot layout {layout} title "{title}"
 set grid ytics linecolor rgb "#dddddd"
-set xlabel "seconds"
-set ylabel "MiB"
 set border 3
 set tics nomirror
 """
 
 
-def draw(lines, directory):
-    """Resident over time, rotated and not. Without gnuplot there is no plot."""
-    spikes = [line for line in lines if line["case"] == "spikes"]
-    if not spikes or not shutil.which("gnuplot"):
+def plot(directory, name, layout, title, blocks, panels):
+    """Panels of inline data, in each format."""
+    for suffix, terminal in TERMINALS.items():
+        head = PLOT.format(terminal=terminal, path=directory / f"{name}.{suffix}", layout=layout, title=title)
+        script = "\n".join(blocks) + head + "\n".join(panels) + "\nunset multiplot\n"
+        subprocess.run(["gnuplot"], input=script, text=True, check=True)
+
+
+def draw_soak(lines, directory):
+    """Each figure over time."""
+    soak = [line for line in lines if line["case"] == "soak"]
+    if not soak:
         return
-    blocks, panels = [], []
+    blocks = []
+    for who in ("server", "client"):
+        rows = [f"{m['t'] / 60} {m['fds']} {m['mappings']} {m['resident'] / MIB} {m['shmem'] / MIB}" for m in soak if m["who"] == who]
+        blocks.append(f"${who} << END\n" + "\n".join(rows) + "\nEND")
+    panels = ['set xlabel "minutes"\nset yrange [0:*]']
+    for column, title in enumerate(("descriptors", "mappings", "resident, MiB", "of them shmem, MiB"), start=2):
+        parts = [f'${who} using 1:{column} with lines title "{who}"' for who in ("server", "client")]
+        panels.append(f'set title "{title}"\nplot ' + ", ".join(parts))
+    plot(directory, "soak", "2,2", "Mixed load with kills, rotations and reconnects", blocks, panels)
+
+
+def draw_spikes(lines, directory):
+    """Resident over time, rotated and not."""
+    spikes = [line for line in lines if line["case"] == "spikes"]
+    if not spikes:
+        return
+    blocks, panels = [], ['set xlabel "seconds"\nset ylabel "MiB"']
     for variant in sorted({line["variant"] for line in spikes}):
         rows = [f"{m['t']} {m['resident'] / MIB:.2f}" for m in spikes if m["variant"] == variant]
         blocks.append(f"${variant.replace('-', '_')} << END\n" + "\n".join(rows) + "\nEND")
@@ -232,10 +310,7 @@ def draw(lines, directory):
         ]
         if parts:
             panels.append(f'set title "{title}"\nplot ' + ", ".join(parts))
-    for suffix, terminal in TERMINALS.items():
-        head = SPIKE_PLOT.format(terminal=terminal, path=directory / f"spikes.{suffix}")
-        script = "\n".join(blocks) + head + "\n".join(panels) + "\nunset multiplot\n"
-        subprocess.run(["gnuplot"], input=script, text=True, check=True)
+    plot(directory, "spikes", "1,2", "Resident memory over spikes (of both processes, where there are two)", blocks, panels)
 
 
 def parse(arguments):
@@ -269,7 +344,9 @@ def main(arguments):
     output.mkdir(exist_ok=True)
     name = "soak" if options.soak else "memory"
     (output / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in cases.lines))
-    draw(cases.lines, output)
+    if shutil.which("gnuplot"):
+        draw_spikes(cases.lines, output)
+        draw_soak(cases.lines, output)
     rows = [(v.what, v.limit, v.measured, "HOLDS" if v.holds else "MISSES") for v in verdicts]
     print("\n".join(tables.columns([("what", "limit", "measured", "")] + rows)))
     return 0 if verdicts and all(verdict.holds for verdict in verdicts) else 1

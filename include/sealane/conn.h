@@ -55,11 +55,11 @@ typedef struct sea_close_event {
 
 /* How a side waits for its peer. A sleeper is woken by a datagram on the socket. */
 enum {
-    SEA_WAIT_ADAPTIVE =
-        0,             /* look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep;
-                            * never looks twice where both sides may use one CPU only */
-    SEA_WAIT_SPIN = 1, /* look without end while something is awaited: one CPU is busy, but for one look at the
-                            * socket each millisecond */
+    /* Look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep; where both sides
+     * may use one CPU only, look once. */
+    SEA_WAIT_ADAPTIVE = 0,
+    /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond. */
+    SEA_WAIT_SPIN = 1,
     SEA_WAIT_SLEEP = 2 /* sleep at once */
 };
 
@@ -100,9 +100,9 @@ typedef struct sea_options {
                                * of each pooled payload the copy is charged too, so give no more yourself */
     uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
     int waiting;              /* SEA_WAIT_... */
-    bool socket_only;   /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save the some
-                               * 84 KiB that each side's outbox takes */
-    uint32_t ring_size; /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 65 536 */
+    bool socket_only;         /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save
+                               * the 84 KiB or so that each side's outbox takes */
+    uint32_t ring_size;       /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
     uint64_t reserved[8];
@@ -208,10 +208,9 @@ typedef struct sea_conn_figures {
     uint64_t leased_blocks, leased_bytes;     /* of ours, that it holds */
     uint64_t imported_blocks, imported_bytes; /* of its, that we hold */
     uint32_t calls_out, calls_in;
-    uint32_t
-        inline_max;  /* the largest inline payload that the peer takes; sea_block_new() makes larger ones than 256 bytes
+    uint32_t inline_max; /* the largest inline payload that the peer takes; sea_block_new() makes all beyond 256 bytes
                           * pooled where it can */
-    uint32_t accept; /* the classes that the peer takes */
+    uint32_t accept;     /* the classes that the peer takes */
     /* Its other limits, by the names of its sea_options; 0 before the handshake. Our own quota for it may be less. */
     uint64_t block_max, bytes_max;
     uint32_t blocks_max, calls_max; /* calls that were cancelled count until they are answered, as in calls_out */

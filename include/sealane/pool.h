@@ -36,9 +36,8 @@ typedef struct sea_pool_options {
     int retained_ms;       /* and kept for so long after a block was last taken; default 10 000, < 0: without end */
     int rotate_age_ms;     /* rotates so long after a generation's first arena was made; default: never */
     int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never */
-    uint64_t
-        rotate_bytes; /* rotates when blocks of so many bytes were taken; looked at when an arena is made, and when the
-                             * connection is about to sleep, and so later under load (doc/tuning.md). Default: never */
+    uint64_t rotate_bytes; /* rotates when blocks of so many bytes were taken; looked at when an arena is made, and when
+                            * the connection is about to sleep, so later under load (doc/tuning.md). Default: never */
     uint64_t reserved[4];
 } sea_pool_options;
 

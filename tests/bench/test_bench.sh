@@ -114,6 +114,10 @@ run "memory, waste" 0 memory waste --bytes 1000000
 is "memory, waste: looks" 240 "$(grep -c '"mapped":[0-9]*,"asked":[0-9]*,"arenas":[0-9]*}$' out)"
 run "memory, fair" 0 memory fair --count 1 --seconds 0.05
 is "memory, fair: rounds" "0 3 0" "$(sed 's/.*"bad":\([0-9]*\),"rate":[0-9.]*}$/\1/' out | xargs)"
+run "memory, refusals" 0 memory refusals --seconds 0.001
+is "memory, refusals: limits" 9 "$(sed 's/.*"limit":"\([^"]*\)".*/\1/' out | sort -u | wc -l)"
+is "memory, refusals: otherwise than they should" "" \
+    "$(grep -v '"why":"[^"]*"}$\|"named":true,"served":true,"before":[0-9.]*,"after":[0-9.]*,"refusal":".*"}$' out)"
 run "memory, soak" 0 memory soak --seconds 0.4
 is "memory, soak: who" "client server" "$(sed 's/.*"who":"\([a-z]*\)".*"shmem":[0-9]*}$/\1/' out | sort -u | xargs)"
 run "memory, no such case" 2 memory none

@@ -218,6 +218,26 @@ class Memory(unittest.TestCase):
         lines[1]["rate"], lines[3]["rate"] = 89, 45
         self.assertFalse(memory.judge_fair(self.answers(lambda *_: lines))[0][0].holds)
 
+    def refusals(self, *changes):
+        good = dict(limit="a", named=True, served=True, before=100, after=100, refusal="a: why")
+        lines = [good | {"class": name} | change for change in changes for name in ("pooled", "sealed")]
+        (verdict,), _ = memory.judge_refusals(self.answers(lambda *_: lines))
+        return verdict
+
+    def test_each_limit_is_explained_and_speed_comes_back(self):
+        self.assertTrue(self.refusals({}, {"limit": "b"}).holds)
+        self.assertTrue(self.refusals({}, {"after": 50}, {"after": 91}).holds)  # the machine slowed down, once
+        self.assertFalse(self.refusals({}, {"limit": "b", "after": 89}).holds)
+        self.assertFalse(self.refusals({}, {"named": False}).holds)
+        self.assertFalse(self.refusals({}, {"served": False}).holds)
+        untried = self.refusals({}, {"limit": "b", "why": "no rights"})
+        self.assertTrue(untried.holds and "not tried: b" in untried.measured)
+        self.assertFalse(self.refusals({"why": "no rights"}).holds)
+
+    def test_who_was_killed_makes_a_limit_wrong(self):
+        lines = [dict(limit="b", ended=137)]
+        self.assertFalse(memory.judge_refusals(self.answers(lambda *_: lines))[0][0].holds)
+
     def soak(self, rise, noise):
         def line(who, t):
             value = 1000 + rise * t + noise * (1 if t % 2 else -1)
@@ -234,7 +254,7 @@ class Memory(unittest.TestCase):
 
     def test_what_was_not_measured_does_not_hold(self):
         nothing = self.answers(lambda *_: None)
-        for judge in (memory.judge_loans, memory.judge_spikes, memory.judge_waste, memory.judge_fair):
+        for judge in (memory.judge_loans, memory.judge_spikes, memory.judge_waste, memory.judge_refusals, memory.judge_fair):
             self.assertFalse(any(verdict.holds for verdict in judge(nothing)[0]))
         self.assertFalse(memory.judge_soak(nothing, 1)[0].holds)
 
