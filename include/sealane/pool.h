@@ -32,7 +32,8 @@ SEA_BEGIN
 typedef struct sea_pool_options {
     const char *name;      /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
     uint64_t bytes_max;    /* of its arenas; default: what the peer takes, of all pools of the connection together */
-    uint64_t retained_max; /* bytes of free memory kept for the next blocks; default 32 MiB */
+    uint64_t retained_max; /* bytes of free memory kept for the next blocks; default 32 MiB, or a 64th of the context's
+                            * budget if that is less */
     int retained_ms;       /* and kept for so long after a block was last taken; default 10 000, < 0: without end */
     int rotate_age_ms;     /* rotates so long after a generation's first arena was made; default: never */
     int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never */

@@ -115,6 +115,26 @@ START_TEST(test_options) {
 }
 END_TEST
 
+/* What is kept by default is derived from the budget: 32 MiB at most. */
+START_TEST(test_what_is_kept_of_a_small_budget) {
+    static const uint64_t budgets[] = {64 * MIB, 640 * MIB, UINT64_C(1) << 40}, kept[] = {MIB, 10 * MIB, 32 * MIB};
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.ctx_options.budget.bytes = budgets[_i];
+    ends_open(&ends);
+    ck_assert_uint_eq(sea_conn_pool(ends.a.conn)->retained_max, kept[_i]);
+    sea_pool *pool = pool_of(NULL), *other = pool_of(&(sea_pool_options){.retained_max = 7});
+    ck_assert_uint_eq(pool->retained_max, kept[_i]);
+    ck_assert_uint_eq(other->retained_max, 7);
+    lend(end_block(&ends.a, 100 * KIB, 1));
+    lend(end_block(&ends.a, 8 * MIB, 1));
+    give_back(2);
+    ck_assert_uint_le(end_figures(&ends.a).arena_bytes, kept[_i]);
+    sea_pool_free(pool);
+    sea_pool_free(other);
+}
+END_TEST
+
 START_TEST(test_a_pool_has_its_share) {
     sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
     sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
@@ -667,6 +687,7 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add(s, test_a_pool_is_another_memory);
     suite_add(s, test_options);
+    suite_add_loop(s, test_what_is_kept_of_a_small_budget, 0, 3);
     suite_add(s, test_a_pool_has_its_share);
     suite_add(s, test_the_peers_limit_is_of_all);
     suite_add(s, test_long_lives_across_rotations);

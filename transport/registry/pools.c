@@ -11,8 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need. */
+/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need; but a small budget is for more than that. */
 static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
+enum { RETAINED_SHARE = 64 };
 
 /* Of inline blocks there are 1024 then. */
 #define PRIVATE_RETAINED_MAX (UINT64_C(1) << 20)
@@ -150,13 +151,18 @@ static uint64_t ms_to_ns(int ms) {
     return ms < 0 ? 0 : (uint64_t) ms * NS_PER_MS;
 }
 
+static uint64_t retained_default(const sea_ctx *ctx) {
+    uint64_t share = ctx->budget.limit[QUOTA_BYTES] / RETAINED_SHARE;
+    return share < RETAINED_MAX ? share : RETAINED_MAX;
+}
+
 void pools_set_options(sea_pool *pool, const sea_pool_options *options) {
     static const sea_pool_options defaults;
     if (!options)
         options = &defaults;
     snprintf(pool->name, sizeof(pool->name), "%s", options->name ? options->name : "");
     pool->bytes_max = options->bytes_max;
-    pool->retained_max = options->retained_max ? options->retained_max : RETAINED_MAX;
+    pool->retained_max = options->retained_max ? options->retained_max : retained_default(pool->peer->ctx);
     pool->policy = (struct pool_policy){
         .bytes = options->rotate_bytes,
         .age = ms_to_ns(options->rotate_age_ms),
@@ -167,8 +173,8 @@ void pools_set_options(sea_pool *pool, const sea_pool_options *options) {
 
 static void pools_add(struct peer *peer, sea_pool *pool, const sea_pool_options *options) {
     struct pools *pools = &peer->pooled.pools;
-    pools_set_options(pool, options);
     pool->peer = peer;
+    pools_set_options(pool, options);
     pool->next = pools->all;
     pools->all = pool;
 }
