@@ -33,7 +33,7 @@ struct side {
     struct lane lane;
     sea_ctx *ctx;
     uint8_t *scratch;
-    unsigned opened, rooms, closed;
+    unsigned opened, rooms, trims, closed;
     short told_events;                     /* lane_events() when `changed` was last called */
     struct lane_message arrived[SIDE_MAX]; /* their texts and bytes are those below */
     char texts[SIDE_MAX][WIRE_TEXT_MAX + 1], bytes[SIDE_MAX][LANE_BYTES_MAX];
@@ -81,6 +81,10 @@ static inline void side_changed(void *owner) {
     side->told_events = lane_events(&side->lane);
 }
 
+static inline void side_trim(void *owner) {
+    ((struct side *) owner)->trims++;
+}
+
 static inline void side_closed(void *owner, const sea_close_event *event) {
     struct side *side = owner;
     side->closed++;
@@ -95,6 +99,7 @@ static const struct lane_ops side_ops = {
     .cancelled = side_cancelled,
     .room = side_room,
     .changed = side_changed,
+    .trim = side_trim,
     .closed = side_closed,
 };
 

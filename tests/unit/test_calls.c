@@ -226,6 +226,32 @@ START_TEST(test_a_slot_again_is_another_call) {
 }
 END_TEST
 
+/* The slots are given back while there is no call, and ids that were given name no later one all the same. */
+START_TEST(test_trimmed) {
+    struct call_waiter waiter;
+    uint64_t ids[20];
+    calls_trim(&calls);
+    for (int i = 0; i < 20; i++)
+        ids[i] = begin(i, 1);
+    calls_skip_id(&calls);
+    for (int i = 1; i < 20; i++)
+        finish(ids[i], i);
+    calls_trim(&calls);
+    ck_assert_uint_eq(calls.capacity, 32);
+    finish(ids[0], 0);
+    calls_trim(&calls);
+    ck_assert_uint_eq(calls.capacity, 0);
+    ck_assert_ptr_null(calls.slots);
+    ck_assert_uint_eq(calls_next_id(&calls, PLENTY), 0);
+    for (int i = 0; i < 20; i++) {
+        uint64_t id = begin(i, 1);
+        for (int k = 0; k < 20; k++)
+            ck_assert_uint_ne(ids[k], id);
+        ck_assert_int_eq(calls_finish(&calls, ids[i], &waiter), -ENOENT);
+    }
+}
+END_TEST
+
 /* Ids that a lying peer may answer: near the true one in every part. */
 START_TEST(test_ids_that_were_never_given) {
     struct call_waiter waiter = {.user = &calls};
@@ -345,6 +371,7 @@ int main(void) {
     suite_add(s, test_all_may_be_abandoned);
     suite_add(s, test_the_limit);
     suite_add(s, test_a_slot_again_is_another_call);
+    suite_add(s, test_trimmed);
     suite_add(s, test_ids_that_were_never_given);
     suite_add(s, test_the_table_grows_and_keeps);
     suite_add(s, test_no_memory_to_grow);

@@ -117,6 +117,33 @@ START_TEST(test_a_slot_again_is_another_handle) {
 }
 END_TEST
 
+/* The slots are given back while nothing is leased, and handles that were granted name no later lease all the same. */
+START_TEST(test_trimmed) {
+    sea_block *block = new_block(1);
+    uint64_t handles[100];
+    lease_table_trim(&ctx->leases);
+    for (int i = 0; i < 100; i++)
+        handles[i] = grant(&one, block);
+    for (int i = 1; i < 100; i++)
+        ck_assert_int_eq(release(&one, handles[i]), 0);
+    lease_table_trim(&ctx->leases);
+    ck_assert_uint_eq(ctx->leases.capacity, 128);
+    ck_assert_int_eq(release(&one, handles[0]), 0);
+    lease_table_trim(&ctx->leases);
+    ck_assert_uint_eq(ctx->leases.capacity, 0);
+    ck_assert_ptr_null(ctx->leases.slots);
+    ck_assert_int_eq(release(&one, handles[0]), -ESTALE);
+    for (int i = 0; i < 100; i++) {
+        uint64_t handle = grant(&one, block);
+        for (int k = 0; k < 100; k++)
+            ck_assert_uint_ne(handles[k], handle);
+        ck_assert_int_eq(release(&one, handles[i]), -ESTALE);
+    }
+    ck_assert_uint_eq(drop_all(&one, 100), 100);
+    sea_block_unref(block);
+}
+END_TEST
+
 /* Guesses near the true handle, and far from it. */
 START_TEST(test_handles_that_were_never_given) {
     sea_block *block = new_block(1);
@@ -337,6 +364,8 @@ static void *lease_and_release(void *arg) {
             return (void *) "a handle was lost";
         if (lease_grant(&ctx->leases, peer, common, handle) < 0)
             return (void *) "no lease";
+        if (i % 100 == 0)
+            lease_table_trim(&ctx->leases);
         if (i % 1000 == 999) {
             if (lease_drop_all(&ctx->leases, peer, &bytes) != HELD || bytes != HELD * 7)
                 return (void *) "a wrong number of leases was dropped";
@@ -376,6 +405,7 @@ int main(void) {
     suite_add(s, test_an_empty_table);
     suite_add(s, test_a_lease_is_given_back_once);
     suite_add(s, test_a_slot_again_is_another_handle);
+    suite_add(s, test_trimmed);
     suite_add(s, test_handles_that_were_never_given);
     suite_add(s, test_another_peers_handle_is_not_ours);
     suite_add(s, test_two_leases_on_one_block);

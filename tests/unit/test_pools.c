@@ -678,6 +678,67 @@ START_TEST(test_trimming_who_is_asked_later) {
 }
 END_TEST
 
+/* Of what a connection keeps for later, how much is there? */
+static unsigned kept_by(const struct end *end) {
+    const struct peer *account = end->conn->lane.account;
+    const void *const tables[] = {
+        end->conn->spares,           end->conn->calls.slots,
+        end->conn->lane.releases,    account->imports,
+        account->pooled.views.table, account->pooled.pools.retired,
+        end->ctx->leases.slots,      account->pooled.pools.audience.table,
+    };
+    unsigned count = 0;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        count += tables[i] != NULL;
+    return count;
+}
+
+static void trim_both(void) {
+    sea_ctx_trim(ends.a.ctx);
+    sea_ctx_trim(ends.b.ctx);
+    ends_settle(&ends);
+}
+
+/* Each side calls, lends what is pooled and what is sealed, and lets go of all again. */
+static void exchange(uint64_t *ret_id) {
+    for (int i = 0; i < 2; i++) {
+        struct end *end = i ? &ends.a : &ends.b;
+        ck_assert_int_eq(end_call(end, END_ECHO, end_block(end, MIB, 1), -1, 0, ret_id), 0);
+        sea_block *block = NULL;
+        ck_assert_int_eq(sea_block_new_sealed(&block, end->ctx, 1000, 0), 0);
+        ck_assert_int_eq(end_call(end, END_ECHO, block, -1, 1, NULL), 0);
+        ends_settle(&ends);
+        ck_assert_uint_eq(end->outcomes_count, 2);
+        end_drop(end);
+        ends_settle(&ends);
+    }
+}
+
+/* What is idle goes, what is not stays, and the connection is as good as new. */
+START_TEST(test_trimming_all_that_is_kept) {
+    uint64_t id = 0, later = 0;
+    exchange(&id);
+    ck_assert_uint_eq(kept_by(&ends.a), 8);
+    ck_assert_uint_eq(kept_by(&ends.b), 8);
+    trim_both();
+    trim_both(); /* by now each knows that the other's arenas are gone */
+    ck_assert_uint_eq(kept_by(&ends.a), 0);
+    ck_assert_uint_eq(kept_by(&ends.b), 0);
+    lend(end_block(&ends.a, MIB, 1));
+    lend(sealed_block(1000));
+    trim_both();
+    ck_assert_ptr_nonnull(ends.a.ctx->leases.slots);
+    ck_assert_ptr_nonnull(ends.b.conn->lane.account->imports);
+    ck_assert(msg_is_filled(ends.b.kept[0], MIB, 1));
+    give_back(2);
+    exchange(&later);
+    ck_assert_uint_ne(id, later);
+    trim_both();
+    trim_both();
+    ck_assert_uint_eq(kept_by(&ends.a) + kept_by(&ends.b), 0);
+}
+END_TEST
+
 int main(void) {
     uv_loop_t loop;
     if (uv_loop_init(&loop) != 0 ||
@@ -709,5 +770,6 @@ int main(void) {
     suite_add_loop(s, test_put_from_elsewhere, 0, LOOPS);
     suite_add(s, test_trimming_a_socket);
     suite_add(s, test_trimming_who_is_asked_later);
+    suite_add(s, test_trimming_all_that_is_kept);
     return suite_run(s);
 }

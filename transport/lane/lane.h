@@ -61,6 +61,7 @@ struct lane_ops {
     void (*cancelled)(void *owner, uint64_t id);
     void (*room)(void *owner);                                 /* after an -EAGAIN of lane_send() */
     void (*changed)(void *owner);                              /* lane_events() or lane_deadline() may have changed */
+    void (*trim)(void *owner);                                 /* sea_ctx_trim(): what is kept for later goes */
     void (*closed)(void *owner, const sea_close_event *event); /* the socket is still open; last call of all */
 };
 

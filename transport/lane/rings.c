@@ -6,6 +6,7 @@
  */
 #include "lane/lane.h"
 
+#include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/wait.h"
 #include "wire/handle.h"
@@ -93,13 +94,25 @@ static uint32_t lane_wants(const struct lane *lane) {
     return lane->account->pooled.pools.is_waiting ? BELL_RELEASES : 0;
 }
 
+/* What is kept for later; tables only while they are empty. */
+static void lane_trim(struct lane *lane) {
+    map_discard(lane->scratch, LANE_SCRATCH_SIZE);
+    if (lane->releases_count == 0 && lane->account->imported_blocks == 0) {
+        lane->releases = heap_free(lane->releases);
+        lane->releases_capacity = 0;
+    }
+    peer_trim(lane->account);
+    lane->ops->trim(lane->owner);
+}
+
 void lane_tend(struct lane *lane) {
     lane_take_releases(lane);
-    if (pools_tend(lane->account))
-        map_discard(lane->scratch, LANE_SCRATCH_SIZE);
+    bool has_to_trim = pools_tend(lane->account);
     tally_set(&lane->tally, retained_bytes, lane->account->pooled.pools.retained);
     if (lane->state == LANE_OPEN && !lane->is_doomed && !lane->is_broken)
         lane_write_retired(lane);
+    if (has_to_trim)
+        lane_trim(lane);
 }
 
 /* The clock is asked only if something will be due. */

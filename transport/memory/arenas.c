@@ -61,6 +61,13 @@ struct arena *arenas_next(const struct arenas *arenas, uint32_t *place) {
     return NULL;
 }
 
+void arenas_trim(struct arenas *arenas) {
+    if (arenas->count > 0)
+        return;
+    arenas->table = heap_free(arenas->table);
+    arenas->capacity = 0;
+}
+
 void arenas_deinit(struct arenas *arenas) {
     heap_free(arenas->table);
     *arenas = (struct arenas){.table = NULL};

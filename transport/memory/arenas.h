@@ -32,6 +32,9 @@ struct arena *arenas_find(const struct arenas *arenas, uint32_t id);
 /* The next one in the table, from `*place` on, which starts at 0; NULL: no more. The one returned may be removed. */
 struct arena *arenas_next(const struct arenas *arenas, uint32_t *place);
 
+/* Gives the table back, if it is empty; numbers go on from where they were. */
+void arenas_trim(struct arenas *arenas);
+
 /* It is empty. */
 void arenas_deinit(struct arenas *arenas);
 

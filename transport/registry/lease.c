@@ -20,7 +20,7 @@ struct lease_slot {
 };
 
 void lease_table_init(struct lease_table *table) {
-    *table = (struct lease_table){.capacity = 0};
+    *table = (struct lease_table){.generation = 1};
     pthread_mutex_init(&table->lock, NULL);
 }
 
@@ -29,7 +29,7 @@ void lease_table_deinit(struct lease_table *table) {
     pthread_mutex_destroy(&table->lock);
 }
 
-/* Doubles the table; the new slots begin at generation 1, so that no handle is 0. */
+/* Doubles the table. */
 static int table_grow(struct lease_table *table) {
     uint32_t capacity = table->capacity ? table->capacity * 2 : CAPACITY_FIRST;
     if (capacity > HANDLE_INDEX_MAX)
@@ -38,7 +38,7 @@ static int table_grow(struct lease_table *table) {
     if (!slots)
         return -ENOMEM;
     for (uint32_t i = capacity; i-- > table->capacity;) {
-        slots[i] = (struct lease_slot){.generation = 1, .next = table->free_head};
+        slots[i] = (struct lease_slot){.generation = table->generation, .next = table->free_head};
         table->free_head = i + 1;
     }
     table->slots = slots;
@@ -79,6 +79,29 @@ static sea_block *slot_free(struct lease_table *table, uint32_t index) {
     slot->next = table->free_head;
     table->free_head = index + 1;
     return block;
+}
+
+/* The highest generation of any slot, or what new ones begin with; 0: one is LEASED. */
+static uint32_t table_generation(const struct lease_table *table) {
+    uint32_t generation = table->generation;
+    for (uint32_t i = 0; i < table->capacity; i++) {
+        if (table->slots[i].peer)
+            return 0;
+        if (table->slots[i].generation > generation)
+            generation = table->slots[i].generation;
+    }
+    return generation;
+}
+
+void lease_table_trim(struct lease_table *table) {
+    pthread_mutex_lock(&table->lock);
+    uint32_t generation = table_generation(table);
+    if (generation) {
+        table->slots = heap_free(table->slots);
+        table->capacity = table->free_head = 0;
+        table->generation = generation;
+    }
+    pthread_mutex_unlock(&table->lock);
 }
 
 static void lease_uncharge(struct peer *peer, sea_block *block) {

@@ -28,11 +28,15 @@ struct lease_table {
     pthread_mutex_t lock;
     struct lease_slot *slots; /* under lock, as all below */
     uint32_t capacity;
-    uint32_t free_head; /* index + 1; 0: none */
+    uint32_t free_head;  /* index + 1; 0: none */
+    uint32_t generation; /* of new slots; never 0, so that no handle is */
 };
 
 void lease_table_init(struct lease_table *table);
 void lease_table_deinit(struct lease_table *table);
+
+/* Gives the slots back, if none is LEASED. Handles that were granted still name no later lease. Costs a look at each slot. */
+void lease_table_trim(struct lease_table *table);
 
 /*
  * Grants `peer` (borrowed for as long as the lease lives) a lease on `block`, of which it takes a reference of

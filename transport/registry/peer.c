@@ -43,6 +43,7 @@ void sea_ctx_trim(sea_ctx *ctx) {
         pools_wake(peer);
     }
     pthread_mutex_unlock(&ctx->lock);
+    lease_table_trim(&ctx->leases);
 }
 
 struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner) {
@@ -79,6 +80,12 @@ uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
     count += lease_drop_all(&peer->ctx->leases, peer, ret_bytes);
     *ret_bytes += pooled_bytes;
     return count;
+}
+
+void peer_trim(struct peer *peer) {
+    if (peer->imported_blocks == 0)
+        peer->imports = heap_free(peer->imports);
+    pooled_trim(peer);
 }
 
 static uint64_t peer_leased(const _Atomic uint64_t *amount) {

@@ -42,7 +42,7 @@ struct peer {
     uint64_t imported_blocks, imported_bytes;
     uint64_t messages; /* of its connection, that there are */
     struct pooled pooled;
-    struct import **imports;   /* PEER_BUCKETS chains by handle, owned; made with the first import */
+    struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import; NULL: there is none */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
     void (*wake)(
         void *waker); /* from any thread: gives the connection a turn. NULL: nothing does. Under the context's lock */
@@ -76,6 +76,9 @@ void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker);
 /* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more. Returns
  * how many leases were dropped. */
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
+
+/* Gives back the tables that are empty. */
+void peer_trim(struct peer *peer);
 
 /* Is there room for one more lease of `size` bytes within what the peer granted? */
 bool peer_has_credit(const struct peer *peer, uint64_t size);

@@ -147,6 +147,20 @@ int pooled_release(struct peer *peer, uint64_t handle) {
     return 0;
 }
 
+/* There is none. */
+static void drop_views_table(struct peer *peer) {
+    views_deinit(&peer->pooled.views);
+    peer_return_held(peer, peer->pooled.views_charged);
+    peer->pooled.views_charged = 0;
+}
+
+void pooled_trim(struct peer *peer) {
+    uint32_t place = 0;
+    pools_trim(&peer->pooled.pools);
+    if (!views_next(&peer->pooled.views, &place))
+        drop_views_table(peer);
+}
+
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
     struct pooled *pooled = &peer->pooled;
     uint64_t count = pools_end(peer, ret_bytes);
@@ -154,9 +168,7 @@ uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
     uint32_t place = 0;
     while ((view = views_next(&pooled->views, &place)))
         pooled_drop_view(view);
-    views_deinit(&pooled->views);
-    peer_return_held(peer, pooled->views_charged);
-    pooled->views_charged = 0;
+    drop_views_table(peer);
     return count;
 }
 

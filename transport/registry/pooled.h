@@ -29,6 +29,9 @@ struct pooled {
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);
 
+/* Gives back the tables of arenas, ours and the peer's, that are empty. */
+void pooled_trim(struct peer *peer);
+
 /* A writable block of `size` bytes from the connection's own pool, as many as the peer takes at most. Its bytes are what an earlier
  * payload for this peer left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);

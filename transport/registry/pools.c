@@ -369,6 +369,14 @@ bool pools_tend(struct peer *peer) {
     return has_to_trim;
 }
 
+void pools_trim(struct pools *pools) {
+    arenas_trim(&pools->audience);
+    if (pools->audience.count > 0 || pools->retired_count > 0)
+        return;
+    pools->retired = heap_free(pools->retired);
+    pools->retired_capacity = 0;
+}
+
 void pools_wake(struct peer *peer) {
     if (peer->wake)
         peer->wake(peer->waker);

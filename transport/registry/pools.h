@@ -81,6 +81,9 @@ int pools_reserve_retired(struct pools *pools);
  */
 bool pools_tend(struct peer *peer);
 
+/* Gives back the tables of arenas while there are none, and none to tell of. */
+void pools_trim(struct pools *pools);
+
 /*
  * The peer had no room for something of ours. An arena that it refused it goes on to refuse: so new ones are made, which it may have room
  * for by then. At most once a second.

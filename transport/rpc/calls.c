@@ -25,7 +25,7 @@ static int calls_grow(struct calls *calls) {
     if (!slots)
         return -ENOMEM;
     for (uint32_t i = capacity; i-- > calls->capacity;) {
-        slots[i] = (struct call_slot){.state = CALL_FREE, .next = calls->free_head};
+        slots[i] = (struct call_slot){.state = CALL_FREE, .generation = calls->generation, .next = calls->free_head};
         calls->free_head = i + 1;
     }
     calls->slots = slots;
@@ -109,6 +109,16 @@ bool calls_first(const struct calls *calls, uint64_t *ret_id, uint64_t *ret_dead
     *ret_id = calls_id(calls, calls->head);
     *ret_deadline = calls->slots[calls->head - 1].deadline;
     return true;
+}
+
+/* What begins later goes on from the highest generation there was. */
+void calls_trim(struct calls *calls) {
+    if (calls->in_flight > 0)
+        return;
+    for (uint32_t i = 0; i < calls->capacity; i++)
+        if (calls->slots[i].generation > calls->generation)
+            calls->generation = calls->slots[i].generation;
+    calls_deinit(calls);
 }
 
 void calls_deinit(struct calls *calls) {

@@ -42,6 +42,7 @@ struct calls {
     uint32_t free_head;  /* slot + 1; 0: none */
     uint32_t head, tail; /* of the PENDING ones, by deadline, earliest first; slot + 1 */
     uint32_t in_flight;  /* PENDING and ABANDONED */
+    uint32_t generation; /* of new slots */
 };
 
 /* -EAGAIN: `limit` are in flight · -ENOMEM. */
@@ -75,6 +76,9 @@ int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_wait
 
 /* The pending call with the nearest deadline. false: none is pending. */
 bool calls_first(const struct calls *calls, uint64_t *ret_id, uint64_t *ret_deadline);
+
+/* Gives the slots back, if none is in flight. Ids that were given still name no later call. */
+void calls_trim(struct calls *calls);
 
 void calls_deinit(struct calls *calls);
 

@@ -161,6 +161,12 @@ static void on_room(void *owner) {
         conn->options.on_room(conn, conn->options.user);
 }
 
+static void on_trim(void *owner) {
+    sea_conn *conn = owner;
+    calls_trim(&conn->calls);
+    msg_drop_spares(conn);
+}
+
 /* The lane has dropped the leases already; what is left is ours. */
 static void on_closed(void *owner, const sea_close_event *event) {
     sea_conn *conn = owner;
@@ -186,6 +192,7 @@ static const struct lane_ops LANE_OPS = {
     .cancelled = on_cancelled,
     .room = on_room,
     .changed = conn_rearm,
+    .trim = on_trim,
     .closed = on_closed,
 };
 
