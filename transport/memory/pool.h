@@ -3,7 +3,7 @@
  * A pool: the arenas of one lifetime class, for one audience, and which of their blocks are out.
  *
  * It grows by itself. A payload is given a block of its size class (memory/size_class.h); when none is free there, an arena is
- * made: the first of a class is small, each further one as large as all before, or once these are half a MiB as an eighth of them,
+ * made: the first of a class is small, each further one as large as all before, or once these are half a MiB as a twelfth of them,
  * up to a bound; a payload larger than a quarter of that bound gets an arena of its own, of one block, rounded up to the page only.
  *
  *     mapped   = sum of size over the arenas, each charged through pool_ops by its size, and as one descriptor until it is announced
