@@ -209,8 +209,14 @@ class Memory(unittest.TestCase):
 
     def test_waste_is_of_the_whole_day(self):
         lines = [dict(mapped=120, asked=100), dict(mapped=30, asked=10)]
-        self.assertTrue(memory.judge_waste(self.answers(lambda *_: lines[:1]))[0][0].holds)
-        self.assertFalse(memory.judge_waste(self.answers(lambda *_: lines))[0][0].holds)
+
+        def holds(default, spare):
+            verdicts, _ = memory.judge_waste(self.answers(lambda *words: {"default": default, "spare": spare}[words[2]]))
+            return [verdict.holds for verdict in verdicts]
+
+        self.assertEqual(holds(lines[:1], lines[:1]), [True, True])
+        self.assertEqual(holds(lines, lines[:1]), [False, True])
+        self.assertEqual(holds(lines[:1], None), [True, False])
 
     def test_the_good_are_compared_with_themselves(self):
         lines = [dict(bad=3 * (i % 2), rate=rate) for i, rate in enumerate((100, 91, 100, 46, 1, 1, 1))]
