@@ -40,11 +40,12 @@ enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4 };
 
 typedef struct sea_ctx_options {
     /* What this process may hold in blocks of its own. Default: three quarters of the memory that is
-     * available to it when the context is made, its cgroups considered; 65 536 blocks; half of RLIMIT_NOFILE. */
+     * available to it when the context is made, its cgroups considered; 65 536 blocks, but no more than half of
+     * vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a block for as long as it is there. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
      * blocks of its own that we import, its arenas (each counts as a block), and replies that it does not read. Default: the half of the
-     * budget's bytes; 4096 blocks; a quarter of RLIMIT_NOFILE. */
+     * budget's bytes; 4096 blocks, but no more than an eighth of vm.max_map_count; a quarter of RLIMIT_NOFILE. */
     sea_limits peer;
     /* The same for all connections of one user id together. Default: the budget. */
     sea_limits user;

@@ -54,6 +54,18 @@ static uint64_t meminfo(const char *field) {
     return kilobytes * 1024;
 }
 
+static uint64_t mappings(void) {
+    unsigned long long most = 0;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+    ck_assert(file && fscanf(file, "%llu", &most) == 1);
+    fclose(file);
+    return most;
+}
+
+static uint64_t least(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
 static void set_nofile(rlim_t soft, rlim_t *ret_before) {
     struct rlimit limit;
     ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -70,9 +82,10 @@ START_TEST(test_defaults_come_from_the_machine) {
     uint64_t bytes = ctx->budget.limit[QUOTA_BYTES];
     ck_assert_uint_gt(bytes, 0);
     ck_assert_uint_le(bytes, meminfo("MemTotal") / 4 * 3);
-    assert_quota_limits(&ctx->budget, bytes, 65536, 200);
-    assert_limits(&ctx->peer_limits, bytes / 2, 4096, 100);
-    assert_limits(&ctx->user_limits, bytes, 65536, 200);
+    uint64_t blocks = least(65536, mappings() / 2);
+    assert_quota_limits(&ctx->budget, bytes, blocks, 200);
+    assert_limits(&ctx->peer_limits, bytes / 2, least(4096, mappings() / 8), 100);
+    assert_limits(&ctx->user_limits, bytes, blocks, 200);
     ck_assert_str_eq(ctx->budget.name, "budget");
     ck_assert_ptr_null(ctx->budget.parent);
 }
@@ -82,7 +95,8 @@ START_TEST(test_an_unknown_machine_has_no_end) {
     fail_always(SEAM_OPEN, ENOENT);
     sea_ctx *other = NULL;
     ck_assert_int_eq(sea_ctx_new(&other, NULL), 0);
-    ck_assert_uint_eq(other->budget.limit[QUOTA_BYTES], UINT64_MAX / 4 * 3);
+    assert_quota_limits(&other->budget, UINT64_MAX / 4 * 3, 65536, other->budget.limit[QUOTA_FDS]);
+    ck_assert_uint_eq(other->peer_limits.blocks, 4096);
     sea_ctx_unref(other);
 }
 END_TEST
@@ -107,9 +121,9 @@ START_TEST(test_limits_that_are_given_in_part) {
     set_nofile(400, &before);
     ctx_anew(&options);
     set_nofile(before, &before);
-    assert_quota_limits(&ctx->budget, 1000, 65536, 30);
+    assert_quota_limits(&ctx->budget, 1000, least(65536, mappings() / 2), 30);
     assert_limits(&ctx->peer_limits, 500, 5, 100);
-    assert_limits(&ctx->user_limits, 1000, 65536, 9);
+    assert_limits(&ctx->user_limits, 1000, least(65536, mappings() / 2), 9);
 }
 END_TEST
 

@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
+/* At most: each may take a mapping, of which the program and the outboxes of its connections want some too. */
 static const uint32_t BLOCKS_DEFAULT = 65536;
 static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
 static const uint64_t LOW_MARK_MAX = UINT64_C(1) << 60; /* so that sums with it stay numbers */
@@ -41,14 +42,19 @@ static sea_limits limits_or(sea_limits asked, sea_limits otherwise) {
     };
 }
 
+static uint32_t at_most(uint64_t n, uint32_t most) {
+    return n < most ? (uint32_t) n : most;
+}
+
 static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
-    uint64_t nofile = limits_nofile();
-    uint32_t fds = nofile > UINT32_MAX ? UINT32_MAX : (uint32_t) nofile;
+    uint64_t maps = limits_maps();
+    uint32_t fds = at_most(limits_nofile(), UINT32_MAX);
+    uint32_t blocks = at_most(maps / 2, BLOCKS_DEFAULT), peer_blocks = at_most(maps / 8, PEER_BLOCKS_DEFAULT);
     struct admission_verdict verdict;
     admission_look(&ctx->admission, 0, &verdict);
     uint64_t memory = verdict.tightest.available;
-    sea_limits budget = limits_or(options->budget, (sea_limits){memory / 4 * 3, BLOCKS_DEFAULT, fds / 2});
-    ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, PEER_BLOCKS_DEFAULT, fds / 4});
+    sea_limits budget = limits_or(options->budget, (sea_limits){memory / 4 * 3, blocks, fds / 2});
+    ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, peer_blocks, fds / 4});
     ctx->user_limits = limits_or(options->user, budget);
     quota_init(&ctx->budget, "budget", NULL, &budget);
 }

@@ -75,13 +75,14 @@ static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
                        "release blocks of this pool, or raise its bytes_max in sea_pool_options");
 }
 
+/* An arena counts as a block too: small ones without number would use up our mappings. */
 static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     struct pool_budget *budget = owner;
     int r = budget_check(budget, bytes);
     if (r < 0)
         return r;
     admission_watch(&budget->ctx->admission, bytes);
-    r = quota_charge(&budget->ctx->budget, bytes, 0, fds, &budget->ctx->refusals);
+    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &budget->ctx->refusals);
     if (r < 0)
         return r;
     ctx_count(budget->ctx, arena_bytes, bytes);
@@ -94,7 +95,7 @@ static void budget_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
     struct pool_budget *budget = owner;
     atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
     ctx_uncount(budget->ctx, arena_bytes, bytes);
-    quota_return(&budget->ctx->budget, bytes, 0, fds);
+    quota_return(&budget->ctx->budget, bytes, 1, fds);
     budget_unref(budget);
 }
 

@@ -48,6 +48,10 @@ static uint64_t read_number(const char *path, const char *field) {
     return end == found + strlen(field) ? UINT64_MAX : value;
 }
 
+uint64_t limits_maps(void) {
+    return read_number("/proc/sys/vm/max_map_count", "");
+}
+
 uint64_t limits_locked_left(void) {
     struct rlimit limit;
     uint64_t most = soft_limit(getrlimit(RLIMIT_MEMLOCK, &limit), &limit);
@@ -75,6 +79,6 @@ static uint64_t count_maps(void) {
 }
 
 uint64_t limits_maps_left(void) {
-    uint64_t most = read_number("/proc/sys/vm/max_map_count", ""), count = count_maps();
+    uint64_t most = limits_maps(), count = count_maps();
     return most != UINT64_MAX && count != UINT64_MAX ? less(most, count) : UINT64_MAX;
 }
