@@ -56,7 +56,8 @@ typedef struct sea_ctx_options {
     uint64_t numa_nodes;
     /*
      * on_low_water is called when less than `low_water` bytes will be left of the budget, or of the tightest limit of the machine and
-     * its cgroups: before the first block is refused for want of memory, and whatever it released is there for that block already.
+     * its cgroups, or less than a sixteenth of the budget's blocks or descriptors: before the first block is refused for want of them,
+     * and whatever it released is there for that block already.
      * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which limit, how much is
      * needed now, how much there is, and what to change; its error is 0.
      * On the thread that makes the block, or has a payload copied; with no lock held. It may drop references of blocks

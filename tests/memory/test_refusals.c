@@ -448,6 +448,55 @@ START_TEST(test_the_budget_runs_low) {
 }
 END_TEST
 
+/* Whatever the budget is short of: what would be refused is had in the room of what the callback lets go of, and nothing is refused. */
+START_TEST(test_nothing_is_refused_before) {
+    const sea_limits budgets[] = {{.bytes = 14 * MIB}, {.blocks = 2}, {.fds = 2}};
+    static const char *const names[] = {"budget (bytes)", "budget (blocks)", "budget (descriptors)"};
+    const sea_ctx_options options = {.budget = budgets[_i],
+                                     .peer = {.bytes = 1 << 30, .blocks = 100, .fds = 100},
+                                     .user = {.bytes = 1 << 30, .blocks = 100, .fds = 100},
+                                     .low_water = MIB,
+                                     .on_low_water = on_low_water,
+                                     .low_water_user = &low};
+    for (int is_sealed = 0; is_sealed < 2; is_sealed++) {
+        sea_block *first = NULL, *second = NULL;
+        sea_figures figures;
+        memset(&low, 0, sizeof low);
+        connect_with(&options, NULL);
+        ck_assert_int_eq(make(&low.spare, true, SIZE), 0);
+        ck_assert_int_eq(make(&first, is_sealed, SIZE), 0);
+        ck_assert_int_eq(make(&second, is_sealed, SIZE), 0);
+        sea_ctx_figures(ctx, &figures);
+        ck_assert_uint_eq(figures.refusals, 0);
+        ck_assert_int_eq(low.calls, 1);
+        ck_assert_str_eq(low.nearly.limit, names[_i]);
+        ck_assert_ptr_null(low.spare);
+        assert_served(first);
+        assert_served(second);
+        disconnect();
+    }
+}
+END_TEST
+
+/* What it lets go of may lie in the very pool that asks: there are other threads, so it comes back by the stack of returns. */
+START_TEST(test_a_block_of_the_same_pool) {
+    const sea_ctx_options options = {.budget = {.bytes = 9 * MIB},
+                                     .peer = {.bytes = 1 << 30},
+                                     .user = {.bytes = 1 << 30},
+                                     .low_water = MIB,
+                                     .on_low_water = on_low_water,
+                                     .low_water_user = &low};
+    sea_block *block = NULL;
+    memset(&low, 0, sizeof low);
+    connect_with(&options, NULL);
+    ck_assert_int_eq(make(&low.spare, false, SIZE), 0);
+    ck_assert_int_eq(make(&block, false, SIZE), 0);
+    ck_assert_int_eq(low.calls, 1);
+    assert_served(block);
+    disconnect();
+}
+END_TEST
+
 /* The block that would be refused is had, because the callback found room. */
 START_TEST(test_before_the_first_refusal) {
     const sea_ctx_options options = {.low_water = 2 * MIB, .on_low_water = on_low_water, .low_water_user = &low};
@@ -745,6 +794,8 @@ int main(void) {
     suite_add_loop(s, test_refused_between_two_steps, 0, 2);
     suite_add(s, test_mappings_and_their_end);
     suite_add(s, test_the_budget_runs_low);
+    suite_add_loop(s, test_nothing_is_refused_before, 0, 3);
+    suite_add(s, test_a_block_of_the_same_pool);
     suite_add(s, test_before_the_first_refusal);
     suite_add(s, test_locked);
     suite_add(s, test_the_limit_of_locked_memory);

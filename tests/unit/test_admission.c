@@ -220,7 +220,7 @@ END_TEST
 START_TEST(test_nobody_wants_to_know) {
     machine_has(0);
     ck_assert_int_eq(admit(1), -ENOMEM);
-    admission_watch(&admission, 100 * MIB);
+    admission_watch(&admission, 100 * MIB, 0, 0);
     ck_assert(!admission_tell(&admission));
 }
 END_TEST
@@ -281,19 +281,50 @@ END_TEST
 
 START_TEST(test_the_budget_runs_low) {
     want_to_know(10 * MIB);
-    admission_watch(&admission, 90 * MIB);
+    admission_watch(&admission, 90 * MIB, 0, 0);
     ck_assert(!admission_tell(&admission));
     ck_assert_int_eq(quota_charge(&budget, 90 * MIB, 0, 0, &refusals), 0);
     told.release = 90 * MIB;
-    admission_watch(&admission, 1);
+    admission_watch(&admission, 1, 0, 0);
     ck_assert(admission_tell(&admission));
     ck_assert_str_eq(told.nearly.limit, "budget (bytes)");
     ck_assert_uint_eq(told.nearly.needed, 1);
     ck_assert_uint_eq(told.nearly.available, 10 * MIB);
-    admission_watch(&admission, 80 * MIB); /* it was emptied: the mark is set again */
-    admission_watch(&admission, 91 * MIB);
+    admission_watch(&admission, 80 * MIB, 0, 0); /* it was emptied: the mark is set again */
+    admission_watch(&admission, 91 * MIB, 0, 0);
     ck_assert(admission_tell(&admission));
     ck_assert_int_eq(told.calls, 2);
+}
+END_TEST
+
+/* Of blocks and descriptors a sixteenth is the mark, and one at least. */
+START_TEST(test_blocks_and_descriptors_run_low) {
+    static const struct {
+        uint32_t blocks, fds, limit, mark;
+        const char *name;
+    } cases[] = {
+        {1, 0, 1000, 63, "budget (blocks)"},
+        {0, 1, 1000, 63, "budget (descriptors)"},
+        {1, 0, 3, 1, "budget (blocks)"},
+        {0, 1, 3, 1, "budget (descriptors)"},
+    };
+    uint32_t blocks = cases[_i].blocks, fds = cases[_i].fds, limit = cases[_i].limit, mark = cases[_i].mark;
+    budget.limit[QUOTA_BLOCKS] = budget.limit[QUOTA_FDS] = limit;
+    admission_watch(&admission, 0, blocks * limit, fds * limit);
+    ck_assert(!admission_tell(&admission)); /* nobody wants to know */
+    want_to_know(10 * MIB);
+    ck_assert_int_eq(quota_charge(&budget, 0, blocks * (limit - mark - 1), fds * (limit - mark - 1), &refusals), 0);
+    admission_watch(&admission, 0, blocks, fds);
+    ck_assert(!admission_tell(&admission));
+    admission_watch(&admission, 0, blocks * 2, fds * 2);
+    ck_assert(admission_tell(&admission));
+    ck_assert_str_eq(told.nearly.limit, cases[_i].name);
+    ck_assert_uint_eq(told.nearly.needed, 2);
+    ck_assert_uint_eq(told.nearly.available, mark + 1);
+    ck_assert_str_ne(told.nearly.advice, "");
+    admission_watch(&admission, 0, blocks * limit, fds * limit);
+    ck_assert(!admission_tell(&admission)); /* once */
+    ck_assert_uint_eq(refusals.count, 0);
 }
 END_TEST
 
@@ -303,10 +334,10 @@ START_TEST(test_budget_and_machine) {
     machine_has(5 * MIB);
     looked_up();
     ck_assert(admission_tell(&admission));
-    admission_watch(&admission, 95 * MIB);
+    admission_watch(&admission, 95 * MIB, 0, 0);
     ck_assert(admission_tell(&admission));
     looked_up();
-    admission_watch(&admission, 95 * MIB);
+    admission_watch(&admission, 95 * MIB, 0, 0);
     ck_assert(!admission_tell(&admission));
     ck_assert_int_eq(told.calls, 2);
 }
@@ -328,6 +359,7 @@ int main(void) {
     suite_add(s, test_the_mark_is_not_passed_unseen);
     suite_add(s, test_a_refusal_is_told_before);
     suite_add(s, test_the_budget_runs_low);
+    suite_add_loop(s, test_blocks_and_descriptors_run_low, 0, 4);
     suite_add(s, test_budget_and_machine);
     return suite_run(s);
 }

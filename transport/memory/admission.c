@@ -76,33 +76,59 @@ void admission_deinit(struct admission *admission) {
     pthread_mutex_destroy(&admission->lock);
 }
 
-/* --- the low-water mark; under the lock --- */
+/* --- the low-water mark --- */
 
-/* So much of that will be left. True: for the first time less than the mark, since there was a quarter more. */
-static bool low_begins(struct admission *admission, int which, uint64_t left) {
-    uint64_t mark = admission->low_mark;
-    bool was_low = admission->is_low[which];
-    admission->is_low[which] = left < mark || (was_low && left < mark + mark / 4);
-    return admission->is_low[which] && !was_low;
+/* Rounded up: of one or two that there are in all, the last one is told. */
+static uint64_t low_mark(const struct admission *admission, int which) {
+    if (which == ADMISSION_MACHINE || which == ADMISSION_BUDGET + QUOTA_BYTES)
+        return admission->low_mark;
+    return (admission->budget->limit[which - ADMISSION_BUDGET] + 15) / 16;
 }
 
+static bool is_low(const struct admission *admission, int which) {
+    return atomic_load_explicit(&admission->is_low[which], memory_order_relaxed);
+}
+
+/* So much of that will be left: is it news? It was enough and is less than the mark, or was less and is a quarter more than that. */
+static bool low_changes(const struct admission *admission, int which, uint64_t left) {
+    uint64_t mark = low_mark(admission, which);
+    return is_low(admission, which) ? left >= mark + mark / 4 : left < mark;
+}
+
+/* Under the lock. */
+static bool low_begins(struct admission *admission, int which, uint64_t left) {
+    if (!low_changes(admission, which, left))
+        return false;
+    bool begins = !is_low(admission, which);
+    atomic_store_explicit(&admission->is_low[which], begins, memory_order_relaxed);
+    return begins;
+}
+
+/* Under the lock. */
 static void low_note(struct admission *admission, const sea_refusal *nearly) {
     admission->nearly = *nearly;
     admission->nearly.error = 0;
     atomic_store_explicit(&admission->is_untold, true, memory_order_relaxed);
 }
 
-void admission_watch(struct admission *admission, uint64_t bytes) {
-    uint64_t left = admission->budget->limit[QUOTA_BYTES] - quota_used(admission->budget, QUOTA_BYTES);
-    sea_refusal nearly = {.needed = bytes, .available = left};
-    if (admission->low_mark == 0)
+static void watch_unit(struct admission *admission, enum quota_unit unit, uint64_t needed) {
+    static const char *const names[QUOTA_UNITS] = {"budget (bytes)", "budget (blocks)", "budget (descriptors)"};
+    uint64_t available = admission->budget->limit[unit] - quota_used(admission->budget, unit);
+    int which = ADMISSION_BUDGET + (int) unit;
+    if (!low_changes(admission, which, less(available, needed)))
         return;
+    sea_refusal nearly = {.needed = needed, .available = available};
+    WORDS(&nearly, names[unit], "release blocks, or raise the budget in sea_ctx_options");
     pthread_mutex_lock(&admission->lock);
-    if (low_begins(admission, ADMISSION_BUDGET, less(left, bytes))) {
-        WORDS(&nearly, "budget (bytes)", "release blocks, or raise the budget in sea_ctx_options");
+    if (low_begins(admission, which, less(available, needed)))
         low_note(admission, &nearly);
-    }
     pthread_mutex_unlock(&admission->lock);
+}
+
+void admission_watch(struct admission *admission, uint64_t bytes, uint32_t blocks, uint32_t fds) {
+    const uint64_t needed[QUOTA_UNITS] = {bytes, blocks, fds};
+    for (int u = 0; u < QUOTA_UNITS && admission->low_mark > 0; u++)
+        watch_unit(admission, (enum quota_unit) u, needed[u]);
 }
 
 bool admission_tell(struct admission *admission) {
@@ -124,7 +150,7 @@ static void allow(struct admission *admission, const struct admission_verdict *v
     uint64_t rest = verdict->tightest.error == 0 ? verdict->tightest.available - verdict->tightest.needed : 0;
     admission->looked_at = wait_now();
     admission->allowance = rest / 8;
-    if (!admission->is_low[ADMISSION_MACHINE]) /* then the mark is not to be passed unseen */
+    if (!is_low(admission, ADMISSION_MACHINE)) /* then the mark is not to be passed unseen */
         admission->allowance = least(admission->allowance, less(rest, admission->low_mark));
     admission->stale = least(admission->allowance, verdict->reserve / 4);
 }

@@ -50,7 +50,8 @@ struct admission_wishes {
     uint64_t nodes; /* a bit for each NUMA node; 0: any */
 };
 
-enum { ADMISSION_BUDGET, ADMISSION_MACHINE, ADMISSION_WATCHED };
+/* What is watched: the machine, and each unit of the budget. */
+enum { ADMISSION_MACHINE, ADMISSION_BUDGET, ADMISSION_WATCHED = ADMISSION_BUDGET + QUOTA_UNITS };
 
 /* One for a context. Thread-safe. */
 struct admission {
@@ -58,14 +59,14 @@ struct admission {
     struct refusal_log *log;    /* borrowed; of whoever explains, nothing is noted here */
     const struct quota *budget; /* borrowed */
     struct admission_wishes wishes;
-    uint64_t low_mark; /* bytes; 0: nobody wants to know */
+    uint64_t low_mark; /* bytes; 0: nobody wants to know. Of the budget's other units it is a sixteenth */
     void (*on_low)(const sea_refusal *nearly, void *user);
     void *user;
-    atomic_bool is_untold; /* written under lock; relaxed: it only saves taking the lock */
-    pthread_mutex_t lock;  /* of what follows */
+    atomic_bool is_untold;                 /* written under lock; relaxed: it only saves taking the lock */
+    atomic_bool is_low[ADMISSION_WATCHED]; /* likewise */
+    pthread_mutex_t lock;                  /* of what follows */
     uint64_t looked_at, allowance, stale;
-    uint64_t promised; /* bytes */
-    bool is_low[ADMISSION_WATCHED];
+    uint64_t promised;  /* bytes */
     sea_refusal nearly; /* what is to be told */
 };
 
@@ -85,8 +86,8 @@ int admission_again(struct admission *admission, uint64_t rest);
 /* What would be said to `size` bytes more, and why. Nothing is promised. */
 int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict);
 
-/* `bytes` are about to be charged to the budget. */
-void admission_watch(struct admission *admission, uint64_t bytes);
+/* So much is about to be charged to the budget. No lock is taken while nothing changes. */
+void admission_watch(struct admission *admission, uint64_t bytes, uint32_t blocks, uint32_t fds);
 
 /*
  * Tells the application if the low-water mark was passed since: with no lock held, by whoever could try again. True: it was told, and may

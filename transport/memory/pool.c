@@ -407,8 +407,10 @@ static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot
         pool_begin_generation(pool);
     pool_retire_idle(pool, pool->retained_max);
     int r = pool_make_arena(pool, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
-    if (r < 0)
+    if (r < 0) {
         size_class_settle_for(class);
+        pool_settle(pool); /* what ops->charge() had the application let go of */
+    }
     struct pool_slot *slot = size_class_search(class, size, true);
     if (!slot) {
         pool_retire_idle(pool, 0);

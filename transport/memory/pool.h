@@ -45,7 +45,8 @@ struct pool_front {
 extern struct pool_slot pool_closed;
 
 struct pool_ops {
-    /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more. */
+    /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more. Blocks may come back
+     * meanwhile. */
     int (*charge)(void *owner, uint64_t bytes, uint32_t fds);
     /* An arena is gone. For each charge once; of an arena, and of the pool, the very last thing, on whatever thread. */
     void (*uncharge)(void *owner, uint64_t bytes, uint32_t fds);

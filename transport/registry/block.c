@@ -31,7 +31,7 @@ static uint32_t block_fds(const sea_block *block) {
 
 /* Charges the budget and enters the figures; undone by block_uncharge(). */
 static int block_charge(sea_block *block, uint64_t bytes) {
-    admission_watch(&block->ctx->admission, bytes);
+    admission_watch(&block->ctx->admission, bytes, 1, block_fds(block));
     admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
     int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), &block->ctx->refusals);
     if (r < 0)

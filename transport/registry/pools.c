@@ -81,7 +81,8 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     int r = budget_check(budget, bytes);
     if (r < 0)
         return r;
-    admission_watch(&budget->ctx->admission, bytes);
+    admission_watch(&budget->ctx->admission, bytes, 1, fds);
+    admission_tell(&budget->ctx->admission); /* what it lets go of may be what is missing */
     r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &budget->ctx->refusals);
     if (r < 0)
         return r;
