@@ -1092,6 +1092,34 @@ START_TEST(test_nothing_waits_inside_a_handler) {
 }
 END_TEST
 
+static struct ends *both;
+
+static void rest_inside(struct end *end, sea_msg *msg) {
+    seen_inside[0] = sea_conn_timeout(end->conn);
+    ck_assert_int_eq(sea_send(both->a.conn, END_SINK, end_number(&both->a, 0), 0), 0);
+    sea_msg_release(msg);
+}
+
+/* Who asks for the time-out inside a handler does not sleep by that: what comes next still wakes it. */
+START_TEST(test_no_rest_inside_a_handler) {
+    struct ends ends = {.b.hook = rest_inside};
+    both = &ends;
+    ends_open(&ends);
+    struct pollfd item = {.fd = sea_conn_fd(ends.b.conn), .events = POLLIN};
+    ck_assert_int_eq(sea_conn_dispatch(ends.b.conn, 0), 0); /* awake */
+    ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, NULL, 0), 0);
+    ck_assert_int_eq(sea_conn_dispatch(ends.b.conn, POLLIN), 0);
+    ck_assert_int_eq(seen_inside[0], 0);
+    ck_assert_uint_eq(ends.b.sunk, 1);
+    end_settle(&ends.b);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, end_number(&ends.a, 1), 0), 0);
+    ck_assert_int_eq(poll(&item, 1, 0), 1);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.sunk, 2);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* one-way messages */
 
 START_TEST(test_a_flood_arrives_whole_and_in_order) {
@@ -1235,6 +1263,7 @@ int main(void) {
     suite_add(s, test_free_of_nothing);
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
     suite_add(s, test_nothing_waits_inside_a_handler);
+    suite_add(s, test_no_rest_inside_a_handler);
     suite_add(s, test_a_flood_arrives_whole_and_in_order);
     suite_add(s, test_arguments_that_are_too_much);
     suite_add(s, test_no_memory_for_a_message);

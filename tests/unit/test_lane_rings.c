@@ -444,6 +444,32 @@ START_TEST(test_the_last_look) {
 }
 END_TEST
 
+static void rest_and_be_rung(struct side *side) {
+    if (side->arrived_count > 1)
+        return;
+    lane_rest(&side->lane);
+    send_one_way(&pair.client, 8, 2);
+}
+
+/* Whoever has received the doorbell is awake: of that episode no other comes. */
+START_TEST(test_a_doorbell_in_mid_turn) {
+    open_with(0);
+    keep_awake(&pair.server);
+    pair.server.on_arrived = rest_and_be_rung;
+    send_one_way(&pair.client, 8, 1);
+    lane_dispatch(&pair.server.lane, POLLIN);
+    side_settle(&pair.server);
+    ck_assert_uint_eq(pair.server.arrived_count, 2);
+    datagrams_sent();
+    send_one_way(&pair.client, 8, 3);
+    ck_assert_int_eq(datagrams_sent(), 1);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 3);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* It is tried again with the next frame, and once it has gone, not any more. */
 START_TEST(test_a_doorbell_that_cannot_be_sent) {
     static const int errors[] = {EAGAIN, ENOBUFS, ENOMEM};
@@ -878,6 +904,7 @@ int main(void) {
     suite_add(s, test_a_turn_rings_once);
     suite_add(s, test_a_sleeper_in_a_batch);
     suite_add(s, test_the_last_look);
+    suite_add(s, test_a_doorbell_in_mid_turn);
     suite_add_loop(s, test_a_doorbell_that_cannot_be_sent, 0, 3);
     suite_add(s, test_a_full_ring);
     suite_add(s, test_room_rings);

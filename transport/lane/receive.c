@@ -269,6 +269,8 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         lane->datagrams_in++;
     switch (frame->head.type) {
     case WIRE_DOORBELL:
+        if (lane->bell.is_armed) /* in mid-turn: of this episode no other comes */
+            bell_disarm(&lane->bell);
         lane->is_readable =
             lane->is_hung_up || lane->is_broken; /* more than one is rare, and the socket would say so */
         return;

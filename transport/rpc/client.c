@@ -394,6 +394,8 @@ short sea_conn_events(sea_conn *conn) {
 }
 
 int sea_conn_timeout(sea_conn *conn) {
+    if (conn->turns) /* who is awake does not say that it sleeps */
+        return 0;
     return lane_rest(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
 }
 
