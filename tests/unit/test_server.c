@@ -408,6 +408,39 @@ START_TEST(test_no_strangers_while_the_reaper_is_busy) {
 }
 END_TEST
 
+/* Whoever is turned away unheard leaves a socket that has to wait too. Before these fill our table, the others are left in the backlog. */
+START_TEST(test_strangers_wait_while_the_reaper_is_stuck) {
+    enum { STRANGERS_AT_THE_DOOR = 300 };
+    struct jam jam;
+    host.options.on_close = NULL;
+    host_open(&host);
+    clients_connect(1);
+    if (!jam_begin(&jam, reaper_is_calm)) {
+        scene_end();
+        test_skip("valgrind, or RLIMIT_NOFILE is too low to fill the reaper");
+    }
+    size_t before = reaper_pending();
+    for (int i = 0; i < STRANGERS_AT_THE_DOOR; i++) {
+        int fd = raw_connect(host.address + strlen("unix:"));
+        ck_assert_int_eq(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+        close(fd);
+        settle();
+    }
+    ck_assert_uint_le(reaper_pending(), before + STRANGERS_AT_THE_DOOR / 3);
+    check_call(&clients[0], ECHO, 0);
+    sea_refusal refusal;
+    sea_ctx_refusal(host.ctx, &refusal);
+    ck_assert_int_eq(refusal.error, -EBUSY);
+    jam_end(&jam);
+    end_connect(&clients[1], host.address);
+    while (!clients[1].opened) {
+        wait_fd(-1, 0, wait_deadline(sea_server_timeout(host.server)));
+        settle();
+    }
+    scene_end();
+}
+END_TEST
+
 START_TEST(test_no_memory_for_a_connection) {
     host_open(&host);
     end_connect(&clients[0], host.address);
@@ -925,6 +958,7 @@ int main(void) {
     suite_add_loop(s, test_no_descriptor_for_an_accept, 0, 6);
     suite_add(s, test_a_connection_that_cannot_be_polled);
     suite_add(s, test_no_strangers_while_the_reaper_is_busy);
+    suite_add(s, test_strangers_wait_while_the_reaper_is_stuck);
     suite_add(s, test_no_memory_for_a_connection);
     suite_add(s, test_a_stop_before_the_run);
     suite_add(s, test_a_stop_from_a_handler);

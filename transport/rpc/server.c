@@ -24,6 +24,12 @@ static const int ACCEPTS_PER_TURN = 16;
 /* With no descriptor left, say, accepting fails until one is closed, which nobody tells us: look again after so long. */
 static const uint64_t ACCEPT_RETRY_NS = 100 * 1000 * 1000;
 
+/* While hostile descriptors wait to be closed, so many strangers are told to come later. The socket of one that said something
+ * which nobody read joins what waits: the others stay in the backlog, where they cost us nothing. */
+static const uint32_t TURNED_AWAY_MAX = 64;
+
+static const char IS_BUSY[] = "too many hostile descriptors wait to be closed: try again later";
+
 struct sea_server {
     sea_ctx *ctx; /* owned reference */
     sea_options options;
@@ -34,7 +40,8 @@ struct sea_server {
     _Atomic bool is_stopping;
     sea_conn *conns; /* the server holds a reference of each */
     size_t conns_count;
-    uint8_t *scratch; /* owned; all connections receive into it, one at a time */
+    uint32_t turned_away; /* since the reaper was calm */
+    uint8_t *scratch;     /* owned; all connections receive into it, one at a time */
     char address[ADDRESS_NAME_SIZE + 8];
 };
 
@@ -64,8 +71,10 @@ static void server_add(sea_server *server, sea_conn *conn) {
     server->conns_count++;
     if (server->conns_count > connections_max(server))
         lane_doom(&conn->lane, -EUSERS, "the server has as many connections as it takes");
-    if (!reaper_is_calm())
-        lane_doom(&conn->lane, -EBUSY, "too many hostile descriptors wait to be closed: try again later");
+    if (!reaper_is_calm()) {
+        server->turned_away++;
+        lane_doom(&conn->lane, -EBUSY, IS_BUSY);
+    }
     int r = conn_watch(conn, server->poller);
     if (r < 0)
         conn_end(conn, r, "the server cannot poll one more connection");
@@ -81,6 +90,8 @@ static void server_rest(sea_server *server, int error) {
     if (is_shortage)
         refusal_note(&server->ctx->refusals, error, "RLIMIT_NOFILE", 1, 0,
                      "the server cannot accept: raise the limit (ulimit -n)");
+    else if (error == -EBUSY)
+        refusal_explain(&server->ctx->refusals, error, server->address, IS_BUSY);
     else
         refusal_explain(&server->ctx->refusals, error, server->address,
                         error == -EINVAL ? "the listening socket was shut down: nobody can connect any more"
@@ -91,11 +102,18 @@ static void server_rest(sea_server *server, int error) {
         watch_update(&server->accepting, 0, wait_now() + ACCEPT_RETRY_NS);
 }
 
+/* May one more come, if only to be told that none is let in? */
+static bool server_hears(sea_server *server) {
+    if (reaper_is_calm())
+        server->turned_away = 0;
+    return server->turned_away < TURNED_AWAY_MAX;
+}
+
 /* 1: one more came; 0: nobody, or no room for anybody. */
 static int server_accept(sea_server *server, short revents) {
     int fd = -1;
     sea_conn *conn = NULL;
-    int r = socket_accept(server->listener.fd, &fd);
+    int r = server_hears(server) ? socket_accept(server->listener.fd, &fd) : -EBUSY;
     if (r == -EAGAIN && (revents & POLLHUP)) /* all that a listener which does not wait says when it was shut down */
         r = -EINVAL;
     if (r < 0 && r != -EAGAIN)
