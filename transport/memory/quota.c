@@ -19,6 +19,8 @@ uint64_t quota_used(const struct quota *quota, enum quota_unit unit) {
 
 static bool unit_charge(struct quota *quota, enum quota_unit unit, uint64_t amount) {
     uint64_t used = quota_used(quota, unit);
+    if (amount == 0)
+        return true;
     do {
         if (amount > quota->limit[unit] - used)
             return false;
@@ -28,6 +30,8 @@ static bool unit_charge(struct quota *quota, enum quota_unit unit, uint64_t amou
 }
 
 static void unit_return(struct quota *quota, enum quota_unit unit, uint64_t amount) {
+    if (amount == 0)
+        return;
     uint64_t before = atomic_fetch_sub_explicit(&quota->used[unit], amount, memory_order_relaxed);
     assert(before >= amount);
     (void) before;
