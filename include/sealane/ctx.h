@@ -44,8 +44,9 @@ typedef struct sea_ctx_options {
      * vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a block for as long as it is there. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
-     * blocks of its own that we import, its arenas (each counts as a block), and replies that it does not read. Default: the half of the
-     * budget's bytes; 4096 blocks, but no more than an eighth of vm.max_map_count; a quarter of RLIMIT_NOFILE. */
+     * blocks of its own that we import, its arenas (each counts as a block), inline payloads that we got from it (all but 64 KiB of them
+     * at a time), and replies that it does not read. Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of
+     * vm.max_map_count; a quarter of RLIMIT_NOFILE. */
     sea_limits peer;
     /* The same for all connections of one user id together. Default: the budget. */
     sea_limits user;

@@ -299,6 +299,84 @@ START_TEST(test_kept_messages_have_a_limit) {
 }
 END_TEST
 
+/* Inline payloads: through the ring, and through the socket. */
+static const size_t inline_sizes[] = {10000, 60000};
+enum { INLINE_FREE = PEER_INLINE_FREE };
+
+static uint64_t charged_to_peer(const struct ends *ends) {
+    return quota_used(&ends->b.conn->lane.account->quota, QUOTA_BYTES);
+}
+
+/* A call that b keeps. Its outcome, if there is one already: its status; else 0. */
+static int keep_inline(struct ends *ends, size_t size) {
+    unsigned before = ends->a.outcomes_count;
+    ck_assert_int_eq(end_call(&ends->a, END_KEEP, end_block(&ends->a, size, 4), -1, 1, NULL), 0);
+    ends_settle(ends);
+    return ends->a.outcomes_count > before ? ends->a.outcomes[before].status : 0;
+}
+
+/* Beyond what a connection has free, which comes and goes. */
+START_TEST(test_inline_payloads_are_charged) {
+    struct ends ends = {0};
+    size_t size = inline_sizes[_i];
+    ends.b.options.accept = SEA_INLINE;
+    ends_open(&ends);
+    ck_assert_int_eq(keep_inline(&ends, size), 0);
+    ck_assert_uint_eq(charged_to_peer(&ends), 0);
+    for (int i = 1; i < 20; i++)
+        ck_assert_int_eq(keep_inline(&ends, size), 0);
+    ck_assert_uint_eq(charged_to_peer(&ends), (20 - INLINE_FREE / size) * size);
+    sea_block *last = sea_block_ref(sea_msg_block(ends.b.kept[19]));
+    end_drop(&ends.b);
+    ck_assert_uint_eq(charged_to_peer(&ends), size);
+    struct peer *payer = ends.b.conn->lane.account;
+    payer->refs++;
+    end_free_conn(&ends.b);
+    ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES), size);
+    sea_block_unref(last);
+    ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES) + quota_used(&payer->quota, QUOTA_BLOCKS), 0);
+    peer_unref(payer);
+    ends_deinit(&ends);
+}
+END_TEST
+
+START_TEST(test_inline_payloads_have_a_limit) {
+    struct ends ends = {0};
+    size_t size = inline_sizes[_i], most = (1000000 / size) + (INLINE_FREE / size);
+    sea_refusal refusal;
+    ends.b.ctx_options.peer.bytes = 1000000;
+    ends.b.options.accept = SEA_INLINE;
+    ends_open(&ends);
+    for (size_t i = 0; i < most; i++)
+        ck_assert_int_eq(keep_inline(&ends, size), 0);
+    ck_assert_int_eq(keep_inline(&ends, size), -EDQUOT);
+    sea_ctx_refusal(ends.b.ctx, &refusal);
+    ck_assert_str_eq(refusal.limit, "peer quota (bytes)");
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, NULL), 0); /* the connection lives on */
+    sea_msg_release(ends.b.kept[--ends.b.kept_count]);
+    ends_settle(&ends);
+    ck_assert_int_eq(keep_inline(&ends, size), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, size, 4), 0), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.closed, 1);
+    ck_assert_int_eq(ends.b.event.reason, -EDQUOT);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* As many calls as a peer may have in flight, as large as they may be, by the defaults. */
+START_TEST(test_inline_payloads_of_all_calls) {
+    struct ends ends = {0};
+    ends.b.options.accept = SEA_INLINE;
+    ends_open(&ends);
+    for (int i = 0; i < 256; i++)
+        ck_assert_int_eq(keep_inline(&ends, 65536), 0);
+    ck_assert_uint_eq(ends.b.kept_count, 256);
+    ck_assert_uint_eq(end_figures(&ends.b).refusals, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_a_received_block_is_forwarded) {
     struct ends ends = {0};
     struct child third;
@@ -583,6 +661,9 @@ int main(void) {
     suite_add_loop(s, test_a_kept_message_outlives_its_connection, 0, 2 * KINDS);
     suite_add(s, test_kept_messages_are_charged);
     suite_add(s, test_kept_messages_have_a_limit);
+    suite_add_loop(s, test_inline_payloads_are_charged, 0, 2);
+    suite_add_loop(s, test_inline_payloads_have_a_limit, 0, 2);
+    suite_add(s, test_inline_payloads_of_all_calls);
     suite_add(s, test_a_received_block_is_forwarded);
     suite_add(s, test_a_received_block_is_the_reply);
     suite_add(s, test_a_pooled_block_as_the_reply_is_copied);

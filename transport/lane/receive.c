@@ -135,12 +135,21 @@ static bool is_lie(int error) {
     return error == -EBADF || error == -EMSGSIZE || error == -ENODATA || error == -EPROTO;
 }
 
+static int receive_copied(struct lane *lane, const struct wire_message *message, sea_block **ret_block) {
+    int r = block_new_arrived(ret_block, lane->account, (size_t) message->payload_size);
+    if (r < 0)
+        return r;
+    memcpy((*ret_block)->bytes, message->payload, (size_t) message->payload_size);
+    (*ret_block)->is_sealed = true;
+    return 0;
+}
+
 /* Makes the payload's block. Takes `fd` (-1: none came). 0, or a negative errno value with *ret_why; is_lie() tells faults from refusals. */
 static int payload_receive(struct lane *lane, const struct wire_message *message, int fd, sea_block **ret_block,
                            const char **ret_why) {
     *ret_why = "the payload was refused by a limit of the receiver";
     if (message->payload_class == WIRE_CLASS_INLINE)
-        return block_receive_inline(ret_block, lane->ctx, message->payload, (size_t) message->payload_size);
+        return receive_copied(lane, message, ret_block);
     if (message->payload_class == WIRE_CLASS_POOLED)
         return *ret_why = "a pooled payload was named outside the ring", -EPROTO;
     if (fd < 0)
@@ -412,7 +421,7 @@ static int collect_payload(struct lane *lane, uint32_t size, const uint64_t word
         in->bytes_size = size;
         return 0;
     }
-    int r = block_new_inline(&in->block, lane->ctx, size);
+    int r = block_new_arrived(&in->block, lane->account, size);
     if (r < 0)
         return r;
     ring_collect(&lane->in, in->block->bytes, size);

@@ -132,6 +132,19 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, 
     return 0;
 }
 
+int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
+    struct import import;
+    int r = peer_add_inline(peer, &import, size);
+    if (r < 0)
+        return r;
+    r = block_new_inline(ret_block, peer->ctx, size);
+    if (r < 0)
+        peer_remove_import(&import, size);
+    else
+        (*ret_block)->import = import; /* of no chain */
+    return r;
+}
+
 void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block)) {
     *block = (sea_block){.refs = 1,
                          .is_sealed = true,

@@ -186,10 +186,22 @@ int peer_add_copy(struct peer *peer, struct import *import, uint64_t size) {
     return 0;
 }
 
+int peer_add_inline(struct peer *peer, struct import *import, uint64_t size) {
+    if (size > PEER_INLINE_FREE - peer->inline_free)
+        return peer_add_copy(peer, import, size);
+    *import = (struct import){.peer = peer, .is_copy = true, .is_free = true};
+    peer->inline_free += size;
+    peer->refs++;
+    return 0;
+}
+
 static void peer_remove_copy(struct import *import, uint64_t size) {
     struct peer *peer = import->peer;
+    if (import->is_free)
+        peer->inline_free -= size;
+    else
+        quota_return(&peer->quota, size, 1, 0);
     *import = (struct import){.peer = NULL};
-    quota_return(&peer->quota, size, 1, 0);
     peer_unref(peer);
 }
 

@@ -8,7 +8,7 @@
  *
  * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports in the
  * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
- * payloads (import.is_copy); bytes include arenas of the peer's, replies that are queued, and messages that are kept.
+ * payloads (import.is_copy) that are not free; bytes include arenas of the peer's, replies that are queued, and messages that are kept.
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
@@ -31,6 +31,10 @@ typedef void peer_on_release(void *owner, uint64_t handle);
 
 #define PEER_BUCKETS 256
 
+/* A connection's own, like its buffers: so that small messages that come and go cost nothing here, and that who uses all that it was granted is
+ * still heard. */
+#define PEER_INLINE_FREE (UINT64_C(64) << 10)
+
 struct peer {
     uint32_t refs;
     sea_ctx *ctx;                                 /* owned reference */
@@ -40,7 +44,8 @@ struct peer {
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
     _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;
-    uint64_t messages; /* of its connection, that there are */
+    uint64_t messages;    /* of its connection, that there are */
+    uint64_t inline_free; /* bytes of inline payloads that it is not charged with */
     struct pooled pooled;
     struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import; NULL: there is none */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
@@ -59,6 +64,7 @@ struct import {
     struct import *next;
     bool is_pooled; /* its bytes are charged with its arena */
     bool is_copy;   /* private memory of ours, which the peer's payload takes up: no lease */
+    bool is_free;   /* such a copy, within PEER_INLINE_FREE */
 };
 
 /* The caller owns one reference. NULL: out of memory. */
@@ -99,7 +105,10 @@ int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, u
 /* Charges the peer with a copy of its payload, which it does not hold a lease on. -EDQUOT. */
 int peer_add_copy(struct peer *peer, struct import *import, uint64_t size);
 
-/* The opposite of either; gives the lease back to the peer while it lives. `import` is not of any peer then. */
+/* The same of an inline payload, but for the first PEER_INLINE_FREE bytes of them that there are at a time. */
+int peer_add_inline(struct peer *peer, struct import *import, uint64_t size);
+
+/* The opposite of these; gives the lease back to the peer while it lives. `import` is not of any peer then. */
 void peer_remove_import(struct import *import, uint64_t size);
 
 /* Takes an import back that could not be made: as above, but the lease is not given back. */
