@@ -122,7 +122,8 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/server.h \
     transport/rpc/small.c \
     transport/rpc/small.h \
-    transport/loop/uv.c
+    transport/loop/uv.c \
+    transport/loop/uv_memory.c
 
 # libsealane: the same objects behind the symbol map.
 #

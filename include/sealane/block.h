@@ -38,7 +38,10 @@ enum {
 enum {
     SEA_BLOCK_HUGETLB = 1, /* take 2 MiB pages from the hugetlb pool, or fail with -ENOMEM. Sent as it
                             * is only to peers that accept them (see sea_options.accept_hugetlb) */
-    SEA_BLOCK_NO_HUGE = 2  /* base pages, also where the system would grant larger ones */
+    SEA_BLOCK_NO_HUGE = 2, /* base pages, also where the system would grant larger ones */
+    SEA_BLOCK_PREFAULT =
+        4 /* mapped when it is made, as SEA_MEMORY_PREFAULT has it for all blocks of a context: writing it takes no
+                            * page faults. Before Linux 5.14: mapped, and no more */
 };
 
 /*
@@ -57,7 +60,8 @@ SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 
 /*
  * The same, tied to no connection and always of the class SEA_SEALED: for blocks that go to several
- * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL.
+ * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL. Any thread may make one: sea_uv_block_new_sealed()
+ * (<sealane/uv.h>) has one of libuv's do it.
  *
  * Padding: where the system grants transparent huge pages, a block whose last part fills at least 256 KiB of one, and not all
  * of it, is rounded up to 2 MiB, unless the budget has no room for that. All of it is charged: to the budget, and wherever the

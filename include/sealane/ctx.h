@@ -61,7 +61,7 @@ typedef struct sea_ctx_options {
      * and whatever it released is there for that block already.
      * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which limit, how much is
      * needed now, how much there is, and what to change; its error is 0.
-     * On the thread that makes the block, or has a payload copied; with no lock held. It may drop references of blocks
+     * On the thread that makes the block, or has a payload copied (of libuv's, where <sealane/uv.h> has one do it); with no lock held. It may drop references of blocks
      * of this process's own, and free other memory; it may not make blocks, nor use, end or free connections, nor drop the last
      * reference of a context. sea_ctx_trim() in it takes effect in the connections' next turns: too late for this block.
      * Default of the mark: a sixteenth of the budget; without on_low_water it must be 0.

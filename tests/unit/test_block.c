@@ -14,6 +14,7 @@
 
 #include "support/machine.h"
 #include "sys/heap.h"
+#include "sys/map.h"
 #include "sys/memfd.h"
 #include "unit/room_peer.h"
 #include "unit/settle.h"
@@ -115,7 +116,7 @@ END_TEST
 
 START_TEST(test_unknown_flags) {
     sea_block *block = (sea_block *) &ctx;
-    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 4), -EINVAL);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 8), -EINVAL);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, UINT32_MAX), -EINVAL);
     ck_assert_ptr_eq(block, &ctx);
 }
@@ -125,6 +126,23 @@ START_TEST(test_base_pages_on_request) {
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 2 * MIB, SEA_BLOCK_NO_HUGE), 0);
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_SMALL);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* Also an empty one, and where the kernel knows no MADV_POPULATE_WRITE. */
+START_TEST(test_prefault_on_request) {
+    sea_block *block = NULL;
+    unsigned flags = SEA_BLOCK_PREFAULT | SEA_BLOCK_NO_HUGE;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 0, flags), 0);
+    sea_block_unref(block);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, MIB, flags), 0);
+    ck_assert_uint_eq(map_count_resident(sea_block_data(block), MIB), MIB);
+    sea_block_unref(block);
+    fail_call(SEAM_MADVISE, 2, FAIL_ALWAYS, EINVAL); /* the first is MADV_DONTFORK */
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, MIB, flags), 0);
+    fail_off();
+    memset(sea_block_data(block), 1, MIB);
     sea_block_unref(block);
 }
 END_TEST
@@ -970,6 +988,7 @@ int main(void) {
     suite_add(s, test_nothing_to_drop);
     suite_add(s, test_unknown_flags);
     suite_add(s, test_base_pages_on_request);
+    suite_add(s, test_prefault_on_request);
     suite_add_loop(s, test_the_budget, 0, 3);
     suite_add(s, test_a_machine_that_refuses);
     suite_add_loop(s, test_sealing, 0, 2);

@@ -5,12 +5,14 @@
  */
 #include "support/suite.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include <uv.h>
 
 #include "support/child.h"
 #include "support/speaker.h"
+#include "sys/map.h"
 #include "unit/conn_pair.h"
 #include "unit/fail.h"
 #include "unit/host.h"
@@ -600,6 +602,118 @@ START_TEST(test_two_loops_in_turns) {
 }
 END_TEST
 
+/* memory that libuv's threads make */
+
+#define MIB ((size_t) 1 << 20)
+enum { ASKED_MAX = 16 };
+
+static struct {
+    pthread_t thread; /* the loop's */
+    sea_block *blocks[ASKED_MAX];
+    int statuses[ASKED_MAX];
+    unsigned count;
+} told;
+
+static atomic_uint made_here, made_elsewhere; /* memfds */
+
+static void count_memfd(void) {
+    atomic_fetch_add(pthread_equal(pthread_self(), told.thread) ? &made_here : &made_elsewhere, 1);
+}
+
+static void take_block(int status, sea_block *block, void *user) {
+    ck_assert_ptr_eq(user, &told);
+    ck_assert(pthread_equal(pthread_self(), told.thread));
+    ck_assert_uint_lt(told.count, ASKED_MAX);
+    ck_assert(block ? status == 0 : status < 0);
+    told.blocks[told.count] = block;
+    told.statuses[told.count++] = status;
+}
+
+/* From here on memfds are counted. */
+static void told_begin(void) {
+    memset(&told, 0, sizeof told);
+    told.thread = pthread_self();
+    made_here = made_elsewhere = 0;
+    fail_never_but(SEAM_MEMFD_CREATE, count_memfd);
+}
+
+static void ask(sea_ctx *ctx, size_t size, unsigned flags) {
+    unsigned count = told.count;
+    ck_assert_int_eq(sea_uv_block_new_sealed(ctx, &loop, size, flags, take_block, &told), 0);
+    ck_assert_uint_eq(told.count, count); /* never from inside */
+}
+
+START_TEST(test_a_block_is_made_elsewhere) {
+    told_begin();
+    ask(serving.ctx, 3 * MIB, SEA_BLOCK_NO_HUGE);
+    run();
+    ck_assert_uint_eq(told.count, 1);
+    ck_assert_int_eq(told.statuses[0], 0);
+    ck_assert_uint_eq(made_here, 0);
+    ck_assert_uint_eq(made_elsewhere, 1);
+    sea_block *block = told.blocks[0];
+    ck_assert_uint_eq(sea_block_size(block), 3 * MIB);
+    ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
+    ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_SMALL);
+    ck_assert_uint_eq(end_figures(&serving).bytes, 3 * MIB);
+    ck_assert_ptr_nonnull(block->sealed.data); /* mapped, with all its pages */
+    ck_assert_uint_eq(map_count_resident(block->sealed.data, 3 * MIB), 3 * MIB);
+    memset(sea_block_data(block), 1, 3 * MIB);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* Many more than there are threads; meanwhile their context loses its owner, and the loop cannot be closed. */
+START_TEST(test_a_loop_that_ends_while_blocks_are_made) {
+    sea_ctx *ctx = NULL;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    told_begin();
+    for (int i = 0; i < ASKED_MAX; i++)
+        ask(ctx, MIB, 0);
+    sea_ctx_unref(ctx);
+    ck_assert_int_eq(uv_loop_close(&loop), UV_EBUSY);
+    run();
+    ck_assert_uint_eq(told.count, ASKED_MAX);
+    ck_assert_uint_eq(made_elsewhere, ASKED_MAX);
+    for (int i = 0; i < ASKED_MAX; i++) {
+        ck_assert_int_eq(told.statuses[i], 0);
+        sea_block_unref(told.blocks[i]);
+    }
+}
+END_TEST
+
+START_TEST(test_what_is_refused_elsewhere) {
+    sea_refusal refusal;
+    end_deinit(&serving);
+    serving.ctx_options.budget.bytes = MIB;
+    end_prepare(&serving);
+    told_begin();
+    ck_assert_int_eq(sea_uv_block_new_sealed(serving.ctx, &loop, 1, 0, NULL, NULL), -EINVAL);
+    ask(serving.ctx, 2 * MIB, 0);
+    run();
+    sea_ctx_refusal(serving.ctx, &refusal);
+    ck_assert_int_eq(told.statuses[0], -EDQUOT);
+    ck_assert_str_eq(refusal.limit, "budget (bytes)");
+    ck_assert_uint_eq(refusal.needed, 2 * MIB);
+    ask(serving.ctx, 1, 1u << 20);
+    run();
+    ck_assert_int_eq(told.statuses[1], -EINVAL);
+    fail_always(SEAM_MADVISE, ENOMEM);
+    ask(serving.ctx, 1, 0);
+    run();
+    fail_off();
+    sea_ctx_refusal(serving.ctx, &refusal);
+    ck_assert_int_eq(told.statuses[2], -ENOMEM);
+    ck_assert_int_eq(refusal.error, -ENOMEM);
+    fail_always(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(sea_uv_block_new_sealed(serving.ctx, &loop, 1, 0, take_block, &told), -ENOMEM);
+    fail_off();
+    ck_assert_uint_eq(end_figures(&serving).blocks, 0);
+    ck_assert_uint_eq(told.count, 3);
+}
+END_TEST
+
 /* failures */
 
 START_TEST(test_a_connection_that_cannot_be_made) {
@@ -709,5 +823,8 @@ int main(void) {
     suite_add(s, test_a_server_that_cannot_be_made);
     suite_add(s, test_a_listener_that_is_shut_down);
     suite_add(s, test_no_memory_for_an_accept);
+    suite_add(s, test_a_block_is_made_elsewhere);
+    suite_add(s, test_a_loop_that_ends_while_blocks_are_made);
+    suite_add(s, test_what_is_refused_elsewhere);
     return suite_run(s);
 }

@@ -204,6 +204,14 @@ void *sealed_map(struct sealed *sealed) {
     return mapped;
 }
 
+int sealed_prefault(struct sealed *sealed) {
+    if (sealed->size == 0 || atomic_load_explicit(&sealed->data, memory_order_relaxed))
+        return 0;
+    void *data = sealed_map(sealed);
+    int r = data ? map_populate(data, sealed_map_size(sealed)) : -ENOMEM;
+    return r == -EOPNOTSUPP ? 0 : r;
+}
+
 int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size) {
     bool is_mapped = atomic_load_explicit(&sealed->data, memory_order_relaxed);
     if (!is_mapped && sealed->layout != SEALED_HUGETLB)

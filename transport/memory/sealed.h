@@ -78,6 +78,9 @@ int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, 
  * pointer not to be used. */
 void *sealed_map(struct sealed *sealed);
 
+/* LOANED only: maps it with all its pages, unless it is mapped already. -ENOMEM. */
+int sealed_prefault(struct sealed *sealed);
+
 /* LOANED only. */
 int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size);
 int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size);

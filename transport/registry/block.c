@@ -113,14 +113,27 @@ static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, en
     return admission_tell(&ctx->admission) && r < 0 ? make_sealed(ret_block, ctx, size, layout, allow_huge) : r;
 }
 
+static int block_prefault(sea_block *block) {
+    int r = sealed_prefault(&block->sealed);
+    return r < 0 ? reserve_explain(r, block->size, false, &block->ctx->admission) : 0;
+}
+
 int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
-    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE))
+    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE | SEA_BLOCK_PREFAULT))
         return -EINVAL;
     bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE) && !(ctx->admission.wishes.flags & SEA_MEMORY_NO_HUGE);
     enum sealed_layout layout = flags & SEA_BLOCK_HUGETLB ? SEALED_HUGETLB
                                 : allow_huge              ? sealed_choose_layout(size)
                                                           : SEALED_EXACT;
-    return block_new_sealed(ret_block, ctx, size, layout, allow_huge);
+    sea_block *block = NULL;
+    int r = block_new_sealed(&block, ctx, size, layout, allow_huge);
+    if (r == 0 && flags & SEA_BLOCK_PREFAULT)
+        r = block_prefault(block);
+    if (r < 0)
+        sea_block_unref(block);
+    else
+        *ret_block = block;
+    return r;
 }
 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size) {

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that is made in libuv's thread pool. See <sealane/uv.h>.
+ *
+ * A request is the loop's from begin to end. In between one of libuv's threads has it alone, and uses nothing but the context, which is
+ * thread-safe: uv_queue_work() orders what either wrote. It holds a reference of the context until its callback has returned.
+ */
+#include "sys/heap.h"
+#include <errno.h>
+#include <sealane/block.h>
+#include <sealane/ctx.h>
+#include <sealane/uv.h>
+#include <uv.h>
+
+struct request {
+    uv_work_t work;
+    sea_ctx *ctx; /* owned reference */
+    size_t size;
+    unsigned flags;
+    int status;
+    sea_block *block; /* owned */
+    sea_uv_made *made;
+    void *user;
+};
+
+/* On one of libuv's threads. */
+static void request_work(uv_work_t *work) {
+    struct request *request = work->data;
+    request->status = sea_block_new_sealed(&request->block, request->ctx, request->size, request->flags);
+}
+
+/* `status` says that it was called off, which nobody can. */
+static void request_done(uv_work_t *work, int status) {
+    struct request *request = work->data;
+    (void) status;
+    request->made(request->status, request->block, request->user);
+    sea_ctx_unref(request->ctx);
+    heap_free(request);
+}
+
+int sea_uv_block_new_sealed(sea_ctx *ctx, struct uv_loop_s *loop, size_t size, unsigned flags, sea_uv_made *made,
+                            void *user) {
+    struct request *request = made ? heap_new(1, sizeof(*request)) : NULL;
+    if (!request)
+        return made ? -ENOMEM : -EINVAL;
+    *request = (struct request){
+        .work.data = request,
+        .ctx = sea_ctx_ref(ctx),
+        .size = size,
+        .flags = flags | SEA_BLOCK_PREFAULT,
+        .made = made,
+        .user = user,
+    };
+    return uv_queue_work(loop, &request->work, request_work, request_done);
+}
