@@ -120,14 +120,15 @@ typedef struct sea_figures {
     uint64_t sent_inline, sent_pooled, sent_sealed;             /* messages by class */
     uint64_t received_inline, received_pooled, received_sealed; /* likewise */
     uint64_t sent_bytes, received_bytes;
-    uint64_t copied_bytes;     /* payload bytes that passed through user memory on their way: inline
+    uint64_t copied_bytes; /* payload bytes that passed through user memory on their way: inline
                                  * sends and receipts, and sea_block_fill() */
-    uint64_t fallbacks;        /* payloads that travelled in another class than the one they were made in */
-    uint64_t snapshots;        /* of pooled payloads: copies made on receipt, for who takes only stable ones */
-    uint64_t doorbells;        /* datagrams that woke a sleeping peer */
-    uint64_t huge_blocks;      /* blocks of our own that were granted 2 MiB pages */
-    uint64_t refusals;         /* allocations and imports that a limit forbade */
-    uint64_t faults;           /* connections ended because the peer broke the protocol */
+    uint64_t fallbacks;    /* payloads that travelled in another class than the one they were made in, and blocks that
+                                 * were made sealed because their pool was full */
+    uint64_t snapshots;    /* of pooled payloads: copies made on receipt, for who takes only stable ones */
+    uint64_t doorbells;    /* datagrams that woke a sleeping peer */
+    uint64_t huge_blocks;  /* blocks of our own that were granted 2 MiB pages */
+    uint64_t refusals;     /* allocations and imports that a limit forbade */
+    uint64_t faults;       /* connections ended because the peer broke the protocol */
     uint64_t reclaimed_blocks; /* leases dropped because their peer died or lied */
     uint64_t reclaimed_bytes;
 } sea_figures;

@@ -134,6 +134,12 @@ static void assert_small_service(void) {
     sea_msg_release(reply);
 }
 
+static sea_figures figures(void) {
+    sea_figures now;
+    sea_ctx_figures(ctx, &now);
+    return now;
+}
+
 static void assert_refused(int r, int error, const char *limit, uint64_t needed) {
     sea_refusal refusal;
     char line[256];
@@ -307,14 +313,12 @@ END_TEST
 
 /* Small calls until the peer has given everything back, which we read while we wait for an answer. */
 static void await_releases(void) {
-    sea_figures figures;
     for (int i = 0; i < 1000; i++) {
         assert_small_service();
-        sea_ctx_figures(ctx, &figures);
-        if (figures.leased_blocks == 0)
+        if (figures().leased_blocks == 0)
             return;
     }
-    ck_abort_msg("%llu blocks are still on lease", (unsigned long long) figures.leased_blocks);
+    ck_abort_msg("%llu blocks are still on lease", (unsigned long long) figures().leased_blocks);
 }
 
 /* What all connections of one user hold of ours. (Of one peer's quota the sender is not refused, but told to wait.) */
@@ -510,6 +514,7 @@ START_TEST(test_before_the_first_refusal) {
         ck_assert_int_eq(low.calls, 1);
         ck_assert_str_eq(low.nearly.limit, "MemAvailable");
         ck_assert_uint_eq(low.nearly.available, MIB);
+        ck_assert_uint_eq(figures().refusals, 0);
         assert_served(block);
         low.is_more_found = false;
         machine_has(MIB);

@@ -186,6 +186,7 @@ START_TEST(test_a_copy_over_the_limit) {
     one.peer->out_limit.bytes = 2999; /* not in the pool then, but in the heap */
     ck_assert_int_eq(pooled_copy(&block, one.peer, bytes, sizeof bytes), 0);
     ck_assert_ptr_null(block->slot);
+    ck_assert_uint_eq(ctx_figures().refusals, 0);
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
     ck_assert_uint_eq(quota_used(&one.peer->quota, QUOTA_BYTES), sizeof bytes);
     sea_block_unref(block);
@@ -247,8 +248,10 @@ START_TEST(test_the_budget_bounds_the_pool) {
     sea_block *first = NULL, *second = NULL;
     anew(&small[_i]);
     ck_assert_int_eq(pooled_new(&first, one.peer, 30000), 0);
+    ck_assert_uint_eq(ctx_figures().refusals, 0); /* though a larger arena would not fit */
     ck_assert_int_eq(pooled_new(&second, one.peer, next), -EDQUOT);
     assert_refused(-EDQUOT, limits[_i]);
+    ck_assert_uint_eq(ctx_figures().refusals, 1); /* however often it was tried */
     ck_assert_ptr_null(second);
     sea_block_unref(first);
     second = new_block(&one, next); /* the first one's arena goes for it */

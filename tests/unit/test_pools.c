@@ -139,15 +139,35 @@ START_TEST(test_a_pool_has_its_share) {
     sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
     sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
     ck_assert_int_eq(sea_pool_block(&third, pool, MIB), 0);
-    ck_assert_int_eq(sea_block_class(third), SEA_SEALED); /* another way, which the refusal explains */
-    sea_refusal refusal;
-    sea_ctx_refusal(ends.a.ctx, &refusal);
-    ck_assert_str_eq(refusal.limit, "pool's bytes_max");
-    ck_assert_uint_eq(refusal.available, 0);
+    ck_assert_int_eq(sea_block_class(third), SEA_SEALED); /* another way: no refusal, but counted */
+    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 1);
     ck_assert_uint_eq(figures_of(pool).mapped_peak, 2 * MIB);
     sea_block_unref(first);
     sea_block_unref(second);
     sea_block_unref(third);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* There is no other way where the peer takes no sealed ones. */
+START_TEST(test_a_share_without_another_way) {
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.b.options.accept = SEA_INLINE | SEA_POOLED;
+    ends_open(&ends);
+    sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
+    sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
+    sea_refusal refusal;
+    ck_assert_int_eq(sea_pool_block(&third, pool, MIB), -EDQUOT);
+    sea_ctx_refusal(ends.a.ctx, &refusal);
+    ck_assert_str_eq(refusal.limit, "pool's bytes_max");
+    ck_assert_uint_eq(refusal.needed, MIB);
+    ck_assert_uint_eq(refusal.available, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).refusals, 1);
+    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+    sea_block_unref(first);
+    sea_block_unref(second);
     sea_pool_free(pool);
 }
 END_TEST
@@ -750,6 +770,7 @@ int main(void) {
     suite_add(s, test_options);
     suite_add_loop(s, test_what_is_kept_of_a_small_budget, 0, 3);
     suite_add(s, test_a_pool_has_its_share);
+    suite_add(s, test_a_share_without_another_way);
     suite_add(s, test_the_peers_limit_is_of_all);
     suite_add(s, test_long_lives_across_rotations);
     suite_add(s, test_the_oldest_lease_is_told);

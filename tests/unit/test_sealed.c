@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "memory/reserve.h"
 #include "memory/sealed.h"
 #include "support/child.h"
 #include "support/machine.h"
@@ -56,6 +57,12 @@ static void drop_log(void) {
     settle_threads();
 }
 
+/* As whoever finds no other way. */
+static int explained_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge) {
+    int r = sealed_new(ret, size, layout, allow_huge, &admission);
+    return r < 0 ? reserve_explain(r, size, layout == SEALED_HUGETLB, &admission) : 0;
+}
+
 static sea_refusal newest(void) {
     sea_refusal refusal;
     refusal_read(&refusals, &refusal);
@@ -64,7 +71,7 @@ static sea_refusal newest(void) {
 
 static struct sealed new_sealed(size_t size) {
     struct sealed sealed;
-    ck_assert_int_eq(sealed_new(&sealed, size, SEALED_EXACT, true, &admission), 0);
+    ck_assert_int_eq(explained_new(&sealed, size, SEALED_EXACT, true), 0);
     return sealed;
 }
 
@@ -766,7 +773,7 @@ START_TEST(test_refusals_say_which_limit) {
     };
     struct sealed sealed = {.fd = -7};
     fail_once(cases[_i].kind, cases[_i].error);
-    ck_assert_int_eq(sealed_new(&sealed, 10000, SEALED_EXACT, true, &admission), cases[_i].result);
+    ck_assert_int_eq(explained_new(&sealed, 10000, SEALED_EXACT, true), cases[_i].result);
     ck_assert_int_eq(fail_calls(cases[_i].kind), 1);
     ck_assert_int_eq(sealed.fd, -7);
     assert_refusal(cases[_i].result, cases[_i].limit, cases[_i].needed);
@@ -782,8 +789,8 @@ START_TEST(test_the_file_size_limit) {
     limit = before;
     limit.rlim_cur = 20000;
     setrlimit(RLIMIT_FSIZE, &limit);
-    int too_large = sealed_new(&other, 20001, SEALED_EXACT, true, &admission),
-        fits = sealed_new(&sealed, 20000, SEALED_EXACT, true, &admission);
+    int too_large = explained_new(&other, 20001, SEALED_EXACT, true),
+        fits = explained_new(&sealed, 20000, SEALED_EXACT, true);
     int filled = sealed_fill(&sealed, 19999, "x", 1);
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert_int_eq(too_large, -ENOMEM);
@@ -802,7 +809,7 @@ START_TEST(test_more_than_the_machine_has) {
     for (enum sealed_layout layout = SEALED_EXACT; layout <= SEALED_PADDED; layout++) {
         bool hugetlb = layout == SEALED_HUGETLB;
         fail_call(SEAM_FALLOCATE, 0, 0, 0);
-        ck_assert_int_eq(sealed_new(&sealed, sizes[_i], layout, true, &admission), -ENOMEM);
+        ck_assert_int_eq(explained_new(&sealed, sizes[_i], layout, true), -ENOMEM);
         ck_assert_int_eq(sealed.fd, -7);
         ck_assert_int_eq(newest().error, -ENOMEM);
         ck_assert_uint_eq(newest().needed, sizes[_i]);
@@ -882,11 +889,11 @@ END_TEST
 START_TEST(test_no_huge_pages_when_not_wanted) {
     struct sealed sealed;
     grant_huge();
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, false, &admission), 0);
+    ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, false), 0);
     memset(sealed_map(&sealed), 1, sealed.size);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_SMALL);
     sealed_deinit(&sealed);
-    ck_assert_int_eq(sealed_new(&sealed, 2 * MIB - 1, SEALED_EXACT, true, &admission), 0); /* too small for one */
+    ck_assert_int_eq(explained_new(&sealed, 2 * MIB - 1, SEALED_EXACT, true), 0); /* too small for one */
     memset(sealed_map(&sealed), 1, sealed.size);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_SMALL);
     sealed_deinit(&sealed);
@@ -917,15 +924,15 @@ START_TEST(test_huge_pages_that_cannot_be_populated) {
     grant_huge();
     struct sealed sealed;
     fail_call(SEAM_MADVISE, 3, 1, EINVAL); /* DONTFORK, HUGEPAGE, then POPULATE_WRITE */
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, true, &admission), 0);
+    ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), 0);
     ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, 4 * MIB);
     sealed_deinit(&sealed);
     fail_call(SEAM_MADVISE, 3, 1, ENOMEM);
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, true, &admission), -ENOMEM);
+    ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), -ENOMEM);
     assert_refusal(-ENOMEM, "memory", 4 * MIB);
     fail_off();
     fail_always(SEAM_MMAP, ENOMEM);
-    ck_assert_int_eq(sealed_new(&sealed, 4 * MIB, SEALED_EXACT, true, &admission), -ENOMEM);
+    ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), -ENOMEM);
 }
 END_TEST
 
@@ -972,7 +979,7 @@ END_TEST
 static struct sealed new_padded(size_t size) {
     struct sealed sealed;
     grant_huge();
-    ck_assert_int_eq(sealed_new(&sealed, size, SEALED_PADDED, true, &admission), 0);
+    ck_assert_int_eq(explained_new(&sealed, size, SEALED_PADDED, true), 0);
     if (sealed.layout == SEALED_EXACT) {
         ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) size);
         sealed_deinit(&sealed);
@@ -1027,7 +1034,7 @@ START_TEST(test_padding_is_cut_where_there_is_no_huge_page) {
     struct sealed sealed;
     grant_huge();
     fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
-    ck_assert_int_eq(sealed_new(&sealed, MIB, SEALED_PADDED, true, &admission), 0);
+    ck_assert_int_eq(explained_new(&sealed, MIB, SEALED_PADDED, true), 0);
     fail_off();
     ck_assert_int_eq(sealed.layout, SEALED_EXACT);
     ck_assert_ptr_null(sealed.data);
@@ -1045,7 +1052,7 @@ START_TEST(test_padding_without_a_grant) {
     struct sealed sealed;
     if (memfd_huge_policy() != MEMFD_HUGE_NEVER)
         test_skip("this machine grants huge pages");
-    ck_assert_int_eq(sealed_new(&sealed, MIB, SEALED_PADDED, true, &admission), 0);
+    ck_assert_int_eq(explained_new(&sealed, MIB, SEALED_PADDED, true), 0);
     if (sealed.layout == SEALED_EXACT) { /* not granted meanwhile by another test */
         ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) MIB);
         ck_assert_uint_eq((size_t) status_of(sealed.fd).st_blocks * 512, MIB);
@@ -1062,7 +1069,7 @@ START_TEST(test_padding_over_the_file_size_limit) {
     limit = before;
     limit.rlim_cur = 2 * MIB - 1;
     setrlimit(RLIMIT_FSIZE, &limit);
-    int r = sealed_new(&sealed, MIB, SEALED_PADDED, true, &admission);
+    int r = explained_new(&sealed, MIB, SEALED_PADDED, true);
     setrlimit(RLIMIT_FSIZE, &before);
     ck_assert_int_eq(r, 0);
     ck_assert_int_eq(sealed.layout, SEALED_EXACT);
@@ -1081,7 +1088,7 @@ START_TEST(test_padding_that_cannot_be_made) {
     grant_huge();
     fail_call(SEAM_FSTAT, 1, 1, EIO);
     fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
-    ck_assert_int_eq(sealed_new(&sealed, MIB, SEALED_PADDED, true, &admission), -ENOMEM);
+    ck_assert_int_eq(explained_new(&sealed, MIB, SEALED_PADDED, true), -ENOMEM);
     ck_assert_int_eq(sealed.fd, -7);
     assert_refusal(-ENOMEM, "memory", MIB);
 }
@@ -1173,7 +1180,7 @@ static void add_hugetlb(long pages) {
 
 static struct sealed new_hugetlb(size_t size) {
     struct sealed sealed;
-    int r = sealed_new(&sealed, size, SEALED_HUGETLB, true, &admission);
+    int r = explained_new(&sealed, size, SEALED_HUGETLB, true);
     ck_assert_msg(r == 0, "%s: %s", strerror(-r), newest().advice);
     return sealed;
 }
@@ -1256,7 +1263,7 @@ END_TEST
 
 START_TEST(test_an_empty_hugetlb_block) {
     struct sealed sealed;
-    int r = sealed_new(&sealed, 0, SEALED_HUGETLB, true, &admission);
+    int r = explained_new(&sealed, 0, SEALED_HUGETLB, true);
     if (r < 0)
         test_skip("no hugetlb memfds here: %s", strerror(-r));
     ck_assert_ptr_nonnull(sealed_map(&sealed));
@@ -1272,7 +1279,7 @@ START_TEST(test_the_hugetlb_pool_runs_out) {
     int r;
     size_t size = 2 * MIB;
     do
-        r = sealed_new(&sealed, size, SEALED_HUGETLB, true, &admission);
+        r = explained_new(&sealed, size, SEALED_HUGETLB, true);
     while (r == 0 && (sealed_deinit(&sealed), size *= 2) < (size_t) 1 << 40);
     ck_assert_int_eq(r, -ENOMEM);
     assert_refusal(-ENOMEM, "hugetlb pool", size);

@@ -169,7 +169,8 @@ void lane_doom(struct lane *lane, int reason, const char *text);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
-/* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as pooled_new(). */
+/* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as pooled_new(); but
+ * of -EDQUOT nothing is noted where the peer takes a sealed one instead. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block);
 
 /* The pools may have something to do before we sleep: asks for a turn then. */

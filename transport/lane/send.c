@@ -99,7 +99,8 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
         lane_take_releases(lane);
     int r = pooled_take(ret_block, pool, size);
     lane_stir(lane);
-    return r;
+    bool has_another_way = r == -EDQUOT && terms_take(&lane->terms, SEA_SEALED, size);
+    return r == 0 || has_another_way ? r : pools_explain(lane->account, r, size);
 }
 
 static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {

@@ -39,6 +39,11 @@ int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t
     return error;
 }
 
+int refusal_pass(const struct refusal_log *held, struct refusal_log *log) {
+    const sea_refusal *why = &held->newest;
+    return refusal_note(log, why->error, why->limit, why->needed, why->available, why->advice);
+}
+
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why) {
     return refusal_keep(log, error, what, 0, 0, why);
 }

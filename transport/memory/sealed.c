@@ -117,12 +117,12 @@ int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool 
     struct sealed sealed = SEALED_EMPTY;
     bool hugetlb = layout == SEALED_HUGETLB;
     if (sealed_file_size(size, layout) > SIZE_MAX / 2)
-        return reserve_explain(-ENOMEM, size, hugetlb, admission);
+        return -ENOMEM;
     int r = memfd_new((size_t) sealed_file_size(size, layout), hugetlb, &sealed.fd);
     if (r == -EFBIG && layout == SEALED_PADDED)
         return sealed_new(ret, size, SEALED_EXACT, allow_huge, admission);
     if (r < 0)
-        return reserve_explain(r, size, hugetlb, admission);
+        return r;
     sealed.size = size;
     sealed.layout = layout;
     allow_huge = allow_huge && !(admission->wishes.flags & SEA_MEMORY_NO_HUGE);
@@ -130,7 +130,7 @@ int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool 
     r = size ? sealed_reserve(&sealed, admission) : 0;
     if (r < 0) {
         sealed_deinit(&sealed);
-        return reserve_explain(r, size, hugetlb, admission);
+        return r;
     }
     *ret = sealed;
     return 0;

@@ -53,8 +53,8 @@ enum sealed_layout sealed_choose_layout(uint64_t size);
 /*
  * Makes and reserves memory, once it is admitted, in the way that the context wants (hugetlb pages are neither locked nor moved).
  * Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
- * `allow_huge`: transparent huge pages in exact memory. Errors: -EDQUOT never; -EFBIG is told as -ENOMEM with its reason; -ENOMEM,
- * -EMFILE, -ENFILE, -ENODEV, -EACCES: noted.
+ * `allow_huge`: transparent huge pages in exact memory. Errors: -EFBIG (RLIMIT_FSIZE), -ENOLCK, -ENOMEM, -EMFILE,
+ * -ENFILE, -ENODEV, -EACCES, for which reserve_explain() has words.
  */
 int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge,
                struct admission *admission);

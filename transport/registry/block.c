@@ -29,11 +29,11 @@ static uint32_t block_fds(const sea_block *block) {
     return block->payload_class == SEA_SEALED ? 1 : 0;
 }
 
-/* Charges the budget and enters the figures; undone by block_uncharge(). */
-static int block_charge(sea_block *block, uint64_t bytes) {
+/* Charges the budget and enters the figures; undone by block_uncharge(). -EDQUOT: noted in `log`. */
+static int block_charge(sea_block *block, uint64_t bytes, struct refusal_log *log) {
     admission_watch(&block->ctx->admission, bytes, 1, block_fds(block));
     admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
-    int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), &block->ctx->refusals);
+    int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), log);
     if (r < 0)
         return r;
     block->charged_bytes = bytes;
@@ -72,7 +72,7 @@ int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
     sea_block *block = block_alloc(ctx, SEA_INLINE, size);
     if (!block)
         return block_refuse(ctx, size);
-    int r = block_charge(block, size);
+    int r = block_charge(block, size, &ctx->refusals);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -86,13 +86,14 @@ static bool is_budget_short(const sea_ctx *ctx, uint64_t bytes) {
     return bytes > ctx->budget.limit[QUOTA_BYTES] - quota_used(&ctx->budget, QUOTA_BYTES);
 }
 
-static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout, bool allow_huge) {
+static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout, bool allow_huge,
+                       struct refusal_log *log) {
     if (layout == SEALED_PADDED && is_budget_short(ctx, sealed_file_size(size, layout)))
         layout = SEALED_EXACT;
     sea_block *block = block_alloc(ctx, SEA_SEALED, size);
     if (!block)
-        return block_refuse(ctx, sizeof(*block));
-    int r = block_charge(block, sealed_file_size(size, layout));
+        return -ENOMEM;
+    int r = block_charge(block, sealed_file_size(size, layout), log);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -107,10 +108,19 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum se
     return 0;
 }
 
+/* Noted is what is final. */
 static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout,
                             bool allow_huge) {
-    int r = make_sealed(ret_block, ctx, size, layout, allow_huge);
-    return admission_tell(&ctx->admission) && r < 0 ? make_sealed(ret_block, ctx, size, layout, allow_huge) : r;
+    struct refusal_log log;
+    refusal_init(&log);
+    int r = make_sealed(ret_block, ctx, size, layout, allow_huge, &log);
+    if (admission_tell(&ctx->admission) && r < 0)
+        r = make_sealed(ret_block, ctx, size, layout, allow_huge, &log);
+    refusal_deinit(&log);
+    if (r == 0)
+        return 0;
+    return r == -EDQUOT ? refusal_pass(&log, &ctx->refusals)
+                        : reserve_explain(r, size, layout == SEALED_HUGETLB, &ctx->admission);
 }
 
 static int block_prefault(sea_block *block) {
@@ -242,7 +252,7 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     if (r < 0)
         return r;
     sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
-    r = block ? block_charge(block, sealed.size) : -ENOMEM;
+    r = block ? block_charge(block, sealed.size, &ctx->refusals) : -ENOMEM;
     if (r < 0) {
         sealed_deinit(&sealed);
         if (block)

@@ -59,7 +59,8 @@ int pooled_take(sea_block **ret_block, sea_pool *pool, size_t size) {
 }
 
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size) {
-    return pooled_take(ret_block, &peer->pooled.pools.own, size);
+    int r = pooled_take(ret_block, &peer->pooled.pools.own, size);
+    return r < 0 ? pools_explain(peer, r, size) : 0;
 }
 
 int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
@@ -78,11 +79,11 @@ static int copy_to_heap(sea_block **ret_block, struct peer *peer, const void *da
 }
 
 static int copy_make(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
-    int r = pooled_new(ret_block, peer, size);
+    int r = pooled_take(ret_block, &peer->pooled.pools.own, size);
     if (r == -EDQUOT)
         return copy_to_heap(ret_block, peer, data, size);
     if (r < 0)
-        return r;
+        return pools_explain(peer, r, size);
     memcpy((*ret_block)->data, data, size);
     (*ret_block)->payload_class = SEA_INLINE;
     (*ret_block)->is_sealed = true;

@@ -36,10 +36,10 @@ void pooled_trim(struct peer *peer);
  * payload for this peer left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);
 
-/* The same from one of its pools. */
+/* The same from one of its pools. Errors: as pools_take(). */
 int pooled_take(sea_block **ret_block, sea_pool *pool, size_t size);
 
-/* A writable inline block of at most POOLED_INLINE_MAX bytes. Errors: as pooled_new(). */
+/* A writable inline block of at most POOLED_INLINE_MAX bytes. Errors: as pools_take(). */
 int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size);
 #define POOLED_INLINE_MAX SIZE_CLASS_SMALLEST
 

@@ -52,26 +52,26 @@ static void trim_others(const struct pools *pools, const sea_pool *but) {
             pool_trim(pool->pool, 0);
 }
 
-static int check_limit(sea_ctx *ctx, const char *limit, uint64_t most, uint64_t used, uint64_t bytes,
+static int check_limit(struct refusal_log *log, const char *limit, uint64_t most, uint64_t used, uint64_t bytes,
                        const char *advice) {
     if (used <= most && bytes <= most - used)
         return 0;
-    return refusal_note(&ctx->refusals, -EDQUOT, limit, bytes, used > most ? 0 : most - used, advice);
+    return refusal_note(log, -EDQUOT, limit, bytes, used > most ? 0 : most - used, advice);
 }
 
 static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
     const sea_pool *pool = budget->pool;
-    const struct pools *pools = &pool->peer->pooled.pools;
+    struct pools *pools = &pool->peer->pooled.pools;
     uint64_t most = pool->peer->out_limit.bytes;
     if (pool->is_private)
         return 0;
     if (bytes > most || pools_used(pools) > most - bytes)
         trim_others(pools, pool);
-    int r = check_limit(budget->ctx, "peer's bytes_max", most, pools_used(pools), bytes,
+    int r = check_limit(&pools->refused, "peer's bytes_max", most, pools_used(pools), bytes,
                         "release blocks, or raise the peer's bytes_max in sea_options");
     if (r < 0 || !pool->bytes_max)
         return r;
-    return check_limit(budget->ctx, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
+    return check_limit(&pools->refused, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
                        "release blocks of this pool, or raise its bytes_max in sea_pool_options");
 }
 
@@ -83,7 +83,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
         return r;
     admission_watch(&budget->ctx->admission, bytes, 1, fds);
     admission_tell(&budget->ctx->admission); /* what it lets go of may be what is missing */
-    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &budget->ctx->refusals);
+    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &budget->pool->peer->pooled.pools.refused);
     if (r < 0)
         return r;
     ctx_count(budget->ctx, arena_bytes, bytes);
@@ -183,6 +183,7 @@ static void pools_add(struct peer *peer, sea_pool *pool, const sea_pool_options 
 
 void pools_init(struct peer *peer) {
     peer->pooled.pools = (struct pools){.deadline = WAIT_FOREVER};
+    refusal_init(&peer->pooled.pools.refused);
     static const sea_pool_options private = {.retained_max = PRIVATE_RETAINED_MAX};
     peer->pooled.pools.private.is_private = true;
     pools_add(peer, &peer->pooled.pools.private, &private);
@@ -236,9 +237,14 @@ int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
         r = pool_take(pool->pool, size, ret_slot);
     if (admission_tell(admission) && r < 0 && pool->pool)
         r = pool_take(pool->pool, size, ret_slot);
-    if (r == 0 || r == -EDQUOT)
-        return r; /* noted where it was refused */
-    return reserve_explain(r, size, false, admission);
+    return r;
+}
+
+int pools_explain(struct peer *peer, int error, size_t size) {
+    if (error == -EPIPE)
+        return error;
+    return error == -EDQUOT ? refusal_pass(&peer->pooled.pools.refused, &peer->ctx->refusals)
+                            : reserve_explain(error, size, false, &peer->ctx->admission);
 }
 
 /* No lease is left. */
@@ -277,6 +283,7 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
     }
     arenas_deinit(&pools->audience);
     heap_free(pools->retired);
+    refusal_deinit(&pools->refused);
     pools->all = NULL;
     pools->retired = NULL;
     pools->retired_count = pools->retired_capacity = 0;

@@ -44,11 +44,12 @@ struct pools {
     sea_pool *all;          /* these and others, which are owned once they are freed */
     uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
-    uint64_t retained;   /* bytes, when pools_tend() was last called */
-    uint64_t renewed_at; /* CLOCK_MONOTONIC, by pools_renew() */
-    uint64_t deadline;   /* when to call pools_tend(); WAIT_FOREVER: no need to */
-    bool is_restless;    /* before the connection sleeps, pools_tend() is to be called */
-    bool is_waiting;     /* its return is looked for: of something that may be with the peer */
+    struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
+    uint64_t retained;          /* bytes, when pools_tend() was last called */
+    uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
+    uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
+    bool is_restless;           /* before the connection sleeps, pools_tend() is to be called */
+    bool is_waiting;            /* its return is looked for: of something that may be with the peer */
 };
 
 void pools_init(struct peer *peer);
@@ -66,8 +67,11 @@ void pools_set_options(sea_pool *pool, const sea_pool_options *options);
 int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *options);
 sea_pool *pools_free(sea_pool *pool);
 
-/* A block's memory. Errors: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
+/* A block's memory. On failure an error for pools_explain(), should there be no other way. */
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
+
+/* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE. */
+int pools_explain(struct peer *peer, int error, size_t size);
 
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);

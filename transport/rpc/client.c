@@ -476,7 +476,10 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
         return r;
     if (class == 0)
         return lane_explain_size(&conn->lane, size);
-    return sea_block_new_sealed(ret_block, conn->ctx, size, 0);
+    r = sea_block_new_sealed(ret_block, conn->ctx, size, 0);
+    if (r == 0 && class == SEA_POOLED)
+        tally_count(&conn->lane.tally, fallbacks, 1);
+    return r;
 }
 
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
