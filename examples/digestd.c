@@ -405,6 +405,9 @@ static void sum_up(const struct server *server) {
     program_sum_up("bytes", "%llu", (unsigned long long) server->bytes_done);
     program_sum_up("bytes copied", "%llu", (unsigned long long) figures.copied_bytes);
     program_sum_up("refused", "%llu blocks", (unsigned long long) figures.refusals);
+    for (int cause = 0; cause < SEA_CAUSES; cause++)
+        if (figures.refusals_by[cause] > 0)
+            program_sum_up("", "%llu by %s", (unsigned long long) figures.refusals_by[cause], sea_cause_name(cause));
     program_sum_up("faults", "%llu", (unsigned long long) figures.faults);
 }
 

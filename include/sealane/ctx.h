@@ -104,6 +104,24 @@ SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
  */
 SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size);
 
+/* Whose limit it is that a refusal names. doc/memory.md has all names of each. */
+enum {
+    SEA_CAUSE_BUDGET,     /* this context's */
+    SEA_CAUSE_POOL,       /* a pool's share */
+    SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold */
+    SEA_CAUSE_USER_QUOTA, /* and all of one user id together */
+    SEA_CAUSE_PEER,       /* what the peer takes */
+    SEA_CAUSE_CGROUP,     /* memory that our cgroups have left */
+    SEA_CAUSE_MACHINE,    /* the machine's memory, hugetlb pages, NUMA nodes and descriptors */
+    SEA_CAUSE_PROCESS,    /* RLIMIT_..., and mappings */
+    SEA_CAUSE_OTHER,      /* the kernel refused, or private memory is short, for none of these reasons */
+    SEA_CAUSES            /* how many there are */
+};
+
+/* The cause's name, "budget", "pool", "peer quota", "user quota", "peer", "cgroup", "machine", "process" or "other"; "none" for
+ * anything else. Static. */
+SEA_API const char *sea_cause_name(int cause);
+
 /* Current amounts first, then counters that only grow. Bytes are payload bytes unless said. */
 typedef struct sea_figures {
     /* now */
@@ -120,16 +138,17 @@ typedef struct sea_figures {
     uint64_t sent_inline, sent_pooled, sent_sealed;             /* messages by class */
     uint64_t received_inline, received_pooled, received_sealed; /* likewise */
     uint64_t sent_bytes, received_bytes;
-    uint64_t copied_bytes; /* payload bytes that passed through user memory on their way: inline
-                                 * sends and receipts, and sea_block_fill() */
+    uint64_t copied_bytes; /* payload bytes that passed through user memory on their way: inline sends and
+                                * receipts, and sea_block_fill() */
     uint64_t fallbacks;    /* payloads that travelled in another class than the one they were made in, and blocks that
-                                 * were made sealed because their pool was full */
+                                * were made sealed because their pool was full */
     uint64_t snapshots;    /* of pooled payloads: copies made on receipt, for who takes only stable ones */
     uint64_t doorbells;    /* datagrams that woke a sleeping peer */
     uint64_t huge_blocks;  /* blocks of our own that were granted 2 MiB pages */
     uint64_t refusals;     /* allocations and imports that a limit forbade */
-    uint64_t faults;       /* connections ended because the peer broke the protocol */
-    uint64_t reclaimed_blocks; /* leases dropped because their peer died or lied */
+    uint64_t refusals_by[SEA_CAUSES]; /* and whose: always all of `refusals` */
+    uint64_t faults;                  /* connections ended because the peer broke the protocol */
+    uint64_t reclaimed_blocks;        /* leases dropped because their peer died or lied */
     uint64_t reclaimed_bytes;
 } sea_figures;
 

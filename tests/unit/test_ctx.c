@@ -248,7 +248,7 @@ START_TEST(test_every_figure_is_its_counter) {
 #define UNCOUNT(name) ctx_uncount(ctx, name, ++n);
     uint64_t n = 0;
     EACH(COUNT)
-    ck_assert_uint_eq(n + 1, sizeof(sea_figures) / sizeof(uint64_t)); /* `refusals` is the log's */
+    ck_assert_uint_eq(n + 1 + SEA_CAUSES, sizeof(sea_figures) / sizeof(uint64_t)); /* `refusals` are the log's */
     sea_figures figures = ctx_figures();
     n = 0;
     EACH(CHECK)
@@ -264,6 +264,8 @@ START_TEST(test_refusals_are_told_and_counted) {
     refusal_note(&ctx->refusals, -EMFILE, "RLIMIT_NOFILE", 1, 0, "close descriptors");
     refusal_explain(&ctx->refusals, -EINVAL, "sea_block_import", "not a memfd");
     ck_assert_uint_eq(ctx_figures().refusals, 2);
+    ck_assert_uint_eq(ctx_figures().refusals_by[SEA_CAUSE_BUDGET], 1);
+    ck_assert_uint_eq(ctx_figures().refusals_by[SEA_CAUSE_PROCESS], 1);
     ck_assert_int_eq(ctx_refusal().error, -EINVAL);
     ck_assert_str_eq(ctx_refusal().advice, "not a memfd");
 }

@@ -8,6 +8,41 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const CAUSE_NAMES[SEA_CAUSES] = {"budget", "pool",    "peer quota", "user quota", "peer",
+                                                    "cgroup", "machine", "process",    "other"};
+
+/* How the names of limits begin. */
+static const struct {
+    const char *prefix;
+    int cause;
+} CAUSES[] = {
+    {"budget ", SEA_CAUSE_BUDGET},
+    {"pool's ", SEA_CAUSE_POOL},
+    {"peer quota ", SEA_CAUSE_PEER_QUOTA},
+    {"user quota ", SEA_CAUSE_USER_QUOTA},
+    {"peer's ", SEA_CAUSE_PEER},
+    {"cgroup ", SEA_CAUSE_CGROUP},
+    {"MemAvailable", SEA_CAUSE_MACHINE},
+    {"CommitLimit ", SEA_CAUSE_MACHINE},
+    {"NUMA node ", SEA_CAUSE_MACHINE},
+    {"hugetlb pool", SEA_CAUSE_MACHINE},
+    {"fs.file-max", SEA_CAUSE_MACHINE},
+    {"RLIMIT_", SEA_CAUSE_PROCESS},
+    {"vm.max_map_count", SEA_CAUSE_PROCESS},
+    {"address space ", SEA_CAUSE_PROCESS},
+};
+
+static int cause_of(const char *limit) {
+    for (size_t i = 0; i < sizeof(CAUSES) / sizeof(CAUSES[0]); i++)
+        if (strncmp(limit, CAUSES[i].prefix, strlen(CAUSES[i].prefix)) == 0)
+            return CAUSES[i].cause;
+    return SEA_CAUSE_OTHER;
+}
+
+const char *sea_cause_name(int cause) {
+    return cause >= 0 && cause < SEA_CAUSES ? CAUSE_NAMES[cause] : "none";
+}
+
 void refusal_init(struct refusal_log *log) {
     *log = (struct refusal_log){.newest = {.error = 0}};
     pthread_mutex_init(&log->lock, NULL);
@@ -35,7 +70,10 @@ int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t
 int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice) {
     refusal_keep(log, error, limit, needed, available, advice);
+    pthread_mutex_lock(&log->lock);
+    log->by[cause_of(limit)]++;
     atomic_fetch_add_explicit(&log->count, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&log->lock);
     return error;
 }
 
@@ -52,6 +90,14 @@ void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal) {
     pthread_mutex_lock(&log->lock);
     *ret_refusal = log->newest;
     pthread_mutex_unlock(&log->lock);
+}
+
+uint64_t refusal_read_counts(struct refusal_log *log, uint64_t *ret_by) {
+    pthread_mutex_lock(&log->lock);
+    memcpy(ret_by, log->by, sizeof(log->by));
+    uint64_t count = atomic_load_explicit(&log->count, memory_order_relaxed);
+    pthread_mutex_unlock(&log->lock);
+    return count;
 }
 
 int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size) {

@@ -12,8 +12,9 @@
 
 struct refusal_log {
     pthread_mutex_t lock;
-    sea_refusal newest;     /* under lock */
-    _Atomic uint64_t count; /* of those that a limit caused */
+    sea_refusal newest;      /* under lock */
+    _Atomic uint64_t count;  /* of those that a limit caused; written under lock */
+    uint64_t by[SEA_CAUSES]; /* under lock; their sum is `count` */
 };
 
 void refusal_init(struct refusal_log *log);
@@ -34,5 +35,8 @@ int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why);
 
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal);
+
+/* How many were noted: the sum, and of each cause, SEA_CAUSES numbers. */
+uint64_t refusal_read_counts(struct refusal_log *log, uint64_t *ret_by);
 
 #endif

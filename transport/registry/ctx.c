@@ -165,7 +165,7 @@ static uint64_t counter_sum(sea_ctx *ctx, size_t offset) {
 }
 
 void sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
-    *ret_figures = (sea_figures){.refusals = atomic_load_explicit(&ctx->refusals.count, memory_order_relaxed)};
+    ret_figures->refusals = refusal_read_counts(&ctx->refusals, ret_figures->refusals_by);
     pthread_mutex_lock(&ctx->lock);
     for (size_t i = 0; i < sizeof(FIGURES) / sizeof(FIGURES[0]); i++)
         *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = counter_sum(ctx, FIGURES[i].counter);
