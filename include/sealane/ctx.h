@@ -21,6 +21,11 @@ typedef struct sea_limits {
     uint32_t fds;    /* descriptors held for them */
 } sea_limits;
 
+/* What is charged to a limit, the most that ever was (of each by itself), and how much may be. */
+typedef struct sea_quota {
+    sea_limits used, peak, limit;
+} sea_quota;
+
 /* A refusal in full. All texts are NUL-terminated. */
 typedef struct sea_refusal {
     int error;          /* negative errno; 0: nothing was refused yet */
@@ -131,10 +136,15 @@ typedef struct sea_figures {
     uint64_t leased_blocks, leased_bytes;     /* of those and of forwarded ones, held by peers */
     uint64_t imported_blocks, imported_bytes; /* peers' blocks that we map */
     uint64_t arena_bytes;                     /* of memory in our arenas, for pooled blocks */
-    uint64_t retained_bytes;                  /* of that, free: as each connection knew when it last rested */
-    uint64_t connections;                     /* past the handshake */
-    uint64_t calls_out, calls_in;             /* begun and not ended; ours, and peers' */
+    uint64_t active_bytes; /* of that, in blocks that are out: as each connection knew when it last rested */
+    uint64_t
+        retained_bytes; /* and free, for the next blocks: likewise. The rest drains, or is of connections that ended */
+    uint64_t imported_arena_bytes; /* of peers' arenas, that we map: what is imported and pooled lies there */
+    uint64_t connections;          /* past the handshake */
+    uint64_t calls_out, calls_in;  /* begun and not ended; ours, and peers' */
+    sea_quota budget;              /* what it takes: arenas, sealed blocks, copies */
     /* since the context was made */
+    uint64_t imported_arena_peak;                               /* the most there ever were of these bytes */
     uint64_t sent_inline, sent_pooled, sent_sealed;             /* messages by class */
     uint64_t received_inline, received_pooled, received_sealed; /* likewise */
     uint64_t sent_bytes, received_bytes;
@@ -152,7 +162,15 @@ typedef struct sea_figures {
     uint64_t reclaimed_bytes;
 } sea_figures;
 
-SEA_API void sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
+/*
+ * What there is, summed up over all connections and pools. Any thread; takes nothing from those that work, and costs a look at some 300
+ * bytes of each (doc/tuning.md): once a second is nothing. Connections cannot begin or end meanwhile.
+ *
+ * True: no counter moved while it looked twice, so that all but the budget is of one moment. False: the process is busy; each
+ * figure is a sum of what its parts were at some instant of the call, and two figures may differ by what was done during it. In either case no gauge is
+ * below 0, `refusals` is the sum of `refusals_by`, and used <= peak, used <= limit in `budget`.
+ */
+SEA_API bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
 
 SEA_END
 

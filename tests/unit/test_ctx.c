@@ -204,6 +204,8 @@ START_TEST(test_a_new_context_has_nothing_to_tell) {
     memset(&figures, 0xff, sizeof figures);
     memset(&refusal, 0xff, sizeof refusal);
     sea_ctx_figures(ctx, &figures);
+    ck_assert_uint_gt(figures.budget.limit.bytes, 0);
+    memset(&figures.budget.limit, 0, sizeof figures.budget.limit);
     ck_assert_mem_eq(&figures, &nothing, sizeof figures);
     sea_ctx_refusal(ctx, &refusal);
     ck_assert_int_eq(refusal.error, 0);
@@ -234,11 +236,74 @@ START_TEST(test_tallies) {
 }
 END_TEST
 
+/* Its blocks come from one thread and go on another. */
+static void *end_elsewhere(void *arg) {
+    struct tally *tally = arg;
+    for (int i = 0; i < TURNS * 20; i++) {
+        tally_count(tally, blocks, 1);
+        ctx_uncount(ctx, blocks, 1);
+    }
+    return NULL;
+}
+
+START_TEST(test_no_gauge_is_below_nothing) {
+    enum { TALLIES = 300 };
+    static struct tally tallies[TALLIES];
+    struct tally *first = &tallies[0], *last = &tallies[TALLIES - 1]; /* in the order in which they are looked at */
+    pthread_t one, other;
+    bool is_below = false, was_still = false;
+    memset(tallies, 0, sizeof tallies);
+    for (int i = TALLIES; i-- > 0;)
+        tally_begin(&tallies[i], ctx);
+    ck_assert_int_eq(pthread_create(&one, NULL, end_elsewhere, first), 0);
+    ck_assert_int_eq(pthread_create(&other, NULL, end_elsewhere, last), 0);
+    while (first->counters.blocks < TURNS * 20 || last->counters.blocks < TURNS * 20) {
+        sea_figures figures;
+        was_still |= sea_ctx_figures(ctx, &figures) && figures.blocks > 2;
+        is_below |= figures.blocks > 2 * TURNS * 20;
+    }
+    pthread_join(one, NULL);
+    pthread_join(other, NULL);
+    for (int i = 0; i < TALLIES; i++)
+        tally_end(&tallies[i], ctx);
+    ck_assert(!is_below);
+    ck_assert(!was_still); /* of one moment there are two at most */
+}
+END_TEST
+
+/* Who asks while nothing moves is told so. */
+START_TEST(test_figures_of_one_moment) {
+    sea_figures figures;
+    struct tally tally = {.next = NULL};
+    tally_begin(&tally, ctx);
+    tally_count(&tally, sent_inline, 1);
+    ck_assert(sea_ctx_figures(ctx, &figures));
+    ck_assert_uint_eq(figures.sent_inline, 1);
+    tally_end(&tally, ctx);
+}
+END_TEST
+
+START_TEST(test_the_budget_is_told) {
+    const sea_ctx_options options = {.budget = {.bytes = 1000, .blocks = 20, .fds = 3}};
+    ctx_anew(&options);
+    ck_assert_int_eq(quota_charge(&ctx->budget, 700, 2, 1, &ctx->refusals), 0);
+    ck_assert_int_eq(quota_charge(&ctx->budget, 301, 1, 0, &ctx->refusals), -EDQUOT);
+    quota_return(&ctx->budget, 700, 2, 1);
+    ck_assert_int_eq(quota_charge(&ctx->budget, 100, 5, 0, &ctx->refusals), 0);
+    sea_quota budget = ctx_figures().budget;
+    assert_limits(&budget.used, 100, 5, 0);
+    assert_limits(&budget.peak, 700, 5, 1);
+    assert_limits(&budget.limit, 1000, 20, 3);
+    quota_return(&ctx->budget, 100, 5, 0);
+}
+END_TEST
+
 /* Each counter is told under its own name. */
 START_TEST(test_every_figure_is_its_counter) {
 /* clang-format off */
 #define EACH(X) \
-    X(blocks) X(bytes) X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(arena_bytes) X(retained_bytes) X(connections) \
+    X(blocks) X(bytes) X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(arena_bytes) X(active_bytes) X(retained_bytes) \
+    X(imported_arena_bytes) X(connections) \
     X(calls_out) X(calls_in) X(sent_inline) X(sent_pooled) X(sent_sealed) X(received_inline) X(received_pooled) \
     X(received_sealed) X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(snapshots) X(doorbells) X(huge_blocks) X(faults) \
     X(reclaimed_blocks) X(reclaimed_bytes)
@@ -248,7 +313,8 @@ START_TEST(test_every_figure_is_its_counter) {
 #define UNCOUNT(name) ctx_uncount(ctx, name, ++n);
     uint64_t n = 0;
     EACH(COUNT)
-    ck_assert_uint_eq(n + 1 + SEA_CAUSES, sizeof(sea_figures) / sizeof(uint64_t)); /* `refusals` are the log's */
+    /* others: `refusals` are the log's, the budget is a quota's */
+    ck_assert_uint_eq(n * sizeof n, sizeof(sea_figures) - sizeof(sea_quota) - (2 + SEA_CAUSES) * sizeof n);
     sea_figures figures = ctx_figures();
     n = 0;
     EACH(CHECK)
@@ -373,6 +439,9 @@ int main(void) {
     suite_add(s, test_threads_hold_references);
     suite_add(s, test_a_new_context_has_nothing_to_tell);
     suite_add(s, test_tallies);
+    suite_add(s, test_no_gauge_is_below_nothing);
+    suite_add(s, test_figures_of_one_moment);
+    suite_add(s, test_the_budget_is_told);
     suite_add(s, test_every_figure_is_its_counter);
     suite_add(s, test_refusals_are_told_and_counted);
     suite_add(s, test_contexts_are_apart);

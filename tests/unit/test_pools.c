@@ -306,10 +306,36 @@ START_TEST(test_the_process_totals) {
     ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB);
     lend(block);
     ck_assert_uint_eq(end_figures(&ends.a).retained_bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).active_bytes, MIB);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_arena_bytes, MIB);
     give_back(1);
     lend(end_block(&ends.a, 100 * KIB, 1)); /* what b released is seen by the way */
-    ck_assert_uint_ge(end_figures(&ends.a).retained_bytes, MIB);
+    sea_figures figures = end_figures(&ends.a);
+    ck_assert_uint_ge(figures.retained_bytes, MIB);
+    ck_assert_uint_eq(figures.active_bytes, 112 * KIB);
+    ck_assert_uint_eq(figures.active_bytes + figures.retained_bytes, figures.arena_bytes);
+    ck_assert_uint_eq(figures.budget.used.bytes, figures.arena_bytes);
     give_back(1);
+    sea_pool_rotate(sea_conn_pool(ends.a.conn));
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_arena_bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).imported_arena_peak, figures.arena_bytes);
+    ck_assert_uint_eq(end_figures(&ends.a).budget.peak.bytes, figures.arena_bytes);
+}
+END_TEST
+
+/* What ended has nothing more to tell, though it was not freed yet. */
+START_TEST(test_a_connection_that_ended_holds_nothing) {
+    lend(end_block(&ends.a, MIB, 1));
+    sea_block *kept = end_block(&ends.a, MIB, 1);
+    give_back(1);
+    lend(end_block(&ends.a, 100 * KIB, 1));
+    ck_assert_uint_gt(end_figures(&ends.a).retained_bytes, 0);
+    end_free_conn(&ends.b);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_uint_eq(end_figures(&ends.a).retained_bytes + end_figures(&ends.a).active_bytes, 0);
+    sea_block_unref(kept);
 }
 END_TEST
 
@@ -777,6 +803,7 @@ int main(void) {
     suite_add_loop(s, test_an_idle_pair, 0, 3);
     suite_add(s, test_what_comes_back_late);
     suite_add(s, test_the_process_totals);
+    suite_add(s, test_a_connection_that_ended_holds_nothing);
     suite_add_loop(s, test_retiring_through_a_full_ring, 0, 2);
     suite_add(s, test_a_peer_that_gives_nothing_back);
     suite_add(s, test_a_lie_before_sleeping);

@@ -67,6 +67,32 @@ START_TEST(test_charges_add_up_and_are_given_back) {
 }
 END_TEST
 
+static void assert_limits(const sea_limits *limits, uint64_t bytes, uint32_t blocks, uint32_t fds) {
+    ck_assert_uint_eq(limits->bytes, bytes);
+    ck_assert_uint_eq(limits->blocks, blocks);
+    ck_assert_uint_eq(limits->fds, fds);
+}
+
+/* What was refused, here or by the parent, was never there. */
+START_TEST(test_peaks) {
+    struct quota parent = quota_of("user quota", NULL, 1000, 100, 10);
+    struct quota quota = quota_of("peer quota", &parent, 2000, 10, 10);
+    sea_quota told;
+    ck_assert_int_eq(charge(&quota, 300, 2, 1), 0);
+    quota_return(&quota, 200, 2, 1);
+    ck_assert_int_eq(charge(&quota, 100, 4, 0), 0);
+    ck_assert_int_eq(charge(&quota, 901, 1, 0), -EDQUOT);
+    ck_assert_int_eq(charge(&quota, 500, 9, 0), -EDQUOT);
+    quota_read(&quota, &told);
+    assert_limits(&told.used, 200, 4, 0);
+    assert_limits(&told.peak, 300, 4, 1);
+    assert_limits(&told.limit, 2000, 10, 10);
+    quota_read(&parent, &told);
+    assert_limits(&told.peak, 300, 4, 1);
+    quota_return(&quota, 200, 4, 0);
+}
+END_TEST
+
 /* Of each of the three the whole limit can be had, and not one more. */
 START_TEST(test_the_limit_is_the_last_that_fits) {
     static const char *const limits[] = {"user quota (bytes)", "user quota (blocks)", "user quota (descriptors)"};
@@ -236,6 +262,7 @@ int main(void) {
     suite_fixture(s, make_log, drop_log);
     suite_add(s, test_a_new_quota_is_unused);
     suite_add(s, test_charges_add_up_and_are_given_back);
+    suite_add(s, test_peaks);
     suite_add_loop(s, test_the_limit_is_the_last_that_fits, 0, QUOTA_UNITS);
     suite_add(s, test_of_nothing_only_nothing_fits);
     suite_add(s, test_the_largest_numbers_do_not_wrap);

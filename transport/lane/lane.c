@@ -83,9 +83,10 @@ void lane_deinit(struct lane *lane) {
     if (lane->has_held)
         sea_block_unref(lane->held.block);
     lane->has_held = false;
-    if (lane->account)
+    if (lane->account) {
         peer_end(lane->account, &bytes);
-    tally_set(&lane->tally, retained_bytes, 0);
+        lane_tell_pools(lane);
+    }
     if (lane->state == LANE_OPEN)
         tally_uncount(&lane->tally, connections, 1);
     lane_clear_queue(lane);
@@ -157,6 +158,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     lane->releases_count = 0;
     lane_take_releases(lane); /* what it gave back before its end is not reclaimed */
     event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
+    lane_tell_pools(lane);
     if (was_open)
         tally_uncount(&lane->tally, connections, 1);
     if (reason != 0) {

@@ -253,6 +253,7 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
 int lane_make_outbox(struct lane *lane);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
+void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */
 bool lane_pools_are_due(const struct lane *lane);
 int lane_write_retired(struct lane *lane); /* as message_transmit() */
 void lane_rearm(struct lane *lane);        /* what we sleep for has changed */

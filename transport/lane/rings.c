@@ -105,10 +105,16 @@ static void lane_trim(struct lane *lane) {
     lane->ops->trim(lane->owner);
 }
 
+void lane_tell_pools(struct lane *lane) {
+    const struct pools *pools = &lane->account->pooled.pools;
+    tally_set(&lane->tally, active_bytes, pools->active);
+    tally_set(&lane->tally, retained_bytes, pools->retained);
+}
+
 void lane_tend(struct lane *lane) {
     lane_take_releases(lane);
     bool has_to_trim = pools_tend(lane->account);
-    tally_set(&lane->tally, retained_bytes, lane->account->pooled.pools.retained);
+    lane_tell_pools(lane);
     if (lane->state == LANE_OPEN && !lane->is_doomed && !lane->is_broken)
         lane_write_retired(lane);
     if (has_to_trim)

@@ -187,6 +187,10 @@ static void home_retire_idle(struct home *home) {
     home_retire(home);
 }
 
+uint64_t pool_active(const struct pool *pool) {
+    return pool->bytes_out;
+}
+
 /* Free, and kept for the next. */
 uint64_t pool_retained(const struct pool *pool) {
     return pool->mapped - pool->draining.mapped - (pool->bytes_out - pool->draining.bytes_out);

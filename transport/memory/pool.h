@@ -192,7 +192,8 @@ void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret
 /* The number of the oldest generation that has arenas, or else of the newest. Looks at all arenas. */
 uint64_t pool_oldest_generation(const struct pool *pool);
 
-/* As pool_gauges() says; what came back since the last call of another function is missing. */
+/* As pool_gauges() says, bytes_out and retained; what came back since the last call of another function is missing. */
+uint64_t pool_active(const struct pool *pool);
 uint64_t pool_retained(const struct pool *pool);
 
 /* Bytes of its arenas that are in memory. A system call for each 4 MiB, or arena. */

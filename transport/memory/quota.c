@@ -17,6 +17,13 @@ uint64_t quota_used(const struct quota *quota, enum quota_unit unit) {
     return atomic_load_explicit(&quota->used[unit], memory_order_relaxed);
 }
 
+void peak_note(_Atomic uint64_t *peak, uint64_t now) {
+    uint64_t most = atomic_load_explicit(peak, memory_order_relaxed);
+    while (now > most &&
+           !atomic_compare_exchange_weak_explicit(peak, &most, now, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
 static bool unit_charge(struct quota *quota, enum quota_unit unit, uint64_t amount) {
     uint64_t used = quota_used(quota, unit);
     if (amount == 0)
@@ -56,9 +63,11 @@ int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t 
             return r;
         }
     int r = quota->parent ? quota_charge(quota->parent, bytes, blocks, fds, log) : 0;
-    if (r < 0)
-        for (int u = 0; u < QUOTA_UNITS; u++)
+    for (int u = 0; u < QUOTA_UNITS; u++)
+        if (r < 0)
             unit_return(quota, (enum quota_unit) u, amounts[u]);
+        else
+            peak_note(&quota->peak[u], quota_used(quota, (enum quota_unit) u));
     return r;
 }
 
@@ -67,4 +76,24 @@ void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t
     for (; quota; quota = quota->parent)
         for (int u = 0; u < QUOTA_UNITS; u++)
             unit_return(quota, (enum quota_unit) u, amounts[u]);
+}
+
+static sea_limits limits_of(const uint64_t amounts[QUOTA_UNITS]) {
+    return (sea_limits){amounts[QUOTA_BYTES], (uint32_t) amounts[QUOTA_BLOCKS], (uint32_t) amounts[QUOTA_FDS]};
+}
+
+/* Who charges at this instant has not raised the peak yet. */
+void quota_read(const struct quota *quota, sea_quota *ret_quota) {
+    uint64_t used[QUOTA_UNITS], peak[QUOTA_UNITS];
+    for (int u = 0; u < QUOTA_UNITS; u++) {
+        used[u] = quota_used(quota, (enum quota_unit) u);
+        peak[u] = atomic_load_explicit(&quota->peak[u], memory_order_relaxed);
+        if (peak[u] < used[u])
+            peak[u] = used[u];
+    }
+    *ret_quota = (sea_quota){
+        .used = limits_of(used),
+        .peak = limits_of(peak),
+        .limit = limits_of(quota->limit),
+    };
 }

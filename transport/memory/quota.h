@@ -3,7 +3,7 @@
  * A quota: how much of three things somebody may hold at a time. The process's budget, a user's share and a
  * peer's share are quotas. A charge is made in full or not at all, and is given back by whoever made it.
  *
- * Invariant, for each of the three: 0 <= used <= limit.
+ * Invariant, for each of the three: 0 <= used <= limit. The peak is noted once a charge is granted.
  * Thread-safe, without locks: each amount is one atomic counter, and nothing else is published through
  * them, so that relaxed order is enough.
  */
@@ -20,6 +20,7 @@ struct quota {
     struct quota *parent; /* borrowed; charged as well. NULL: none */
     uint64_t limit[QUOTA_UNITS];
     _Atomic uint64_t used[QUOTA_UNITS];
+    _Atomic uint64_t peak[QUOTA_UNITS];
 };
 
 void quota_init(struct quota *quota, const char *name, struct quota *parent, const sea_limits *limits);
@@ -31,5 +32,11 @@ int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t 
 void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds);
 
 uint64_t quota_used(const struct quota *quota, enum quota_unit unit);
+
+/* All of it, as the application sees it: used <= peak. */
+void quota_read(const struct quota *quota, sea_quota *ret_quota);
+
+/* There is so much now: was there ever more? */
+void peak_note(_Atomic uint64_t *peak, uint64_t now);
 
 #endif

@@ -15,6 +15,7 @@
 /* At most: each may take a mapping, of which the program and the outboxes of its connections want some too. */
 static const uint32_t BLOCKS_DEFAULT = 65536;
 static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
+enum { LOOKS_AGAIN_MAX = 2 };
 static const uint64_t LOW_MARK_MAX = UINT64_C(1) << 60; /* so that sums with it stay numbers */
 
 unsigned sea_version(void) {
@@ -136,7 +137,8 @@ static const struct {
     FIGURE(blocks),          FIGURE(bytes),
     FIGURE(leased_blocks),   FIGURE(leased_bytes),
     FIGURE(imported_blocks), FIGURE(imported_bytes),
-    FIGURE(arena_bytes),     FIGURE(retained_bytes),
+    FIGURE(arena_bytes),     FIGURE(active_bytes),
+    FIGURE(retained_bytes),  FIGURE(imported_arena_bytes),
     FIGURE(connections),     FIGURE(calls_out),
     FIGURE(calls_in),        FIGURE(sent_inline),
     FIGURE(sent_pooled),     FIGURE(sent_sealed),
@@ -153,23 +155,59 @@ static const struct {
 static_assert(sizeof(FIGURES) / sizeof(FIGURES[0]) == sizeof(struct ctx_counters) / sizeof(uint64_t),
               "none is left out");
 
-static _Atomic uint64_t *counter_at(struct ctx_counters *counters, size_t offset) {
-    return (_Atomic uint64_t *) (void *) ((char *) counters + offset);
+static _Atomic uint64_t *counter_at(const struct ctx_counters *counters, size_t offset) {
+    return (_Atomic uint64_t *) ((uintptr_t) counters + offset);
 }
 
-static uint64_t counter_sum(sea_ctx *ctx, size_t offset) {
-    uint64_t sum = atomic_load_explicit(counter_at(&ctx->counters, offset), memory_order_relaxed);
-    for (struct tally *tally = ctx->tallies; tally; tally = tally->next)
-        sum += atomic_load_explicit(counter_at(&tally->counters, offset), memory_order_relaxed);
-    return sum;
+enum { COUNTERS = sizeof(FIGURES) / sizeof(FIGURES[0]) };
+
+struct look {
+    uint64_t sums[COUNTERS];
+    uint64_t print; /* of each number that was summed up: sums alone do not show what moves from one to another */
+};
+
+static void look_at(struct look *look, const struct ctx_counters *counters) {
+    for (size_t i = 0; i < COUNTERS; i++) {
+        /* Acquire [FIG1], in the context's own counters, pairs with the release in ctx_uncount(): what another thread takes off
+         * there, a tally has counted before. Weaker: a gauge below 0. */
+        uint64_t n = atomic_load_explicit(counter_at(counters, FIGURES[i].counter), memory_order_acquire);
+        look->sums[i] += n;
+        look->print = (look->print ^ n) * 0x9e3779b97f4a7c15u;
+    }
 }
 
-void sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
-    ret_figures->refusals = refusal_read_counts(&ctx->refusals, ret_figures->refusals_by);
+/* The context's own come first. */
+static struct look look_at_all(const sea_ctx *ctx) {
+    struct look look = {.print = 0};
+    look_at(&look, &ctx->counters);
+    for (const struct tally *tally = ctx->tallies; tally; tally = tally->next)
+        look_at(&look, &tally->counters);
+    return look;
+}
+
+/* Until nothing has moved since the look before, or it had to look too often. */
+static bool counters_read(sea_ctx *ctx, struct look *ret_look) {
+    bool is_still = false;
     pthread_mutex_lock(&ctx->lock);
-    for (size_t i = 0; i < sizeof(FIGURES) / sizeof(FIGURES[0]); i++)
-        *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = counter_sum(ctx, FIGURES[i].counter);
+    *ret_look = look_at_all(ctx);
+    for (int i = 0; i < LOOKS_AGAIN_MAX && !is_still; i++) {
+        uint64_t before = ret_look->print;
+        *ret_look = look_at_all(ctx);
+        is_still = ret_look->print == before;
+    }
     pthread_mutex_unlock(&ctx->lock);
+    return is_still;
+}
+
+bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
+    struct look look;
+    bool is_still = counters_read(ctx, &look);
+    for (size_t i = 0; i < COUNTERS; i++)
+        *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = look.sums[i];
+    quota_read(&ctx->budget, &ret_figures->budget);
+    ret_figures->imported_arena_peak = atomic_load_explicit(&ctx->imported_arena_peak, memory_order_relaxed);
+    ret_figures->refusals = refusal_read_counts(&ctx->refusals, ret_figures->refusals_by);
+    return is_still;
 }
 
 void tally_begin(struct tally *tally, sea_ctx *ctx) {

@@ -17,7 +17,7 @@
 /* One for each field of sea_figures that is a plain counter or gauge. */
 struct ctx_counters {
     _Atomic uint64_t blocks, bytes, leased_blocks, leased_bytes, imported_blocks, imported_bytes;
-    _Atomic uint64_t arena_bytes, retained_bytes;
+    _Atomic uint64_t arena_bytes, active_bytes, retained_bytes, imported_arena_bytes;
     _Atomic uint64_t connections, calls_out, calls_in;
     _Atomic uint64_t sent_inline, sent_pooled, sent_sealed, received_inline, received_pooled, received_sealed;
     _Atomic uint64_t sent_bytes, received_bytes, copied_bytes, fallbacks, snapshots, doorbells, huge_blocks, faults;
@@ -46,6 +46,7 @@ struct sea_ctx {
     struct refusal_log refusals;
     struct admission admission;
     struct ctx_counters counters;
+    _Atomic uint64_t imported_arena_peak;
     struct lease_table leases;
     pthread_mutex_t lock; /* of users, tallies, peers */
     struct user *users;
@@ -55,7 +56,8 @@ struct sea_ctx {
 
 /* Relaxed: a counter publishes nothing but itself. */
 #define ctx_count(ctx, counter, n) atomic_fetch_add_explicit(&(ctx)->counters.counter, (n), memory_order_relaxed)
-#define ctx_uncount(ctx, counter, n) atomic_fetch_sub_explicit(&(ctx)->counters.counter, (n), memory_order_relaxed)
+/* Release [FIG1], partner in ctx.c. */
+#define ctx_uncount(ctx, counter, n) atomic_fetch_sub_explicit(&(ctx)->counters.counter, (n), memory_order_release)
 
 /* The same, by whose tally it is. */
 #define tally_count(tally, counter, n)                                                                             \

@@ -179,9 +179,17 @@ void pooled_drop_view(struct arena_view *view) {
     if (!view || view == &refused || !view_unref(&view->view))
         return;
     struct peer *peer = view->peer;
+    peer->pooled.views_mapped -= view->view.size;
+    ctx_uncount(peer->ctx, imported_arena_bytes, view->view.size);
     quota_return(&peer->quota, view->view.size, 1, 0);
     heap_free(view);
     peer_unref(peer);
+}
+
+static void view_count(struct peer *peer, uint64_t size) {
+    uint64_t before = ctx_count(peer->ctx, imported_arena_bytes, size);
+    peak_note(&peer->ctx->imported_arena_peak, before + size);
+    peer->pooled.views_mapped += size;
 }
 
 /* Charged, as a block too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
@@ -209,6 +217,7 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
     }
     view->peer = peer;
     peer->refs++;
+    view_count(peer, arena->size);
     *ret_view = view;
     return 0;
 }

@@ -24,6 +24,7 @@ struct pooled {
     struct pools pools;
     struct views views;
     uint64_t views_charged; /* to the peer, bytes */
+    uint64_t views_mapped;  /* bytes, of retired ones too */
 };
 
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */

@@ -288,7 +288,7 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
     pools->retired = NULL;
     pools->retired_count = pools->retired_capacity = 0;
     pools->deadline = WAIT_FOREVER;
-    pools->retained = 0;
+    pools->active = pools->retained = 0;
     pools->is_restless = pools->is_waiting = false;
     return count;
 }
@@ -340,6 +340,7 @@ static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool ha
     if (deadline < pools->deadline)
         pools->deadline = deadline;
     pools->is_waiting |= pool_is_waiting(pool->pool);
+    pools->active += pool_active(pool->pool);
     pools->retained += pool_retained(pool->pool);
 }
 
@@ -363,7 +364,7 @@ bool pools_tend(struct peer *peer) {
         atomic_store_explicit(&peer->has_to_trim, false, memory_order_relaxed);
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
-    pools->retained = 0;
+    pools->active = pools->retained = 0;
     for (sea_pool **link = &pools->all, *pool; (pool = *link);) {
         pool_tend(pools, pool, now, has_to_trim);
         if (!pool_is_gone(pool)) {

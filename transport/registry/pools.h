@@ -45,7 +45,7 @@ struct pools {
     uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
     struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
-    uint64_t retained;          /* bytes, when pools_tend() was last called */
+    uint64_t active, retained;  /* bytes, when pools_tend() was last called */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
     bool is_restless;           /* before the connection sleeps, pools_tend() is to be called */
