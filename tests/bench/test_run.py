@@ -244,19 +244,25 @@ class Memory(unittest.TestCase):
         lines = [dict(limit="b", ended=137)]
         self.assertFalse(memory.judge_refusals(self.answers(lambda *_: lines))[0][0].holds)
 
-    def soak(self, rise, noise):
+    def soak(self, rise, noise, period=1):
         def line(who, t):
-            value = 1000 + rise * t + noise * (1 if t % 2 else -1)
+            value = 1000 + rise * t + noise * (1 if t // period % 2 else -1)
             return dict(who=who, t=t, fds=value, mappings=value, resident=value * 1e6, shmem=value * 1e6)
 
         lines = [line(who, t) for t in range(240) for who in ("server", "client")]
-        return [verdict.holds for verdict in memory.judge_soak(self.answers(lambda *_: lines), 240)]
+        verdicts = memory.judge_soak(self.answers(lambda *_: lines), 240)
+        self.assertEqual({"too noisy" in verdict.measured for verdict in verdicts}, {period > 1})
+        return [verdict.holds for verdict in verdicts]
 
     def test_what_grows_is_found_and_what_only_varies_is_not(self):
         self.assertEqual(self.soak(0, 300), [True] * 8)
         self.assertEqual(self.soak(-1, 0), [True] * 8)
         self.assertEqual(self.soak(1, 0), [False] * 8)
         self.assertEqual(self.soak(1, 100), [False] * 8)
+
+    def test_growth_does_not_hide_in_noise(self):
+        self.assertEqual(self.soak(0, 900, 30), [False] * 8)
+        self.assertEqual(self.soak(2, 900, 30), [False] * 8)
 
     def test_what_was_not_measured_does_not_hold(self):
         nothing = self.answers(lambda *_: None)
