@@ -254,10 +254,27 @@ START_TEST(test_the_oldest_lease_is_told) {
 }
 END_TEST
 
+/* After so many bytes a generation begins, and what is free of the older ones goes; by itself none does. */
+START_TEST(test_rotating_by_bytes) {
+    sea_pool *pool = pool_of(&(sea_pool_options){.retained_ms = -1, .rotate_bytes = _i ? MIB : 0});
+    for (int i = 0; i < 35; i++) {
+        lend(block_of(pool, 100 * KIB));
+        give_back(1);
+    }
+    sea_pool_figures figures = figures_of(pool);
+    ck_assert_uint_eq(figures.generation, _i ? 4 : 1);
+    ck_assert_uint_gt(figures.allocated, 3 * MIB);
+    ck_assert_uint_lt(figures.allocated, 4 * MIB);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* Those that give all back by the clock. */
+static const sea_pool_options hasty[] = {
+    {.retained_ms = 1}, {.retained_ms = -1, .rotate_idle_ms = 1}, {.retained_ms = -1, .rotate_age_ms = 1}};
+
 /* Time alone gives it back, on both sides; and then neither wakes up for anything any more. */
 START_TEST(test_an_idle_pair) {
-    static const sea_pool_options hasty[] = {
-        {.retained_ms = 1}, {.retained_ms = -1, .rotate_idle_ms = 1}, {.retained_ms = -1, .rotate_age_ms = 1}};
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
     ends.a.options.pool = &hasty[_i];
@@ -283,10 +300,9 @@ END_TEST
 
 /* The same where the blocks come back only after all has gone to sleep. */
 START_TEST(test_what_comes_back_late) {
-    static const sea_pool_options hasty = {.retained_ms = 1};
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
-    ends.a.options.pool = &hasty;
+    ends.a.options.pool = &hasty[0];
     ends_open(&ends);
     lend(end_block(&ends.a, MIB, 1));
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1); /* nothing is free */
@@ -532,9 +548,8 @@ static void on_echo(sea_msg *msg, void *user) {
 
 /* Once all was given back, a loop waits without end. */
 START_TEST(test_an_idle_loop) {
-    static const sea_pool_options hasty = {.retained_ms = 1};
     static const sea_method method = {1, "echo", on_echo};
-    const sea_options options = {.methods = &method, .methods_count = 1, .pool = &hasty};
+    const sea_options options = {.methods = &method, .methods_count = 1, .pool = &hasty[_i]};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;
     sea_conn *conn = NULL;
@@ -800,6 +815,7 @@ int main(void) {
     suite_add(s, test_the_peers_limit_is_of_all);
     suite_add(s, test_long_lives_across_rotations);
     suite_add(s, test_the_oldest_lease_is_told);
+    suite_add_loop(s, test_rotating_by_bytes, 0, 2);
     suite_add_loop(s, test_an_idle_pair, 0, 3);
     suite_add(s, test_what_comes_back_late);
     suite_add(s, test_the_process_totals);
@@ -813,7 +829,7 @@ int main(void) {
     suite_add(s, test_death_while_draining);
     suite_add(s, test_moving_on_to_a_copy);
     suite_add(s, test_keeping_a_copy);
-    suite_add(s, test_an_idle_loop);
+    suite_add_loop(s, test_an_idle_loop, 0, 3);
     suite_add_loop(s, test_trimming_from_elsewhere, 0, LOOPS);
     suite_add_loop(s, test_put_from_elsewhere, 0, LOOPS);
     suite_add(s, test_trimming_a_socket);
