@@ -61,6 +61,9 @@ offence "memfd_create outside sys" "$lane" 'int f = memfd_create("", 0);' "only 
 offence "a call behind a comment" "$lane" '/* x */ int f = close(3); // y' "only transport/sys may name close()"
 offence "uv.h outside loop" "$lane" '#include <uv.h>' "$lane:3: only transport/loop may include <uv.h>"
 offence "a libuv name outside loop" "$lane" 'uv_loop_t *l;' "$lane:3: only transport/loop may name uv_loop_t"
+for own in __thread _Thread_local thread_local pthread_key_t tss_t; do
+    offence "$own" "$lane" "static $own x;" "$lane:3: no thread keeps anything of its own ($own)"
+done
 offence "the public interface in sys" transport/sys/fdpass.c '#include <sealane/conn.h>' "may not know the public"
 offence "uv.h in a public header" include/sealane/base.h '#include <uv.h>' "base.h:2: a public header may not include"
 offence "an example with internals" examples/hello.c '#include "lane/lane.h"' "hello.c:2: an example may not include"
