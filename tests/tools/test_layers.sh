@@ -24,7 +24,7 @@ check() {
 fresh() {
     rm -rf "$work/tree"
     mkdir -p "$work/tree/transport/sys" "$work/tree/transport/lane" "$work/tree/transport/loop" \
-        "$work/tree/include/sealane" "$work/tree/examples"
+        "$work/tree/include/sealane" "$work/tree/examples" "$work/tree/bench" "$work/tree/tests/support"
     cat >"$work/tree/transport/sys/fdpass.c" <<'C'
 #include "sys/fdpass.h"
 /* A comment may say recvmsg(), and a text too. */
@@ -38,6 +38,8 @@ C
         >"$work/tree/transport/loop/uv.c"
     printf '#include <stdint.h>\n' >"$work/tree/include/sealane/base.h"
     printf '#include <sealane/base.h>\n' >"$work/tree/examples/hello.c"
+    printf '#include "support/group.h"\n' >"$work/tree/bench/memory.c"
+    : >"$work/tree/tests/support/group.h"
 }
 
 # offence WHAT FILE TEXT WORDS: TEXT, appended to FILE, must be refused with WORDS.
@@ -67,6 +69,7 @@ done
 offence "the public interface in sys" transport/sys/fdpass.c '#include <sealane/conn.h>' "may not know the public"
 offence "uv.h in a public header" include/sealane/base.h '#include <uv.h>' "base.h:2: a public header may not include"
 offence "an example with internals" examples/hello.c '#include "lane/lane.h"' "hello.c:2: an example may not include"
+offence "a measurement with internals" bench/line.c '#include "lane/lane.h"' "line.c:1: an example may not include"
 offence "an example with internals by a path" examples/hello.c '#include "../transport/lane/lane.c"' "an example may not"
 
 fresh
