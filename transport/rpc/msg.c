@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* As many as a busy connection uses at a time; each is some 250 bytes. */
+/* As many as a busy connection uses at a time; each is some 350 bytes. */
 static const uint32_t SPARES_MOST = 16;
 
 enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
