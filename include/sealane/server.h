@@ -33,7 +33,7 @@ SEA_API int sea_server_run(sea_server *server);
 SEA_API void sea_server_stop(sea_server *server);
 
 /* For other loops: one descriptor (borrowed) to poll for POLLIN, a time-out in milliseconds (-1: none), and what
- * to call then; sea_server_dispatch() never blocks (-EDEADLK: inside a handler). Ask for the time-out before each poll: it tells the peers that we are about to
+ * to call then; sea_server_dispatch() never blocks (-EDEADLK: inside a handler, where the time-out is 0). Ask for the time-out before each poll: it tells the peers that we are about to
  * sleep, and serves first what came meanwhile, so that handlers may run inside it. */
 SEA_API int sea_server_fd(sea_server *server);
 SEA_API int sea_server_timeout(sea_server *server);

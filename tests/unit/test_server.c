@@ -27,7 +27,8 @@ enum server_method {
     KEEP = END_KEEP,
     CLOSE_OTHERS = 10, /* sea_conn_close() for every connection but the caller's */
     CLOSE_ALL = 11,    /* and the caller's too, after the answer */
-    STOP = 12          /* sea_server_stop() */
+    STOP = 12,         /* sea_server_stop() */
+    PROBE = 13         /* the server's functions of a turn, from inside */
 };
 
 static struct host host;
@@ -70,6 +71,18 @@ static void on_stop(sea_msg *msg, void *user) {
     sea_reply(msg, NULL);
 }
 
+static int depth, depth_most, probes, timeout_inside, dispatch_inside;
+
+static void on_probe(sea_msg *msg, void *user) {
+    (void) user;
+    probes++;
+    depth_most = ++depth > depth_most ? depth : depth_most;
+    timeout_inside = sea_server_timeout(host.server);
+    dispatch_inside = sea_server_dispatch(host.server);
+    depth--;
+    sea_msg_release(msg);
+}
+
 static void on_open(sea_conn *conn, void *user) {
     (void) user;
     ck_assert(sea_conn_is_open(conn));
@@ -90,6 +103,7 @@ static const sea_method methods[] = {
     {CLOSE_OTHERS, "close others", on_close_others},
     {CLOSE_ALL, "close all", on_close_all},
     {STOP, "stop", on_stop},
+    {PROBE, "probe", on_probe},
 };
 
 static void scene_set(void) {
@@ -546,6 +560,25 @@ START_TEST(test_a_stop_from_a_signal_handler) {
 }
 END_TEST
 
+/* Handlers run in the last look before the poll, too. */
+START_TEST(test_no_turn_inside_a_handler) {
+    host_open(&host);
+    clients_connect(1);
+    for (int i = 0; i < 2; i++) {
+        probes = depth_most = 0;
+        for (int sent = 0; sent < 3; sent++)
+            ck_assert_int_eq(sea_send(clients[0].conn, PROBE, NULL, 0), 0);
+        ck_assert_int_eq(i == 0 ? sea_server_dispatch(host.server) : sea_server_timeout(host.server), 0);
+        ck_assert_int_eq(probes, 3);
+        ck_assert_int_eq(depth_most, 1);
+        ck_assert_int_eq(timeout_inside, 0);
+        ck_assert_int_eq(dispatch_inside, -EDEADLK);
+    }
+    settle();
+    scene_end();
+}
+END_TEST
+
 START_TEST(test_polling_fails) {
     host_open(&host);
     fail_once(SEAM_EPOLL_WAIT, EBADF);
@@ -964,6 +997,7 @@ int main(void) {
     suite_add(s, test_a_stop_from_a_handler);
     suite_add(s, test_a_stop_from_another_thread);
     suite_add(s, test_a_stop_from_a_signal_handler);
+    suite_add(s, test_no_turn_inside_a_handler);
     suite_add(s, test_polling_fails);
     suite_add_loop(s, test_a_socket_file_and_its_mode, 0, 2);
     suite_add(s, test_a_live_server_is_not_taken_over);

@@ -349,11 +349,17 @@ static void set_call_deadlines(struct poller_set *set) {
     }
 }
 
+/* A turn, too: those that are asked may call handlers. */
 uint64_t poller_set_rest(struct poller *poller) {
-    while (poller->hot)
-        if (poller_look(poller, false) == WATCH_READY)
-            return 0;
-    return poller_set_deadline(poller);
+    struct poller_set *set = set_of(poller);
+    enum watch_state state = WATCH_RESTS;
+    if (set->is_in_turn)
+        return 0;
+    set->is_in_turn = true;
+    while (poller->hot && state != WATCH_READY)
+        state = poller_look(poller, false);
+    set->is_in_turn = false;
+    return state == WATCH_READY ? 0 : poller_set_deadline(poller);
 }
 
 /* Asks those that are hot until one was ready or the descriptors are to be looked at. true: the turn is over. */

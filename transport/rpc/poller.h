@@ -94,7 +94,7 @@ uint64_t poller_set_deadline(const struct poller *poller);
 /* From any thread, and from signal handlers: its turn ends. */
 void poller_set_ring(struct poller *poller);
 
-/* Before somebody else polls the descriptor: 0: there is something to do at once; else the nearest deadline. */
+/* Before somebody else polls the descriptor: 0: there is something to do at once, or this is inside a turn; else the nearest deadline. */
 uint64_t poller_set_rest(struct poller *poller);
 
 /* One turn: waits until `deadline` (0: not at all), then calls every `ready`. 0 or a negative errno value. May return early. */
