@@ -189,7 +189,7 @@ SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
  * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO from
- * dispatch: it has ended; -EDEADLK: inside a handler. */
+ * dispatch: it has ended; -EDEADLK: inside a handler, or driven by a loop (a server's, libuv), for which the time-out is -1. */
 SEA_API int sea_conn_fd(sea_conn *conn);
 SEA_API short sea_conn_events(sea_conn *conn);
 SEA_API int sea_conn_timeout(sea_conn *conn);

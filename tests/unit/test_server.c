@@ -579,6 +579,21 @@ START_TEST(test_no_turn_inside_a_handler) {
 }
 END_TEST
 
+/* Who drives them gives them their turns, and says when they sleep. */
+START_TEST(test_its_connections_are_driven_by_nobody_else) {
+    host_open(&host);
+    clients_connect(1);
+    ck_assert_int_eq(sea_send(clients[0].conn, KEEP, NULL, 0), 0);
+    ck_assert_int_eq(sea_server_dispatch(host.server), 0);
+    ck_assert_int_eq(kept_count, 1);
+    sea_conn *conn = sea_msg_conn(kept[0]);
+    ck_assert_int_eq(sea_conn_timeout(conn), -1);
+    ck_assert(!conn->lane.bell.is_armed);
+    ck_assert_int_eq(sea_conn_dispatch(conn, POLLIN), -EDEADLK);
+    scene_end();
+}
+END_TEST
+
 START_TEST(test_polling_fails) {
     host_open(&host);
     fail_once(SEAM_EPOLL_WAIT, EBADF);
@@ -998,6 +1013,7 @@ int main(void) {
     suite_add(s, test_a_stop_from_another_thread);
     suite_add(s, test_a_stop_from_a_signal_handler);
     suite_add(s, test_no_turn_inside_a_handler);
+    suite_add(s, test_its_connections_are_driven_by_nobody_else);
     suite_add(s, test_polling_fails);
     suite_add_loop(s, test_a_socket_file_and_its_mode, 0, 2);
     suite_add(s, test_a_live_server_is_not_taken_over);

@@ -394,13 +394,15 @@ short sea_conn_events(sea_conn *conn) {
 }
 
 int sea_conn_timeout(sea_conn *conn) {
+    if (conn->is_looped)
+        return -1;
     if (conn->turns) /* who is awake does not say that it sleeps */
         return 0;
     return lane_rest(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
 }
 
 int sea_conn_dispatch(sea_conn *conn, short revents) {
-    if (conn->turns)
+    if (!conn_can_wait(conn))
         return -EDEADLK;
     conn_ref(conn);
     if (!conn->is_ended)

@@ -73,7 +73,7 @@ static inline const sea_method *conn_method(const sea_conn *conn, uint32_t numbe
     return NULL;
 }
 
-/* May its user wait for it: does no loop drive it, and is it in no turn? */
+/* May its user wait for it, or drive it: does no loop drive it, and is it in no turn? */
 static inline bool conn_can_wait(const sea_conn *conn) {
     return !conn->is_looped && conn->turns == 0;
 }
