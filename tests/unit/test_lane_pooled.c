@@ -337,6 +337,61 @@ START_TEST(test_a_block_sent_twice) {
 }
 END_TEST
 
+/* Two replies with it waited for the ring: the second does not wait for what the first one's receiver has to release, nor do others behind. */
+START_TEST(test_a_block_queued_twice) {
+    pair.server.options.ring_size = 4096;
+    open_pair();
+    for (uint64_t id = 1; id <= 3; id++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, NULL, false), 0);
+    pair_settle(&pair);
+    unsigned before = side_fill_socket(&pair.server); /* the ring */
+    sea_block *block = new_pooled(&pair.server, LARGE, 5);
+    for (uint64_t id = 1; id <= 3; id++)
+        ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, id, id < 3 ? sea_block_ref(block) : NULL, true), 0);
+    ck_assert_ptr_nonnull(pair.server.lane.queue_head);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, before + 3);
+    for (unsigned i = 0; i < 2; i++) {
+        const struct lane_message *reply = &pair.client.arrived[before + i];
+        ck_assert_uint_eq(reply->id, i + 1);
+        ck_assert_int_eq(reply->status, 0);
+        ck_assert_uint_eq(sea_block_size(reply->block), LARGE);
+        memset(block->data, 6, LARGE);
+        ck_assert(has_bytes(sea_block_view(reply->block), LARGE, i == 0 ? 6 : 5));
+    }
+    ck_assert_uint_eq(side_figures(&pair.server).fallbacks, 1);
+    ck_assert_uint_eq(side_figures(&pair.server).copied_bytes, LARGE);
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* There is no memory for the copy: its caller is told. */
+START_TEST(test_no_copy_of_a_queued_block) {
+    pair.client.options.accept = SEA_POOLED | SEA_INLINE;
+    pair.server.options.ring_size = 4096;
+    open_pair();
+    for (uint64_t id = 1; id <= 2; id++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, NULL, false), 0);
+    pair_settle(&pair);
+    unsigned before = side_fill_socket(&pair.server);
+    sea_block *block = new_pooled(&pair.server, 1 << 20, 5);
+    for (uint64_t id = 1; id <= 2; id++)
+        ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, id, sea_block_ref(block), true), 0);
+    side_settle(&pair.client);
+    fail_call(SEAM_MEMFD_CREATE, 1, FAIL_ALWAYS, EMFILE);
+    side_settle(&pair.server);
+    fail_off();
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, before + 2);
+    ck_assert_int_eq(pair.client.arrived[before].status, 0);
+    ck_assert_int_lt(pair.client.arrived[before + 1].status, 0);
+    ck_assert_ptr_nonnull(strstr(pair.client.texts[before + 1], "refused by a limit"));
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* Where a block that lies in another connection's arena goes, and as what. */
 static const struct {
     uint32_t accept; /* of the receiver */
@@ -797,6 +852,8 @@ int main(void) {
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);
     suite_add(s, test_what_is_sent);
+    suite_add(s, test_a_block_queued_twice);
+    suite_add(s, test_no_copy_of_a_queued_block);
     suite_add_loop(s, test_a_block_sent_twice, 0, 4);
     suite_add_loop(s, test_a_received_block_is_forwarded, 0, FORWARDS);
     suite_add(s, test_a_block_for_somebody_else);

@@ -34,9 +34,6 @@ static const struct lane_shortage SHORT_OF_FLIGHT = {
 static const struct lane_shortage SHORT_OF_KERNEL = {.limit = "kernel memory",
                                                      .advice = "the socket got none for a message: try again"};
 
-static const struct lane_shortage SHORT_OF_BLOCK = {.limit = "block",
-                                                    .advice = "the peer holds it already, and has to release it"};
-
 /*
  * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer is gone, but what it
  * sent before is still read · anything else is the end.
@@ -309,10 +306,6 @@ static int lease_payload(struct lane *lane, sea_block *block, int payload_class,
         return charge > lane->account->out_limit.bytes ? credit_refuse(lane, charge) : credit_wait(lane, charge);
     if (payload_class == SEA_SEALED)
         return lease_grant(&lane->ctx->leases, lane->account, block, ret_handle);
-    if (!pooled_is_free(block)) { /* it was queued twice */
-        lane->shortage = SHORT_OF_BLOCK;
-        return NO_CREDIT;
-    }
     int r = pooled_lease(lane->account, block, ret_handle);
     if (r == 0 && !pooled_arena(block)->is_announced)
         r = announce(lane, pooled_arena(block));
@@ -475,12 +468,28 @@ static void reply_spoil(struct lane_message *reply, int status) {
     reply->text = "the reply's block was refused by a limit of the server";
 }
 
+/* A pooled block that was leased to the peer while it was queued: it goes as a copy, too, and does not wait for a release. */
+static int queued_convert(struct lane *lane, struct lane_queued *queued) {
+    sea_block *copy = NULL, *block = queued->message.block;
+    if (queued->payload_class != SEA_POOLED || pooled_is_free(block))
+        return 0;
+    int r = payload_convert(lane, block, &queued->payload_class, &copy);
+    if (r < 0)
+        return r;
+    sea_block_unref(block);
+    queued->message.block = copy;
+    tally_count(&lane->tally, fallbacks, 1);
+    return 0;
+}
+
 static int queued_transmit(struct lane *lane, struct lane_queued *queued) {
     struct lane_message *message = &queued->message;
     if (message->type == WIRE_CANCEL)
         return cancel_write(lane, message->id);
-    int r = message_transmit(lane, message, queued->payload_class);
-    if ((r == -EDQUOT || r == -ENOMEM) && message->block) {
+    int r = queued_convert(lane, queued);
+    if (r == 0)
+        r = message_transmit(lane, message, queued->payload_class);
+    if ((r == -EDQUOT || r == -ENOMEM || r == -EMFILE) && message->block) {
         reply_spoil(message, r);
         queued->payload_class = 0;
         r = message_transmit(lane, message, 0);
