@@ -639,6 +639,24 @@ START_TEST(test_calls_beyond_the_peers_limit) {
 }
 END_TEST
 
+/* Not for any frame that comes. */
+START_TEST(test_room_for_a_call_is_an_answer) {
+    struct ends ends = {.b.options.calls_max = 2};
+    ends_open(&ends);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, i, NULL), i < 2 ? 0 : -EAGAIN);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_send(ends.b.conn, END_SINK, end_number(&ends.b, 0), 0), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.sunk, 1);
+    ck_assert_uint_eq(ends.a.rooms, 0);
+    ck_assert_int_eq(sea_reply(ends.b.kept[--ends.b.kept_count], NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.rooms, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* What the last one of so many one-way messages is told to wait for, with so many bytes each. */
 static const struct {
     sea_options sender, receiver;
@@ -1243,6 +1261,7 @@ int main(void) {
     suite_add(s, test_no_such_method);
     suite_add(s, test_a_status_and_its_text);
     suite_add(s, test_calls_beyond_the_peers_limit);
+    suite_add(s, test_room_for_a_call_is_an_answer);
     suite_add_loop(s, test_no_room_is_explained, 0, SHORTAGES);
     suite_add_loop(s, test_no_room_for_a_descriptor_is_explained, 0, 2);
     suite_add(s, test_an_abandoned_call_counts);

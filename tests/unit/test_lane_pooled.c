@@ -637,6 +637,68 @@ START_TEST(test_credit_in_blocks) {
 }
 END_TEST
 
+/* What the peer sends meanwhile makes no room for it; and no copy is made of what would find none. */
+START_TEST(test_credit_is_not_any_frame) {
+    pair.server.options.blocks_max = 1;
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, 1 << 20, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 0, sea_block_ref(block)), 0);
+    for (unsigned i = 0; i < 10; i++) {
+        ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
+        ck_assert_int_eq(side_send(&pair.server, WIRE_ONEWAY, 0, NULL, false), 0);
+        pair_settle(&pair);
+        ck_assert_uint_eq(pair.client.arrived_count, i + 1);
+    }
+    ck_assert_uint_eq(pair.client.rooms, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).copied_bytes, 0);
+    side_drop(&pair.server);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 1);
+    ck_assert_int_eq(send_numbered(&pair.client, 1, block), 0);
+    pair_settle(&pair);
+    arrived(&pair.server, SEA_POOLED, 1 << 20, 5);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Who waits for little does not wait until there is room for much, too. */
+START_TEST(test_credit_for_the_least) {
+    pair.server.options.bytes_max = 300000;
+    open_pair();
+    for (uint32_t i = 0; i < 2; i++)
+        ck_assert_int_eq(send_numbered(&pair.client, i, new_sealed(&pair.client, 140000, 5)), 0);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, new_sealed(&pair.client, 100000, 5)), -EAGAIN);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, new_sealed(&pair.client, 290000, 5)), -EAGAIN);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 0);
+    pair.server.arrived[0].block = sea_block_unref(pair.server.arrived[0].block);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 1);
+    ck_assert_int_eq(send_numbered(&pair.client, 2, new_sealed(&pair.client, 290000, 5)), -EAGAIN);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 1);
+    side_drop(&pair.server);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.rooms, 2);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* No copy for a full ring either. */
+START_TEST(test_no_copy_without_room_in_the_ring) {
+    pair.client.options.ring_size = 4096;
+    open_pair();
+    sea_block *block = new_pooled(&pair.client, LARGE, 5);
+    ck_assert_int_eq(send_numbered(&pair.client, 0, sea_block_ref(block)), 0);
+    side_fill_socket(&pair.client);
+    for (int i = 0; i < 10; i++)
+        ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
+    ck_assert_uint_eq(side_figures(&pair.client).copied_bytes, 0);
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* Of bytes, pooled and sealed ones together. */
 START_TEST(test_credit_in_bytes) {
     pair.server.options.bytes_max = 200000;
@@ -864,6 +926,9 @@ int main(void) {
     suite_add(s, test_no_room_for_a_retirement);
     suite_add(s, test_a_reply_waits_for_its_announcement);
     suite_add(s, test_credit_in_blocks);
+    suite_add(s, test_credit_is_not_any_frame);
+    suite_add(s, test_credit_for_the_least);
+    suite_add(s, test_no_copy_without_room_in_the_ring);
     suite_add(s, test_credit_in_bytes);
     suite_add(s, test_replies_wait_for_credit);
     suite_add(s, test_an_arena_that_is_refused);

@@ -134,7 +134,9 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
     lane->ops->changed(lane->owner);
 }
 
-void lane_want_room(struct lane *lane) {
+void lane_want_room(struct lane *lane, uint64_t credit) {
+    if (!lane->wants_room || credit < lane->room_credit)
+        lane->room_credit = credit;
     lane->wants_room = true;
     lane_rearm(lane);
     lane->ops->changed(lane->owner);
@@ -184,9 +186,13 @@ static void lane_check_clock(struct lane *lane) {
     }
 }
 
+static bool lane_has_room(const struct lane *lane) {
+    return !lane->queue_head && !lane->is_socket_full && !lane->is_ring_full && lane->retry_at == WAIT_FOREVER &&
+           (!lane->room_credit || peer_has_credit(lane->account, lane->room_credit));
+}
+
 static void lane_offer_room(struct lane *lane) {
-    if (lane->state != LANE_OPEN || !lane->wants_room || lane->queue_head || lane->is_socket_full ||
-        lane->is_ring_full || lane->retry_at != WAIT_FOREVER)
+    if (lane->state != LANE_OPEN || !lane->wants_room || !lane_has_room(lane))
         return;
     lane->wants_room = false;
     lane->ops->room(lane->owner);

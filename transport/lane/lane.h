@@ -78,6 +78,7 @@ struct lane_queued {
 struct lane_shortage {
     const char *limit, *advice;
     uint64_t needed, available; /* both 0: nobody knows */
+    uint64_t credit;            /* bytes that a lease has to find; 0: it waits for something else */
 };
 
 struct lane {
@@ -100,15 +101,16 @@ struct lane {
     uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, is_ring_full, wants_room;
-    bool wants_blocks; /* whoever sends waits for one that comes back */
-    bool is_readable;  /* the socket has, or may have, something */
-    bool is_hung_up;   /* and then its end */
-    uint32_t corks;    /* while not 0 no doorbell is rung */
-    int handled;       /* frames, in this turn */
-    int taken;         /* of those that the next turn may take: already taken the short way */
-    bool is_broken;    /* sending has failed: the peer is gone, but for what it has sent before */
-    bool is_choked;    /* nothing is received before retry_at: the reaper is full */
-    uint64_t retry_at; /* WAIT_FOREVER: nothing to try again */
+    uint64_t room_credit; /* with wants_room: the least that one of those who wait for room needs */
+    bool wants_blocks;    /* whoever sends waits for one that comes back */
+    bool is_readable;     /* the socket has, or may have, something */
+    bool is_hung_up;      /* and then its end */
+    uint32_t corks;       /* while not 0 no doorbell is rung */
+    int handled;          /* frames, in this turn */
+    int taken;            /* of those that the next turn may take: already taken the short way */
+    bool is_broken;       /* sending has failed: the peer is gone, but for what it has sent before */
+    bool is_choked;       /* nothing is received before retry_at: the reaper is full */
+    uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
     uint32_t small_max; /* payloads up to this size, bytes, go the short way (small.h) */
 
@@ -205,8 +207,8 @@ int lane_explain(const struct lane *lane, int error);
 /* Keeps that the peer takes no payload of this size in any class, and which of its limits says so. Returns -EMSGSIZE. */
 int lane_explain_size(const struct lane *lane, size_t size);
 
-/* Asks for ops->room: the owner has met a limit of its own that the peer's next frame may lift. */
-void lane_want_room(struct lane *lane);
+/* Asks for ops->room as soon as rings and socket have room and, unless it is 0, a lease of `credit` bytes would be granted. */
+void lane_want_room(struct lane *lane, uint64_t credit);
 
 /* Is there something to do that the socket does not tell of? Cheap, and often false. */
 bool lane_look(struct lane *lane);

@@ -100,6 +100,47 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
     return r == 0 || has_another_way ? r : pools_explain(lane->account, r, size);
 }
 
+/* As lane_ring_room(), for a message. */
+static int message_ring_room(struct lane *lane, uint64_t lines) {
+    int r = lane_ring_room(lane, lines);
+    if (r == -EAGAIN)
+        lane->shortage = (struct lane_shortage){
+            .limit = "frame ring (bytes)",
+            .needed = lines * LINE_SIZE,
+            .available = (lane->own.lines - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
+            .advice =
+                "the peer is behind with reading it: wait for on_room, or longer, or raise `ring_size` in sea_options"};
+    return r;
+}
+
+/* No release will ever make room for a block larger than the whole quota. */
+static int credit_refuse(struct lane *lane, uint64_t size) {
+    return refusal_note(&lane->ctx->refusals, -EDQUOT, "peer quota (bytes)", size, lane->account->out_limit.bytes,
+                        "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
+}
+
+/* The peer holds as many blocks, or bytes, as it takes, or as our own quota lets it. */
+static int credit_wait(struct lane *lane, uint64_t size) {
+    const struct peer *account = lane->account;
+    const struct credit *most = &account->out_limit;
+    uint64_t bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
+    bool is_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed) >= most->blocks;
+    if (is_blocks)
+        lane->shortage = (struct lane_shortage){
+            .limit = most->blocks < lane->terms.blocks_max ? "peer quota (blocks)" : "peer's blocks_max",
+            .needed = 1,
+            .credit = size,
+            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
+    else
+        lane->shortage = (struct lane_shortage){
+            .limit = most->bytes < lane->terms.bytes_max ? "peer quota (bytes)" : "peer's bytes_max",
+            .needed = size,
+            .available = bytes < most->bytes ? most->bytes - bytes : 0,
+            .credit = size,
+            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
+    return NO_CREDIT;
+}
+
 static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
@@ -134,14 +175,27 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
     return block_copy_sealed(ret_block, block);
 }
 
+/* Would there be room for a copy of so many bytes? Asked before it is made, where nothing is queued. As message_transmit(). */
+static int copy_room(struct lane *lane, uint64_t size) {
+    int class = choice_class(&lane->choice, &lane->terms, size);
+    if (class != SEA_POOLED && class != SEA_SEALED)
+        return 0;
+    int r = lane->queue_head ? NO_CREDIT : lane->has_rings ? message_ring_room(lane, 1) : 0;
+    if (r == 0 && size <= lane->account->out_limit.bytes && !peer_has_credit(lane->account, size))
+        r = credit_wait(lane, size);
+    return r;
+}
+
 /* The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy. */
-static int payload_choose(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
+static int payload_choose(struct lane *lane, sea_block *block, bool may_queue, int *ret_class, sea_block **ret_block) {
     int r = sea_block_seal(block);
     if (r < 0)
         return r;
     int class = payload_class_of(lane, block);
-    if (!class || (class == SEA_POOLED && !pooled_is_free(block)))
-        return payload_convert(lane, block, ret_class, ret_block);
+    if (!class || (class == SEA_POOLED && !pooled_is_free(block))) {
+        r = may_queue ? 0 : copy_room(lane, block->size);
+        return r < 0 ? r : payload_convert(lane, block, ret_class, ret_block);
+    }
     *ret_class = class;
     *ret_block = sea_block_ref(block);
     return 0;
@@ -171,19 +225,6 @@ static struct wire_message message_fields(const struct lane_message *message, in
         .pages = payload_class == SEA_SEALED ? (uint8_t) block_layout(block) : 0,
         .text_size = message->text ? (uint16_t) strlen(message->text) : 0,
     };
-}
-
-/* As lane_ring_room(), for a message. */
-static int message_ring_room(struct lane *lane, uint64_t lines) {
-    int r = lane_ring_room(lane, lines);
-    if (r == -EAGAIN)
-        lane->shortage = (struct lane_shortage){
-            .limit = "frame ring (bytes)",
-            .needed = lines * LINE_SIZE,
-            .available = (lane->own.lines - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
-            .advice =
-                "the peer is behind with reading it: wait for on_room, or longer, or raise `ring_size` in sea_options"};
-    return r;
 }
 
 /* Publishes a frame; `bytes` is its payload or text. */
@@ -244,32 +285,6 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
     };
     int fd = payload_class == SEA_SEALED && block ? block_fd(block) : -1;
     return datagram_write(lane, iov, 3, &fd);
-}
-
-/* No release will ever make room for a block larger than the whole quota. */
-static int credit_refuse(struct lane *lane, uint64_t size) {
-    return refusal_note(&lane->ctx->refusals, -EDQUOT, "peer quota (bytes)", size, lane->account->out_limit.bytes,
-                        "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
-}
-
-/* The peer holds as many blocks, or bytes, as it takes, or as our own quota lets it. */
-static int credit_wait(struct lane *lane, uint64_t size) {
-    const struct peer *account = lane->account;
-    const struct credit *most = &account->out_limit;
-    uint64_t bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
-    bool is_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed) >= most->blocks;
-    if (is_blocks)
-        lane->shortage = (struct lane_shortage){
-            .limit = most->blocks < lane->terms.blocks_max ? "peer quota (blocks)" : "peer's blocks_max",
-            .needed = 1,
-            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
-    else
-        lane->shortage = (struct lane_shortage){
-            .limit = most->bytes < lane->terms.bytes_max ? "peer quota (bytes)" : "peer's bytes_max",
-            .needed = size,
-            .available = bytes < most->bytes ? most->bytes - bytes : 0,
-            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
-    return NO_CREDIT;
 }
 
 int lane_write_retired(struct lane *lane) {
@@ -392,11 +407,16 @@ static int lane_queue_bytes(struct lane *lane, const struct lane_message *messag
 static int lane_send_prepared(struct lane *lane, const struct lane_message *message, int payload_class,
                               bool may_queue) {
     int r = lane->queue_head ? NO_CREDIT : message_transmit(lane, message, payload_class);
+    if (!may_queue || (r != -EAGAIN && r != NO_CREDIT))
+        return r;
+    return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
+}
+
+/* Who found no room, and is not queued, is told when to try again. */
+static int lane_put_off(struct lane *lane, int r) {
     if (r != -EAGAIN && r != NO_CREDIT)
         return r;
-    if (may_queue)
-        return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
-    lane_want_room(lane);
+    lane_want_room(lane, lane->queue_head ? 0 : lane->shortage.credit);
     return -EAGAIN;
 }
 
@@ -406,14 +426,14 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
     if (lane->state != LANE_OPEN || lane->is_doomed)
         return lane->state == LANE_GREETING && !lane->is_doomed ? -EAGAIN : -EPIPE;
     if (message->block && message->block->size > 0) {
-        int r = payload_choose(lane, message->block, &payload_class, &out.block);
+        int r = payload_choose(lane, message->block, may_queue, &payload_class, &out.block);
         if (r < 0)
-            return r;
+            return lane_put_off(lane, r);
     } else {
         out.block = NULL;
         payload_class = out.bytes_size ? SEA_INLINE : 0;
     }
-    int r = lane_send_prepared(lane, &out, payload_class, may_queue);
+    int r = lane_put_off(lane, lane_send_prepared(lane, &out, payload_class, may_queue));
     /* Counted only now: what found no room is tried again. */
     if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
         tally_count(&lane->tally, fallbacks, 1);

@@ -161,14 +161,15 @@ static void call_wait(sea_conn *conn) {
         (struct lane_shortage){.limit = "peer's calls_max",
                                .needed = 1,
                                .advice = "calls of ours have to end: wait for on_room, or longer, or raise that limit"};
-    lane_want_room(&conn->lane);
+    conn->wants_call = true;
 }
 
 /* `call` brings method and payload. */
 static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadline, struct call_waiter waiter) {
     int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
-    if (r == 0)
-        r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, waiter, &call->id);
+    if (r < 0)
+        return r;
+    r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, waiter, &call->id);
     if (r == -EAGAIN)
         call_wait(conn);
     if (r < 0)
@@ -191,7 +192,7 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
 int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
                    uint64_t *ret_id) {
     struct lane_message call = {.method = method, .block = block};
-    bool is_first = !conn->lane.wants_room;
+    bool is_first = !conn->lane.wants_room && !conn->wants_call;
     int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), (struct call_waiter){done, user}) : -EINVAL;
     sea_block_unref(block);
     if (r == -EAGAIN && is_first)

@@ -126,10 +126,19 @@ static bool is_shortage(int status) {
     return status == -EDQUOT || status == -EMFILE || status == -ENOMEM;
 }
 
+/* A call of ours counts no more. */
+static void offer_call(sea_conn *conn) {
+    if (conn->wants_call)
+        lane_want_room(&conn->lane, 0);
+    conn->wants_call = false;
+}
+
 static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) {
     struct call_waiter waiter;
     int status = in->status;
     int r = calls_finish(&conn->calls, in->id, &waiter);
+    if (r == 0)
+        offer_call(conn);
     if (r == 0 && is_shortage(in->status))
         pools_renew(conn->lane.account);
     if (r < 0 || !waiter.done) {
