@@ -96,7 +96,7 @@ START_TEST(test_a_server_without_memory_for_its_own) {
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
     ck_assert_int_lt(pair.server.end.reason, 0);
     ck_assert_int_eq(pair.client.end.reason, pair.server.end.reason);
-    ck_assert_str_ne(pair.client.end_text, "");
+    ck_assert_ptr_nonnull(strstr(pair.client.end_text, "outbox"));
     fail_off();
     pair_deinit(&pair);
 }

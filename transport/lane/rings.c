@@ -36,9 +36,10 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
     if (r < 0)
         return r == -ENOMEM ? r : -EPROTO;
     r = lane->is_server ? lane_make_outbox(lane) : 0;
-    if (r == 0)
-        rings_init(lane);
-    return r;
+    if (r < 0)
+        return *ret_why = "the server has no room for an outbox", r;
+    rings_init(lane);
+    return 0;
 }
 
 void lane_close_outboxes(struct lane *lane) {
