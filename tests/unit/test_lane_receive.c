@@ -584,6 +584,7 @@ START_TEST(test_no_memory_for_a_handle) {
 END_TEST
 
 /* Nothing is received that could not be put away, and nobody spins meanwhile: a timer looks again. */
+/* Also of a peer to whom nothing can be sent any more, but who may have said something before. */
 START_TEST(test_a_full_reaper_stops_receipts) {
     struct side server = {0};
     struct jam jam;
@@ -598,12 +599,19 @@ START_TEST(test_a_full_reaper_stops_receipts) {
     lane_dispatch(&server.lane, POLLIN);
     ck_assert_uint_eq(server.arrived_count, 0);
     ck_assert_int_eq(lane_events(&server.lane), 0);
+    if (_i == 1) {
+        fail_once(SEAM_SENDMSG, EPIPE);
+        ck_assert_int_eq(side_send(&server, WIRE_REPLY, 1, NULL, true), -EPIPE);
+        fail_off();
+    }
     ck_assert_uint_gt(lane_deadline(&server.lane), 0);
     jam_end(&jam);
     side_turn_at_deadline(&server);
-    ck_assert_int_eq(lane_events(&server.lane), POLLIN);
+    if (_i == 0)
+        ck_assert_int_eq(lane_events(&server.lane), POLLIN);
     side_settle(&server);
     ck_assert_uint_eq(server.arrived_count, 1);
+    ck_assert_uint_eq(server.closed, (unsigned) _i);
     side_deinit(&server);
     speaker_free(speaker);
 }
@@ -633,6 +641,6 @@ int main(void) {
     suite_add(s, test_no_memory_for_an_inline_payload);
     suite_add(s, test_the_budget_refuses_inline_payloads);
     suite_add(s, test_no_memory_for_a_handle);
-    suite_add(s, test_a_full_reaper_stops_receipts);
+    suite_add_loop(s, test_a_full_reaper_stops_receipts, 0, 2);
     return suite_run(s);
 }

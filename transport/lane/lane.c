@@ -114,7 +114,7 @@ uint64_t lane_deadline(const struct lane *lane) {
     uint64_t deadline = lane->state == LANE_GREETING ? lane->greeting_deadline : WAIT_FOREVER;
     if (lane->state == LANE_CLOSED)
         return WAIT_FOREVER;
-    if (lane->is_doomed || lane->is_broken || lane->has_more)
+    if (lane->is_doomed || (lane->is_broken && !lane->is_choked) || lane->has_more)
         return 0;
     return lane->retry_at < deadline ? lane->retry_at : deadline;
 }
