@@ -486,6 +486,24 @@ START_TEST(test_a_doorbell_that_cannot_be_sent) {
 }
 END_TEST
 
+/* The peer has woken up by itself: nothing waits for the socket any more, and nobody would hear that it has room. */
+START_TEST(test_a_doorbell_that_is_not_wanted_any_more) {
+    open_with(0);
+    fall_asleep();
+    fail_once(SEAM_SENDMSG, EAGAIN);
+    send_one_way(&pair.client, 8, 1);
+    fail_off();
+    ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN | POLLOUT);
+    keep_awake(&pair.server);
+    send_one_way(&pair.client, 8, 1);
+    ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN);
+    ck_assert(!pair.client.lane.is_socket_full);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 2);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* --- the full ring --- */
 
 static unsigned fill_ring(struct side *side) {
@@ -906,6 +924,7 @@ int main(void) {
     suite_add(s, test_the_last_look);
     suite_add(s, test_a_doorbell_in_mid_turn);
     suite_add_loop(s, test_a_doorbell_that_cannot_be_sent, 0, 3);
+    suite_add(s, test_a_doorbell_that_is_not_wanted_any_more);
     suite_add(s, test_a_full_ring);
     suite_add(s, test_room_rings);
     suite_add(s, test_room_is_used_at_once);

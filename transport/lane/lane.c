@@ -104,10 +104,13 @@ static bool has_retired(const struct lane *lane) {
     return lane->account && lane->account->pooled.pools.retired_count;
 }
 
+bool lane_wants_socket(const struct lane *lane) {
+    return lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due || has_retired(lane);
+}
+
 short lane_events(const struct lane *lane) {
-    bool has_more = lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due || has_retired(lane);
     short in = lane->is_choked ? 0 : POLLIN;
-    return (short) (in | (lane->is_socket_full && has_more ? POLLOUT : 0));
+    return (short) (in | (lane->is_socket_full && lane_wants_socket(lane) ? POLLOUT : 0));
 }
 
 uint64_t lane_deadline(const struct lane *lane) {

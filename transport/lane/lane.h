@@ -257,8 +257,9 @@ int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (th
 void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */
 bool lane_pools_are_due(const struct lane *lane);
-int lane_write_retired(struct lane *lane); /* as message_transmit() */
-void lane_rearm(struct lane *lane);        /* what we sleep for has changed */
+bool lane_wants_socket(const struct lane *lane); /* is there anything that a full socket keeps waiting? */
+int lane_write_retired(struct lane *lane);       /* as message_transmit() */
+void lane_rearm(struct lane *lane);              /* what we sleep for has changed */
 int lane_write(struct lane *lane, const void *data, size_t size);
 void lane_close_outboxes(struct lane *lane);
 

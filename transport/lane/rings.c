@@ -183,10 +183,14 @@ void lane_uncork(struct lane *lane) {
 /* What keeps the doorbell from being sent is tried again: when the socket has room, or after a while. */
 void lane_ring_bell(struct lane *lane) {
     uint8_t buf[WIRE_DOORBELL_SIZE];
-    if (!lane->has_rings || !bell_is_wanted(&lane->bell))
+    if (!lane->has_rings)
         return;
-    if (lane_write(lane, buf, wire_encode_doorbell(buf)) < 0)
-        return;
-    bell_note_rung(&lane->bell);
-    tally_count(&lane->tally, doorbells, 1);
+    if (bell_is_wanted(&lane->bell)) {
+        if (lane_write(lane, buf, wire_encode_doorbell(buf)) < 0)
+            return;
+        bell_note_rung(&lane->bell);
+        tally_count(&lane->tally, doorbells, 1);
+    }
+    if (lane->is_socket_full && !lane_wants_socket(lane)) /* nobody polls for its room any more */
+        lane->is_socket_full = false;
 }
