@@ -1007,6 +1007,9 @@ START_TEST(test_who_waits_is_told) {
     pool_put(d); /* it did not go to sleep again */
     ck_assert_int_eq(atomic_load(&bank.told), 1);
     pool_rest(pool, wait_now());
+    pool_put(take(1000)); /* it works again */
+    ck_assert_int_eq(atomic_load(&bank.told), 1);
+    pool_rest(pool, wait_now());
     pool_put(e);
     ck_assert_int_eq(atomic_load(&bank.told), 2);
     pool_rest(pool, wait_now());
@@ -1297,6 +1300,58 @@ START_TEST(test_many_threads_put) {
 }
 END_TEST
 
+/*
+ * A block comes back in the very moment in which its owner goes to sleep: either the owner has found it, or it is told. The owner
+ * takes a block, lays it into the hand, and rests.
+ */
+enum { NAPS = 30000 };
+
+static _Atomic(struct pool_slot *) hand;
+static atomic_bool is_over;
+
+static void pause_for(int steps) {
+    for (int i = 0; i < steps; i++)
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
+static void *put_what_is_in_hand(void *arg) {
+    for (int n = 0; !atomic_load(&is_over); n++) {
+        struct pool_slot *slot = atomic_load(&hand);
+        if (!slot) {
+            sched_yield();
+            continue;
+        }
+        pause_for(n % 2048);
+        pool_put(slot);
+        atomic_store(&hand, NULL);
+    }
+    return arg;
+}
+
+START_TEST(test_nobody_sleeps_over_a_return) {
+    pthread_t thread;
+    pool_end(pool);
+    new_pool_with(64 * MIB, no_rotation, (struct pool_policy){.keep = UINT64_MAX / 2});
+    atomic_store(&is_over, false);
+    ck_assert_int_eq(pthread_create(&thread, NULL, put_what_is_in_hand, NULL), 0);
+    int missed = 0, naps = is_under_valgrind() ? NAPS / 100 : NAPS;
+    for (int n = 0; n < naps; n++) {
+        int told = atomic_load(&bank.told);
+        struct pool_slot *slot = take(1000);
+        uint64_t all = slot->arena->size;
+        atomic_store(&hand, slot);
+        pause_for(n % 2048);
+        pool_rest(pool, 1);
+        while (atomic_load(&hand))
+            sched_yield();
+        missed += pool_retained(pool) < all && atomic_load(&bank.told) == told;
+    }
+    atomic_store(&is_over, true);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(missed, 0);
+}
+END_TEST
+
 /* The connection ends while they are at it. */
 START_TEST(test_many_threads_put_at_the_end) {
     enum { OUT = WORKERS * MAILBOX };
@@ -1372,6 +1427,7 @@ int main(void) {
     suite_add_loop(s, test_the_end_with_returns_on_the_way, 0, 2);
     suite_add(s, test_put_from_another_thread);
     suite_add_loop(s, test_many_threads_put, 0, 2);
+    suite_add(s, test_nobody_sleeps_over_a_return);
     suite_add(s, test_many_threads_put_at_the_end);
     return suite_run(s);
 }

@@ -10,7 +10,7 @@
  *     an arena is of the newest generation  <=>  it has a class; else it drains, and out > 0
  *     an arena is on the idle list  <=>  it has a class and out = 0
  *
- * The stack is empty when its top is NULL, or WATCHED: then the owner sleeps, and whoever puts the next slot tells it.
+ * The stack is empty when its top is NULL, or WATCHED: then the owner sleeps, and whoever puts a slot over that mark tells it.
  *
  * The end:  LIVING  --pool_end()-->  ENDED, when the stack's top becomes ENDED for good. From then on `left` counts, of an arena
  * the slots that are out, of the pool the arenas; whoever takes one to 0 frees it.
@@ -336,10 +336,8 @@ static bool hot_open(struct pool *pool) {
     return true;
 }
 
-static void pool_drain(struct pool *pool) {
-    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_relaxed);
-    if (!top || top == WATCHED)
-        return;
+/* All that came back. Was the owner to be told of it? From here on it is not. */
+static bool pool_collect(struct pool *pool) {
     /* Acquire [POOL1] pairs with the release in pool_put(): whoever put it has read and written its last byte before it
      * goes out again. */
     struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, NULL, memory_order_acquire);
@@ -348,8 +346,13 @@ static void pool_drain(struct pool *pool) {
         slot_come_back(pool, slot);
         slot = next;
     }
-    if (slot) /* nobody watches any more */
-        hot_open(pool);
+    return slot && hot_open(pool);
+}
+
+static void pool_drain(struct pool *pool) {
+    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_relaxed);
+    if (top && top != WATCHED)
+        pool_collect(pool);
 }
 
 static bool is_hot(const struct pool_slot *slot) {
@@ -496,7 +499,7 @@ struct pool *pool_end(struct pool *pool) {
     assert(pool->leases.count == 0);
     pool_settle(pool);
     pool_begin_end(pool);
-    /* Release [POOL2] pairs with the acquire in pool_put(): who sees ENDED sees the counts. And [POOL1], as in pool_drain(). */
+    /* Release [POOL2] pairs with the acquire in pool_put(): who sees ENDED sees the counts. And [POOL1], as in pool_collect(). */
     struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, ENDED, memory_order_acq_rel);
     while (slot && slot != WATCHED) {
         struct pool_slot *next = slot->next;
@@ -513,8 +516,7 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot) {
 
 /* The owner works again. What it puts in front from now on is looked after before it sleeps. */
 static RARE void pool_wake(struct pool *pool) {
-    pool_drain(pool);
-    if (hot_open(pool))
+    if (pool_collect(pool))
         pool->ops->stirred(pool->owner);
 }
 
@@ -545,40 +547,33 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     return r;
 }
 
-/* Puts it on the stack, or, ENDED, drops it. */
-static void pool_push(struct pool *pool, struct pool_slot *slot, struct pool_slot *top) {
-    do {
-        if (top == ENDED) {
-            slot_drop(slot);
-            return;
-        }
-        slot->next = top;
-        /* Release [POOL1], partner in pool_drain(). Afterwards neither the slot nor the pool is ours. */
-    } while (
-        !atomic_compare_exchange_weak_explicit(&pool->returns, &top, slot, memory_order_acq_rel, memory_order_acquire));
-}
-
-/* The slot keeps the owner alive only until it is put. */
-static void pool_push_and_tell(struct pool *pool, struct pool_slot *slot) {
-    const struct pool_ops *ops = pool->ops;
-    void *owner = pool->owner;
-    ops->hold(owner);
-    pool_push(pool, slot, WATCHED);
-    ops->tell(owner);
-}
-
+/* The slot keeps pool and owner alive only until it is put: an owner that is to be told is held before. */
 void pool_put(struct pool_slot *slot) {
     struct pool *pool = home_of(slot)->pool;
     if (thread_is_alone() && atomic_load_explicit(&pool->returns, memory_order_relaxed) != WATCHED) {
         pool_put_own(slot);
         return;
     }
+    const struct pool_ops *ops = pool->ops;
+    void *owner = pool->owner;
+    bool tells = false;
     /* Acquire [POOL2], here and where the exchange fails, partner in pool_end(). Weaker: counts that are not there yet. */
     struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_acquire);
-    if (top == WATCHED)
-        pool_push_and_tell(pool, slot);
-    else
-        pool_push(pool, slot, top);
+    do {
+        if (top == ENDED) {
+            slot_drop(slot);
+            break;
+        }
+        if (top == WATCHED && !tells) {
+            ops->hold(owner);
+            tells = true;
+        }
+        slot->next = top;
+        /* Release [POOL1], partner in pool_collect(). Afterwards neither the slot nor the pool is ours. */
+    } while (
+        !atomic_compare_exchange_weak_explicit(&pool->returns, &top, slot, memory_order_acq_rel, memory_order_acquire));
+    if (tells)
+        ops->tell(owner);
 }
 
 void pool_put_own(struct pool_slot *slot) {
