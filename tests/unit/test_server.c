@@ -250,6 +250,30 @@ START_TEST(test_as_many_as_it_takes) {
 }
 END_TEST
 
+/* By default so many that there is room for the descriptors that a peer may send: of a small table half. */
+START_TEST(test_as_many_as_leave_room) {
+    enum { TABLE = 256, FIT = TABLE / 4, COME = FIT + 2 };
+    struct rlimit before, small;
+    int fds[COME];
+    getrlimit(RLIMIT_NOFILE, &before);
+    small = (struct rlimit){.rlim_cur = TABLE, .rlim_max = before.rlim_max};
+    host_open(&host);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &small), 0);
+    for (int i = 0; i < COME; i++)
+        fds[i] = raw_connect(host.address + strlen("unix:"));
+    settle();
+    ck_assert_uint_eq(closed, COME - FIT);
+    ck_assert_int_eq(endings[0].reason, -EUSERS);
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+    for (int i = 0; i < COME; i++) { /* a few at a time: each is written down */
+        close(fds[i]);
+        settle();
+        closed = 0;
+    }
+    scene_end();
+}
+END_TEST
+
 START_TEST(test_others_are_closed_from_inside_a_handler) {
     host_open(&host);
     clients_connect(10);
@@ -998,6 +1022,7 @@ int main(void) {
     suite_add(s, test_a_client_that_does_not_greet);
     suite_add(s, test_a_client_that_breaks_the_protocol);
     suite_add(s, test_as_many_as_it_takes);
+    suite_add(s, test_as_many_as_leave_room);
     suite_add(s, test_others_are_closed_from_inside_a_handler);
     suite_add(s, test_each_is_shown_once);
     suite_add(s, test_freed_with_calls_in_flight);

@@ -7,6 +7,7 @@
 #include "rpc/server.h"
 
 #include "lane/listener.h"
+#include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
 #include "sys/reaper.h"
@@ -54,8 +55,17 @@ static void conn_ended(sea_conn *conn) {
     conn_unref(conn);
 }
 
+/*
+ * Each has a socket and a pidfd. What is left is for blocks, a quarter; and, so that the kernel does not close in our thread what
+ * finds no place in our table, for what two datagrams may bring, if that is not more than half.
+ */
+static uint64_t connections_that_fit(uint64_t fds) {
+    uint64_t left = fds / 4 > 2 * FDPASS_MAX ? fds / 4 : 2 * FDPASS_MAX;
+    return (fds - (left < fds / 2 ? left : fds / 2)) / 2;
+}
+
 static uint32_t connections_max(const sea_server *server) {
-    uint64_t fit = limits_nofile() / 8 * 3; /* each has a socket and a pidfd; a quarter is for blocks */
+    uint64_t fit = connections_that_fit(limits_nofile());
     uint32_t most = fit < CONNECTIONS_DEFAULT ? (uint32_t) fit : CONNECTIONS_DEFAULT;
     return server->options.connections_max ? server->options.connections_max : most;
 }
