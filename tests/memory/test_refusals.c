@@ -565,6 +565,48 @@ START_TEST(test_locked) {
 }
 END_TEST
 
+/* A payload in a huge page that is not full of it: locked or not, it lies in one. */
+START_TEST(test_locked_and_padded) {
+    if (is_under_valgrind())
+        test_skip("valgrind does not know mlock2()");
+    if (!machine_grant_huge())
+        test_skip("shmem_enabled cannot be set here");
+    for (int is_locked = 0; is_locked < 2; is_locked++) {
+        const sea_ctx_options options = {.memory_flags = is_locked ? SEA_MEMORY_LOCK : 0};
+        sea_block *block = NULL;
+        connect_with(&options, NULL);
+        ck_assert_int_eq(make(&block, true, 3 * MIB / 2), 0);
+        int pages = sea_block_pages(block);
+        uint64_t locked = locked_bytes();
+        assert_served(block);
+        disconnect();
+        if (!is_locked && pages != SEA_PAGES_THP)
+            test_skip("no huge page is free");
+        ck_assert_int_eq(pages, SEA_PAGES_THP);
+        ck_assert_uint_eq(locked, is_locked ? 2 * MIB : 0);
+    }
+}
+END_TEST
+
+/* That there is no huge page for it changes nothing: the padding goes, the lock stays. */
+START_TEST(test_locked_and_cut) {
+    const sea_ctx_options options = {.memory_flags = SEA_MEMORY_LOCK};
+    sea_block *block = NULL;
+    if (is_under_valgrind())
+        test_skip("valgrind does not know mlock2()");
+    if (!machine_grant_huge())
+        test_skip("shmem_enabled cannot be set here");
+    connect_with(&options, NULL);
+    fail_once(SEAM_FSTAT, EIO); /* then it is not known what came */
+    ck_assert_int_eq(make(&block, true, 3 * MIB / 2), 0);
+    ck_assert_int_eq(fail_calls(SEAM_FSTAT), 1);
+    ck_assert_uint_eq(locked_bytes(), 3 * MIB / 2);
+    assert_served(block);
+    disconnect();
+    ck_assert_uint_eq(locked_bytes(), 0);
+}
+END_TEST
+
 /* Without the right to lock what it likes. */
 static int lock_too_much(int line, void *arg) {
     const sea_ctx_options options = {.memory_flags = SEA_MEMORY_LOCK};
@@ -803,6 +845,8 @@ int main(void) {
     suite_add(s, test_a_block_of_the_same_pool);
     suite_add(s, test_before_the_first_refusal);
     suite_add(s, test_locked);
+    suite_add(s, test_locked_and_padded);
+    suite_add(s, test_locked_and_cut);
     suite_add(s, test_the_limit_of_locked_memory);
     suite_add(s, test_prefaulted);
     suite_add(s, test_base_pages);

@@ -57,7 +57,9 @@ static int arena_make(struct arena *arena, struct admission *admission) {
     if (r < 0)
         return r;
     arena->data = data;
-    r = reserve_mapped(arena->fd, data, arena->size, huge, admission);
+    r = reserve_wish(data, arena->size, admission);
+    if (r == 0)
+        r = reserve_mapped(arena->fd, data, arena->size, huge, admission);
     return r < 0 ? r : arena_close_to_others(arena);
 }
 

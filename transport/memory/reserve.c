@@ -74,8 +74,9 @@ int reserve_file(int fd, size_t size, struct admission *admission) {
     return reserve(reserve_plain, fd, NULL, size, size, admission);
 }
 
-/* Before there are pages: a refusal costs nothing. */
-static int apply_wishes(void *data, size_t size, const struct admission_wishes *wishes) {
+int reserve_wish(void *data, size_t size, const struct admission *admission) {
+    static const struct admission_wishes nothing;
+    const struct admission_wishes *wishes = admission ? &admission->wishes : &nothing;
     int r = wishes->nodes ? numa_prefer(data, size, wishes->nodes) : 0;
     return r == 0 && (wishes->flags & SEA_MEMORY_LOCK) ? map_lock(data, size) : r;
 }
@@ -86,8 +87,7 @@ static uint64_t whole_huge_pages(uint64_t size) {
 
 int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission *admission) {
     uint64_t cost = huge ? whole_huge_pages(size) : size;
-    int r = admission ? apply_wishes(data, size, &admission->wishes) : 0;
-    return r < 0 ? r : reserve(huge ? reserve_touched : reserve_filled, fd, data, size, cost, admission);
+    return reserve(huge ? reserve_touched : reserve_filled, fd, data, size, cost, admission);
 }
 
 bool reserve_is_whole(const struct memfd_info *info) {

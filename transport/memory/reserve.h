@@ -19,9 +19,13 @@
 int reserve_file(int fd, size_t size, struct admission *admission);
 
 /*
- * The same of a new memfd that is mapped writable at `data`: the pages are mapped as well, locked and on the nodes that the context wants,
- * and with `huge` as large as the mapping asked for. -ENOMEM · -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
+ * The pages of a whole mapping, of a part it would be cut in two, are locked and on the nodes that the context wants. Before there are
+ * any: then a refusal costs nothing. -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
  */
+int reserve_wish(void *data, size_t size, const struct admission *admission);
+
+/* As reserve_file(), of a new memfd that is mapped writable at `data`: the pages are mapped as well, with `huge` as large as the mapping
+ * asked for. -ENOMEM. */
 int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission *admission);
 
 /*

@@ -86,30 +86,37 @@ static bool is_touched(const struct sealed *sealed, const struct admission_wishe
     return sealed->wants_huge && sealed_huge_policy() == MEMFD_HUGE_ADVISE;
 }
 
+static int sealed_map_wished(struct sealed *sealed, const struct admission *admission) {
+    void *data = sealed_map(sealed);
+    return data ? reserve_wish(data, sealed_map_size(sealed), admission) : -ENOMEM;
+}
+
 /*
  * Where memory is fragmented the kernel gives base pages instead of a huge one. Nothing but a huge page that the payload begins can
  * have brought memory behind the payload: so the count of the pages tells what came, and a memfd that lacks any is cut.
  */
-static int sealed_cut_padding(struct sealed *sealed) {
+static int sealed_cut_padding(struct sealed *sealed, const struct admission *admission) {
     uint64_t allocated = 0;
     if (memfd_allocated(sealed->fd, &allocated) == 0 && allocated >= sealed_map_size(sealed))
         return 0;
     sealed_unmap(sealed);
     sealed->layout = SEALED_EXACT;
     sealed->wants_huge = sealed->size >= MEMFD_HUGE_SIZE;
-    return memfd_resize(sealed->fd, sealed->size);
+    int r = memfd_resize(sealed->fd, sealed->size);
+    return r == 0 && (admission->wishes.flags & SEA_MEMORY_LOCK) ? sealed_map_wished(sealed, admission) : r;
 }
 
 static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
     bool is_padded = sealed->layout == SEALED_PADDED, is_hugetlb = sealed->layout == SEALED_HUGETLB;
     size_t size = is_padded ? sealed->size : sealed_map_size(sealed);
-    bool is_mapped = is_touched(sealed, &admission->wishes);
-    void *data = is_mapped ? sealed_map(sealed) : NULL;
-    if (is_mapped && !data)
-        return -ENOMEM;
-    int r = data ? reserve_mapped(sealed->fd, data, size, sealed->wants_huge, admission)
-                 : reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
-    return r == 0 && is_padded ? sealed_cut_padding(sealed) : r;
+    int r;
+    if (is_touched(sealed, &admission->wishes)) {
+        r = sealed_map_wished(sealed, admission);
+        if (r == 0)
+            r = reserve_mapped(sealed->fd, sealed_map(sealed), size, sealed->wants_huge, admission);
+    } else
+        r = reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
+    return r == 0 && is_padded ? sealed_cut_padding(sealed, admission) : r;
 }
 
 int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge,
@@ -130,6 +137,8 @@ int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool 
     r = size ? sealed_reserve(&sealed, admission) : 0;
     if (r < 0) {
         sealed_deinit(&sealed);
+        if (r == -ENOLCK && layout == SEALED_PADDED) /* the padding is locked too */
+            return sealed_new(ret, size, SEALED_EXACT, allow_huge, admission);
         return r;
     }
     *ret = sealed;
