@@ -241,6 +241,19 @@ START_TEST(test_more_than_the_peer_takes) {
 }
 END_TEST
 
+/* Our own limit for the peer, which it would not mind if it were larger. */
+START_TEST(test_more_than_a_peer_may_have) {
+    sea_block *block = NULL;
+    anew(&(sea_ctx_options){.peer.bytes = 100000});
+    one.peer->out_limit.bytes = 100000;
+    ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
+    assert_refused(-EDQUOT, "peer quota (bytes)");
+    ck_assert_ptr_nonnull(strstr(ctx_refusal().advice, "peer.bytes"));
+    ck_assert_ptr_null(block);
+    ck_assert_uint_eq(budget_bytes(), 0);
+}
+END_TEST
+
 START_TEST(test_the_budget_bounds_the_pool) {
     const sea_ctx_options small[] = {{.budget.bytes = 50000}, {.budget.fds = 1}};
     static const char *const limits[] = {"budget (bytes)", "budget (descriptors)"};
@@ -1040,6 +1053,7 @@ int main(void) {
     suite_add(s, test_a_copy_over_the_limit);
     suite_add(s, test_the_peers_limit_bounds_the_pool);
     suite_add(s, test_more_than_the_peer_takes);
+    suite_add(s, test_more_than_a_peer_may_have);
     suite_add_loop(s, test_the_budget_bounds_the_pool, 0, 2);
     suite_add_loop(s, test_an_arena_that_cannot_be_made, 0, FAILURES);
     suite_add(s, test_a_lease);

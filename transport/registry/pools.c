@@ -67,8 +67,11 @@ static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
         return 0;
     if (bytes > most || pools_used(pools) > most - bytes)
         trim_others(pools, pool);
-    int r = check_limit(&pools->refused, "peer's bytes_max", most, pools_used(pools), bytes,
-                        "release blocks, or raise the peer's bytes_max in sea_options");
+    bool is_ours = most >= pool->peer->ctx->peer_limits.bytes;
+    int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
+                        bytes,
+                        is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
+                                : "release blocks, or raise the peer's bytes_max in sea_options");
     if (r < 0 || !pool->bytes_max)
         return r;
     return check_limit(&pools->refused, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
