@@ -877,6 +877,28 @@ START_TEST(test_more_arenas_than_blocks) {
 }
 END_TEST
 
+/* Numbers that want a large table, and no quota is left to charge it to: that refuses the arena, and no more. */
+START_TEST(test_a_table_over_the_quota) {
+    enum { WIDE = 1024 };
+    anew(&(sea_ctx_options){.peer.bytes = 3 * COUNT * STRIDE});
+    open_theirs(1);
+    open_theirs(2);
+    open_theirs(1 + WIDE);
+    assert_refused(-EDQUOT, "peer quota (bytes)");
+    owner_assert_charged(&one, 2 * theirs.size, 2, 0);
+    ck_assert_int_eq(find(handle_make(1 + WIDE, 0, 1), STRIDE), -EDQUOT);
+    ck_assert_int_eq(find(handle_make(1, 0, 1), STRIDE), 0);
+    ck_assert_int_eq(pooled_retire(one.peer, 1), 0);
+    ck_assert_int_eq(pooled_retire(one.peer, 2), 0);
+    assert_stands_refused(1 + WIDE);
+    open_theirs(1 + WIDE);
+    ck_assert_int_eq(find(handle_make(1 + WIDE, 0, 1), STRIDE), 0);
+    ck_assert_int_eq(pooled_retire(one.peer, 1 + WIDE), 0);
+    pooled_trim(one.peer);
+    owner_assert_charged(&one, 0, 0, 0);
+}
+END_TEST
+
 /* Lost for want of room in our table of descriptors: our limit, not its lie. */
 START_TEST(test_an_arena_whose_descriptor_was_lost) {
     make_theirs();
@@ -1082,6 +1104,7 @@ int main(void) {
     suite_add_loop(s, test_a_descriptor_that_is_no_arena, 0, 7);
     suite_add_loop(s, test_an_arena_over_the_quota, 0, 3);
     suite_add(s, test_more_arenas_than_blocks);
+    suite_add(s, test_a_table_over_the_quota);
     suite_add(s, test_an_arena_whose_descriptor_was_lost);
     suite_add(s, test_an_arena_that_cannot_be_mapped);
     suite_add_loop(s, test_no_memory_for_a_view, 0, 2);

@@ -229,28 +229,23 @@ static uint64_t views_charge(const struct views *views) {
     return views->capacity > VIEWS_FREE ? views->capacity * sizeof(*views->table) : 0;
 }
 
-static int make_place(struct peer *peer, uint32_t id) {
-    struct views *views = &peer->pooled.views;
-    uint64_t before = views_charge(views);
-    int r = views_reserve(views, id);
-    uint64_t more = views_charge(views) - before;
-    if (more > 0 && peer_charge_held(peer, more) == 0)
-        peer->pooled.views_charged += more;
-    else if (more > 0)
-        r = -EDQUOT;
+static int charge_views(struct peer *peer) {
+    uint64_t charge = views_charge(&peer->pooled.views), more = charge - peer->pooled.views_charged;
+    int r = more > 0 ? peer_charge_held(peer, more) : 0;
+    if (r == 0)
+        peer->pooled.views_charged = charge;
     return r;
 }
 
+/* One that was refused has a place in the table too, which is as large as the numbers want: 1 MiB at most, charged or not. */
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why) {
-    struct arena_view *view = NULL;
-    int r = views_find(&peer->pooled.views, arena->id) ? -EPROTO : make_place(peer, arena->id);
+    struct arena_view *view = &refused;
+    int r = views_find(&peer->pooled.views, arena->id) ? -EPROTO : views_reserve(&peer->pooled.views, arena->id);
     *ret_why = r == -EPROTO ? "an arena was announced twice" : "out of memory for an arena";
-    if (r < 0) {
-        if (fd >= 0)
-            reaper_take(&fd, 1);
-        return r;
-    }
-    r = view_make(peer, arena, fd, &view, ret_why);
+    if (r == 0 && charge_views(peer) == 0)
+        r = view_make(peer, arena, fd, &view, ret_why);
+    else if (fd >= 0)
+        reaper_take(&fd, 1);
     if (r == 0)
         views_add(&peer->pooled.views, arena->id, view);
     return r;
