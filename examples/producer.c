@@ -177,6 +177,7 @@ static void sum_up(struct producer *p, double seconds) {
     program_sum_up("blocks", "%llu", (unsigned long long) p->audience.blocks);
     program_sum_up("bytes", "%llu", (unsigned long long) p->bytes);
     program_sum_up("bytes copied", "%llu", (unsigned long long) figures.copied_bytes);
+    program_sum_up("memory", "%llu bytes at most", (unsigned long long) figures.budget.peak.bytes);
     program_sum_up("huge pages", "%s, %llu blocks", figures.huge_blocks > 0 ? "yes" : "no",
                    (unsigned long long) figures.huge_blocks);
     program_sum_up("rate", "%.0f MB/s", seconds > 0 ? (double) p->bytes / seconds / 1e6 : 0);

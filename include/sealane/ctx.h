@@ -26,6 +26,13 @@ typedef struct sea_quota {
     sea_limits used, peak, limit;
 } sea_quota;
 
+/* One lease: a peer's hold on a block of ours. */
+typedef struct sea_lease {
+    uint64_t handle; /* 0: there is none */
+    uint64_t size;   /* of the payload */
+    uint64_t age;    /* nanoseconds, to some milliseconds */
+} sea_lease;
+
 /* A refusal in full. All texts are NUL-terminated. */
 typedef struct sea_refusal {
     int error;          /* negative errno; 0: nothing was refused yet */
@@ -140,9 +147,10 @@ typedef struct sea_figures {
     uint64_t
         retained_bytes; /* and free, for the next blocks: likewise. The rest drains, or is of connections that ended */
     uint64_t imported_arena_bytes; /* of peers' arenas, that we map: what is imported and pooled lies there */
-    uint64_t connections;          /* past the handshake */
-    uint64_t calls_out, calls_in;  /* begun and not ended; ours, and peers' */
-    sea_quota budget;              /* what it takes: arenas, sealed blocks, copies */
+    uint64_t oldest_lease; /* nanoseconds since it was granted; of pooled blocks as active_bytes. 0: there is none */
+    uint64_t connections;  /* past the handshake */
+    uint64_t calls_out, calls_in; /* begun and not ended; ours, and peers' */
+    sea_quota budget;             /* what it takes: arenas, sealed blocks, copies */
     /* since the context was made */
     uint64_t imported_arena_peak;                               /* the most there ever were of these bytes */
     uint64_t sent_inline, sent_pooled, sent_sealed;             /* messages by class */
@@ -166,11 +174,20 @@ typedef struct sea_figures {
  * What there is, summed up over all connections and pools. Any thread; takes nothing from those that work, and costs a look at some 300
  * bytes of each (doc/tuning.md): once a second is nothing. Connections cannot begin or end meanwhile.
  *
- * True: no counter moved while it looked twice, so that all but the budget is of one moment. False: the process is busy; each
- * figure is a sum of what its parts were at some instant of the call, and two figures may differ by what was done during it. In either case no gauge is
- * below 0, `refusals` is the sum of `refusals_by`, and used <= peak, used <= limit in `budget`.
+ * True: no counter moved while it looked twice, so that all of them are of one moment. False: the process is busy; each is
+ * a sum of what its parts were at some instant of the call, and two may differ by what was done during it. In either case: no gauge is
+ * below 0; `refusals` is the sum of `refusals_by`; used <= peak and used <= limit in `budget`. The budget, peaks, refusals and oldest_lease
+ * are read right after the rest.
  */
 SEA_API bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
+
+/*
+ * What the kernel says is in memory of all shared memory that this process maps (RssShmem of proc(5)): bytes; UINT64_MAX where it does not.
+ * Our arenas and the blocks that we have mapped, peers' of which we have touched the pages, and whatever else the program shares; not sealed blocks
+ * that nobody here has looked at. Reads a file: some 30 us. The kernel is up to some
+ * hundred KiB behind for each CPU.
+ */
+SEA_API uint64_t sea_ctx_resident(const sea_ctx *ctx);
 
 SEA_END
 

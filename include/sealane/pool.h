@@ -24,7 +24,7 @@
 #ifndef SEALANE_POOL_H
 #define SEALANE_POOL_H
 
-#include <sealane/base.h>
+#include <sealane/ctx.h>
 
 SEA_BEGIN
 
@@ -76,19 +76,17 @@ typedef struct sea_pool_figures {
     uint64_t mapped_peak, active_peak; /* the most there ever was */
     uint64_t generation, oldest_generation; /* the newest one's number, from 1, and of the oldest one that has arenas */
     uint64_t draining_arenas, draining_mapped, draining_active; /* of all but the newest one */
-    struct {             /* the lease that the peer (sea_conn_peer()) has held for longest */
-        uint64_t handle; /* 0: it holds none */
-        uint64_t size;   /* of the payload */
-        uint64_t age;    /* nanoseconds, to some milliseconds */
-    } oldest_lease;
+    sea_lease oldest_lease; /* that the peer (sea_conn_peer()) has held for longest */
 } sea_pool_figures;
 
 /* Costs a look at each lease: some nanoseconds each. After the connection's end there are none. */
 SEA_API void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures);
 
-/* One generation. */
+/* One generation; as above. `retained` of one that drains is 0: what is free of it (mapped less active) is used no more. */
 typedef struct sea_generation {
     uint64_t arenas, mapped, active_blocks, active, leased_blocks;
+    uint64_t allocated, retained, leased;
+    sea_lease oldest_lease;
 } sea_generation;
 
 /* Costs a look at each arena and lease. -ENOENT: the pool has no arena of this number. */
@@ -96,6 +94,7 @@ SEA_API int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generat
 
 /* What the kernel says is in memory of the pool's arenas: bytes. Expensive: a system call for each 4 MiB of each arena. */
 SEA_API uint64_t sea_pool_resident(sea_pool *pool);
+SEA_API uint64_t sea_pool_generation_resident(sea_pool *pool, uint64_t number);
 
 SEA_END
 

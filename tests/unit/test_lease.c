@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdint.h>
 #include <stdlib.h>
 
+#include "sys/wait.h"
 #include "unit/room_peer.h"
 #include "wire/handle.h"
 
@@ -196,6 +198,61 @@ START_TEST(test_two_leases_on_one_block) {
 END_TEST
 
 /* --- the end of a peer --- */
+
+static uint64_t oldest(const struct owner *owner, uint64_t *ret_handle) {
+    sea_lease lease = {.handle = 0};
+    uint64_t leased_at = lease_oldest(&ctx->leases, owner->peer, &lease);
+    ck_assert_uint_le(leased_at, wait_now_coarse());
+    ck_assert_int_eq(leased_at != 0, lease.handle != 0);
+    *ret_handle = lease.handle;
+    return lease.size;
+}
+
+START_TEST(test_the_oldest_lease) {
+    uint64_t handle, handles[4];
+    sea_block *blocks[] = {new_block(10), new_block(20), new_block(30), new_block(40)};
+    ck_assert_uint_eq(oldest(&one, &handle), 0);
+    for (int i = 0; i < 3; i++)
+        handles[i] = grant(&one, blocks[i]);
+    uint64_t others = grant(&other, blocks[3]);
+    ck_assert_uint_eq(oldest(&one, &handle), 10);
+    ck_assert_uint_eq(handle, handles[0]);
+    ck_assert_int_eq(release(&one, handles[1]), 0); /* in the middle */
+    ck_assert_uint_eq(oldest(&one, &handle), 10);
+    ck_assert_int_eq(release(&one, handles[0]), 0); /* at the end */
+    ck_assert_uint_eq(oldest(&one, &handle), 30);
+    handles[3] = grant(&one, blocks[3]);
+    ck_assert_uint_eq(oldest(&one, &handle), 30);
+    ck_assert_int_eq(release(&one, handles[3]), 0); /* at the beginning */
+    ck_assert_uint_eq(oldest(&one, &handle), 30);
+    ck_assert_int_eq(release(&one, handles[2]), 0);
+    ck_assert_uint_eq(oldest(&one, &handle), 0);
+    ck_assert_uint_eq(oldest(&other, &handle), 40);
+    ck_assert_uint_eq(handle, others);
+    ck_assert_int_eq(release(&other, others), 0);
+    for (int i = 0; i < 4; i++)
+        sea_block_unref(blocks[i]);
+}
+END_TEST
+
+/* Of whichever peer; the clock has moved on when it is told. */
+START_TEST(test_the_process_has_an_oldest_lease) {
+    sea_block *block = new_block(10);
+    uint64_t first = grant(&one, block), began = wait_now_coarse();
+    while (wait_now_coarse() == began)
+        sched_yield();
+    uint64_t second = grant(&other, block), between = wait_now_coarse();
+    ck_assert_uint_gt(ctx_figures().oldest_lease, 0);
+    ck_assert_uint_gt(peer_oldest_lease(one.peer).age, 0);
+    ck_assert_int_eq(release(&one, first), 0);
+    ck_assert_uint_le(ctx_figures().oldest_lease, wait_now_coarse() - between);
+    ck_assert_uint_eq(peer_oldest_lease(one.peer).handle, 0);
+    ck_assert_uint_eq(peer_oldest_lease(other.peer).handle, second);
+    ck_assert_int_eq(release(&other, second), 0);
+    ck_assert_uint_eq(ctx_figures().oldest_lease, 0);
+    sea_block_unref(block);
+}
+END_TEST
 
 START_TEST(test_all_of_a_peers_leases_go_at_once) {
     sea_block *shared = new_block(1000);
@@ -409,6 +466,8 @@ int main(void) {
     suite_add(s, test_handles_that_were_never_given);
     suite_add(s, test_another_peers_handle_is_not_ours);
     suite_add(s, test_two_leases_on_one_block);
+    suite_add(s, test_the_oldest_lease);
+    suite_add(s, test_the_process_has_an_oldest_lease);
     suite_add(s, test_all_of_a_peers_leases_go_at_once);
     suite_add_loop(s, test_released_in_any_order, 0, 6);
     suite_add(s, test_the_table_grows_and_keeps);

@@ -52,6 +52,15 @@ START_TEST(test_fields) {
 }
 END_TEST
 
+START_TEST(test_what_is_shared) {
+    ck_assert_uint_eq(meminfo_read_shared(tree_path), UINT64_MAX);
+    tree_write("self/status", "Name:\tx\nRssFile:\t    5 kB\nRssShmem:\t   12 kB\n");
+    ck_assert_uint_eq(meminfo_read_shared(tree_path), 12 * KIB);
+    tree_write("self/status", "Name:\tx\nVmRSS:\t    5 kB\n");
+    ck_assert_uint_eq(meminfo_read_shared(tree_path), UINT64_MAX);
+}
+END_TEST
+
 /* Only where nothing more is promised than there is. */
 START_TEST(test_promises) {
     static const struct {
@@ -95,6 +104,7 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add(s, test_this_machine);
     suite_add(s, test_fields);
+    suite_add(s, test_what_is_shared);
     suite_add_loop(s, test_promises, 0, 4);
     suite_add(s, test_too_much_was_promised);
     suite_add(s, test_what_cannot_be_read_is_no_limit);

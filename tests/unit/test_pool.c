@@ -769,14 +769,14 @@ END_TEST
 /* What it was charged as a descriptor goes back then, and only once. */
 START_TEST(test_an_announced_arena_has_no_descriptor) {
     struct pool_slot *first = take(1000), *second = take(MIB);
-    uint64_t bytes = atomic_load(&bank.bytes), resident = pool_resident(pool);
+    uint64_t bytes = atomic_load(&bank.bytes), resident = pool_resident(pool, 0);
     ck_assert_uint_eq(atomic_load(&bank.fds), 2);
     ck_assert_uint_eq(resident, bytes);
     pool_note_announced(second->arena);
     ck_assert_uint_eq(atomic_load(&bank.fds), 1);
     ck_assert_uint_eq(gauges().arenas, 2);
     memset(second->data, 'x', second->arena->stride);
-    ck_assert_uint_eq(pool_resident(pool), resident);
+    ck_assert_uint_eq(pool_resident(pool, 0), resident);
     pool_note_announced(first->arena);
     pool_put_own(_i ? second : first);
     pool_trim(pool, 0);

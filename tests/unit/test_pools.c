@@ -5,6 +5,7 @@
  */
 #include "support/suite.h"
 
+#include <sched.h>
 #include <stdatomic.h>
 #include <uv.h>
 
@@ -218,11 +219,17 @@ START_TEST(test_long_lives_across_rotations) {
         ck_assert_uint_eq(one.active_blocks, 1);
         ck_assert_uint_eq(one.leased_blocks, 1);
         ck_assert_uint_eq(one.active, 112 * KIB);
+        ck_assert_uint_eq(one.leased, 112 * KIB);
+        ck_assert_uint_eq(one.allocated, 9 * 112 * KIB);
+        ck_assert_uint_eq(one.retained, 0);
+        ck_assert_uint_eq(one.oldest_lease.size, 100 * KIB);
+        ck_assert_uint_eq(sea_pool_generation_resident(pool, number), one.mapped);
         sum += one.mapped;
     }
     ck_assert_uint_eq(sum, figures_of(pool).mapped);
     sea_generation none;
     ck_assert_int_eq(sea_pool_generation_get(pool, LONG + 1, &none), -ENOENT);
+    ck_assert_uint_eq(sea_pool_generation_resident(pool, LONG + 1), 0);
     for (int i = LONG - 1; i >= 0; i--) {
         ck_assert(msg_is_filled(ends.b.kept[i], 100 * KIB, i));
         uint64_t seen = seen_by_b();
@@ -248,6 +255,12 @@ START_TEST(test_the_oldest_lease_is_told) {
     ck_assert_uint_eq(figures.leased, 5120 + 80 * KIB);
     ck_assert_uint_eq(figures.active, figures.leased);
     ck_assert_uint_eq(figures.allocated, figures.active);
+    sea_generation one;
+    ck_assert_int_eq(sea_pool_generation_get(pool, 1, &one), 0);
+    ck_assert_uint_eq(one.allocated, figures.allocated);
+    ck_assert_uint_eq(one.retained, figures.retained);
+    ck_assert_uint_eq(one.leased, figures.leased);
+    ck_assert_uint_eq(one.oldest_lease.handle, figures.oldest_lease.handle);
     give_back(2);
     ck_assert_uint_eq(figures_of(pool).oldest_lease.handle, 0);
     sea_pool_free(pool);
@@ -337,6 +350,68 @@ START_TEST(test_the_process_totals) {
     ck_assert_uint_eq(end_figures(&ends.b).imported_arena_bytes, 0);
     ck_assert_uint_eq(end_figures(&ends.b).imported_arena_peak, figures.arena_bytes);
     ck_assert_uint_eq(end_figures(&ends.a).budget.peak.bytes, figures.arena_bytes);
+}
+END_TEST
+
+/* The kernel counts a little late, for each CPU. */
+START_TEST(test_the_process_is_resident) {
+    uint64_t resident = sea_ctx_resident(ends.a.ctx);
+    if (resident == UINT64_MAX)
+        test_skip("/proc/self/status cannot be read");
+    sea_block *block = end_block(&ends.a, 8 * MIB, 1);
+    ck_assert_uint_ge(sea_ctx_resident(ends.a.ctx), resident + 4 * MIB);
+    sea_block_unref(block);
+}
+END_TEST
+
+static sea_conn_figures conn_figures(const struct end *end) {
+    sea_conn_figures figures;
+    sea_conn_figures_get(end->conn, &figures);
+    return figures;
+}
+
+/* All pools together, and of either side what the other makes it hold. */
+START_TEST(test_a_connection_totals) {
+    sea_pool *pool = pool_of(&lasting);
+    sea_block *kept = block_of(pool, 5000), *small = block_of(pool, 100);
+    lend(end_block(&ends.a, MIB, 1));
+    for (uint64_t began = wait_now_coarse(); wait_now_coarse() == began;)
+        sched_yield(); /* so that one is the older */
+    lend(sealed_block(20000));
+    sea_pool_figures own = figures_of(sea_conn_pool(ends.a.conn)), other = figures_of(pool);
+    sea_conn_figures a = conn_figures(&ends.a), b = conn_figures(&ends.b);
+    ck_assert_uint_eq(a.mapped, end_figures(&ends.a).arena_bytes);
+    ck_assert_uint_gt(a.mapped, own.mapped + other.mapped); /* and private memory */
+    ck_assert_uint_eq(a.mapped_peak, a.mapped);
+    ck_assert_uint_eq(a.active + a.retained, a.mapped);
+    ck_assert_uint_eq(a.allocated, a.active);
+    ck_assert_uint_eq(a.leased_blocks, 2);
+    ck_assert_uint_eq(a.oldest_lease.size, MIB);
+    ck_assert_uint_eq(a.quota.used.blocks, 2);
+    ck_assert_uint_eq(a.quota.used.bytes, MIB + 20000);
+    ck_assert_uint_eq(a.quota.limit.blocks, ends.a.ctx->peer_limits.blocks);
+    ck_assert_uint_eq(a.user_quota.used.bytes, MIB + 20000);
+    ck_assert_uint_eq(b.imported_arena_bytes, own.mapped); /* the other pool's arena was never sent */
+    ck_assert_uint_eq(b.mapped + a.imported_arena_bytes, 0);
+    ck_assert_uint_eq(b.quota.used.bytes, own.mapped + 20000);
+    sea_msg_release(ends.b.kept[0]); /* of the arena; the sealed one stays */
+    ends.b.kept[0] = ends.b.kept[--ends.b.kept_count];
+    ends_settle(&ends);
+    ck_assert_uint_eq(conn_figures(&ends.a).oldest_lease.size, 20000);
+    give_back(1);
+    sea_block_unref(kept);
+    sea_block_unref(small);
+    sea_pool_free(pool);
+    sea_ctx_trim(ends.a.ctx);
+    sea_pool_rotate(sea_conn_pool(ends.a.conn));
+    ends_settle(&ends);
+    ck_assert_uint_eq(conn_figures(&ends.a).mapped, end_figures(&ends.a).arena_bytes);
+    ck_assert_uint_lt(conn_figures(&ends.a).mapped, own.mapped);
+    ck_assert_uint_eq(conn_figures(&ends.a).mapped_peak, a.mapped);
+    ck_assert_uint_eq(conn_figures(&ends.a).quota.peak.blocks, 2);
+    ck_assert_uint_eq(conn_figures(&ends.a).oldest_lease.handle, 0);
+    ck_assert_uint_eq(conn_figures(&ends.b).imported_arena_bytes, 0);
+    ck_assert_uint_eq(conn_figures(&ends.b).quota.peak.bytes, own.mapped + 20000);
 }
 END_TEST
 
@@ -819,6 +894,8 @@ int main(void) {
     suite_add_loop(s, test_an_idle_pair, 0, 3);
     suite_add(s, test_what_comes_back_late);
     suite_add(s, test_the_process_totals);
+    suite_add(s, test_the_process_is_resident);
+    suite_add(s, test_a_connection_totals);
     suite_add(s, test_a_connection_that_ended_holds_nothing);
     suite_add_loop(s, test_retiring_through_a_full_ring, 0, 2);
     suite_add(s, test_a_peer_that_gives_nothing_back);

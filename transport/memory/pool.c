@@ -49,6 +49,7 @@ struct home {
     struct pool *pool;
     struct size_class *class; /* NULL: of an older generation; it drains */
     uint64_t generation;
+    uint64_t allocated;           /* by its generation, once that is over */
     struct home *next, *previous; /* on the idle list */
     uint32_t out;
     _Atomic uint32_t left; /* ENDED only */
@@ -210,6 +211,7 @@ static void home_close(struct home *home) {
     for (uint32_t i = 0; i < home->arena.count; i++)
         home_slot(home, i)->hot = &no_place;
     home->class = NULL;
+    home->allocated = pool->front.allocated - pool->rotation.first_byte;
     pool->draining.arenas++;
     pool->draining.mapped += home->arena.size;
     pool->draining.bytes_out += home->arena.stride * home->out;
@@ -675,6 +677,16 @@ uint64_t pool_oldest_generation(const struct pool *pool) {
     return oldest;
 }
 
+static void generation_leases(const struct pool *pool, uint64_t number, struct pool_gauges *sum) {
+    for (const struct pool_slot *slot = pool->leases.head; slot; slot = slot->next) {
+        if (home_of(slot)->generation != number)
+            continue;
+        sum->leases++;
+        sum->leased += slot->arena->stride;
+        sum->oldest_lease = slot;
+    }
+}
+
 void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges) {
     struct pool_gauges sum = {.generation = number};
     struct arena *arena;
@@ -688,19 +700,22 @@ void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret
         sum.mapped += arena->size;
         sum.blocks_out += home->out;
         sum.bytes_out += home->out * arena->stride;
+        sum.retained += home->class ? arena->size - home->out * arena->stride : 0;
+        sum.allocated = home->class ? pool->front.allocated - pool->rotation.first_byte : home->allocated;
     }
-    for (const struct pool_slot *slot = pool->leases.head; slot; slot = slot->next)
-        sum.leases += home_of(slot)->generation == number;
+    generation_leases(pool, number, &sum);
     *ret_gauges = sum;
 }
 
-uint64_t pool_resident(const struct pool *pool) {
+uint64_t pool_resident(const struct pool *pool, uint64_t generation) {
     struct arena *arena;
     uint32_t place = 0;
     uint64_t sum = 0;
-    while ((arena = arenas_next(pool->audience, &place)))
-        if (((const struct home *) arena)->pool == pool)
+    while ((arena = arenas_next(pool->audience, &place))) {
+        const struct home *home = (const struct home *) arena;
+        if (home->pool == pool && (!generation || home->generation == generation))
             sum += map_count_resident(arena->data, arena->size);
+    }
     return sum;
 }
 

@@ -178,6 +178,8 @@ struct pool_gauges {
     uint64_t bytes_out; /* of these blocks */
     uint64_t retained;  /* bytes */
     uint64_t leases;
+    uint64_t leased;                                               /* bytes; of one generation only */
+    const struct pool_slot *oldest_lease;                          /* likewise; NULL: there is none */
     uint64_t allocated;                                            /* bytes of all blocks ever taken */
     uint64_t mapped_peak, out_peak;                                /* the most of mapped and bytes_out there ever was */
     uint64_t draining_arenas, draining_mapped, draining_bytes_out; /* of older generations; included above */
@@ -186,7 +188,7 @@ struct pool_gauges {
 /* Looks at all arenas. */
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
 
-/* Of one generation: arenas, mapped, blocks_out, bytes_out, leases. Looks at all arenas and leases. */
+/* Of one generation: all but peaks and what drains. Looks at all arenas and leases. */
 void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges);
 
 /* The number of the oldest generation that has arenas, or else of the newest. Looks at all arenas. */
@@ -196,7 +198,7 @@ uint64_t pool_oldest_generation(const struct pool *pool);
 uint64_t pool_active(const struct pool *pool);
 uint64_t pool_retained(const struct pool *pool);
 
-/* Bytes of its arenas that are in memory. A system call for each 4 MiB, or arena. */
-uint64_t pool_resident(const struct pool *pool);
+/* Bytes of its arenas that are in memory: of one generation, or, for 0, of all. A system call for each 4 MiB, or arena. */
+uint64_t pool_resident(const struct pool *pool, uint64_t generation);
 
 #endif

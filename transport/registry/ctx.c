@@ -5,8 +5,10 @@
  */
 #include "registry/ctx.h"
 
+#include "registry/peer.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
+#include "sys/meminfo.h"
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
@@ -204,10 +206,15 @@ bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
     bool is_still = counters_read(ctx, &look);
     for (size_t i = 0; i < COUNTERS; i++)
         *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = look.sums[i];
+    ret_figures->oldest_lease = peers_oldest_age(ctx);
     quota_read(&ctx->budget, &ret_figures->budget);
     ret_figures->imported_arena_peak = atomic_load_explicit(&ctx->imported_arena_peak, memory_order_relaxed);
     ret_figures->refusals = refusal_read_counts(&ctx->refusals, ret_figures->refusals_by);
     return is_still;
+}
+
+uint64_t sea_ctx_resident(const sea_ctx *ctx) {
+    return meminfo_read_shared(ctx->admission.proc);
 }
 
 void tally_begin(struct tally *tally, sea_ctx *ctx) {

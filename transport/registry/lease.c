@@ -6,6 +6,7 @@
 #include "registry/ctx.h"
 #include "registry/peer.h"
 #include "sys/heap.h"
+#include "sys/wait.h"
 #include "wire/handle.h"
 #include <assert.h>
 #include <errno.h>
@@ -16,7 +17,9 @@ struct lease_slot {
     struct peer *peer; /* borrowed; NULL: the slot is FREE */
     sea_block *block;  /* owned reference while LEASED */
     uint32_t generation;
-    uint32_t next, previous; /* index + 1 on the peer's list, or (next) on the free list; 0: the end */
+    uint32_t next,
+        previous;       /* index + 1 on the peer's list, the newest first, or (next) on the free list; 0: the end */
+    uint64_t leased_at; /* wait_now_coarse() */
 };
 
 void lease_table_init(struct lease_table *table) {
@@ -56,8 +59,8 @@ static int slot_occupy(struct lease_table *table, struct peer *peer, sea_block *
     slot->block = block;
     slot->previous = 0;
     slot->next = peer->lease_head;
-    if (slot->next)
-        table->slots[slot->next - 1].previous = index + 1;
+    slot->leased_at = wait_now_coarse();
+    *(slot->next ? &table->slots[slot->next - 1].previous : &peer->lease_tail) = index + 1;
     peer->lease_head = index + 1;
     *ret_handle = handle_make(0, index, slot->generation);
     return 0;
@@ -67,12 +70,8 @@ static int slot_occupy(struct lease_table *table, struct peer *peer, sea_block *
 static sea_block *slot_free(struct lease_table *table, uint32_t index) {
     struct lease_slot *slot = &table->slots[index];
     sea_block *block = slot->block;
-    if (slot->next)
-        table->slots[slot->next - 1].previous = slot->previous;
-    if (slot->previous)
-        table->slots[slot->previous - 1].next = slot->next;
-    else
-        slot->peer->lease_head = slot->next;
+    *(slot->next ? &table->slots[slot->next - 1].previous : &slot->peer->lease_tail) = slot->previous;
+    *(slot->previous ? &table->slots[slot->previous - 1].next : &slot->peer->lease_head) = slot->next;
     slot->peer = NULL;
     slot->block = NULL;
     slot->generation = handle_next_generation(slot->generation);
@@ -156,4 +155,22 @@ uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *
         *ret_bytes += block_footprint(block);
         lease_uncharge(peer, block);
     }
+}
+
+uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_lease *ret_lease) {
+    uint64_t leased_at = 0;
+    pthread_mutex_lock(&table->lock);
+    if (peer->lease_tail) {
+        const struct lease_slot *slot = &table->slots[peer->lease_tail - 1];
+        leased_at = slot->leased_at;
+        ret_lease->handle = handle_make(0, peer->lease_tail - 1, slot->generation);
+        ret_lease->size = slot->block->size;
+    }
+    pthread_mutex_unlock(&table->lock);
+    return leased_at;
+}
+
+uint64_t lease_age(uint64_t leased_at) {
+    uint64_t now = wait_now_coarse();
+    return leased_at && now > leased_at ? now - leased_at : 0;
 }

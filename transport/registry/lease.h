@@ -18,7 +18,7 @@
 #define REGISTRY_LEASE_H
 
 #include <pthread.h>
-#include <sealane/base.h>
+#include <sealane/ctx.h>
 #include <stdint.h>
 
 struct peer;
@@ -49,5 +49,11 @@ int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle)
 
 /* The peer is gone: drops all that it held. Returns how many leases, and their bytes. */
 uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes);
+
+/* The lease that it has held for longest, but for its age: returns when it was granted, wait_now_coarse(). 0: it holds none. */
+uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_lease *ret_lease);
+
+/* Nanoseconds since then. */
+uint64_t lease_age(uint64_t leased_at);
 
 #endif

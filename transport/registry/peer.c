@@ -88,6 +88,29 @@ void peer_trim(struct peer *peer) {
     pooled_trim(peer);
 }
 
+sea_lease peer_oldest_lease(const struct peer *peer) {
+    sea_lease sealed = {.handle = 0};
+    uint64_t leased_at = lease_oldest(&peer->ctx->leases, peer, &sealed);
+    const struct pool_slot *pooled = pools_oldest_lease(&peer->pooled.pools);
+    sealed.age = lease_age(leased_at);
+    return pooled && (!leased_at || pooled->leased_at < leased_at) ? pooled_lease_of(pooled) : sealed;
+}
+
+uint64_t peers_oldest_age(sea_ctx *ctx) {
+    uint64_t oldest = 0;
+    sea_lease unused;
+    pthread_mutex_lock(&ctx->lock);
+    for (const struct peer *peer = ctx->peers; peer; peer = peer->next) {
+        const uint64_t times[] = {lease_oldest(&ctx->leases, peer, &unused),
+                                  atomic_load_explicit(&peer->pooled.pools.leased_at, memory_order_relaxed)};
+        for (int i = 0; i < 2; i++)
+            if (times[i] && (!oldest || times[i] < oldest))
+                oldest = times[i];
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    return lease_age(oldest);
+}
+
 static uint64_t peer_leased(const _Atomic uint64_t *amount) {
     return atomic_load_explicit(amount, memory_order_relaxed);
 }

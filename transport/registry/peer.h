@@ -40,7 +40,7 @@ struct peer {
     sea_ctx *ctx;                                 /* owned reference */
     struct user *user;                            /* owned reference */
     struct quota quota;                           /* leases and imports together; its parent is the user's */
-    uint32_t lease_head;                          /* under the lease table's lock */
+    uint32_t lease_head, lease_tail;              /* under the lease table's lock */
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
     _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;
@@ -85,6 +85,12 @@ uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
 
 /* Gives back the tables that are empty. */
 void peer_trim(struct peer *peer);
+
+/* The lease that the peer has held for longest. */
+sea_lease peer_oldest_lease(const struct peer *peer);
+
+/* Of all peers: its age, 0: none holds any. From any thread; of pooled blocks as pools_tend() knew. */
+uint64_t peers_oldest_age(sea_ctx *ctx);
 
 /* Is there room for one more lease of `size` bytes within what the peer granted? */
 bool peer_has_credit(const struct peer *peer, uint64_t size);

@@ -22,6 +22,16 @@ const sea_block *pooled_block(const struct pool_slot *slot) {
     return (const sea_block *) (const void *) slot->extra;
 }
 
+sea_lease pooled_lease_of(const struct pool_slot *slot) {
+    if (!slot)
+        return (sea_lease){.handle = 0};
+    return (sea_lease){
+        .handle = handle_make(slot->arena->id, slot->index, slot->generation),
+        .size = pooled_block(slot)->size,
+        .age = lease_age(slot->leased_at),
+    };
+}
+
 /* What stays as it is for as long as there is the slot. */
 static void slot_make_block(struct pool_slot *slot, const sea_pool *pool) {
     *slot_block(slot) = (sea_block){

@@ -46,6 +46,13 @@ static uint64_t pools_used(const struct pools *pools) {
     return used;
 }
 
+/* Private memory too. */
+static void pools_note_peak(struct pools *pools) {
+    uint64_t used = pools_used(pools) + budget_used(pools->private.budget);
+    if (used > pools->mapped_peak)
+        pools->mapped_peak = used;
+}
+
 static void trim_others(const struct pools *pools, const sea_pool *but) {
     for (sea_pool *pool = pools->all; pool; pool = pool->next)
         if (pool != but && pool->pool)
@@ -92,6 +99,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     ctx_count(budget->ctx, arena_bytes, bytes);
     atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
+    pools_note_peak(&budget->pool->peer->pooled.pools);
     return 0;
 }
 
@@ -315,6 +323,29 @@ bool pools_have(const struct pools *pools, const struct pool_slot *slot) {
     return false;
 }
 
+const struct pool_slot *pools_oldest_lease(const struct pools *pools) {
+    const struct pool_slot *oldest = NULL;
+    for (const sea_pool *pool = pools->all; pool; pool = pool->next) {
+        const struct pool_slot *slot = pool->pool ? pool_oldest_lease(pool->pool) : NULL;
+        if (slot && (!oldest || slot->leased_at < oldest->leased_at))
+            oldest = slot;
+    }
+    return oldest;
+}
+
+void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums) {
+    *ret_sums = (struct pool_gauges){.mapped = 0};
+    for (const sea_pool *pool = pools->all; pool; pool = pool->next) {
+        struct pool_gauges one = {.mapped = 0};
+        if (pool->pool)
+            pool_gauges(pool->pool, &one);
+        ret_sums->allocated += one.allocated;
+        ret_sums->bytes_out += one.bytes_out;
+        ret_sums->mapped += one.mapped;
+        ret_sums->retained += one.retained;
+    }
+}
+
 /* As many as there are arenas. */
 int pools_reserve_retired(struct pools *pools) {
     uint32_t need = pools->retired_count + pools->audience.count;
@@ -359,6 +390,11 @@ void pools_renew(struct peer *peer) {
     pools->is_restless = true;
 }
 
+static void pools_tell_leases(struct pools *pools) {
+    const struct pool_slot *oldest = pools_oldest_lease(pools);
+    atomic_store_explicit(&pools->leased_at, oldest ? oldest->leased_at : 0, memory_order_relaxed);
+}
+
 bool pools_tend(struct peer *peer) {
     struct pools *pools = &peer->pooled.pools;
     bool has_to_trim = atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
@@ -379,6 +415,7 @@ bool pools_tend(struct peer *peer) {
         heap_free(pool);
     }
     pools->is_restless = false;
+    pools_tell_leases(pools);
     return has_to_trim;
 }
 

@@ -46,6 +46,8 @@ struct pools {
     uint32_t retired_count, retired_capacity;
     struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
     uint64_t active, retained;  /* bytes, when pools_tend() was last called */
+    _Atomic uint64_t leased_at; /* likewise: when the oldest lease was granted; 0: none is. Any thread reads it */
+    uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
     bool is_restless;           /* before the connection sleeps, pools_tend() is to be called */
@@ -75,6 +77,12 @@ int pools_explain(struct peer *peer, int error, size_t size);
 
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);
+
+/* The lease that the peer has held for longest; NULL: it holds none. */
+const struct pool_slot *pools_oldest_lease(const struct pools *pools);
+
+/* Sums: allocated, bytes_out, mapped and retained. Looks at all arenas. */
+void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums);
 
 /* So that arenas can be retired without fail: before one is announced. -ENOMEM. */
 int pools_reserve_retired(struct pools *pools);

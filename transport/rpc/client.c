@@ -443,6 +443,8 @@ void *sea_conn_data(const sea_conn *conn) {
 
 void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
     const struct peer *account = conn->lane.account;
+    struct pool_gauges arenas;
+    pools_gauges(&account->pooled.pools, &arenas);
     *ret_figures = (sea_conn_figures){
         .leased_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed),
         .leased_bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed),
@@ -456,7 +458,16 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
         .block_max = conn->lane.terms.block_max,
         .bytes_max = conn->lane.terms.bytes_max,
         .accept = conn->lane.terms.accept & ~(uint32_t) (conn->lane.terms.peer_snapshots ? SEA_POOLED : 0),
+        .allocated = arenas.allocated,
+        .active = arenas.bytes_out,
+        .mapped = arenas.mapped,
+        .retained = arenas.retained,
+        .mapped_peak = account->pooled.pools.mapped_peak,
+        .imported_arena_bytes = account->pooled.views_mapped,
+        .oldest_lease = peer_oldest_lease(account),
     };
+    quota_read(&account->quota, &ret_figures->quota);
+    quota_read(&account->user->quota, &ret_figures->user_quota);
 }
 
 static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {

@@ -2,7 +2,6 @@
 /* The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it is empty then. */
 #include "rpc/conn.h"
 
-#include "wire/handle.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -66,17 +65,12 @@ void sea_pool_rotate(sea_pool *pool) {
 }
 
 static void figure_leases(const sea_pool *pool, sea_pool_figures *figures) {
-    const struct pool_slot *slot = NULL, *oldest = pool_oldest_lease(pool->pool);
+    const struct pool_slot *slot = NULL;
     while ((slot = pool_next_lease(pool->pool, slot))) {
         figures->leased_blocks++;
         figures->leased += slot->arena->stride;
     }
-    if (!oldest)
-        return;
-    uint64_t now = wait_now_coarse();
-    figures->oldest_lease.handle = handle_make(oldest->arena->id, oldest->index, oldest->generation);
-    figures->oldest_lease.size = pooled_block(oldest)->size;
-    figures->oldest_lease.age = now > oldest->leased_at ? now - oldest->leased_at : 0;
+    figures->oldest_lease = pooled_lease_of(pool_oldest_lease(pool->pool));
 }
 
 void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures) {
@@ -117,10 +111,18 @@ int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret
         .active_blocks = gauges.blocks_out,
         .active = gauges.bytes_out,
         .leased_blocks = gauges.leases,
+        .allocated = gauges.allocated,
+        .retained = gauges.retained,
+        .leased = gauges.leased,
+        .oldest_lease = pooled_lease_of(gauges.oldest_lease),
     };
     return 0;
 }
 
 uint64_t sea_pool_resident(sea_pool *pool) {
-    return pool->pool ? pool_resident(pool->pool) : 0;
+    return pool->pool ? pool_resident(pool->pool, 0) : 0;
+}
+
+uint64_t sea_pool_generation_resident(sea_pool *pool, uint64_t number) {
+    return pool->pool && number > 0 ? pool_resident(pool->pool, number) : 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /proc/meminfo. Nothing is decided here, and what cannot be read is no limit: the reservation itself says no.
+ * /proc/meminfo and /proc/self/status. Nothing is decided here, and what cannot be read is no limit: the reservation itself says no.
  *
  * Threads: any.
  */
@@ -13,6 +13,9 @@
 
 /* Some 1500 bytes; what we look for are in the first 1000. */
 #define MEMINFO_SIZE 2048
+
+/* Some 1500 bytes, and what groups we are in before what we look for. */
+#define STATUS_SIZE 8192
 
 /* "\nMemAvailable:   123 kB" */
 static uint64_t field_of(const char *text, const char *field) {
@@ -43,4 +46,9 @@ void meminfo_read(const char *proc, struct meminfo *ret_info) {
     ret_info->total = field_of(text, "\nMemTotal:");
     ret_info->available = field_of(text, "\nMemAvailable:");
     ret_info->promised = promised_left(proc, text);
+}
+
+uint64_t meminfo_read_shared(const char *proc) {
+    char text[STATUS_SIZE];
+    return file_read_text_in(proc, "self/status", text, sizeof text) < 0 ? UINT64_MAX : field_of(text, "\nRssShmem:");
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the machine has left, as /proc tells it. */
+/* What the machine has left, and what we have of it, as /proc tells it. */
 #ifndef SYS_MEMINFO_H
 #define SYS_MEMINFO_H
 
@@ -15,5 +15,8 @@ struct meminfo {
 
 /* Asked anew each time. `proc` is "/proc". */
 void meminfo_read(const char *proc, struct meminfo *ret_info);
+
+/* Bytes of shared memory that are mapped by this process and in memory. UINT64_MAX: it cannot be read. */
+uint64_t meminfo_read_shared(const char *proc);
 
 #endif
