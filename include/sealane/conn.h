@@ -113,7 +113,8 @@ typedef struct sea_options {
  * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
  * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not options->service), -EACCES (the server refused
  * us, or is run by somebody whom our options do not allow), -ETIMEDOUT, -EPROTO, -EPROTONOSUPPORT (no
- * common protocol version), -EINVAL (address or options), -EUSERS (the server is full), -EBUSY (it is under attack), -EMFILE, -ENOMEM.
+ * common protocol version), -EINVAL (address or options), -EUSERS (the server is full), -EBUSY (it is under attack), -EDQUOT (there is no room
+ * for the outbox in our budget, or for its own in the server's), -EMFILE, -ENOMEM.
  * What the server said is kept as sea_ctx_refusal().
  */
 SEA_API int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);

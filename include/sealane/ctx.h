@@ -51,8 +51,8 @@ typedef struct sea_refusal {
 enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4 };
 
 typedef struct sea_ctx_options {
-    /* What this process may hold in blocks of its own. Default: three quarters of the memory that is
-     * available to it when the context is made, its cgroups considered; 65 536 blocks, but no more than half of
+    /* What this process may hold in blocks of its own, and in its connections' outboxes (some 84 KiB each). Default: three quarters of the
+     * memory that is available to it when the context is made, its cgroups considered; 65 536 blocks, but no more than half of
      * vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a block for as long as it is there. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
@@ -73,9 +73,9 @@ typedef struct sea_ctx_options {
      * and whatever it released is there for that block already.
      * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which limit, how much is
      * needed now, how much there is, and what to change; its error is 0.
-     * On the thread that makes the block, or has a payload copied (of libuv's, where <sealane/uv.h> has one do it); with no lock held. It may drop references of blocks
-     * of this process's own, and free other memory; it may not make blocks, nor use, end or free connections, nor drop the last
-     * reference of a context. sea_ctx_trim() in it takes effect in the connections' next turns: too late for this block.
+     * On the thread that makes the block or the connection, or has a payload copied (of libuv's, where <sealane/uv.h> has one do it); with no
+     * lock held. It may drop references of blocks of this process's own, and free other memory; it may not make blocks, nor use, end or
+     * free connections, nor drop the last reference of a context. sea_ctx_trim() in it takes effect in the connections' next turns: too late for this block.
      * Default of the mark: a sixteenth of the budget; without on_low_water it must be 0.
      */
     uint64_t low_water;
@@ -142,24 +142,24 @@ typedef struct sea_figures {
     uint64_t blocks, bytes;
     uint64_t leased_blocks, leased_bytes;     /* of those and of forwarded ones, held by peers */
     uint64_t imported_blocks, imported_bytes; /* peers' blocks that we map */
-    uint64_t arena_bytes;                     /* of memory in our arenas, for pooled blocks */
-    uint64_t active_bytes; /* of that, in blocks that are out: as each connection knew when it last rested */
-    uint64_t
-        retained_bytes; /* and free, for the next blocks: likewise. The rest drains, or is of connections that ended */
+    uint64_t arena_bytes;                     /* of memory in our arenas, for pooled blocks and small private ones */
+    uint64_t active_bytes;   /* of that, in blocks that are out: as each connection knew when it last rested */
+    uint64_t retained_bytes; /* and free, for the next blocks: likewise. The rest drains, or is of ended connections */
     uint64_t imported_arena_bytes; /* of peers' arenas, that we map: what is imported and pooled lies there */
+    uint64_t outbox_bytes;         /* of our connections' outboxes */
     uint64_t oldest_lease; /* nanoseconds since it was granted; of pooled blocks as active_bytes. 0: there is none */
     uint64_t connections;  /* past the handshake */
     uint64_t calls_out, calls_in; /* begun and not ended; ours, and peers' */
-    sea_quota budget;             /* what it takes: arenas, sealed blocks, copies */
+    sea_quota budget;             /* what it takes: arenas, sealed blocks, copies, outboxes */
     /* since the context was made */
     uint64_t imported_arena_peak;                               /* the most there ever were of these bytes */
     uint64_t sent_inline, sent_pooled, sent_sealed;             /* messages by class */
     uint64_t received_inline, received_pooled, received_sealed; /* likewise */
     uint64_t sent_bytes, received_bytes;
-    uint64_t copied_bytes; /* payload bytes that passed through user memory on their way: inline sends and
-                                * receipts, and sea_block_fill() */
+    uint64_t copied_bytes; /* payload bytes that passed through user memory on their way: inline sends and receipts, and
+                            * sea_block_fill() */
     uint64_t fallbacks;    /* payloads that travelled in another class than the one they were made in, and blocks that
-                                * were made sealed because their pool was full */
+                            * were made sealed because their pool was full */
     uint64_t snapshots;    /* of pooled payloads: copies made on receipt, for who takes only stable ones */
     uint64_t doorbells;    /* datagrams that woke a sleeping peer */
     uint64_t huge_blocks;  /* blocks of our own that were granted 2 MiB pages */

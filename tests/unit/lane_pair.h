@@ -136,7 +136,7 @@ static inline void side_deinit(struct side *side) {
     ck_assert_uint_eq(f.connections, 0);
     ck_assert_uint_eq(f.leased_blocks + f.leased_bytes, 0);
     ck_assert_uint_eq(f.imported_blocks + f.imported_bytes, 0);
-    ck_assert_uint_eq(f.blocks + f.bytes, 0);
+    ck_assert_uint_eq(f.blocks + f.bytes + f.outbox_bytes, 0);
     sea_ctx_unref(side->ctx);
     heap_free(side->scratch);
 }

@@ -303,7 +303,7 @@ START_TEST(test_every_figure_is_its_counter) {
 /* clang-format off */
 #define EACH(X) \
     X(blocks) X(bytes) X(leased_blocks) X(leased_bytes) X(imported_blocks) X(imported_bytes) X(arena_bytes) X(active_bytes) X(retained_bytes) \
-    X(imported_arena_bytes) X(connections) \
+    X(imported_arena_bytes) X(outbox_bytes) X(connections) \
     X(calls_out) X(calls_in) X(sent_inline) X(sent_pooled) X(sent_sealed) X(received_inline) X(received_pooled) \
     X(received_sealed) X(sent_bytes) X(received_bytes) X(copied_bytes) X(fallbacks) X(snapshots) X(doorbells) X(huge_blocks) X(faults) \
     X(reclaimed_blocks) X(reclaimed_bytes)

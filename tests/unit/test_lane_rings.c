@@ -17,9 +17,13 @@
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
 #include "unit/settle.h"
+#include "unit/tree.h"
 
 #define RING_SMALL 4096 /* 64 lines */
 #define BYTES_MOST 872  /* of one frame of it */
+
+/* By default: a page, 1024 lines, and 1024 releases. */
+#define OUTBOX_BYTES ((uint64_t) 4096 + 65536 + 16384)
 
 static struct draft draft;
 static struct pair pair;
@@ -64,6 +68,10 @@ START_TEST(test_both_must_want_outboxes) {
     ck_assert_int_eq(pair.client.lane.own.page != NULL, _i == 3);
     ck_assert_int_eq(pair.client.lane.own.fd, -1); /* handed out, or not kept */
     ck_assert_int_eq(pair.server.lane.own.fd, -1);
+    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, _i == 3 ? OUTBOX_BYTES : 0);
+    ck_assert_uint_eq(side_figures(&pair.server).outbox_bytes, _i == 3 ? OUTBOX_BYTES : 0);
+    ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), _i == 3 ? OUTBOX_BYTES : 0);
+    ck_assert_uint_eq(quota_used(&pair.server.ctx->budget, QUOTA_BYTES), _i == 3 ? OUTBOX_BYTES : 0);
     send_one_way(&pair.client, 100, 1);
     send_one_way(&pair.server, 100, 1);
     pair_settle(&pair);
@@ -91,14 +99,93 @@ START_TEST(test_a_server_without_memory_for_its_own) {
     pair.client.has_outbox = pair.server.has_outbox = true;
     pair_init(&pair);
     bool is_mmap = scarce[_i] == SEAM_MMAP; /* the first is for the client's */
+    pair.server.ctx->admission.allowance = pair.server.ctx->admission.stale = OUTBOX_BYTES; /* nothing is looked up */
     fail_call(scarce[_i], is_mmap ? 2 : 1, 1, scarce[_i] == SEAM_OPEN ? EMFILE : ENOMEM);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
     ck_assert_int_lt(pair.server.end.reason, 0);
     ck_assert_int_eq(pair.client.end.reason, pair.server.end.reason);
-    ck_assert_ptr_nonnull(strstr(pair.client.end_text, "outbox"));
+    ck_assert_str_eq(pair.client.end_text, "the server has no room for an outbox");
+    ck_assert_uint_eq(quota_used(&pair.server.ctx->budget, QUOTA_BYTES), 0);
     fail_off();
     pair_deinit(&pair);
+}
+END_TEST
+
+static sea_refusal refusal_of(const struct side *side) {
+    sea_refusal refusal;
+    sea_ctx_refusal(side->ctx, &refusal);
+    return refusal;
+}
+
+/* The client is told, our side knows why, and it is not even tried. */
+static void assert_no_room_for_it(int error) {
+    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    pair_settle(&pair);
+    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 0);
+    ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
+    ck_assert_int_eq(pair.client.end.reason, error);
+    ck_assert_str_eq(pair.client.end_text, "the server has no room for an outbox");
+    ck_assert_int_eq(refusal_of(&pair.server).error, error);
+    ck_assert_uint_eq(quota_used(&pair.server.ctx->budget, QUOTA_BYTES), 0);
+    pair_deinit(&pair);
+}
+
+START_TEST(test_a_budget_without_room_for_it) {
+    pair.client.has_outbox = pair.server.has_outbox = true;
+    pair.server.ctx_options.budget.bytes = OUTBOX_BYTES - 1;
+    pair_init(&pair);
+    assert_no_room_for_it(-EDQUOT);
+    memset(&pair, 0, sizeof pair);
+    pair.server.ctx_options.budget.bytes = OUTBOX_BYTES;
+    pair_open_in(&pair, 1);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* Where the kernel would kill. */
+static void machine_has(const struct side *side, const char *kilobytes) {
+    char text[128];
+    snprintf(text, sizeof text, "MemTotal: 1048576 kB\nMemAvailable: %s kB\n", kilobytes);
+    tree_write("meminfo", text);
+    side->ctx->admission.proc = side->ctx->admission.mount = tree_path;
+    side->ctx->admission.allowance = side->ctx->admission.stale = 0; /* of the real machine */
+}
+
+START_TEST(test_a_machine_without_room_for_it) {
+    tree_make();
+    pair.client.has_outbox = pair.server.has_outbox = true;
+    pair_init(&pair);
+    machine_has(&pair.server, "16400"); /* 16 MiB are kept, and 16 KiB left */
+    assert_no_room_for_it(-ENOMEM);
+    tree_remove();
+}
+END_TEST
+
+static int lows;
+
+static void count_low(const sea_refusal *nearly, void *user) {
+    (void) nearly;
+    machine_has(user, "65536");
+    lows++;
+}
+
+/* What the callback lets go of is there for the outbox. */
+START_TEST(test_low_water_before_an_outbox_is_refused) {
+    tree_make();
+    lows = 0;
+    pair.client.has_outbox = pair.server.has_outbox = true;
+    pair.server.ctx_options.low_water = 1 << 20;
+    pair.server.ctx_options.on_low_water = count_low;
+    pair.server.ctx_options.low_water_user = &pair.server;
+    pair_init(&pair);
+    machine_has(&pair.server, "16400");
+    pair_settle(&pair);
+    ck_assert_int_eq(lows, 1);
+    ck_assert_uint_eq(pair.server.opened + pair.client.opened, 2);
+    ck_assert_uint_eq(side_figures(&pair.server).refusals, 0);
+    pair_deinit(&pair);
+    tree_remove();
 }
 END_TEST
 
@@ -108,6 +195,7 @@ START_TEST(test_a_client_without_memory_for_its_own) {
     lane_socketpair(fds);
     ck_assert_int_eq(sea_ctx_new(&side->ctx, NULL), 0);
     side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
+    side->ctx->admission.allowance = side->ctx->admission.stale = OUTBOX_BYTES; /* nothing is looked up */
     fail_once(scarce[_i], scarce[_i] == SEAM_OPEN ? EMFILE : ENOMEM);
     int r = lane_init(&side->lane, side->ctx, fds[0], false, &side->options, side->scratch, &side_ops, side);
     ck_assert_int_eq(r, scarce[_i] == SEAM_OPEN ? -EMFILE : -ENOMEM);
@@ -744,7 +832,7 @@ END_TEST
 /* Small payloads need no memory of ours, larger ones do: refused like any other. */
 START_TEST(test_the_budget_refuses) {
     memset(&pair, 0, sizeof pair);
-    pair.server.ctx_options.budget.bytes = 500;
+    pair.server.ctx_options.budget.bytes = OUTBOX_BYTES + 500;
     pair_open_in(&pair, 1);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_inline(&pair.client, 88, 1), false), 0);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, new_inline(&pair.client, 501, 1), false), 0);
@@ -908,6 +996,9 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add_loop(s, test_both_must_want_outboxes, 0, 4);
     suite_add(s, test_rings_of_different_sizes);
+    suite_add(s, test_a_budget_without_room_for_it);
+    suite_add(s, test_a_machine_without_room_for_it);
+    suite_add(s, test_low_water_before_an_outbox_is_refused);
     suite_add_loop(s, test_a_server_without_memory_for_its_own, 0, 4);
     suite_add_loop(s, test_a_client_without_memory_for_its_own, 0, 4);
     suite_add(s, test_the_ring_takes_what_it_can);

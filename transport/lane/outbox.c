@@ -65,6 +65,10 @@ static int outbox_make(struct outbox *outbox) {
     return 0;
 }
 
+size_t outbox_bytes(uint32_t lines, uint32_t releases) {
+    return outbox_size(lines, power_at_least(releases));
+}
+
 int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases) {
     assert(is_power_within(lines, OUTBOX_LINES_LEAST, OUTBOX_LINES_MOST) && releases <= OUTBOX_RELEASES_MOST);
     struct outbox outbox = {.fd = -1, .lines = lines, .releases = power_at_least(releases)};

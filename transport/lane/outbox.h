@@ -35,6 +35,9 @@ struct outbox {
 
 #define OUTBOX_EMPTY ((struct outbox){.fd = -1})
 
+/* The size of one of ours. */
+size_t outbox_bytes(uint32_t lines, uint32_t releases);
+
 /* Makes ours, with room for `releases` releases at least. Errors: -ENOMEM, -EMFILE, -ENFILE, -EFBIG (RLIMIT_FSIZE). */
 int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases);
 

@@ -12,11 +12,41 @@
 #include "wire/handle.h"
 #include <errno.h>
 
-int lane_make_outbox(struct lane *lane) {
-    int r = outbox_new(&lane->own, terms_ring_lines(lane->options), lane->hello.blocks_max);
+static int charge_outbox(sea_ctx *ctx, size_t size) {
+    admission_watch(&ctx->admission, size, 0, 0);
+    admission_tell(&ctx->admission); /* what it lets go of may be what is missing */
+    int r = quota_charge(&ctx->budget, size, 0, 0, &ctx->refusals);
+    if (r == 0)
+        ctx_count(ctx, outbox_bytes, size);
+    return r;
+}
+
+static void uncharge_outbox(sea_ctx *ctx, size_t size) {
+    quota_return(&ctx->budget, size, 0, 0);
+    ctx_uncount(ctx, outbox_bytes, size);
+}
+
+static int admit_outbox(struct lane *lane, size_t size) {
+    int r = admission_admit_and_tell(&lane->ctx->admission, size);
     if (r < 0)
+        return r;
+    r = outbox_new(&lane->own, terms_ring_lines(lane->options), lane->hello.blocks_max);
+    admission_made(&lane->ctx->admission, size);
+    return r;
+}
+
+/* Charged for as long as there is one: many connections are much memory. Its descriptor is not, which goes out at once. */
+int lane_make_outbox(struct lane *lane) {
+    size_t size = outbox_bytes(terms_ring_lines(lane->options), lane->hello.blocks_max);
+    int r = charge_outbox(lane->ctx, size);
+    if (r < 0)
+        return r;
+    r = admit_outbox(lane, size);
+    if (r < 0) {
+        uncharge_outbox(lane->ctx, size);
         return refusal_note(&lane->ctx->refusals, r, "memory or descriptors", OUTBOX_RELEASES_LEAST * LINE_SIZE, 0,
                             "an outbox cannot be made: close connections, or raise the limits");
+    }
     return 0;
 }
 
@@ -36,15 +66,18 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
     if (r < 0)
         return r == -ENOMEM ? r : -EPROTO;
     r = lane->is_server ? lane_make_outbox(lane) : 0;
-    if (r < 0)
-        return *ret_why = "the server has no room for an outbox", r;
-    rings_init(lane);
-    return 0;
+    if (r == 0)
+        rings_init(lane);
+    else
+        *ret_why = "the server has no room for an outbox";
+    return r;
 }
 
 void lane_close_outboxes(struct lane *lane) {
     lane->has_rings = lane->is_ring_full = false;
     outbox_deinit(&lane->theirs);
+    if (lane->own.page)
+        uncharge_outbox(lane->ctx, lane->own.size);
     outbox_deinit(&lane->own);
 }
 

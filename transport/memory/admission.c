@@ -218,3 +218,8 @@ int admission_admit(struct admission *admission, uint64_t size) {
         admission_made(admission, own);
     return r;
 }
+
+int admission_admit_and_tell(struct admission *admission, uint64_t size) {
+    int r = admission_admit(admission, size);
+    return admission_tell(admission) && r < 0 ? admission_admit(admission, size) : r;
+}

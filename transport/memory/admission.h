@@ -77,6 +77,9 @@ void admission_deinit(struct admission *admission);
 /* May `size` bytes be made? 0, and then they are promised; or -ENOMEM, and nothing is noted. `admission` NULL: always. */
 int admission_admit(struct admission *admission, uint64_t size);
 
+/* The same, with no lock held: the application is told of low water, and of a refusal asked once more. */
+int admission_admit_and_tell(struct admission *admission, uint64_t size);
+
 /* So much of what was promised is there, or will not be made. Each byte once. */
 void admission_made(struct admission *admission, uint64_t size);
 

@@ -136,21 +136,21 @@ static const struct {
 } FIGURES[] = {
 #define FIGURE(name) \
     { offsetof(struct ctx_counters, name), offsetof(sea_figures, name) }
-    FIGURE(blocks),          FIGURE(bytes),
-    FIGURE(leased_blocks),   FIGURE(leased_bytes),
-    FIGURE(imported_blocks), FIGURE(imported_bytes),
-    FIGURE(arena_bytes),     FIGURE(active_bytes),
-    FIGURE(retained_bytes),  FIGURE(imported_arena_bytes),
-    FIGURE(connections),     FIGURE(calls_out),
-    FIGURE(calls_in),        FIGURE(sent_inline),
-    FIGURE(sent_pooled),     FIGURE(sent_sealed),
-    FIGURE(received_inline), FIGURE(received_pooled),
-    FIGURE(received_sealed), FIGURE(sent_bytes),
-    FIGURE(received_bytes),  FIGURE(copied_bytes),
-    FIGURE(fallbacks),       FIGURE(snapshots),
-    FIGURE(doorbells),       FIGURE(huge_blocks),
-    FIGURE(faults),          FIGURE(reclaimed_blocks),
-    FIGURE(reclaimed_bytes),
+    FIGURE(blocks),           FIGURE(bytes),
+    FIGURE(leased_blocks),    FIGURE(leased_bytes),
+    FIGURE(imported_blocks),  FIGURE(imported_bytes),
+    FIGURE(arena_bytes),      FIGURE(active_bytes),
+    FIGURE(retained_bytes),   FIGURE(imported_arena_bytes),
+    FIGURE(outbox_bytes),     FIGURE(connections),
+    FIGURE(calls_out),        FIGURE(calls_in),
+    FIGURE(sent_inline),      FIGURE(sent_pooled),
+    FIGURE(sent_sealed),      FIGURE(received_inline),
+    FIGURE(received_pooled),  FIGURE(received_sealed),
+    FIGURE(sent_bytes),       FIGURE(received_bytes),
+    FIGURE(copied_bytes),     FIGURE(fallbacks),
+    FIGURE(snapshots),        FIGURE(doorbells),
+    FIGURE(huge_blocks),      FIGURE(faults),
+    FIGURE(reclaimed_blocks), FIGURE(reclaimed_bytes),
 #undef FIGURE
 };
 

@@ -17,7 +17,7 @@
 /* One for each field of sea_figures that is a plain counter or gauge. */
 struct ctx_counters {
     _Atomic uint64_t blocks, bytes, leased_blocks, leased_bytes, imported_blocks, imported_bytes;
-    _Atomic uint64_t arena_bytes, active_bytes, retained_bytes, imported_arena_bytes;
+    _Atomic uint64_t arena_bytes, active_bytes, retained_bytes, imported_arena_bytes, outbox_bytes;
     _Atomic uint64_t connections, calls_out, calls_in;
     _Atomic uint64_t sent_inline, sent_pooled, sent_sealed, received_inline, received_pooled, received_sealed;
     _Atomic uint64_t sent_bytes, received_bytes, copied_bytes, fallbacks, snapshots, doorbells, huge_blocks, faults;
