@@ -20,6 +20,7 @@
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
+#include "unit/tree.h"
 #include "unit/valgrind.h"
 
 #define MIB ((size_t) 1 << 20)
@@ -142,7 +143,7 @@ END_TEST
 
 START_TEST(test_a_private_one) {
     struct arena arena = ARENA_EMPTY;
-    ck_assert_int_eq(arena_init_private(&arena, 1024, 5), 0);
+    ck_assert_int_eq(arena_init_private(&arena, 1024, 5, NULL), 0);
     ck_assert_int_eq(arena.fd, -1);
     ck_assert_uint_eq(arena.size, arena_size(1024, 5));
     for (size_t i = 0; i < arena.size; i++)
@@ -151,10 +152,29 @@ START_TEST(test_a_private_one) {
     memset(arena_at(&arena, 4), 'x', 1024);
     arena_deinit(&arena);
     ck_assert_ptr_null(arena.data);
-    ck_assert_int_eq(arena_init_private(&arena, 1000, 5), -ENOMEM);
+    ck_assert_int_eq(arena_init_private(&arena, 1000, 5, NULL), -ENOMEM);
     fail_call(SEAM_ALLOC, 1, 1, ENOMEM);
-    ck_assert_int_eq(arena_init_private(&arena, 1024, 5), -ENOMEM);
+    ck_assert_int_eq(arena_init_private(&arena, 1024, 5, NULL), -ENOMEM);
     fail_off();
+}
+END_TEST
+
+/* Asked for before it is made, though it comes from malloc(). */
+START_TEST(test_a_private_one_is_admitted) {
+    struct arena arena = ARENA_EMPTY;
+    struct admission asked;
+    tree_make();
+    admission_init(&asked, NULL, NULL);
+    asked.proc = asked.mount = tree_path;
+    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16388 kB\n"); /* 16 MiB are kept, and a page left */
+    fail_call(SEAM_ALLOC, 0, 0, 0);
+    ck_assert_int_eq(arena_init_private(&arena, 1024, 5, &asked), -ENOMEM);
+    ck_assert_int_eq(fail_calls(SEAM_ALLOC), 0);
+    ck_assert_int_eq(arena_init_private(&arena, 1024, 4, &asked), 0);
+    ck_assert_uint_eq(asked.promised, 0);
+    arena_deinit(&arena);
+    admission_deinit(&asked);
+    tree_remove();
 }
 END_TEST
 
@@ -305,6 +325,7 @@ int main(void) {
     suite_add_loop(s, test_announced, 0, SHAPES);
     suite_add_loop(s, test_blocks_lie_side_by_side, 0, SHAPES);
     suite_add(s, test_a_private_one);
+    suite_add(s, test_a_private_one_is_admitted);
     suite_add_loop(s, test_one_writer, 0, SHAPES);
     suite_add_loop(s, test_every_call_can_fail, 0, 9);
     suite_add(s, test_no_arena_that_children_inherit);

@@ -18,6 +18,7 @@
 #include "sys/memfd.h"
 #include "unit/room_peer.h"
 #include "unit/settle.h"
+#include "unit/tree.h"
 
 #define MIB ((size_t) 1 << 20)
 #define PAGE ((size_t) sysconf(_SC_PAGESIZE))
@@ -539,6 +540,33 @@ END_TEST
 
 /* --- what peers send --- */
 
+/* From 16 KiB on, and looked up only when the last look is used up. */
+START_TEST(test_large_inline_payloads_are_admitted) {
+    static const char text[16384];
+    sea_block *block = NULL;
+    tree_make();
+    ctx->admission.proc = ctx->admission.mount = tree_path;
+    ctx->admission.allowance = ctx->admission.stale = 0;                     /* of the real machine */
+    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16384 kB\n"); /* all of it is kept */
+    ck_assert_int_eq(block_receive_inline(&block, ctx, text, 16384), -ENOMEM);
+    ck_assert_str_eq(ctx_refusal().limit, "MemAvailable");
+    ctx_assert_budget(0, 0, 0);
+    ck_assert_int_eq(block_receive_inline(&block, ctx, text, 16383), 0);
+    sea_block_unref(block);
+    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 65536 kB\n");
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(block_receive_inline(&block, ctx, text, 16384), 0);
+        sea_block_unref(block);
+        if (i == 0)
+            fail_call(SEAM_OPEN, 0, 0, 0);
+    }
+    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_uint_eq(ctx->admission.promised, 0);
+    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    tree_remove();
+}
+END_TEST
+
 START_TEST(test_a_received_inline_payload) {
     char text[] = "hello";
     sea_block *block = NULL;
@@ -1010,6 +1038,7 @@ int main(void) {
     suite_add(s, test_an_import_is_close_on_exec);
     suite_add(s, test_an_import_over_the_budget);
     suite_add(s, test_no_memory_for_an_import);
+    suite_add(s, test_large_inline_payloads_are_admitted);
     suite_add(s, test_a_received_inline_payload);
     suite_add(s, test_a_received_sealed_payload);
     suite_add(s, test_payloads_that_are_not_taken);

@@ -77,17 +77,25 @@ int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admissio
     return 0;
 }
 
-int arena_init_private(struct arena *ret, size_t stride, uint32_t count) {
+static int arena_make_private(struct arena *arena, struct admission *admission) {
+    int r = admission_admit(admission, arena->size);
+    if (r < 0)
+        return r;
+    arena->data = heap_new(1, arena->size);
+    admission_made(admission, arena->size);
+    return arena->data ? 0 : -ENOMEM;
+}
+
+int arena_init_private(struct arena *ret, size_t stride, uint32_t count, struct admission *admission) {
     struct arena arena = ARENA_EMPTY;
     arena.size = arena_size(stride, count);
     arena.stride = stride;
     arena.count = count;
     arena.is_private = true;
-    arena.data = arena.size > 0 ? heap_new(1, arena.size) : NULL;
-    if (!arena.data)
-        return -ENOMEM;
-    *ret = arena;
-    return 0;
+    int r = arena.size > 0 ? arena_make_private(&arena, admission) : -ENOMEM;
+    if (r == 0)
+        *ret = arena;
+    return r;
 }
 
 void arena_note_announced(struct arena *arena) {

@@ -48,8 +48,8 @@ size_t arena_size(size_t stride, uint32_t count);
  */
 int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);
 
-/* The same without a memfd, all zero. -ENOMEM. */
-int arena_init_private(struct arena *ret, size_t stride, uint32_t count);
+/* The same without a memfd, all zero; not reserved, which malloc() cannot. -ENOMEM. */
+int arena_init_private(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);
 
 /* The audience has the descriptor, or is about to get it. */
 void arena_note_announced(struct arena *arena);

@@ -131,7 +131,7 @@ static int home_new(struct pool *pool, size_t stride, uint32_t count, struct hom
     CLEANUP_FREE struct home *home = heap_new(1, sizeof(*home) + pool->slot_size * count);
     if (!home)
         return -ENOMEM;
-    int r = pool->is_private ? arena_init_private(&home->arena, stride, count)
+    int r = pool->is_private ? arena_init_private(&home->arena, stride, count, pool->admission)
                              : arena_init(&home->arena, stride, count, pool->admission);
     if (r < 0)
         return r;

@@ -12,6 +12,10 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Smaller inline blocks are what the reserve is for, as all else that comes from malloc(): they cross the ring without a system call, and
+ * are not to wait for one. */
+static const size_t ADMITTED_LEAST = (size_t) 16 << 10;
+
 static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
     size_t inline_size = payload_class == SEA_INLINE ? size : 0;
     sea_block *block = heap_new(1, sizeof(*block) + inline_size);
@@ -68,7 +72,7 @@ static int block_refuse(sea_ctx *ctx, size_t size) {
     return -ENOMEM;
 }
 
-int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
+static int make_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
     sea_block *block = block_alloc(ctx, SEA_INLINE, size);
     if (!block)
         return block_refuse(ctx, size);
@@ -79,6 +83,25 @@ int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
     }
     *ret_block = block;
     return 0;
+}
+
+static int admit_inline(sea_ctx *ctx, size_t size) {
+    int r = size < ADMITTED_LEAST ? 0 : admission_admit_and_tell(&ctx->admission, size);
+    return r < 0 ? reserve_explain(r, size, false, &ctx->admission) : 0;
+}
+
+static void note_inline_made(sea_ctx *ctx, size_t size) {
+    if (size >= ADMITTED_LEAST)
+        admission_made(&ctx->admission, size);
+}
+
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
+    int r = admit_inline(ctx, size);
+    if (r < 0)
+        return r;
+    r = make_inline(ret_block, ctx, size);
+    note_inline_made(ctx, size);
+    return r;
 }
 
 /* Is there no room in the budget for the padding? Then the block goes without. */
@@ -147,12 +170,18 @@ int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsig
 }
 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size) {
-    int r = block_new_inline(ret_block, ctx, size);
+    sea_block *block = NULL;
+    int r = admit_inline(ctx, size);
     if (r < 0)
         return r;
-    memcpy((*ret_block)->bytes, data, size);
-    (*ret_block)->is_sealed = true;
-    return 0;
+    r = make_inline(&block, ctx, size);
+    if (r == 0) {
+        memcpy(block->bytes, data, size);
+        block->is_sealed = true;
+        *ret_block = block;
+    }
+    note_inline_made(ctx, size); /* now that its pages are there */
+    return r;
 }
 
 int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {

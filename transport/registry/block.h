@@ -36,13 +36,13 @@ struct sea_block {
     char bytes[];    /* SEA_INLINE */
 };
 
-/* An inline block of ours: private memory, sent as a copy. */
+/* An inline block of ours: private memory, sent as a copy. Admitted from 16 KiB on. -EDQUOT, -ENOMEM. */
 int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size);
 
 /* A sealed inline block in the caller's memory, behind which its `size` bytes lie. `end` is called when the last reference is gone. */
 void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block));
 
-/* A private copy of `size` bytes, sealed. Charged to the budget. */
+/* A private copy of `size` bytes, sealed. Charged to the budget, and admitted likewise. */
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size);
 
 /* Room for an inline payload that arrives, which the caller fills and seals: charged to the peer too. -EDQUOT, -ENOMEM. */

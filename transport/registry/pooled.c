@@ -2,7 +2,6 @@
 /* Pooled blocks. See pooled.h. The connection's thread calls all of it, but for the end of a block. */
 #include "registry/pooled.h"
 
-#include "memory/reserve.h"
 #include "registry/block.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
@@ -77,21 +76,11 @@ int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
     return pooled_take(ret_block, &peer->pooled.pools.private, size);
 }
 
-/* In the heap: the peer's pool may be full, of what it let us lend; the machine need not be. */
-static int copy_to_heap(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
-    struct admission *admission = &peer->ctx->admission;
-    int r = admission_admit(admission, size);
-    if (r < 0)
-        return reserve_explain(r, size, false, admission);
-    r = block_receive_inline(ret_block, peer->ctx, data, size);
-    admission_made(admission, size);
-    return r;
-}
-
+/* The peer's pool may be full, of what it let us lend; the machine need not be: then it is made in the heap. */
 static int copy_make(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
     int r = pooled_take(ret_block, &peer->pooled.pools.own, size);
     if (r == -EDQUOT)
-        return copy_to_heap(ret_block, peer, data, size);
+        return block_receive_inline(ret_block, peer->ctx, data, size);
     if (r < 0)
         return pools_explain(peer, r, size);
     memcpy((*ret_block)->data, data, size);
