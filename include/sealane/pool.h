@@ -56,7 +56,20 @@ SEA_API sea_pool *sea_conn_pool(sea_conn *conn);
 SEA_API int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size);
 
 /*
- * The same, with the bytes of `block` (borrowed), which may come from any pool, process or class: to move what is kept for long out of
+ * Has `count` blocks of `size` bytes free, so that as many can be taken without any memory to be made; of sizes over which the pool
+ * rotates (doc/tuning.md), as many as that, if there is room for them. To be called off the hot path: it may block for some 0.6 ms for each
+ * MiB in base pages, also a loop that drives the connection. Charged as blocks are: to the budget, the peer's bytes_max and the pool's, with one
+ * descriptor for each 16 MiB, or each block of more than 4 MiB, until the peer has it.
+ *
+ * What is reserved is kept, free or not, whatever retained_max and retained_ms say (it counts as retained all the same), and also
+ * when other pools, or other sizes, want for room. That ends with the next generation, whoever begins it, and with sea_ctx_trim(): then
+ * it is free memory like any other, and who still wants it calls again. To reserve while blocks are out adds to what these lie in.
+ * Errors: as sea_block_new(); what was made until then stays reserved. -EOPNOTSUPP: payloads of that size do not travel pooled to this peer.
+ */
+SEA_API int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count);
+
+/*
+ * As sea_pool_block(), with the bytes of `block` (borrowed), which may come from any pool, process or class: to move what is kept for long out of
  * a generation that drains, or to keep what arrived without holding the sender's memory. The copy is writable. Errors: as
  * sea_block_new(), and -ENOMEM (`block` cannot be mapped).
  */
@@ -72,6 +85,7 @@ typedef struct sea_pool_figures {
     uint64_t active_blocks, active;    /* out: with the application, in queues, with the peer. Bytes, here and below */
     uint64_t arenas, mapped;           /* active, retained, and what else lies in arenas that drain */
     uint64_t retained;                 /* free, for the next blocks */
+    uint64_t reserved;                 /* of what is mapped: by sea_pool_reserve() */
     uint64_t leased_blocks, leased;    /* of the active ones, with the peer */
     uint64_t mapped_peak, active_peak; /* the most there ever was */
     uint64_t generation, oldest_generation; /* the newest one's number, from 1, and of the oldest one that has arenas */

@@ -11,6 +11,7 @@
 
 #include "memory/arena.h"
 #include "unit/conn_pair.h"
+#include "unit/fail.h"
 #include "unit/host.h"
 #include "wire/handle.h"
 
@@ -875,6 +876,135 @@ START_TEST(test_trimming_all_that_is_kept) {
 }
 END_TEST
 
+/* --- reserved --- */
+
+static void reopen(const sea_pool_options *own, uint64_t bytes_max) {
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.pool = own;
+    ends.b.options.bytes_max = bytes_max;
+    ends_open(&ends);
+}
+
+static const size_t reserved_sizes[][2] = {{5000, 100}, {200 * KIB, 20}, {5 * MIB, 3}, {MIB, 1}};
+
+/* Then blocks are taken, given back and taken again, one at a time and all of them, and nothing is made for it. */
+START_TEST(test_what_is_reserved_is_there) {
+    enum { COUNT_MAX = 100 };
+    size_t size = reserved_sizes[_i][0], count = reserved_sizes[_i][1];
+    sea_block *blocks[COUNT_MAX];
+    sea_pool *pool = pool_of(&lasting);
+    ck_assert_int_eq(sea_pool_reserve(pool, size, (uint32_t) count), 0);
+    ck_assert_uint_ge(figures_of(pool).retained, size * count);
+    ck_assert_uint_eq(figures_of(pool).reserved, figures_of(pool).mapped);
+    ck_assert_int_eq(sea_pool_reserve(pool, size, (uint32_t) count), 0);
+    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    for (int i = 0; i < COUNT_MAX; i++)
+        sea_block_unref(block_of(pool, size));
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < count; i++)
+            blocks[i] = block_of(pool, size);
+        for (size_t i = 0; i < count; i++)
+            sea_block_unref(blocks[i]);
+    }
+    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 0);
+    fail_off();
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* By the clock, for another pool, and by the limit of what is kept; and nobody wakes up for it. */
+START_TEST(test_what_is_reserved_stays) {
+    static const sea_pool_options hasty = {.retained_ms = 1, .retained_max = MIB};
+    reopen(&hasty, 16 * MIB);
+    sea_pool *pool = sea_conn_pool(ends.a.conn);
+    ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 2), 0);
+    uint64_t reserved = figures_of(pool).reserved;
+    ck_assert_uint_ge(reserved, 4 * MIB);
+    lend(block_of(pool, 100 * KIB)); /* which is not */
+    lend(block_of(pool, 2 * MIB));
+    ck_assert_uint_gt(figures_of(pool).mapped, reserved);
+    give_back(2);
+    while (sea_conn_timeout(ends.a.conn) >= 0)
+        end_turn_at_deadline(&ends.a);
+    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    sea_pool *other = pool_of(&lasting);
+    sea_block *block = block_of(other, 14 * MIB);
+    ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
+    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    lend(block_of(pool, 2 * MIB));
+    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert(!(ends.a.conn->lane.bell.wants & BELL_RELEASES));
+    give_back(1);
+    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    sea_block_unref(block);
+    sea_pool_free(other);
+}
+END_TEST
+
+/* A block that is out meanwhile keeps its arena. */
+START_TEST(test_what_ends_a_reservation) {
+    sea_pool *pool = sea_conn_pool(ends.a.conn);
+    ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 3), 0);
+    sea_block *block = block_of(pool, 8 * MIB);
+    ck_assert_uint_eq(figures_of(pool).mapped, 24 * MIB);
+    if (_i == 0)
+        sea_pool_rotate(pool);
+    else
+        sea_ctx_trim(ends.a.ctx);
+    ends_settle(&ends);
+    sea_conn_wait(ends.a.conn, 0);
+    ck_assert_uint_eq(figures_of(pool).mapped, 8 * MIB);
+    ck_assert_uint_eq(figures_of(pool).reserved, 0);
+    sea_block_unref(block);
+    if (_i == 0)
+        ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 1), 0);
+    ck_assert_uint_eq(figures_of(pool).reserved, 8 * MIB);
+}
+END_TEST
+
+/* There is no room for what the pool would like to rotate over: it does without. */
+START_TEST(test_a_reservation_of_all_there_may_be) {
+    sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
+    ck_assert_int_eq(sea_pool_reserve(pool, MIB, 2), 0);
+    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    sea_block *first = block_of(pool, MIB);
+    for (int i = 0; i < 10; i++)
+        sea_block_unref(block_of(pool, MIB));
+    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 0);
+    fail_off();
+    sea_block_unref(first);
+    sea_pool_free(pool);
+}
+END_TEST
+
+START_TEST(test_reservations_that_are_refused) {
+    sea_refusal refusal;
+    sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 20 * MIB});
+    ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 3), -EDQUOT);
+    sea_ctx_refusal(ends.a.ctx, &refusal);
+    ck_assert_str_eq(refusal.limit, "pool's bytes_max");
+    ck_assert_uint_eq(refusal.available, 4 * MIB);
+    ck_assert_uint_eq(figures_of(pool).reserved, 16 * MIB); /* what could be made */
+    fail_always(SEAM_MEMFD_CREATE, EMFILE);
+    ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 1), -EMFILE);
+    fail_off();
+    sea_ctx_refusal(ends.a.ctx, &refusal);
+    ck_assert_str_eq(refusal.limit, "RLIMIT_NOFILE");
+    ck_assert_int_eq(sea_pool_reserve(pool, 10, 1), -EOPNOTSUPP); /* inline */
+    ck_assert_int_eq(sea_pool_reserve(pool, SIZE_MAX, 1), -EMSGSIZE);
+    end_free_conn(&ends.b);
+    ends_settle(&ends);
+    ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 1), -EPIPE);
+    sea_pool_free(pool);
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends_init(&ends);
+    ck_assert_int_eq(sea_pool_reserve(sea_conn_pool(ends.a.conn), MIB, 1), -EAGAIN);
+}
+END_TEST
+
 int main(void) {
     uv_loop_t loop;
     if (uv_loop_init(&loop) != 0 ||
@@ -912,5 +1042,10 @@ int main(void) {
     suite_add(s, test_trimming_a_socket);
     suite_add(s, test_trimming_who_is_asked_later);
     suite_add(s, test_trimming_all_that_is_kept);
+    suite_add_loop(s, test_what_is_reserved_is_there, 0, 4);
+    suite_add(s, test_what_is_reserved_stays);
+    suite_add_loop(s, test_what_ends_a_reservation, 0, 2);
+    suite_add(s, test_a_reservation_of_all_there_may_be);
+    suite_add(s, test_reservations_that_are_refused);
     return suite_run(s);
 }

@@ -8,7 +8,7 @@
  *
  *     arena.out = slots of it that are not FREE, those on the stack of returns included
  *     an arena is of the newest generation  <=>  it has a class; else it drains, and out > 0
- *     an arena is on the idle list  <=>  it has a class and out = 0
+ *     an arena is on the idle list  <=>  it has a class, out = 0, and it is not reserved
  *
  * The stack is empty when its top is NULL, or WATCHED: then the owner sleeps, and whoever puts a slot over that mark tells it.
  *
@@ -52,6 +52,7 @@ struct home {
     uint64_t allocated;           /* by its generation, once that is over */
     struct home *next, *previous; /* on the idle list */
     uint32_t out;
+    bool is_reserved;
     _Atomic uint32_t left; /* ENDED only */
     _Alignas(max_align_t) char slots[];
 };
@@ -68,7 +69,7 @@ struct pool {
     struct size_class *levels[LEVELS];  /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
     struct home *idle_head, *idle_tail; /* the longest idle first */
     struct slot_list leases;
-    uint64_t mapped, arenas, bytes_out, mapped_peak, out_peak;
+    uint64_t mapped, arenas, bytes_out, mapped_peak, out_peak, reserved;
     struct {
         uint64_t arenas, mapped, bytes_out;
     } draining; /* of those above */
@@ -105,6 +106,8 @@ static struct pool_slot *home_slot(const struct home *home, uint32_t index) {
 /* --- the idle list --- */
 
 static void idle_add(struct pool *pool, struct home *home) {
+    if (home->is_reserved)
+        return;
     home->next = NULL;
     home->previous = pool->idle_tail;
     *(pool->idle_tail ? &pool->idle_tail->next : &pool->idle_head) = home;
@@ -112,6 +115,8 @@ static void idle_add(struct pool *pool, struct home *home) {
 }
 
 static void idle_remove(struct pool *pool, struct home *home) {
+    if (home->is_reserved)
+        return;
     *(home->previous ? &home->previous->next : &pool->idle_head) = home->next;
     *(home->next ? &home->next->previous : &pool->idle_tail) = home->previous;
 }
@@ -202,6 +207,46 @@ static void pool_retire_idle(struct pool *pool, uint64_t keep) {
         home_retire_idle(pool->idle_head);
 }
 
+/* --- reserved arenas --- */
+
+static void home_reserve(struct pool *pool, struct home *home) {
+    if (home->is_reserved)
+        return;
+    if (home->out == 0)
+        idle_remove(pool, home);
+    home->is_reserved = true;
+    pool->reserved += home->arena.size;
+}
+
+/* Until these arenas have `count` free blocks of at least `size` bytes. Returns how many are missing. */
+static uint32_t pool_reserve_ready(struct pool *pool, const struct size_class *class, size_t size, uint32_t count) {
+    struct arena *arena;
+    uint32_t place = 0;
+    while (count > 0 && (arena = arenas_next(pool->audience, &place))) {
+        struct home *home = (struct home *) arena;
+        uint32_t ready = arena->count - home->out;
+        if (home->pool != pool || home->class != class || arena->stride < size || ready == 0)
+            continue;
+        home_reserve(pool, home);
+        count -= ready < count ? ready : count;
+    }
+    return count;
+}
+
+void pool_unreserve(struct pool *pool) {
+    struct arena *arena;
+    uint32_t place = 0;
+    while (pool->reserved > 0 && (arena = arenas_next(pool->audience, &place))) {
+        struct home *home = (struct home *) arena;
+        if (home->pool != pool || !home->is_reserved)
+            continue;
+        home->is_reserved = false;
+        pool->reserved -= arena->size;
+        if (home->out == 0)
+            idle_add(pool, home);
+    }
+}
+
 /* --- generations --- */
 
 /* It hands out no more blocks. Some are out. */
@@ -232,6 +277,7 @@ static void home_drain(struct home *home, struct pool_slot *slot) {
 static void pool_begin_generation(struct pool *pool) {
     struct arena *arena;
     uint32_t place = 0;
+    pool_unreserve(pool);
     pool_retire_idle(pool, 0);
     while ((arena = arenas_next(pool->audience, &place))) {
         struct home *home = (struct home *) arena;
@@ -401,6 +447,11 @@ uint64_t pool_growth(const struct pool_slot *slot) {
     return grow_count(pool, class, stride) * stride;
 }
 
+static size_t block_stride(size_t size) {
+    return size > SHARED_MAX ? arena_size(round_up(size, ARENA_STRIDE_UNIT), 1)
+                             : size_class_stride(size_class_number(size));
+}
+
 /* The way of pool_take() when no block is free, or too few to keep the distance. */
 static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     if (size > SIZE_CLASS_LARGEST)
@@ -409,13 +460,12 @@ static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot
     struct size_class *class = pool_class(pool, number);
     if (!class)
         return -ENOMEM;
-    bool is_alone = size > SHARED_MAX;
-    size_t stride = is_alone ? arena_size(round_up(size, ARENA_STRIDE_UNIT), 1) : size_class_stride(number);
+    size_t stride = block_stride(size);
     pool_settle(pool);
     if (rotation_is_full(&pool->rotation, pool->front.allocated))
         pool_begin_generation(pool);
     pool_retire_idle(pool, pool->retained_max);
-    int r = pool_make_arena(pool, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
+    int r = pool_make_arena(pool, class, stride, size > SHARED_MAX ? 1 : grow_count(pool, class, stride));
     if (r < 0) {
         size_class_settle_for(class);
         pool_settle(pool); /* what ops->charge() had the application let go of */
@@ -431,6 +481,27 @@ static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot
     slot_go_out(pool, slot);
     *ret_slot = slot;
     return 0;
+}
+
+static int pool_make_reserved(struct pool *pool, struct size_class *class, size_t size, uint32_t count) {
+    size_t stride = block_stride(size);
+    uint32_t most = size > SHARED_MAX ? 1 : (uint32_t) (ARENA_SIZE_MAX / stride), missing;
+    int r = 0;
+    while (r == 0 && (missing = pool_reserve_ready(pool, class, size, count)) > 0)
+        r = pool_make_arena(pool, class, stride, missing < most ? missing : most);
+    return r;
+}
+
+int pool_reserve(struct pool *pool, size_t size, uint32_t count) {
+    struct size_class *class = size <= SIZE_CLASS_LARGEST ? pool_class(pool, size_class_number(size)) : NULL;
+    if (!class)
+        return -ENOMEM;
+    pool_settle(pool);
+    int r = pool_make_reserved(pool, class, size, count);
+    if (r == 0 &&
+        count > 0) /* with fewer than it rotates over the class would go on to grow; without room it does not */
+        (void) pool_make_reserved(pool, class, size, class->target);
+    return r;
 }
 
 static void pool_drop(struct pool *pool) {
@@ -606,7 +677,9 @@ static bool has_arenas(const struct pool *pool) {
 
 /* Is something out whose return must not wait until something else happens? What is free already has a deadline. */
 static bool waits_for_returns(const struct pool *pool) {
-    return pool->draining.arenas > 0 || (pool->bytes_out > 0 && pool->rotation.policy.keep && !pool->idle_head);
+    bool is_all_reserved = pool->mapped == pool->reserved;
+    return pool->draining.arenas > 0 ||
+           (pool->bytes_out > 0 && pool->rotation.policy.keep && !pool->idle_head && !is_all_reserved);
 }
 
 uint64_t pool_rest(struct pool *pool, uint64_t now) {
@@ -738,6 +811,7 @@ void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
         .blocks_out = pool_blocks_out(pool),
         .bytes_out = pool->bytes_out,
         .retained = pool_retained(pool),
+        .reserved = pool->reserved,
         .leases = pool->leases.count,
         .allocated = pool->front.allocated,
         .mapped_peak = pool->mapped_peak,

@@ -9,6 +9,7 @@
  *     mapped   = sum of size over the arenas, each charged through pool_ops by its size, and as one descriptor until it is announced
  *     retained = mapped - bytes_out, over the arenas of the newest generation: free, kept for the next
  *     leases <= blocks_out
+ *     reserved = sum of size over the reserved arenas, all of the newest generation
  *
  * Generations. Each arena is of the generation in which it was made. pool_rotate() begins a new one: arenas of older ones hand out no
  * more blocks, *drain*, and each is retired as soon as its last block is back. What is free of them goes at once. By itself a pool
@@ -128,7 +129,15 @@ static inline bool pool_put_hot(struct pool_slot *slot) {
     return true;
 }
 
-/* Retires arenas that are wholly free, the longest free first, until at most `keep` bytes are retained. */
+/*
+ * Makes arenas until `count` blocks of at least `size` bytes are free, and where that is more as many as the pool rotates over, if they are
+ * granted. Arenas with these blocks are reserved: until the next generation, or pool_unreserve(), nothing but pool_end() retires them.
+ * As pool_take(); what was made by then stays, reserved.
+ */
+int pool_reserve(struct pool *pool, size_t size, uint32_t count);
+void pool_unreserve(struct pool *pool);
+
+/* Retires arenas that are wholly free and not reserved, the longest free first, until at most `keep` bytes are retained. */
 void pool_trim(struct pool *pool, uint64_t keep);
 
 /* Begins a new generation. */
@@ -177,6 +186,7 @@ struct pool_gauges {
     uint64_t blocks_out;
     uint64_t bytes_out; /* of these blocks */
     uint64_t retained;  /* bytes */
+    uint64_t reserved;  /* bytes of reserved arenas */
     uint64_t leases;
     uint64_t leased;                                               /* bytes; of one generation only */
     const struct pool_slot *oldest_lease;                          /* likewise; NULL: there is none */

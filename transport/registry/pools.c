@@ -258,6 +258,16 @@ int pools_explain(struct peer *peer, int error, size_t size) {
                             : reserve_explain(error, size, false, &peer->ctx->admission);
 }
 
+int pools_reserve(sea_pool *pool, size_t size, uint32_t count) {
+    struct admission *admission = &pool->peer->ctx->admission;
+    int r = pool->pool ? 0 : pool_begin(pool);
+    if (r == 0)
+        r = pool_reserve(pool->pool, size, count);
+    if (admission_tell(admission) && r < 0 && pool->pool)
+        r = pool_reserve(pool->pool, size, count);
+    return r < 0 ? pools_explain(pool->peer, r, size) : 0;
+}
+
 /* No lease is left. */
 static void pool_finish(sea_pool *pool) {
     if (!pool->pool)
@@ -368,8 +378,10 @@ static bool pool_is_gone(const sea_pool *pool) {
 static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool has_to_trim) {
     if (!pool->pool)
         return;
-    if (has_to_trim)
+    if (has_to_trim) {
+        pool_unreserve(pool->pool);
         pool_trim(pool->pool, 0);
+    }
     uint64_t deadline = pool_rest(pool->pool, now);
     if (deadline < pools->deadline)
         pools->deadline = deadline;

@@ -75,6 +75,10 @@ int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
 /* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE. */
 int pools_explain(struct peer *peer, int error, size_t size);
 
+/* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM, -EMFILE:
+ * noted as refusals. */
+int pools_reserve(sea_pool *pool, size_t size, uint32_t count);
+
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);
 

@@ -41,6 +41,19 @@ int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size) {
     return conn ? conn_block_new(conn, pool, size, ret_block) : -EPIPE;
 }
 
+int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count) {
+    sea_conn *conn = pool_conn(pool);
+    if (!conn || !conn->is_open)
+        return !conn || conn->is_ended ? -EPIPE : -EAGAIN;
+    int class = choice_class(&conn->lane.choice, &conn->lane.terms, size);
+    if (class != SEA_POOLED)
+        return class ? -EOPNOTSUPP : lane_explain_size(&conn->lane, size);
+    lane_take_releases(&conn->lane);
+    int r = conn->lane.is_broken ? -EPIPE : pools_reserve(pool, size, count);
+    lane_stir(&conn->lane);
+    return r;
+}
+
 int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block) {
     sea_block *copy = NULL;
     size_t size = sea_block_size(block);
@@ -87,6 +100,7 @@ void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures) {
     ret_figures->arenas = gauges.arenas;
     ret_figures->mapped = gauges.mapped;
     ret_figures->retained = gauges.retained;
+    ret_figures->reserved = gauges.reserved;
     ret_figures->mapped_peak = gauges.mapped_peak;
     ret_figures->active_peak = gauges.out_peak;
     ret_figures->generation = gauges.generation;
