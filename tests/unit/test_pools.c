@@ -915,8 +915,8 @@ END_TEST
 
 /* By the clock, for another pool, and by the limit of what is kept; and nobody wakes up for it. */
 START_TEST(test_what_is_reserved_stays) {
-    static const sea_pool_options hasty = {.retained_ms = 1, .retained_max = MIB};
-    reopen(&hasty, 16 * MIB);
+    static const sea_pool_options stingy = {.retained_ms = 1, .retained_max = MIB};
+    reopen(&stingy, 16 * MIB);
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 2), 0);
     uint64_t reserved = figures_of(pool).reserved;
