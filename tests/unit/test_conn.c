@@ -370,6 +370,25 @@ START_TEST(test_a_refusal_passes) {
 }
 END_TEST
 
+static void answer_much(struct end *end, sea_msg *msg) {
+    sea_reply(msg, end_block(end, 10 << 20, 1));
+}
+
+/* It says nothing about what the peer takes. */
+START_TEST(test_a_refusal_of_our_own_renews_nothing) {
+    struct ends ends = {.b.hook = answer_much};
+    ends.a.ctx_options.peer.bytes = 8 << 20;
+    ends.a.options.bytes_max = 64 << 20; /* more than there is */
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 0, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -EDQUOT);
+    ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.renewed_at, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us lend. */
 START_TEST(test_small_blocks_take_nothing_of_the_peers) {
     enum { MANY = 4096 };
@@ -1245,6 +1264,7 @@ int main(void) {
     suite_add_loop(s, test_a_block_comes_again, 0, 6);
     suite_add(s, test_a_stream_goes_round);
     suite_add(s, test_a_refusal_passes);
+    suite_add(s, test_a_refusal_of_our_own_renews_nothing);
     suite_add(s, test_a_stream_waits_for_its_blocks);
     suite_add(s, test_a_stream_to_a_hoarder_goes_on);
     suite_add(s, test_small_blocks_take_nothing_of_the_peers);

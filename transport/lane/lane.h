@@ -49,6 +49,7 @@ struct lane_message {
     sea_block *block;  /* NULL: the payload is `bytes` */
     const void *bytes; /* borrowed for the call; nobody else can change them */
     size_t bytes_size; /* 0: no payload */
+    bool is_refused;   /* a reply that arrived: a limit of ours kept its payload out, and its status is ours */
 };
 
 /* Arriving payloads up to this size come as bytes, without a block. */

@@ -167,7 +167,7 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
  */
 static void message_refuse(struct lane *lane, const struct wire_head *head, const struct wire_message *message,
                            int error, const char *why) {
-    struct lane_message reply = {.type = WIRE_REPLY, .id = head->id, .status = error, .text = why};
+    struct lane_message reply = {.type = WIRE_REPLY, .id = head->id, .status = error, .text = why, .is_refused = true};
     if (message->handle)
         lane_release(lane, message->handle);
     if (head->type == WIRE_CALL)

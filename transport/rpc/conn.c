@@ -139,7 +139,7 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
     int r = calls_finish(&conn->calls, in->id, &waiter);
     if (r == 0)
         offer_call(conn);
-    if (r == 0 && is_shortage(in->status))
+    if (r == 0 && is_shortage(in->status) && !in->is_refused)
         pools_renew(conn->lane.account);
     if (r < 0 || !waiter.done) {
         sea_block_unref(in->block);
