@@ -130,7 +130,8 @@ SEA_API void sea_conn_close(sea_conn *conn);
  * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
  * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
  * -ETIMEDOUT (the deadline passed; the other side was told to give up), -EPIPE, -EPROTO, -EDEADLK (called from inside one of this
- * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT, -EBUSY (the block cannot be sealed). Who needs no reply passes
+ * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT (also: the other side
+ * takes no calls at all), -EBUSY (the block cannot be sealed). Who needs no reply passes
  * NULL for `ret_reply`: it is waited for, and released. */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
@@ -149,7 +150,8 @@ typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
  * Begins a call and returns at once; `done` is called when it has ended. Takes one reference of `block`. `ret_id`
  * (may be NULL) serves to cancel it. Errors (then `done` is not called): -EAGAIN (the peer's limits on
  * calls, blocks or bytes, the frame ring, or the socket, are full; on_room tells when to try again, and sea_ctx_refusal()
- * which it was, once until then), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT, -EBUSY.
+ * which it was, once until then), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT (also: the
+ * other side takes no calls at all), -EBUSY.
  */
 SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
                            void *user, uint64_t *ret_id);

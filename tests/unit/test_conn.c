@@ -727,6 +727,29 @@ START_TEST(test_no_room_for_a_descriptor_is_explained) {
 }
 END_TEST
 
+/* There is nothing to wait for. */
+START_TEST(test_a_peer_that_takes_no_calls) {
+    struct end end = {0};
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    end_init(&end, fds[0], true);
+    struct speaker *speaker = speaker_new(fds[1]);
+    struct wire_hello hello = hello_sound();
+    hello.calls_max = 0;
+    draft_hello(&draft, &hello);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    end_settle(&end);
+    ck_assert(sea_conn_is_open(end.conn));
+    ck_assert_int_eq(end_call(&end, END_ECHO, NULL, -1, 0, NULL), -EDQUOT);
+    assert_explained(&end, -EDQUOT, "peer's calls_max", 1, 0);
+    ck_assert_int_eq(sea_call(end.conn, END_ECHO, NULL, 1, NULL), -EDQUOT);
+    ck_assert_int_eq(sea_call_bytes(end.conn, END_ECHO, "x", 1, 1, NULL), -EDQUOT);
+    ck_assert_int_eq(sea_send(end.conn, END_ECHO, NULL, 0), 0);
+    end_deinit(&end);
+    speaker_free(speaker);
+}
+END_TEST
+
 /* Who was abandoned counts until the peer has answered. */
 START_TEST(test_an_abandoned_call_counts) {
     struct ends ends = {.b.options.calls_max = 1};
@@ -1284,6 +1307,7 @@ int main(void) {
     suite_add(s, test_room_for_a_call_is_an_answer);
     suite_add_loop(s, test_no_room_is_explained, 0, SHORTAGES);
     suite_add_loop(s, test_no_room_for_a_descriptor_is_explained, 0, 2);
+    suite_add(s, test_a_peer_that_takes_no_calls);
     suite_add(s, test_an_abandoned_call_counts);
     suite_add(s, test_a_peer_over_its_limit_of_calls);
     suite_add(s, test_a_reply_to_nothing);

@@ -155,13 +155,17 @@ static void conn_note_gone(sea_conn *conn) {
         snprintf(conn->text, sizeof(conn->text), "%s", lane->is_doomed ? lane->text : "the peer is gone");
 }
 
-/* The peer takes no more calls for now. */
-static void call_wait(sea_conn *conn) {
+/* The peer takes no more calls for now; or none at all. */
+static int call_wait(sea_conn *conn) {
+    if (conn->lane.terms.calls_max == 0)
+        return refusal_keep(&conn->ctx->refusals, -EDQUOT, "peer's calls_max", 1, 0,
+                            "it takes no calls at all: send one-way messages, or raise that limit");
     conn->lane.shortage =
         (struct lane_shortage){.limit = "peer's calls_max",
                                .needed = 1,
                                .advice = "calls of ours have to end: wait for on_room, or longer, or raise that limit"};
     conn->wants_call = true;
+    return -EAGAIN;
 }
 
 /* `call` brings method and payload. */
@@ -171,7 +175,7 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
         return r;
     r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, waiter, &call->id);
     if (r == -EAGAIN)
-        call_wait(conn);
+        r = call_wait(conn);
     if (r < 0)
         return r;
     call->type = WIRE_CALL;
