@@ -315,6 +315,14 @@ START_TEST(test_a_larger_one_beside_many) {
     ck_assert_uint_eq(gauges().arenas, MANY);
     struct pool_slot *larger = take(5 * MIB);
     ck_assert_uint_eq(gauges().arenas, MANY + 1);
+    for (int i = 0; i < MANY; i++)
+        slots[i] = take(4 * MIB + 4096);
+    for (int i = 1; i < MANY; i++)
+        pool_put_own(slots[i]);
+    pool_put_own(larger);
+    pool_put_own(slots[0]);                  /* it rests */
+    ck_assert_ptr_eq(take(5 * MIB), larger); /* behind them */
+    ck_assert_uint_eq(gauges().arenas, MANY + 1);
     pool_put_own(larger);
 }
 END_TEST

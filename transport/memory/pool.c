@@ -465,12 +465,16 @@ static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot
     if (rotation_is_full(&pool->rotation, pool->front.allocated))
         pool_begin_generation(pool);
     pool_retire_idle(pool, pool->retained_max);
-    int r = pool_make_arena(pool, class, stride, size > SHARED_MAX ? 1 : grow_count(pool, class, stride));
+    /* Of blocks that differ in size no more than a few have been looked at. */
+    bool is_alone = size > SHARED_MAX;
+    struct pool_slot *slot = is_alone && size_class_is_full(class) ? size_class_search(class, size, true) : NULL;
+    int r = slot ? 0 : pool_make_arena(pool, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
     if (r < 0) {
         size_class_settle_for(class);
         pool_settle(pool); /* what ops->charge() had the application let go of */
     }
-    struct pool_slot *slot = size_class_search(class, size, true);
+    if (!slot)
+        slot = size_class_search(class, size, true);
     if (!slot) {
         pool_retire_idle(pool, 0);
         r = pool_make_arena(pool, class, stride, 1);

@@ -94,8 +94,7 @@ static void balance(struct size_class *class) {
 }
 
 struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any) {
-    bool is_rotation_full = class->out + class->resting.count >= class->distance;
-    struct pool_slot *slot = is_rotation_full ? queue_take(&class->resting, size) : NULL;
+    struct pool_slot *slot = size_class_is_full(class) ? queue_take(&class->resting, size) : NULL;
     if (!slot)
         slot = take_spare(class, size, any);
     if (!slot && any)

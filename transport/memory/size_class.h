@@ -55,6 +55,11 @@ void size_class_add(struct size_class *class, struct pool_slot *slot);
 /* Takes all blocks of an arena out of it for good, of which `out` are OUT. */
 void size_class_remove(struct size_class *class, struct arena *arena, uint32_t out);
 
+/* Are there as many, out or resting, as the distance wants? */
+static inline bool size_class_is_full(const struct size_class *class) {
+    return class->out + class->resting.count >= class->distance;
+}
+
 /*
  * The block that goes out next, of at least `size` bytes (blocks of large sizes differ), now OUT. NULL: none is free; or,
  * unless `any`, there are too few to keep the distance. In the steady state the head of a list will do.
@@ -72,8 +77,7 @@ static inline struct pool_slot *size_class_take_spare(struct size_class *class, 
 }
 
 static inline struct pool_slot *size_class_pick(struct size_class *class, size_t size) {
-    bool is_rotation_full = class->out + class->resting.count >= class->distance;
-    struct pool_slot *slot = is_rotation_full ? class->resting.head : NULL;
+    struct pool_slot *slot = size_class_is_full(class) ? class->resting.head : NULL;
     struct arena *arena = slot ? slot->arena : class->oldest;
     if (!arena || arena->stride < size)
         return size_class_search(class, size, false);
