@@ -103,6 +103,7 @@ SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
  * Gives back what this process keeps for later and uses nothing of now: free arenas of all pools, reserved ones too, what connections receive into, messages that
  * have ended, and tables that are empty (doc/tuning.md has all of them). Returns at once; from any thread. A connection belongs to its thread, which
  * does it in its next turn. Those of a server's own loop and of libuv are woken for that; others do it when the application next calls or waits.
+ * Before a block is refused for the budget or for the machine, this happens by itself, at most once a second.
  */
 SEA_API void sea_ctx_trim(sea_ctx *ctx);
 

@@ -194,6 +194,110 @@ START_TEST(test_the_peers_limit_is_of_all) {
 }
 END_TEST
 
+/* --- what is merely kept is no reason to refuse --- */
+
+#define BUDGET (9 * MIB) /* room for one block of 6 MiB */
+
+/* Afterwards connection a keeps 6 MiB. */
+static sea_pool *keep_all(void) {
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.a.options.pool = ends.b.options.pool = &lasting;
+    ends.a.ctx_options = (sea_ctx_options){.budget.bytes = BUDGET, .peer.bytes = 100 * BUDGET};
+    ends_open(&ends);
+    sea_pool *pool = pool_of(&lasting);
+    sea_block_unref(block_of(pool, 6 * MIB));
+    ck_assert_uint_ge(figures_of(pool).retained, 6 * MIB);
+    return pool;
+}
+
+START_TEST(test_what_ones_own_pool_keeps) {
+    sea_pool *pool = keep_all();
+    sea_block *block = end_block(&ends.a, 6 * MIB, 1);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    sea_block_unref(block);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* The same of the machine's memory, which the first attempt finds wanting. */
+START_TEST(test_what_ones_own_pool_keeps_of_the_machine) {
+    sea_pool *pool = keep_all();
+    sea_block *block = NULL;
+    fail_call(SEAM_MEMFD_CREATE, 1, 2, ENOMEM); /* with one pool's, and without */
+    int r = sea_block_new(&block, ends.a.conn, MIB);
+    fail_off();
+    ck_assert_int_eq(r, 0);
+    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    sea_block_unref(block);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* A peer that takes no more than the pool's share gets a sealed one, of what the connection's pools keep. */
+START_TEST(test_what_the_pools_keep_for_a_sealed_block) {
+    sea_pool *pool = keep_all();
+    sea_pool *small = pool_of(&(sea_pool_options){.bytes_max = MIB});
+    sea_block *block = block_of(small, 6 * MIB);
+    ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
+    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    sea_block_unref(block);
+    sea_pool_free(small);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* What belongs to other threads goes in their connections' next turns; they are told, but not at each attempt. */
+START_TEST(test_what_others_keep) {
+    static const size_t size = 6 * MIB;
+    sea_pool *pool = keep_all();
+    atomic_bool *is_told = &ends.a.conn->lane.account->has_to_trim;
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), -EDQUOT);
+    ck_assert(atomic_load(is_told));
+    ck_assert_uint_ge(figures_of(pool).retained, size);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), 0);
+    ends.a.ctx->next_trim = UINT64_MAX;
+    sea_block *none = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&none, ends.a.ctx, size, 0), -EDQUOT);
+    ck_assert(!atomic_load(is_told));
+    ends.a.ctx->next_trim = 0;
+    ck_assert_int_eq(sea_block_new_sealed(&none, ends.a.ctx, size, 0), -EDQUOT);
+    ck_assert(atomic_load(is_told));
+    ck_assert_uint_gt(ends.a.ctx->next_trim, wait_now());
+    ck_assert_ptr_null(none);
+    sea_block_unref(block);
+    sea_pool_free(pool);
+}
+END_TEST
+
+/* The peer's own limit is none that others' memory makes room for. */
+START_TEST(test_a_full_share_tells_nobody) {
+    ends_deinit(&ends);
+    memset(&ends, 0, sizeof ends);
+    ends.b.options.accept = SEA_INLINE | SEA_POOLED;
+    ends.b.options.bytes_max = 4 * MIB;
+    ends_open(&ends);
+    struct peer *other = peer_new(ends.a.ctx, 1000, NULL, NULL);
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 5 * MIB), -EMSGSIZE);
+    sea_block *first = end_block(&ends.a, 3 * MIB, 1);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 3 * MIB), -EDQUOT);
+    ck_assert(!other->has_to_trim);
+    ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, MIB / 2), -EDQUOT);
+    ck_assert(other->has_to_trim);
+    sea_block_unref(first);
+    peer_unref(other);
+}
+END_TEST
+
 /* Long-lived blocks are still there after many rotations, and hold no more than their own arenas. */
 START_TEST(test_long_lives_across_rotations) {
     enum { LONG = 6 };
@@ -1018,6 +1122,11 @@ int main(void) {
     suite_add(s, test_a_pool_has_its_share);
     suite_add(s, test_a_share_without_another_way);
     suite_add(s, test_the_peers_limit_is_of_all);
+    suite_add(s, test_what_ones_own_pool_keeps);
+    suite_add(s, test_what_ones_own_pool_keeps_of_the_machine);
+    suite_add(s, test_what_the_pools_keep_for_a_sealed_block);
+    suite_add(s, test_what_others_keep);
+    suite_add(s, test_a_full_share_tells_nobody);
     suite_add(s, test_long_lives_across_rotations);
     suite_add(s, test_the_oldest_lease_is_told);
     suite_add_loop(s, test_rotating_by_bytes, 0, 2);

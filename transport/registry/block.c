@@ -38,8 +38,10 @@ static int block_charge(sea_block *block, uint64_t bytes, struct refusal_log *lo
     admission_watch(&block->ctx->admission, bytes, 1, block_fds(block));
     admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
     int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), log);
-    if (r < 0)
+    if (r < 0) {
+        peers_give_back(block->ctx, NULL);
         return r;
+    }
     block->charged_bytes = bytes;
     ctx_count(block->ctx, blocks, 1);
     ctx_count(block->ctx, bytes, bytes);
@@ -131,13 +133,16 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum se
     return 0;
 }
 
-/* Noted is what is final. */
-static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout,
-                            bool allow_huge) {
+/* Noted is what is final. `peer` NULL: for no connection in particular. */
+static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size,
+                            enum sealed_layout layout, bool allow_huge) {
     struct refusal_log log;
     refusal_init(&log);
     int r = make_sealed(ret_block, ctx, size, layout, allow_huge, &log);
-    if (admission_tell(&ctx->admission) && r < 0)
+    bool has_more = admission_tell(&ctx->admission);
+    if (r == -EDQUOT || r == -ENOMEM)
+        has_more |= pools_give_back(ctx, peer);
+    if (r < 0 && has_more)
         r = make_sealed(ret_block, ctx, size, layout, allow_huge, &log);
     refusal_deinit(&log);
     if (r == 0)
@@ -151,15 +156,13 @@ static int block_prefault(sea_block *block) {
     return r < 0 ? reserve_explain(r, block->size, false, &block->ctx->admission) : 0;
 }
 
-int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
-    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE | SEA_BLOCK_PREFAULT))
-        return -EINVAL;
+static int block_new_flagged(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size, unsigned flags) {
     bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE) && !(ctx->admission.wishes.flags & SEA_MEMORY_NO_HUGE);
     enum sealed_layout layout = flags & SEA_BLOCK_HUGETLB ? SEALED_HUGETLB
                                 : allow_huge              ? sealed_choose_layout(size)
                                                           : SEALED_EXACT;
     sea_block *block = NULL;
-    int r = block_new_sealed(&block, ctx, size, layout, allow_huge);
+    int r = block_new_sealed(&block, ctx, peer, size, layout, allow_huge);
     if (r == 0 && flags & SEA_BLOCK_PREFAULT)
         r = block_prefault(block);
     if (r < 0)
@@ -167,6 +170,16 @@ int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsig
     else
         *ret_block = block;
     return r;
+}
+
+int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
+    if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE | SEA_BLOCK_PREFAULT))
+        return -EINVAL;
+    return block_new_flagged(ret_block, ctx, NULL, size, flags);
+}
+
+int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size) {
+    return block_new_flagged(ret_block, peer->ctx, peer, size, 0);
 }
 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size) {
@@ -477,7 +490,7 @@ int sea_block_export(sea_block *block, int *ret_fd) {
 int block_copy_sealed(sea_block **ret_block, sea_block *from) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? block_new_sealed(&block, from->ctx, from->size, SEALED_EXACT, true) : -ENOMEM;
+    int r = bytes ? block_new_sealed(&block, from->ctx, NULL, from->size, SEALED_EXACT, true) : -ENOMEM;
     if (r < 0)
         return r;
     r = sea_block_fill(block, 0, bytes, from->size);

@@ -36,6 +36,9 @@ struct sea_block {
     char bytes[];    /* SEA_INLINE */
 };
 
+/* As sea_block_new_sealed(), for a connection: what its pools keep makes room. */
+int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size);
+
 /* An inline block of ours: private memory, sent as a copy. Admitted from 16 KiB on. -EDQUOT, -ENOMEM. */
 int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size);
 

@@ -52,6 +52,7 @@ struct sea_ctx {
     struct user *users;
     struct peer *peers;
     struct tally *tallies;
+    _Atomic uint64_t next_trim; /* CLOCK_MONOTONIC; by peers_give_back() */
 };
 
 /* Relaxed: a counter publishes nothing but itself. */

@@ -3,7 +3,11 @@
 #include "registry/peer.h"
 
 #include "sys/heap.h"
+#include "sys/wait.h"
 #include <errno.h>
+
+/* What connections keep saves them time: one that stays at a limit costs them that no more often. */
+static const uint64_t TRIM_NS = UINT64_C(1000) * 1000 * 1000;
 
 static void peer_enlist(struct peer *peer) {
     sea_ctx *ctx = peer->ctx;
@@ -36,14 +40,32 @@ void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker) {
     pthread_mutex_unlock(&peer->ctx->lock);
 }
 
-void sea_ctx_trim(sea_ctx *ctx) {
+/* Is there any? */
+static bool tell_to_trim(sea_ctx *ctx, const struct peer *but) {
+    bool is_told = false;
     pthread_mutex_lock(&ctx->lock);
     for (struct peer *peer = ctx->peers; peer; peer = peer->next) {
+        if (peer == but)
+            continue;
         atomic_store_explicit(&peer->has_to_trim, true, memory_order_relaxed);
         pools_wake(peer);
+        is_told = true;
     }
     pthread_mutex_unlock(&ctx->lock);
+    return is_told;
+}
+
+void sea_ctx_trim(sea_ctx *ctx) {
+    tell_to_trim(ctx, NULL);
     lease_table_trim(&ctx->leases);
+}
+
+void peers_give_back(sea_ctx *ctx, const struct peer *but) {
+    uint64_t now = wait_now();
+    if (now < atomic_load_explicit(&ctx->next_trim, memory_order_relaxed))
+        return;
+    if (tell_to_trim(ctx, but))
+        atomic_store_explicit(&ctx->next_trim, now + TRIM_NS, memory_order_relaxed);
 }
 
 struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner) {

@@ -76,6 +76,12 @@ static inline bool pools_are_restless(const struct peer *peer) {
     return peer->pooled.pools.is_restless || atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
 }
 
+/*
+ * A limit of the process or the machine is reached: tells all of the context's connections `but` one (NULL: all) to give back what they
+ * keep, as sea_ctx_trim() does; but at most once a second. From any thread.
+ */
+void peers_give_back(sea_ctx *ctx, const struct peer *but);
+
 /* Sets what wakes its connection. */
 void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker);
 

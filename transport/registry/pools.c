@@ -88,12 +88,14 @@ static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
 /* An arena counts as a block too: small ones without number would use up our mappings. */
 static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     struct pool_budget *budget = owner;
+    struct pools *pools = &budget->pool->peer->pooled.pools;
     int r = budget_check(budget, bytes);
+    pools->is_share_full = r < 0;
     if (r < 0)
         return r;
     admission_watch(&budget->ctx->admission, bytes, 1, fds);
     admission_tell(&budget->ctx->admission); /* what it lets go of may be what is missing */
-    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &budget->pool->peer->pooled.pools.refused);
+    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &pools->refused);
     if (r < 0)
         return r;
     ctx_count(budget->ctx, arena_bytes, bytes);
@@ -239,16 +241,31 @@ static int pool_begin(sea_pool *pool) {
     return 0;
 }
 
+bool pools_give_back(sea_ctx *ctx, struct peer *peer) {
+    const struct arenas *audience = peer ? &peer->pooled.pools.audience : NULL;
+    uint32_t before = peer ? audience->count : 0;
+    if (peer)
+        trim_others(&peer->pooled.pools, NULL);
+    peers_give_back(ctx, peer);
+    return peer && audience->count < before;
+}
+
+/* Would more memory help? */
+static bool is_memory_short(const struct pools *pools, int error) {
+    return error == -ENOMEM || (error == -EDQUOT && !pools->is_share_full);
+}
+
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
     if (!pool->peer)
         return -EPIPE;
-    struct admission *admission = &pool->peer->ctx->admission;
+    struct peer *peer = pool->peer;
     int r = pool->pool ? 0 : pool_begin(pool);
     if (r == 0)
         r = pool_take(pool->pool, size, ret_slot);
-    if (admission_tell(admission) && r < 0 && pool->pool)
-        r = pool_take(pool->pool, size, ret_slot);
-    return r;
+    bool has_more = admission_tell(&peer->ctx->admission);
+    if (r < 0 && is_memory_short(&peer->pooled.pools, r))
+        has_more |= pools_give_back(peer->ctx, peer);
+    return r < 0 && has_more && pool->pool ? pool_take(pool->pool, size, ret_slot) : r;
 }
 
 int pools_explain(struct peer *peer, int error, size_t size) {

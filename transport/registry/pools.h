@@ -50,6 +50,7 @@ struct pools {
     uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
+    bool is_share_full;         /* that is why: the peer's, or a pool's, for which no other memory makes room */
     bool is_restless;           /* before the connection sleeps, pools_tend() is to be called */
     bool is_waiting;            /* its return is looked for: of something that may be with the peer */
 };
@@ -78,6 +79,12 @@ int pools_explain(struct peer *peer, int error, size_t size);
 /* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM, -EMFILE:
  * noted as refusals. */
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count);
+
+/*
+ * Before something is refused for want of memory: what this connection keeps goes at once (`peer` NULL: none is known), the others of the
+ * context are told. Returns whether something has gone: then it is worth another try.
+ */
+bool pools_give_back(sea_ctx *ctx, struct peer *peer);
 
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);

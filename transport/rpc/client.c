@@ -494,7 +494,7 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
         return r;
     if (class == 0)
         return lane_explain_size(&conn->lane, size);
-    r = sea_block_new_sealed(ret_block, conn->ctx, size, 0);
+    r = block_new_sealed_for(ret_block, conn->lane.account, size);
     if (r == 0 && class == SEA_POOLED)
         tally_count(&conn->lane.tally, fallbacks, 1);
     return r;
