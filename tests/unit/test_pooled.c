@@ -318,6 +318,19 @@ START_TEST(test_an_arena_that_cannot_be_made) {
 }
 END_TEST
 
+/* A connection has numbers for so many arenas: that is no want of memory. */
+START_TEST(test_no_number_for_an_arena) {
+    sea_block *block = NULL;
+    uint32_t *count = &one.peer->pooled.pools.audience.count;
+    *count = HANDLE_ARENA_MAX;
+    int r = pooled_new(&block, one.peer, 5000);
+    *count = 0;
+    ck_assert_int_eq(r, -ENOMEM);
+    assert_refused(-ENOMEM, "arenas of a connection");
+    sea_block_unref(new_block(&one, 5000));
+}
+END_TEST
+
 /* --- ours: leases --- */
 
 START_TEST(test_a_lease) {
@@ -831,11 +844,11 @@ END_TEST
 /* --- the peer's: what we refuse --- */
 
 /* In place of the arena there is a refusal, under its name, until it is retired. */
-static void assert_stands_refused(uint32_t id) {
+static void assert_stands_refused(uint32_t id, int error) {
     sea_block *block = NULL;
     owner_assert_charged(&one, 0, 0, 0);
-    ck_assert_int_eq(find(handle_make(id, 0, 1), 1), -EDQUOT);
-    ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(id, 0, 1), 1), -EDQUOT);
+    ck_assert_int_eq(find(handle_make(id, 0, 1), 1), error);
+    ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(id, 0, 1), 1), error);
     ck_assert_ptr_null(block);
     struct wire_arena again = announced(id);
     ck_assert_int_eq(open_arena(&again, -1, NULL), -EPROTO);
@@ -855,7 +868,7 @@ START_TEST(test_an_arena_over_the_quota) {
     ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
     ck_assert_uint_eq(ctx_figures().refusals, 1);
     assert_refused(-EDQUOT, _i == 1 ? "user quota (bytes)" : "peer quota (bytes)");
-    assert_stands_refused(3);
+    assert_stands_refused(3, -EDQUOT);
 }
 END_TEST
 
@@ -890,7 +903,7 @@ START_TEST(test_a_table_over_the_quota) {
     ck_assert_int_eq(find(handle_make(1, 0, 1), STRIDE), 0);
     ck_assert_int_eq(pooled_retire(one.peer, 1), 0);
     ck_assert_int_eq(pooled_retire(one.peer, 2), 0);
-    assert_stands_refused(1 + WIDE);
+    assert_stands_refused(1 + WIDE, -EDQUOT);
     open_theirs(1 + WIDE);
     ck_assert_int_eq(find(handle_make(1 + WIDE, 0, 1), STRIDE), 0);
     ck_assert_int_eq(pooled_retire(one.peer, 1 + WIDE), 0);
@@ -904,7 +917,9 @@ START_TEST(test_an_arena_whose_descriptor_was_lost) {
     make_theirs();
     struct wire_arena arena = announced(3);
     ck_assert_int_eq(open_arena(&arena, -1, NULL), 0);
-    assert_stands_refused(3);
+    assert_refused(-EMFILE, "RLIMIT_NOFILE");
+    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    assert_stands_refused(3, -EMFILE);
     open_theirs(3);
 }
 END_TEST
@@ -914,7 +929,9 @@ START_TEST(test_an_arena_that_cannot_be_mapped) {
     struct wire_arena arena = announced(3);
     fail_once(SEAM_MMAP, ENOMEM);
     ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
-    assert_stands_refused(3);
+    assert_refused(-ENOMEM, "address space or vm.max_map_count");
+    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    assert_stands_refused(3, -ENOMEM);
     open_theirs(3);
 }
 END_TEST
@@ -1078,6 +1095,7 @@ int main(void) {
     suite_add(s, test_more_than_a_peer_may_have);
     suite_add_loop(s, test_the_budget_bounds_the_pool, 0, 2);
     suite_add_loop(s, test_an_arena_that_cannot_be_made, 0, FAILURES);
+    suite_add(s, test_no_number_for_an_arena);
     suite_add(s, test_a_lease);
     suite_add_loop(s, test_a_block_ends_with_its_lease_and_its_last_reference, 0, 2);
     suite_add(s, test_no_handle_comes_twice);

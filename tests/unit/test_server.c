@@ -389,6 +389,7 @@ END_TEST
 /* Nobody is lost: who waits in the backlog is served once there is a descriptor again, or whatever else was missing. */
 START_TEST(test_no_descriptor_for_an_accept) {
     static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM, EIO};
+    static const char *const limits[] = {"RLIMIT_NOFILE", "fs.file-max", "kernel memory", "kernel memory", NULL, NULL};
     host_open(&host);
     end_connect(&clients[0], host.address);
     fail_once(SEAM_ACCEPT, errors[_i]);
@@ -398,6 +399,7 @@ START_TEST(test_no_descriptor_for_an_accept) {
     sea_refusal refusal;
     sea_ctx_refusal(host.ctx, &refusal);
     ck_assert_int_eq(refusal.error, -errors[_i]);
+    ck_assert_str_eq(refusal.limit, limits[_i] ? limits[_i] : host.address);
     while (!clients[0].opened) {
         wait_fd(-1, 0, wait_deadline(sea_server_timeout(host.server)));
         settle();

@@ -17,7 +17,7 @@ static struct arena **table_at(const struct arenas *arenas, uint32_t id) {
 /* Ids that differed in their low bits go on to do so with one bit more. */
 int arenas_reserve(struct arenas *arenas) {
     if (arenas->count >= ARENAS_MAX)
-        return -ENOMEM;
+        return -EOVERFLOW;
     if (2 * (arenas->count + 1) <= arenas->capacity)
         return 0;
     struct arenas wider = {.capacity = arenas->capacity ? arenas->capacity * 2 : CAPACITY_FIRST};

@@ -19,7 +19,7 @@ struct arenas {
     uint64_t made; /* arenas that were added, and numbers passed over because they were taken */
 };
 
-/* Makes room for one more. -ENOMEM, also when the numbers are used up. */
+/* Makes room for one more. -ENOMEM · -EOVERFLOW: the numbers are used up. */
 int arenas_reserve(struct arenas *arenas);
 
 /* Gives the arena its number, and its order; there is room for it. */

@@ -331,9 +331,9 @@ static int pool_make_arena(struct pool *pool, struct size_class *class, size_t s
     struct home *home = NULL;
     uint64_t size = arena_size(stride, count);
     uint32_t fds = pool->is_private ? 0 : 1;
-    if (size == 0 || arenas_reserve(pool->audience) < 0)
-        return -ENOMEM;
-    int r = pool->ops->charge(pool->owner, size, fds);
+    int r = size > 0 ? arenas_reserve(pool->audience) : -ENOMEM;
+    if (r == 0)
+        r = pool->ops->charge(pool->owner, size, fds);
     if (r < 0)
         return r;
     r = home_new(pool, stride, count, &home);

@@ -91,8 +91,8 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot);
 
 /*
  * Takes a block of at least `size` bytes; its bytes are what somebody left there, of the same audience.
- * What `charge` said, when it said no twice · -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine, for which
- * reserve_explain() has words · -EINVAL: no F_SEAL_FUTURE_WRITE here.
+ * What `charge` said, when it said no twice · -EOVERFLOW: the audience has as many arenas as there are numbers · -ENOMEM, -EFBIG
+ * (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine. reserve_explain() has words for these · -EINVAL: no F_SEAL_FUTURE_WRITE here.
  */
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot);
 

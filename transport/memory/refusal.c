@@ -27,6 +27,7 @@ static const struct {
     {"NUMA node ", SEA_CAUSE_MACHINE},
     {"hugetlb pool", SEA_CAUSE_MACHINE},
     {"fs.file-max", SEA_CAUSE_MACHINE},
+    {"kernel memory", SEA_CAUSE_MACHINE},
     {"RLIMIT_", SEA_CAUSE_PROCESS},
     {"vm.max_map_count", SEA_CAUSE_PROCESS},
     {"address space ", SEA_CAUSE_PROCESS},

@@ -135,6 +135,9 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *ad
     switch (error) {
     case -EFBIG:
         return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, limits_fsize(), "raise the limit (ulimit -f)");
+    case -EOVERFLOW:
+        return refusal_note(log, -ENOMEM, "arenas of a connection", 1, 0,
+                            "release blocks, or use larger blocks or more connections");
     case -EMFILE:
         return refusal_note(log, error, "RLIMIT_NOFILE", 1, 0, "close descriptors, or raise the limit (ulimit -n)");
     case -ENFILE:

@@ -2,6 +2,7 @@
 /* Pooled blocks. See pooled.h. The connection's thread calls all of it, but for the end of a block. */
 #include "registry/pooled.h"
 
+#include "memory/reserve.h"
 #include "registry/block.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
@@ -12,10 +13,12 @@
 struct arena_view {
     struct view view;
     struct peer *peer; /* owned reference; charged with view.size and a block */
+    int error;         /* of those that are refused: what their blocks are refused with */
 };
 
-/* In the place of an arena that a limit of ours refused: it costs us nothing. */
-static struct arena_view refused;
+/* In the place of an arena that a limit of ours refused: they cost us nothing. */
+static struct arena_view over_quota = {.error = -EDQUOT}, without_fd = {.error = -EMFILE},
+                         unmapped = {.error = -ENOMEM};
 
 const sea_block *pooled_block(const struct pool_slot *slot) {
     return (const sea_block *) (const void *) slot->extra;
@@ -175,7 +178,7 @@ uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
 /* --- the peer's --- */
 
 void pooled_drop_view(struct arena_view *view) {
-    if (!view || view == &refused || !view_unref(&view->view))
+    if (!view || view->error || !view_unref(&view->view))
         return;
     struct peer *peer = view->peer;
     peer->pooled.views_mapped -= view->view.size;
@@ -194,25 +197,31 @@ static void view_count(struct peer *peer, uint64_t size) {
 /* Charged, as a block too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
 static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
                      const char **ret_why) {
+    if (fd < 0) {
+        reserve_explain(-EMFILE, arena->size, false, &peer->ctx->admission);
+        *ret_view = &without_fd;
+        return 0;
+    }
     struct arena_view *view = heap_new(1, sizeof(*view));
     if (!view) {
-        if (fd >= 0)
-            reaper_take(&fd, 1);
+        reaper_take(&fd, 1);
         return -ENOMEM;
     }
-    if (fd < 0 || quota_charge(&peer->quota, arena->size, 1, 0, &peer->ctx->refusals) < 0) {
-        if (fd >= 0)
-            reaper_take(&fd, 1);
+    if (quota_charge(&peer->quota, arena->size, 1, 0, &peer->ctx->refusals) < 0) {
+        reaper_take(&fd, 1);
         heap_free(view);
-        *ret_view = &refused;
+        *ret_view = &over_quota;
         return 0;
     }
     int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
     if (r < 0) {
         quota_return(&peer->quota, arena->size, 1, 0);
         heap_free(view);
-        *ret_view = &refused;
-        return r == -ENOMEM ? 0 : -EPROTO;
+        if (r != -ENOMEM)
+            return -EPROTO;
+        reserve_explain_map(arena->size, &peer->ctx->refusals);
+        *ret_view = &unmapped;
+        return 0;
     }
     view->peer = peer;
     peer->refs++;
@@ -238,7 +247,7 @@ static int charge_views(struct peer *peer) {
 
 /* One that was refused has a place in the table too, which is as large as the numbers want: 1 MiB at most, charged or not. */
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why) {
-    struct arena_view *view = &refused;
+    struct arena_view *view = &over_quota;
     int r = views_find(&peer->pooled.views, arena->id) ? -EPROTO : views_reserve(&peer->pooled.views, arena->id);
     *ret_why = r == -EPROTO ? "an arena was announced twice" : "out of memory for an arena";
     if (r == 0 && charge_views(peer) == 0)
@@ -259,8 +268,8 @@ int pooled_retire(struct peer *peer, uint32_t id) {
 static int find_payload(const struct peer *peer, uint64_t handle, uint64_t size, struct arena_view **ret_view,
                         const void **ret_data) {
     struct arena_view *view = views_find(&peer->pooled.views, handle_arena(handle));
-    if (view == &refused)
-        return -EDQUOT;
+    if (view && view->error)
+        return view->error;
     const void *data = view ? view_at(&view->view, handle_index(handle), size) : NULL;
     if (!data)
         return -EPROTO;

@@ -69,8 +69,8 @@ int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle);
 int pooled_release(struct peer *peer, uint64_t handle);
 
 /*
- * The peer announces an arena. Takes `fd` (-1: lost on the way). Errors: -EPROTO (it lies, as *ret_why says) · -ENOMEM. What a quota
- * refuses is no error: its blocks are refused one by one.
+ * The peer announces an arena. Takes `fd` (-1: lost on the way). Errors: -EPROTO (it lies, as *ret_why says) · -ENOMEM. What a limit of ours
+ * refuses is no error, but noted: its blocks are refused one by one.
  */
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why);
 
@@ -82,10 +82,11 @@ int pooled_retire(struct peer *peer, uint32_t id);
  * as pooled_new(). */
 int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size);
 
-/* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT: in one that was refused. */
+/* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT, -EMFILE, -ENOMEM: in one that a limit of ours
+ * refused: a quota, descriptors, mappings. */
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data);
 
-/* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), -EDQUOT, -ENOMEM. */
+/* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), and the same of the block. */
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size);
 
 /* As pooled_new() and, of SEA_INLINE, pooled_new_inline(), of what is free. NULL: an arena has to be made. */

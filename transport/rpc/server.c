@@ -7,6 +7,7 @@
 #include "rpc/server.h"
 
 #include "lane/listener.h"
+#include "memory/reserve.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
@@ -96,10 +97,11 @@ static void server_add(sea_server *server, sea_conn *conn) {
  * loop, which does not, the timer goes on: a server keeps its loop alive.
  */
 static void server_rest(sea_server *server, int error) {
-    bool is_shortage = error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
-    if (is_shortage)
-        refusal_note(&server->ctx->refusals, error, "RLIMIT_NOFILE", 1, 0,
-                     "the server cannot accept: raise the limit (ulimit -n)");
+    if (error == -EMFILE || error == -ENFILE)
+        reserve_explain(error, 1, false, &server->ctx->admission);
+    else if (error == -ENOMEM || error == -ENOBUFS)
+        refusal_note(&server->ctx->refusals, error, "kernel memory", 1, 0,
+                     "the server cannot accept: it tries again ten times a second; end other programs");
     else if (error == -EBUSY)
         refusal_explain(&server->ctx->refusals, error, server->address, IS_BUSY);
     else
