@@ -6,6 +6,7 @@
  */
 #include "lane/lane.h"
 
+#include "memory/reserve.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/wait.h"
@@ -44,8 +45,7 @@ int lane_make_outbox(struct lane *lane) {
     r = admit_outbox(lane, size);
     if (r < 0) {
         uncharge_outbox(lane->ctx, size);
-        return refusal_note(&lane->ctx->refusals, r, "memory or descriptors", OUTBOX_RELEASES_LEAST * LINE_SIZE, 0,
-                            "an outbox cannot be made: close connections, or raise the limits");
+        return reserve_explain(r, size, false, &lane->ctx->admission);
     }
     return 0;
 }
