@@ -63,6 +63,7 @@ valgrind_tests = \
     tests/unit/test_sealed \
     tests/unit/test_seam \
     tests/unit/test_server \
+    tests/unit/test_share \
     tests/unit/test_size_class \
     tests/unit/test_small \
     tests/unit/test_socket \

@@ -65,6 +65,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/rotation.h \
     transport/memory/sealed.c \
     transport/memory/sealed.h \
+    transport/memory/share.c \
+    transport/memory/share.h \
     transport/memory/size_class.c \
     transport/memory/size_class.h \
     transport/memory/slot.h \
