@@ -60,7 +60,9 @@ typedef struct sea_ctx_options {
      * at a time), and replies that it does not read. Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of
      * vm.max_map_count; a quarter of RLIMIT_NOFILE. */
     sea_limits peer;
-    /* The same for all connections of one user id together. Default: the budget. */
+    /* The same for all connections of one user id together, and what is made for them of the budget: arenas, and blocks. Default: the budget.
+     * Who gives the bytes neither of `peer` nor of `user` has fair shares besides: what is made for one connection is at most 0.30 of the budget,
+     * and less the more is taken already, by its user above all; but never so much that another one would find nothing. */
     sea_limits user;
     /* How memory of our own is made: SEA_MEMORY_.... */
     unsigned memory_flags;
@@ -121,7 +123,7 @@ SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t siz
 enum {
     SEA_CAUSE_BUDGET,     /* this context's */
     SEA_CAUSE_POOL,       /* a pool's share */
-    SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold */
+    SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold: its quota, or its fair share of the budget */
     SEA_CAUSE_USER_QUOTA, /* and all of one user id together */
     SEA_CAUSE_PEER,       /* what the peer takes */
     SEA_CAUSE_CGROUP,     /* memory that our cgroups have left */

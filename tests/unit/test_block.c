@@ -50,7 +50,7 @@ static sea_block *new_sealed(size_t size) {
 
 static sea_block *new_inline(size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(block_new_inline(&block, ctx, size), 0);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size), 0);
     return block;
 }
 
@@ -160,7 +160,7 @@ START_TEST(test_the_budget) {
     for (int class = 0; class < 2; class ++) {
         ctx_anew(&options);
         sea_block *one = new_block(class, 100), *two = new_block(class, 100), *three = (sea_block *) &ctx;
-        int r = class ? sea_block_new_sealed(&three, ctx, 100, 0) : block_new_inline(&three, ctx, 100);
+        int r = class ? sea_block_new_sealed(&three, ctx, 100, 0) : block_new_inline(&three, ctx, NULL, 100);
         if (class || cases[_i].is_for_inline) {
             ck_assert_int_eq(r, -EDQUOT);
             ck_assert_ptr_eq(three, &ctx);
@@ -189,7 +189,7 @@ START_TEST(test_a_machine_that_refuses) {
     fail_once(SEAM_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 0), -ENOMEM);
     fail_once(SEAM_ALLOC, ENOMEM);
-    ck_assert_int_eq(block_new_inline(&block, ctx, 10), -ENOMEM);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 10), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ck_assert_uint_eq(ctx_figures().refusals, 4);
     ctx_assert_budget(0, 0, 0);
@@ -548,14 +548,14 @@ START_TEST(test_large_inline_payloads_are_admitted) {
     ctx->admission.proc = ctx->admission.mount = tree_path;
     ctx->admission.allowance = ctx->admission.stale = 0;                     /* of the real machine */
     tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16384 kB\n"); /* all of it is kept */
-    ck_assert_int_eq(block_receive_inline(&block, ctx, text, 16384), -ENOMEM);
+    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16384), -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "MemAvailable");
     ctx_assert_budget(0, 0, 0);
-    ck_assert_int_eq(block_receive_inline(&block, ctx, text, 16383), 0);
+    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16383), 0);
     sea_block_unref(block);
     tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 65536 kB\n");
     for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(block_receive_inline(&block, ctx, text, 16384), 0);
+        ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16384), 0);
         sea_block_unref(block);
         if (i == 0)
             fail_call(SEAM_OPEN, 0, 0, 0);
@@ -570,7 +570,7 @@ END_TEST
 START_TEST(test_a_received_inline_payload) {
     char text[] = "hello";
     sea_block *block = NULL;
-    ck_assert_int_eq(block_receive_inline(&block, ctx, text, 5), 0);
+    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 5), 0);
     memset(text, '#', 5); /* it is a private copy */
     assert_text(block, "hello");
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
@@ -582,7 +582,7 @@ START_TEST(test_a_received_inline_payload) {
     const sea_ctx_options options = {.budget = {.bytes = 4}};
     ctx_anew(&options);
     block = (sea_block *) &ctx;
-    ck_assert_int_eq(block_receive_inline(&block, ctx, text, 5), -EDQUOT);
+    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 5), -EDQUOT);
     ck_assert_ptr_eq(block, &ctx);
 }
 END_TEST
@@ -777,7 +777,7 @@ END_TEST
 START_TEST(test_a_copy_in_sealed_memory) {
     sea_block *from = new_text(_i, "the same"), *copy = NULL;
     ck_assert_int_eq(sea_block_seal(from), 0);
-    ck_assert_int_eq(block_copy_sealed(&copy, from), 0);
+    ck_assert_int_eq(block_copy_sealed(&copy, NULL, from), 0);
     ck_assert_ptr_ne(copy, from);
     ck_assert_int_eq(sea_block_class(copy), SEA_SEALED);
     ck_assert(sea_block_is_sealed(copy));
@@ -798,7 +798,7 @@ START_TEST(test_a_copy_that_fails) {
                  {SEAM_ADD_SEALS, EBUSY, -EBUSY}};
     sea_block *from = new_text(false, "the same"), *copy = (sea_block *) &ctx;
     fail_once(cases[_i].kind, cases[_i].error);
-    ck_assert_int_eq(block_copy_sealed(&copy, from), cases[_i].result);
+    ck_assert_int_eq(block_copy_sealed(&copy, NULL, from), cases[_i].result);
     ck_assert_ptr_eq(copy, &ctx);
     ctx_assert_budget(8, 1, 0);
     sea_block_unref(from);
@@ -890,7 +890,7 @@ START_TEST(test_who_does_without_padding) {
     sea_block_unref(padded);
     ck_assert_int_eq(sea_block_new_sealed(&plain, ctx, MIB, SEA_BLOCK_NO_HUGE), 0);
     ck_assert_int_eq(block_layout(plain), SEALED_EXACT);
-    ck_assert_int_eq(block_copy_sealed(&copy, plain), 0); /* for peers that have no room for what it was */
+    ck_assert_int_eq(block_copy_sealed(&copy, NULL, plain), 0); /* for peers that have no room for what it was */
     ck_assert_int_eq(block_layout(copy), SEALED_EXACT);
     ctx_assert_budget(2 * MIB, 2, 2);
     ck_assert_uint_eq(ctx_figures().refusals, 0);
@@ -933,7 +933,7 @@ START_TEST(test_hugetlb_blocks) {
     assert_text(block, "large");
     ck_assert_uint_eq(ctx_figures().huge_blocks, 1);
 
-    ck_assert_int_eq(block_copy_sealed(&copy, block), 0); /* for peers that do not take such pages */
+    ck_assert_int_eq(block_copy_sealed(&copy, NULL, block), 0); /* for peers that do not take such pages */
     ck_assert(!block_is_hugetlb(copy));
     assert_text(copy, "large");
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
@@ -980,7 +980,7 @@ static int live(void) {
     if (r == 0)
         r = sea_block_import(&imported, ctx, fd_steal(&fd), 2 * MIB);
     if (r == 0)
-        r = block_copy_sealed(&copy, imported);
+        r = block_copy_sealed(&copy, NULL, imported);
     const char *view = r == 0 ? sea_block_view(copy) : NULL;
     if (r == 0 && !view)
         r = -ENOMEM;

@@ -32,7 +32,7 @@ static void after(void) {
 /* Any block will do. */
 static sea_block *new_block(size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(block_new_inline(&block, ctx, size), 0);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size), 0);
     return block;
 }
 

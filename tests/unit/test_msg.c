@@ -377,6 +377,83 @@ START_TEST(test_inline_payloads_of_all_calls) {
 }
 END_TEST
 
+/* hoarders */
+
+enum { MUCH = 200000 }; /* not inline */
+
+static void answer_much(struct end *end, sea_msg *msg) {
+    sea_block *block = NULL;
+    int r = sea_block_new(&block, end->conn, MUCH);
+    if (r < 0)
+        sea_reply_error(msg, r, NULL);
+    else
+        sea_reply(msg, block);
+}
+
+/* One more connection of the server `ctx`; NULL: the first. */
+static void ends_open_to(struct ends *ends, sea_ctx *ctx) {
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    end_init(&ends->a, fds[0], false);
+    end_prepare(&ends->b);
+    if (ctx) {
+        sea_ctx_unref(ends->b.ctx);
+        ends->b.ctx = sea_ctx_ref(ctx);
+    }
+    ends->b.hook = answer_much;
+    ck_assert_int_eq(conn_new(&ends->b.conn, ends->b.ctx, fds[1], true, &ends->b.options, NULL), 0);
+    ends_settle(ends);
+    ck_assert_uint_eq(ends->a.opened, 1);
+}
+
+/* It keeps its replies, pooled or sealed, or has b keep what it sends. */
+static const struct {
+    uint32_t method;
+    size_t size;
+    bool socket_only;
+    uint32_t accept; /* of b */
+} hoarders[] = {{END_HOOK, 1, false, 0}, {END_HOOK, 1, true, 0}, {END_KEEP, 60000, false, SEA_INLINE}};
+#define HOARDERS ((int) (sizeof hoarders / sizeof *hoarders))
+
+/* Until it is refused. */
+static void hoard(struct ends *ends, int kind) {
+    for (unsigned i = 0; i < 400; i++) {
+        sea_block *block = end_block(&ends->a, hoarders[kind].size, 4);
+        ck_assert_int_eq(end_call(&ends->a, hoarders[kind].method, block, -1, 1, NULL), 0);
+        ends_settle(ends);
+        unsigned count = ends->a.outcomes_count;
+        if (count > 0 && ends->a.outcomes[count - 1].status < 0) {
+            ck_assert_int_eq(ends->a.outcomes[count - 1].status, -EDQUOT);
+            return;
+        }
+    }
+    ck_abort_msg("it was never refused");
+}
+
+/* Three connections of one user take all that they get, and give nothing back: the fourth has its call answered, by the defaults. */
+START_TEST(test_hoarders_and_a_good_one) {
+    static struct ends all[4];
+    for (int i = 0; i < 4; i++) {
+        all[i].b.ctx_options.budget.bytes = UINT64_C(16) << 20;
+        all[i].a.options.socket_only = i < 3 && hoarders[_i].socket_only;
+        all[i].b.options.accept = i < 3 ? hoarders[_i].accept : 0;
+        ends_open_to(&all[i], i == 0 ? NULL : all[0].b.ctx);
+        if (i < 3)
+            hoard(&all[i], _i);
+    }
+    ck_assert_int_eq(end_call(&all[3].a, END_HOOK, end_block(&all[3].a, 1000, 4), -1, 1, NULL), 0);
+    ends_settle(&all[3]);
+    ck_assert_uint_eq(all[3].a.outcomes_count, 1);
+    ck_assert_int_eq(all[3].a.outcomes[0].status, 0);
+    for (int i = 0; i < 4; i++) {
+        end_drop(&all[i].b);
+        end_free_conn(&all[i].b);
+    }
+    for (int i = 0; i < 4; i++)
+        ends_deinit(&all[i]);
+}
+END_TEST
+
 START_TEST(test_a_received_block_is_forwarded) {
     struct ends ends = {0};
     struct child third;
@@ -664,6 +741,7 @@ int main(void) {
     suite_add_loop(s, test_inline_payloads_are_charged, 0, 2);
     suite_add_loop(s, test_inline_payloads_have_a_limit, 0, 2);
     suite_add(s, test_inline_payloads_of_all_calls);
+    suite_add_loop(s, test_hoarders_and_a_good_one, 0, HOARDERS);
     suite_add(s, test_a_received_block_is_forwarded);
     suite_add(s, test_a_received_block_is_the_reply);
     suite_add(s, test_a_pooled_block_as_the_reply_is_copied);

@@ -255,7 +255,7 @@ START_TEST(test_more_than_a_peer_may_have) {
 END_TEST
 
 START_TEST(test_the_budget_bounds_the_pool) {
-    const sea_ctx_options small[] = {{.budget.bytes = 50000}, {.budget.fds = 1}};
+    const sea_ctx_options small[] = {{.budget.bytes = 50000, .peer.bytes = 50000}, {.budget.fds = 1}};
     static const char *const limits[] = {"budget (bytes)", "budget (descriptors)"};
     const size_t next = _i == 0 ? 30001 : 70000; /* not in the first one's arena */
     sea_block *first = NULL, *second = NULL;
@@ -270,6 +270,136 @@ START_TEST(test_the_budget_bounds_the_pool) {
     second = new_block(&one, next); /* the first one's arena goes for it */
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 1);
     sea_block_unref(second);
+}
+END_TEST
+
+/* --- ours: fair shares --- */
+
+enum { UNIT = 10000, UNITS_MOST = 1000 };
+static const uint64_t SHARED = UINT64_C(8) << 20;
+
+/* Somebody who takes all that there is for it, and gives nothing back. */
+struct hoarder {
+    struct owner owner;
+    sea_block *blocks[UNITS_MOST];
+    int count;
+};
+
+static uint64_t left_of_budget(void) {
+    return SHARED - budget_bytes();
+}
+
+static int make_pooled(struct hoarder *hoarder, sea_block **ret_block) {
+    return pooled_new(ret_block, hoarder->owner.peer, UNIT);
+}
+
+static int make_sealed(struct hoarder *hoarder, sea_block **ret_block) {
+    return block_new_sealed_for(ret_block, hoarder->owner.peer, UNIT);
+}
+
+static int make_arrived(struct hoarder *hoarder, sea_block **ret_block) {
+    return block_new_arrived(ret_block, hoarder->owner.peer, UNIT);
+}
+
+/* In the heap, where the pool has no room. */
+static int make_copy(struct hoarder *hoarder, sea_block **ret_block) {
+    static const char bytes[UNIT];
+    hoarder->owner.peer->out_limit.bytes = 0;
+    return pooled_copy(ret_block, hoarder->owner.peer, bytes, UNIT);
+}
+
+static int (*const makers[])(struct hoarder *hoarder, sea_block **ret_block) = {make_pooled, make_sealed, make_arrived,
+                                                                                make_copy};
+#define MAKERS 4
+
+static void hoard(struct hoarder *hoarder, uint32_t uid, int maker) {
+    owner_init(&hoarder->owner, uid);
+    for (hoarder->count = 0; makers[maker](hoarder, &hoarder->blocks[hoarder->count]) == 0; hoarder->count++)
+        ck_assert_int_lt(hoarder->count, UNITS_MOST - 1);
+}
+
+static void hoarder_end(struct hoarder *hoarder) {
+    owner_end(&hoarder->owner, 0);
+    while (hoarder->count > 0)
+        sea_block_unref(hoarder->blocks[--hoarder->count]);
+}
+
+/* Three hoarders, of one user or each of its own, and whatever they take: the next one has its call answered. */
+START_TEST(test_hoarders_leave_room) {
+    static struct hoarder hoarders[3];
+    const sea_ctx_options options = {.budget.bytes = SHARED, .budget.blocks = 100000};
+    int maker = _i % MAKERS, are_strangers = _i / MAKERS;
+    uint64_t before;
+    anew(&options);
+    hoard(&hoarders[0], 2000, maker);
+    assert_refused(-EDQUOT, "fair share (bytes)");
+    ck_assert_uint_gt(ctx_refusal().needed, ctx_refusal().available);
+    ck_assert_uint_eq(ctx_figures().refusals_by[SEA_CAUSE_PEER_QUOTA], 1);
+    ck_assert_uint_ge(budget_bytes(), SHARED / 4);
+    ck_assert_uint_le(budget_bytes(), SHARED / 3);
+    for (int i = 1; i < 3; i++) {
+        before = left_of_budget();
+        hoard(&hoarders[i], 2000 + (uint32_t) (i * are_strangers), maker);
+        ck_assert_uint_ge(before - left_of_budget(), SHARED / 16);
+    }
+    ck_assert_uint_ge(left_of_budget(), SHARED / 4);
+    sea_block_unref(new_block(&one, 100000));
+    for (int i = 0; i < 3; i++)
+        hoarder_end(&hoarders[i]);
+    owner_end(&one, 0);
+    ck_assert_uint_eq(left_of_budget(), SHARED);
+    ck_assert_ptr_null(ctx->users); /* and so nothing is left in anybody's account */
+    owner_init(&one, 1000);
+}
+END_TEST
+
+/* Whoever comes back finds what the user still holds. */
+START_TEST(test_a_new_connection_does_not_clear_the_share) {
+    static struct hoarder hoarders[2];
+    const sea_ctx_options options = {.budget.bytes = SHARED};
+    anew(&options);
+    hoard(&hoarders[0], 2000, 0);
+    uint64_t made = hoarders[0].owner.peer->user->made;
+    owner_end(&hoarders[0].owner, 0);
+    hoard(&hoarders[1], 2000, 0);
+    ck_assert_uint_gt(hoarders[1].owner.peer->user->made, made);
+    ck_assert_uint_lt(hoarders[1].owner.peer->user->made, made + made / 2);
+    owner_init(&hoarders[0].owner, 2000);
+    hoarder_end(&hoarders[0]);
+    hoarder_end(&hoarders[1]);
+}
+END_TEST
+
+/* What lies free in the connection's other pools goes first. */
+START_TEST(test_the_share_of_a_connection_is_of_all_its_pools) {
+    const sea_ctx_options options = {.budget.bytes = SHARED};
+    sea_pool *pool = NULL;
+    sea_block *block = NULL;
+    anew(&options);
+    ck_assert_int_eq(pools_new(&pool, one.peer, NULL), 0);
+    ck_assert_int_eq(pooled_take(&block, pool, SHARED / 5), 0);
+    sea_block *other = NULL;
+    ck_assert_int_eq(pooled_new(&other, one.peer, SHARED / 5), -EDQUOT);
+    assert_refused(-EDQUOT, "fair share (bytes)");
+    sea_block_unref(block);
+    sea_block_unref(new_block(&one, SHARED / 5));
+    pools_free(pool);
+}
+END_TEST
+
+/* Who gives a quota gets that, and nothing else. */
+START_TEST(test_given_quotas_hold_instead) {
+    static struct hoarder hoarder;
+    const sea_ctx_options options[] = {{.budget.bytes = SHARED, .peer.bytes = SHARED},
+                                       {.budget.bytes = SHARED, .user.bytes = SHARED / 2}};
+    const uint64_t most[] = {SHARED, SHARED / 2};
+    static const char *const limits[] = {"budget (bytes)", "user quota (bytes)"};
+    anew(&options[_i]);
+    hoard(&hoarder, 2000, 0);
+    assert_refused(-EDQUOT, limits[_i]);
+    ck_assert_uint_le(budget_bytes(), most[_i]);
+    ck_assert_uint_gt(budget_bytes(), most[_i] - 2 * UNIT);
+    hoarder_end(&hoarder);
 }
 END_TEST
 
@@ -385,10 +515,10 @@ START_TEST(test_no_handle_comes_twice) {
 END_TEST
 
 START_TEST(test_a_lease_over_the_quota) {
-    const sea_ctx_options small[] = {{.peer.bytes = 4999}, {.peer.blocks = 1}, {.user.bytes = 4999}};
+    const sea_ctx_options small[] = {{.peer.bytes = 4999}, {.peer.blocks = 1}, {.user.blocks = 1}};
     anew(&small[_i]);
-    sea_block *blocks[2] = {new_block(&one, _i == 1 ? 1 : 5000), new_block(&one, 5000)};
-    uint64_t handle = 0, first = _i == 1 ? lease(&one, blocks[0]) : 0;
+    sea_block *blocks[2] = {new_block(&one, _i > 0 ? 1 : 5000), new_block(&one, 5000)};
+    uint64_t handle = 0, first = _i > 0 ? lease(&one, blocks[0]) : 0;
     ck_assert_int_eq(pooled_lease(one.peer, blocks[1], &handle), -EDQUOT);
     ck_assert_uint_eq(handle, 0);
     ck_assert(pooled_is_free(blocks[1]));
@@ -1094,6 +1224,10 @@ int main(void) {
     suite_add(s, test_more_than_the_peer_takes);
     suite_add(s, test_more_than_a_peer_may_have);
     suite_add_loop(s, test_the_budget_bounds_the_pool, 0, 2);
+    suite_add_loop(s, test_hoarders_leave_room, 0, 2 * MAKERS);
+    suite_add(s, test_a_new_connection_does_not_clear_the_share);
+    suite_add(s, test_the_share_of_a_connection_is_of_all_its_pools);
+    suite_add_loop(s, test_given_quotas_hold_instead, 0, 2);
     suite_add_loop(s, test_an_arena_that_cannot_be_made, 0, FAILURES);
     suite_add(s, test_no_number_for_an_arena);
     suite_add(s, test_a_lease);

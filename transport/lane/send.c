@@ -172,7 +172,7 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
     if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(&lane->terms, SEA_SEALED, block->size)))
         return r;
     *ret_class = SEA_SEALED;
-    return block_copy_sealed(ret_block, block);
+    return block_copy_sealed(ret_block, lane->account, block);
 }
 
 /* Would there be room for a copy of so many bytes? Asked before it is made, where nothing is queued. As message_transmit(). */
@@ -397,7 +397,8 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
 static int lane_queue_bytes(struct lane *lane, const struct lane_message *message) {
     struct lane_message copied = *message;
     copied.bytes_size = 0;
-    int r = block_receive_inline(&copied.block, lane->ctx, message->bytes, message->bytes_size);
+    int r = block_receive_inline(&copied.block, lane->ctx, lane->account, message->bytes,
+                                 message->bytes_size);
     if (r == 0)
         r = lane_queue(lane, &copied, SEA_INLINE);
     sea_block_unref(copied.block);

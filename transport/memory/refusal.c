@@ -19,6 +19,7 @@ static const struct {
     {"budget ", SEA_CAUSE_BUDGET},
     {"pool's ", SEA_CAUSE_POOL},
     {"peer quota ", SEA_CAUSE_PEER_QUOTA},
+    {"fair share ", SEA_CAUSE_PEER_QUOTA},
     {"user quota ", SEA_CAUSE_USER_QUOTA},
     {"peer's ", SEA_CAUSE_PEER},
     {"cgroup ", SEA_CAUSE_CGROUP},

@@ -33,12 +33,28 @@ static uint32_t block_fds(const sea_block *block) {
     return block->payload_class == SEA_SEALED ? 1 : 0;
 }
 
-/* Charges the budget and enters the figures; undone by block_uncharge(). -EDQUOT: noted in `log`. */
-static int block_charge(sea_block *block, uint64_t bytes, struct refusal_log *log) {
+/* Of the peer's share. */
+static int block_share(sea_block *block, struct peer *peer, uint64_t bytes, struct refusal_log *log) {
+    int r = pools_ref_budget(&peer->pooled.pools.own, &block->budget);
+    if (r == 0)
+        r = pool_budget_add(block->budget, bytes, log);
+    if (r < 0)
+        block->budget = pool_budget_unref(block->budget);
+    return r;
+}
+
+/* Charges the budget and enters the figures; undone by block_uncharge(). `peer` is whom the block is made for; NULL: nobody.
+ * -EDQUOT: noted in `log`. */
+static int block_charge(sea_block *block, struct peer *peer, uint64_t bytes, struct refusal_log *log) {
     admission_watch(&block->ctx->admission, bytes, 1, block_fds(block));
     admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
-    int r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), log);
+    int r = peer ? block_share(block, peer, bytes, log) : 0;
+    if (r < 0)
+        return r;
+    r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), log);
     if (r < 0) {
+        if (block->budget)
+            pool_budget_return(block->budget, bytes);
         peers_give_back(block->ctx, NULL);
         return r;
     }
@@ -51,19 +67,22 @@ static int block_charge(sea_block *block, uint64_t bytes, struct refusal_log *lo
 /* Of what a block needs no more. */
 static void block_charge_less(sea_block *block, uint64_t bytes) {
     quota_return(&block->ctx->budget, block->charged_bytes - bytes, 0, 0);
+    if (block->budget)
+        pool_budget_return(block->budget, block->charged_bytes - bytes);
     ctx_uncount(block->ctx, bytes, block->charged_bytes - bytes);
     block->charged_bytes = bytes;
 }
 
 static void block_uncharge(sea_block *block) {
-    quota_return(&block->ctx->budget, block->charged_bytes, 1, block_fds(block));
+    block_charge_less(block, 0);
+    quota_return(&block->ctx->budget, 0, 1, block_fds(block));
     ctx_uncount(block->ctx, blocks, 1);
-    ctx_uncount(block->ctx, bytes, block->charged_bytes);
 }
 
 /* Of a block that was never charged, or is not any more. */
 static void block_discard(sea_block *block) {
     pooled_drop_view(block->view);
+    pool_budget_unref(block->budget);
     sealed_deinit(&block->sealed);
     sea_ctx_unref(block->ctx);
     heap_free(block);
@@ -74,11 +93,11 @@ static int block_refuse(sea_ctx *ctx, size_t size) {
     return -ENOMEM;
 }
 
-static int make_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
+static int make_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size) {
     sea_block *block = block_alloc(ctx, SEA_INLINE, size);
     if (!block)
         return block_refuse(ctx, size);
-    int r = block_charge(block, size, &ctx->refusals);
+    int r = block_charge(block, peer, size, &ctx->refusals);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -97,11 +116,11 @@ static void note_inline_made(sea_ctx *ctx, size_t size) {
         admission_made(&ctx->admission, size);
 }
 
-int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size) {
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size) {
     int r = admit_inline(ctx, size);
     if (r < 0)
         return r;
-    r = make_inline(ret_block, ctx, size);
+    r = make_inline(ret_block, ctx, peer, size);
     note_inline_made(ctx, size);
     return r;
 }
@@ -111,14 +130,14 @@ static bool is_budget_short(const sea_ctx *ctx, uint64_t bytes) {
     return bytes > ctx->budget.limit[QUOTA_BYTES] - quota_used(&ctx->budget, QUOTA_BYTES);
 }
 
-static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum sealed_layout layout, bool allow_huge,
-                       struct refusal_log *log) {
+static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size, enum sealed_layout layout,
+                       bool allow_huge, struct refusal_log *log) {
     if (layout == SEALED_PADDED && is_budget_short(ctx, sealed_file_size(size, layout)))
         layout = SEALED_EXACT;
     sea_block *block = block_alloc(ctx, SEA_SEALED, size);
     if (!block)
         return -ENOMEM;
-    int r = block_charge(block, sealed_file_size(size, layout), log);
+    int r = block_charge(block, peer, sealed_file_size(size, layout), log);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -133,22 +152,26 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, enum se
     return 0;
 }
 
-/* Noted is what is final. `peer` NULL: for no connection in particular. */
+/* Noted is what is final. `peer` NULL: for nobody in particular. */
 static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size,
                             enum sealed_layout layout, bool allow_huge) {
     struct refusal_log log;
     refusal_init(&log);
-    int r = make_sealed(ret_block, ctx, size, layout, allow_huge, &log);
+    int r = make_sealed(ret_block, ctx, peer, size, layout, allow_huge, &log);
     bool has_more = admission_tell(&ctx->admission);
     if (r == -EDQUOT || r == -ENOMEM)
         has_more |= pools_give_back(ctx, peer);
     if (r < 0 && has_more)
-        r = make_sealed(ret_block, ctx, size, layout, allow_huge, &log);
+        r = make_sealed(ret_block, ctx, peer, size, layout, allow_huge, &log);
+    if (r < 0)
+        r = r == -EDQUOT ? refusal_pass(&log, &ctx->refusals)
+                         : reserve_explain(r, size, layout == SEALED_HUGETLB, &ctx->admission);
     refusal_deinit(&log);
-    if (r == 0)
-        return 0;
-    return r == -EDQUOT ? refusal_pass(&log, &ctx->refusals)
-                        : reserve_explain(r, size, layout == SEALED_HUGETLB, &ctx->admission);
+    return r;
+}
+
+static bool may_be_huge(const sea_ctx *ctx) {
+    return !(ctx->admission.wishes.flags & SEA_MEMORY_NO_HUGE);
 }
 
 static int block_prefault(sea_block *block) {
@@ -157,7 +180,7 @@ static int block_prefault(sea_block *block) {
 }
 
 static int block_new_flagged(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size, unsigned flags) {
-    bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE) && !(ctx->admission.wishes.flags & SEA_MEMORY_NO_HUGE);
+    bool allow_huge = !(flags & SEA_BLOCK_NO_HUGE) && may_be_huge(ctx);
     enum sealed_layout layout = flags & SEA_BLOCK_HUGETLB ? SEALED_HUGETLB
                                 : allow_huge              ? sealed_choose_layout(size)
                                                           : SEALED_EXACT;
@@ -182,12 +205,12 @@ int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size) 
     return block_new_flagged(ret_block, peer->ctx, peer, size, 0);
 }
 
-int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size) {
+int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size) {
     sea_block *block = NULL;
     int r = admit_inline(ctx, size);
     if (r < 0)
         return r;
-    r = make_inline(&block, ctx, size);
+    r = make_inline(&block, ctx, peer, size);
     if (r == 0) {
         memcpy(block->bytes, data, size);
         block->is_sealed = true;
@@ -202,7 +225,7 @@ int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
     int r = peer_add_inline(peer, &import, size);
     if (r < 0)
         return r;
-    r = block_new_inline(ret_block, peer->ctx, size);
+    r = block_new_inline(ret_block, peer->ctx, import.is_free ? NULL : peer, size);
     if (r < 0)
         peer_remove_import(&import, size);
     else
@@ -294,7 +317,7 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     if (r < 0)
         return r;
     sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
-    r = block ? block_charge(block, sealed.size, &ctx->refusals) : -ENOMEM;
+    r = block ? block_charge(block, NULL, sealed.size, &ctx->refusals) : -ENOMEM;
     if (r < 0) {
         sealed_deinit(&sealed);
         if (block)
@@ -487,10 +510,10 @@ int sea_block_export(sea_block *block, int *ret_fd) {
     return block->is_sealed ? memfd_dup(block->sealed.fd, ret_fd) : -EPERM;
 }
 
-int block_copy_sealed(sea_block **ret_block, sea_block *from) {
+int block_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? block_new_sealed(&block, from->ctx, NULL, from->size, SEALED_EXACT, true) : -ENOMEM;
+    int r = bytes ? block_new_sealed(&block, from->ctx, peer, from->size, SEALED_EXACT, true) : -ENOMEM;
     if (r < 0)
         return r;
     r = sea_block_fill(block, 0, bytes, from->size);

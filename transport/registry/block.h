@@ -28,7 +28,7 @@ struct sea_block {
     struct import import;       /* a peer's block: whose */
     void *data;                 /* SEA_POOLED: borrowed, in our arena or in the view */
     struct pool_slot *slot;     /* of a pool of ours: the block lies in it. It borrows its context then */
-    struct pool_budget *budget; /* and this, of that pool */
+    struct pool_budget *budget; /* and this, of that pool. Without a slot: of whose share it takes; owned, or NULL */
     struct arena_view *view;    /* SEA_POOLED, a peer's: owned reference */
     void (*end)(
         sea_block
@@ -36,17 +36,18 @@ struct sea_block {
     char bytes[];    /* SEA_INLINE */
 };
 
-/* As sea_block_new_sealed(), for a connection: what its pools keep makes room. */
+/* As sea_block_new_sealed(), for a connection: of its share of the budget, and what its pools keep makes room. */
 int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size);
 
-/* An inline block of ours: private memory, sent as a copy. Admitted from 16 KiB on. -EDQUOT, -ENOMEM. */
-int block_new_inline(sea_block **ret_block, sea_ctx *ctx, size_t size);
+/* An inline block of ours: private memory, sent as a copy. Here and below, `peer` is whom the block is made for, and of whose share of the budget it
+ * takes (-EDQUOT; -EPIPE: its connection has ended); NULL: nobody. Admitted from 16 KiB on. -ENOMEM. */
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size);
 
 /* A sealed inline block in the caller's memory, behind which its `size` bytes lie. `end` is called when the last reference is gone. */
 void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block));
 
 /* A private copy of `size` bytes, sealed. Charged to the budget, and admitted likewise. */
-int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, const void *data, size_t size);
+int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size);
 
 /* Room for an inline payload that arrives, which the caller fills and seals: charged to the peer too. -EDQUOT, -ENOMEM. */
 int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
@@ -65,8 +66,8 @@ void block_unref_own(sea_block *block);
 int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
                          const void *data, size_t size);
 
-/* A block of the class SEA_SEALED with the same bytes, in base pages or THP, frozen. The caller owns it. */
-int block_copy_sealed(sea_block **ret_block, sea_block *from);
+/* As block_new_sealed_for(), with the same bytes, in base pages or THP, frozen. The caller owns it. */
+int block_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from);
 
 /* For pooled.c, and for the steady state. */
 static inline sea_block *slot_block(struct pool_slot *slot) {

@@ -59,6 +59,7 @@ static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     sea_limits budget = limits_or(options->budget, (sea_limits){memory / 4 * 3, blocks, fds / 2});
     ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, peer_blocks, fds / 4});
     ctx->user_limits = limits_or(options->user, budget);
+    ctx->has_fair_shares = options->peer.bytes == 0 && options->user.bytes == 0;
     quota_init(&ctx->budget, "budget", NULL, &budget);
 }
 

@@ -30,6 +30,7 @@ struct user {
     uint32_t uid;
     uint32_t refs; /* under the context's lock */
     struct quota quota;
+    _Atomic uint64_t made; /* bytes of the budget that were made for its connections */
 };
 
 /* Counters that only one thread at a time writes, so that counting costs no locked instruction. They are read by others at any time. */
@@ -43,6 +44,7 @@ struct sea_ctx {
     struct quota budget;
     struct calibration calibration; /* never changed */
     sea_limits peer_limits, user_limits;
+    bool has_fair_shares; /* the application gave no quota of bytes, neither for peers nor for users */
     struct refusal_log refusals;
     struct admission admission;
     struct ctx_counters counters;

@@ -83,7 +83,7 @@ int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
 static int copy_make(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
     int r = pooled_take(ret_block, &peer->pooled.pools.own, size);
     if (r == -EDQUOT)
-        return block_receive_inline(ret_block, peer->ctx, data, size);
+        return block_receive_inline(ret_block, peer->ctx, peer, data, size);
     if (r < 0)
         return pools_explain(peer, r, size);
     memcpy((*ret_block)->data, data, size);

@@ -3,6 +3,7 @@
 #include "registry/pools.h"
 
 #include "memory/reserve.h"
+#include "memory/share.h"
 #include "registry/block.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
@@ -26,12 +27,13 @@ static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
 
-static void budget_unref(struct pool_budget *budget) {
+struct pool_budget *pool_budget_unref(struct pool_budget *budget) {
     /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a use after free. */
-    if (atomic_fetch_sub_explicit(&budget->refs, 1, memory_order_acq_rel) != 1)
-        return;
+    if (!budget || atomic_fetch_sub_explicit(&budget->refs, 1, memory_order_acq_rel) != 1)
+        return NULL;
+    user_put(budget->ctx, budget->user);
     sea_ctx_unref(budget->ctx);
-    heap_free(budget);
+    return heap_free(budget);
 }
 
 static uint64_t budget_used(const struct pool_budget *budget) {
@@ -66,19 +68,58 @@ static int check_limit(struct refusal_log *log, const char *limit, uint64_t most
     return refusal_note(log, -EDQUOT, limit, bytes, used > most ? 0 : most - used, advice);
 }
 
+/* Of the budget: what was made for the peer, for its user, and what is left. */
+static struct share peer_share(const struct peer *peer) {
+    const struct quota *budget = &peer->ctx->budget;
+    struct share share = {.budget = budget->limit[QUOTA_BYTES],
+                          .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
+                          .user = atomic_load_explicit(&peer->user->made, memory_order_relaxed)};
+    for (const sea_pool *pool = peer->pooled.pools.all; pool; pool = pool->next)
+        if (pool->budget)
+            share.peer += budget_used(pool->budget) + atomic_load_explicit(&pool->budget->others, memory_order_relaxed);
+    return share;
+}
+
+/* Where the application gave quotas these hold. That of the peer bounds what it takes, out_limit, and its leases. */
+static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_log *log) {
+    const struct quota *quota = &peer->user->quota;
+    uint64_t made = atomic_load_explicit(&peer->user->made, memory_order_relaxed);
+    if (quota->limit[QUOTA_BYTES] >= peer->ctx->budget.limit[QUOTA_BYTES])
+        return 0; /* the budget will say so */
+    return check_limit(log, "user quota (bytes)", quota->limit[QUOTA_BYTES], made, bytes,
+                       "release blocks, or raise the bytes of `user` in sea_ctx_options");
+}
+
+/* `but` is growing. */
+static int check_share(const struct peer *peer, const sea_pool *but, uint64_t bytes, struct refusal_log *log) {
+    struct share share = peer_share(peer);
+    if (!peer->ctx->has_fair_shares)
+        return check_user(peer, bytes, log);
+    if (share_allows(&share, bytes))
+        return 0;
+    trim_others(&peer->pooled.pools, but);
+    share = peer_share(peer);
+    if (share_allows(&share, bytes))
+        return 0;
+    return refusal_note(
+        log, -EDQUOT, "fair share (bytes)", bytes, share_room(&share),
+        "release blocks, raise the budget, or set the bytes of `peer` in sea_ctx_options, which bound it instead");
+}
+
 static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
     const sea_pool *pool = budget->pool;
     struct pools *pools = &pool->peer->pooled.pools;
     uint64_t most = pool->peer->out_limit.bytes;
-    if (pool->is_private)
-        return 0;
+    int r = check_share(pool->peer, pool, bytes, &pools->refused);
+    if (r < 0 || pool->is_private)
+        return r;
     if (bytes > most || pools_used(pools) > most - bytes)
         trim_others(pools, pool);
     bool is_ours = most >= pool->peer->ctx->peer_limits.bytes;
-    int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
-                        bytes,
-                        is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
-                                : "release blocks, or raise the peer's bytes_max in sea_options");
+    r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
+                    bytes,
+                    is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
+                            : "release blocks, or raise the peer's bytes_max in sea_options");
     if (r < 0 || !pool->bytes_max)
         return r;
     return check_limit(&pools->refused, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
@@ -99,6 +140,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     if (r < 0)
         return r;
     ctx_count(budget->ctx, arena_bytes, bytes);
+    atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
     pools_note_peak(&budget->pool->peer->pooled.pools);
@@ -108,9 +150,10 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
 static void budget_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
     struct pool_budget *budget = owner;
     atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&budget->user->made, bytes, memory_order_relaxed);
     ctx_uncount(budget->ctx, arena_bytes, bytes);
     quota_return(&budget->ctx->budget, bytes, 1, fds);
-    budget_unref(budget);
+    pool_budget_unref(budget);
 }
 
 static void budget_uncharge_fd(void *owner) {
@@ -142,7 +185,7 @@ static void budget_tell(void *owner) {
     if (budget->pool)
         pools_wake(budget->pool->peer);
     pthread_mutex_unlock(&budget->ctx->lock);
-    budget_unref(budget);
+    pool_budget_unref(budget);
 }
 
 static const struct pool_ops POOL_OPS = {
@@ -218,6 +261,7 @@ static int pool_begin(sea_pool *pool) {
         return -ENOMEM;
     atomic_store_explicit(&budget->refs, 1, memory_order_relaxed);
     budget->ctx = sea_ctx_ref(pool->peer->ctx);
+    budget->user = user_get(budget->ctx, pool->peer->user->uid); /* there is one */
     budget->pool = pool;
     const struct pool_options options = {
         .ops = &POOL_OPS,
@@ -233,7 +277,7 @@ static int pool_begin(sea_pool *pool) {
     };
     int r = pool_new(&pool->pool, &options);
     if (r < 0) {
-        budget_unref(budget);
+        pool_budget_unref(budget);
         return r;
     }
     pool->budget = budget;
@@ -285,6 +329,31 @@ int pools_reserve(sea_pool *pool, size_t size, uint32_t count) {
     return r < 0 ? pools_explain(pool->peer, r, size) : 0;
 }
 
+int pools_ref_budget(sea_pool *pool, struct pool_budget **ret_budget) {
+    if (!pool->peer)
+        return -EPIPE;
+    int r = pool->pool ? 0 : pool_begin(pool);
+    if (r < 0)
+        return r;
+    budget_hold(pool->budget);
+    *ret_budget = pool->budget;
+    return 0;
+}
+
+int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log) {
+    int r = check_share(budget->pool->peer, NULL, bytes, log);
+    if (r < 0)
+        return r;
+    atomic_fetch_add_explicit(&budget->others, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
+    return 0;
+}
+
+void pool_budget_return(struct pool_budget *budget, uint64_t bytes) {
+    atomic_fetch_sub_explicit(&budget->others, bytes, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&budget->user->made, bytes, memory_order_relaxed);
+}
+
 /* No lease is left. */
 static void pool_finish(sea_pool *pool) {
     if (!pool->pool)
@@ -296,7 +365,7 @@ static void pool_finish(sea_pool *pool) {
     budget->pool = NULL;
     pthread_mutex_unlock(&budget->ctx->lock);
     pool->budget = NULL;
-    budget_unref(budget);
+    pool_budget_unref(budget);
 }
 
 static uint64_t pool_drop_leases(struct peer *peer, const sea_pool *pool, uint64_t *bytes) {

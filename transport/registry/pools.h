@@ -20,9 +20,11 @@ struct peer;
 struct pool_budget {
     struct tally tally; /* of its blocks; it has ended when the pool has */
     _Atomic uint32_t refs;
-    _Atomic uint64_t used;
-    sea_ctx *ctx;   /* owned reference */
-    sea_pool *pool; /* borrowed; NULL once that has ended. Set under the context's lock */
+    _Atomic uint64_t used;   /* of arenas */
+    _Atomic uint64_t others; /* of other blocks that were made for the pool's peer: sealed ones, and in the heap */
+    sea_ctx *ctx;            /* owned reference */
+    struct user *user;       /* owned reference */
+    sea_pool *pool;          /* borrowed; NULL once that has ended. Set under the context's lock */
 };
 
 struct sea_pool {
@@ -85,6 +87,16 @@ int pools_reserve(sea_pool *pool, size_t size, uint32_t count);
  * context are told. Returns whether something has gone: then it is worth another try.
  */
 bool pools_give_back(sea_ctx *ctx, struct peer *peer);
+
+/*
+ * Other blocks that are made for the pool's peer, sealed ones and in the heap, count as its arenas do, wherever they go then. Such a block has a
+ * reference of the budget (-ENOMEM, -EPIPE), adds its bytes before it charges the context with them (-EDQUOT, noted in `log`), and returns as many. Returning and
+ * dropping the reference: from any thread.
+ */
+int pools_ref_budget(sea_pool *pool, struct pool_budget **ret_budget);
+struct pool_budget *pool_budget_unref(struct pool_budget *budget);
+int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log);
+void pool_budget_return(struct pool_budget *budget, uint64_t bytes);
 
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);

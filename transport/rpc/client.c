@@ -477,7 +477,7 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
 static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
     int r = size < conn->ready_below ? pooled_new_inline(ret_block, conn->lane.account, size) : -ENOMEM;
     lane_stir(&conn->lane);
-    return r < 0 ? block_new_inline(ret_block, conn->ctx, size) : 0;
+    return r < 0 ? block_new_inline(ret_block, conn->ctx, conn->lane.account, size) : 0;
 }
 
 /* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have, that is
