@@ -7,10 +7,9 @@
  * descriptors, and ends when it finds the queue empty: rejected descriptors are rare (each costs its sender the
  * connection), so nothing of the reaper stays behind between them, and there is no idle state to get wrong. A thread
  * that hangs in close() is one less for the others; when all hang, the queue fills, reaper_has_room() turns false,
- * and the receivers stop.
+ * and the receivers stop. What finds no place at all stays open: our number is lost, but nobody hangs.
  *
- * When no thread can be made and none runs, or when the queue is full (a caller did not ask for room), descriptors are
- * closed in place: that may block, but loses nothing.
+ * When no thread can be made and none runs, descriptors are closed in place: that may block, but loses nothing.
  *
  * fork: the child has copies of what was waiting, but no threads. It forgets them: they stay open until it ends or calls exec.
  * To close them later would be worse: by then the child may have closed them itself, and have other files at their numbers.
@@ -31,6 +30,9 @@
 #include <signal.h>
 
 #define QUEUE_SIZE 16384
+
+/* Half is for what peers sent, half for our own sockets to them: their connections may still end, unheard, when nothing is received. */
+#define ROOM (QUEUE_SIZE / 2)
 #define THREADS_MAX 4
 
 /* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
@@ -145,14 +147,11 @@ void reaper_take(const int *fds, size_t count) {
     if (reaper.threads == 0)
         close_in_place();
     pthread_mutex_unlock(&reaper.lock);
-
-    for (; queued < count; queued++)
-        fd_close(fds[queued]);
 }
 
 bool reaper_has_room(void) {
     pthread_mutex_lock(&reaper.lock);
-    bool has_room = QUEUE_SIZE - reaper.waiting >= RECEIVERS_AT_ONCE * FDPASS_MAX;
+    bool has_room = reaper.waiting + RECEIVERS_AT_ONCE * FDPASS_MAX <= ROOM;
     pthread_mutex_unlock(&reaper.lock);
     return has_room;
 }

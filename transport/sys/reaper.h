@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Takes the descriptors. Never blocks as long as reaper_has_room() was true for so many. */
+/* Takes the descriptors. Never blocks as long as a thread can be made. */
 void reaper_take(const int *fds, size_t count);
 
 /* Is there room for FDPASS_MAX more? Otherwise nothing may be received that could carry descriptors. */
