@@ -6,6 +6,9 @@
  */
 #include "support/suite.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/speaker.h"
@@ -1180,6 +1183,27 @@ START_TEST(test_no_rest_inside_a_handler) {
 }
 END_TEST
 
+/* A mistake of the program's own, which would keep doorbells back for good. */
+START_TEST(test_a_batch_that_was_not_begun) {
+    const struct rlimit no_core = {0};
+    struct ends ends = {0};
+    int status = 0;
+    ends_open(&ends);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setrlimit(RLIMIT_CORE, &no_core);
+        close(STDERR_FILENO);
+        sea_batch_begin(ends.a.conn);
+        sea_batch_end(ends.a.conn);
+        sea_batch_end(ends.a.conn);
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* one-way messages */
 
 START_TEST(test_a_flood_arrives_whole_and_in_order) {
@@ -1327,6 +1351,7 @@ int main(void) {
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
     suite_add(s, test_nothing_waits_inside_a_handler);
     suite_add(s, test_no_rest_inside_a_handler);
+    suite_add(s, test_a_batch_that_was_not_begun);
     suite_add(s, test_a_flood_arrives_whole_and_in_order);
     suite_add(s, test_arguments_that_are_too_much);
     suite_add(s, test_no_memory_for_a_message);

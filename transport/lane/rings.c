@@ -11,6 +11,7 @@
 #include "sys/map.h"
 #include "sys/wait.h"
 #include "wire/handle.h"
+#include <assert.h>
 #include <errno.h>
 
 static int charge_outbox(sea_ctx *ctx, size_t size) {
@@ -209,6 +210,7 @@ void lane_cork(struct lane *lane) {
 }
 
 void lane_uncork(struct lane *lane) {
+    assert(lane->corks > 0);
     if (--lane->corks == 0)
         lane_ring_bell(lane);
 }
