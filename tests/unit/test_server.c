@@ -28,7 +28,8 @@ enum server_method {
     CLOSE_OTHERS = 10, /* sea_conn_close() for every connection but the caller's */
     CLOSE_ALL = 11,    /* and the caller's too, after the answer */
     STOP = 12,         /* sea_server_stop() */
-    PROBE = 13         /* the server's functions of a turn, from inside */
+    PROBE = 13,        /* the server's functions of a turn, from inside */
+    STOP_AND_RUN = 14
 };
 
 static struct host host;
@@ -83,6 +84,15 @@ static void on_probe(sea_msg *msg, void *user) {
     sea_msg_release(msg);
 }
 
+static int run_inside;
+
+static void on_stop_and_run(sea_msg *msg, void *user) {
+    (void) user;
+    sea_server_stop(host.server);
+    run_inside = sea_server_run(host.server);
+    sea_msg_release(msg);
+}
+
 static void on_open(sea_conn *conn, void *user) {
     (void) user;
     ck_assert(sea_conn_is_open(conn));
@@ -104,6 +114,7 @@ static const sea_method methods[] = {
     {CLOSE_ALL, "close all", on_close_all},
     {STOP, "stop", on_stop},
     {PROBE, "probe", on_probe},
+    {STOP_AND_RUN, "stop and run", on_stop_and_run},
 };
 
 static void scene_set(void) {
@@ -535,6 +546,19 @@ START_TEST(test_a_stop_from_a_handler) {
         pthread_join(thread, NULL);
     }
     sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+
+/* A run that is none does not take the stop that is meant for the other. */
+START_TEST(test_a_run_inside_a_handler) {
+    host_open(&host);
+    clients_connect(1);
+    ck_assert_int_eq(sea_send(clients[0].conn, STOP_AND_RUN, NULL, 0), 0);
+    run_inside = 0;
+    ck_assert_int_eq(sea_server_dispatch(host.server), 0);
+    ck_assert_int_eq(run_inside, -EDEADLK);
+    ck_assert_int_eq(sea_server_run(host.server), 0);
     scene_end();
 }
 END_TEST
@@ -1037,6 +1061,7 @@ int main(void) {
     suite_add(s, test_no_memory_for_a_connection);
     suite_add(s, test_a_stop_before_the_run);
     suite_add(s, test_a_stop_from_a_handler);
+    suite_add(s, test_a_run_inside_a_handler);
     suite_add(s, test_a_stop_from_another_thread);
     suite_add(s, test_a_stop_from_a_signal_handler);
     suite_add(s, test_no_turn_inside_a_handler);

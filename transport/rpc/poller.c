@@ -316,6 +316,10 @@ int poller_set_fd(const struct poller *poller) {
     return set_of(poller)->fd;
 }
 
+bool poller_set_is_in_turn(const struct poller *poller) {
+    return set_of(poller)->is_in_turn;
+}
+
 uint64_t poller_set_deadline(const struct poller *poller) {
     const struct watch *first = alarm_at(set_of(poller), 1);
     return first ? first->deadline : WAIT_FOREVER;

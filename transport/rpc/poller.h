@@ -89,6 +89,7 @@ enum watch_state poller_look(struct poller *poller, bool is_patient);
  */
 struct poller *poller_set_new(void); /* NULL: no memory or descriptors */
 int poller_set_fd(const struct poller *poller);
+bool poller_set_is_in_turn(const struct poller *poller);
 uint64_t poller_set_deadline(const struct poller *poller);
 
 /* From any thread, and from signal handlers: its turn ends. */

@@ -209,7 +209,9 @@ sea_server *sea_server_free(sea_server *server) {
 }
 
 int sea_server_run(sea_server *server) {
-    int r = server->is_set ? 0 : -EDEADLK;
+    int r = 0;
+    if (!server->is_set || poller_set_is_in_turn(server->poller))
+        return -EDEADLK;
     while (r == 0 && !atomic_load_explicit(&server->is_stopping, memory_order_relaxed))
         r = poller_set_turn(server->poller, WAIT_FOREVER);
     atomic_store_explicit(&server->is_stopping, false, memory_order_relaxed);
