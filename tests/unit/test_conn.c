@@ -418,11 +418,17 @@ static void settle_polled(struct poller *poller) {
     while (poller->hot || poller_set_deadline(poller) == 0);
 }
 
+static struct poller *poller_new(void) {
+    struct poller *poller = NULL;
+    ck_assert_int_eq(poller_set_new(&poller), 0);
+    return poller;
+}
+
 /* Between two turns: what is made then, or goes out again, is looked after, or it would lie free until the peer says something. */
 START_TEST(test_a_block_from_outside_asks_for_a_turn) {
     static const size_t sizes[] = {1, 5000};
     struct ends ends = {0};
-    struct poller *poller = poller_set_new();
+    struct poller *poller = poller_new();
     sea_block *block = NULL, *other = NULL, *again = NULL;
     ends_open(&ends);
     ck_assert_int_eq(conn_watch(ends.a.conn, poller), 0);
@@ -448,7 +454,7 @@ END_TEST
 /* What a connection does when it comes to rest is not what its last turn left: it is woken when that is due. */
 START_TEST(test_who_rests_is_woken_for_its_pools) {
     struct ends ends = {0};
-    struct poller *poller = poller_set_new();
+    struct poller *poller = poller_new();
     ends_open(&ends);
     ck_assert_int_eq(conn_watch(ends.a.conn, poller), 0);
     ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, 1), 0), 0);
@@ -466,7 +472,7 @@ END_TEST
 /* Releases come without a frame. */
 START_TEST(test_who_spins_takes_releases) {
     struct ends ends = {.a.options.waiting = SEA_WAIT_SPIN};
-    struct poller *poller = poller_set_new();
+    struct poller *poller = poller_new();
     ends_open(&ends);
     ck_assert_int_eq(conn_watch(ends.a.conn, poller), 0);
     ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, 1), 0), 0);

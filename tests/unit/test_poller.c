@@ -52,8 +52,7 @@ static void make_set(void) {
         sides[i].watch = (struct watch){.fd = pair[0], .events = POLLIN, .deadline = WAIT_FOREVER, .ready = ready};
         sides[i].other = pair[1];
     }
-    poller = poller_set_new();
-    ck_assert_ptr_nonnull(poller);
+    ck_assert_int_eq(poller_set_new(&poller), 0);
 }
 
 static void drop_set(void) {
@@ -578,10 +577,15 @@ END_TEST
 
 START_TEST(test_a_set_that_cannot_be_made) {
     fail_once(SEAM_ALLOC, ENOMEM);
-    ck_assert_ptr_null(poller_set_new());
+    struct poller *none = NULL;
+    ck_assert_int_eq(poller_set_new(&none), -ENOMEM);
     fail_off();
     fail_once(SEAM_EPOLL_CREATE, EMFILE);
-    ck_assert_ptr_null(poller_set_new());
+    ck_assert_int_eq(poller_set_new(&none), -EMFILE);
+    fail_off();
+    fail_once(SEAM_EPOLL_CTL, ENOSPC);
+    ck_assert_int_eq(poller_set_new(&none), -ENOSPC);
+    ck_assert_ptr_null(none);
 }
 END_TEST
 

@@ -948,6 +948,15 @@ START_TEST(test_a_server_that_cannot_be_made) {
 }
 END_TEST
 
+START_TEST(test_a_server_without_descriptors) {
+    ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
+    fail_once(_i == 0 ? SEAM_EPOLL_CREATE : SEAM_EVENTFD, EMFILE);
+    ck_assert_int_eq(sea_server_new(&host.server, host.ctx, "unix:@sealane-never", &host.options), -EMFILE);
+    fail_off();
+    sea_ctx_unref(host.ctx);
+}
+END_TEST
+
 /* who is let in */
 
 static int allowed_pid, allow_answer;
@@ -1081,6 +1090,7 @@ int main(void) {
     suite_add(s, test_an_inherited_socket_that_does_not_listen);
     suite_add(s, test_a_server_that_is_started_by_its_socket);
     suite_add_loop(s, test_a_server_that_cannot_be_made, 0, STEPS);
+    suite_add_loop(s, test_a_server_without_descriptors, 0, 2);
     suite_add_loop(s, test_another_user, 0, STRANGERS);
     suite_add_loop(s, test_another_user_and_the_socket_file, 0, 2);
     return suite_run(s);

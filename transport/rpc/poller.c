@@ -300,16 +300,18 @@ static int set_init(struct poller_set *set) {
     return r < 0 ? r : watch_add(&set->ringing, &set->poller);
 }
 
-struct poller *poller_set_new(void) {
+int poller_set_new(struct poller **ret_poller) {
     struct poller_set *set = heap_new(1, sizeof(*set));
     if (!set)
-        return NULL;
+        return -ENOMEM;
     set->poller.ops = &SET_OPS;
     set->fd = set->bell = -1;
-    if (set_init(set) == 0)
-        return &set->poller;
-    set_free(&set->poller);
-    return NULL;
+    int r = set_init(set);
+    if (r < 0)
+        set_free(&set->poller);
+    else
+        *ret_poller = &set->poller;
+    return r;
 }
 
 int poller_set_fd(const struct poller *poller) {

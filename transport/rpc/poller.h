@@ -87,7 +87,7 @@ enum watch_state poller_look(struct poller *poller, bool is_patient);
 /*
  * A set of watches on epoll. Deadlines are in a heap: those that are far away, as of pools that keep something, cost nothing in a turn.
  */
-struct poller *poller_set_new(void); /* NULL: no memory or descriptors */
+int poller_set_new(struct poller **ret_poller); /* -ENOMEM, -EMFILE, -ENFILE, -ENOSPC */
 int poller_set_fd(const struct poller *poller);
 bool poller_set_is_in_turn(const struct poller *poller);
 uint64_t poller_set_deadline(const struct poller *poller);

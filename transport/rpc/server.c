@@ -179,9 +179,11 @@ int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const
     server->options = options ? *options : nothing;
     server->listener = LISTENER_EMPTY;
     server->is_set = !poller;
-    server->poller = poller ? poller : poller_set_new();
+    server->poller = poller;
     server->scratch = heap_new(1, LANE_SCRATCH_SIZE);
-    int r = server->poller && server->scratch ? server_open(server, address) : -ENOMEM;
+    int r = !server->scratch ? -ENOMEM : poller ? 0 : poller_set_new(&server->poller);
+    if (r == 0)
+        r = server_open(server, address);
     if (r < 0) {
         sea_server_free(server);
         return r;
