@@ -1189,6 +1189,23 @@ START_TEST(test_no_rest_inside_a_handler) {
 }
 END_TEST
 
+/* A message outlives its connection, and keeps no more of it than it needs: no place to receive into. */
+START_TEST(test_what_a_kept_message_keeps) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 100, 1), 0), 0);
+    ends_settle(&ends);
+    const sea_conn *conn = ends.b.conn;
+    ck_assert_ptr_nonnull(conn->own_scratch);
+    end_free_conn(_i == 0 ? &ends.a : &ends.b);
+    end_settle(&ends.b);
+    ck_assert_ptr_null(conn->own_scratch);
+    ck_assert_ptr_null(conn->lane.scratch);
+    ck_assert(msg_is_filled(ends.b.kept[0], 100, 1));
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* A mistake of the program's own, which would keep doorbells back for good. */
 START_TEST(test_a_batch_that_was_not_begun) {
     const struct rlimit no_core = {0};
@@ -1357,6 +1374,7 @@ int main(void) {
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
     suite_add(s, test_nothing_waits_inside_a_handler);
     suite_add(s, test_no_rest_inside_a_handler);
+    suite_add_loop(s, test_what_a_kept_message_keeps, 0, 2);
     suite_add(s, test_a_batch_that_was_not_begun);
     suite_add(s, test_a_flood_arrives_whole_and_in_order);
     suite_add(s, test_arguments_that_are_too_much);

@@ -2,8 +2,8 @@
 /*
  * A connection's turns, and what its lane tells it. See conn.h.
  *
- * Every call of ours ends in exactly one of four places: call_finish() (a reply came), calls_expire() (its
- * deadline), sea_call_cancel(), and calls_end() (the connection is gone).
+ * Every call of ours ends in exactly one of five places: reply_arrived(), or small_answer() in small.c (a reply came), calls_expire()
+ * (its deadline), sea_call_cancel(), and calls_end() (the connection is gone).
  */
 #include "rpc/conn.h"
 
@@ -300,13 +300,18 @@ int conn_watch(sea_conn *conn, struct poller *poller) {
     return r;
 }
 
+void conn_shed(sea_conn *conn) {
+    conn->own_scratch = heap_free(conn->own_scratch);
+    conn->lane.scratch = NULL;
+}
+
 int conn_turn(sea_conn *conn, short revents) {
     conn_ref(conn);
     conn->turns++;
     int handled = lane_dispatch(&conn->lane, revents);
     if (!conn->is_ended)
         calls_expire(conn);
-    conn->turns--;
+    conn_leave(conn);
     conn_rearm(conn);
     conn_unref(conn);
     return handled;
@@ -316,6 +321,6 @@ void conn_end(sea_conn *conn, int reason, const char *text) {
     conn_ref(conn);
     conn->turns++;
     lane_close(&conn->lane, reason, text);
-    conn->turns--;
+    conn_leave(conn);
     conn_unref(conn);
 }

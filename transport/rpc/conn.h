@@ -62,6 +62,13 @@ int conn_watch(sea_conn *conn, struct poller *poller);
 /* One turn: what poll and the clock ask for. Returns the number of frames handled. */
 int conn_turn(sea_conn *conn, short revents);
 
+/* The end of what conn->turns counted. Whoever keeps a connection that has ended needs no place to receive into. */
+void conn_shed(sea_conn *conn);
+static inline void conn_leave(sea_conn *conn) {
+    if (--conn->turns == 0 && conn->is_ended)
+        conn_shed(conn);
+}
+
 /* Ends it now, inside a turn of its own. */
 void conn_end(sea_conn *conn, int reason, const char *text);
 

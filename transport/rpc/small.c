@@ -112,7 +112,7 @@ int small_turn(sea_conn *conn) {
     while (taken < LANE_FRAMES_PER_TURN && !lane->bell.is_armed && goes_on(lane) && small_take(conn))
         taken++;
     lane->corks--;
-    conn->turns--;
+    conn_leave(conn);
     bool is_all = taken && !has_gone_round(lane) && !conn->calls.in_flight;
     if (!lane->corks)
         lane_ring_bell(lane);
