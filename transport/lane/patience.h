@@ -10,7 +10,7 @@
 
 struct patience {
     int waiting;    /* SEA_WAIT_... */
-    uint32_t score; /* 0 to PATIENCE_SCORE_MOST: how well it has paid lately */
+    uint32_t score; /* 0 to SCORE_MOST (patience.c): how well it has paid lately */
     uint32_t waits; /* since the CPUs were last counted */
     int32_t peer_pid;
     bool has_one_cpu; /* the peer and we may only run on the same one */

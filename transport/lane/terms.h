@@ -15,7 +15,7 @@ struct terms {
     bool peer_snapshots; /* it takes pooled payloads only to copy them */
     bool peer_hugetlb;   /* it maps hugetlb blocks */
     uint32_t inline_max; /* largest inline payload that we may send, bytes */
-    uint64_t block_max;  /* largest sealed payload that we may send, bytes */
+    uint64_t block_max;  /* largest sealed or pooled payload that we may send, bytes */
     uint64_t bytes_max;  /* of our blocks, that the peer holds at a time */
     uint32_t blocks_max;
     uint32_t calls_max; /* calls of ours in flight */

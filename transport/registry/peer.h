@@ -8,7 +8,8 @@
  *
  * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports in the
  * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
- * payloads (import.is_copy) that are not free; bytes include arenas of the peer's, replies that are queued, and messages that are kept.
+ * payloads (import.is_copy) that are not free + arenas of the peer's that we map; bytes include these arenas, replies that are queued, and
+ * messages that are kept.
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H

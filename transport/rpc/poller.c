@@ -83,7 +83,7 @@ enum watch_state poller_look(struct poller *poller, bool is_patient) {
     while (poller->hot_cursor) {
         struct watch *watch = poller->hot_cursor;
         poller->hot_cursor = watch->hot_next;
-        enum watch_state state = watch->look(watch, looks); /* after which a READY one may be gone */
+        enum watch_state state = watch->look(watch, looks); /* after which one that does not rest may be gone */
         was_ready |= state == WATCH_READY;
         wants_poll |= state == WATCH_POLL;
         if (state == WATCH_RESTS)
