@@ -761,6 +761,36 @@ static int live_in_a_group(int line, void *arg) {
     return 0;
 }
 
+static int begin_in_a_small_group(int line, void *arg) {
+    uint64_t word;
+    if (!group_enter(arg) || !line_hear(line, 20000, &word))
+        return 77;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_uint_eq(ctx->budget.limit[QUOTA_BYTES], 32 * MIB);
+    sea_ctx_unref(ctx);
+    return 0;
+}
+
+/* What a context is made with is for life; what is left at that moment is not. */
+START_TEST(test_a_context_that_begins_with_nothing) {
+    struct group group;
+    struct child child;
+    const char *why = NULL;
+    skip_under_tsan();
+    if (!group_make(&group, &why))
+        test_skip("%s", why);
+    bool is_set = group_limit(&group, false, 24 * MIB);
+    child_start(&child, begin_in_a_small_group, &group);
+    line_tell(child.line, 1);
+    int status = child_end(&child, 20000);
+    group_remove(&group);
+    if (status == 77)
+        test_skip("the group cannot be entered");
+    ck_assert_int_eq(status, 0);
+    ck_assert(is_set);
+}
+END_TEST
+
 START_TEST(test_a_real_group) {
     static const struct {
         bool is_parents;
@@ -856,6 +886,7 @@ int main(void) {
     suite_add(s, test_prefaulted);
     suite_add(s, test_base_pages);
     suite_add(s, test_nodes);
+    suite_add(s, test_a_context_that_begins_with_nothing);
     suite_add_loop(s, test_a_real_group, 0, 3);
     suite_add(s, test_a_group_full_of_files);
     return suite_run(s);

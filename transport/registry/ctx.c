@@ -17,6 +17,8 @@
 /* At most: each may take a mapping, of which the program and the outboxes of its connections want some too. */
 static const uint32_t BLOCKS_DEFAULT = 65536;
 static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
+/* Bytes. What a moment without memory leaves for a whole life: admission asks in any case what is there. */
+static const uint64_t BUDGET_LEAST = UINT64_C(32) << 20;
 enum { LOOKS_AGAIN_MAX = 2 };
 static const uint64_t LOW_MARK_MAX = UINT64_C(1) << 60; /* so that sums with it stay numbers */
 
@@ -49,14 +51,18 @@ static uint32_t at_most(uint64_t n, uint32_t most) {
     return n < most ? (uint32_t) n : most;
 }
 
+static uint64_t at_least(uint64_t n, uint64_t least) {
+    return n > least ? n : least;
+}
+
 static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     uint64_t maps = limits_maps();
     uint32_t fds = at_most(limits_nofile(), UINT32_MAX);
     uint32_t blocks = at_most(maps / 2, BLOCKS_DEFAULT), peer_blocks = at_most(maps / 8, PEER_BLOCKS_DEFAULT);
     struct admission_verdict verdict;
     admission_look(&ctx->admission, 0, &verdict);
-    uint64_t memory = verdict.tightest.available;
-    sea_limits budget = limits_or(options->budget, (sea_limits){memory / 4 * 3, blocks, fds / 2});
+    uint64_t memory = verdict.tightest.available / 4 * 3;
+    sea_limits budget = limits_or(options->budget, (sea_limits){at_least(memory, BUDGET_LEAST), blocks, fds / 2});
     ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, peer_blocks, fds / 4});
     ctx->user_limits = limits_or(options->user, budget);
     ctx->has_fair_shares = options->peer.bytes == 0 && options->user.bytes == 0;
