@@ -41,14 +41,13 @@ static int admit_outbox(struct lane *lane, size_t size) {
 int lane_make_outbox(struct lane *lane) {
     size_t size = outbox_bytes(terms_ring_lines(lane->options), lane->hello.blocks_max);
     int r = charge_outbox(lane->ctx, size);
-    if (r < 0)
-        return r;
-    r = admit_outbox(lane, size);
-    if (r < 0) {
+    if (r == 0 && (r = admit_outbox(lane, size)) < 0) {
         uncharge_outbox(lane->ctx, size);
-        return reserve_explain(r, size, false, &lane->ctx->admission);
+        r = reserve_explain(r, size, false, &lane->ctx->admission);
     }
-    return 0;
+    if (r < 0)
+        peers_give_back(lane->ctx, NULL); /* for who comes next */
+    return r;
 }
 
 static void rings_init(struct lane *lane) {

@@ -108,7 +108,10 @@ static int make_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, s
 
 static int admit_inline(sea_ctx *ctx, size_t size) {
     int r = size < ADMITTED_LEAST ? 0 : admission_admit_and_tell(&ctx->admission, size);
-    return r < 0 ? reserve_explain(r, size, false, &ctx->admission) : 0;
+    if (r == 0)
+        return 0;
+    peers_give_back(ctx, NULL);
+    return reserve_explain(r, size, false, &ctx->admission);
 }
 
 static void note_inline_made(sea_ctx *ctx, size_t size) {

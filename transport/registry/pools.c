@@ -106,24 +106,34 @@ static int check_share(const struct peer *peer, const sea_pool *but, uint64_t by
         "release blocks, raise the budget, or set the bytes of `peer` in sea_ctx_options, which bound it instead");
 }
 
-static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
+/* What the peer takes, and what the application wants of the pool. */
+static int check_limits(const struct pool_budget *budget, uint64_t bytes) {
     const sea_pool *pool = budget->pool;
     struct pools *pools = &pool->peer->pooled.pools;
     uint64_t most = pool->peer->out_limit.bytes;
-    int r = check_share(pool->peer, pool, bytes, &pools->refused);
-    if (r < 0 || pool->is_private)
-        return r;
     if (bytes > most || pools_used(pools) > most - bytes)
         trim_others(pools, pool);
     bool is_ours = most >= pool->peer->ctx->peer_limits.bytes;
-    r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
-                    bytes,
-                    is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
-                            : "release blocks, or raise the peer's bytes_max in sea_options");
+    int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
+                        bytes,
+                        is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
+                                : "release blocks, or raise the peer's bytes_max in sea_options");
     if (r < 0 || !pool->bytes_max)
         return r;
     return check_limit(&pools->refused, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
                        "release blocks of this pool, or raise its bytes_max in sea_pool_options");
+}
+
+static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
+    const sea_pool *pool = budget->pool;
+    struct pools *pools = &pool->peer->pooled.pools;
+    pools->is_share_full = false;
+    int r = check_share(pool->peer, pool, bytes, &pools->refused);
+    if (r < 0 || pool->is_private)
+        return r;
+    r = check_limits(budget, bytes);
+    pools->is_share_full = r < 0;
+    return r;
 }
 
 /* An arena counts as a block too: small ones without number would use up our mappings. */
@@ -131,7 +141,6 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     struct pool_budget *budget = owner;
     struct pools *pools = &budget->pool->peer->pooled.pools;
     int r = budget_check(budget, bytes);
-    pools->is_share_full = r < 0;
     if (r < 0)
         return r;
     admission_watch(&budget->ctx->admission, bytes, 1, fds);
@@ -299,17 +308,22 @@ static bool is_memory_short(const struct pools *pools, int error) {
     return error == -ENOMEM || (error == -EDQUOT && !pools->is_share_full);
 }
 
+/* After an attempt that ended with `error`: is it worth another one? */
+static bool pools_make_room(const sea_pool *pool, int error) {
+    struct peer *peer = pool->peer;
+    bool has_more = admission_tell(&peer->ctx->admission);
+    if (error < 0 && is_memory_short(&peer->pooled.pools, error))
+        has_more |= pools_give_back(peer->ctx, peer);
+    return error < 0 && has_more && pool->pool;
+}
+
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
     if (!pool->peer)
         return -EPIPE;
-    struct peer *peer = pool->peer;
     int r = pool->pool ? 0 : pool_begin(pool);
     if (r == 0)
         r = pool_take(pool->pool, size, ret_slot);
-    bool has_more = admission_tell(&peer->ctx->admission);
-    if (r < 0 && is_memory_short(&peer->pooled.pools, r))
-        has_more |= pools_give_back(peer->ctx, peer);
-    return r < 0 && has_more && pool->pool ? pool_take(pool->pool, size, ret_slot) : r;
+    return pools_make_room(pool, r) ? pool_take(pool->pool, size, ret_slot) : r;
 }
 
 int pools_explain(struct peer *peer, int error, size_t size) {
@@ -320,11 +334,10 @@ int pools_explain(struct peer *peer, int error, size_t size) {
 }
 
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count) {
-    struct admission *admission = &pool->peer->ctx->admission;
     int r = pool->pool ? 0 : pool_begin(pool);
     if (r == 0)
         r = pool_reserve(pool->pool, size, count);
-    if (admission_tell(admission) && r < 0 && pool->pool)
+    if (pools_make_room(pool, r))
         r = pool_reserve(pool->pool, size, count);
     return r < 0 ? pools_explain(pool->peer, r, size) : 0;
 }

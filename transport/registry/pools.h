@@ -52,7 +52,7 @@ struct pools {
     uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
-    bool is_share_full;         /* that is why: the peer's, or a pool's, for which no other memory makes room */
+    bool is_share_full;         /* that is why: the peer takes no more, or the pool; no other memory makes room for that */
     bool is_restless;           /* before the connection sleeps, pools_tend() is to be called */
     bool is_waiting;            /* its return is looked for: of something that may be with the peer */
 };
