@@ -27,10 +27,10 @@ struct arena {
     size_t size, stride;
     struct pool_slot *spare;     /* the size class's: the blocks of it that are spare, */
     struct arena *spare_younger; /* and the next younger arena that has some */
-    uint64_t order;              /* the pool's: an older arena has a smaller one */
+    uint64_t order;              /* the audience's: an older arena has a smaller one */
     int fd;                      /* owned, read-only; -1: private, or announced */
     uint32_t count;
-    uint32_t id;       /* the pool's: in the handles of its blocks */
+    uint32_t id;       /* the audience's: in the handles of its blocks */
     bool is_announced; /* the peer has, or is about to get, the descriptor */
     bool is_private;
 };

@@ -23,7 +23,7 @@
  * hot blocks where they belong first. Sizes with a rotation have none.
  *
  * Threads. One, the owner's, calls everything. Only pool_put() may be called by any, also after pool_end(). Taking and
- * putting take no lock and make no system call, as long as no arena has to be made.
+ * putting take no lock and make no system call, as long as no arena has to be made and no owner that sleeps is to be told.
  *
  * Life:  pool_new()  -->  pool_end()  -->  the last block that was still out comes back: all is gone.
  */

@@ -7,7 +7,8 @@
  *
  * Nothing is charged here: whoever opens one has charged the peer with `size` first.
  * References: one by whoever opened it, one for each block that the application holds, so that what it holds stays
- * readable after the peer is gone. Threads: any may hold and drop them; the rest is immutable.
+ * readable after the peer is gone. Threads: any may read, hold and drop them, the rest is immutable; but
+ * whoever drops what a view is part of belongs to one (pooled_drop_view()).
  */
 #ifndef MEMORY_VIEW_H
 #define MEMORY_VIEW_H

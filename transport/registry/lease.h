@@ -40,7 +40,7 @@ void lease_table_trim(struct lease_table *table);
 
 /*
  * Grants `peer` (borrowed for as long as the lease lives) a lease on `block`, of which it takes a reference of
- * its own, and charges the peer's quota with `block`'s size. -EDQUOT (the quota) · -ENOMEM.
+ * its own, and charges the peer's quota with `block`'s footprint. -EDQUOT (the quota) · -ENOMEM.
  */
 int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle);
 

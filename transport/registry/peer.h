@@ -102,7 +102,7 @@ uint64_t peers_oldest_age(sea_ctx *ctx);
 /* Is there room for one more lease of `size` bytes within what the peer granted? */
 bool peer_has_credit(const struct peer *peer, uint64_t size);
 
-/* Called by the lease table alone. */
+/* Called by what grants leases alone: the lease table, and pooled. */
 int peer_charge_lease(struct peer *peer, uint64_t size);
 void peer_return_lease(struct peer *peer, uint64_t size);
 

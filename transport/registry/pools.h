@@ -75,7 +75,7 @@ sea_pool *pools_free(sea_pool *pool);
 /* A block's memory. On failure an error for pools_explain(), should there be no other way. */
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
 
-/* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE. */
+/* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, -ENFILE, -ENODEV, -EACCES. */
 int pools_explain(struct peer *peer, int error, size_t size);
 
 /* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM, -EMFILE:

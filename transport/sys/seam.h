@@ -2,7 +2,7 @@
 /*
  * The seam: the one place where a test can make a system call fail, or end the process before it.
  *
- * Every call in transport/sys that can fail is written SEAM(KIND, call). Without a hook that costs one relaxed load.
+ * Calls in transport/sys after whose failure something is to be done are written SEAM(KIND, call). Without a hook that costs one relaxed load.
  * The hook sees the kind and returns 0 to let the call happen, or the errno value with which
  * it is to fail. A hook may also not return (a kill sweep raises SIGKILL in it).
  */
