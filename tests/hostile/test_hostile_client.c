@@ -474,7 +474,7 @@ START_TEST(test_server_that_takes_no_calls) {
     speaker_farewell(speaker);
     speaker_free(speaker);
     scene_end();
-    ck_assert_msg(customer.connected == 0 ? customer.called == -ETIMEDOUT : customer.connected == -EPROTO,
+    ck_assert_msg(customer.connected == 0 ? customer.called == -EDQUOT : customer.connected == -EPROTO,
                   "connect %d, call %d", customer.connected, customer.called);
 }
 END_TEST

@@ -29,10 +29,10 @@
 #include <pthread.h>
 #include <signal.h>
 
-#define QUEUE_SIZE 16384
+#define QUEUE_SIZE 18432
 
-/* Half is for what peers sent, half for our own sockets to them: their connections may still end, unheard, when nothing is received. */
-#define ROOM (QUEUE_SIZE / 2)
+/* For what peers sent. The rest is for our own sockets to them: their connections may still end, unheard, when nothing is received. */
+#define ROOM 14336
 #define THREADS_MAX 4
 
 /* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
