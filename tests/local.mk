@@ -57,6 +57,7 @@ valgrind_tests = \
     tests/unit/test_quota \
     tests/unit/test_reaper \
     tests/unit/test_refusal \
+    tests/unit/test_returns \
     tests/unit/test_ring \
     tests/unit/test_ring_threads \
     tests/unit/test_rotation \

@@ -61,6 +61,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/refusal.h \
     transport/memory/reserve.c \
     transport/memory/reserve.h \
+    transport/memory/returns.c \
+    transport/memory/returns.h \
     transport/memory/rotation.c \
     transport/memory/rotation.h \
     transport/memory/sealed.c \

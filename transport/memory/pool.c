@@ -2,21 +2,19 @@
 /*
  * Pools. See pool.h for what is promised, memory/slot.h for a block's states, memory/size_class.h for the order of reuse.
  *
- * Nothing here is shared memory. What other threads touch are two things: the stack of returns, to which pool_put() pushes
- * and which the owner takes whole (so that no slot can come back to its top while somebody looks at it), and, once
- * the pool has ended, counts of what is still out.
+ * Nothing here is shared memory. What other threads touch are two things: the stack of returns (memory/returns.h), and, once the pool has
+ * ended, counts of what is still out.
  *
  *     arena.out = slots of it that are not FREE, those on the stack of returns included
  *     an arena is of the newest generation  <=>  it has a class; else it drains, and out > 0
  *     an arena is on the idle list  <=>  it has a class, out = 0, and it is not reserved
  *
- * The stack is empty when its top is NULL, or WATCHED: then the owner sleeps, and whoever puts a slot over that mark tells it.
- *
- * The end:  LIVING  --pool_end()-->  ENDED, when the stack's top becomes ENDED for good. From then on `left` counts, of an arena
+ * The end:  LIVING  --pool_end()-->  ENDED, when the stack of returns does. From then on `left` counts, of an arena
  * the slots that are out, of the pool the arenas; whoever takes one to 0 frees it.
  */
 #include "memory/pool.h"
 
+#include "memory/returns.h"
 #include "memory/rotation.h"
 #include "memory/size_class.h"
 #include "sys/alone.h"
@@ -77,14 +75,9 @@ struct pool {
     bool is_private, is_waiting, is_ended;
 
     char apart[64]; /* other threads write what follows */
-    _Atomic(struct pool_slot *) returns;
+    struct returns returns;
     _Atomic uint32_t left; /* ENDED only */
 };
-
-/* What the top of the stack of returns can be besides a slot: of a pool that has ended; of an empty one whose owner sleeps. */
-static struct pool_slot ended_mark, watched_mark;
-#define ENDED (&ended_mark)
-#define WATCHED (&watched_mark)
 
 struct pool_slot pool_closed;
 
@@ -386,10 +379,8 @@ static bool hot_open(struct pool *pool) {
 
 /* All that came back. Was the owner to be told of it? From here on it is not. */
 static bool pool_collect(struct pool *pool) {
-    /* Acquire [POOL1] pairs with the release in pool_put(): whoever put it has read and written its last byte before it
-     * goes out again. */
-    struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, NULL, memory_order_acquire);
-    while (slot && slot != WATCHED) {
+    struct pool_slot *slot = returns_take(&pool->returns);
+    while (returns_is_slot(slot)) {
         struct pool_slot *next = slot->next;
         slot_come_back(pool, slot);
         slot = next;
@@ -398,8 +389,7 @@ static bool pool_collect(struct pool *pool) {
 }
 
 static void pool_drain(struct pool *pool) {
-    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_relaxed);
-    if (top && top != WATCHED)
+    if (returns_is_slot(returns_glance(&pool->returns)))
         pool_collect(pool);
 }
 
@@ -419,13 +409,8 @@ static void pool_settle(struct pool *pool) {
 
 /* From here on whoever puts a slot tells the owner. */
 static void pool_watch(struct pool *pool) {
-    struct pool_slot *nothing = NULL;
-    while (!atomic_compare_exchange_strong_explicit(&pool->returns, &nothing, WATCHED, memory_order_relaxed,
-                                                    memory_order_relaxed) &&
-           nothing != WATCHED) {
+    while (!returns_try_watch(&pool->returns))
         pool_drain(pool);
-        nothing = NULL;
-    }
     hot_close(pool);
 }
 
@@ -436,11 +421,10 @@ uint64_t pool_growth(const struct pool_slot *slot) {
     const struct home *home = home_of(slot);
     const struct pool *pool = home->pool;
     const struct size_class *class = home->class;
-    const struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_relaxed);
     size_t stride = home->arena.stride;
     if (pool->is_ended || !class || pool->leases.count == 0)
         return 0;
-    if (class->out < class->total || (top && top != WATCHED) || is_hot(*slot->hot))
+    if (class->out < class->total || returns_is_slot(returns_glance(&pool->returns)) || is_hot(*slot->hot))
         return 0;
     if (class->total < ROUND_LEAST || class->total * stride < pool->reuse_footprint)
         return 0;
@@ -576,9 +560,8 @@ struct pool *pool_end(struct pool *pool) {
     assert(pool->leases.count == 0);
     pool_settle(pool);
     pool_begin_end(pool);
-    /* Release [POOL2] pairs with the acquire in pool_put(): who sees ENDED sees the counts. And [POOL1], as in pool_collect(). */
-    struct pool_slot *slot = atomic_exchange_explicit(&pool->returns, ENDED, memory_order_acq_rel);
-    while (slot && slot != WATCHED) {
+    struct pool_slot *slot = returns_end(&pool->returns);
+    while (returns_is_slot(slot)) {
         struct pool_slot *next = slot->next;
         slot_drop(slot);
         slot = next;
@@ -600,7 +583,7 @@ static RARE void pool_wake(struct pool *pool) {
 struct pool_slot *pool_take_ready(struct pool *pool, size_t size) {
     if (size > SIZE_CLASS_LARGEST)
         return NULL;
-    if (atomic_load_explicit(&pool->returns, memory_order_relaxed))
+    if (returns_glance(&pool->returns))
         pool_wake(pool);
     uint32_t number = size_class_number(size);
     struct size_class *level = pool->levels[number / CLASSES_PER_LEVEL];
@@ -627,28 +610,24 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
 /* The slot keeps pool and owner alive only until it is put: an owner that is to be told is held before. */
 void pool_put(struct pool_slot *slot) {
     struct pool *pool = home_of(slot)->pool;
-    if (thread_is_alone() && atomic_load_explicit(&pool->returns, memory_order_relaxed) != WATCHED) {
+    if (thread_is_alone() && returns_glance(&pool->returns) != RETURNS_WATCHED) {
         pool_put_own(slot);
         return;
     }
     const struct pool_ops *ops = pool->ops;
     void *owner = pool->owner;
     bool tells = false;
-    /* Acquire [POOL2], here and where the exchange fails, partner in pool_end(). Weaker: counts that are not there yet. */
-    struct pool_slot *top = atomic_load_explicit(&pool->returns, memory_order_acquire);
+    struct pool_slot *top = returns_look(&pool->returns);
     do {
-        if (top == ENDED) {
+        if (top == RETURNS_ENDED) {
             slot_drop(slot);
             break;
         }
-        if (top == WATCHED && !tells) {
+        if (top == RETURNS_WATCHED && !tells) {
             ops->hold(owner);
             tells = true;
         }
-        slot->next = top;
-        /* Release [POOL1], partner in pool_collect(). Afterwards neither the slot nor the pool is ours. */
-    } while (
-        !atomic_compare_exchange_weak_explicit(&pool->returns, &top, slot, memory_order_acq_rel, memory_order_acquire));
+    } while (!returns_try_put(&pool->returns, &top, slot));
     if (tells)
         ops->tell(owner);
 }
@@ -659,7 +638,7 @@ void pool_put_own(struct pool_slot *slot) {
         slot_drop(slot);
         return;
     }
-    bool is_watched = atomic_load_explicit(&pool->returns, memory_order_relaxed) == WATCHED;
+    bool is_watched = returns_glance(&pool->returns) == RETURNS_WATCHED;
     slot_come_back(pool, slot);
     if (is_watched)
         pool->ops->stirred(pool->owner);
