@@ -53,6 +53,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/arenas.h \
     transport/memory/calibration.c \
     transport/memory/calibration.h \
+    transport/memory/homes.c \
+    transport/memory/homes.h \
     transport/memory/pool.c \
     transport/memory/pool.h \
     transport/memory/quota.c \
