@@ -811,7 +811,7 @@ START_TEST(test_an_arena_whose_descriptor_is_lost) {
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &old), 0);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.arrived_count, 1);
-    ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EMFILE);
     ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
     assert_leased(&pair.client, 0, 0);
     pair_deinit(&pair);
