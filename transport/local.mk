@@ -84,6 +84,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/lease.h \
     transport/registry/peer.c \
     transport/registry/peer.h \
+    transport/registry/pool_budget.c \
+    transport/registry/pool_budget.h \
     transport/registry/pooled.c \
     transport/registry/pooled.h \
     transport/registry/pools.c \

@@ -13,6 +13,7 @@
 
 #include "memory/sealed.h"
 #include "registry/peer.h"
+#include "registry/pool_budget.h"
 #include <sealane/block.h>
 #include <stdatomic.h>
 #include <stdbool.h>

@@ -3,8 +3,8 @@
 #include "registry/pools.h"
 
 #include "memory/reserve.h"
-#include "memory/share.h"
 #include "registry/block.h"
+#include "registry/pool_budget.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
 #include <assert.h>
@@ -12,7 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need; but a small budget is for more than that. */
+/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need; but a small budget
+ * is for more than that. */
 static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 enum { RETAINED_SHARE = 64 };
 
@@ -26,186 +27,6 @@ static const int RETAINED_MS = 10000;
 static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
-
-struct pool_budget *pool_budget_unref(struct pool_budget *budget) {
-    /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a use after free. */
-    if (!budget || atomic_fetch_sub_explicit(&budget->refs, 1, memory_order_acq_rel) != 1)
-        return NULL;
-    user_put(budget->ctx, budget->user);
-    sea_ctx_unref(budget->ctx);
-    return heap_free(budget);
-}
-
-static uint64_t budget_used(const struct pool_budget *budget) {
-    return budget ? atomic_load_explicit(&budget->used, memory_order_relaxed) : 0;
-}
-
-/* Of what the peer maps. */
-static uint64_t pools_used(const struct pools *pools) {
-    uint64_t used = 0;
-    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
-        used += pool->is_private ? 0 : budget_used(pool->budget);
-    return used;
-}
-
-/* Private memory too. */
-static void pools_note_peak(struct pools *pools) {
-    uint64_t used = pools_used(pools) + budget_used(pools->private.budget);
-    if (used > pools->mapped_peak)
-        pools->mapped_peak = used;
-}
-
-static void trim_others(const struct pools *pools, const sea_pool *but) {
-    for (sea_pool *pool = pools->all; pool; pool = pool->next)
-        if (pool != but && pool->pool)
-            pool_trim(pool->pool, 0);
-}
-
-static int check_limit(struct refusal_log *log, const char *limit, uint64_t most, uint64_t used, uint64_t bytes,
-                       const char *advice) {
-    if (used <= most && bytes <= most - used)
-        return 0;
-    return refusal_note(log, -EDQUOT, limit, bytes, used > most ? 0 : most - used, advice);
-}
-
-/* Of the budget: what was made for the peer, for its user, and what is left. */
-static struct share peer_share(const struct peer *peer) {
-    const struct quota *budget = &peer->ctx->budget;
-    struct share share = {.budget = budget->limit[QUOTA_BYTES],
-                          .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
-                          .user = atomic_load_explicit(&peer->user->made, memory_order_relaxed)};
-    for (const sea_pool *pool = peer->pooled.pools.all; pool; pool = pool->next)
-        if (pool->budget)
-            share.peer += budget_used(pool->budget) + atomic_load_explicit(&pool->budget->others, memory_order_relaxed);
-    return share;
-}
-
-/* Where the application gave quotas these hold. That of the peer bounds what it takes, out_limit, and its leases. */
-static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_log *log) {
-    const struct quota *quota = &peer->user->quota;
-    uint64_t made = atomic_load_explicit(&peer->user->made, memory_order_relaxed);
-    if (quota->limit[QUOTA_BYTES] >= peer->ctx->budget.limit[QUOTA_BYTES])
-        return 0; /* the budget will say so */
-    return check_limit(log, "user quota (bytes)", quota->limit[QUOTA_BYTES], made, bytes,
-                       "release blocks, or raise the bytes of `user` in sea_ctx_options");
-}
-
-/* `but` is growing. */
-static int check_share(const struct peer *peer, const sea_pool *but, uint64_t bytes, struct refusal_log *log) {
-    struct share share = peer_share(peer);
-    if (!peer->ctx->has_fair_shares)
-        return check_user(peer, bytes, log);
-    if (share_allows(&share, bytes))
-        return 0;
-    trim_others(&peer->pooled.pools, but);
-    share = peer_share(peer);
-    if (share_allows(&share, bytes))
-        return 0;
-    return refusal_note(
-        log, -EDQUOT, "fair share (bytes)", bytes, share_room(&share),
-        "release blocks, raise the budget, or set the bytes of `peer` in sea_ctx_options, which bound it instead");
-}
-
-/* What the peer takes, and what the application wants of the pool. */
-static int check_limits(const struct pool_budget *budget, uint64_t bytes) {
-    const sea_pool *pool = budget->pool;
-    struct pools *pools = &pool->peer->pooled.pools;
-    uint64_t most = pool->peer->out_limit.bytes;
-    if (bytes > most || pools_used(pools) > most - bytes)
-        trim_others(pools, pool);
-    bool is_ours = most >= pool->peer->ctx->peer_limits.bytes;
-    int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
-                        bytes,
-                        is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
-                                : "release blocks, or raise the peer's bytes_max in sea_options");
-    if (r < 0 || !pool->bytes_max)
-        return r;
-    return check_limit(&pools->refused, "pool's bytes_max", pool->bytes_max, budget_used(budget), bytes,
-                       "release blocks of this pool, or raise its bytes_max in sea_pool_options");
-}
-
-static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
-    const sea_pool *pool = budget->pool;
-    struct pools *pools = &pool->peer->pooled.pools;
-    pools->is_share_full = false;
-    int r = check_share(pool->peer, pool, bytes, &pools->refused);
-    if (r < 0 || pool->is_private)
-        return r;
-    r = check_limits(budget, bytes);
-    pools->is_share_full = r < 0;
-    return r;
-}
-
-/* An arena counts as a block too: small ones without number would use up our mappings. */
-static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
-    struct pool_budget *budget = owner;
-    struct pools *pools = &budget->pool->peer->pooled.pools;
-    int r = budget_check(budget, bytes);
-    if (r < 0)
-        return r;
-    admission_watch(&budget->ctx->admission, bytes, 1, fds);
-    admission_tell(&budget->ctx->admission); /* what it lets go of may be what is missing */
-    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &pools->refused);
-    if (r < 0)
-        return r;
-    ctx_count(budget->ctx, arena_bytes, bytes);
-    atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
-    pools_note_peak(&budget->pool->peer->pooled.pools);
-    return 0;
-}
-
-static void budget_uncharge(void *owner, uint64_t bytes, uint32_t fds) {
-    struct pool_budget *budget = owner;
-    atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&budget->user->made, bytes, memory_order_relaxed);
-    ctx_uncount(budget->ctx, arena_bytes, bytes);
-    quota_return(&budget->ctx->budget, bytes, 1, fds);
-    pool_budget_unref(budget);
-}
-
-static void budget_uncharge_fd(void *owner) {
-    struct pool_budget *budget = owner;
-    quota_return(&budget->ctx->budget, 0, 0, 1);
-}
-
-static void budget_stirred(void *owner) {
-    struct pool_budget *budget = owner;
-    budget->pool->peer->pooled.pools.is_restless = true;
-}
-
-/* Room for the id was made when the arena was leased from first. */
-static void budget_retired(void *owner, uint32_t arena_id) {
-    struct pool_budget *budget = owner;
-    struct pools *pools = &budget->pool->peer->pooled.pools;
-    pools->retired[pools->retired_count++] = arena_id;
-    pools->is_restless = true;
-}
-
-static void budget_hold(void *owner) {
-    struct pool_budget *budget = owner;
-    atomic_fetch_add_explicit(&budget->refs, 1, memory_order_relaxed);
-}
-
-static void budget_tell(void *owner) {
-    struct pool_budget *budget = owner;
-    pthread_mutex_lock(&budget->ctx->lock);
-    if (budget->pool)
-        pools_wake(budget->pool->peer);
-    pthread_mutex_unlock(&budget->ctx->lock);
-    pool_budget_unref(budget);
-}
-
-static const struct pool_ops POOL_OPS = {
-    .charge = budget_charge,
-    .uncharge = budget_uncharge,
-    .uncharge_fd = budget_uncharge_fd,
-    .retired = budget_retired,
-    .stirred = budget_stirred,
-    .hold = budget_hold,
-    .tell = budget_tell,
-};
 
 const char *pools_check_options(const sea_pool_options *options) {
     static const sea_pool_options defaults;
@@ -265,15 +86,11 @@ int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *op
 }
 
 static int pool_begin(sea_pool *pool) {
-    struct pool_budget *budget = heap_new(1, sizeof(*budget));
+    struct pool_budget *budget = pool_budget_new(pool);
     if (!budget)
         return -ENOMEM;
-    atomic_store_explicit(&budget->refs, 1, memory_order_relaxed);
-    budget->ctx = sea_ctx_ref(pool->peer->ctx);
-    budget->user = user_get(budget->ctx, pool->peer->user->uid); /* there is one */
-    budget->pool = pool;
     const struct pool_options options = {
-        .ops = &POOL_OPS,
+        .ops = &POOL_BUDGET_OPS,
         .owner = budget,
         .admission = &budget->ctx->admission,
         .audience = &pool->peer->pooled.pools.audience,
@@ -286,19 +103,24 @@ static int pool_begin(sea_pool *pool) {
     };
     int r = pool_new(&pool->pool, &options);
     if (r < 0) {
-        pool_budget_unref(budget);
+        pool_budget_end(budget);
         return r;
     }
     pool->budget = budget;
-    tally_begin(&budget->tally, budget->ctx);
     return 0;
+}
+
+void pools_trim_others(const struct pools *pools, const sea_pool *but) {
+    for (sea_pool *pool = pools->all; pool; pool = pool->next)
+        if (pool != but && pool->pool)
+            pool_trim(pool->pool, 0);
 }
 
 bool pools_give_back(sea_ctx *ctx, struct peer *peer) {
     const struct arenas *audience = peer ? &peer->pooled.pools.audience : NULL;
     uint32_t before = peer ? audience->count : 0;
     if (peer)
-        trim_others(&peer->pooled.pools, NULL);
+        pools_trim_others(&peer->pooled.pools, NULL);
     peers_give_back(ctx, peer);
     return peer && audience->count < before;
 }
@@ -348,37 +170,16 @@ int pools_ref_budget(sea_pool *pool, struct pool_budget **ret_budget) {
     int r = pool->pool ? 0 : pool_begin(pool);
     if (r < 0)
         return r;
-    budget_hold(pool->budget);
-    *ret_budget = pool->budget;
+    *ret_budget = pool_budget_ref(pool->budget);
     return 0;
-}
-
-int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log) {
-    int r = check_share(budget->pool->peer, NULL, bytes, log);
-    if (r < 0)
-        return r;
-    atomic_fetch_add_explicit(&budget->others, bytes, memory_order_relaxed);
-    atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
-    return 0;
-}
-
-void pool_budget_return(struct pool_budget *budget, uint64_t bytes) {
-    atomic_fetch_sub_explicit(&budget->others, bytes, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&budget->user->made, bytes, memory_order_relaxed);
 }
 
 /* No lease is left. */
 static void pool_finish(sea_pool *pool) {
     if (!pool->pool)
         return;
-    struct pool_budget *budget = pool->budget;
     pool->pool = pool_end(pool->pool);
-    tally_end(&budget->tally, budget->ctx);
-    pthread_mutex_lock(&budget->ctx->lock);
-    budget->pool = NULL;
-    pthread_mutex_unlock(&budget->ctx->lock);
-    pool->budget = NULL;
-    pool_budget_unref(budget);
+    pool->budget = pool_budget_end(pool->budget);
 }
 
 static uint64_t pool_drop_leases(struct peer *peer, const sea_pool *pool, uint64_t *bytes) {
@@ -469,9 +270,14 @@ int pools_reserve_retired(struct pools *pools) {
     return 0;
 }
 
+void pools_retire(struct pools *pools, uint32_t arena_id) {
+    pools->retired[pools->retired_count++] = arena_id;
+    pools->is_restless = true;
+}
+
 /* Is it over: freed, and nothing of it is left? */
 static bool pool_is_gone(const sea_pool *pool) {
-    return pool->is_freed && (!pool->pool || budget_used(pool->budget) == 0);
+    return pool->is_freed && (!pool->pool || pool_budget_used(pool->budget) == 0);
 }
 
 static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool has_to_trim) {

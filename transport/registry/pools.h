@@ -2,8 +2,9 @@
 /*
  * The pools of one connection: one for each lifetime, whose arenas only its peer may read.
  *
- * Each is charged to the context's budget, arena by arena. All together never hold more than the peer takes, each never more than its
- * share. A pool that the application has let go of, or that has ended with the connection, lives on in memory/pool.h until its blocks are back.
+ * Each has a budget, which its arenas are charged to (registry/pool_budget.h). All together never hold more than the
+ * peer takes, each never more than its share. A pool that the application has let go of, or that has ended with the
+ * connection, lives on in memory/pool.h until its blocks are back.
  *
  * Threads: the connection's, but for pools_wake().
  */
@@ -15,17 +16,7 @@
 #include <sealane/pool.h>
 
 struct peer;
-
-/* Whom a pool's arenas are charged to. It outlives the connection as long as the application holds blocks. */
-struct pool_budget {
-    struct tally tally; /* of its blocks; it has ended when the pool has */
-    _Atomic uint32_t refs;
-    _Atomic uint64_t used;   /* of arenas */
-    _Atomic uint64_t others; /* of other blocks that were made for the pool's peer: sealed ones, and in the heap */
-    sea_ctx *ctx;            /* owned reference */
-    struct user *user;       /* owned reference */
-    sea_pool *pool;          /* borrowed; NULL once that has ended. Set under the context's lock */
-};
+struct pool_budget;
 
 struct sea_pool {
     struct peer *peer;          /* borrowed; NULL once the connection has ended */
@@ -52,9 +43,9 @@ struct pools {
     uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
-    bool is_share_full;         /* that is why: the peer takes no more, or the pool; no other memory makes room for that */
-    bool is_restless;           /* before the connection sleeps, pools_tend() is to be called */
-    bool is_waiting;            /* its return is looked for: of something that may be with the peer */
+    bool is_share_full; /* it failed since the peer takes no more, or the pool: no other memory makes room for that */
+    bool is_restless;   /* before the connection sleeps, pools_tend() is to be called */
+    bool is_waiting;    /* its return is looked for: of something that may be with the peer */
 };
 
 void pools_init(struct peer *peer);
@@ -78,25 +69,21 @@ int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
 /* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, -ENFILE, -ENODEV, -EACCES. */
 int pools_explain(struct peer *peer, int error, size_t size);
 
-/* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM, -EMFILE:
- * noted as refusals. */
+/* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM,
+ * -EMFILE: noted as refusals. */
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count);
 
+/* All pools `but` one (NULL: all) give back what is free. */
+void pools_trim_others(const struct pools *pools, const sea_pool *but);
+
 /*
- * Before something is refused for want of memory: what this connection keeps goes at once (`peer` NULL: none is known), the others of the
- * context are told. Returns whether something has gone: then it is worth another try.
+ * Before something is refused for want of memory: what this connection keeps goes at once (`peer` NULL: none is known),
+ * the others of the context are told. Returns whether something has gone: then it is worth another try.
  */
 bool pools_give_back(sea_ctx *ctx, struct peer *peer);
 
-/*
- * Other blocks that are made for the pool's peer, sealed ones and in the heap, count as its arenas do, wherever they go then. Such a block has a
- * reference of the budget (-ENOMEM, -EPIPE), adds its bytes before it charges the context with them (-EDQUOT, noted in `log`), and returns as many. Returning and
- * dropping the reference: from any thread.
- */
+/* For a block that is made for the pool's peer elsewhere. The caller owns a reference. -ENOMEM, -EPIPE. */
 int pools_ref_budget(sea_pool *pool, struct pool_budget **ret_budget);
-struct pool_budget *pool_budget_unref(struct pool_budget *budget);
-int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log);
-void pool_budget_return(struct pool_budget *budget, uint64_t bytes);
 
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);
@@ -110,9 +97,12 @@ void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums);
 /* So that arenas can be retired without fail: before one is announced. -ENOMEM. */
 int pools_reserve_retired(struct pools *pools);
 
+/* Notes an announced arena that is gone: the peer is to be told. */
+void pools_retire(struct pools *pools, uint32_t arena_id);
+
 /*
- * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps. Returns whether
- * sea_ctx_trim() was called: then the caller gives back what it has.
+ * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps.
+ * Returns whether sea_ctx_trim() was called: then the caller gives back what it has.
  */
 bool pools_tend(struct peer *peer);
 
@@ -120,8 +110,8 @@ bool pools_tend(struct peer *peer);
 void pools_trim(struct pools *pools);
 
 /*
- * The peer had no room for something of ours. An arena that it refused it goes on to refuse: so new ones are made, which it may have room
- * for by then. At most once a second.
+ * The peer had no room for something of ours. An arena that it refused it goes on to refuse: so new ones are made,
+ * which it may have room for by then. At most once a second.
  */
 void pools_renew(struct peer *peer);
 
