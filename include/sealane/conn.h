@@ -83,8 +83,8 @@ typedef struct sea_options {
     size_t users_count;
     const uint32_t *groups; /* further group ids (the peer's primary one) */
     size_t groups_count;
-    int (*allow)(const sea_peer *peer, void *user); /* asked last, for everybody whom the above would
-                     * refuse: 0 lets in, a negative errno value refuses */
+    /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. */
+    int (*allow)(const sea_peer *peer, void *user);
 
     const char *service;  /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */
     uint32_t accept;      /* payload classes that we take: SEA_STABLE_ONLY, ...; default: all */
@@ -93,9 +93,9 @@ typedef struct sea_options {
     uint16_t socket_mode; /* of a server's socket file; default 0600. Wider modes need `users` and so on too */
 
     uint32_t inline_max;      /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
-    uint64_t block_max;       /* largest sealed or pooled payload that we take, bytes; default: the peer quota */
+    uint64_t block_max;       /* largest sealed or pooled payload that we take, bytes; default, and most: bytes_max */
     uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
-    uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024 */
+    uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024, at most the peer quota */
     uint64_t bytes_max;       /* and their bytes; default: the peer quota; half of it with SEA_STABLE_ONLY:
                                * of each pooled payload the copy is charged too, so give no more yourself */
     uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */

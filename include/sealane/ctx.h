@@ -57,11 +57,11 @@ typedef struct sea_ctx_options {
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
      * blocks of its own that we import, its arenas (each counts as a block), inline payloads that we got from it (all but 64 KiB of them
-     * at a time), and replies that it does not read. Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of
+     * at a time), and replies that it does not read. Our arenas for it have no more bytes either. Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of
      * vm.max_map_count; a quarter of RLIMIT_NOFILE. */
     sea_limits peer;
     /* The same for all connections of one user id together, and what is made for them of the budget: arenas, and blocks. Default: the budget.
-     * Who gives the bytes neither of `peer` nor of `user` has fair shares besides: what is made for one connection is at most 0.30 of the budget,
+     * Who gives the bytes neither of `peer` nor of `user` has fair shares besides: what is made for one connection, sent or not, is at most 0.30 of the budget,
      * and less the more is taken already, by its user above all; but never so much that another one would find nothing. */
     sea_limits user;
     /* How memory of our own is made: SEA_MEMORY_.... */
@@ -105,7 +105,7 @@ SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
  * Gives back what this process keeps for later and uses nothing of now: free arenas of all pools, reserved ones too, what connections receive into, messages that
  * have ended, and tables that are empty (doc/tuning.md has all of them). Returns at once; from any thread. A connection belongs to its thread, which
  * does it in its next turn. Those of a server's own loop and of libuv are woken for that; others do it when the application next calls or waits.
- * Before a block is refused for the budget or for the machine, this happens by itself, at most once a second.
+ * Before a block or a reservation is refused for the budget, a fair share of it or the machine this happens by itself, at most once a second; also when a connection was.
  */
 SEA_API void sea_ctx_trim(sea_ctx *ctx);
 
@@ -122,7 +122,7 @@ SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t siz
 /* Whose limit it is that a refusal names. doc/memory.md has all names of each. */
 enum {
     SEA_CAUSE_BUDGET,     /* this context's */
-    SEA_CAUSE_POOL,       /* a pool's share */
+    SEA_CAUSE_POOL,       /* a pool's bytes_max */
     SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold: its quota, or its fair share of the budget */
     SEA_CAUSE_USER_QUOTA, /* and all of one user id together */
     SEA_CAUSE_PEER,       /* what the peer takes */
