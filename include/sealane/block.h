@@ -7,17 +7,17 @@
  * sea_block_import(), are sealed from the start. A sealed block may be sent any number of times, to
  * any peers, and forwarded by whoever received it; nothing is copied.
  *
- * A pooled block, which is what sea_block_new() makes of all but small payloads, is for one connection. Sent through another one, or
- * again while the peer still holds it, it travels as a copy, which is counted (sea_figures.fallbacks). For several peers, for
- * other software, and for keeping there is sea_block_new_sealed().
+ * A pooled block, which is what sea_block_new() makes of all but small payloads, is for one connection. Sent through
+ * another one, or again while the peer still holds it, it travels as a copy, which is counted (sea_figures.fallbacks).
+ * For several peers, for other software, and for keeping there is sea_block_new_sealed().
  *
  * References: every function that sends takes one reference. To send a block twice, or to keep it,
  * take another with sea_block_ref() first. A block's memory goes back to the kernel when its last
  * reference and its last lease are gone, in whichever order.
  *
  * Threads: a block that this process made may be handed from thread to thread, and once sealed be
- * referenced from many. A block that came out of a message belongs to that connection's thread. A child after fork() uses and unrefs
- * none of its parent's (see <sealane/ctx.h>).
+ * referenced from many. A block that came out of a message belongs to that connection's thread. A child after fork()
+ * uses and unrefs none of its parent's (see <sealane/ctx.h>).
  */
 #ifndef SEALANE_BLOCK_H
 #define SEALANE_BLOCK_H
@@ -39,7 +39,8 @@ enum {
     SEA_BLOCK_HUGETLB = 1, /* take 2 MiB pages from the hugetlb pool, or fail with -ENOMEM. Sent as it
                             * is only to peers that accept them (see sea_options.accept_hugetlb) */
     SEA_BLOCK_NO_HUGE = 2, /* base pages, also where the system would grant larger ones */
-    /* Mapped when it is made, as SEA_MEMORY_PREFAULT has it for all blocks of a context: writing it takes no page faults.
+    /* Mapped when it is made, as SEA_MEMORY_PREFAULT has it for all blocks of a context: writing it takes no page
+     * faults.
      * Before Linux 5.14: mapped, and no more. */
     SEA_BLOCK_PREFAULT = 4
 };
@@ -49,24 +50,24 @@ enum {
  * chosen by size, by what the peer accepts and by what was measured to be cheapest. The memory is
  * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes of a sealed block
  * are zero; in others they are what an earlier payload for this peer left. Charged to the context's budget: `size`,
- * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks, and small inline ones for a
- * peer that takes pooled ones, are charged with the arenas in which they lie.
+ * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks, and
+ * small inline ones for a peer that takes pooled ones, are charged with the arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM, -EMSGSIZE (the peer accepts no class that could carry that much: its block_max or
- * inline_max), of which sea_ctx_refusal() says more, -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE (not connected
- * any more), -EAGAIN (the handshake is not finished).
+ * inline_max), of which sea_ctx_refusal() says more, -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE
+ * (not connected any more), -EAGAIN (the handshake is not finished).
  */
 SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 
 /*
  * The same, tied to no connection and always of the class SEA_SEALED: for blocks that go to several
- * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL. Any thread may make one: sea_uv_block_new_sealed()
- * (<sealane/uv.h>) has one of libuv's do it.
+ * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL. Any thread may make one:
+ * sea_uv_block_new_sealed() (<sealane/uv.h>) has one of libuv's do it.
  *
- * Padding: where the system grants transparent huge pages, a block whose last part fills at least 256 KiB of one, and not all
- * of it, is rounded up to 2 MiB, unless the budget has no room for that. All of it is charged: to the budget, and wherever the
- * block is on lease to the peer's quota and credit, on both sides. SEA_BLOCK_NO_HUGE goes without. A block in hugetlb pages is
- * rounded up, and charged, likewise.
+ * Padding: where the system grants transparent huge pages, a block whose last part fills at least 256 KiB of one, and
+ * not all of it, is rounded up to 2 MiB, unless the budget has no room for that. All of it is charged: to the budget,
+ * and wherever the block is on lease to the peer's quota and credit, on both sides. SEA_BLOCK_NO_HUGE goes without. A
+ * block in hugetlb pages is rounded up, and charged, likewise.
  */
 SEA_API int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags);
 
@@ -102,7 +103,8 @@ SEA_API int sea_block_fill(sea_block *block, size_t offset, const void *data, si
  * file, or -1 for the descriptor's own position, which then moves; use -1 for what cannot seek.
  * Blocks as long as reading `fd` does. Returns the number of bytes filled; fewer than `size` come
  * before the end of the input and before an error, which the next call then returns: 0 is the end.
- * Errors: -EPERM (sealed), -EINVAL (out of bounds), -EAGAIN (`fd` is non-blocking, nothing there yet), or what reading gave.
+ * Errors: -EPERM (sealed), -EINVAL (out of bounds), -EAGAIN (`fd` is non-blocking, nothing there yet), or what reading
+ * gave.
  */
 SEA_API int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t file_offset, size_t size);
 
@@ -111,8 +113,9 @@ SEA_API int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int
 SEA_API int sea_block_shrink(sea_block *block, size_t size);
 
 /*
- * Freezes the bytes for good; of a pooled block only for this interface: its maker's old pointers still write, which is why its receiver
- * is told that it is not stable. Pointers from sea_block_data() end. Sealing a sealed block does nothing.
+ * Freezes the bytes for good; of a pooled block only for this interface: its maker's old pointers still write, which is
+ * why its receiver is told that it is not stable. Pointers from sea_block_data() end. Sealing a sealed block does
+ * nothing.
  * Errors: -EBUSY (something else maps or pins the pages for writing: a forked child's mapping of an
  * exported descriptor, a pipe, io_uring), -EMFILE. On failure the block stays writable.
  */
@@ -123,16 +126,18 @@ SEA_API int sea_block_pages(sea_block *block);
 
 /*
  * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller
- * owns it. The file is larger than the payload, of which sea_block_size() tells the size, where the block is padded or in hugetlb
- * pages: zeros follow. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class SEA_SEALED),
+ * owns it. The file is larger than the payload, of which sea_block_size() tells the size, where the block is padded or
+ * in hugetlb pages: zeros follow. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class
+ * SEA_SEALED),
  * -EMFILE.
  */
 SEA_API int sea_block_export(sea_block *block, int *ret_fd);
 
 /*
- * Makes a sealed block from other software's memfd. Takes `fd`, and makes it close-on-exec. It must carry the seals SEAL, SHRINK,
- * GROW and WRITE and have no holes; `max_size` limits its size in bytes. The whole file is the payload. Charged to the budget like a
- * block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says which seals are missing),
+ * Makes a sealed block from other software's memfd. Takes `fd`, and makes it close-on-exec. It must carry the seals
+ * SEAL, SHRINK, GROW and WRITE and have no holes; `max_size` limits its size in bytes. The whole file is the payload.
+ * Charged to the budget like a block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says which
+ * seals are missing),
  * -EMSGSIZE (larger than `max_size`), -EDQUOT, -ENOMEM.
  */
 SEA_API int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size);

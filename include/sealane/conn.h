@@ -111,10 +111,11 @@ typedef struct sea_options {
 /*
  * Connects, waits for the handshake, and returns a connection of the blocking face. `options` may be
  * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
- * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not options->service), -EACCES (the server refused
- * us, or is run by somebody whom our options do not allow), -ETIMEDOUT, -EPROTO, -EPROTONOSUPPORT (no
- * common protocol version), -EINVAL (address or options), -EUSERS (the server is full), -EBUSY (it is under attack), -EDQUOT (there is no room
- * for the outbox in our budget, or for its own in the server's), -EMFILE, -ENOMEM.
+ * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not
+ * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow), -ETIMEDOUT,
+ * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full),
+ * -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in our budget, or for its own in the server's),
+ * -EMFILE, -ENOMEM.
  * What the server said is kept as sea_ctx_refusal().
  */
 SEA_API int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
@@ -129,14 +130,14 @@ SEA_API void sea_conn_close(sea_conn *conn);
 /* A call with a deadline, waiting for its reply. Takes one reference of `block`, which may be NULL.
  * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
  * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
- * -ETIMEDOUT (the deadline passed; the other side was told to give up), -EPIPE, -EPROTO, -EDEADLK (called from inside one of this
- * connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT (also: the other side
+ * -ETIMEDOUT (the deadline passed; the other side was told to give up), -EPIPE, -EPROTO, -EDEADLK (called from inside
+ * one of this connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT (also: the other side
  * takes no calls at all), -EBUSY (the block cannot be sealed). Who needs no reply passes
  * NULL for `ret_reply`: it is waited for, and released. */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
-/* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into the
- * frame. The cheapest call for payloads up to some hundred bytes. */
+/* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into
+ * the frame. The cheapest call for payloads up to some hundred bytes. */
 SEA_API int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                            sea_msg **ret_reply);
 
@@ -149,24 +150,26 @@ typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
 /*
  * Begins a call and returns at once; `done` is called when it has ended. Takes one reference of `block`. `ret_id`
  * (may be NULL) serves to cancel it. Errors (then `done` is not called): -EAGAIN (the peer's limits on
- * calls, blocks or bytes, the frame ring, or the socket, are full; on_room tells when to try again, and sea_ctx_refusal()
- * which it was, once until then), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT (also: the
+ * calls, blocks or bytes, the frame ring, or the socket, are full; on_room tells when to try again, and
+ * sea_ctx_refusal() which it was, once until then), -EINVAL (no `done`), -EPIPE, -EMSGSIZE, -EDQUOT (also: the
  * other side takes no calls at all), -EBUSY.
  */
 SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
                            void *user, uint64_t *ret_id);
 
-/* Cancels: `done` is called with -ECANCELED before this returns, and the other side is told. The call counts against the peer's
- * calls_max until it has been answered. -ENOENT: it has ended already. */
+/* Cancels: `done` is called with -ECANCELED before this returns, and the other side is told. The call counts against
+ * the peer's calls_max until it has been answered. -ENOENT: it has ended already. */
 SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
 
 /*
  * Sends a one-way message. Takes one reference of `block`, which may be NULL. Waits for room for at
  * most `timeout_ms` (0: not at all, < 0: without end); on a connection that a loop drives, or inside a
- * handler, it must be 0. Where it may wait it does so also after a pooled block, while the peer holds all that fill the caches: for one
- * that comes back, within `timeout_ms` and for no longer than making another one takes, half a nanosecond a byte (doc/tuning.md).
- * Errors: -EAGAIN (no room: sea_ctx_refusal() says of what; with a `timeout_ms` of 0 once until on_room), -EPIPE (sea_conn_text()
- * says why), -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK. The block is taken then too: to try again with it, take a reference first.
+ * handler, it must be 0. Where it may wait it does so also after a pooled block, while the peer holds all that fill the
+ * caches: for one that comes back, within `timeout_ms` and for no longer than making another one takes, half a
+ * nanosecond a byte (doc/tuning.md).
+ * Errors: -EAGAIN (no room: sea_ctx_refusal() says of what; with a `timeout_ms` of 0 once until on_room), -EPIPE
+ * (sea_conn_text() says why), -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK. The block is taken then too: to try again
+ * with it, take a reference first.
  *
  *     while ((r = sea_send(conn, FRAME, sea_block_ref(block), 0)) == -EAGAIN)
  *         sea_conn_wait(conn, -1);
@@ -178,8 +181,9 @@ SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int time
 SEA_API int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
 
 /*
- * Between these two, what is sent on `conn` does not wake a sleeping peer: that is done once, at the end. A peer that is awake
- * sees each message at once. For several messages at a time; they nest. Inside handlers and callbacks it is so anyway.
+ * Between these two, what is sent on `conn` does not wake a sleeping peer: that is done once, at the end. A peer that
+ * is awake sees each message at once. For several messages at a time; they nest. Inside handlers and callbacks it is so
+ * anyway.
  * What waits (sea_call(), sea_conn_wait()) wakes the peer first.
  */
 SEA_API void sea_batch_begin(sea_conn *conn);
@@ -191,8 +195,9 @@ SEA_API void sea_batch_end(sea_conn *conn);
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
- * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO from
- * dispatch: it has ended; -EDEADLK: inside a handler, or driven by a loop (a server's, libuv), for which the time-out is -1. */
+ * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO
+ * from dispatch: it has ended; -EDEADLK: inside a handler, or driven by a loop (a server's, libuv), for which the
+ * time-out is -1. */
 SEA_API int sea_conn_fd(sea_conn *conn);
 SEA_API short sea_conn_events(sea_conn *conn);
 SEA_API int sea_conn_timeout(sea_conn *conn);
@@ -217,7 +222,7 @@ typedef struct sea_conn_figures {
     /* Its other limits, by the names of its sea_options; 0 before the handshake. Our own quota for it may be less. */
     uint64_t block_max, bytes_max;
     uint32_t blocks_max, calls_max; /* calls that were cancelled count until they are answered, as in calls_out */
-    /* Of our arenas for it, bytes, as in sea_pool_figures: of all its pools, and of private memory for what is copied. */
+    /* Of our arenas for it, bytes, as in sea_pool_figures: of all its pools, and of private memory for copies. */
     uint64_t allocated, active, mapped, retained;
     uint64_t mapped_peak;          /* the most that was charged for them at a time */
     uint64_t imported_arena_bytes; /* of its arenas, that we map */

@@ -3,9 +3,9 @@
  * The context: one process's budget, quotas, registry and figures. Everything else belongs to one.
  * Thread-safe. A process normally has one.
  *
- * After fork() the child must not use, unref or free contexts, pools, connections, servers or blocks of its parent: what the parent writes to is
- * not mapped there (MADV_DONTFORK), and its addresses may belong to other memory. exec() is the end of all of it. A child that does not exec makes
- * a context of its own.
+ * After fork() the child must not use, unref or free contexts, pools, connections, servers or blocks of its parent:
+ * what the parent writes to is not mapped there (MADV_DONTFORK), and its addresses may belong to other memory. exec()
+ * is the end of all of it. A child that does not exec makes a context of its own.
  */
 #ifndef SEALANE_CTX_H
 #define SEALANE_CTX_H
@@ -43,41 +43,47 @@ typedef struct sea_refusal {
 } sea_refusal;
 
 /*
- * Flags of sea_ctx_options.memory_flags. LOCK: pages are locked while their maker has them mapped for writing, as pooled blocks always are, so
- * that they are never swapped out; RLIMIT_MEMLOCK bounds it. PREFAULT: sealed blocks are mapped when they are made, so that writing
- * them takes no page faults, as it never does in pooled ones. NO_HUGE: base pages, also where the system would grant
- * larger ones, and no padding.
+ * Flags of sea_ctx_options.memory_flags. LOCK: pages are locked while their maker has them mapped for writing, as
+ * pooled blocks always are, so that they are never swapped out; RLIMIT_MEMLOCK bounds it. PREFAULT: sealed blocks are
+ * mapped when they are made, so that writing them takes no page faults, as it never does in pooled ones. NO_HUGE: base
+ * pages, also where the system would grant larger ones, and no padding.
  */
 enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4 };
 
 typedef struct sea_ctx_options {
-    /* What this process may hold in blocks of its own, and in its connections' outboxes (some 84 KiB each). Default: three quarters of the
-     * memory that is available to it when the context is made, its cgroups considered, but at least 32 MiB; 65 536 blocks, but no more than half of
-     * vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a block for as long as it is there. */
+    /* What this process may hold in blocks of its own, and in its connections' outboxes (some 84 KiB each). Default:
+     * three quarters of the memory that is available to it when the context is made, its cgroups considered, but at
+     * least 32 MiB; 65 536 blocks, but no more than half of vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks
+     * the arenas count, each as a block for as long as it is there. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
-     * blocks of its own that we import, its arenas (each counts as a block), inline payloads that we got from it (all but 64 KiB of them
-     * at a time), and replies that it does not read. Our arenas for it have no more bytes either. Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of
-     * vm.max_map_count; a quarter of RLIMIT_NOFILE. */
+     * blocks of its own that we import, its arenas (each counts as a block), inline payloads that we got from it (all
+     * but 64 KiB of them at a time), and replies that it does not read. Our arenas for it have no more bytes either.
+     * Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of vm.max_map_count; a quarter
+     * of RLIMIT_NOFILE. */
     sea_limits peer;
-    /* The same for all connections of one user id together, and what is made for them of the budget: arenas, and blocks. Default: the budget.
-     * Who gives the bytes neither of `peer` nor of `user` has fair shares besides: what is made for one connection, sent or not, is at most 0.30 of the budget,
-     * and less the more is taken already, by its user above all; but never so much that another one would find nothing. */
+    /* The same for all connections of one user id together, and what is made for them of the budget: arenas, and
+     * blocks. Default: the budget.
+     * Who gives the bytes neither of `peer` nor of `user` has fair shares besides: what is made for one connection,
+     * sent or not, is at most 0.30 of the budget, and less the more is taken already, by its user above all; but never
+     * so much that another one would find nothing. */
     sea_limits user;
     /* How memory of our own is made: SEA_MEMORY_.... */
     unsigned memory_flags;
-    /* A bit for each NUMA node from which it is to come, others only when these are full. Default: as the kernel likes. Where one of
-     * them does not exist blocks are refused with -ENODEV, and where the system does not let us choose with -EACCES. */
+    /* A bit for each NUMA node from which it is to come, others only when these are full. Default: as the kernel likes.
+     * Where one of them does not exist blocks are refused with -ENODEV, and where the system does not let us choose
+     * with -EACCES. */
     uint64_t numa_nodes;
     /*
-     * on_low_water is called when less than `low_water` bytes will be left of the budget, or of the tightest limit of the machine and
-     * its cgroups, or less than a sixteenth of the budget's blocks or descriptors: before the first block is refused for want of them,
-     * and whatever it released is there for that block already.
-     * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which limit, how much is
-     * needed now, how much there is, and what to change; its error is 0.
-     * On the thread that makes the block or the connection, or has a payload copied (of libuv's, where <sealane/uv.h> has one do it); with no
-     * lock held. It may drop references of blocks of this process's own, and free other memory; it may not make blocks, nor use, end or
-     * free connections, nor drop the last reference of a context. sea_ctx_trim() in it takes effect in the connections' next turns: too late for this block.
+     * on_low_water is called when less than `low_water` bytes will be left of the budget, or of the tightest limit of
+     * the machine and its cgroups, or less than a sixteenth of the budget's blocks or descriptors: before the first
+     * block is refused for want of them, and whatever it released is there for that block already.
+     * It is called again only after a quarter more than the mark was seen to be left. `nearly` (borrowed) says which
+     * limit, how much is needed now, how much there is, and what to change; its error is 0.
+     * On the thread that makes the block or the connection, or has a payload copied (of libuv's, where <sealane/uv.h>
+     * has one do it); with no lock held. It may drop references of blocks of this process's own, and free other memory;
+     * it may not make blocks, nor use, end or free connections, nor drop the last reference of a context.
+     * sea_ctx_trim() in it takes effect in the connections' next turns: too late for this block.
      * Default of the mark: a sixteenth of the budget; without on_low_water it must be 0.
      */
     uint64_t low_water;
@@ -88,8 +94,9 @@ typedef struct sea_ctx_options {
 
 /*
  * Makes a context. `options` is borrowed for the call and may be NULL. The caller owns one reference.
- * Does not block, but for reading one small file if there is one: the sizes that sealane-calibrate(1) measured, by which it is chosen how
- * payloads travel. A file that cannot be used is no error: the values that are built in hold, and sea_ctx_refusal() says why.
+ * Does not block, but for reading one small file if there is one: the sizes that sealane-calibrate(1) measured, by
+ * which it is chosen how payloads travel. A file that cannot be used is no error: the values that are built in hold,
+ * and sea_ctx_refusal() says why.
  * Errors: -EINVAL (unknown flags, a mark without on_low_water, reserved fields not zero), -ENOMEM.
  */
 SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
@@ -102,10 +109,12 @@ SEA_API sea_ctx *sea_ctx_ref(sea_ctx *ctx);
 SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
 
 /*
- * Gives back what this process keeps for later and uses nothing of now: free arenas of all pools, reserved ones too, what connections receive into, messages that
- * have ended, and tables that are empty (doc/tuning.md has all of them). Returns at once; from any thread. A connection belongs to its thread, which
- * does it in its next turn. Those of a server's own loop and of libuv are woken for that; others do it when the application next calls or waits.
- * Before a block or a reservation is refused for the budget, a fair share of it or the machine this happens by itself, at most once a second; also when a connection was.
+ * Gives back what this process keeps for later and uses nothing of now: free arenas of all pools, reserved ones too,
+ * what connections receive into, messages that have ended, and tables that are empty (doc/tuning.md has all of them).
+ * Returns at once; from any thread. A connection belongs to its thread, which does it in its next turn. Those of a
+ * server's own loop and of libuv are woken for that; others do it when the application next calls or waits.
+ * Before a block or a reservation is refused for the budget, a fair share of it or the machine this happens by itself,
+ * at most once a second; and when a connection was refused.
  */
 SEA_API void sea_ctx_trim(sea_ctx *ctx);
 
@@ -113,9 +122,9 @@ SEA_API void sea_ctx_trim(sea_ctx *ctx);
 SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
 
 /*
- * Writes a refusal as one line without its newline, as snprintf() does: at most `size` bytes with the NUL; returns the length that
- * all of it has. "Disk quota exceeded (budget (bytes): needed 4096, available 0; release blocks, or ...)". Control
- * characters, which names and peers' texts may hold, become '?'. Any thread; nothing is charged.
+ * Writes a refusal as one line without its newline, as snprintf() does: at most `size` bytes with the NUL; returns the
+ * length that all of it has. "Disk quota exceeded (budget (bytes): needed 4096, available 0; release blocks, or ...)".
+ * Control characters, which names and peers' texts may hold, become '?'. Any thread; nothing is charged.
  */
 SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size);
 
@@ -133,15 +142,15 @@ enum {
     SEA_CAUSES            /* how many there are */
 };
 
-/* The cause's name, "budget", "pool", "peer quota", "user quota", "peer", "cgroup", "machine", "process" or "other"; "none" for
- * anything else. Static. */
+/* The cause's name, "budget", "pool", "peer quota", "user quota", "peer", "cgroup", "machine", "process" or "other";
+ * "none" for anything else. Static. */
 SEA_API const char *sea_cause_name(int cause);
 
 /* Current amounts first, then counters that only grow. Bytes are payload bytes unless said. */
 typedef struct sea_figures {
     /* now */
-    /* Of our own, allocated and not reclaimed; private copies of what peers sent too: inline payloads of more than 88 bytes,
-     * and snapshots. */
+    /* Of our own, allocated and not reclaimed; private copies of what peers sent too: inline payloads of more than 88
+     * bytes, and snapshots. */
     uint64_t blocks, bytes;
     uint64_t leased_blocks, leased_bytes;     /* of those and of forwarded ones, held by peers */
     uint64_t imported_blocks, imported_bytes; /* peers' blocks that we map */
@@ -174,20 +183,21 @@ typedef struct sea_figures {
 } sea_figures;
 
 /*
- * What there is, summed up over all connections and pools. Any thread; takes nothing from those that work, and costs a look at some 300
- * bytes of each (doc/tuning.md): once a second is nothing. Connections cannot begin or end meanwhile.
+ * What there is, summed up over all connections and pools. Any thread; takes nothing from those that work, and costs a
+ * look at some 300 bytes of each (doc/tuning.md): once a second is nothing. Connections cannot begin or end meanwhile.
  *
- * True: no counter moved while it looked twice, so that all of them are of one moment. False: the process is busy; each is
- * a sum of what its parts were at some instant of the call, and two may differ by what was done during it. In either case: no gauge is
- * below 0; `refusals` is the sum of `refusals_by`; used <= peak and used <= limit in `budget`. The budget, peaks, refusals and oldest_lease
- * are read right after the rest.
+ * True: no counter moved while it looked twice, so that all of them are of one moment. False: the process is busy; each
+ * is a sum of what its parts were at some instant of the call, and two may differ by what was done during it. In either
+ * case: no gauge is below 0; `refusals` is the sum of `refusals_by`; used <= peak and used <= limit in `budget`. The
+ * budget, peaks, refusals and oldest_lease are read right after the rest.
  */
 SEA_API bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
 
 /*
- * What the kernel says is in memory of all shared memory that this process maps (RssShmem of proc(5)): bytes; UINT64_MAX where it does not.
- * Our arenas and the blocks that we have mapped, peers' of which we have touched the pages, and whatever else the program shares; not sealed blocks
- * that nobody here has looked at. Reads a file: some 30 us. The kernel is up to some
+ * What the kernel says is in memory of all shared memory that this process maps (RssShmem of proc(5)): bytes;
+ * UINT64_MAX where it does not.
+ * Our arenas and the blocks that we have mapped, peers' of which we have touched the pages, and whatever else the
+ * program shares; not sealed blocks that nobody here has looked at. Reads a file: some 30 us. The kernel is up to some
  * hundred KiB behind for each CPU.
  */
 SEA_API uint64_t sea_ctx_resident(const sea_ctx *ctx);

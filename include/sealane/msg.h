@@ -41,15 +41,16 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
 
 /*
  * Answers a call, now or later, in any order. Takes `call`, and one reference of `block`, which may be
- * NULL for an empty payload. To answer with what the call brought: sea_reply(call, sea_block_ref(sea_msg_block(call))). Never waits: a peer
- * that does not read its replies is charged for them, and loses its connection at its quota. Errors
+ * NULL for an empty payload. To answer with what the call brought: sea_reply(call, sea_block_ref(sea_msg_block(call))).
+ * Never waits: a peer that does not read its replies is charged for them, and loses its connection at its quota. Errors
  * (the call has ended all the same, and the peer was told if it could be): -EPIPE (caller gone),
  * -ECANCELED (caller gave up), -EMSGSIZE (no class that the peer accepts can carry it), -EDQUOT,
  * -EBUSY (the block cannot be sealed), -EINVAL (not a call).
  */
 SEA_API int sea_reply(sea_msg *call, sea_block *block);
 
-/* The same for a payload that lies in the caller's memory (borrowed), which is copied: small ones straight into the frame. */
+/* The same for a payload that lies in the caller's memory (borrowed), which is copied: small ones straight into the
+ * frame. */
 SEA_API int sea_reply_bytes(sea_msg *call, const void *data, size_t size);
 
 /* Answers with an error: `status` is a negative errno value (-1 to -4095), `text` (borrowed, may be NULL) says more

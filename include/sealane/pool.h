@@ -2,8 +2,9 @@
 /*
  * A pool: the memory of blocks of one lifetime, for one connection.
  *
- * Every connection has one, from which sea_block_new() takes its pooled blocks. Memory goes back to the kernel by whole arenas, so that one
- * block which is kept for long keeps all of its arena. Therefore blocks that live long have pools of their own:
+ * Every connection has one, from which sea_block_new() takes its pooled blocks. Memory goes back to the kernel by whole
+ * arenas, so that one block which is kept for long keeps all of its arena. Therefore blocks that live long have pools
+ * of their own:
  *
  *     const sea_pool_options settings = {.name = "settings"};
  *     sea_pool_new(&pool, conn, &settings);
@@ -11,15 +12,16 @@
  *     ...
  *     sea_pool_free(pool);                             its blocks stay until they are let go
  *
- * Generations. sea_pool_rotate(), or the pool by itself as its options say, begins a new generation: the arenas of older ones hand out
- * no more blocks. They *drain*, and each goes as a whole as soon as its last block is free, whoever frees it: it is unmapped and
- * closed here, and the peer is told to do the same. What is free of them goes at once.
+ * Generations. sea_pool_rotate(), or the pool by itself as its options say, begins a new generation: the arenas of
+ * older ones hand out no more blocks. They *drain*, and each goes as a whole as soon as its last block is free, whoever
+ * frees it: it is unmapped and closed here, and the peer is told to do the same. What is free of them goes at once.
  *
  * Threads: those of the connection, but for what sea_ctx_trim() says.
  *
- * When: what is free is trimmed, and generations begin by age, idleness or bytes, in the connection's turns: on its own in a server's loop and on
- * libuv; in the blocking functions (sea_call(), sea_conn_wait(), ...), and through sea_conn_timeout() and sea_conn_dispatch(), when one of
- * these is called. Who calls none of them for an hour keeps for an hour what is free. A connection that has nothing to give back wakes up for none of this.
+ * When: what is free is trimmed, and generations begin by age, idleness or bytes, in the connection's turns: on its own
+ * in a server's loop and on libuv; in the blocking functions (sea_call(), sea_conn_wait(), ...), and through
+ * sea_conn_timeout() and sea_conn_dispatch(), when one of these is called. Who calls none of them for an hour keeps for
+ * an hour what is free. A connection that has nothing to give back wakes up for none of this.
  */
 #ifndef SEALANE_POOL_H
 #define SEALANE_POOL_H
@@ -42,8 +44,8 @@ typedef struct sea_pool_options {
     uint64_t reserved[4];
 } sea_pool_options;
 
-/* Makes one, without any memory yet. `options` (borrowed for the call) may be NULL. The caller owns it. Errors: -EPIPE, -EINVAL
- * (options), -ENOMEM. */
+/* Makes one, without any memory yet. `options` (borrowed for the call) may be NULL. The caller owns it. Errors: -EPIPE,
+ * -EINVAL (options), -ENOMEM. */
 SEA_API int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *options);
 
 /* Lets go of it, before or after the end of the connection. Blocks that are out stay as they are. Returns NULL. */
@@ -56,29 +58,33 @@ SEA_API sea_pool *sea_conn_pool(sea_conn *conn);
 SEA_API int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size);
 
 /*
- * Has `count` blocks of `size` bytes free, so that as many can be taken without any memory to be made; of sizes over which the pool
- * rotates (doc/tuning.md), as many as that, if there is room for them. To be called off the hot path: it may block for some 0.6 ms for each
- * MiB in base pages, also a loop that drives the connection. Charged as blocks are: to the budget and the peer's fair share of it, its bytes_max and the pool's, with one
- * descriptor for each 16 MiB, or each block of more than 4 MiB, until the peer has it.
+ * Has `count` blocks of `size` bytes free, so that as many can be taken without any memory to be made; of sizes over
+ * which the pool rotates (doc/tuning.md), as many as that, if there is room for them. To be called off the hot path: it
+ * may block for some 0.6 ms for each MiB in base pages, also a loop that drives the connection. Charged as blocks are:
+ * to the budget and the peer's fair share of it, its bytes_max and the pool's, with one descriptor for each 16 MiB, or
+ * each block of more than 4 MiB, until the peer has it.
  *
- * What is reserved is kept, free or not, whatever retained_max and retained_ms say (it counts as retained all the same), and also
- * when other pools, or other sizes, want for room. That ends with the next generation, whoever begins it, and with sea_ctx_trim(): then
- * it is free memory like any other, and who still wants it calls again. To reserve while blocks are out adds to what these lie in.
- * Errors: as sea_block_new(); what was made until then stays reserved. -EOPNOTSUPP: payloads of that size do not travel pooled to this peer.
+ * What is reserved is kept, free or not, whatever retained_max and retained_ms say (it counts as retained all the
+ * same), and also when other pools, or other sizes, want for room. That ends with the next generation, whoever begins
+ * it, and with sea_ctx_trim(): then it is free memory like any other, and who still wants it calls again. To reserve
+ * while blocks are out adds to what these lie in.
+ * Errors: as sea_block_new(); what was made until then stays reserved. -EOPNOTSUPP: payloads of that size do not travel
+ * pooled to this peer.
  */
 SEA_API int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count);
 
 /*
- * As sea_pool_block(), with the bytes of `block` (borrowed), which may come from any pool, process or class: to move what is kept for long out of
- * a generation that drains, or to keep what arrived without holding the sender's memory. The copy is writable. Errors: as
- * sea_block_new(), and -ENOMEM (`block` cannot be mapped).
+ * As sea_pool_block(), with the bytes of `block` (borrowed), which may come from any pool, process or class: to move
+ * what is kept for long out of a generation that drains, or to keep what arrived without holding the sender's memory.
+ * The copy is writable. Errors: as sea_block_new(), and -ENOMEM (`block` cannot be mapped).
  */
 SEA_API int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block);
 
 /* Begins a new generation. Does not block. */
 SEA_API void sea_pool_rotate(sea_pool *pool);
 
-/* Amounts of now, unless said. Bytes are of memory, not of payloads: a block's is up to a quarter larger. All of one moment. */
+/* Amounts of now, unless said, and all of one moment. Bytes are of memory, not of payloads: a block's is up to a
+ * quarter larger. */
 typedef struct sea_pool_figures {
     char name[32];
     uint64_t allocated;                /* bytes of all blocks that were ever handed out */
@@ -96,7 +102,8 @@ typedef struct sea_pool_figures {
 /* Costs a look at each lease: some nanoseconds each. After the connection's end there are none. */
 SEA_API void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures);
 
-/* One generation; as above. `retained` of one that drains is 0: what is free of it (mapped less active) is used no more. */
+/* One generation; as above. `retained` of one that drains is 0: what is free of it (mapped less active) is used no
+ * more. */
 typedef struct sea_generation {
     uint64_t arenas, mapped, active_blocks, active, leased_blocks;
     uint64_t allocated, retained, leased;
@@ -106,7 +113,7 @@ typedef struct sea_generation {
 /* Costs a look at each arena and lease. -ENOENT: the pool has no arena of this number. */
 SEA_API int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret_generation);
 
-/* What the kernel says is in memory of the pool's arenas: bytes. Expensive: a system call for each 4 MiB of each arena. */
+/* What the kernel says is in memory of the pool's arenas: bytes. Expensive: a system call for each 4 MiB. */
 SEA_API uint64_t sea_pool_resident(sea_pool *pool);
 SEA_API uint64_t sea_pool_generation_resident(sea_pool *pool, uint64_t number);
 

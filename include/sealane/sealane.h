@@ -25,7 +25,7 @@
  *                  whether it sleeps. While both sides are busy nothing else crosses.
  *     doorbell     the datagram that wakes a side which sleeps.
  *     handle       the 64-bit name {arena, index, generation} under which a block is known to a peer.
- *     pool         the memory of pooled blocks of one lifetime. rotate: begin a new generation of it, so that the old one
+ *     pool         the memory of pooled blocks of one lifetime. rotate: begin a new generation, so that the old one
  *                  can drain and go back to the kernel.
  *     lease        one peer's hold on one block. It ends by release, or by that peer's death.
  *     release      giving a lease back. reclaim: the owner gets the block back.

@@ -26,15 +26,17 @@ SEA_API int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *ad
  * inside a handler. Returns NULL. */
 SEA_API sea_server *sea_server_free(sea_server *server);
 
-/* Serves until sea_server_stop(). Returns 0 then, or a negative errno value when polling failed; -EDEADLK: inside a handler, or on libuv. */
+/* Serves until sea_server_stop(). Returns 0 then, or a negative errno value when polling failed; -EDEADLK: inside a
+ * handler, or on libuv. */
 SEA_API int sea_server_run(sea_server *server);
 
 /* Makes sea_server_run() return. From any thread, and from signal handlers. */
 SEA_API void sea_server_stop(sea_server *server);
 
 /* For other loops: one descriptor (borrowed) to poll for POLLIN, a time-out in milliseconds (-1: none), and what
- * to call then; sea_server_dispatch() never blocks (-EDEADLK: inside a handler, where the time-out is 0). Ask for the time-out before each poll: it tells the peers that we are about to
- * sleep, and serves first what came meanwhile, so that handlers may run inside it. */
+ * to call then; sea_server_dispatch() never blocks (-EDEADLK: inside a handler, where the time-out is 0). Ask for the
+ * time-out before each poll: it tells the peers that we are about to sleep, and serves first what came meanwhile, so
+ * that handlers may run inside it. */
 SEA_API int sea_server_fd(sea_server *server);
 SEA_API int sea_server_timeout(sea_server *server);
 SEA_API int sea_server_dispatch(sea_server *server);
