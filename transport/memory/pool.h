@@ -39,9 +39,9 @@ struct pool;
 /* What a pool begins with. The classes are those up to 16 KiB. */
 enum { POOL_HOT_CLASSES = 17 };
 struct pool_front {
-    struct pool_slot
-        *hot[POOL_HOT_CLASSES]; /* or &pool_closed: while somebody is to be told of what is put, and at the end */
-    uint64_t allocated;         /* bytes of all blocks that were ever taken */
+    /* Or &pool_closed: while somebody is to be told of what is put, and at the end. */
+    struct pool_slot *hot[POOL_HOT_CLASSES];
+    uint64_t allocated; /* bytes of all blocks that were ever taken */
 };
 extern struct pool_slot pool_closed;
 

@@ -21,8 +21,8 @@ struct pool_slot {
     _Alignas(max_align_t) struct arena *arena; /* borrowed: it outlives its slots */
     void *data;                                /* the block's first byte */
     struct pool_slot *next, *previous;
-    struct pool_slot **
-        hot; /* borrowed from the pool: where it may lie between the owner's put and take. Taken by somebody: it may not */
+    /* Borrowed from the pool: where it may lie between the owner's put and take. Taken by somebody: it may not. */
+    struct pool_slot **hot;
     uint32_t index;      /* of the block in its arena */
     uint64_t leased_at;  /* when that was: wait_now_coarse() */
     uint32_t generation; /* of the newest lease; 0: never leased */

@@ -31,10 +31,9 @@ struct sea_block {
     struct pool_slot *slot;     /* of a pool of ours: the block lies in it. It borrows its context then */
     struct pool_budget *budget; /* and this, of that pool. Without a slot: of whose share it takes; owned, or NULL */
     struct arena_view *view;    /* SEA_POOLED, a peer's: owned reference */
-    void (*end)(
-        sea_block
-            *block); /* of a block in somebody else's memory, charged to nobody: instead of freeing it. NULL: none */
-    char bytes[];    /* SEA_INLINE */
+    /* Of a block in somebody else's memory, charged to nobody: instead of freeing it. NULL: none. */
+    void (*end)(sea_block *block);
+    char bytes[]; /* SEA_INLINE */
 };
 
 /* As sea_block_new_sealed(), for a connection: of its share of the budget, and what its pools keep makes room. */

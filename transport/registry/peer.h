@@ -50,9 +50,9 @@ struct peer {
     struct pooled pooled;
     struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import; NULL: there is none */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
-    void (*wake)(
-        void *waker); /* from any thread: gives the connection a turn. NULL: nothing does. Under the context's lock */
-    void *waker;      /* likewise; borrowed until the connection has ended */
+    /* From any thread, under the context's lock: gives the connection a turn. NULL: nothing does. */
+    void (*wake)(void *waker);
+    void *waker;              /* likewise; borrowed until the connection has ended */
     _Atomic bool has_to_trim; /* sea_ctx_trim() was called */
     peer_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */

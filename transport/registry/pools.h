@@ -3,7 +3,7 @@
  * The pools of one connection: one for each lifetime, whose arenas only its peer may read.
  *
  * Each has a budget, which its arenas are charged to (registry/pool_budget.h). All together never hold more than the
- * peer takes, each never more than its share. A pool that the application has let go of, or that has ended with the
+ * peer takes, each never more than its bytes_max. A pool that the application has let go of, or that has ended with the
  * connection, lives on in memory/pool.h until its blocks are back.
  *
  * Threads: the connection's, but for pools_wake().
@@ -66,7 +66,8 @@ sea_pool *pools_free(sea_pool *pool);
 /* A block's memory. On failure an error for pools_explain(), should there be no other way. */
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
 
-/* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, -ENFILE, -ENODEV, -EACCES. */
+/* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, -ENFILE,
+ * -ENODEV, -EACCES. */
 int pools_explain(struct peer *peer, int error, size_t size);
 
 /* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM,

@@ -33,11 +33,11 @@ struct sea_conn {
     sea_conn *next, **link;        /* on the server's list */
     bool is_open, is_ended, is_freed, is_looped;
     bool wants_call; /* a call found the peer's calls_max in flight: there is room once one was answered */
-    uint64_t
-        ready_below; /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the terms */
-    uint32_t told;   /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
-    uint32_t turns;  /* how many are on the stack */
-    int reason;      /* of the end */
+    /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the terms. */
+    uint64_t ready_below;
+    uint32_t told;  /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
+    uint32_t turns; /* how many are on the stack */
+    int reason;     /* of the end */
     void *data;
     char text[WIRE_TEXT_MAX + 1];
 };

@@ -9,8 +9,8 @@
 struct meminfo {
     uint64_t total;
     uint64_t available; /* without swapping, as the kernel estimates */
-    uint64_t
-        promised; /* what may still be promised: of machines that never promise too much (vm.overcommit_memory is 2) alone */
+    /* What may still be promised: of machines that never promise too much (vm.overcommit_memory is 2) alone. */
+    uint64_t promised;
 };
 
 /* Asked anew each time. `proc` is "/proc". */
