@@ -93,13 +93,13 @@ static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_lo
 
 /* `but` is growing. */
 static int check_share(const struct peer *peer, const sea_pool *but, uint64_t bytes, struct refusal_log *log) {
-    struct share share = peer_share(peer);
     if (!peer->ctx->has_fair_shares)
         return check_user(peer, bytes, log);
-    if (share_allows(&share, bytes))
-        return 0;
-    pools_trim_others(&peer->pooled.pools, but);
-    share = peer_share(peer);
+    struct share share = peer_share(peer);
+    if (!share_allows(&share, bytes)) {
+        pools_trim_others(&peer->pooled.pools, but);
+        share = peer_share(peer);
+    }
     if (share_allows(&share, bytes))
         return 0;
     return refusal_note(
