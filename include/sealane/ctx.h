@@ -58,7 +58,8 @@ typedef struct sea_ctx_options {
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
      * blocks of its own that we import, its arenas (each counts as a block), inline payloads that we got from it (all
-     * but 64 KiB of them at a time), and replies that it does not read. Our arenas for it have no more bytes either.
+     * but 64 KiB of them at a time; in bytes alone, 256 more for each), and replies that it does not read. Our arenas
+     * for it have no more bytes either.
      * Default: the half of the budget's bytes; 4096 blocks, but no more than an eighth of vm.max_map_count; a quarter
      * of RLIMIT_NOFILE. */
     sea_limits peer;
@@ -66,7 +67,7 @@ typedef struct sea_ctx_options {
      * blocks. Default: the budget.
      * Who gives the bytes neither of `peer` nor of `user` has fair shares besides: what is made for one connection,
      * sent or not, is at most 0.30 of the budget, and less the more is taken already, by its user above all; but never
-     * so much that another one would find nothing. */
+     * so much that another one would find nothing. Shares are of bytes; they call no on_low_water. */
     sea_limits user;
     /* How memory of our own is made: SEA_MEMORY_.... */
     unsigned memory_flags;
@@ -102,8 +103,8 @@ typedef struct sea_ctx_options {
 SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
 
 /*
- * Drops a reference. Blocks, connections and servers hold references of their own, so the order of
- * the destructors does not matter. Returns NULL.
+ * Take a reference, and return `ctx`; drop one, and return NULL (`ctx` may be NULL). Blocks, connections and servers
+ * hold references of their own, so the order of the destructors does not matter.
  */
 SEA_API sea_ctx *sea_ctx_ref(sea_ctx *ctx);
 SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
@@ -113,8 +114,8 @@ SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
  * what connections receive into, messages that have ended, and tables that are empty (doc/tuning.md has all of them).
  * Returns at once; from any thread. A connection belongs to its thread, which does it in its next turn. Those of a
  * server's own loop and of libuv are woken for that; others do it when the application next calls or waits.
- * Before a block or a reservation is refused for the budget, a fair share of it or the machine this happens by itself,
- * at most once a second; and when a connection was refused.
+ * Before a block or a reservation is refused for the budget, a fair share of it or the machine, and when a connection
+ * was, free arenas go by themselves, at most once a second; reserved ones do not.
  */
 SEA_API void sea_ctx_trim(sea_ctx *ctx);
 
@@ -124,6 +125,7 @@ SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
 /*
  * Writes a refusal as one line without its newline, as snprintf() does: at most `size` bytes with the NUL; returns the
  * length that all of it has. "Disk quota exceeded (budget (bytes): needed 4096, available 0; release blocks, or ...)".
+ * What on_low_water is told begins with "Running low"; where there is none it is "nothing was refused".
  * Control characters, which names and peers' texts may hold, become '?'. Any thread; nothing is charged.
  */
 SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size);
@@ -132,7 +134,8 @@ SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t siz
 enum {
     SEA_CAUSE_BUDGET,     /* this context's */
     SEA_CAUSE_POOL,       /* a pool's bytes_max */
-    SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold: its quota, or its fair share of the budget */
+    SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold */
+    SEA_CAUSE_FAIR_SHARE, /* its part of the budget, where it has no quota */
     SEA_CAUSE_USER_QUOTA, /* and all of one user id together */
     SEA_CAUSE_PEER,       /* what the peer takes */
     SEA_CAUSE_CGROUP,     /* memory that our cgroups have left */
@@ -142,8 +145,8 @@ enum {
     SEA_CAUSES            /* how many there are */
 };
 
-/* The cause's name, "budget", "pool", "peer quota", "user quota", "peer", "cgroup", "machine", "process" or "other";
- * "none" for anything else. Static. */
+/* The cause's name, "budget", "pool", "peer quota", "fair share", "user quota", "peer", "cgroup", "machine", "process"
+ * or "other"; "none" for anything else. Static. */
 SEA_API const char *sea_cause_name(int cause);
 
 /* Current amounts first, then counters that only grow. Bytes are payload bytes unless said. */

@@ -32,13 +32,15 @@ SEA_BEGIN
 
 /* Zero in any field means its default. */
 typedef struct sea_pool_options {
-    const char *name;      /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
-    uint64_t bytes_max;    /* of its arenas; default: what the peer takes, of all pools of the connection together */
+    const char *name;   /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
+    uint64_t bytes_max; /* of its arenas; beyond, blocks are sealed if the peer takes such (a fallback), else refused.
+                            * Default: what the peer takes, of all pools of the connection together */
     uint64_t retained_max; /* bytes of free memory kept for the next blocks; default 32 MiB, or a 64th of the context's
                             * budget if that is less */
     int retained_ms;       /* and kept for so long after a block was last taken; default 10 000, < 0: without end */
     int rotate_age_ms;     /* rotates so long after a generation's first arena was made; default: never */
-    int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never */
+    int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never. Neither rotates before the
+                            * first block was taken from a generation: what was reserved waits for it */
     uint64_t rotate_bytes; /* rotates when blocks of so many bytes were taken; looked at when an arena is made, and when
                             * the connection is about to sleep, so later under load (doc/tuning.md). Default: never */
     uint64_t reserved[4];

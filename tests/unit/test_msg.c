@@ -301,7 +301,7 @@ END_TEST
 
 /* Inline payloads: through the ring, and through the socket. */
 static const size_t inline_sizes[] = {10000, 60000};
-enum { INLINE_FREE = PEER_INLINE_FREE };
+enum { INLINE_FREE = PEER_INLINE_FREE, COST = 256 /* of each, beside its bytes */ };
 
 static uint64_t charged_to_peer(const struct ends *ends) {
     return quota_used(&ends->b.conn->lane.account->quota, QUOTA_BYTES);
@@ -325,14 +325,15 @@ START_TEST(test_inline_payloads_are_charged) {
     ck_assert_uint_eq(charged_to_peer(&ends), 0);
     for (int i = 1; i < 20; i++)
         ck_assert_int_eq(keep_inline(&ends, size), 0);
-    ck_assert_uint_eq(charged_to_peer(&ends), (20 - INLINE_FREE / size) * size);
+    ck_assert_uint_eq(charged_to_peer(&ends), (20 - INLINE_FREE / size) * (size + COST));
+    ck_assert_uint_eq(quota_used(&ends.b.conn->lane.account->quota, QUOTA_BLOCKS), 0);
     sea_block *last = sea_block_ref(sea_msg_block(ends.b.kept[19]));
     end_drop(&ends.b);
-    ck_assert_uint_eq(charged_to_peer(&ends), size);
+    ck_assert_uint_eq(charged_to_peer(&ends), size + COST);
     struct peer *payer = ends.b.conn->lane.account;
     payer->refs++;
     end_free_conn(&ends.b);
-    ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES), size);
+    ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES), size + COST);
     sea_block_unref(last);
     ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES) + quota_used(&payer->quota, QUOTA_BLOCKS), 0);
     peer_unref(payer);
@@ -342,7 +343,7 @@ END_TEST
 
 START_TEST(test_inline_payloads_have_a_limit) {
     struct ends ends = {0};
-    size_t size = inline_sizes[_i], most = (1000000 / size) + (INLINE_FREE / size);
+    size_t size = inline_sizes[_i], most = (1000000 / (size + COST)) + (INLINE_FREE / size);
     sea_refusal refusal;
     ends.b.ctx_options.peer.bytes = 1000000;
     ends.b.options.accept = SEA_INLINE;

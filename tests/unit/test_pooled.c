@@ -334,7 +334,7 @@ START_TEST(test_hoarders_leave_room) {
     hoard(&hoarders[0], 2000, maker);
     assert_refused(-EDQUOT, "fair share (bytes)");
     ck_assert_uint_gt(ctx_refusal().needed, ctx_refusal().available);
-    ck_assert_uint_eq(ctx_figures().refusals_by[SEA_CAUSE_PEER_QUOTA], 1);
+    ck_assert_uint_eq(ctx_figures().refusals_by[SEA_CAUSE_FAIR_SHARE], 1);
     ck_assert_uint_ge(budget_bytes(), SHARED / 4);
     ck_assert_uint_le(budget_bytes(), SHARED / 3);
     for (int i = 1; i < 3; i++) {

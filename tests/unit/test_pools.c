@@ -255,7 +255,7 @@ END_TEST
 START_TEST(test_what_others_keep) {
     static const size_t size = 6 * MIB;
     sea_pool *pool = keep_all();
-    atomic_bool *is_told = &ends.a.conn->lane.account->has_to_trim;
+    _Atomic int *is_told = &ends.a.conn->lane.account->trim;
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), -EDQUOT);
     ck_assert(atomic_load(is_told));
@@ -269,7 +269,10 @@ START_TEST(test_what_others_keep) {
     ck_assert(!atomic_load(is_told));
     ends.a.ctx->next_trim = 0;
     ck_assert_int_eq(sea_block_new_sealed(&none, ends.a.ctx, size, 0), -EDQUOT);
-    ck_assert(atomic_load(is_told));
+    ck_assert(!atomic_load(is_told)); /* it has nothing */
+    sea_block_unref(block_of(pool, 4096));
+    ck_assert_int_eq(sea_block_new_sealed(&none, ends.a.ctx, size, 0), -EDQUOT);
+    ck_assert_int_eq(atomic_load(is_told), TRIM_FREE);
     ck_assert_uint_gt(ends.a.ctx->next_trim, wait_now());
     ck_assert_ptr_null(none);
     sea_block_unref(block);
@@ -285,14 +288,15 @@ START_TEST(test_a_full_share_tells_nobody) {
     ends.b.options.bytes_max = 4 * MIB;
     ends_open(&ends);
     struct peer *other = peer_new(ends.a.ctx, 1000, NULL, NULL);
+    other->pooled.pools.has_memory = true;
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 5 * MIB), -EMSGSIZE);
     sea_block *first = end_block(&ends.a, 3 * MIB, 1);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 3 * MIB), -EDQUOT);
-    ck_assert(!other->has_to_trim);
+    ck_assert(!other->trim);
     ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, MIB / 2), -EDQUOT);
-    ck_assert(other->has_to_trim);
+    ck_assert(other->trim);
     sea_block_unref(first);
     peer_unref(other);
 }

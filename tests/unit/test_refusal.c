@@ -76,6 +76,7 @@ static const struct {
     {"budget (blocks)", SEA_CAUSE_BUDGET},
     {"pool's bytes_max", SEA_CAUSE_POOL},
     {"peer quota (bytes)", SEA_CAUSE_PEER_QUOTA},
+    {"fair share (bytes)", SEA_CAUSE_FAIR_SHARE},
     {"user quota (descriptors)", SEA_CAUSE_USER_QUOTA},
     {"peer's bytes_max", SEA_CAUSE_PEER},
     {"cgroup memory.high", SEA_CAUSE_CGROUP},
@@ -162,6 +163,8 @@ START_TEST(test_a_refusal_in_words) {
         const char *line;
     } cases[] = {
         {{.error = 0, .limit = "left over"}, "nothing was refused"},
+        {{0, "budget (bytes)", 11, 12, "release blocks"},
+         "Running low (budget (bytes): needed 11, available 12; release blocks)"},
         {{-ENOMEM, "RLIMIT_FSIZE", 11, 7, "raise it"},
          "Cannot allocate memory (RLIMIT_FSIZE: needed 11, available 7; raise it)"},
         {{-EMFILE, "RLIMIT_NOFILE", 1, 0, ""}, "Too many open files (RLIMIT_NOFILE: needed 1, available 0)"},

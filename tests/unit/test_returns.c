@@ -13,7 +13,7 @@ static void put(struct returns *returns, struct pool_slot *slot) {
 }
 
 START_TEST(test_the_newest_comes_first) {
-    struct returns returns = {0};
+    struct returns returns = {NULL};
     ck_assert_ptr_null(returns_glance(&returns));
     ck_assert_ptr_null(returns_take(&returns));
     put(&returns, &slots[0]);
@@ -27,7 +27,7 @@ START_TEST(test_the_newest_comes_first) {
 END_TEST
 
 START_TEST(test_only_an_empty_one_is_watched) {
-    struct returns returns = {0};
+    struct returns returns = {NULL};
     put(&returns, &slots[0]);
     ck_assert(!returns_try_watch(&returns));
     ck_assert_ptr_eq(returns_take(&returns), &slots[0]);
@@ -40,7 +40,7 @@ START_TEST(test_only_an_empty_one_is_watched) {
 END_TEST
 
 START_TEST(test_what_is_put_over_the_mark) {
-    struct returns returns = {0};
+    struct returns returns = {NULL};
     ck_assert(returns_try_watch(&returns));
     put(&returns, &slots[0]);
     put(&returns, &slots[1]);
@@ -53,7 +53,7 @@ START_TEST(test_what_is_put_over_the_mark) {
 END_TEST
 
 START_TEST(test_who_comes_late_finds_the_end) {
-    struct returns returns = {0};
+    struct returns returns = {NULL};
     struct pool_slot *seen = returns_look(&returns);
     put(&returns, &slots[0]);
     ck_assert_ptr_eq(returns_end(&returns), &slots[0]);

@@ -10,7 +10,8 @@ static struct rotation begun(struct pool_policy policy) {
     rotation_init(&rotation, &policy);
     ck_assert_uint_eq(rotation.generation, 1);
     rotation_note_arena(&rotation);
-    rotation.began_at = rotation.taken_at = 1000; /* the clock is ours from here on */
+    ck_assert_int_eq(rotation_look(&rotation, 4, 0), ROTATION_NOTHING); /* a block was taken */
+    rotation.began_at = rotation.taken_at = 1000;                       /* the clock is ours from here on */
     return rotation;
 }
 
@@ -59,6 +60,17 @@ START_TEST(test_age) {
 }
 END_TEST
 
+/* What was reserved and not used yet stays. */
+START_TEST(test_unused) {
+    struct rotation r = begun((struct pool_policy){.age = 50, .idle = 40});
+    rotation_begin(&r, 4);
+    r.began_at = r.taken_at = 1000;
+    ck_assert_int_eq(rotation_look(&r, 4, 9000), ROTATION_NOTHING);
+    ck_assert_uint_eq(rotation_deadline(&r, true, true), WAIT_FOREVER);
+    ck_assert_int_eq(rotation_look(&r, 8, 9000), ROTATION_ROTATE);
+}
+END_TEST
+
 START_TEST(test_idle_and_free) {
     struct rotation r = begun((struct pool_policy){.idle = 90, .keep = 50});
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1050);
@@ -78,6 +90,7 @@ int main(void) {
     suite_add(s, test_the_first_arena_begins_it);
     suite_add(s, test_bytes);
     suite_add(s, test_age);
+    suite_add(s, test_unused);
     suite_add(s, test_idle_and_free);
     return suite_run(s);
 }

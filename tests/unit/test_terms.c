@@ -454,11 +454,14 @@ START_TEST(test_credit) {
         uint32_t blocks, quota_blocks, credit_blocks;
     } cases[] = {
         {10, 20, 10, 3, 2, 2}, {20, 10, 10, 2, 3, 2}, {UINT64_MAX, 5, 5, UINT32_MAX, 6, 6}, {0, 5, 0, 0, 6, 0}};
-    const struct terms terms = {.bytes_max = cases[_i].bytes, .blocks_max = cases[_i].blocks};
+    struct terms terms = {.accept = SEA_ANY_CLASS, .bytes_max = cases[_i].bytes, .blocks_max = cases[_i].blocks};
     const sea_limits quota = {.bytes = cases[_i].quota_bytes, .blocks = cases[_i].quota_blocks, .fds = 1};
     struct credit credit = terms_credit(&terms, &quota);
     ck_assert_uint_eq(credit.bytes, cases[_i].credit_bytes);
     ck_assert_uint_eq(credit.blocks, cases[_i].credit_blocks);
+    terms.accept = SEA_STABLE_ONLY; /* each takes a descriptor */
+    credit = terms_credit(&terms, &quota);
+    ck_assert_uint_eq(credit.blocks, cases[_i].credit_blocks ? 1 : 0);
 }
 END_TEST
 

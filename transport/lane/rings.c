@@ -147,11 +147,11 @@ void lane_tell_pools(struct lane *lane) {
 
 void lane_tend(struct lane *lane) {
     lane_take_releases(lane);
-    bool has_to_trim = pools_tend(lane->account);
+    bool has_to_trim_all = pools_tend(lane->account);
     lane_tell_pools(lane);
     if (lane->state == LANE_OPEN && !lane->is_doomed && !lane->is_broken)
         lane_write_retired(lane);
-    if (has_to_trim)
+    if (has_to_trim_all)
         lane_trim(lane);
 }
 

@@ -397,8 +397,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
 static int lane_queue_bytes(struct lane *lane, const struct lane_message *message) {
     struct lane_message copied = *message;
     copied.bytes_size = 0;
-    int r = block_receive_inline(&copied.block, lane->ctx, lane->account, message->bytes,
-                                 message->bytes_size);
+    int r = block_receive_inline(&copied.block, lane->ctx, lane->account, message->bytes, message->bytes_size);
     if (r == 0)
         r = lane_queue(lane, &copied, SEA_INLINE);
     sea_block_unref(copied.block);

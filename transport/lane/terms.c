@@ -157,5 +157,7 @@ bool terms_take(const struct terms *terms, int payload_class, size_t size) {
 }
 
 struct credit terms_credit(const struct terms *terms, const sea_limits *quota) {
-    return (struct credit){min_u64(terms->bytes_max, quota->bytes), min_u32(terms->blocks_max, quota->blocks)};
+    /* Sealed ones take a descriptor each, and there are no others where the peer does not take pooled ones. */
+    uint32_t blocks = terms->accept & SEA_POOLED ? quota->blocks : min_u32(quota->blocks, quota->fds);
+    return (struct credit){min_u64(terms->bytes_max, quota->bytes), min_u32(terms->blocks_max, blocks)};
 }

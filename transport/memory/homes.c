@@ -121,7 +121,7 @@ static void home_retire_idle(struct home *home) {
 }
 
 void homes_retire_idle(struct homes *homes, uint64_t keep) {
-    while (homes->idle_head && homes_retained(homes) > keep)
+    while (homes->idle_head && homes_retained(homes) > keep + homes->reserved)
         home_retire_idle(homes->idle_head);
 }
 

@@ -8,30 +8,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const CAUSE_NAMES[SEA_CAUSES] = {"budget", "pool",    "peer quota", "user quota", "peer",
-                                                    "cgroup", "machine", "process",    "other"};
+static const char *const CAUSE_NAMES[SEA_CAUSES] = {"budget", "pool",   "peer quota", "fair share", "user quota",
+                                                    "peer",   "cgroup", "machine",    "process",    "other"};
 
 /* How the names of limits begin. */
 static const struct {
     const char *prefix;
     int cause;
 } CAUSES[] = {
-    {"budget ", SEA_CAUSE_BUDGET},
-    {"pool's ", SEA_CAUSE_POOL},
-    {"peer quota ", SEA_CAUSE_PEER_QUOTA},
-    {"fair share ", SEA_CAUSE_PEER_QUOTA},
-    {"user quota ", SEA_CAUSE_USER_QUOTA},
-    {"peer's ", SEA_CAUSE_PEER},
-    {"cgroup ", SEA_CAUSE_CGROUP},
-    {"MemAvailable", SEA_CAUSE_MACHINE},
-    {"CommitLimit ", SEA_CAUSE_MACHINE},
-    {"NUMA node ", SEA_CAUSE_MACHINE},
-    {"hugetlb pool", SEA_CAUSE_MACHINE},
-    {"fs.file-max", SEA_CAUSE_MACHINE},
-    {"kernel memory", SEA_CAUSE_MACHINE},
-    {"RLIMIT_", SEA_CAUSE_PROCESS},
-    {"vm.max_map_count", SEA_CAUSE_PROCESS},
-    {"address space ", SEA_CAUSE_PROCESS},
+    {"budget ", SEA_CAUSE_BUDGET},           {"pool's ", SEA_CAUSE_POOL},
+    {"peer quota ", SEA_CAUSE_PEER_QUOTA},   {"fair share ", SEA_CAUSE_FAIR_SHARE},
+    {"user quota ", SEA_CAUSE_USER_QUOTA},   {"peer's ", SEA_CAUSE_PEER},
+    {"cgroup ", SEA_CAUSE_CGROUP},           {"MemAvailable", SEA_CAUSE_MACHINE},
+    {"CommitLimit ", SEA_CAUSE_MACHINE},     {"NUMA node ", SEA_CAUSE_MACHINE},
+    {"hugetlb pool", SEA_CAUSE_MACHINE},     {"fs.file-max", SEA_CAUSE_MACHINE},
+    {"kernel memory", SEA_CAUSE_MACHINE},    {"RLIMIT_", SEA_CAUSE_PROCESS},
+    {"vm.max_map_count", SEA_CAUSE_PROCESS}, {"address space ", SEA_CAUSE_PROCESS},
 };
 
 static int cause_of(const char *limit) {
@@ -106,8 +98,12 @@ int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size) {
     int length, saved = errno;
     bool has_advice = refusal->advice[0] != '\0';
     errno = -refusal->error; /* for %m, which is strerror() without its static buffer */
-    if (refusal->error == 0)
+    if (refusal->error == 0 && refusal->needed == 0)
         length = snprintf(buf, size, "nothing was refused");
+    else if (refusal->error == 0) /* what on_low_water is told */
+        length = snprintf(buf, size, "Running low (%s: needed %llu, available %llu%s%s)", refusal->limit,
+                          (unsigned long long) refusal->needed, (unsigned long long) refusal->available,
+                          has_advice ? "; " : "", refusal->advice);
     else if (refusal->needed == 0 && refusal->available == 0) /* nothing that has an amount */
         length = snprintf(buf, size, "%m (%s%s%s)", refusal->limit, has_advice ? ": " : "", refusal->advice);
     else

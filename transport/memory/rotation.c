@@ -10,7 +10,7 @@ void rotation_init(struct rotation *rotation, const struct pool_policy *policy) 
 
 void rotation_begin(struct rotation *rotation, uint64_t allocated) {
     rotation->generation++;
-    rotation->first_byte = allocated;
+    rotation->first_byte = rotation->seen = allocated;
     rotation->began_at = 0;
 }
 
@@ -27,14 +27,19 @@ static bool is_due(uint64_t after, uint64_t since, uint64_t now) {
     return after && now >= since && now - since >= after;
 }
 
+/* Was a block taken from this generation, as far as has been looked? */
+static bool is_used(const struct rotation *rotation) {
+    return rotation->seen != rotation->first_byte;
+}
+
 enum rotation_wish rotation_look(struct rotation *rotation, uint64_t allocated, uint64_t now) {
     const struct pool_policy *policy = &rotation->policy;
     if (allocated != rotation->seen) {
         rotation->seen = allocated;
         rotation->taken_at = now;
     }
-    if (rotation_is_full(rotation, allocated) || is_due(policy->age, rotation->began_at, now) ||
-        is_due(policy->idle, rotation->taken_at, now))
+    bool is_over = is_due(policy->age, rotation->began_at, now) || is_due(policy->idle, rotation->taken_at, now);
+    if (rotation_is_full(rotation, allocated) || (is_over && is_used(rotation)))
         return ROTATION_ROTATE;
     return is_due(policy->keep, rotation->taken_at, now) ? ROTATION_TRIM : ROTATION_NOTHING;
 }
@@ -46,7 +51,7 @@ static uint64_t sooner(uint64_t first, uint64_t after, uint64_t since) {
 uint64_t rotation_deadline(const struct rotation *rotation, bool has_arenas, bool has_free_ones) {
     const struct pool_policy *policy = &rotation->policy;
     uint64_t first = WAIT_FOREVER;
-    if (has_arenas) {
+    if (has_arenas && is_used(rotation)) {
         first = sooner(first, policy->age, rotation->began_at);
         first = sooner(first, policy->idle, rotation->taken_at);
     }

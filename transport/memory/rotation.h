@@ -3,7 +3,7 @@
  * Rotation: when a pool begins a new generation, and when it gives back what is free, of itself. It decides; the pool does it.
  *
  * A generation is too old `age` after its first arena was made, full when blocks of `bytes` have been taken from it, and idle when none
- * was taken for `idle`. What is free is not kept for longer than `keep` after a block was last taken.
+ * was taken for `idle`. One from which none was ever taken, which is there because it was reserved, is neither old nor idle. What is free is not kept for longer than `keep` after a block was last taken.
  *
  * Pure, but for the clock in rotation_note_arena(). Threads: the pool's owner's.
  */

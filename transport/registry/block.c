@@ -45,20 +45,19 @@ static int block_share(sea_block *block, struct peer *peer, uint64_t bytes, stru
 
 /* Charges the budget and enters the figures; undone by block_uncharge(). `peer` is whom the block is made for; NULL: nobody.
  * -EDQUOT: noted in `log`. */
-static int block_charge(sea_block *block, struct peer *peer, uint64_t bytes, struct refusal_log *log) {
-    admission_watch(&block->ctx->admission, bytes, 1, block_fds(block));
+static int block_charge(sea_block *block, struct peer *peer, uint64_t bytes, uint32_t blocks, struct refusal_log *log) {
+    admission_watch(&block->ctx->admission, bytes, blocks, block_fds(block));
     admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
     int r = peer ? block_share(block, peer, bytes, log) : 0;
     if (r < 0)
         return r;
-    r = quota_charge(&block->ctx->budget, bytes, 1, block_fds(block), log);
-    if (r < 0) {
-        if (block->budget)
-            pool_budget_return(block->budget, bytes);
-        peers_give_back(block->ctx, NULL);
+    r = quota_charge(&block->ctx->budget, bytes, blocks, block_fds(block), log);
+    if (r < 0 && block->budget)
+        pool_budget_return(block->budget, bytes);
+    if (r < 0)
         return r;
-    }
     block->charged_bytes = bytes;
+    block->charged_blocks = blocks;
     ctx_count(block->ctx, blocks, 1);
     ctx_count(block->ctx, bytes, bytes);
     return 0;
@@ -75,7 +74,7 @@ static void block_charge_less(sea_block *block, uint64_t bytes) {
 
 static void block_uncharge(sea_block *block) {
     block_charge_less(block, 0);
-    quota_return(&block->ctx->budget, 0, 1, block_fds(block));
+    quota_return(&block->ctx->budget, 0, block->charged_blocks, block_fds(block));
     ctx_uncount(block->ctx, blocks, 1);
 }
 
@@ -93,11 +92,11 @@ static int block_refuse(sea_ctx *ctx, size_t size) {
     return -ENOMEM;
 }
 
-static int make_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size) {
+static int make_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size, uint32_t blocks) {
     sea_block *block = block_alloc(ctx, SEA_INLINE, size);
     if (!block)
         return block_refuse(ctx, size);
-    int r = block_charge(block, peer, size, &ctx->refusals);
+    int r = block_charge(block, peer, size, blocks, &ctx->refusals);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -108,10 +107,7 @@ static int make_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, s
 
 static int admit_inline(sea_ctx *ctx, size_t size) {
     int r = size < ADMITTED_LEAST ? 0 : admission_admit_and_tell(&ctx->admission, size);
-    if (r == 0)
-        return 0;
-    peers_give_back(ctx, NULL);
-    return reserve_explain(r, size, false, &ctx->admission);
+    return r < 0 ? reserve_explain(r, size, false, &ctx->admission) : 0;
 }
 
 static void note_inline_made(sea_ctx *ctx, size_t size) {
@@ -119,13 +115,19 @@ static void note_inline_made(sea_ctx *ctx, size_t size) {
         admission_made(&ctx->admission, size);
 }
 
-int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size) {
+static int new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size, uint32_t blocks) {
     int r = admit_inline(ctx, size);
+    if (r == 0) {
+        r = make_inline(ret_block, ctx, peer, size, blocks);
+        note_inline_made(ctx, size);
+    }
     if (r < 0)
-        return r;
-    r = make_inline(ret_block, ctx, peer, size);
-    note_inline_made(ctx, size);
+        pools_give_back(ctx, peer); /* for the next one */
     return r;
+}
+
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size) {
+    return new_inline(ret_block, ctx, peer, size, 1);
 }
 
 /* Is there no room in the budget for the padding? Then the block goes without. */
@@ -140,7 +142,7 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, s
     sea_block *block = block_alloc(ctx, SEA_SEALED, size);
     if (!block)
         return -ENOMEM;
-    int r = block_charge(block, peer, sealed_file_size(size, layout), log);
+    int r = block_charge(block, peer, sealed_file_size(size, layout), 1, log);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -210,17 +212,13 @@ int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size) 
 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size) {
     sea_block *block = NULL;
-    int r = admit_inline(ctx, size);
+    int r = new_inline(&block, ctx, peer, size, 1);
     if (r < 0)
         return r;
-    r = make_inline(&block, ctx, peer, size);
-    if (r == 0) {
-        memcpy(block->bytes, data, size);
-        block->is_sealed = true;
-        *ret_block = block;
-    }
-    note_inline_made(ctx, size); /* now that its pages are there */
-    return r;
+    memcpy(block->bytes, data, size);
+    block->is_sealed = true;
+    *ret_block = block;
+    return 0;
 }
 
 int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
@@ -228,7 +226,7 @@ int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
     int r = peer_add_inline(peer, &import, size);
     if (r < 0)
         return r;
-    r = block_new_inline(ret_block, peer->ctx, import.is_free ? NULL : peer, size);
+    r = new_inline(ret_block, peer->ctx, import.is_free ? NULL : peer, size, 0);
     if (r < 0)
         peer_remove_import(&import, size);
     else
@@ -320,7 +318,7 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     if (r < 0)
         return r;
     sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
-    r = block ? block_charge(block, NULL, sealed.size, &ctx->refusals) : -ENOMEM;
+    r = block ? block_charge(block, NULL, sealed.size, 1, &ctx->refusals) : -ENOMEM;
     if (r < 0) {
         sealed_deinit(&sealed);
         if (block)

@@ -23,8 +23,10 @@ struct sea_block {
     bool is_sealed;    /* nobody may write any more */
     int payload_class; /* SEA_... */
     size_t size;
-    size_t charged_bytes;       /* to the budget */
-    sea_ctx *ctx;               /* owned reference */
+    size_t charged_bytes; /* to the budget */
+    uint32_t
+        charged_blocks; /* likewise: none for an inline payload that arrived, which by the peer's choice may be small */
+    sea_ctx *ctx;       /* owned reference */
     struct sealed sealed;       /* SEA_SEALED */
     struct import import;       /* a peer's block: whose */
     void *data;                 /* SEA_POOLED: borrowed, in our arena or in the view */

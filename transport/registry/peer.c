@@ -41,13 +41,15 @@ void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker) {
 }
 
 /* Is there any? */
-static bool tell_to_trim(sea_ctx *ctx, const struct peer *but) {
+static bool tell_to_trim(sea_ctx *ctx, const struct peer *but, enum trim trim) {
     bool is_told = false;
     pthread_mutex_lock(&ctx->lock);
     for (struct peer *peer = ctx->peers; peer; peer = peer->next) {
-        if (peer == but)
+        bool has_memory = atomic_load_explicit(&peer->pooled.pools.has_memory, memory_order_relaxed);
+        if (peer == but || (trim == TRIM_FREE && !has_memory))
             continue;
-        atomic_store_explicit(&peer->has_to_trim, true, memory_order_relaxed);
+        if (atomic_load_explicit(&peer->trim, memory_order_relaxed) < (int) trim)
+            atomic_store_explicit(&peer->trim, (int) trim, memory_order_relaxed);
         pools_wake(peer);
         is_told = true;
     }
@@ -56,7 +58,7 @@ static bool tell_to_trim(sea_ctx *ctx, const struct peer *but) {
 }
 
 void sea_ctx_trim(sea_ctx *ctx) {
-    tell_to_trim(ctx, NULL);
+    tell_to_trim(ctx, NULL, TRIM_ALL);
     lease_table_trim(&ctx->leases);
 }
 
@@ -64,7 +66,7 @@ void peers_give_back(sea_ctx *ctx, const struct peer *but) {
     uint64_t now = wait_now();
     if (now < atomic_load_explicit(&ctx->next_trim, memory_order_relaxed))
         return;
-    if (tell_to_trim(ctx, but))
+    if (tell_to_trim(ctx, but, TRIM_FREE))
         atomic_store_explicit(&ctx->next_trim, now + TRIM_NS, memory_order_relaxed);
 }
 
@@ -90,6 +92,7 @@ struct peer *peer_unref(struct peer *peer) {
     peer_delist(peer);
     user_put(peer->ctx, peer->user);
     sea_ctx_unref(peer->ctx);
+    refusal_deinit(&peer->pooled.pools.refused);
     heap_free(peer->imports);
     return heap_free(peer);
 }
@@ -231,11 +234,16 @@ int peer_add_copy(struct peer *peer, struct import *import, uint64_t size) {
     return 0;
 }
 
+/* What a block takes beside its bytes, about. */
+static const uint64_t INLINE_COST = 256;
+
 int peer_add_inline(struct peer *peer, struct import *import, uint64_t size) {
-    if (size > PEER_INLINE_FREE - peer->inline_free)
-        return peer_add_copy(peer, import, size);
-    *import = (struct import){.peer = peer, .is_copy = true, .is_free = true};
-    peer->inline_free += size;
+    bool is_free = size <= PEER_INLINE_FREE - peer->inline_free;
+    int r = is_free ? 0 : peer_charge_held(peer, size + INLINE_COST);
+    if (r < 0)
+        return r;
+    *import = (struct import){.peer = peer, .is_copy = true, .is_inline = true, .is_free = is_free};
+    peer->inline_free += is_free ? size : 0;
     peer->refs++;
     return 0;
 }
@@ -244,6 +252,8 @@ static void peer_remove_copy(struct import *import, uint64_t size) {
     struct peer *peer = import->peer;
     if (import->is_free)
         peer->inline_free -= size;
+    else if (import->is_inline)
+        peer_return_held(peer, size + INLINE_COST);
     else
         quota_return(&peer->quota, size, 1, 0);
     *import = (struct import){.peer = NULL};

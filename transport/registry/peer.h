@@ -8,8 +8,8 @@
  *
  * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports in the
  * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
- * payloads (import.is_copy) that are not free + arenas of the peer's that we map; bytes include these arenas, replies that are queued, and
- * messages that are kept.
+ * pooled payloads (import.is_copy) + arenas of the peer's that we map; bytes include these arenas, inline payloads beyond PEER_INLINE_FREE,
+ * replies that are queued, and messages that are kept.
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
@@ -36,6 +36,9 @@ typedef void peer_on_release(void *owner, uint64_t handle);
  * still heard. */
 #define PEER_INLINE_FREE (UINT64_C(64) << 10)
 
+/* What a connection is asked to give back: all that is free when somebody has no room; what is reserved, and tables, by sea_ctx_trim() alone. */
+enum trim { TRIM_NOTHING, TRIM_FREE, TRIM_ALL };
+
 struct peer {
     uint32_t refs;
     sea_ctx *ctx;                                 /* owned reference */
@@ -52,8 +55,8 @@ struct peer {
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
     /* From any thread, under the context's lock: gives the connection a turn. NULL: nothing does. */
     void (*wake)(void *waker);
-    void *waker;              /* likewise; borrowed until the connection has ended */
-    _Atomic bool has_to_trim; /* sea_ctx_trim() was called */
+    void *waker;      /* likewise; borrowed until the connection has ended */
+    _Atomic int trim; /* enum trim; raised by any thread, taken in the connection's next turn */
     peer_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */
 };
@@ -65,7 +68,8 @@ struct import {
     struct import *next;
     bool is_pooled; /* its bytes are charged with its arena */
     bool is_copy;   /* private memory of ours, which the peer's payload takes up: no lease */
-    bool is_free;   /* such a copy, within PEER_INLINE_FREE */
+    bool is_inline; /* such a copy, of an inline payload: charged in bytes alone, since it takes no mapping */
+    bool is_free;   /* and within PEER_INLINE_FREE: not charged */
 };
 
 /* The caller owns one reference. NULL: out of memory. */
@@ -74,7 +78,7 @@ struct peer *peer_unref(struct peer *peer);
 
 /* Is pools_tend() wanted soon, though the connection may not rest? */
 static inline bool pools_are_restless(const struct peer *peer) {
-    return peer->pooled.pools.is_restless || atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
+    return peer->pooled.pools.is_restless || atomic_load_explicit(&peer->trim, memory_order_relaxed);
 }
 
 /*

@@ -7,6 +7,9 @@
 #include "sys/heap.h"
 #include <errno.h>
 
+/* Of the budget. So many connections can take all of it by what is little. */
+enum { LITTLE = 1024 };
+
 struct pool_budget *pool_budget_new(sea_pool *pool) {
     struct pool_budget *budget = heap_new(1, sizeof(*budget));
     if (!budget)
@@ -128,12 +131,12 @@ static int check_limits(const struct pool_budget *budget, uint64_t bytes) {
 static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
     const sea_pool *pool = budget->pool;
     struct pools *pools = &pool->peer->pooled.pools;
-    pools->is_share_full = false;
+    pools->is_at_own_limit = false;
     int r = check_share(pool->peer, pool, bytes, &pools->refused);
     if (r < 0 || pool->is_private)
         return r;
     r = check_limits(budget, bytes);
-    pools->is_share_full = r < 0;
+    pools->is_at_own_limit = r < 0;
     return r;
 }
 
@@ -153,6 +156,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
     pool_budget_ref(budget);
+    atomic_store_explicit(&pools->has_memory, true, memory_order_relaxed);
     pools_note_peak(pools);
     return 0;
 }
@@ -204,8 +208,14 @@ const struct pool_ops POOL_BUDGET_OPS = {
     .tell = budget_tell,
 };
 
+/* Nobody's connection ends for what is no part of the budget to speak of. */
+static bool is_little(const struct pool_budget *budget, uint64_t bytes) {
+    uint64_t most = budget->ctx->budget.limit[QUOTA_BYTES] / LITTLE;
+    return bytes + atomic_load_explicit(&budget->others, memory_order_relaxed) <= most;
+}
+
 int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log) {
-    int r = check_share(budget->pool->peer, NULL, bytes, log);
+    int r = is_little(budget, bytes) ? 0 : check_share(budget->pool->peer, NULL, bytes, log);
     if (r < 0)
         return r;
     atomic_fetch_add_explicit(&budget->others, bytes, memory_order_relaxed);

@@ -127,7 +127,7 @@ bool pools_give_back(sea_ctx *ctx, struct peer *peer) {
 
 /* Would more memory help? */
 static bool is_memory_short(const struct pools *pools, int error) {
-    return error == -ENOMEM || (error == -EDQUOT && !pools->is_share_full);
+    return error == -ENOMEM || (error == -EDQUOT && !pools->is_at_own_limit);
 }
 
 /* After an attempt that ended with `error`: is it worth another one? */
@@ -204,7 +204,6 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
     }
     arenas_deinit(&pools->audience);
     heap_free(pools->retired);
-    refusal_deinit(&pools->refused);
     pools->all = NULL;
     pools->retired = NULL;
     pools->retired_count = pools->retired_capacity = 0;
@@ -280,13 +279,13 @@ static bool pool_is_gone(const sea_pool *pool) {
     return pool->is_freed && (!pool->pool || pool_budget_used(pool->budget) == 0);
 }
 
-static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, bool has_to_trim) {
+static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, enum trim trim) {
     if (!pool->pool)
         return;
-    if (has_to_trim) {
+    if (trim == TRIM_ALL)
         pool_unreserve(pool->pool);
+    if (trim != TRIM_NOTHING)
         pool_trim(pool->pool, 0);
-    }
     uint64_t deadline = pool_rest(pool->pool, now);
     if (deadline < pools->deadline)
         pools->deadline = deadline;
@@ -314,15 +313,15 @@ static void pools_tell_leases(struct pools *pools) {
 
 bool pools_tend(struct peer *peer) {
     struct pools *pools = &peer->pooled.pools;
-    bool has_to_trim = atomic_load_explicit(&peer->has_to_trim, memory_order_relaxed);
+    enum trim trim = (enum trim) atomic_load_explicit(&peer->trim, memory_order_relaxed);
     uint64_t now = pools->audience.count > 0 ? wait_now() : 0;
-    if (has_to_trim)
-        atomic_store_explicit(&peer->has_to_trim, false, memory_order_relaxed);
+    if (trim != TRIM_NOTHING)
+        trim = (enum trim) atomic_exchange_explicit(&peer->trim, TRIM_NOTHING, memory_order_relaxed);
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
     pools->active = pools->retained = 0;
     for (sea_pool **link = &pools->all, *pool; (pool = *link);) {
-        pool_tend(pools, pool, now, has_to_trim);
+        pool_tend(pools, pool, now, trim);
         if (!pool_is_gone(pool)) {
             link = &pool->next;
             continue;
@@ -332,8 +331,9 @@ bool pools_tend(struct peer *peer) {
         heap_free(pool);
     }
     pools->is_restless = false;
+    atomic_store_explicit(&pools->has_memory, pools->active + pools->retained > 0, memory_order_relaxed);
     pools_tell_leases(pools);
-    return has_to_trim;
+    return trim == TRIM_ALL;
 }
 
 void pools_trim(struct pools *pools) {

@@ -40,12 +40,13 @@ struct pools {
     struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
     uint64_t active, retained;  /* bytes, when pools_tend() was last called */
     _Atomic uint64_t leased_at; /* likewise: when the oldest lease was granted; 0: none is. Any thread reads it */
+    _Atomic bool has_memory;    /* likewise, or some was made since. Any thread reads it */
     uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
-    bool is_share_full; /* it failed since the peer takes no more, or the pool: no other memory makes room for that */
-    bool is_restless;   /* before the connection sleeps, pools_tend() is to be called */
-    bool is_waiting;    /* its return is looked for: of something that may be with the peer */
+    bool is_at_own_limit; /* it failed since the peer takes no more, or the pool: no other memory makes room for that */
+    bool is_restless;     /* before the connection sleeps, pools_tend() is to be called */
+    bool is_waiting;      /* its return is looked for: of something that may be with the peer */
 };
 
 void pools_init(struct peer *peer);
@@ -103,7 +104,7 @@ void pools_retire(struct pools *pools, uint32_t arena_id);
 
 /*
  * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps.
- * Returns whether sea_ctx_trim() was called: then the caller gives back what it has.
+ * Returns whether sea_ctx_trim() was called: then the caller gives back what it keeps itself.
  */
 bool pools_tend(struct peer *peer);
 
