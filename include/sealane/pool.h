@@ -32,9 +32,10 @@ SEA_BEGIN
 
 /* Zero in any field means its default. */
 typedef struct sea_pool_options {
-    const char *name;   /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
-    uint64_t bytes_max; /* of its arenas; beyond, blocks are sealed if the peer takes such (a fallback), else refused.
-                            * Default: what the peer takes, of all pools of the connection together */
+    const char *name; /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
+    /* Of its arenas. Beyond, blocks are sealed if the peer takes such, which is a fallback, else refused. Default: what
+     * the peer takes, of all pools of the connection together. */
+    uint64_t bytes_max;
     uint64_t retained_max; /* bytes of free memory kept for the next blocks; default 32 MiB, or a 64th of the context's
                             * budget if that is less */
     int retained_ms;       /* and kept for so long after a block was last taken; default 10 000, < 0: without end */

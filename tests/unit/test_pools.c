@@ -280,6 +280,25 @@ START_TEST(test_what_others_keep) {
 }
 END_TEST
 
+/* Others' want takes what is free, not what is reserved. */
+START_TEST(test_what_others_reserved) {
+    sea_pool *pool = sea_conn_pool(ends.a.conn);
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_pool_reserve(pool, 65536, 4), 0);
+    uint64_t reserved = figures_of(pool).reserved;
+    ck_assert_uint_ge(reserved, 4 * 65536);
+    ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, MIB, 0), -EDQUOT);
+    ck_assert_int_eq(ends.a.conn->lane.account->trim, TRIM_FREE);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_uint_eq(figures_of(pool).reserved, reserved);
+    sea_ctx_trim(ends.a.ctx);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_uint_eq(figures_of(pool).reserved, 0);
+    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+}
+END_TEST
+
 /* The peer's own limit is none that others' memory makes room for. */
 START_TEST(test_a_full_share_tells_nobody) {
     ends_deinit(&ends);
@@ -1130,6 +1149,7 @@ int main(void) {
     suite_add(s, test_what_ones_own_pool_keeps_of_the_machine);
     suite_add(s, test_what_the_pools_keep_for_a_sealed_block);
     suite_add(s, test_what_others_keep);
+    suite_add(s, test_what_others_reserved);
     suite_add(s, test_a_full_share_tells_nobody);
     suite_add(s, test_long_lives_across_rotations);
     suite_add(s, test_the_oldest_lease_is_told);

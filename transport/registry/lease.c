@@ -17,9 +17,8 @@ struct lease_slot {
     struct peer *peer; /* borrowed; NULL: the slot is FREE */
     sea_block *block;  /* owned reference while LEASED */
     uint32_t generation;
-    uint32_t next,
-        previous;       /* index + 1 on the peer's list, the newest first, or (next) on the free list; 0: the end */
-    uint64_t leased_at; /* wait_now_coarse() */
+    uint32_t next, previous; /* index + 1 on the peer's list, the newest first, or (next) on the free list; 0: none */
+    uint64_t leased_at;      /* wait_now_coarse() */
 };
 
 void lease_table_init(struct lease_table *table) {
