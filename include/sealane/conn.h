@@ -130,10 +130,11 @@ SEA_API void sea_conn_close(sea_conn *conn);
 /* A call with a deadline, waiting for its reply. Takes one reference of `block`, which may be NULL.
  * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
  * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
- * -ETIMEDOUT (the deadline passed; the other side was told to give up), -EPIPE, -EPROTO, -EDEADLK (called from inside
- * one of this connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT (also: the other side
- * takes no calls at all), -EBUSY (the block cannot be sealed). Who needs no reply passes
- * NULL for `ret_reply`: it is waited for, and released. */
+ * -ETIMEDOUT (the deadline passed; the other side was told to give up. A reply waits there also while we keep as many
+ * as our blocks_max and bytes_max allow: sea_conn_text() has the numbers), -EPIPE, -EPROTO, -EDEADLK (called from inside
+ * one of this connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT (also: the other side takes no calls at
+ * all), -EBUSY (the block cannot be sealed). Who needs no reply passes NULL for `ret_reply`: it is waited for, and
+ * released. */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
 /* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into

@@ -835,6 +835,27 @@ END_TEST
 
 /* deadlines and cancels */
 
+static void reply_5000(struct end *end, sea_msg *msg) {
+    ck_assert_int_eq(sea_reply(msg, end_block(end, 5000, 1)), 0);
+}
+
+/* Who keeps all that it takes is told that it is not the other side's fault. */
+START_TEST(test_a_deadline_while_all_is_kept) {
+    struct ends ends = {.a.options.blocks_max = 1, .b.hook = reply_5000};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, 20000, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_ptr_nonnull(ends.a.outcomes[0].reply);
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, 20, 2, NULL), 0);
+    ends_settle(&ends);
+    while (ends.a.outcomes_count == 1)
+        end_turn_at_deadline(&ends.a);
+    ck_assert_int_eq(ends.a.outcomes[1].status, -ETIMEDOUT);
+    ck_assert_ptr_nonnull(strstr(sea_conn_text(ends.a.conn), "1 of 1 blocks and 5000 of "));
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_a_deadline_ends_the_call_on_both_sides) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -1359,6 +1380,7 @@ int main(void) {
     suite_add(s, test_a_peer_over_its_limit_of_calls);
     suite_add(s, test_a_reply_to_nothing);
     suite_add(s, test_a_second_reply_is_a_reply_to_nothing);
+    suite_add(s, test_a_deadline_while_all_is_kept);
     suite_add(s, test_a_deadline_ends_the_call_on_both_sides);
     suite_add(s, test_a_reply_and_the_deadline_in_one_turn);
     suite_add(s, test_deadlines_expire_in_their_order);

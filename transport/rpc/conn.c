@@ -12,6 +12,7 @@
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 
@@ -39,6 +40,18 @@ static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_
     waiter.done(conn, status, reply, waiter.user);
 }
 
+/* Who holds all that it takes gets no more: the reply waits at the other side, which is not to blame. */
+static void say_late(sea_conn *conn) {
+    const struct peer *peer = conn->lane.account;
+    if (peer->imported_blocks == 0)
+        snprintf(conn->text, sizeof(conn->text), "no reply in time");
+    else
+        snprintf(conn->text, sizeof(conn->text),
+                 "no reply in time; of what we take at most, %" PRIu64 " of %" PRIu32 " blocks and %" PRIu64
+                 " of %" PRIu64 " bytes are held here",
+                 peer->imported_blocks, peer->in_limit.blocks, peer->imported_bytes, peer->in_limit.bytes);
+}
+
 static void calls_expire(sea_conn *conn) {
     uint64_t id, deadline;
     struct call_waiter waiter;
@@ -48,7 +61,7 @@ static void calls_expire(sea_conn *conn) {
     while (calls_first(&conn->calls, &id, &deadline) && deadline <= now) {
         calls_abandon(&conn->calls, id, &waiter);
         lane_send_cancel(&conn->lane, id);
-        snprintf(conn->text, sizeof(conn->text), "no reply in time");
+        say_late(conn);
         call_end(conn, waiter, -ETIMEDOUT, NULL);
     }
 }
