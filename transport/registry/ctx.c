@@ -225,6 +225,7 @@ uint64_t sea_ctx_resident(const sea_ctx *ctx) {
 }
 
 void tally_begin(struct tally *tally, sea_ctx *ctx) {
+    tally->is_listed = true;
     pthread_mutex_lock(&ctx->lock);
     tally->next = ctx->tallies;
     tally->link = &ctx->tallies;
@@ -235,14 +236,14 @@ void tally_begin(struct tally *tally, sea_ctx *ctx) {
 }
 
 void tally_end(struct tally *tally, sea_ctx *ctx) {
-    if (!tally->link)
+    if (!tally->is_listed)
         return;
+    tally->is_listed = false;
     pthread_mutex_lock(&ctx->lock);
     *tally->link = tally->next;
     if (tally->next)
         tally->next->link = tally->link;
-    tally->link = NULL;
-    for (size_t i = 0; i < sizeof(FIGURES) / sizeof(FIGURES[0]); i++)
+    for (size_t i = 0; i < COUNTERS; i++)
         atomic_fetch_add_explicit(
             counter_at(&ctx->counters, FIGURES[i].counter),
             atomic_load_explicit(counter_at(&tally->counters, FIGURES[i].counter), memory_order_relaxed),

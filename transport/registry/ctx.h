@@ -37,6 +37,7 @@ struct user {
 struct tally {
     struct ctx_counters counters;
     struct tally *next, **link; /* under the context's lock */
+    bool is_listed;             /* its thread's */
 };
 
 struct sea_ctx {
