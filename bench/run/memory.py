@@ -30,6 +30,7 @@ SOAK_SHARE = 0.05
 SOAK_SLACK = {"fds": 4, "mappings": 8, "resident": MIB, "shmem": MIB}
 SOAK_BINS, SOAK_ERRORS = 12, 2  # what lies within two standard errors may be chance
 SOAK_NOISE = 0.5  # of the mean, and the slack: where chance may be more than that, nothing can be said
+SOAK_LONG = 180  # seconds: in less, a few clients that are large by chance make all the difference, and no more than a jump is found
 SOAK_START = 0.25  # of the time, which does not count: the first clients begin, caches fill
 
 # Other allocators, as Debian installs them; those that are not there are left out.
@@ -248,7 +249,7 @@ def judge_soak(cases, seconds):
             mean = statistics.fmean(value for _, value in points)
             grown, chance = growth(bins(points))
             most = SOAK_SHARE * mean + slack
-            is_noisy = chance > SOAK_NOISE * mean + slack
+            is_noisy = seconds >= SOAK_LONG and chance > SOAK_NOISE * mean + slack
             measured = f"{grown:+.4g} (give or take {chance:.4g}{': too noisy' if is_noisy else ''}) at a mean of {mean:.4g}"
             what = f"soak, {seconds:g} s: growth of {figure}, {who}"
             verdicts.append(Verdict(what, f"<= {most:.4g}", measured, not is_noisy and grown - chance <= most))

@@ -107,7 +107,8 @@ static int make_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, s
 
 static int admit_inline(sea_ctx *ctx, size_t size) {
     int r = size < ADMITTED_LEAST ? 0 : admission_admit_and_tell(&ctx->admission, size);
-    return r < 0 ? reserve_explain(r, size, false, &ctx->admission) : 0;
+    int told = r < 0 ? reserve_explain(r, size, false, &ctx->admission) : 0;
+    return told < 0 ? told : r;
 }
 
 static void note_inline_made(sea_ctx *ctx, size_t size) {
@@ -168,11 +169,11 @@ static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, struct peer *pe
         has_more |= pools_give_back(ctx, peer);
     if (r < 0 && has_more)
         r = make_sealed(ret_block, ctx, peer, size, layout, allow_huge, &log);
-    if (r < 0)
-        r = r == -EDQUOT ? refusal_pass(&log, &ctx->refusals)
-                         : reserve_explain(r, size, layout == SEALED_HUGETLB, &ctx->admission);
+    int told = r == -EDQUOT ? refusal_pass(&log, &ctx->refusals)
+               : r < 0      ? reserve_explain(r, size, layout == SEALED_HUGETLB, &ctx->admission)
+                            : 0;
     refusal_deinit(&log);
-    return r;
+    return told < 0 ? told : r;
 }
 
 static bool may_be_huge(const sea_ctx *ctx) {
@@ -213,7 +214,7 @@ int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size) 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size) {
     sea_block *block = NULL;
     int r = new_inline(&block, ctx, peer, size, 1);
-    if (r < 0)
+    if (r != 0)
         return r;
     memcpy(block->bytes, data, size);
     block->is_sealed = true;
