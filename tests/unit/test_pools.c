@@ -287,11 +287,19 @@ START_TEST(test_what_others_reserved) {
     ck_assert_int_eq(sea_pool_reserve(pool, 65536, 4), 0);
     uint64_t reserved = figures_of(pool).reserved;
     ck_assert_uint_ge(reserved, 4 * 65536);
+    sea_block *out[4];
+    for (int i = 0; i < 4; i++)
+        out[i] = block_of(pool, 65536);
+    sea_block_unref(block_of(pool, 5000)); /* its arena is free, and not reserved */
+    ck_assert_uint_gt(figures_of(pool).mapped, reserved);
     ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, MIB, 0), -EDQUOT);
     ck_assert_int_eq(ends.a.conn->lane.account->trim, TRIM_FREE);
     sea_conn_dispatch(ends.a.conn, 0);
     ck_assert_uint_eq(figures_of(pool).reserved, reserved);
+    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    for (int i = 0; i < 4; i++)
+        sea_block_unref(out[i]);
     sea_ctx_trim(ends.a.ctx);
     sea_conn_dispatch(ends.a.conn, 0);
     ck_assert_uint_eq(figures_of(pool).reserved, 0);

@@ -121,7 +121,8 @@ static void home_retire_idle(struct home *home) {
 }
 
 void homes_retire_idle(struct homes *homes, uint64_t keep) {
-    while (homes->idle_head && homes_retained(homes) > keep + homes->reserved)
+    uint64_t most = keep > 0 ? keep + homes->reserved : 0; /* beside what is reserved, some of which may be out */
+    while (homes->idle_head && homes_retained(homes) > most)
         home_retire_idle(homes->idle_head);
 }
 
