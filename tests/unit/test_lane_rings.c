@@ -901,6 +901,48 @@ START_TEST(test_gone_after_frames) {
 }
 END_TEST
 
+enum last_act { CLOSES, SAYS_GOODBYE, STOPS_READING, STOPS_READING_AND_SENDS, LAST_ACTS };
+
+static void act_last(struct ring_speaker *self, enum last_act act) {
+    if (act == SAYS_GOODBYE) {
+        draft_goodbye(&draft, 0, "");
+        ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    } else if (act == CLOSES) {
+        close(self->speaker->fd);
+        self->speaker->fd = -1;
+    } else {
+        shutdown(self->speaker->fd, SHUT_RD);
+        ck_assert_int_eq(side_send(&pair.server, WIRE_ONEWAY, 0, new_sealed(&pair.server, 10, 1), false), -EPIPE);
+    }
+}
+
+/* The peer goes on writing its ring, as fast as it is read, or sends datagrams on and on. */
+static void speak_on(struct ring_speaker *self, enum last_act act) {
+    int most = act == SAYS_GOODBYE ? 32 : 64; /* the ring is read first: its last word is heard once that is empty */
+    for (int i = 0; i < most && ring_has_room(&self->out, 1) == 1; i++)
+        ring_say_inline(self, 0, 7, 8);
+    draft_cancel(&draft, 77);
+    for (int i = 0; act == STOPS_READING_AND_SENDS && i < 64; i++)
+        speaker_send(self->speaker, &draft);
+}
+
+/* Once the end was seen, the peer's memory is read for one lap: it cannot have said more before. */
+START_TEST(test_nobody_speaks_on_after_the_end) {
+    struct side *server = &pair.server;
+    struct ring_speaker *self = greet_ring_speaker(server);
+    act_last(self, (enum last_act) _i);
+    for (int turns = 0; turns < 20 && !server->closed; turns++) {
+        speak_on(self, (enum last_act) _i);
+        lane_dispatch(&server->lane, (short) (POLLIN | (_i == CLOSES ? POLLHUP : 0)));
+    }
+    ck_assert_uint_eq(server->closed, 1);
+    ck_assert_uint_le(server->arrived_count, 64 + 32);
+    ck_assert_int_eq(server->end.reason, _i == SAYS_GOODBYE ? 0 : -EPIPE);
+    side_deinit(server);
+    ring_speaker_free(self);
+}
+END_TEST
+
 /* It is found out by sending, and what it had said before is heard first. */
 START_TEST(test_sending_to_the_dead) {
     open_with(0);
@@ -1033,6 +1075,7 @@ int main(void) {
     suite_add(s, test_the_user_quota_refuses_sealed_payloads);
     suite_add_loop(s, test_goodbye_after_frames, 0, 2);
     suite_add(s, test_gone_after_frames);
+    suite_add_loop(s, test_nobody_speaks_on_after_the_end, 0, LAST_ACTS);
     suite_add(s, test_sending_to_the_dead);
     suite_add_loop(s, test_the_end_in_the_middle, 0, 4);
     suite_add_loop(s, test_the_end_inside_a_mark, 0, 2);

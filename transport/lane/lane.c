@@ -212,6 +212,8 @@ static void lane_begin_turn(struct lane *lane, short revents) {
         lane->is_socket_full = false;
     lane->is_hung_up = revents & (POLLERR | POLLHUP) || lane->is_broken;
     lane->is_readable = revents & POLLIN || lane->is_hung_up;
+    if (lane->is_hung_up)
+        lane_part(lane);
 }
 
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */

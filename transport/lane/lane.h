@@ -128,7 +128,9 @@ struct lane {
     bool has_held, has_more;              /* has_more: a turn ended before all was handled */
     struct lane_message held; /* it came before its mark, and waits for the frames before it. Owns its block */
     char held_text[WIRE_TEXT_MAX + 1];
-    bool is_leaving; /* the peer's last word was heard; the frames before it are handled first */
+    bool is_leaving;    /* the peer's last word was heard; the frames before it are handled first */
+    bool is_parting;    /* the peer's end was seen: its ring is read for one lap more, from `parted_at` on */
+    uint64_t parted_at; /* position in the ring */
 
     bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
     int reason;
@@ -251,6 +253,7 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text);
 int lane_reserve_release(struct lane *lane);
 void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
+void lane_part(struct lane *lane);   /* the peer's end was seen */
 int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
 int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why); /* takes `fd` */
 int lane_make_outbox(struct lane *lane);

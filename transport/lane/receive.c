@@ -65,12 +65,19 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
     lane->ops->opened(lane->owner);
 }
 
+void lane_part(struct lane *lane) {
+    if (!lane->is_parting)
+        lane->parted_at = lane->in.head;
+    lane->is_parting = true;
+}
+
 /* The peer's last word: what it wrote before comes first. */
 static void lane_leave(struct lane *lane, int reason, const char *text) {
     if (!lane->has_rings) {
         lane_doom(lane, reason, text);
         return;
     }
+    lane_part(lane);
     lane->is_leaving = true;
     lane->reason = reason;
     snprintf(lane->text, sizeof(lane->text), "%s", text);
@@ -500,12 +507,18 @@ static int receive_frame(struct lane *lane) {
     return 1;
 }
 
+/* A frame that the peer wrote before its end was seen lies within a lap of where the reader was then: whatever comes behind that was
+ * written afterwards, and is not read. */
+static bool ring_speaks(const struct lane *lane) {
+    return ring_has_frame(&lane->in) && (!lane->is_parting || lane->in.head - lane->parted_at <= lane->in.mask);
+}
+
 /*
  * The ring first. A datagram that comes before its mark waits until the ring is empty after it was received: then all frames that
  * were published before it was sent have been handled.
  */
 int lane_receive(struct lane *lane) {
-    lane->is_in_order = !lane->has_rings || ring_has_frame(&lane->in);
+    lane->is_in_order = !lane->has_rings || ring_speaks(lane);
     if (lane->has_rings && lane->is_in_order)
         return receive_frame(lane);
     if (lane->has_held) {

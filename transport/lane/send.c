@@ -10,6 +10,7 @@
 
 #include "sys/fdpass.h"
 #include "sys/heap.h"
+#include "sys/socket.h"
 #include "sys/wait.h"
 #include "wire/handle.h"
 #include <errno.h>
@@ -49,6 +50,8 @@ static int lane_note_sent(struct lane *lane, int r) {
         lane->shortage = r == -ENOMEM ? SHORT_OF_KERNEL : SHORT_OF_FLIGHT;
     } else if (r == -EPIPE) {
         lane->is_broken = lane->is_readable = true;
+        lane_part(lane);
+        socket_shutdown(lane->fd); /* what waits in it is still received; nothing is added */
     } else {
         lane_doom(lane, r, "the socket failed");
     }
