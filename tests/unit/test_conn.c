@@ -902,6 +902,60 @@ START_TEST(test_a_reply_and_the_deadline_in_one_turn) {
 }
 END_TEST
 
+static uint32_t sent_before;
+
+/* The most that goes in one go, but for what a hook still has to say. */
+static void send_numbers(struct end *end, uint32_t most) {
+    for (uint32_t i = 0; i < most; i++) {
+        if (sea_send(end->conn, END_SINK, end_number(end, sent_before), 0) < 0)
+            return;
+        sent_before++;
+    }
+}
+
+static void send_much_and_reply(struct end *end, sea_msg *msg) {
+    send_numbers(end, 150);
+    ck_assert_uint_eq(sent_before, 150);
+    ck_assert_int_eq(sea_reply(msg, NULL), 0);
+}
+
+/* Nor does it matter that the turn is the clock's, which says nothing of the socket, and that there is more than one turn takes. */
+START_TEST(test_a_reply_that_is_there_is_in_time) {
+    struct ends ends = {.a.options.socket_only = _i & 1, .b.options.socket_only = _i & 1};
+    sent_before = 0;
+    ends.b.hook = _i & 2 ? send_much_and_reply : NULL;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, _i & 2 ? END_HOOK : END_ECHO, NULL, 1, 1, NULL), 0);
+    end_settle(&ends.b);
+    wait_fd(-1, 0, wait_deadline(2));
+    for (int turns = 0; ends.a.outcomes_count == 0; turns++) {
+        ck_assert_int_lt(turns, 10);
+        sea_conn_dispatch(ends.a.conn, 0);
+    }
+    ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* But who sends on and on does not keep a call from its end. */
+START_TEST(test_a_flood_does_not_stop_the_clock) {
+    struct ends ends = {.a.options.socket_only = _i, .b.options.socket_only = _i};
+    sent_before = 0;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 1, 1, NULL), 0);
+    end_settle(&ends.b);
+    wait_fd(-1, 0, wait_deadline(2));
+    for (int turns = 0; ends.a.outcomes_count == 0; turns++) {
+        ck_assert_int_lt(turns, 100);
+        send_numbers(&ends.b, 100);
+        sea_conn_dispatch(ends.a.conn, 0);
+        sea_conn_dispatch(ends.b.conn, POLLOUT);
+    }
+    ck_assert_int_eq(ends.a.outcomes[0].status, -ETIMEDOUT);
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_deadlines_expire_in_their_order) {
     static const int timeouts[] = {9, 3, 60000, 6, 1, -1};
     struct ends ends = {0};
@@ -1390,6 +1444,8 @@ int main(void) {
     suite_add(s, test_a_deadline_while_all_is_kept);
     suite_add(s, test_a_deadline_ends_the_call_on_both_sides);
     suite_add(s, test_a_reply_and_the_deadline_in_one_turn);
+    suite_add_loop(s, test_a_reply_that_is_there_is_in_time, 0, 4);
+    suite_add_loop(s, test_a_flood_does_not_stop_the_clock, 0, 2);
     suite_add(s, test_deadlines_expire_in_their_order);
     suite_add(s, test_a_cancelled_call);
     suite_add(s, test_a_reply_to_an_abandoned_call);

@@ -145,6 +145,23 @@ START_TEST(test_a_handshake_has_its_time) {
 }
 END_TEST
 
+/* What came while nobody looked was in time. The clock's turn says nothing of the socket. */
+START_TEST(test_a_greeting_that_is_there_is_in_time) {
+    struct side side = {.options.handshake_ms = 1};
+    struct speaker *speaker = side_face_speaker(&side, _i == 0);
+    struct wire_hello hello = hello_sound();
+    draft_hello(&draft, &hello);
+    ck_assert_int_eq(speaker_send(speaker, &draft), 0);
+    wait_fd(-1, 0, lane_deadline(&side.lane));
+    lane_dispatch(&side.lane, 0);
+    ck_assert_uint_eq(side.closed, 0);
+    ck_assert_uint_eq(side.opened, 1);
+    speaker_expect(speaker, WIRE_HELLO);
+    side_deinit(&side);
+    speaker_free(speaker);
+}
+END_TEST
+
 /* A pair of sockets whose maker was another user: SO_PEERCRED says so at both ends. */
 static void stranger_socketpair(int ret_fds[2]) {
     if (geteuid() != 0)
@@ -499,6 +516,7 @@ int main(void) {
     suite_add(s, test_a_client_checks_the_service_itself);
     suite_add_loop(s, test_the_version_must_be_common, 0, VERSIONS);
     suite_add_loop(s, test_a_handshake_has_its_time, 0, 2);
+    suite_add_loop(s, test_a_greeting_that_is_there_is_in_time, 0, 2);
     suite_add(s, test_a_stranger_is_told_at_once);
     suite_add(s, test_nothing_is_told_to_a_strange_server);
     suite_add(s, test_a_listed_stranger_is_served);

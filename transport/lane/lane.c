@@ -114,7 +114,8 @@ short lane_events(const struct lane *lane) {
 }
 
 uint64_t lane_deadline(const struct lane *lane) {
-    uint64_t deadline = lane->state == LANE_GREETING ? lane->greeting_deadline : WAIT_FOREVER;
+    bool is_greeting = lane->state == LANE_GREETING && !lane->is_choked; /* else `retry_at` comes first */
+    uint64_t deadline = is_greeting ? lane->greeting_deadline : WAIT_FOREVER;
     if (lane->state == LANE_CLOSED)
         return WAIT_FOREVER;
     if (lane->is_doomed || (lane->is_broken && !lane->is_choked) || lane->has_more)
@@ -177,16 +178,16 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     lane->fd = fdpass_close(lane->fd);
 }
 
-static void lane_check_clock(struct lane *lane) {
+/* Is the time of the handshake over? It has failed only if the peer's HELLO does not lie in the socket either. */
+static bool lane_check_clock(struct lane *lane) {
     if (lane->state != LANE_GREETING && lane->retry_at == WAIT_FOREVER)
-        return;
+        return false;
     uint64_t now = wait_now();
-    if (lane->state == LANE_GREETING && now >= lane->greeting_deadline)
-        lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
     if (now >= lane->retry_at) {
         lane->retry_at = WAIT_FOREVER;
         lane->is_choked = false;
     }
+    return lane->state == LANE_GREETING && now >= lane->greeting_deadline;
 }
 
 static bool lane_has_room(const struct lane *lane) {
@@ -201,19 +202,20 @@ static void lane_offer_room(struct lane *lane) {
     lane->ops->room(lane->owner);
 }
 
-/* What the poller and the peer's words say about the state of things. */
-static void lane_begin_turn(struct lane *lane, short revents) {
+/* What the poller and the peer's words say about the state of things. Returns whether the handshake is late. */
+static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->handled = lane->taken;
     lane->has_more = false;
     if (lane->has_rings && lane->bell.is_armed)
         bell_disarm(&lane->bell);
-    lane_check_clock(lane);
+    bool is_late = lane_check_clock(lane);
     if (revents & (POLLOUT | POLLERR | POLLHUP))
         lane->is_socket_full = false;
     lane->is_hung_up = revents & (POLLERR | POLLHUP) || lane->is_broken;
-    lane->is_readable = revents & POLLIN || lane->is_hung_up;
+    lane->is_readable = revents & POLLIN || lane->is_hung_up || is_late;
     if (lane->is_hung_up)
         lane_part(lane);
+    return is_late;
 }
 
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */
@@ -241,13 +243,15 @@ int lane_dispatch(struct lane *lane, short revents) {
                    : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
     int done = lane->taken;
     lane_cork(lane);
-    lane_begin_turn(lane, revents);
+    bool is_late = lane_begin_turn(lane, revents);
     lane->taken = 0;
     while (done < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
     lane->has_more = done >= LANE_FRAMES_PER_TURN;
     if (lane->is_broken && done < most && !lane->is_choked) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
+    if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
+        lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
     lane_end_turn(lane);
     lane_uncork(lane);
     if (lane->is_doomed)

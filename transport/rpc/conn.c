@@ -16,6 +16,9 @@
 #include <poll.h>
 #include <stdio.h>
 
+/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. */
+static const uint32_t SOCKET_TURNS = 16;
+
 static void conn_rearm(void *owner) {
     sea_conn *conn = owner;
     if (conn->watch.poller && !conn->is_ended)
@@ -52,12 +55,14 @@ static void say_late(sea_conn *conn) {
                  peer->imported_blocks, peer->in_limit.blocks, peer->imported_bytes, peer->in_limit.bytes);
 }
 
-static void calls_expire(sea_conn *conn) {
+static bool is_call_late(const sea_conn *conn) {
     uint64_t id, deadline;
+    return calls_first(&conn->calls, &id, &deadline) && deadline != WAIT_FOREVER && deadline <= wait_now();
+}
+
+static void calls_expire(sea_conn *conn) {
+    uint64_t id, deadline, now = wait_now();
     struct call_waiter waiter;
-    if (!calls_first(&conn->calls, &id, &deadline) || deadline == WAIT_FOREVER)
-        return;
-    uint64_t now = wait_now();
     while (calls_first(&conn->calls, &id, &deadline) && deadline <= now) {
         calls_abandon(&conn->calls, id, &waiter);
         lane_send_cancel(&conn->lane, id);
@@ -318,12 +323,27 @@ void conn_shed(sea_conn *conn) {
     conn->lane.scratch = NULL;
 }
 
+/*
+ * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at, whatever poll
+ * said, and once all that lay there has been read: that is a lap of the ring and what a socket holds, whatever the peer adds.
+ */
+static int calls_judge(sea_conn *conn, short revents) {
+    struct lane *lane = &conn->lane;
+    int handled = revents & POLLIN ? 0 : lane_dispatch(lane, POLLIN);
+    uint32_t turns_most = SOCKET_TURNS + (lane->has_rings ? lane->theirs.lines / LANE_FRAMES_PER_TURN : 0);
+    if (conn->is_ended || (lane->has_more && ++conn->late_turns < turns_most))
+        return handled;
+    conn->late_turns = 0;
+    calls_expire(conn);
+    return handled;
+}
+
 int conn_turn(sea_conn *conn, short revents) {
     conn_ref(conn);
     conn->turns++;
     int handled = lane_dispatch(&conn->lane, revents);
-    if (!conn->is_ended)
-        calls_expire(conn);
+    if (!conn->is_ended && is_call_late(conn))
+        handled += calls_judge(conn, revents);
     conn_leave(conn);
     conn_rearm(conn);
     conn_unref(conn);
