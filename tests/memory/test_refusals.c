@@ -13,7 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <sched.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/vfs.h>
 
@@ -823,6 +825,62 @@ START_TEST(test_a_real_group) {
 }
 END_TEST
 
+/* --- without /proc, as in a container that mounts none --- */
+
+struct hidden {
+    struct group group;
+    bool is_group_seen; /* at the place of the whole hierarchy, as a container sees its own */
+};
+
+static bool hide_proc(const struct hidden *hidden) {
+    const char *to = hidden->group.is_version_1 ? "/sys/fs/cgroup/memory" : "/sys/fs/cgroup";
+    if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+        return false;
+    if (hidden->is_group_seen && mount(hidden->group.path, to, NULL, MS_BIND, NULL) < 0)
+        return false;
+    return mount("none", "/proc", "tmpfs", 0, NULL) == 0;
+}
+
+static int live_without_proc(int line, void *arg) {
+    struct hidden *hidden = arg;
+    uint64_t word;
+    int error;
+    if (!group_enter(&hidden->group) || !line_hear(line, 20000, &word) || !hide_proc(hidden))
+        return 77;
+    ck_assert_int_eq(sea_ctx_new(&ctx, hidden->is_group_seen ? &ample : NULL), 0);
+    uint32_t count = take_from(0, true, 4 * MIB, &error);
+    if (hidden->is_group_seen)
+        assert_refused(error, -ENOMEM,
+                       hidden->group.is_version_1 ? "cgroup memory.limit_in_bytes" : "cgroup memory.max", 4 * MIB);
+    else
+        assert_refused(error, -EDQUOT, "budget (bytes)", 4 * MIB);
+    ck_assert_uint_ge(count * 4 * MIB, 24 * MIB); /* of 64 */
+    drop_all(count);
+    ctx = sea_ctx_unref(ctx);
+    return 0;
+}
+
+START_TEST(test_a_group_without_proc) {
+    struct hidden hidden = {.is_group_seen = _i > 0};
+    struct child child;
+    const char *why = NULL;
+    skip_under_tsan();
+    if (is_under_valgrind())
+        test_skip("valgrind needs /proc");
+    if (!group_make(&hidden.group, &why))
+        test_skip("%s", why);
+    bool is_set = group_limit(&hidden.group, false, 64 * MIB);
+    child_start(&child, live_without_proc, &hidden);
+    line_tell(child.line, 1);
+    int status = child_end(&child, 20000);
+    group_remove(&hidden.group);
+    if (status == 77)
+        test_skip("the group cannot be entered, or /proc not be hidden");
+    ck_assert_int_eq(status, 0);
+    ck_assert(is_set);
+}
+END_TEST
+
 /* A group that is full of files which were read once is not full. */
 static int fill_with_files(int line, void *arg) {
     struct squeeze *squeeze = arg;
@@ -888,6 +946,7 @@ int main(void) {
     suite_add(s, test_nodes);
     suite_add(s, test_a_context_that_begins_with_nothing);
     suite_add_loop(s, test_a_real_group, 0, 3);
+    suite_add_loop(s, test_a_group_without_proc, 0, 2);
     suite_add(s, test_a_group_full_of_files);
     return suite_run(s);
 }

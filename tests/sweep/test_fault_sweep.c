@@ -41,6 +41,7 @@ static const struct fault {
     [SEAM_MLOCK] = {{ENOMEM, EPERM}, false, false},
     [SEAM_MINCORE] = {{EAGAIN}, false, false},
     [SEAM_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
+    [SEAM_SYSINFO] = {{EPERM, ENOSYS}, false, false},
     [SEAM_PREAD] = {{EINTR, EIO}, false, false},
     [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM}, true, false},
     [SEAM_COPY_FILE_RANGE] = {{EXDEV, EINVAL, ENOSYS, EINTR, EIO}, true, false},

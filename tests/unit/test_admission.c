@@ -58,7 +58,7 @@ static void want_to_know(uint64_t mark) {
 /* --- the decision --- */
 
 static struct admission_numbers numbers(uint64_t available, uint64_t promised, uint64_t limit, uint64_t left) {
-    struct admission_numbers n = {.memory = {.total = available == NONE ? NONE : 6400 * MIB, available, promised},
+    struct admission_numbers n = {.memory = {available == NONE ? NONE : 6400 * MIB, available, promised, false},
                                   .cgroup = {.limit = limit, .left = left, .knob = limit == NONE ? "" : "memory.max"}};
     n.cgroup.kept = limit == NONE ? 0 : limit / 32 < 2 * MIB ? 2 * MIB : limit / 32 > 64 * MIB ? 64 * MIB : limit / 32;
     snprintf(n.cgroup.group, sizeof n.cgroup.group, "%s", limit == NONE ? "" : "/a/b");
@@ -112,6 +112,33 @@ START_TEST(test_the_advice_names_the_group) {
 }
 END_TEST
 
+START_TEST(test_what_sysinfo_says) {
+    struct admission_numbers n = numbers(1000 * MIB, NONE, NONE, NONE);
+    struct admission_verdict verdict;
+    n.memory.is_rough = true;
+    admission_judge(&n, 900 * MIB + 1, &verdict);
+    ck_assert_int_eq(verdict.tightest.error, -ENOMEM);
+    ck_assert_str_eq(verdict.tightest.limit, "free memory (sysinfo)");
+    ck_assert_ptr_nonnull(strstr(verdict.tightest.advice, "/proc/meminfo"));
+    ck_assert_ptr_nonnull(strstr(verdict.tightest.advice, "bytes are kept free"));
+    ck_assert(!verdict.is_blind);
+}
+END_TEST
+
+START_TEST(test_what_nobody_sees) {
+    struct admission_numbers n = numbers(NONE, NONE, 8 * MIB, 8 * MIB);
+    struct admission_verdict verdict;
+    admission_judge(&n, 0, &verdict);
+    ck_assert(verdict.is_blind);
+    n = numbers(1000 * MIB, NONE, NONE, NONE);
+    admission_judge(&n, 0, &verdict);
+    ck_assert(!verdict.is_blind);
+    n.cgroup.is_unseen = true;
+    admission_judge(&n, 0, &verdict);
+    ck_assert(verdict.is_blind);
+}
+END_TEST
+
 /* --- looking --- */
 
 /* A machine with so much left, beyond what is kept of it: 100 MiB. */
@@ -138,6 +165,7 @@ static int admit(uint64_t size) {
 
 START_TEST(test_granted_and_refused) {
     ck_assert_int_eq(admission_admit(NULL, NONE), 0);
+    fail_always(SEAM_SYSINFO, ENOSYS);
     ck_assert_int_eq(admit(NONE), 0); /* nothing can be read: nothing is forbidden */
     machine_has(80 * MIB);
     looked_up();
@@ -348,6 +376,8 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add(s, test_the_tightest_limit_decides);
     suite_add(s, test_the_advice_names_the_group);
+    suite_add(s, test_what_sysinfo_says);
+    suite_add(s, test_what_nobody_sees);
     suite_add(s, test_granted_and_refused);
     suite_add(s, test_one_look_serves_for_several);
     suite_add(s, test_an_old_look_serves_for_little);

@@ -198,13 +198,52 @@ START_TEST(test_what_cannot_be_read_is_no_limit) {
     group_2("", "3145728\n", "max\n", "1048576\n");
     fail_always(SEAM_OPEN, EACCES);
     assert_no_limit();
-    fail_once(SEAM_PREAD, EIO);
-    assert_no_limit();
     fail_off();
     group_2("", "3145728\n", "max\n", "none\n");
     assert_no_limit();
     group_2("", "3145728\n", "max\n", "1048576\n");
     assert_room(3 * MIB, 2 * MIB, "memory.max", "/");
+}
+END_TEST
+
+/* --- without /proc --- */
+
+/* In a container the mount is our own group. */
+START_TEST(test_the_mount_alone) {
+    group_1("", "4194304\n", "1048576\n");
+    assert_room(4 * MIB, 3 * MIB, "memory.limit_in_bytes", "/");
+    ck_assert(!read_tree(0).is_unseen);
+    group_2("", "3145728\n", "max\n", "1048576\n");
+    assert_room(3 * MIB, 2 * MIB, "memory.max", "/");
+    ck_assert(!read_tree(0).is_unseen);
+    group_2("", "max\n", "max\n", "1048576\n");
+    assert_no_limit();
+    ck_assert(!read_tree(0).is_unseen);
+    tree_write("self/cgroup", "0::/\n");
+    fail_once(SEAM_PREAD, EIO); /* likewise */
+    group_2("", "3145728\n", "max\n", "1048576\n");
+    assert_room(3 * MIB, 2 * MIB, "memory.max", "/");
+}
+END_TEST
+
+/* Of the whole hierarchy: nothing tells which of its groups is ours. */
+START_TEST(test_the_mount_is_the_root) {
+    assert_no_limit();
+    ck_assert(read_tree(0).is_unseen);
+    group_1("", NONE_1, "1000000\n");
+    tree_write("memory/release_agent", "");
+    assert_no_limit();
+    ck_assert(read_tree(0).is_unseen);
+    tree_write("cgroup.controllers", "memory\n");
+    assert_no_limit();
+    ck_assert(read_tree(0).is_unseen);
+}
+END_TEST
+
+START_TEST(test_a_kernel_without_groups) {
+    tree_write("self/stat", "1 (x) R\n");
+    assert_no_limit();
+    ck_assert(!read_tree(0).is_unseen);
 }
 END_TEST
 
@@ -231,6 +270,9 @@ int main(void) {
     suite_add_loop(s, test_each_ancestor_of_version_1, 0, 4);
     suite_add(s, test_file_pages_of_version_1);
     suite_add(s, test_what_cannot_be_read_is_no_limit);
+    suite_add(s, test_the_mount_alone);
+    suite_add(s, test_the_mount_is_the_root);
+    suite_add(s, test_a_kernel_without_groups);
     suite_add(s, test_this_process);
     return suite_run(s);
 }

@@ -110,6 +110,12 @@ START_TEST(test_what_cannot_be_read_is_no_limit) {
 }
 END_TEST
 
+START_TEST(test_mappings_of_an_unknown_kernel) {
+    fail_always(SEAM_OPEN, ENOENT);
+    ck_assert_uint_eq(limits_maps(), 65530);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("limits");
     suite_fixture(s, fail_off, fail_off);
@@ -119,6 +125,7 @@ int main(void) {
     suite_add(s, test_locked_memory);
     suite_add(s, test_address_space);
     suite_add(s, test_mappings);
+    suite_add(s, test_mappings_of_an_unknown_kernel);
     suite_add(s, test_what_cannot_be_read_is_no_limit);
     return suite_run(s);
 }

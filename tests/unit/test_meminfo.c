@@ -3,6 +3,7 @@
 #include "support/suite.h"
 
 #include <errno.h>
+#include <sys/sysinfo.h>
 
 #include "sys/meminfo.h"
 #include "unit/fail.h"
@@ -35,7 +36,7 @@ static void assert_info(struct meminfo info, uint64_t total, uint64_t available,
 START_TEST(test_this_machine) {
     struct meminfo info;
     meminfo_read("/proc", &info);
-    if (info.total == UINT64_MAX)
+    if (info.is_rough)
         test_skip("/proc/meminfo cannot be read");
     ck_assert_uint_gt(info.available, 0);
     ck_assert_uint_le(info.available, info.total);
@@ -83,9 +84,27 @@ START_TEST(test_too_much_was_promised) {
 }
 END_TEST
 
+/* As in a process without /proc. */
+START_TEST(test_sysinfo_instead) {
+    struct sysinfo system;
+    ck_assert_int_eq(sysinfo(&system), 0);
+    struct meminfo info = read_tree();
+    ck_assert(info.is_rough);
+    ck_assert_uint_eq(info.total, (uint64_t) system.totalram * system.mem_unit);
+    ck_assert_uint_gt(info.available, 0);
+    ck_assert_uint_le(info.available, info.total);
+    ck_assert_uint_eq(info.promised, UINT64_MAX);
+    tree_write("meminfo", "MemTotal: 9 kB\n"); /* of a kernel before 3.14 */
+    ck_assert_uint_eq(read_tree().total, info.total);
+    tree_write("meminfo", text);
+    ck_assert(!read_tree().is_rough);
+}
+END_TEST
+
 START_TEST(test_what_cannot_be_read_is_no_limit) {
     static const char *const texts[] = {"", "MemAvailable: 5\n", "MemAvailable: 99999999999999999999999 kB\n",
                                         "xMemAvailable: 5 kB\n"};
+    fail_always(SEAM_SYSINFO, ENOSYS);
     assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         tree_write("meminfo", texts[i]);
@@ -107,6 +126,7 @@ int main(void) {
     suite_add(s, test_what_is_shared);
     suite_add_loop(s, test_promises, 0, 4);
     suite_add(s, test_too_much_was_promised);
+    suite_add(s, test_sysinfo_instead);
     suite_add(s, test_what_cannot_be_read_is_no_limit);
     return suite_run(s);
 }

@@ -44,14 +44,24 @@ static bool verdict_take(struct admission_verdict *verdict, uint64_t left, uint6
     (snprintf((refusal)->limit, sizeof((refusal)->limit), "%s", (name)), \
      snprintf((refusal)->advice, sizeof((refusal)->advice), __VA_ARGS__))
 
+static void word_machine(sea_refusal *tightest, const struct meminfo *memory, uint64_t kept) {
+    if (memory->is_rough)
+        WORDS(tightest, "free memory (sysinfo)",
+              "make /proc/meminfo readable, which counts file pages too, or release blocks; %llu bytes are kept free",
+              (unsigned long long) kept);
+    else
+        WORDS(tightest, "MemAvailable", "release blocks, or end other programs; %llu bytes are kept free",
+              (unsigned long long) kept);
+}
+
 void admission_judge(const struct admission_numbers *numbers, uint64_t size, struct admission_verdict *ret_verdict) {
-    struct admission_verdict verdict = {{.needed = size, .available = UINT64_MAX}, UINT64_MAX};
+    bool is_blind = numbers->memory.available == UINT64_MAX || numbers->cgroup.is_unseen;
+    struct admission_verdict verdict = {{.needed = size, .available = UINT64_MAX}, UINT64_MAX, is_blind};
     const struct cgroup_room *group = &numbers->cgroup;
     sea_refusal *tightest = &verdict.tightest;
     uint64_t kept = reserve_of_machine(numbers->memory.total);
     if (verdict_take(&verdict, numbers->memory.available, kept))
-        WORDS(tightest, "MemAvailable", "release blocks, or end other programs; %llu bytes are kept free",
-              (unsigned long long) kept);
+        word_machine(tightest, &numbers->memory, kept);
     if (verdict_take(&verdict, numbers->memory.promised, 0))
         WORDS(tightest, "CommitLimit (vm.overcommit_memory is 2)",
               "raise vm.overcommit_ratio or vm.overcommit_kbytes, add swap, or end other programs");

@@ -39,6 +39,7 @@ struct admission_numbers {
 struct admission_verdict {
     sea_refusal tightest; /* of the limits; error: 0, or -ENOMEM where `needed` is more than is `available` */
     uint64_t reserve;     /* the smallest that is kept of any; UINT64_MAX: none is */
+    bool is_blind;        /* the machine, or our cgroup, cannot be seen at all */
 };
 
 /* The decision, pure. */

@@ -16,14 +16,15 @@ static const struct {
     const char *prefix;
     int cause;
 } CAUSES[] = {
-    {"budget ", SEA_CAUSE_BUDGET},           {"pool's ", SEA_CAUSE_POOL},
-    {"peer quota ", SEA_CAUSE_PEER_QUOTA},   {"fair share ", SEA_CAUSE_FAIR_SHARE},
-    {"user quota ", SEA_CAUSE_USER_QUOTA},   {"peer's ", SEA_CAUSE_PEER},
-    {"cgroup ", SEA_CAUSE_CGROUP},           {"MemAvailable", SEA_CAUSE_MACHINE},
-    {"CommitLimit ", SEA_CAUSE_MACHINE},     {"NUMA node ", SEA_CAUSE_MACHINE},
-    {"hugetlb pool", SEA_CAUSE_MACHINE},     {"fs.file-max", SEA_CAUSE_MACHINE},
-    {"kernel memory", SEA_CAUSE_MACHINE},    {"RLIMIT_", SEA_CAUSE_PROCESS},
-    {"vm.max_map_count", SEA_CAUSE_PROCESS}, {"address space ", SEA_CAUSE_PROCESS},
+    {"budget ", SEA_CAUSE_BUDGET},         {"pool's ", SEA_CAUSE_POOL},
+    {"peer quota ", SEA_CAUSE_PEER_QUOTA}, {"fair share ", SEA_CAUSE_FAIR_SHARE},
+    {"user quota ", SEA_CAUSE_USER_QUOTA}, {"peer's ", SEA_CAUSE_PEER},
+    {"cgroup ", SEA_CAUSE_CGROUP},         {"MemAvailable", SEA_CAUSE_MACHINE},
+    {"free memory ", SEA_CAUSE_MACHINE},   {"CommitLimit ", SEA_CAUSE_MACHINE},
+    {"NUMA node ", SEA_CAUSE_MACHINE},     {"hugetlb pool", SEA_CAUSE_MACHINE},
+    {"fs.file-max", SEA_CAUSE_MACHINE},    {"kernel memory", SEA_CAUSE_MACHINE},
+    {"RLIMIT_", SEA_CAUSE_PROCESS},        {"vm.max_map_count", SEA_CAUSE_PROCESS},
+    {"address space ", SEA_CAUSE_PROCESS},
 };
 
 static int cause_of(const char *limit) {

@@ -95,6 +95,18 @@ bool reserve_is_whole(const struct memfd_info *info) {
     return info->allocated >= info->size && info->allocated - info->size <= tail;
 }
 
+/* A number that nobody could read is not told: of what was refused there was none. */
+static uint64_t told(uint64_t available) {
+    return available == UINT64_MAX ? 0 : available;
+}
+
+static int explain_file_size(uint64_t size, struct refusal_log *log) {
+    uint64_t most = limits_fsize();
+    if (most != UINT64_MAX)
+        return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, most, "raise the limit (ulimit -f)");
+    return refusal_note(log, -ENOMEM, "size of a file", size, INT64_MAX, "use smaller blocks");
+}
+
 static int explain_node(const struct admission *admission) {
     char limit[sizeof(((sea_refusal *) NULL)->limit)];
     uint64_t missing = admission->wishes.nodes & ~numa_nodes(NUMA_DIR);
@@ -126,7 +138,7 @@ static int explain_memory(uint64_t size, struct admission *admission) {
         return refusal_note(admission->log, -ENOMEM, tightest->limit, size, tightest->available, tightest->advice);
     if (limits_maps_left() <= 1 || limits_address_left() < address_needed(size))
         return reserve_explain_map(size, admission->log);
-    return refusal_note(admission->log, -ENOMEM, "memory", size, tightest->available,
+    return refusal_note(admission->log, -ENOMEM, "memory", size, told(tightest->available),
                         "use smaller blocks, or release some");
 }
 
@@ -134,7 +146,7 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *ad
     struct refusal_log *log = admission->log;
     switch (error) {
     case -EFBIG:
-        return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, limits_fsize(), "raise the limit (ulimit -f)");
+        return explain_file_size(size, log);
     case -EOVERFLOW:
         return refusal_note(log, -ENOMEM, "arenas of a connection", 1, 0,
                             "release blocks, or use larger blocks or more connections");
@@ -143,7 +155,7 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *ad
     case -ENFILE:
         return refusal_note(log, error, "fs.file-max", 1, 0, "raise the sysctl");
     case -ENOLCK:
-        return refusal_note(log, -ENOMEM, "RLIMIT_MEMLOCK", size, limits_locked_left(),
+        return refusal_note(log, -ENOMEM, "RLIMIT_MEMLOCK", size, told(limits_locked_left()),
                             "raise the limit (ulimit -l), or do without SEA_MEMORY_LOCK");
     case -ENODEV:
         return explain_node(admission);

@@ -18,7 +18,8 @@
 static const uint32_t BLOCKS_DEFAULT = 65536;
 static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
 /* Bytes. What a moment without memory leaves for a whole life: admission asks in any case what is there. */
-static const uint64_t BUDGET_LEAST = UINT64_C(32) << 20;
+static const uint64_t BUDGET_LEAST = UINT64_C(32)
+                                     << 20; /* and what may be taken where nobody can see how much there is */
 enum { LOOKS_AGAIN_MAX = 2 };
 static const uint64_t LOW_MARK_MAX = UINT64_C(1) << 60; /* so that sums with it stay numbers */
 
@@ -61,7 +62,7 @@ static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     uint32_t blocks = at_most(maps / 2, BLOCKS_DEFAULT), peer_blocks = at_most(maps / 8, PEER_BLOCKS_DEFAULT);
     struct admission_verdict verdict;
     admission_look(&ctx->admission, 0, &verdict);
-    uint64_t memory = verdict.tightest.available / 4 * 3;
+    uint64_t memory = verdict.is_blind ? 0 : verdict.tightest.available / 4 * 3;
     sea_limits budget = limits_or(options->budget, (sea_limits){at_least(memory, BUDGET_LEAST), blocks, fds / 2});
     ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, peer_blocks, fds / 4});
     ctx->user_limits = limits_or(options->user, budget);

@@ -5,6 +5,9 @@
  * /proc/self/cgroup names our group as its namespace sees it. Where that is not what is mounted, in a container, say, that shows its own
  * group as the root, directories of the path are missing: what is there is read, up to the mount itself, and the rest cannot be seen.
  *
+ * Without /proc the mount itself is read: in a container it is our own group. Where the mount is the root of the whole hierarchy, our group
+ * may be any below it, which nothing tells.
+ *
  * Nothing is decided here, and what cannot be read is no limit.
  *
  * Threads: any.
@@ -13,6 +16,7 @@
 
 #include "sys/file.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -165,13 +169,38 @@ static bool open_dir(struct cgroup_dir *dir, const char *mount, const char *grou
     return n > 0 && (size_t) n < sizeof dir->path;
 }
 
+static bool has_file(const char *dir, const char *name) {
+    char text[2];
+    return file_read_text_in(dir, name, text, sizeof text) == 0;
+}
+
+/* The root of the whole hierarchy, which has no limit in version 2, and a release agent in version 1 alone. */
+static bool is_root(const struct cgroup_dir *dir) {
+    return !has_file(dir->path, dir->version->limits[0]) || has_file(dir->path, "release_agent");
+}
+
+static void look_at_mount(const char *mount, uint64_t enough, struct cgroup_room *room) {
+    struct cgroup_dir dir;
+    dir.version = has_file(mount, "cgroup.controllers") ? &version_2 : &version_1;
+    room->is_unseen = !open_dir(&dir, mount, "/") || is_root(&dir);
+    if (!room->is_unseen)
+        look_at(&dir, enough, room);
+}
+
+/* Is /proc there, but no file that a kernel with cgroups has? */
+static bool has_no_groups(const char *proc, int error) {
+    return error == -ENOENT && has_file(proc, "self/stat");
+}
+
 void cgroup_read(const char *proc, const char *mount, uint64_t enough, struct cgroup_room *ret_room) {
     struct cgroup_dir dir;
     const char *group = NULL;
     char self[SELF_SIZE];
     *ret_room = (struct cgroup_room){.limit = UINT64_MAX, .left = UINT64_MAX, .knob = ""};
-    if (file_read_text_in(proc, "self/cgroup", self, sizeof self) < 0 || !find_group(self, &dir, &group) ||
-        !open_dir(&dir, mount, group))
+    int r = file_read_text_in(proc, "self/cgroup", self, sizeof self);
+    if (r < 0 && !has_no_groups(proc, r))
+        look_at_mount(mount, enough, ret_room);
+    if (r < 0 || !find_group(self, &dir, &group) || !open_dir(&dir, mount, group))
         return;
     look_at(&dir, enough, ret_room);
     while (strlen(dir.path) > dir.mount_length) {

@@ -3,6 +3,7 @@
 #ifndef SYS_CGROUP_H
 #define SYS_CGROUP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The most that is kept free of any group, bytes. */
@@ -14,6 +15,7 @@ struct cgroup_room {
     uint64_t kept;        /* of what is left */
     const char *knob;     /* static: the file that holds the limit, "memory.max"; "": no limit */
     char group[80];       /* the group as its hierarchy names it; the end of it, where that is long */
+    bool is_unseen;       /* without /proc nothing tells which group is ours: it may have a limit */
 };
 
 /*

@@ -2,7 +2,8 @@
 /*
  * What the machine and our user allow: asked anew each time, because all of it changes while we run.
  *
- * Nothing is decided here. What cannot be read counts as unlimited: the reservation itself is what says no.
+ * Nothing is decided here. A limit that cannot be read counts as none, but for the number of mappings, of which each kernel has one: the
+ * reservation itself is what says no.
  *
  * Threads: any.
  */
@@ -17,6 +18,9 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+/* The kernel's, unless an administrator chose another. */
+#define MAPS_DEFAULT 65530
 
 static uint64_t soft_limit(int r, const struct rlimit *limit) {
     return r < 0 || limit->rlim_cur == RLIM_INFINITY ? UINT64_MAX : (uint64_t) limit->rlim_cur;
@@ -49,7 +53,8 @@ static uint64_t read_number(const char *path, const char *field) {
 }
 
 uint64_t limits_maps(void) {
-    return read_number("/proc/sys/vm/max_map_count", "");
+    uint64_t most = read_number("/proc/sys/vm/max_map_count", "");
+    return most != UINT64_MAX ? most : MAPS_DEFAULT;
 }
 
 uint64_t limits_locked_left(void) {
@@ -80,5 +85,5 @@ static uint64_t count_maps(void) {
 
 uint64_t limits_maps_left(void) {
     uint64_t most = limits_maps(), count = count_maps();
-    return most != UINT64_MAX && count != UINT64_MAX ? less(most, count) : UINT64_MAX;
+    return count != UINT64_MAX ? less(most, count) : UINT64_MAX;
 }

@@ -2,14 +2,18 @@
 /*
  * /proc/meminfo and /proc/self/status. Nothing is decided here, and what cannot be read is no limit: the reservation itself says no.
  *
+ * Processes without /proc, and those of which systemd's ProcSubset=pid hides /proc/meminfo, ask sysinfo(2). Its answer has no file pages.
+ *
  * Threads: any.
  */
 #include "sys/meminfo.h"
 
 #include "sys/file.h"
+#include "sys/seam.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 /* Some 1500 bytes; what we look for are in the first 1000. */
 #define MEMINFO_SIZE 2048
@@ -38,14 +42,30 @@ static uint64_t promised_left(const char *proc, const char *text) {
     return promised < limit ? limit - promised : 0;
 }
 
+static uint64_t bytes_of(uint64_t units, uint64_t unit) {
+    uint64_t bytes;
+    return __builtin_mul_overflow(units, unit, &bytes) ? UINT64_MAX : bytes;
+}
+
+static void ask_kernel(struct meminfo *info) {
+    struct sysinfo system;
+    if (SEAM(SYSINFO, sysinfo(&system)) < 0)
+        return;
+    info->total = bytes_of(system.totalram, system.mem_unit);
+    info->available = bytes_of((uint64_t) system.freeram + system.bufferram, system.mem_unit);
+    info->is_rough = true;
+}
+
 void meminfo_read(const char *proc, struct meminfo *ret_info) {
     char text[MEMINFO_SIZE] = "\n"; /* so that the first line begins like the others */
-    *ret_info = (struct meminfo){UINT64_MAX, UINT64_MAX, UINT64_MAX};
-    if (file_read_text_in(proc, "meminfo", text + 1, sizeof text - 1) < 0)
-        return;
-    ret_info->total = field_of(text, "\nMemTotal:");
-    ret_info->available = field_of(text, "\nMemAvailable:");
-    ret_info->promised = promised_left(proc, text);
+    *ret_info = (struct meminfo){UINT64_MAX, UINT64_MAX, UINT64_MAX, false};
+    if (file_read_text_in(proc, "meminfo", text + 1, sizeof text - 1) == 0) {
+        ret_info->total = field_of(text, "\nMemTotal:");
+        ret_info->available = field_of(text, "\nMemAvailable:");
+        ret_info->promised = promised_left(proc, text);
+    }
+    if (ret_info->total == UINT64_MAX || ret_info->available == UINT64_MAX)
+        ask_kernel(ret_info);
 }
 
 uint64_t meminfo_read_shared(const char *proc) {

@@ -34,6 +34,7 @@ static const char *const names[] = {
     [SEAM_MLOCK] = "mlock2",
     [SEAM_MINCORE] = "mincore",
     [SEAM_MBIND] = "mbind",
+    [SEAM_SYSINFO] = "sysinfo",
     [SEAM_PREAD] = "pread",
     [SEAM_PWRITE] = "pwrite",
     [SEAM_COPY_FILE_RANGE] = "copy_file_range",

@@ -33,6 +33,7 @@ enum seam_kind {
     SEAM_MLOCK,
     SEAM_MINCORE,
     SEAM_MBIND,
+    SEAM_SYSINFO,
     SEAM_PREAD,
     SEAM_PWRITE,
     SEAM_COPY_FILE_RANGE,
