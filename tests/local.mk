@@ -37,6 +37,7 @@ valgrind_tests = \
     tests/unit/test_lane_receive \
     tests/unit/test_lane_rings \
     tests/unit/test_lane_send \
+    tests/unit/test_lane_snapshot \
     tests/unit/test_lease \
     tests/unit/test_limits \
     tests/unit/test_line \
@@ -73,7 +74,8 @@ valgrind_tests = \
     tests/unit/test_view \
     tests/unit/test_views \
     tests/unit/test_wait \
-    tests/unit/test_wake
+    tests/unit/test_wake \
+    tests/unit/test_work
 
 # The first measures its address space, which valgrind shares; the second starts itself anew through /proc.
 unit_tests = \

@@ -76,6 +76,7 @@ transport_libtransport_la_SOURCES = \
     transport/memory/slot.h \
     transport/memory/view.c \
     transport/memory/view.h \
+    transport/memory/work.h \
     transport/registry/block.c \
     transport/registry/block.h \
     transport/registry/ctx.c \
@@ -114,6 +115,7 @@ transport_libtransport_la_SOURCES = \
     transport/lane/rings.c \
     transport/lane/send.c \
     transport/lane/small.h \
+    transport/lane/snapshot.c \
     transport/lane/terms.c \
     transport/lane/terms.h \
     transport/rpc/calls.c \

@@ -92,8 +92,10 @@ typedef struct sea_options {
                           * hugetlb page that is missing raises SIGBUS */
     uint16_t socket_mode; /* of a server's socket file; default 0600. Wider modes need `users` and so on too */
 
-    uint32_t inline_max;      /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
-    uint64_t block_max;       /* largest sealed or pooled payload that we take, bytes; default, and most: bytes_max */
+    uint32_t inline_max; /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
+    uint64_t
+        block_max; /* largest sealed or pooled payload that we take, bytes; at most bytes_max, which is also the default;
+                               * with SEA_STABLE_ONLY the default is 64 MiB, since of pooled payloads copies are made */
     uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024, at most the peer quota */
     uint64_t bytes_max;       /* and their bytes; default: the peer quota; half of it with SEA_STABLE_ONLY:

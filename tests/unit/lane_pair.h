@@ -33,7 +33,8 @@ struct side {
     struct lane lane;
     sea_ctx *ctx;
     uint8_t *scratch;
-    unsigned opened, rooms, trims, closed;
+    bool is_deaf; /* nobody looks at payloads */
+    unsigned opened, asked, rooms, trims, closed;
     short told_events;                     /* lane_events() when `changed` was last called */
     struct lane_message arrived[SIDE_MAX]; /* their texts and bytes are those below */
     char texts[SIDE_MAX][WIRE_TEXT_MAX + 1], bytes[SIDE_MAX][LANE_BYTES_MAX];
@@ -46,6 +47,14 @@ struct side {
 
 static inline void side_opened(void *owner) {
     ((struct side *) owner)->opened++;
+}
+
+static inline const char *side_coming(void *owner, const struct lane_message *message, bool *ret_is_wanted) {
+    struct side *side = owner;
+    (void) message;
+    side->asked++;
+    *ret_is_wanted = !side->is_deaf;
+    return NULL;
 }
 
 static inline const char *side_arrived(void *owner, const struct lane_message *message) {
@@ -95,6 +104,7 @@ static inline void side_closed(void *owner, const sea_close_event *event) {
 
 static const struct lane_ops side_ops = {
     .opened = side_opened,
+    .coming = side_coming,
     .arrived = side_arrived,
     .cancelled = side_cancelled,
     .room = side_room,

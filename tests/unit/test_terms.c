@@ -151,6 +151,22 @@ START_TEST(test_the_default_offer) {
 }
 END_TEST
 
+/* Copies are made of pooled payloads, and freed in one go. */
+START_TEST(test_a_block_of_which_copies_are_made) {
+    const sea_ctx_options large = {.peer = {.bytes = UINT64_C(1) << 30, .blocks = 100, .fds = 100}};
+    const sea_options stable = {.accept = SEA_STABLE_ONLY}, any = {.accept = SEA_ANY_CLASS},
+                      asked = {.accept = SEA_STABLE_ONLY, .block_max = UINT64_C(100) << 20},
+                      socket = {.accept = SEA_STABLE_ONLY, .socket_only = true};
+    sea_ctx *other = NULL;
+    ck_assert_int_eq(sea_ctx_new(&other, &large), 0);
+    ck_assert_uint_eq(terms_offer(other, &stable).block_max, UINT64_C(64) << 20);
+    ck_assert_uint_eq(terms_offer(other, &any).block_max, UINT64_C(1) << 30);
+    ck_assert_uint_eq(terms_offer(other, &asked).block_max, UINT64_C(100) << 20);
+    ck_assert_uint_eq(terms_offer(other, &socket).block_max, UINT64_C(1) << 30);
+    sea_ctx_unref(other);
+}
+END_TEST
+
 START_TEST(test_an_offer_of_what_was_asked) {
     const sea_options options = {.service = "imaging",
                                  .accept = SEA_STABLE_ONLY,
@@ -485,6 +501,7 @@ int main(void) {
     suite_add(s, test_methods);
     suite_add(s, test_the_default_offer);
     suite_add(s, test_an_offer_of_what_was_asked);
+    suite_add(s, test_a_block_of_which_copies_are_made);
     suite_add_loop(s, test_blocks_are_no_more_than_the_quota, 0, 6);
     suite_add(s, test_a_block_is_no_larger_than_all_of_them);
     suite_add_loop(s, test_what_is_not_accepted_is_not_offered, 0, CHOICES);

@@ -83,6 +83,7 @@ void lane_deinit(struct lane *lane) {
     if (lane->has_held)
         sea_block_unref(lane->held.block);
     lane->has_held = false;
+    snapshot_drop(lane);
     if (lane->account) {
         peer_end(lane->account, &bytes);
         lane_tell_pools(lane);
@@ -161,6 +162,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     if (lane->has_held)
         sea_block_unref(lane->held.block);
     lane->has_held = false;
+    snapshot_drop(lane);
     lane->releases_count = 0;
     lane_take_releases(lane); /* what it gave back before its end is not reclaimed */
     event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
@@ -206,6 +208,7 @@ static void lane_offer_room(struct lane *lane) {
 static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->handled = lane->taken;
     lane->has_more = false;
+    work_begin(&lane->account->work);
     if (lane->has_rings && lane->bell.is_armed)
         bell_disarm(&lane->bell);
     bool is_late = lane_check_clock(lane);
@@ -234,7 +237,7 @@ static void lane_end_turn(struct lane *lane) {
 
 bool lane_is_calm(const struct lane *lane) {
     return !lane->is_doomed && !lane->is_broken && !lane->bell.due && !lane->bell.is_armed && !lane->queue_head &&
-           !lane->wants_room && !lane->has_held;
+           !lane->wants_room && !lane->has_held && !lane->is_copying;
 }
 
 int lane_dispatch(struct lane *lane, short revents) {
@@ -242,13 +245,15 @@ int lane_dispatch(struct lane *lane, short revents) {
                    ? 1
                    : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
     int done = lane->taken;
+    struct work *work = &lane->account->work;
     lane_cork(lane);
     bool is_late = lane_begin_turn(lane, revents);
     lane->taken = 0;
-    while (done < most && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
+    while (done < most && !work_is_over(work) && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
-    lane->has_more = done >= LANE_FRAMES_PER_TURN;
-    if (lane->is_broken && done < most && !lane->is_choked) /* all that the peer had sent is read */
+    lane->has_more = done >= LANE_FRAMES_PER_TURN || work_is_over(work);
+    if (lane->is_broken && done < most && !work_is_over(work) &&
+        !lane->is_choked) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
         lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");

@@ -16,7 +16,8 @@
  * Two sides that both have outboxes exchange their frames there. What has a descriptor, or is too large for a frame, goes through
  * the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept. Others use the socket for all.
  *
- * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · rings.c outboxes, sleep and wake-up.
+ * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes in · rings.c outboxes,
+ * sleep and wake-up.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
@@ -57,6 +58,9 @@ struct lane_message {
 
 struct lane_ops {
     void (*opened)(void *owner);
+    /* A message comes whose payload is about to be copied, or was refused. Will anybody look at the payload? Returns NULL, or a static
+     * text that says how the peer broke the protocol. */
+    const char *(*coming)(void *owner, const struct lane_message *message, bool *ret_is_wanted);
     /* Takes message->block. Returns NULL, or a static text that says how the peer broke the protocol. */
     const char *(*arrived)(void *owner, const struct lane_message *message);
     void (*cancelled)(void *owner, uint64_t id);
@@ -73,6 +77,15 @@ struct lane_queued {
     int payload_class;            /* as payload_choose() said */
     char text[WIRE_TEXT_MAX + 1]; /* the message's */
     uint64_t charged;             /* to the peer's account, bytes */
+};
+
+/* A pooled payload that is copied for a side which takes stable ones only. In steps: a large one takes several turns. */
+struct snapshot {
+    struct lane_message in;  /* the message; owns its block, the copy. NULL: nobody wants it */
+    uint64_t handle;         /* the peer's lease, which goes back when the copy is whole */
+    uint64_t size, done;     /* bytes of the payload; of these so many are copied */
+    const char *data;        /* the payload, in the view */
+    struct arena_view *view; /* owned reference */
 };
 
 /* What the newest message that found no room waits for. The texts are static; `limit` is NULL while all found room. */
@@ -111,6 +124,7 @@ struct lane {
     int taken;            /* of those that the next turn may take: already taken the short way */
     bool is_broken;       /* sending has failed: the peer is gone, but for what it has sent before */
     bool is_choked;       /* nothing is received before retry_at: the reaper is full */
+    bool is_copying;      /* `snapshot` is under way, and nothing else is received before it is whole */
     uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
     uint32_t small_max; /* payloads up to this size, bytes, go the short way (small.h) */
@@ -131,6 +145,7 @@ struct lane {
     bool is_leaving;    /* the peer's last word was heard; the frames before it are handled first */
     bool is_parting;    /* the peer's end was seen: its ring is read for one lap more, from `parted_at` on */
     uint64_t parted_at; /* position in the ring */
+    struct snapshot snapshot;
 
     bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
     int reason;
@@ -224,7 +239,7 @@ static inline void lane_pass(struct lane *lane, uint64_t lines) {
 
 /* Looks at the frame ring alone, up to `looks` times. */
 static inline bool lane_stare(const struct lane *lane, unsigned looks) {
-    if (!lane->has_rings || lane->is_choked || lane->is_doomed)
+    if (!lane->has_rings || lane->is_choked || lane->is_copying || lane->is_doomed)
         return false;
     while (!ring_has_frame(&lane->in)) {
         if (--looks == 0)
@@ -255,6 +270,11 @@ void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
 void lane_part(struct lane *lane);   /* the peer's end was seen */
 int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
+/* `in` is without block and text. Errors: as pooled_find(), pooled_new_copy(); -EPROTO with *ret_why: the message may not come. */
+int snapshot_begin(struct lane *lane, const struct wire_message *message, const struct lane_message *in,
+                   const char **ret_why);
+bool snapshot_go_on(struct lane *lane); /* true: snapshot.in is to be handed over */
+void snapshot_drop(struct lane *lane);
 int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why); /* takes `fd` */
 int lane_make_outbox(struct lane *lane);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */

@@ -172,20 +172,21 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
  * A limit of ours kept the payload out: its lease goes back, and whoever waits for an answer gets one. A one-way message has nobody who
  * waits, and a hole in a stream must not go unnoticed: there both sides are told, by the end of the connection.
  */
-static void message_refuse(struct lane *lane, const struct wire_head *head, const struct wire_message *message,
-                           int error, const char *why) {
-    struct lane_message reply = {.type = WIRE_REPLY, .id = head->id, .status = error, .text = why, .is_refused = true};
-    if (message->handle)
-        lane_release(lane, message->handle);
-    if (head->type == WIRE_CALL)
+static void message_refuse(struct lane *lane, const struct lane_message *in, uint64_t handle, int error,
+                           const char *why) {
+    struct lane_message reply = {.type = WIRE_REPLY, .id = in->id, .status = error, .text = why, .is_refused = true};
+    const char *fault = NULL;
+    bool is_wanted;
+    if (handle)
+        lane_release(lane, handle);
+    if (in->type == WIRE_CALL && !(fault = lane->ops->coming(lane->owner, in, &is_wanted)))
         lane_send(lane, &reply, true);
-    if (head->type == WIRE_ONEWAY)
+    if (in->type == WIRE_ONEWAY)
         lane_doom(lane, error, why);
-    if (head->type == WIRE_REPLY) {
-        const char *fault = lane->ops->arrived(lane->owner, &reply);
-        if (fault)
-            lane_fault(lane, fault);
-    }
+    if (in->type == WIRE_REPLY)
+        fault = lane->ops->arrived(lane->owner, &reply);
+    if (fault)
+        lane_fault(lane, fault);
 }
 
 static void count_received(struct lane *lane, const struct wire_message *message) {
@@ -221,14 +222,14 @@ static struct lane_message message_begin(const struct wire_head *head, const str
 }
 
 /* The payload is there, or `r` says why not. Takes in->block. */
-static void message_end(struct lane *lane, const struct wire_frame *frame, struct lane_message *in, int r,
+static void message_end(struct lane *lane, const struct wire_frame *frame, const struct lane_message *in, int r,
                         const char *why) {
     if (is_lie(r)) {
         lane_fault(lane, why);
         return;
     }
     if (r < 0) {
-        message_refuse(lane, &frame->head, &frame->message, r, why);
+        message_refuse(lane, in, frame->message.handle, r, why);
         return;
     }
     count_received(lane, &frame->message);
@@ -436,27 +437,25 @@ static int collect_payload(struct lane *lane, uint32_t size, const uint64_t word
     return 0;
 }
 
-/* Who takes only stable payloads gets a copy, made before anybody looks at it, and the lease goes back at once. */
-static int snapshot_payload(struct lane *lane, const struct wire_message *message, struct lane_message *in) {
-    const void *data = NULL;
-    int r = pooled_find(lane->account, message->handle, message->payload_size, &data);
-    if (r == 0)
-        r = pooled_copy(&in->block, lane->account, data, (size_t) message->payload_size);
-    if (r < 0)
-        return r;
-    tally_count(&lane->tally, snapshots, 1);
-    tally_count(&lane->tally, copied_bytes, message->payload_size);
-    lane_release(lane, message->handle);
-    return 0;
+/* Copies as much as this turn may. A message whose copy is whole is handed over. */
+static void copy_some(struct lane *lane) {
+    if (!snapshot_go_on(lane))
+        return;
+    struct lane_message in = lane->snapshot.in;
+    tally_count(&lane->tally, received_pooled, 1);
+    tally_count(&lane->tally, received_bytes, lane->snapshot.size);
+    hand_over(lane, &in);
 }
 
 static int find_payload(struct lane *lane, const struct wire_message *message, struct lane_message *in,
                         const char **ret_why) {
     bool is_snapshot = lane->hello.features & WIRE_FEATURE_SNAPSHOT;
-    int r = is_snapshot ? snapshot_payload(lane, message, in)
+    const char *why = NULL;
+    int r = is_snapshot ? snapshot_begin(lane, message, in, &why)
                         : pooled_receive(&in->block, lane->account, message->handle, message->payload_size);
-    *ret_why = r == -EPROTO ? "a pooled payload lies in no announced arena"
-                            : "the payload was refused by a limit of the receiver";
+    *ret_why = why            ? why
+               : r == -EPROTO ? "a pooled payload lies in no announced arena"
+                              : "the payload was refused by a limit of the receiver";
     return r;
 }
 
@@ -479,7 +478,10 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, c
     else if (message->payload_class == WIRE_CLASS_POOLED)
         r = find_payload(lane, message, &in, &why);
     pass_over(lane, line_count(bytes));
-    message_end(lane, frame, &in, r, why);
+    if (lane->is_copying)
+        copy_some(lane);
+    else
+        message_end(lane, frame, &in, r, why);
 }
 
 /* One frame of the ring, which is there. */
@@ -518,6 +520,10 @@ static bool ring_speaks(const struct lane *lane) {
  * were published before it was sent have been handled.
  */
 int lane_receive(struct lane *lane) {
+    if (lane->is_copying) {
+        copy_some(lane);
+        return 1;
+    }
     lane->is_in_order = !lane->has_rings || ring_speaks(lane);
     if (lane->has_rings && lane->is_in_order)
         return receive_frame(lane);

@@ -116,7 +116,7 @@ void lane_take_releases(struct lane *lane) {
 bool lane_look(struct lane *lane) {
     if (!lane->has_rings || lane->is_choked || lane->is_doomed)
         return false;
-    if (ring_has_frame(&lane->in) || lane->has_held || lane->is_leaving)
+    if (ring_has_frame(&lane->in) || lane->has_held || lane->is_copying || lane->is_leaving)
         return true;
     return is_waiting_for_room(lane) && (release_is_there(&lane->releases_in) ||
                                          (lane->is_ring_full && ring_has_room(&lane->out, lane->own.lines / 4) != 0));

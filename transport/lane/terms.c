@@ -15,6 +15,9 @@ static const uint32_t RING_LEAST = OUTBOX_LINES_LEAST * LINE_SIZE;
 static const uint32_t RING_MOST = OUTBOX_LINES_MOST * LINE_SIZE;
 static const uint32_t RING_DEFAULT = 1u << 16; /* doc/tuning.md */
 
+/* Of a side that copies pooled payloads: the memory of a copy is freed in one go, in some 5 ms for so many bytes. */
+static const uint64_t SNAPSHOT_MAX_DEFAULT = UINT64_C(64) << 20;
+
 /* Room that a datagram needs beside an inline payload. */
 static const size_t DATAGRAM_REST = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;
 
@@ -100,6 +103,7 @@ struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
     /* A payload of which a snapshot is made is charged twice: with its arena, and as the copy. */
     uint64_t bytes_most = snapshot ? quota->bytes / 2 : quota->bytes;
     uint64_t bytes_max = options->bytes_max ? options->bytes_max : bytes_most;
+    uint64_t block_most = snapshot ? SNAPSHOT_MAX_DEFAULT : UINT64_MAX;
     return (struct wire_hello){
         .magic = WIRE_MAGIC,
         .version_min = WIRE_VERSION,
@@ -107,7 +111,7 @@ struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options) {
         .features = hugetlb | outbox | snapshot,
         .accept = accept,
         .inline_max = accept & SEA_INLINE ? (options->inline_max ? options->inline_max : INLINE_DEFAULT) : 0,
-        .block_max = min_u64(options->block_max ? options->block_max : UINT64_MAX, bytes_max),
+        .block_max = min_u64(options->block_max ? options->block_max : block_most, bytes_max),
         .bytes_max = bytes_max,
         .blocks_max = min_u32(blocks_max, quota->blocks),
         .calls_max = options->calls_max ? options->calls_max : CALLS_DEFAULT,

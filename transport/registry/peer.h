@@ -14,6 +14,7 @@
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
 
+#include "memory/work.h"
 #include "registry/ctx.h"
 #include "registry/pooled.h"
 #include <sealane/block.h>
@@ -50,6 +51,7 @@ struct peer {
     uint64_t imported_blocks, imported_bytes;
     uint64_t messages;    /* of its connection, that there are */
     uint64_t inline_free; /* bytes of inline payloads that it is not charged with */
+    struct work work;     /* that its connection may still do for it in this turn */
     struct pooled pooled;
     struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import; NULL: there is none */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */

@@ -79,26 +79,35 @@ int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
     return pooled_take(ret_block, &peer->pooled.pools.private, size);
 }
 
+/* An arena is made in one go, within some 5 ms for so many bytes. The pages of a larger copy come while it is filled: it has none before,
+ * unless the pool has a block of that size. */
+static const size_t COPY_ARENA_MAX = (size_t) 8 << 20;
+
+static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
+    if (size <= COPY_ARENA_MAX)
+        return pooled_take(ret_block, &peer->pooled.pools.own, size);
+    *ret_block = pooled_ready(peer, SEA_POOLED, size);
+    return *ret_block ? 0 : -EDQUOT;
+}
+
 /* The peer's pool may be full, of what it let us lend; the machine need not be: then it is made in the heap. */
-static int copy_make(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
-    int r = pooled_take(ret_block, &peer->pooled.pools.own, size);
+static int copy_make(sea_block **ret_block, struct peer *peer, size_t size) {
+    int r = copy_take(ret_block, peer, size);
     if (r == -EDQUOT)
-        return block_receive_inline(ret_block, peer->ctx, peer, data, size);
+        return block_new_inline(ret_block, peer->ctx, peer, size);
     if (r < 0)
         return pools_explain(peer, r, size);
-    memcpy((*ret_block)->data, data, size);
     (*ret_block)->payload_class = SEA_INLINE;
-    (*ret_block)->is_sealed = true;
     return 0;
 }
 
-/* Charged first: of what is over the quota nothing is copied. */
-int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
+/* Charged first: of what is over the quota nothing is made. */
+int pooled_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
     struct import import;
     int r = peer_add_copy(peer, &import, size);
     if (r < 0)
         return r;
-    r = copy_make(ret_block, peer, data, size);
+    r = copy_make(ret_block, peer, size);
     if (r < 0)
         peer_remove_import(&import, size);
     else
@@ -281,6 +290,12 @@ static int find_payload(const struct peer *peer, uint64_t handle, uint64_t size,
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data) {
     struct arena_view *view = NULL;
     return find_payload(peer, handle, size, &view, ret_data);
+}
+
+struct arena_view *pooled_hold_view(const struct peer *peer, uint64_t handle) {
+    struct arena_view *view = views_find(&peer->pooled.views, handle_arena(handle));
+    view_ref(&view->view);
+    return view;
 }
 
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size) {

@@ -77,14 +77,17 @@ int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const
 /* -EPROTO: it has no such arena. */
 int pooled_retire(struct peer *peer, uint32_t id);
 
-/* A copy that the peer cannot write, sealed and of the class inline, charged to the peer: in a block of our pool, whose memory is recycled (the
- * peer may read it, and knows what it says), or else in the heap. Errors:
- * as pooled_new(). */
-int pooled_copy(sea_block **ret_block, struct peer *peer, const void *data, size_t size);
+/* Room for a copy of the peer's payload, which the peer cannot write: of the class inline, charged to the peer. The caller fills it, and
+ * then sets is_sealed. It is a block of our pool, whose memory is recycled (the peer may read it, and knows the bytes), or else lies in the
+ * heap. Errors: as pooled_new(). */
+int pooled_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT, -EMFILE, -ENOMEM: in one that a limit of ours
  * refused: a quota, descriptors, mappings. */
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data);
+
+/* A reference of the view in which pooled_find() found that payload; for pooled_drop_view(). */
+struct arena_view *pooled_hold_view(const struct peer *peer, uint64_t handle);
 
 /* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), and the same of the block. */
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size);

@@ -91,6 +91,11 @@ int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waite
     return 0;
 }
 
+bool calls_is_pending(const struct calls *calls, uint64_t id) {
+    uint32_t at = id_find(calls, id);
+    return at && calls->slots[at - 1].state == CALL_PENDING;
+}
+
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter) {
     uint32_t at = id_find(calls, id);
     if (!at || calls->slots[at - 1].state != CALL_PENDING)

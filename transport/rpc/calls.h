@@ -71,6 +71,9 @@ void calls_undo(struct calls *calls, uint64_t id);
 /* The reply came. -ENOENT: no such call is in flight. `ret_waiter->done` is NULL if it was abandoned. */
 int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);
 
+/* Does anybody wait for it? */
+bool calls_is_pending(const struct calls *calls, uint64_t id);
+
 /* -ENOENT: not pending. */
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);
 

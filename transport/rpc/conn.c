@@ -119,10 +119,17 @@ static const char *refusal_text(int error) {
                               : "out of memory";
 }
 
+/* Is it a call, and one more than the peer may have in flight? */
+static bool is_call_too_many(const sea_conn *conn, const struct lane_message *in) {
+    return in->type == WIRE_CALL && conn->incoming_count >= conn->lane.hello.calls_max;
+}
+
+static const char CALLS_TOO_MANY[] = "more calls were in flight than negotiated";
+
 static const char *request_arrived(sea_conn *conn, const struct lane_message *in) {
-    if (in->type == WIRE_CALL && conn->incoming_count >= conn->lane.hello.calls_max) {
+    if (is_call_too_many(conn, in)) {
         sea_block_unref(in->block);
-        return "more calls were in flight than negotiated";
+        return CALLS_TOO_MANY;
     }
     const sea_method *method = conn_method(conn, in->method);
     sea_msg *msg = NULL;
@@ -177,6 +184,13 @@ static const char *on_arrived(void *owner, const struct lane_message *in) {
     return in->type == WIRE_REPLY ? reply_arrived(owner, in) : request_arrived(owner, in);
 }
 
+static const char *on_coming(void *owner, const struct lane_message *in, bool *ret_is_wanted) {
+    const sea_conn *conn = owner;
+    bool is_reply = in->type == WIRE_REPLY;
+    *ret_is_wanted = is_reply ? calls_is_pending(&conn->calls, in->id) : conn_method(conn, in->method) != NULL;
+    return is_call_too_many(conn, in) ? CALLS_TOO_MANY : NULL;
+}
+
 static void on_cancelled(void *owner, uint64_t id) {
     msg_cancel(owner, id);
 }
@@ -215,6 +229,7 @@ static void on_closed(void *owner, const sea_close_event *event) {
 
 static const struct lane_ops LANE_OPS = {
     .opened = on_opened,
+    .coming = on_coming,
     .arrived = on_arrived,
     .cancelled = on_cancelled,
     .room = on_room,

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Work: how much one turn of a connection may still do. No peer, whatever it sends, keeps a thread from its other connections.
+ *
+ * The unit is one byte copied. Other work is weighed: it counts as many bytes as could be copied in the same time. A step that was
+ * begun is finished, whatever it takes; when no work is left the turn ends, and the next turn goes on. Frames are bounded
+ * besides (LANE_FRAMES_PER_TURN), since most of them cost next to nothing here.
+ */
+#ifndef MEMORY_WORK_H
+#define MEMORY_WORK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Some 0.3 ms (doc/tuning.md): a thousand connections that all do their worst still have three turns a second each. */
+#define WORK_PER_TURN (UINT64_C(1) << 20)
+
+struct work {
+    uint64_t left; /* bytes */
+};
+
+static inline void work_begin(struct work *work) {
+    work->left = WORK_PER_TURN;
+}
+
+static inline bool work_is_over(const struct work *work) {
+    return work->left == 0;
+}
+
+static inline void work_take(struct work *work, uint64_t bytes) {
+    work->left -= bytes < work->left ? bytes : work->left;
+}
+
+#endif
