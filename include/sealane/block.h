@@ -125,11 +125,12 @@ SEA_API int sea_block_seal(sea_block *block);
 SEA_API int sea_block_pages(sea_block *block);
 
 /*
- * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller
- * owns it. The file is larger than the payload, of which sea_block_size() tells the size, where the block is padded or
- * in hugetlb pages: zeros follow. It outlives the block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class
- * SEA_SEALED),
- * -EMFILE.
+ * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller owns it. It is
+ * opened anew, so that its offset (at first 0) and its flags are its own, and no peer moves them. The file is larger
+ * than the payload, of which sea_block_size() tells the size, where the block is padded or in hugetlb pages: zeros
+ * follow. It outlives the block. Does not block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class
+ * SEA_SEALED), -EMFILE; and, for which sea_ctx_refusal() has words: -ENOENT (/proc is not mounted), -EACCES (the peer
+ * that made the memfd keeps this user from opening it), -EAGAIN (a process that has the memfd holds a lease on it).
  */
 SEA_API int sea_block_export(sea_block *block, int *ret_fd);
 

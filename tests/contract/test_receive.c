@@ -6,6 +6,7 @@
 #include "contract/kernel.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -486,8 +487,35 @@ START_TEST(test_reading_descriptors_can_be_reopened_for_writing) {
 }
 END_TEST
 
+/* Who has a descriptor of ours may take a lease on the file: then open() waits until that ends, unless it is told not to. */
+START_TEST(test_a_lease_and_an_open_that_does_not_wait) {
+    char path[32];
+    int fd = kernel_memfd(PAGE);
+    kernel_seal(fd, ALL_SEALS);
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int for_reading = open(path, O_RDONLY | O_CLOEXEC);
+    close(fd);
+    if (for_reading < 0)
+        test_skip("no /proc here");
+    snprintf(path, sizeof path, "/proc/self/fd/%d", for_reading);
+    signal(SIGIO, SIG_IGN);
+    if (fcntl(for_reading, F_SETLEASE, F_WRLCK) == 0) {
+        ck_assert_int_eq(open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), -1);
+        ck_assert_int_eq(errno, EAGAIN);
+        ck_assert_int_eq(fcntl(for_reading, F_SETLEASE, F_UNLCK), 0);
+    }
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(lseek(for_reading, 7, SEEK_SET), 7);
+    ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 0); /* an offset of its own */
+    close(fd);
+    close(for_reading);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("contract_receive");
+    suite_add(s, test_a_lease_and_an_open_that_does_not_wait);
     suite_add(s, test_seals_tell_what_is_no_memfd);
     suite_add(s, test_what_cannot_be_sealed_says_so);
     suite_add(s, test_seals_can_always_be_asked_for);

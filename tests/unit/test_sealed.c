@@ -228,7 +228,7 @@ START_TEST(test_what_is_written_is_frozen) {
     ck_assert(sealed.is_frozen);
     ck_assert_ptr_null(sealed.data); /* the writable pointers have ended */
     ck_assert(holds_all(&sealed, 1));
-    ck_assert_int_eq(status_of(sealed.fd).st_mode & 0777, 0400);
+    ck_assert_int_eq(status_of(sealed.fd).st_mode & 0777, 0444);
     ck_assert_int_eq(fcntl(sealed.fd, F_GETFL) & O_ACCMODE, O_RDONLY);
     ck_assert_int_eq(fcntl(sealed.fd, F_GETFD), FD_CLOEXEC);
     if (sealed.size > 0)

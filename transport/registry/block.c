@@ -506,10 +506,32 @@ int sea_block_pages(sea_block *block) {
     return block->payload_class == SEA_SEALED ? sealed_pages(&block->sealed) : SEA_PAGES_NONE;
 }
 
+static const char *export_advice(int error) {
+    switch (error) {
+    case -ENOENT:
+    case -ENOTDIR:
+        return "it has to be opened anew through /proc/self/fd, which is not there: mount /proc";
+    case -EACCES:
+        return "opening it anew was refused: its maker made it unreadable for this user, or a security module forbids "
+               "it";
+    case -EAGAIN:
+        return "a process that has the memfd holds a lease on it (fcntl F_SETLEASE): try again later, or copy the "
+               "payload";
+    case -EMFILE:
+        return "this process has no descriptor left: close some, or raise RLIMIT_NOFILE";
+    default:
+        return "it could not be opened anew through /proc/self/fd";
+    }
+}
+
+/* A duplicate would have its offset in common with the sender and with all other receivers. */
 int sea_block_export(sea_block *block, int *ret_fd) {
     if (block->payload_class != SEA_SEALED)
         return -EOPNOTSUPP;
-    return block->is_sealed ? memfd_dup(block->sealed.fd, ret_fd) : -EPERM;
+    if (!block->is_sealed)
+        return -EPERM;
+    int r = memfd_export(block->sealed.fd, ret_fd);
+    return r < 0 ? refusal_explain(&block->ctx->refusals, r, "a block's memfd", export_advice(r)) : 0;
 }
 
 int block_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from) {

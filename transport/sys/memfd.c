@@ -179,20 +179,30 @@ static bool is_shortage(int error) {
     return error == EMFILE || error == ENFILE || error == ENOMEM;
 }
 
-int memfd_reopen(int fd, int *ret_fd) {
-    /* Keeps other users from reopening it for writing, which the seals make futile anyway; so it may fail. */
-    (void) SEAM(FCHMOD, fchmod(fd, 0400));
-
+/* O_NONBLOCK: a process that has the memfd may hold a lease on it (F_SETLEASE), for which open() would wait. */
+static int reopen(int fd, int *ret_fd) {
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int reopened;
     do {
-        reopened = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC));
+        reopened = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     } while (reopened < 0 && errno == EINTR);
     if (reopened < 0)
-        return is_shortage(errno) ? -errno : memfd_dup(fd, ret_fd);
+        return -errno;
+    (void) fcntl(reopened, F_SETFL, 0); /* it means nothing to a file in memory, but other software may look at it */
     *ret_fd = reopened;
     return 0;
+}
+
+int memfd_reopen(int fd, int *ret_fd) {
+    /* Keeps other users from reopening it for writing, which the seals make futile anyway; so it may fail. */
+    (void) SEAM(FCHMOD, fchmod(fd, 0444));
+    int r = reopen(fd, ret_fd);
+    return r == 0 || is_shortage(-r) ? r : memfd_dup(fd, ret_fd);
+}
+
+int memfd_export(int fd, int *ret_fd) {
+    return reopen(fd, ret_fd);
 }
 
 int memfd_dup(int fd, int *ret_fd) {

@@ -52,11 +52,19 @@ int memfd_seal(int fd);
 int memfd_seal_others(int fd);
 
 /*
- * Replaces an own sealed memfd's descriptor by a read-only one of the same file, mode 0400, so that a receiver
- * cannot stand inside write() on it. Falls back to a duplicate where /proc is missing: the seals are what
+ * Replaces an own sealed memfd's descriptor by a read-only one of the same file, mode 0444, so that a receiver
+ * cannot stand inside write() on it, and can open it anew for reading. Falls back to a duplicate where /proc is missing: the seals are what
  * protects. Borrows `fd`; the caller owns *ret_fd.
  */
 int memfd_reopen(int fd, int *ret_fd);
+
+/*
+ * A read-only descriptor of a sealed memfd with an offset and flags of its own: those of `fd` may be shared with the process that
+ * sent it, and with others that it was sent to. Borrows `fd`; the caller owns *ret_fd. Does not block. Errors: -ENOENT (/proc
+ * is missing), -EACCES (the owner of the memfd took the right to read it away), -EAGAIN (a process holds a lease on it), -EMFILE,
+ * -ENFILE, -ENOMEM.
+ */
+int memfd_export(int fd, int *ret_fd);
 
 /* A close-on-exec duplicate. The caller owns *ret_fd. */
 int memfd_dup(int fd, int *ret_fd);
