@@ -32,6 +32,7 @@ valgrind_tests = \
     tests/unit/test_file \
     tests/unit/test_frame \
     tests/unit/test_heap \
+    tests/unit/test_idmap \
     tests/unit/test_lane \
     tests/unit/test_lane_pooled \
     tests/unit/test_lane_receive \
@@ -95,7 +96,8 @@ hostile_tests = \
     tests/hostile/test_hostile_arenas \
     tests/hostile/test_hostile_client \
     tests/hostile/test_hostile_outbox \
-    tests/hostile/test_hostile_server
+    tests/hostile/test_hostile_server \
+    tests/hostile/test_hostile_users
 
 memory_tests = \
     tests/memory/test_refusals
@@ -146,6 +148,7 @@ tests_libsupport_la_SOURCES = \
     tests/support/suite.h \
     tests/support/trap.c \
     tests/support/trap.h \
+    tests/support/userns.h \
     tests/unit/conn_pair.h \
     tests/unit/crowd.h \
     tests/unit/fail.h \

@@ -19,6 +19,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/file.h \
     transport/sys/heap.c \
     transport/sys/heap.h \
+    transport/sys/idmap.c \
+    transport/sys/idmap.h \
     transport/sys/limits.c \
     transport/sys/limits.h \
     transport/sys/map.c \

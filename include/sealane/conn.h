@@ -29,6 +29,10 @@ typedef struct sea_peer {
     uint32_t uid;
     uint32_t gid;
     int pidfd; /* borrowed from the connection; -1 where the kernel has none */
+    /* The number names nobody, and must not be compared: it is the one that the kernel shows for all ids that our user
+     * namespace does not map (65534, or what /proc/sys/kernel/overflowuid and overflowgid say), and the namespace does
+     * not map every id to itself, or /proc/self/uid_map (gid_map) cannot be read. */
+    bool is_uid_ambiguous, is_gid_ambiguous;
 } sea_peer;
 
 /* Called for an arriving call or one-way message. Takes `msg`. */
@@ -78,12 +82,14 @@ typedef struct sea_options {
                      * is valid until it returns. */
     void (*on_room)(sea_conn *conn, void *user); /* there is room again after an -EAGAIN */
 
-    /* Who may be at the other end. Default: our own user and root. */
+    /* Who may be at the other end. Default: our own user and root. An ambiguous id (sea_peer) matches nothing here, the
+     * id of our own user neither. */
     const uint32_t *users; /* further user ids */
     size_t users_count;
     const uint32_t *groups; /* further group ids (the peer's primary one) */
     size_t groups_count;
-    /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. */
+    /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. A callback that compares
+     * ids has to look at is_uid_ambiguous and is_gid_ambiguous first. */
     int (*allow)(const sea_peer *peer, void *user);
 
     const char *service;  /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */

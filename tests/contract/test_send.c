@@ -4,6 +4,7 @@
  * lane/send rely on.
  */
 #include "contract/kernel.h"
+#include "support/userns.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -254,6 +255,51 @@ START_TEST(test_credentials_are_those_of_connecting) {
 }
 END_TEST
 
+enum { OVERFLOW_ID = 65534 };
+
+static int can_enter_a_namespace(void *unused) {
+    (void) unused;
+    return userns_enter() ? 0 : 1;
+}
+
+/* A pair that we made, seen from a namespace that does not map us: we look like whoever looks. */
+static int look_from_a_namespace(void *arg) {
+    const int *pair = arg;
+    uint32_t own = geteuid();
+    if (!userns_enter())
+        return 0;
+    bool is_overflow =
+        cred_of(pair[0]).uid == OVERFLOW_ID && cred_of(pair[0]).gid == OVERFLOW_ID && geteuid() == OVERFLOW_ID;
+    return is_overflow && own != OVERFLOW_ID ? 0 : 1;
+}
+
+START_TEST(test_users_that_are_not_mapped_look_alike) {
+    int pair[2];
+    if (geteuid() == OVERFLOW_ID || !kernel_child(can_enter_a_namespace, NULL))
+        test_skip("user namespaces are forbidden here, or this process has several threads");
+    kernel_pair(SOCK_SEQPACKET, pair);
+    ck_assert(kernel_child(look_from_a_namespace, pair));
+    kernel_close_all(pair, 2);
+}
+END_TEST
+
+/* A namespace below another one has the full identity only if that one has it. */
+static int map_all_below_one(void *unused) {
+    (void) unused;
+    char one[32];
+    snprintf(one, sizeof one, "0 %u 1", (unsigned) geteuid());
+    if (!userns_enter() || !userns_write(getpid(), "uid_map", one) || !userns_enter())
+        return 0;
+    return userns_write(getpid(), "uid_map", "0 0 4294967295") || userns_is_identity() ? 1 : 0;
+}
+
+START_TEST(test_the_full_identity_cannot_be_claimed) {
+    if (!kernel_child(can_enter_a_namespace, NULL))
+        test_skip("user namespaces are forbidden here, or this process has several threads");
+    ck_assert(kernel_child(map_all_below_one, NULL));
+}
+END_TEST
+
 START_TEST(test_nobody_has_no_credentials) {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     ck_assert_uint_eq(cred_of(fd).uid, (uid_t) -1);
@@ -362,6 +408,8 @@ int main(void) {
     suite_add(s, test_what_is_missing_says_so);
     suite_add(s, test_a_pair_shows_its_maker);
     suite_add(s, test_credentials_are_those_of_connecting);
+    suite_add(s, test_users_that_are_not_mapped_look_alike);
+    suite_add(s, test_the_full_identity_cannot_be_claimed);
     suite_add(s, test_nobody_has_no_credentials);
     suite_add(s, test_a_full_backlog_is_eagain);
     suite_add(s, test_what_was_sent_before_accepting_arrives);

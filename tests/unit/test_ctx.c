@@ -360,8 +360,8 @@ START_TEST(test_a_user_has_one_account) {
     ck_assert_ptr_nonnull(one);
     ck_assert_ptr_eq(again, one);
     ck_assert_ptr_ne(other, one);
-    ck_assert_uint_eq(one->uid, 1000);
-    ck_assert_uint_eq(other->uid, 1001);
+    ck_assert_uint_eq(one->name, 1000);
+    ck_assert_uint_eq(other->name, 1001);
     assert_quota_limits(&one->quota, 7, 8, 9);
     ck_assert_str_eq(one->quota.name, "user quota");
     ck_assert_ptr_null(one->quota.parent);
@@ -372,6 +372,25 @@ START_TEST(test_a_user_has_one_account) {
     ck_assert_ptr_eq(ctx->users, other);
     user_put(ctx, other);
     ck_assert_ptr_null(ctx->users);
+}
+END_TEST
+
+/* Whom nothing but one number tells from others gets no account together with them. */
+START_TEST(test_the_names_of_accounts) {
+    const sea_peer user = {.pid = 7, .uid = 65534}, again = {.pid = 8, .uid = 65534},
+                   process = {.pid = 7, .uid = 65534, .is_uid_ambiguous = true},
+                   other = {.pid = 8, .uid = 65534, .is_uid_ambiguous = true},
+                   hidden = {.pid = 0, .uid = 65534, .is_uid_ambiguous = true};
+    ck_assert_uint_eq(user_name(ctx, &user), 65534);
+    ck_assert_uint_eq(user_name(ctx, &again), 65534);
+    uint64_t names[] = {65534, user_name(ctx, &process), user_name(ctx, &other), user_name(ctx, &hidden),
+                        user_name(ctx, &hidden)};
+    for (int i = 0; i < 5; i++)
+        for (int k = 0; k < i; k++)
+            ck_assert_uint_ne(names[i], names[k]);
+    for (int i = 1; i < 5; i++)
+        ck_assert_uint_gt(names[i], UINT32_MAX);
+    ck_assert_uint_eq(user_name(ctx, &process), names[1]);
 }
 END_TEST
 
@@ -386,7 +405,7 @@ START_TEST(test_accounts_go_in_any_order) {
         user_put(ctx, users[gone]);
         is_gone[gone] = true;
         for (struct user *user = ctx->users; user; user = user->next, count++)
-            ck_assert(!is_gone[user->uid]);
+            ck_assert(!is_gone[user->name]);
         ck_assert_int_eq(count, 2 - i);
     }
 }
@@ -403,7 +422,7 @@ static void *get_and_put(void *unused) {
     (void) unused;
     for (uint32_t i = 0; i < TURNS; i++) {
         struct user *user = user_get(ctx, i % 3);
-        bool is_his = user && user->uid == i % 3 && quota_charge(&user->quota, 1, 1, 0, &ctx->refusals) == 0;
+        bool is_his = user && user->name == i % 3 && quota_charge(&user->quota, 1, 1, 0, &ctx->refusals) == 0;
         if (!is_his)
             return (void *) "no account, or somebody else's";
         quota_return(&user->quota, 1, 1, 0);
@@ -449,6 +468,7 @@ int main(void) {
     suite_add(s, test_refusals_are_told_and_counted);
     suite_add(s, test_contexts_are_apart);
     suite_add(s, test_a_user_has_one_account);
+    suite_add(s, test_the_names_of_accounts);
     suite_add_loop(s, test_accounts_go_in_any_order, 0, 6);
     suite_add(s, test_no_memory_for_a_user);
     suite_add(s, test_threads_share_accounts);

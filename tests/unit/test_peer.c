@@ -49,7 +49,7 @@ START_TEST(test_a_new_account) {
     ck_assert_ptr_eq(one.peer->ctx, ctx);
     ck_assert_uint_eq(ctx->refs, 2);
     ck_assert_ptr_eq(one.peer->user, ctx->users);
-    ck_assert_uint_eq(ctx->users->uid, 1000);
+    ck_assert_uint_eq(ctx->users->name, 1000);
     ck_assert_ptr_eq(one.peer->quota.parent, &ctx->users->quota);
     ck_assert_str_eq(one.peer->quota.name, "peer quota");
     ck_assert_uint_eq(one.peer->quota.limit[QUOTA_BYTES], ctx->peer_limits.bytes);
@@ -69,7 +69,7 @@ START_TEST(test_connections_of_one_user_share_its_account) {
     ck_assert_ptr_eq(again.peer->user, one.peer->user);
     ck_assert_ptr_ne(somebody.peer->user, one.peer->user);
     ck_assert_uint_eq(owner_end(&one, 0), 0);
-    ck_assert_uint_eq(again.peer->user->uid, 1000);
+    ck_assert_uint_eq(again.peer->user->name, 1000);
     ck_assert_uint_eq(owner_end(&somebody, 0), 0);
     ck_assert_uint_eq(owner_end(&again, 0), 0);
 }

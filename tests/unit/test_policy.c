@@ -79,6 +79,33 @@ START_TEST(test_groups_that_are_listed) {
 }
 END_TEST
 
+/* Not even our own number, or root's: an administrator may choose either as the overflow id. */
+START_TEST(test_an_ambiguous_id_matches_nothing) {
+    const uint32_t ids[] = {STRANGER};
+    const sea_options options = {.users = ids, .users_count = 1, .groups = ids, .groups_count = 1};
+    const uint32_t uids[] = {geteuid(), 0, STRANGER};
+    for (int i = 0; i < 3; i++) {
+        sea_peer peer = {.pid = 1, .uid = uids[i], .gid = STRANGER, .is_uid_ambiguous = true, .is_gid_ambiguous = true};
+        ck_assert_int_eq(policy_check(&options, &peer), -EACCES);
+        peer.is_gid_ambiguous = false; /* the group is one that was listed */
+        ck_assert_int_eq(policy_check(&options, &peer), 0);
+        peer.gid = OTHER;
+        peer.is_uid_ambiguous = false;
+        ck_assert_int_eq(policy_check(&options, &peer), 0);
+    }
+}
+END_TEST
+
+START_TEST(test_refusals_say_what_is_known) {
+    const sea_peer known = {.uid = STRANGER}, ambiguous = {.uid = 65534, .is_uid_ambiguous = true};
+    for (int is_server = 0; is_server < 2; is_server++) {
+        ck_assert_ptr_null(strstr(policy_refusal(&known, is_server), "namespace"));
+        ck_assert_ptr_nonnull(strstr(policy_refusal(&ambiguous, is_server), "namespace"));
+        ck_assert_uint_le(strlen(policy_refusal(&ambiguous, is_server)), 159); /* what a refusal keeps of it */
+    }
+}
+END_TEST
+
 START_TEST(test_the_callback_is_asked_last) {
     const uint32_t users[] = {STRANGER}, groups[] = {STRANGER};
     const sea_options options = {
@@ -126,6 +153,8 @@ int main(void) {
     suite_add(s, test_a_server_of_another_user);
     suite_add(s, test_users_that_are_listed);
     suite_add(s, test_groups_that_are_listed);
+    suite_add(s, test_an_ambiguous_id_matches_nothing);
+    suite_add(s, test_refusals_say_what_is_known);
     suite_add(s, test_the_callback_is_asked_last);
     suite_add(s, test_the_callbacks_word_holds);
     suite_add(s, test_a_callback_that_says_neither);

@@ -19,7 +19,7 @@
 #include "unit/host.h"
 #include "unit/reaper_jam.h"
 
-#define NOBODY 65534
+#define NOBODY 4002
 #define CLIENTS_MAX 20
 
 enum server_method {

@@ -6,6 +6,7 @@
 #include "sys/cred.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
+#include "sys/idmap.h"
 #include "sys/socket.h"
 #include "sys/wait.h"
 #include <errno.h>
@@ -23,8 +24,13 @@ static int lane_identify(struct lane *lane) {
     int r = cred_read(lane->fd, &cred);
     if (r < 0)
         return r;
-    lane->peer = (sea_peer){.pid = cred.pid, .uid = cred.uid, .gid = cred.gid, .pidfd = cred.pidfd};
-    lane->account = peer_new(lane->ctx, cred.uid, lane_release, lane);
+    lane->peer = (sea_peer){.pid = cred.pid,
+                            .uid = cred.uid,
+                            .gid = cred.gid,
+                            .pidfd = cred.pidfd,
+                            .is_uid_ambiguous = !idmap_names_user(cred.uid),
+                            .is_gid_ambiguous = !idmap_names_group(cred.gid)};
+    lane->account = peer_new(lane->ctx, user_name(lane->ctx, &lane->peer), lane_release, lane);
     return lane->account ? 0 : -ENOMEM;
 }
 
@@ -32,9 +38,7 @@ static int lane_identify(struct lane *lane) {
 static int lane_greet(struct lane *lane) {
     int r = policy_check(lane->options, &lane->peer);
     if (r < 0) {
-        lane_doom(lane, r,
-                  lane->is_server ? "this user may not connect here"
-                                  : "the server is run by a user whom we do not trust");
+        lane_doom(lane, r, policy_refusal(&lane->peer, lane->is_server));
         return 0;
     }
     if (lane->is_server)

@@ -15,12 +15,30 @@ static bool list_has(const uint32_t *ids, size_t count, uint32_t id) {
     return false;
 }
 
+/* An ambiguous id matches nothing, the numbers of our own user and of root neither. */
+static bool is_user_allowed(const sea_options *options, const sea_peer *peer) {
+    return !peer->is_uid_ambiguous &&
+           (peer->uid == cred_own_uid() || peer->uid == 0 || list_has(options->users, options->users_count, peer->uid));
+}
+
+static bool is_group_allowed(const sea_options *options, const sea_peer *peer) {
+    return !peer->is_gid_ambiguous && list_has(options->groups, options->groups_count, peer->gid);
+}
+
 int policy_check(const sea_options *options, const sea_peer *peer) {
-    if (peer->uid == cred_own_uid() || peer->uid == 0)
-        return 0;
-    if (list_has(options->users, options->users_count, peer->uid) ||
-        list_has(options->groups, options->groups_count, peer->gid))
+    if (is_user_allowed(options, peer) || is_group_allowed(options, peer))
         return 0;
     int r = options->allow ? options->allow(peer, options->user) : -EACCES;
     return r <= 0 && r >= WIRE_STATUS_LEAST ? r : -EACCES; /* whatever is no answer is a no */
+}
+
+const char *policy_refusal(const sea_peer *peer, bool is_server) {
+    if (is_server)
+        return peer->is_uid_ambiguous
+                   ? "this user may not connect here: the id is the one that the server sees of all users whom its "
+                     "user namespace does not map"
+                   : "this user may not connect here";
+    return peer->is_uid_ambiguous ? "the server's user cannot be told from others: the id is the one of all users whom "
+                                    "our user namespace does not map"
+                                  : "the server is run by a user whom we do not trust";
 }

@@ -252,19 +252,36 @@ void tally_end(struct tally *tally, sea_ctx *ctx) {
     pthread_mutex_unlock(&ctx->lock);
 }
 
-struct user *user_get(sea_ctx *ctx, uint32_t uid) {
+/* User ids are below 2^32, and the first of these names follow them. */
+static const uint64_t NAME_OF_PROCESS = UINT64_C(1) << 32, NAME_OF_STRANGER = UINT64_C(1) << 33;
+
+uint64_t user_name(sea_ctx *ctx, const sea_peer *peer) {
+    if (!peer->is_uid_ambiguous)
+        return peer->uid;
+    return peer->pid > 0 ? NAME_OF_PROCESS + (uint32_t) peer->pid
+                         : NAME_OF_STRANGER + atomic_fetch_add_explicit(&ctx->strangers, 1, memory_order_relaxed);
+}
+
+struct user *user_get(sea_ctx *ctx, uint64_t name) {
     pthread_mutex_lock(&ctx->lock);
     struct user *user = ctx->users;
-    while (user && user->uid != uid)
+    while (user && user->name != name)
         user = user->next;
     if (!user && (user = heap_new(1, sizeof(*user)))) {
         quota_init(&user->quota, "user quota", NULL, &ctx->user_limits);
-        user->uid = uid;
+        user->name = name;
         user->next = ctx->users;
         ctx->users = user;
     }
     if (user)
         user->refs++;
+    pthread_mutex_unlock(&ctx->lock);
+    return user;
+}
+
+struct user *user_ref(sea_ctx *ctx, struct user *user) {
+    pthread_mutex_lock(&ctx->lock);
+    user->refs++;
     pthread_mutex_unlock(&ctx->lock);
     return user;
 }

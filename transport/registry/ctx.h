@@ -12,6 +12,7 @@
 #include "memory/refusal.h"
 #include "registry/lease.h"
 #include <pthread.h>
+#include <sealane/conn.h>
 #include <stdatomic.h>
 
 /* One for each field of sea_figures that is a plain counter or gauge. */
@@ -24,11 +25,11 @@ struct ctx_counters {
     _Atomic uint64_t reclaimed_blocks, reclaimed_bytes;
 };
 
-/* All connections of one user id. Lives as long as one of them, or a block that came through one. */
+/* All connections of one user. Lives as long as one of them, or a block that came through one. */
 struct user {
     struct user *next; /* under the context's lock */
-    uint32_t uid;
-    uint32_t refs; /* under the context's lock */
+    uint64_t name;     /* as user_name() says */
+    uint32_t refs;     /* under the context's lock */
     struct quota quota;
     _Atomic uint64_t made; /* bytes of the budget that were made for its connections */
 };
@@ -56,6 +57,7 @@ struct sea_ctx {
     struct peer *peers;
     struct tally *tallies;
     _Atomic uint64_t next_trim; /* CLOCK_MONOTONIC; by peers_give_back() */
+    _Atomic uint32_t strangers; /* names given so far to those that have neither a user id nor a process id */
 };
 
 /* Relaxed: a counter publishes nothing but itself. */
@@ -75,8 +77,15 @@ struct sea_ctx {
 void tally_begin(struct tally *tally, sea_ctx *ctx);
 void tally_end(struct tally *tally, sea_ctx *ctx);
 
-/* The account of a user; the caller owns one reference. NULL: out of memory. */
-struct user *user_get(sea_ctx *ctx, uint32_t uid);
+/*
+ * Whose account it is: of one user id. Users that our user namespace does not map all have the same one; each of their processes has an
+ * account of its own, and each connection of a process that our pid namespace does not show.
+ */
+uint64_t user_name(sea_ctx *ctx, const sea_peer *peer);
+
+/* The account of that name; the caller owns one reference. NULL: out of memory. */
+struct user *user_get(sea_ctx *ctx, uint64_t name);
+struct user *user_ref(sea_ctx *ctx, struct user *user);
 void user_put(sea_ctx *ctx, struct user *user);
 
 #endif

@@ -70,17 +70,17 @@ void peers_give_back(sea_ctx *ctx, const struct peer *but) {
         atomic_store_explicit(&ctx->next_trim, now + TRIM_NS, memory_order_relaxed);
 }
 
-struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner) {
+struct peer *peer_new(sea_ctx *ctx, uint64_t user, peer_on_release *on_release, void *owner) {
     struct peer *peer = heap_new(1, sizeof(*peer));
-    struct user *user = peer ? user_get(ctx, uid) : NULL;
-    if (!user)
+    struct user *account = peer ? user_get(ctx, user) : NULL;
+    if (!account)
         return heap_free(peer);
     peer->refs = 1;
     peer->ctx = sea_ctx_ref(ctx);
-    peer->user = user;
+    peer->user = account;
     peer->on_release = on_release;
     peer->owner = owner;
-    quota_init(&peer->quota, "peer quota", &user->quota, &ctx->peer_limits);
+    quota_init(&peer->quota, "peer quota", &account->quota, &ctx->peer_limits);
     pools_init(peer);
     peer_enlist(peer);
     return peer;

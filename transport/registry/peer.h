@@ -74,8 +74,8 @@ struct import {
     bool is_free;   /* and within PEER_INLINE_FREE: not charged */
 };
 
-/* The caller owns one reference. NULL: out of memory. */
-struct peer *peer_new(sea_ctx *ctx, uint32_t uid, peer_on_release *on_release, void *owner);
+/* `user` is what user_name() says. The caller owns one reference. NULL: out of memory. */
+struct peer *peer_new(sea_ctx *ctx, uint64_t user, peer_on_release *on_release, void *owner);
 struct peer *peer_unref(struct peer *peer);
 
 /* Is pools_tend() wanted soon, though the connection may not rest? */

@@ -16,7 +16,7 @@ struct pool_budget *pool_budget_new(sea_pool *pool) {
         return NULL;
     atomic_store_explicit(&budget->refs, 1, memory_order_relaxed);
     budget->ctx = sea_ctx_ref(pool->peer->ctx);
-    budget->user = user_get(budget->ctx, pool->peer->user->uid); /* there is one */
+    budget->user = user_ref(budget->ctx, pool->peer->user);
     budget->pool = pool;
     tally_begin(&budget->tally, budget->ctx);
     return budget;

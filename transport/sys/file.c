@@ -14,6 +14,7 @@
 #include "sys/file.h"
 
 #include "sys/heap.h"
+#include "sys/idmap.h"
 #include "sys/seam.h"
 
 #include <errno.h>
@@ -139,6 +140,8 @@ static int check_own(int fd, const char **ret_why) {
         return *ret_why = "not a regular file", -EINVAL;
     if (status.st_uid != 0 && status.st_uid != geteuid())
         return *ret_why = "belongs to somebody else", -EACCES;
+    if (!idmap_names_user(status.st_uid))
+        return *ret_why = "belongs to a user whom our user namespace may not map", -EACCES;
     if (status.st_mode & (S_IWGRP | S_IWOTH))
         return *ret_why = "others may write to it (chmod go-w)", -EACCES;
     return 0;

@@ -10,6 +10,7 @@
 #include "sys/path.h"
 
 #include "sys/heap.h"
+#include "sys/idmap.h"
 #include "sys/seam.h"
 
 #include <errno.h>
@@ -43,7 +44,7 @@ static int check_dir(const char *dir) {
         return -errno;
     if (!S_ISDIR(status.st_mode))
         return -ENOTDIR;
-    if (status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    if (status.st_uid != geteuid() || !idmap_names_user(status.st_uid) || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
         return -EACCES;
     return 0;
 }

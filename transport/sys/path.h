@@ -9,7 +9,8 @@
 /*
  * The user's directory for sockets: $XDG_RUNTIME_DIR/sealane, or /run/sealane for root without one. With `make`, it is
  * made (mode 0700) if missing. Writes it to `buf`. -ENOENT: no XDG_RUNTIME_DIR and not root ·
- * -EACCES: it belongs to somebody else, or others may write to it · -ENAMETOOLONG.
+ * -EACCES: it belongs to somebody else, or to a user whom our user
+ * namespace may not map (sys/idmap.h), or others may write to it · -ENAMETOOLONG.
  */
 int path_runtime_dir(bool make, char *buf, size_t size);
 
