@@ -33,6 +33,9 @@ typedef struct sea_peer {
      * namespace does not map (65534, or what /proc/sys/kernel/overflowuid and overflowgid say), and the namespace does
      * not map every id to itself, or /proc/self/uid_map (gid_map) cannot be read. */
     bool is_uid_ambiguous, is_gid_ambiguous;
+    /* Its supplementary groups, borrowed; inside an `allow` callback only, NULL at all other times. */
+    const uint32_t *groups;
+    size_t groups_count;
 } sea_peer;
 
 /* Called for an arriving call or one-way message. Takes `msg`. */
@@ -86,17 +89,22 @@ typedef struct sea_options {
      * id of our own user neither. */
     const uint32_t *users; /* further user ids */
     size_t users_count;
-    const uint32_t *groups; /* further group ids (the peer's primary one) */
+    const uint32_t *groups; /* further group ids: the peer's primary one, or one of its supplementary ones */
     size_t groups_count;
     /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. A callback that compares
      * ids has to look at is_uid_ambiguous and is_gid_ambiguous first. */
     int (*allow)(const sea_peer *peer, void *user);
 
-    const char *service;  /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */
-    uint32_t accept;      /* payload classes that we take: SEA_STABLE_ONLY, ...; default: all */
-    bool accept_hugetlb;  /* also take blocks in hugetlb pages. Only from trusted peers: reading a
+    const char *service; /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */
+    uint32_t accept;     /* payload classes that we take: SEA_STABLE_ONLY, ...; default: all */
+    bool accept_hugetlb; /* also take blocks in hugetlb pages. Only from trusted peers: reading a
                           * hugetlb page that is missing raises SIGBUS */
-    uint16_t socket_mode; /* of a server's socket file; default 0600. Wider modes need `users` and so on too */
+    /* Permissions of a server's socket file. They only decide which users can connect at all; each of them is then checked as
+     * above. Default: what the above needs. 0600 if nobody but our own user and root is let in; 0660 with
+     * `socket_group`; 0660, and the file in that group, if `groups` has one and there is neither `users` nor `allow` (0666
+     * if we may not give it to that group); else 0666. The users need access to the directory too: that of a bare name
+     * is for its owner alone, so give `unix:/PATH`. "unix:@NAME" has no file: everybody can connect, and is checked. */
+    uint16_t socket_mode;
 
     uint32_t inline_max; /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
     uint64_t
@@ -113,6 +121,9 @@ typedef struct sea_options {
     uint32_t ring_size;       /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
+    uint32_t
+        socket_group; /* group id of a server's socket file; 0: as the directory makes it. Only root may give it to a
+                            * group that this process is not in */
     uint64_t reserved[8];
 } sea_options;
 

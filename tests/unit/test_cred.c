@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -91,6 +92,57 @@ START_TEST(test_nobody_is_there) {
 }
 END_TEST
 
+START_TEST(test_supplementary_groups) {
+    int pair[2];
+    uint32_t *groups = NULL, *none = NULL;
+    size_t count = 77;
+    gid_t own[300];
+    int own_count = getgroups(300, own);
+    ck_assert_int_ge(own_count, 0);
+    new_pair(pair);
+    int r = cred_read_groups(pair[0], &groups, &count);
+    if (r == -ENOPROTOOPT)
+        test_skip("this kernel does not tell a peer's groups");
+    ck_assert_int_eq(r, 0);
+    ck_assert_uint_eq(count, (size_t) own_count);
+    for (int i = 0; i < own_count; i++) /* the kernel sorts them */
+        ck_assert_uint_ne(groups[i], UINT32_MAX);
+    heap_free(groups);
+    fail_once(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(cred_read_groups(pair[0], &none, &count), -ENOMEM);
+    fail_once(SEAM_GETSOCKOPT, ENOPROTOOPT);
+    ck_assert_int_eq(cred_read_groups(pair[0], &none, &count), -ENOPROTOOPT);
+    ck_assert_ptr_null(none);
+    fd_close(pair[0]);
+    fd_close(pair[1]);
+}
+END_TEST
+
+/* More than are read at first. */
+START_TEST(test_many_supplementary_groups) {
+    int pair[2];
+    uint32_t *groups = NULL;
+    size_t count = 0;
+    gid_t own[300];
+    if (geteuid() != 0)
+        test_skip("only root can choose its groups");
+    for (int i = 0; i < 300; i++)
+        own[i] = 7000 + (gid_t) i;
+    ck_assert_int_eq(setgroups(300, own), 0);
+    new_pair(pair);
+    int r = cred_read_groups(pair[0], &groups, &count);
+    if (r == -ENOPROTOOPT)
+        test_skip("this kernel does not tell a peer's groups");
+    ck_assert_int_eq(r, 0);
+    ck_assert_uint_eq(count, 300);
+    for (int i = 0; i < 300; i++)
+        ck_assert_uint_eq(groups[i], own[i]);
+    heap_free(groups);
+    fd_close(pair[0]);
+    fd_close(pair[1]);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("cred");
     suite_fixture(s, fail_off, fail_off);
@@ -98,5 +150,7 @@ int main(void) {
     suite_add(s, test_a_client_is_shown_after_its_end);
     suite_add(s, test_a_pidfd_is_optional);
     suite_add(s, test_nobody_is_there);
+    suite_add(s, test_supplementary_groups);
+    suite_add(s, test_many_supplementary_groups);
     return suite_run(s);
 }

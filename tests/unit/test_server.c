@@ -959,11 +959,24 @@ END_TEST
 
 /* who is let in */
 
+/* Of the other user; more than the library reads at once. */
+static gid_t supplementary[100];
+static size_t supplementary_count;
+
+static void supplementary_set(size_t count) {
+    for (size_t i = 0; i < count; i++)
+        supplementary[i] = 5000 + (gid_t) i;
+    supplementary_count = count;
+}
+
 static int allowed_pid, allow_answer;
 
 static int allow(const sea_peer *peer, void *user) {
     (void) user;
     ck_assert_uint_eq(peer->uid, NOBODY);
+    ck_assert_uint_eq(peer->groups_count, supplementary_count);
+    for (size_t i = 0; i < supplementary_count; i++)
+        ck_assert_uint_eq(peer->groups[i], supplementary[i]);
     allowed_pid = peer->pid;
     return allow_answer;
 }
@@ -975,7 +988,7 @@ static int call_as_nobody(int line, void *arg) {
     sea_msg *reply = NULL;
     uint64_t word;
     ck_assert(line_hear(line, 10000, &word));
-    ck_assert_int_eq(setgroups(0, NULL), 0);
+    ck_assert_int_eq(setgroups(supplementary_count, supplementary), 0);
     ck_assert_int_eq(setresgid(4001, 4001, 4001), 0);
     ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
@@ -989,18 +1002,25 @@ static int call_as_nobody(int line, void *arg) {
     return -r;
 }
 
-static const uint32_t nobody[] = {4711, NOBODY}, their_group[] = {4001}, root_group[] = {0};
+static const uint32_t nobody[] = {4711, NOBODY}, their_group[] = {4001}, root_group[] = {0}, a_later_group[] = {5001},
+                      the_last_group[] = {4711, 5099};
 
 static const struct {
     const char *what;
     sea_options options;
     int answer, error;
+    size_t groups; /* supplementary ones */
 } strangers[] = {
     {.what = "not by default", .error = EACCES},
     {.what = "listed by user", .options = {.users = nobody, .users_count = 2}},
     {.what = "listed by group", .options = {.groups = their_group, .groups_count = 1}},
     {.what = "another group", .options = {.groups = root_group, .groups_count = 1}, .error = EACCES},
+    {.what = "a group of three", .options = {.groups = a_later_group, .groups_count = 1}, .groups = 3},
+    {.what = "a group of 100", .options = {.groups = the_last_group, .groups_count = 2}, .groups = 100},
+    {.what = "no group of 99", .options = {.groups = the_last_group, .groups_count = 2}, .groups = 99, .error = EACCES},
+    {.what = "a group is no user", .options = {.users = a_later_group, .users_count = 1}, .groups = 3, .error = EACCES},
     {.what = "allowed", .options.allow = allow},
+    {.what = "allowed, and of two groups", .options.allow = allow, .groups = 2},
     {.what = "not allowed", .options.allow = allow, .answer = -EPERM, .error = EPERM},
 };
 #define STRANGERS ((int) (sizeof strangers / sizeof *strangers))
@@ -1016,6 +1036,7 @@ START_TEST(test_another_user) {
     host.options.allow = strangers[_i].options.allow;
     allow_answer = strangers[_i].answer;
     allowed_pid = 0;
+    supplementary_set(strangers[_i].groups);
     snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
     child_start(&child, call_as_nobody, host.address);
     pid_t pid = child.pid;
@@ -1046,6 +1067,93 @@ START_TEST(test_another_user_and_the_socket_file) {
     ck_assert_int_eq(child_end(&child, 10000), _i == 0 ? EACCES : 0);
     host_stop(&host);
     ck_assert_uint_eq(opened, _i == 1);
+    dir_remove();
+}
+END_TEST
+
+/* What lets others in opens the file for them, and no further. */
+static const struct {
+    sea_options options;
+    size_t groups;
+    unsigned mode, group;
+    int error; /* of the other user */
+} files[] = {
+    {.mode = 0600, .error = EACCES},
+    {.options = {.users = root_group, .users_count = 1}, .mode = 0600, .error = EACCES},
+    {.options = {.users = nobody, .users_count = 2}, .mode = 0666},
+    {.options = {.allow = allow}, .mode = 0666},
+    {.options = {.groups = their_group, .groups_count = 1}, .mode = 0660, .group = 4001},
+    {.options = {.groups = a_later_group, .groups_count = 1}, .groups = 2, .mode = 0660, .group = 5001},
+    {.options = {.groups = a_later_group, .groups_count = 1},
+     .groups = 1,
+     .mode = 0660,
+     .group = 5001,
+     .error = EACCES},
+    {.options = {.groups = the_last_group, .groups_count = 2}, .groups = 100, .mode = 0666},
+    {.options = {.groups = their_group, .groups_count = 1, .users = nobody, .users_count = 2}, .mode = 0666},
+    {.options = {.groups = their_group, .groups_count = 1, .socket_group = 5000},
+     .groups = 1,
+     .mode = 0660,
+     .group = 5000},
+    {.options = {.groups = their_group, .groups_count = 1, .socket_mode = 0600}, .mode = 0600, .error = EACCES},
+    {.options = {.groups = their_group, .groups_count = 1, .socket_mode = 0620, .socket_group = 4001},
+     .mode = 0620,
+     .group = 4001},
+    {.options = {.socket_group = 4001}, .mode = 0660, .group = 4001, .error = EACCES}, /* it may come, and is refused */
+};
+#define FILES ((int) (sizeof files / sizeof *files))
+
+static void check_file(unsigned mode, unsigned group) {
+    struct stat status;
+    ck_assert_int_eq(lstat(in_dir("socket"), &status), 0);
+    ck_assert_uint_eq(status.st_mode & 07777, mode);
+    ck_assert_uint_eq(status.st_gid, group);
+    ck_assert_uint_eq(status.st_uid, geteuid());
+}
+
+START_TEST(test_who_may_open_the_socket_file) {
+    struct child child;
+    if (geteuid() != 0 || getegid() != 0)
+        test_skip("needs root, to run a client as another user");
+    dir_make();
+    ck_assert_int_eq(chmod(dir, 0755), 0);
+    sea_options options = host.options;
+    host.options = files[_i].options;
+    host.options.methods = options.methods;
+    host.options.methods_count = options.methods_count;
+    host.options.user = options.user;
+    supplementary_set(files[_i].groups);
+    allow_answer = 0;
+    child_start(&child, call_as_nobody, host.address);
+    host_start(&host);
+    check_file(files[_i].mode, files[_i].group);
+    line_tell(child.line, 1);
+    ck_assert_int_eq(child_end(&child, 10000), files[_i].error);
+    host_stop(&host);
+    dir_remove();
+}
+END_TEST
+
+/* Without the right to give the file away it is opened for all; who must have the group is told. */
+START_TEST(test_a_file_that_may_not_be_given_away) {
+    dir_make();
+    host.options.groups = their_group;
+    host.options.groups_count = 1;
+    host.options.socket_group = _i == 0 ? 0 : 4001;
+    fail_once(SEAM_FCHOWN, EPERM);
+    if (_i == 0) {
+        host_open(&host);
+        check_file(0666, getegid());
+        host_close(&host);
+    } else {
+        sea_refusal refusal;
+        ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
+        ck_assert_int_eq(sea_server_new(&host.server, host.ctx, host.address, &host.options), -EPERM);
+        sea_ctx_refusal(host.ctx, &refusal);
+        ck_assert_msg(strstr(refusal.advice, "member of that group") != NULL, "it says: %s", refusal.advice);
+        sea_ctx_unref(host.ctx);
+    }
+    fail_off();
     dir_remove();
 }
 END_TEST
@@ -1093,5 +1201,7 @@ int main(void) {
     suite_add_loop(s, test_a_server_without_descriptors, 0, 2);
     suite_add_loop(s, test_another_user, 0, STRANGERS);
     suite_add_loop(s, test_another_user_and_the_socket_file, 0, 2);
+    suite_add_loop(s, test_who_may_open_the_socket_file, 0, FILES);
+    suite_add_loop(s, test_a_file_that_may_not_be_given_away, 0, 2);
     return suite_run(s);
 }

@@ -34,9 +34,18 @@ static int lane_identify(struct lane *lane) {
     return lane->account ? 0 : -ENOMEM;
 }
 
+/* The groups are the callback's, for as long as it is asked. */
+static int lane_judge(const struct lane *lane) {
+    CLEANUP_FREE uint32_t *groups = NULL;
+    sea_peer peer = lane->peer;
+    if (policy_asks_groups(lane->options) && cred_read_groups(lane->fd, &groups, &peer.groups_count) == 0)
+        peer.groups = groups;
+    return policy_check(lane->options, &peer);
+}
+
 /* A client speaks first, but only to a server that it trusts; a server tells a client at once that it will not be served. */
 static int lane_greet(struct lane *lane) {
-    int r = policy_check(lane->options, &lane->peer);
+    int r = lane_judge(lane);
     if (r < 0) {
         lane_doom(lane, r, policy_refusal(&lane->peer, lane->is_server));
         return 0;

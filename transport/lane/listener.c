@@ -39,6 +39,10 @@ static int path_claim(struct listener *listener, const char **ret_why) {
 }
 
 int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why) {
+    return listener_open_for(ret, address, mode, SOCKET_GROUP_NONE, ret_why);
+}
+
+int listener_open_for(struct listener *ret, const char *address, unsigned mode, uint32_t group, const char **ret_why) {
     struct listener listener = LISTENER_EMPTY;
     int r = address_parse(address, true, &listener.address, ret_why);
     if (r < 0)
@@ -50,8 +54,10 @@ int listener_open(struct listener *ret, const char *address, unsigned mode, cons
     } else {
         r = path_claim(&listener, ret_why);
         if (r == 0) {
-            *ret_why = "cannot listen at this address";
-            r = socket_listen(listener.address.name, mode, &listener.fd);
+            r = socket_listen_for(listener.address.name, mode, group, &listener.fd);
+            *ret_why = r == -EPERM && group != SOCKET_GROUP_NONE
+                           ? "the socket file cannot be given to its group: only root may, or a member of that group"
+                           : "cannot listen at this address";
         }
     }
     if (r < 0) {

@@ -7,6 +7,7 @@
 #define LANE_LISTENER_H
 
 #include "lane/address.h"
+#include <stdint.h>
 
 struct listener {
     int fd;      /* owned, non-blocking */
@@ -22,6 +23,9 @@ struct listener {
  * socket has that path); what binding gives.
  */
 int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why);
+
+/* The same, with a socket file of that group. -EPERM: we may not give it away. */
+int listener_open_for(struct listener *ret, const char *address, unsigned mode, uint32_t group, const char **ret_why);
 
 void listener_close(struct listener *listener);
 

@@ -5,8 +5,12 @@
 #include "lane/policy.h"
 
 #include "sys/cred.h"
+#include "sys/idmap.h"
+#include "sys/socket.h"
 #include "wire/frame.h"
 #include <errno.h>
+
+enum { MODE_OWN = 0600, MODE_GROUP = 0660, MODE_OTHERS = 0666 };
 
 static bool list_has(const uint32_t *ids, size_t count, uint32_t id) {
     for (size_t i = 0; i < count; i++)
@@ -22,7 +26,41 @@ static bool is_user_allowed(const sea_options *options, const sea_peer *peer) {
 }
 
 static bool is_group_allowed(const sea_options *options, const sea_peer *peer) {
-    return !peer->is_gid_ambiguous && list_has(options->groups, options->groups_count, peer->gid);
+    if (!peer->is_gid_ambiguous && list_has(options->groups, options->groups_count, peer->gid))
+        return true;
+    for (size_t i = 0; i < peer->groups_count; i++)
+        if (list_has(options->groups, options->groups_count, peer->groups[i]) && idmap_names_group(peer->groups[i]))
+            return true;
+    return false;
+}
+
+bool policy_asks_groups(const sea_options *options) {
+    return options->groups_count || options->allow;
+}
+
+/* Root needs no permissions. */
+static bool has_other_users(const sea_options *options) {
+    for (size_t i = 0; i < options->users_count; i++)
+        if (options->users[i] != 0 && options->users[i] != cred_own_uid())
+            return true;
+    return options->allow;
+}
+
+struct policy_file policy_file(const sea_options *options) {
+    struct policy_file file = {.mode = options->socket_mode, .group = SOCKET_GROUP_NONE};
+    bool is_for_one_group = !has_other_users(options) && options->groups_count == 1;
+    if (options->socket_group)
+        file.group = options->socket_group;
+    if (file.mode)
+        return file;
+    file.mode = has_other_users(options) || options->groups_count > 1 ? MODE_OTHERS
+                : options->socket_group || is_for_one_group           ? MODE_GROUP
+                                                                      : MODE_OWN;
+    if (is_for_one_group && !options->socket_group) {
+        file.group = options->groups[0];
+        file.other_mode = MODE_OTHERS;
+    }
+    return file;
 }
 
 int policy_check(const sea_options *options, const sea_peer *peer) {

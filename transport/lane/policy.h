@@ -5,6 +5,18 @@
 
 #include <sealane/conn.h>
 
+/* Does the answer depend on the peer's supplementary groups? */
+bool policy_asks_groups(const sea_options *options);
+
+/* Who must be able to open a server's socket file. */
+struct policy_file {
+    unsigned mode;
+    uint32_t group;      /* SOCKET_GROUP_NONE: as it comes */
+    unsigned other_mode; /* where the file may not be given to that group; 0: that is an error */
+};
+
+struct policy_file policy_file(const sea_options *options);
+
 /* 0, or the negative errno value with which `peer` is refused. By default our own user and root are let in. */
 int policy_check(const sea_options *options, const sea_peer *peer);
 

@@ -7,6 +7,7 @@
 #include "rpc/server.h"
 
 #include "lane/listener.h"
+#include "lane/policy.h"
 #include "memory/reserve.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
@@ -18,7 +19,6 @@
 #include <stdio.h>
 
 static const uint32_t CONNECTIONS_DEFAULT = 16384;
-static const unsigned SOCKET_MODE_DEFAULT = 0600;
 
 /* New connections in one turn, so that those which are there have theirs. */
 static const int ACCEPTS_PER_TURN = 16;
@@ -153,10 +153,12 @@ static int server_watch(sea_server *server) {
 
 static int server_open(sea_server *server, const char *address) {
     const char *why = "";
-    unsigned mode = server->options.socket_mode ? server->options.socket_mode : SOCKET_MODE_DEFAULT;
+    struct policy_file file = policy_file(&server->options);
     int r = terms_check_options(&server->options, &why);
     if (r == 0)
-        r = listener_open(&server->listener, address, mode, &why);
+        r = listener_open_for(&server->listener, address, file.mode, file.group, &why);
+    if (r == -EPERM && file.other_mode)
+        r = listener_open(&server->listener, address, file.other_mode, &why);
     if (r < 0)
         return refusal_explain(&server->ctx->refusals, r, address, why);
     if (server->listener.address.fd >= 0)

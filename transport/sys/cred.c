@@ -11,8 +11,10 @@
  */
 #include "sys/cred.h"
 
+#include "sys/heap.h"
 #include "sys/seam.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -21,6 +23,9 @@
 #if !defined(SO_PEERPIDFD) && !defined(__hppa__) && !defined(__sparc__)
 #define SO_PEERPIDFD 77
 #endif
+
+/* More than most users are in. */
+enum { GROUPS_FIRST = 64 };
 
 static int read_pidfd(int socket) {
 #ifdef SO_PEERPIDFD
@@ -43,6 +48,41 @@ int cred_read(int socket, struct cred *ret_cred) {
         return -ENOTCONN;
 
     *ret_cred = (struct cred){.pid = peer.pid, .uid = peer.uid, .gid = peer.gid, .pidfd = read_pidfd(socket)};
+    return 0;
+}
+
+/* Linux 4.13. */
+#if !defined(SO_PEERGROUPS) && !defined(__hppa__) && !defined(__sparc__)
+#define SO_PEERGROUPS 59
+#endif
+
+/* *size: in, the room; out, what there is. */
+static int read_groups(int socket, uint32_t *groups, socklen_t *size) {
+#ifdef SO_PEERGROUPS
+    return SEAM(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, size)) < 0 ? -errno : 0;
+#else
+    (void) socket;
+    (void) groups;
+    (void) size;
+    return -ENOPROTOOPT;
+#endif
+}
+
+int cred_read_groups(int socket, uint32_t **ret_groups, size_t *ret_count) {
+    static_assert(sizeof(gid_t) == sizeof(uint32_t), "the kernel's groups are 32 bits wide");
+    socklen_t size = GROUPS_FIRST * sizeof(uint32_t);
+    CLEANUP_FREE uint32_t *groups = heap_new(GROUPS_FIRST, sizeof(*groups));
+    int r = groups ? read_groups(socket, groups, &size) : -ENOMEM;
+    if (r == -ERANGE) {
+        heap_free(groups);
+        groups = heap_new(size, 1);
+        r = groups ? read_groups(socket, groups, &size) : -ENOMEM;
+    }
+    if (r < 0)
+        return r;
+    *ret_count = size / sizeof(*groups);
+    *ret_groups = groups;
+    groups = NULL;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #ifndef SYS_CRED_H
 #define SYS_CRED_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct cred {
@@ -14,5 +15,9 @@ struct cred {
 /* -ENOTCONN: nobody is there, and never was. The caller owns ret_cred->pidfd. */
 int cred_read(int socket, struct cred *ret_cred);
 uint32_t cred_own_uid(void); /* effective */
+
+/* The peer's supplementary groups, as they were at connect() or listen(). The caller frees *ret_groups with heap_free(). Errors:
+ * -ENOPROTOOPT (before Linux 4.13), -ENODATA (nobody is there), -ENOMEM. */
+int cred_read_groups(int socket, uint32_t **ret_groups, size_t *ret_count);
 
 #endif

@@ -27,6 +27,7 @@ static const char *const names[] = {
     [SEAM_GET_SEALS] = "get_seals",
     [SEAM_OPEN] = "open",
     [SEAM_FCHMOD] = "fchmod",
+    [SEAM_FCHOWN] = "fchownat",
     [SEAM_FSTAT] = "fstat",
     [SEAM_FSTATFS] = "fstatfs",
     [SEAM_MMAP] = "mmap",

@@ -26,6 +26,7 @@ enum seam_kind {
     SEAM_GET_SEALS,
     SEAM_OPEN,
     SEAM_FCHMOD,
+    SEAM_FCHOWN,
     SEAM_FSTAT,
     SEAM_FSTATFS,
     SEAM_MMAP,

@@ -55,18 +55,16 @@ static int socket_new(void) {
     return fd < 0 ? -errno : fd;
 }
 
-/*
- * Gives the socket's file exactly `mode`. Bound with that mode less the umask, it has at most too little; only then
- * is it changed, through a descriptor that was seen to be a socket of ours, so that nothing put there in its place
- * is.
- */
-static int widen_mode(const char *path, mode_t mode) {
-    CLEANUP_FD int file = SEAM(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+/* Through a descriptor that was seen to be a socket of ours, so that nothing put there in its place is changed. */
+static int change_file(int file, mode_t mode, uint32_t group) {
     struct stat status;
-    if (file < 0 || SEAM(FSTAT, fstat(file, &status)) < 0)
+    if (SEAM(FSTAT, fstat(file, &status)) < 0)
         return -errno;
     if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid())
         return -EACCES;
+    if (group != SOCKET_GROUP_NONE && status.st_gid != group &&
+        SEAM(FCHOWN, fchownat(file, "", (uid_t) -1, group, AT_EMPTY_PATH)) < 0)
+        return -errno;
     if ((status.st_mode & 07777) == mode)
         return 0;
 
@@ -75,16 +73,30 @@ static int widen_mode(const char *path, mode_t mode) {
     return SEAM(FCHMOD, chmod(link, mode)) < 0 ? -errno : 0;
 }
 
-static int bind_path(int fd, const struct sockaddr_un *address, socklen_t size, mode_t mode) {
-    if (SEAM(FCHMOD, fchmod(fd, mode)) < 0 || SEAM(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
+/*
+ * Gives the socket's file exactly `mode`. Bound with that mode less the umask, or with the owner's part of it if the group is still to
+ * change, it has at most too little before.
+ */
+static int widen_access(const char *path, mode_t mode, uint32_t group) {
+    CLEANUP_FD int file = SEAM(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    return file < 0 ? -errno : change_file(file, mode, group);
+}
+
+static int bind_path(int fd, const struct sockaddr_un *address, socklen_t size, mode_t mode, uint32_t group) {
+    mode_t first = group == SOCKET_GROUP_NONE ? mode : mode & S_IRWXU;
+    if (SEAM(FCHMOD, fchmod(fd, first)) < 0 || SEAM(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
         return -errno;
-    int r = widen_mode(address->sun_path, mode);
+    int r = widen_access(address->sun_path, mode, group);
     if (r < 0)
         unlink(address->sun_path);
     return r;
 }
 
 int socket_listen(const char *name, unsigned mode, int *ret_fd) {
+    return socket_listen_for(name, mode, SOCKET_GROUP_NONE, ret_fd);
+}
+
+int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_fd) {
     struct sockaddr_un address;
     socklen_t size;
     int r = make_address(name, &address, &size);
@@ -96,7 +108,7 @@ int socket_listen(const char *name, unsigned mode, int *ret_fd) {
 
     bool is_path = address.sun_path[0] != '\0';
     if (is_path)
-        r = bind_path(fd, &address, size, (mode_t) mode);
+        r = bind_path(fd, &address, size, (mode_t) mode, group);
     else
         r = SEAM(BIND, bind(fd, (const struct sockaddr *) &address, size)) < 0 ? -errno : 0;
     if (r < 0)
