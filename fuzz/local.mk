@@ -2,7 +2,25 @@
 # Fuzz targets, for clang's libFuzzer: configure with CC=clang --enable-fuzz, or use ./dev fuzz.
 
 if ENABLE_FUZZ
-noinst_PROGRAMS += fuzz/fuzz_frame fuzz/fuzz_line
+noinst_PROGRAMS += fuzz/fuzz_conn fuzz/fuzz_frame fuzz/fuzz_line
+fuzz_fuzz_conn_LDADD = transport/libtransport.la $(UV_LIBS)
+fuzz_fuzz_conn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer -Wl,--wrap=clock_gettime,--wrap=ppoll,--wrap=epoll_wait
+fuzz_fuzz_conn_SOURCES = \
+    fuzz/cabinet.c \
+    fuzz/cabinet.h \
+    fuzz/clock.c \
+    fuzz/clock.h \
+    fuzz/evil_acts.c \
+    fuzz/evil_peer.c \
+    fuzz/evil_peer.h \
+    fuzz/fuzz_conn.c \
+    fuzz/host.c \
+    fuzz/host.h \
+    fuzz/host_acts.c \
+    fuzz/input.h \
+    fuzz/scenes.c \
+    tests/support/holdings.c \
+    tests/support/holdings.h
 fuzz_fuzz_frame_LDADD = transport/libtransport.la $(UV_LIBS)
 fuzz_fuzz_frame_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_frame_SOURCES = fuzz/fuzz_frame.c tests/support/frame_oracle.h
@@ -12,6 +30,7 @@ fuzz_fuzz_line_SOURCES = fuzz/fuzz_line.c tests/support/line_oracle.h
 endif
 
 EXTRA_DIST += \
+    fuzz/corpus/conn.hex \
     fuzz/corpus/frame/arena \
     fuzz/corpus/frame/call-inline \
     fuzz/corpus/frame/call-sealed \
@@ -36,4 +55,6 @@ EXTRA_DIST += \
     fuzz/corpus/line/line-oneway-pooled \
     fuzz/corpus/line/line-reply \
     fuzz/corpus/line/line-reply-error \
-    fuzz/seeds.py
+    fuzz/reached.py \
+    fuzz/seeds.py \
+    fuzz/seeds_conn.py

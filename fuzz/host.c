@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* The fuzzed side: its life, its turns, and the look at what is left. See host.h; what the application does is in host_acts.c. */
+#include "host.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "registry/ctx.h"
+#include "support/holdings.h"
+#include "sys/reaper.h"
+
+struct host host;
+
+/* After a server could not accept it looks again; what waits in its backlog is to come to its end, too. */
+static const uint64_t ACCEPT_RETRY_NS = 200 * 1000 * 1000;
+
+/* What lasts from input to input. */
+static struct {
+    sea_ctx *ctx;
+    sea_server *server;
+} stages[32];
+
+static void demand(bool holds, const char *what) {
+    if (holds)
+        return;
+    fprintf(stderr, "%s: %s\n", host.scene ? host.scene->name : "", what);
+    abort();
+}
+
+/* --- connections --- */
+
+static void on_open(sea_conn *conn, void *user) {
+    (void) user;
+    host.opened++;
+    for (int i = 0; i < HOST_CONNS; i++)
+        if (!host.conns[i]) {
+            host.conns[i] = conn;
+            return;
+        }
+}
+
+static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) user;
+    demand(event->text && strlen(event->text) < 256, "on_close without a text");
+    demand(!sea_conn_is_open(conn), "on_close of an open connection");
+    host.closed++;
+    for (int i = 0; i < HOST_CONNS && !host.scene->is_client; i++)
+        if (host.conns[i] == conn)
+            host.conns[i] = NULL;
+}
+
+static void on_room(sea_conn *conn, void *user) {
+    (void) user;
+    turn_pause();
+    sea_send_bytes(conn, 1, "room", 4, 0);
+    turn_resume();
+}
+
+static sea_options options_of(const struct scene *scene) {
+    sea_options options = scene->options;
+    options.on_open = scene->is_client ? NULL : on_open;
+    options.on_close = on_close;
+    options.on_room = on_room;
+    return options;
+}
+
+static struct sockaddr_un address_of(size_t scene, socklen_t *ret_size) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int size =
+        snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "sealane-fuzz-%d-%zu", (int) getpid(), scene);
+    *ret_size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + (size_t) size);
+    return address;
+}
+
+static void stage_make(size_t number) {
+    const struct scene *scene = &scenes[number];
+    sea_options options = options_of(scene);
+    socklen_t size;
+    struct sockaddr_un where = address_of(number, &size);
+    char address[120];
+    snprintf(address, sizeof(address), "unix:@%s", where.sun_path + 1);
+    demand(sea_ctx_new(&stages[number].ctx, &scene->ctx_options) == 0, "sea_ctx_new");
+    if (!scene->is_client)
+        demand(sea_server_new(&stages[number].server, stages[number].ctx, address, &options) == 0, "sea_server_new");
+}
+
+void host_make(void) {
+    for (size_t i = 0; i < scenes_count; i++)
+        stage_make(i);
+}
+
+void host_begin(const struct scene *scene, struct input *in) {
+    size_t number = (size_t) (scene - scenes);
+    host = (struct host){.scene = scene, .in = in};
+    host.ctx = stages[number].ctx;
+    host.server = stages[number].server;
+}
+
+static int meet_server(void) {
+    socklen_t size;
+    struct sockaddr_un address = address_of((size_t) (host.scene - scenes), &size);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    demand(fd >= 0, "socket");
+    if (connect(fd, (struct sockaddr *) &address, size) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+int host_meet(int *ret_other) {
+    int ends[2];
+    *ret_other = -1;
+    if (!host.scene->is_client)
+        return meet_server();
+    demand(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0, "socketpair");
+    *ret_other = ends[1];
+    return ends[0];
+}
+
+static int *slot_for_client(void) {
+    static int slot;
+    for (slot = 0; slot < HOST_CONNS; slot++)
+        if (!host.conns[slot])
+            return &slot;
+    return NULL;
+}
+
+void host_join(int other) {
+    sea_options options = options_of(host.scene);
+    char address[24];
+    int *slot = slot_for_client();
+    if (other < 0)
+        return;
+    if (!slot) {
+        close(other);
+        return;
+    }
+    int number = *slot;
+    snprintf(address, sizeof(address), "fd:%d", other);
+    host.is_waiting = true;
+    if (sea_connect(&host.conns[number], host.ctx, address, &options) == 0)
+        host.opened++;
+    host.is_waiting = false;
+}
+
+/* --- turns --- */
+
+static void turn_client(sea_conn *conn, bool is_resting) {
+    struct pollfd item = {.fd = sea_conn_fd(conn)};
+    if (is_resting)
+        sea_conn_timeout(conn);
+    item.events = sea_conn_events(conn);
+    int ready = item.fd < 0 ? 0 : poll(&item, 1, 0);
+    turn_begin();
+    sea_conn_dispatch(conn, ready > 0 ? item.revents : 0);
+    turn_end();
+}
+
+void host_turn(bool is_resting) {
+    if (host.is_waiting || host.depth)
+        return;
+    for (int i = 0; i < HOST_CONNS && host.scene->is_client; i++)
+        if (host.conns[i])
+            turn_client(host.conns[i], is_resting);
+    if (!host.server)
+        return;
+    turn_begin();
+    if (is_resting)
+        sea_server_timeout(host.server);
+    sea_server_dispatch(host.server);
+    turn_end();
+}
+
+void host_give_up(void) {
+    if (host.server)
+        sea_server_stop(host.server);
+}
+
+/* --- the end --- */
+
+static uint64_t sum_left(void) {
+    sea_figures now;
+    sea_ctx_figures(host.ctx, &now);
+    demand(now.budget.used.bytes <= now.budget.limit.bytes, "over the budget");
+    return now.blocks + now.bytes + now.leased_blocks + now.leased_bytes + now.imported_blocks + now.imported_bytes +
+           now.arena_bytes + now.active_bytes + now.retained_bytes + now.imported_arena_bytes + now.outbox_bytes +
+           now.connections + now.calls_out + now.calls_in + now.oldest_lease + now.budget.used.bytes +
+           now.budget.used.blocks + now.budget.used.fds;
+}
+
+static void show_left(void) {
+    sea_figures now;
+    sea_ctx_figures(host.ctx, &now);
+    const uint64_t *at = (const uint64_t *) &now;
+    for (size_t i = 0; i < offsetof(sea_figures, budget) / sizeof(*at); i++)
+        fprintf(stderr, " %llu", (unsigned long long) at[i]);
+    fprintf(stderr, "; budget %llu %u %u\n", (unsigned long long) now.budget.used.bytes, now.budget.used.blocks,
+            now.budget.used.fds);
+}
+
+static void let_go(void) {
+    for (int i = 0; i < HOST_KEPT; i++) {
+        sea_msg_release(host.msgs[i]);
+        sea_block_unref(host.blocks[i]);
+        host.msgs[i] = NULL;
+        host.blocks[i] = NULL;
+    }
+    for (int i = 0; i < HOST_POOLS; i++)
+        host.pools[i] = sea_pool_free(host.pools[i]);
+}
+
+/* Turns until all connections are gone, or so many. Messages that are kept keep theirs. */
+static bool end_conns(int most) {
+    for (int i = 0; i < HOST_CONNS && host.scene->is_client; i++)
+        host.conns[i] = sea_conn_free(host.conns[i]);
+    clock_pass(ACCEPT_RETRY_NS);
+    for (int turns = 0; host.server && (turns < 2 || host.ctx->tallies) && turns < most; turns++)
+        host_turn(false);
+    return !host.ctx->tallies;
+}
+
+void host_end(void) {
+    static const uint8_t nothing;
+    bool is_early = draw(host.in) & 1; /* before the connections end, or after */
+    *host.in = (struct input){&nothing, 0};
+    if (is_early)
+        let_go();
+    end_conns(40);
+    let_go();
+    demand(end_conns(400), "a connection stays after its peer hung up");
+    if (sum_left() != 0)
+        show_left();
+    demand(sum_left() == 0, "something is left");
+    demand(host.begun == host.ended, "a call has not ended");
+    demand(host.closed >= host.opened || host.scene->is_client, "a connection was not closed");
+}
+
+/* The kernel counts them (Linux 6.2); before, there is the full inventory only. */
+static uint64_t fds_open(void) {
+    struct stat now;
+    return stat("/proc/self/fd", &now) == 0 ? (uint64_t) now.st_size : 0;
+}
+
+void host_check_holdings(void) {
+    static struct holdings *before;
+    static uint64_t fds_before;
+    static unsigned looks;
+    while (reaper_pending())
+        sched_yield();
+    if (before && looks++ % 256 != 0 && fds_open() == fds_before)
+        return;
+    struct holdings *now = holdings_new();
+    static char text[65536];
+    if (!before) {
+        before = now;
+        fds_before = fds_open();
+        return;
+    }
+    demand(!holdings_differ(before, now, text, sizeof(text)), text);
+    holdings_free(now);
+}
