@@ -85,6 +85,7 @@ unit_tests = \
     tests/support/test_suite
 
 contract_tests = \
+    tests/contract/test_folios \
     tests/contract/test_limits \
     tests/contract/test_map \
     tests/contract/test_receive \
@@ -164,6 +165,10 @@ tests_libsupport_la_SOURCES = \
 
 # For programs that say nothing else: all test programs. (Everything else names its own.)
 LDADD = tests/libsupport.la transport/libtransport.la $(CHECK_LIBS) $(UV_LIBS)
+
+tests_contract_test_folios_SOURCES = \
+    tests/contract/test_folios.c \
+    tests/contract/kernel.h
 
 tests_contract_test_limits_SOURCES = \
     tests/contract/test_limits.c \
@@ -270,6 +275,8 @@ turn_7 = tests/unit/test_map.log
 turn_8 = tests/contract/test_map.log
 turn_9 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
 turn_10 = tests/memory/test_refusals.log
+turn_11 = tests/contract/test_folios.log
+turn_12 = tests/unit/test_outbox.log
 $(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)
@@ -280,6 +287,8 @@ $(turn_7): $(turn_6)
 $(turn_8): $(turn_7)
 $(turn_9): $(turn_8)
 $(turn_10): $(turn_9)
+$(turn_11): $(turn_10)
+$(turn_12): $(turn_11)
 
 # Builds them all, runs none.
 test-programs: $(check_PROGRAMS)

@@ -28,7 +28,7 @@ struct setting {
 static struct keeper {
     pid_t pid; /* 0: none */
     int line;
-} keepers[2];
+} keepers[3];
 
 static bool setting_read(int fd, char *text, size_t size) {
     ssize_t n = pread(fd, text, size - 1, 0);
@@ -81,8 +81,8 @@ static void forget_old_answers(void) {
 }
 
 void machine_restore(void) {
-    bool was_granted = keepers[0].pid != 0;
-    for (int i = 0; i < 2; i++) {
+    bool was_granted = keepers[0].pid != 0 || keepers[2].pid != 0;
+    for (int i = 0; i < 3; i++) {
         struct keeper *keeper = &keepers[i];
         if (keeper->pid == 0)
             continue;
@@ -100,28 +100,48 @@ static void choice_in_brackets(const char *text, char *ret_word, size_t size) {
     snprintf(ret_word, size, "%.*s", begin ? (int) strcspn(begin + 1, "]") : 0, begin ? begin + 1 : "");
 }
 
-static void advise(const char *before, char *ret_text, size_t size) {
+static const char *choice_wish;
+
+static void choose(const char *before, char *ret_text, size_t size) {
     (void) before;
-    snprintf(ret_text, size, "advise");
+    snprintf(ret_text, size, "%s", choice_wish);
 }
 
-static bool is_advise(const char *before, const char *after) {
+static bool is_chosen(const char *before, const char *after) {
+    char word[32];
     (void) before;
-    return strstr(after, "[advise]") != NULL;
+    choice_in_brackets(after, word, sizeof word);
+    return strcmp(word, choice_wish) == 0;
 }
 
-static void advise_no_more(const char *before, const char *after, const char *now, char *ret_text, size_t size) {
+static void choose_no_more(const char *before, const char *after, const char *now, char *ret_text, size_t size) {
     (void) after;
     (void) now;
     choice_in_brackets(before, ret_text, size);
 }
 
-bool machine_grant_huge(void) {
-    static const struct setting setting = {.path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled",
-                                           .change = advise,
-                                           .is_done = is_advise,
-                                           .undo = advise_no_more};
+#define HUGE_DIR "/sys/kernel/mm/transparent_hugepage/"
+
+bool machine_choose_huge(const char *word) {
+    static const struct setting setting = {
+        .path = HUGE_DIR "shmem_enabled", .change = choose, .is_done = is_chosen, .undo = choose_no_more};
+    choice_wish = word;
     bool is_granted = setting_change(&keepers[0], &setting);
+    forget_old_answers();
+    return is_granted;
+}
+
+bool machine_grant_huge(void) {
+    return machine_choose_huge("advise");
+}
+
+bool machine_choose_folios(const char *word) {
+    static const struct setting setting = {.path = HUGE_DIR "hugepages-64kB/shmem_enabled",
+                                           .change = choose,
+                                           .is_done = is_chosen,
+                                           .undo = choose_no_more};
+    choice_wish = word;
+    bool is_granted = setting_change(&keepers[2], &setting);
     forget_old_answers();
     return is_granted;
 }

@@ -18,6 +18,12 @@
 /* Transparent huge pages for those memfds that ask for them. False: this machine does not let us. */
 bool machine_grant_huge(void);
 
+/* What transparent_hugepage/shmem_enabled says: "always", "deny", .... False: likewise. */
+bool machine_choose_huge(const char *word);
+
+/* What hugepages-64kB/shmem_enabled says there, if this kernel has sizes between. False: likewise. */
+bool machine_choose_folios(const char *word);
+
 /* So many more 2 MiB pages. False: likewise, or there are not so many. */
 bool machine_add_hugetlb(long pages);
 

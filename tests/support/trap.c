@@ -58,6 +58,13 @@ int trap_sparse(uint64_t size) {
     return sealed_with(memfd_of_size(size), TRAP_ALL_SEALS);
 }
 
+int trap_excess(size_t size, size_t more, int seals) {
+    int fd = memfd_of_size(size);
+    fill(fd, 0, size);
+    ck_assert_int_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE, (off_t) size, (off_t) more), 0);
+    return sealed_with(fd, seals);
+}
+
 int trap_holes(size_t size) {
     int fd = memfd_of_size(size);
     fill(fd, 0, PAGE);

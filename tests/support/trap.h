@@ -22,6 +22,9 @@ int trap_memfd(size_t size, int seals);
 /* Fully sealed, without a page of its own, whatever its size. */
 int trap_sparse(uint64_t size);
 
+/* A whole one, sealed, that has `more` bytes of pages behind its end, as where the kernel gave a huge page. */
+int trap_excess(size_t size, size_t more, int seals);
+
 /* Fully sealed, with pages but for one in the middle; `size` is at least three pages. */
 int trap_holes(size_t size);
 

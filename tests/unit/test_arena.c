@@ -293,6 +293,24 @@ START_TEST(test_huge_pages_where_they_are_granted) {
 }
 END_TEST
 
+/* Where huge pages are for all memfds. */
+START_TEST(test_no_page_is_added) {
+    static const struct {
+        size_t stride;
+        uint32_t count;
+    } cases[] = {{64, 64}, {4096, 16}, {MIB + 4096, 1}, {MIB + 4096, 3}};
+    if (!machine_choose_huge("always"))
+        test_skip("shmem_enabled cannot be set here");
+    struct arena arena = ARENA_EMPTY;
+    uint64_t allocated = 0;
+    ck_assert_int_eq(arena_init(&arena, cases[_i].stride, cases[_i].count, NULL), 0);
+    ck_assert_int_eq(memfd_allocated(arena.fd, &allocated), 0);
+    ck_assert_uint_eq(allocated, arena.size);
+    ck_assert_uint_eq(arena.excess, 0);
+    arena_deinit(&arena);
+}
+END_TEST
+
 /* --- memory/reserve, as far as test_sealed.c does not use it --- */
 
 START_TEST(test_pages_that_are_there) {
@@ -334,6 +352,7 @@ int main(void) {
     suite_add(s, test_the_file_size_limit);
     suite_add(s, test_more_than_the_machine_has);
     suite_add(s, test_huge_pages_where_they_are_granted);
+    suite_add_loop(s, test_no_page_is_added, 0, 4);
     suite_add(s, test_pages_that_are_there);
     return suite_run(s);
 }

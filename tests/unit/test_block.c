@@ -928,6 +928,35 @@ START_TEST(test_huge_pages_are_counted) {
 }
 END_TEST
 
+/* Where huge pages are for all memfds, small blocks cost what their size says; and what cannot be cut is charged. */
+START_TEST(test_the_budget_is_what_the_kernel_says) {
+    sea_block *blocks[20], *last = NULL;
+    uint64_t real = 0, allocated = 0;
+    if (!machine_choose_huge("always"))
+        test_skip("transparent_hugepage/shmem_enabled cannot be changed");
+    for (int i = 0; i < 20; i++) {
+        blocks[i] = new_sealed(64 << 10);
+        memset(sea_block_data(blocks[i]), 'h', 64 << 10);
+        ck_assert_int_eq(sea_block_seal(blocks[i]), 0);
+        ck_assert_int_eq(memfd_allocated(block_fd(blocks[i]), &allocated), 0);
+        real += allocated;
+    }
+    ck_assert_uint_eq(real, 20 * (64 << 10));
+    ctx_assert_budget(real, 20, 20);
+    fail_call(SEAM_FTRUNCATE, 2, FAIL_ALWAYS, EBUSY);
+    last = new_sealed(64 << 10);
+    fail_off();
+    ck_assert_int_eq(memfd_allocated(block_fd(last), &allocated), 0);
+    ctx_assert_budget(real + allocated, 21, 21);
+    ck_assert_int_eq(sea_block_shrink(last, 4096), 0);
+    ctx_assert_budget(real + 4096, 21, 21);
+    sea_block_unref(last);
+    for (int i = 0; i < 20; i++)
+        sea_block_unref(blocks[i]);
+    ctx_assert_budget(0, 0, 0);
+}
+END_TEST
+
 /* Or skips. */
 static sea_block *new_padded(size_t size) {
     if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
@@ -1011,6 +1040,29 @@ START_TEST(test_a_received_padded_payload) {
     owner_assert_charged(&peer, 0, 0, 0);
     fd = trap_memfd(MIB, TRAP_ALL_SEALS);
     ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), -EMSGSIZE);
+    owner_assert_charged(&peer, 0, 0, 0);
+    ck_assert_uint_eq(owner_end(&peer, 0), 0);
+}
+END_TEST
+
+/* Pages behind the end, as a peer has them where huge pages are for all memfds: charged, but of no credit. */
+START_TEST(test_received_pages_are_charged) {
+    const sea_ctx_options options = {.peer = {.bytes = 10 * PAGE}};
+    const struct sealed_claim claim = {.size = PAGE, .size_max = PAGE};
+    struct owner peer;
+    sea_block *block = NULL, *other = NULL;
+    const char *why = NULL;
+    ctx_anew(&options);
+    owner_init(&peer, 1000);
+    int fd = trap_excess(PAGE, 7 * PAGE, TRAP_ALL_SEALS);
+    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), 0);
+    owner_assert_charged(&peer, 8 * PAGE, 1, 1);
+    ck_assert_uint_eq(ctx_figures().imported_bytes, PAGE);
+    fd = trap_excess(PAGE, 2 * PAGE, TRAP_ALL_SEALS);
+    ck_assert_int_eq(block_receive_sealed(&other, peer.peer, 8, fd, &claim, &why), -EDQUOT);
+    owner_assert_charged(&peer, 8 * PAGE, 1, 1);
+    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    sea_block_unref(block);
     owner_assert_charged(&peer, 0, 0, 0);
     ck_assert_uint_eq(owner_end(&peer, 0), 0);
 }
@@ -1151,7 +1203,9 @@ int main(void) {
     suite_add(s, test_a_received_block_is_exported);
     suite_add_loop(s, test_a_copy_in_sealed_memory, 0, 2);
     suite_add_loop(s, test_a_copy_that_fails, 0, 4);
+    suite_add(s, test_received_pages_are_charged);
     suite_add(s, test_huge_pages_are_counted);
+    suite_add(s, test_the_budget_is_what_the_kernel_says);
     suite_add(s, test_padded_blocks_are_charged_in_full);
     suite_add(s, test_padded_blocks_are_exported);
     suite_add(s, test_who_does_without_padding);

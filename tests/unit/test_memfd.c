@@ -142,6 +142,43 @@ START_TEST(test_reserve_by_filling) {
 }
 END_TEST
 
+/* Where huge pages are for all memfds, as shmem_enabled=always has it. */
+START_TEST(test_reserve_adds_no_pages) {
+    static const size_t sizes[] = {1, 65536, 86016, (3 << 20) + 5};
+    if (!machine_choose_huge("always"))
+        test_skip("transparent_hugepage/shmem_enabled cannot be changed");
+    size_t size = sizes[_i % 4], whole = (size + 4095) / 4096 * 4096;
+    CLEANUP_FD int fd = new_memfd(size);
+    ck_assert_int_eq(_i < 4 ? memfd_reserve(fd, 0, size) : memfd_reserve_filled(fd, 0, size), 0);
+    ck_assert_uint_eq((size_t) status_of(fd).st_blocks * 512, whole);
+    ck_assert_int_eq(status_of(fd).st_size, (off_t) size);
+}
+END_TEST
+
+/* What cannot be cut is there, and is told. */
+START_TEST(test_pages_that_stay) {
+    uint64_t allocated = 0;
+    if (!machine_choose_huge("always"))
+        test_skip("transparent_hugepage/shmem_enabled cannot be changed");
+    CLEANUP_FD int fd = new_memfd(65536);
+    fail_once(SEAM_FTRUNCATE, EBUSY);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 65536), 0);
+    ck_assert_int_eq(memfd_allocated(fd, &allocated), 0);
+    if (allocated == 65536)
+        test_skip("the system granted no huge page: memory is fragmented");
+    ck_assert_uint_eq(memfd_excess(65536, allocated), MEMFD_HUGE_SIZE - 65536);
+}
+END_TEST
+
+START_TEST(test_excess) {
+    ck_assert_uint_eq(memfd_excess(0, 0), 0);
+    ck_assert_uint_eq(memfd_excess(1, 4096), 0);
+    ck_assert_uint_eq(memfd_excess(4097, 4096), 0); /* a hole is another matter */
+    ck_assert_uint_eq(memfd_excess(4096, 8192), 4096);
+    ck_assert_uint_eq(memfd_excess(1, MEMFD_HUGE_SIZE), MEMFD_HUGE_SIZE - 4096);
+}
+END_TEST
+
 START_TEST(test_reserve_of_nothing) {
     CLEANUP_FD int fd = new_memfd(0);
     ck_assert_int_eq(memfd_reserve(fd, 0, 0), 0);
@@ -518,6 +555,9 @@ int main(void) {
     suite_add(s, test_no_file_is_larger_than_an_offset);
     suite_add(s, test_reserve_gets_real_pages_in_steps);
     suite_add(s, test_reserve_by_filling);
+    suite_add_loop(s, test_reserve_adds_no_pages, 0, 8);
+    suite_add(s, test_pages_that_stay);
+    suite_add(s, test_excess);
     suite_add(s, test_reserve_of_nothing);
     suite_add(s, test_a_full_machine_is_enomem);
     suite_add(s, test_interruptions_make_smaller_steps);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "support/document.h"
+#include "support/machine.h"
 #include "support/suite.h"
 #include "support/trap.h"
 #include "sys/memfd.h"
@@ -35,6 +36,19 @@ static const struct {
     {16384, 32769, 65536, 4096 + (1 << 20) + (1 << 20)},
 };
 #define SHAPES ((int) (sizeof shapes / sizeof *shapes))
+
+/* Where huge pages are for all memfds. */
+START_TEST(test_no_page_is_added) {
+    struct outbox own = OUTBOX_EMPTY;
+    uint64_t allocated = 0;
+    if (!machine_choose_huge("always"))
+        test_skip("shmem_enabled cannot be set here");
+    ck_assert_int_eq(outbox_new(&own, shapes[_i].lines, shapes[_i].wanted), 0);
+    ck_assert_int_eq(memfd_allocated(own.fd, &allocated), 0);
+    ck_assert_uint_eq(allocated, own.size);
+    outbox_deinit(&own);
+}
+END_TEST
 
 START_TEST(test_shapes) {
     struct outbox own = OUTBOX_EMPTY;
@@ -464,13 +478,20 @@ START_TEST(test_theirs_cannot_be_mapped) {
 END_TEST
 
 static void before_each(void) {
+    machine_restore();
     fail_off();
     settle_begin();
 }
 
+static void after_each(void) {
+    fail_off();
+    machine_restore();
+}
+
 int main(void) {
     struct suite *s = suite_new("outbox");
-    suite_fixture(s, before_each, fail_off);
+    suite_fixture(s, before_each, after_each);
+    suite_add_loop(s, test_no_page_is_added, 0, SHAPES);
     suite_add_loop(s, test_shapes, 0, SHAPES);
     suite_add(s, test_what_a_new_one_says);
     suite_add(s, test_the_document_shows_it);

@@ -421,7 +421,7 @@ static const struct {
     {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM, NULL},
     {SEAM_MEMFD_CREATE, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
     {SEAM_MEMFD_CREATE, ENFILE, -ENFILE, "fs.file-max"},
-    {SEAM_FTRUNCATE, EFBIG, -ENOMEM, "RLIMIT_FSIZE"},
+    {SEAM_FTRUNCATE, EFBIG, -ENOMEM, "size of a file"},
     {SEAM_FTRUNCATE, ENOMEM, -ENOMEM, NULL},
     {SEAM_MMAP, ENOMEM, -ENOMEM, NULL},
     {SEAM_ADD_SEALS, EPERM, 0, NULL},
@@ -1011,6 +1011,25 @@ START_TEST(test_an_arena_over_the_quota) {
 }
 END_TEST
 
+/* Pages behind the end, as a peer has them where huge pages are for all memfds. */
+START_TEST(test_an_arenas_pages_are_charged) {
+    const sea_ctx_options small = {.peer.bytes = 10 * 4096};
+    const struct wire_arena arena = {.id = 1, .count = 4, .stride = 1024, .size = 4096};
+    const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE;
+    struct wire_arena other = arena;
+    anew(&small);
+    other.id = 2;
+    ck_assert_int_eq(open_arena(&arena, trap_excess(4096, 7 * 4096, seals), NULL), 0);
+    owner_assert_charged(&one, 8 * 4096, 1, 0);
+    ck_assert_int_eq(open_arena(&other, trap_excess(4096, 2 * 4096, seals), NULL), 0);
+    assert_refused(-EDQUOT, "peer quota (bytes)");
+    owner_assert_charged(&one, 8 * 4096, 1, 0);
+    ck_assert_int_eq(find(handle_make(2, 0, 1), 1), -EDQUOT);
+    ck_assert_int_eq(pooled_retire(one.peer, 1), 0);
+    owner_assert_charged(&one, 0, 0, 0);
+}
+END_TEST
+
 /* Each is one mapping, of which a process has only so many: however small they are, they are counted. */
 START_TEST(test_more_arenas_than_blocks) {
     const sea_ctx_options small = {.peer.blocks = 2};
@@ -1264,6 +1283,7 @@ int main(void) {
     suite_add_loop(s, test_an_arena_of_another_shape, 0, SHAPES);
     suite_add_loop(s, test_a_descriptor_that_is_no_arena, 0, 7);
     suite_add_loop(s, test_an_arena_over_the_quota, 0, 3);
+    suite_add(s, test_an_arenas_pages_are_charged);
     suite_add(s, test_more_arenas_than_blocks);
     suite_add(s, test_a_table_over_the_quota);
     suite_add(s, test_an_arena_whose_descriptor_was_lost);

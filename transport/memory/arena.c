@@ -60,6 +60,9 @@ static int arena_make(struct arena *arena, struct admission *admission) {
     r = reserve_wish(data, arena->size, admission);
     if (r == 0)
         r = reserve_mapped(arena->fd, data, arena->size, huge, admission);
+    uint64_t allocated = 0;
+    if (r == 0 && memfd_allocated(arena->fd, &allocated) == 0)
+        arena->excess = (uint32_t) memfd_excess(arena->size, allocated); /* a part of one huge page */
     return r < 0 ? r : arena_close_to_others(arena);
 }
 

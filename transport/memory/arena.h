@@ -29,6 +29,7 @@ struct arena {
     struct arena *spare_younger; /* and the next younger arena that has some */
     uint64_t order;              /* the audience's: an older arena has a smaller one */
     int fd;                      /* owned, read-only; -1: private, or announced */
+    uint32_t excess;             /* bytes of pages behind its end, as the kernel said when it was made */
     uint32_t count;
     uint32_t id;       /* the audience's: in the handles of its blocks */
     bool is_announced; /* the peer has, or is about to get, the descriptor */

@@ -52,10 +52,12 @@ static int home_new(struct homes *homes, size_t stride, uint32_t count, struct h
 }
 
 void home_free(struct home *home, const struct pool_ops *ops, void *owner) {
-    uint64_t size = home->arena.size;
+    uint64_t size = home->arena.size, excess = home->arena.excess;
     uint32_t fds = home->arena.fd >= 0 ? 1 : 0;
     arena_deinit(&home->arena);
     heap_free(home);
+    if (excess > 0)
+        ops->uncharge(owner, excess, 0);
     ops->uncharge(owner, size, fds);
 }
 
@@ -95,6 +97,12 @@ int homes_make(struct homes *homes, struct size_class *class, size_t stride, uin
     r = home_new(homes, stride, count, &home);
     if (r < 0) {
         homes->ops->uncharge(homes->owner, size, fds);
+        return r;
+    }
+    r = home->arena.excess > 0 ? homes->ops->charge(homes->owner, home->arena.excess, 0) : 0;
+    if (r < 0) {
+        home->arena.excess = 0;
+        home_free(home, homes->ops, homes->owner);
         return r;
     }
     home_open(home, class);

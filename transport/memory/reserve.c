@@ -104,7 +104,8 @@ static int explain_file_size(uint64_t size, struct refusal_log *log) {
     uint64_t most = limits_fsize();
     if (most != UINT64_MAX)
         return refusal_note(log, -ENOMEM, "RLIMIT_FSIZE", size, most, "raise the limit (ulimit -f)");
-    return refusal_note(log, -ENOMEM, "size of a file", size, INT64_MAX, "use smaller blocks");
+    return refusal_note(log, -ENOMEM, "size of a file", size, 0,
+                        "the kernel makes no file that large: use smaller blocks");
 }
 
 static int explain_node(const struct admission *admission) {

@@ -106,6 +106,13 @@ static int sealed_cut_padding(struct sealed *sealed, const struct admission *adm
     return r == 0 && (admission->wishes.flags & SEA_MEMORY_LOCK) ? sealed_map_wished(sealed, admission) : r;
 }
 
+/* 0, but where the kernel gives huge pages to all and could not cut the last one. */
+static void sealed_note_excess(struct sealed *sealed) {
+    uint64_t allocated = 0;
+    if (memfd_allocated(sealed->fd, &allocated) == 0)
+        sealed->excess = (uint32_t) memfd_excess(sealed_map_size(sealed), allocated); /* a part of one huge page */
+}
+
 static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
     bool is_padded = sealed->layout == SEALED_PADDED, is_hugetlb = sealed->layout == SEALED_HUGETLB;
     size_t size = is_padded ? sealed->size : sealed_map_size(sealed);
@@ -116,7 +123,11 @@ static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
             r = reserve_mapped(sealed->fd, sealed_map(sealed), size, sealed->wants_huge, admission);
     } else
         r = reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
-    return r == 0 && is_padded ? sealed_cut_padding(sealed, admission) : r;
+    if (r == 0 && is_padded)
+        r = sealed_cut_padding(sealed, admission);
+    if (r == 0)
+        sealed_note_excess(sealed);
+    return r;
 }
 
 int sealed_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge,
@@ -180,6 +191,7 @@ int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, 
         .is_frozen = true,
         .layout = info.is_hugetlb ? SEALED_HUGETLB : claim->layout,
         .wants_huge = info.size >= MEMFD_HUGE_SIZE,
+        .excess = (uint32_t) memfd_excess(info.size, info.allocated), /* reserve_is_whole() bounds it */
     };
     if (!sealed_map(&sealed)) {
         *ret_why = "the memfd cannot be mapped: out of address space, or over vm.max_map_count";
@@ -262,6 +274,7 @@ int sealed_shrink(struct sealed *sealed, size_t size) {
         return r;
     sealed->size = size;
     sealed->layout = layout;
+    sealed_note_excess(sealed);
     return 0;
 }
 

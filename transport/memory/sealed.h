@@ -26,6 +26,7 @@ enum sealed_layout {
 
 struct sealed {
     int fd;               /* owned */
+    uint32_t excess;      /* bytes of pages behind its end, as the kernel said when it was made, imported or cut */
     size_t size;          /* of the payload, bytes */
     _Atomic(void *) data; /* owned mapping of the whole memfd, or NULL */
     bool is_frozen;

@@ -17,7 +17,8 @@ static bool is_shape_valid(uint64_t size, uint64_t stride, uint32_t count) {
            size <= SIZE_MAX / 2 && stride <= size / count;
 }
 
-static int view_verify(int fd, uint64_t size, uint64_t stride, uint32_t count, const char **ret_why) {
+static int view_verify(int fd, uint64_t size, uint64_t stride, uint32_t count, uint32_t *ret_excess,
+                       const char **ret_why) {
     struct memfd_info info = {0};
     int r = memfd_inspect(fd, &info);
     if (r == -EBADF || r == -EINVAL)
@@ -35,12 +36,14 @@ static int view_verify(int fd, uint64_t size, uint64_t stride, uint32_t count, c
         return *ret_why = "the declared blocks do not fit in the arena", -EMSGSIZE;
     if (!reserve_is_whole(&info))
         return *ret_why = "the memfd has holes, or pages behind its end", -ENODATA;
+    *ret_excess = (uint32_t) memfd_excess(info.size, info.allocated); /* a part of one huge page */
     return 0;
 }
 
 int view_open(struct view *ret, int fd, uint64_t size, uint64_t stride, uint32_t count, const char **ret_why) {
     const void *data = NULL;
-    int r = view_verify(fd, size, stride, count, ret_why);
+    uint32_t excess = 0;
+    int r = view_verify(fd, size, stride, count, &excess, ret_why);
     if (r < 0) {
         reaper_take(&fd, 1);
         return r;
@@ -49,7 +52,8 @@ int view_open(struct view *ret, int fd, uint64_t size, uint64_t stride, uint32_t
     fd_close(fd);
     if (r < 0)
         return *ret_why = "the arena cannot be mapped: out of address space, or over vm.max_map_count", -ENOMEM;
-    *ret = (struct view){.data = data, .size = (size_t) size, .stride = (size_t) stride, .count = count, .refs = 1};
+    *ret = (struct view){
+        .data = data, .size = (size_t) size, .stride = (size_t) stride, .count = count, .excess = excess, .refs = 1};
     return 0;
 }
 

@@ -22,6 +22,7 @@ struct view {
     const char *data; /* owned mapping */
     size_t size, stride;
     uint32_t count;
+    uint32_t excess; /* bytes of pages behind its end, as the kernel said when it was opened */
     _Atomic uint32_t refs;
 };
 

@@ -63,6 +63,18 @@ static int block_charge(sea_block *block, struct peer *peer, uint64_t bytes, uin
     return 0;
 }
 
+/* Of pages that the kernel added. -EDQUOT: noted in `log`. */
+static int block_charge_excess(sea_block *block, uint64_t bytes, struct refusal_log *log) {
+    int r = bytes > 0 ? quota_charge(&block->ctx->budget, bytes, 0, 0, log) : 0;
+    if (r == 0 && block->budget && (r = pool_budget_add(block->budget, bytes, log)) < 0)
+        quota_return(&block->ctx->budget, bytes, 0, 0);
+    if (r < 0)
+        return r;
+    block->charged_bytes += bytes;
+    ctx_count(block->ctx, bytes, bytes);
+    return 0;
+}
+
 /* Of what a block needs no more. */
 static void block_charge_less(sea_block *block, uint64_t bytes) {
     quota_return(&block->ctx->budget, block->charged_bytes - bytes, 0, 0);
@@ -149,11 +161,14 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, s
         return r;
     }
     r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->admission);
+    if (r == 0) {
+        block_charge_less(block, block_footprint(block));
+        r = block_charge_excess(block, block->sealed.excess, log);
+    }
     if (r < 0) {
         sea_block_unref(block);
         return r;
     }
-    block_charge_less(block, block_footprint(block));
     *ret_block = block;
     return 0;
 }
@@ -275,10 +290,14 @@ int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t hand
     }
     block->is_sealed = true;
     r = sealed_import(&block->sealed, fd, claim, ret_why);
+    if (r == -ENOMEM)
+        r = reserve_explain_map(claim->size, &peer->ctx->refusals);
+    if (r == 0)
+        r = peer_charge_pages(peer, block->sealed.excess);
     if (r < 0) {
         peer_cancel_import(&block->import, footprint);
         block_discard(block);
-        return r == -ENOMEM ? reserve_explain_map(claim->size, &peer->ctx->refusals) : r;
+        return r;
     }
     *ret_block = block;
     return 0;
@@ -319,7 +338,7 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     if (r < 0)
         return r;
     sea_block *block = block_alloc(ctx, SEA_SEALED, sealed.size);
-    r = block ? block_charge(block, NULL, sealed.size, 1, &ctx->refusals) : -ENOMEM;
+    r = block ? block_charge(block, NULL, sealed.size + sealed.excess, 1, &ctx->refusals) : -ENOMEM;
     if (r < 0) {
         sealed_deinit(&sealed);
         if (block)
@@ -358,6 +377,8 @@ static void block_end_alone(sea_block *block, bool is_ours) {
 
 static RARE void block_end(sea_block *block) {
     bool is_ours = !block->import.peer || block->import.is_copy;
+    if (block->import.peer && !block->import.is_copy)
+        peer_return_pages(block->import.peer, block->sealed.excess);
     if (block->import.peer)
         peer_remove_import(&block->import, block_footprint(block));
     if (block->slot)
@@ -476,7 +497,7 @@ int sea_block_shrink(sea_block *block, size_t size) {
     }
     block->size = size;
     if (!block->slot)
-        block_charge_less(block, block_footprint(block));
+        block_charge_less(block, block_footprint(block) + block->sealed.excess);
     return 0;
 }
 

@@ -225,6 +225,14 @@ void peer_cancel_import(struct import *import, uint64_t size) {
     peer_unref(import_forget(import, size));
 }
 
+int peer_charge_pages(struct peer *peer, uint64_t bytes) {
+    return bytes > 0 ? quota_charge(&peer->quota, bytes, 0, 0, &peer->ctx->refusals) : 0;
+}
+
+void peer_return_pages(struct peer *peer, uint64_t bytes) {
+    quota_return(&peer->quota, bytes, 0, 0);
+}
+
 int peer_add_copy(struct peer *peer, struct import *import, uint64_t size) {
     int r = quota_charge(&peer->quota, size, 1, 0, &peer->ctx->refusals);
     if (r < 0)

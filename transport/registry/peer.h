@@ -130,6 +130,10 @@ int peer_add_inline(struct peer *peer, struct import *import, uint64_t size);
 /* The opposite of these; gives the lease back to the peer while it lives. `import` is not of any peer then. */
 void peer_remove_import(struct import *import, uint64_t size);
 
+/* Charges the peer and its user with pages that the kernel added to an import; no credit counts them. -EDQUOT. Then the opposite. */
+int peer_charge_pages(struct peer *peer, uint64_t bytes);
+void peer_return_pages(struct peer *peer, uint64_t bytes);
+
 /* Takes an import back that could not be made: as above, but the lease is not given back. */
 void peer_cancel_import(struct import *import, uint64_t size);
 

@@ -12,7 +12,7 @@
 
 struct arena_view {
     struct view view;
-    struct peer *peer; /* owned reference; charged with view.size and a block */
+    struct peer *peer; /* owned reference; charged with view.size, view.excess, and a block */
     int error;         /* of those that are refused: what their blocks are refused with */
 };
 
@@ -192,7 +192,7 @@ void pooled_drop_view(struct arena_view *view) {
     struct peer *peer = view->peer;
     peer->pooled.views_mapped -= view->view.size;
     ctx_uncount(peer->ctx, imported_arena_bytes, view->view.size);
-    quota_return(&peer->quota, view->view.size, 1, 0);
+    quota_return(&peer->quota, view->view.size + view->view.excess, 1, 0);
     heap_free(view);
     peer_unref(peer);
 }
@@ -230,6 +230,13 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
             return -EPROTO;
         reserve_explain_map(arena->size, &peer->ctx->refusals);
         *ret_view = &unmapped;
+        return 0;
+    }
+    if (peer_charge_pages(peer, view->view.excess) < 0) {
+        quota_return(&peer->quota, arena->size, 1, 0);
+        view_unref(&view->view);
+        heap_free(view);
+        *ret_view = &over_quota;
         return 0;
     }
     view->peer = peer;

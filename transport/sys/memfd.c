@@ -7,7 +7,7 @@
  *
  * Facts relied on (tests/contract/): F_GET_SEALS never blocks, and only memfds can carry SHRINK and GROW and SEAL
  * together (test_receive.c); fallocate() reserves real pages (test_limits.c); F_SEAL_WRITE is refused while something
- * can write (test_seal.c).
+ * can write (test_seal.c); a file that gets the size that it has loses the pages behind its end (test_folios.c).
  *
  * Threads: any.
  */
@@ -118,6 +118,22 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd) {
     return 0;
 }
 
+uint64_t memfd_excess(uint64_t size, uint64_t allocated) {
+    uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
+    return allocated > whole ? allocated - whole : 0;
+}
+
+/*
+ * With shmem_enabled=always a file of one byte gets 2 MiB. The kernel splits that page, and frees what lies behind the end, when the size
+ * is set. While something else holds the page it cannot: then the pages stay, and the caller's account has to know.
+ */
+static void cut_excess(int fd) {
+    struct stat status;
+    if (SEAM(FSTAT, fstat(fd, &status)) == 0 &&
+        memfd_excess((uint64_t) status.st_size, (uint64_t) status.st_blocks * 512) > 0)
+        (void) set_size(fd, (size_t) status.st_size);
+}
+
 int memfd_reserve(int fd, size_t from, size_t size) {
     size_t step = RESERVE_STEP;
     for (size_t done = 0; done < size;) {
@@ -129,6 +145,7 @@ int memfd_reserve(int fd, size_t from, size_t size) {
         else
             return errno == ENOSPC ? -ENOMEM : -errno;
     }
+    cut_excess(fd);
     return 0;
 }
 
@@ -141,6 +158,7 @@ int memfd_reserve_filled(int fd, size_t from, size_t size) {
             return r == -ENOSPC ? -ENOMEM : r;
         done += part;
     }
+    cut_excess(fd);
     return 0;
 }
 

@@ -27,8 +27,11 @@ enum memfd_huge_policy memfd_huge_policy(void); /* read anew at each call */
  */
 int memfd_new(size_t size, bool hugetlb, int *ret_fd);
 
-/* Reserves real pages for [from, from + size): in steps, so that a signal cannot undo all of it; EINTR is handled.
- * -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full. */
+/*
+ * Reserves real pages for [from, from + size): in steps, so that a signal cannot undo all of it; EINTR is handled.
+ * Pages that the kernel adds behind the end of the file go again: of a huge page that it begins, where they are for all memfds.
+ * -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full.
+ */
 int memfd_reserve(int fd, size_t from, size_t size);
 
 /* The same by writing zeros: what lies there is gone. map_populate_filled() maps such pages faster than reserved ones. */
@@ -38,6 +41,9 @@ int memfd_resize(int fd, size_t size);
 
 /* Bytes of real pages that an own memfd has. */
 int memfd_allocated(int fd, uint64_t *ret_bytes);
+
+/* Of so many bytes of real pages, how many lie behind the last page of a memfd of `size` bytes. */
+uint64_t memfd_excess(uint64_t size, uint64_t allocated);
 
 /*
  * Adds SHRINK, GROW, WRITE and SEAL. -EBUSY while a writable mapping lives anywhere, a forked child's

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernel's contract on the sizes of a memfd's pages: what sys/memfd (reserve), memory/sealed and memory/view rely on.
+ *
+ * Each test chooses the setting of the whole machine that it is about, for as long as it runs.
+ */
+#include "contract/kernel.h"
+
+#include "support/machine.h"
+
+#define HUGE (2 * MIB)
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
+
+static void choose(const char *word) {
+    if (!machine_choose_huge(word))
+        test_skip("transparent_hugepage/shmem_enabled cannot be changed to %s", word);
+}
+
+static const size_t sizes[] = {1, PAGE, 16 * PAGE, 21 * PAGE, MIB, HUGE - PAGE, HUGE, HUGE + PAGE, 3 * MIB + 1};
+enum { SIZES = sizeof sizes / sizeof *sizes };
+
+static size_t in_pages(size_t size, size_t unit) {
+    return (size + unit - 1) / unit * unit;
+}
+
+static void fill(int fd, size_t size) {
+    static const char zeros[1 << 16];
+    for (size_t at = 0; at < size; at += sizeof zeros) {
+        size_t part = size - at < sizeof zeros ? size - at : sizeof zeros;
+        ck_assert_int_eq(pwrite(fd, zeros, part, (off_t) at), (ssize_t) part);
+    }
+}
+
+/* Where huge pages are for all memfds, the last one reaches beyond the end; none is less than its size. */
+START_TEST(test_always_adds_pages) {
+    size_t size = sizes[_i];
+    choose("always");
+    for (int is_filled = 0; is_filled < 2; is_filled++) {
+        int fd = kernel_memfd(size);
+        if (is_filled)
+            fill(fd, size);
+        else
+            ck_assert_int_eq(fallocate(fd, 0, 0, (off_t) size), 0);
+        ck_assert_uint_ge(kernel_allocated(fd), in_pages(size, PAGE));
+        ck_assert_uint_le(kernel_allocated(fd), in_pages(size, HUGE));
+        close(fd);
+    }
+}
+END_TEST
+
+/* A file that gets the size that it has loses the pages behind its end, and nothing else, mapped or not. */
+START_TEST(test_the_same_size_cuts) {
+    size_t size = sizes[_i];
+    choose("always");
+    int fd = kernel_memfd(size);
+    char *data = kernel_map(fd, size, PROT_READ | PROT_WRITE);
+    ck_assert_int_eq(fallocate(fd, 0, 0, (off_t) size), 0);
+    data[0] = 'a';
+    data[size - 1] = 'z';
+    ck_assert_int_eq(ftruncate(fd, (off_t) size), 0);
+    ck_assert_uint_eq(kernel_allocated(fd), in_pages(size, PAGE));
+    ck_assert_int_eq(data[size - 1], 'z');
+    if (size > 1)
+        ck_assert_int_eq(data[0], 'a');
+    fill(fd, size);
+    ck_assert_uint_eq(kernel_allocated(fd), in_pages(size, PAGE));
+    munmap(data, size);
+    close(fd);
+}
+END_TEST
+
+/* Page faults of a mapping that ends where its file does bring none behind the end. */
+START_TEST(test_faults_add_no_pages) {
+    size_t size = sizes[_i];
+    choose("always");
+    int fd = kernel_memfd(size);
+    char *data = kernel_map(fd, size, PROT_READ | PROT_WRITE);
+    int r = madvise(data, in_pages(size, PAGE), MADV_POPULATE_WRITE), error = errno;
+    size_t allocated = kernel_allocated(fd);
+    munmap(data, size);
+    close(fd);
+    if (r < 0 && error == EINVAL)
+        test_skip("MADV_POPULATE_WRITE is not known: before Linux 5.14");
+    ck_assert_int_eq(r, 0);
+    ck_assert_uint_eq(allocated, in_pages(size, PAGE));
+}
+END_TEST
+
+/* Collapses the first 2 MiB of a file, as any process may that can read it. 0, or an errno value. */
+static int collapse(int fd) {
+    char *area = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *at = area + (-(uintptr_t) area & (HUGE - 1));
+    ck_assert_ptr_eq(mmap(at, HUGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0), at);
+    (void) *(volatile char *) at;
+    int r = madvise(at, HUGE, MADV_COLLAPSE), error = errno;
+    munmap(area, 2 * HUGE);
+    return r < 0 ? error : 0;
+}
+
+/* Sealed or not: what st_blocks says may grow after it was looked at, up to the end of a huge page. */
+static void assert_collapse(const char *word, bool is_possible) {
+    choose(word);
+    int fd = kernel_memfd(PAGE);
+    fill(fd, PAGE);
+    kernel_seal(fd, ALL_SEALS);
+    int error = collapse(fd);
+    size_t allocated = kernel_allocated(fd);
+    close(fd);
+    if (is_possible && error != 0)
+        test_skip("MADV_COLLAPSE: %s (before Linux 6.1, or no huge page is free)", strerror(error));
+    ck_assert_uint_eq(allocated, is_possible ? HUGE : PAGE);
+}
+
+START_TEST(test_a_reader_can_add_pages) {
+    assert_collapse("never", true);
+}
+END_TEST
+
+START_TEST(test_deny_keeps_readers_from_it) {
+    assert_collapse("deny", false);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("folios");
+    suite_fixture(s, machine_restore, machine_restore);
+    suite_add_loop(s, test_always_adds_pages, 0, SIZES);
+    suite_add_loop(s, test_the_same_size_cuts, 0, SIZES);
+    suite_add_loop(s, test_faults_add_no_pages, 0, SIZES);
+    suite_add(s, test_a_reader_can_add_pages);
+    suite_add(s, test_deny_keeps_readers_from_it);
+    return suite_run(s);
+}
