@@ -26,6 +26,7 @@ nobase_dist_doc_DATA = \
     doc/benchmarks/throughput.svg \
     doc/memory-model.md \
     doc/memory.md \
+    doc/sandbox.md \
     doc/memory/soak.svg \
     doc/memory/spikes.svg \
     doc/security.md \

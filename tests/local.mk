@@ -28,6 +28,7 @@ valgrind_tests = \
     tests/unit/test_conn \
     tests/unit/test_cred \
     tests/unit/test_ctx \
+    tests/unit/test_failure \
     tests/unit/test_fdpass \
     tests/unit/test_file \
     tests/unit/test_frame \
@@ -57,6 +58,7 @@ valgrind_tests = \
     tests/unit/test_pooled \
     tests/unit/test_pools \
     tests/unit/test_quota \
+    tests/unit/test_reach \
     tests/unit/test_reaper \
     tests/unit/test_refusal \
     tests/unit/test_returns \
@@ -103,6 +105,9 @@ hostile_tests = \
 memory_tests = \
     tests/memory/test_refusals
 
+sandbox_tests = \
+    tests/sandbox/test_sandbox
+
 sweep_tests = \
     tests/sweep/test_fault_sweep \
     tests/sweep/test_kill_sweep
@@ -112,7 +117,7 @@ stress_tests = \
     tests/stress/test_stress_rings \
     tests/stress/test_stress_rotation
 
-test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sweep_tests) $(stress_tests)
+test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sandbox_tests) $(sweep_tests) $(stress_tests)
 # With the peers that scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
@@ -140,6 +145,8 @@ tests_libsupport_la_SOURCES = \
     tests/support/ring_end.h \
     tests/support/ring_speaker.c \
     tests/support/ring_speaker.h \
+    tests/support/sandbox.c \
+    tests/support/sandbox.h \
     tests/support/scale.h \
     tests/support/service.c \
     tests/support/service.h \

@@ -13,6 +13,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/cgroup.h \
     transport/sys/cred.c \
     transport/sys/cred.h \
+    transport/sys/failure.c \
+    transport/sys/failure.h \
     transport/sys/fdpass.c \
     transport/sys/fdpass.h \
     transport/sys/file.c \
@@ -111,6 +113,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/patience.h \
     transport/lane/policy.c \
     transport/lane/policy.h \
+    transport/lane/reach.c \
+    transport/lane/reach.h \
     transport/lane/receive.c \
     transport/lane/ring.c \
     transport/lane/ring.h \

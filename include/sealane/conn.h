@@ -131,11 +131,13 @@ typedef struct sea_options {
  * Connects, waits for the handshake, and returns a connection of the blocking face. `options` may be
  * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
  * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not
- * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow), -ETIMEDOUT,
+ * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow; or its socket file, or a
+ * directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
  * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full),
  * -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in our budget, or for its own in the server's),
- * -EMFILE, -ENOMEM.
- * What the server said is kept as sea_ctx_refusal().
+ * -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a socket: doc/sandbox.md).
+ * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is shared may not be made,
+ * the connection is made all the same, as with `socket_only`.
  */
 SEA_API int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
 

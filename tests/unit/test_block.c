@@ -340,8 +340,7 @@ START_TEST(test_a_block_that_cannot_be_mapped) {
     fail_always(SEAM_MMAP, ENOMEM);
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
-    ck_assert_str_eq(ctx_refusal().limit, "address space or vm.max_map_count");
-    ck_assert_uint_eq(ctx_refusal().needed, 100);
+    ck_assert_str_eq(ctx_refusal().limit, "address space");
     ck_assert_int_eq(sea_block_fill(block, 0, "abc", 3), 0); /* it need not be, to be filled and sealed */
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_ptr_null(sea_block_view(block));
@@ -767,7 +766,6 @@ START_TEST(test_a_machine_that_cannot_take) {
     ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
-    ck_assert_uint_eq(ctx_refusal().needed, PAGE);
     ck_assert_uint_eq(ctx_figures().refusals, 1);
     owner_assert_charged(&peer, 0, 0, 0);
     fail_off();

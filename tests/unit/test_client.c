@@ -641,7 +641,9 @@ static int refused(const char *address, const sea_options *options) {
     ck_assert_ptr_null(conn);
     sea_ctx_refusal(ctx, &refusal);
     ck_assert_int_eq(refusal.error, r);
-    ck_assert_int_eq(strncmp(refusal.limit, address, sizeof refusal.limit - 1), 0);
+    size_t length = strlen(address), most = sizeof refusal.limit - 4; /* of a long one the end, behind "..." */
+    ck_assert_str_eq(length <= most + 3 ? refusal.limit : refusal.limit + 3,
+                     length <= most + 3 ? address : address + (length - most));
     ck_assert_str_ne(refusal.advice, "");
     return r;
 }

@@ -1238,6 +1238,10 @@ START_TEST(test_nothing_waits_inside_a_handler) {
     ends_settle(&ends);
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(seen_inside[i], -EDEADLK);
+    sea_refusal refusal;
+    sea_ctx_refusal(sea_conn_ctx(ends.b.conn), &refusal);
+    ck_assert_int_eq(refusal.error, -EDEADLK);
+    ck_assert_ptr_nonnull(strstr(refusal.advice, "in a handler"));
     ck_assert_uint_eq(ends.a.sunk, 1);
     ends_deinit(&ends);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "support/trap.h"
+#include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
@@ -344,7 +345,7 @@ START_TEST(test_send_failures) {
                                     {EPERM, -EPERM},
                                     {EAGAIN, -EAGAIN}};
     fail_once(SEAM_SENDMSG, errors[_i][0]);
-    ck_assert_int_eq(send_text("x", NULL, 0), errors[_i][1]);
+    ck_assert_int_eq(failure_error(send_text("x", NULL, 0)), errors[_i][1]);
     ck_assert_int_eq(receive(), -EAGAIN);
 }
 END_TEST

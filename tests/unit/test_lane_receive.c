@@ -336,7 +336,7 @@ START_TEST(test_a_socket_that_fails) {
     fail_always(SEAM_RECVMSG, EIO);
     side_settle(&server);
     ck_assert_int_eq(server.end.reason, -EIO);
-    ck_assert_str_eq(server.end_text, "the socket failed");
+    ck_assert_str_eq(server.end_text, "recvmsg failed");
     side_deinit(&server);
     speaker_free(speaker);
 }

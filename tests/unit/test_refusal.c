@@ -88,7 +88,7 @@ static const struct {
     {"fs.file-max", SEA_CAUSE_MACHINE},
     {"RLIMIT_MEMLOCK", SEA_CAUSE_PROCESS},
     {"vm.max_map_count", SEA_CAUSE_PROCESS},
-    {"address space or vm.max_map_count", SEA_CAUSE_PROCESS},
+    {"address space", SEA_CAUSE_PROCESS},
     {"memory", SEA_CAUSE_OTHER},
     {"", SEA_CAUSE_OTHER},
 };

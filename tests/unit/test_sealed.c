@@ -21,6 +21,7 @@
 #include "support/child.h"
 #include "support/machine.h"
 #include "support/trap.h"
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
 #include "unit/fail.h"
@@ -294,7 +295,7 @@ END_TEST
 START_TEST(test_a_fill_that_fails) {
     struct sealed sealed = new_sealed(PAGE);
     fail_once(SEAM_PWRITE, EIO);
-    ck_assert_int_eq(sealed_fill(&sealed, 0, "x", 1), -EIO);
+    ck_assert_int_eq(sealed_fill(&sealed, 0, "x", 1), failure_of(SEAM_PWRITE, EIO));
     ck_assert_int_eq(sealed_fill(&sealed, 0, "y", 1), 0);
     ck_assert_int_eq(*(char *) sealed_map(&sealed), 'y');
     sealed_deinit(&sealed);
@@ -570,7 +571,7 @@ START_TEST(test_a_shrink_that_fails) {
     struct sealed sealed = new_sealed(PAGE);
     fill_all(&sealed, 2);
     fail_once(SEAM_FTRUNCATE, EPERM);
-    ck_assert_int_eq(sealed_shrink(&sealed, 1), -EPERM);
+    ck_assert_int_eq(sealed_shrink(&sealed, 1), failure_of(SEAM_FTRUNCATE, EPERM));
     ck_assert_uint_eq(sealed.size, PAGE);
     ck_assert(holds_all(&sealed, 2));
     sealed_deinit(&sealed);
@@ -681,7 +682,7 @@ START_TEST(test_a_freeze_that_fails) {
     struct sealed sealed = new_sealed(PAGE);
     fill_all(&sealed, 3);
     fail_once(SEAM_ADD_SEALS, EPERM);
-    ck_assert_int_eq(sealed_freeze(&sealed), -EPERM);
+    ck_assert_int_eq(sealed_freeze(&sealed), failure_of(SEAM_ADD_SEALS, EPERM));
     ck_assert(!sealed.is_frozen);
     ck_assert(holds_all(&sealed, 3));
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
@@ -769,7 +770,9 @@ START_TEST(test_refusals_say_which_limit) {
         {SEAM_FTRUNCATE, ENOMEM, -ENOMEM, "memory", 10000},
         {SEAM_FALLOCATE, ENOSPC, -ENOMEM, "memory", 10000},
         {SEAM_FALLOCATE, ENOMEM, -ENOMEM, "memory", 10000},
-        {SEAM_FALLOCATE, EIO, -ENOMEM, "memory", 10000},
+        {SEAM_FALLOCATE, EIO, -EIO, "fallocate", 0},
+        {SEAM_MEMFD_CREATE, EPERM, -EPERM, "memfd_create", 0},
+        {SEAM_FTRUNCATE, ENOSYS, -ENOSYS, "ftruncate", 0},
     };
     struct sealed sealed = {.fd = -7};
     fail_once(cases[_i].kind, cases[_i].error);
@@ -1129,7 +1132,7 @@ START_TEST(test_a_shrink_of_padded_memory_that_fails) {
     struct sealed sealed = new_padded(MIB);
     fill_all(&sealed, 2);
     fail_always(SEAM_FTRUNCATE, EIO);
-    ck_assert_int_eq(sealed_shrink(&sealed, 10), -EIO);
+    ck_assert_int_eq(sealed_shrink(&sealed, 10), failure_of(SEAM_FTRUNCATE, EIO));
     fail_off();
     assert_padded(&sealed, MIB);
     ck_assert(holds_all(&sealed, 2));
@@ -1478,7 +1481,8 @@ START_TEST(test_looking_fails) {
     struct sealed imported;
     const char *why;
     fail_always(kinds[_i % 3], errors[_i / 3]);
-    ck_assert_int_eq(import(trap_memfd(PAGE, TRAP_ALL_SEALS), &anything, &imported, &why), -ENOMEM);
+    ck_assert_int_eq(import(trap_memfd(PAGE, TRAP_ALL_SEALS), &anything, &imported, &why),
+                     failure_name(kinds[_i % 3], errors[_i / 3]));
     ck_assert_ptr_nonnull(strstr(why, "could not say"));
 }
 END_TEST

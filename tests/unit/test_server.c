@@ -558,6 +558,10 @@ START_TEST(test_a_run_inside_a_handler) {
     run_inside = 0;
     ck_assert_int_eq(sea_server_dispatch(host.server), 0);
     ck_assert_int_eq(run_inside, -EDEADLK);
+    sea_refusal refusal;
+    sea_ctx_refusal(host.ctx, &refusal);
+    ck_assert_int_eq(refusal.error, -EDEADLK);
+    ck_assert_ptr_nonnull(strstr(refusal.advice, "inside a handler"));
     ck_assert_int_eq(sea_server_run(host.server), 0);
     scene_end();
 }
@@ -939,7 +943,7 @@ START_TEST(test_a_server_that_cannot_be_made) {
         if (r < 0)
             ck_assert_int_eq(access(in_dir("socket"), F_OK), -1);
         ck_assert(r == 0 || r == -ENOMEM);
-        ck_assert(n > 1 || r < 0);
+        ck_assert(n > 1 || r < 0 || steps[_i] == SEAM_FCHMOD); /* it has another way */
     }
     clients_connect(1);
     check_call(&clients[0], ECHO, 0);

@@ -12,6 +12,7 @@
 #include "memory/arena.h"
 #include "memory/view.h"
 #include "support/trap.h"
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "unit/fail.h"
 #include "unit/settle.h"
@@ -228,7 +229,7 @@ START_TEST(test_looking_fails) {
     fail_always(kinds[_i], EIO);
     struct view view;
     const char *why = "";
-    ck_assert_int_eq(view_open(&view, fd, PAGE, 64, 1, &why), -ENOMEM);
+    ck_assert_int_eq(view_open(&view, fd, PAGE, 64, 1, &why), failure_name(kinds[_i], EIO));
 }
 END_TEST
 

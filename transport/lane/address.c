@@ -64,7 +64,7 @@ static const char *runtime_explain(int error, bool for_server) {
         return "the runtime directory is not ours alone, or its path is too long";
     if (for_server)
         return "no runtime directory: set XDG_RUNTIME_DIR, or use unix:/PATH";
-    return "nobody listens there: is the server running, and with the same XDG_RUNTIME_DIR?"; /* it makes ours in there */
+    return "no runtime directory: is the server running, and with the same XDG_RUNTIME_DIR?"; /* it makes ours in there */
 }
 
 static int runtime_parse(const char *name, bool for_server, struct address *ret, const char **ret_why) {

@@ -4,6 +4,7 @@
 
 #include "lane/policy.h"
 #include "sys/cred.h"
+#include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/idmap.h"
@@ -23,7 +24,7 @@ static int lane_identify(struct lane *lane) {
     struct cred cred = {.pidfd = -1};
     int r = cred_read(lane->fd, &cred);
     if (r < 0)
-        return r;
+        return refusal_explain_failure(&lane->ctx->refusals, r, "connection", "the kernel does not say who is there");
     lane->peer = (sea_peer){.pid = cred.pid,
                             .uid = cred.uid,
                             .gid = cred.gid,
@@ -31,7 +32,21 @@ static int lane_identify(struct lane *lane) {
                             .is_uid_ambiguous = !idmap_names_user(cred.uid),
                             .is_gid_ambiguous = !idmap_names_group(cred.gid)};
     lane->account = peer_new(lane->ctx, user_name(lane->ctx, &lane->peer), lane_release, lane);
-    return lane->account ? 0 : -ENOMEM;
+    return lane->account ? 0 : refusal_explain(&lane->ctx->refusals, -ENOMEM, "connection", "out of memory");
+}
+
+static void lane_set_offer(struct lane *lane, const sea_options *options) {
+    lane->hello = terms_offer(lane->ctx, options);
+    lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
+}
+
+/* As if the options said socket_only: a call that outboxes need is forbidden here. */
+void lane_do_without_outboxes(struct lane *lane) {
+    sea_options options = *lane->options;
+    options.socket_only = true;
+    lane_close_outboxes(lane);
+    lane_set_offer(lane, &options);
+    tally_count(&lane->tally, fallbacks, 1);
 }
 
 /* The groups are the callback's, for as long as it is asked. */
@@ -53,8 +68,12 @@ static int lane_greet(struct lane *lane) {
     if (lane->is_server)
         return 0;
     r = lane->hello.features & WIRE_FEATURE_OUTBOX ? lane_make_outbox(lane) : 0;
+    if (failure_is_forbidden(r))
+        lane_do_without_outboxes(lane), r = 0;
     if (r == 0)
         r = lane_send_hello(lane);
+    if (r < 0 && lane->is_doomed)
+        return refusal_explain(&lane->ctx->refusals, r, "handshake", lane->text);
     return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 
@@ -83,7 +102,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
     int r = lane_identify(lane);
     if (r == 0) {
         pools_set_options(&lane->account->pooled.pools.own, options->pool);
-        lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
+        lane_set_offer(lane, options);
         r = lane_greet(lane);
     }
     if (r < 0)
@@ -150,6 +169,15 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
     if (text != lane->text) /* lane_leave() left it there */
         snprintf(lane->text, sizeof(lane->text), "%s", text);
     lane->ops->changed(lane->owner);
+}
+
+int lane_doom_failure(struct lane *lane, int r) {
+    char text[sizeof(lane->text)];
+    const char *call = failure_call(r);
+    snprintf(text, sizeof(text), "%s %s", call ? call : "the socket",
+             failure_is_forbidden(r) ? "is forbidden, by a seccomp filter or a security module" : "failed");
+    lane_doom(lane, failure_error(r), text);
+    return refusal_explain(&lane->ctx->refusals, failure_error(r), "connection", text);
 }
 
 void lane_want_room(struct lane *lane, uint64_t credit) {

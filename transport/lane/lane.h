@@ -182,6 +182,9 @@ void lane_close(struct lane *lane, int reason, const char *text);
 /* Ends it at the next dispatch. The first reason stays. */
 void lane_doom(struct lane *lane, int reason, const char *text);
 
+/* The same of a call on the socket, which failed with `r`: a negative errno value or a failure (sys/failure.h). Returns the errno value. */
+int lane_doom_failure(struct lane *lane, int r);
+
 /*
  * Sends a message; its block is borrowed, and sealed by this. With `may_queue` it is queued when there is no room.
  * Errors: -EAGAIN (no room; ops->room follows) · -EPIPE · -EMSGSIZE · -EDQUOT · -EBUSY, -ENOMEM, -EMFILE (of sealing or
@@ -277,6 +280,7 @@ bool snapshot_go_on(struct lane *lane); /* true: snapshot.in is to be handed ove
 void snapshot_drop(struct lane *lane);
 int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why); /* takes `fd` */
 int lane_make_outbox(struct lane *lane);
+void lane_do_without_outboxes(struct lane *lane);      /* GREETING only */
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */

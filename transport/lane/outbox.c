@@ -48,6 +48,7 @@ static bool is_power_within(uint32_t n, uint32_t least, uint32_t most) {
 static int outbox_make(struct outbox *outbox) {
     int fd = -1;
     void *data = NULL;
+    struct memfd_info info;
     int r = memfd_new(outbox->size, false, &outbox->fd);
     if (r == 0)
         r = memfd_reserve(outbox->fd, 0, outbox->size);
@@ -56,6 +57,8 @@ static int outbox_make(struct outbox *outbox) {
     outbox->page = data;
     if (r == 0)
         r = memfd_seal_others(outbox->fd);
+    if (r == 0)
+        r = memfd_inspect(outbox->fd, &info); /* where that is forbidden the peer's could not be verified */
     if (r == 0)
         r = memfd_reopen(outbox->fd, &fd);
     if (r < 0)
@@ -90,7 +93,7 @@ static int outbox_verify(int fd, struct memfd_info *ret_info, const char **ret_w
     if (r == -EBADF || r == -EINVAL)
         return *ret_why = "the outbox is not a memfd", -EBADF;
     if (r < 0)
-        return *ret_why = "the outbox cannot be looked at", -ENOMEM;
+        return *ret_why = memfd_inspect_why(r), r;
     if (!memfd_seals_hold_others(ret_info->seals))
         return *ret_why = "the outbox lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",
                -EBADF;
@@ -131,7 +134,7 @@ int outbox_open(struct outbox *ret, int fd, uint32_t releases_least, const char 
     r = map_new_readable(fd, (size_t) info.size, &data);
     fd_close(fd);
     if (r < 0)
-        return *ret_why = "the outbox cannot be mapped: out of address space, or over vm.max_map_count", -ENOMEM;
+        return *ret_why = reserve_why_unmapped(reserve_unmapped(r, info.size)), r;
     struct outbox outbox = {.page = (struct outbox_page *) (uintptr_t) data, .size = (size_t) info.size, .fd = -1};
     r = outbox_read_shape(&outbox, releases_least, ret_why);
     if (r < 0) {

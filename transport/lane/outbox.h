@@ -38,13 +38,13 @@ struct outbox {
 /* The size of one of ours. */
 size_t outbox_bytes(uint32_t lines, uint32_t releases);
 
-/* Makes ours, with room for `releases` releases at least. Errors: -ENOMEM, -EMFILE, -ENFILE, -EFBIG (RLIMIT_FSIZE). */
+/* Makes ours, with room for `releases` releases at least. Errors: -ENOMEM, -EMFILE, -ENFILE, -EFBIG (RLIMIT_FSIZE), or a failure (sys/failure.h). */
 int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases);
 
 /*
  * Verifies the peer's, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes to the reaper. `releases_least`: the
  * leases that the peer said it may hold. On failure *ret_why is a static text. Errors: -EBADF, -EMSGSIZE, -ENODATA (the peer lies),
- * -ENOMEM.
+ * -ENOMEM, or a failure.
  */
 int outbox_open(struct outbox *ret, int fd, uint32_t releases_least, const char **ret_why);
 

@@ -10,6 +10,8 @@
  */
 #include "lane/lane.h"
 
+#include "memory/reserve.h"
+#include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
@@ -28,7 +30,10 @@ static void lane_fault(struct lane *lane, const char *why) {
 /* Takes `fd`. A client learns here whether the server wants outboxes too; a server answers with its own. */
 static int agree_on_outboxes(struct lane *lane, const struct wire_hello *hello, int fd, const char **ret_why) {
     if (hello->features & WIRE_FEATURE_OUTBOX && fd < 0)
-        return *ret_why = "no room for the descriptor of the outbox", -EMFILE;
+        return *ret_why = lane->is_server
+                              ? "the server's process has no descriptor left for the outbox (its RLIMIT_NOFILE)"
+                              : "the client's process has no descriptor left for the outbox (its RLIMIT_NOFILE)",
+               -EMFILE;
     if (lane->terms.has_outboxes)
         return lane_open_outboxes(lane, fd, hello, ret_why);
     if (fd >= 0)
@@ -40,14 +45,27 @@ static int agree_on_outboxes(struct lane *lane, const struct wire_hello *hello, 
     return 0;
 }
 
+static int agree_on_terms(struct lane *lane, const struct wire_hello *hello, const char **ret_why) {
+    return terms_agree(&lane->hello, hello, lane->is_server, socket_datagram_max(lane->fd), &lane->terms, ret_why);
+}
+
+/* Takes `fd`. A server that may not make or verify an outbox uses the socket, as a client does that may not. */
+static int agree(struct lane *lane, const struct wire_hello *hello, int fd, const char **ret_why) {
+    int r = agree_on_terms(lane, hello, ret_why);
+    if (r == 0)
+        r = agree_on_outboxes(lane, hello, fd, ret_why);
+    else if (fd >= 0)
+        reaper_take(&fd, 1);
+    if (!lane->is_server || !failure_is_forbidden(r))
+        return r;
+    lane_do_without_outboxes(lane);
+    return agree_on_terms(lane, hello, ret_why);
+}
+
 /* Takes `fd`. */
 static void accept_hello(struct lane *lane, const struct wire_hello *hello, int fd) {
     const char *why = NULL;
-    int r = terms_agree(&lane->hello, hello, lane->is_server, socket_datagram_max(lane->fd), &lane->terms, &why);
-    if (r == 0)
-        r = agree_on_outboxes(lane, hello, fd, &why);
-    else if (fd >= 0)
-        reaper_take(&fd, 1);
+    int r = agree(lane, hello, fd, &why);
     if (r == 0 && lane->is_server)
         r = lane_send_hello(lane), why = "the handshake could not be sent";
     if (r < 0) {
@@ -142,6 +160,22 @@ static bool is_lie(int error) {
     return error == -EBADF || error == -EMSGSIZE || error == -ENODATA || error == -EPROTO;
 }
 
+/* Why a payload is refused, for its sender, who cannot look at our limits. */
+static const char *refusal_text(int error) {
+    switch (error) {
+    case -EDQUOT:
+        return "the payload was refused by a limit of the receiver: its quota for this peer, or its budget, is used up";
+    case -EMFILE:
+        return "the payload was refused by a limit of the receiver: its process has no descriptor left (RLIMIT_NOFILE)";
+    case -ENFILE:
+        return "the payload was refused by a limit of the receiver: its machine has no file left (fs.file-max)";
+    case -ENOMEM:
+        return "the payload was refused by a limit of the receiver: it has no memory for it";
+    default:
+        return "the payload was refused by the receiver: a call that it needs fails there";
+    }
+}
+
 static int receive_copied(struct lane *lane, const struct wire_message *message, sea_block **ret_block) {
     int r = block_new_arrived(ret_block, lane->account, (size_t) message->payload_size);
     if (r < 0)
@@ -154,14 +188,12 @@ static int receive_copied(struct lane *lane, const struct wire_message *message,
 /* Makes the payload's block. Takes `fd` (-1: none came). 0, or a negative errno value with *ret_why; is_lie() tells faults from refusals. */
 static int payload_receive(struct lane *lane, const struct wire_message *message, int fd, sea_block **ret_block,
                            const char **ret_why) {
-    *ret_why = "the payload was refused by a limit of the receiver";
     if (message->payload_class == WIRE_CLASS_INLINE)
         return receive_copied(lane, message, ret_block);
     if (message->payload_class == WIRE_CLASS_POOLED)
         return *ret_why = "a pooled payload was named outside the ring", -EPROTO;
     if (fd < 0)
-        return refusal_note(&lane->ctx->refusals, -EMFILE, "RLIMIT_NOFILE", 1, 0,
-                            "close descriptors, or raise the limit (ulimit -n)");
+        return reserve_explain(-EMFILE, message->payload_size, false, &lane->ctx->admission);
     const struct sealed_claim claim = {.size = message->payload_size,
                                        .size_max = lane->hello.block_max,
                                        .layout = (enum sealed_layout) message->pages};
@@ -229,7 +261,7 @@ static void message_end(struct lane *lane, const struct wire_frame *frame, const
         return;
     }
     if (r < 0) {
-        message_refuse(lane, in, frame->message.handle, r, why);
+        message_refuse(lane, in, frame->message.handle, r, why ? why : refusal_text(r));
         return;
     }
     count_received(lane, &frame->message);
@@ -373,7 +405,7 @@ static int receive_datagram(struct lane *lane) {
     if (r == 0)
         lane_leave(lane, -EPIPE, "the peer is gone");
     else if (r != -EAGAIN)
-        lane_doom(lane, r, "the socket failed");
+        lane_doom_failure(lane, r);
     return r == 0 && lane->is_leaving;
 }
 
@@ -455,7 +487,8 @@ static int find_payload(struct lane *lane, const struct wire_message *message, s
                         : pooled_receive(&in->block, lane->account, message->handle, message->payload_size);
     *ret_why = why            ? why
                : r == -EPROTO ? "a pooled payload lies in no announced arena"
-                              : "the payload was refused by a limit of the receiver";
+               : r < 0        ? pooled_why(lane->account, message->handle)
+                              : NULL;
     return r;
 }
 
@@ -472,7 +505,6 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, c
         return;
     }
     int r = 0;
-    why = "the payload was refused by a limit of the receiver";
     if (message->payload_class == WIRE_CLASS_INLINE)
         r = collect_payload(lane, bytes, words, payload, &in);
     else if (message->payload_class == WIRE_CLASS_POOLED)

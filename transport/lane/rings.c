@@ -7,6 +7,7 @@
 #include "lane/lane.h"
 
 #include "memory/reserve.h"
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/wait.h"
@@ -63,8 +64,10 @@ static void rings_init(struct lane *lane) {
 /* The peer's outbox is not charged to what its blocks may take: it has no holes, is small, and there is one. */
 int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why) {
     int r = outbox_open(&lane->theirs, fd, peer->blocks_max, ret_why);
+    if (failure_call(r) || r == -ENOMEM)
+        return reserve_explain_map(r, outbox_bytes(OUTBOX_LINES_MOST, OUTBOX_RELEASES_MOST), &lane->ctx->refusals);
     if (r < 0)
-        return r == -ENOMEM ? r : -EPROTO;
+        return -EPROTO;
     r = lane->is_server ? lane_make_outbox(lane) : 0;
     if (r == 0)
         rings_init(lane);

@@ -8,6 +8,7 @@
  */
 #include "lane/lane.h"
 
+#include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/socket.h"
@@ -53,7 +54,7 @@ static int lane_note_sent(struct lane *lane, int r) {
         lane_part(lane);
         socket_shutdown(lane->fd); /* what waits in it is still received; nothing is added */
     } else {
-        lane_doom(lane, r, "the socket failed");
+        r = lane_doom_failure(lane, r);
     }
     lane->ops->changed(lane->owner);
     return r == -ETOOMANYREFS || r == -ENOMEM ? -EAGAIN : r;
@@ -157,25 +158,33 @@ static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block
     return 0;
 }
 
+static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_block) {
+    if (!sea_block_view(block))
+        return -ENOMEM;
+    *ret_class = SEA_INLINE;
+    *ret_block = sea_block_ref(block);
+    return 0;
+}
+
 /* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all that the pool
  * may have, that is a sealed one, which waits for credit. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     int class = choice_class(&lane->choice, &lane->terms, block->size);
-    if (class == SEA_INLINE) {
-        if (!sea_block_view(block))
-            return -ENOMEM;
-        *ret_class = SEA_INLINE;
-        *ret_block = sea_block_ref(block);
-        return 0;
-    }
+    if (class == SEA_INLINE)
+        return payload_as_inline(block, ret_class, ret_block);
     if (class == 0)
         return lane_explain_size(lane, block->size);
     *ret_class = SEA_POOLED;
     int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : 0;
+    if (class == SEA_POOLED && failure_is_forbidden(r) && terms_take(&lane->terms, SEA_INLINE, block->size))
+        return payload_as_inline(block, ret_class, ret_block);
     if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(&lane->terms, SEA_SEALED, block->size)))
         return r;
     *ret_class = SEA_SEALED;
-    return block_copy_sealed(ret_block, lane->account, block);
+    r = block_copy_sealed(ret_block, lane->account, block);
+    if (failure_is_forbidden(r) && terms_take(&lane->terms, SEA_INLINE, block->size))
+        return payload_as_inline(block, ret_class, ret_block);
+    return r;
 }
 
 /* Would there be room for a copy of so many bytes? Asked before it is made, where nothing is queued. As message_transmit(). */
@@ -488,7 +497,8 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
 static void reply_spoil(struct lane_message *reply, int status) {
     reply->block = sea_block_unref(reply->block);
     reply->status = status;
-    reply->text = "the reply's block was refused by a limit of the server";
+    reply->text = failure_is_forbidden(status) ? "a call that the reply's block needs is forbidden to its sender"
+                                               : "the reply's block was refused by a limit of its sender";
 }
 
 /* A pooled block that was leased to the peer while it was queued: it goes as a copy, too, and does not wait for a release. */
@@ -512,7 +522,7 @@ static int queued_transmit(struct lane *lane, struct lane_queued *queued) {
     int r = queued_convert(lane, queued);
     if (r == 0)
         r = message_transmit(lane, message, queued->payload_class);
-    if ((r == -EDQUOT || r == -ENOMEM || r == -EMFILE) && message->block) {
+    if ((r == -EDQUOT || r == -ENOMEM || r == -EMFILE || failure_is_forbidden(r)) && message->block) {
         reply_spoil(message, r);
         queued->payload_class = 0;
         r = message_transmit(lane, message, 0);

@@ -4,6 +4,7 @@
  */
 #include "memory/refusal.h"
 
+#include "sys/failure.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,7 @@ static const struct {
     {"NUMA node ", SEA_CAUSE_MACHINE},     {"hugetlb pool", SEA_CAUSE_MACHINE},
     {"fs.file-max", SEA_CAUSE_MACHINE},    {"kernel memory", SEA_CAUSE_MACHINE},
     {"RLIMIT_", SEA_CAUSE_PROCESS},        {"vm.max_map_count", SEA_CAUSE_PROCESS},
-    {"address space ", SEA_CAUSE_PROCESS},
+    {"address space", SEA_CAUSE_PROCESS},
 };
 
 static int cause_of(const char *limit) {
@@ -77,8 +78,23 @@ int refusal_pass(const struct refusal_log *held, struct refusal_log *log) {
     return refusal_note(log, why->error, why->limit, why->needed, why->available, why->advice);
 }
 
+/* Of a long path the end tells more than the beginning. */
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why) {
-    return refusal_keep(log, error, what, 0, 0, why);
+    char name[sizeof(log->newest.limit)];
+    size_t length = strlen(what);
+    bool fits = length < sizeof(name);
+    snprintf(name, sizeof(name), "%s%s", fits ? "" : "...", fits ? what : what + length - (sizeof(name) - 4));
+    return refusal_keep(log, error, name, 0, 0, why);
+}
+
+int refusal_explain_failure(struct refusal_log *log, int r, const char *what, const char *why) {
+    char text[sizeof(log->newest.advice)];
+    const char *call = failure_call(r);
+    if (!call)
+        return refusal_explain(log, r, what, why);
+    snprintf(text, sizeof(text), "%s: %s%s", why, call,
+             failure_is_forbidden(r) ? " is forbidden, by a seccomp filter or a security module" : " failed");
+    return refusal_explain(log, failure_error(r), what, text);
 }
 
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal) {

@@ -34,6 +34,9 @@ int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t
 /* Notes why something else went wrong: `what` failed, `why` says how and what to do. Not counted. Returns `error`. */
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why);
 
+/* The same of a failure (sys/failure.h), whose call is named behind `why`. Returns the negative errno value. */
+int refusal_explain_failure(struct refusal_log *log, int r, const char *what, const char *why);
+
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal);
 
 /* How many were noted: the sum, and of each cause, SEA_CAUSES numbers. */

@@ -14,6 +14,7 @@
  */
 #include "memory/reserve.h"
 
+#include "sys/failure.h"
 #include "sys/limits.h"
 #include "sys/map.h"
 #include "sys/numa.h"
@@ -38,6 +39,8 @@ static int reserve_touched(int fd, char *data, size_t from, size_t size) {
 /* Base pages. To fill and then map them takes three quarters of the time that touching them does. */
 static int reserve_filled(int fd, char *data, size_t from, size_t size) {
     int r = memfd_reserve_filled(fd, from, size);
+    if (failure_is_forbidden(r))
+        return reserve_touched(fd, data, from, size);
     if (r == 0)
         r = map_populate_filled(data + from, size);
     return r == -EOPNOTSUPP ? 0 : r;
@@ -95,11 +98,6 @@ bool reserve_is_whole(const struct memfd_info *info) {
     return info->allocated >= info->size && info->allocated - info->size <= tail;
 }
 
-/* A number that nobody could read is not told: of what was refused there was none. */
-static uint64_t told(uint64_t available) {
-    return available == UINT64_MAX ? 0 : available;
-}
-
 static int explain_file_size(uint64_t size, struct refusal_log *log) {
     uint64_t most = limits_fsize();
     if (most != UINT64_MAX)
@@ -121,15 +119,67 @@ static uint64_t address_needed(uint64_t size) {
     return size < UINT64_MAX / 2 ? (size / MEMFD_HUGE_SIZE + 2) * MEMFD_HUGE_SIZE : size;
 }
 
-int reserve_explain_map(uint64_t size, struct refusal_log *log) {
-    uint64_t maps = limits_maps_left(), address = limits_address_left(), needed = address_needed(size);
-    if (maps <= 1) /* a line of the list may be a page of the kernel's */
+/* Which limit keeps mappings out: of their count (a line of the list may be a page of the kernel's), or of their bytes? */
+static bool is_out_of_maps(void) {
+    return limits_maps_left() <= 1;
+}
+
+static bool is_out_of_address_space(uint64_t size) {
+    return limits_address_left() < address_needed(size);
+}
+
+/* A call failed in a way that no limit explains. */
+static int explain_call(int r, struct refusal_log *log) {
+    char advice[sizeof(((sea_refusal *) NULL)->advice)];
+    int error = failure_error(r);
+    if (failure_is_forbidden(r))
+        snprintf(advice, sizeof(advice),
+                 "forbidden, by a seccomp filter or a security module: allow it, or do with socket_only "
+                 "and inline payloads");
+    else
+        snprintf(advice, sizeof(advice), "the call failed, and no limit that is known here explains it");
+    return refusal_note(log, error, failure_call(r), 0, 0, advice);
+}
+
+/* The kernel had its reasons: all that could be looked up leaves room. */
+static int explain_unknown(const char *limit, uint64_t size, uint64_t available, struct refusal_log *log) {
+    if (available == UINT64_MAX || available < size)
+        return refusal_note(log, -ENOMEM, limit, 0, 0, "the kernel refused it: use smaller blocks, or release some");
+    return refusal_note(log, -ENOMEM, limit, size, available,
+                        "the kernel refused it although that seems to be free: use smaller blocks, or release some");
+}
+
+int reserve_explain_map(int r, uint64_t size, struct refusal_log *log) {
+    uint64_t address = limits_address_left();
+    if (failure_call(r))
+        return explain_call(r, log);
+    if (is_out_of_maps())
         return refusal_note(log, -ENOMEM, "vm.max_map_count", 1, 0, "release blocks, or raise the sysctl");
-    if (address < needed)
-        return refusal_note(log, -ENOMEM, "RLIMIT_AS", needed, address,
+    if (is_out_of_address_space(size))
+        return refusal_note(log, -ENOMEM, "RLIMIT_AS", address_needed(size), address,
                             "release blocks, or raise the limit (ulimit -v)");
-    return refusal_note(log, -ENOMEM, "address space or vm.max_map_count", size, 0,
-                        "release blocks, or raise the sysctl");
+    return explain_unknown("address space", size, address, log);
+}
+
+enum reserve_unmapped reserve_unmapped(int r, uint64_t size) {
+    if (failure_call(r))
+        return failure_is_forbidden(r) ? RESERVE_FORBIDDEN : RESERVE_FAILED;
+    return is_out_of_maps()                ? RESERVE_OUT_OF_MAPS
+           : is_out_of_address_space(size) ? RESERVE_OUT_OF_ADDRESSES
+                                           : RESERVE_NO_ROOM;
+}
+
+const char *reserve_why_unmapped(enum reserve_unmapped cause) {
+    static const char *const texts[RESERVE_UNMAPPED] = {
+        [RESERVE_FORBIDDEN] = "the memory cannot be mapped there: a seccomp filter or a security module forbids a call",
+        [RESERVE_FAILED] = "the memory cannot be mapped there: a call failed, and no limit is known that explains it",
+        [RESERVE_OUT_OF_MAPS] =
+            "the memory cannot be mapped there: the process has as many mappings as vm.max_map_count allows",
+        [RESERVE_OUT_OF_ADDRESSES] =
+            "the memory cannot be mapped there: the process has no address space left for it (RLIMIT_AS)",
+        [RESERVE_NO_ROOM] = "the memory cannot be mapped there: the kernel found no room for it",
+    };
+    return texts[cause];
 }
 
 static int explain_memory(uint64_t size, struct admission *admission) {
@@ -137,10 +187,19 @@ static int explain_memory(uint64_t size, struct admission *admission) {
     const sea_refusal *tightest = &verdict.tightest;
     if (admission_look(admission, size, &verdict) < 0)
         return refusal_note(admission->log, -ENOMEM, tightest->limit, size, tightest->available, tightest->advice);
-    if (limits_maps_left() <= 1 || limits_address_left() < address_needed(size))
-        return reserve_explain_map(size, admission->log);
-    return refusal_note(admission->log, -ENOMEM, "memory", size, told(tightest->available),
-                        "use smaller blocks, or release some");
+    if (is_out_of_maps() || is_out_of_address_space(size))
+        return reserve_explain_map(-ENOMEM, size, admission->log);
+    return explain_unknown("memory", size, tightest->available, admission->log);
+}
+
+/* mlock2() says EPERM both at the limit and where it is forbidden. */
+static int explain_lock(uint64_t size, struct admission *admission) {
+    uint64_t left = limits_locked_left();
+    if (left < size)
+        return refusal_note(admission->log, -ENOMEM, "RLIMIT_MEMLOCK", size, left,
+                            "raise the limit (ulimit -l), or do without SEA_MEMORY_LOCK");
+    return refusal_note(admission->log, -ENOMEM, "mlock2", 0, 0,
+                        "it fails although RLIMIT_MEMLOCK leaves room (a seccomp filter?): do without SEA_MEMORY_LOCK");
 }
 
 int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *admission) {
@@ -152,17 +211,21 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *ad
         return refusal_note(log, -ENOMEM, "arenas of a connection", 1, 0,
                             "release blocks, or use larger blocks or more connections");
     case -EMFILE:
-        return refusal_note(log, error, "RLIMIT_NOFILE", 1, 0, "close descriptors, or raise the limit (ulimit -n)");
+        return refusal_note(
+            log, error, "RLIMIT_NOFILE", 1, 0,
+            "this process has as many descriptors as it may: close some, or raise the limit (ulimit -n)");
     case -ENFILE:
-        return refusal_note(log, error, "fs.file-max", 1, 0, "raise the sysctl");
+        return refusal_note(log, error, "fs.file-max", 1, 0,
+                            "the machine has as many open files as it may: end programs, or raise the sysctl");
     case -ENOLCK:
-        return refusal_note(log, -ENOMEM, "RLIMIT_MEMLOCK", size, told(limits_locked_left()),
-                            "raise the limit (ulimit -l), or do without SEA_MEMORY_LOCK");
+        return explain_lock(size, admission);
     case -ENODEV:
         return explain_node(admission);
     case -EACCES:
         return refusal_explain(log, error, "NUMA nodes", "the system does not allow mbind(): do without numa_nodes");
     default:
+        if (failure_call(error))
+            return explain_call(error, log);
         if (hugetlb)
             return refusal_note(log, -ENOMEM, "hugetlb pool", size, 0, "raise vm.nr_hugepages");
         return explain_memory(size, admission);

@@ -34,10 +34,23 @@ int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission 
  */
 bool reserve_is_whole(const struct memfd_info *info);
 
-/* Notes why memory could not be made, `error` being what said so: what was tight then is looked up now. Returns the error to tell. */
+/* Notes why memory could not be made, `error` being what said so, a failure (sys/failure.h) too: what was tight then is looked up now.
+ * Returns the error to tell, a negative errno value. */
 int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *admission);
 
-/* The same of a mapping that could not be made. Returns -ENOMEM. */
-int reserve_explain_map(uint64_t size, struct refusal_log *log);
+/* The same of a mapping that could not be made. */
+int reserve_explain_map(int error, uint64_t size, struct refusal_log *log);
+
+/* What keeps a peer's memory out that could not be verified or mapped, and a static text for the peer. */
+enum reserve_unmapped {
+    RESERVE_FORBIDDEN,
+    RESERVE_FAILED,
+    RESERVE_OUT_OF_MAPS,
+    RESERVE_OUT_OF_ADDRESSES,
+    RESERVE_NO_ROOM,
+    RESERVE_UNMAPPED /* how many there are */
+};
+enum reserve_unmapped reserve_unmapped(int error, uint64_t size);
+const char *reserve_why_unmapped(enum reserve_unmapped cause);
 
 #endif

@@ -12,6 +12,7 @@
 #include "memory/sealed.h"
 
 #include "memory/reserve.h"
+#include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/map.h"
@@ -87,8 +88,9 @@ static bool is_touched(const struct sealed *sealed, const struct admission_wishe
 }
 
 static int sealed_map_wished(struct sealed *sealed, const struct admission *admission) {
-    void *data = sealed_map(sealed);
-    return data ? reserve_wish(data, sealed_map_size(sealed), admission) : -ENOMEM;
+    void *data = NULL;
+    int r = sealed_map_to(sealed, &data);
+    return r == 0 ? reserve_wish(data, sealed_map_size(sealed), admission) : r;
 }
 
 /*
@@ -162,7 +164,7 @@ static int sealed_verify(int fd, const struct sealed_claim *claim, struct memfd_
     if (r == -EBADF || r == -EINVAL)
         return *ret_why = "the descriptor is not a memfd", -EBADF;
     if (r < 0)
-        return *ret_why = "the kernel could not say what the descriptor is: out of memory", -ENOMEM;
+        return *ret_why = memfd_inspect_why(r), r;
     if (!memfd_seals_hold(ret_info->seals))
         return *ret_why = "the memfd lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_WRITE", -EBADF;
     if (ret_info->is_hugetlb != is_hugetlb)
@@ -193,72 +195,83 @@ int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, 
         .wants_huge = info.size >= MEMFD_HUGE_SIZE,
         .excess = (uint32_t) memfd_excess(info.size, info.allocated), /* reserve_is_whole() bounds it */
     };
-    if (!sealed_map(&sealed)) {
-        *ret_why = "the memfd cannot be mapped: out of address space, or over vm.max_map_count";
+    void *data = NULL;
+    r = sealed_map_to(&sealed, &data);
+    if (r < 0) {
+        *ret_why = reserve_why_unmapped(reserve_unmapped(r, sealed.size));
         sealed_deinit(&sealed);
-        return -ENOMEM;
+        return r;
     }
     *ret = sealed;
     return 0;
 }
 
 void *sealed_map(struct sealed *sealed) {
+    void *data = NULL;
+    return sealed_map_to(sealed, &data) == 0 ? data : NULL;
+}
+
+int sealed_map_to(struct sealed *sealed, void **ret_data) {
     if (sealed->size == 0)
-        return sealed_nothing;
+        return *ret_data = sealed_nothing, 0;
     /* Acquire [SLD1] pairs with the release below: the mapping was made before it is used. */
     void *mapped = atomic_load_explicit(&sealed->data, memory_order_acquire);
     if (mapped)
-        return mapped;
+        return *ret_data = mapped, 0;
     size_t size = sealed_map_size(sealed);
     const void *view = NULL;
     void *data = NULL;
     int r = sealed->is_frozen ? map_new_readable(sealed->fd, size, &view)
                               : map_new_writable(sealed->fd, size, sealed->wants_huge, &data);
     if (r < 0)
-        return NULL;
+        return r;
     data = sealed->is_frozen ? (void *) (uintptr_t) view : data;
     /* Release [SLD1], partner above. Of threads that map it at the same time one wins; the others take its mapping. */
     if (atomic_compare_exchange_strong_explicit(&sealed->data, &mapped, data, memory_order_acq_rel,
                                                 memory_order_acquire))
-        return data;
+        return *ret_data = data, 0;
     map_free(data, size);
-    return mapped;
+    return *ret_data = mapped, 0;
 }
 
 int sealed_prefault(struct sealed *sealed) {
     if (sealed->size == 0 || atomic_load_explicit(&sealed->data, memory_order_relaxed))
         return 0;
-    void *data = sealed_map(sealed);
-    int r = data ? map_populate(data, sealed_map_size(sealed)) : -ENOMEM;
+    void *data = NULL;
+    int r = sealed_map_to(sealed, &data);
+    if (r == 0)
+        r = map_populate(data, sealed_map_size(sealed));
     return r == -EOPNOTSUPP ? 0 : r;
 }
 
 int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t size) {
     bool is_mapped = atomic_load_explicit(&sealed->data, memory_order_relaxed);
-    if (!is_mapped && sealed->layout != SEALED_HUGETLB)
-        return file_write(sealed->fd, offset, data, size);
-    char *to = sealed_map(sealed);
-    if (!to)
-        return -ENOMEM;
-    memcpy(to + offset, data, size);
-    return 0;
+    int r = is_mapped || sealed->layout == SEALED_HUGETLB ? -ENOSYS : file_write(sealed->fd, offset, data, size);
+    if (!failure_is_forbidden(r))
+        return r;
+    void *to = NULL;
+    r = sealed_map_to(sealed, &to);
+    if (r == 0)
+        memcpy((char *) to + offset, data, size);
+    return r;
 }
 
 int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size) {
     int64_t n = sealed->layout == SEALED_HUGETLB ? -EOPNOTSUPP : file_move(sealed->fd, offset, fd, file_offset, size);
-    if (n != -EOPNOTSUPP)
+    if (n != -EOPNOTSUPP && !failure_is_forbidden((int) n))
         return n;
-    char *to = sealed_map(sealed);
-    return to ? file_read(fd, file_offset, to + offset, size) : -ENOMEM;
+    void *to = NULL;
+    int r = sealed_map_to(sealed, &to);
+    return r < 0 ? r : file_read(fd, file_offset, (char *) to + offset, size);
 }
 
 /* Of a page that is cut the kernel clears the rest; the last one of a memfd that is rounded up stays whole, and is sent so. */
 static int sealed_clear_behind(struct sealed *sealed, size_t size, size_t file_size) {
-    char *data = sealed_map(sealed);
-    if (!data)
-        return -ENOMEM;
-    memset(data + size, 0, file_size - size);
-    return 0;
+    void *data = NULL;
+    int r = sealed_map_to(sealed, &data);
+    if (r == 0)
+        memset((char *) data + size, 0, file_size - size);
+    return r;
 }
 
 int sealed_shrink(struct sealed *sealed, size_t size) {

@@ -71,13 +71,17 @@ struct sealed_claim {
 /*
  * Verifies a descriptor of unknown origin, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes to
  * the reaper. On failure *ret_why is a static text that names what is wrong. Errors: -EBADF (not a fully sealed memfd),
- * -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM (cannot be examined or mapped; no fault of the sender's).
+ * -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM or a
+ * failure (cannot be examined or mapped; no fault of the sender's).
  */
 int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, const char **ret_why);
 
 /* Maps if need be; FROZEN memory is mapped once, whichever threads ask. NULL: it cannot be mapped. Of an empty one: a
  * pointer not to be used. */
 void *sealed_map(struct sealed *sealed);
+
+/* The same with the reason: 0, -ENOMEM or a failure. */
+int sealed_map_to(struct sealed *sealed, void **ret_data);
 
 /* LOANED only: maps it with all its pages, unless it is mapped already. -ENOMEM. */
 int sealed_prefault(struct sealed *sealed);

@@ -24,7 +24,7 @@ static int view_verify(int fd, uint64_t size, uint64_t stride, uint32_t count, u
     if (r == -EBADF || r == -EINVAL)
         return *ret_why = "the descriptor is not a memfd", -EBADF;
     if (r < 0)
-        return *ret_why = "the kernel could not say what the descriptor is: out of memory", -ENOMEM;
+        return *ret_why = memfd_inspect_why(r), r;
     if (!memfd_seals_hold_others(info.seals))
         return *ret_why = "the memfd lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",
                -EBADF;
@@ -51,7 +51,7 @@ int view_open(struct view *ret, int fd, uint64_t size, uint64_t stride, uint32_t
     r = map_new_readable(fd, (size_t) size, &data);
     fd_close(fd);
     if (r < 0)
-        return *ret_why = "the arena cannot be mapped: out of address space, or over vm.max_map_count", -ENOMEM;
+        return *ret_why = reserve_why_unmapped(reserve_unmapped(r, size)), r;
     *ret = (struct view){
         .data = data, .size = (size_t) size, .stride = (size_t) stride, .count = count, .excess = excess, .refs = 1};
     return 0;

@@ -4,6 +4,7 @@
 
 #include "memory/reserve.h"
 #include "sys/alone.h"
+#include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
@@ -286,12 +287,12 @@ int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t hand
         reaper_take(&fd, 1);
         if (block)
             block_discard(block);
-        return r == -ENOMEM ? reserve_explain_map(claim->size, &peer->ctx->refusals) : r;
+        return r == -ENOMEM ? block_refuse(peer->ctx, (size_t) claim->size) : r;
     }
     block->is_sealed = true;
     r = sealed_import(&block->sealed, fd, claim, ret_why);
-    if (r == -ENOMEM)
-        r = reserve_explain_map(claim->size, &peer->ctx->refusals);
+    if (r == -ENOMEM || failure_call(r))
+        r = reserve_explain_map(r, claim->size, &peer->ctx->refusals);
     if (r == 0)
         r = peer_charge_pages(peer, block->sealed.excess);
     if (r < 0) {
@@ -304,7 +305,7 @@ int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t hand
 }
 
 static int import_refuse(sea_ctx *ctx, int error, const char *why) {
-    int told = error == -EBADF || error == -ENODATA ? -EINVAL : error;
+    int told = error == -EBADF || error == -ENODATA ? -EINVAL : failure_error(error);
     return refusal_explain(&ctx->refusals, told, "sea_block_import", why);
 }
 
@@ -437,9 +438,10 @@ int block_fd(const sea_block *block) {
 static RARE void *block_map_other(sea_block *block) {
     if (block->payload_class != SEA_SEALED)
         return block->bytes;
-    void *data = sealed_map(&block->sealed);
-    if (!data)
-        reserve_explain_map(block->size, &block->ctx->refusals);
+    void *data = NULL;
+    int r = sealed_map_to(&block->sealed, &data);
+    if (r < 0)
+        reserve_explain_map(r, block->size, &block->ctx->refusals);
     return data;
 }
 
@@ -455,6 +457,11 @@ const void *sea_block_view(sea_block *block) {
     return block_map(block);
 }
 
+/* Says why a call on the memory of a block of the class sealed failed. Returns the error to tell. */
+static int block_explain(const sea_block *block, int r) {
+    return r == -ENOMEM || failure_call(r) ? reserve_explain(r, block->size, false, &block->ctx->admission) : r;
+}
+
 static int block_check_range(const sea_block *block, size_t offset, size_t size) {
     if (block->is_sealed)
         return -EPERM;
@@ -468,7 +475,7 @@ int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t siz
     if (block->payload_class != SEA_SEALED)
         memcpy((char *) block_map(block) + offset, data, size);
     else
-        r = sealed_fill(&block->sealed, offset, data, size);
+        r = block_explain(block, sealed_fill(&block->sealed, offset, data, size));
     if (r == 0)
         ctx_count(block->ctx, copied_bytes, size);
     return r;
@@ -480,7 +487,8 @@ int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t fil
         return r;
     if (block->payload_class != SEA_SEALED)
         return file_read(fd, file_offset, (char *) block_map(block) + offset, size);
-    return sealed_fill_file(&block->sealed, offset, fd, file_offset, size);
+    int64_t n = sealed_fill_file(&block->sealed, offset, fd, file_offset, size);
+    return n < 0 ? block_explain(block, (int) n) : n;
 }
 
 int sea_block_shrink(sea_block *block, size_t size) {
@@ -488,7 +496,7 @@ int sea_block_shrink(sea_block *block, size_t size) {
     if (r < 0)
         return r;
     if (block->payload_class == SEA_SEALED)
-        r = sealed_shrink(&block->sealed, size);
+        r = block_explain(block, sealed_shrink(&block->sealed, size));
     if (r < 0)
         return r;
     if (block->slot) { /* what is cut off could still be read by the peer */
@@ -515,8 +523,13 @@ int sea_block_seal(sea_block *block) {
     if (block->payload_class == SEA_SEALED) {
         bool is_huge = is_block_huge(block);
         int r = sealed_freeze(&block->sealed);
+        if (r == -EBUSY)
+            return refusal_explain(
+                &block->ctx->refusals, r, "F_SEAL_WRITE",
+                "something can still write to the block: a forked child's mapping, or pages in a pipe "
+                "or in io_uring");
         if (r < 0)
-            return r;
+            return block_explain(block, r);
         ctx_count(block->ctx, huge_blocks, is_huge);
     }
     block->is_sealed = true;

@@ -4,6 +4,7 @@
 
 #include "memory/reserve.h"
 #include "registry/block.h"
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
 #include "wire/handle.h"
@@ -14,11 +15,22 @@ struct arena_view {
     struct view view;
     struct peer *peer; /* owned reference; charged with view.size, view.excess, and a block */
     int error;         /* of those that are refused: what their blocks are refused with */
+    const char *why;   /* likewise, static */
 };
 
 /* In the place of an arena that a limit of ours refused: they cost us nothing. */
-static struct arena_view over_quota = {.error = -EDQUOT}, without_fd = {.error = -EMFILE},
-                         unmapped = {.error = -ENOMEM};
+static struct arena_view
+    over_quota = {.error = -EDQUOT,
+                  .why = "the receiver's quota for this peer has no room for the arena of the payload"},
+    without_fd = {.error = -EMFILE,
+                  .why = "the receiver's process had no descriptor left for the arena (RLIMIT_NOFILE)"};
+
+/* In the place of one that could not be verified or mapped, for each cause. */
+static struct arena_view unmapped[RESERVE_UNMAPPED] = {
+    [RESERVE_FORBIDDEN] = {.error = -EPERM},    [RESERVE_FAILED] = {.error = -EIO},
+    [RESERVE_OUT_OF_MAPS] = {.error = -ENOMEM}, [RESERVE_OUT_OF_ADDRESSES] = {.error = -ENOMEM},
+    [RESERVE_NO_ROOM] = {.error = -ENOMEM},
+};
 
 const sea_block *pooled_block(const struct pool_slot *slot) {
     return (const sea_block *) (const void *) slot->extra;
@@ -226,10 +238,10 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
     if (r < 0) {
         quota_return(&peer->quota, arena->size, 1, 0);
         heap_free(view);
-        if (r != -ENOMEM)
+        if (r != -ENOMEM && !failure_call(r))
             return -EPROTO;
-        reserve_explain_map(arena->size, &peer->ctx->refusals);
-        *ret_view = &unmapped;
+        reserve_explain_map(r, arena->size, &peer->ctx->refusals);
+        *ret_view = &unmapped[reserve_unmapped(r, arena->size)];
         return 0;
     }
     if (peer_charge_pages(peer, view->view.excess) < 0) {
@@ -279,6 +291,12 @@ int pooled_retire(struct peer *peer, uint32_t id) {
     struct arena_view *view = views_remove(&peer->pooled.views, id);
     pooled_drop_view(view);
     return view ? 0 : -EPROTO;
+}
+
+const char *pooled_why(const struct peer *peer, uint64_t handle) {
+    const struct arena_view *view = views_find(&peer->pooled.views, handle_arena(handle));
+    bool is_unmapped = view >= unmapped && view < unmapped + RESERVE_UNMAPPED;
+    return is_unmapped ? reserve_why_unmapped((enum reserve_unmapped)(view - unmapped)) : view ? view->why : NULL;
 }
 
 static int find_payload(const struct peer *peer, uint64_t handle, uint64_t size, struct arena_view **ret_view,

@@ -82,6 +82,9 @@ int pooled_retire(struct peer *peer, uint32_t id);
  * heap. Errors: as pooled_new(). */
 int pooled_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
+/* Why a payload is refused that lies in an arena which a limit of ours refused: a static text; NULL of any other. */
+const char *pooled_why(const struct peer *peer, uint64_t handle);
+
 /* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT, -EMFILE, -ENOMEM: in one that a limit of ours
  * refused: a quota, descriptors, mappings. */
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data);

@@ -8,9 +8,11 @@
 #include "rpc/conn.h"
 
 #include "lane/address.h"
+#include "lane/reach.h"
 #include "registry/block.h"
 #include "rpc/msg.h"
 #include "rpc/small.h"
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/shared.h"
 #include "sys/socket.h"
@@ -38,7 +40,7 @@ static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
         *ret_fd = r == 0 ? where.fd : -1;
         return r;
     }
-    *ret_why = "nobody listens there: is the server running?";
+    *ret_why = "it cannot be connected to";
     return socket_connect(where.name, ret_fd);
 }
 
@@ -48,11 +50,13 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
     if (!options)
         options = &NO_OPTIONS;
     int r = terms_check_options(options, &why);
-    if (r == 0)
-        r = socket_open(address, &fd, &why);
+    if (r < 0)
+        return refusal_explain(&ctx->refusals, r, address, why);
+    r = socket_open(address, &fd, &why);
     if (r < 0) {
-        refusal_explain(&ctx->refusals, r, address, why);
-        return r;
+        char text[REACH_TEXT_SIZE];
+        reach_describe_connect(address, r, why, text);
+        return refusal_explain(&ctx->refusals, failure_error(r), address, text);
     }
     return conn_new(ret_conn, ctx, fd, false, options, NULL);
 }
@@ -90,7 +94,16 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
             revents = wait_fd(lane->fd, lane_events(lane), sooner(deadline, conn_deadline(conn)));
     }
     patience_reward(&lane->patience);
-    return revents < 0 ? revents : conn_turn(conn, (short) revents);
+    if (revents < 0)
+        return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");
+    return conn_turn(conn, (short) revents);
+}
+
+int conn_explain_deadlock(const sea_conn *conn) {
+    return refusal_explain(&conn->ctx->refusals, -EDEADLK, "connection",
+                           conn->is_looped
+                               ? "a loop drives it, so nothing else can wait for it: use sea_call_start(), or callbacks"
+                               : "it is in a turn already: in a handler or callback nothing can wait for it");
 }
 
 /* How functions that need an open connection say that it is not. */
@@ -110,7 +123,7 @@ static int conn_wait_open(sea_conn *conn, const char *address) {
         r = -ECANCELED;
     else if (conn->is_ended)
         r = conn->reason ? conn->reason : -EPIPE;
-    if (r < 0)
+    if (r < 0 && conn->text[0])
         refusal_explain(&conn->ctx->refusals, r, address, conn->text);
     if (r < 0 && !conn->is_freed)
         sea_conn_free(conn);
@@ -126,8 +139,14 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
         wait_fd(-1, 0, wait_now() + CONNECT_RETRY_NS);
         r = conn_connect(&conn, ctx, address, options);
     }
+    if (r == -EAGAIN) {
+        sea_refusal last;
+        refusal_read(&ctx->refusals, &last);
+        return refusal_explain(&ctx->refusals, -ETIMEDOUT, address,
+                               last.error == r ? last.advice : "no connection in time");
+    }
     if (r < 0)
-        return r == -EAGAIN ? -ETIMEDOUT : r;
+        return r;
     conn->lane.greeting_deadline = deadline;
     r = conn_wait_open(conn, address);
     if (r == 0)
@@ -254,7 +273,8 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
 static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     conn_ref(conn);
-    int r = conn_can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call) : -EDEADLK;
+    int r = conn_can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call)
+                                : conn_explain_deadlock(conn);
     if (r == 0)
         r = call_await(conn, &call, message->id, ret_reply);
     conn_unref(conn);
@@ -336,7 +356,7 @@ static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline
 /* `out` brings method and payload, which is borrowed. */
 static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
-    int r = timeout_ms && !conn_can_wait(conn) ? -EDEADLK : 0;
+    int r = timeout_ms && !conn_can_wait(conn) ? conn_explain_deadlock(conn) : 0;
     bool is_first = timeout_ms || !conn->lane.wants_room;
     out->type = WIRE_ONEWAY;
     conn_ref(conn);
@@ -376,7 +396,7 @@ int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t 
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
-    int r = conn_can_wait(conn) ? 0 : -EDEADLK;
+    int r = conn_can_wait(conn) ? 0 : conn_explain_deadlock(conn);
     uint32_t told = conn->told;
     conn_ref(conn);
     while (r == 0) {
@@ -408,7 +428,7 @@ int sea_conn_timeout(sea_conn *conn) {
 
 int sea_conn_dispatch(sea_conn *conn, short revents) {
     if (!conn_can_wait(conn))
-        return -EDEADLK;
+        return conn_explain_deadlock(conn);
     conn_ref(conn);
     if (!conn->is_ended)
         conn_turn(conn, revents);
@@ -489,13 +509,16 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     int class = choice_class(&conn->lane.choice, terms, size);
     if (class == SEA_INLINE)
         return inline_new(conn, size, ret_block);
-    int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EMSGSIZE;
-    if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(terms, SEA_SEALED, size)))
-        return r;
     if (class == 0)
         return lane_explain_size(&conn->lane, size);
-    r = block_new_sealed_for(ret_block, conn->lane.account, size);
-    if (r == 0 && class == SEA_POOLED)
+    int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EDQUOT;
+    bool is_sealed = r == -EDQUOT && terms_take(terms, SEA_SEALED, size);
+    if (is_sealed)
+        r = block_new_sealed_for(ret_block, conn->lane.account, size);
+    bool is_inline = failure_is_forbidden(r) && terms_take(terms, SEA_INLINE, size);
+    if (is_inline) /* no memfd, but a frame can carry it */
+        r = inline_new(conn, size, ret_block);
+    if (r == 0 && (is_inline || (is_sealed && class == SEA_POOLED)))
         tally_count(&conn->lane.tally, fallbacks, 1);
     return r;
 }

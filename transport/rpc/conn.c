@@ -282,7 +282,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     if (!conn || (!scratch && !own_scratch)) {
         fdpass_close(fd);
         heap_free(conn);
-        return -ENOMEM;
+        return refusal_explain(&ctx->refusals, -ENOMEM, "connection", "out of memory");
     }
     conn->refs = 1;
     conn->options = *options;

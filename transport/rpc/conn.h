@@ -87,6 +87,9 @@ static inline bool conn_can_wait(const sea_conn *conn) {
     return !conn->is_looped && conn->turns == 0;
 }
 
+/* Notes why not. Returns -EDEADLK. */
+int conn_explain_deadlock(const sea_conn *conn);
+
 /* The nearest instant at which conn_turn() must be called. */
 uint64_t conn_deadline(const sea_conn *conn);
 

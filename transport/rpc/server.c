@@ -8,7 +8,9 @@
 
 #include "lane/listener.h"
 #include "lane/policy.h"
+#include "lane/reach.h"
 #include "memory/reserve.h"
+#include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
@@ -71,6 +73,26 @@ static uint32_t connections_max(const sea_server *server) {
     return server->options.connections_max ? server->options.connections_max : most;
 }
 
+static int server_explain_deadlock(sea_server *server) {
+    return refusal_explain(&server->ctx->refusals, -EDEADLK, server->address,
+                           server->is_set ? "the server is in a turn already: it cannot run inside a handler"
+                                          : "a loop drives the server: it runs when that does");
+}
+
+/* What the loop of a server needs could not be had. */
+static int server_explain(sea_server *server, int r) {
+    if (r == -EDEADLK)
+        return server_explain_deadlock(server);
+    if (r == -EMFILE || r == -ENFILE)
+        return reserve_explain(r, 1, false, &server->ctx->admission);
+    if (r == -ENOSPC)
+        return refusal_explain(&server->ctx->refusals, r, "fs.epoll.max_user_watches",
+                               "our user polls as many descriptors as it may: raise the sysctl");
+    return r < 0 ? refusal_explain_failure(&server->ctx->refusals, r, "the server's loop",
+                                           r == -ENOMEM ? "out of memory" : "it cannot wait")
+                 : r;
+}
+
 static void server_add(sea_server *server, sea_conn *conn) {
     conn->server = server;
     conn->ended = conn_ended;
@@ -88,7 +110,7 @@ static void server_add(sea_server *server, sea_conn *conn) {
     }
     int r = conn_watch(conn, server->poller);
     if (r < 0)
-        conn_end(conn, r, "the server cannot poll one more connection");
+        conn_end(conn, server_explain(server, r), "the server cannot poll one more connection");
 }
 
 /*
@@ -105,9 +127,9 @@ static void server_rest(sea_server *server, int error) {
     else if (error == -EBUSY)
         refusal_explain(&server->ctx->refusals, error, server->address, IS_BUSY);
     else
-        refusal_explain(&server->ctx->refusals, error, server->address,
-                        error == -EINVAL ? "the listening socket was shut down: nobody can connect any more"
-                                         : "the server cannot accept: it tries again ten times a second");
+        refusal_explain_failure(&server->ctx->refusals, error, server->address,
+                                error == -EINVAL ? "the listening socket was shut down: nobody can connect any more"
+                                                 : "the server cannot accept, and tries again ten times a second");
     if (error == -EINVAL && server->is_set)
         watch_remove(&server->accepting);
     else
@@ -154,18 +176,22 @@ static int server_watch(sea_server *server) {
 static int server_open(sea_server *server, const char *address) {
     const char *why = "";
     struct policy_file file = policy_file(&server->options);
+    char text[REACH_TEXT_SIZE];
     int r = terms_check_options(&server->options, &why);
-    if (r == 0)
-        r = listener_open_for(&server->listener, address, file.mode, file.group, &why);
-    if (r == -EPERM && file.other_mode)
-        r = listener_open(&server->listener, address, file.other_mode, &why);
     if (r < 0)
         return refusal_explain(&server->ctx->refusals, r, address, why);
+    r = listener_open_for(&server->listener, address, file.mode, file.group, &why);
+    if (r == -EPERM && file.other_mode)
+        r = listener_open(&server->listener, address, file.other_mode, &why);
+    if (r < 0) {
+        reach_describe_listen(address, r, why, text);
+        return refusal_explain(&server->ctx->refusals, failure_error(r), address, text);
+    }
     if (server->listener.address.fd >= 0)
         snprintf(server->address, sizeof(server->address), "fd:%d", server->listener.address.fd);
     else
         snprintf(server->address, sizeof(server->address), "unix:%s", server->listener.address.name);
-    return server_watch(server);
+    return server_explain(server, server_watch(server));
 }
 
 int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
@@ -184,6 +210,7 @@ int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const
     server->poller = poller;
     server->scratch = heap_new(1, LANE_SCRATCH_SIZE);
     int r = !server->scratch ? -ENOMEM : poller ? 0 : poller_set_new(&server->poller);
+    r = server_explain(server, r);
     if (r == 0)
         r = server_open(server, address);
     if (r < 0) {
@@ -215,11 +242,11 @@ sea_server *sea_server_free(sea_server *server) {
 int sea_server_run(sea_server *server) {
     int r = 0;
     if (!server->is_set || poller_set_is_in_turn(server->poller))
-        return -EDEADLK;
+        return server_explain_deadlock(server);
     while (r == 0 && !atomic_load_explicit(&server->is_stopping, memory_order_relaxed))
         r = poller_set_turn(server->poller, WAIT_FOREVER);
     atomic_store_explicit(&server->is_stopping, false, memory_order_relaxed);
-    return r;
+    return server_explain(server, r);
 }
 
 /* The flag needs no order of its own: nothing but it is read after it, and the bell makes the turn end. */
@@ -230,7 +257,7 @@ void sea_server_stop(sea_server *server) {
 }
 
 int sea_server_fd(sea_server *server) {
-    return server->is_set ? poller_set_fd(server->poller) : -EDEADLK;
+    return server->is_set ? poller_set_fd(server->poller) : server_explain_deadlock(server);
 }
 
 int sea_server_timeout(sea_server *server) {
@@ -238,7 +265,8 @@ int sea_server_timeout(sea_server *server) {
 }
 
 int sea_server_dispatch(sea_server *server) {
-    return server->is_set ? poller_set_turn(server->poller, 0) : -EDEADLK;
+    return server->is_set ? server_explain(server, poller_set_turn(server->poller, 0))
+                          : server_explain_deadlock(server);
 }
 
 void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user), void *user) {

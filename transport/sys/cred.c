@@ -11,6 +11,7 @@
  */
 #include "sys/cred.h"
 
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/seam.h"
 
@@ -43,7 +44,7 @@ int cred_read(int socket, struct cred *ret_cred) {
     struct ucred peer;
     socklen_t size = sizeof peer;
     if (SEAM(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size)) < 0)
-        return -errno;
+        return failure_of(SEAM_GETSOCKOPT, errno);
     if (peer.uid == (uid_t) -1)
         return -ENOTCONN;
 

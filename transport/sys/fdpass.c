@@ -15,6 +15,7 @@
  */
 #include "sys/fdpass.h"
 
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
 #include "sys/seam.h"
@@ -70,7 +71,7 @@ int fdpass_send(int socket, const struct iovec *iov, size_t iov_count, const int
     case ENOBUFS:
         return -ENOMEM;
     default:
-        return -errno;
+        return failure_of(SEAM_SENDMSG, errno);
     }
 }
 
@@ -113,7 +114,7 @@ static ssize_t receive(int socket, struct msghdr *message, size_t control_size, 
         if (errno == ECONNRESET && ++resets <= RESETS_MAX)
             continue;
         if (errno != EINTR)
-            return -errno;
+            return failure_of(SEAM_RECVMSG, errno);
     }
 }
 

@@ -13,6 +13,7 @@
  */
 #include "sys/file.h"
 
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/idmap.h"
 #include "sys/seam.h"
@@ -50,19 +51,19 @@ static ssize_t move_by_splice(int memfd, uint64_t at, int fd, int64_t offset, si
 static file_mover *const movers[] = {move_by_copy, move_by_sendfile, move_by_splice};
 #define MOVERS (sizeof movers / sizeof *movers)
 
-/* Does this error mean "not with these two files", so that another way may do? */
+/* Does this error mean "not with these two files", or "not in this sandbox", so that another way may do? */
 static bool is_unsupported(int error) {
-    return error == EINVAL || error == EXDEV || error == EOPNOTSUPP || error == ENOSYS;
+    return error == EINVAL || error == EXDEV || error == EOPNOTSUPP || failure_is_forbidden(-error);
 }
 
 /* copy_file_range() has answers of its own for files that others can read: directories of rules differ by kernel. */
 static bool is_copy_refusal(int error) {
-    return is_unsupported(error) || error == EBADF || error == EPERM || error == EISDIR || error == ETXTBSY;
+    return is_unsupported(error) || error == EBADF || error == EISDIR || error == ETXTBSY;
 }
 
 int64_t file_move(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
     size_t moved = 0, way = 0;
-    int error = 0;
+    int error = 0, refused = 0;
     while (moved < size) {
         int64_t from = offset < 0 ? -1 : offset + (int64_t) moved;
         ssize_t n = movers[way](memfd, at + moved, fd, from, size - moved);
@@ -73,6 +74,8 @@ int64_t file_move(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
         if (n < 0 && errno == EINTR)
             continue;
         error = n < 0 ? errno : 0;
+        if (way > 0 && (error == EPERM || error == EACCES))
+            refused = error;
         /* copy_file_range() takes files without a size, as in /proc, for empty: its 0 is no proof of the end. */
         bool is_other_way = way == 0 ? error == 0 || is_copy_refusal(error) : moved == 0 && is_unsupported(error);
         if (!is_other_way || way + 1 == MOVERS)
@@ -81,7 +84,7 @@ int64_t file_move(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
     }
     if (moved > 0 || error == 0)
         return (int64_t) moved;
-    return is_unsupported(error) ? -EOPNOTSUPP : -error;
+    return !is_unsupported(error) ? -error : refused ? -refused : -EOPNOTSUPP;
 }
 
 int64_t file_read(int fd, int64_t offset, void *data, size_t size) {
@@ -109,7 +112,7 @@ int file_write(int fd, uint64_t at, const void *data, size_t size) {
         if (n > 0)
             done += (size_t) n;
         else if (errno != EINTR)
-            return -errno;
+            return failure_of(SEAM_PWRITE, errno);
     }
     return 0;
 }

@@ -16,6 +16,7 @@
  */
 #include "sys/map.h"
 
+#include "sys/failure.h"
 #include "sys/memfd.h"
 #include "sys/seam.h"
 
@@ -89,9 +90,10 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
     void *data;
     int r = map_new(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
     if (r < 0)
-        return r;
-    if (SEAM(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0) {
-        r = -errno;
+        return failure_of(SEAM_MMAP, -r);
+    /* Where a sandbox forbids it a forked child has the mapping too, which is no reason to do without one. */
+    if (SEAM(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0 && !failure_is_forbidden(-errno)) {
+        r = failure_of(SEAM_MADVISE, errno);
         map_free(data, size);
         return r;
     }
@@ -107,7 +109,7 @@ int map_new_readable(int fd, size_t size, const void **ret_data) {
     if (r == -EPERM)
         r = map_new(fd, size, PROT_READ, MAP_PRIVATE, &data);
     if (r < 0)
-        return r;
+        return failure_of(SEAM_MMAP, -r);
     *ret_data = data;
     return 0;
 }
@@ -141,9 +143,12 @@ static int populate(void *data, size_t size, int how) {
     case ENOMEM:
         return -ENOMEM;
     case EINVAL:
+    case EPERM: /* of a sandbox, which need not know this advice */
+    case EACCES:
+    case ENOSYS:
         return -EOPNOTSUPP;
     default:
-        return -errno;
+        return failure_of(SEAM_MADVISE, errno);
     }
 }
 

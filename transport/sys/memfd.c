@@ -13,6 +13,7 @@
  */
 #include "sys/memfd.h"
 
+#include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
@@ -98,7 +99,7 @@ static int set_size(int fd, size_t size) {
     do {
         r = SEAM(FTRUNCATE, ftruncate(fd, (off_t) size));
     } while (r < 0 && errno == EINTR);
-    return r < 0 ? -errno : 0;
+    return r < 0 ? failure_of(SEAM_FTRUNCATE, errno) : 0;
 }
 
 static bool is_size_allowed(size_t size) {
@@ -110,7 +111,7 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd) {
         return -EFBIG;
     CLEANUP_FD int fd = create(hugetlb ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
     if (fd < 0)
-        return -errno;
+        return failure_of(SEAM_MEMFD_CREATE, errno);
     int r = set_size(fd, size);
     if (r < 0)
         return r;
@@ -134,6 +135,14 @@ static void cut_excess(int fd) {
         (void) set_size(fd, (size_t) status.st_size);
 }
 
+/* What a sandbox forbids, and what this file system cannot do, is done by writing zeros. */
+static int reserve_otherwise(int fd, size_t from, size_t size, int error) {
+    if (!failure_is_forbidden(-error) && error != EOPNOTSUPP)
+        return error == ENOSPC ? -ENOMEM : failure_of(SEAM_FALLOCATE, error);
+    int r = memfd_reserve_filled(fd, from, size);
+    return r < 0 && r != -ENOMEM ? failure_of(SEAM_FALLOCATE, error) : r;
+}
+
 int memfd_reserve(int fd, size_t from, size_t size) {
     size_t step = RESERVE_STEP;
     for (size_t done = 0; done < size;) {
@@ -143,7 +152,7 @@ int memfd_reserve(int fd, size_t from, size_t size) {
         else if (errno == EINTR)
             step = step / 2 > RESERVE_STEP_MIN ? step / 2 : RESERVE_STEP_MIN;
         else
-            return errno == ENOSPC ? -ENOMEM : -errno;
+            return reserve_otherwise(fd, from + done, size - done, errno);
     }
     cut_excess(fd);
     return 0;
@@ -166,7 +175,7 @@ int memfd_resize(int fd, size_t size) {
     if (!is_size_allowed(size)) {
         struct stat status;
         if (SEAM(FSTAT, fstat(fd, &status)) < 0)
-            return -errno;
+            return failure_of(SEAM_FSTAT, errno);
         if (size > (uint64_t) status.st_size) /* shrinking is never forbidden */
             return -EFBIG;
     }
@@ -176,20 +185,20 @@ int memfd_resize(int fd, size_t size) {
 int memfd_allocated(int fd, uint64_t *ret_bytes) {
     struct stat status;
     if (SEAM(FSTAT, fstat(fd, &status)) < 0)
-        return -errno;
+        return failure_of(SEAM_FSTAT, errno);
     *ret_bytes = (uint64_t) status.st_blocks * 512;
     return 0;
 }
 
 int memfd_seal(int fd) {
     if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_NEEDED)) < 0)
-        return -errno;
+        return failure_of(SEAM_ADD_SEALS, errno);
     return 0;
 }
 
 int memfd_seal_others(int fd) {
     if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_OF_SHAPE | F_SEAL_FUTURE_WRITE)) < 0)
-        return -errno;
+        return failure_of(SEAM_ADD_SEALS, errno);
     return 0;
 }
 
@@ -226,7 +235,7 @@ int memfd_export(int fd, int *ret_fd) {
 int memfd_dup(int fd, int *ret_fd) {
     int copy = SEAM(DUP, fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (copy < 0)
-        return -errno;
+        return failure_of(SEAM_DUP, errno);
     *ret_fd = copy;
     return 0;
 }
@@ -268,12 +277,12 @@ static int inspect_sealed(int fd, struct memfd_info *info) {
     struct statfs system;
     int r;
     if (SEAM(FSTAT, fstat(fd, &status)) < 0)
-        return -errno;
+        return failure_name(SEAM_FSTAT, errno);
     do {
         r = SEAM(FSTATFS, fstatfs(fd, &system));
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return -errno;
+        return failure_name(SEAM_FSTATFS, errno);
 
     uint32_t kind = (uint32_t) system.f_type;
     if (kind != TMPFS_KIND && kind != HUGETLBFS_KIND)
@@ -287,7 +296,7 @@ static int inspect_sealed(int fd, struct memfd_info *info) {
 int memfd_inspect(int fd, struct memfd_info *ret_info) {
     struct memfd_info info = {.seals = SEAM(GET_SEALS, fcntl(fd, F_GET_SEALS))};
     if (info.seals < 0)
-        return -errno;
+        return errno == EBADF || errno == EINVAL ? -errno : failure_name(SEAM_GET_SEALS, errno);
     if (memfd_seals_hold_others(info.seals)) {
         int r = inspect_sealed(fd, &info);
         if (r < 0)
@@ -295,4 +304,23 @@ int memfd_inspect(int fd, struct memfd_info *ret_info) {
     }
     *ret_info = info;
     return 0;
+}
+
+#define COULD_NOT_SAY "the kernel could not say what the descriptor is: "
+#define SANDBOX " is forbidden there, by a seccomp filter or a security module"
+
+const char *memfd_inspect_why(int r) {
+    static const struct {
+        enum seam_kind kind;
+        const char *forbidden, *failed;
+    } texts[] = {
+        {SEAM_GET_SEALS, COULD_NOT_SAY "fcntl(F_GET_SEALS)" SANDBOX, COULD_NOT_SAY "fcntl(F_GET_SEALS) failed"},
+        {SEAM_FSTAT, COULD_NOT_SAY "fstat" SANDBOX, COULD_NOT_SAY "fstat failed"},
+        {SEAM_FSTATFS, COULD_NOT_SAY "fstatfs" SANDBOX, COULD_NOT_SAY "fstatfs failed"},
+    };
+    const char *call = failure_call(r);
+    for (size_t i = 0; call && i < sizeof texts / sizeof *texts; i++)
+        if (call == failure_call_name(texts[i].kind))
+            return failure_is_forbidden(r) ? texts[i].forbidden : texts[i].failed;
+    return COULD_NOT_SAY "a call failed";
 }

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Functions here return 0, a negative errno value, or a failure (sys/failure.h). */
+
 /* A huge page of the sizes that we ask for. */
 #define MEMFD_HUGE_SIZE ((size_t) 2 << 20)
 
@@ -30,7 +32,7 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd);
 /*
  * Reserves real pages for [from, from + size): in steps, so that a signal cannot undo all of it; EINTR is handled.
  * Pages that the kernel adds behind the end of the file go again: of a huge page that it begins, where they are for all memfds.
- * -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full.
+ * Nothing was written there yet: where fallocate() is forbidden zeros are written instead. -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full.
  */
 int memfd_reserve(int fd, size_t from, size_t size);
 
@@ -101,5 +103,8 @@ const char *memfd_seals_missing(int seals, char *buf, size_t size);
  * tell, which is not the fault of whoever sent it.
  */
 int memfd_inspect(int fd, struct memfd_info *ret_info);
+
+/* Of another error than those two: a text that names the call. Static. */
+const char *memfd_inspect_why(int r);
 
 #endif

@@ -142,3 +142,20 @@ int path_unlink_socket(const char *path) {
         return errno == ENOENT ? 0 : -errno;
     return S_ISSOCK(status.st_mode) ? path_unlink(path) : -ENOTSOCK;
 }
+
+int path_look(const char *path, struct path_look *ret_look) {
+    struct stat status;
+    if (SEAM(FSTAT, stat(path, &status)) < 0)
+        return -errno;
+    *ret_look = (struct path_look){.mode = status.st_mode & 07777,
+                                   .owner = status.st_uid,
+                                   .is_dir = S_ISDIR(status.st_mode),
+                                   .is_socket = S_ISSOCK(status.st_mode),
+                                   .is_writable = faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0};
+    return 0;
+}
+
+const char *path_runtime_base(void) {
+    const char *base = secure_getenv("XDG_RUNTIME_DIR");
+    return base != NULL && base[0] == '/' ? base : NULL;
+}

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /*
  * The user's directory for sockets: $XDG_RUNTIME_DIR/sealane, or /run/sealane for root without one. With `make`, it is
@@ -34,5 +35,17 @@ int path_unlink(const char *path);
 
 /* Removes a socket that a dead server left: -ENOTSOCK when something else is there. -ENOENT is no error. */
 int path_unlink_socket(const char *path);
+
+/* What lies at a path, as messages need it; links are followed. Returns 0, or a negative errno value. */
+struct path_look {
+    unsigned mode; /* permissions */
+    uint32_t owner;
+    bool is_dir, is_socket;
+    bool is_writable; /* by us; of a socket: may we connect? */
+};
+int path_look(const char *path, struct path_look *ret_look);
+
+/* The value of XDG_RUNTIME_DIR, borrowed from the environment; NULL: not set, or relative, which counts as not set. */
+const char *path_runtime_base(void);
 
 #endif

@@ -12,6 +12,7 @@
  */
 #include "sys/socket.h"
 
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/seam.h"
 
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/socket.h> /* the system's; NOLINT(readability-duplicate-include) */
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -28,6 +30,9 @@
 #if !defined(SO_PASSRIGHTS) && !defined(__hppa__) && !defined(__sparc__)
 #define SO_PASSRIGHTS 83
 #endif
+
+/* Linux 6.6; the number is the same everywhere but on alpha. */
+#define SYS_FCHMODAT2 452
 
 /* What unix_dgram_sendmsg() keeps of SO_SNDBUF for itself. */
 #define DATAGRAM_OVERHEAD 32
@@ -52,40 +57,63 @@ static int make_address(const char *name, struct sockaddr_un *ret_address, sockl
 
 static int socket_new(void) {
     int fd = SEAM(SOCKET, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    return fd < 0 ? -errno : fd;
+    return fd < 0 ? failure_of(SEAM_SOCKET, errno) : fd;
+}
+
+/* May nobody but us, and root, put another file in the place of this one? */
+static bool is_place_ours(const char *path) {
+    char dir[sizeof(((struct sockaddr_un *) NULL)->sun_path)];
+    struct stat status;
+    snprintf(dir, sizeof dir, "%s", path);
+    strrchr(dir, '/')[1] = '\0';
+    bool is_known = SEAM(FSTAT, stat(dir, &status)) == 0 && (status.st_uid == 0 || status.st_uid == geteuid());
+    return is_known && ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (status.st_mode & S_ISVTX) != 0);
+}
+
+/* fchmod() does not take O_PATH descriptors. Linux 6.6 has a call that does; before, /proc is needed; without it the name has to do. */
+static int set_mode(int file, const char *path, mode_t mode) {
+    char link[32];
+    if (SEAM(FCHMOD, syscall(SYS_FCHMODAT2, file, "", mode, AT_EMPTY_PATH)) == 0)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    if (SEAM(FCHMOD, chmod(link, mode)) == 0)
+        return 0;
+    int error = errno;
+    if (is_place_ours(path) && SEAM(FCHMOD, chmod(path, mode)) == 0)
+        return 0;
+    return failure_name(SEAM_FCHMOD, error);
 }
 
 /* Through a descriptor that was seen to be a socket of ours, so that nothing put there in its place is changed. */
-static int change_file(int file, mode_t mode, uint32_t group) {
+static int change_file(int file, const char *path, mode_t mode, uint32_t group) {
     struct stat status;
     if (SEAM(FSTAT, fstat(file, &status)) < 0)
-        return -errno;
+        return failure_of(SEAM_FSTAT, errno);
     if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid())
         return -EACCES;
     if (group != SOCKET_GROUP_NONE && status.st_gid != group &&
         SEAM(FCHOWN, fchownat(file, "", (uid_t) -1, group, AT_EMPTY_PATH)) < 0)
-        return -errno;
+        return errno == EPERM ? -EPERM : failure_of(SEAM_FCHOWN, errno); /* EPERM: the group is not one of ours */
     if ((status.st_mode & 07777) == mode)
         return 0;
 
-    char link[32];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", file); /* fchmod() does not take O_PATH descriptors */
-    return SEAM(FCHMOD, chmod(link, mode)) < 0 ? -errno : 0;
+    return set_mode(file, path, mode);
 }
 
 /*
  * Gives the socket's file exactly `mode`. Bound with that mode less the umask, or with the owner's part of it if the group is still to
- * change, it has at most too little before.
+ * change, it has at most too little before. Where the first fchmod() is forbidden it has another mode for that moment, in which nobody
+ * can connect: the socket does not listen yet.
  */
 static int widen_access(const char *path, mode_t mode, uint32_t group) {
     CLEANUP_FD int file = SEAM(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    return file < 0 ? -errno : change_file(file, mode, group);
+    return file < 0 ? failure_of(SEAM_OPEN, errno) : change_file(file, path, mode, group);
 }
 
 static int bind_path(int fd, const struct sockaddr_un *address, socklen_t size, mode_t mode, uint32_t group) {
-    mode_t first = group == SOCKET_GROUP_NONE ? mode : mode & S_IRWXU;
-    if (SEAM(FCHMOD, fchmod(fd, first)) < 0 || SEAM(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
-        return -errno;
+    (void) SEAM(FCHMOD, fchmod(fd, group == SOCKET_GROUP_NONE ? mode : mode & S_IRWXU));
+    if (SEAM(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
+        return failure_of(SEAM_BIND, errno);
     int r = widen_access(address->sun_path, mode, group);
     if (r < 0)
         unlink(address->sun_path);
@@ -110,11 +138,11 @@ int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_
     if (is_path)
         r = bind_path(fd, &address, size, (mode_t) mode, group);
     else
-        r = SEAM(BIND, bind(fd, (const struct sockaddr *) &address, size)) < 0 ? -errno : 0;
+        r = SEAM(BIND, bind(fd, (const struct sockaddr *) &address, size)) < 0 ? failure_of(SEAM_BIND, errno) : 0;
     if (r < 0)
         return r;
     if (SEAM(LISTEN, listen(fd, SOMAXCONN)) < 0) {
-        r = -errno;
+        r = failure_of(SEAM_LISTEN, errno);
         if (is_path)
             unlink(address.sun_path);
         return r;
@@ -136,7 +164,7 @@ int socket_connect(const char *name, int *ret_fd) {
         r = SEAM(CONNECT, connect(fd, (const struct sockaddr *) &address, size));
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return -errno;
+        return failure_of(SEAM_CONNECT, errno);
     *ret_fd = fd_steal(&fd);
     return 0;
 }
@@ -147,7 +175,7 @@ int socket_accept(int listener, int *ret_fd) {
         fd = SEAM(ACCEPT, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
     } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (fd < 0)
-        return -errno;
+        return failure_of(SEAM_ACCEPT, errno);
     *ret_fd = fd;
     return 0;
 }
@@ -156,13 +184,13 @@ static int read_option(int fd, int option, int *ret_value) {
     int value;
     socklen_t size = sizeof value;
     if (SEAM(GETSOCKOPT, getsockopt(fd, SOL_SOCKET, option, &value, &size)) < 0)
-        return -errno;
+        return failure_of(SEAM_GETSOCKOPT, errno);
     *ret_value = value;
     return 0;
 }
 
 static int check_kind(int fd, bool listening) {
-    int domain, type, is_listening, r;
+    int domain = 0, type = 0, is_listening = 0, r;
     if ((r = read_option(fd, SO_DOMAIN, &domain)) < 0 || (r = read_option(fd, SO_TYPE, &type)) < 0 ||
         (r = read_option(fd, SO_ACCEPTCONN, &is_listening)) < 0)
         return r;
@@ -189,7 +217,7 @@ int socket_adopt(int fd, bool listening) {
 }
 
 size_t socket_datagram_max(int fd) {
-    int size;
+    int size = 0;
     if (read_option(fd, SO_SNDBUF, &size) < 0 || size <= DATAGRAM_OVERHEAD)
         return 0;
     return (size_t) size - DATAGRAM_OVERHEAD;

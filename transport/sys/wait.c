@@ -10,6 +10,7 @@
  */
 #include "sys/wait.h"
 
+#include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/seam.h"
 
@@ -75,16 +76,22 @@ unsigned wait_cpus_shared(int pid) {
     return (unsigned) CPU_COUNT(&both);
 }
 
+/* poll() rounds to milliseconds, and is for sandboxes that know no ppoll(). */
+static int poll_once(struct pollfd *item, nfds_t count, uint64_t deadline) {
+    uint64_t ns = left_ns(deadline);
+    struct timespec left = {.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
+    int r = SEAM(POLL, ppoll(item, count, deadline == WAIT_FOREVER ? NULL : &left, NULL));
+    return r < 0 && failure_is_forbidden(-errno) ? SEAM(POLL, poll(item, count, wait_left_ms(deadline))) : r;
+}
+
 int wait_fd(int fd, short events, uint64_t deadline) {
     struct pollfd item = {.fd = fd, .events = events};
     int r;
     do {
-        uint64_t ns = left_ns(deadline);
-        struct timespec left = {.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
-        r = SEAM(POLL, ppoll(&item, fd < 0 ? 0 : 1, deadline == WAIT_FOREVER ? NULL : &left, NULL));
+        r = poll_once(&item, fd < 0 ? 0 : 1, deadline);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return -errno;
+        return failure_of(SEAM_POLL, errno);
     if (r > 0 && (item.revents & POLLNVAL) != 0)
         return -EBADF;
     return r == 0 ? 0 : item.revents;
@@ -93,7 +100,7 @@ int wait_fd(int fd, short events, uint64_t deadline) {
 int wait_set_new(int *ret_fd) {
     int fd = SEAM(EPOLL_CREATE, epoll_create1(EPOLL_CLOEXEC));
     if (fd < 0)
-        return -errno;
+        return failure_of(SEAM_EPOLL_CREATE, errno);
     *ret_fd = fd;
     return 0;
 }
@@ -101,7 +108,7 @@ int wait_set_new(int *ret_fd) {
 static int set_control(int set, int operation, int fd, short events, void *data) {
     struct epoll_event event = {.events = (uint32_t) (events & (POLLIN | POLLOUT)), .data.ptr = data};
     if (SEAM(EPOLL_CTL, epoll_ctl(set, operation, fd, &event)) < 0)
-        return -errno;
+        return failure_of(SEAM_EPOLL_CTL, errno);
     return 0;
 }
 
@@ -124,7 +131,7 @@ int wait_set_poll(int set, struct wait_event *ret_events, int max, uint64_t dead
         max = EVENTS_MAX;
     int count = SEAM(EPOLL_WAIT, epoll_wait(set, events, max, wait_left_ms(deadline)));
     if (count < 0)
-        return errno == EINTR ? 0 : -errno;
+        return errno == EINTR ? 0 : failure_of(SEAM_EPOLL_WAIT, errno);
     for (int i = 0; i < count; i++)
         ret_events[i] = (struct wait_event){.data = events[i].data.ptr, .revents = (short) events[i].events};
     return count;
@@ -133,7 +140,7 @@ int wait_set_poll(int set, struct wait_event *ret_events, int max, uint64_t dead
 int wait_bell_new(int *ret_fd) {
     int fd = SEAM(EVENTFD, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (fd < 0)
-        return -errno;
+        return failure_of(SEAM_EVENTFD, errno);
     *ret_fd = fd;
     return 0;
 }
