@@ -113,6 +113,7 @@ sweep_tests = \
     tests/sweep/test_kill_sweep
 
 stress_tests = \
+    tests/memory/test_dumps \
     tests/stress/test_stress_calls \
     tests/stress/test_stress_rings \
     tests/stress/test_stress_rotation

@@ -144,9 +144,9 @@ static void low(const sea_refusal *nearly, void *user) {
 }
 
 START_TEST(test_wishes_that_are_none) {
-    const sea_ctx_options wrong[] = {{.memory_flags = 8}, {.memory_flags = UINT_MAX}, {.low_water = 1}};
+    const sea_ctx_options wrong[] = {{.memory_flags = 16}, {.memory_flags = UINT_MAX}, {.low_water = 1}};
     const sea_ctx_options right = {
-        .memory_flags = 7, .numa_nodes = UINT64_MAX, .low_water = UINT64_MAX, .on_low_water = low};
+        .memory_flags = 15, .numa_nodes = UINT64_MAX, .low_water = UINT64_MAX, .on_low_water = low};
     sea_ctx *other = ctx;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         ck_assert_int_eq(sea_ctx_new(&other, &wrong[i]), -EINVAL);

@@ -8,6 +8,7 @@
 #include "registry/peer.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
+#include "sys/map.h"
 #include "sys/meminfo.h"
 #include <assert.h>
 #include <errno.h>
@@ -80,8 +81,8 @@ static void ctx_calibrate(sea_ctx *ctx) {
 
 static bool are_options_valid(const sea_ctx_options *options) {
     static const sea_ctx_options defaults;
-    return !(options->memory_flags & ~(unsigned) (SEA_MEMORY_LOCK | SEA_MEMORY_PREFAULT | SEA_MEMORY_NO_HUGE)) &&
-           (options->on_low_water || options->low_water == 0) &&
+    const unsigned flags = SEA_MEMORY_LOCK | SEA_MEMORY_PREFAULT | SEA_MEMORY_NO_HUGE | SEA_MEMORY_DUMP;
+    return !(options->memory_flags & ~flags) && (options->on_low_water || options->low_water == 0) &&
            memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) == 0;
 }
 
@@ -109,6 +110,8 @@ int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
     admission_init(&ctx->admission, &ctx->refusals, &ctx->budget);
     ctx_set_limits(ctx, options);
     ctx_set_wishes(ctx, options);
+    if (options->memory_flags & SEA_MEMORY_DUMP)
+        map_dump_begin();
     ctx_calibrate(ctx);
     lease_table_init(&ctx->leases);
     pthread_mutex_init(&ctx->lock, NULL);
@@ -126,6 +129,8 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
      * the other holders wrote happened before the destruction. Weaker: a use after free on other CPUs. */
     if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
+    if (ctx->admission.wishes.flags & SEA_MEMORY_DUMP)
+        map_dump_end();
     lease_table_deinit(&ctx->leases);
     admission_deinit(&ctx->admission);
     refusal_deinit(&ctx->refusals);

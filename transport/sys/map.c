@@ -22,6 +22,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +33,9 @@
 #define MADV_POPULATE_READ 22
 #define MADV_POPULATE_WRITE 23
 #endif
+
+/* Contexts that want shared memory in core dumps. */
+static _Atomic uint32_t dumpers;
 
 static size_t round_up(size_t size, size_t unit) {
     return (size + unit - 1) & ~(unit - 1);
@@ -52,6 +56,20 @@ static void trim_area(char *area, size_t area_size, char *data, size_t size) {
         if (tail < end)
             munmap(tail, (size_t) (end - tail));
     }
+}
+
+void map_dump_begin(void) {
+    atomic_fetch_add_explicit(&dumpers, 1, memory_order_relaxed);
+}
+
+void map_dump_end(void) {
+    atomic_fetch_sub_explicit(&dumpers, 1, memory_order_relaxed);
+}
+
+/* A core dump would hold what a peer lent us, and what we lend to others. Nothing is to be done where the system refuses. */
+static void keep_from_dumps(void *data, size_t size) {
+    if (atomic_load_explicit(&dumpers, memory_order_relaxed) == 0)
+        (void) madvise(data, size, MADV_DONTDUMP);
 }
 
 static int map_aligned(int fd, size_t size, int prot, int flags, void **ret_data) {
@@ -99,6 +117,7 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
     }
     if (huge)
         (void) SEAM(MADVISE, madvise(data, size, MADV_HUGEPAGE));
+    keep_from_dumps(data, size);
     *ret_data = data;
     return 0;
 }
@@ -110,6 +129,7 @@ int map_new_readable(int fd, size_t size, const void **ret_data) {
         r = map_new(fd, size, PROT_READ, MAP_PRIVATE, &data);
     if (r < 0)
         return failure_of(SEAM_MMAP, -r);
+    keep_from_dumps(data, size);
     *ret_data = data;
     return 0;
 }

@@ -8,6 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Between these, which may be called any number of times, new mappings are in core dumps (core(5)). By default they are not. */
+void map_dump_begin(void);
+void map_dump_end(void);
+
 /* Shared, writable, not inherited by fork (a child's copy would forbid sealing); aligned for 2 MiB pages from that
  * size on. With `huge`, asks for them (MADV_HUGEPAGE; a refusal of that is no error). -EINVAL: a part of a hugetlb
  * page. */
