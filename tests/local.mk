@@ -84,7 +84,12 @@ valgrind_tests = \
 unit_tests = \
     $(valgrind_tests) \
     tests/unit/test_map \
-    tests/support/test_suite
+    tests/support/test_suite \
+    $(unload_test)
+
+if BUILD_SHARED
+unload_test = tests/unit/test_unload
+endif
 
 contract_tests = \
     tests/contract/test_folios \
@@ -251,6 +256,9 @@ tests_unit_test_calibrate_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
 tests_unit_test_calibrate_LDADD = tools/calibrate/libcalibrate.la $(LDADD) -lm
 
 tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
+
+tests_unit_test_unload_CPPFLAGS = $(AM_CPPFLAGS) -DSHARED_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane.so"'
+EXTRA_tests_unit_test_unload_DEPENDENCIES = transport/libsealane.la
 
 # Children that the harness forks are followed anyway; --trace-children is about programs that tests execute. The
 # multiplier lengthens the hang guards.
