@@ -70,6 +70,7 @@ valgrind_tests = \
     tests/unit/test_server \
     tests/unit/test_share \
     tests/unit/test_size_class \
+    tests/unit/test_slots \
     tests/unit/test_small \
     tests/unit/test_socket \
     tests/unit/test_terms \

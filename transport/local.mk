@@ -139,6 +139,8 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/small.c \
     transport/rpc/small.h \
     transport/loop/uv.c \
+    transport/rpc/slots.c \
+    transport/rpc/slots.h \
     transport/loop/uv_memory.c
 
 # libsealane: the same objects behind the symbol map.

@@ -53,6 +53,8 @@ typedef struct sea_method {
 typedef struct sea_close_event {
     int reason;       /* 0: closed on this side, or by an orderly goodbye · -EPIPE: the peer is gone ·
                        * -EPROTO: it broke the protocol · -EACCES, -ETIMEDOUT, ...: the handshake failed ·
+                       * -ETIMEDOUT after on_open: it was idle for longer than idle_ms (of a server's connection; its
+                       * client sees -EPIPE, with that text) ·
                        * -EDQUOT: it did not read its replies · -EDQUOT, -EMFILE, -ENOMEM: a limit of ours
                        * kept out a one-way message, which must not be lost in silence */
     const char *text; /* one sentence; "" if there is nothing to add */
@@ -124,7 +126,15 @@ typedef struct sea_options {
     uint32_t
         socket_group; /* group id of a server's socket file; 0: as the directory makes it. Only root may give it to a
                             * group that this process is not in */
-    uint64_t reserved[8];
+    /* Of a server: how many of its connections_max one user may have (our own and root any number), and one process. By
+     * default shares that leave some to others: one more is let in while afterwards a user has no more than are left, and a
+     * process no more than three times as many. Who is over that is refused with -EUSERS. */
+    uint32_t connections_per_user, connections_per_process;
+    /* Of a server: a connection that has no calls in flight, no leases and no messages on either side, and sent and got none
+     * for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */
+    int idle_ms;
+    int reserved_words[1];
+    uint64_t reserved[6];
 } sea_options;
 
 /*
@@ -133,7 +143,8 @@ typedef struct sea_options {
  * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not
  * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow; or its socket file, or a
  * directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
- * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full),
+ * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
+ * this user or process has its share of it),
  * -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in our budget, or for its own in the server's),
  * -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a socket: doc/sandbox.md).
  * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is shared may not be made,

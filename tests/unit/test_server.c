@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/child.h"
@@ -238,6 +239,7 @@ END_TEST
 
 START_TEST(test_as_many_as_it_takes) {
     host.options.connections_max = 3;
+    host.options.connections_per_process = 3;
     host_open(&host);
     clients_connect(5);
     ck_assert_uint_eq(sea_server_connections(host.server), 3);
@@ -261,6 +263,100 @@ START_TEST(test_as_many_as_it_takes) {
 }
 END_TEST
 
+static int connect_once(int line, void *address) {
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    uint64_t word;
+    ck_assert(line_hear(line, 10000, &word));
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_patience(10000)});
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    return -r;
+}
+
+/* A process that opens all it can, and sleeps, keeps no other process out. */
+START_TEST(test_one_process_does_not_take_all) {
+    enum { MOST = 8, SHARE = 6, COME = 12 };
+    int fds[COME];
+    struct child child;
+    snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
+    host.options.connections_max = MOST;
+    child_start(&child, connect_once, host.address);
+    host_open(&host);
+    for (int i = 0; i < COME; i++)
+        fds[i] = raw_connect(host.address + strlen("unix:"));
+    settle();
+    ck_assert_uint_eq(closed, COME - SHARE);
+    struct speaker *refused = speaker_new(fds[COME - 1]);
+    struct farewell farewell = speaker_farewell(refused);
+    ck_assert_int_eq(farewell.reason, -EUSERS);
+    ck_assert_msg(strstr(farewell.text, "this process has 6 of the server's 8") != NULL, "it says: %s", farewell.text);
+    speaker_free(refused);
+    ck_assert(line_tell(child.line, 0));
+    struct pollfd items[] = {{.fd = sea_server_fd(host.server), .events = POLLIN},
+                             {.fd = child.line, .events = POLLIN}};
+    while (!items[1].revents) {
+        settle();
+        ck_assert_int_ge(poll(items, 2, sea_server_timeout(host.server)), 0);
+    }
+    ck_assert_int_eq(child_end(&child, 10000), 0);
+    for (int i = 0; i < COME - 1; i++) {
+        close(fds[i]);
+        settle();
+        closed = 0;
+    }
+    scene_end();
+}
+END_TEST
+
+/* Turns, until so many have ended. */
+static void settle_until_closed(unsigned count) {
+    while (closed < count) {
+        int ms = sea_server_timeout(host.server);
+        ck_assert_int_ge(ms, 0);
+        struct pollfd item = {.fd = sea_server_fd(host.server), .events = POLLIN};
+        ck_assert_int_ge(poll(&item, 1, ms), 0);
+        settle();
+    }
+}
+
+/* Who wants a slot for itself, and does nothing with it, loses it; not who waits for an answer. */
+START_TEST(test_idle_connections_end) {
+    host.options.idle_ms = 100;
+    host_open(&host);
+    clients_connect(3);
+    check_call(&clients[0], ECHO, 0);
+    ck_assert_int_eq(end_call(&clients[1], KEEP, NULL, -1, 0, NULL), 0);
+    settle();
+    ck_assert_int_eq(kept_count, 1);
+    settle_until_closed(2);
+    ck_assert_int_eq(endings[0].reason, -ETIMEDOUT);
+    ck_assert_int_eq(endings[1].reason, -ETIMEDOUT);
+    ck_assert_uint_eq(clients[0].closed + clients[2].closed, 2);
+    ck_assert_ptr_nonnull(strstr(sea_conn_text(clients[0].conn), "idle"));
+    ck_assert_uint_eq(clients[1].closed, 0);
+    wait_fd(-1, 0, wait_deadline(300));
+    settle();
+    ck_assert_uint_eq(clients[1].closed, 0); /* for longer than twice the limit */
+    drop_kept();
+    settle();
+    end_drop(&clients[1]);
+    settle_until_closed(3);
+    ck_assert_uint_eq(clients[1].closed, 1);
+    scene_end();
+}
+END_TEST
+
+START_TEST(test_without_an_idle_limit_none_ends) {
+    host_open(&host);
+    clients_connect(1);
+    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    ck_assert_uint_eq(closed, 0);
+    scene_end();
+}
+END_TEST
+
 /* By default so many that there is room for the descriptors that a peer may send: of a small table half. */
 START_TEST(test_as_many_as_leave_room) {
     enum { TABLE = 256, FIT = TABLE / 4, COME = FIT + 2 };
@@ -268,6 +364,7 @@ START_TEST(test_as_many_as_leave_room) {
     int fds[COME];
     getrlimit(RLIMIT_NOFILE, &before);
     small = (struct rlimit){.rlim_cur = TABLE, .rlim_max = before.rlim_max};
+    host.options.connections_per_process = COME;
     host_open(&host);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &small), 0);
     for (int i = 0; i < COME; i++)
@@ -1162,6 +1259,71 @@ START_TEST(test_a_file_that_may_not_be_given_away) {
 }
 END_TEST
 
+/* As another user, in processes of its own: how many it gets. */
+static int take_all_as_nobody(int line, void *address) {
+    sea_ctx *ctx = NULL;
+    uint64_t word;
+    int count = 0, ended[2];
+    ck_assert(line_hear(line, 10000, &word));
+    ck_assert_int_eq(setgroups(0, NULL), 0);
+    ck_assert_int_eq(setresgid(4001, 4001, 4001), 0);
+    ck_assert_int_eq(setresuid(NOBODY, NOBODY, NOBODY), 0);
+    ck_assert_int_eq(pipe(ended), 0);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    for (;; count++) {
+        sea_conn *conn = NULL;
+        char result = 1;
+        pid_t pid = fork();
+        if (pid == 0) { /* holds its connection until all have ended */
+            int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_patience(10000)});
+            result = (char) (r == -EUSERS ? 2 : r < 0);
+            if (write(ended[1], &result, 1) == 1)
+                pause();
+            _exit(0);
+        }
+        ck_assert_int_eq(read(ended[0], &result, 1), 1);
+        if (result == 0)
+            continue;
+        ck_assert_int_eq(result, 2);
+        break;
+    }
+    line_tell(line, (uint64_t) count);
+    signal(SIGTERM, SIG_IGN);
+    kill(0, SIGTERM);
+    while (wait(NULL) > 0)
+        ;
+    sea_ctx_unref(ctx);
+    return 0;
+}
+
+static int take_all_in_a_group(int line, void *address) {
+    setpgid(0, 0);
+    return take_all_as_nobody(line, address);
+}
+
+/* Another user gets half of the slots, whatever number of processes it has; our own user is not counted. */
+START_TEST(test_one_user_does_not_take_all) {
+    struct child child;
+    uint64_t count = 0;
+    if (geteuid() != 0)
+        test_skip("needs root, to run a client as another user");
+    snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
+    host.options.users = nobody;
+    host.options.users_count = 2;
+    host.options.connections_max = 8;
+    host.options.connections_per_user = _i == 0 ? 0 : 3;
+    host.options.on_open = NULL;
+    host.options.on_close = NULL;
+    child_start(&child, take_all_in_a_group, host.address);
+    host_start(&host);
+    ck_assert(line_tell(child.line, 0));
+    ck_assert(line_hear(child.line, 20000, &count));
+    ck_assert_uint_eq(count, _i == 0 ? 4 : 3);
+    ck_assert_int_eq(child_end(&child, 10000), 0);
+    host_stop(&host);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("server");
     suite_fixture(s, scene_set, fail_off);
@@ -1169,6 +1331,9 @@ int main(void) {
     suite_add(s, test_a_client_that_does_not_greet);
     suite_add(s, test_a_client_that_breaks_the_protocol);
     suite_add(s, test_as_many_as_it_takes);
+    suite_add(s, test_one_process_does_not_take_all);
+    suite_add(s, test_idle_connections_end);
+    suite_add(s, test_without_an_idle_limit_none_ends);
     suite_add(s, test_as_many_as_leave_room);
     suite_add(s, test_others_are_closed_from_inside_a_handler);
     suite_add(s, test_each_is_shown_once);
@@ -1207,5 +1372,6 @@ int main(void) {
     suite_add_loop(s, test_another_user_and_the_socket_file, 0, 2);
     suite_add_loop(s, test_who_may_open_the_socket_file, 0, FILES);
     suite_add_loop(s, test_a_file_that_may_not_be_given_away, 0, 2);
+    suite_add_loop(s, test_one_user_does_not_take_all, 0, 2);
     return suite_run(s);
 }

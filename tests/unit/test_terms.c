@@ -88,7 +88,9 @@ static const struct {
     {"ring_size", {.ring_size = 4097}},
     {"ring_size", {.ring_size = 1u << 21}},
     {"reserved", {.reserved = {1}}},
-    {"reserved", {.reserved = {[7] = UINT64_MAX}}},
+    {"reserved", {.reserved = {[5] = UINT64_MAX}}},
+    {"reserved", {.reserved_words = {1}}},
+    {"idle_ms", {.idle_ms = -1}},
 };
 
 START_TEST(test_options_out_of_range) {

@@ -20,9 +20,13 @@ static bool list_has(const uint32_t *ids, size_t count, uint32_t id) {
 }
 
 /* An ambiguous id matches nothing, the numbers of our own user and of root neither. */
+bool policy_is_own(const sea_peer *peer) {
+    return !peer->is_uid_ambiguous && (peer->uid == cred_own_uid() || peer->uid == 0);
+}
+
 static bool is_user_allowed(const sea_options *options, const sea_peer *peer) {
-    return !peer->is_uid_ambiguous &&
-           (peer->uid == cred_own_uid() || peer->uid == 0 || list_has(options->users, options->users_count, peer->uid));
+    return policy_is_own(peer) ||
+           (!peer->is_uid_ambiguous && list_has(options->users, options->users_count, peer->uid));
 }
 
 static bool is_group_allowed(const sea_options *options, const sea_peer *peer) {

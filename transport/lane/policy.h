@@ -5,6 +5,9 @@
 
 #include <sealane/conn.h>
 
+/* Is it our own user, or root? */
+bool policy_is_own(const sea_peer *peer);
+
 /* Does the answer depend on the peer's supplementary groups? */
 bool policy_asks_groups(const sea_options *options);
 

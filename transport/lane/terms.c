@@ -67,7 +67,8 @@ int terms_check_options(const sea_options *options, const char **ret_why) {
         bool is_good;
         const char *why;
     } rules[] = {
-        {memcmp(options->reserved, nothing, sizeof(nothing)) == 0, "reserved: not zero"},
+        {memcmp(options->reserved, nothing, sizeof(nothing)) == 0 && options->reserved_words[0] == 0,
+         "reserved: not zero"},
         {!methods_why, methods_why},
         {!options->service || is_service_name(options->service),
          "service: a name has at most 63 visible ASCII characters, and no '/'"},
@@ -78,6 +79,7 @@ int terms_check_options(const sea_options *options, const char **ret_why) {
         {options->waiting >= SEA_WAIT_ADAPTIVE && options->waiting <= SEA_WAIT_SLEEP, "waiting: no SEA_WAIT_..."},
         {is_ring_size(options->ring_size), "ring_size: not a power of two from 4096 to 1048576"},
         {options->handshake_ms >= 0, "handshake_ms: negative"},
+        {options->idle_ms >= 0, "idle_ms: negative"},
         {!pool_why, pool_why},
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)

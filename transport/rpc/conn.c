@@ -33,7 +33,8 @@ uint64_t conn_deadline_of_calls(const sea_conn *conn) {
 
 uint64_t conn_deadline(const sea_conn *conn) {
     uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
-    return calls < pools ? calls : pools;
+    uint64_t first = calls < pools ? calls : pools;
+    return first < conn->idle_at ? first : conn->idle_at;
 }
 
 /* Tells one waiter. Takes `reply`. */
@@ -100,9 +101,47 @@ static uint64_t ready_below(const struct choice *choice, const struct terms *ter
     return takes_both && choice->inline_most <= terms->inline_max && choice->inline_most < most ? most : 0;
 }
 
+/* A number that changes with each message, either way. */
+static uint64_t conn_activity(const sea_conn *conn) {
+    const struct ctx_counters *counters = &conn->lane.tally.counters;
+    const _Atomic uint64_t *messages[] = {&counters->received_inline, &counters->received_pooled,
+                                          &counters->received_sealed, &counters->sent_inline,
+                                          &counters->sent_pooled,     &counters->sent_sealed};
+    uint64_t sum = 0;
+    for (int i = 0; i < 6; i++)
+        sum += atomic_load_explicit(messages[i], memory_order_relaxed);
+    return sum;
+}
+
+static bool conn_is_in_use(const sea_conn *conn) {
+    const struct peer *account = conn->lane.account;
+    return conn->calls.in_flight || conn->incoming_count || account->messages > conn->spares_count ||
+           account->imported_blocks || atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
+}
+
+static void conn_watch_idle(sea_conn *conn) {
+    if (!conn->server || !conn->options.idle_ms)
+        return;
+    conn->idle_at = wait_deadline(conn->options.idle_ms);
+    conn->idle_seen = conn_activity(conn);
+}
+
+/* What lies in the socket is read before it is judged. No clock is read while messages come: the deadline is looked at when it has passed. */
+static void conn_judge_idle(sea_conn *conn) {
+    if (conn->idle_at == WAIT_FOREVER || wait_now() < conn->idle_at)
+        return;
+    lane_dispatch(&conn->lane, POLLIN);
+    if (conn->is_ended)
+        return;
+    if (conn_activity(conn) == conn->idle_seen && !conn_is_in_use(conn))
+        lane_doom(&conn->lane, -ETIMEDOUT, "the connection was idle for longer than the server's idle_ms");
+    conn_watch_idle(conn);
+}
+
 static void on_opened(void *owner) {
     sea_conn *conn = owner;
     conn->is_open = true;
+    conn_watch_idle(conn);
     conn->ready_below = ready_below(&conn->lane.choice, &conn->lane.terms);
     if (conn->options.on_open)
         conn->options.on_open(conn, conn->options.user);
@@ -287,6 +326,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     conn->refs = 1;
     conn->options = *options;
     conn->own_scratch = own_scratch;
+    conn->idle_at = WAIT_FOREVER;
     conn->watch =
         (struct watch){.fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look};
     int r =
@@ -359,6 +399,8 @@ int conn_turn(sea_conn *conn, short revents) {
     int handled = lane_dispatch(&conn->lane, revents);
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);
+    if (!conn->is_ended && handled == 0)
+        conn_judge_idle(conn);
     conn_leave(conn);
     conn_rearm(conn);
     conn_unref(conn);

@@ -13,6 +13,7 @@
 #include "lane/lane.h"
 #include "rpc/calls.h"
 #include "rpc/poller.h"
+#include "rpc/slots.h"
 #include <sealane/msg.h>
 
 struct sea_conn {
@@ -31,6 +32,9 @@ struct sea_conn {
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
     sea_server *server;            /* borrowed, for `ended` */
     sea_conn *next, **link;        /* on the server's list */
+    struct slot slot;              /* of the server's; empty: it was refused one */
+    uint64_t idle_at,
+        idle_seen; /* when to look whether it is idle (WAIT_FOREVER: never); conn_activity() at the last look */
     bool is_open, is_ended, is_freed, is_looped;
     bool wants_call; /* a call found the peer's calls_max in flight: there is room once one was answered */
     /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the terms. */

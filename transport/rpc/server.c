@@ -43,7 +43,7 @@ struct sea_server {
     bool is_set;           /* the poller is our own set */
     _Atomic bool is_stopping;
     sea_conn *conns; /* the server holds a reference of each */
-    size_t conns_count;
+    struct slots slots;
     uint32_t turned_away; /* since the reaper was calm */
     uint8_t *scratch;     /* owned; all connections receive into it, one at a time */
     char address[ADDRESS_NAME_SIZE + 8];
@@ -54,7 +54,7 @@ static void conn_ended(sea_conn *conn) {
     *conn->link = conn->next;
     if (conn->next)
         conn->next->link = conn->link;
-    server->conns_count--;
+    slots_return(&server->slots, &conn->slot);
     conn_unref(conn);
 }
 
@@ -93,7 +93,25 @@ static int server_explain(sea_server *server, int r) {
                  : r;
 }
 
+/* Processes that our pid namespace does not show are taken for one, those of each user. Users' names are far below these. */
+static const uint64_t NAME_OF_PROCESS = UINT64_C(1) << 62, NAME_OF_HIDDEN = UINT64_C(1) << 61;
+
+static int server_take_slot(sea_server *server, sea_conn *conn, char why[SLOTS_WHY_SIZE]) {
+    const sea_peer *peer = &conn->lane.peer;
+    const sea_options *options = &server->options;
+    uint64_t user = conn->lane.account->user->name;
+    const struct slots_claim claim = {
+        .most = connections_max(server),
+        .per_user = policy_is_own(peer) ? SLOTS_ANY : options->connections_per_user,
+        .per_process = options->connections_per_process,
+        .user = user,
+        .process = peer->pid > 0 ? NAME_OF_PROCESS + (uint32_t) peer->pid : NAME_OF_HIDDEN + user,
+    };
+    return slots_take(&server->slots, &claim, &conn->slot, why);
+}
+
 static void server_add(sea_server *server, sea_conn *conn) {
+    char why[SLOTS_WHY_SIZE];
     conn->server = server;
     conn->ended = conn_ended;
     conn->next = server->conns;
@@ -101,14 +119,14 @@ static void server_add(sea_server *server, sea_conn *conn) {
     if (conn->next)
         conn->next->link = &conn->next;
     server->conns = conn;
-    server->conns_count++;
-    if (server->conns_count > connections_max(server))
-        lane_doom(&conn->lane, -EUSERS, "the server has as many connections as it takes");
+    int r = conn->lane.is_doomed ? 0 : server_take_slot(server, conn, why);
+    if (r < 0)
+        lane_doom(&conn->lane, r, why);
     if (!reaper_is_calm()) {
         server->turned_away++;
         lane_doom(&conn->lane, -EBUSY, IS_BUSY);
     }
-    int r = conn_watch(conn, server->poller);
+    r = conn_watch(conn, server->poller);
     if (r < 0)
         conn_end(conn, server_explain(server, r), "the server cannot poll one more connection");
 }
