@@ -81,7 +81,8 @@ valgrind_tests = \
     tests/unit/test_wake \
     tests/unit/test_work
 
-# The first measures its address space, which valgrind shares; the second starts itself anew through /proc.
+# The first measures its address space, which valgrind shares; the second starts itself anew through /proc; the last one loads
+# the shared library.
 unit_tests = \
     $(valgrind_tests) \
     tests/unit/test_map \
@@ -109,6 +110,7 @@ hostile_tests = \
     tests/hostile/test_hostile_users
 
 memory_tests = \
+    tests/memory/test_dumps \
     tests/memory/test_refusals
 
 sandbox_tests = \
@@ -119,7 +121,6 @@ sweep_tests = \
     tests/sweep/test_kill_sweep
 
 stress_tests = \
-    tests/memory/test_dumps \
     tests/stress/test_stress_calls \
     tests/stress/test_stress_rings \
     tests/stress/test_stress_rotation
@@ -256,10 +257,10 @@ tests_unit_test_bench_work_LDADD = bench/libwork.la $(LDADD)
 tests_unit_test_calibrate_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
 tests_unit_test_calibrate_LDADD = tools/calibrate/libcalibrate.la $(LDADD) -lm
 
-tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
-
 tests_unit_test_unload_CPPFLAGS = $(AM_CPPFLAGS) -DSHARED_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane.so"'
 EXTRA_tests_unit_test_unload_DEPENDENCIES = transport/libsealane.la
+
+tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
 
 # Children that the harness forks are followed anyway; --trace-children is about programs that tests execute. The
 # multiplier lengthens the hang guards.
@@ -320,6 +321,7 @@ endif
 
 script_tests = \
     tests/bench/test_bench.sh \
+    tests/cpp/test_exceptions.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
     tests/stress/test_soak.sh \
@@ -343,8 +345,9 @@ CLEANFILES += valgrind-suite.log
 
 AM_TESTS_ENVIRONMENT = \
     srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
+    INSTRUMENT_CFLAGS='$(INSTRUMENT_CFLAGS)' UV_LIBS='$(UV_LIBS)' \
     PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
-    export srcdir builddir CC CXX PYTHON3 PACKAGE_VERSION SEALANE_CALIBRATION;
+    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS UV_LIBS PACKAGE_VERSION SEALANE_CALIBRATION;
 
 # What was installed, is it enough to build and run a program?
 installcheck-local:
@@ -356,6 +359,7 @@ installcheck-local:
 EXTRA_DIST += \
     $(script_tests) \
     tests/bench/test_run.py \
+    tests/cpp/thrower.cc \
     tests/install/test_install.sh \
     tests/examples/lib.sh \
     tests/model/check.sh \

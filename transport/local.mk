@@ -4,7 +4,8 @@
 # Every object of the library, as an archive that also shows hidden symbols: the tests link this one.
 noinst_LTLIBRARIES += transport/libtransport.la
 transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"' -I$(srcdir)/include -iquote $(srcdir)/transport
-transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS)
+# -fexceptions: a C++ exception that leaves a handler runs the cleanup attributes of the functions below it.
+transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) -fexceptions
 transport_libtransport_la_SOURCES = \
     transport/sys/alone.h \
     transport/sys/caches.c \
@@ -138,9 +139,9 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/server.h \
     transport/rpc/small.c \
     transport/rpc/small.h \
-    transport/loop/uv.c \
     transport/rpc/slots.c \
     transport/rpc/slots.h \
+    transport/loop/uv.c \
     transport/loop/uv_memory.c
 
 # libsealane: the same objects behind the symbol map.

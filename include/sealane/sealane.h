@@ -44,6 +44,15 @@
  *   - Options are zero-initialised: zero is the default, and `reserved` stays zero (else -EINVAL).
  *   - A context may be used by any thread. A connection, its messages, and blocks that came from its
  *     messages belong to one thread at a time; their bytes may be read by any thread.
+ *   - A C++ exception may leave a handler, on_open, on_close, on_room and sea_done. It comes out of what drives the
+ *     connection (sea_server_run(), a dispatch function, sea_call(), sea_conn_wait(), ...), which can be called again:
+ *     server and connections go on. A message that the handler got stays the application's. sea_connect() leaves
+ *     no connection then. No exception may leave an `allow` or on_low_water callback, or any callback on a libuv loop.
+ *   - longjmp() out of any callback is forbidden: the server, or the connection, takes itself for being inside it for
+ *     ever (-EDEADLK). It can only be freed then, which gives not all memory back.
+ *   - A program may dlclose() the shared library: it stays mapped. A plug-in that links the static one is linked with
+ *     -Wl,-z,nodelete (pkg-config --static says so): threads of the library may outlast the last context, while the
+ *     kernel closes descriptors that a peer chose.
  *   - The library never prints, exits, or installs a signal handler. No descriptor of its survives exec.
  */
 #ifndef SEALANE_SEALANE_H

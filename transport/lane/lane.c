@@ -188,6 +188,12 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
     lane->ops->changed(lane->owner);
 }
 
+/* Closes what a lane in CLOSED still has, also when an exception leaves the owner's callback. */
+static void lane_shut(struct lane **lane) {
+    lane_close_outboxes(*lane);
+    (*lane)->fd = fdpass_close((*lane)->fd);
+}
+
 /* What ends now, and is not the last word of the peer, is told to the peer, if it still listens. */
 void lane_close(struct lane *lane, int reason, const char *text) {
     if (lane->state == LANE_CLOSED)
@@ -216,9 +222,8 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     }
     if (reason == -EPROTO)
         tally_count(&lane->tally, faults, 1);
-    lane->ops->closed(lane->owner, &event);
-    lane_close_outboxes(lane);
-    lane->fd = fdpass_close(lane->fd);
+    CLEANUP(lane_shut) struct lane *closed = lane;
+    lane->ops->closed(closed->owner, &event);
 }
 
 /* Is the time of the handshake over? It has failed only if the peer's HELLO does not lie in the socket either. */
@@ -281,7 +286,20 @@ bool lane_is_calm(const struct lane *lane) {
            !lane->wants_room && !lane->has_held && !lane->is_copying;
 }
 
-int lane_dispatch(struct lane *lane, short revents) {
+struct dispatch {
+    struct lane *lane;
+    bool is_done;
+};
+
+/* What an exception kept from being done is done in the next turn. */
+static void dispatch_end(const struct dispatch *dispatch) {
+    if (!dispatch->is_done)
+        dispatch->lane->has_more = true;
+    lane_uncork(dispatch->lane);
+}
+
+static void lane_turn(struct lane *lane, short revents) {
+    CLEANUP(dispatch_end) struct dispatch dispatch = {.lane = lane};
     int most = lane->state == LANE_GREETING
                    ? 1
                    : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
@@ -299,7 +317,11 @@ int lane_dispatch(struct lane *lane, short revents) {
     if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
         lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
     lane_end_turn(lane);
-    lane_uncork(lane);
+    dispatch.is_done = true;
+}
+
+int lane_dispatch(struct lane *lane, short revents) {
+    lane_turn(lane, revents);
     if (lane->is_doomed)
         lane_close(lane, lane->reason, lane->text);
     return lane->handled;

@@ -111,10 +111,22 @@ static int conn_end_reason(const sea_conn *conn) {
     return conn->reason == -EPROTO ? -EPROTO : -EPIPE;
 }
 
+struct opening {
+    sea_conn *conn; /* owned reference */
+    bool is_done;
+};
+
+/* An exception that left a callback leaves no connection. */
+static void opening_end(const struct opening *opening) {
+    if (!opening->is_done && !opening->conn->is_freed)
+        sea_conn_free(opening->conn);
+    conn_unref(opening->conn);
+}
+
 /* Drives it through its handshake. Takes it when that fails; a callback may have freed it before. */
 static int conn_wait_open(sea_conn *conn, const char *address) {
     int r = 0;
-    conn_ref(conn);
+    CLEANUP(opening_end) struct opening opening = {.conn = conn_ref(conn)};
     while (!conn->is_open && !conn->is_ended && r >= 0)
         r = conn_wait_turn(conn, WAIT_FOREVER);
     if (conn->is_open)
@@ -125,9 +137,7 @@ static int conn_wait_open(sea_conn *conn, const char *address) {
         r = conn->reason ? conn->reason : -EPIPE;
     if (r < 0 && conn->text[0])
         refusal_explain(&conn->ctx->refusals, r, address, conn->text);
-    if (r < 0 && !conn->is_freed)
-        sea_conn_free(conn);
-    conn_unref(conn);
+    opening.is_done = r == 0;
     return r;
 }
 
@@ -157,9 +167,10 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
 sea_conn *sea_conn_free(sea_conn *conn) {
     if (!conn)
         return NULL;
-    conn->is_freed = true;
+    CLEANUP_CONN sea_conn *freed = conn;
+    freed->is_freed = true;
     conn_end(conn, 0, "");
-    return conn_unref(conn);
+    return NULL;
 }
 
 void sea_conn_close(sea_conn *conn) {
@@ -251,41 +262,58 @@ static int call_begin_waiting(sea_conn *conn, struct lane_message *message, uint
     }
 }
 
+struct waiting {
+    sea_conn *conn; /* owned reference: handlers that run meanwhile may free it */
+    struct blocking_call *call;
+    uint64_t id;
+    bool is_done;
+};
+
+/* Polling failed, or an exception left a handler: nothing may be told to this frame of the stack later. */
+static void waiting_end(struct waiting *waiting) {
+    if (!waiting->is_done && !waiting->call->is_done)
+        sea_call_cancel(waiting->conn, waiting->id);
+    if (!waiting->is_done)
+        sea_msg_release(waiting->call->reply);
+    conn_unref(waiting->conn);
+}
+
 /* Waits for the end of a call that was begun. */
 static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, sea_msg **ret_reply) {
     int r = 0;
-    conn_ref(conn); /* handlers that run meanwhile may free it */
+    CLEANUP(waiting_end) struct waiting waiting = {.conn = conn_ref(conn), .call = call, .id = id};
     while (r >= 0 && !call->is_done)
         r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
-    if (r < 0)
-        sea_call_cancel(conn, id); /* polling failed: nothing may be told to this frame of the stack later */
-    conn_unref(conn);
     if (r >= 0)
         r = call->status;
-    if (r < 0 || !ret_reply)
-        sea_msg_release(call->reply);
-    else
+    if (r >= 0 && ret_reply) {
         *ret_reply = call->reply;
+        waiting.is_done = true;
+    }
     return r < 0 ? r : 0;
 }
 
 /* Calls and waits. `message` brings method and payload, which is borrowed. */
 static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
-    conn_ref(conn);
-    int r = conn_can_wait(conn) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call)
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call)
                                 : conn_explain_deadlock(conn);
-    if (r == 0)
-        r = call_await(conn, &call, message->id, ret_reply);
-    conn_unref(conn);
-    return r;
+    return r == 0 ? call_await(conn, &call, message->id, ret_reply) : r;
+}
+
+static void block_unrefp(sea_block **block) {
+    sea_block_unref(*block);
+}
+
+static void message_end(const struct lane_message *message) {
+    sea_block_unref(message->block);
 }
 
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
-    struct lane_message call = {.method = method, .block = block};
-    int r = call_blocking(conn, &call, timeout_ms, ret_reply);
-    sea_block_unref(block);
-    return r;
+    CLEANUP(block_unrefp) sea_block *taken = block;
+    struct lane_message call = {.method = method, .block = taken};
+    return call_blocking(conn, &call, timeout_ms, ret_reply);
 }
 
 int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block) {
@@ -321,12 +349,9 @@ int client_await_small(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
 
 int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                       sea_msg **ret_reply) {
-    struct lane_message call;
+    CLEANUP(message_end) struct lane_message call = {.block = NULL};
     int r = message_of_bytes(conn, method, data, size, &call);
-    if (r == 0)
-        r = call_blocking(conn, &call, timeout_ms, ret_reply);
-    sea_block_unref(call.block);
-    return r;
+    return r == 0 ? call_blocking(conn, &call, timeout_ms, ret_reply) : r;
 }
 
 void sea_batch_begin(sea_conn *conn) {
@@ -335,6 +360,10 @@ void sea_batch_begin(sea_conn *conn) {
 
 void sea_batch_end(sea_conn *conn) {
     lane_uncork(&conn->lane);
+}
+
+static void stop_wanting(struct lane **lane) {
+    (*lane)->wants_blocks = false;
 }
 
 /*
@@ -347,10 +376,10 @@ static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline
     if (!growth)
         return;
     deadline = sooner(deadline, wait_now() + growth / GROWTH_BYTES_PER_NS);
-    lane->wants_blocks = true;
+    CLEANUP(stop_wanting) struct lane *wanting = lane;
+    wanting->wants_blocks = true;
     while (!conn->is_ended && pooled_growth(sent) && wait_now() < deadline && conn_wait_turn(conn, deadline) >= 0)
         ;
-    lane->wants_blocks = false;
 }
 
 /* `out` brings method and payload, which is borrowed. */
@@ -358,10 +387,10 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
     uint64_t deadline = wait_deadline(timeout_ms);
     int r = timeout_ms && !conn_can_wait(conn) ? conn_explain_deadlock(conn) : 0;
     bool is_first = timeout_ms || !conn->lane.wants_room;
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
     out->type = WIRE_ONEWAY;
-    conn_ref(conn);
     while (r >= 0) {
-        r = conn->is_ended ? conn_end_reason(conn) : lane_send(&conn->lane, out, false);
+        r = conn->is_ended ? conn_end_reason(held) : lane_send(&conn->lane, out, false);
         if (r != -EAGAIN || timeout_ms == 0 || wait_now() >= deadline)
             break;
         r = conn_wait_turn(conn, deadline);
@@ -374,39 +403,33 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
         lane_explain(&conn->lane, r);
     if (r == -EPIPE)
         conn_note_gone(conn);
-    conn_unref(conn);
     return r;
 }
 
 int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
-    struct lane_message out = {.method = method, .block = block};
-    int r = send_waiting(conn, &out, timeout_ms);
-    sea_block_unref(block);
-    return r;
+    CLEANUP(block_unrefp) sea_block *taken = block;
+    struct lane_message out = {.method = method, .block = taken};
+    return send_waiting(conn, &out, timeout_ms);
 }
 
 int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
-    struct lane_message out;
+    CLEANUP(message_end) struct lane_message out = {.block = NULL};
     int r = message_of_bytes(conn, method, data, size, &out);
-    if (r == 0)
-        r = send_waiting(conn, &out, timeout_ms);
-    sea_block_unref(out.block);
-    return r;
+    return r == 0 ? send_waiting(conn, &out, timeout_ms) : r;
 }
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms);
     int r = conn_can_wait(conn) ? 0 : conn_explain_deadlock(conn);
     uint32_t told = conn->told;
-    conn_ref(conn);
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
     while (r == 0) {
-        r = conn->is_ended ? conn_end_reason(conn) : conn_wait_turn(conn, deadline);
+        r = conn->is_ended ? conn_end_reason(held) : conn_wait_turn(conn, deadline);
         if (r == 0 && conn->told != told && !conn->is_ended)
             r = 1;
         if (r == 0 && !conn->is_ended && wait_now() >= deadline)
             break;
     }
-    conn_unref(conn);
     return r;
 }
 
@@ -429,12 +452,10 @@ int sea_conn_timeout(sea_conn *conn) {
 int sea_conn_dispatch(sea_conn *conn, short revents) {
     if (!conn_can_wait(conn))
         return conn_explain_deadlock(conn);
-    conn_ref(conn);
-    if (!conn->is_ended)
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    if (!held->is_ended)
         conn_turn(conn, revents);
-    int r = conn->is_ended ? conn_end_reason(conn) : 0;
-    conn_unref(conn);
-    return r;
+    return conn->is_ended ? conn_end_reason(conn) : 0;
 }
 
 bool sea_conn_is_open(const sea_conn *conn) {

@@ -72,7 +72,22 @@ static void calls_expire(sea_conn *conn) {
     }
 }
 
+struct calls_ending {
+    sea_conn *conn;
+    int status;
+};
+
+static void calls_end(sea_conn *conn, int status);
+
+/* There are some left if an exception left a callback. */
+static void calls_end_others(const struct calls_ending *ending) {
+    uint64_t id, deadline;
+    if (calls_first(&ending->conn->calls, &id, &deadline))
+        calls_end(ending->conn, ending->status);
+}
+
 static void calls_end(sea_conn *conn, int status) {
+    CLEANUP(calls_end_others) struct calls_ending ending = {conn, status};
     uint64_t id, deadline;
     struct call_waiter waiter;
     while (calls_first(&conn->calls, &id, &deadline)) {
@@ -247,11 +262,27 @@ static void on_trim(void *owner) {
     msg_drop_spares(conn);
 }
 
-/* The lane has dropped the leases already; what is left is ours. */
+struct conn_ending {
+    sea_conn *conn;
+    sea_close_event event;
+};
+
+static void tell_owner(sea_conn **conn) {
+    if ((*conn)->ended)
+        (*conn)->ended(*conn);
+}
+
+static void tell_closed(const struct conn_ending *ending) {
+    CLEANUP(tell_owner) sea_conn *conn = ending->conn;
+    if (conn->options.on_close && !conn->is_freed)
+        conn->options.on_close(conn, &ending->event, conn->options.user);
+}
+
+/* The lane has dropped the leases already; what is left is ours. Whichever callback an exception leaves, the others are called. */
 static void on_closed(void *owner, const sea_close_event *event) {
     sea_conn *conn = owner;
-    sea_close_event told = *event;
-    told.ended_calls = conn->calls.in_flight;
+    CLEANUP(tell_closed) struct conn_ending ending = {conn, *event};
+    ending.event.ended_calls = conn->calls.in_flight;
     conn->is_open = false;
     conn->ready_below = 0;
     conn->is_ended = true;
@@ -260,10 +291,6 @@ static void on_closed(void *owner, const sea_close_event *event) {
     watch_remove(&conn->watch);
     msg_cancel_all(conn);
     calls_end(conn, conn->is_freed ? -ECANCELED : event->reason == -EPROTO ? -EPROTO : -EPIPE);
-    if (conn->options.on_close && !conn->is_freed)
-        conn->options.on_close(conn, &told, conn->options.user);
-    if (conn->ended)
-        conn->ended(conn);
 }
 
 static const struct lane_ops LANE_OPS = {
@@ -393,24 +420,31 @@ static int calls_judge(sea_conn *conn, short revents) {
     return handled;
 }
 
+void conn_turn_again(sea_conn *conn) {
+    conn->lane.has_more = true;
+    conn_rearm(conn);
+}
+
+/* Also of a turn that an exception unwinds: it has left a handler, to which the message belongs. */
+static void turn_end(sea_conn **turn) {
+    conn_leave(*turn);
+    conn_rearm(*turn);
+    conn_unref(*turn);
+}
+
 int conn_turn(sea_conn *conn, short revents) {
-    conn_ref(conn);
-    conn->turns++;
+    CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
+    turn->turns++;
     int handled = lane_dispatch(&conn->lane, revents);
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);
     if (!conn->is_ended && handled == 0)
         conn_judge_idle(conn);
-    conn_leave(conn);
-    conn_rearm(conn);
-    conn_unref(conn);
     return handled;
 }
 
 void conn_end(sea_conn *conn, int reason, const char *text) {
-    conn_ref(conn);
-    conn->turns++;
+    CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
+    turn->turns++;
     lane_close(&conn->lane, reason, text);
-    conn_leave(conn);
-    conn_unref(conn);
 }

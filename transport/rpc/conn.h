@@ -14,6 +14,7 @@
 #include "rpc/calls.h"
 #include "rpc/poller.h"
 #include "rpc/slots.h"
+#include "sys/heap.h"
 #include <sealane/msg.h>
 
 struct sea_conn {
@@ -61,6 +62,12 @@ static inline sea_conn *conn_unref(sea_conn *conn) {
     return NULL;
 }
 
+/* A reference that is dropped at the end of its scope, also when an exception leaves a handler below. */
+static inline void conn_unrefp(sea_conn **conn) {
+    conn_unref(*conn);
+}
+#define CLEANUP_CONN CLEANUP(conn_unrefp)
+
 /* Lets `poller` (borrowed) drive it. */
 int conn_watch(sea_conn *conn, struct poller *poller);
 
@@ -73,6 +80,9 @@ static inline void conn_leave(sea_conn *conn) {
     if (--conn->turns == 0 && conn->is_ended)
         conn_shed(conn);
 }
+
+/* Asks for one more turn, soon. */
+void conn_turn_again(sea_conn *conn);
 
 /* Ends it now, inside a turn of its own. */
 void conn_end(sea_conn *conn, int reason, const char *text);

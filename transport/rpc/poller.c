@@ -117,10 +117,17 @@ static void poller_take_woken(struct poller *poller) {
     }
 }
 
+/* Some are left if an exception left one of them. */
+static void poller_wake_others(struct poller **poller) {
+    if ((*poller)->waking)
+        (*poller)->ops->ring(*poller);
+}
+
 /* A watch that is woken from now on is called once more. */
 void poller_call_woken(struct poller *poller) {
+    CLEANUP(poller_wake_others) struct poller *woken = poller;
     struct watch *watch;
-    poller_take_woken(poller);
+    poller_take_woken(woken);
     while ((watch = poller->waking)) {
         poller->waking = watch->woken_next;
         /* Acquire and release [WOK2] pair with each other's halves in watch_wake(): whoever finds it woken wrote before we look. */
@@ -355,16 +362,20 @@ static void set_call_deadlines(struct poller_set *set) {
     }
 }
 
+static void set_turn_end(struct poller_set **set) {
+    (*set)->is_in_turn = false;
+}
+
 /* A turn, too: those that are asked may call handlers. */
 uint64_t poller_set_rest(struct poller *poller) {
     struct poller_set *set = set_of(poller);
     enum watch_state state = WATCH_RESTS;
     if (set->is_in_turn)
         return 0;
-    set->is_in_turn = true;
+    CLEANUP(set_turn_end) struct poller_set *turn = set;
+    turn->is_in_turn = true;
     while (poller->hot && state != WATCH_READY)
         state = poller_look(poller, false);
-    set->is_in_turn = false;
     return state == WATCH_READY ? 0 : poller_set_deadline(poller);
 }
 
@@ -401,8 +412,7 @@ int poller_set_turn(struct poller *poller, uint64_t deadline) {
     struct poller_set *set = set_of(poller);
     if (set->is_in_turn)
         return -EDEADLK;
-    set->is_in_turn = true;
-    int r = set_turn(set, deadline);
-    set->is_in_turn = false;
-    return r;
+    CLEANUP(set_turn_end) struct poller_set *turn = set;
+    turn->is_in_turn = true;
+    return set_turn(set, deadline);
 }

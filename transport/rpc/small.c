@@ -79,6 +79,15 @@ int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     return 0;
 }
 
+struct received {
+    struct lane *lane;
+    size_t size;
+};
+
+static inline void received_count(const struct received *received) {
+    lane_received_small(received->lane, received->size);
+}
+
 /* One request. false: there is none, or it is for the long way. */
 static bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
@@ -94,8 +103,8 @@ static bool small_take(sea_conn *conn) {
     lane_pass(lane, line_count(size));
     if (line_type(head) == WIRE_CALL)
         msg_add_incoming(msg);
+    CLEANUP(received_count) struct received received = {lane, size};
     method->handler(msg, conn->options.user);
-    lane_received_small(lane, size);
     return true;
 }
 
@@ -103,16 +112,38 @@ static bool goes_on(const struct lane *lane) {
     return lane->state == LANE_OPEN && !lane->is_doomed && ring_has_frame(&lane->in);
 }
 
-int small_turn(sea_conn *conn) {
+struct small_turn {
+    sea_conn *conn;
+    bool is_done;
+};
+
+/* An exception keeps from the next frames, and from the bell: another turn sees to both. */
+static inline void small_leave(const struct small_turn *turn) {
+    sea_conn *conn = turn->conn;
+    conn->lane.corks--;
+    conn_leave(conn);
+    if (!turn->is_done)
+        conn_turn_again(conn);
+}
+
+/* Returns how many requests were handled. */
+static inline int small_take_all(sea_conn *conn) {
+    CLEANUP(small_leave) struct small_turn turn = {.conn = conn};
     struct lane *lane = &conn->lane;
     int taken = 0;
-    conn->refs++; /* a handler may free it */
     conn->turns++;
     lane->corks++;
     while (taken < LANE_FRAMES_PER_TURN && !lane->bell.is_armed && goes_on(lane) && small_take(conn))
         taken++;
-    lane->corks--;
-    conn_leave(conn);
+    turn.is_done = true;
+    return taken;
+}
+
+int small_turn(sea_conn *conn) {
+    struct lane *lane = &conn->lane;
+    CLEANUP_CONN sea_conn *held = conn; /* a handler may free it */
+    held->refs++;
+    int taken = small_take_all(conn);
     bool is_all = taken && !has_gone_round(lane) && !conn->calls.in_flight;
     if (!lane->corks)
         lane_ring_bell(lane);
@@ -121,6 +152,5 @@ int small_turn(sea_conn *conn) {
         lane->taken = taken;
         taken = conn_turn(conn, 0);
     }
-    conn_unref(conn);
     return taken;
 }

@@ -21,7 +21,8 @@ void *heap_free(void *p);
 char *heap_strdup(const char *s);
 
 void heap_freep(void *pp);
-#define CLEANUP_FREE __attribute__((cleanup(heap_freep)))
+#define CLEANUP(function) __attribute__((cleanup(function)))
+#define CLEANUP_FREE CLEANUP(heap_freep)
 
 /* Closes unless negative; returns -1. For descriptors that we made or verified: hostile ones go to the
  * reaper. Keeps errno. */
