@@ -104,8 +104,9 @@ typedef struct sea_options {
     /* Permissions of a server's socket file. They only decide which users can connect at all; each of them is then checked as
      * above. Default: what the above needs. 0600 if nobody but our own user and root is let in; 0660 with
      * `socket_group`; 0660, and the file in that group, if `groups` has one and there is neither `users` nor `allow` (0666
-     * if we may not give it to that group); else 0666. The users need access to the directory too: that of a bare name
-     * is for its owner alone, so give `unix:/PATH`. "unix:@NAME" has no file: everybody can connect, and is checked. */
+     * if we may not give it to that group); else 0666. A mode such as 0660 gives the file to such a group, too. The users
+     * need access to the directory as well: that of a bare name is for its owner alone, so give `unix:/PATH`.
+     * "unix:@NAME" has no file: everybody can connect, and is checked. */
     uint16_t socket_mode;
 
     uint32_t inline_max; /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */

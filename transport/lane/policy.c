@@ -10,7 +10,7 @@
 #include "wire/frame.h"
 #include <errno.h>
 
-enum { MODE_OWN = 0600, MODE_GROUP = 0660, MODE_OTHERS = 0666 };
+enum { MODE_OWN = 0600, MODE_GROUP = 0660, MODE_OTHERS = 0666, GROUP_BITS = 0070, OTHER_BITS = 0007 };
 
 static bool list_has(const uint32_t *ids, size_t count, uint32_t id) {
     for (size_t i = 0; i < count; i++)
@@ -50,19 +50,22 @@ static bool has_other_users(const sea_options *options) {
     return options->allow;
 }
 
+static unsigned default_mode(const sea_options *options, bool is_for_one_group) {
+    if (has_other_users(options) || (options->groups_count && !is_for_one_group && !options->socket_group))
+        return MODE_OTHERS;
+    return options->socket_group || is_for_one_group ? MODE_GROUP : MODE_OWN;
+}
+
+/* A mode that lets the file's group in, and no others, is meant for the one group that is listed. */
 struct policy_file policy_file(const sea_options *options) {
-    struct policy_file file = {.mode = options->socket_mode, .group = SOCKET_GROUP_NONE};
-    bool is_for_one_group = !has_other_users(options) && options->groups_count == 1;
-    if (options->socket_group)
-        file.group = options->socket_group;
-    if (file.mode)
-        return file;
-    file.mode = has_other_users(options) || options->groups_count > 1 ? MODE_OTHERS
-                : options->socket_group || is_for_one_group           ? MODE_GROUP
-                                                                      : MODE_OWN;
-    if (is_for_one_group && !options->socket_group) {
+    unsigned mode = options->socket_mode;
+    bool is_for_a_group = mode ? mode & GROUP_BITS && !(mode & OTHER_BITS) : !has_other_users(options);
+    bool is_for_one_group = is_for_a_group && options->groups_count == 1 && !options->socket_group;
+    struct policy_file file = {.mode = mode ? mode : default_mode(options, is_for_one_group),
+                               .group = options->socket_group ? options->socket_group : SOCKET_GROUP_NONE};
+    if (is_for_one_group) {
         file.group = options->groups[0];
-        file.other_mode = MODE_OTHERS;
+        file.other_mode = mode ? mode : MODE_OTHERS;
     }
     return file;
 }
