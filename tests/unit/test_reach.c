@@ -124,7 +124,7 @@ START_TEST(test_a_socket_of_another_user) {
     int fd = listen_there(SOCK_SEQPACKET);
     ck_assert_int_eq(chmod(socket_path, 0600), 0);
     become_stranger();
-    assert_not_connected(address, -EACCES, "user 0's, mode 0600");
+    assert_not_connected(address, -EACCES, "user 0's and group 0's, mode 0600");
     ck_assert_ptr_nonnull(strstr(advice(), "user 12345"));
     ck_assert_ptr_nonnull(strstr(advice(), "socket_mode"));
     become_root();

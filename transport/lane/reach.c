@@ -126,9 +126,9 @@ static void describe_closed(const struct address *where, char *ret) {
         snprintf(ret, REACH_TEXT_SIZE, "connect " FORBIDDEN);
     else
         snprintf(ret, REACH_TEXT_SIZE,
-                 "closed to us (user %u): the socket is user %u's, mode %04o; set socket_mode, and users or groups, in "
-                 "the server",
-                 cred_own_uid(), look.owner, look.mode);
+                 "closed to us (user %u): it is user %u's and group %u's, mode %04o; set socket_mode, and users or "
+                 "groups, in the server",
+                 cred_own_uid(), look.owner, look.group, look.mode);
 }
 
 static void describe_unheard(const struct address *where, char *ret) {

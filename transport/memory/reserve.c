@@ -141,6 +141,20 @@ static int explain_call(int r, struct refusal_log *log) {
     return refusal_note(log, error, failure_call(r), 0, 0, advice);
 }
 
+/* A call on memory that is new, with an errno that says nothing by itself and is no shortage: EBUSY of seals, say. */
+static int explain_oddity(int error, struct refusal_log *log) {
+    char advice[sizeof(((sea_refusal *) NULL)->advice)];
+    int saved = errno;
+    errno = -error; /* for %m */
+    snprintf(advice, sizeof(advice), "a call that makes it failed (%m), and no limit that is known here explains it");
+    errno = saved;
+    return refusal_note(log, -EIO, "new memfd", 0, 0, advice);
+}
+
+static bool is_shortage(int error) {
+    return error == -ENOMEM || error == -ENOSPC || error == -EAGAIN;
+}
+
 /* The kernel had its reasons: all that could be looked up leaves room. */
 static int explain_unknown(const char *limit, uint64_t size, uint64_t available, struct refusal_log *log) {
     if (available == UINT64_MAX || available < size)
@@ -224,10 +238,15 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *ad
     case -EACCES:
         return refusal_explain(log, error, "NUMA nodes", "the system does not allow mbind(): do without numa_nodes");
     default:
+        if (hugetlb)
+            return refusal_note(log, -ENOMEM, "hugetlb pool", size, 0,
+                                is_shortage(error)
+                                    ? "raise vm.nr_hugepages"
+                                    : "this kernel has no such pages, or a call that they need is forbidden");
         if (failure_call(error))
             return explain_call(error, log);
-        if (hugetlb)
-            return refusal_note(log, -ENOMEM, "hugetlb pool", size, 0, "raise vm.nr_hugepages");
+        if (!is_shortage(error))
+            return explain_oddity(error, log);
         return explain_memory(size, admission);
     }
 }

@@ -21,9 +21,10 @@ struct arena_view {
 /* In the place of an arena that a limit of ours refused: they cost us nothing. */
 static struct arena_view
     over_quota = {.error = -EDQUOT,
-                  .why = "the receiver's quota for this peer has no room for the arena of the payload"},
-    without_fd = {.error = -EMFILE,
-                  .why = "the receiver's process had no descriptor left for the arena (RLIMIT_NOFILE)"};
+                  .why = "refused by a limit of the receiver: its quota for this peer had no room for the arena"},
+    without_fd = {
+        .error = -EMFILE,
+        .why = "refused by a limit of the receiver: its process had no descriptor left for the arena (RLIMIT_NOFILE)"};
 
 /* In the place of one that could not be verified or mapped, for each cause. */
 static struct arena_view unmapped[RESERVE_UNMAPPED] = {

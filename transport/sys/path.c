@@ -149,6 +149,7 @@ int path_look(const char *path, struct path_look *ret_look) {
         return -errno;
     *ret_look = (struct path_look){.mode = status.st_mode & 07777,
                                    .owner = status.st_uid,
+                                   .group = status.st_gid,
                                    .is_dir = S_ISDIR(status.st_mode),
                                    .is_socket = S_ISSOCK(status.st_mode),
                                    .is_writable = faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0};

@@ -39,7 +39,7 @@ int path_unlink_socket(const char *path);
 /* What lies at a path, as messages need it; links are followed. Returns 0, or a negative errno value. */
 struct path_look {
     unsigned mode; /* permissions */
-    uint32_t owner;
+    uint32_t owner, group;
     bool is_dir, is_socket;
     bool is_writable; /* by us; of a socket: may we connect? */
 };
