@@ -6,7 +6,7 @@
  * Whatever fails: nothing crashes, hangs or leaks, on either side; the voyage goes all the way with the right
  * bytes, or the client's function returns an error that is not just its time-out, or the server's application
  * is told (its own function returned an error, or the refusal was counted); and the same processes can do the
- * same again when nothing fails.
+ * same again when nothing fails. And what the client's texts say of the failure is true: see WORDS.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -23,48 +23,49 @@
 /* What each kind can fail with. Those that a role meets in every voyage are marked: to meet none would mean that
  * the sweep sweeps nothing. */
 static const struct fault {
-    int errors[9]; /* up to the first 0 */
+    int errors[10]; /* up to the first 0 */
     bool by_client, by_server;
 } faults[SEAM_KINDS] = {
     [SEAM_ALLOC] = {{ENOMEM}, true, true},
-    [SEAM_MEMFD_CREATE] = {{EINVAL, EMFILE, ENFILE, ENOMEM}, true, true},
-    [SEAM_FTRUNCATE] = {{EINTR, EFBIG, ENOMEM}, true, true},
-    [SEAM_FALLOCATE] = {{EINTR, ENOSPC, ENOMEM, EOPNOTSUPP}, true, true},
+    [SEAM_MEMFD_CREATE] = {{EINVAL, EMFILE, ENFILE, ENOMEM, EPERM}, true, true},
+    [SEAM_FTRUNCATE] = {{EINTR, EFBIG, ENOMEM, EPERM}, true, true},
+    [SEAM_FALLOCATE] = {{EINTR, ENOSPC, ENOMEM, EOPNOTSUPP, EPERM}, true, true},
     [SEAM_ADD_SEALS] = {{EBUSY, EPERM}, true, true},
-    [SEAM_GET_SEALS] = {{EINVAL, EBADF}, true, true},
-    [SEAM_OPEN] = {{EMFILE, ENFILE, ENOENT, EACCES, EINTR, ENOMEM}, true, true},
+    [SEAM_GET_SEALS] = {{EINVAL, EBADF, EPERM}, true, true},
+    [SEAM_OPEN] = {{EMFILE, ENFILE, ENOENT, EACCES, EINTR, ENOMEM, EPERM}, true, true},
     [SEAM_FCHMOD] = {{EPERM, EIO}, false, false},
-    [SEAM_FSTAT] = {{ENOMEM, EIO}, true, true},
+    [SEAM_FCHOWN] = {{EPERM}, false, false},
+    [SEAM_FSTAT] = {{ENOMEM, EIO, EPERM}, true, true},
     [SEAM_FSTATFS] = {{EINTR, EIO, ENOSYS}, true, true},
     [SEAM_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
-    [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN}, false, false},
+    [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN, EPERM}, false, false},
     [SEAM_MLOCK] = {{ENOMEM, EPERM}, false, false},
     [SEAM_MINCORE] = {{EAGAIN}, false, false},
     [SEAM_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
     [SEAM_SYSINFO] = {{EPERM, ENOSYS}, false, false},
     [SEAM_PREAD] = {{EINTR, EIO}, false, false},
-    [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM}, true, false},
+    [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM, EPERM}, true, false},
     [SEAM_COPY_FILE_RANGE] = {{EXDEV, EINVAL, ENOSYS, EINTR, EIO}, true, false},
-    [SEAM_SENDFILE] = {{EINVAL, ENOSYS, EINTR, EIO, ENOMEM}, true, false},
+    [SEAM_SENDFILE] = {{EINVAL, ENOSYS, EINTR, EIO, ENOMEM, EPERM}, true, false},
     [SEAM_SPLICE] = {{EINVAL, EINTR, EIO}, true, false},
-    [SEAM_SOCKET] = {{EMFILE, ENFILE, ENOMEM, ENOBUFS}, true, true},
-    [SEAM_BIND] = {{EADDRINUSE, EACCES, ENOMEM}, false, true},
-    [SEAM_LISTEN] = {{EADDRINUSE, ENOMEM}, false, true},
+    [SEAM_SOCKET] = {{EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM}, true, true},
+    [SEAM_BIND] = {{EADDRINUSE, EACCES, ENOMEM, EPERM}, false, true},
+    [SEAM_LISTEN] = {{EADDRINUSE, ENOMEM, EPERM}, false, true},
     [SEAM_ACCEPT] = {{EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOMEM, ENOBUFS, EINTR, EPERM}, false, true},
-    [SEAM_CONNECT] = {{EAGAIN, ECONNREFUSED, EINTR, ENOENT, ENOMEM}, true, false},
-    [SEAM_GETSOCKOPT] = {{ENOPROTOOPT, ENOMEM}, true, true},
-    [SEAM_SETSOCKOPT] = {{ENOPROTOOPT, ENOMEM}, false, false},
-    [SEAM_SENDMSG] = {{EAGAIN, EINTR, ETOOMANYREFS, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, EMSGSIZE}, true, true},
-    [SEAM_RECVMSG] = {{EAGAIN, EINTR, ECONNRESET, ENOMEM}, true, true},
-    [SEAM_POLL] = {{EINTR, ENOMEM}, true, false},
-    [SEAM_EPOLL_CREATE] = {{EMFILE, ENFILE, ENOMEM}, false, true},
-    [SEAM_EPOLL_CTL] = {{ENOMEM, ENOSPC}, false, true},
-    [SEAM_EPOLL_WAIT] = {{EINTR}, false, true},
-    [SEAM_EVENTFD] = {{EMFILE, ENFILE, ENOMEM}, false, true},
-    [SEAM_FLOCK] = {{EINTR, EWOULDBLOCK, ENOLCK}, false, true},
-    [SEAM_MKDIR] = {{EACCES, ENOSPC, EEXIST}, false, true},
-    [SEAM_UNLINK] = {{EACCES, ENOENT, EBUSY}, false, true},
-    [SEAM_DUP] = {{EMFILE, EINTR}, true, false},
+    [SEAM_CONNECT] = {{EAGAIN, ECONNREFUSED, EINTR, ENOENT, ENOMEM, EPERM}, true, false},
+    [SEAM_GETSOCKOPT] = {{ENOPROTOOPT, ENOMEM, EPERM}, true, true},
+    [SEAM_SETSOCKOPT] = {{ENOPROTOOPT, ENOMEM, EPERM}, false, false},
+    [SEAM_SENDMSG] = {{EAGAIN, EINTR, ETOOMANYREFS, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, EMSGSIZE, EPERM}, true, true},
+    [SEAM_RECVMSG] = {{EAGAIN, EINTR, ECONNRESET, ENOMEM, EPERM}, true, true},
+    [SEAM_POLL] = {{EINTR, ENOMEM, EPERM}, true, false},
+    [SEAM_EPOLL_CREATE] = {{EMFILE, ENFILE, ENOMEM, EPERM}, false, true},
+    [SEAM_EPOLL_CTL] = {{ENOMEM, ENOSPC, EPERM}, false, true},
+    [SEAM_EPOLL_WAIT] = {{EINTR, EPERM}, false, true},
+    [SEAM_EVENTFD] = {{EMFILE, ENFILE, ENOMEM, EPERM}, false, true},
+    [SEAM_FLOCK] = {{EINTR, EWOULDBLOCK, ENOLCK, EPERM}, false, true},
+    [SEAM_MKDIR] = {{EACCES, ENOSPC, EEXIST, EPERM}, false, true},
+    [SEAM_UNLINK] = {{EACCES, ENOENT, EBUSY, EPERM}, false, true},
+    [SEAM_DUP] = {{EMFILE, EINTR, EPERM}, true, false},
     [SEAM_PTHREAD_CREATE] = {{EAGAIN}, false, false},
 };
 
@@ -108,6 +109,50 @@ static void judge_second(const struct board *board, const struct voyage_report *
         find(board, "afterwards: %s at \"%s\"", strerrorname_np(-second->status), second->step);
 }
 
+/*
+ * A text speaks only of what the errno can mean. Words that belong to some errnos, and to no others: whatever was struck, a limit that was
+ * not looked at, or is not short, is never named.
+ */
+static const struct words {
+    const char *text;
+    int errors[6]; /* up to the first 0; none at all: never */
+} WORDS[] = {
+    {"RLIMIT_NOFILE", {EMFILE, ETOOMANYREFS}},
+    {"fs.file-max", {ENFILE}},
+    {"RLIMIT_FSIZE", {EFBIG}},
+    {"RLIMIT_AS", {0}},
+    {"RLIMIT_MEMLOCK", {0}},
+    {"max_map_count", {0}},
+    {"MemAvailable", {ENOMEM}},
+    {"address space", {ENOMEM, EAGAIN, EPERM}},
+    {"no memory", {ENOMEM, ENOBUFS}},
+    {"out of memory", {ENOMEM, ENOBUFS}},
+    {"Cannot allocate memory", {ENOMEM, ENOBUFS, ENOSPC, EFBIG, EAGAIN}},
+    {"is the server running", {ECONNREFUSED, ENOENT}},
+    {"forbid", {EPERM, EACCES, ENOSYS}},
+};
+
+static bool has_error(const int *errors, int count, int error) {
+    for (int i = 0; i < count && errors[i] != 0; i++)
+        if (errors[i] == error)
+            return true;
+    return false;
+}
+
+/* Of the client's own voyage: nothing but the blow has gone wrong. */
+static void judge_text(const struct board *board, const struct voyage_report *voyage) {
+    int error = board->blow.error;
+    if (voyage->status >= 0 || !atomic_load(&board->has_struck))
+        return;
+    /* What reading the application's own file gives needs no text, nor that the connection has ended. */
+    bool is_plain = voyage->status == -EPIPE || board->blow.kind == SEAM_ALLOC || strncmp(voyage->step, "fill", 4) == 0;
+    if (strcmp(voyage->why, " / ") == 0 && !is_plain)
+        find(board, "%s at \"%s\" without a text", strerrorname_np(-voyage->status), voyage->step);
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (strstr(voyage->why, WORDS[i].text) && !has_error(WORDS[i].errors, 6, error))
+            find(board, "%s at \"%s\", untrue: %s", strerrorname_np(-voyage->status), voyage->step, voyage->why);
+}
+
 /* The server's settling is judged after each case; its leaks when it stops. */
 static void judge_server(const struct board *board, bool has_answered) {
     if (!has_answered)
@@ -132,6 +177,7 @@ static bool strike_client(struct board *board, struct child *server, struct blow
     judge_child(board, "client", status);
     judge_unstruck(board, &board->voyage);
     judge_voyage(board, &board->voyage, board->voyage.refusals > 0);
+    judge_text(board, &board->voyage);
     judge_second(board, &board->second);
     judge_server(board, sweep_check(server));
     return atomic_load(&board->has_struck);

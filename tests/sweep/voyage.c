@@ -217,15 +217,33 @@ static int call_inline(struct voyage *voyage) {
     return is_right ? 0 : VOYAGE_WRONG;
 }
 
+/* Is it the class that both sides of a connection choose? Where a call is forbidden they do without outboxes, and what goes then, and
+ * what is forwarded to them, has another one. */
+static bool is_class(const struct voyage *voyage, int payload_class, int expected) {
+    sea_figures figures;
+    sea_ctx_figures(voyage->ctx, &figures);
+    for (int i = 0; i < 2; i++) {
+        sea_conn_figures conn = {.accept = SEA_POOLED};
+        if (voyage->conns[i])
+            sea_conn_figures_get(voyage->conns[i], &conn);
+        if (!(conn.accept & SEA_POOLED) && voyage->conns[i] && (i == 0 || figures.fallbacks > 0))
+            return true;
+    }
+    return payload_class == expected;
+}
+
 /* A block of the class that is chosen for it: pooled. */
 static int new_parcel(struct voyage *voyage, size_t size, sea_block **ret_block) {
     sea_block *block = NULL;
     int r = sea_block_new(&block, voyage->conns[0], size);
     if (r < 0)
         return r;
-    pattern_fill(sea_block_data(block), 0, size);
+    void *data = sea_block_data(block);
+    if (!data)
+        return sea_block_unref(block), -ENOMEM;
+    pattern_fill(data, 0, size);
     *ret_block = block;
-    return sea_block_class(block) == SEA_POOLED ? 0 : VOYAGE_WRONG;
+    return is_class(voyage, sea_block_class(block), SEA_POOLED) ? 0 : VOYAGE_WRONG;
 }
 
 /* Takes the block. The reply, which is a copy in an arena of the server's, stays in voyage->parcel. */
@@ -236,7 +254,7 @@ static int call_with_parcel(struct voyage *voyage, size_t size, sea_block *block
         return r;
     sea_msg_release(voyage->parcel);
     voyage->parcel = reply;
-    bool is_right = sea_msg_class(reply) == SEA_POOLED && sea_msg_size(reply) == size;
+    bool is_right = is_class(voyage, sea_msg_class(reply), SEA_POOLED) && sea_msg_size(reply) == size;
     return is_right && is_pattern(sea_msg_data(reply), size, 0) ? 0 : VOYAGE_WRONG;
 }
 
@@ -391,7 +409,7 @@ static int take_letter(struct voyage *voyage) {
     int r = await_item(voyage);
     if (r < 0)
         return r;
-    bool is_right = sea_msg_class(voyage->item) == SEA_INLINE && sea_msg_size(voyage->item) == LETTER;
+    bool is_right = is_class(voyage, sea_msg_class(voyage->item), SEA_INLINE) && sea_msg_size(voyage->item) == LETTER;
     return is_right && is_pattern(sea_msg_data(voyage->item), LETTER, 0) ? 0 : VOYAGE_WRONG;
 }
 
@@ -466,6 +484,22 @@ static void note_refusals(struct voyage *voyage) {
     voyage->report->refusals = figures.refusals;
 }
 
+/* What the application can read about the step that failed. */
+static void note_why(struct voyage *voyage) {
+    char text[300] = "";
+    sea_refusal refusal = {0};
+    if (voyage->ctx)
+        sea_ctx_refusal(voyage->ctx, &refusal);
+    if (refusal.error)
+        sea_refusal_format(&refusal, text, sizeof text);
+    snprintf(voyage->report->why, sizeof voyage->report->why, "%s / ", text);
+    for (int i = 0; i < 2; i++) {
+        size_t used = strlen(voyage->report->why);
+        snprintf(voyage->report->why + used, sizeof voyage->report->why - used, "%s",
+                 voyage->conns[i] ? sea_conn_text(voyage->conns[i]) : "");
+    }
+}
+
 static void tidy(struct voyage *voyage) {
     sea_msg_release(voyage->item);
     sea_msg_release(voyage->parcel);
@@ -487,6 +521,8 @@ void voyage_run(const char *address, bool outlives, struct voyage_report *ret) {
         ret->status = steps[i].run(&voyage);
         snprintf(ret->step, sizeof ret->step, "%s", steps[i].name);
     }
+    if (ret->status != 0)
+        note_why(&voyage);
     if (outlives && ret->status != 0)
         outlive(&voyage);
     note_refusals(&voyage);

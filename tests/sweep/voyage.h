@@ -27,7 +27,8 @@ struct voyage_report {
     char step[32];            /* the one that failed */
     int opened[2], closed[2]; /* how often on_open and on_close ran, for both connections */
     uint64_t refusals;        /* that the context has counted */
-    bool is_left_open;        /* with `outlives`: a connection did not end */
+    char why[420];     /* of a step that failed: what the context's newest refusal says, and why the connection ended */
+    bool is_left_open; /* with `outlives`: a connection did not end */
 };
 
 /* With `outlives`: the server is expected to die, so that after a failure both connections are waited for until they
