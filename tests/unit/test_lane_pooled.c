@@ -770,6 +770,30 @@ START_TEST(test_an_arena_that_is_refused) {
 }
 END_TEST
 
+static const char *too_many(void *owner, const struct lane_message *message, bool *ret_is_wanted) {
+    struct side *side = owner;
+    (void) message;
+    *ret_is_wanted = true;
+    return ++side->asked > 1 ? "one call too many" : NULL;
+}
+
+/* A call that is refused by a limit is a call: its owner is asked before it is answered. */
+START_TEST(test_refused_calls_count) {
+    struct lane_ops ops = side_ops;
+    ops.coming = too_many;
+    open_with_small_quota(&pair.server);
+    pair.server.lane.ops = &ops;
+    for (uint64_t id = 1; id <= 2; id++)
+        ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, new_pooled(&pair.client, 100000, 5), false), 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
+    ck_assert_int_eq(pair.server.end.reason, -EPROTO);
+    ck_assert_str_eq(pair.server.end_text, "one call too many");
+    pair_deinit(&pair);
+}
+END_TEST
+
 START_TEST(test_a_refused_one_way_message_ends_the_connection) {
     open_with_small_quota(&pair.server);
     ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, 100000, 5)), 0);
@@ -932,6 +956,7 @@ int main(void) {
     suite_add(s, test_credit_in_bytes);
     suite_add(s, test_replies_wait_for_credit);
     suite_add(s, test_an_arena_that_is_refused);
+    suite_add(s, test_refused_calls_count);
     suite_add(s, test_a_refused_one_way_message_ends_the_connection);
     suite_add(s, test_a_refused_reply_is_an_answer);
     suite_add(s, test_an_arena_whose_descriptor_is_lost);

@@ -6,6 +6,7 @@
 #include "support/suite.h"
 
 #include "memory/work.h"
+#include "support/speaker.h"
 #include "unit/conn_pair.h"
 #include "unit/fail.h"
 
@@ -71,11 +72,85 @@ START_TEST(test_a_blocking_call_keeps_its_deadline) {
 }
 END_TEST
 
+/* --- replies that nobody reads --- */
+
+enum { CALLS = 8, CALLS_PAST_ALL_ROOM = 4000 };
+
+static void answer(struct end *end, sea_msg *msg) {
+    (void) end;
+    sea_reply_bytes(msg, "answer", 6);
+}
+
+static void refuse(struct end *end, sea_msg *msg) {
+    (void) end;
+    sea_reply_error(msg, -EIO, "refused");
+}
+
+static const struct {
+    uint32_t method;
+    void (*hook)(struct end *end, sea_msg *msg);
+} answers[] = {{NO_METHOD, NULL}, {END_HOOK, answer}, {END_HOOK, refuse}, {END_HOOK, NULL}};
+enum { ANSWERS = sizeof answers / sizeof *answers };
+
+/* A call counts against calls_max until its reply is written. A peer that goes on calling and reads nothing breaks the protocol, whatever
+ * the answers are; it never makes more of them wait. */
+START_TEST(test_replies_that_nobody_reads) {
+    static struct draft draft;
+    int fds[2], sent = 0;
+    uint32_t most = 0;
+    struct end *server = &ends.b;
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
+    server->options.calls_max = CALLS;
+    server->hook = answers[_i].hook;
+    end_init(server, fds[1], true);
+    struct speaker *caller = speaker_new(fds[0]);
+    const struct wire_hello hello = hello_sound();
+    draft_hello(&draft, &hello);
+    ck_assert_int_eq(speaker_send(caller, &draft), 0);
+    end_settle(server);
+    for (; server->closed == 0 && sent < CALLS_PAST_ALL_ROOM; sent++) {
+        draft_inline(&draft, (uint64_t) sent + 1, answers[_i].method, 1);
+        ck_assert_int_eq(speaker_send(caller, &draft), 0);
+        end_settle(server);
+        const struct lane *lane = &server->conn->lane;
+        most = lane->replies_queued > most ? lane->replies_queued : most;
+    }
+    ck_assert_int_eq(server->event.reason, -EPROTO);
+    ck_assert_str_eq(server->event_text, "more calls were in flight than negotiated");
+    ck_assert_int_gt(sent, CALLS); /* what is written counts no more */
+    ck_assert_uint_eq(most, CALLS);
+    ck_assert_uint_eq(server->conn->lane.replies_queued, 0);
+    speaker_free(caller);
+    end_deinit(server);
+}
+END_TEST
+
+/* And one that reads them has as many calls as ever. */
+START_TEST(test_replies_that_are_read_late) {
+    enum { ROUNDS = 500 };
+    ends.b.options.calls_max = CALLS;
+    ends_open(&ends);
+    for (int i = 0; i < ROUNDS; i++) {
+        while (end_call(&ends.a, END_ECHO, NULL, -1, 0, NULL) == 0)
+            ;
+        ck_assert_uint_eq(ends.a.conn->calls.in_flight, CALLS);
+        end_settle(&ends.b);
+        ck_assert_uint_eq(ends.b.closed, 0);
+        ends_settle(&ends);
+        ck_assert_uint_eq(ends.a.outcomes_count, CALLS);
+        end_drop(&ends.a);
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("work");
     suite_fixture(s, before, fail_off);
     suite_add(s, test_no_copy_for_a_method_that_is_not_there);
     suite_add(s, test_no_copy_of_a_reply_that_comes_late);
     suite_add(s, test_a_blocking_call_keeps_its_deadline);
+    suite_add_loop(s, test_replies_that_nobody_reads, 0, ANSWERS);
+    suite_add(s, test_replies_that_are_read_late);
     return suite_run(s);
 }

@@ -73,10 +73,10 @@ struct lane_ops {
 /* A frame that waits for the socket, or for credit. */
 struct lane_queued {
     struct lane_queued *next;
-    struct lane_message message;  /* owns a reference of its block; has no bytes */
-    int payload_class;            /* as payload_choose() said */
-    char text[WIRE_TEXT_MAX + 1]; /* the message's */
-    uint64_t charged;             /* to the peer's account, bytes */
+    struct lane_message message; /* owns a reference of its block; has no bytes */
+    int payload_class;           /* as payload_choose() said */
+    uint64_t charged;            /* to the peer's account, bytes */
+    char text[];                 /* the message's */
 };
 
 /* A pooled payload that is copied for a side which takes stable ones only. In steps: a large one takes several turns. */
@@ -112,7 +112,8 @@ struct lane {
     struct choice choice; /* zero before OPEN */
 
     struct lane_queued *queue_head, **queue_tail;
-    uint64_t *releases; /* handles to give back; capacity >= releases_count + imports */
+    uint32_t replies_queued; /* of those; each holds one of the calls that the peer may have in flight */
+    uint64_t *releases;      /* handles to give back; capacity >= releases_count + imports */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, is_ring_full, wants_room;
     uint64_t room_credit; /* with wants_room: the least that one of those who wait for room needs */

@@ -367,6 +367,7 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
 static void queued_free(struct lane *lane, struct lane_queued *queued) {
     peer_return_held(lane->account, queued->charged);
     sea_block_unref(queued->message.block);
+    lane->replies_queued -= queued->message.type == WIRE_REPLY;
     heap_free(queued);
 }
 
@@ -381,8 +382,10 @@ void lane_clear_queue(struct lane *lane) {
 
 /* Takes a reference of the block. A peer over its quota is one that does not read what it asked for. */
 static int lane_queue(struct lane *lane, const struct lane_message *message, int payload_class) {
-    struct lane_queued *queued = heap_new(1, sizeof(*queued));
-    uint64_t charged = sizeof(*queued) + (message->block ? message->block->size : 0);
+    size_t text_size = message->text ? strnlen(message->text, WIRE_TEXT_MAX) : 0;
+    size_t size = sizeof(struct lane_queued) + text_size + 1;
+    struct lane_queued *queued = heap_new(1, size);
+    uint64_t charged = size + (message->block ? message->block->size : 0);
     int r = queued ? peer_charge_held(lane->account, charged) : -ENOMEM;
     if (r < 0) {
         heap_free(queued);
@@ -394,7 +397,9 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
     queued->message = *message;
     queued->payload_class = payload_class;
     queued->message.text = queued->text;
-    snprintf(queued->text, sizeof(queued->text), "%s", message->text ? message->text : "");
+    if (text_size)
+        memcpy(queued->text, message->text, text_size);
+    lane->replies_queued += message->type == WIRE_REPLY;
     queued->charged = charged;
     if (message->block)
         sea_block_ref(message->block);

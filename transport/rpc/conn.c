@@ -173,9 +173,11 @@ static const char *refusal_text(int error) {
                               : "out of memory";
 }
 
-/* Is it a call, and one more than the peer may have in flight? */
+/* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies that nobody reads
+ * are no more than that. */
 static bool is_call_too_many(const sea_conn *conn, const struct lane_message *in) {
-    return in->type == WIRE_CALL && conn->incoming_count >= conn->lane.hello.calls_max;
+    const struct lane *lane = &conn->lane;
+    return in->type == WIRE_CALL && (uint64_t) conn->incoming_count + lane->replies_queued >= lane->hello.calls_max;
 }
 
 static const char CALLS_TOO_MANY[] = "more calls were in flight than negotiated";
