@@ -41,7 +41,8 @@ struct side {
     unsigned arrived_count;
     uint64_t cancelled[SIDE_MAX];
     unsigned cancelled_count;
-    sea_close_event end; /* its text is `end_text` */
+    uint32_t cancel_looks; /* what `cancelled` returns */
+    sea_close_event end;   /* its text is `end_text` */
     char end_text[WIRE_TEXT_MAX + 1];
 };
 
@@ -72,10 +73,11 @@ static inline const char *side_arrived(void *owner, const struct lane_message *m
     return side->verdict;
 }
 
-static inline void side_cancelled(void *owner, uint64_t id) {
+static inline uint32_t side_cancelled(void *owner, uint64_t id) {
     struct side *side = owner;
     ck_assert_uint_lt(side->cancelled_count, SIDE_MAX);
     side->cancelled[side->cancelled_count++] = id;
+    return side->cancel_looks;
 }
 
 static inline void side_room(void *owner) {

@@ -144,6 +144,120 @@ START_TEST(test_replies_that_are_read_late) {
 }
 END_TEST
 
+/* --- leases --- */
+
+enum { LEASES = 100, LEASE_SIZE = 70000 };
+
+/* As many sealed blocks of that size may be freed in one turn. */
+#define LEASES_PER_TURN (WORK_PER_TURN / (WORK_PER_MEMFD + LEASE_SIZE) + 1)
+
+static uint64_t leased(const struct end *end) {
+    sea_conn_figures figures;
+    sea_conn_figures_get(end->conn, &figures);
+    return figures.leased_blocks;
+}
+
+/* From `a` to `b`, where the messages are kept. */
+static void lend(bool is_sealed) {
+    for (int i = 0; i < LEASES; i++) {
+        sea_block *block = NULL;
+        int r = is_sealed ? sea_block_new_sealed(&block, ends.a.ctx, LEASE_SIZE, 0)
+                          : sea_block_new(&block, ends.a.conn, LEASE_SIZE);
+        ck_assert_int_eq(r, 0);
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, -1), 0);
+        ends_settle(&ends);
+    }
+    ck_assert_uint_eq(ends.b.kept_count, LEASES);
+    ck_assert_uint_eq(leased(&ends.a), LEASES);
+}
+
+/* All come back at once. */
+START_TEST(test_releases_take_turns) {
+    ends_open(&ends);
+    lend(true);
+    end_drop(&ends.b);
+    uint64_t before = LEASES;
+    for (int turns = 0; before > 0; turns++) {
+        ck_assert_int_lt(turns, LEASES);
+        sea_conn_dispatch(ends.a.conn, 0);
+        uint64_t now = leased(&ends.a);
+        ck_assert_uint_lt(now, before);
+        ck_assert_uint_le(before - now, LEASES_PER_TURN);
+        ck_assert_uint_eq(end_figures(&ends.a).blocks, now); /* what is counted is there */
+        if (now > 0)
+            ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0); /* it does not sleep before; that takes some, too */
+        before = leased(&ends.a);
+    }
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* Of a peer that is gone: leases of either kind, and views of its arenas. It is told once, of all. */
+START_TEST(test_the_end_takes_turns) {
+    bool is_sealed = _i == 0;
+    ends_open(&ends);
+    lend(is_sealed);
+    ck_assert_int_eq(sea_send(ends.b.conn, END_SINK, end_number(&ends.b, 0), 0), 0);
+    ends_settle(&ends);
+    end_free_conn(&ends.b);
+    uint64_t before = LEASES, turns = 0;
+    for (; ends.a.closed == 0; turns++) {
+        ck_assert_uint_lt(turns, 2 * LEASES);
+        sea_conn_dispatch(ends.a.conn, POLLIN | POLLHUP);
+        uint64_t now = leased(&ends.a);
+        ck_assert_uint_le(before - now, is_sealed ? LEASES_PER_TURN : LEASES);
+        before = now;
+    }
+    ck_assert_uint_ge(turns, is_sealed ? LEASES / LEASES_PER_TURN : 1);
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_int_eq(ends.a.event.reason, 0); /* a farewell */
+    ck_assert_uint_eq(ends.a.event.reclaimed_blocks, LEASES);
+    ck_assert_uint_eq(ends.a.event.reclaimed_bytes, LEASES * LEASE_SIZE);
+    sea_figures figures = end_figures(&ends.a);
+    ck_assert_uint_eq(figures.leased_blocks + figures.leased_bytes + figures.blocks + figures.arena_bytes, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* Whoever frees the connection halfway has it all at once. */
+START_TEST(test_freed_while_it_ends) {
+    ends_open(&ends);
+    lend(true);
+    end_free_conn(&ends.b);
+    sea_conn_dispatch(ends.a.conn, POLLIN | POLLHUP);
+    sea_conn_dispatch(ends.a.conn, POLLIN | POLLHUP);
+    ck_assert_uint_eq(ends.a.closed, 0);
+    ck_assert_uint_gt(leased(&ends.a), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EPIPE);
+    end_free_conn(&ends.a);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.a).blocks, 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* --- cancels --- */
+
+/* Each is a walk through the calls that are not answered: so many that 64 of them are more than a turn may do. */
+START_TEST(test_cancels_take_turns) {
+    enum { KEPT = END_MAX, CANCELS = 64 };
+    ends.b.options.calls_max = KEPT;
+    ends_open(&ends);
+    for (unsigned i = 0; i < KEPT; i++) {
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, i, NULL), 0);
+        ends_settle(&ends);
+    }
+    ck_assert_uint_eq(ends.b.kept_count, KEPT);
+    for (uint64_t i = 0; i < CANCELS; i++)
+        ck_assert_int_eq(lane_send_cancel(&ends.a.conn->lane, i), 0);
+    int handled = conn_turn(ends.b.conn, 0);
+    ck_assert_int_gt(handled, 0);
+    ck_assert_int_le(handled, WORK_PER_TURN / (KEPT * WORK_PER_LOOK) + 1);
+    ck_assert_int_lt(handled, CANCELS);
+    ends_settle(&ends);
+    ends_deinit(&ends);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("work");
     suite_fixture(s, before, fail_off);
@@ -152,5 +266,9 @@ int main(void) {
     suite_add(s, test_a_blocking_call_keeps_its_deadline);
     suite_add_loop(s, test_replies_that_nobody_reads, 0, ANSWERS);
     suite_add(s, test_replies_that_are_read_late);
+    suite_add(s, test_releases_take_turns);
+    suite_add_loop(s, test_the_end_takes_turns, 0, 2);
+    suite_add(s, test_freed_while_it_ends);
+    suite_add(s, test_cancels_take_turns);
     return suite_run(s);
 }

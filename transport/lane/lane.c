@@ -188,6 +188,15 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
     lane->ops->changed(lane->owner);
 }
 
+/* Each that the peer may write ends a lease, of which there are no more now. */
+static void lane_take_all_releases(struct lane *lane) {
+    int r = 0;
+    while (r == 0 && lane->has_rings && release_is_there(&lane->releases_in)) {
+        work_begin(&lane->account->work);
+        r = lane_take_releases(lane);
+    }
+}
+
 /* Closes what a lane in CLOSED still has, also when an exception leaves the owner's callback. */
 static void lane_shut(struct lane **lane) {
     lane_close_outboxes(*lane);
@@ -202,7 +211,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     char copy[sizeof(lane->text)];
     snprintf(copy, sizeof(copy), "%s", text);
     sea_close_event event = {.reason = reason, .text = copy};
-    if (reason != -EPIPE)
+    if (reason != -EPIPE && !lane->is_ending)
         lane_send_goodbye(lane, reason, copy);
     lane->state = LANE_CLOSED;
     lane_clear_queue(lane);
@@ -211,7 +220,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     lane->has_held = false;
     snapshot_drop(lane);
     lane->releases_count = 0;
-    lane_take_releases(lane); /* what it gave back before its end is not reclaimed */
+    lane_take_all_releases(lane); /* what it gave back before its end is not reclaimed */
     event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
     lane_tell_pools(lane);
     if (was_open)
@@ -269,13 +278,16 @@ static bool lane_begin_turn(struct lane *lane, short revents) {
 
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */
 static void lane_end_turn(struct lane *lane) {
+    struct work *work = &lane->account->work;
     bool has_more = lane->has_more;
+    work_begin(work);
     lane_take_releases(lane);
-    lane->has_more = has_more; /* room is looked for below */
+    lane->has_more = has_more || work_is_over(work); /* room is looked for below */
     if (lane->state == LANE_OPEN && (lane->handled == 0 || lane_pools_are_due(lane)))
         lane_tend(lane);
     if (lane->is_ring_full && !lane->is_doomed)
         lane_ring_room(lane, lane->own.lines / 4);
+    work_begin(work);
     if (lane->state == LANE_OPEN)
         lane_flush(lane);
     lane_offer_room(lane);
@@ -284,6 +296,28 @@ static void lane_end_turn(struct lane *lane) {
 bool lane_is_calm(const struct lane *lane) {
     return !lane->is_doomed && !lane->is_broken && !lane->bell.due && !lane->bell.is_armed && !lane->queue_head &&
            !lane->wants_room && !lane->has_held && !lane->is_copying;
+}
+
+/* Is little left to drop? Of each kind as much as a turn may: releases, what waits, leases and views. */
+static bool lane_end_some(struct lane *lane) {
+    struct work *work = &lane->account->work;
+    bool has_releases = lane_take_releases(lane) == 0 && work_is_over(work);
+    lane->handled++;
+    return !has_releases && lane_clear_some(lane) && peer_end_some(lane->account);
+}
+
+/* Of a doomed one. The peer is told at once; we hold on to nothing else than what it takes time to drop. */
+static void lane_end(struct lane *lane) {
+    work_begin(&lane->account->work);
+    if (!lane->is_ending && lane->reason != -EPIPE)
+        lane_send_goodbye(lane, lane->reason, lane->text);
+    lane->is_ending = true;
+    snapshot_drop(lane);
+    lane->corks++;
+    bool is_last = lane_end_some(lane);
+    lane->corks--;
+    if (is_last)
+        lane_close(lane, lane->reason, lane->text);
 }
 
 struct dispatch {
@@ -321,8 +355,14 @@ static void lane_turn(struct lane *lane, short revents) {
 }
 
 int lane_dispatch(struct lane *lane, short revents) {
+    if (lane->is_ending && lane->state != LANE_CLOSED) {
+        lane->handled = 0;
+        lane_end(lane);
+        return lane->handled;
+    }
     lane_turn(lane, revents);
-    if (lane->is_doomed)
-        lane_close(lane, lane->reason, lane->text);
+    work_begin(&lane->account->work);
+    if (lane->is_doomed && lane->state != LANE_CLOSED)
+        lane_end(lane);
     return lane->handled;
 }

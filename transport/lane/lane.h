@@ -63,7 +63,7 @@ struct lane_ops {
     const char *(*coming)(void *owner, const struct lane_message *message, bool *ret_is_wanted);
     /* Takes message->block. Returns NULL, or a static text that says how the peer broke the protocol. */
     const char *(*arrived)(void *owner, const struct lane_message *message);
-    void (*cancelled)(void *owner, uint64_t id);
+    uint32_t (*cancelled)(void *owner, uint64_t id);           /* returns how many calls it had to look at */
     void (*room)(void *owner);                                 /* after an -EAGAIN of lane_send() */
     void (*changed)(void *owner);                              /* lane_events() or lane_deadline() may have changed */
     void (*trim)(void *owner);                                 /* sea_ctx_trim(): what is kept for later goes */
@@ -148,6 +148,7 @@ struct lane {
     uint64_t parted_at; /* position in the ring */
     struct snapshot snapshot;
 
+    bool is_ending; /* doomed, and told so: what the peer held is dropped, step by step; then it is closed */
     bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
     int reason;
     char text[WIRE_TEXT_MAX + 1];
@@ -203,8 +204,8 @@ static inline void lane_stir(const struct lane *lane) {
         lane->ops->changed(lane->owner);
 }
 
-/* Takes what the peer has given back. */
-void lane_take_releases(struct lane *lane);
+/* Takes what the peer has given back, as much as its work allows: then has_more says so. Outside of a turn that is a turn's. */
+int lane_take_releases(struct lane *lane); /* 0, -ESTALE: the peer lied */
 
 /* Has them do it now. */
 void lane_tend_now(struct lane *lane);
@@ -272,8 +273,9 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text);
 int lane_reserve_release(struct lane *lane);
 void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
-void lane_part(struct lane *lane);   /* the peer's end was seen */
-int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
+bool lane_clear_some(struct lane *lane); /* as much as its work allows. true: it is empty */
+void lane_part(struct lane *lane);       /* the peer's end was seen */
+int lane_receive(struct lane *lane);     /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
 /* `in` is without block and text. Errors: as pooled_find(), pooled_new_copy(); -EPROTO with *ret_why: the message may not come. */
 int snapshot_begin(struct lane *lane, const struct wire_message *message, const struct lane_message *in,
                    const char **ret_why);

@@ -312,6 +312,11 @@ static void accept_arena(struct lane *lane, const struct wire_arena *arena, int 
         lane_doom(lane, r, why);
 }
 
+/* A peer with many calls in flight makes each of its cancels a walk through them. */
+static void accept_cancel(struct lane *lane, uint64_t id) {
+    work_take(&lane->account->work, lane->ops->cancelled(lane->owner, id) * WORK_PER_LOOK);
+}
+
 /* Takes `fd`: -1, or the one that the frame declares. */
 static void accept_frame(struct lane *lane, const struct wire_frame *frame, int fd) {
     if (is_numbered(frame->head.type))
@@ -333,7 +338,7 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         accept_release(lane, &frame->release);
         break;
     case WIRE_CANCEL:
-        lane->ops->cancelled(lane->owner, frame->head.id);
+        accept_cancel(lane, frame->head.id);
         break;
     case WIRE_ARENA:
         accept_arena(lane, &frame->arena, fd);
@@ -537,7 +542,7 @@ static int receive_frame(struct lane *lane) {
     }
     pass_over(lane, 1);
     lane->handled++;
-    lane->ops->cancelled(lane->owner, frame.head.id);
+    accept_cancel(lane, frame.head.id);
     return 1;
 }
 

@@ -100,20 +100,25 @@ static bool is_waiting_for_room(const struct lane *lane) {
     return lane->queue_head || lane->wants_room || lane->wants_blocks || lane->is_ring_full;
 }
 
-void lane_take_releases(struct lane *lane) {
+int lane_take_releases(struct lane *lane) {
+    struct work *work = &lane->account->work;
     uint64_t handle;
     int r = 0, before = lane->handled;
-    while (r == 0 && lane->has_rings && release_read(&lane->releases_in, &handle)) {
+    if (!lane->corks)
+        work_begin(work);
+    while (r == 0 && !work_is_over(work) && lane->has_rings && release_read(&lane->releases_in, &handle)) {
         lane->handled++;
         r = handle_arena(handle) ? pooled_release(lane->account, handle)
                                  : lease_release(&lane->ctx->leases, lane->account, handle);
         if (r < 0)
             lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
-    if (lane->handled == before || !is_waiting_for_room(lane))
-        return;
+    bool has_more = work_is_over(work) && lane->has_rings && release_is_there(&lane->releases_in);
+    if (!has_more && (lane->handled == before || !is_waiting_for_room(lane)))
+        return r;
     lane->has_more = true; /* whoever took them, and whenever: what waits for room has its turn */
     lane->ops->changed(lane->owner);
+    return r;
 }
 
 bool lane_look(struct lane *lane) {
@@ -190,6 +195,8 @@ void lane_tend_now(struct lane *lane) {
 bool lane_rest(struct lane *lane) {
     if (!lane->has_rings)
         return true;
+    if (lane->is_doomed)
+        return false;
     if (ring_publish_consumed(&lane->in))
         lane->bell.due |= BELL_ROOM;
     bool had_more = lane->has_more;

@@ -371,13 +371,28 @@ static void queued_free(struct lane *lane, struct lane_queued *queued) {
     heap_free(queued);
 }
 
+/* Of what was sent, or is forgotten. */
+static void queue_pop(struct lane *lane) {
+    struct lane_queued *queued = lane->queue_head;
+    lane->queue_head = queued->next;
+    if (!lane->queue_head)
+        lane->queue_tail = &lane->queue_head;
+    queued_free(lane, queued);
+}
+
 void lane_clear_queue(struct lane *lane) {
-    while (lane->queue_head) {
-        struct lane_queued *queued = lane->queue_head;
-        lane->queue_head = queued->next;
-        queued_free(lane, queued);
+    while (lane->queue_head)
+        queue_pop(lane);
+}
+
+/* A block that waited is freed with it. */
+bool lane_clear_some(struct lane *lane) {
+    struct work *work = &lane->account->work;
+    while (lane->queue_head && !work_is_over(work)) {
+        work_take(work, WORK_PER_ENTRY + lane->queue_head->charged);
+        queue_pop(lane);
     }
-    lane->queue_tail = &lane->queue_head;
+    return !lane->queue_head;
 }
 
 /* Takes a reference of the block. A peer over its quota is one that does not read what it asked for. */
@@ -514,6 +529,7 @@ static int queued_convert(struct lane *lane, struct lane_queued *queued) {
     int r = payload_convert(lane, block, &queued->payload_class, &copy);
     if (r < 0)
         return r;
+    work_take(&lane->account->work, block->size);
     sea_block_unref(block);
     queued->message.block = copy;
     tally_count(&lane->tally, fallbacks, 1);
@@ -550,13 +566,16 @@ static int flush_releases(struct lane *lane) {
     return r;
 }
 
+/* As much as the peer's work allows. */
 void lane_flush(struct lane *lane) {
+    struct work *work = &lane->account->work;
     int r = lane->releases_count ? flush_releases(lane) : 0;
     if (r == 0)
         r = lane_write_retired(lane);
-    while (r == 0 && lane->queue_head) {
+    while (r == 0 && lane->queue_head && !work_is_over(work)) {
         struct lane_queued *queued = lane->queue_head;
         uint64_t charged = queued->charged;
+        work_take(work, WORK_PER_ENTRY + (queued->payload_class == SEA_INLINE ? charged : 0));
         peer_return_held(lane->account, charged); /* else a lease on its block would be charged on top */
         queued->charged = 0;
         r = queued_transmit(lane, queued);
@@ -565,11 +584,9 @@ void lane_flush(struct lane *lane) {
                 queued->charged = charged;
             break;
         }
-        lane->queue_head = queued->next;
-        if (!lane->queue_head)
-            lane->queue_tail = &lane->queue_head;
-        queued_free(lane, queued);
+        queue_pop(lane);
     }
+    lane->has_more |= r == 0 && lane->queue_head;
 }
 
 int lane_reserve_release(struct lane *lane) {

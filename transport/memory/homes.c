@@ -134,6 +134,13 @@ void homes_retire_idle(struct homes *homes, uint64_t keep) {
         home_retire_idle(homes->idle_head);
 }
 
+uint64_t homes_retire_one(struct homes *homes) {
+    uint64_t before = homes->mapped;
+    if (homes->idle_head)
+        home_retire_idle(homes->idle_head);
+    return before - homes->mapped;
+}
+
 /* --- reserved --- */
 
 static void home_reserve(struct home *home) {

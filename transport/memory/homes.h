@@ -61,6 +61,9 @@ int homes_make(struct homes *homes, struct size_class *class, size_t stride, uin
 /* Retires idle ones, the longest idle first, until at most `keep` bytes are retained. */
 void homes_retire_idle(struct homes *homes, uint64_t keep);
 
+/* Retires the one that is idle longest. Returns its bytes; 0: none is idle. */
+uint64_t homes_retire_one(struct homes *homes);
+
 /* Reserves some, until they have `count` free blocks of at least `size` bytes. Returns how many are missing. */
 uint32_t homes_reserve(struct homes *homes, const struct size_class *class, size_t size, uint32_t count);
 void homes_unreserve(struct homes *homes);

@@ -14,6 +14,7 @@
 #include "memory/homes.h"
 #include "memory/returns.h"
 #include "memory/size_class.h"
+#include "memory/work.h"
 #include "sys/alone.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
@@ -375,6 +376,11 @@ void pool_trim(struct pool *pool, uint64_t keep) {
     homes_retire_idle(&pool->homes, keep);
 }
 
+uint64_t pool_trim_one(struct pool *pool) {
+    pool_settle(pool);
+    return homes_retire_one(&pool->homes);
+}
+
 void pool_rotate(struct pool *pool) {
     pool_settle(pool);
     homes_begin_generation(&pool->homes);
@@ -391,19 +397,36 @@ static bool waits_for_returns(const struct homes *homes) {
            (homes->bytes_out > 0 && homes->rotation.policy.keep && !homes->idle_head && !is_all_reserved);
 }
 
-uint64_t pool_rest(struct pool *pool, uint64_t now) {
+/* So much goes at a time, and the last one whole: more would be felt. Returns whether more than `keep` is still retained, and idle. */
+static bool rest_trim(struct homes *homes, uint64_t keep) {
+    uint64_t gone = 0, most = keep > 0 ? keep + homes->reserved : 0;
+    while (gone < WORK_PER_TURN && homes->idle_head && homes_retained(homes) > most)
+        gone += homes_retire_one(homes);
+    return homes->idle_head && homes_retained(homes) > most;
+}
+
+/* Is there more to do at once? A generation begins when what is idle of the one before has gone. */
+static bool rest_some(struct pool *pool, uint64_t now) {
     struct homes *homes = &pool->homes;
-    pool_trim(pool, pool->retained_max);
+    pool_settle(pool);
+    if (rest_trim(homes, pool->retained_max))
+        return true;
     enum rotation_wish wish =
         has_arenas(homes) ? rotation_look(&homes->rotation, homes->front.allocated, now) : ROTATION_NOTHING;
-    if (wish == ROTATION_TRIM)
-        homes_retire_idle(homes, 0);
-    else if (wish == ROTATION_ROTATE)
+    if (wish != ROTATION_NOTHING && rest_trim(homes, 0))
+        return true;
+    if (wish == ROTATION_ROTATE)
         homes_begin_generation(homes);
+    return false;
+}
+
+uint64_t pool_rest(struct pool *pool, uint64_t now) {
+    struct homes *homes = &pool->homes;
+    bool has_more = rest_some(pool, now);
     pool->is_waiting = waits_for_returns(homes);
     if (pool->is_waiting)
         pool_watch(pool);
-    return rotation_deadline(&homes->rotation, has_arenas(homes), homes->idle_head);
+    return has_more ? now : rotation_deadline(&homes->rotation, has_arenas(homes), homes->idle_head);
 }
 
 bool pool_is_waiting(const struct pool *pool) {

@@ -140,11 +140,15 @@ void pool_unreserve(struct pool *pool);
 /* Retires arenas that are wholly free and not reserved, the longest free first, until at most `keep` bytes are retained. */
 void pool_trim(struct pool *pool, uint64_t keep);
 
+/* Retires one of these. Returns its bytes; 0: there is none. */
+uint64_t pool_trim_one(struct pool *pool);
+
 /* Begins a new generation. */
 void pool_rotate(struct pool *pool);
 
 /*
- * The owner's thread is about to sleep: does what is due at `now` (CLOCK_MONOTONIC), and returns when to do it again, WAIT_FOREVER for never.
+ * The owner's thread is about to sleep: does what is due at `now` (CLOCK_MONOTONIC), of much some, and returns when to do it again: `now` at
+ * once, WAIT_FOREVER never.
  * From then on, pool_ops.tell says once when a block comes back, if one is waited for.
  */
 uint64_t pool_rest(struct pool *pool, uint64_t now);

@@ -15,6 +15,12 @@
 /* Some 0.3 ms (doc/tuning.md): a thousand connections that all do their worst still have three turns a second each. */
 #define WORK_PER_TURN (UINT64_C(1) << 20)
 
+/* What other work counts as. To free memory takes about as long as to copy as many bytes, and some system calls for each memfd. A lease
+ * of a pooled block, or a message that waited, is an entry in a table. */
+#define WORK_PER_MEMFD (UINT64_C(16) << 10)
+#define WORK_PER_ENTRY UINT64_C(256)
+#define WORK_PER_LOOK UINT64_C(64) /* at an entry of a list, which is not in the caches */
+
 struct work {
     uint64_t left; /* bytes */
 };

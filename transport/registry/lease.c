@@ -102,7 +102,14 @@ void lease_table_trim(struct lease_table *table) {
     pthread_mutex_unlock(&table->lock);
 }
 
+/* A reference of the block that is not the last one costs little to drop. Another thread may drop its own meanwhile: that is no harm. */
+static uint64_t drop_work(const sea_block *block) {
+    bool is_last = atomic_load_explicit(&block->refs, memory_order_relaxed) == 1;
+    return is_last ? WORK_PER_MEMFD + block_footprint(block) : WORK_PER_ENTRY;
+}
+
 static void lease_uncharge(struct peer *peer, sea_block *block) {
+    work_take(&peer->work, drop_work(block));
     peer_return_lease(peer, block_footprint(block));
     sea_block_unref(block);
 }
@@ -139,21 +146,25 @@ int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle)
     return 0;
 }
 
+bool lease_drop_one(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes) {
+    sea_block *block = NULL;
+    pthread_mutex_lock(&table->lock);
+    if (peer->lease_head)
+        block = slot_free(table, peer->lease_head - 1);
+    pthread_mutex_unlock(&table->lock);
+    if (!block)
+        return false;
+    *ret_bytes = block_footprint(block);
+    lease_uncharge(peer, block);
+    return true;
+}
+
 uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes) {
-    uint64_t count = 0;
+    uint64_t count = 0, bytes = 0;
     *ret_bytes = 0;
-    for (;;) {
-        sea_block *block = NULL;
-        pthread_mutex_lock(&table->lock);
-        if (peer->lease_head)
-            block = slot_free(table, peer->lease_head - 1);
-        pthread_mutex_unlock(&table->lock);
-        if (!block)
-            return count;
-        count++;
-        *ret_bytes += block_footprint(block);
-        lease_uncharge(peer, block);
-    }
+    for (; lease_drop_one(table, peer, &bytes); count++)
+        *ret_bytes += bytes;
+    return count;
 }
 
 uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_lease *ret_lease) {

@@ -19,6 +19,7 @@
 
 #include <pthread.h>
 #include <sealane/ctx.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct peer;
@@ -46,6 +47,9 @@ int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, 
 
 /* The peer gives `handle` back, or it was never sent. -ESTALE: this peer has no such lease. */
 int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle);
+
+/* The peer is gone: drops one of the leases that it held, and says of how many bytes. false: it held none. */
+bool lease_drop_one(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes);
 
 /* The peer is gone: drops all that it held. Returns how many leases, and their bytes. */
 uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes);

@@ -97,14 +97,27 @@ struct peer *peer_unref(struct peer *peer) {
     return heap_free(peer);
 }
 
+static bool drop_some_sealed(struct peer *peer) {
+    uint64_t bytes;
+    while (!work_is_over(&peer->work) && lease_drop_one(&peer->ctx->leases, peer, &bytes)) {
+        peer->dropped_blocks++;
+        peer->dropped_bytes += bytes;
+    }
+    return !work_is_over(&peer->work);
+}
+
+bool peer_end_some(struct peer *peer) {
+    return drop_some_sealed(peer) && pooled_end_some(peer, &peer->dropped_blocks, &peer->dropped_bytes);
+}
+
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
     uint64_t pooled_bytes;
     peer_delist(peer);
     peer->owner = NULL;
     uint64_t count = pooled_end(peer, &pooled_bytes);
     count += lease_drop_all(&peer->ctx->leases, peer, ret_bytes);
-    *ret_bytes += pooled_bytes;
-    return count;
+    *ret_bytes += pooled_bytes + peer->dropped_bytes;
+    return count + peer->dropped_blocks;
 }
 
 void peer_trim(struct peer *peer) {

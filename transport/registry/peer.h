@@ -49,9 +49,10 @@ struct peer {
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
     _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;
-    uint64_t messages;    /* of its connection, that there are */
-    uint64_t inline_free; /* bytes of inline payloads that it is not charged with */
-    struct work work;     /* that its connection may still do for it in this turn */
+    uint64_t messages;                      /* of its connection, that there are */
+    uint64_t inline_free;                   /* bytes of inline payloads that it is not charged with */
+    struct work work;                       /* that its connection may still do for it in this turn */
+    uint64_t dropped_blocks, dropped_bytes; /* leases that peer_end_some() has dropped */
     struct pooled pooled;
     struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import; NULL: there is none */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
@@ -92,8 +93,11 @@ void peers_give_back(sea_ctx *ctx, const struct peer *but);
 /* Sets what wakes its connection. */
 void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker);
 
+/* The connection is about to end: does what peer_end() has to do, as much as `work` allows. true: the rest takes no time. */
+bool peer_end_some(struct peer *peer);
+
 /* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more. Returns
- * how many leases were dropped. */
+ * how many leases were dropped, those by peer_end_some() included. */
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
 
 /* Gives back the tables that are empty. */

@@ -92,9 +92,9 @@ int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
     return pooled_take(ret_block, &peer->pooled.pools.private, size);
 }
 
-/* An arena is made in one go, within some 5 ms for so many bytes. The pages of a larger copy come while it is filled: it has none before,
+/* An arena is made in one go, within some 3 ms for so many bytes. The pages of a larger copy come while it is filled: it has none before,
  * unless the pool has a block of that size. */
-static const size_t COPY_ARENA_MAX = (size_t) 8 << 20;
+static const size_t COPY_ARENA_MAX = (size_t) 4 << 20;
 
 static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
     if (size <= COPY_ARENA_MAX)
@@ -157,10 +157,13 @@ int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle) {
 
 uint64_t pooled_end_lease(struct peer *peer, struct pool_slot *slot) {
     sea_block *block = slot_block(slot);
-    uint64_t size = block->size;
+    const struct pool_budget *budget = block->budget; /* of a pool that lives */
+    uint64_t size = block->size, used = pool_budget_used(budget);
     slot_release(slot);
     peer_return_lease(peer, size);
     block_unref_own(block);
+    uint64_t left = pool_budget_used(budget); /* with the last block that drains an arena goes */
+    work_take(&peer->work, WORK_PER_ENTRY + (left < used ? WORK_PER_MEMFD + used - left : 0));
     return size;
 }
 
@@ -184,6 +187,21 @@ void pooled_trim(struct peer *peer) {
     pools_trim(&peer->pooled.pools);
     if (!views_next(&peer->pooled.views, &place))
         drop_views_table(peer);
+}
+
+/* How much of a view was looked at is not known: as if it were all. */
+static bool drop_some_views(struct peer *peer) {
+    struct arena_view *view;
+    uint32_t place = 0;
+    while (!work_is_over(&peer->work) && (view = views_next(&peer->pooled.views, &place))) {
+        work_take(&peer->work, WORK_PER_MEMFD + view->view.size);
+        pooled_drop_view(views_take(&peer->pooled.views, place - 1));
+    }
+    return !work_is_over(&peer->work);
+}
+
+bool pooled_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes) {
+    return pools_end_some(peer, count, bytes) && drop_some_views(peer);
 }
 
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {

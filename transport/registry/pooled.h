@@ -33,6 +33,9 @@ sea_lease pooled_lease_of(const struct pool_slot *slot);
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);
 
+/* Before pooled_end(): as much of that as the peer's work allows, and adds to both what the leases were. true: little is left. */
+bool pooled_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes);
+
 /* Gives back the tables of arenas, ours and the peer's, that are empty. */
 void pooled_trim(struct peer *peer);
 

@@ -190,6 +190,32 @@ static uint64_t pool_drop_leases(struct peer *peer, const sea_pool *pool, uint64
     return count;
 }
 
+static void drop_some_leases(struct peer *peer, const sea_pool *pool, uint64_t *count, uint64_t *bytes) {
+    struct pool_slot *slot;
+    while (pool->pool && !work_is_over(&peer->work) && (slot = pool_next_lease(pool->pool, NULL))) {
+        *bytes += pooled_end_lease(peer, slot);
+        ++*count;
+    }
+}
+
+/* What is free, the arenas that were reserved included. */
+static void free_some_arenas(struct peer *peer, const sea_pool *pool) {
+    uint64_t freed = 1;
+    if (pool->pool)
+        pool_unreserve(pool->pool);
+    while (pool->pool && !work_is_over(&peer->work) && (freed = pool_trim_one(pool->pool)))
+        work_take(&peer->work, WORK_PER_MEMFD + freed);
+}
+
+bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes) {
+    const struct pools *pools = &peer->pooled.pools;
+    for (const sea_pool *pool = pools->all; pool && !work_is_over(&peer->work); pool = pool->next) {
+        drop_some_leases(peer, pool, count, bytes);
+        free_some_arenas(peer, pool);
+    }
+    return !work_is_over(&peer->work);
+}
+
 uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
     struct pools *pools = &peer->pooled.pools;
     uint64_t count = 0;

@@ -54,6 +54,9 @@ void pools_init(struct peer *peer);
 /* Drops every lease and ends all pools. Returns how many leases there were. */
 uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes);
 
+/* Before pools_end(): as much of that as the peer's work allows; adds to both what the leases were. true: little is left. */
+bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes);
+
 /* NULL: nothing is wrong; else what is. */
 const char *pools_check_options(const sea_pool_options *options);
 

@@ -61,6 +61,12 @@ struct arena_view *views_next(const struct views *views, uint32_t *place) {
     return NULL;
 }
 
+struct arena_view *views_take(const struct views *views, uint32_t place) {
+    struct arena_view *view = views->table[place].view;
+    views->table[place].view = NULL;
+    return view;
+}
+
 void views_deinit(struct views *views) {
     heap_free(views->table);
     *views = (struct views){.table = NULL};

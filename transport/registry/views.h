@@ -42,6 +42,9 @@ struct arena_view *views_remove(struct views *views, uint32_t id);
 /* The next one in the table, from `*place` on, which starts at 0; NULL: no more. */
 struct arena_view *views_next(const struct views *views, uint32_t *place);
 
+/* Removes the one at that place, which is below views_next()'s `*place`, and returns it. */
+struct arena_view *views_take(const struct views *views, uint32_t place);
+
 /* Forgets all. */
 void views_deinit(struct views *views);
 

@@ -247,8 +247,8 @@ static const char *on_coming(void *owner, const struct lane_message *in, bool *r
     return is_call_too_many(conn, in) ? CALLS_TOO_MANY : NULL;
 }
 
-static void on_cancelled(void *owner, uint64_t id) {
-    msg_cancel(owner, id);
+static uint32_t on_cancelled(void *owner, uint64_t id) {
+    return msg_cancel(owner, id);
 }
 
 static void on_room(void *owner) {

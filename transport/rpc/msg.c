@@ -103,10 +103,12 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     return 0;
 }
 
-void msg_cancel(sea_conn *conn, uint64_t id) {
-    for (sea_msg *msg = conn->incoming; msg; msg = msg->next)
+uint32_t msg_cancel(sea_conn *conn, uint64_t id) {
+    uint32_t looks = 0;
+    for (sea_msg *msg = conn->incoming; msg; msg = msg->next, looks++)
         if (msg->in.id == id)
             msg->is_cancelled = true;
+    return looks;
 }
 
 void msg_cancel_all(sea_conn *conn) {

@@ -66,8 +66,8 @@ void msg_free(sea_msg *msg);
 /* Frees the messages that the connection keeps for the next ones. */
 void msg_drop_spares(sea_conn *conn);
 
-/* The caller of `id` does not wait any more. */
-void msg_cancel(sea_conn *conn, uint64_t id);
+/* The caller of `id` does not wait any more. Returns how many messages were looked at. */
+uint32_t msg_cancel(sea_conn *conn, uint64_t id);
 
 /* The connection has ended: all unanswered calls are cancelled. */
 void msg_cancel_all(sea_conn *conn);
