@@ -154,13 +154,19 @@ static uint64_t deadline_draw(struct input *in) {
     return kind == 0 ? 0 : kind == 1 ? ns + 1000000 : kind == 2 ? ns + 10000000000u : kind == 3 ? 1 : UINT64_MAX;
 }
 
+/* The id that the library's next call will have in a slot that was used before: its answer can be there before the call is. */
+static uint64_t next_call_of(const struct evil_peer *peer, struct input *in) {
+    uint8_t known = draw(in);
+    return known ? known : peer->answered + ((uint64_t) 1 << 32);
+}
+
 /* Method and status, as the type has them. Returns the id. */
 static uint64_t message_draw(struct evil_peer *peer, enum wire_type type, struct wire_message *ret, struct input *in) {
     uint8_t kind = draw(in);
     *ret = (struct wire_message){.method = type == WIRE_REPLY ? 0 : METHODS[kind % 8u]};
     if (type == WIRE_REPLY) {
         ret->status = kind & 0x80 ? -(int) (draw(in) + 1) : 0;
-        return kind & 0x40 ? draw(in) : heard_draw(&peer->calls, in);
+        return kind & 0x40 ? next_call_of(peer, in) : heard_draw(&peer->calls, in);
     }
     if (type == WIRE_ONEWAY)
         return 0;
@@ -438,9 +444,12 @@ static void act_answer_all(struct evil_peer *peer, struct input *in) {
     struct wire_message message = {.status = draw(in) & 0x80 ? -EDQUOT : 0};
     uint64_t words[LINE_WORDS];
     evil_read(peer, 64, true);
-    for (int i = 0; i < EVIL_HEARD && peer->calls.numbers[i]; i++) {
+    for (int i = 0; i < EVIL_HEARD; i++) {
+        if (!peer->calls.numbers[i])
+            continue;
         line_encode(words, WIRE_REPLY, peer->calls.numbers[i], &message);
         evil_say(peer, words, NULL, 0);
+        peer->answered = peer->calls.numbers[i];
         peer->calls.numbers[i] = 0;
     }
 }

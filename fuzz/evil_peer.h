@@ -41,6 +41,7 @@ struct evil_peer {
     uint64_t next_id; /* of its own calls */
     uint64_t next_handle;
     struct heard calls;   /* ids of the library's */
+    uint64_t answered;    /* the newest of these that was */
     struct heard handles; /* of the library's payloads */
     struct heard own_ids; /* of its own calls */
     uint32_t generation;  /* of pooled payloads */

@@ -107,15 +107,15 @@ static void on_wait(unsigned rounds, bool is_endless) {
     bool has_more = world.in.left > 0 && rounds < WAIT_ROUNDS;
     if (has_more)
         evil_act(world.peer, &world.in);
-    if (has_more || !is_endless)
+    if (has_more || !is_endless || host_give_up())
         return;
     for (int i = 0; i < EVIL_PEERS; i++)
         evil_end(&evil_peers[i]);
-    host_give_up();
 }
 
 static void act_once(void) {
-    static void (*const others[])(void) = {act_rest, act_turns, act_meet, act_choose_peer, act_pass_time, act_fail};
+    static void (*const others[])(void) = {act_rest,        act_turns,     host_run, act_meet,
+                                           act_choose_peer, act_pass_time, act_fail};
     uint8_t op = draw(&world.in), kind = op & 0x7f;
     if (kind < 64)
         evil_act(world.peer, &world.in);

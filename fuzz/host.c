@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -20,8 +20,14 @@
 
 struct host host;
 
+/* Descriptors with the reaper, inputs in a row without a look, and looks without the full inventory. */
+enum { PENDING_MOST = 256, PASSED_MOST = 64, LOOKS_PER_INVENTORY = 256 };
+
 /* After a server could not accept it looks again; what waits in its backlog is to come to its end, too. */
 static const uint64_t ACCEPT_RETRY_NS = 200 * 1000 * 1000;
+
+/* With SEALANE_FUZZ_TALK in the environment it says why connections end: for whoever writes an input by hand. */
+static bool talks;
 
 /* What lasts from input to input. */
 static struct {
@@ -53,6 +59,8 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
     demand(event->text && strlen(event->text) < 256, "on_close without a text");
     demand(!sea_conn_is_open(conn), "on_close of an open connection");
     host.closed++;
+    if (talks)
+        fprintf(stderr, "%s: closed, %d: %s\n", host.scene->name, event->reason, event->text);
     for (int i = 0; i < HOST_CONNS && !host.scene->is_client; i++)
         if (host.conns[i] == conn)
             host.conns[i] = NULL;
@@ -94,6 +102,7 @@ static void stage_make(size_t number) {
 }
 
 void host_make(void) {
+    talks = getenv("SEALANE_FUZZ_TALK") != NULL;
     for (size_t i = 0; i < scenes_count; i++)
         stage_make(i);
 }
@@ -180,9 +189,18 @@ void host_turn(bool is_resting) {
     turn_end();
 }
 
-void host_give_up(void) {
+void host_run(void) {
+    if (host.is_waiting || host.depth || !host.server)
+        return;
+    host.is_waiting = true;
+    sea_server_run(host.server);
+    host.is_waiting = false;
+}
+
+bool host_give_up(void) {
     if (host.server)
         sea_server_stop(host.server);
+    return host.server;
 }
 
 /* --- the end --- */
@@ -250,16 +268,27 @@ static uint64_t fds_open(void) {
     return stat("/proc/self/fd", &now) == 0 ? (uint64_t) now.st_size : 0;
 }
 
+/* Descriptors that were refused are closed on another thread. It is waited for only now and then, and when much has gathered. */
+static bool is_reaped(void) {
+    static const struct timespec moment = {.tv_nsec = 50000};
+    static unsigned passed;
+    size_t pending = reaper_pending();
+    if (pending && pending < PENDING_MOST && ++passed < PASSED_MOST)
+        return false;
+    passed = 0;
+    while (reaper_pending())
+        nanosleep(&moment, NULL);
+    return true;
+}
+
 void host_check_holdings(void) {
     static struct holdings *before;
+    static char text[65536];
     static uint64_t fds_before;
     static unsigned looks;
-    while (reaper_pending())
-        sched_yield();
-    if (before && looks++ % 256 != 0 && fds_open() == fds_before)
+    if (!is_reaped() || (before && ++looks % LOOKS_PER_INVENTORY && fds_open() == fds_before))
         return;
     struct holdings *now = holdings_new();
-    static char text[65536];
     if (!before) {
         before = now;
         fds_before = fds_open();

@@ -55,6 +55,9 @@ void host_join(int other); /* takes it; a server's is -1 */
 /* The loop's turn. `is_resting`: as a loop does that goes to sleep. */
 void host_turn(bool is_resting);
 
+/* A server's own loop, which looks at its connections before it sleeps. Inside it only the peers act. */
+void host_run(void);
+
 /* One thing that the application does. */
 void host_act(void);
 
@@ -64,10 +67,11 @@ void host_handle(sea_msg *msg, void *user);
 /* Lets go of all and looks whether anything is left. The peers have hung up. */
 void host_end(void);
 
-/* The descriptors and mappings of the process are those of the first time. The first call takes the inventory. */
+/* The descriptors and mappings of the process are those of the first time, as far as can be told without waiting. The first call
+ * takes the inventory. */
 void host_check_holdings(void);
 
-/* A server's run that nothing would end. */
-void host_give_up(void);
+/* Ends a server's run that nothing else would. false: it is no server. */
+bool host_give_up(void);
 
 #endif

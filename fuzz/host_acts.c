@@ -232,8 +232,9 @@ static void act_seal(sea_conn *conn) {
     (void) conn;
     if (!block)
         return;
-    sea_block_seal(block);
-    demand(sea_block_size(block) == 0 || sea_block_view(block) || host.in, "a view");
+    int r = sea_block_seal(block);
+    demand(r < 0 || sea_block_is_sealed(block), "a block that was sealed is not");
+    sea_block_view(block);
     if (draw(host.in) & 1)
         sea_block_pages(block);
     if (sea_block_export(block, &fd) == 0)
@@ -352,6 +353,7 @@ static void act_look(sea_conn *conn) {
     demand(strlen(sea_conn_text(conn)) < 256 && strlen(sea_conn_service(conn)) < 64, "a connection's texts");
     demand(sea_conn_peer(conn)->uid == geteuid(), "a connection's peer");
     demand(sea_conn_dispatch(conn, 0) <= 0, "a turn in a turn");
+    demand(sea_ctx_resident(host.ctx) > 0 && sea_version() && sea_class_name(draw(host.in)), "what there always is");
 }
 
 static void count_conn(sea_conn *conn, void *user) {
@@ -451,7 +453,7 @@ static void answer_with_new(sea_msg *msg) {
 
 static void look_at(sea_msg *msg) {
     demand(sea_msg_data(msg) || sea_msg_size(msg), "an empty payload has an address");
-    demand(sea_msg_method(msg) < 6 || !sea_msg_is_call(msg), "a method that is not served");
+    demand(!sea_msg_is_call(msg) || sea_msg_method(msg) < 6, "a method that is not served");
     demand(sea_msg_status(msg) <= 0 && strlen(sea_msg_text(msg)) < 256, "a message's status");
     if (sea_msg_deadline(msg) && sea_msg_is_cancelled(msg))
         sum_of(msg);

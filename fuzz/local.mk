@@ -30,6 +30,7 @@ fuzz_fuzz_line_SOURCES = fuzz/fuzz_line.c tests/support/line_oracle.h
 endif
 
 EXTRA_DIST += \
+    doc/fuzzing.md \
     fuzz/corpus/conn.hex \
     fuzz/corpus/frame/arena \
     fuzz/corpus/frame/call-inline \
