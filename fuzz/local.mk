@@ -40,6 +40,7 @@ EXTRA_DIST += \
     fuzz/corpus/frame/goodbye \
     fuzz/corpus/frame/goodbye-refusal \
     fuzz/corpus/frame/hello-client \
+    fuzz/corpus/frame/hello-clock \
     fuzz/corpus/frame/hello-outbox \
     fuzz/corpus/frame/hello-server \
     fuzz/corpus/frame/oneway-empty \

@@ -25,6 +25,7 @@ valgrind_tests = \
     tests/unit/test_cgroup \
     tests/unit/test_choice \
     tests/unit/test_client \
+    tests/unit/test_clock \
     tests/unit/test_conn \
     tests/unit/test_cred \
     tests/unit/test_ctx \
@@ -94,6 +95,7 @@ unload_test = tests/unit/test_unload
 endif
 
 contract_tests = \
+    tests/contract/test_clock \
     tests/contract/test_folios \
     tests/contract/test_limits \
     tests/contract/test_map \
@@ -180,6 +182,10 @@ tests_libsupport_la_SOURCES = \
 
 # For programs that say nothing else: all test programs. (Everything else names its own.)
 LDADD = tests/libsupport.la transport/libtransport.la $(CHECK_LIBS) $(UV_LIBS)
+
+tests_contract_test_clock_SOURCES = \
+    tests/contract/test_clock.c \
+    tests/contract/kernel.h
 
 tests_contract_test_folios_SOURCES = \
     tests/contract/test_folios.c \

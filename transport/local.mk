@@ -12,6 +12,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/caches.h \
     transport/sys/cgroup.c \
     transport/sys/cgroup.h \
+    transport/sys/clock.c \
+    transport/sys/clock.h \
     transport/sys/cred.c \
     transport/sys/cred.h \
     transport/sys/failure.c \

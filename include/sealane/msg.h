@@ -34,8 +34,9 @@ SEA_API sea_conn *sea_msg_conn(const sea_msg *msg);  /* where it came from, borr
 SEA_API int sea_msg_status(const sea_msg *msg);
 SEA_API const char *sea_msg_text(const sea_msg *msg);
 
-/* Of a call: its deadline in nanoseconds of CLOCK_MONOTONIC, 0 for none; and whether the caller has
- * given up already (cancelled, past its deadline, or dead), so that work on it can stop. */
+/* Of a call: its deadline in nanoseconds of our CLOCK_MONOTONIC, 0 for none (the deadline of a caller in another time
+ * namespace was moved to our clock); and whether the caller has given up already (cancelled, past its deadline, or
+ * dead), so that work on it can stop. */
 SEA_API uint64_t sea_msg_deadline(const sea_msg *msg);
 SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
 

@@ -76,8 +76,11 @@ static inline const char *oracle_hello(const void *data, size_t size, const stru
         return "hello: magic or versions";
     if (hello->inline_max > WIRE_INLINE_CEILING || (hello->fds_max == 0 && (hello->accept & WIRE_CLASS_SEALED)))
         return "hello: limits";
-    if (hello->service_size > WIRE_SERVICE_MAX || size != (size_t) WIRE_HELLO_SIZE + hello->service_size ||
-        !oracle_is_tail(data, size, hello->service, hello->service_size))
+    size_t clock = hello->features & 16 ? 16 : 0;
+    if (!clock && (hello->clock_epoch || hello->clock_space))
+        return "hello: clock";
+    if (hello->service_size > WIRE_SERVICE_MAX || size != (size_t) WIRE_HELLO_SIZE + hello->service_size + clock ||
+        !oracle_is_tail(data, size - clock, hello->service, hello->service_size))
         return "hello: sizes";
     for (size_t i = 0; i < hello->service_size; i++) {
         if (hello->service[i] <= ' ' || hello->service[i] > '~' || hello->service[i] == '/')

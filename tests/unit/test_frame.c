@@ -190,6 +190,31 @@ static const struct sample samples[] = {
                    .service = ""}},
     },
     {
+        "hello-clock",
+        "01 00 00 00 5c 00 00 00 00 00 00 00 00 00 00 00 "
+        "53 45 41 4c 01 00 01 00 10 00 00 00 00 00 00 00 "
+        "05 00 00 00 00 00 01 00 00 00 00 10 00 00 00 00 "
+        "00 00 00 40 00 00 00 00 00 04 00 00 00 01 00 00 "
+        "01 00 00 00 04 00 00 00 65 63 68 6f fe ff ff ff "
+        "ff ff ff ff fa ff ff ef 00 00 00 00",
+        {.head = {.type = WIRE_HELLO},
+         .hello = {.magic = WIRE_MAGIC,
+                   .version_min = 1,
+                   .version_max = 1,
+                   .features = WIRE_FEATURE_CLOCK,
+                   .accept = WIRE_CLASS_INLINE | WIRE_CLASS_SEALED,
+                   .inline_max = 65536,
+                   .block_max = 1u << 28,
+                   .bytes_max = 1u << 30,
+                   .blocks_max = 1024,
+                   .calls_max = 256,
+                   .fds_max = 1,
+                   .service_size = 4,
+                   .service = "echo",
+                   .clock_epoch = -2,
+                   .clock_space = 4026531834}},
+    },
+    {
         "doorbell",
         "08 00 00 00 10 00 00 00 00 00 00 00 00 00 00 00",
         {.head = {.type = WIRE_DOORBELL}},
@@ -296,7 +321,7 @@ END_TEST
 
 /* Every field has a value of its own here, so that two that are swapped show. */
 START_TEST(test_hello_fields) {
-    uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX];
+    uint8_t buf[WIRE_HELLO_MOST];
     struct wire_frame frame;
     char service[WIRE_SERVICE_MAX];
     memset(service, '~', sizeof(service));
@@ -313,7 +338,9 @@ START_TEST(test_hello_fields) {
                                .calls_max = 0xb0b1b2b3,
                                .fds_max = 0xa0a1a2a3,
                                .service_size = WIRE_SERVICE_MAX,
-                               .service = service};
+                               .service = service,
+                               .clock_epoch = -0x0f0e0d0c0b0a0908,
+                               .clock_space = 0x9091929394959697};
 
     ck_assert_uint_eq(wire_encode_hello(buf, &hello), sizeof(buf));
     ck_assert_ptr_null(wire_decode(buf, sizeof(buf), &frame));
@@ -329,11 +356,13 @@ START_TEST(test_hello_fields) {
     ck_assert_uint_eq(frame.hello.fds_max, hello.fds_max);
     ck_assert_uint_eq(frame.hello.service_size, WIRE_SERVICE_MAX);
     ck_assert_mem_eq(frame.hello.service, service, WIRE_SERVICE_MAX);
+    ck_assert_int_eq(frame.hello.clock_epoch, hello.clock_epoch);
+    ck_assert_uint_eq(frame.hello.clock_space, hello.clock_space);
 }
 END_TEST
 
 START_TEST(test_hello_smallest) { /* nothing is taken, nobody is asked for */
-    uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX];
+    uint8_t buf[WIRE_HELLO_MOST];
     struct wire_frame frame;
     struct wire_hello hello = {.magic = WIRE_MAGIC};
 
@@ -533,6 +562,10 @@ static const struct corruption corruptions[] = {
     {"hello-client", "02", 24, 0, "the number of descriptors does not fit the HELLO's features"},
     {"hello-outbox", "00", 1, 0, "the number of descriptors does not fit the HELLO's features"},
     {"hello-outbox", "02", 1, 0, "the number of descriptors does not fit the HELLO's features"},
+    {"hello-client", "10", 24, 0, "HELLO whose sizes do not add up"},
+    {"hello-client", "10", 24, 15, "HELLO whose sizes do not add up"},
+    {"hello-clock", "00", 24, 0, "HELLO whose sizes do not add up"},
+    {"hello-clock", "10", 24, -1, "HELLO whose sizes do not add up"},
     {"hello-outbox", "05", 24, 0, "the number of descriptors does not fit the HELLO's features"},
     /* DOORBELL, ARENA, RETIRE */
     {"doorbell", "08", 0, 1, "DOORBELL whose sizes do not add up"},

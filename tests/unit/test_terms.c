@@ -257,7 +257,7 @@ START_TEST(test_every_offer_can_be_decoded) {
                                  {.accept = SEA_SEALED, .block_max = UINT64_MAX, .bytes_max = UINT64_MAX},
                                  {.inline_max = WIRE_INLINE_CEILING, .service = name_of_63, .accept_hugetlb = true},
                                  {.service = ""}};
-    uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX];
+    uint8_t buf[WIRE_HELLO_MOST];
     struct wire_frame frame;
     struct wire_hello hello = terms_offer(ctx, &cases[_i]);
     ck_assert_ptr_null(wire_decode(buf, wire_encode_hello(buf, &hello), &frame));

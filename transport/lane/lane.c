@@ -3,6 +3,7 @@
 #include "lane/lane.h"
 
 #include "lane/policy.h"
+#include "sys/clock.h"
 #include "sys/cred.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
@@ -77,6 +78,14 @@ static int lane_greet(struct lane *lane) {
     return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 
+/* The peer has to know which clock our deadlines are of. */
+static void lane_name_clock(struct lane *lane) {
+    struct clock_name clock = clock_name_own();
+    lane->hello.features |= WIRE_FEATURE_CLOCK;
+    lane->hello.clock_epoch = clock.epoch;
+    lane->hello.clock_space = clock.space;
+}
+
 int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
               const struct lane_ops *ops, void *owner) {
     *lane = (struct lane){
@@ -96,6 +105,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         .greeting_deadline = wait_deadline(lane_handshake_ms(options)),
     };
     lane->queue_tail = &lane->queue_head;
+    lane_name_clock(lane);
     tally_begin(&lane->tally, ctx);
     if (!(lane->hello.accept & SEA_SEALED) && !(lane->hello.features & WIRE_FEATURE_OUTBOX))
         socket_refuse_fds(fd);

@@ -66,6 +66,7 @@ static int agree(struct lane *lane, const struct wire_hello *hello, int fd, cons
 static void accept_hello(struct lane *lane, const struct wire_hello *hello, int fd) {
     const char *why = NULL;
     int r = agree(lane, hello, fd, &why);
+    lane->hello.features &= hello->features | ~(uint64_t) WIRE_FEATURE_CLOCK; /* a server only answers with it */
     if (r == 0 && lane->is_server)
         r = lane_send_hello(lane), why = "the handshake could not be sent";
     if (r < 0) {

@@ -66,7 +66,7 @@ int lane_write(struct lane *lane, const void *data, size_t size) {
 }
 
 int lane_send_hello(struct lane *lane) {
-    uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX];
+    uint8_t buf[WIRE_HELLO_MOST];
     struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_hello(buf, &lane->hello)};
     int r = lane_note_sent(lane, fdpass_send(lane->fd, &iov, 1, &lane->own.fd, lane->own.fd >= 0 ? 1 : 0));
     lane->own.fd = fd_close(lane->own.fd);

@@ -3,6 +3,7 @@
 #include "lane/terms.h"
 
 #include "lane/outbox.h"
+#include "sys/clock.h"
 #include <errno.h>
 #include <string.h>
 
@@ -127,6 +128,13 @@ static bool is_same_service(const struct wire_hello *a, const struct wire_hello 
     return a->service_size == b->service_size && memcmp(a->service, b->service, a->service_size) == 0;
 }
 
+/* Between sides of which one does not say, as for one clock. */
+static int64_t shift_between(const struct wire_hello *own, const struct wire_hello *peer) {
+    const struct clock_name ours = {own->clock_space, own->clock_epoch},
+                            theirs = {peer->clock_space, peer->clock_epoch};
+    return own->features & peer->features & WIRE_FEATURE_CLOCK ? clock_shift(&ours, &theirs) : 0;
+}
+
 int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, bool is_server, size_t datagram_max,
                 struct terms *ret_terms, const char **ret_why) {
     uint16_t version = own->version_max < peer->version_max ? own->version_max : peer->version_max;
@@ -150,6 +158,7 @@ int terms_agree(const struct wire_hello *own, const struct wire_hello *peer, boo
         .bytes_max = peer->bytes_max,
         .blocks_max = peer->blocks_max,
         .calls_max = min_u32(peer->calls_max, CALLS_MOST),
+        .clock_shift = shift_between(own, peer),
     };
     memcpy(ret_terms->service, peer->service, peer->service_size);
     return 0;

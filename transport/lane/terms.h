@@ -18,7 +18,8 @@ struct terms {
     uint64_t block_max;  /* largest sealed or pooled payload that we may send, bytes */
     uint64_t bytes_max;  /* of our blocks, that the peer holds at a time */
     uint32_t blocks_max;
-    uint32_t calls_max; /* calls of ours in flight */
+    uint32_t calls_max;  /* calls of ours in flight */
+    int64_t clock_shift; /* what the peer's instants lack of ours (sys/clock.h) */
     char service[WIRE_SERVICE_MAX + 1];
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages and replies. See <sealane/msg.h>. */
 #include "rpc/msg.h"
+#include "sys/clock.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <string.h>
@@ -252,9 +253,10 @@ const char *sea_msg_text(const sea_msg *msg) {
 }
 
 uint64_t sea_msg_deadline(const sea_msg *msg) {
-    return msg->in.deadline;
+    return clock_move(msg->in.deadline, msg->conn->lane.terms.clock_shift);
 }
 
 bool sea_msg_is_cancelled(const sea_msg *msg) {
-    return msg->is_cancelled || (msg->in.deadline && msg->in.deadline <= wait_now());
+    uint64_t deadline = sea_msg_deadline(msg);
+    return msg->is_cancelled || (deadline && deadline <= wait_now());
 }

@@ -50,6 +50,11 @@ static int32_t get32_signed(const uint8_t *p) {
     return bits <= INT32_MAX ? (int32_t) bits : -(int32_t) (UINT32_MAX - bits) - 1;
 }
 
+static int64_t get64_signed(const uint8_t *p) {
+    uint64_t bits = get64(p);
+    return bits <= INT64_MAX ? (int64_t) bits : -(int64_t) (UINT64_MAX - bits) - 1;
+}
+
 static void put16(uint8_t *p, uint16_t value) {
     p[0] = (uint8_t) (value & 0xff);
     p[1] = (uint8_t) (value >> 8);
@@ -114,6 +119,16 @@ static const char *head_decode(const uint8_t *p, size_t size, struct wire_head *
     return NULL;
 }
 
+static size_t clock_size(const struct wire_hello *hello) {
+    return hello->features & WIRE_FEATURE_CLOCK ? WIRE_CLOCK_SIZE : 0;
+}
+
+static void clock_decode(const uint8_t *p, struct wire_hello *ret) {
+    bool has_clock = clock_size(ret) != 0;
+    ret->clock_epoch = has_clock ? get64_signed(p) : 0;
+    ret->clock_space = has_clock ? get64(p + 8) : 0;
+}
+
 static const char *hello_decode(const uint8_t *p, size_t size, const struct wire_head *head, struct wire_hello *ret) {
     ret->magic = get32(p + 16);
     ret->version_min = get16(p + 20);
@@ -143,8 +158,9 @@ static const char *hello_decode(const uint8_t *p, size_t size, const struct wire
         return "reserved bytes of a HELLO are not zero";
     if (ret->service_size > WIRE_SERVICE_MAX)
         return "HELLO with a service name that is too long";
-    if (size - WIRE_HELLO_SIZE != ret->service_size)
+    if (size - WIRE_HELLO_SIZE != ret->service_size + clock_size(ret))
         return "HELLO whose sizes do not add up";
+    clock_decode(p + WIRE_HELLO_SIZE + ret->service_size, ret);
     if (!service_is_valid(p + WIRE_HELLO_SIZE, ret->service_size))
         return "HELLO with a service name of forbidden characters";
     return NULL;
@@ -338,7 +354,7 @@ static size_t head_encode(uint8_t *p, enum wire_type type, uint8_t fds, uint64_t
     return size;
 }
 
-size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX], const struct wire_hello *hello) {
+size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_MOST], const struct wire_hello *hello) {
     assert(hello->service_size <= WIRE_SERVICE_MAX);
 
     put32(buf + 16, hello->magic);
@@ -355,8 +371,12 @@ size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX], const 
     put32(buf + 68, hello->service_size);
     if (hello->service_size > 0)
         memcpy(buf + WIRE_HELLO_SIZE, hello->service, hello->service_size);
+    if (clock_size(hello) > 0) {
+        put64(buf + WIRE_HELLO_SIZE + hello->service_size, (uint64_t) hello->clock_epoch);
+        put64(buf + WIRE_HELLO_SIZE + hello->service_size + 8, hello->clock_space);
+    }
     return head_encode(buf, WIRE_HELLO, (hello->features & WIRE_FEATURE_OUTBOX) != 0, 0,
-                       (size_t) WIRE_HELLO_SIZE + hello->service_size);
+                       WIRE_HELLO_SIZE + hello->service_size + clock_size(hello));
 }
 
 size_t wire_encode_message(uint8_t buf[WIRE_MESSAGE_SIZE], enum wire_type type, uint64_t id,

@@ -18,7 +18,7 @@
 #define WIRE_MAGIC 0x4c414553u /* "SEAL" */
 #define WIRE_VERSION 1
 #define WIRE_HEAD_SIZE 16
-#define WIRE_HELLO_SIZE 72   /* head included, service name excluded */
+#define WIRE_HELLO_SIZE 72   /* head included, service name and clock excluded */
 #define WIRE_MESSAGE_SIZE 56 /* head included; then payload (inline only), then text (replies only) */
 #define WIRE_GOODBYE_SIZE 24 /* head included; then text */
 #define WIRE_RELEASE_SIZE 24 /* head included; then 8 bytes a handle */
@@ -27,6 +27,8 @@
 #define WIRE_ARENA_SIZE 40
 #define WIRE_RETIRE_SIZE 24
 #define WIRE_SERVICE_MAX 63 /* bytes */
+#define WIRE_CLOCK_SIZE 16  /* behind the service name of a HELLO with the feature CLOCK */
+#define WIRE_HELLO_MOST (WIRE_HELLO_SIZE + WIRE_SERVICE_MAX + WIRE_CLOCK_SIZE)
 #define WIRE_TEXT_MAX 255
 #define WIRE_STATUS_LEAST (-4095)              /* the kernel's MAX_ERRNO: no errno value is larger */
 #define WIRE_RELEASES_MAX 64                   /* handles in one frame */
@@ -63,9 +65,10 @@ enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE
 /* Feature bits: what the sender of a HELLO takes. Nothing of a feature is sent to who did not set its bit; unknown ones are
  * ignored. */
 enum {
-    WIRE_FEATURE_HUGETLB = 1, /* sealed payloads in hugetlb pages */
-    WIRE_FEATURE_OUTBOX = 2,  /* an outbox, and this HELLO brings its descriptor */
-    WIRE_FEATURE_SNAPSHOT = 4 /* pooled payloads are copied before they are looked at: what is taken stays stable */
+    WIRE_FEATURE_HUGETLB = 1,  /* sealed payloads in hugetlb pages */
+    WIRE_FEATURE_OUTBOX = 2,   /* an outbox, and this HELLO brings its descriptor */
+    WIRE_FEATURE_SNAPSHOT = 4, /* pooled payloads are copied before they are looked at: what is taken stays stable */
+    WIRE_FEATURE_CLOCK = 16    /* this HELLO says which clock its sender's deadlines are of */
 };
 
 struct wire_head { /* offset size */
@@ -91,6 +94,8 @@ struct wire_hello {       /* after the head */
     uint8_t service_size; /* 68  1 */
                           /* 69  3  reserved */
     const char *service;  /* 72  printable ASCII without '/', not terminated, borrowed from the frame */
+    int64_t clock_epoch; /* then, with the feature CLOCK, 8: CLOCK_REALTIME less CLOCK_MONOTONIC, nanoseconds; else 0 */
+    uint64_t clock_space; /* and 8: the number of the time namespace, 0 for unknown; else 0 */
 };
 
 /*
@@ -170,7 +175,7 @@ const char *wire_decode(const void *data, size_t size, struct wire_frame *ret);
  * not copied: whichever there is follows as a further piece of the datagram. A field that the type does
  * not use is 0 in `message`: encoders do not clear it. A goodbye's text is cleaned as by wire_text_clean().
  */
-size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_SIZE + WIRE_SERVICE_MAX], const struct wire_hello *hello);
+size_t wire_encode_hello(uint8_t buf[WIRE_HELLO_MOST], const struct wire_hello *hello);
 size_t wire_encode_message(uint8_t buf[WIRE_MESSAGE_SIZE], enum wire_type type, uint64_t id,
                            const struct wire_message *message);
 size_t wire_encode_goodbye(uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX], int reason, const char *text);
