@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "support/child.h"
-#include "sys/wait.h"
+#include "sys/wait.h" /* NOLINT(readability-duplicate-include): ours, the other is the system's */
 #include "unit/host.h"
 
 #ifndef CLONE_NEWTIME
