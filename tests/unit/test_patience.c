@@ -6,6 +6,7 @@
 #include "lane/patience.h"
 
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "support/suite.h"
@@ -174,6 +175,38 @@ START_TEST(test_cpus_are_counted_again) {
 }
 END_TEST
 
+/* One that spins finds it out within a millisecond, and spins again when it may. */
+START_TEST(test_a_spinner_that_is_moved) {
+    struct patience patience = patience_of(SEA_WAIT_SPIN);
+    use_one_cpu();
+    looks(&patience);
+    ck_assert(!patience_spins(&patience));
+    ck_assert(!patience_goes_on(&patience));
+    cpus_restore();
+    for (int waits = 0; !patience_spins(&patience); waits++) {
+        ck_assert_int_lt(waits, 10000);
+        soon(&patience);
+    }
+    ck_assert(patience_goes_on(&patience));
+}
+END_TEST
+
+/* Else the kernel takes the CPU from it, or ends it. */
+START_TEST(test_a_real_time_spinner_sleeps) {
+    struct patience patience = patience_of(SEA_WAIT_SPIN);
+    struct rusage before, after;
+    if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) < 0)
+        test_skip("no right to run at a real-time priority");
+    getrusage(RUSAGE_THREAD, &before);
+    for (int i = 0; i < 10; i++)
+        looks(&patience);
+    getrusage(RUSAGE_THREAD, &after);
+    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){.sched_priority = 0});
+    ck_assert_int_ge(after.ru_nvcsw - before.ru_nvcsw, 10);
+    ck_assert(patience_spins(&patience));
+}
+END_TEST
+
 /* Its pid is not visible from our namespace: then it is taken for somebody on another CPU. */
 START_TEST(test_a_peer_that_cannot_be_asked) {
     struct patience patience;
@@ -194,6 +227,8 @@ int main(void) {
     suite_add(s, test_a_spinner);
     suite_add_loop(s, test_never_on_one_cpu, 0, 3);
     suite_add(s, test_cpus_are_counted_again);
+    suite_add(s, test_a_spinner_that_is_moved);
+    suite_add(s, test_a_real_time_spinner_sleeps);
     suite_add(s, test_a_peer_that_cannot_be_asked);
     return suite_run(s);
 }

@@ -12,6 +12,8 @@
 
 static const uint64_t LONGEST_NS = 50 * 1000;
 static const uint64_t SPIN_NS = 1000 * 1000; /* between looks at the socket */
+static const uint64_t BREATH_NS =
+    100 * 1000; /* of each SPIN_NS: more than the twentieth that the kernel keeps from real-time threads */
 static const uint32_t LOOKS_PER_CLOCK = 2;   /* each of many looks, as lane_stare() does */
 static const uint32_t WAITS_PER_COUNT = 256; /* the CPUs that we may use can change */
 
@@ -19,6 +21,8 @@ enum { SCORE_MOST = 8 };
 
 static void count_cpus(struct patience *patience) {
     patience->has_one_cpu = wait_cpus_shared(patience->peer_pid) < 2;
+    patience->learns =
+        patience->waiting == SEA_WAIT_ADAPTIVE || (patience->waiting == SEA_WAIT_SPIN && patience->has_one_cpu);
     patience->waits = 0;
 }
 
@@ -36,6 +40,17 @@ static uint64_t longest(const struct patience *patience) {
     return patience->waiting == SEA_WAIT_SPIN ? SPIN_NS : LONGEST_NS * patience->score / SCORE_MOST;
 }
 
+/*
+ * A millisecond of spinning found nothing. The peer may have been moved to our CPU, where a real-time thread that looks keeps it from
+ * running at all; and a real-time thread that never sleeps is stopped by the kernel (sched_rt_runtime_us) or killed (RLIMIT_RTTIME).
+ */
+static void breathe(struct patience *patience) {
+    patience->since = 0;
+    count_cpus(patience);
+    if (!patience->has_one_cpu && wait_is_realtime())
+        wait_fd(-1, 0, wait_now() + BREATH_NS);
+}
+
 bool patience_goes_on(struct patience *patience) {
     if (!patience_looks(patience))
         return false;
@@ -48,7 +63,7 @@ bool patience_goes_on(struct patience *patience) {
     if (now - patience->since < longest(patience))
         return true;
     if (patience->waiting == SEA_WAIT_SPIN)
-        patience->since = 0;
+        breathe(patience);
     return false;
 }
 

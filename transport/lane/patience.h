@@ -14,6 +14,7 @@ struct patience {
     uint32_t waits; /* since the CPUs were last counted */
     int32_t peer_pid;
     bool has_one_cpu; /* the peer and we may only run on the same one */
+    bool learns;      /* from each wait: SEA_WAIT_ADAPTIVE, and a spinner that has one CPU, which may change */
     uint64_t since;   /* when this wait began; 0: not waiting */
     uint32_t looks;   /* since the clock was last asked */
 };
@@ -26,14 +27,14 @@ static inline bool patience_looks(const struct patience *patience) {
 }
 
 /* One more look found nothing: is it worth to look again (after a shared_pause())? false: sleep now. SEA_WAIT_SPIN: false once a
- * millisecond, to look at the socket without waiting for it. */
+ * millisecond, to look at the socket without waiting for it; a real-time thread has slept for a tenth of one then. */
 bool patience_goes_on(struct patience *patience);
 
 /* Something came, by looking or by waking. */
 void patience_learn(struct patience *patience);
 static inline void patience_reward(struct patience *patience) {
     patience->looks = 0;
-    if (patience->waiting == SEA_WAIT_ADAPTIVE)
+    if (patience->learns)
         patience_learn(patience);
 }
 

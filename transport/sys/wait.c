@@ -76,25 +76,35 @@ unsigned wait_cpus_shared(int pid) {
     return (unsigned) CPU_COUNT(&both);
 }
 
-/* poll() rounds to milliseconds, and is for sandboxes that know no ppoll(). */
-static int poll_once(struct pollfd *item, nfds_t count, uint64_t deadline) {
-    uint64_t ns = left_ns(deadline);
-    struct timespec left = {.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
-    int r = SEAM(POLL, ppoll(item, count, deadline == WAIT_FOREVER ? NULL : &left, NULL));
-    return r < 0 && failure_is_forbidden(-errno) ? SEAM(POLL, poll(item, count, wait_left_ms(deadline))) : r;
+bool wait_is_realtime(void) {
+    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    return policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE;
 }
 
-int wait_fd(int fd, short events, uint64_t deadline) {
-    struct pollfd item = {.fd = fd, .events = events};
+/* poll() rounds to milliseconds, and is for sandboxes that know no ppoll(). */
+static int poll_once(struct pollfd *items, nfds_t count, uint64_t deadline) {
+    uint64_t ns = left_ns(deadline);
+    struct timespec left = {.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
+    int r = SEAM(POLL, ppoll(items, count, deadline == WAIT_FOREVER ? NULL : &left, NULL));
+    return r < 0 && failure_is_forbidden(-errno) ? SEAM(POLL, poll(items, count, wait_left_ms(deadline))) : r;
+}
+
+int wait_fd_or_bell(int fd, short events, int bell, uint64_t deadline) {
+    struct pollfd items[] = {{.fd = fd, .events = events}, {.fd = bell, .events = POLLIN}};
+    const nfds_t count = bell >= 0 ? 2 : fd < 0 ? 0 : 1;
     int r;
     do {
-        r = poll_once(&item, fd < 0 ? 0 : 1, deadline);
+        r = poll_once(items, count, deadline);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         return failure_of(SEAM_POLL, errno);
-    if (r > 0 && (item.revents & POLLNVAL) != 0)
+    if (r > 0 && (items[0].revents & POLLNVAL) != 0)
         return -EBADF;
-    return r == 0 ? 0 : item.revents;
+    return r == 0 ? 0 : items[0].revents;
+}
+
+int wait_fd(int fd, short events, uint64_t deadline) {
+    return wait_fd_or_bell(fd, events, -1, deadline);
 }
 
 int wait_set_new(int *ret_fd) {

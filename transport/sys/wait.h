@@ -3,6 +3,7 @@
 #ifndef SYS_WAIT_H
 #define SYS_WAIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define WAIT_FOREVER UINT64_MAX
@@ -22,9 +23,15 @@ int wait_left_ms(uint64_t deadline);
 /* How many CPUs this thread and the process `pid` may use, both together. What cannot be asked counts as many. */
 unsigned wait_cpus_shared(int pid);
 
+/* Does this thread run under a real-time policy, so that ordinary threads cannot take its CPU? */
+bool wait_is_realtime(void);
+
 /* Polls one descriptor (-1: none, just sleeps) until `deadline`. Returns revents, 0 at the deadline; interrupted
  * waits go on. */
 int wait_fd(int fd, short events, uint64_t deadline);
+
+/* The same, but the ringing of `bell` (-1: there is none) ends it too, and stays. */
+int wait_fd_or_bell(int fd, short events, int bell, uint64_t deadline);
 
 /* A set of descriptors, each with a pointer: epoll. */
 struct wait_event {
