@@ -101,6 +101,23 @@ static void pooled_everywhere(struct ring_speaker *self) {
     ring_speaker_doorbell(self);
 }
 
+/* The arena that it names is not asked for: no handle looks like that. */
+static void pooled_of_generation_0(struct ring_speaker *self) {
+    const struct wire_message message = {.method = METHOD,
+                                         .handle = UINT64_C(5) << 48 | 1u << 24,
+                                         .payload_size = 100,
+                                         .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_CALL, 1, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+/* A sound payload, but for its name. */
+static void sealed_in_an_arena(struct ring_speaker *self) {
+    draft_sealed(&draft, 1, METHOD, UINT64_C(1) << 48 | 1, 4096, trap_memfd(4096, TRAP_ALL_SEALS));
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    close(draft.fds[0]);
+}
+
 static void pooled_too_large(struct ring_speaker *self) {
     const struct wire_message message = {.method = METHOD,
                                          .handle = UINT64_C(1) << 48 | 1,
@@ -315,6 +332,8 @@ const struct ring_attack ring_attacks[] = {
     {"payload without a class", class_none, "class", 0},
     {"pooled payload in no arena", pooled_nowhere, "pooled", 0},
     {"pooled payload of the last handle", pooled_everywhere, "pooled", 0},
+    {"pooled payload of generation 0", pooled_of_generation_0, "generation", 0},
+    {"sealed payload in an arena", sealed_in_an_arena, "sealed payload names an arena", 0},
     {"pooled payload of 2^62 bytes", pooled_too_large, "pooled", 0},
     {"pooled payload with reserved words", pooled_and_more, "reserved", 0},
     {"frame larger than a quarter", beyond_a_quarter, "quarter", 0},

@@ -16,6 +16,7 @@
 #include "sys/reaper.h"
 #include "sys/socket.h"
 #include "sys/wait.h"
+#include "wire/handle.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -119,9 +120,20 @@ static void accept_release(struct lane *lane, const struct wire_release *release
         }
 }
 
+/* Which handles name what, where both kinds of blocks are named: elsewhere any number will do. */
+static const char *handle_check(const struct lane *lane, const struct wire_message *message) {
+    bool is_pooled = message->payload_class == WIRE_CLASS_POOLED;
+    if (message->payload_class == WIRE_CLASS_SEALED && lane->has_rings && handle_arena(message->handle))
+        return "the handle of a sealed payload names an arena";
+    return is_pooled && !handle_generation(message->handle) ? "a handle has no generation" : NULL;
+}
+
 /* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which does not read them cannot
  * make their list grow without end. */
 static const char *message_check_credit(const struct lane *lane, const struct wire_message *message) {
+    const char *why = handle_check(lane, message);
+    if (why)
+        return why;
     if (peer_has_import(lane->account, message->handle))
         return "a handle was announced that is already on lease";
     uint64_t size = sealed_file_size(message->payload_size, (enum sealed_layout) message->pages);
