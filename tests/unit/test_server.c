@@ -15,6 +15,7 @@
 
 #include "support/child.h"
 #include "support/speaker.h"
+#include "sys/socket.h" /* NOLINT(readability-duplicate-include): ours */
 #include "unit/conn_pair.h"
 #include "unit/fail.h"
 #include "unit/host.h"
@@ -1329,9 +1330,30 @@ START_TEST(test_one_user_does_not_take_all) {
 }
 END_TEST
 
+/* From the moment a client connects: nobody has accepted it yet. */
+START_TEST(test_a_server_without_use_for_descriptors_lets_none_through) {
+    struct host own = {.options = {.accept = SEA_INLINE, .socket_only = true}};
+    int pair[2], file = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    bool can_refuse = socket_refuse_fds(pair[0]);
+    close(pair[0]);
+    close(pair[1]);
+    host_open(&own);
+    int client = raw_connect(own.address + strlen("unix:"));
+    int r = raw_try_send(client, "x", 1, &file, 1);
+    close(client);
+    close(file);
+    host_close(&own);
+    if (!can_refuse)
+        test_skip("this kernel has no SO_PASSRIGHTS");
+    ck_assert_int_eq(r, -EPERM);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("server");
     suite_fixture(s, scene_set, fail_off);
+    suite_add(s, test_a_server_without_use_for_descriptors_lets_none_through);
     suite_add(s, test_connections_come_and_go);
     suite_add(s, test_a_client_that_does_not_greet);
     suite_add(s, test_a_client_that_breaks_the_protocol);

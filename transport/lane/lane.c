@@ -107,7 +107,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
     lane->queue_tail = &lane->queue_head;
     lane_name_clock(lane);
     tally_begin(&lane->tally, ctx);
-    if (!(lane->hello.accept & SEA_SEALED) && !(lane->hello.features & WIRE_FEATURE_OUTBOX))
+    if (!terms_take_fds(&lane->hello))
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {

@@ -65,10 +65,26 @@ int lane_write(struct lane *lane, const void *data, size_t size) {
     return lane_note_sent(lane, fdpass_send(lane->fd, &iov, 1, NULL, 0));
 }
 
-int lane_send_hello(struct lane *lane) {
+static int hello_send(const struct lane *lane) {
     uint8_t buf[WIRE_HELLO_MOST];
     struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_hello(buf, &lane->hello)};
-    int r = lane_note_sent(lane, fdpass_send(lane->fd, &iov, 1, &lane->own.fd, lane->own.fd >= 0 ? 1 : 0));
+    return fdpass_send(lane->fd, &iov, 1, &lane->own.fd, lane->own.fd >= 0 ? 1 : 0);
+}
+
+/* The server lets no descriptor through to it (SO_PASSRIGHTS), or somebody else forbids us to send one: then the socket is used for all. */
+static void hello_do_without_outbox(struct lane *lane) {
+    lane_close_outboxes(lane);
+    lane->hello.features &= ~(uint64_t) (WIRE_FEATURE_OUTBOX | WIRE_FEATURE_SNAPSHOT);
+    lane->hello.accept &= ~(uint32_t) SEA_POOLED;
+}
+
+int lane_send_hello(struct lane *lane) {
+    int r = hello_send(lane);
+    if (r == -EPERM && lane->own.fd >= 0 && !lane->is_server) {
+        hello_do_without_outbox(lane);
+        r = hello_send(lane);
+    }
+    r = lane_note_sent(lane, r);
     lane->own.fd = fd_close(lane->own.fd);
     return r;
 }

@@ -32,6 +32,11 @@ uint32_t terms_ring_lines(const sea_options *options);
 /* What we say. `service` is borrowed from the options. */
 struct wire_hello terms_offer(const sea_ctx *ctx, const sea_options *options);
 
+/* May descriptors come to the side that offers this? */
+static inline bool terms_take_fds(const struct wire_hello *offer) {
+    return offer->accept & SEA_SEALED || offer->features & WIRE_FEATURE_OUTBOX;
+}
+
 /* Does the peer take blocks of this size in that class? */
 bool terms_take(const struct terms *terms, int payload_class, size_t size);
 

@@ -191,6 +191,14 @@ static int server_watch(sea_server *server) {
     return watch_add(&server->accepting, server->poller);
 }
 
+/* A connection has what its listener had when the client connected, so that none can come before it is accepted. An inherited listener
+ * is others' too. */
+static void server_refuse_fds(const sea_server *server) {
+    struct wire_hello offer = terms_offer(server->ctx, &server->options);
+    if (!terms_take_fds(&offer))
+        socket_refuse_fds(server->listener.fd);
+}
+
 static int server_open(sea_server *server, const char *address) {
     const char *why = "";
     struct policy_file file = policy_file(&server->options);
@@ -205,6 +213,8 @@ static int server_open(sea_server *server, const char *address) {
         reach_describe_listen(address, r, why, text);
         return refusal_explain(&server->ctx->refusals, failure_error(r), address, text);
     }
+    if (server->listener.address.fd < 0)
+        server_refuse_fds(server);
     if (server->listener.address.fd >= 0)
         snprintf(server->address, sizeof(server->address), "fd:%d", server->listener.address.fd);
     else
