@@ -132,6 +132,8 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/client.c \
     transport/rpc/conn.c \
     transport/rpc/conn.h \
+    transport/rpc/interrupt.c \
+    transport/rpc/interrupt.h \
     transport/rpc/msg.c \
     transport/rpc/msg.h \
     transport/rpc/pool.c \

@@ -28,7 +28,8 @@ typedef struct sea_peer {
     int32_t pid; /* 0 where it is not visible from our pid namespace */
     uint32_t uid;
     uint32_t gid;
-    int pidfd; /* borrowed from the connection; -1 where the kernel has none */
+    int pidfd; /* borrowed from the connection; -1 where the kernel has none. Of a peer outside of our pid namespace it can be
+                * polled for its end, and no more: PIDFD_GET_INFO gives EREMOTE, pidfd_send_signal() EINVAL */
     /* The number names nobody, and must not be compared: it is the one that the kernel shows for all ids that our user
      * namespace does not map (65534, or what /proc/sys/kernel/overflowuid and overflowgid say), and the namespace does
      * not map every id to itself, or /proc/self/uid_map (gid_map) cannot be read. */
@@ -67,7 +68,10 @@ enum {
     /* Look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep; where both sides
      * may use one CPU only, look once. */
     SEA_WAIT_ADAPTIVE = 0,
-    /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond. */
+    /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond, and so is
+     * where both sides may run: while that is one CPU only, sleep. Under a real-time policy it sleeps for a tenth of each
+     * millisecond in which nothing came; a thread for which something always comes has to sleep by itself, or the kernel
+     * takes its CPU (sched_rt_runtime_us, RLIMIT_RTTIME). */
     SEA_WAIT_SPIN = 1,
     SEA_WAIT_SLEEP = 2 /* sleep at once */
 };
@@ -135,7 +139,8 @@ typedef struct sea_options {
      * for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */
     int idle_ms;
     int reserved_words[1];
-    uint64_t reserved[6];
+    bool interruptible; /* of sea_connect(): sea_conn_interrupt() ends its waits. Takes one more descriptor */
+    uint64_t reserved[5];
 } sea_options;
 
 /*
@@ -224,9 +229,18 @@ SEA_API void sea_batch_begin(sea_conn *conn);
 SEA_API void sea_batch_end(sea_conn *conn);
 
 /* Waits until something happened: a message was handled, a call of ours ended, there is room again; at
- * most `timeout_ms` (< 0: without end; signals do not end it). Returns how much happened, at least 1,
+ * most `timeout_ms` (< 0: without end; signals do not end it, sea_conn_interrupt() does: -EINTR). Returns how much happened, at least 1,
  * 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
+
+/*
+ * Ends the wait of sea_call(), sea_send(), sea_conn_wait() and their neighbours on this connection with -EINTR: the one that goes
+ * on, or else the next that has to wait. A call that waited is cancelled. From any thread, and from signal handlers: Ctrl-C in
+ * a program that waits without end is a handler with this one line. It may come at any time, but not once sea_conn_free() was
+ * called. (A signal by itself ends no wait: profilers and timers send them all the time.)
+ * Errors: -EINVAL (the connection was not made with `interruptible`). Not for sea_server_run(): sea_server_stop() is that.
+ */
+SEA_API int sea_conn_interrupt(sea_conn *conn);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
  * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO

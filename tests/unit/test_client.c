@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -340,6 +342,86 @@ START_TEST(test_wait_counts_and_has_its_time) {
 END_TEST
 
 /* An end that the clock made is something to return for. */
+/* The wait ends for whoever asks for it, once, and what was asked before it began is not lost. */
+START_TEST(test_a_wait_is_interrupted) {
+    const sea_options options = {.interruptible = true};
+    sea_conn *conn = connected(&options);
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_conn_interrupt(conn), 0);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EINTR);
+    ck_assert_int_eq(sea_conn_wait(conn, 1), 0);
+    ck_assert_int_eq(sea_conn_interrupt(conn), 0);
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, -1, &reply), -EINTR);
+    ck_assert_ptr_null(reply);
+    check_echo(conn, 10, 1);
+    check_echo(conn, 100000, 1);
+    ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
+    check_echo(conn, 10, 2);
+    sea_conn_free(conn);
+}
+END_TEST
+
+static sea_conn *interrupted;
+
+static void on_signal(int number) {
+    (void) number;
+    sea_conn_interrupt(interrupted);
+}
+
+static void *interrupt_soon(void *thread) {
+    nap();
+    pthread_kill(*(pthread_t *) thread, SIGUSR1);
+    return NULL;
+}
+
+/* Ctrl-C: whichever moment it comes in. A signal whose handler does nothing ends no wait. */
+START_TEST(test_a_signal_handler_interrupts) {
+    const sea_options options = {.interruptible = true, .waiting = _i};
+    struct sigaction action = {.sa_handler = on_signal};
+    pthread_t thread, self = pthread_self();
+    sigaction(SIGUSR1, &action, NULL);
+    interrupted = connected(&options);
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_soon, &self), 0);
+        ck_assert_int_eq(sea_conn_wait(interrupted, -1), -EINTR);
+        ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    }
+    sea_conn_free(interrupted);
+}
+END_TEST
+
+START_TEST(test_who_did_not_ask_for_it_is_not_interrupted) {
+    sea_conn *conn = connected(NULL);
+    ck_assert_int_eq(sea_conn_interrupt(conn), -EINVAL);
+    ck_assert_int_eq(sea_conn_wait(conn, 1), 0);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* Its server lets no descriptors through: the client's outbox cannot be sent, and is done without. */
+START_TEST(test_a_server_that_takes_no_descriptors) {
+    struct host own = {.options = {.methods = host.options.methods,
+                                   .methods_count = host.options.methods_count,
+                                   .accept = SEA_INLINE,
+                                   .socket_only = true}};
+    host_start(&own);
+    for (int i = 0; i < 10; i++) {
+        sea_ctx *other = NULL;
+        sea_conn *conn = NULL;
+        ck_assert_int_eq(sea_ctx_new(&other, NULL), 0);
+        int r = sea_connect(&conn, other, own.address, NULL);
+        ck_assert_int_eq(r, 0);
+        sea_msg *reply = NULL;
+        ck_assert_int_eq(sea_call_bytes(conn, ECHO, "abc", 3, 20000, &reply), 0);
+        ck_assert_uint_eq(sea_msg_size(reply), 3);
+        sea_msg_release(reply);
+        sea_conn_free(conn);
+        sea_ctx_unref(other);
+    }
+    host_stop(&own);
+}
+END_TEST
+
 START_TEST(test_wait_returns_for_a_deadline) {
     sea_conn *conn = connected(NULL);
     struct tally tally = {0};
@@ -808,6 +890,10 @@ int main(void) {
     suite_add(s, test_a_call_beyond_the_limit_waits);
     suite_add(s, test_handlers_run_while_a_call_waits);
     suite_add(s, test_wait_counts_and_has_its_time);
+    suite_add(s, test_a_wait_is_interrupted);
+    suite_add_loop(s, test_a_signal_handler_interrupts, 0, 3);
+    suite_add(s, test_who_did_not_ask_for_it_is_not_interrupted);
+    suite_add(s, test_a_server_that_takes_no_descriptors);
     suite_add(s, test_wait_returns_for_a_deadline);
     suite_add(s, test_a_flood_waits_for_room);
     suite_add(s, test_a_send_has_its_time);

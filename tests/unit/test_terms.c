@@ -88,7 +88,7 @@ static const struct {
     {"ring_size", {.ring_size = 4097}},
     {"ring_size", {.ring_size = 1u << 21}},
     {"reserved", {.reserved = {1}}},
-    {"reserved", {.reserved = {[5] = UINT64_MAX}}},
+    {"reserved", {.reserved = {[sizeof((sea_options){0}.reserved) / sizeof(uint64_t) - 1] = UINT64_MAX}}},
     {"reserved", {.reserved_words = {1}}},
     {"idle_ms", {.idle_ms = -1}},
 };

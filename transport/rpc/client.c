@@ -76,11 +76,14 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Waits once, at most until `deadline`, and gives the connection its turn. */
+/* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever returns that
+ * tells it. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     uint64_t own = conn_deadline_of_calls(conn);
     int revents = 0;
+    if (interrupt_is_raised(&conn->interrupt))
+        return -EINTR;
     if (own < deadline)
         deadline = own;
     if (lane->corks)
@@ -91,7 +94,8 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         if (patience_spins(&lane->patience))
             deadline = 0;
         if (deadline == 0 || lane_rest(lane))
-            revents = wait_fd(lane->fd, lane_events(lane), sooner(deadline, conn_deadline(conn)));
+            revents = wait_fd_or_bell(lane->fd, lane_events(lane), conn->interrupt.bell,
+                                      sooner(deadline, conn_deadline(conn)));
     }
     patience_reward(&lane->patience);
     if (revents < 0)
@@ -258,7 +262,7 @@ static int call_begin_waiting(sea_conn *conn, struct lane_message *message, uint
             return lane_explain(&conn->lane, -ETIMEDOUT);
         r = conn_wait_turn(conn, deadline);
         if (r < 0)
-            return r;
+            return interrupt_tell(&conn->interrupt, r);
     }
 }
 
@@ -284,6 +288,7 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
     CLEANUP(waiting_end) struct waiting waiting = {.conn = conn_ref(conn), .call = call, .id = id};
     while (r >= 0 && !call->is_done)
         r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
+    interrupt_tell(&conn->interrupt, r);
     if (r >= 0)
         r = call->status;
     if (r >= 0 && ret_reply) {
@@ -403,6 +408,7 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
         lane_explain(&conn->lane, r);
     if (r == -EPIPE)
         conn_note_gone(conn);
+    interrupt_tell(&conn->interrupt, r);
     return r;
 }
 
@@ -430,7 +436,12 @@ int sea_conn_wait(sea_conn *conn, int timeout_ms) {
         if (r == 0 && !conn->is_ended && wait_now() >= deadline)
             break;
     }
+    interrupt_tell(&conn->interrupt, r);
     return r;
+}
+
+int sea_conn_interrupt(sea_conn *conn) {
+    return interrupt_raise(&conn->interrupt);
 }
 
 int sea_conn_fd(sea_conn *conn) {

@@ -352,15 +352,22 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
         heap_free(conn);
         return refusal_explain(&ctx->refusals, -ENOMEM, "connection", "out of memory");
     }
+    int r = interrupt_init(&conn->interrupt, options->interruptible && !is_server);
+    if (r < 0) {
+        fdpass_close(fd);
+        heap_free(own_scratch);
+        heap_free(conn);
+        return r;
+    }
     conn->refs = 1;
     conn->options = *options;
     conn->own_scratch = own_scratch;
     conn->idle_at = WAIT_FOREVER;
     conn->watch =
         (struct watch){.fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look};
-    int r =
-        lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch ? scratch : own_scratch, &LANE_OPS, conn);
+    r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch ? scratch : own_scratch, &LANE_OPS, conn);
     if (r < 0) {
+        interrupt_deinit(&conn->interrupt);
         heap_free(own_scratch);
         heap_free(conn);
         return r;
@@ -380,6 +387,7 @@ void conn_destroy(sea_conn *conn) {
     lane_deinit(&conn->lane);
     calls_deinit(&conn->calls);
     msg_drop_spares(conn);
+    interrupt_deinit(&conn->interrupt);
     if (conn->own_poller)
         conn->own_poller->ops->free(conn->own_poller);
     heap_free(conn->own_scratch);

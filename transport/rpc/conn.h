@@ -12,6 +12,7 @@
 
 #include "lane/lane.h"
 #include "rpc/calls.h"
+#include "rpc/interrupt.h"
 #include "rpc/poller.h"
 #include "rpc/slots.h"
 #include "sys/heap.h"
@@ -40,10 +41,11 @@ struct sea_conn {
     bool wants_call; /* a call found the peer's calls_max in flight: there is room once one was answered */
     /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the terms. */
     uint64_t ready_below;
-    uint32_t told;       /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
-    uint32_t turns;      /* how many are on the stack */
-    uint32_t late_turns; /* since a call of ours became late: what lies there is still being read */
-    int reason;          /* of the end */
+    uint32_t told;              /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
+    uint32_t turns;             /* how many are on the stack */
+    uint32_t late_turns;        /* since a call of ours became late: what lies there is still being read */
+    int reason;                 /* of the end */
+    struct interrupt interrupt; /* of waits for it */
     void *data;
     char text[WIRE_TEXT_MAX + 1];
 };

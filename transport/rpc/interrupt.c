@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Interrupts. See interrupt.h.
+ *
+ * No order between the flag and the bell is relied on but that of one thread: it is raised flag first, and cleared bell first. So a
+ * bell that was cleared too much leaves the flag, which the next wait looks at before it waits.
+ */
+#include "rpc/interrupt.h"
+
+#include "sys/heap.h"
+#include "sys/wait.h"
+#include <errno.h>
+
+int interrupt_init(struct interrupt *interrupt, bool is_wanted) {
+    interrupt->bell = -1;
+    atomic_init(&interrupt->is_raised, false);
+    return is_wanted ? wait_bell_new(&interrupt->bell) : 0;
+}
+
+void interrupt_deinit(struct interrupt *interrupt) {
+    interrupt->bell = fd_close(interrupt->bell);
+}
+
+int interrupt_raise(struct interrupt *interrupt) {
+    if (interrupt->bell < 0)
+        return -EINVAL;
+    atomic_store(&interrupt->is_raised, true);
+    wait_bell_ring(interrupt->bell);
+    return 0;
+}
+
+int interrupt_tell(struct interrupt *interrupt, int result) {
+    if (result == -EINTR && interrupt->bell >= 0) {
+        wait_bell_clear(interrupt->bell);
+        atomic_store(&interrupt->is_raised, false);
+    }
+    return result;
+}
