@@ -24,6 +24,7 @@ nobase_dist_doc_DATA = \
     doc/benchmarks/peers-throughput.svg \
     doc/benchmarks/sealed.svg \
     doc/benchmarks/throughput.svg \
+    doc/kernels.md \
     doc/memory-model.md \
     doc/memory.md \
     doc/sandbox.md \

@@ -99,6 +99,7 @@ contract_tests = \
     tests/contract/test_folios \
     tests/contract/test_limits \
     tests/contract/test_map \
+    tests/contract/test_peer \
     tests/contract/test_receive \
     tests/contract/test_seal \
     tests/contract/test_send \
@@ -197,6 +198,10 @@ tests_contract_test_limits_SOURCES = \
 
 tests_contract_test_map_SOURCES = \
     tests/contract/test_map.c \
+    tests/contract/kernel.h
+
+tests_contract_test_peer_SOURCES = \
+    tests/contract/test_peer.c \
     tests/contract/kernel.h
 
 tests_contract_test_receive_SOURCES = \
@@ -314,6 +319,29 @@ $(turn_10): $(turn_9)
 $(turn_11): $(turn_10)
 $(turn_12): $(turn_11)
 
+# Those that tools/kernels runs on other kernels: what the kernel is relied on to do, and the rooms that stand closest to it.
+kernel_tests = \
+    $(contract_tests) \
+    tests/unit/test_arena \
+    tests/unit/test_cgroup \
+    tests/unit/test_client \
+    tests/unit/test_clock \
+    tests/unit/test_cred \
+    tests/unit/test_fdpass \
+    tests/unit/test_lane_pooled \
+    tests/unit/test_listener \
+    tests/unit/test_map \
+    tests/unit/test_memfd \
+    tests/unit/test_sealed \
+    tests/unit/test_server \
+    tests/unit/test_socket \
+    tests/unit/test_wait
+
+# Builds them, and names them in one line, the last.
+kernel-tests: $(kernel_tests)
+	@echo $(kernel_tests)
+.PHONY: kernel-tests
+
 # Builds them all, runs none.
 test-programs: $(check_PROGRAMS)
 .PHONY: test-programs
@@ -332,6 +360,7 @@ script_tests = \
     tests/protocol/run.sh \
     tests/stress/test_soak.sh \
     tests/tools/test_calibrate.sh \
+    tests/tools/test_kernels.sh \
     tests/tools/test_layers.sh \
     tests/tools/test_readme.sh \
     tests/tools/test_symbols.sh \
@@ -373,4 +402,5 @@ EXTRA_DIST += \
     tests/protocol/calls.py \
     tests/protocol/client.py \
     tests/tools/tally.sh \
+    tests/tools/test_kernels.py \
     tests/valgrind.supp

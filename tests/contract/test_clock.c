@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Clocks: what differs between time namespaces, and by what two processes can tell. */
-#include "kernel.h"
+#include "contract/kernel.h"
 
 #include <sched.h>
 #include <stdio.h>

@@ -6,6 +6,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "support/machine.h"
 
@@ -21,6 +23,7 @@ START_TEST(test_a_sealed_memfd_can_be_mapped) {
     ck_assert_int_eq(pwrite(fd, "frozen", 6, 0), 6);
     kernel_seal(fd, ALL_SEALS);
     void *view = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    test_note(view == MAP_FAILED ? "privately" : "shared");
     if (view == MAP_FAILED) {
         ck_assert_int_eq(errno, EPERM);
     } else {
@@ -341,6 +344,35 @@ START_TEST(test_mappings_end_with_enomem) {
 }
 END_TEST
 
+/* io_uring_register() of IORING_REGISTER_BUFFERS. 0, or a negative errno value. */
+static int register_buffer(int ring, void *data, size_t size) {
+    struct iovec buffer = {.iov_base = data, .iov_len = size};
+    return syscall(SYS_io_uring_register, ring, 0, &buffer, 1) < 0 ? -errno : 0;
+}
+
+/* Registering asks for the right to write: so what was received, and what was sealed, has to be read and written by plain requests. */
+START_TEST(test_what_is_read_only_is_no_registered_buffer) {
+    uint32_t parameters[30] = {0}; /* struct io_uring_params: 120 bytes */
+    int ring = (int) syscall(SYS_io_uring_setup, 4, parameters);
+    if (ring < 0)
+        test_skip("no io_uring: %s", strerror(errno));
+    int fd = kernel_memfd(PAGE);
+    void *own = kernel_map(fd, PAGE, PROT_READ | PROT_WRITE);
+    void *view = kernel_map(fd, PAGE, PROT_READ);
+    int writable = register_buffer(ring, own, PAGE);
+    if (writable == 0)
+        ck_assert_int_eq((int) syscall(SYS_io_uring_register, ring, 1, NULL, 0), 0); /* unregister */
+    int readable = register_buffer(ring, view, PAGE);
+    munmap(view, PAGE);
+    munmap(own, PAGE);
+    close(fd);
+    close(ring);
+    if (writable < 0)
+        test_skip("io_uring registers nothing here: %s", strerror(-writable));
+    ck_assert_int_eq(readable, -EFAULT);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("contract_map");
     suite_fixture(s, machine_restore, machine_restore);
@@ -358,5 +390,6 @@ int main(void) {
     suite_add(s, test_hugetlb_mappings_are_rounded);
     suite_add(s, test_names_are_escaped);
     suite_add(s, test_mappings_end_with_enomem);
+    suite_add(s, test_what_is_read_only_is_no_registered_buffer);
     return suite_run(s);
 }

@@ -215,6 +215,10 @@ void test_skip(const char *why, ...) {
     longjmp(skip_point, 1);
 }
 
+void test_note(const char *text) {
+    snprintf(the_run->why, sizeof the_run->why, "%s", text);
+}
+
 struct outcome {
     int passed, failed, skipped;
 };
@@ -236,6 +240,8 @@ static struct outcome tell(struct suite *suite, SRunner *runner) {
             printf("FAIL %s: ended by exit() instead of returning\n", tr_tcname(results[i]));
         } else {
             outcome.passed++;
+            if (run->why[0])
+                printf("NOTE %s: %s\n", tr_tcname(results[i]), run->why);
         }
     }
     free(results);

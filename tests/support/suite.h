@@ -16,7 +16,7 @@
  *         return suite_run(s);
  *     }
  *
- * suite_run() prints Check's lines, then one "SKIP name: why" per skipped test, and appends "name passed
+ * suite_run() prints Check's lines, then one "SKIP name: why" per skipped test and one "NOTE name: text" for each test_note(), and appends "name passed
  * failed skipped" to the file that SEALANE_TALLY names. One suite per program; one thread.
  */
 #ifndef TESTS_SUPPORT_SUITE_H
@@ -53,6 +53,9 @@ int suite_run(struct suite *suite);
 
 /* Inside a test, on its own thread and in its own process: ends it, visibly, as one that cannot run here. */
 _Noreturn void test_skip(const char *why, ...) __attribute__((format(printf, 1, 2)));
+
+/* Inside a test that may pass in more than one way: the way that it was, in some words. */
+void test_note(const char *text);
 
 /* For waits in tests: milliseconds times CK_TIMEOUT_MULTIPLIER, so that slow tools (valgrind) get their time. */
 int test_patience(int ms);

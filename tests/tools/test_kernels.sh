@@ -1,0 +1,18 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# tools/kernels: which kernels it would choose, and what it makes of consoles. No kernel is started.
+# Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+
+set -u
+. "${srcdir:?}/tests/tools/tally.sh"
+
+if [ -z "$PYTHON3" ]; then
+    skips "there is no python3"
+    finish kernels
+    exit
+fi
+
+must "tools/kernels" "$PYTHON3" -B "$srcdir/tests/tools/test_kernels.py"
+
+finish kernels
