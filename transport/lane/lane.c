@@ -36,8 +36,17 @@ static int lane_identify(struct lane *lane) {
     return lane->account ? 0 : refusal_explain(&lane->ctx->refusals, -ENOMEM, "connection", "out of memory");
 }
 
+/* The peer has to know which clock our deadlines are of. */
+static void lane_name_clock(struct lane *lane) {
+    struct clock_name clock = clock_name_own();
+    lane->hello.features |= WIRE_FEATURE_CLOCK;
+    lane->hello.clock_epoch = clock.epoch;
+    lane->hello.clock_space = clock.space;
+}
+
 static void lane_set_offer(struct lane *lane, const sea_options *options) {
     lane->hello = terms_offer(lane->ctx, options);
+    lane_name_clock(lane);
     lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
 }
 
@@ -78,14 +87,6 @@ static int lane_greet(struct lane *lane) {
     return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 
-/* The peer has to know which clock our deadlines are of. */
-static void lane_name_clock(struct lane *lane) {
-    struct clock_name clock = clock_name_own();
-    lane->hello.features |= WIRE_FEATURE_CLOCK;
-    lane->hello.clock_epoch = clock.epoch;
-    lane->hello.clock_space = clock.space;
-}
-
 int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
               const struct lane_ops *ops, void *owner) {
     *lane = (struct lane){
@@ -105,7 +106,6 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         .greeting_deadline = wait_deadline(lane_handshake_ms(options)),
     };
     lane->queue_tail = &lane->queue_head;
-    lane_name_clock(lane);
     tally_begin(&lane->tally, ctx);
     if (!terms_take_fds(&lane->hello))
         socket_refuse_fds(fd);

@@ -71,17 +71,11 @@ static int hello_send(const struct lane *lane) {
     return fdpass_send(lane->fd, &iov, 1, &lane->own.fd, lane->own.fd >= 0 ? 1 : 0);
 }
 
-/* The server lets no descriptor through to it (SO_PASSRIGHTS), or somebody else forbids us to send one: then the socket is used for all. */
-static void hello_do_without_outbox(struct lane *lane) {
-    lane_close_outboxes(lane);
-    lane->hello.features &= ~(uint64_t) (WIRE_FEATURE_OUTBOX | WIRE_FEATURE_SNAPSHOT);
-    lane->hello.accept &= ~(uint32_t) SEA_POOLED;
-}
-
+/* A server that lets no descriptor through to it (SO_PASSRIGHTS) is talked to through the socket, and so is each where sending one is forbidden. */
 int lane_send_hello(struct lane *lane) {
     int r = hello_send(lane);
-    if (r == -EPERM && lane->own.fd >= 0 && !lane->is_server) {
-        hello_do_without_outbox(lane);
+    if (failure_error(r) == -EPERM && lane->own.fd >= 0 && !lane->is_server) {
+        lane_do_without_outboxes(lane);
         r = hello_send(lane);
     }
     r = lane_note_sent(lane, r);
