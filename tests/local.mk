@@ -32,7 +32,9 @@ valgrind_tests = \
     tests/unit/test_failure \
     tests/unit/test_fdpass \
     tests/unit/test_file \
+    tests/unit/test_forked \
     tests/unit/test_frame \
+    tests/unit/test_gone \
     tests/unit/test_heap \
     tests/unit/test_idmap \
     tests/unit/test_lane \
@@ -103,6 +105,7 @@ contract_tests = \
     tests/contract/test_receive \
     tests/contract/test_seal \
     tests/contract/test_send \
+    tests/contract/test_sender \
     tests/contract/test_wait
 
 hostile_tests = \

@@ -22,6 +22,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/fdpass.h \
     transport/sys/file.c \
     transport/sys/file.h \
+    transport/sys/forked.c \
+    transport/sys/forked.h \
     transport/sys/heap.c \
     transport/sys/heap.h \
     transport/sys/idmap.c \

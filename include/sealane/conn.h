@@ -12,6 +12,9 @@
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
  * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES).
  *
+ * fork(): a child must not use its parent's connections. It holds none of their descriptors: dead sockets have their
+ * numbers. What the parent had received stays readable in it.
+ *
  * Its end: sea_conn_close(), the peer's death, or a broken rule. Then every call of ours that is
  * pending ends with -EPIPE or -EPROTO, every lease that the peer held is dropped, and on_close is
  * called once. Messages and blocks that the application still holds stay readable.
@@ -23,12 +26,18 @@
 
 SEA_BEGIN
 
-/* Who is at the other end, as the kernel says it (SO_PEERCRED at connect time). */
+/*
+ * The process at the other end, as the kernel says it. The ids are those of connect time (SO_PEERCRED): of the process that
+ * connected or, of a server, that called listen(). Once the connection is open, `pid` and `pidfd` are of the process that sent
+ * the peer's greeting, which is the one that speaks, also where a server inherited its socket, or became a daemon after it had
+ * bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another one of that namespace.) In `allow`, before, they are those of
+ * connect time. The connection ends with that process: when it is killed, a child that it had forked keeps nothing alive.
+ */
 typedef struct sea_peer {
     int32_t pid; /* 0 where it is not visible from our pid namespace */
     uint32_t uid;
     uint32_t gid;
-    int pidfd; /* borrowed from the connection; -1 where the kernel has none. Of a peer outside of our pid namespace it can be
+    int pidfd; /* borrowed from the connection; -1 where the kernel has none: then only the socket's end is seen. Of a peer outside of our pid namespace it can be
                 * polled for its end, and no more: PIDFD_GET_INFO gives EREMOTE, pidfd_send_signal() EINVAL */
     /* The number names nobody, and must not be compared: it is the one that the kernel shows for all ids that our user
      * namespace does not map (65534, or what /proc/sys/kernel/overflowuid and overflowgid say), and the namespace does
@@ -245,7 +254,8 @@ SEA_API int sea_conn_interrupt(sea_conn *conn);
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
  * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO
  * from dispatch: it has ended; -EDEADLK: inside a handler, or driven by a loop (a server's, libuv), for which the
- * time-out is -1. */
+ * time-out is -1. The descriptor of an open connection stays the same until its end: an epoll set, made when it is first asked for, of
+ * the socket and of the peer's process (where there is no descriptor left for it: the socket itself). */
 SEA_API int sea_conn_fd(sea_conn *conn);
 SEA_API short sea_conn_events(sea_conn *conn);
 SEA_API int sea_conn_timeout(sea_conn *conn);

@@ -227,8 +227,8 @@ START_TEST(test_no_room_in_the_descriptor_table) {
 }
 END_TEST
 
-/* An inherited socket may have it set. */
-START_TEST(test_credentials_are_ignored) {
+/* An inherited socket may have it set, too. */
+START_TEST(test_credentials_name_the_sender) {
     int on = 1;
     ck_assert_int_eq(setsockopt(right, SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
     send_raw("x", 3);
@@ -236,6 +236,8 @@ START_TEST(test_credentials_are_ignored) {
     ck_assert_uint_eq(pass.size, 1);
     ck_assert_uint_eq(pass.fds_count, 3);
     ck_assert(!pass.are_fds_lost);
+    ck_assert_int_eq(pass.pid, getpid());
+    ck_assert_int_eq(pass.pidfd, -1);
     close_received();
 }
 END_TEST
@@ -244,8 +246,8 @@ END_TEST
 #define SO_PASSPIDFD 76
 #endif
 
-/* With it comes a descriptor that nobody asked for. The fixture finds it if it stays. */
-START_TEST(test_pidfds_are_closed) {
+/* Beside all the descriptors that a datagram can bring. */
+START_TEST(test_a_pidfd_names_the_sender) {
     int on = 1, r = setsockopt(right, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof on), error = errno;
     if (r < 0) {
         close_ends();
@@ -259,6 +261,10 @@ START_TEST(test_pidfds_are_closed) {
     ck_assert_int_eq(receive(), 1);
     ck_assert_uint_eq(pass.fds_count, FDPASS_MAX);
     ck_assert(!pass.are_fds_lost);
+    ck_assert_int_eq(pass.pid, 0);
+    ck_assert_int_ge(pass.pidfd, 0);
+    ck_assert_int_eq(fcntl(pass.pidfd, F_GETFD), FD_CLOEXEC);
+    close(pass.pidfd);
     close_received();
 }
 END_TEST
@@ -462,8 +468,8 @@ int main(void) {
     suite_add(s, test_resets_without_end);
     suite_add(s, test_bytes_that_do_not_fit);
     suite_add(s, test_no_room_in_the_descriptor_table);
-    suite_add(s, test_credentials_are_ignored);
-    suite_add(s, test_pidfds_are_closed);
+    suite_add(s, test_credentials_name_the_sender);
+    suite_add(s, test_a_pidfd_names_the_sender);
     suite_add(s, test_sending_to_nobody);
     suite_add(s, test_sending_after_a_reset);
     suite_add(s, test_sending_unconnected);

@@ -7,6 +7,7 @@
 #include "sys/cred.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
+#include "sys/forked.h"
 #include "sys/heap.h"
 #include "sys/idmap.h"
 #include "sys/socket.h"
@@ -26,6 +27,9 @@ static int lane_identify(struct lane *lane) {
     int r = cred_read(lane->fd, &cred);
     if (r < 0)
         return refusal_explain_failure(&lane->ctx->refusals, r, "connection", "the kernel does not say who is there");
+    forked_guard(lane->fd);
+    forked_guard(cred.pidfd);
+    cred_ask(lane->fd, true);
     lane->peer = (sea_peer){.pid = cred.pid,
                             .uid = cred.uid,
                             .gid = cred.gid,
@@ -136,7 +140,9 @@ void lane_deinit(struct lane *lane) {
     lane_close_outboxes(lane);
     lane->account = peer_unref(lane->account);
     lane->releases = heap_free(lane->releases);
+    forked_forget(lane->fd);
     lane->fd = fdpass_close(lane->fd);
+    forked_forget(lane->peer.pidfd);
     lane->peer.pidfd = fd_close(lane->peer.pidfd);
     tally_end(&lane->tally, lane->ctx);
     lane->ctx = sea_ctx_unref(lane->ctx);

@@ -106,6 +106,7 @@ struct lane {
     void *owner;
     uint8_t *scratch;        /* borrowed, LANE_SCRATCH_SIZE */
     sea_peer peer;           /* its pidfd is owned */
+    bool has_speaker;        /* `peer` is the process that sent the HELLO, and its end is the connection's */
     struct peer *account;    /* owned reference; NULL before lane_init() succeeded */
     struct wire_hello hello; /* ours */
     struct terms terms;
@@ -171,6 +172,16 @@ int lane_handshake_ms(const sea_options *options);
 /* What to poll for, and until when (an instant of CLOCK_MONOTONIC, or WAIT_FOREVER). */
 short lane_events(const struct lane *lane);
 uint64_t lane_deadline(const struct lane *lane);
+
+/*
+ * The pidfd (borrowed) of the process that speaks at the other end, -1 where it is not known: who waits for the socket waits for this too. When it is
+ * readable: lane_part_with_speaker(), and then a turn. A process that was killed leaves its end of the socket to a child that
+ * it had forked: the socket itself says nothing then.
+ */
+static inline int lane_speaker(const struct lane *lane) {
+    return lane->has_speaker ? lane->peer.pidfd : -1;
+}
+void lane_part_with_speaker(struct lane *lane);
 
 /* Does what poll() and the clock ask for. Returns how many frames were handled. */
 int lane_dispatch(struct lane *lane, short revents);

@@ -5,6 +5,7 @@
  */
 #include "lane/listener.h"
 
+#include "sys/cred.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/path.h"
@@ -64,6 +65,7 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
         listener_close(&listener);
         return r;
     }
+    cred_ask(listener.fd, true);
     *ret = listener;
     return 0;
 }

@@ -11,8 +11,11 @@
 #include "lane/lane.h"
 
 #include "memory/reserve.h"
+#include "sys/cred.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
+#include "sys/forked.h"
+#include "sys/heap.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
 #include "sys/wait.h"
@@ -74,6 +77,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         lane_doom(lane, r, why);
         return;
     }
+    cred_ask(lane->fd, false);
     if (!(lane->hello.accept & SEA_SEALED) && !(lane->has_rings && lane->hello.accept & SEA_POOLED))
         socket_refuse_fds(lane->fd);
     uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->own.lines) : 0;
@@ -89,6 +93,12 @@ void lane_part(struct lane *lane) {
     if (!lane->is_parting)
         lane->parted_at = lane->in.head;
     lane->is_parting = true;
+}
+
+void lane_part_with_speaker(struct lane *lane) {
+    lane->has_speaker = false;
+    lane_part(lane);
+    socket_shutdown(lane->fd); /* what waits in it is still received, and then its end */
 }
 
 /* The peer's last word: what it wrote before comes first. */
@@ -405,6 +415,22 @@ static void accept_datagram(struct lane *lane, const struct fdpass *pass) {
     accept_frame(lane, &frame, pass->fds_count ? pass->fds[0] : -1);
 }
 
+/* The first datagram tells which process speaks. Takes its pidfd. */
+static void meet_speaker(struct lane *lane, int pid, int pidfd) {
+    if (pidfd < 0)
+        pidfd = pid > 0 ? cred_pidfd(pid) : -ENOENT;
+    if (pidfd < 0 && pidfd != -ESRCH)
+        return; /* `peer` stays what it was when the sockets were connected */
+    forked_forget(lane->peer.pidfd);
+    fd_close(lane->peer.pidfd);
+    forked_guard(pidfd);
+    lane->peer.pid = pid;
+    lane->peer.pidfd = pidfd < 0 ? -1 : pidfd;
+    lane->has_speaker = pidfd >= 0;
+    if (pidfd < 0) /* it has ended already */
+        lane_part_with_speaker(lane);
+}
+
 /* One datagram. */
 static int receive_datagram(struct lane *lane) {
     struct fdpass pass;
@@ -416,6 +442,10 @@ static int receive_datagram(struct lane *lane) {
     }
     int r = fdpass_recv(lane->fd, &iov, 1, &pass);
     if (r == 1) {
+        if (lane->state == LANE_GREETING)
+            meet_speaker(lane, pass.pid, pass.pidfd);
+        else
+            fd_close(pass.pidfd);
         accept_datagram(lane, &pass);
         return 1;
     }

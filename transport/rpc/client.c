@@ -76,6 +76,15 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
+/* Waits for the socket, for the end of the peer's process, and for `bell` (-1: none). Returns what poll() says of the socket, or a negative errno value. */
+static int lane_wait(struct lane *lane, int bell, uint64_t deadline) {
+    int revents = wait_all(lane->fd, lane_events(lane), lane_speaker(lane), bell, deadline);
+    if (revents < 0 || !(revents & WAIT_OTHER))
+        return revents;
+    lane_part_with_speaker(lane);
+    return POLLIN | POLLHUP;
+}
+
 /* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever returns that
  * tells it. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
@@ -94,8 +103,7 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         if (patience_spins(&lane->patience))
             deadline = 0;
         if (deadline == 0 || lane_rest(lane))
-            revents = wait_fd_or_bell(lane->fd, lane_events(lane), conn->interrupt.bell,
-                                      sooner(deadline, conn_deadline(conn)));
+            revents = lane_wait(lane, conn->interrupt.bell, sooner(deadline, conn_deadline(conn)));
     }
     patience_reward(&lane->patience);
     if (revents < 0)
@@ -444,12 +452,49 @@ int sea_conn_interrupt(sea_conn *conn) {
     return interrupt_raise(&conn->interrupt);
 }
 
+/* The socket and the peer's process, in a set that is readable when either has something. */
+static int pair_new(const sea_conn *conn, int *ret_fd) {
+    CLEANUP_FD int fd = -1;
+    int r = wait_set_new(&fd);
+    if (r == 0)
+        r = wait_set_add(fd, lane_speaker(&conn->lane), POLLIN, NULL);
+    if (r == 0)
+        r = wait_set_add(fd, conn->lane.fd, conn->pair_events, NULL);
+    if (r == 0)
+        *ret_fd = fd_steal(&fd);
+    return r;
+}
+
+/* Where none can be made, it is the socket alone: most deaths end that. */
 int sea_conn_fd(sea_conn *conn) {
-    return conn->lane.fd;
+    if (conn->pair_fd >= 0)
+        return conn->pair_fd;
+    conn->pair_events = POLLIN;
+    if (conn->is_looped || conn->is_ended || lane_speaker(&conn->lane) < 0 || pair_new(conn, &conn->pair_fd) < 0)
+        return conn->lane.fd;
+    return conn->pair_fd;
+}
+
+/* Who waits for nothing is taken out of the set: it would tell of a hang-up all the same. */
+static void pair_update(sea_conn *conn, short events) {
+    int fd = conn->lane.fd;
+    if (events == conn->pair_events)
+        return;
+    if (!events)
+        wait_set_remove(conn->pair_fd, fd);
+    else if (conn->pair_events)
+        wait_set_change(conn->pair_fd, fd, events, NULL);
+    else
+        wait_set_add(conn->pair_fd, fd, events, NULL);
+    conn->pair_events = events;
 }
 
 short sea_conn_events(sea_conn *conn) {
-    return lane_events(&conn->lane);
+    short events = lane_events(&conn->lane);
+    if (conn->pair_fd < 0)
+        return events;
+    pair_update(conn, events);
+    return POLLIN;
 }
 
 int sea_conn_timeout(sea_conn *conn) {
@@ -464,8 +509,9 @@ int sea_conn_dispatch(sea_conn *conn, short revents) {
     if (!conn_can_wait(conn))
         return conn_explain_deadlock(conn);
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    int found = revents && conn->pair_fd >= 0 ? lane_wait(&conn->lane, -1, 0) : revents;
     if (!held->is_ended)
-        conn_turn(conn, revents);
+        conn_turn(conn, (short) (found < 0 ? 0 : found));
     return conn->is_ended ? conn_end_reason(conn) : 0;
 }
 

@@ -107,6 +107,22 @@ int sea_call_cancel(sea_conn *conn, uint64_t id) {
     return 0;
 }
 
+static void on_speaker_end(struct watch *watch, short revents) {
+    sea_conn *conn = (sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, speaker));
+    (void) revents;
+    watch_remove(watch); /* it stays readable */
+    lane_part_with_speaker(&conn->lane);
+    conn_turn(conn, POLLIN | POLLHUP);
+}
+
+static void watch_speaker(sea_conn *conn) {
+    int pidfd = lane_speaker(&conn->lane);
+    conn->speaker = (struct watch){.fd = pidfd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_speaker_end};
+    int r = pidfd >= 0 ? watch_add(&conn->speaker, conn->watch.poller) : 0;
+    if (r < 0)
+        lane_doom(&conn->lane, r, "the loop cannot wait for one more descriptor");
+}
+
 /* Up to there choice_class() says inline or pooled, and nothing else: of a peer that takes both. */
 static uint64_t ready_below(const struct choice *choice, const struct terms *terms) {
     uint64_t most = terms->block_max < terms->bytes_max ? terms->block_max : terms->bytes_max;
@@ -156,6 +172,8 @@ static void conn_judge_idle(sea_conn *conn) {
 static void on_opened(void *owner) {
     sea_conn *conn = owner;
     conn->is_open = true;
+    if (conn->watch.poller)
+        watch_speaker(conn);
     conn_watch_idle(conn);
     conn->ready_below = ready_below(&conn->lane.choice, &conn->lane.terms);
     if (conn->options.on_open)
@@ -290,7 +308,9 @@ static void on_closed(void *owner, const sea_close_event *event) {
     conn->is_ended = true;
     conn->reason = event->reason;
     snprintf(conn->text, sizeof(conn->text), "%s", event->text);
+    watch_remove(&conn->speaker);
     watch_remove(&conn->watch);
+    conn->pair_fd = fd_close(conn->pair_fd);
     msg_cancel_all(conn);
     calls_end(conn, conn->is_freed ? -ECANCELED : event->reason == -EPROTO ? -EPROTO : -EPIPE);
 }
@@ -360,6 +380,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
         return r;
     }
     conn->refs = 1;
+    conn->pair_fd = -1;
     conn->options = *options;
     conn->own_scratch = own_scratch;
     conn->idle_at = WAIT_FOREVER;

@@ -30,6 +30,9 @@ struct sea_conn {
     sea_msg *spares; /* owned; messages that have ended, for the next ones */
     uint32_t spares_count;
     struct watch watch;
+    struct watch speaker;          /* of the peer's process, once it has greeted; with `watch.poller` */
+    int pair_fd;                   /* owned; -1: nobody has asked. For other loops: the socket and the peer's process */
+    short pair_events;             /* what of the socket it waits for */
     struct poller *own_poller;     /* owned; of a connection that a loop drives by itself */
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
     sea_server *server;            /* borrowed, for `ended` */

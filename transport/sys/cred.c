@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is at the other end: what the kernel noted at connect() and accept(), which nobody can change later.
+ * Who is at the other end: what the kernel noted at connect() and accept(), which nobody can change later; and which
+ * process sent a datagram.
+ *
+ * The two differ. What a client is shown of a server is the process that called listen(): a server that bound its socket and
+ * then became a daemon, or inherited the socket, is another one. Only the sender of a datagram is the process that speaks.
  *
  * Nothing is judged here; lane/policy.c does that.
  *
  * Facts relied on: SO_PEERCRED of connect()/accept() is the identity at connect time and stays readable after the
- * peer is gone; SO_PEERPIDFD may be missing (tests/contract/test_send.c).
+ * peer is gone; SO_PEERPIDFD may be missing (tests/contract/test_send.c); an accepted socket inherits SO_PASSCRED and
+ * SO_PASSPIDFD, and what was sent before it was accepted names its sender too (tests/contract/test_receive.c).
  *
  * Threads: any.
  */
@@ -17,12 +22,17 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Linux 6.5. The number differs on these two; there we do without. */
 #if !defined(SO_PEERPIDFD) && !defined(__hppa__) && !defined(__sparc__)
 #define SO_PEERPIDFD 77
+#endif
+#if !defined(SO_PASSPIDFD) && !defined(__hppa__) && !defined(__sparc__)
+#define SO_PASSPIDFD 76
 #endif
 
 /* More than most users are in. */
@@ -89,4 +99,27 @@ int cred_read_groups(int socket, uint32_t **ret_groups, size_t *ret_count) {
 
 uint32_t cred_own_uid(void) {
     return geteuid();
+}
+
+void cred_ask(int socket, bool on) {
+    int value = on;
+    (void) SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value));
+#ifdef SO_PASSPIDFD
+    (void) SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSPIDFD, &value, sizeof value));
+#endif
+}
+
+int cred_pidfd(int32_t pid) {
+#ifdef SYS_pidfd_open
+    int fd = (int) SEAM(OPEN, syscall(SYS_pidfd_open, pid, 0));
+    return fd < 0 ? -errno : fd;
+#else
+    (void) pid;
+    return -ENOSYS;
+#endif
+}
+
+bool cred_has_ended(int pidfd) {
+    struct pollfd item = {.fd = pidfd, .events = POLLIN};
+    return pidfd >= 0 && poll(&item, 1, 0) == 1 && (item.revents & POLLIN) != 0;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Who is at the other end of a socket: SO_PEERCRED, and SO_PEERPIDFD where the kernel has it (6.5+). */
+/* Who is at the other end of a socket: SO_PEERCRED, and SO_PEERPIDFD where the kernel has it (6.5+); and who sent a datagram. */
 #ifndef SYS_CRED_H
 #define SYS_CRED_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,5 +20,15 @@ uint32_t cred_own_uid(void); /* effective */
 /* The peer's supplementary groups, as they were at connect() or listen(). The caller frees *ret_groups with heap_free(). Errors:
  * -ENOPROTOOPT (before Linux 4.13), -ENODATA (nobody is there), -ENOMEM. */
 int cred_read_groups(int socket, uint32_t **ret_groups, size_t *ret_count);
+
+/* From now on (`on`), or no more: each datagram that arrives on this socket says which process sent it (fdpass_recv()). What
+ * accept() makes of a listener inherits it. Optional: a kernel that lacks one of the two options says less. */
+void cred_ask(int socket, bool on);
+
+/* A pidfd of a process that was named by its number, or a negative errno value: -ESRCH: it has ended. The caller owns it. */
+int cred_pidfd(int32_t pid);
+
+/* Has the process ended, whole? Never blocks. */
+bool cred_has_ended(int pidfd);
 
 #endif

@@ -31,8 +31,8 @@
 
 #define RIGHTS_SIZE CMSG_SPACE(sizeof(int) * FDPASS_MAX)
 
-/* For what arrives unasked on an inherited socket that has SO_PASSCRED, SO_PASSPIDFD or SO_PASSSEC set: were there no
- * room for it, it would be taken for lost descriptors. */
+/* For what cred_ask() asks for, and for what arrives unasked on an inherited socket that has SO_PASSCRED, SO_PASSPIDFD or
+ * SO_PASSSEC set: were there no room for it, it would be taken for lost descriptors. */
 #define OTHERS_SIZE 512
 
 /* The kernel reports it once for a connection; more often only a test does. */
@@ -96,9 +96,12 @@ static void collect_control(struct msghdr *message, struct fdpass *pass) {
         if (item->cmsg_type == SCM_RIGHTS) {
             collect_rights(CMSG_DATA(item), count, pass);
         } else if (item->cmsg_type == SCM_PIDFD && count == 1) {
-            int pidfd;
-            memcpy(&pidfd, CMSG_DATA(item), sizeof pidfd);
-            fd_close(pidfd);
+            fd_close(pass->pidfd);
+            memcpy(&pass->pidfd, CMSG_DATA(item), sizeof pass->pidfd); /* negative: the kernel had none */
+        } else if (item->cmsg_type == SCM_CREDENTIALS && item->cmsg_len >= CMSG_LEN(sizeof(struct ucred))) {
+            struct ucred sender;
+            memcpy(&sender, CMSG_DATA(item), sizeof sender);
+            pass->pid = sender.pid;
         }
     }
 }
@@ -138,6 +141,8 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
     ret->is_truncated = (message.msg_flags & MSG_TRUNC) != 0;
     ret->are_fds_lost = (message.msg_flags & MSG_CTRUNC) != 0;
     ret->fds_count = 0;
+    ret->pid = 0;
+    ret->pidfd = -1;
     collect_control(&message, ret);
     return 1;
 }

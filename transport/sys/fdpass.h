@@ -24,6 +24,9 @@ struct fdpass {
     size_t size;       /* bytes of the datagram that were delivered */
     bool is_truncated; /* bytes did not fit */
     bool are_fds_lost; /* descriptors were dropped on the way: EMFILE, or a control buffer that was short */
+    /* Which process sent it, as the kernel says, where cred_ask() was called: its number (0: not said, or not visible here) and
+     * its pidfd (owned by the caller; -1: not said). */
+    int pid, pidfd;
     size_t fds_count;
     /* Owned by the caller, close-on-exec. Of unknown kind: call nothing but memfd_inspect() on them. */
     int fds[FDPASS_MAX];

@@ -89,22 +89,27 @@ static int poll_once(struct pollfd *items, nfds_t count, uint64_t deadline) {
     return r < 0 && failure_is_forbidden(-errno) ? SEAM(POLL, poll(items, count, wait_left_ms(deadline))) : r;
 }
 
-int wait_fd_or_bell(int fd, short events, int bell, uint64_t deadline) {
-    struct pollfd items[] = {{.fd = fd, .events = events}, {.fd = bell, .events = POLLIN}};
-    const nfds_t count = bell >= 0 ? 2 : fd < 0 ? 0 : 1;
+int wait_all(int fd, short events, int other, int bell, uint64_t deadline) {
+    struct pollfd items[] = {
+        {.fd = fd, .events = events}, {.fd = other, .events = POLLIN}, {.fd = bell, .events = POLLIN}};
+    const nfds_t count = bell >= 0 ? 3 : other >= 0 ? 2 : fd >= 0 ? 1 : 0; /* negative ones are passed over */
     int r;
     do {
         r = poll_once(items, count, deadline);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         return failure_of(SEAM_POLL, errno);
-    if (r > 0 && (items[0].revents & POLLNVAL) != 0)
+    if (r > 0 && ((items[0].revents | items[1].revents) & POLLNVAL) != 0)
         return -EBADF;
-    return r == 0 ? 0 : items[0].revents;
+    return r == 0 ? 0 : items[0].revents | (items[1].revents ? WAIT_OTHER : 0);
+}
+
+int wait_fd_or_bell(int fd, short events, int bell, uint64_t deadline) {
+    return wait_all(fd, events, -1, bell, deadline);
 }
 
 int wait_fd(int fd, short events, uint64_t deadline) {
-    return wait_fd_or_bell(fd, events, -1, deadline);
+    return wait_all(fd, events, -1, -1, deadline);
 }
 
 int wait_set_new(int *ret_fd) {

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * rpc: a process is killed while a child that it forked, and that never called exec(), lives on with all its descriptors. The
+ * socket of a connection stays open then; the other side learns of the death all the same, however it waits.
+ *
+ * The child is made with fork(), or (odd `_i`) in a way that tells the library nothing, as some run-times do.
+ */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "support/child.h"
+#include "unit/host.h"
+
+#include <sealane/uv.h>
+
+enum method { HEIR = 1, KEEP = 2, LEND = 3 };
+
+#define PATIENCE_MS 20000
+#define LENT ((size_t) 1 << 20)
+
+static char address[160];
+static pid_t heir; /* of the process that was killed */
+static bool is_silent;
+
+/* A child that holds what this process holds, for as long as the test needs it. */
+static pid_t heir_new(void) {
+    fflush(NULL);
+    pid_t pid = is_silent ? (pid_t) syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
+    if (pid == 0) {
+        alarm(120);
+        for (;;)
+            pause();
+    }
+    return pid;
+}
+
+/* Can the kernel name the process that sent a greeting? Without that, such a death is not seen. */
+static void need_pidfds(const sea_peer *peer) {
+    if (peer->pidfd < 0)
+        test_skip("needs pidfds (Linux 5.3)");
+}
+
+static void on_heir(sea_msg *msg, void *user) {
+    (void) user;
+    pid_t pid = heir_new();
+    sea_reply_bytes(msg, &pid, sizeof pid);
+}
+
+static void on_keep(sea_msg *msg, void *user) { /* until the end */
+    (void) msg;
+    (void) user;
+}
+
+static void on_lend(sea_msg *msg, void *user) {
+    sea_block *block = NULL;
+    (void) user;
+    ck_assert_int_eq(sea_block_new(&block, sea_msg_conn(msg), LENT), 0);
+    sea_reply(msg, block);
+}
+
+static const sea_method methods[] = {{HEIR, "heir", on_heir}, {KEEP, "keep", on_keep}, {LEND, "lend", on_lend}};
+
+static void scene_set(int i) {
+    snprintf(address, sizeof address, "unix:%s", raw_name());
+    is_silent = i & 1;
+    heir = 0;
+}
+
+static void scene_end(void) {
+    if (heir > 0)
+        kill(heir, SIGKILL);
+}
+
+/* --- the server is killed --- */
+
+static int serve(int line, void *arg) {
+    struct host host = {.options = {.methods = methods, .methods_count = 3}};
+    (void) arg;
+    snprintf(host.address, sizeof host.address, "%s", address);
+    host_open(&host);
+    line_tell(line, 1);
+    return -sea_server_run(host.server);
+}
+
+static void server_start(struct child *ret) {
+    uint64_t word;
+    child_start(ret, serve, NULL);
+    ck_assert(line_hear(ret->line, PATIENCE_MS, &word));
+}
+
+static void note_heir(const sea_msg *reply) {
+    ck_assert_uint_eq(sea_msg_size(reply), sizeof heir);
+    memcpy(&heir, sea_msg_data(reply), sizeof heir);
+    ck_assert_int_gt(heir, 0);
+}
+
+static sea_conn *connect_and_leave_an_heir(sea_ctx *ctx, int waiting) {
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    const sea_options options = {.waiting = waiting, .handshake_ms = 60000};
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &options), 0);
+    need_pidfds(sea_conn_peer(conn));
+    ck_assert_int_eq(sea_call(conn, HEIR, NULL, test_patience(PATIENCE_MS), &reply), 0);
+    note_heir(reply);
+    sea_msg_release(reply);
+    return conn;
+}
+
+static const int waits[] = {SEA_WAIT_ADAPTIVE, SEA_WAIT_SPIN, SEA_WAIT_SLEEP};
+
+START_TEST(test_a_call_to_a_server_that_is_killed) {
+    struct child server;
+    sea_ctx *ctx;
+    sea_msg *reply = NULL;
+    scene_set(_i);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    sea_conn *conn = connect_and_leave_an_heir(ctx, waits[_i / 2]);
+    ck_assert_int_eq(sea_conn_peer(conn)->pid, server.pid);
+    child_kill(&server);
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, test_patience(PATIENCE_MS), &reply), -EPIPE);
+    ck_assert_str_eq(sea_conn_text(conn), "the peer is gone");
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+
+static unsigned done, closed;
+static int done_status;
+
+static void note_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
+    (void) conn;
+    (void) user;
+    done++;
+    done_status = status;
+    if (status == 0)
+        note_heir(reply);
+    sea_msg_release(reply);
+}
+
+/* One descriptor tells of both, the socket and the process. */
+START_TEST(test_another_loops_server_is_killed) {
+    struct child server;
+    sea_ctx *ctx;
+    int r = 0;
+    scene_set(_i);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    sea_conn *conn = connect_and_leave_an_heir(ctx, SEA_WAIT_ADAPTIVE);
+    done = 0;
+    ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, note_done, NULL, NULL), 0);
+    struct pollfd item = {.fd = sea_conn_fd(conn), .events = sea_conn_events(conn)};
+    while (sea_conn_timeout(conn) == 0)
+        ck_assert_int_eq(sea_conn_dispatch(conn, 0), 0);
+    child_kill(&server);
+    while (r == 0) {
+        item.events = sea_conn_events(conn);
+        int most = test_patience(PATIENCE_MS), ms = sea_conn_timeout(conn);
+        ck_assert_int_gt(poll(&item, 1, ms >= 0 && ms < most ? ms : most), 0);
+        r = sea_conn_dispatch(conn, item.revents);
+    }
+    ck_assert_int_eq(r, -EPIPE);
+    ck_assert_uint_eq(done, 1);
+    ck_assert_int_eq(done_status, -EPIPE);
+    ck_assert_int_eq(sea_conn_fd(conn), -1);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+
+static void note_close(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) conn;
+    (void) user;
+    ck_assert_int_eq(event->reason, -EPIPE);
+    closed++;
+}
+
+static void ask_for_an_heir(sea_conn *conn, void *user) {
+    (void) user;
+    ck_assert_int_eq(sea_call_start(conn, HEIR, NULL, -1, note_done, NULL, NULL), 0);
+}
+
+START_TEST(test_a_uv_clients_server_is_killed) {
+    const sea_options options = {.on_open = ask_for_an_heir, .on_close = note_close, .handshake_ms = 60000};
+    struct child server;
+    uv_loop_t loop;
+    sea_ctx *ctx;
+    sea_conn *conn = NULL;
+    scene_set(_i);
+    done = closed = 0;
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    ck_assert_int_eq(sea_uv_connect(&conn, ctx, &loop, address, &options), 0);
+    while (!done)
+        uv_run(&loop, UV_RUN_ONCE);
+    ck_assert_int_eq(done_status, 0);
+    child_kill(&server);
+    uv_run(&loop, UV_RUN_DEFAULT); /* the end of the only connection is that of the loop */
+    ck_assert_uint_eq(closed, 1);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    scene_end();
+}
+END_TEST
+
+/* --- a client is killed --- */
+
+static int call(int line, void *arg) {
+    sea_ctx *ctx;
+    sea_conn *conn = NULL;
+    sea_msg *reply = NULL;
+    const sea_options options = {.handshake_ms = 60000};
+    (void) arg;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &options), 0);
+    ck_assert_int_eq(sea_call(conn, LEND, NULL, -1, &reply), 0);
+    line_tell(line, (uint64_t) heir_new());
+    for (;;)
+        pause();
+}
+
+static void client_start_and_kill(struct child *client) {
+    uint64_t word;
+    child_start(client, call, NULL);
+    ck_assert(line_hear(client->line, PATIENCE_MS, &word));
+    heir = (pid_t) word;
+    child_kill(client);
+}
+
+static atomic_int closes;
+static uint64_t reclaimed;
+
+static void note_client(sea_conn *conn, const sea_close_event *event, void *user) {
+    (void) conn;
+    (void) user;
+    if (event->reason == 0) /* the test's own */
+        return;
+    ck_assert_int_eq(event->reason, -EPIPE);
+    reclaimed = event->reclaimed_bytes;
+    atomic_store(&closes, 1);
+}
+
+START_TEST(test_a_client_is_killed) {
+    struct child client;
+    struct host host = {.options = {.methods = methods, .methods_count = 3, .on_close = note_client}};
+    sea_ctx *ctx;
+    sea_conn *conn = NULL;
+    scene_set(_i);
+    snprintf(host.address, sizeof host.address, "%s", address);
+    atomic_store(&closes, 0);
+    host_start(&host);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), 0);
+    need_pidfds(sea_conn_peer(conn));
+    client_start_and_kill(&client);
+    wait_until(atomic_load(&closes));
+    ck_assert_uint_ge(reclaimed, LENT);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    wait_until(host_figures(&host).connections == 0);
+    host_stop(&host);
+    scene_end();
+}
+END_TEST
+
+static sea_server *uv_server;
+
+static void leave_the_loop(sea_conn *conn, const sea_close_event *event, void *user) {
+    note_client(conn, event, user);
+    uv_stop(user);
+}
+
+START_TEST(test_a_uv_servers_client_is_killed) {
+    struct child client;
+    uv_loop_t loop;
+    sea_ctx *ctx;
+    scene_set(_i);
+    const sea_options options = {
+        .methods = methods, .methods_count = 3, .on_close = leave_the_loop, .user = &loop, .handshake_ms = 60000};
+    atomic_store(&closes, 0);
+    ck_assert_int_eq(uv_loop_init(&loop), 0);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_uv_server_new(&uv_server, ctx, &loop, address, &options), 0);
+    child_start(&client, call, NULL);
+    uint64_t word;
+    while (!line_hear(client.line, 0, &word))
+        uv_run(&loop, UV_RUN_NOWAIT);
+    heir = (pid_t) word;
+    child_kill(&client);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(atomic_load(&closes), 1);
+    ck_assert_uint_ge(reclaimed, LENT);
+    sea_server_free(uv_server);
+    sea_ctx_unref(ctx);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&loop), 0);
+    scene_end();
+}
+END_TEST
+
+/* libuv opens descriptors of its own with its first loop, and keeps them. */
+static void prepare_uv(void) {
+    uv_loop_t loop;
+    if (uv_loop_init(&loop) == 0)
+        uv_loop_close(&loop);
+}
+
+int main(void) {
+    struct suite *s = suite_new("gone");
+    prepare_uv();
+    suite_add_loop(s, test_a_call_to_a_server_that_is_killed, 0, 6);
+    suite_add_loop(s, test_another_loops_server_is_killed, 0, 2);
+    suite_add_loop(s, test_a_uv_clients_server_is_killed, 0, 2);
+    suite_add_loop(s, test_a_client_is_killed, 0, 2);
+    suite_add_loop(s, test_a_uv_servers_client_is_killed, 0, 2);
+    return suite_run(s);
+}
