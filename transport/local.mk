@@ -107,6 +107,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/bell.c \
     transport/lane/bell.h \
     transport/lane/choice.c \
+    transport/lane/claim.c \
+    transport/lane/claim.h \
     transport/lane/choice.h \
     transport/lane/lane.c \
     transport/lane/lane.h \

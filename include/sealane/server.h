@@ -4,7 +4,12 @@
  * sea_server_run(), by libuv (sea_uv_server_new()), or by another loop through sea_server_fd() and its neighbours.
  *
  * The socket file of a server that was killed is taken over; that of a live one is -EADDRINUSE. A lock
- * file beside it ("<path>.lock", held with flock) tells which it is.
+ * file beside it ("<path>.lock", held with flock) tells which it is. Where a cleaner has removed that file, or a child that a killed
+ * server had forked holds it, the socket is asked: if the process that listened there has ended, and nobody answers within half a
+ * second, the path is taken over. Both files have the sticky bit, which asks cleaners of runtime directories to leave them alone. A
+ * server removes only files that are still its own.
+ *
+ * A process may bind first and become a daemon then, as long as no connection is open: the child serves.
  */
 #ifndef SEALANE_SERVER_H
 #define SEALANE_SERVER_H
@@ -46,6 +51,13 @@ SEA_API int sea_server_dispatch(sea_server *server);
 SEA_API void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user), void *user);
 
 SEA_API size_t sea_server_connections(const sea_server *server); /* open ones */
+
+/*
+ * Is the server's socket file still there and its own, and the lock file beside it? 0; or -ESTALE: a cleaner has removed it, or
+ * somebody put another one there, and new clients do not come here any more: sea_ctx_refusal() says which. Those that are connected are served on. Never
+ * blocks; costs two system calls: for a look now and then. From the thread that drives the server.
+ */
+SEA_API int sea_server_check(sea_server *server);
 
 /* Where it listens, in a form that sea_connect() takes; of an inherited socket "fd:N". Borrowed. */
 SEA_API const char *sea_server_address(const sea_server *server);

@@ -135,6 +135,36 @@ START_TEST(test_a_call_to_a_server_that_is_killed) {
 }
 END_TEST
 
+/* Nobody serves any more: whoever connects is told so, and the next server has the address. */
+START_TEST(test_a_killed_servers_address) {
+    struct child server;
+    struct host host = {.options = {.methods = methods, .methods_count = 3}};
+    sea_ctx *ctx;
+    sea_conn *conn = NULL;
+    sea_refusal refusal;
+    const sea_options patient = {.handshake_ms = 60000};
+    scene_set(_i);
+    snprintf(address, sizeof address, "unix:/tmp/sealane-gone-%d", (int) getpid());
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    conn = connect_and_leave_an_heir(ctx, SEA_WAIT_ADAPTIVE);
+    sea_conn_free(conn);
+    child_kill(&server);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &patient), -ETIMEDOUT);
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_ptr_nonnull(strstr(refusal.advice, "has ended"));
+    snprintf(host.address, sizeof host.address, "%s", address);
+    host_start(&host);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &patient), 0);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    wait_until(host_figures(&host).connections == 0);
+    host_stop(&host);
+    ck_assert_int_ne(access(address + 5, F_OK), 0);
+    scene_end();
+}
+END_TEST
+
 static unsigned done, closed;
 static int done_status;
 
@@ -323,6 +353,7 @@ int main(void) {
     struct suite *s = suite_new("gone");
     prepare_uv();
     suite_add_loop(s, test_a_call_to_a_server_that_is_killed, 0, 6);
+    suite_add_loop(s, test_a_killed_servers_address, 0, 2);
     suite_add_loop(s, test_another_loops_server_is_killed, 0, 2);
     suite_add_loop(s, test_a_uv_clients_server_is_killed, 0, 2);
     suite_add_loop(s, test_a_client_is_killed, 0, 2);

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -124,8 +125,9 @@ START_TEST(test_modes) {
     int r = listener_open(&listener, address, modes[_i / 3], &why);
     umask(before);
     ck_assert_int_eq(r, 0);
-    ck_assert_int_eq(mode_of(path) & 07777, modes[_i / 3]);
+    ck_assert_int_eq(mode_of(path) & 07777, modes[_i / 3] | S_ISVTX);
     ck_assert_int_eq(mode_of(lock) & 0077, 0);
+    ck_assert_int_eq(mode_of(lock) & S_ISVTX, S_ISVTX);
     listener_close(&listener);
 }
 END_TEST
@@ -322,6 +324,96 @@ static void assert_precious(const char *name) {
     ck_assert_int_eq(read(fd, text, sizeof text), 8);
     ck_assert_str_eq(text, "precious");
 }
+
+/* A cleaner has been here: the lock file is gone, and a lock on a new one proves nothing. */
+START_TEST(test_a_live_server_without_its_lock) {
+    struct listener first;
+    const char *why = NULL;
+    ck_assert_int_eq(listen_at(address, &first), 0);
+    ck_assert_int_eq(listener_check(&first, &why), 0);
+    ck_assert_int_eq(unlink(lock), 0);
+    assert_refused(address, -EADDRINUSE);
+    assert_refused(address, -EADDRINUSE);
+    ck_assert(!exists(lock));
+    ck_assert(is_reached(&first, path));
+    ck_assert_int_eq(listener_check(&first, &why), -ESTALE);
+    ck_assert_ptr_nonnull(strstr(why, "lock file"));
+    listener_close(&first);
+    ck_assert(!exists(path));
+}
+END_TEST
+
+/* Both are gone, and a successor has made its own: they are not the first one's to remove. */
+START_TEST(test_a_successors_files_stay) {
+    struct listener first, second;
+    const char *why = NULL;
+    ck_assert_int_eq(listen_at(address, &first), 0);
+    ck_assert_int_eq(unlink(lock), 0);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(listener_check(&first, &why), -ESTALE);
+    ck_assert_ptr_nonnull(strstr(why, "socket file"));
+    ck_assert_int_eq(listen_at(address, &second), 0);
+    ck_assert_int_eq(listener_check(&first, &why), -ESTALE);
+    listener_close(&first);
+    ck_assert(exists(lock));
+    ck_assert(is_reached(&second, path));
+    ck_assert_int_eq(listener_check(&second, &why), 0);
+    listener_close(&second);
+}
+END_TEST
+
+enum heir { IS_SILENT, RENEWS, ANSWERS, HEIRS };
+
+/* The child of a server lives on with all that this had. */
+static int listen_and_leave(int line, void *arg) {
+    struct listener listener;
+    int fd;
+    enum heir heir = *(enum heir *) arg;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    fflush(NULL);
+    if (fork() != 0)
+        pause();
+    alarm(120);
+    if (heir == RENEWS)
+        listener_renew(&listener);
+    line_tell(line, (uint64_t) getpid());
+    while (heir == ANSWERS) {
+        struct pollfd item = {.fd = listener.fd, .events = POLLIN};
+        poll(&item, 1, -1);
+        if (socket_accept(listener.fd, &fd) == 0 && send(fd, "hello", 5, MSG_NOSIGNAL) == 5)
+            close(fd);
+    }
+    pause();
+    return 0;
+}
+
+/* A child of a server that was killed keeps the path only if it serves there. */
+START_TEST(test_an_heir_holds_no_path) {
+    struct child child;
+    struct listener listener;
+    uint64_t heir = 0;
+    child_start(&child, listen_and_leave, &_i);
+    ck_assert(line_hear(child.line, GUARD_MS, &heir));
+    assert_refused(address, -EADDRINUSE);
+    child_kill(&child);
+    int r = listen_at(address, &listener);
+    if (_i == IS_SILENT && r == -EADDRINUSE) {
+        kill((pid_t) heir, SIGKILL);
+        unlink(path);
+        unlink(lock);
+        test_skip("needs SO_PEERPIDFD (Linux 6.5)");
+    }
+    ck_assert_int_eq(r, _i == IS_SILENT ? 0 : -EADDRINUSE);
+    if (r == 0) {
+        ck_assert(is_reached(&listener, path));
+        assert_refused(address, -EADDRINUSE);
+        listener_close(&listener);
+    }
+    kill((pid_t) heir, SIGKILL);
+    unlink(path);
+    unlink(lock);
+}
+END_TEST
 
 START_TEST(test_a_file_is_not_a_socket) {
     make_file(path);
@@ -580,6 +672,9 @@ int main(void) {
     suite_add(s, test_a_socket_without_a_lock);
     suite_add(s, test_a_lock_without_a_socket);
     suite_add(s, test_one_of_many_wins);
+    suite_add(s, test_a_live_server_without_its_lock);
+    suite_add(s, test_a_successors_files_stay);
+    suite_add_loop(s, test_an_heir_holds_no_path, 0, HEIRS);
     suite_add(s, test_a_file_is_not_a_socket);
     suite_add(s, test_a_directory_is_not_a_socket);
     suite_add(s, test_a_link_is_not_a_socket);

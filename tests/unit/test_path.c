@@ -177,7 +177,7 @@ START_TEST(test_a_lock_is_for_one) {
     ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
     struct stat status;
     ck_assert_int_eq(fstat(fd, &status), 0);
-    ck_assert_int_eq(status.st_mode & 07777, 0600);
+    ck_assert_int_eq(status.st_mode & 07777, 01600);
     ck_assert_int_eq(path_lock(lock, &other), -EADDRINUSE);
     ck_assert_int_eq(other, -7);
     fd_close(fd);

@@ -791,8 +791,9 @@ START_TEST(test_a_socket_file_and_its_mode) {
     mode_t mask = umask(0077);
     host_open(&host);
     umask(mask);
-    ck_assert_uint_eq(mode_of(in_dir("socket")), _i == 0 ? 0600 : 0666);
-    ck_assert_uint_eq(mode_of(in_dir("socket.lock")), 0600);
+    ck_assert_uint_eq(mode_of(in_dir("socket")), _i == 0 ? 01600 : 01666);
+    ck_assert_uint_eq(mode_of(in_dir("socket.lock")), 01600);
+    ck_assert_int_eq(sea_server_check(host.server), 0);
     clients_connect(1);
     check_call(&clients[0], ECHO, 0);
     scene_end();
@@ -1213,7 +1214,7 @@ static const struct {
 static void check_file(unsigned mode, unsigned group) {
     struct stat status;
     ck_assert_int_eq(lstat(in_dir("socket"), &status), 0);
-    ck_assert_uint_eq(status.st_mode & 07777, mode);
+    ck_assert_uint_eq(status.st_mode & 07777, mode | S_ISVTX);
     ck_assert_uint_eq(status.st_gid, group);
     ck_assert_uint_eq(status.st_uid, geteuid());
 }

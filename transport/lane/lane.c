@@ -16,10 +16,17 @@
 #include <poll.h>
 #include <stdio.h>
 
-static const int HANDSHAKE_MS_DEFAULT = 2000;
+static const int HANDSHAKE_MS_DEFAULT = 2000, ORPHAN_MS = 800;
 
 int lane_handshake_ms(const sea_options *options) {
     return options->handshake_ms ? options->handshake_ms : HANDSHAKE_MS_DEFAULT;
+}
+
+void lane_hurry_orphan(struct lane *lane) {
+    uint64_t soon = wait_deadline(ORPHAN_MS);
+    lane->is_orphan = cred_has_ended(lane->peer.pidfd);
+    if (lane->is_orphan && soon < lane->greeting_deadline)
+        lane->greeting_deadline = soon;
 }
 
 static int lane_identify(struct lane *lane) {
@@ -216,6 +223,7 @@ static void lane_take_all_releases(struct lane *lane) {
 /* Closes what a lane in CLOSED still has, also when an exception leaves the owner's callback. */
 static void lane_shut(struct lane **lane) {
     lane_close_outboxes(*lane);
+    forked_forget((*lane)->fd);
     (*lane)->fd = fdpass_close((*lane)->fd);
 }
 
@@ -365,7 +373,12 @@ static void lane_turn(struct lane *lane, short revents) {
         !lane->is_choked) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
-        lane_doom(lane, -ETIMEDOUT, "the handshake was not finished in time");
+        lane_doom(
+            lane, -ETIMEDOUT,
+            lane->is_orphan
+                ? "the process that listened there has ended, and whoever holds its socket does not answer: start the "
+                  "server anew"
+                : "the handshake was not finished in time");
     lane_end_turn(lane);
     dispatch.is_done = true;
 }

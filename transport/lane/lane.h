@@ -129,6 +129,7 @@ struct lane {
     bool is_copying;      /* `snapshot` is under way, and nothing else is received before it is whole */
     uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
+    bool is_orphan;     /* the process that listened here has ended */
     uint32_t small_max; /* payloads up to this size, bytes, go the short way (small.h) */
 
     struct outbox own, theirs;
@@ -182,6 +183,9 @@ static inline int lane_speaker(const struct lane *lane) {
     return lane->has_speaker ? lane->peer.pidfd : -1;
 }
 void lane_part_with_speaker(struct lane *lane);
+
+/* Of a client that has connected: if the process that called listen() has ended, somebody else answers soon or nobody ever will. */
+void lane_hurry_orphan(struct lane *lane);
 
 /* Does what poll() and the clock ask for. Returns how many frames were handled. */
 int lane_dispatch(struct lane *lane, short revents);

@@ -1,42 +1,32 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listeners. The lock is taken before the socket's path is looked at and held until the names are gone, so
- * that two servers never both believe that the path is theirs. Whoever kills a server frees its lock: the kernel does.
+ * Listeners. The path is claimed (lane/claim.h) before it is bound, and its lock is held until the names are gone, so
+ * that two servers never both believe that the path is theirs. Only names that still are those of the files that were made here are removed.
  */
 #include "lane/listener.h"
 
+#include "lane/claim.h"
 #include "sys/cred.h"
 #include "sys/fdpass.h"
+#include "sys/forked.h"
 #include "sys/heap.h"
-#include "sys/path.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
 #include <errno.h>
-#include <stdio.h>
 
-#define LOCK_PATH_SIZE (ADDRESS_NAME_SIZE + 8)
+static const unsigned STICKY = 01000; /* cleaners of runtime directories leave such files alone */
 
 static bool has_path(const struct address *address) {
     return address->fd < 0 && address->name[0] == '/';
 }
 
-static const char *lock_path(const struct address *address, char buf[LOCK_PATH_SIZE]) {
-    snprintf(buf, LOCK_PATH_SIZE, "%s.lock", address->name);
-    return buf;
-}
-
-static int path_claim(struct listener *listener, const char **ret_why) {
-    char lock[LOCK_PATH_SIZE];
-    if (!has_path(&listener->address))
-        return 0;
-    int r = path_lock(lock_path(&listener->address, lock), &listener->lock_fd);
-    *ret_why = r == -EADDRINUSE
-                   ? "a server is running there: the lock file beside its socket is held"
-                   : "the lock file beside the socket cannot be made: is there such a directory, and is it ours?";
-    if (r < 0)
-        return r;
-    *ret_why = "something that is not a socket has this path: remove it, or use another";
-    return path_unlink_socket(listener->address.name);
+/* Right after they were made. */
+static int listener_identify(struct listener *listener) {
+    listener->generation = forked_generation();
+    listener->uid = cred_own_uid();
+    listener->gid = cred_own_gid();
+    int r = listener->lock_fd < 0 ? 0 : path_identify_fd(listener->lock_fd, &listener->lock_id);
+    return r < 0 || listener->lock_fd < 0 ? r : path_identify(listener->address.name, &listener->socket_id);
 }
 
 int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why) {
@@ -53,14 +43,19 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
         r = socket_adopt(listener.address.fd, true);
         listener.fd = r == 0 ? listener.address.fd : -1;
     } else {
-        r = path_claim(&listener, ret_why);
+        r = has_path(&listener.address) ? claim_path(listener.address.name, &listener.lock_fd, ret_why) : 0;
         if (r == 0) {
-            r = socket_listen_for(listener.address.name, mode, group, &listener.fd);
-            *ret_why = r == -EPERM && group != SOCKET_GROUP_NONE
-                           ? "the socket file cannot be given to its group: only root may, or a member of that group"
-                           : "cannot listen at this address";
+            r = socket_listen_for(listener.address.name, mode | STICKY, group, &listener.fd);
+            *ret_why =
+                r == -EPERM && group != SOCKET_GROUP_NONE
+                    ? "the socket file cannot be given to its group: only root may, or a member of that group"
+                : r == -EADDRINUSE
+                    ? "the address is taken: by a server, or by a child of one that was killed, which has its socket"
+                    : "cannot listen at this address";
         }
     }
+    if (r == 0)
+        r = listener_identify(&listener);
     if (r < 0) {
         listener_close(&listener);
         return r;
@@ -68,6 +63,29 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
     cred_ask(listener.fd, true);
     *ret = listener;
     return 0;
+}
+
+int listener_check(const struct listener *listener, const char **ret_why) {
+    char lock[CLAIM_LOCK_SIZE];
+    const char *path = listener->address.name;
+    *ret_why = "";
+    if (listener->lock_fd < 0)
+        return 0;
+    if (!path_names(path, &listener->socket_id))
+        return *ret_why =
+                   "the socket file was removed or replaced: nobody can connect here any more; start the server anew",
+               -ESTALE;
+    if (!path_names(claim_lock_path(path, lock), &listener->lock_id))
+        return *ret_why = "the lock file beside the socket was removed or replaced; start the server anew", -ESTALE;
+    return 0;
+}
+
+void listener_renew(struct listener *listener) {
+    if (listener->generation == forked_generation())
+        return;
+    listener->generation = forked_generation();
+    if (listener->address.fd < 0 && listener->uid == cred_own_uid() && listener->gid == cred_own_gid())
+        socket_listen_again(listener->fd);
 }
 
 /* Who waits to be accepted may have sent already: closing the listener would close that, here. */
@@ -78,12 +96,20 @@ static void listener_refuse_waiting(int listener) {
         fdpass_close(fd);
 }
 
+/* What was not identified yet was made a moment ago, and we hold the lock. */
+static void drop_name(const char *path, const struct path_id *id) {
+    if (id->inode)
+        path_unlink_own(path, id);
+    else
+        path_unlink(path);
+}
+
 void listener_close(struct listener *listener) {
-    char lock[LOCK_PATH_SIZE];
+    char lock[CLAIM_LOCK_SIZE];
     if (listener->lock_fd >= 0) {
         if (listener->fd >= 0)
-            path_unlink(listener->address.name);
-        path_unlink(lock_path(&listener->address, lock));
+            drop_name(listener->address.name, &listener->socket_id);
+        drop_name(claim_lock_path(listener->address.name, lock), &listener->lock_id);
     }
     /* Whoever gave us an inherited socket may hold it too, and serve those who wait with our successor. If nobody does,
      * this close is the last one, and may block as above. */

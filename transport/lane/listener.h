@@ -7,12 +7,16 @@
 #define LANE_LISTENER_H
 
 #include "lane/address.h"
+#include "sys/path.h"
 #include <stdint.h>
 
 struct listener {
     int fd;      /* owned, non-blocking */
     int lock_fd; /* owned; -1: no path, no lock */
     struct address address;
+    struct path_id lock_id, socket_id; /* the files that are ours */
+    unsigned generation;               /* of the process that listens (sys/forked.h) */
+    uint32_t uid, gid;                 /* of that process then */
 };
 
 #define LISTENER_EMPTY ((struct listener){.fd = -1, .lock_fd = -1})
@@ -27,6 +31,14 @@ int listener_open(struct listener *ret, const char *address, unsigned mode, cons
 /* The same, with a socket file of that group. -EPERM: we may not give it away. */
 int listener_open_for(struct listener *ret, const char *address, unsigned mode, uint32_t group, const char **ret_why);
 
+/* Removes the names that are still its own. */
 void listener_close(struct listener *listener);
+
+/* 0, or -ESTALE: the path, or the lock beside it, does not name our file any more, and *ret_why says which. Without a path: 0. */
+int listener_check(const struct listener *listener, const char **ret_why);
+
+/* To be called now and then by whoever serves. A process that was forked since listens once more, so that clients and successors see that it
+ * lives; not if it is another user's now, for whom clients would take the server then. Cheap. */
+void listener_renew(struct listener *listener);
 
 #endif

@@ -29,11 +29,12 @@ static const uint64_t GROWTH_BYTES_PER_NS = 2;
 
 static const sea_options NO_OPTIONS;
 
-static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
+static int socket_open(const char *address, int *ret_fd, bool *ret_inherited, const char **ret_why) {
     struct address where;
     int r = address_parse(address, false, &where, ret_why);
     if (r < 0)
         return r;
+    *ret_inherited = where.fd >= 0;
     if (where.fd >= 0) {
         *ret_why = "the inherited descriptor is not a connected AF_UNIX SOCK_SEQPACKET socket";
         r = socket_adopt(where.fd, false);
@@ -47,18 +48,22 @@ static int socket_open(const char *address, int *ret_fd, const char **ret_why) {
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     const char *why = "";
     int fd = -1;
+    bool is_inherited = false;
     if (!options)
         options = &NO_OPTIONS;
     int r = terms_check_options(options, &why);
     if (r < 0)
         return refusal_explain(&ctx->refusals, r, address, why);
-    r = socket_open(address, &fd, &why);
+    r = socket_open(address, &fd, &is_inherited, &why);
     if (r < 0) {
         char text[REACH_TEXT_SIZE];
         reach_describe_connect(address, r, why, text);
         return refusal_explain(&ctx->refusals, failure_error(r), address, text);
     }
-    return conn_new(ret_conn, ctx, fd, false, options, NULL);
+    r = conn_new(ret_conn, ctx, fd, false, options, NULL);
+    if (r == 0 && !is_inherited)
+        lane_hurry_orphan(&(*ret_conn)->lane);
+    return r;
 }
 
 /* Looks at the peer's memory for as long as that pays. true: there is something. */
@@ -169,7 +174,7 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
     }
     if (r < 0)
         return r;
-    conn->lane.greeting_deadline = deadline;
+    conn->lane.greeting_deadline = sooner(conn->lane.greeting_deadline, deadline);
     r = conn_wait_open(conn, address);
     if (r == 0)
         *ret_conn = conn;

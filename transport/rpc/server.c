@@ -179,6 +179,7 @@ static int server_accept(sea_server *server, short revents) {
 
 static void on_accepting(struct watch *watch, short revents) {
     sea_server *server = (sea_server *) (void *) ((char *) watch - offsetof(sea_server, accepting));
+    listener_renew(&server->listener);
     if (!revents)
         watch_update(watch, POLLIN, WAIT_FOREVER);
     for (int i = 0; i < ACCEPTS_PER_TURN && server_accept(server, revents); i++)
@@ -271,6 +272,7 @@ int sea_server_run(sea_server *server) {
     int r = 0;
     if (!server->is_set || poller_set_is_in_turn(server->poller))
         return server_explain_deadlock(server);
+    listener_renew(&server->listener);
     while (r == 0 && !atomic_load_explicit(&server->is_stopping, memory_order_relaxed))
         r = poller_set_turn(server->poller, WAIT_FOREVER);
     atomic_store_explicit(&server->is_stopping, false, memory_order_relaxed);
@@ -293,6 +295,7 @@ int sea_server_timeout(sea_server *server) {
 }
 
 int sea_server_dispatch(sea_server *server) {
+    listener_renew(&server->listener);
     return server->is_set ? server_explain(server, poller_set_turn(server->poller, 0))
                           : server_explain_deadlock(server);
 }
@@ -310,6 +313,12 @@ size_t sea_server_connections(const sea_server *server) {
     for (const sea_conn *conn = server->conns; conn; conn = conn->next)
         count += conn->is_open ? 1 : 0;
     return count;
+}
+
+int sea_server_check(sea_server *server) {
+    const char *why = "";
+    int r = listener_check(&server->listener, &why);
+    return r < 0 ? refusal_explain(&server->ctx->refusals, r, server->address, why) : 0;
 }
 
 const char *sea_server_address(const sea_server *server) {

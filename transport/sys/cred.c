@@ -101,6 +101,10 @@ uint32_t cred_own_uid(void) {
     return geteuid();
 }
 
+uint32_t cred_own_gid(void) {
+    return getegid();
+}
+
 void cred_ask(int socket, bool on) {
     int value = on;
     (void) SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value));

@@ -16,6 +16,7 @@ struct cred {
 /* -ENOTCONN: nobody is there, and never was. The caller owns ret_cred->pidfd. */
 int cred_read(int socket, struct cred *ret_cred);
 uint32_t cred_own_uid(void); /* effective */
+uint32_t cred_own_gid(void); /* effective */
 
 /* The peer's supplementary groups, as they were at connect() or listen(). The caller frees *ret_groups with heap_free(). Errors:
  * -ENOPROTOOPT (before Linux 4.13), -ENODATA (nobody is there), -ENOMEM. */

@@ -93,7 +93,7 @@ static int check_same_file(int fd, const char *path, bool *ret_same) {
 static int try_lock(const char *path, bool *ret_same, int *ret_fd) {
     CLEANUP_FD int fd = -1;
     do {
-        fd = SEAM(OPEN, open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+        fd = SEAM(OPEN, open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 01600));
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
@@ -128,6 +128,65 @@ int path_lock(const char *path, int *ret_fd) {
         fd_close(fd);
     }
     return -EADDRINUSE;
+}
+
+static struct path_id id_of(const struct stat *status) {
+    return (struct path_id){.device = status->st_dev, .inode = status->st_ino};
+}
+
+int path_identify(const char *path, struct path_id *ret_id) {
+    struct stat status;
+    if (SEAM(FSTAT, lstat(path, &status)) < 0)
+        return -errno;
+    *ret_id = id_of(&status);
+    return 0;
+}
+
+int path_identify_fd(int fd, struct path_id *ret_id) {
+    struct stat status;
+    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
+        return -errno;
+    *ret_id = id_of(&status);
+    return 0;
+}
+
+bool path_names(const char *path, const struct path_id *id) {
+    struct path_id named;
+    return path_identify(path, &named) == 0 && named.device == id->device && named.inode == id->inode;
+}
+
+int path_unlink_own(const char *path, const struct path_id *id) {
+    return path_names(path, id) ? path_unlink(path) : -ESTALE;
+}
+
+/* The directory of `path`, locked. It serializes those who take locks over, and nobody else. */
+static int lock_dir_of(const char *path, int *ret_fd) {
+    char dir[4096];
+    const char *slash = strrchr(path, '/');
+    size_t length = slash ? (size_t) (slash - path) : 0;
+    if (length >= sizeof dir)
+        return -ENAMETOOLONG;
+    memcpy(dir, path, length);
+    dir[length] = '\0';
+    CLEANUP_FD int fd = SEAM(OPEN, open(length ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (fd < 0)
+        return -errno;
+    if (SEAM(FLOCK, flock(fd, LOCK_EX | LOCK_NB)) < 0)
+        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+    *ret_fd = fd_steal(&fd);
+    return 0;
+}
+
+int path_take_lock(const char *path, const struct path_id *judged, int *ret_fd) {
+    CLEANUP_FD int dir = -1;
+    int r = lock_dir_of(path, &dir);
+    if (r < 0)
+        return r;
+    r = path_lock(path, ret_fd);
+    if (r != -EADDRINUSE || !path_names(path, judged))
+        return r;
+    r = path_unlink(path);
+    return r < 0 ? r : path_lock(path, ret_fd);
 }
 
 int path_unlink(const char *path) {

@@ -21,7 +21,7 @@ int path_runtime_dir(bool make, char *buf, size_t size);
  */
 int path_user_config(const char *name, char *buf, size_t size);
 
-/* Opens (and makes, mode 0600) and locks `path` with flock, without waiting; the lock lives as long as the
+/* Opens (and makes, mode 01600: the sticky bit asks cleaners of runtime directories to leave it alone) and locks `path` with flock, without waiting; the lock lives as long as the
  * descriptor. A file that was unlinked by its last holder meanwhile is not taken for the lock. -EADDRINUSE: somebody
  * else holds it. The caller owns *ret_fd.
  *
@@ -29,6 +29,23 @@ int path_user_config(const char *name, char *buf, size_t size);
  * one that we made a moment ago somebody else may have opened and locked since, and without its name a third one would make
  * and lock another. The next holder takes it and removes it. */
 int path_lock(const char *path, int *ret_fd);
+
+/* Which file a name names, whatever is there: a name may be given to another one. {0, 0} is none. */
+struct path_id {
+    uint64_t device, inode;
+};
+int path_identify(const char *path, struct path_id *ret_id); /* -ENOENT, ... */
+int path_identify_fd(int fd, struct path_id *ret_id);
+bool path_names(const char *path, const struct path_id *id);
+
+/*
+ * As path_lock(), from holders that were judged to be none: the file at `path` was `judged` then, and is unlinked if it still is. Of those that
+ * do so at a time one succeeds. -EADDRINUSE: another one did.
+ */
+int path_take_lock(const char *path, const struct path_id *judged, int *ret_fd);
+
+/* Unlinks what is still ours. -ESTALE: the name is not that file's any more. */
+int path_unlink_own(const char *path, const struct path_id *id);
 
 /* -ENOENT is no error. */
 int path_unlink(const char *path);

@@ -151,6 +151,10 @@ int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_
     return 0;
 }
 
+void socket_listen_again(int listener) {
+    (void) SEAM(LISTEN, listen(listener, SOMAXCONN));
+}
+
 int socket_connect(const char *name, int *ret_fd) {
     struct sockaddr_un address;
     socklen_t size;

@@ -20,6 +20,9 @@ int socket_listen(const char *name, unsigned mode, int *ret_fd);
 #define SOCKET_GROUP_NONE UINT32_MAX
 int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_fd);
 
+/* The process that listens is this one from now on, for those who connect (SO_PEERCRED). */
+void socket_listen_again(int listener);
+
 /* -EAGAIN: the server's backlog is full, try again later · -ENOENT, -ECONNREFUSED, -EACCES, -ENAMETOOLONG,
  * -EPROTOTYPE (some other kind of socket lives there). */
 int socket_connect(const char *name, int *ret_fd);

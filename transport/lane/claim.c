@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Claiming a path. The lock is the first witness: a server holds it for as long as it lives, and the kernel frees it.
+ *
+ * There are two cases in which it says the wrong thing. A cleaner has removed its file: then it is free, and yet a server lives. And a
+ * server was killed whose forked child lives on: the child holds the lock, and the listening socket too. So the socket is asked as well.
+ * It is alive if the process that called listen() is (a server that became a daemon calls it once more), or if somebody answers: a
+ * GOODBYE is answered by a GOODBYE (doc/PROTOCOL.md).
+ *
+ * Whoever takes a lock over that others hold does so under the lock of the directory, and only if the path still names the file that was judged.
+ * So of two successors one does it.
+ */
+#include "lane/claim.h"
+
+#include "sys/cred.h"
+#include "sys/failure.h"
+#include "sys/fdpass.h"
+#include "sys/heap.h"
+#include "sys/socket.h"
+#include "sys/wait.h"
+#include "wire/frame.h"
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+
+static const int ANSWER_MS = 500;
+
+enum tenant {
+    TENANT_NONE,   /* nobody listens */
+    TENANT_HIDDEN, /* we may not connect */
+    TENANT_GONE,   /* somebody listened, has ended, and whoever holds the socket now does not answer */
+    TENANT_LIVES,  /* or may: nobody can tell */
+    TENANT_FULL    /* the same, and no more can connect */
+};
+
+const char *claim_lock_path(const char *path, char buf[CLAIM_LOCK_SIZE]) {
+    snprintf(buf, CLAIM_LOCK_SIZE, "%s.lock", path);
+    return buf;
+}
+
+/* Does anybody answer within a bounded time? */
+static bool is_answered(int fd) {
+    uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
+    struct iovec out = {.iov_base = buf, .iov_len = wire_encode_goodbye(buf, 0, "")};
+    struct iovec in = {.iov_base = buf, .iov_len = sizeof(buf)};
+    struct fdpass pass;
+    (void) fdpass_send(fd, &out, 1, NULL, 0); /* who was faster, and has closed already, has said something */
+    if (wait_fd(fd, POLLIN, wait_deadline(ANSWER_MS)) <= 0)
+        return false;
+    return fdpass_recv(fd, &in, 1, &pass) == 1;
+}
+
+/* Takes `fd`, which is connected. */
+static enum tenant tenant_at(int fd) {
+    struct cred cred = {.pidfd = -1};
+    socket_refuse_fds(fd);
+    bool has_ended = cred_read(fd, &cred) == 0 && cred_has_ended(cred.pidfd);
+    enum tenant tenant = has_ended && !is_answered(fd) ? TENANT_GONE : TENANT_LIVES;
+    fd_close(cred.pidfd);
+    fdpass_close(fd);
+    return tenant;
+}
+
+/* Or a negative errno value: it could not be asked. */
+static int tenant_of(const char *path) {
+    int fd = -1;
+    int r = socket_connect(path, &fd);
+    switch (failure_error(r)) {
+    case 0:
+        return (int) tenant_at(fd);
+    case -ENOENT:
+    case -ECONNREFUSED:
+        return TENANT_NONE;
+    case -EACCES:
+    case -EPERM:
+        return TENANT_HIDDEN;
+    case -EAGAIN:
+        return TENANT_FULL;
+    case -EPROTOTYPE: /* a socket of another type */
+        return TENANT_LIVES;
+    default:
+        return r;
+    }
+}
+
+/* Others hold the lock. */
+static const char *why_held(int tenant) {
+    switch (tenant) {
+    case TENANT_NONE:
+        return "the lock file beside its socket is held, though nobody listens: a server begins or ends there, or a "
+               "child of one that "
+               "was killed lives on; `fuser` on the lock file names it";
+    case TENANT_FULL:
+        return "the lock file beside its socket is held, and more connections wait there than the socket takes: a "
+               "server is busy, or a "
+               "child of one that was killed lives on; `fuser` on the lock file names it";
+    case TENANT_GONE:
+        return "another server has just taken over from one that was killed there";
+    default:
+        return "a server is running there, or begins to: the lock file beside its socket is held";
+    }
+}
+
+/* We hold the lock: is the socket free too? */
+static int check_socket(const char *path, int tenant, const char **ret_why) {
+    *ret_why = "the socket that has this path cannot be asked whether a server lives there";
+    if (tenant < 0)
+        return tenant;
+    *ret_why = tenant == TENANT_FULL ? "somebody listens there, with more connections waiting than the socket takes"
+                                     : "a server is running there, though its lock file was removed";
+    if (tenant == TENANT_LIVES || tenant == TENANT_FULL)
+        return -EADDRINUSE;
+    *ret_why = "something that is not a socket has this path: remove it, or use another";
+    return path_unlink_socket(path);
+}
+
+static int claim_with_lock(const char *path, const char *lock, int lock_fd, int tenant, int *ret_lock,
+                           const char **ret_why) {
+    int r = check_socket(path, tenant, ret_why);
+    if (r == 0) {
+        *ret_lock = lock_fd;
+        return 0;
+    }
+    path_unlink(lock); /* we hold it */
+    fd_close(lock_fd);
+    return r;
+}
+
+int claim_path(const char *path, int *ret_lock, const char **ret_why) {
+    char lock[CLAIM_LOCK_SIZE];
+    int fd = -1;
+    struct path_id judged = {0};
+    claim_lock_path(path, lock);
+    int r = path_lock(lock, &fd);
+    if (r == 0)
+        return claim_with_lock(path, lock, fd, tenant_of(path), ret_lock, ret_why);
+    *ret_why = "the lock file beside the socket cannot be made: is there such a directory, and is it ours?";
+    if (r != -EADDRINUSE)
+        return r;
+    bool is_named = path_identify(lock, &judged) == 0;
+    int tenant = tenant_of(path);
+    *ret_why = why_held(tenant);
+    if (tenant != TENANT_GONE || !is_named)
+        return r;
+    r = path_take_lock(lock, &judged, &fd);
+    return r < 0 ? r : claim_with_lock(path, lock, fd, TENANT_GONE, ret_lock, ret_why);
+}
