@@ -126,6 +126,14 @@ SEA_API int sea_block_seal(sea_block *block);
 SEA_API int sea_block_pages(sea_block *block);
 
 /*
+ * What the kernel says that a block of the class SEA_SEALED takes up now, in bytes: pages that are in memory or swapped
+ * out, beside sea_block_size(), which was reserved. It may be more, up to the next multiple of 2 MiB: where the system
+ * gives huge pages, and when a reader has asked for one (doc/memory.md). Of other classes 0. Any thread; one system
+ * call, which does not block. UINT64_MAX: the kernel did not say.
+ */
+SEA_API uint64_t sea_block_resident(sea_block *block);
+
+/*
  * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller owns it. It is
  * opened anew, so that its offset (at first 0) and its flags are its own, and no peer moves them. The file is larger
  * than the payload, of which sea_block_size() tells the size, where the block is padded or in hugetlb pages: zeros

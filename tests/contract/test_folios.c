@@ -6,6 +6,8 @@
  */
 #include "contract/kernel.h"
 
+#include <stdio.h>
+
 #include "support/machine.h"
 
 #define HUGE (2 * MIB)
@@ -127,12 +129,62 @@ START_TEST(test_deny_keeps_readers_from_it) {
 }
 END_TEST
 
+/* Pages of 64 KiB that memfds got, on the whole machine since it started. */
+static uint64_t folios_made(void) {
+    unsigned long long count = 0;
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats/shmem_alloc", "re");
+    if (!file || fscanf(file, "%llu", &count) != 1)
+        test_skip("this kernel does not count pages of 64 KiB");
+    fclose(file);
+    return count;
+}
+
+static uint64_t made_by_filling(size_t size, bool is_written) {
+    int fd = kernel_memfd(size);
+    uint64_t before = folios_made();
+    if (is_written)
+        fill(fd, size);
+    else
+        ck_assert_int_eq(fallocate(fd, 0, 0, (off_t) size), 0);
+    uint64_t made = folios_made() - before;
+    close(fd);
+    return made;
+}
+
+static uint64_t made_by_faults(size_t size, size_t offset) {
+    int fd = kernel_memfd(size);
+    char *area = mmap(NULL, 2 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *at = area + (-(uintptr_t) area & (size - 1)) + offset;
+    ck_assert_ptr_eq(mmap(at, size - offset, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0), at);
+    uint64_t before = folios_made();
+    ck_assert_int_eq(madvise(at, size - offset, MADV_POPULATE_WRITE), 0);
+    uint64_t made = folios_made() - before;
+    ck_assert_uint_eq(kernel_allocated(fd), size - offset);
+    munmap(area, 2 * size);
+    close(fd);
+    return made;
+}
+
+/* Sizes between the base page and 2 MiB: faults alone bring them, and only where address and offset in the file agree. */
+START_TEST(test_folios_come_by_faults) {
+    const size_t size = 512 << 10;
+    bool is_still = false;
+    if (!machine_choose_huge("never") || !machine_choose_folios("always"))
+        test_skip("hugepages-64kB/shmem_enabled cannot be changed");
+    ck_assert_uint_ge(made_by_faults(size, 0), size >> 16);
+    for (int i = 0; i < 50 && !is_still; i++) /* others may make some at the same time */
+        is_still = made_by_filling(size, true) + made_by_filling(size, false) + made_by_faults(size, PAGE) == 0;
+    ck_assert(is_still);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("folios");
     suite_fixture(s, machine_restore, machine_restore);
     suite_add_loop(s, test_always_adds_pages, 0, SIZES);
     suite_add_loop(s, test_the_same_size_cuts, 0, SIZES);
     suite_add_loop(s, test_faults_add_no_pages, 0, SIZES);
+    suite_add(s, test_folios_come_by_faults);
     suite_add(s, test_a_reader_can_add_pages);
     suite_add(s, test_deny_keeps_readers_from_it);
     return suite_run(s);

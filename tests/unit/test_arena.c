@@ -226,6 +226,8 @@ START_TEST(test_every_call_can_fail) {
                     {SEAM_PWRITE, ENOSPC, -ENOMEM}};
     struct arena arena = ARENA_EMPTY;
     fail_once(failures[_i].kind, failures[_i].error);
+    if (failures[_i].kind == SEAM_OPEN) /* the first ones only ask how large pages are granted */
+        fail_always(SEAM_OPEN, failures[_i].error);
     if (failures[_i].kind == SEAM_MADVISE)
         fail_call(SEAM_MADVISE, 2, 1, failures[_i].error); /* DONTFORK, then POPULATE_READ */
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), failures[_i].told);
@@ -254,7 +256,7 @@ END_TEST
 /* Where /proc is missing the descriptor is a duplicate, which the seals make as harmless. */
 START_TEST(test_without_proc) {
     struct arena arena = ARENA_EMPTY;
-    fail_once(SEAM_OPEN, ENOENT);
+    fail_always(SEAM_OPEN, ENOENT);
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), 0);
     ck_assert_int_eq(pwrite(arena.fd, "x", 1, 0), -1);
     ck_assert_int_eq(errno, EPERM);
@@ -300,6 +302,39 @@ START_TEST(test_huge_pages_where_they_are_granted) {
     if (huge == 0)
         test_skip("no huge page was free");
     ck_assert_uint_eq(huge, 6 * MIB);
+}
+END_TEST
+
+/* Of 64 KiB, on the whole machine since it started. */
+static uint64_t folios_made(void) {
+    unsigned long long count = 0;
+    FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats/shmem_alloc", "re");
+    if (!file || fscanf(file, "%llu", &count) != 1)
+        test_skip("this kernel does not count pages of 64 KiB");
+    fclose(file);
+    return count;
+}
+
+START_TEST(test_folios_where_they_are_granted) {
+    static const char *const words[] = {"always", "within_size", "advise"};
+    if (!machine_choose_folios(words[_i]))
+        test_skip("hugepages-64kB/shmem_enabled cannot be changed");
+    struct arena arena = ARENA_EMPTY;
+    uint64_t allocated = 0, before = folios_made();
+    ck_assert_int_eq(arena_init(&arena, 4096, 128, NULL), 0);
+    uint64_t made = folios_made() - before;
+    ck_assert_uint_eq((uintptr_t) arena.data % (512 << 10), 0);
+    ck_assert_int_eq(memfd_allocated(arena.fd, &allocated), 0);
+    ck_assert_uint_eq(allocated, arena.size);
+    memset(arena.data, 7, arena.size);
+    arena_deinit(&arena);
+    ck_assert_int_eq(arena_init(&arena, 64, 64, NULL), 0); /* too small for one */
+    ck_assert_int_eq(memfd_allocated(arena.fd, &allocated), 0);
+    ck_assert_uint_eq(allocated, arena.size);
+    arena_deinit(&arena);
+    if (made == 0 && is_under_valgrind())
+        test_skip("valgrind does not align mappings");
+    ck_assert_uint_ge(made, 8);
 }
 END_TEST
 
@@ -362,6 +397,7 @@ int main(void) {
     suite_add(s, test_the_file_size_limit);
     suite_add(s, test_more_than_the_machine_has);
     suite_add(s, test_huge_pages_where_they_are_granted);
+    suite_add_loop(s, test_folios_where_they_are_granted, 0, 3);
     suite_add_loop(s, test_no_page_is_added, 0, 4);
     suite_add(s, test_pages_that_are_there);
     return suite_run(s);

@@ -1043,6 +1043,21 @@ START_TEST(test_a_received_padded_payload) {
 }
 END_TEST
 
+START_TEST(test_what_is_resident) {
+    sea_block *block = NULL, *small = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 16 * PAGE + 1, SEA_BLOCK_NO_HUGE), 0);
+    ck_assert_uint_eq(sea_block_resident(block), 17 * PAGE);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    ck_assert_uint_ge(sea_block_resident(block), 17 * PAGE); /* a reader may have added some */
+    fail_once(SEAM_FSTAT, EIO);
+    ck_assert_uint_eq(sea_block_resident(block), UINT64_MAX);
+    sea_block_unref(block);
+    ck_assert_int_eq(block_new_inline(&small, ctx, NULL, 100), 0);
+    ck_assert_uint_eq(sea_block_resident(small), 0);
+    sea_block_unref(small);
+}
+END_TEST
+
 /* Pages behind the end, as a peer has them where huge pages are for all memfds: charged, but of no credit. */
 START_TEST(test_received_pages_are_charged) {
     const sea_ctx_options options = {.peer = {.bytes = 10 * PAGE}};
@@ -1201,6 +1216,7 @@ int main(void) {
     suite_add(s, test_a_received_block_is_exported);
     suite_add_loop(s, test_a_copy_in_sealed_memory, 0, 2);
     suite_add_loop(s, test_a_copy_that_fails, 0, 4);
+    suite_add(s, test_what_is_resident);
     suite_add(s, test_received_pages_are_charged);
     suite_add(s, test_huge_pages_are_counted);
     suite_add(s, test_the_budget_is_what_the_kernel_says);

@@ -548,6 +548,22 @@ START_TEST(test_huge_policy_is_the_systems) {
 }
 END_TEST
 
+START_TEST(test_folios_are_the_systems) {
+    static const char *const words[] = {"always", "within_size", "advise", "inherit", "never"};
+    if (!machine_choose_huge("never") || !machine_choose_folios(words[_i]))
+        test_skip("hugepages-64kB/shmem_enabled cannot be changed");
+    size_t size = memfd_folio_size();
+    if (size > 0 && size < 65536)
+        test_skip("this system grants smaller ones");
+    if (_i < 3)
+        ck_assert_uint_eq(size, 65536);
+    else
+        ck_assert_uint_ne(size, 65536); /* "inherit": of "never" */
+    fail_always(SEAM_OPEN, ENOENT);
+    ck_assert_uint_eq(memfd_folio_size(), 0);
+}
+END_TEST
+
 START_TEST(test_without_its_file_the_policy_is_never) {
     fail_always(SEAM_OPEN, ENOENT);
     ck_assert_int_eq(memfd_huge_policy(), MEMFD_HUGE_NEVER);
@@ -596,6 +612,7 @@ int main(void) {
     suite_add(s, test_all_seals_must_hold);
     suite_add(s, test_missing_seals_are_named);
     suite_add_loop(s, test_huge_policy_is_the_systems, 0, 2);
+    suite_add_loop(s, test_folios_are_the_systems, 0, 5);
     suite_add(s, test_without_its_file_the_policy_is_never);
     return suite_run(s);
 }

@@ -5,7 +5,8 @@
  * Only the memory is made here. Which block is whose is the pool's, what it is charged to the registry's, and whether the
  * peer knows of it the lane's.
  *
- * Facts relied on (tests/contract/test_seal.c): a mapping from before F_SEAL_FUTURE_WRITE writes on, and nothing else can.
+ * Facts relied on (tests/contract/): a mapping from before F_SEAL_FUTURE_WRITE writes on, and nothing else can (test_seal.c); pages of sizes
+ * between the base page and 2 MiB come by faults alone (test_folios.c).
  *
  * Threads: one at a time; the blocks' bytes belong to whoever has the blocks.
  */
@@ -16,9 +17,11 @@
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
+#include "sys/wait.h"
 #include "wire/handle.h"
 #include <errno.h>
 #include <sealane/ctx.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 size_t arena_size(size_t stride, uint32_t count) {
@@ -47,8 +50,27 @@ static bool is_huge_wanted(const struct arena *arena, const struct admission *ad
            sealed_huge_policy() != MEMFD_HUGE_NEVER;
 }
 
+/* As memfd_folio_size(), but the answer may be SEALED_POLICY_AGE old. It is a multiple of 4096, so that both fit into one word. */
+static size_t folio_size(void) {
+    static _Atomic uint64_t remembered;
+    uint64_t now = wait_now() >> 10, last = atomic_load_explicit(&remembered, memory_order_relaxed);
+    if (last && now - (last >> 10) < SEALED_POLICY_AGE >> 10)
+        return (size_t) (last & 1023) << 12;
+    size_t size = memfd_folio_size();
+    atomic_store_explicit(&remembered, now << 10 | (uint64_t) size >> 12, memory_order_relaxed);
+    return size;
+}
+
+/* Touched in order to get larger pages than base ones: a third of the time where there are some (doc/tuning.md). */
+static bool is_folio_wanted(const struct arena *arena, const struct admission *admission) {
+    if (admission && (admission->wishes.flags & SEA_MEMORY_NO_HUGE))
+        return false;
+    size_t least = folio_size();
+    return least > 0 && arena->size >= least;
+}
+
 static int arena_make(struct arena *arena, struct admission *admission) {
-    bool huge = is_huge_wanted(arena, admission);
+    bool huge = is_huge_wanted(arena, admission) || is_folio_wanted(arena, admission);
     void *data = NULL;
     int r = memfd_new(arena->size, false, &arena->fd);
     if (r < 0)

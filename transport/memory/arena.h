@@ -43,8 +43,8 @@ struct arena {
 size_t arena_size(size_t stride, uint32_t count);
 
 /*
- * Makes the memory, once it is admitted (`admission` NULL: nobody asks). Transparent huge pages are asked for from 2 MiB on, unless the
- * context wants none. -ENOMEM · -EFBIG (RLIMIT_FSIZE) · -EMFILE · -ENFILE · those of reserve_wish() · -EINVAL where the kernel has no
+ * Makes the memory, once it is admitted (`admission` NULL: nobody asks). Transparent huge pages are asked for from 2 MiB on, and smaller
+ * large pages where the system has them, unless the context wants none. -ENOMEM · -EFBIG (RLIMIT_FSIZE) · -EMFILE · -ENFILE · those of reserve_wish() · -EINVAL where the kernel has no
  * F_SEAL_FUTURE_WRITE (before Linux 5.1).
  */
 int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);

@@ -89,7 +89,7 @@ static uint64_t whole_huge_pages(uint64_t size) {
 }
 
 int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission *admission) {
-    uint64_t cost = huge ? whole_huge_pages(size) : size;
+    uint64_t cost = huge && size >= MEMFD_HUGE_SIZE ? whole_huge_pages(size) : size;
     return reserve(huge ? reserve_touched : reserve_filled, fd, data, size, cost, admission);
 }
 

@@ -559,6 +559,13 @@ static const char *export_advice(int error) {
 }
 
 /* A duplicate would have its offset in common with the sender and with all other receivers. */
+uint64_t sea_block_resident(sea_block *block) {
+    uint64_t bytes = 0;
+    if (block->payload_class != SEA_SEALED)
+        return 0;
+    return memfd_allocated(block->sealed.fd, &bytes) == 0 ? bytes : UINT64_MAX;
+}
+
 int sea_block_export(sea_block *block, int *ret_fd) {
     if (block->payload_class != SEA_SEALED)
         return -EOPNOTSUPP;

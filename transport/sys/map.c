@@ -5,7 +5,8 @@
  * The descriptor is borrowed and not needed afterwards; the mapping is the caller's and ends with map_free() of the
  * same size. Which size may be mapped is decided above: nothing here trusts or checks a peer.
  *
- * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A hugetlb
+ * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A smaller one that asks for large
+ * pages begins at a multiple of the largest power of two that it holds: the kernel grants none across such a multiple. A hugetlb
  * mapping is always so long as its pages, whatever was asked: the area reserved for it is a multiple of 2 MiB too.
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
@@ -72,16 +73,16 @@ static void keep_from_dumps(void *data, size_t size) {
         (void) madvise(data, size, MADV_DONTDUMP);
 }
 
-static int map_aligned(int fd, size_t size, int prot, int flags, void **ret_data) {
+static int map_aligned(int fd, size_t size, size_t unit, int prot, int flags, void **ret_data) {
     if (size > SIZE_MAX - 2 * MEMFD_HUGE_SIZE)
         return -ENOMEM;
-    size_t area_size = round_up(size, MEMFD_HUGE_SIZE) + MEMFD_HUGE_SIZE;
+    size_t area_size = round_up(size, unit) + unit;
     char *area =
         SEAM_OR(MMAP, MAP_FAILED, mmap(NULL, area_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (area == MAP_FAILED)
         return -errno;
 
-    char *data = area + (-(uintptr_t) area & (MEMFD_HUGE_SIZE - 1));
+    char *data = area + (-(uintptr_t) area & (unit - 1));
     if (SEAM_OR(MMAP, MAP_FAILED, mmap(data, size, prot, flags | MAP_FIXED, fd, 0)) == MAP_FAILED) {
         int error = errno;
         munmap(area, area_size);
@@ -92,11 +93,20 @@ static int map_aligned(int fd, size_t size, int prot, int flags, void **ret_data
     return 0;
 }
 
-static int map_new(int fd, size_t size, int prot, int flags, void **ret_data) {
+/* Of what the mapping begins at a multiple; the page: of nothing more. */
+static size_t alignment_of(size_t size, bool huge) {
+    size_t unit = page_size();
+    while ((huge || size >= MEMFD_HUGE_SIZE) && unit < MEMFD_HUGE_SIZE && unit * 2 <= size)
+        unit *= 2;
+    return unit;
+}
+
+static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **ret_data) {
     if (size == 0)
         return -EINVAL;
-    if (size >= MEMFD_HUGE_SIZE)
-        return map_aligned(fd, size, prot, flags, ret_data);
+    size_t unit = alignment_of(size, huge);
+    if (unit > page_size())
+        return map_aligned(fd, size, unit, prot, flags, ret_data);
     void *data = SEAM_OR(MMAP, MAP_FAILED, mmap(NULL, size, prot, flags, fd, 0));
     if (data == MAP_FAILED)
         return -errno;
@@ -106,7 +116,7 @@ static int map_new(int fd, size_t size, int prot, int flags, void **ret_data) {
 
 int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
     void *data;
-    int r = map_new(fd, size, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
+    int r = map_new(fd, size, huge, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
     if (r < 0)
         return failure_of(SEAM_MMAP, -r);
     /* Where a sandbox forbids it a forked child has the mapping too, which is no reason to do without one. */
@@ -124,9 +134,9 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
 
 int map_new_readable(int fd, size_t size, const void **ret_data) {
     void *data;
-    int r = map_new(fd, size, PROT_READ, MAP_SHARED, &data);
+    int r = map_new(fd, size, false, PROT_READ, MAP_SHARED, &data);
     if (r == -EPERM)
-        r = map_new(fd, size, PROT_READ, MAP_PRIVATE, &data);
+        r = map_new(fd, size, false, PROT_READ, MAP_PRIVATE, &data);
     if (r < 0)
         return failure_of(SEAM_MMAP, -r);
     keep_from_dumps(data, size);

@@ -81,6 +81,27 @@ enum memfd_huge_policy memfd_huge_policy(void) {
     return MEMFD_HUGE_NEVER;
 }
 
+/* Those that are larger than a base page everywhere, and smaller than a huge one. */
+static const unsigned FOLIOS_KIB[] = {16, 32, 64, 128, 256, 512, 1024};
+
+static bool is_granted(const char *choice, const char *inherited) {
+    if (strcmp(choice, "inherit") == 0)
+        choice = inherited;
+    return strcmp(choice, "always") == 0 || strcmp(choice, "within_size") == 0 || strcmp(choice, "advise") == 0;
+}
+
+size_t memfd_folio_size(void) {
+    char path[96], inherited[16], own[16];
+    if (!read_choice(HUGE_DIR "shmem_enabled", inherited, sizeof inherited) || strcmp(inherited, "deny") == 0)
+        return 0;
+    for (size_t i = 0; i < sizeof FOLIOS_KIB / sizeof *FOLIOS_KIB; i++) {
+        snprintf(path, sizeof path, HUGE_DIR "hugepages-%ukB/shmem_enabled", FOLIOS_KIB[i]);
+        if (read_choice(path, own, sizeof own) && is_granted(own, inherited))
+            return (size_t) FOLIOS_KIB[i] << 10;
+    }
+    return 0;
+}
+
 static int create(unsigned flags) {
     flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
     if (!atomic_load_explicit(&is_noexec_unknown, memory_order_relaxed)) {

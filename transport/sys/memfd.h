@@ -23,6 +23,12 @@ enum memfd_huge_policy {
 enum memfd_huge_policy memfd_huge_policy(void); /* read anew at each call */
 
 /*
+ * The smallest of the sizes between a page and a huge page that mappings get which ask for them: hugepages-64kB/shmem_enabled and its like, since
+ * Linux 6.11. Only page faults bring them, never write() or fallocate(). 0: none. Read anew at each call.
+ */
+size_t memfd_folio_size(void);
+
+/*
  * Makes a memfd of `size` bytes (of hugetlb pages if `hugetlb`; then `size` is a multiple of MEMFD_HUGE_SIZE):
  * close-on-exec, sealable, not executable where the kernel knows that (6.3+). Nothing is reserved yet. The caller
  * owns *ret_fd. -EFBIG when RLIMIT_FSIZE forbids the size (compared first: growing past it raises SIGXFSZ).
