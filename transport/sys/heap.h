@@ -21,7 +21,8 @@ void *heap_free(void *p);
 char *heap_strdup(const char *s);
 
 void heap_freep(void *pp);
-#define CLEANUP(function) __attribute__((cleanup(function)))
+/* Of a variable that may have no other use. */
+#define CLEANUP(function) __attribute__((cleanup(function), unused))
 #define CLEANUP_FREE CLEANUP(heap_freep)
 
 /* Closes unless negative; returns -1. For descriptors that we made or verified: hostile ones go to the
