@@ -62,6 +62,7 @@ enum {
     GREET_FEW_CLASSES = 4,
     GREET_SNAPSHOT = 8,
     GREET_SERVICE = 16,
+    GREET_CLOCK = 32,
     GREET_ODD = 128
 };
 
@@ -91,6 +92,13 @@ static void hello_lessen(struct wire_hello *hello, struct input *in) {
     hello->fds_max = 1;
 }
 
+/* The clock of another time namespace, or one that cannot be. */
+static void hello_name_clock(struct wire_hello *hello, struct input *in) {
+    hello->features |= WIRE_FEATURE_CLOCK;
+    hello->clock_epoch = (int64_t) draw_u64(in);
+    hello->clock_space = draw_u32(in);
+}
+
 static void hello_vary(struct wire_hello *hello, uint8_t kind, struct input *in) {
     if (kind & GREET_NO_OUTBOX)
         hello->features = 0;
@@ -104,6 +112,8 @@ static void hello_vary(struct wire_hello *hello, uint8_t kind, struct input *in)
         hello->service = draw(in) & 1 ? "uzz/" : "fuzz";
         hello->service_size = 4;
     }
+    if (kind & GREET_CLOCK)
+        hello_name_clock(hello, in);
 }
 
 /* Another descriptor than the outbox, or another beginning of it. */
