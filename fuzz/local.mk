@@ -50,6 +50,8 @@ EXTRA_DIST += \
     fuzz/corpus/frame/reply-error \
     fuzz/corpus/frame/reply-inline \
     fuzz/corpus/frame/retire \
+    fuzz/corpus/frame/ring-frames \
+    fuzz/corpus/frame/ring-releases \
     fuzz/corpus/line/line-call \
     fuzz/corpus/line/line-cancel \
     fuzz/corpus/line/line-mark \

@@ -35,6 +35,7 @@ valgrind_tests = \
     tests/unit/test_forked \
     tests/unit/test_frame \
     tests/unit/test_gone \
+    tests/unit/test_growth \
     tests/unit/test_heap \
     tests/unit/test_idmap \
     tests/unit/test_lane \

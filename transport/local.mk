@@ -110,6 +110,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/claim.c \
     transport/lane/claim.h \
     transport/lane/choice.h \
+    transport/lane/growth.c \
+    transport/lane/growth.h \
     transport/lane/lane.c \
     transport/lane/lane.h \
     transport/lane/listener.c \

@@ -133,8 +133,9 @@ typedef struct sea_options {
     uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
     int waiting;              /* SEA_WAIT_... */
     bool socket_only;         /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save
-                               * the 84 KiB or so that each side's outbox takes */
-    uint32_t ring_size;       /* bytes of our ring of frames, a power of two from 4096 to 1 048 576; default 65 536 */
+                               * the outbox of each side: 4 KiB, up to 84 KiB or so of a busy connection */
+    uint32_t ring_size;       /* bytes to which our ring of frames grows, once the connection is busy: a power of two from
+                               * 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
     uint32_t

@@ -54,7 +54,7 @@ typedef struct sea_refusal {
 enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4, SEA_MEMORY_DUMP = 8 };
 
 typedef struct sea_ctx_options {
-    /* What this process may hold in blocks of its own, and in its connections' outboxes (some 84 KiB each). Default:
+    /* What this process may hold in blocks of its own, and in its connections' outboxes (4 KiB each, 84 of busy ones). Default:
      * three quarters of the memory that is available to it when the context is made, its cgroups considered, but at
      * least 32 MiB, and no more where neither /proc nor /sys/fs/cgroup tells what our cgroup has; 65 536 blocks, but
      * no more than half of vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a block

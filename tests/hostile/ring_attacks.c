@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "hostile/attacks.h"
@@ -308,6 +309,113 @@ static void retire_of_nothing(struct ring_speaker *self) {
     ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
 }
 
+/* A ring of so many entries, and its mark; `fd` is taken. */
+static void ring_of(struct ring_speaker *self, uint32_t kind, uint32_t count, uint32_t from, int fd) {
+    draft_ring(&draft, &(struct wire_ring){.kind = kind, .count = count, .from = from}, fd);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    close(fd);
+    ring_say_mark(self, ++self->marks);
+}
+
+/* What an owner can still write, and nobody else: as a ring has to be. */
+static int ring_memory(size_t size) {
+    return trap_memfd(size, TRAP_ALL_SEALS);
+}
+
+static void frame_ring_of_a_pipe(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, trap_pipe());
+}
+
+static void frame_ring_unsealed(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, trap_memfd(65536, 0));
+}
+
+static void frame_ring_with_holes(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, trap_holes(65536));
+}
+
+static void frame_ring_too_small(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, ring_memory(65536 - 4096));
+}
+
+static void frame_ring_too_large(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, ring_memory(65536 + 4096));
+}
+
+static void frame_ring_no_larger(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 64, 0, ring_memory(4096));
+}
+
+static void frame_ring_shrinks(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 32, 0, ring_memory(4096));
+}
+
+static void frame_ring_without_a_mark_twice(struct ring_speaker *self) {
+    for (int i = 0; i < 2; i++) {
+        int fd = ring_memory(65536);
+        draft_ring(&draft, &(struct wire_ring){.kind = WIRE_RING_FRAMES, .count = 1024}, fd);
+        ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+        close(fd);
+    }
+    ring_speaker_doorbell(self);
+}
+
+/* It goes on in the old lines, where nobody looks any more: what it says there is not heard, and its second growth is one too many. */
+static void frame_ring_twice(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, ring_memory(65536));
+    ring_of(self, WIRE_RING_FRAMES, 2048, 0, ring_memory(131072));
+    ring_speaker_doorbell(self);
+}
+
+static void mark_of_a_ring_that_never_came(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_RELEASES, 1024, 0, ring_memory(16384));
+    ring_say_mark(self, ++self->marks);
+    ring_speaker_doorbell(self);
+}
+
+static void nonsense_in_the_new_ring(struct ring_speaker *self) {
+    int fd = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const uint64_t word = UINT64_C(0xff) << 32 | 1; /* of the first lap */
+    ck_assert_int_eq(fallocate(fd, 0, 0, 65536), 0);
+    for (off_t at = 0; at < 65536; at += 64)
+        ck_assert_int_eq(pwrite(fd, &word, 8, at), 8);
+    ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, TRAP_ALL_SEALS), 0);
+    ring_of(self, WIRE_RING_FRAMES, 1024, 0, fd);
+    ring_speaker_doorbell(self);
+}
+
+static void release_ring_no_larger(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_RELEASES, 256, 0, ring_memory(4096));
+}
+
+static void release_ring_twice(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_RELEASES, 1024, 0, ring_memory(16384));
+    ring_of(self, WIRE_RING_RELEASES, 4096, 0, ring_memory(65536));
+    ring_speaker_doorbell(self);
+}
+
+static void release_ring_from_beyond(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_RELEASES, 1024, 257, ring_memory(16384));
+}
+
+static void release_ring_from_before(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_RELEASES, 1024, UINT32_MAX, ring_memory(16384));
+}
+
+static void release_ring_of_another_size(struct ring_speaker *self) {
+    ring_of(self, WIRE_RING_RELEASES, 65536, 0, ring_memory(16384));
+}
+
+static void release_of_nothing_in_the_new_ring(struct ring_speaker *self) {
+    int fd = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    const uint64_t entry[2] = {1, 12345};
+    ck_assert_int_eq(fallocate(fd, 0, 0, 16384), 0);
+    ck_assert_int_eq(pwrite(fd, entry, 16, 0), 16);
+    ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, TRAP_ALL_SEALS), 0);
+    ring_of(self, WIRE_RING_RELEASES, 1024, 0, fd);
+    ring_speaker_doorbell(self);
+}
+
 /* After many good ones, and without a pause. */
 static void late(struct ring_speaker *self) {
     for (int i = 0; i < 60; i++)
@@ -366,6 +474,23 @@ const struct ring_attack ring_attacks[] = {
     {"arena without seals", arena_unsealed, "F_SEAL_", 0},
     {"arena of another size", arena_of_another_size, "size", 0},
     {"RETIRE of nothing", retire_of_nothing, "retired", 0},
+    {"frame ring that is a pipe", frame_ring_of_a_pipe, "memfd", 0},
+    {"frame ring without seals", frame_ring_unsealed, "F_SEAL_", 0},
+    {"frame ring with holes", frame_ring_with_holes, "holes", 0},
+    {"frame ring a page too small", frame_ring_too_small, "size", 0},
+    {"frame ring a page too large", frame_ring_too_large, "size", 0},
+    {"frame ring that does not grow", frame_ring_no_larger, "not larger", 0},
+    {"frame ring that shrinks", frame_ring_shrinks, "not larger", 0},
+    {"frame ring announced twice, never marked", frame_ring_without_a_mark_twice, "grown already", 0},
+    {"frame ring that grows twice", frame_ring_twice, "grown already", 0},
+    {"mark of a ring that never came", mark_of_a_ring_that_never_came, MARKS, 0},
+    {"nonsense in the new ring", nonsense_in_the_new_ring, TYPES, 0},
+    {"release ring that does not grow", release_ring_no_larger, "not larger", 0},
+    {"release ring that grows twice", release_ring_twice, "grown already", 0},
+    {"release ring from beyond the old one", release_ring_from_beyond, "begins at no release", 0},
+    {"release ring from before", release_ring_from_before, "begins at no release", 0},
+    {"release ring of another size", release_ring_of_another_size, "size", 0},
+    {"release of nothing in the new ring", release_of_nothing_in_the_new_ring, "released", 0},
     {"nonsense after sound frames", late, TYPES, 0},
 };
 const int ring_attacks_count = sizeof ring_attacks / sizeof *ring_attacks;

@@ -203,21 +203,6 @@ START_TEST(test_shape) {
 }
 END_TEST
 
-/* It takes more blocks than its ring can release. */
-START_TEST(test_fewer_releases_than_leases) {
-    struct wire_hello hello = hello_sound();
-    scene_set();
-    struct ring_speaker *self = ring_speaker_new(scene_connect(), LINES, RELEASES);
-    hello.features = WIRE_FEATURE_OUTBOX;
-    hello.blocks_max = RELEASES + 1;
-    draft_hello(&draft, &hello);
-    draft_add_fd(&draft, self->own.fd);
-    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
-    assert_told(self, "fewer releases than leases", "fewer blocks");
-    scene_end();
-}
-END_TEST
-
 /* Another connection's outbox: two that say the same. What is said in it is for both, and both answer. */
 START_TEST(test_anothers_outbox) {
     struct wire_hello hello = hello_sound();
@@ -352,7 +337,7 @@ START_TEST(test_never_reads) {
     const sea_ctx_options small = {.peer = {.bytes = 1 << 20}};
     scene_set_with(&small);
     struct ring_speaker *self = speaker_open_with(1024);
-    struct pollfd item = {.fd = self->speaker->fd, .events = POLLIN};
+    struct pollfd item = {.fd = self->speaker->fd}; /* its end: a larger ring may come before that */
     for (uint64_t id = 1; poll(&item, 1, 0) == 0; id++) {
         ck_assert_uint_lt(id, 100000);
         if (ring_has_room(&self->out, 64) == 1)
@@ -683,7 +668,6 @@ int main(void) {
     suite_add_loop(suite, test_datagram, 0, attacks_count);
     suite_add_loop(suite, test_hello, 0, attacks_count);
     suite_add_loop(suite, test_shape, 0, (int) (sizeof shapes / sizeof *shapes));
-    suite_add(suite, test_fewer_releases_than_leases);
     suite_add(suite, test_anothers_outbox);
     suite_add_loop(suite, test_absurd_cursor, 0, CURSORS);
     suite_add(suite, test_cursor_backwards);

@@ -15,14 +15,15 @@ import socket
 import struct
 import threading
 
-HELLO, GOODBYE, CALL, ONEWAY, REPLY, RELEASE, CANCEL, DOORBELL, MARK, ARENA, RETIRE = range(1, 12)
+HELLO, GOODBYE, CALL, ONEWAY, REPLY, RELEASE, CANCEL, DOORBELL, MARK, ARENA, RETIRE, RING = range(1, 13)
 NONE, INLINE, POOLED, SEALED = 0, 1, 2, 4
-HEAD, LIMITS, FINAL, MESSAGE, RELEASED, BLOCKS, RETIRED, LINE = map(struct.Struct, (  # sections 5.1 to 5.8, and 10.3
-    "<BBHIQ", "<4sHHQIIQQIIIB3s", "<iHH", "<IiQQQBBHHH", "<II", "<IIQQ", "<II", "<BBHQQII32s"))
+HEAD, LIMITS, FINAL, MESSAGE, RELEASED, BLOCKS, RETIRED, GROWN, LINE = map(struct.Struct, (  # sections 5.1 to 5.9, and 10.3
+    "<BBHIQ", "<4sHHQIIQQIIIB3s", "<iHH", "<IiQQQBBHHH", "<II", "<IIQQ", "<II", "<IIII", "<BBHQQII32s"))
 OUTBOX, TMPFS, FDS_MOST, WORD, PAGE = 2, 0x01021994, 253, 0xffffffff, 4096
 FROZEN, OTHERS = 1 | 2 | 4 | 8, 1 | 2 | 4 | 16  # seals: SEAL, SHRINK, GROW, and WRITE or FUTURE_WRITE
 INLINE_MAX, BLOCK_MAX, BYTES_MAX, BLOCKS_MAX, CALLS_MAX = 65536, 1 << 28, 1 << 30, 8, 8
-LINES, RELEASES, ASLEEP, CONSUMED = 256, 256, 64 // 4, 128 // 4  # of our outbox, and where words of 32 bits are in both
+LINES, RELEASES, ASLEEP, CONSUMED, TAKEN = 256, 256, 64 // 4, 128 // 4, 192 // 4  # our outbox; words of 32 bits in both
+START = 1024  # of the frame ring in an outbox
 FRAMES, ROOM, POOL = 1, 2, 4  # bits of `asleep`
 MOST = 32 + (LINES // 4 - 1) * 56  # bytes in one frame of our ring
 Frame = collections.namedtuple("Frame", "kind id status handle size place body fd")
@@ -78,22 +79,37 @@ def lines_of(size):
     return 1 if size <= 32 else 1 + -((32 - size) // 56)
 
 
-class Outbox:  # section 10
-    def __init__(self, view, blocks_max=0):
-        magic, self.lines, self.releases = struct.unpack_from("<4sII", view)
-        end = PAGE + 64 * self.lines + 16 * self.releases
-        assert magic == b"SELB" and self.lines in [1 << n for n in range(6, 15)] and len(view) == end + -end % PAGE
-        assert self.releases in [1 << n for n in range(8, 17)] and self.releases >= blocks_max
-        self.bytes, self.words = view, memoryview(view).cast("I")
+class Ring:  # some memory, where in it a ring begins, and how many entries that has
+    def __init__(self, view, start, count):
+        self.bytes, self.words, self.start, self.count = view, memoryview(view).cast("I"), start, count
 
-    def line(self, position):  # where it is, and its tag
-        return PAGE + 64 * (position * (self.lines // 4 + 37) % self.lines), position // self.lines + 1 & WORD
-
-    def entry(self, number):
-        return PAGE + 64 * self.lines + 16 * (number % self.releases), number // self.releases + 1 & WORD
+    def place(self, size, index, number):  # of an entry of that size: where it is, and its tag
+        return self.start + size * (index % self.count), number // self.count + 1 & WORD
 
     def has(self, place):
         return self.words[place[0] // 4] == place[1]
+
+
+class Outbox:  # section 10
+    def __init__(self, view):
+        magic, lines, releases = struct.unpack_from("<4sII", view)
+        end = START + 64 * lines + 16 * releases
+        assert magic == b"SELB" and lines in [1 << n for n in range(5, 15)] and len(view) == end + -end % PAGE
+        assert releases in [1 << n for n in range(6, 17)]
+        self.words = memoryview(view).cast("I")
+        self.frames, self.releases = Ring(view, START, lines), Ring(view, START + 64 * lines, releases)
+
+    def line(self, position):
+        return self.frames.place(64, position * (self.frames.count // 4 + 37), position)
+
+    def entry(self, number):
+        return self.releases.place(16, number, number)
+
+    def has_line(self, position):
+        return self.frames.has(self.line(position))
+
+    def has_entry(self, number):
+        return self.releases.has(self.entry(number))
 
 
 class Connection:
@@ -101,13 +117,14 @@ class Connection:
         self.sent = self.arrived = self.doorbells = self.rung = self.rings = self.episode = 0
         self.tail = self.head = self.known = self.published = self.given = self.taken = 0  # positions and entries
         self.inbox, self.held, self.arenas, self.released = collections.deque(), collections.deque(), {}, set()
+        self.frames_next = self.releases_next = None  # larger rings of theirs, until they are reached: section 10.7
         self.final, self.is_over, self.own, self.theirs, self.seen = None, False, None, None, collections.Counter()
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         self.socket.connect(path)
         credentials = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
         self.pid, user, _ = struct.unpack("iII", credentials)
         assert user in (0, os.geteuid()), "a stranger's server"
-        view, fd = shared(PAGE + 64 * LINES + 16 * RELEASES) if rings else (None, None)
+        view, fd = shared(6 * PAGE) if rings else (None, None)
         if rings:
             view[:12] = struct.pack("<4sII", b"SELB", LINES, RELEASES)
             self.own = Outbox(view)
@@ -135,7 +152,7 @@ class Connection:
             return None
         kind, fds_said, reserved, size, call = HEAD.unpack_from(data)
         assert not flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) and size == len(data) and reserved == 0
-        assert fds_said == len(fds) <= (kind in (HELLO, CALL, ONEWAY, REPLY, ARENA)) and kind != MARK
+        assert fds_said == len(fds) <= (kind in (HELLO, CALL, ONEWAY, REPLY, ARENA, RING)) and kind != MARK
         assert call == 0 or kind in (CALL, REPLY, CANCEL)
         return kind, call, data[HEAD.size:], fds[0] if fds else None
 
@@ -145,13 +162,13 @@ class Connection:
             self.end(body)
             self.socket.close()
             return self.final
-        magic, lowest, highest, features, accept, inline_max, _, _, blocks_max, *_, service_size, reserved = \
+        magic, lowest, highest, features, accept, inline_max, *_, service_size, reserved = \
             LIMITS.unpack_from(body)
         assert kind == HELLO and magic == b"SEAL" and lowest <= 1 <= highest and reserved == bytes(3)
         assert len(body) == LIMITS.size + service_size and inline_max <= 131072
         assert (fd is not None) == bool(features & OUTBOX) <= bool(self.own)
         if fd is not None:
-            self.theirs, self.accept = Outbox(verified(fd, None, FROZEN, OTHERS), blocks_max), accept
+            self.theirs, self.accept = Outbox(verified(fd, None, FROZEN, OTHERS)), accept
         return body[LIMITS.size:].decode()
 
     def end(self, body):
@@ -184,6 +201,8 @@ class Connection:
             number, reserved = RETIRED.unpack(body)
             assert reserved == 0
             del self.arenas[number]
+        elif kind == RING:
+            self.grow(*GROWN.unpack(body), fd)
         elif kind:  # section 5.3
             method, status, deadline, handle, size, place, hugetlb, zero, text_size, zeros = MESSAGE.unpack_from(body)
             assert kind == REPLY and (method, deadline, hugetlb, zero, zeros) == (0, 0, 0, 0, 0)
@@ -193,24 +212,38 @@ class Connection:
             self.held.append((self.arrived, Frame(kind, call, status, handle, size, place, body[MESSAGE.size:], fd)))
         return not self.is_over
 
+    def grow(self, kind, count, start, reserved, fd):  # section 10.7
+        old, size = (self.theirs.frames, 64) if kind == 1 else (self.theirs.releases, 16)
+        limit = 14 if kind == 1 else 16
+        assert kind in (1, 2) and reserved == 0 and old.count < count in [1 << n for n in range(limit + 1)]
+        assert (start == 0 if kind == 1 else start - self.taken & WORD <= old.count) and old.start
+        ring = Ring(verified(fd, size * count + -(size * count) % PAGE, FROZEN, OTHERS), 0, count)
+        if kind == 1:
+            assert not self.frames_next
+            self.frames_next = self.arrived, ring
+        else:
+            assert not self.releases_next
+            self.releases_next = start, ring
+
     def read(self):
         """The next frame of the ring, or None: section 10.3."""
-        if not self.theirs or not self.theirs.has(self.theirs.line(self.head)):
+        if not self.theirs or not self.theirs.has_line(self.head):
             return None
+        ring = self.theirs.frames
         at, _ = self.theirs.line(self.head)
-        kind, place, text_size, call, deadline, value, size, body = LINE.unpack(self.theirs.bytes[at + 4:at + 64])
+        kind, place, text_size, call, deadline, value, size, body = LINE.unpack(ring.bytes[at + 4:at + 64])
         status, length, handle = struct.unpack("<i", struct.pack("<I", value))[0], size + text_size, 0
         assert kind in (REPLY, MARK) and deadline == 0 and (kind == REPLY or place == text_size == value == size == 0)
         assert place in (NONE, INLINE, POOLED) and (status == 0 or place == NONE) and (text_size == 0 or status < 0)
-        assert (size != 0) == (place == INLINE) and lines_of(length) <= self.theirs.lines // 4
+        assert (size != 0) == (place == INLINE) and lines_of(length) <= ring.count // 4
         for position in range(self.head + 1, self.head + lines_of(length)):
             at, _ = self.theirs.line(position)
-            body += self.theirs.bytes[at + 8:at + 64]
+            body += ring.bytes[at + 8:at + 64]
         if place == POOLED:
             handle, size, *zeros = struct.unpack("<QQQQ", body)
             assert handle != 0 < size and zeros == [0, 0]
         self.head += lines_of(length)
-        if self.head - self.published >= self.theirs.lines // 4:
+        if self.head - self.published >= ring.count // 4:
             self.publish()
         return Frame(kind, call, status, handle, size, place, body[:length], None)
 
@@ -227,6 +260,8 @@ class Connection:
             if found and found.kind == MARK:
                 while self.arrived < found.id and not self.is_over:
                     assert self.receive() or self.is_over, "a mark without its datagram"
+                if self.frames_next and self.frames_next[0] == found.id:
+                    self.theirs.frames, self.frames_next = self.frames_next[1], None
                 while self.held and self.held[0][0] <= found.id:
                     self.inbox.append(self.held.popleft()[1])
             elif found:
@@ -235,10 +270,15 @@ class Connection:
                 self.inbox.append(self.held.popleft()[1])
             elif self.is_over or not self.receive():
                 break
-        while self.theirs and self.theirs.has(self.theirs.entry(self.taken)):
+        while self.theirs:
+            if self.releases_next and self.releases_next[0] == self.taken & WORD:
+                self.theirs.releases, self.releases_next = self.releases_next[1], None
+            if not self.theirs.has_entry(self.taken):
+                break
             at, _ = self.theirs.entry(self.taken)
-            self.released.add(struct.unpack_from("<Q", self.theirs.bytes, at + 8)[0])
+            self.released.add(struct.unpack_from("<Q", self.theirs.releases.bytes, at + 8)[0])
             self.taken += 1
+            self.own.words[TAKEN] = self.taken & WORD
 
     def arm(self, wants=0):  # section 10.5
         self.episode = self.episode + 1 & WORD >> 3
@@ -254,7 +294,7 @@ class Connection:
             if self.theirs:
                 self.publish()
                 self.arm(wants)
-                if there() or any(map(self.theirs.has, (self.theirs.line(self.head), self.theirs.entry(self.taken)))):
+                if there() or self.theirs.has_line(self.head) or self.theirs.has_entry(self.taken):
                     continue
             select.select([self.socket], [], [])
             if self.theirs:
@@ -271,7 +311,7 @@ class Connection:
         consumed = self.theirs.words[CONSUMED]
         assert self.tail - consumed & WORD <= self.tail - self.known & WORD, "a cursor without sense"
         self.known = consumed
-        return (self.tail - consumed & WORD) + lines <= self.own.lines
+        return (self.tail - consumed & WORD) + lines <= LINES
 
     def write(self, kind, call=0, place=NONE, value=0, size=0, body=b""):
         lines = lines_of(len(body))
@@ -279,10 +319,10 @@ class Connection:
             self.wait(lambda: self.has_room(lines), ROOM)
         for i in range(1, lines):
             at, tag = self.own.line(self.tail + i)
-            self.own.bytes[at + 4:at + 64] = bytes(4) + body[56 * i - 24:56 * i + 32].ljust(56, b"\0")
+            self.own.frames.bytes[at + 4:at + 64] = bytes(4) + body[56 * i - 24:56 * i + 32].ljust(56, b"\0")
             self.own.words[at // 4] = tag
         at, tag = self.own.line(self.tail)
-        self.own.bytes[at + 4:at + 64] = LINE.pack(kind, place, 0, call, 0, value, size, body[:32])
+        self.own.frames.bytes[at + 4:at + 64] = LINE.pack(kind, place, 0, call, 0, value, size, body[:32])
         self.own.words[at // 4] = tag  # the one store that publishes
         self.tail += lines
         self.wake(FRAMES)
@@ -330,8 +370,9 @@ class Connection:
     def give_back(self, handle):  # section 10.6
         if not self.theirs:
             return self.send(frame(RELEASE, RELEASED.pack(1, 0) + struct.pack("<Q", handle)))
+        assert self.given - self.theirs.words[TAKEN] & WORD < RELEASES  # it takes at most BLOCKS_MAX
         at, tag = self.own.entry(self.given)
-        struct.pack_into("<Q", self.own.bytes, at + 8, handle)
+        struct.pack_into("<Q", self.own.releases.bytes, at + 8, handle)
         self.own.words[at // 4] = tag
         self.given += 1
         return self.wake(POOL if handle >> 48 else FRAMES)

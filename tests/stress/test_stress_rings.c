@@ -95,7 +95,7 @@ static void side_init(struct side *side, int line, int bell, uint32_t lines, uin
     ck_assert_int_eq(outbox_new(&side->own, lines, OUTBOX_RELEASES_LEAST), 0);
     ck_assert(line_tell_fd(line, side->own.fd));
     ck_assert(line_hear_fd(line, PATIENCE_MS, &fd));
-    ck_assert_msg(outbox_open(&side->theirs, fd, OUTBOX_RELEASES_LEAST, &why) == 0, "%s", why);
+    ck_assert_msg(outbox_open(&side->theirs, fd, &why) == 0, "%s", why);
     ring_end_init(&side->end, &side->own, &side->theirs, side->bell);
 }
 

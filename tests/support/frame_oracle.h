@@ -39,6 +39,8 @@ static inline size_t frame_encode_again(const struct wire_frame *frame, uint8_t 
         return wire_encode_arena(buf, &frame->arena);
     case WIRE_RETIRE:
         return wire_encode_retire(buf, frame->retire.id);
+    case WIRE_RING:
+        return wire_encode_ring(buf, &frame->ring);
     case WIRE_MARK:
         break;
     case WIRE_CALL:
@@ -163,6 +165,13 @@ static inline const char *oracle_arena(const struct wire_arena *arena) {
     return arena->stride > arena->size / arena->count ? "arena: blocks beyond its end" : NULL;
 }
 
+static inline const char *oracle_ring(const struct wire_ring *ring) {
+    bool is_power = ring->count != 0 && (ring->count & (ring->count - 1)) == 0;
+    if (ring->kind == WIRE_RING_FRAMES)
+        return is_power && ring->count <= 16384 && ring->from == 0 ? NULL : "ring: frames";
+    return ring->kind == WIRE_RING_RELEASES && is_power && ring->count <= 65536 ? NULL : "ring: releases";
+}
+
 /* Which promise does the frame break that wire_decode() made of [data, data + size)? NULL: none. */
 static inline const char *oracle_violation(const void *data, size_t size, const struct wire_frame *frame) {
     const struct wire_head *head = &frame->head;
@@ -189,6 +198,8 @@ static inline const char *oracle_violation(const void *data, size_t size, const 
         if (head->fds != 0 || head->id != 0 || size != WIRE_RETIRE_SIZE)
             return "retire: head";
         return frame->retire.id >= 1 && frame->retire.id <= WIRE_ARENA_MAX ? NULL : "retire: id";
+    case WIRE_RING:
+        return head->fds == 1 && head->id == 0 && size == WIRE_RING_SIZE ? oracle_ring(&frame->ring) : "ring: head";
     case WIRE_MARK:
         break;
     case WIRE_GOODBYE:

@@ -13,8 +13,8 @@ void ring_end_init(struct ring_end *ret, const struct outbox *own, const struct 
     *ret = (struct ring_end){.fd = fd};
     ring_out_init(&ret->out, outbox_frames(own), own->lines, outbox_consumed(theirs));
     ring_in_init(&ret->in, outbox_frames(theirs), theirs->lines, outbox_consumed(own));
-    release_out_init(&ret->releases_out, outbox_releases(own), own->releases);
-    release_in_init(&ret->releases_in, outbox_releases(theirs), theirs->releases);
+    release_out_init(&ret->releases_out, outbox_releases(own), own->releases, outbox_taken(theirs));
+    release_in_init(&ret->releases_in, outbox_releases(theirs), theirs->releases, outbox_taken(own));
     bell_init(&ret->bell, outbox_asleep(own), outbox_asleep(theirs));
 }
 

@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@ struct ring_speaker *ring_speaker_new(int fd, uint32_t lines, uint32_t releases)
     struct ring_speaker *self = calloc(1, sizeof *self);
     ck_assert_ptr_nonnull(self);
     self->theirs = OUTBOX_EMPTY;
+    self->grown[0] = self->grown[1] = OUTBOX_RING_NONE;
     self->speaker = speaker_new(fd);
     ck_assert_int_eq(outbox_new(&self->own, lines, releases), 0);
     return self;
@@ -26,6 +28,8 @@ struct ring_speaker *ring_speaker_free(struct ring_speaker *self) {
     speaker_free(self->speaker);
     outbox_deinit(&self->own);
     outbox_deinit(&self->theirs);
+    outbox_ring_deinit(&self->grown[0]);
+    outbox_ring_deinit(&self->grown[1]);
     free(self);
     return NULL;
 }
@@ -42,15 +46,16 @@ void ring_speaker_hello(struct ring_speaker *self, uint64_t features) {
 
 void ring_speaker_open(struct ring_speaker *self) {
     const char *why = "";
-    const struct wire_hello *hello = &speaker_expect(self->speaker, WIRE_HELLO)->hello;
+    speaker_expect(self->speaker, WIRE_HELLO);
     ck_assert_uint_eq(self->speaker->in.fds_count, 1);
     self->speaker->in.fds_count = 0; /* taken */
-    int r = outbox_open(&self->theirs, self->speaker->in.fds[0], hello->blocks_max, &why);
+    int r = outbox_open(&self->theirs, self->speaker->in.fds[0], &why);
     ck_assert_msg(r == 0, "%s", why);
     ring_out_init(&self->out, outbox_frames(&self->own), self->own.lines, outbox_consumed(&self->theirs));
     ring_in_init(&self->in, outbox_frames(&self->theirs), self->theirs.lines, outbox_consumed(&self->own));
-    release_out_init(&self->releases_out, outbox_releases(&self->own), self->own.releases);
-    release_in_init(&self->releases_in, outbox_releases(&self->theirs), self->theirs.releases);
+    release_out_init(&self->releases_out, outbox_releases(&self->own), self->own.releases, outbox_taken(&self->theirs));
+    release_in_init(&self->releases_in, outbox_releases(&self->theirs), self->theirs.releases,
+                    outbox_taken(&self->own));
 }
 
 void ring_say(struct ring_speaker *self, enum wire_type type, uint64_t id, const struct wire_message *message,
@@ -87,6 +92,32 @@ void ring_speaker_doorbell(struct ring_speaker *self) {
     (void) speaker_send(self->speaker, &draft); /* it may have been ended already */
 }
 
+/* The type of the datagram that comes next; 0: none is there. */
+static int next_type(const struct ring_speaker *self) {
+    uint8_t type = 0;
+    return recv(self->speaker->fd, &type, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? type : 0;
+}
+
+/* A mark was passed over: perhaps that of a RING, behind doorbells. */
+static void follow(struct ring_speaker *self) {
+    const char *why = "";
+    while (next_type(self) == WIRE_DOORBELL)
+        speaker_expect(self->speaker, WIRE_DOORBELL);
+    if (next_type(self) != WIRE_RING)
+        return;
+    const struct wire_ring ring = speaker_expect(self->speaker, WIRE_RING)->ring;
+    struct outbox_ring *memory = &self->grown[ring.kind == WIRE_RING_RELEASES];
+    self->speaker->in.fds_count = 0; /* taken */
+    int r = outbox_ring_open(memory, self->speaker->in.fds[0], outbox_ring_bytes(ring.kind, ring.count), &why);
+    ck_assert_msg(r == 0, "%s", why);
+    if (ring.kind == WIRE_RING_FRAMES)
+        ring_in_move(&self->in, memory->at, ring.count);
+    else
+        ck_assert_uint_eq((uint32_t) self->releases_in.head, ring.from);
+    if (ring.kind == WIRE_RING_RELEASES)
+        release_in_move(&self->releases_in, memory->at, ring.count);
+}
+
 static void frame_take(struct ring_speaker *self, struct wire_frame *ret_frame, void *bytes, uint32_t room) {
     uint64_t words[LINE_WORDS];
     uint32_t size;
@@ -95,6 +126,8 @@ static void frame_take(struct ring_speaker *self, struct wire_frame *ret_frame, 
     ck_assert_msg(!wrong, "the library wrote a frame that is not sound: %s", wrong);
     ring_collect(&self->in, bytes, size < room ? size : room);
     ring_advance(&self->in, line_count(size));
+    if (ret_frame->head.type == WIRE_MARK)
+        follow(self);
     ring_publish_consumed(&self->in);
 }
 

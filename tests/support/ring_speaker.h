@@ -13,6 +13,7 @@
 struct ring_speaker {
     struct speaker *speaker; /* owned */
     struct outbox own, theirs;
+    struct outbox_ring grown[2]; /* frames and releases of the other's, once it has announced them */
     struct ring_out out;
     struct ring_in in;
     struct release_out releases_out;
@@ -44,7 +45,7 @@ void ring_say_words(struct ring_speaker *self, const uint64_t words[LINE_WORDS])
 /* Wakes the other side, whether it sleeps or not. */
 void ring_speaker_doorbell(struct ring_speaker *self);
 
-/* Waits for the other's next frame of this type, and passes over those before it, telling it so. Its bytes are in `bytes`, at most `size`. */
+/* Waits for the other's next frame of this type, and passes over those before it, telling it so; a larger ring of the other's is followed. Its bytes are in `bytes`, at most `size`. */
 struct wire_frame ring_expect(struct ring_speaker *self, enum wire_type type, void *bytes, uint32_t size);
 
 /* The words of its own outbox, as they lie, for spoiling: any of them may be written at any time. */

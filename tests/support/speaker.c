@@ -70,6 +70,11 @@ void draft_retire(struct draft *draft, uint32_t arena) {
     draft_begin(draft, wire_encode_retire(draft->data, arena));
 }
 
+void draft_ring(struct draft *draft, const struct wire_ring *ring, int fd) {
+    draft_begin(draft, wire_encode_ring(draft->data, ring));
+    draft_add_fd(draft, fd);
+}
+
 static enum wire_type type_of(uint64_t id, uint32_t method) {
     if (id == 0)
         return WIRE_ONEWAY;

@@ -34,6 +34,7 @@ void draft_cancel(struct draft *draft, uint64_t id);
 void draft_doorbell(struct draft *draft);
 void draft_arena(struct draft *draft, const struct wire_arena *arena, int fd);
 void draft_retire(struct draft *draft, uint32_t arena);
+void draft_ring(struct draft *draft, const struct wire_ring *ring, int fd);
 
 /* A sealed payload of `size` bytes in the memfd `fd` under the name `handle`, in a CALL (id != 0), an ONEWAY (id 0) of
  * `method`, or a REPLY (method 0). */

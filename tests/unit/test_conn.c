@@ -702,8 +702,8 @@ static const struct {
 } shortages[] = {
     {{0}, {.blocks_max = 2}, 3, 1000, "peer's blocks_max", 1, 0},
     {{0}, {.bytes_max = 300000}, 3, 120000, "peer's bytes_max", 120000, 60000},
-    {{0}, {0}, 1025, 0, "frame ring (bytes)", 64, 0},
-    {{0}, {.accept = SEA_INLINE}, 342, 100, "frame ring (bytes)", 192, 64},
+    {{0}, {0}, 1024, 0, "frame ring (bytes)", 64, 0}, /* one line has the mark after which the larger ring follows */
+    {{0}, {.accept = SEA_INLINE}, 342, 100, "frame ring (bytes)", 192, 0},
     {{.socket_only = true}, {0}, 1000, 0, "socket", 0, 0},
 };
 #define SHORTAGES ((int) (sizeof shortages / sizeof *shortages))

@@ -232,6 +232,18 @@ static const struct sample samples[] = {
         "03 00 00 00 00 00 00 00",
         {.head = {.type = WIRE_RETIRE}, .retire = {.id = 3}},
     },
+    {
+        "ring-frames",
+        "0c 01 00 00 20 00 00 00 00 00 00 00 00 00 00 00 "
+        "01 00 00 00 00 04 00 00 00 00 00 00 00 00 00 00",
+        {.head = {.type = WIRE_RING}, .ring = {.kind = WIRE_RING_FRAMES, .count = 1024}},
+    },
+    {
+        "ring-releases",
+        "0c 01 00 00 20 00 00 00 00 00 00 00 00 00 00 00 "
+        "02 00 00 00 00 04 00 00 21 00 00 00 00 00 00 00",
+        {.head = {.type = WIRE_RING}, .ring = {.kind = WIRE_RING_RELEASES, .count = 1024, .from = 33}},
+    },
 };
 
 static const struct sample *sample_find(const char *name) {
@@ -467,6 +479,25 @@ START_TEST(test_retire_range) {
 }
 END_TEST
 
+START_TEST(test_ring_range) {
+    static const struct wire_ring rings[] = {
+        {WIRE_RING_FRAMES, 1, 0},
+        {WIRE_RING_FRAMES, WIRE_RING_LINES_MAX, 0},
+        {WIRE_RING_RELEASES, 1, UINT32_MAX},
+        {WIRE_RING_RELEASES, WIRE_RING_RELEASES_MAX, 0},
+    };
+    uint8_t buf[WIRE_RING_SIZE] = {0};
+    struct wire_frame frame;
+
+    for (int i = 0; i < COUNT(rings); i++) {
+        ck_assert_ptr_null(decode_tight(buf, wire_encode_ring(buf, &rings[i]), &frame));
+        ck_assert_uint_eq(frame.ring.kind, rings[i].kind);
+        ck_assert_uint_eq(frame.ring.count, rings[i].count);
+        ck_assert_uint_eq(frame.ring.from, rings[i].from);
+    }
+}
+END_TEST
+
 START_TEST(test_status_range) {
     static const int statuses[] = {-1, -EPROTO, -4095};
     uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
@@ -514,7 +545,7 @@ static const struct corruption corruptions[] = {
     /* the head */
     {"cancel", "00", 0, 0, "unknown frame type"},
     {"cancel", "09", 0, 0, "unknown frame type"}, /* MARK: in rings only */
-    {"cancel", "0c", 0, 0, "unknown frame type"},
+    {"cancel", "0d", 0, 0, "unknown frame type"},
     {"cancel", "ff", 0, 0, "unknown frame type"},
     {"cancel", "01", 1, 0, "descriptors with a frame that takes none"},
     {"doorbell", "01", 1, 0, "descriptors with a frame that takes none"},
@@ -594,6 +625,20 @@ static const struct corruption corruptions[] = {
     {"retire", "80", 19, 0, "RETIRE with an id out of range"},
     {"retire", "01", 20, 0, "reserved bytes of a RETIRE are not zero"},
     {"retire", "80", 23, 0, "reserved bytes of a RETIRE are not zero"},
+    {"ring-frames", "0c", 0, 1, "RING whose sizes do not add up"},
+    {"ring-frames", "00", 1, 0, "RING without its descriptor"},
+    {"ring-frames", "02", 1, 0, "RING without its descriptor"},
+    {"ring-frames", "00", 16, 0, "RING of an unknown kind"},
+    {"ring-frames", "03", 16, 0, "RING of an unknown kind"},
+    {"ring-frames", "80", 19, 0, "RING of an unknown kind"},
+    {"ring-frames", "00 00 00 00", 20, 0, "RING with a count out of range"},
+    {"ring-frames", "01 04 00 00", 20, 0, "RING with a count out of range"},
+    {"ring-frames", "00 80 00 00", 20, 0, "RING with a count out of range"},
+    {"ring-frames", "00 00 00 80", 20, 0, "RING with a count out of range"},
+    {"ring-releases", "00 00 02 00", 20, 0, "RING with a count out of range"},
+    {"ring-frames", "01", 24, 0, "RING of frames with a number"},
+    {"ring-frames", "01", 28, 0, "reserved bytes of a RING are not zero"},
+    {"ring-releases", "80", 31, 0, "reserved bytes of a RING are not zero"},
     /* GOODBYE */
     {"goodbye", "01", 16, 0, "GOODBYE with a reason that is no errno value"},
     {"goodbye", "00 f0 ff ff", 16, 0, "GOODBYE with a reason that is no errno value"},
@@ -914,6 +959,7 @@ int main(void) {
     suite_add(s, test_arena_fields);
     suite_add(s, test_arena_smallest);
     suite_add(s, test_retire_range);
+    suite_add(s, test_ring_range);
     suite_add(s, test_status_range);
     suite_add(s, test_release_counts);
     suite_add_loop(s, test_decode_corrupted, 0, COUNT(corruptions));

@@ -22,8 +22,8 @@
 #define RING_SMALL 4096 /* 64 lines */
 #define BYTES_MOST 872  /* of one frame of it */
 
-/* By default: a page, 1024 lines, and 1024 releases. */
-#define OUTBOX_BYTES ((uint64_t) 4096 + 65536 + 16384)
+/* As it is handed out: 32 lines and 64 releases. */
+#define OUTBOX_BYTES ((uint64_t) 4096)
 
 static struct draft draft;
 static struct pair pair;
@@ -86,8 +86,10 @@ START_TEST(test_rings_of_different_sizes) {
     pair.server.options.ring_size = 1 << 20;
     pair_open_in(&pair, 1);
     ck_assert_uint_eq(pair.client.lane.own.lines, 64);
-    ck_assert_uint_eq(pair.client.lane.theirs.lines, 16384);
-    ck_assert_uint_eq(pair.server.lane.own.lines, 16384);
+    ck_assert_uint_eq(pair.client.lane.growth.lines, 64);
+    ck_assert_uint_eq(pair.client.lane.theirs.lines, 32);
+    ck_assert_uint_eq(pair.server.lane.own.lines, 32);
+    ck_assert_uint_eq(pair.server.lane.growth.lines, 16384);
     ck_assert_uint_eq(pair.server.lane.theirs.lines, 64);
     pair_deinit(&pair);
 }
@@ -156,7 +158,7 @@ START_TEST(test_a_machine_without_room_for_it) {
     tree_make();
     pair.client.has_outbox = pair.server.has_outbox = true;
     pair_init(&pair);
-    machine_has(&pair.server, "16400"); /* 16 MiB are kept, and 16 KiB left */
+    machine_has(&pair.server, "16386"); /* 16 MiB are kept, and 2 KiB left */
     assert_no_room_for_it(-ENOMEM);
     tree_remove();
 }
@@ -179,7 +181,7 @@ START_TEST(test_low_water_before_an_outbox_is_refused) {
     pair.server.ctx_options.on_low_water = count_low;
     pair.server.ctx_options.low_water_user = &pair.server;
     pair_init(&pair);
-    machine_has(&pair.server, "16400");
+    machine_has(&pair.server, "16386");
     pair_settle(&pair);
     ck_assert_int_eq(lows, 1);
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 2);
@@ -203,7 +205,7 @@ START_TEST(test_a_client_without_memory_for_its_own) {
     sea_refusal refusal;
     sea_ctx_refusal(side->ctx, &refusal);
     ck_assert_str_eq(refusal.limit, scarce[_i] == SEAM_OPEN ? "RLIMIT_NOFILE" : "memory");
-    ck_assert_uint_eq(refusal.needed, scarce[_i] == SEAM_OPEN ? 1 : 4096 + 65536 + 16384);
+    ck_assert_uint_eq(refusal.needed, scarce[_i] == SEAM_OPEN ? 1 : OUTBOX_BYTES);
     fail_off();
     sea_ctx_unref(side->ctx);
     heap_free(side->scratch);
@@ -437,7 +439,7 @@ END_TEST
 /* --- doorbells --- */
 
 START_TEST(test_one_doorbell_an_episode) {
-    open_with(0);
+    open_with(RING_SMALL);
     for (unsigned episode = 0; episode < 10; episode++) {
         fall_asleep();
         datagrams_sent();

@@ -491,12 +491,14 @@ END_TEST
 
 static struct release_entry entries[1024];
 static struct release_out releases_out;
+static shared32 taken;
 static struct release_in releases_in;
 
 static void releases_set(uint32_t count, uint64_t position) {
     memset(entries, 0, sizeof(entries));
-    release_out_init(&releases_out, entries, count);
-    release_in_init(&releases_in, entries, count);
+    shared32_store(&taken, 0);
+    release_out_init(&releases_out, entries, count, &taken);
+    release_in_init(&releases_in, entries, count, &taken);
     for (uint32_t i = 0; i < count && position > 0; i++)
         shared32_store(&entries[i].tag, (uint32_t) (position >> releases_in.shift));
     releases_out.tail = releases_in.head = position;

@@ -17,13 +17,14 @@
  * the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept. Others use the socket for all.
  *
  * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes in · rings.c outboxes,
- * sleep and wake-up.
+ * sleep and wake-up · growth.c larger rings.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
 
 #include "lane/bell.h"
 #include "lane/choice.h"
+#include "lane/growth.h"
 #include "lane/outbox.h"
 #include "lane/patience.h"
 #include "lane/terms.h"
@@ -114,7 +115,7 @@ struct lane {
 
     struct lane_queued *queue_head, **queue_tail;
     uint32_t replies_queued; /* of those; each holds one of the calls that the peer may have in flight */
-    uint64_t *releases;      /* handles to give back; capacity >= releases_count + imports */
+    uint64_t *releases;      /* handles to give back by datagram; capacity >= releases_count + imports, or the ring has room for each */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, is_ring_full, wants_room;
     uint64_t room_credit; /* with wants_room: the least that one of those who wait for room needs */
@@ -133,6 +134,7 @@ struct lane {
     uint32_t small_max; /* payloads up to this size, bytes, go the short way (small.h) */
 
     struct outbox own, theirs;
+    struct growth growth;
     bool has_rings; /* both are there; then these are in use */
     struct ring_out out;
     struct ring_in in;
@@ -283,9 +285,11 @@ void lane_ring_bell(struct lane *lane);
 void lane_release(void *owner, uint64_t handle);
 
 /* Between the rooms of the lane. */
+int lane_note_sent(struct lane *lane, int r); /* what `r` of a datagram means: 0, -EAGAIN, or the end */
 int lane_send_hello(struct lane *lane);
 void lane_send_goodbye(struct lane *lane, int reason, const char *text);
 int lane_reserve_release(struct lane *lane);
+int lane_end_lease(struct lane *lane, uint64_t handle); /* -ESTALE: the peer has no such lease */
 void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
 bool lane_clear_some(struct lane *lane); /* as much as its work allows. true: it is empty */
@@ -296,9 +300,10 @@ int snapshot_begin(struct lane *lane, const struct wire_message *message, const 
                    const char **ret_why);
 bool snapshot_go_on(struct lane *lane); /* true: snapshot.in is to be handed over */
 void snapshot_drop(struct lane *lane);
-int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why); /* takes `fd` */
+int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why); /* takes `fd` */
 int lane_make_outbox(struct lane *lane);
 void lane_do_without_outboxes(struct lane *lane);      /* GREETING only */
+void lane_uncharge_outbox(struct lane *lane, size_t size);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */

@@ -13,6 +13,7 @@
 static const uint32_t OUTBOX_MAGIC = 0x424c4553; /* "SELB" */
 
 #define PAGE 4096
+#define HEAD 1024
 
 struct outbox_page {
     shared32 magic, lines, releases;
@@ -21,21 +22,30 @@ struct outbox_page {
     uint32_t reserved1[15];
     shared32 consumed;
     uint32_t reserved2[15];
-    uint8_t reserved3[PAGE - 192];
+    shared32 taken;
+    uint8_t reserved3[HEAD - 196];
 };
 
-static_assert(sizeof(struct outbox_page) == PAGE, "the frame ring begins at 4096");
-static_assert(offsetof(struct outbox_page, asleep) == 64 && offsetof(struct outbox_page, consumed) == 128,
+static_assert(sizeof(struct outbox_page) == HEAD, "the frame ring begins at 1024");
+static_assert(offsetof(struct outbox_page, asleep) == 64 && offsetof(struct outbox_page, consumed) == 128 &&
+                  offsetof(struct outbox_page, taken) == 192,
               "a line for each");
 
-static size_t outbox_size(uint32_t lines, uint32_t releases) {
-    size_t size = PAGE + (size_t) lines * LINE_SIZE + (size_t) releases * sizeof(struct release_entry);
+static size_t whole_pages(size_t size) {
     return (size + PAGE - 1) & ~(size_t) (PAGE - 1);
 }
 
-static uint32_t power_at_least(uint32_t n) {
+static size_t outbox_size(uint32_t lines, uint32_t releases) {
+    return whole_pages(HEAD + (size_t) lines * LINE_SIZE + (size_t) releases * sizeof(struct release_entry));
+}
+
+size_t outbox_ring_bytes(uint32_t kind, uint32_t count) {
+    return whole_pages(count * (kind == WIRE_RING_FRAMES ? (size_t) LINE_SIZE : sizeof(struct release_entry)));
+}
+
+uint32_t outbox_releases_for(uint32_t leases) {
     uint32_t power = OUTBOX_RELEASES_LEAST;
-    while (power < n && power < OUTBOX_RELEASES_MOST)
+    while (power < leases && power < OUTBOX_RELEASES_MOST)
         power *= 2;
     return power;
 }
@@ -45,42 +55,55 @@ static bool is_power_within(uint32_t n, uint32_t least, uint32_t most) {
 }
 
 /* Reserved before it is mapped, so that no write to it raises SIGBUS. */
-static int outbox_make(struct outbox *outbox) {
+static int ring_make(struct outbox_ring *ring) {
     int fd = -1;
-    void *data = NULL;
     struct memfd_info info;
-    int r = memfd_new(outbox->size, false, &outbox->fd);
+    int r = memfd_new(ring->size, false, &ring->fd);
     if (r == 0)
-        r = memfd_reserve(outbox->fd, 0, outbox->size);
+        r = memfd_reserve(ring->fd, 0, ring->size);
     if (r == 0)
-        r = map_new_writable(outbox->fd, outbox->size, false, &data);
-    outbox->page = data;
+        r = map_new_writable(ring->fd, ring->size, false, &ring->at);
     if (r == 0)
-        r = memfd_seal_others(outbox->fd);
+        r = memfd_seal_others(ring->fd);
     if (r == 0)
-        r = memfd_inspect(outbox->fd, &info); /* where that is forbidden the peer's could not be verified */
+        r = memfd_inspect(ring->fd, &info); /* where that is forbidden the peer's could not be verified */
     if (r == 0)
-        r = memfd_reopen(outbox->fd, &fd);
+        r = memfd_reopen(ring->fd, &fd);
     if (r < 0)
         return r;
-    fd_close(outbox->fd);
-    outbox->fd = fd;
+    fd_close(ring->fd);
+    ring->fd = fd;
     return 0;
 }
 
+int outbox_ring_new(struct outbox_ring *ret, size_t size) {
+    struct outbox_ring ring = {.size = size, .fd = -1};
+    int r = ring_make(&ring);
+    if (r < 0)
+        outbox_ring_deinit(&ring);
+    else
+        *ret = ring;
+    return r;
+}
+
+void outbox_ring_deinit(struct outbox_ring *ring) {
+    map_free(ring->at, ring->size);
+    fd_close(ring->fd);
+    *ring = OUTBOX_RING_NONE;
+}
+
 size_t outbox_bytes(uint32_t lines, uint32_t releases) {
-    return outbox_size(lines, power_at_least(releases));
+    return outbox_size(lines, outbox_releases_for(releases));
 }
 
 int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases) {
     assert(is_power_within(lines, OUTBOX_LINES_LEAST, OUTBOX_LINES_MOST) && releases <= OUTBOX_RELEASES_MOST);
-    struct outbox outbox = {.fd = -1, .lines = lines, .releases = power_at_least(releases)};
-    outbox.size = outbox_size(outbox.lines, outbox.releases);
-    int r = outbox_make(&outbox);
-    if (r < 0) {
-        outbox_deinit(&outbox);
+    struct outbox_ring memory = OUTBOX_RING_NONE;
+    int r = outbox_ring_new(&memory, outbox_bytes(lines, releases));
+    if (r < 0)
         return r;
-    }
+    struct outbox outbox = {.page = memory.at, .size = memory.size, .fd = memory.fd, .lines = lines};
+    outbox.releases = outbox_releases_for(releases);
     shared32_store(&outbox.page->magic, OUTBOX_MAGIC);
     shared32_store(&outbox.page->lines, outbox.lines);
     shared32_store(&outbox.page->releases, outbox.releases);
@@ -88,45 +111,44 @@ int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases) {
     return 0;
 }
 
-static int outbox_verify(int fd, struct memfd_info *ret_info, const char **ret_why) {
+/* What may be wrong with a descriptor, of an outbox and of a ring. */
+struct faults {
+    const char *not_memfd, *seals, *hugetlb, *size, *holes;
+};
+
+#define FAULTS(what)                                                                                             \
+    {                                                                                                            \
+        "the " what " is not a memfd",                                                                           \
+            "the " what " lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",           \
+            "the " what " is of hugetlb pages", "the " what " has a size out of range", "the " what " has holes" \
+    }
+
+static const struct faults OUTBOX_FAULTS = FAULTS("outbox"), RING_FAULTS = FAULTS("ring");
+
+static int ring_verify(int fd, size_t least, size_t most, const struct faults *faults, struct memfd_info *ret_info,
+                       const char **ret_why) {
     int r = memfd_inspect(fd, ret_info);
     if (r == -EBADF || r == -EINVAL)
-        return *ret_why = "the outbox is not a memfd", -EBADF;
+        return *ret_why = faults->not_memfd, -EBADF;
     if (r < 0)
         return *ret_why = memfd_inspect_why(r), r;
     if (!memfd_seals_hold_others(ret_info->seals))
-        return *ret_why = "the outbox lacks some of F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE",
-               -EBADF;
+        return *ret_why = faults->seals, -EBADF;
     if (ret_info->is_hugetlb)
-        return *ret_why = "the outbox is of hugetlb pages", -EBADF;
-    if (ret_info->size < outbox_size(OUTBOX_LINES_LEAST, OUTBOX_RELEASES_LEAST) ||
-        ret_info->size > outbox_size(OUTBOX_LINES_MOST, OUTBOX_RELEASES_MOST))
-        return *ret_why = "the outbox has a size out of range", -EMSGSIZE;
+        return *ret_why = faults->hugetlb, -EBADF;
+    if (ret_info->size < least || ret_info->size > most)
+        return *ret_why = faults->size, -EMSGSIZE;
     if (!reserve_is_whole(ret_info))
-        return *ret_why = "the outbox has holes", -ENODATA;
+        return *ret_why = faults->holes, -ENODATA;
     return 0;
 }
 
-/* The peer can change these words after we have read them: they are read once. */
-static int outbox_read_shape(struct outbox *outbox, uint32_t releases_least, const char **ret_why) {
-    if (shared32_load(&outbox->page->magic) != OUTBOX_MAGIC)
-        return *ret_why = "the outbox lacks its magic", -EBADF;
-    outbox->lines = shared32_load(&outbox->page->lines);
-    outbox->releases = shared32_load(&outbox->page->releases);
-    if (!is_power_within(outbox->lines, OUTBOX_LINES_LEAST, OUTBOX_LINES_MOST) ||
-        !is_power_within(outbox->releases, OUTBOX_RELEASES_LEAST, OUTBOX_RELEASES_MOST))
-        return *ret_why = "the outbox has rings of a size out of range", -EBADF;
-    if (outbox->releases < releases_least)
-        return *ret_why = "the outbox has a release ring for fewer blocks than its side takes", -EBADF;
-    if (outbox_size(outbox->lines, outbox->releases) != outbox->size)
-        return *ret_why = "the outbox is not as large as its rings", -EMSGSIZE;
-    return 0;
-}
-
-int outbox_open(struct outbox *ret, int fd, uint32_t releases_least, const char **ret_why) {
+/* Takes `fd`. */
+static int ring_open(struct outbox_ring *ret, int fd, size_t least, size_t most, const struct faults *faults,
+                     const char **ret_why) {
     struct memfd_info info = {0};
     const void *data = NULL;
-    int r = outbox_verify(fd, &info, ret_why);
+    int r = ring_verify(fd, least, most, faults, &info, ret_why);
     if (r < 0) {
         reaper_take(&fd, 1);
         return r;
@@ -135,14 +157,41 @@ int outbox_open(struct outbox *ret, int fd, uint32_t releases_least, const char 
     fd_close(fd);
     if (r < 0)
         return *ret_why = reserve_why_unmapped(reserve_unmapped(r, info.size)), r;
-    struct outbox outbox = {.page = (struct outbox_page *) (uintptr_t) data, .size = (size_t) info.size, .fd = -1};
-    r = outbox_read_shape(&outbox, releases_least, ret_why);
-    if (r < 0) {
-        outbox_deinit(&outbox);
-        return r;
-    }
-    *ret = outbox;
+    *ret = (struct outbox_ring){.at = (void *) (uintptr_t) data, .size = (size_t) info.size, .fd = -1};
     return 0;
+}
+
+int outbox_ring_open(struct outbox_ring *ret, int fd, size_t size, const char **ret_why) {
+    return ring_open(ret, fd, size, size, &RING_FAULTS, ret_why);
+}
+
+/* The peer can change these words after we have read them: they are read once. */
+static int outbox_read_shape(struct outbox *outbox, const char **ret_why) {
+    if (shared32_load(&outbox->page->magic) != OUTBOX_MAGIC)
+        return *ret_why = "the outbox lacks its magic", -EBADF;
+    outbox->lines = shared32_load(&outbox->page->lines);
+    outbox->releases = shared32_load(&outbox->page->releases);
+    if (!is_power_within(outbox->lines, OUTBOX_LINES_LEAST, OUTBOX_LINES_MOST) ||
+        !is_power_within(outbox->releases, OUTBOX_RELEASES_LEAST, OUTBOX_RELEASES_MOST))
+        return *ret_why = "the outbox has rings of a size out of range", -EBADF;
+    if (outbox_size(outbox->lines, outbox->releases) != outbox->size)
+        return *ret_why = "the outbox is not as large as its rings", -EMSGSIZE;
+    return 0;
+}
+
+int outbox_open(struct outbox *ret, int fd, const char **ret_why) {
+    struct outbox_ring memory = OUTBOX_RING_NONE;
+    int r = ring_open(&memory, fd, outbox_size(OUTBOX_LINES_LEAST, OUTBOX_RELEASES_LEAST),
+                      outbox_size(OUTBOX_LINES_MOST, OUTBOX_RELEASES_MOST), &OUTBOX_FAULTS, ret_why);
+    if (r < 0)
+        return r;
+    struct outbox outbox = {.page = memory.at, .size = memory.size, .fd = -1};
+    r = outbox_read_shape(&outbox, ret_why);
+    if (r < 0)
+        outbox_deinit(&outbox);
+    else
+        *ret = outbox;
+    return r;
 }
 
 void outbox_deinit(struct outbox *outbox) {
@@ -152,11 +201,11 @@ void outbox_deinit(struct outbox *outbox) {
 }
 
 struct line *outbox_frames(const struct outbox *outbox) {
-    return (struct line *) (void *) ((char *) outbox->page + PAGE);
+    return (struct line *) (void *) ((char *) outbox->page + HEAD);
 }
 
 struct release_entry *outbox_releases(const struct outbox *outbox) {
-    return (struct release_entry *) (void *) ((char *) outbox->page + PAGE + (size_t) outbox->lines * LINE_SIZE);
+    return (struct release_entry *) (void *) ((char *) outbox->page + HEAD + (size_t) outbox->lines * LINE_SIZE);
 }
 
 shared32 *outbox_asleep(const struct outbox *outbox) {
@@ -165,4 +214,8 @@ shared32 *outbox_asleep(const struct outbox *outbox) {
 
 shared32 *outbox_consumed(const struct outbox *outbox) {
     return &outbox->page->consumed;
+}
+
+shared32 *outbox_taken(const struct outbox *outbox) {
+    return &outbox->page->taken;
 }

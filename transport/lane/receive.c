@@ -39,7 +39,7 @@ static int agree_on_outboxes(struct lane *lane, const struct wire_hello *hello, 
                               : "the client's process has no descriptor left for the outbox (its RLIMIT_NOFILE)",
                -EMFILE;
     if (lane->terms.has_outboxes)
-        return lane_open_outboxes(lane, fd, hello, ret_why);
+        return lane_open_outboxes(lane, fd, ret_why);
     if (fd >= 0)
         reaper_take(&fd, 1);
     lane_close_outboxes(lane);
@@ -78,9 +78,9 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         return;
     }
     cred_ask(lane->fd, false);
-    if (!(lane->hello.accept & SEA_SEALED) && !(lane->has_rings && lane->hello.accept & SEA_POOLED))
+    if (!(lane->hello.accept & SEA_SEALED) && !lane->has_rings) /* those of larger rings come always */
         socket_refuse_fds(lane->fd);
-    uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->own.lines) : 0;
+    uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->growth.lines) : 0;
     lane->choice = choice_make(&lane->ctx->calibration, &lane->terms, ring_bytes);
     lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
     lane->small_max = lane_takes_bytes(lane, LINE_SMALL_BYTES) ? LINE_SMALL_BYTES : (uint32_t) lane->choice.bytes_most;
@@ -124,7 +124,7 @@ static void accept_goodbye(struct lane *lane, const struct wire_goodbye *goodbye
 
 static void accept_release(struct lane *lane, const struct wire_release *release) {
     for (uint32_t i = 0; i < release->count; i++)
-        if (lease_release(&lane->ctx->leases, lane->account, release->handles[i]) < 0) {
+        if (lane_end_lease(lane, release->handles[i]) < 0) {
             lane_fault(lane, "a handle was released that is not on lease to this peer");
             return;
         }
@@ -340,6 +340,14 @@ static void accept_cancel(struct lane *lane, uint64_t id) {
     work_take(&lane->account->work, lane->ops->cancelled(lane->owner, id) * WORK_PER_LOOK);
 }
 
+/* Takes `fd`. */
+static void accept_ring(struct lane *lane, const struct wire_ring *ring, int fd) {
+    const char *why = NULL;
+    int r = lane_accept_ring(lane, ring, fd, &why);
+    if (r < 0)
+        lane_doom(lane, r, why);
+}
+
 /* Takes `fd`: -1, or the one that the frame declares. */
 static void accept_frame(struct lane *lane, const struct wire_frame *frame, int fd) {
     if (is_numbered(frame->head.type))
@@ -366,6 +374,9 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
     case WIRE_ARENA:
         accept_arena(lane, &frame->arena, fd);
         break;
+    case WIRE_RING:
+        accept_ring(lane, &frame->ring, fd);
+        break;
     case WIRE_RETIRE:
         if (pooled_retire(lane->account, frame->retire.id) < 0)
             lane_fault(lane, "an arena was retired that was not announced");
@@ -386,6 +397,8 @@ static const char *order_check(const struct lane *lane, uint8_t type) {
         return "a doorbell without outboxes";
     if ((type == WIRE_ARENA || type == WIRE_RETIRE) && (!lane->has_rings || !(lane->hello.accept & SEA_POOLED)))
         return "an arena that was not negotiated";
+    if (type == WIRE_RING && !lane->has_rings)
+        return "a ring without outboxes";
     return NULL;
 }
 
@@ -487,6 +500,8 @@ static int receive_marked(struct lane *lane, uint64_t number) {
     if (number > lane->datagrams_in && !lane->is_leaving)
         return 1; /* it was a doorbell */
     pass_over(lane, 1);
+    if (lane->has_rings)
+        lane_follow_frames(lane, number);
     if (lane->has_held && number == lane->datagrams_in)
         deliver_held(lane);
     return 1;
@@ -552,10 +567,10 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, c
         lane_fault(lane, why);
         return;
     }
-    int r = 0;
+    int r = message->payload_class == WIRE_CLASS_POOLED ? lane_reserve_release(lane) : 0;
     if (message->payload_class == WIRE_CLASS_INLINE)
         r = collect_payload(lane, bytes, words, payload, &in);
-    else if (message->payload_class == WIRE_CLASS_POOLED)
+    else if (message->payload_class == WIRE_CLASS_POOLED && r == 0)
         r = find_payload(lane, message, &in, &why);
     pass_over(lane, line_count(bytes));
     if (lane->is_copying)

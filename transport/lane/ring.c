@@ -17,6 +17,7 @@ static uint32_t stride_of(uint32_t lines) {
 void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const shared32 *consumed) {
     *ring = (struct ring_out){
         .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
+    ring->room = lines;
 }
 
 void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed) {
@@ -24,12 +25,43 @@ void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, s
         .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
 }
 
-void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries) {
-    *ring = (struct release_out){.entries = at, .mask = entries - 1, .shift = shift_of(entries)};
+void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries, const shared32 *taken) {
+    *ring = (struct release_out){.entries = at, .taken = taken, .mask = entries - 1, .shift = shift_of(entries)};
 }
 
-void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries) {
-    *ring = (struct release_in){.entries = at, .mask = entries - 1, .shift = shift_of(entries)};
+void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries, shared32 *taken) {
+    *ring = (struct release_in){.entries = at, .taken = taken, .mask = entries - 1, .shift = shift_of(entries)};
+}
+
+/*
+ * A tag says in which lap a line was written, of the laps of its ring. In the new memory no line was: its tags are 0, which is no lap's.
+ * (After 2^32 laps of the old ring it would be one's, hours of nothing but frames: a ring that is so busy has grown long before.)
+ */
+void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines) {
+    ring->lines = at;
+    ring->mask = lines - 1;
+    ring->room = lines;
+    ring->shift = shift_of(lines);
+    ring->stride = stride_of(lines);
+}
+
+void ring_in_move(struct ring_in *ring, const struct line *at, uint32_t lines) {
+    ring->lines = at;
+    ring->mask = lines - 1;
+    ring->shift = shift_of(lines);
+    ring->stride = stride_of(lines);
+}
+
+void release_out_move(struct release_out *ring, struct release_entry *at, uint32_t entries) {
+    ring->entries = at;
+    ring->mask = entries - 1;
+    ring->shift = shift_of(entries);
+}
+
+void release_in_move(struct release_in *ring, const struct release_entry *at, uint32_t entries) {
+    ring->entries = at;
+    ring->mask = entries - 1;
+    ring->shift = shift_of(entries);
 }
 
 uint32_t ring_bytes_max(uint32_t lines) {
@@ -108,6 +140,22 @@ bool ring_publish_consumed(struct ring_in *ring) {
     return true;
 }
 
+static bool release_knows_room(const struct release_out *ring) {
+    return (uint32_t) ring->tail - ring->known <= ring->mask;
+}
+
+int release_has_room(struct release_out *ring) {
+    if (release_knows_room(ring))
+        return 1;
+    /* Acquire [CUR2] pairs with the release in release_read(): the reader has copied the handle before it says so. Weaker: the entry is
+     * written anew while it still reads. */
+    uint32_t taken = shared32_load_acquire(ring->taken);
+    if ((uint32_t) ring->tail - taken > (uint32_t) ring->tail - ring->known)
+        return -EPROTO; /* it went backwards, or beyond what was written */
+    ring->known = taken;
+    return release_knows_room(ring);
+}
+
 void release_write(struct release_out *ring, uint64_t handle) {
     struct release_entry *entry = &ring->entries[ring->tail & ring->mask];
     shared64_store(&entry->handle, handle);
@@ -127,5 +175,7 @@ bool release_read(struct release_in *ring, uint64_t *ret_handle) {
         return false;
     *ret_handle = shared64_load(&ring->entries[ring->head & ring->mask].handle);
     ring->head++;
+    /* Release [CUR2], partner in release_has_room(). */
+    shared32_store_release(ring->taken, (uint32_t) ring->head);
     return true;
 }

@@ -11,8 +11,10 @@
  *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private position)
  *     reader:  tags of positions below tail are there; that of `tail` is not
  *
- * Releases. An entry is a tag and a handle. The ring has an entry for each lease that may be out, and a lease counts until its owner
- * has read its release: so there is always room.
+ * Releases. An entry is a tag and a handle. The reader says in `taken` how many it has read, so that the writer knows of room. A ring that
+ * has an entry for each lease that may be out always has room, for a lease counts until its owner has read its release.
+ *
+ *     writer:  taken <= head <= tail <= taken + entries
  *
  * One thread at each end.
  */
@@ -40,6 +42,7 @@ struct ring_out {
     struct line *lines;       /* borrowed, in our outbox */
     const shared32 *consumed; /* borrowed, in the peer's */
     uint32_t mask, shift, stride;
+    uint32_t room;  /* lines that frames may take: all, but for one that is kept while the ring may still grow */
     uint32_t known; /* the newest `consumed` that we have looked at */
     uint64_t tail;
 };
@@ -54,12 +57,15 @@ struct ring_in {
 
 struct release_out {
     struct release_entry *entries; /* borrowed, in our outbox */
+    const shared32 *taken;         /* borrowed, in the peer's */
     uint32_t mask, shift;
+    uint32_t known; /* the newest `taken` that we have looked at */
     uint64_t tail;
 };
 
 struct release_in {
     const struct release_entry *entries; /* borrowed, in the peer's outbox */
+    shared32 *taken;                     /* borrowed, in ours */
     uint32_t mask, shift;
     uint64_t head;
 };
@@ -67,15 +73,24 @@ struct release_in {
 /* `lines`, `entries`: a power of two. */
 void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const shared32 *consumed);
 void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed);
-void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries);
-void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries);
+void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries, const shared32 *taken);
+void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries, shared32 *taken);
+
+/*
+ * The ring goes on in other memory, which is zero, and larger: positions go on too. The writer has written all that it writes to the old
+ * lines; the reader has passed over the last of it.
+ */
+void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines);
+void ring_in_move(struct ring_in *ring, const struct line *at, uint32_t lines);
+void release_out_move(struct release_out *ring, struct release_entry *at, uint32_t entries);
+void release_in_move(struct release_in *ring, const struct release_entry *at, uint32_t entries);
 
 /* The most payload or text that one frame holds, bytes: a frame takes a quarter of the ring at most. */
 uint32_t ring_bytes_max(uint32_t lines);
 
-/* Is there room for `count` lines, as far as we have looked? At most as many as the ring has are written and not known to be consumed. */
+/* Is there room for `count` lines, as far as we have looked? At most `room` are written and not known to be consumed. */
 static inline bool ring_knows_room(const struct ring_out *ring, uint64_t count) {
-    return (uint32_t) ring->tail - ring->known + count <= ring->mask + UINT64_C(1);
+    return (uint32_t) ring->tail - ring->known + count <= ring->room;
 }
 
 /* Is there room for `count` lines? 1, 0, or -EPROTO: the peer's cursor makes no sense. Looks at it only if need be. */
@@ -138,6 +153,10 @@ static inline bool ring_advance(struct ring_in *ring, uint64_t count) {
     return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
 }
 
+/* Is there room for one more? As ring_has_room(). */
+int release_has_room(struct release_out *ring);
+
+/* There is room. */
 void release_write(struct release_out *ring, uint64_t handle);
 
 /* The next handle that was given back; false: none. */

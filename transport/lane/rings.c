@@ -6,6 +6,7 @@
  */
 #include "lane/lane.h"
 
+#include "lane/growth.h"
 #include "memory/reserve.h"
 #include "sys/failure.h"
 #include "sys/heap.h"
@@ -24,26 +25,30 @@ static int charge_outbox(sea_ctx *ctx, size_t size) {
     return r;
 }
 
-static void uncharge_outbox(sea_ctx *ctx, size_t size) {
-    quota_return(&ctx->budget, size, 0, 0);
-    ctx_uncount(ctx, outbox_bytes, size);
+void lane_uncharge_outbox(struct lane *lane, size_t size) {
+    quota_return(&lane->ctx->budget, size, 0, 0);
+    ctx_uncount(lane->ctx, outbox_bytes, size);
+}
+
+static uint32_t first_lines(const struct lane *lane) {
+    return growth_first_lines(terms_ring_lines(lane->options));
 }
 
 static int admit_outbox(struct lane *lane, size_t size) {
     int r = admission_admit_and_tell(&lane->ctx->admission, size);
     if (r < 0)
         return r;
-    r = outbox_new(&lane->own, terms_ring_lines(lane->options), lane->hello.blocks_max);
+    r = outbox_new(&lane->own, first_lines(lane), OUTBOX_RELEASES_LEAST);
     admission_made(&lane->ctx->admission, size);
     return r;
 }
 
 /* Charged for as long as there is one: many connections are much memory. Its descriptor is not, which goes out at once. */
 int lane_make_outbox(struct lane *lane) {
-    size_t size = outbox_bytes(terms_ring_lines(lane->options), lane->hello.blocks_max);
+    size_t size = outbox_bytes(first_lines(lane), OUTBOX_RELEASES_LEAST);
     int r = charge_outbox(lane->ctx, size);
     if (r == 0 && (r = admit_outbox(lane, size)) < 0) {
-        uncharge_outbox(lane->ctx, size);
+        lane_uncharge_outbox(lane, size);
         r = reserve_explain(r, size, false, &lane->ctx->admission);
     }
     if (r < 0)
@@ -54,16 +59,18 @@ int lane_make_outbox(struct lane *lane) {
 static void rings_init(struct lane *lane) {
     ring_out_init(&lane->out, outbox_frames(&lane->own), lane->own.lines, outbox_consumed(&lane->theirs));
     ring_in_init(&lane->in, outbox_frames(&lane->theirs), lane->theirs.lines, outbox_consumed(&lane->own));
-    release_out_init(&lane->releases_out, outbox_releases(&lane->own), lane->own.releases);
-    release_in_init(&lane->releases_in, outbox_releases(&lane->theirs), lane->theirs.releases);
+    release_out_init(&lane->releases_out, outbox_releases(&lane->own), lane->own.releases, outbox_taken(&lane->theirs));
+    release_in_init(&lane->releases_in, outbox_releases(&lane->theirs), lane->theirs.releases,
+                    outbox_taken(&lane->own));
     bell_init(&lane->bell, outbox_asleep(&lane->own), outbox_asleep(&lane->theirs));
     patience_init(&lane->patience, lane->options->waiting, lane->peer.pid);
+    lane_begin_growth(lane, terms_ring_lines(lane->options), outbox_releases_for(lane->hello.blocks_max));
     lane->has_rings = true;
 }
 
 /* The peer's outbox is not charged to what its blocks may take: it has no holes, is small, and there is one. */
-int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer, const char **ret_why) {
-    int r = outbox_open(&lane->theirs, fd, peer->blocks_max, ret_why);
+int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why) {
+    int r = outbox_open(&lane->theirs, fd, ret_why);
     if (failure_call(r) || r == -ENOMEM)
         return reserve_explain_map(r, outbox_bytes(OUTBOX_LINES_MOST, OUTBOX_RELEASES_MOST), &lane->ctx->refusals);
     if (r < 0)
@@ -78,14 +85,19 @@ int lane_open_outboxes(struct lane *lane, int fd, const struct wire_hello *peer,
 
 void lane_close_outboxes(struct lane *lane) {
     lane->has_rings = lane->is_ring_full = false;
+    lane_end_growth(lane);
     outbox_deinit(&lane->theirs);
     if (lane->own.page)
-        uncharge_outbox(lane->ctx, lane->own.size);
+        lane_uncharge_outbox(lane, lane->own.size);
     outbox_deinit(&lane->own);
 }
 
 int lane_ring_room(struct lane *lane, uint64_t lines) {
+    if (!ring_knows_room(&lane->out, lines))
+        lane_consider_growth(lane);
     int r = ring_has_room(&lane->out, lines);
+    if (r == 0 && lane_grow_frames(lane) == 0)
+        r = ring_has_room(&lane->out, lines);
     if (r < 0) {
         lane_doom(lane, -EPROTO, "the cursor of the frame ring makes no sense");
         return -EPIPE;
@@ -100,6 +112,11 @@ static bool is_waiting_for_room(const struct lane *lane) {
     return lane->queue_head || lane->wants_room || lane->wants_blocks || lane->is_ring_full;
 }
 
+int lane_end_lease(struct lane *lane, uint64_t handle) {
+    return handle_arena(handle) ? pooled_release(lane->account, handle)
+                                : lease_release(&lane->ctx->leases, lane->account, handle);
+}
+
 int lane_take_releases(struct lane *lane) {
     struct work *work = &lane->account->work;
     uint64_t handle;
@@ -107,9 +124,9 @@ int lane_take_releases(struct lane *lane) {
     if (!lane->corks)
         work_begin(work);
     while (r == 0 && !work_is_over(work) && lane->has_rings && release_read(&lane->releases_in, &handle)) {
+        lane_follow_releases(lane);
         lane->handled++;
-        r = handle_arena(handle) ? pooled_release(lane->account, handle)
-                                 : lease_release(&lane->ctx->leases, lane->account, handle);
+        r = lane_end_lease(lane, handle);
         if (r < 0)
             lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }

@@ -40,7 +40,7 @@ static const struct lane_shortage SHORT_OF_KERNEL = {.limit = "kernel memory",
  * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer is gone, but what it
  * sent before is still read · anything else is the end.
  */
-static int lane_note_sent(struct lane *lane, int r) {
+int lane_note_sent(struct lane *lane, int r) {
     if (r == 0)
         return 0;
     if (r == -EAGAIN) {
@@ -121,9 +121,12 @@ static int message_ring_room(struct lane *lane, uint64_t lines) {
         lane->shortage = (struct lane_shortage){
             .limit = "frame ring (bytes)",
             .needed = lines * LINE_SIZE,
-            .available = (lane->own.lines - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
-            .advice =
-                "the peer is behind with reading it: wait for on_room, or longer, or raise `ring_size` in sea_options"};
+            .available = (lane->out.room - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
+            .advice = growth_is_done(&lane->growth, &lane->own)
+                          ? "the peer is behind with reading it: wait for on_room, or longer, or raise `ring_size` in "
+                            "sea_options"
+                          : "the peer is behind with reading it, and a larger ring could not be had: wait for on_room, "
+                            "or longer"};
     return r;
 }
 
@@ -262,11 +265,14 @@ static int frame_write(struct lane *lane, const uint64_t words[LINE_WORDS], cons
     return 0;
 }
 
-/* Does it fit into one frame of the ring? What brings a descriptor does not. */
-static bool message_fits_ring(const struct lane *lane, const struct wire_message *fields) {
-    uint64_t inlined = fields->payload_class == SEA_INLINE ? fields->payload_size : 0;
-    return lane->has_rings && fields->payload_class != SEA_SEALED &&
-           inlined + fields->text_size <= ring_bytes_max(lane->own.lines);
+/* Does it fit into one frame of the ring, which grows for it? What brings a descriptor does not. */
+static bool message_fits_ring(struct lane *lane, const struct wire_message *fields) {
+    uint64_t bytes = fields->text_size + (fields->payload_class == SEA_INLINE ? fields->payload_size : 0);
+    if (!lane->has_rings || fields->payload_class == SEA_SEALED)
+        return false;
+    if (bytes <= ring_bytes_max(lane->own.lines))
+        return true;
+    return bytes <= ring_bytes_max(lane->growth.lines) && lane_grow_frames(lane) == 0;
 }
 
 static int message_write_ring(struct lane *lane, const struct lane_message *message,
@@ -295,14 +301,14 @@ static int datagram_write(struct lane *lane, struct iovec *iov, size_t iov_count
 static int message_write(struct lane *lane, const struct lane_message *message, int payload_class, uint64_t handle) {
     uint8_t head[WIRE_MESSAGE_SIZE];
     sea_block *block = message->block;
-    bool is_inline = payload_class == SEA_INLINE && block; /* plain bytes always fit the ring */
+    bool is_inline = payload_class == SEA_INLINE;
     const struct wire_message fields = message_fields(message, payload_class, handle);
     if (message_fits_ring(lane, &fields))
         return message_write_ring(lane, message, &fields);
     struct iovec iov[3] = {
         {.iov_base = head, .iov_len = wire_encode_message(head, message->type, message->id, &fields)},
-        {.iov_base = is_inline ? (void *) (uintptr_t) sea_block_view(block) : NULL,
-         .iov_len = is_inline ? block->size : 0},
+        {.iov_base = is_inline ? (void *) (uintptr_t) (block ? sea_block_view(block) : message->bytes) : NULL,
+         .iov_len = is_inline ? (size_t) fields.payload_size : 0},
         {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
     };
     int fd = payload_class == SEA_SEALED && block ? block_fd(block) : -1;
@@ -568,7 +574,8 @@ static int flush_releases(struct lane *lane) {
     while (r == 0 && sent < lane->releases_count) {
         uint32_t left = lane->releases_count - sent;
         uint32_t n = left < WIRE_RELEASES_MAX ? left : WIRE_RELEASES_MAX;
-        r = lane_write(lane, buf, wire_encode_release(buf, lane->releases + sent, n));
+        struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_release(buf, lane->releases + sent, n)};
+        r = datagram_write(lane, &iov, 1, &(int){-1});
         sent += r == 0 ? n : 0;
     }
     lane->releases_count -= sent;
@@ -600,6 +607,8 @@ void lane_flush(struct lane *lane) {
 }
 
 int lane_reserve_release(struct lane *lane) {
+    if (lane->has_rings && lane->own.releases >= lane->growth.entries)
+        return 0; /* the ring has an entry for each */
     uint64_t need = lane->releases_count + lane->account->imported_blocks + 1;
     if (need <= lane->releases_capacity)
         return 0;
@@ -612,15 +621,44 @@ int lane_reserve_release(struct lane *lane) {
     return 0;
 }
 
+/* The small ring is full, and a larger one could not be had. */
+static void release_by_datagram(struct lane *lane, uint64_t handle) {
+    if (lane->releases_count >=
+        lane->releases_capacity) { /* of what was refused because lane_reserve_release() had no memory */
+        lane_doom(lane, -ENOMEM, "out of memory for a handle");
+        return;
+    }
+    lane->releases[lane->releases_count++] = handle;
+    if (!lane->corks) {
+        flush_releases(lane);
+        lane_ring_bell(lane);
+    }
+    lane->has_more |= lane->releases_count > 0;
+    lane->ops->changed(lane->owner);
+}
+
+static void release_into_ring(struct lane *lane, uint64_t handle) {
+    int r = lane_release_room(lane);
+    if (r == 0 && lane->own.releases >= lane->growth.entries)
+        r = -EPROTO; /* more leases than we take, or the peer never says what it has read */
+    if (r < 0) {
+        lane_doom(lane, -EPROTO, "the cursor of the release ring makes no sense");
+    } else if (r == 0) {
+        release_by_datagram(lane, handle);
+    } else {
+        release_write(&lane->releases_out, handle);
+        lane->bell.due |= handle_arena(handle) ? BELL_RELEASES : BELL_FRAMES;
+        if (!lane->corks)
+            lane_ring_bell(lane);
+    }
+}
+
 void lane_release(void *owner, uint64_t handle) {
     struct lane *lane = owner;
     if (lane->state != LANE_OPEN)
         return;
     if (lane->has_rings) {
-        release_write(&lane->releases_out, handle);
-        lane->bell.due |= handle_arena(handle) ? BELL_RELEASES : BELL_FRAMES;
-        if (!lane->corks)
-            lane_ring_bell(lane);
+        release_into_ring(lane, handle);
         return;
     }
     lane->releases[lane->releases_count++] = handle; /* lane_reserve_release() made room before it was imported */

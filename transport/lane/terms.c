@@ -12,7 +12,7 @@ static const uint32_t INLINE_DEFAULT = 1u << 16;
 static const uint32_t CALLS_DEFAULT = 256;
 static const uint32_t CALLS_MOST = 65536;
 static const uint32_t BLOCKS_DEFAULT = 1024;
-static const uint32_t RING_LEAST = OUTBOX_LINES_LEAST * LINE_SIZE;
+static const uint32_t RING_LEAST = 1u << 12;
 static const uint32_t RING_MOST = OUTBOX_LINES_MOST * LINE_SIZE;
 static const uint32_t RING_DEFAULT = 1u << 16; /* doc/tuning.md */
 

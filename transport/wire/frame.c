@@ -30,6 +30,7 @@ static const struct shape shapes[] = {
     [WIRE_REPLY] = {WIRE_MESSAGE_SIZE, true, true},  [WIRE_RELEASE] = {WIRE_RELEASE_SIZE, false, false},
     [WIRE_CANCEL] = {WIRE_CANCEL_SIZE, true, false}, [WIRE_DOORBELL] = {WIRE_DOORBELL_SIZE, false, false},
     [WIRE_ARENA] = {WIRE_ARENA_SIZE, false, true},   [WIRE_RETIRE] = {WIRE_RETIRE_SIZE, false, false},
+    [WIRE_RING] = {WIRE_RING_SIZE, false, true},
 };
 
 static uint16_t get16(const uint8_t *p) {
@@ -315,6 +316,27 @@ static const char *retire_decode(const uint8_t *p, size_t size, struct wire_reti
     return NULL;
 }
 
+static const char *ring_decode(const uint8_t *p, size_t size, const struct wire_head *head, struct wire_ring *ret) {
+    ret->kind = get32(p + 16);
+    ret->count = get32(p + 20);
+    ret->from = get32(p + 24);
+
+    uint32_t most = ret->kind == WIRE_RING_FRAMES ? WIRE_RING_LINES_MAX : WIRE_RING_RELEASES_MAX;
+    if (size != WIRE_RING_SIZE)
+        return "RING whose sizes do not add up";
+    if (head->fds != 1)
+        return "RING without its descriptor";
+    if (ret->kind != WIRE_RING_FRAMES && ret->kind != WIRE_RING_RELEASES)
+        return "RING of an unknown kind";
+    if (ret->count == 0 || ret->count > most || (ret->count & (ret->count - 1)) != 0)
+        return "RING with a count out of range";
+    if (ret->from != 0 && ret->kind == WIRE_RING_FRAMES)
+        return "RING of frames with a number";
+    if (get32(p + 28) != 0)
+        return "reserved bytes of a RING are not zero";
+    return NULL;
+}
+
 const char *wire_decode(const void *data, size_t size, struct wire_frame *ret) {
     const char *wrong = head_decode(data, size, &ret->head);
     if (wrong)
@@ -339,6 +361,8 @@ const char *wire_decode(const void *data, size_t size, struct wire_frame *ret) {
         return arena_decode(data, size, &ret->head, &ret->arena);
     case WIRE_RETIRE:
         return retire_decode(data, size, &ret->retire);
+    case WIRE_RING:
+        return ring_decode(data, size, &ret->head, &ret->ring);
     case WIRE_MARK:
         break;
     }
@@ -462,4 +486,12 @@ size_t wire_encode_retire(uint8_t buf[WIRE_RETIRE_SIZE], uint32_t id) {
     put32(buf + 16, id);
     put32(buf + 20, 0);
     return head_encode(buf, WIRE_RETIRE, 0, 0, WIRE_RETIRE_SIZE);
+}
+
+size_t wire_encode_ring(uint8_t buf[WIRE_RING_SIZE], const struct wire_ring *ring) {
+    put32(buf + 16, ring->kind);
+    put32(buf + 20, ring->count);
+    put32(buf + 24, ring->from);
+    put32(buf + 28, 0);
+    return head_encode(buf, WIRE_RING, 1, 0, WIRE_RING_SIZE);
 }

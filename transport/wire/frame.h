@@ -26,6 +26,7 @@
 #define WIRE_DOORBELL_SIZE 16
 #define WIRE_ARENA_SIZE 40
 #define WIRE_RETIRE_SIZE 24
+#define WIRE_RING_SIZE 32
 #define WIRE_SERVICE_MAX 63 /* bytes */
 #define WIRE_CLOCK_SIZE 16  /* behind the service name of a HELLO with the feature CLOCK */
 #define WIRE_HELLO_MOST (WIRE_HELLO_SIZE + WIRE_SERVICE_MAX + WIRE_CLOCK_SIZE)
@@ -46,11 +47,17 @@ enum wire_type {
     WIRE_RELEASE = 6,
     WIRE_CANCEL = 7,
     WIRE_DOORBELL =
-        8,           /* wakes a sleeper: there is something in the sender's outbox. Only between sides with outboxes */
-    WIRE_MARK = 9,   /* in rings only (wire/line.h) */
-    WIRE_ARENA = 10, /* brings an arena's descriptor */
-    WIRE_RETIRE = 11 /* an arena will not be named any more: it can be unmapped once its last lease is released */
+        8,            /* wakes a sleeper: there is something in the sender's outbox. Only between sides with outboxes */
+    WIRE_MARK = 9,    /* in rings only (wire/line.h) */
+    WIRE_ARENA = 10,  /* brings an arena's descriptor */
+    WIRE_RETIRE = 11, /* an arena will not be named any more: it can be unmapped once its last lease is released */
+    WIRE_RING = 12    /* brings the descriptor of a larger ring, which follows one in the sender's outbox */
 };
+
+/* Which ring a RING is about, and how many entries it may have: a power of two. */
+enum { WIRE_RING_FRAMES = 1, WIRE_RING_RELEASES = 2 };
+#define WIRE_RING_LINES_MAX 16384
+#define WIRE_RING_RELEASES_MAX 65536
 
 /* How large a sealed payload's memfd is. */
 enum {
@@ -142,6 +149,13 @@ struct wire_retire {
                  /* 20  4  reserved */
 };
 
+struct wire_ring {
+    uint32_t kind;  /* 16  4  WIRE_RING_... */
+    uint32_t count; /* 20  4  lines or release entries: a power of two, at most WIRE_RING_..._MAX */
+    uint32_t from;  /* 24  4  RELEASES: number, modulo 2^32, of the first entry that lies there; FRAMES: 0 */
+                    /* 28  4  reserved */
+};
+
 struct wire_frame {
     struct wire_head head;
     union {
@@ -151,6 +165,7 @@ struct wire_frame {
         struct wire_release release;
         struct wire_arena arena;
         struct wire_retire retire;
+        struct wire_ring ring;
     };
 };
 
@@ -161,7 +176,7 @@ struct wire_frame {
  *     value; fields that a type does not use are 0, reserved bytes too;
  *   - a HELLO has the magic, and version_min <= version_max. One of a version that we do not speak is decoded
  *     all the same, so that it can be refused in words: its layout is the same in all versions;
- *   - a sealed payload, an arena and a HELLO with the OUTBOX feature come with exactly one descriptor declared, all others with none;
+ *   - a sealed payload, an arena, a ring and a HELLO with the OUTBOX feature come with exactly one descriptor declared, all others with none;
  *   - payload_class, payload_size, handle: as the struct says. Whether the class was agreed is not asked here;
  *   - texts have no control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8). That they are valid
  *     UTF-8 is not promised;
@@ -185,6 +200,7 @@ size_t wire_encode_cancel(uint8_t buf[WIRE_CANCEL_SIZE], uint64_t id);
 size_t wire_encode_doorbell(uint8_t buf[WIRE_DOORBELL_SIZE]);
 size_t wire_encode_arena(uint8_t buf[WIRE_ARENA_SIZE], const struct wire_arena *arena);
 size_t wire_encode_retire(uint8_t buf[WIRE_RETIRE_SIZE], uint32_t id);
+size_t wire_encode_ring(uint8_t buf[WIRE_RING_SIZE], const struct wire_ring *ring);
 
 /* What wire_decode() asks of a message's fields, for those that came by another way. NULL, or what is wrong. */
 const char *wire_check_message(const struct wire_head *head, const struct wire_message *message);
