@@ -317,6 +317,21 @@ static void act_send_retire(struct evil_peer *peer, struct input *in) {
     evil_send(peer, draft, true, !(which & 0x40));
 }
 
+/* A larger ring, or what is none. It goes on writing where it is: what the library looks for there is what the arena holds. */
+static void act_send_ring(struct evil_peer *peer, struct input *in) {
+    struct draft *draft = &evil_draft;
+    uint8_t odd = draw(in);
+    const struct wire_ring ring = {
+        .kind = odd & 1 ? WIRE_RING_FRAMES : WIRE_RING_RELEASES,
+        .count = UINT32_C(1) << draw(in) % 17u,
+        .from = odd & 1 ? 0 : (uint32_t) peer->releases_out.tail + (odd & 2 ? (uint32_t) (int8_t) draw(in) : 0)};
+    draft_begin(draft, wire_encode_ring(draft->data, &ring));
+    put_fd(draft, shelf_draw(odd & 0x20 ? &cabinet.others : &cabinet.arenas, in)->fd);
+    if (odd & 0x80)
+        spoil(draft, in);
+    evil_send(peer, draft, true, !(odd & 0x40));
+}
+
 static void act_send_release(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     uint64_t handles[WIRE_RELEASES_MAX];
@@ -417,7 +432,7 @@ static void act_move_cursor(struct evil_peer *peer, struct input *in) {
 
 /* The tags of many lines at once: all that lies there is a frame. */
 static void act_write_tags(struct evil_peer *peer, struct input *in) {
-    struct line *lines = (struct line *) (void *) (peer->own.page + 4096);
+    struct line *lines = (struct line *) (void *) (peer->own.page + 1024);
     uint32_t tag = draw(in), type = draw(in), count = draw_below(in, 64);
     for (uint32_t i = 0; i < count; i++)
         shared64_store(&lines[i].words[0], (uint64_t) type << 32 | tag);
@@ -478,7 +493,7 @@ static void act_hang_up(struct evil_peer *peer, struct input *in) {
 void evil_act(struct evil_peer *peer, struct input *in) {
     static void (*const acts[])(struct evil_peer *, struct input *) = {
         act_read,          act_say_inline, act_say_pooled, act_send_sealed,     act_send_arena,   act_answer_all,
-        act_give_back_all, act_say_inline, act_say_cancel, act_send_inline,     act_send_retire,  act_give_back,
+        act_give_back_all, act_send_ring,  act_say_cancel, act_send_inline,     act_send_retire,  act_give_back,
         act_say_mark,      act_say_words,  act_sleep,      act_move_cursor,     act_write_word,   act_write_tags,
         act_send_cancel,   act_send_many,  act_say_many,   act_say_pooled_many, act_send_release, act_send_doorbell,
         act_send_goodbye,  act_send_noise, act_scribble,   act_greet,           act_shut_down,    act_hang_up,

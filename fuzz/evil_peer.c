@@ -13,7 +13,7 @@
 #include "wire/line.h"
 
 /* The smallest outbox: what the input can do with more lines it can do with these, and a lap is soon made. */
-enum { LINES = 64, RELEASES = 256, RINGS_AT = 4096, ASLEEP_AT = 64, CONSUMED_AT = 128 };
+enum { LINES = 64, RELEASES = 256, RINGS_AT = 1024, ASLEEP_AT = 64, CONSUMED_AT = 128, TAKEN_AT = 192, PAGE = 4096 };
 static const uint32_t MAGIC = 0x424c4553;
 
 struct evil_peer evil_peers[EVIL_PEERS];
@@ -29,7 +29,8 @@ static void demand(bool holds, const char *what) {
 }
 
 static size_t outbox_size(uint32_t lines, uint32_t releases) {
-    return RINGS_AT + (size_t) lines * LINE_SIZE + (size_t) releases * sizeof(struct release_entry);
+    size_t size = RINGS_AT + (size_t) lines * LINE_SIZE + (size_t) releases * sizeof(struct release_entry);
+    return (size + PAGE - 1) & ~(size_t) (PAGE - 1);
 }
 
 static shared32 *word_at(const struct evil_outbox *outbox, size_t offset) {
@@ -72,7 +73,7 @@ void evil_begin(struct evil_peer *peer, int fd) {
     shared32_store(word_at(&own, 8), own.releases);
     *peer = (struct evil_peer){.fd = fd, .own = own, .theirs = {.fd = -1}, .next_id = 1, .next_handle = 1};
     ring_out_init(&peer->out, frames_of(&own), own.lines, &nowhere);
-    release_out_init(&peer->releases_out, releases_of(&own), own.releases);
+    release_out_init(&peer->releases_out, releases_of(&own), own.releases, &nowhere);
 }
 
 static void forget_theirs(struct evil_peer *peer) {
@@ -141,20 +142,21 @@ void evil_give_back(struct evil_peer *peer, uint64_t handle) {
 }
 
 static void open_theirs(struct evil_peer *peer, int fd) {
-    void *data = mmap(NULL, RINGS_AT, PROT_READ, MAP_SHARED, fd, 0);
+    void *data = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
     struct evil_outbox theirs = {.fd = -1, .page = data};
     demand(data != MAP_FAILED && !peer->theirs.page, "an outbox");
     theirs.lines = shared32_load(word_at(&theirs, 4));
     theirs.releases = shared32_load(word_at(&theirs, 8));
     theirs.size = outbox_size(theirs.lines, theirs.releases);
-    munmap(data, RINGS_AT);
+    munmap(data, PAGE);
     data = mmap(NULL, theirs.size, PROT_READ, MAP_SHARED, fd, 0);
     demand(data != MAP_FAILED, "the size of an outbox");
     theirs.page = data;
     peer->theirs = theirs;
     peer->out.consumed = word_at(&theirs, CONSUMED_AT);
     ring_in_init(&peer->in, frames_of(&theirs), theirs.lines, word_at(&peer->own, CONSUMED_AT));
-    release_in_init(&peer->releases_in, releases_of(&theirs), theirs.releases);
+    peer->releases_out.taken = word_at(&theirs, TAKEN_AT);
+    release_in_init(&peer->releases_in, releases_of(&theirs), theirs.releases, word_at(&peer->own, TAKEN_AT));
 }
 
 static void hear(struct evil_peer *peer, const struct wire_frame *frame) {

@@ -134,7 +134,7 @@ typedef struct sea_options {
     int waiting;              /* SEA_WAIT_... */
     bool socket_only;         /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save
                                * the outbox of each side: 4 KiB, up to 84 KiB or so of a busy connection */
-    uint32_t ring_size;       /* bytes to which our ring of frames grows, once the connection is busy: a power of two from
+    uint32_t ring_size; /* bytes to which our ring of frames grows, once the connection is busy: a power of two from
                                * 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
