@@ -115,7 +115,7 @@ struct lane {
 
     struct lane_queued *queue_head, **queue_tail;
     uint32_t replies_queued; /* of those; each holds one of the calls that the peer may have in flight */
-    uint64_t *releases;      /* handles to give back by datagram; capacity >= releases_count + imports, or the ring has room for each */
+    uint64_t *releases;      /* handles for datagrams; capacity >= releases_count + imports, but with a ring for all */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, is_ring_full, wants_room;
     uint64_t room_credit; /* with wants_room: the least that one of those who wait for room needs */
@@ -302,7 +302,7 @@ bool snapshot_go_on(struct lane *lane); /* true: snapshot.in is to be handed ove
 void snapshot_drop(struct lane *lane);
 int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why); /* takes `fd` */
 int lane_make_outbox(struct lane *lane);
-void lane_do_without_outboxes(struct lane *lane);      /* GREETING only */
+void lane_do_without_outboxes(struct lane *lane); /* GREETING only */
 void lane_uncharge_outbox(struct lane *lane, size_t size);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
