@@ -11,6 +11,7 @@
 #include "rpc/small.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
+#include "sys/map.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -171,6 +172,8 @@ static void conn_judge_idle(sea_conn *conn) {
 
 static void on_opened(void *owner) {
     sea_conn *conn = owner;
+    if (conn->own_scratch) /* the handshake was in it; an idle connection needs none of its pages */
+        map_discard(conn->own_scratch, LANE_SCRATCH_SIZE);
     conn->is_open = true;
     if (conn->watch.poller)
         watch_speaker(conn);
