@@ -617,6 +617,35 @@ START_TEST(test_a_poll_that_fails) {
 }
 END_TEST
 
+static void leave(struct side *self) {
+    self->act = NULL;
+    pthread_exit(NULL); /* unwinds the stack, as an exception does */
+}
+
+static void *turn_that_is_left(void *unused) {
+    poller_set_turn(poller, 0);
+    return unused;
+}
+
+/* One that is called for its deadline never returns. The others, whose turn it would have been, have theirs next time. */
+START_TEST(test_a_deadline_whose_turn_was_left) {
+    pthread_t thread;
+    for (int i = 0; i < SIDES; i++) {
+        sides[i].watch.deadline = past();
+        sides[i].act = i == _i ? leave : NULL;
+    }
+    add_all();
+    ck_assert_int_eq(pthread_create(&thread, NULL, turn_that_is_left, NULL), 0);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+    ck_assert_int_eq(sides[_i].calls, 1);
+    for (int i = 0; i < SIDES; i++)
+        sides[i].calls = 0;
+    turn();
+    for (int i = 0; i < SIDES; i++)
+        ck_assert_int_eq(sides[i].calls, 1);
+}
+END_TEST
+
 /* Many deadlines, in whatever order they are set, changed and removed: each is called in its turn, and the nearest is known. */
 START_TEST(test_a_heap_of_deadlines) {
     enum { MANY = 300 };
@@ -738,6 +767,7 @@ int main(void) {
     suite_add(s, test_rearming_itself);
     suite_add_loop(s, test_adding_inside_ready, 0, 2);
     suite_add(s, test_a_chain_of_deadlines);
+    suite_add_loop(s, test_a_deadline_whose_turn_was_left, 0, SIDES);
     suite_add_loop(s, test_a_heap_of_deadlines, 0, 3);
     suite_add(s, test_woken_from_elsewhere);
     suite_add(s, test_a_former_watchs_events);

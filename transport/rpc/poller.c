@@ -227,7 +227,9 @@ static void due_remove(struct watch *watch) {
     watch->link = NULL;
 }
 
+/* It may be on the list already: an exception that left a watch has ended the turn before the others were called. */
 static void due_add(struct poller_set *set, struct watch *watch) {
+    due_remove(watch);
     watch->next = set->due;
     watch->link = &set->due;
     if (watch->next)
