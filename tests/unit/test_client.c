@@ -18,8 +18,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "rpc/conn.h"
 #include "support/child.h"
 #include "support/speaker.h"
+#include "sys/wait.h"
 #include "unit/host.h"
 
 enum method {
@@ -257,28 +259,28 @@ START_TEST(test_a_deadline) {
 }
 END_TEST
 
-struct tally {
+struct ended_calls {
     unsigned ended;
     int statuses[KEPT_MAX];
     sea_msg *replies[KEPT_MAX];
 };
 
 static void count_end(sea_conn *conn, int status, sea_msg *reply, void *user) {
-    struct tally *tally = user;
+    struct ended_calls *tally = user;
     (void) conn;
     ck_assert_uint_lt(tally->ended, KEPT_MAX);
     tally->replies[tally->ended] = reply;
     tally->statuses[tally->ended++] = status;
 }
 
-static void tally_clear(struct tally *tally) {
+static void tally_clear(struct ended_calls *tally) {
     while (tally->ended > 0)
         sea_msg_release(tally->replies[--tally->ended]);
 }
 
 START_TEST(test_replies_in_another_order) {
     sea_conn *conn = connected(NULL);
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(sea_call_start(conn, REVERSED, new_block(conn, 10, i), -1, count_end, &tally, NULL), 0);
     while (tally.ended < 5)
@@ -293,7 +295,7 @@ END_TEST
 /* All slots are taken: a waiting call gets the first that is free, or its deadline. */
 START_TEST(test_a_call_beyond_the_limit_waits) {
     sea_conn *conn = connected(NULL);
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     sea_msg *reply = NULL;
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
@@ -361,6 +363,19 @@ START_TEST(test_a_wait_is_interrupted) {
 }
 END_TEST
 
+/* A raiser that was slow rings after the interrupt was told: that bell ends one wait at most. */
+START_TEST(test_a_late_bell_is_silenced) {
+    const sea_options options = {.interruptible = true};
+    sea_conn *conn = connected(&options);
+    wait_bell_ring(conn->interrupt.bell);
+    ck_assert_int_eq(sea_conn_wait(conn, 20), 0);
+    ck_assert_int_eq(wait_fd(conn->interrupt.bell, POLLIN, wait_now()), 0);
+    ck_assert_int_eq(sea_conn_interrupt(conn), 0);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EINTR);
+    sea_conn_free(conn);
+}
+END_TEST
+
 static sea_conn *interrupted;
 
 static void on_signal(int number) {
@@ -424,7 +439,7 @@ END_TEST
 
 START_TEST(test_wait_returns_for_a_deadline) {
     sea_conn *conn = connected(NULL);
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, 10, count_end, &tally, NULL), 0);
     ck_assert_int_gt(sea_conn_wait(conn, -1), 0);
     ck_assert_uint_eq(tally.ended, 1);
@@ -471,7 +486,7 @@ END_TEST
 /* As a loop of somebody else's would: poll, then dispatch. */
 START_TEST(test_driven_by_poll) {
     sea_conn *conn = connected(NULL);
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     unsigned begun = 0, ended = 0;
     while (ended < 200) {
         while (begun < 200 && begun - ended - tally.ended < 8 &&
@@ -532,7 +547,7 @@ END_TEST
 START_TEST(test_the_server_leaves) {
     sea_conn *conn = connected(NULL);
     sea_msg *reply = NULL;
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
     ck_assert_int_eq(sea_call(conn, LEAVE, NULL, -1, &reply), -EPIPE); /* after the goodbye nothing is answered */
     ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -EPIPE);
@@ -567,7 +582,7 @@ START_TEST(test_the_server_is_killed) {
     struct child child;
     uint64_t word;
     const sea_options options = {.on_close = note_close};
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     sea_msg *reply = NULL;
     sea_conn *conn = NULL;
     snprintf(address, sizeof address, "unix:%s", raw_name());
@@ -636,7 +651,7 @@ START_TEST(test_polling_fails) {
     check_echo(conn, 10, 1);
     fail_here(SEAM_POLL, ENOMEM);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -ENOMEM);
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
     fail_here(SEAM_POLL, ENOMEM); /* while a call waits for room */
@@ -682,7 +697,7 @@ START_TEST(test_freed_while_a_call_waits_for_room) {
     const sea_method freeing[] = {{ECHO, NULL, free_it}};
     const sea_options options = {.methods = freeing, .methods_count = 1};
     sea_conn *conn = to_free = connected(&options);
-    struct tally tally = {0};
+    struct ended_calls tally = {0};
     sea_msg *reply = NULL;
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(sea_call_start(conn, i ? KEEP : CALL_BACK, NULL, -1, count_end, &tally, NULL), 0);
@@ -891,6 +906,7 @@ int main(void) {
     suite_add(s, test_handlers_run_while_a_call_waits);
     suite_add(s, test_wait_counts_and_has_its_time);
     suite_add(s, test_a_wait_is_interrupted);
+    suite_add(s, test_a_late_bell_is_silenced);
     suite_add_loop(s, test_a_signal_handler_interrupts, 0, 3);
     suite_add(s, test_who_did_not_ask_for_it_is_not_interrupted);
     suite_add(s, test_a_server_that_takes_no_descriptors);

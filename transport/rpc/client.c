@@ -109,6 +109,8 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
             deadline = 0;
         if (deadline == 0 || lane_rest(lane))
             revents = lane_wait(lane, conn->interrupt.bell, sooner(deadline, conn_deadline(conn)));
+        if (revents == 0)
+            interrupt_settle(&conn->interrupt);
     }
     patience_reward(&lane->patience);
     if (revents < 0)

@@ -2,8 +2,10 @@
 /*
  * Interrupts. See interrupt.h.
  *
- * No order between the flag and the bell is relied on but that of one thread: it is raised flag first, and cleared bell first. So a
- * bell that was cleared too much leaves the flag, which the next wait looks at before it waits.
+ * No order between the flag and the bell is relied on but that of one thread. The raiser sets the flag first and then rings; the waiter
+ * clears the flag first and then the bell. An interrupt that is raised between those two steps leaves its flag, which the next wait looks
+ * at before it waits; a raiser that rings after both leaves its bell, which interrupt_settle() clears. Without that the bell would end
+ * every later wait at once, and each call would spin until its reply came.
  */
 #include "rpc/interrupt.h"
 
@@ -31,8 +33,13 @@ int interrupt_raise(struct interrupt *interrupt) {
 
 int interrupt_tell(struct interrupt *interrupt, int result) {
     if (result == -EINTR && interrupt->bell >= 0) {
-        wait_bell_clear(interrupt->bell);
         atomic_store(&interrupt->is_raised, false);
+        wait_bell_clear(interrupt->bell);
     }
     return result;
+}
+
+void interrupt_settle(const struct interrupt *interrupt) {
+    if (interrupt->bell >= 0 && !interrupt_is_raised(interrupt))
+        wait_bell_clear(interrupt->bell);
 }

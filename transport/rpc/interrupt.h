@@ -30,4 +30,7 @@ static inline bool interrupt_is_raised(const struct interrupt *interrupt) {
 /* Its caller is told `result`: -EINTR ends the interrupt. Returns `result`. */
 int interrupt_tell(struct interrupt *interrupt, int result);
 
+/* A wait has ended with nothing from the socket: perhaps by the bell of an interrupt that was told already. That bell is cleared. */
+void interrupt_settle(const struct interrupt *interrupt);
+
 #endif
