@@ -376,6 +376,16 @@ START_TEST(test_a_late_bell_is_silenced) {
 }
 END_TEST
 
+/* Turns that a late call had for its reply are not taken from the next one. */
+START_TEST(test_each_late_call_has_its_turns) {
+    sea_conn *conn = connected(NULL);
+    conn->late_turns = 1000;
+    ck_assert_int_eq(sea_conn_wait(conn, 1), 0);
+    ck_assert_uint_eq(conn->late_turns, 0);
+    sea_conn_free(conn);
+}
+END_TEST
+
 static sea_conn *interrupted;
 
 static void on_signal(int number) {
@@ -907,6 +917,7 @@ int main(void) {
     suite_add(s, test_wait_counts_and_has_its_time);
     suite_add(s, test_a_wait_is_interrupted);
     suite_add(s, test_a_late_bell_is_silenced);
+    suite_add(s, test_each_late_call_has_its_turns);
     suite_add_loop(s, test_a_signal_handler_interrupts, 0, 3);
     suite_add(s, test_who_did_not_ask_for_it_is_not_interrupted);
     suite_add(s, test_a_server_that_takes_no_descriptors);

@@ -472,6 +472,8 @@ int conn_turn(sea_conn *conn, short revents) {
     int handled = lane_dispatch(&conn->lane, revents);
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);
+    else
+        conn->late_turns = 0; /* the late one was answered: the next one has all its turns */
     if (!conn->is_ended && handled == 0)
         conn_judge_idle(conn);
     return handled;
