@@ -258,7 +258,7 @@ int sealed_fill(struct sealed *sealed, size_t offset, const void *data, size_t s
 
 int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t file_offset, size_t size) {
     int64_t n = sealed->layout == SEALED_HUGETLB ? -EOPNOTSUPP : file_move(sealed->fd, offset, fd, file_offset, size);
-    if (n != -EOPNOTSUPP && !failure_is_forbidden((int) n))
+    if (n >= 0 || (n != -EOPNOTSUPP && !failure_is_forbidden((int) n)))
         return n;
     void *to = NULL;
     int r = sealed_map_to(sealed, &to);
