@@ -397,18 +397,33 @@ START_TEST(test_an_heir_holds_no_path) {
     assert_refused(address, -EADDRINUSE);
     child_kill(&child);
     int r = listen_at(address, &listener);
-    if (_i == IS_SILENT && r == -EADDRINUSE) {
-        kill((pid_t) heir, SIGKILL);
-        unlink(path);
-        unlink(lock);
-        test_skip("needs SO_PEERPIDFD (Linux 6.5)");
-    }
     ck_assert_int_eq(r, _i == IS_SILENT ? 0 : -EADDRINUSE);
     if (r == 0) {
         ck_assert(is_reached(&listener, path));
         assert_refused(address, -EADDRINUSE);
         listener_close(&listener);
     }
+    kill((pid_t) heir, SIGKILL);
+    unlink(path);
+    unlink(lock);
+}
+END_TEST
+
+/* Before Linux 6.5 (no SO_PEERPIDFD) the number of the process is asked for. */
+START_TEST(test_an_heir_is_known_by_its_parents_number) {
+    struct child child;
+    struct listener listener;
+    enum heir kind = IS_SILENT;
+    uint64_t heir = 0;
+    child_start(&child, listen_and_leave, &kind);
+    ck_assert(line_hear(child.line, GUARD_MS, &heir));
+    fail_call(SEAM_GETSOCKOPT, 2, 1, ENOPROTOOPT); /* the first is SO_PEERCRED */
+    assert_refused(address, -EADDRINUSE);
+    child_kill(&child);
+    fail_call(SEAM_GETSOCKOPT, 2, 1, ENOPROTOOPT);
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    fail_off();
+    listener_close(&listener);
     kill((pid_t) heir, SIGKILL);
     unlink(path);
     unlink(lock);
@@ -675,6 +690,7 @@ int main(void) {
     suite_add(s, test_a_live_server_without_its_lock);
     suite_add(s, test_a_successors_files_stay);
     suite_add_loop(s, test_an_heir_holds_no_path, 0, HEIRS);
+    suite_add(s, test_an_heir_is_known_by_its_parents_number);
     suite_add(s, test_a_file_is_not_a_socket);
     suite_add(s, test_a_directory_is_not_a_socket);
     suite_add(s, test_a_link_is_not_a_socket);

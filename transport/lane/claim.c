@@ -16,6 +16,7 @@
 #include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
+#include "sys/reaper.h"
 #include "sys/socket.h"
 #include "sys/wait.h"
 #include "wire/frame.h"
@@ -45,16 +46,32 @@ static bool is_answered(int fd) {
     struct iovec in = {.iov_base = buf, .iov_len = sizeof(buf)};
     struct fdpass pass;
     (void) fdpass_send(fd, &out, 1, NULL, 0); /* who was faster, and has closed already, has said something */
-    if (wait_fd(fd, POLLIN, wait_deadline(ANSWER_MS)) <= 0)
+    int r = wait_fd(fd, POLLIN, wait_deadline(ANSWER_MS));
+    if (r <= 0)
+        return r < 0; /* it could not be waited for: nothing is taken over on a guess */
+    if (fdpass_recv(fd, &in, 1, &pass) != 1)
         return false;
-    return fdpass_recv(fd, &in, 1, &pass) == 1;
+    reaper_take(pass.fds, pass.fds_count);
+    fd_close(pass.pidfd);
+    return true;
+}
+
+/* Has the process that called listen() ended? Before Linux 6.5 only its number is told: if no process has that, it has ended. */
+static bool listener_has_ended(int fd, struct cred *cred) {
+    if (cred_read(fd, cred) < 0)
+        return false;
+    if (cred->pidfd >= 0 || cred->pid <= 0)
+        return cred_has_ended(cred->pidfd);
+    int pidfd = cred_pidfd(cred->pid);
+    cred->pidfd = pidfd < 0 ? -1 : pidfd;
+    return pidfd == -ESRCH || cred_has_ended(cred->pidfd);
 }
 
 /* Takes `fd`, which is connected. */
 static enum tenant tenant_at(int fd) {
     struct cred cred = {.pidfd = -1};
     socket_refuse_fds(fd);
-    bool has_ended = cred_read(fd, &cred) == 0 && cred_has_ended(cred.pidfd);
+    bool has_ended = listener_has_ended(fd, &cred);
     enum tenant tenant = has_ended && !is_answered(fd) ? TENANT_GONE : TENANT_LIVES;
     fd_close(cred.pidfd);
     fdpass_close(fd);
@@ -107,7 +124,7 @@ static int check_socket(const char *path, int tenant, const char **ret_why) {
     if (tenant < 0)
         return tenant;
     *ret_why = tenant == TENANT_FULL ? "somebody listens there, with more connections waiting than the socket takes"
-                                     : "a server is running there, though its lock file was removed";
+                                     : "somebody listens there, though no server holds a lock file beside that socket";
     if (tenant == TENANT_LIVES || tenant == TENANT_FULL)
         return -EADDRINUSE;
     *ret_why = "something that is not a socket has this path: remove it, or use another";
