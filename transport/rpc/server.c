@@ -208,7 +208,8 @@ static int server_open(sea_server *server, const char *address) {
     if (r < 0)
         return refusal_explain(&server->ctx->refusals, r, address, why);
     r = listener_open_for(&server->listener, address, file.mode, file.group, &why);
-    if (r == -EPERM && file.other_mode)
+    bool is_group_refused = r == -EPERM || failure_call(r) == failure_call_name(SEAM_FCHOWN);
+    if (r < 0 && is_group_refused && file.other_mode)
         r = listener_open(&server->listener, address, file.other_mode, &why);
     if (r < 0) {
         reach_describe_listen(address, r, why, text);
