@@ -15,6 +15,8 @@ int __real_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time);
 int __real_ppoll(struct pollfd *items, nfds_t count, const struct timespec *timeout, const sigset_t *signals);
 int __wrap_ppoll(struct pollfd *items, nfds_t count, const struct timespec *timeout, const sigset_t *signals);
+int __real_poll(struct pollfd *items, nfds_t count, int timeout_ms);
+int __wrap_poll(struct pollfd *items, nfds_t count, int timeout_ms);
 int __real_epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms);
 int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms);
 
@@ -64,6 +66,14 @@ int __wrap_ppoll(struct pollfd *items, nfds_t count, const struct timespec *time
     }
     turn_resume();
     return r;
+}
+
+/* What the library does where ppoll() is forbidden; and looks that do not wait. */
+int __wrap_poll(struct pollfd *items, nfds_t count, int timeout_ms) {
+    if (timeout_ms == 0)
+        return __real_poll(items, count, 0);
+    struct timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = (long) (timeout_ms % 1000) * NS_PER_MS};
+    return __wrap_ppoll(items, count, timeout_ms < 0 ? NULL : &timeout, NULL);
 }
 
 int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms) {

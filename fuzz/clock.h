@@ -2,7 +2,7 @@
 /*
  * Time for a fuzz target: the library's clock, which the target can move on, and the stopwatch for the CPU time of one turn.
  *
- * The program is linked with --wrap for clock_gettime(), ppoll() and epoll_wait(). Nothing really waits: a wait that finds nothing has
+ * The program is linked with --wrap for clock_gettime(), poll(), ppoll() and epoll_wait(). Nothing really waits: a wait that finds nothing has
  * the world act (clock_on_wait), looks again, and after some rounds moves the clock to its end. One thread.
  */
 #ifndef FUZZ_CLOCK_H

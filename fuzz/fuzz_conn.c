@@ -4,7 +4,7 @@
  * and what the application there does. After each input nothing may be left, and no turn may have cost more than TURN_NS of CPU.
  *
  * An input is: the scene, the peer's HELLO, then acts. An act's upper bit asks for a turn of the library's after it.
- * Build with -fsanitize=fuzzer, and with or without address,undefined. doc/fuzzing.md says how it is run. Seeds: fuzz/corpus/conn.
+ * Build with -fsanitize=fuzzer, and with or without address,undefined. doc/fuzzing.md says how it is run. Seeds: fuzz/corpus/conn.hex.
  */
 #include <errno.h>
 #include <stdio.h>
