@@ -55,8 +55,9 @@ enum {
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM, -EMSGSIZE (the peer accepts no class that could carry that much: its block_max or
  * inline_max), of which sea_ctx_refusal() says more, -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE
- * (not connected any more), -EAGAIN (the handshake is not finished), -EPERM, -EACCES and -ENOSYS (a call that memory needs is forbidden
- * in this sandbox; what fits into inline_max is made inline then: doc/sandbox.md).
+ * (not connected any more), -EAGAIN (the handshake is not finished), -EPERM, -EACCES and -ENOSYS (a call that
+ * memory needs is forbidden in this sandbox; a payload that fits into inline_max is made inline then: doc/sandbox.md),
+ * -EIO (such a call failed for no reason that is known here).
  */
 SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 

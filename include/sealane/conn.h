@@ -12,8 +12,8 @@
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
  * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES).
  *
- * fork(): a child must not use its parent's connections. It holds none of their descriptors: dead sockets have their
- * numbers. What the parent had received stays readable in it.
+ * fork(): a child must not use its parent's connections. It holds none of their sockets: dead ones have their numbers.
+ * Payloads that the parent had received stay readable in it.
  *
  * Its end: sea_conn_close(), the peer's death, or a broken rule. Then every call of ours that is
  * pending ends with -EPIPE or -EPROTO, every lease that the peer held is dropped, and on_close is
@@ -27,18 +27,21 @@
 SEA_BEGIN
 
 /*
- * The process at the other end, as the kernel says it. The ids are those of connect time (SO_PEERCRED): of the process that
- * connected or, of a server, that called listen(). Once the connection is open, `pid` and `pidfd` are of the process that sent
- * the peer's greeting, which is the one that speaks, also where a server inherited its socket, or became a daemon after it had
- * bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another one of that namespace.) In `allow`, before, they are those of
- * connect time. The connection ends with that process: when it is killed, a child that it had forked keeps nothing alive.
+ * The process at the other end, as the kernel says it. The ids are those of connect time (SO_PEERCRED): of the process
+ * that connected or, of a server, that called listen(). Once the connection is open, `pid` and `pidfd` are of the
+ * process that sent the peer's greeting, which is the one that speaks, also where a server inherited its socket, or
+ * became a daemon after it had bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another one of
+ * that namespace.) In `allow`, before, they are those of connect time. The connection ends with that process: when it
+ * is killed, a child that it had forked keeps nothing alive.
  */
 typedef struct sea_peer {
     int32_t pid; /* 0 where it is not visible from our pid namespace */
     uint32_t uid;
     uint32_t gid;
-    int pidfd; /* borrowed from the connection; -1 where the kernel has none: then only the socket's end is seen. Of a peer outside of our pid namespace it can be
-                * polled for its end, and no more: PIDFD_GET_INFO gives EREMOTE, pidfd_send_signal() EINVAL */
+    /* Borrowed from the connection; -1 where the kernel has none: then only the socket's end is seen. Of a peer outside
+     * of our pid namespace it can be polled for its end, and no more: PIDFD_GET_INFO gives EREMOTE, pidfd_send_signal()
+     * EINVAL. */
+    int pidfd;
     /* The number names nobody, and must not be compared: it is the one that the kernel shows for all ids that our user
      * namespace does not map (65534, or what /proc/sys/kernel/overflowuid and overflowgid say), and the namespace does
      * not map every id to itself, or /proc/self/uid_map (gid_map) cannot be read. */
@@ -123,9 +126,9 @@ typedef struct sea_options {
     uint16_t socket_mode;
 
     uint32_t inline_max; /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
-    uint64_t
-        block_max; /* largest sealed or pooled payload that we take, bytes; at most bytes_max, which is also the default;
-                               * with SEA_STABLE_ONLY the default is 64 MiB, since of pooled payloads copies are made */
+    /* Largest sealed or pooled payload that we take, bytes; at most bytes_max, which is also the default; with
+     * SEA_STABLE_ONLY the default is 64 MiB, since of pooled payloads copies are made. */
+    uint64_t block_max;
     uint32_t calls_max;       /* calls of the peer's in flight; default 256, at most 65 536 */
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024, at most the peer quota */
     uint64_t bytes_max;       /* and their bytes; default: the peer quota; half of it with SEA_STABLE_ONLY:
@@ -138,9 +141,9 @@ typedef struct sea_options {
                                * 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
-    uint32_t
-        socket_group; /* group id of a server's socket file; 0: as the directory makes it. Only root may give it to a
-                            * group that this process is not in */
+    /* Group id of a server's socket file; 0: as the directory makes it. Only root may give it to a group that this
+     * process is not in. */
+    uint32_t socket_group;
     /* Of a server: how many of its connections_max one user may have (our own and root any number), and one process. By
      * default shares that leave some to others: one more is let in while afterwards a user has no more than are left, and a
      * process no more than three times as many. Who is over that is refused with -EUSERS. */
@@ -160,11 +163,11 @@ typedef struct sea_options {
  * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow; or its socket file, or a
  * directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
  * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
- * this user or process has its share of it),
- * -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in our budget, or for its own in the server's),
- * -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a socket: doc/sandbox.md).
- * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is shared may not be made,
- * the connection is made all the same, as with `socket_only`.
+ * this user or process has its share of it), -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in
+ * our budget, or for its own in the server's), -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may
+ * not make or use such a socket: doc/sandbox.md).
+ * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is
+ * shared may not be made, the connection is made all the same, as with `socket_only`.
  */
 SEA_API int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
 
@@ -179,10 +182,10 @@ SEA_API void sea_conn_close(sea_conn *conn);
  * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
  * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
  * -ETIMEDOUT (the deadline passed; the other side was told to give up. A reply waits there also while we keep as many
- * as our blocks_max and bytes_max allow: sea_conn_text() has the numbers), -EPIPE, -EPROTO, -EDEADLK (called from inside
- * one of this connection's handlers, or driven by a loop), -EMSGSIZE, -EDQUOT (also: the other side takes no calls at
- * all), -EBUSY (the block cannot be sealed). Who needs no reply passes NULL for `ret_reply`: it is waited for, and
- * released. */
+ * as our blocks_max and bytes_max allow: sea_conn_text() has the numbers), -EPIPE, -EPROTO, -EINTR
+ * (sea_conn_interrupt()), -EDEADLK (called from inside one of this connection's handlers, or driven by a loop),
+ * -EMSGSIZE, -EDQUOT (also: the other side takes no calls at all), -EBUSY (the block cannot be sealed). Who needs no
+ * reply passes NULL for `ret_reply`: it is waited for, and released. */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
 /* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into
@@ -239,24 +242,24 @@ SEA_API void sea_batch_begin(sea_conn *conn);
 SEA_API void sea_batch_end(sea_conn *conn);
 
 /* Waits until something happened: a message was handled, a call of ours ended, there is room again; at
- * most `timeout_ms` (< 0: without end; signals do not end it, sea_conn_interrupt() does: -EINTR). Returns how much happened, at least 1,
- * 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
+ * most `timeout_ms` (< 0: without end; signals do not end it, sea_conn_interrupt() does: -EINTR). Returns how much
+ * happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /*
- * Ends the wait of sea_call(), sea_send(), sea_conn_wait() and their neighbours on this connection with -EINTR: the one that goes
- * on, or else the next that has to wait. A call that waited is cancelled. From any thread, and from signal handlers: Ctrl-C in
- * a program that waits without end is a handler with this one line. It may come at any time, but not once sea_conn_free() was
- * called. (A signal by itself ends no wait: profilers and timers send them all the time.)
- * Errors: -EINVAL (the connection was not made with `interruptible`). Not for sea_server_run(): sea_server_stop() is that.
+ * Ends the wait of sea_call(), sea_send(), sea_conn_wait() and their neighbours on this connection with -EINTR: the
+ * wait that goes on, or else the next one. A call that waited is cancelled. From any thread, and from signal handlers:
+ * Ctrl-C in a program that waits without end is a handler with this one line. It may come at any time, but not once
+ * sea_conn_free() was called. (A signal by itself ends no wait: profilers and timers send them all the time.)
+ * Errors: -EINVAL (the connection was not made with `interruptible`). sea_server_run() is ended by sea_server_stop().
  */
 SEA_API int sea_conn_interrupt(sea_conn *conn);
 
 /* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
  * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO
  * from dispatch: it has ended; -EDEADLK: inside a handler, or driven by a loop (a server's, libuv), for which the
- * time-out is -1. The descriptor of an open connection stays the same until its end: an epoll set, made when it is first asked for, of
- * the socket and of the peer's process (where there is no descriptor left for it: the socket itself). */
+ * time-out is -1. The descriptor of an open connection stays the same until its end: an epoll set, made when it is
+ * first asked for, of the socket and of the peer's process (where such a set cannot be made: the socket itself). */
 SEA_API int sea_conn_fd(sea_conn *conn);
 SEA_API short sea_conn_events(sea_conn *conn);
 SEA_API int sea_conn_timeout(sea_conn *conn);

@@ -53,9 +53,11 @@ SEA_API void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, vo
 SEA_API size_t sea_server_connections(const sea_server *server); /* open ones */
 
 /*
- * Is the server's socket file still there and its own, and the lock file beside it? 0; or -ESTALE: a cleaner has removed it, or
- * somebody put another one there, and new clients do not come here any more: sea_ctx_refusal() says which. Those that are connected are served on. Never
- * blocks; costs two system calls: for a look now and then. From the thread that drives the server.
+ * Is the server's socket file still there and its own, and the lock file beside it? 0 (also of a server that has no
+ * such files); or -ESTALE: one of them was removed, or another file has its name. sea_ctx_refusal() says which. Without
+ * its socket file no new client comes to this server; those that are connected are served on. Where only
+ * the lock file is gone the server keeps its path as long as it lives. Never blocks; costs two system calls: for a look
+ * now and then. From the thread that drives the server.
  */
 SEA_API int sea_server_check(sea_server *server);
 
