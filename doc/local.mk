@@ -27,9 +27,9 @@ nobase_dist_doc_DATA = \
     doc/kernels.md \
     doc/memory-model.md \
     doc/memory.md \
-    doc/sandbox.md \
     doc/memory/soak.svg \
     doc/memory/spikes.svg \
+    doc/sandbox.md \
     doc/security.md \
     doc/tuning.md \
     $(examples_libcommon_la_SOURCES) \

@@ -107,9 +107,9 @@ transport_libtransport_la_SOURCES = \
     transport/lane/bell.c \
     transport/lane/bell.h \
     transport/lane/choice.c \
+    transport/lane/choice.h \
     transport/lane/claim.c \
     transport/lane/claim.h \
-    transport/lane/choice.h \
     transport/lane/growth.c \
     transport/lane/growth.h \
     transport/lane/lane.c \

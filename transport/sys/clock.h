@@ -13,7 +13,7 @@ struct clock_name {
     int64_t epoch;  /* CLOCK_REALTIME less CLOCK_MONOTONIC, nanoseconds: as the two were when this was made */
 };
 
-/* Two system calls, and a few looks at clocks. */
+/* One system call, and a few looks at clocks. */
 struct clock_name clock_name_own(void);
 
 /*

@@ -6,10 +6,10 @@
  * parent's connection that the child frees closes nothing that is alive. The child's handler makes system calls
  * and nothing else: another thread may have been inside the allocator when its process forked.
  *
- * What cannot be entered for want of memory is not guarded. Children that are made in other ways (clone(), vfork()) keep all: the end of a process is
- * seen by its pidfd too.
+ * A number for which the table has no memory is not guarded. Children that are made in other ways (clone(), vfork()) keep all descriptors: the
+ * end of a process is seen by its pidfd too.
  *
- * The library may be unloaded: the C library drops the handlers of a shared object with it.
+ * A plug-in with the static library may be unloaded: the C library drops the handlers of a shared object with it.
  *
  * Threads: any. The lock is held while the process forks, so that the child finds the table whole.
  */
