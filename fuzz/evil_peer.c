@@ -12,7 +12,7 @@
 
 #include "wire/line.h"
 
-/* The smallest outbox: what the input can do with more lines it can do with these, and a lap is soon made. */
+/* A small outbox: what the input can do with more lines it can do with these, and a lap is soon made. */
 enum { LINES = 64, RELEASES = 256, RINGS_AT = 1024, ASLEEP_AT = 64, CONSUMED_AT = 128, TAKEN_AT = 192, PAGE = 4096 };
 static const uint32_t MAGIC = 0x424c4553;
 
