@@ -219,6 +219,42 @@ START_TEST(test_the_end_takes_turns) {
 }
 END_TEST
 
+static uint64_t arenas_of(const struct end *end) {
+    return end->conn->lane.account->pooled.pools.audience.count;
+}
+
+/* A loop gives a connection that ends one turn a dispatch, though its descriptor and its deadline and its process all ask for one: each
+ * turn frees one large arena. */
+START_TEST(test_the_end_takes_one_turn_a_dispatch) {
+    enum { LARGE = 3 << 20, MANY = 16 };
+    struct poller *set = NULL;
+    ends.b.options.accept = SEA_INLINE | SEA_POOLED;
+    ends_open(&ends);
+    for (int i = 0; i < MANY; i++) {
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, LARGE, i), 0), 0);
+        ends_settle(&ends);
+    }
+    ck_assert_int_eq(poller_set_new(&set), 0);
+    ck_assert_int_eq(conn_watch(ends.a.conn, set), 0);
+    ck_assert_int_eq(poller_set_turn(set, 0), 0);
+    uint64_t before = arenas_of(&ends.a);
+    ck_assert_uint_ge(before, 4);
+    end_free_conn(&ends.b);
+    for (int turns = 0; ends.a.closed == 0; turns++) {
+        ck_assert_int_lt(turns, 100);
+        ck_assert_int_eq(poller_set_turn(set, turns % 2 ? 0 : WAIT_FOREVER), 0);
+        uint64_t now = ends.a.closed ? 0 : arenas_of(&ends.a);
+        ck_assert_uint_le(before - now, 1);
+        before = now;
+    }
+    ck_assert_uint_eq(ends.a.closed, 1);
+    ck_assert_uint_eq(ends.a.event.reclaimed_blocks, MANY);
+    end_free_conn(&ends.a);
+    set->ops->free(set);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* Whoever frees the connection halfway has it all at once. */
 START_TEST(test_freed_while_it_ends) {
     ends_open(&ends);
@@ -268,6 +304,7 @@ int main(void) {
     suite_add(s, test_replies_that_are_read_late);
     suite_add(s, test_releases_take_turns);
     suite_add_loop(s, test_the_end_takes_turns, 0, 2);
+    suite_add(s, test_the_end_takes_one_turn_a_dispatch);
     suite_add(s, test_freed_while_it_ends);
     suite_add(s, test_cancels_take_turns);
     return suite_run(s);

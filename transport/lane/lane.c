@@ -168,7 +168,10 @@ bool lane_wants_socket(const struct lane *lane) {
     return lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due || has_retired(lane);
 }
 
+/* One that ends asks for its turns by its deadline alone: the descriptor, which tells of the hang-up again and again, would bring more. */
 short lane_events(const struct lane *lane) {
+    if (lane->is_ending)
+        return 0;
     short in = lane->is_choked ? 0 : POLLIN;
     return (short) (in | (lane->is_socket_full && lane_wants_socket(lane) ? POLLOUT : 0));
 }

@@ -112,6 +112,8 @@ static void on_speaker_end(struct watch *watch, short revents) {
     sea_conn *conn = (sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, speaker));
     (void) revents;
     watch_remove(watch); /* it stays readable */
+    if (conn->lane.is_ending)
+        return;
     lane_part_with_speaker(&conn->lane);
     conn_turn(conn, POLLIN | POLLHUP);
 }
@@ -343,6 +345,8 @@ static enum watch_state on_look(struct watch *watch, unsigned looks) {
     sea_conn *conn = conn_of(watch);
     struct poller *poller = watch->poller;
     struct lane *lane = &conn->lane;
+    if (lane->is_ending) /* nothing comes any more; its deadline brings its turns */
+        return WATCH_RESTS;
     if (looks && patience_looks(&lane->patience) && lane_stare(lane, looks)) {
         patience_reward(&lane->patience);
         poller->work += (uint32_t) small_turn(conn);
@@ -387,8 +391,8 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     conn->options = *options;
     conn->own_scratch = own_scratch;
     conn->idle_at = WAIT_FOREVER;
-    conn->watch =
-        (struct watch){.fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look};
+    conn->watch = (struct watch){
+        .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look, .is_single = true};
     r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch ? scratch : own_scratch, &LANE_OPS, conn);
     if (r < 0) {
         interrupt_deinit(&conn->interrupt);
@@ -445,7 +449,7 @@ void conn_shed(sea_conn *conn) {
  */
 static int calls_judge(sea_conn *conn, short revents) {
     struct lane *lane = &conn->lane;
-    int handled = revents & POLLIN ? 0 : lane_dispatch(lane, POLLIN);
+    int handled = revents & POLLIN || lane->is_ending ? 0 : lane_dispatch(lane, POLLIN);
     uint32_t turns_most = SOCKET_TURNS + (lane->has_rings ? lane->theirs.lines / LANE_FRAMES_PER_TURN : 0);
     if (conn->is_ended || (lane->has_more && ++conn->late_turns < turns_most))
         return handled;

@@ -26,6 +26,7 @@ struct poller_set {
     struct watch *due;                         /* those that are still to be called in this turn */
     struct wait_event events[EVENTS_PER_TURN]; /* of this turn; data NULL: removed meanwhile */
     int events_count;
+    uint32_t turn;      /* its number */
     uint64_t polled_at; /* when the descriptors were last looked at */
     bool is_in_turn;
 };
@@ -339,10 +340,17 @@ uint64_t poller_set_deadline(const struct poller *poller) {
 static void set_call_events(struct poller_set *set) {
     for (int i = 0; i < set->events_count; i++) {
         struct watch *watch = set->events[i].data;
-        if (watch)
+        if (watch) {
+            watch->turn = set->turn;
             watch_call(watch, set->events[i].revents);
+        }
     }
     set->events_count = 0;
+}
+
+/* A turn of the set is one turn of such a watch: it is still due in the next one. */
+static bool has_had_turn(const struct poller_set *set, const struct watch *watch) {
+    return watch->is_single && watch->turn == set->turn;
 }
 
 /* Each once, whatever deadline it asks for then. */
@@ -359,7 +367,7 @@ static void set_call_deadlines(struct poller_set *set) {
         set_arm(set, watch);
     while ((watch = set->due)) {
         due_remove(watch);
-        if (watch->deadline <= now) /* still */
+        if (watch->deadline <= now && !has_had_turn(set, watch)) /* still */
             watch_call(watch, 0);
     }
 }
@@ -416,5 +424,6 @@ int poller_set_turn(struct poller *poller, uint64_t deadline) {
         return -EDEADLK;
     CLEANUP(set_turn_end) struct poller_set *turn = set;
     turn->is_in_turn = true;
+    set->turn++;
     return set_turn(set, deadline);
 }

@@ -54,12 +54,15 @@ struct watch {
     /* NULL: it always rests. Looks so many times, does what there is to do, and adds it to the poller's work; 0: once, and then rests
      * if it can */
     enum watch_state (*look)(struct watch *watch, unsigned looks);
+    bool
+        is_single; /* `ready` looks at both, descriptor and deadline, whichever it is called for: a set calls it for one of them in a turn */
     struct poller *poller;              /* NULL: not watched */
     void *impl;                         /* the poller's */
     struct watch *hot_next, **hot_link; /* on the poller's list while hot; hot_link NULL: not on it */
     struct watch *woken_next;           /* on either list of those woken */
     _Atomic bool is_woken;
     uint32_t alarm;             /* the set's: 1 + its place among those with a deadline; 0: it has none */
+    uint32_t turn;              /* the set's: the last one in which its descriptor called it */
     struct watch *next, **link; /* the set's: on the list of those that are called next; link NULL: not on it */
 };
 
