@@ -48,7 +48,7 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
             r = socket_listen_for(listener.address.name, mode | STICKY, group, &listener.fd);
             *ret_why =
                 r == -EPERM && group != SOCKET_GROUP_NONE
-                    ? "the socket's group cannot be set: root or a member of that group may; a sandbox may forbid it"
+                    ? "the socket file cannot be given to its group: only root may, or a member of that group"
                 : r == -EADDRINUSE
                     ? "the address is taken: by a server, or by a child of one that was killed, which has its socket"
                     : "cannot listen at this address";

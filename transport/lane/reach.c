@@ -228,7 +228,8 @@ static bool describe_listen(const struct address *where, int r, char *ret) {
         return true;
     }
     if (error == -ELOOP) {
-        snprintf(ret, REACH_TEXT_SIZE, "the lock file beside the socket is a symbolic link: remove it");
+        snprintf(ret, REACH_TEXT_SIZE,
+                 "the lock file beside the socket is a symbolic link, or the path has a circle of them: remove it");
         return true;
     }
     return describe_process(r, ret) ||
