@@ -272,6 +272,59 @@ START_TEST(test_a_failure_takes_nobodys_lock_away) {
 }
 END_TEST
 
+static void bind_socket(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    memcpy(address.sun_path, path, strlen(path));
+    CLEANUP_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof address), 0);
+}
+
+/* Names a new file, while the old one lives on under another name: its inode is not used again. */
+static void replace_socket(void) {
+    char old[100];
+    snprintf(old, sizeof old, "%s/old", dir);
+    ck_assert_int_eq(rename(sealane, old), 0);
+    bind_socket(sealane);
+    ck_assert_int_eq(unlink(old), 0);
+}
+
+static struct path_tenancy judge(void) {
+    struct path_tenancy judged = {.lock = lock, .socket = sealane};
+    ck_assert_int_eq(path_identify(lock, &judged.lock_id), 0);
+    ck_assert_int_eq(path_identify(sealane, &judged.socket_id), 0);
+    return judged;
+}
+
+/* The old socket goes with the lock: the next successor cannot judge the new lock by it. */
+START_TEST(test_a_lock_is_taken_over) {
+    CLEANUP_FD int held = -1, fd = -1;
+    ck_assert_int_eq(path_lock(lock, &held), 0);
+    bind_socket(sealane);
+    struct path_tenancy judged = judge();
+    ck_assert_int_eq(path_take_lock(&judged, &fd), 0);
+    ck_assert(!path_names(lock, &judged.lock_id));
+    ck_assert_int_eq(access(sealane, F_OK), -1);
+    int other = -7;
+    ck_assert_int_eq(path_take_lock(&judged, &other), -EADDRINUSE);
+    ck_assert_int_eq(other, -7);
+}
+END_TEST
+
+/* Whoever holds it has bound its socket since: that is no server which was judged. */
+START_TEST(test_a_lock_with_another_socket_stays) {
+    CLEANUP_FD int held = -1;
+    int fd = -7;
+    ck_assert_int_eq(path_lock(lock, &held), 0);
+    bind_socket(sealane);
+    struct path_tenancy judged = judge();
+    replace_socket();
+    ck_assert_int_eq(path_take_lock(&judged, &fd), -EADDRINUSE);
+    ck_assert_int_eq(fd, -7);
+    ck_assert(path_names(lock, &judged.lock_id));
+    ck_assert_int_eq(access(sealane, F_OK), 0);
+}
+END_TEST
+
 START_TEST(test_unlink) {
     fd_close(open(lock, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     ck_assert_int_eq(path_unlink(lock), 0);
@@ -323,6 +376,8 @@ int main(void) {
     suite_add(s, test_a_lock_is_not_followed);
     suite_add_loop(s, test_lock_failures, 0, 6);
     suite_add(s, test_a_failure_takes_nobodys_lock_away);
+    suite_add(s, test_a_lock_is_taken_over);
+    suite_add(s, test_a_lock_with_another_socket_stays);
     suite_add(s, test_unlink);
     suite_add(s, test_unlink_a_socket);
     return suite_run(s);

@@ -7,8 +7,9 @@
  * It is alive if the process that called listen() is (a server that became a daemon calls it once more), or if somebody answers: a
  * GOODBYE is answered by a GOODBYE (doc/PROTOCOL.md).
  *
- * Whoever takes a lock over that others hold does so under the lock of the directory, and only if the path still names the file that was judged.
- * So of two successors one does it.
+ * A successor takes a lock over that others hold under the lock of the directory, and only while both names are still those of the files that
+ * were judged; the old socket goes under the same lock. So of two successors one does it: what the other one judges is both files of
+ * the old server, and then they are gone, or both of the new one, which answers.
  */
 #include "lane/claim.h"
 
@@ -146,19 +147,18 @@ static int claim_with_lock(const char *path, const char *lock, int lock_fd, int 
 int claim_path(const char *path, int *ret_lock, const char **ret_why) {
     char lock[CLAIM_LOCK_SIZE];
     int fd = -1;
-    struct path_id judged = {0};
-    claim_lock_path(path, lock);
+    struct path_tenancy judged = {.lock = claim_lock_path(path, lock), .socket = path};
     int r = path_lock(lock, &fd);
     if (r == 0)
         return claim_with_lock(path, lock, fd, tenant_of(path), ret_lock, ret_why);
     *ret_why = "the lock file beside the socket cannot be made: is there such a directory, and is it ours?";
     if (r != -EADDRINUSE)
         return r;
-    bool is_named = path_identify(lock, &judged) == 0;
+    bool is_named = path_identify(lock, &judged.lock_id) == 0 && path_identify(path, &judged.socket_id) == 0;
     int tenant = tenant_of(path);
     *ret_why = why_held(tenant);
     if (tenant != TENANT_GONE || !is_named)
         return r;
-    r = path_take_lock(lock, &judged, &fd);
+    r = path_take_lock(&judged, &fd);
     return r < 0 ? r : claim_with_lock(path, lock, fd, TENANT_GONE, ret_lock, ret_why);
 }

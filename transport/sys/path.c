@@ -177,16 +177,22 @@ static int lock_dir_of(const char *path, int *ret_fd) {
     return 0;
 }
 
-int path_take_lock(const char *path, const struct path_id *judged, int *ret_fd) {
+/* Whether the socket could be unlinked is seen by the one who binds there. */
+int path_take_lock(const struct path_tenancy *judged, int *ret_fd) {
     CLEANUP_FD int dir = -1;
-    int r = lock_dir_of(path, &dir);
+    int r = lock_dir_of(judged->lock, &dir);
     if (r < 0)
         return r;
-    r = path_lock(path, ret_fd);
-    if (r != -EADDRINUSE || !path_names(path, judged))
+    r = path_lock(judged->lock, ret_fd);
+    if (r != -EADDRINUSE || !path_names(judged->lock, &judged->lock_id) ||
+        !path_names(judged->socket, &judged->socket_id))
         return r;
-    r = path_unlink(path);
-    return r < 0 ? r : path_lock(path, ret_fd);
+    r = path_unlink(judged->lock);
+    if (r == 0)
+        r = path_lock(judged->lock, ret_fd);
+    if (r == 0)
+        (void) path_unlink_socket(judged->socket);
+    return r;
 }
 
 int path_unlink(const char *path) {

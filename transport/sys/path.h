@@ -39,10 +39,15 @@ int path_identify_fd(int fd, struct path_id *ret_id);
 bool path_names(const char *path, const struct path_id *id);
 
 /*
- * As path_lock(), from holders that were judged to be none: the file at `path` was `judged` then, and is unlinked if it still is. Of those that
- * do so at a time one succeeds. -EADDRINUSE: another one did.
+ * As path_lock(), from holders that were judged to be none: by a lock file and a socket which their names named then, in that order. If both
+ * still do, the lock file is replaced and the socket is unlinked, as one step: of those that do so at a time one succeeds, and nobody judges a
+ * new lock file by the old socket. -EADDRINUSE: another one did it.
  */
-int path_take_lock(const char *path, const struct path_id *judged, int *ret_fd);
+struct path_tenancy {
+    const char *lock, *socket;
+    struct path_id lock_id, socket_id;
+};
+int path_take_lock(const struct path_tenancy *judged, int *ret_fd);
 
 /* Unlinks what is still ours. -ESTALE: the name is not that file's any more. */
 int path_unlink_own(const char *path, const struct path_id *id);
