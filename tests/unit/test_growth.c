@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "support/random.h"
 #include "unit/fail.h"
@@ -349,6 +351,28 @@ START_TEST(test_a_cursor_of_releases_without_sense) {
 }
 END_TEST
 
+/* A forked child has our outbox no more, in which a lender says what it has read. */
+START_TEST(test_a_child_ends_a_lender_with_releases) {
+    int status = -1;
+    open_pair();
+    lend(5);
+    side_drop(&pair.server);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0) {
+        lane_close(&pair.client.lane, 0, "");
+        _exit(0);
+    }
+    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+    ck_assert_int_eq(status, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 5);
+    pair_settle(&pair);
+    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
+    pair_deinit(&pair);
+}
+END_TEST
+
 static void before(void) {
     fail_off();
     settle_begin();
@@ -378,5 +402,6 @@ int main(void) {
     suite_add_loop(s, test_releases_without_a_larger_ring, 0, 2);
     suite_add(s, test_releases_that_find_no_room_at_all);
     suite_add_loop(s, test_a_cursor_of_releases_without_sense, 0, 3);
+    suite_add(s, test_a_child_ends_a_lender_with_releases);
     return suite_run(s);
 }

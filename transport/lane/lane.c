@@ -102,6 +102,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
               const struct lane_ops *ops, void *owner) {
     *lane = (struct lane){
         .fd = fd,
+        .generation = forked_generation(),
         .is_server = is_server,
         .ctx = sea_ctx_ref(ctx),
         .options = options,
@@ -218,9 +219,10 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
     lane->ops->changed(lane->owner);
 }
 
-/* Each that the peer may write ends a lease, of which there are no more now. */
+/* Each that the peer may write ends a lease, of which there are no more now. In a forked child they are left to its parent: it has not
+ * inherited our outbox, where the peer is told what was read. */
 static void lane_take_all_releases(struct lane *lane) {
-    int r = 0;
+    int r = lane->generation == forked_generation() ? 0 : -ECHILD;
     while (r == 0 && lane->has_rings && release_is_there(&lane->releases_in)) {
         work_begin(&lane->account->work);
         r = lane_take_releases(lane);

@@ -152,8 +152,9 @@ struct lane {
     uint64_t parted_at; /* position in the ring */
     struct snapshot snapshot;
 
-    bool is_ending; /* doomed, and told so: what the peer held is dropped, step by step; then it is closed */
-    bool is_doomed; /* lane_doom() was called; `reason` and `text` say why */
+    unsigned generation; /* of the process that made it (sys/forked.h) */
+    bool is_ending;      /* doomed, and told so: what the peer held is dropped, step by step; then it is closed */
+    bool is_doomed;      /* lane_doom() was called; `reason` and `text` say why */
     int reason;
     char text[WIRE_TEXT_MAX + 1];
     struct lane_shortage shortage;
