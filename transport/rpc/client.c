@@ -174,7 +174,7 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
         return refusal_explain(&ctx->refusals, -ETIMEDOUT, address,
                                last.error == r ? last.advice : "no connection in time");
     }
-    if (r < 0)
+    if (!conn)
         return r;
     conn->lane.greeting_deadline = sooner(conn->lane.greeting_deadline, deadline);
     r = conn_wait_open(conn, address);
