@@ -175,12 +175,13 @@ START_TEST(test_a_handle_may_come_again) {
 }
 END_TEST
 
-/* Finds handles that share a chain with `handle`, the way that a peer would who knows the hash. */
+/* Finds handles that share a chain with `handle`, by the key that no peer knows. The table is there. */
 static size_t collide(uint64_t handle, uint64_t *ret_handles, size_t count) {
     size_t found = 0;
-    uint64_t hash = (handle * UINT64_C(0x9e3779b97f4a7c15)) >> 56;
+    uint64_t key = one.peer->imports_key, hash = (handle * key) >> 56;
+    ck_assert_uint_eq(one.peer->imports_capacity, 1 << 8);
     for (uint64_t i = 1; found < count; i++)
-        if ((i * UINT64_C(0x9e3779b97f4a7c15)) >> 56 == hash && i != handle)
+        if ((i * key) >> 56 == hash && i != handle)
             ret_handles[found++] = i;
     return found;
 }
@@ -190,6 +191,8 @@ START_TEST(test_handles_that_collide) {
     enum { N = 11 };
     uint64_t handles[N];
     struct import imports[N];
+    add(&imports[0], 1, 1);
+    peer_cancel_import(&imports[0], 1);
     ck_assert_uint_eq(collide(12345, handles, N), N);
     for (int i = 0; i < N; i++)
         add(&imports[i], handles[i], (uint64_t) i);
@@ -203,6 +206,63 @@ START_TEST(test_handles_that_collide) {
         peer_remove_import(&imports[at], (uint64_t) at);
         is_gone[at] = true;
         ck_assert_uint_eq(one.released[i], handles[at]);
+    }
+    assert_imported(0, 0);
+}
+END_TEST
+
+static uint32_t longest_chain(const struct peer *peer) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < peer->imports_capacity; i++) {
+        uint32_t length = 0;
+        for (const struct import *import = peer->imports[i]; import; import = import->next)
+            length++;
+        most = length > most ? length : most;
+    }
+    return most;
+}
+
+/* The handles of a hostile peer: as it may make them, one behind the other, or such that any hash without a secret has all in one chain. */
+START_TEST(test_no_chain_is_long) {
+    enum { MANY = 10000, LONG = 64 };
+    static struct import imports[MANY];
+    const uint64_t golden = 0x9e3779b97f4a7c15u;
+    const sea_ctx_options options = {.budget = {.blocks = MANY, .fds = MANY},
+                                     .peer = {.blocks = MANY, .fds = MANY},
+                                     .user = {.blocks = MANY, .fds = MANY}};
+    anew(&options);
+    uint64_t inverse = golden; /* of Newton's method: right in 3 bits, then in 6, 12, 24, 48 and 96 */
+    for (int i = 0; i < 5; i++)
+        inverse *= 2 - golden * inverse;
+    ck_assert_uint_eq(golden * inverse, 1);
+    for (uint64_t i = 0; i < MANY; i++) {
+        uint64_t handle = _i == 0 ? i + 1 : _i == 1 ? (i + 1) << 48 | (i + 1) : (i + 1) * inverse;
+        ck_assert(!peer_has_import(one.peer, handle));
+        add(&imports[i], handle, 1);
+        ck_assert(peer_has_import(one.peer, handle));
+    }
+    ck_assert_uint_lt(longest_chain(one.peer), LONG);
+    for (uint64_t i = 0; i < MANY; i++)
+        peer_cancel_import(&imports[i], 1);
+    assert_imported(0, 0);
+    peer_trim(one.peer);
+    ck_assert_ptr_null(one.peer->imports);
+}
+END_TEST
+
+/* A table that cannot grow is kept. */
+START_TEST(test_no_memory_for_a_larger_table) {
+    enum { MANY = PEER_CHAINS_FIRST + 1 };
+    static struct import imports[MANY];
+    for (uint64_t i = 0; i < MANY - 1; i++)
+        add(&imports[i], i + 1, 1);
+    fail_once(SEAM_ALLOC, ENOMEM);
+    add(&imports[MANY - 1], MANY, 1);
+    fail_off();
+    ck_assert_uint_eq(one.peer->imports_capacity, PEER_CHAINS_FIRST);
+    for (uint64_t i = 0; i < MANY; i++) {
+        ck_assert(peer_has_import(one.peer, i + 1));
+        peer_cancel_import(&imports[i], 1);
     }
     assert_imported(0, 0);
 }
@@ -385,6 +445,8 @@ int main(void) {
     suite_add(s, test_an_import_that_is_taken_back);
     suite_add(s, test_a_handle_may_come_again);
     suite_add_loop(s, test_handles_that_collide, 0, 10);
+    suite_add_loop(s, test_no_chain_is_long, 0, 3);
+    suite_add(s, test_no_memory_for_a_larger_table);
     suite_add(s, test_many_imports);
     suite_add(s, test_limits_on_imports);
     suite_add_loop(s, test_quotas_on_imports, 0, 6);

@@ -120,12 +120,6 @@ uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
     return count + peer->dropped_blocks;
 }
 
-void peer_trim(struct peer *peer) {
-    if (peer->imported_blocks == 0)
-        peer->imports = heap_free(peer->imports);
-    pooled_trim(peer);
-}
-
 sea_lease peer_oldest_lease(const struct peer *peer) {
     sea_lease sealed = {.handle = 0};
     uint64_t leased_at = lease_oldest(&peer->ctx->leases, peer, &sealed);
@@ -178,9 +172,60 @@ void peer_return_lease(struct peer *peer, uint64_t size) {
     quota_return(&peer->quota, size, 1, 0);
 }
 
-/* The peer chooses the handles: those that all fall into one chain cost it, and us, a walk of at most in_limit.blocks. */
+/* Multiplied by an odd number that the peer does not know, two handles of its choice share a chain about as often as random ones. */
+static struct import **chain_in(struct import **chains, uint32_t capacity, uint64_t key, uint64_t handle) {
+    return &chains[handle * key >> (64 - __builtin_ctz(capacity))];
+}
+
 static struct import **import_chain(const struct peer *peer, uint64_t handle) {
-    return &peer->imports[(handle * 0x9e3779b97f4a7c15u) >> 56]; /* 2^64 over the golden ratio: Fibonacci hashing */
+    return chain_in(peer->imports, peer->imports_capacity, peer->imports_key, handle);
+}
+
+/* Our addresses and the clock are mixed: any bit of these changes about half the bits of the key (the finalizer of splitmix64). */
+static uint64_t key_new(const struct peer *peer) {
+    uint64_t key = wait_now() ^ (uint64_t) (uintptr_t) peer << 16;
+    key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;
+    key = (key ^ key >> 27) * 0x94d049bb133111ebu;
+    return (key ^ key >> 31) | 1;
+}
+
+static void imports_move(const struct peer *peer, struct import **to, uint32_t capacity, uint64_t key) {
+    for (uint32_t i = 0; i < peer->imports_capacity; i++)
+        for (struct import *import = peer->imports[i], *next; import; import = next) {
+            struct import **chain = chain_in(to, capacity, key, import->handle);
+            next = import->next;
+            import->next = *chain;
+            *chain = import;
+        }
+}
+
+/* A chain has one import on average, up to the largest table. One that cannot grow goes on as it is. */
+static int imports_reserve(struct peer *peer) {
+    uint32_t capacity = peer->imports_capacity ? peer->imports_capacity * 2 : PEER_CHAINS_FIRST;
+    if (peer->imports_capacity && (peer->imported_blocks < peer->imports_capacity || capacity > PEER_CHAINS_MAX))
+        return 0;
+    struct import **chains = heap_new(capacity, sizeof(*chains));
+    if (!chains)
+        return peer->imports_capacity ? 0 : -ENOMEM;
+    uint64_t key = key_new(peer);
+    imports_move(peer, chains, capacity, key);
+    heap_free(peer->imports);
+    peer->imports = chains;
+    peer->imports_capacity = capacity;
+    peer->imports_key = key;
+    return 0;
+}
+
+static void imports_trim(struct peer *peer) {
+    if (peer->imported_blocks > 0)
+        return;
+    peer->imports = heap_free(peer->imports);
+    peer->imports_capacity = 0;
+}
+
+void peer_trim(struct peer *peer) {
+    imports_trim(peer);
+    pooled_trim(peer);
 }
 
 bool peer_has_import(const struct peer *peer, uint64_t handle) {
@@ -202,9 +247,10 @@ static void import_uncharge(struct peer *peer, const struct import *import, uint
 }
 
 int peer_add_import(struct peer *peer, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
-    if (!peer->imports && !(peer->imports = heap_new(PEER_BUCKETS, sizeof(*peer->imports))))
-        return -ENOMEM;
-    int r = quota_charge(&peer->quota, is_pooled ? 0 : size, 1, is_pooled ? 0 : 1, &peer->ctx->refusals);
+    int r = imports_reserve(peer);
+    if (r < 0)
+        return r;
+    r = quota_charge(&peer->quota, is_pooled ? 0 : size, 1, is_pooled ? 0 : 1, &peer->ctx->refusals);
     if (r < 0)
         return r;
     struct import **chain = import_chain(peer, handle);

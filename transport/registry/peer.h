@@ -7,7 +7,7 @@
  * the table's lock protects.
  *
  * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports in the
- * buckets while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
+ * chains while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
  * pooled payloads (import.is_copy) + arenas of the peer's that we map; bytes include these arenas, inline payloads beyond PEER_INLINE_FREE,
  * replies that are queued, and messages that are kept.
  */
@@ -31,7 +31,8 @@ struct credit {
 /* Called when a block that came from this peer has lost its last reference: the lease goes back. */
 typedef void peer_on_release(void *owner, uint64_t handle);
 
-#define PEER_BUCKETS 256
+/* Of imports: the first table, and the largest, in which they are entered anew within a millisecond. */
+enum { PEER_CHAINS_FIRST = 256, PEER_CHAINS_MAX = 1 << 15 };
 
 /* A connection's own, like its buffers: so that small messages that come and go cost nothing here, and that who uses all that it was granted is
  * still heard. */
@@ -54,7 +55,9 @@ struct peer {
     struct work work;                       /* that its connection may still do for it in this turn */
     uint64_t dropped_blocks, dropped_bytes; /* leases that peer_end_some() has dropped */
     struct pooled pooled;
-    struct import **imports; /* PEER_BUCKETS chains by handle, owned; made with the first import; NULL: there is none */
+    struct import **imports;   /* chains by handle, owned; made with the first import; NULL: there is none */
+    uint32_t imports_capacity; /* how many: 0, or a power of two */
+    uint64_t imports_key;      /* odd; of their hash, so that the peer cannot choose handles which share a chain */
     struct peer *next, **link; /* on the context's list until the connection has ended; under its lock */
     /* From any thread, under the context's lock: gives the connection a turn. NULL: nothing does. */
     void (*wake)(void *waker);
