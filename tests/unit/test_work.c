@@ -271,6 +271,47 @@ START_TEST(test_freed_while_it_ends) {
 }
 END_TEST
 
+/* --- what comes in --- */
+
+static uint64_t left[3]; /* of the turn's work, when each message was handed over */
+static unsigned left_count;
+
+static void note_left(struct end *end, sea_msg *msg) {
+    ck_assert_uint_lt(left_count, 3);
+    left[left_count++] = end->conn->lane.account->work.left;
+    sea_msg_release(msg);
+}
+
+/* Inline by ring and by socket, a sealed memfd by socket, and a pooled block in an arena of its own, which is announced. */
+static const struct {
+    size_t size;
+    uint64_t work;
+    uint32_t accept;
+    bool socket_only;
+} incoming[] = {
+    {8000, 8000, SEA_INLINE, false},
+    {8000, 8000, SEA_INLINE, true},
+    {4000000, WORK_PER_MEMFD, SEA_INLINE | SEA_SEALED, true},
+    {4000000, WORK_PER_MEMFD, SEA_INLINE | SEA_POOLED, false},
+};
+
+/* A turn takes so much work for each of them. */
+START_TEST(test_what_comes_in_is_weighed) {
+    left_count = 0;
+    ends.b.hook = note_left;
+    ends.b.options.accept = incoming[_i].accept;
+    ends.a.options.socket_only = ends.b.options.socket_only = incoming[_i].socket_only;
+    ends_open(&ends);
+    for (int i = 0; i < 3; i++)
+        ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, incoming[_i].size, i), 0), 0);
+    while (left_count < 3)
+        conn_turn(ends.b.conn, POLLIN);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_uint_eq(left[i], WORK_PER_TURN - (i + 1) * incoming[_i].work);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* --- cancels --- */
 
 /* Each is a walk through the calls that are not answered: so many that 64 of them are more than a turn may do. */
@@ -306,6 +347,7 @@ int main(void) {
     suite_add_loop(s, test_the_end_takes_turns, 0, 2);
     suite_add(s, test_the_end_takes_one_turn_a_dispatch);
     suite_add(s, test_freed_while_it_ends);
+    suite_add_loop(s, test_what_comes_in_is_weighed, 0, sizeof incoming / sizeof *incoming);
     suite_add(s, test_cancels_take_turns);
     return suite_run(s);
 }

@@ -204,6 +204,7 @@ static int receive_copied(struct lane *lane, const struct wire_message *message,
     if (r < 0)
         return r;
     memcpy((*ret_block)->bytes, message->payload, (size_t) message->payload_size);
+    work_take(&lane->account->work, message->payload_size);
     (*ret_block)->is_sealed = true;
     return 0;
 }
@@ -217,6 +218,7 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
         return *ret_why = "a pooled payload was named outside the ring", -EPROTO;
     if (fd < 0)
         return reserve_explain(-EMFILE, message->payload_size, false, &lane->ctx->admission);
+    work_take(&lane->account->work, WORK_PER_MEMFD);
     const struct sealed_claim claim = {.size = message->payload_size,
                                        .size_max = lane->hello.block_max,
                                        .layout = (enum sealed_layout) message->pages};
@@ -330,6 +332,7 @@ static bool is_numbered(uint8_t type) {
 /* Takes `fd`. */
 static void accept_arena(struct lane *lane, const struct wire_arena *arena, int fd) {
     const char *why = NULL;
+    work_take(&lane->account->work, WORK_PER_MEMFD);
     int r = pooled_open(lane->account, arena, fd, &why);
     if (r < 0)
         lane_doom(lane, r, why);
@@ -528,6 +531,7 @@ static int collect_payload(struct lane *lane, uint32_t size, const uint64_t word
     if (r < 0)
         return r;
     ring_collect(&lane->in, in->block->bytes, size);
+    work_take(&lane->account->work, size);
     in->block->is_sealed = true;
     return 0;
 }
