@@ -65,7 +65,7 @@ static const struct fault {
     [SEAM_FLOCK] = {{EINTR, EWOULDBLOCK, ENOLCK, EPERM}, false, true},
     [SEAM_MKDIR] = {{EACCES, ENOSPC, EEXIST, EPERM}, false, true},
     [SEAM_UNLINK] = {{EACCES, ENOENT, EBUSY, EPERM}, false, true},
-    [SEAM_DUP] = {{EMFILE, EINTR, EPERM}, true, false},
+    [SEAM_DUP] = {{EMFILE, EINTR, EPERM}, false, false},
     [SEAM_PTHREAD_CREATE] = {{EAGAIN}, false, false},
 };
 

@@ -196,7 +196,7 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
     if (lane->is_doomed || lane->state == LANE_CLOSED)
         return;
     lane->is_doomed = true;
-    lane->reason = reason;
+    lane->reason = failure_error(reason); /* which goes over the wire */
     if (text != lane->text) /* lane_leave() left it there */
         snprintf(lane->text, sizeof(lane->text), "%s", text);
     lane->ops->changed(lane->owner);

@@ -9,6 +9,7 @@
 
 #include "rpc/msg.h"
 #include "rpc/small.h"
+#include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/map.h"
@@ -122,7 +123,9 @@ static void watch_speaker(sea_conn *conn) {
     int pidfd = lane_speaker(&conn->lane);
     conn->speaker = (struct watch){.fd = pidfd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_speaker_end};
     int r = pidfd >= 0 ? watch_add(&conn->speaker, conn->watch.poller) : 0;
-    if (r < 0)
+    if (failure_call(r))
+        lane_doom_failure(&conn->lane, r);
+    else if (r < 0)
         lane_doom(&conn->lane, r, "the loop cannot wait for one more descriptor");
 }
 

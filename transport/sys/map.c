@@ -121,7 +121,7 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
         return failure_of(SEAM_MMAP, -r);
     /* Where a sandbox forbids it a forked child has the mapping too, which is no reason to do without one. */
     if (SEAM(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0 && !failure_is_forbidden(-errno)) {
-        r = failure_of(SEAM_MADVISE, errno);
+        r = errno == ENOMEM ? -ENOMEM : failure_name(SEAM_MADVISE, errno);
         map_free(data, size);
         return r;
     }
