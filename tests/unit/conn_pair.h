@@ -156,7 +156,8 @@ static inline void end_prepare(struct end *end) {
     end->options.user = end;
     if (!end->options.handshake_ms)
         end->options.handshake_ms = 60000; /* a crowded machine is no failure */
-    end->options.ring_size = 1 << 16;      /* hundreds of small calls at a time */
+    if (!end->options.ring_size)
+        end->options.ring_size = 1 << 16; /* hundreds of small calls at a time */
     end->options.on_open = end_on_open;
     end->options.on_close = end_on_close;
     end->options.on_room = end_on_room;

@@ -72,6 +72,36 @@ START_TEST(test_a_blocking_call_keeps_its_deadline) {
 }
 END_TEST
 
+/* However large the peer's ring is, in which a reply could lie: a late call waits for as many turns of copying as of a small one. */
+START_TEST(test_a_late_call_waits_for_little_work) {
+    enum { SIZE = 4 << 20, MANY = 30, FRAMES = 20000, TURNS_MOST = 20 };
+    ends.a.options.accept = SEA_STABLE_ONLY;
+    ends.b.options.ring_size = 1 << 20;
+    ends_open(&ends);
+    uint32_t number = 0;
+    for (int i = 0; i < FRAMES; i++) { /* the ring grows */
+        while (sea_send_bytes(ends.b.conn, END_SINK, &number, sizeof number, 0) == -EAGAIN)
+            ends_settle(&ends);
+        number++;
+    }
+    ends_settle(&ends);
+    ck_assert_uint_ge(ends.a.conn->lane.theirs.lines, 1024);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(sea_send(ends.b.conn, END_KEEP, end_block(&ends.b, SIZE, i), 0), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 1, 0, NULL), 0);
+    wait_fd(-1, 0, wait_deadline(2));
+    int turns = 0;
+    for (; ends.a.outcomes_count == 0; turns++)
+        conn_turn(ends.a.conn, POLLIN);
+    ck_assert_int_eq(ends.a.outcomes[0].status, -ETIMEDOUT);
+    ck_assert_int_le(turns, TURNS_MOST);
+    ck_assert_uint_lt(ends.a.kept_count, MANY);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.kept_count, MANY);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* --- replies that nobody reads --- */
 
 enum { CALLS = 8, CALLS_PAST_ALL_ROOM = 4000 };
@@ -341,6 +371,7 @@ int main(void) {
     suite_add(s, test_no_copy_for_a_method_that_is_not_there);
     suite_add(s, test_no_copy_of_a_reply_that_comes_late);
     suite_add(s, test_a_blocking_call_keeps_its_deadline);
+    suite_add(s, test_a_late_call_waits_for_little_work);
     suite_add_loop(s, test_replies_that_nobody_reads, 0, ANSWERS);
     suite_add(s, test_replies_that_are_read_late);
     suite_add(s, test_releases_take_turns);

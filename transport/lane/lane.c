@@ -377,7 +377,8 @@ static void lane_turn(struct lane *lane, short revents) {
     lane->taken = 0;
     while (done < most && !work_is_over(work) && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
-    lane->has_more = done >= LANE_FRAMES_PER_TURN || work_is_over(work);
+    lane->has_worked_enough = work_is_over(work);
+    lane->has_more = done >= LANE_FRAMES_PER_TURN || lane->has_worked_enough;
     if (lane->is_broken && done < most && !work_is_over(work) &&
         !lane->is_choked) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");

@@ -145,6 +145,7 @@ struct lane {
     uint64_t datagrams_out, datagrams_in; /* numbered ones, sent and received */
     bool is_in_order;                     /* what is received now has no frames before it */
     bool has_held, has_more;              /* has_more: a turn ended before all was handled */
+    bool has_worked_enough;               /* likewise, because of the work that it took */
     struct lane_message held; /* it came before its mark, and waits for the frames before it. Owns its block */
     char held_text[WIRE_TEXT_MAX + 1];
     bool is_leaving;    /* the peer's last word was heard; the frames before it are handled first */

@@ -18,7 +18,8 @@
 #include <poll.h>
 #include <stdio.h>
 
-/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. */
+/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. And so many turns that end because
+ * their work is done are as long as a late call waits for copies and the like: some 5 ms. */
 static const uint32_t SOCKET_TURNS = 16;
 
 static void conn_rearm(void *owner) {
@@ -448,13 +449,15 @@ void conn_shed(sea_conn *conn) {
 
 /*
  * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at, whatever poll
- * said, and once all that lay there has been read: that is a lap of the ring and what a socket holds, whatever the peer adds.
+ * said, and once all that lay there has been read: that is a lap of the ring and what a socket holds, whatever the peer adds. But a peer
+ * whose messages make much work, large copies above all, keeps no call waiting for them: of such turns there are SOCKET_TURNS.
  */
 static int calls_judge(sea_conn *conn, short revents) {
     struct lane *lane = &conn->lane;
     int handled = revents & POLLIN || lane->is_ending ? 0 : lane_dispatch(lane, POLLIN);
     uint32_t turns_most = SOCKET_TURNS + (lane->has_rings ? lane->theirs.lines / LANE_FRAMES_PER_TURN : 0);
-    if (conn->is_ended || (lane->has_more && ++conn->late_turns < turns_most))
+    conn->late_turns += lane->has_worked_enough ? turns_most / SOCKET_TURNS : 1;
+    if (conn->is_ended || (lane->has_more && conn->late_turns < turns_most))
         return handled;
     conn->late_turns = 0;
     calls_expire(conn);
