@@ -342,6 +342,29 @@ START_TEST(test_what_comes_in_is_weighed) {
 }
 END_TEST
 
+/* A handler that answers with what came makes us copy it: one large copy is a turn's work. */
+START_TEST(test_copies_to_answer_with_take_turns) {
+    enum { SIZE = 4000000, MANY = 6 };
+    ends.a.options.accept = ends.b.options.accept = SEA_INLINE | SEA_POOLED;
+    ends_open(&ends);
+    for (unsigned i = 0; i < MANY; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, SIZE, (int) i), -1, i, NULL), 0);
+    uint64_t before = 0;
+    for (int turns = 0; before < MANY; turns++) {
+        ck_assert_int_lt(turns, 10 * MANY);
+        conn_turn(ends.b.conn, POLLIN);
+        uint64_t now = end_figures(&ends.b).sent_pooled;
+        ck_assert_uint_le(now - before, 1);
+        before = now;
+    }
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        ck_assert(msg_is_filled(ends.a.outcomes[i].reply, SIZE, (int) ends.a.outcomes[i].tag));
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* --- cancels --- */
 
 /* Each is a walk through the calls that are not answered: so many that 64 of them are more than a turn may do. */
@@ -379,6 +402,7 @@ int main(void) {
     suite_add(s, test_the_end_takes_one_turn_a_dispatch);
     suite_add(s, test_freed_while_it_ends);
     suite_add_loop(s, test_what_comes_in_is_weighed, 0, sizeof incoming / sizeof *incoming);
+    suite_add(s, test_copies_to_answer_with_take_turns);
     suite_add(s, test_cancels_take_turns);
     return suite_run(s);
 }

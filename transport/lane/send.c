@@ -180,9 +180,10 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
 }
 
 /* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all that the pool
- * may have, that is a sealed one, which waits for credit. */
+ * may have, that is a sealed one, which waits for credit. It is this turn's work: also of a handler that answers with what came. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     int class = choice_class(&lane->choice, &lane->terms, block->size);
+    work_take(&lane->account->work, block->size);
     if (class == SEA_INLINE)
         return payload_as_inline(block, ret_class, ret_block);
     if (class == 0)
@@ -545,7 +546,6 @@ static int queued_convert(struct lane *lane, struct lane_queued *queued) {
     int r = payload_convert(lane, block, &queued->payload_class, &copy);
     if (r < 0)
         return r;
-    work_take(&lane->account->work, block->size);
     sea_block_unref(block);
     queued->message.block = copy;
     tally_count(&lane->tally, fallbacks, 1);
