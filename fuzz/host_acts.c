@@ -353,6 +353,9 @@ static void act_look(sea_conn *conn) {
     demand(strlen(sea_conn_text(conn)) < 256 && strlen(sea_conn_service(conn)) < 64, "a connection's texts");
     demand(sea_conn_peer(conn)->uid == geteuid(), "a connection's peer");
     demand(sea_conn_dispatch(conn, 0) <= 0, "a turn in a turn");
+    sea_shared shared;
+    sea_ctx_shared(host.ctx, &shared);
+    demand(shared.untold <= shared.reserved, "what the kernel does not tell about was reserved");
     demand(sea_ctx_resident(host.ctx) > 0 && sea_version() && sea_class_name(draw(host.in)), "what there always is");
 }
 

@@ -22,6 +22,7 @@ valgrind_tests = \
     tests/unit/test_calibrate \
     tests/unit/test_calibration \
     tests/unit/test_calls \
+    tests/unit/test_census \
     tests/unit/test_cgroup \
     tests/unit/test_choice \
     tests/unit/test_client \
@@ -310,6 +311,8 @@ turn_9 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client
 turn_10 = tests/memory/test_refusals.log
 turn_11 = tests/contract/test_folios.log
 turn_12 = tests/unit/test_outbox.log
+turn_13 = tests/unit/test_growth.log
+turn_14 = tests/unit/test_census.log
 $(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)
@@ -322,6 +325,8 @@ $(turn_9): $(turn_8)
 $(turn_10): $(turn_9)
 $(turn_11): $(turn_10)
 $(turn_12): $(turn_11)
+$(turn_13): $(turn_12)
+$(turn_14): $(turn_13)
 
 # Those that tools/kernels runs on other kernels: what the kernel is relied on to do, and the rooms that stand closest to it.
 kernel_tests = \

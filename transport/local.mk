@@ -62,6 +62,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/arenas.h \
     transport/memory/calibration.c \
     transport/memory/calibration.h \
+    transport/memory/census.c \
+    transport/memory/census.h \
     transport/memory/homes.c \
     transport/memory/homes.h \
     transport/memory/pool.c \

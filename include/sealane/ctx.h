@@ -209,6 +209,30 @@ SEA_API bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
  */
 SEA_API uint64_t sea_ctx_resident(const sea_ctx *ctx);
 
+/* What this context shares with peers, each memfd by itself: what was reserved for it, and what it takes up. In bytes. */
+typedef struct sea_shared {
+    uint64_t files;    /* memfds */
+    uint64_t reserved; /* what the budget is charged with for them, in whole pages */
+    uint64_t resident; /* what the kernel has of them; less than `reserved`: pages not used yet, or swapped out */
+    uint64_t added;    /* what `resident` has beyond `reserved`, summed up over the memfds that have more */
+    uint64_t untold;   /* of `reserved`: what the kernel does not tell about. `resident` has it as reserved */
+} sea_shared;
+
+/*
+ * Asks the kernel what all shared memory that this context has made takes up: arenas, outboxes and their rings, and
+ * sealed blocks from sea_block_seal() on, those of sea_block_import() too. `added` is what readers have had the kernel
+ * add to them (doc/memory.md), and 0 otherwise.
+ * Counted are pages in memory, of sealed blocks those that are swapped out too. A page of an outbox or a ring counts
+ * from its first use on. Not counted: what peers share with us, blocks that nobody has sealed yet, hugetlb pages of
+ * blocks, private memory, and memory that is not ours any more and that a peer keeps. Whose cgroup is charged for the
+ * pages cannot be seen. A program that has changed its user id may be told nothing of arenas, outboxes and rings that
+ * it made before: see `untold`.
+ * Any thread. Does not block, but takes one system call for each sealed block, and for each other memfd three and one
+ * for each 4 MiB, some 50 us: on request, not once for each message. Who makes or frees memory at the same time may
+ * wait for a sixteenth of that. No errors.
+ */
+SEA_API void sea_ctx_shared(sea_ctx *ctx, sea_shared *ret_shared);
+
 SEA_END
 
 #endif

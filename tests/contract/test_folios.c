@@ -129,6 +129,41 @@ START_TEST(test_deny_keeps_readers_from_it) {
 }
 END_TEST
 
+/* How many of the pages of a huge page are in memory, by a second mapping that reaches behind the end of the file; and one page more. */
+static size_t seen_through(void *data, bool *ret_is_blind) {
+    unsigned char pages[HUGE / 4096 + 1];
+    size_t count = 0;
+    void *view = mremap(data, 0, HUGE + PAGE, MREMAP_MAYMOVE);
+    if (view == MAP_FAILED)
+        test_skip("mremap() adds no mapping here: %s", strerror(errno));
+    ck_assert_int_eq(mincore(view, HUGE + PAGE, pages), 0);
+    munmap(view, HUGE + PAGE);
+    for (size_t i = 0; i < HUGE / PAGE; i++)
+        count += pages[i] & 1;
+    *ret_is_blind = pages[HUGE / PAGE] & 1;
+    return count;
+}
+
+/* Without the descriptor too: a mapping of the file is enough, though it ends where the file does. */
+START_TEST(test_added_pages_can_be_seen) {
+    bool is_blind = true;
+    choose("never");
+    int fd = kernel_memfd(3 * PAGE);
+    char *data = kernel_map(fd, 3 * PAGE, PROT_READ | PROT_WRITE);
+    fill(fd, 3 * PAGE);
+    ck_assert_uint_eq(seen_through(data, &is_blind), 3);
+    ck_assert(!is_blind);
+    int error = collapse(fd);
+    close(fd);
+    size_t count = seen_through(data, &is_blind);
+    munmap(data, 3 * PAGE);
+    if (error != 0)
+        test_skip("MADV_COLLAPSE: %s (before Linux 6.1, or no huge page is free)", strerror(error));
+    ck_assert_uint_eq(count, HUGE / PAGE);
+    ck_assert(!is_blind);
+}
+END_TEST
+
 /* Pages of 64 KiB that memfds got, on the whole machine since it started. */
 static uint64_t folios_made(void) {
     unsigned long long count = 0;
@@ -187,5 +222,6 @@ int main(void) {
     suite_add(s, test_folios_come_by_faults);
     suite_add(s, test_a_reader_can_add_pages);
     suite_add(s, test_deny_keeps_readers_from_it);
+    suite_add(s, test_added_pages_can_be_seen);
     return suite_run(s);
 }

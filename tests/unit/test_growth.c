@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "support/machine.h"
 #include "support/random.h"
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
@@ -375,14 +376,78 @@ END_TEST
 
 static void before(void) {
     fail_off();
+    machine_restore();
     settle_begin();
     memset(&pair, 0, sizeof pair);
 }
 
 static void after(void) {
     fail_off();
+    machine_restore();
     settle_threads();
 }
+
+/* --- pages that the kernel adds, and does not take back --- */
+
+/* The second ftruncate() of a memfd cuts what it has too much. */
+static void keep_excess(void) {
+    if (!machine_choose_huge("always"))
+        test_skip("transparent_hugepage/shmem_enabled cannot be changed");
+    fail_call(SEAM_FTRUNCATE, 2, 1, EBUSY);
+}
+
+static void skip_without_excess(uint32_t excess) {
+    if (excess == 0)
+        test_skip("the system granted no huge page: memory is fragmented");
+}
+
+START_TEST(test_excess_of_an_outbox_is_charged) {
+    keep_excess();
+    open_pair();
+    uint64_t excess = pair.client.lane.own.excess + pair.server.lane.own.excess;
+    uint64_t charged = side_figures(&pair.client).outbox_bytes + side_figures(&pair.server).outbox_bytes;
+    uint64_t used =
+        quota_used(&pair.client.ctx->budget, QUOTA_BYTES) + quota_used(&pair.server.ctx->budget, QUOTA_BYTES);
+    pair_deinit(&pair);
+    ck_assert_uint_eq(charged, 2 * PAGE + excess);
+    ck_assert_uint_eq(used, charged);
+    skip_without_excess((uint32_t) excess);
+}
+END_TEST
+
+START_TEST(test_excess_of_a_ring_is_charged) {
+    open_pair();
+    keep_excess();
+    fill(&pair.client, 0);
+    uint32_t excess = pair.client.lane.growth.frames.excess;
+    ck_assert_uint_eq(pair.client.lane.own.lines, 1024);
+    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, PAGE + FRAMES + excess);
+    ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), PAGE + FRAMES + excess);
+    pair_settle(&pair);
+    pair_deinit(&pair);
+    skip_without_excess(excess);
+}
+END_TEST
+
+/* Without room for it in the budget the ring stays small, and nothing is charged. */
+START_TEST(test_excess_that_the_budget_refuses) {
+    open_pair();
+    struct quota *budget = &pair.client.ctx->budget;
+    uint64_t taken = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES) - FRAMES - PAGE;
+    ck_assert_int_eq(quota_charge(budget, taken, 0, 0, &pair.client.ctx->refusals), 0);
+    keep_excess();
+    fill(&pair.client, 0);
+    bool has_grown = pair.client.lane.own.lines > 32;
+    quota_return(budget, taken, 0, 0);
+    uint64_t used = quota_used(budget, QUOTA_BYTES), bytes = side_figures(&pair.client).outbox_bytes;
+    pair_settle(&pair);
+    pair_deinit(&pair);
+    if (has_grown)
+        test_skip("the system granted no huge page: memory is fragmented");
+    ck_assert_uint_eq(bytes, PAGE);
+    ck_assert_uint_eq(used, PAGE);
+}
+END_TEST
 
 int main(void) {
     struct suite *s = suite_new("growth");
@@ -403,5 +468,8 @@ int main(void) {
     suite_add(s, test_releases_that_find_no_room_at_all);
     suite_add_loop(s, test_a_cursor_of_releases_without_sense, 0, 3);
     suite_add(s, test_a_child_ends_a_lender_with_releases);
+    suite_add(s, test_excess_of_an_outbox_is_charged);
+    suite_add(s, test_excess_of_a_ring_is_charged);
+    suite_add(s, test_excess_that_the_budget_refuses);
     return suite_run(s);
 }

@@ -34,12 +34,14 @@ void lane_begin_growth(struct lane *lane, uint32_t lines, uint32_t entries) {
 
 static void drop_own(struct lane *lane, struct outbox_ring *ring) {
     if (ring->at)
-        lane_uncharge_outbox(lane, ring->size);
+        lane_uncharge_outbox(lane, ring->size + ring->excess);
     outbox_ring_deinit(ring);
 }
 
 void lane_end_growth(struct lane *lane) {
     struct growth *growth = &lane->growth;
+    census_leave(&lane->frames_counted);
+    census_leave(&lane->releases_counted);
     drop_own(lane, &growth->frames);
     drop_own(lane, &growth->releases);
     outbox_ring_deinit(&growth->their_frames);
@@ -67,6 +69,16 @@ static int charge_quietly(sea_ctx *ctx, size_t size) {
     return r;
 }
 
+/* Of pages that the kernel added. Without room for them the ring goes again. */
+static int charge_excess(struct lane *lane, struct outbox_ring *ring) {
+    int r = ring->excess > 0 ? charge_quietly(lane->ctx, ring->excess) : 0;
+    if (r < 0) {
+        ring->excess = 0;
+        drop_own(lane, ring);
+    }
+    return r;
+}
+
 static int ring_memory_new(struct lane *lane, size_t size, struct outbox_ring *ret_memory) {
     int r = charge_quietly(lane->ctx, size);
     if (r < 0)
@@ -78,7 +90,7 @@ static int ring_memory_new(struct lane *lane, size_t size, struct outbox_ring *r
     }
     if (r < 0)
         lane_uncharge_outbox(lane, size);
-    return r;
+    return r < 0 ? r : charge_excess(lane, ret_memory);
 }
 
 /* Makes the memory, and has the peer get its descriptor. What cannot be sent is dropped: it is tried again as a whole. */
@@ -119,6 +131,8 @@ int lane_grow_frames(struct lane *lane) {
     int r = ring_announce(lane, &ring, &growth->frames);
     if (r < 0)
         return r;
+    census_enter_mapped(&lane->ctx->census, &lane->frames_counted, growth->frames.at, growth->frames.size,
+                        growth->frames.excess);
     ring_mark(lane);
     ring_out_move(&lane->out, growth->frames.at, growth->lines);
     lane->own.lines = growth->lines;
@@ -149,6 +163,8 @@ static int grow_releases(struct lane *lane) {
         r = ring_announce(lane, &ring, &growth->releases);
     if (r < 0)
         return r;
+    census_enter_mapped(&lane->ctx->census, &lane->releases_counted, growth->releases.at, growth->releases.size,
+                        growth->releases.excess);
     ring_mark(lane);
     release_out_move(&lane->releases_out, growth->releases.at, growth->entries);
     lane->own.releases = growth->entries;

@@ -159,6 +159,8 @@ struct lane {
     int reason;
     char text[WIRE_TEXT_MAX + 1];
     struct lane_shortage shortage;
+    /* Of ours: the outbox, and the rings that it grew to. Here, away from what each message touches. */
+    struct census_entry own_counted, frames_counted, releases_counted;
 };
 
 /*

@@ -71,6 +71,7 @@ static int ring_make(struct outbox_ring *ring) {
         r = memfd_reopen(ring->fd, &fd);
     if (r < 0)
         return r;
+    ring->excess = (uint32_t) memfd_excess(ring->size, info.allocated); /* a part of one huge page */
     fd_close(ring->fd);
     ring->fd = fd;
     return 0;
@@ -102,7 +103,8 @@ int outbox_new(struct outbox *ret, uint32_t lines, uint32_t releases) {
     int r = outbox_ring_new(&memory, outbox_bytes(lines, releases));
     if (r < 0)
         return r;
-    struct outbox outbox = {.page = memory.at, .size = memory.size, .fd = memory.fd, .lines = lines};
+    struct outbox outbox = {
+        .page = memory.at, .size = memory.size, .fd = memory.fd, .lines = lines, .excess = memory.excess};
     outbox.releases = outbox_releases_for(releases);
     shared32_store(&outbox.page->magic, OUTBOX_MAGIC);
     shared32_store(&outbox.page->lines, outbox.lines);

@@ -33,6 +33,7 @@ struct outbox_page; /* the first 1024 bytes */
 struct outbox {
     struct outbox_page *page; /* owned mapping; NULL: none. The peer's is read-only */
     size_t size;              /* of the mapping, bytes */
+    uint32_t excess;          /* of ours, bytes of pages behind its end, as the kernel said when it was made */
     uint32_t lines, releases; /* of the rings in use, here or where they have grown to: a power of two each */
     int fd;                   /* owned, until it is handed out; -1 */
 };
@@ -41,9 +42,10 @@ struct outbox {
 
 /* A ring that follows one of an outbox's. */
 struct outbox_ring {
-    void *at;    /* owned mapping; NULL: none. The peer's is read-only */
-    size_t size; /* of it, bytes */
-    int fd;      /* owned, until it is handed out; -1 */
+    void *at;        /* owned mapping; NULL: none. The peer's is read-only */
+    size_t size;     /* of it, bytes */
+    uint32_t excess; /* of ours, as of an outbox */
+    int fd;          /* owned, until it is handed out; -1 */
 };
 
 #define OUTBOX_RING_NONE ((struct outbox_ring){.fd = -1})

@@ -43,6 +43,19 @@ static int admit_outbox(struct lane *lane, size_t size) {
     return r;
 }
 
+/* Charges for pages that the kernel added, and has the outbox counted. Without room for them it goes again. */
+static int enter_outbox(struct lane *lane) {
+    struct outbox *own = &lane->own;
+    int r = own->excess > 0 ? charge_outbox(lane->ctx, own->excess) : 0;
+    if (r < 0) {
+        lane_uncharge_outbox(lane, own->size);
+        outbox_deinit(own);
+        return r;
+    }
+    census_enter_mapped(&lane->ctx->census, &lane->own_counted, own->page, own->size, own->excess);
+    return 0;
+}
+
 /* Charged for as long as there is one: many connections are much memory. Its descriptor is not, which goes out at once. */
 int lane_make_outbox(struct lane *lane) {
     size_t size = outbox_bytes(first_lines(lane), OUTBOX_RELEASES_LEAST);
@@ -50,6 +63,8 @@ int lane_make_outbox(struct lane *lane) {
     if (r == 0 && (r = admit_outbox(lane, size)) < 0) {
         lane_uncharge_outbox(lane, size);
         r = reserve_explain(r, size, false, &lane->ctx->admission);
+    } else if (r == 0) {
+        r = enter_outbox(lane);
     }
     if (r < 0)
         peers_give_back(lane->ctx, NULL); /* for who comes next */
@@ -87,8 +102,9 @@ void lane_close_outboxes(struct lane *lane) {
     lane->has_rings = lane->is_ring_full = false;
     lane_end_growth(lane);
     outbox_deinit(&lane->theirs);
+    census_leave(&lane->own_counted);
     if (lane->own.page)
-        lane_uncharge_outbox(lane, lane->own.size);
+        lane_uncharge_outbox(lane, lane->own.size + lane->own.excess);
     outbox_deinit(&lane->own);
 }
 

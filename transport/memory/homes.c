@@ -14,6 +14,7 @@ void homes_init(struct homes *homes, const struct pool_options *options) {
     homes->ops = options->ops;
     homes->owner = options->owner;
     homes->admission = options->admission;
+    homes->census = options->census;
     homes->audience = options->audience;
     homes->slot_size = sizeof(struct pool_slot) + (options->extra + unit - 1) / unit * unit;
     homes->is_private = options->is_private;
@@ -54,6 +55,7 @@ static int home_new(struct homes *homes, size_t stride, uint32_t count, struct h
 void home_free(struct home *home, const struct pool_ops *ops, void *owner) {
     uint64_t size = home->arena.size, excess = home->arena.excess;
     uint32_t fds = home->arena.fd >= 0 ? 1 : 0;
+    census_leave(&home->counted);
     arena_deinit(&home->arena);
     heap_free(home);
     if (excess > 0)
@@ -72,6 +74,8 @@ static void slot_open(struct pool_slot *slot, struct size_class *class) {
 static void home_open(struct home *home, struct size_class *class) {
     struct homes *homes = home->homes;
     home->class = class;
+    if (!homes->is_private)
+        census_enter_mapped(homes->census, &home->counted, home->arena.data, home->arena.size, home->arena.excess);
     arenas_add(homes->audience, &home->arena);
     for (uint32_t i = home->arena.count; i-- > 0;)
         slot_open(home_slot(home, i), class);

@@ -18,6 +18,7 @@
 #ifndef MEMORY_HOMES_H
 #define MEMORY_HOMES_H
 
+#include "memory/census.h"
 #include "memory/pool.h"
 #include <assert.h>
 #include <stdatomic.h>
@@ -33,6 +34,7 @@ struct home {
     uint32_t out;
     bool is_reserved;
     _Atomic uint32_t left; /* slots that are out, of a pool that has ended */
+    struct census_entry counted;
     _Alignas(max_align_t) char slots[];
 };
 
@@ -41,6 +43,7 @@ struct homes {
     const struct pool_ops *ops;  /* borrowed */
     void *owner;                 /* borrowed */
     struct admission *admission; /* borrowed, or NULL */
+    struct census *census;       /* likewise */
     struct arenas *audience;     /* borrowed until pool_end() */
     size_t slot_size;
     struct home *idle_head, *idle_tail; /* the longest idle first */

@@ -68,6 +68,7 @@ struct pool_options {
     const struct pool_ops *ops;  /* borrowed, static */
     void *owner;                 /* borrowed until all that was charged is uncharged */
     struct admission *admission; /* borrowed likewise; NULL: nobody is asked */
+    struct census *census;       /* borrowed likewise, until the last arena is gone; NULL: none */
     struct arenas *audience;     /* borrowed until pool_end(); of several pools */
     size_t extra;                /* bytes of slot->extra; zeroed when an arena is made, then the user's */
     uint64_t retained_max;       /* bytes */

@@ -9,6 +9,7 @@
 #include "sys/heap.h"
 #include "sys/memfd.h"
 #include "sys/reaper.h"
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,8 +19,8 @@
 static const size_t ADMITTED_LEAST = (size_t) 16 << 10;
 
 static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
-    size_t inline_size = payload_class == SEA_INLINE ? size : 0;
-    sea_block *block = heap_new(1, sizeof(*block) + inline_size);
+    size_t extra = payload_class == SEA_INLINE ? size : payload_class == SEA_SEALED ? sizeof(struct census_entry) : 0;
+    sea_block *block = heap_new(1, sizeof(*block) + extra);
     if (!block)
         return NULL;
     atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
@@ -28,6 +29,19 @@ static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
     block->ctx = sea_ctx_ref(ctx);
     block->sealed = SEALED_EMPTY;
     return block;
+}
+
+static_assert(sizeof(sea_block) % _Alignof(struct census_entry) == 0, "the entry lies behind the block");
+
+static struct census_entry *block_entry(sea_block *block) {
+    return (struct census_entry *) (void *) block->bytes;
+}
+
+/* From now on others may have it. Hugetlb pages are not what a reader can change. */
+static void block_enter_census(sea_block *block) {
+    if (block->sealed.layout != SEALED_HUGETLB)
+        census_enter_fd(&block->ctx->census, block_entry(block), block->sealed.fd, block_footprint(block),
+                        block->sealed.excess);
 }
 
 static uint32_t block_fds(const sea_block *block) {
@@ -95,6 +109,8 @@ static void block_uncharge(sea_block *block) {
 static void block_discard(sea_block *block) {
     pooled_drop_view(block->view);
     pool_budget_unref(block->budget);
+    if (block->payload_class == SEA_SEALED)
+        census_leave(block_entry(block));
     sealed_deinit(&block->sealed);
     sea_ctx_unref(block->ctx);
     heap_free(block);
@@ -348,6 +364,7 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     }
     block->sealed = sealed;
     block->is_sealed = true;
+    block_enter_census(block);
     *ret_block = block;
     return 0;
 }
@@ -531,6 +548,7 @@ int sea_block_seal(sea_block *block) {
         if (r < 0)
             return block_explain(block, r);
         ctx_count(block->ctx, huge_blocks, is_huge);
+        block_enter_census(block);
     }
     block->is_sealed = true;
     return 0;
@@ -558,7 +576,6 @@ static const char *export_advice(int error) {
     }
 }
 
-/* A duplicate would have its offset in common with the sender and with all other receivers. */
 uint64_t sea_block_resident(sea_block *block) {
     uint64_t bytes = 0;
     if (block->payload_class != SEA_SEALED)
@@ -566,6 +583,7 @@ uint64_t sea_block_resident(sea_block *block) {
     return memfd_allocated(block->sealed.fd, &bytes) == 0 ? bytes : UINT64_MAX;
 }
 
+/* A duplicate would have its offset in common with the sender and with all other receivers. */
 int sea_block_export(sea_block *block, int *ret_fd) {
     if (block->payload_class != SEA_SEALED)
         return -EOPNOTSUPP;

@@ -35,7 +35,7 @@ struct sea_block {
     struct arena_view *view;    /* SEA_POOLED, a peer's: owned reference */
     /* Of a block in somebody else's memory, charged to nobody: instead of freeing it. NULL: none. */
     void (*end)(sea_block *block);
-    char bytes[]; /* SEA_INLINE */
+    char bytes[]; /* SEA_INLINE. Of a SEA_SEALED one: its entry in the census */
 };
 
 /* As sea_block_new_sealed(), for a connection: of its share of the budget, and what its pools keep makes room. */

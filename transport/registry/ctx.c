@@ -114,6 +114,7 @@ int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
         map_dump_begin();
     ctx_calibrate(ctx);
     lease_table_init(&ctx->leases);
+    census_init(&ctx->census);
     pthread_mutex_init(&ctx->lock, NULL);
     *ret_ctx = ctx;
     return 0;
@@ -132,6 +133,7 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
     if (ctx->admission.wishes.flags & SEA_MEMORY_DUMP)
         map_dump_end();
     lease_table_deinit(&ctx->leases);
+    census_deinit(&ctx->census);
     admission_deinit(&ctx->admission);
     refusal_deinit(&ctx->refusals);
     pthread_mutex_destroy(&ctx->lock);
@@ -228,6 +230,16 @@ bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
 
 uint64_t sea_ctx_resident(const sea_ctx *ctx) {
     return meminfo_read_shared(ctx->admission.proc);
+}
+
+void sea_ctx_shared(sea_ctx *ctx, sea_shared *ret_shared) {
+    struct census_sums sums;
+    census_count(&ctx->census, &sums);
+    *ret_shared = (sea_shared){.files = sums.files,
+                               .reserved = sums.reserved,
+                               .resident = sums.resident,
+                               .added = sums.added,
+                               .untold = sums.untold};
 }
 
 void tally_begin(struct tally *tally, sea_ctx *ctx) {

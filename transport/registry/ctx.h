@@ -8,6 +8,7 @@
 
 #include "memory/admission.h"
 #include "memory/calibration.h"
+#include "memory/census.h"
 #include "memory/quota.h"
 #include "memory/refusal.h"
 #include "registry/lease.h"
@@ -52,6 +53,7 @@ struct sea_ctx {
     struct ctx_counters counters;
     _Atomic uint64_t imported_arena_peak;
     struct lease_table leases;
+    struct census census; /* of arenas, outboxes and rings, and of sealed blocks */
     pthread_mutex_t lock; /* of users, tallies, peers */
     struct user *users;
     struct peer *peers;

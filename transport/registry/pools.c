@@ -93,6 +93,7 @@ static int pool_begin(sea_pool *pool) {
         .ops = &POOL_BUDGET_OPS,
         .owner = budget,
         .admission = &budget->ctx->admission,
+        .census = &budget->ctx->census,
         .audience = &pool->peer->pooled.pools.audience,
         .extra = sizeof(sea_block),
         .retained_max = pool->retained_max,

@@ -11,7 +11,8 @@
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
  * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() looks at the file, not at the
- * mapping, and tells of a page once it was touched (tests/unit/test_map.c).
+ * mapping, and tells of a page once it was touched (tests/unit/test_map.c); behind the end of the file too, through a second mapping
+ * (test_folios.c).
  *
  * Threads: any.
  */
@@ -255,4 +256,34 @@ size_t map_count_resident(const void *data, size_t size) {
             count += pages[i] & 1;
     }
     return count * page;
+}
+
+/*
+ * The pages of the last huge page that a memfd of so many bytes begins, seen through a mapping that reaches behind the end. Touching that would raise SIGBUS; mincore()
+ * does not. The page after them exists in no case: where the kernel reports it, it reports all pages to us, whatever is there.
+ */
+static bool count_last(const void *data, size_t size, uint64_t *ret_bytes) {
+    unsigned char pages[MEMFD_HUGE_SIZE / 4096 + 1];
+    size_t page = page_size(), count = MEMFD_HUGE_SIZE / page, length = MEMFD_HUGE_SIZE + page;
+    size_t from = (size - 1) / MEMFD_HUGE_SIZE * MEMFD_HUGE_SIZE;
+    void *old = (char *) (uintptr_t) data + from;
+    void *view = SEAM_OR(MMAP, MAP_FAILED, mremap(old, 0, length, MREMAP_MAYMOVE));
+    if (view == MAP_FAILED)
+        return false;
+    int r = SEAM(MINCORE, mincore(view, length, pages));
+    munmap(view, length);
+    if (r < 0 || (pages[count] & 1))
+        return false;
+    *ret_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        *ret_bytes += pages[i] & 1 ? page : 0;
+    return true;
+}
+
+bool map_count_whole(const void *data, size_t size, uint64_t *ret_bytes) {
+    uint64_t last = 0;
+    if (size == 0 || !count_last(data, size, &last))
+        return false;
+    *ret_bytes = map_count_resident(data, (size - 1) / MEMFD_HUGE_SIZE * MEMFD_HUGE_SIZE) + last;
+    return true;
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* Between these, which may be called any number of times, new mappings are in core dumps (core(5)). By default they are not. */
 void map_dump_begin(void);
@@ -40,6 +41,12 @@ size_t map_count_huge(const void *data, size_t size);
 /* Of a mapping of an own memfd: how many bytes of it are in memory, whoever touched them. Pages that are reserved count from the first touch
  * on; what cannot be told counts as none. */
 size_t map_count_resident(const void *data, size_t size);
+
+/*
+ * Of a shared mapping of a whole own memfd: bytes of the memfd that are in memory, counted as above, with those that lie behind its end in
+ * a huge page that it begins. False: the kernel does not tell, as it does not where neither our user owns the memfd nor we may write it.
+ */
+bool map_count_whole(const void *data, size_t size, uint64_t *ret_bytes);
 
 /* Gives the whole pages inside back: they are zero, and cost nothing until they are touched. */
 void map_discard(void *data, size_t size);
