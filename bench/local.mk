@@ -28,6 +28,12 @@ bench_threshold_LDFLAGS = $(AM_LDFLAGS) -static
 bench_threshold_LDADD = transport/libsealane.la
 bench_threshold_SOURCES = bench/threshold.c
 
+noinst_PROGRAMS += bench/folios
+bench_folios_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_folios_LDFLAGS = $(AM_LDFLAGS) -static
+bench_folios_LDADD = transport/libsealane.la
+bench_folios_SOURCES = bench/folios.c
+
 # One cell each; bench/run.py runs many.
 noinst_PROGRAMS += bench/floors bench/sealane
 
@@ -70,6 +76,7 @@ EXTRA_DIST += \
     bench/run/cells.py \
     bench/run/compare.py \
     bench/run/document.py \
+    bench/run/folios.py \
     bench/run/huge.py \
     bench/run/machine.py \
     bench/run/memory.py \
