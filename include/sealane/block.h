@@ -38,7 +38,7 @@ enum {
 enum {
     SEA_BLOCK_HUGETLB = 1, /* take 2 MiB pages from the hugetlb pool, or fail with -ENOMEM. Sent as it
                             * is only to peers that accept them (see sea_options.accept_hugetlb) */
-    SEA_BLOCK_NO_HUGE = 2, /* base pages, also where the system would grant larger ones */
+    SEA_BLOCK_NO_HUGE = 2, /* asks for no larger pages: see SEA_MEMORY_NO_HUGE */
     /* Mapped when it is made, as SEA_MEMORY_PREFAULT has it for all blocks of a context: writing it takes no page
      * faults.
      * Before Linux 5.14: mapped, and no more. */

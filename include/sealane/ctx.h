@@ -46,10 +46,10 @@ typedef struct sea_refusal {
  * Flags of sea_ctx_options.memory_flags. LOCK: pages are locked while their maker has them mapped for writing, as
  * pooled blocks always are, so that the kernel does not swap them out; RLIMIT_MEMLOCK bounds it. PREFAULT: sealed blocks
  * are mapped when they are made, as pooled ones are, so that writing them takes no page faults. Neither holds against a
- * reader that has the kernel collapse pages (doc/memory.md). NO_HUGE: base pages, also where the system would grant
- * larger ones, and no padding. DUMP: memory that is shared with peers, theirs and ours, is in core dumps of this
- * process if it was mapped while such a context lives, whichever context maps it. By default it is in none: payloads do
- * not end up in files, and a dump does not grow with what peers lend.
+ * reader that has the kernel collapse pages (doc/memory.md). NO_HUGE: asks for no larger pages, and pads nothing;
+ * shmem_enabled of always, within_size or force gives huge ones unasked, from 2 MiB on. DUMP: memory shared with peers
+ * is in core dumps of this process if it was mapped while such a context lives, whichever context maps it. By default
+ * it is in none: payloads do not end up in files, and a dump does not grow with what peers lend.
  */
 enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4, SEA_MEMORY_DUMP = 8 };
 
