@@ -116,7 +116,7 @@ static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **r
 }
 
 int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
-    void *data;
+    void *data = NULL;
     int r = map_new(fd, size, huge, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
     if (r < 0)
         return failure_of(SEAM_MMAP, -r);
@@ -134,7 +134,7 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
 }
 
 int map_new_readable(int fd, size_t size, const void **ret_data) {
-    void *data;
+    void *data = NULL;
     int r = map_new(fd, size, false, PROT_READ, MAP_SHARED, &data);
     if (r == -EPERM)
         r = map_new(fd, size, false, PROT_READ, MAP_PRIVATE, &data);
