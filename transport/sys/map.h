@@ -14,8 +14,8 @@ void map_dump_begin(void);
 void map_dump_end(void);
 
 /* Shared, writable, not inherited by fork (a child's copy would forbid sealing); aligned for 2 MiB pages from that
- * size on. With `huge`, asks for large ones, and is aligned for those that fit (MADV_HUGEPAGE; a refusal of that is no error). -EINVAL: a part of a hugetlb
- * page. */
+ * size on. With `huge`, asks for large ones, and is aligned for those that fit (MADV_HUGEPAGE; a refusal of that is no error). EINVAL in a failure: a part of a
+ * hugetlb page. */
 int map_new_writable(int fd, size_t size, bool huge, void **ret_data);
 
 /* Read-only. Kernels before 6.7 refuse a shared one of a write-sealed memfd: then a private one, which shares
