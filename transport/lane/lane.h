@@ -105,7 +105,7 @@ struct lane {
     const sea_options *options;
     const struct lane_ops *ops;
     void *owner;
-    uint8_t *scratch;        /* borrowed, LANE_SCRATCH_SIZE */
+    uint8_t *scratch;        /* borrowed, LANE_SCRATCH_SIZE; NULL: the context lends one for each datagram */
     sea_peer peer;           /* its pidfd is owned */
     bool has_speaker;        /* `peer` is the process that sent the HELLO, and its end is the connection's */
     struct peer *account;    /* owned reference; NULL before lane_init() succeeded */

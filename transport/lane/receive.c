@@ -24,8 +24,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Too many hostile descriptors wait to be closed: look again after so long. */
-static const uint64_t REAPER_RETRY_NS = 50 * 1000 * 1000;
+/* Too many hostile descriptors wait to be closed, or there is no memory: look again after so long. */
+static const uint64_t RETRY_NS = 50 * 1000 * 1000;
 
 static void lane_fault(struct lane *lane, const char *why) {
     lane_doom(lane, -EPROTO, why);
@@ -447,12 +447,33 @@ static void meet_speaker(struct lane *lane, int pid, int pidfd) {
         lane_part_with_speaker(lane);
 }
 
+/* A place to receive into, until the end of its scope. */
+struct receiving {
+    struct lane *lane;
+    uint8_t *lent; /* by the context; NULL: the lane has one */
+};
+
+static struct receiving receiving_begin(struct lane *lane) {
+    struct receiving receiving = {.lane = lane};
+    if (!lane->scratch)
+        lane->scratch = receiving.lent = ctx_lend_scratch(lane->ctx, LANE_SCRATCH_SIZE);
+    return receiving;
+}
+
+static void receiving_end(const struct receiving *receiving) {
+    if (!receiving->lent)
+        return;
+    receiving->lane->scratch = NULL;
+    ctx_return_scratch(receiving->lane->ctx, receiving->lent);
+}
+
 /* One datagram. */
 static int receive_datagram(struct lane *lane) {
     struct fdpass pass;
+    CLEANUP(receiving_end) struct receiving receiving = receiving_begin(lane);
     struct iovec iov = {.iov_base = lane->scratch, .iov_len = LANE_SCRATCH_SIZE};
-    if (!reaper_has_room()) {
-        lane->retry_at = wait_now() + REAPER_RETRY_NS;
+    if (!lane->scratch || !reaper_has_room()) {
+        lane->retry_at = wait_now() + RETRY_NS;
         lane->is_choked = true;
         return 0;
     }

@@ -171,7 +171,9 @@ static uint32_t lane_wants(const struct lane *lane) {
 
 /* What is kept for later; tables only while they are empty. */
 static void lane_trim(struct lane *lane) {
-    map_discard(lane->scratch, LANE_SCRATCH_SIZE);
+    if (lane->scratch)
+        map_discard(lane->scratch, LANE_SCRATCH_SIZE);
+    ctx_drop_scratch(lane->ctx);
     if (lane->releases_count == 0 && lane->account->imported_blocks == 0) {
         lane->releases = heap_free(lane->releases);
         lane->releases_capacity = 0;

@@ -137,8 +137,27 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
     admission_deinit(&ctx->admission);
     refusal_deinit(&ctx->refusals);
     pthread_mutex_destroy(&ctx->lock);
+    ctx_drop_scratch(ctx);
     heap_free(ctx);
     return NULL;
+}
+
+/* Acquire and release [SCR1] pair with each other: who takes it writes after the one before has read. */
+static void *scratch_swap(sea_ctx *ctx, void *scratch) {
+    return atomic_exchange_explicit(&ctx->scratch, scratch, memory_order_acq_rel);
+}
+
+void *ctx_lend_scratch(sea_ctx *ctx, size_t size) {
+    void *kept = scratch_swap(ctx, NULL);
+    return kept ? kept : heap_resize(NULL, 1, size);
+}
+
+void ctx_return_scratch(sea_ctx *ctx, void *scratch) {
+    heap_free(scratch_swap(ctx, scratch));
+}
+
+void ctx_drop_scratch(sea_ctx *ctx) {
+    heap_free(scratch_swap(ctx, NULL));
 }
 
 void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal) {

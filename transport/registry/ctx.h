@@ -59,6 +59,7 @@ struct sea_ctx {
     struct peer *peers;
     struct tally *tallies;
     _Atomic uint64_t next_trim; /* CLOCK_MONOTONIC; by peers_give_back() */
+    void *_Atomic scratch;      /* owned; see ctx_lend_scratch(). NULL: none is kept */
     _Atomic uint32_t strangers; /* names given so far to those that have neither a user id nor a process id */
 };
 
@@ -78,6 +79,14 @@ struct sea_ctx {
 /* From here on the context's figures include it (zeroed, borrowed); then its counts are moved to the context. Ending it twice does nothing. */
 void tally_begin(struct tally *tally, sea_ctx *ctx);
 void tally_end(struct tally *tally, sea_ctx *ctx);
+
+/*
+ * A place of `size` bytes, always the same size, for something that is over before the calling function returns: one is kept for all. Not
+ * zeroed. NULL: out of memory. Any thread; a second one at the same time gets one of its own.
+ */
+void *ctx_lend_scratch(sea_ctx *ctx, size_t size);
+void ctx_return_scratch(sea_ctx *ctx, void *scratch);
+void ctx_drop_scratch(sea_ctx *ctx); /* the one that is kept */
 
 /*
  * Whose account it is: of one user id. Users that our user namespace does not map all have the same one; each of their processes has an

@@ -12,7 +12,6 @@
 #include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
-#include "sys/map.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -178,8 +177,6 @@ static void conn_judge_idle(sea_conn *conn) {
 
 static void on_opened(void *owner) {
     sea_conn *conn = owner;
-    if (conn->own_scratch) /* the handshake was in it; an idle connection needs none of its pages */
-        map_discard(conn->own_scratch, LANE_SCRATCH_SIZE);
     conn->is_open = true;
     if (conn->watch.poller)
         watch_speaker(conn);
@@ -377,30 +374,25 @@ static enum watch_state on_look(struct watch *watch, unsigned looks) {
 
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
     sea_conn *conn = heap_new(1, sizeof(*conn));
-    uint8_t *own_scratch = conn && !scratch ? heap_new(1, LANE_SCRATCH_SIZE) : NULL;
-    if (!conn || (!scratch && !own_scratch)) {
+    if (!conn) {
         fdpass_close(fd);
-        heap_free(conn);
         return refusal_explain(&ctx->refusals, -ENOMEM, "connection", "out of memory");
     }
     int r = interrupt_init(&conn->interrupt, options->interruptible && !is_server);
     if (r < 0) {
         fdpass_close(fd);
-        heap_free(own_scratch);
         heap_free(conn);
         return r;
     }
     conn->refs = 1;
     conn->pair_fd = -1;
     conn->options = *options;
-    conn->own_scratch = own_scratch;
     conn->idle_at = WAIT_FOREVER;
     conn->watch = (struct watch){
         .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look, .is_single = true};
-    r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch ? scratch : own_scratch, &LANE_OPS, conn);
+    r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch, &LANE_OPS, conn);
     if (r < 0) {
         interrupt_deinit(&conn->interrupt);
-        heap_free(own_scratch);
         heap_free(conn);
         return r;
     }
@@ -422,7 +414,6 @@ void conn_destroy(sea_conn *conn) {
     interrupt_deinit(&conn->interrupt);
     if (conn->own_poller)
         conn->own_poller->ops->free(conn->own_poller);
-    heap_free(conn->own_scratch);
     sea_ctx_unref(conn->ctx);
     heap_free(conn);
 }
@@ -443,7 +434,6 @@ int conn_watch(sea_conn *conn, struct poller *poller) {
 }
 
 void conn_shed(sea_conn *conn) {
-    conn->own_scratch = heap_free(conn->own_scratch);
     conn->lane.scratch = NULL;
 }
 

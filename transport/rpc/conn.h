@@ -23,7 +23,6 @@ struct sea_conn {
     sea_ctx *ctx; /* owned reference */
     sea_options options;
     struct lane lane;
-    uint8_t *own_scratch; /* owned; NULL: the server's is used */
     struct calls calls;
     sea_msg *incoming; /* calls of the peer that are not answered yet; borrowed */
     uint32_t incoming_count;
@@ -54,7 +53,7 @@ struct sea_conn {
 };
 
 /*
- * Takes `fd`. `scratch` (borrowed) may be NULL: then it has its own. The caller owns one reference. The caller still has to
+ * Takes `fd`. `scratch` (borrowed) may be NULL: then the context lends one when something is received. The caller owns one reference. The caller still has to
  * dispatch or to watch it: nothing has been received yet, and a refusal of the policy waits for the first turn.
  */
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch);
