@@ -72,6 +72,27 @@ START_TEST(test_a_shortage_is_null) {
 }
 END_TEST
 
+/* The next one that leaves is the one after which pages are given back, and not before: a half has gone, and HEAP_HERD_LEAST. */
+START_TEST(test_a_herd_that_has_gone_leaves_no_pages) {
+    enum { FEW = HEAP_HERD_LEAST, MANY = 4 * HEAP_HERD_LEAST };
+    for (int i = 0; i < MANY; i++)
+        heap_herd_joins();
+    for (int i = 0; i < MANY; i++) { /* coming and going at one size */
+        ck_assert(!heap_herd_leaves());
+        heap_herd_joins();
+    }
+    for (int i = 0; i < MANY / 2 - 1; i++)
+        ck_assert(!heap_herd_leaves());
+    ck_assert(heap_herd_leaves());
+    for (int i = 0; i < MANY / 2 - FEW - 1; i++)
+        ck_assert(!heap_herd_leaves());
+    ck_assert(heap_herd_leaves());
+    for (int i = 0; i < FEW - 1; i++)
+        ck_assert(!heap_herd_leaves());
+    ck_assert(heap_herd_leaves());
+}
+END_TEST
+
 START_TEST(test_destructors_accept_nothing) {
     ck_assert_ptr_null(heap_free(NULL));
     errno = E2BIG;
@@ -124,6 +145,7 @@ int main(void) {
     suite_add(s, test_resize_keeps_what_was);
     suite_add(s, test_strdup_copies);
     suite_add(s, test_a_shortage_is_null);
+    suite_add(s, test_a_herd_that_has_gone_leaves_no_pages);
     suite_add(s, test_destructors_accept_nothing);
     suite_add(s, test_fd_close_closes_and_keeps_errno);
     suite_add(s, test_fd_steal_leaves_nothing);

@@ -397,6 +397,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
         return r;
     }
     conn->ctx = sea_ctx_ref(ctx);
+    heap_herd_joins();
     conn->lane.account->pooled.pools.own.conn = conn;
     *ret_conn = conn;
     return 0;
@@ -416,6 +417,7 @@ void conn_destroy(sea_conn *conn) {
         conn->own_poller->ops->free(conn->own_poller);
     sea_ctx_unref(conn->ctx);
     heap_free(conn);
+    heap_herd_leaves();
 }
 
 static void conn_wake(void *waker) {

@@ -12,6 +12,8 @@
 #include "sys/seam.h"
 
 #include <errno.h>
+#include <malloc.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +45,29 @@ void *heap_free(void *p) {
 
 char *heap_strdup(const char *s) {
     return SEAM_OR(ALLOC, NULL, strdup(s));
+}
+
+/* Relaxed: the numbers order nothing; two threads that both find the herd small trim twice. */
+static atomic_uint herd, herd_most;
+
+void heap_herd_joins(void) {
+    unsigned count = atomic_fetch_add_explicit(&herd, 1, memory_order_relaxed) + 1;
+    unsigned most = atomic_load_explicit(&herd_most, memory_order_relaxed);
+    while (count > most &&
+           !atomic_compare_exchange_weak_explicit(&herd_most, &most, count, memory_order_relaxed, memory_order_relaxed))
+        ;
+}
+
+bool heap_herd_leaves(void) {
+    unsigned count = atomic_fetch_sub_explicit(&herd, 1, memory_order_relaxed) - 1;
+    unsigned most = atomic_load_explicit(&herd_most, memory_order_relaxed);
+    if (count > most / 2 || most - count < HEAP_HERD_LEAST)
+        return false;
+    atomic_store_explicit(&herd_most, count, memory_order_relaxed);
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+    return true;
 }
 
 void heap_freep(void *pp) {

@@ -3,6 +3,7 @@
 #ifndef SYS_HEAP_H
 #define SYS_HEAP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Of the way that is not taken in the steady state: kept out of the one that is, so that it needs few registers. */
@@ -19,6 +20,15 @@ void *heap_free(void *p);
 
 /* A copy of a string, or NULL. */
 char *heap_strdup(const char *s);
+
+/*
+ * A herd: objects of which there may be thousands, as connections. What lies above them in the C library's heap keeps its pages when they have
+ * gone. So when a half of the most that there were have gone, and HEAP_HERD_LEAST, the C library is told to give back all whole pages
+ * that are free (malloc_trim(3)): herds that come and go at one size never lead to that. Any thread.
+ */
+#define HEAP_HERD_LEAST 128
+void heap_herd_joins(void);
+bool heap_herd_leaves(void); /* after its memory was freed. Returns whether pages were given back */
 
 void heap_freep(void *pp);
 /* Of a variable that may have no other use. */
