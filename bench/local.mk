@@ -71,6 +71,13 @@ bench_memory_SOURCES = \
     tests/support/group.c \
     tests/support/group.h
 
+# Many idle connections; bench/run/scale.py judges.
+noinst_PROGRAMS += bench/scale
+bench_scale_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_scale_LDFLAGS = $(AM_LDFLAGS) -static
+bench_scale_LDADD = bench/libwork.la transport/libsealane.la
+bench_scale_SOURCES = bench/scale.c
+
 EXTRA_DIST += \
     bench/run/__main__.py \
     bench/run/cells.py \
@@ -82,6 +89,7 @@ EXTRA_DIST += \
     bench/run/memory.py \
     bench/run/plan.py \
     bench/run/plots.py \
+    bench/run/scale.py \
     bench/run/series.py \
     bench/run/tables.py \
     bench/run/targets.py

@@ -46,6 +46,21 @@ PLOTS = """
 {plots}
 """
 
+# The headings of sections that other programs write (bench/run/scale.py). They are the last ones of the document.
+SCALE = "## Many idle connections"
+
+
+def section_of(path, heading):
+    """From the heading on; "": there is none."""
+    text = path.read_text() if path.exists() else ""
+    return text[text.index(heading) :] if heading in text else ""
+
+
+def write_section(path, heading, text):
+    """Puts it in the place of the one with that heading, or at the end."""
+    rest = path.read_text().removesuffix(section_of(path, heading)) if path.exists() else ""
+    path.write_text(f"{rest.rstrip()}\n\n{heading}\n\n{text.strip()}\n")
+
 
 def markdown(headings, rows):
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
@@ -114,4 +129,7 @@ def write(path, facts, run, verdicts, peers, plots, pictures):
     text += verdicts_table(verdicts) + "\n" + comparison(results, peers) + failures(results)
     if plots:
         text += "\n" + PLOTS.format(plots=shown)
+    others = section_of(path, SCALE)
+    if others:
+        text = text.rstrip() + "\n\n" + others
     path.write_text(text.rstrip() + "\n")

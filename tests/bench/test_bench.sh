@@ -11,7 +11,7 @@ python=${PYTHON3:-python3}
 cpus=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[-,].*//')
 one=${cpus:-0} # a CPU that we may use; both processes on it
 
-needs floors memory sealane "$python"
+needs floors memory scale sealane "$python"
 
 TMPDIR=$PWD # so that what others measure at the same time is not taken for ours
 export TMPDIR
@@ -122,6 +122,13 @@ run "memory, soak" 0 memory soak --seconds 0.4
 is "memory, soak: who" "client server" "$(sed 's/.*"who":"\([a-z]*\)".*"shmem":[0-9]*}$/\1/' out | sort -u | xargs)"
 run "memory, no such case" 2 memory none
 run "memory, no case" 2 memory
+
+# Idle connections: each kind of line, and what is judged of them.
+run "scale" 0 scale --count 200 --rounds 2 --seconds 0.01
+is "scale: rounds" 2 "$(grep -c '"round":[0-9]*,"alone_ns":[0-9.]*,"beside_ns":[0-9.]*}$' out)"
+is "scale: moments, of a server, four clients and the machine" 18 "$(grep -c '"moment":"[a-z]*","who":"[a-z]*","anon":[0-9]*,' out)"
+is "scale: spread" 1 "$(grep -c '"count":200,"servers":1,"per_server":200,"clients":4,"rate":[0-9.]*}$' out)"
+run "scale, too few" 2 scale --count 1
 
 # The day's load is the same each time, and nothing in it is of time: so it is judged here too, where its 700 MiB are made soon enough.
 if [ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ]; then

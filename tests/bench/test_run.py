@@ -10,7 +10,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "
 
 # pylint: disable=wrong-import-position
 import cells
+import document
 import memory
+import scale
 import tables
 from cells import Cell, Results, Runner
 from targets import Contest, CountTarget, FloorTarget, Target, targets
@@ -269,6 +271,46 @@ class Memory(unittest.TestCase):
         for judge in (memory.judge_loans, memory.judge_spikes, memory.judge_waste, memory.judge_refusals, memory.judge_fair):
             self.assertFalse(any(verdict.holds for verdict in judge(nothing)[0]))
         self.assertFalse(memory.judge_soak(nothing, 1)[0].holds)
+
+
+class Scale(unittest.TestCase):
+    @staticmethod
+    def found(each=(4096, 4000, 50), slab=16384, left=0, rate=2500, beside=110):
+        """Of 100 connections, one server and two clients."""
+
+        def lines(moment, share, machine):
+            sizes = dict(zip(("anon", "shmem", "tables"), (round(share * size) for size in each)))
+            for who, part in (("servers", 1), ("clients", 2), ("clients", 2)):
+                yield dict(moment=moment, who=who, **{kind: 7777 + size // part for kind, size in sizes.items()}, slab=0)
+            yield dict(moment=moment, who="machine", anon=0, shmem=0, tables=0, slab=10**9 + machine)
+
+        share = left / sum(each)
+        rounds = [dict(round=i, alone_ns=100 + i, beside_ns=beside + i) for i in range(3)]
+        spread = dict(count=100, servers=1, per_server=100, clients=2, rate=rate)
+        return scale.Found([*lines("start", 0, 0), spread, *lines("idle", 100, 100 * slab), *rounds, *lines("closed", share, 0)])
+
+    def holds(self, **changes):
+        return [verdict.holds for verdict in scale.judge(self.found(**changes))]
+
+    def test_each_promise_is_judged_by_its_own_figures(self):
+        self.assertEqual(self.holds(), [True] * 6)
+        self.assertEqual(self.holds(each=(8193, 0, 0)), [False, False, True, True, True, True])  # with a half of the slab
+        self.assertEqual(self.holds(rate=1999), [True, True, False, True, True, True])
+        self.assertEqual(self.holds(beside=123), [True, True, True, False, True, True])
+        self.assertEqual(self.holds(left=1.5 * scale.MIB), [True, True, True, True, False, True])
+        self.assertEqual(self.holds(left=2.5 * scale.MIB)[4:], [False, False])
+
+    def test_the_section_is_written_and_kept(self):
+        path = pathlib.Path("scale-document.md")
+        path.write_text("# Title\n\ntext\n")
+        for count in (1, 2):
+            found = self.found(rate=5000 + count)
+            document.write_section(path, document.SCALE, scale.section(found, scale.judge(found)))
+        text = path.read_text()
+        self.assertEqual((text.count(document.SCALE), text.count("| 5002 |"), text.count("| 5001 |")), (1, 1, 0))
+        self.assertTrue(text.startswith("# Title\n\ntext\n\n" + document.SCALE))
+        self.assertEqual(document.section_of(path, document.SCALE), text[text.index(document.SCALE) :])
+        path.unlink()
 
 
 if __name__ == "__main__":
