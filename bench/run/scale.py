@@ -33,7 +33,8 @@ Written by `./dev bench scale` on {date}, beside the rest of this document.
 {machine}
 
 {spread} Each connection was opened and then left alone. The kernel's figures count: private memory is RssAnon, shared memory Pss_Shmem, page
-tables VmPTE, of the processes of a side; the slab (sockets, files, mappings) is that of the whole machine, a half for each side. A call of 64
+tables VmPTE, of the processes of a side; the slab (sockets, files, mappings) is that of the whole machine, a half for each side.
+After the end the kernel keeps some of the slab for the next ones, so that the verdicts on what is left do not count it. A call of 64
 bytes there and back was timed on 8 active connections that sleep: by turns on a server that has the idle ones too, and on one that has nothing
 else. The ratio is the median of the rounds'.
 
