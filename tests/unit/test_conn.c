@@ -1291,6 +1291,26 @@ START_TEST(test_what_a_kept_message_keeps) {
 }
 END_TEST
 
+/* What cannot be received for want of memory waits in the socket. */
+START_TEST(test_no_memory_to_receive_into) {
+    struct ends ends = {.a.options.socket_only = true};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, end_number(&ends.a, 0), 0), 0);
+    ctx_drop_scratch(ends.b.ctx);
+    fail_always(SEAM_ALLOC, ENOMEM);
+    ck_assert_int_eq(sea_conn_dispatch(ends.b.conn, POLLIN), 0);
+    fail_off();
+    ck_assert_uint_eq(ends.b.sunk, 0);
+    ck_assert(ends.b.conn->lane.is_choked);
+    while (ends.b.sunk == 0) {
+        poll(NULL, 0, 1);
+        ck_assert_int_eq(sea_conn_dispatch(ends.b.conn, sea_conn_events(ends.b.conn)), 0);
+    }
+    ck_assert_uint_eq(ends.b.sunk, 1);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* A mistake of the program's own, which would keep doorbells back for good. */
 START_TEST(test_a_batch_that_was_not_begun) {
     const struct rlimit no_core = {0};
@@ -1463,6 +1483,7 @@ int main(void) {
     suite_add(s, test_nothing_waits_inside_a_handler);
     suite_add(s, test_no_rest_inside_a_handler);
     suite_add_loop(s, test_what_a_kept_message_keeps, 0, 2);
+    suite_add(s, test_no_memory_to_receive_into);
     suite_add(s, test_a_batch_that_was_not_begun);
     suite_add(s, test_a_flood_arrives_whole_and_in_order);
     suite_add(s, test_arguments_that_are_too_much);
