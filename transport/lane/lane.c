@@ -197,7 +197,7 @@ void lane_doom(struct lane *lane, int reason, const char *text) {
         return;
     lane->is_doomed = true;
     lane->reason = failure_error(reason); /* which goes over the wire */
-    if (text != lane->text) /* lane_leave() left it there */
+    if (text != lane->text)               /* lane_leave() left it there */
         snprintf(lane->text, sizeof(lane->text), "%s", text);
     lane->ops->changed(lane->owner);
 }
