@@ -364,10 +364,19 @@ END_TEST
 
 enum heir { IS_SILENT, RENEWS, ANSWERS, HEIRS };
 
+__attribute__((noreturn)) static void answer_for_ever(int listener) {
+    int fd;
+    for (;;) {
+        struct pollfd item = {.fd = listener, .events = POLLIN};
+        poll(&item, 1, -1);
+        if (socket_accept(listener, &fd) == 0 && send(fd, "hello", 5, MSG_NOSIGNAL) == 5)
+            close(fd);
+    }
+}
+
 /* The child of a server lives on with all that this had. */
 static int listen_and_leave(int line, void *arg) {
     struct listener listener;
-    int fd;
     enum heir heir = *(enum heir *) arg;
     ck_assert_int_eq(listen_at(address, &listener), 0);
     fflush(NULL);
@@ -377,12 +386,8 @@ static int listen_and_leave(int line, void *arg) {
     if (heir == RENEWS)
         listener_renew(&listener);
     line_tell(line, (uint64_t) getpid());
-    while (heir == ANSWERS) {
-        struct pollfd item = {.fd = listener.fd, .events = POLLIN};
-        poll(&item, 1, -1);
-        if (socket_accept(listener.fd, &fd) == 0 && send(fd, "hello", 5, MSG_NOSIGNAL) == 5)
-            close(fd);
-    }
+    if (heir == ANSWERS)
+        answer_for_ever(listener.fd);
     pause();
     return 0;
 }
