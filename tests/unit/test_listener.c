@@ -26,6 +26,7 @@
 #include "sys/heap.h"
 #include "sys/socket.h" /* ours; NOLINT(readability-duplicate-include) */
 #include "unit/fail.h"
+#include "unit/valgrind.h"
 
 /* An inherited descriptor is closed by the reaper: others may wait in its queue. */
 static bool is_all_reaped(void) {
@@ -420,6 +421,8 @@ START_TEST(test_an_heir_is_known_by_its_parents_number) {
     struct listener listener;
     enum heir kind = IS_SILENT;
     uint64_t heir = 0;
+    if (is_under_valgrind())
+        test_skip("valgrind does not know pidfd_open()");
     child_start(&child, listen_and_leave, &kind);
     ck_assert(line_hear(child.line, GUARD_MS, &heir));
     fail_call(SEAM_GETSOCKOPT, 2, 1, ENOPROTOOPT); /* the first is SO_PEERCRED */

@@ -57,7 +57,7 @@ static bool is_power_within(uint32_t n, uint32_t least, uint32_t most) {
 /* Reserved before it is mapped, so that no write to it raises SIGBUS. */
 static int ring_make(struct outbox_ring *ring) {
     int fd = -1;
-    struct memfd_info info;
+    struct memfd_info info = {0};
     int r = memfd_new(ring->size, false, &ring->fd);
     if (r == 0)
         r = memfd_reserve(ring->fd, 0, ring->size);
