@@ -9,7 +9,7 @@
 #include <sys/prctl.h>
 
 static bool is_little_endian(void) {
-    return *(const uint8_t *) &(const uint16_t){1} == 1;
+    return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__;
 }
 
 bool sandbox_forbid(long call, long argument, int error) {
