@@ -190,6 +190,16 @@ START_TEST(test_no_runtime_directory) {
 }
 END_TEST
 
+/* The library ignores a relative XDG_RUNTIME_DIR: a text that only asks to set it would be no help. */
+START_TEST(test_a_relative_runtime_directory) {
+    setenv("XDG_RUNTIME_DIR", "run", 1);
+    become_stranger();
+    assert_not_connected("name", -ENOENT, "an absolute path");
+    assert_not_listening("name", -ENOENT, "an absolute path");
+    become_root();
+}
+END_TEST
+
 START_TEST(test_a_runtime_directory_that_is_none) {
     close(open(runtime, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     assert_not_listening("name", -ENOTDIR, runtime);
@@ -246,10 +256,11 @@ static const struct {
     int error;
     const char *word;
 } listens[] = {
-    {SEAM_BIND, EPERM, "bind is forbidden"},     {SEAM_BIND, EIO, "bind failed"},
-    {SEAM_BIND, EROFS, "read-only file system"}, {SEAM_BIND, ENOSPC, "is full"},
-    {SEAM_LISTEN, EPERM, "listen is forbidden"}, {SEAM_SOCKET, EAFNOSUPPORT, "AF_UNIX"},
-    {SEAM_SOCKET, EMFILE, "RLIMIT_NOFILE"},
+    {SEAM_BIND, EPERM, "bind is forbidden"},      {SEAM_BIND, EIO, "bind failed"},
+    {SEAM_BIND, EROFS, "read-only file system"},  {SEAM_BIND, ENOSPC, "is full"},
+    {SEAM_LISTEN, EPERM, "listen is forbidden"},  {SEAM_SOCKET, EAFNOSUPPORT, "AF_UNIX"},
+    {SEAM_SOCKET, EMFILE, "RLIMIT_NOFILE"},       {SEAM_FLOCK, ENOLCK, "cannot be locked"},
+    {SEAM_FLOCK, EOPNOTSUPP, "cannot be locked"},
 };
 
 START_TEST(test_what_the_kernel_says_of_listening) {
@@ -280,6 +291,7 @@ int main(void) {
     suite_add(s, test_a_full_backlog);
     suite_add_loop(s, test_what_the_kernel_says, 0, sizeof calls / sizeof *calls);
     suite_add(s, test_no_runtime_directory);
+    suite_add(s, test_a_relative_runtime_directory);
     suite_add(s, test_a_runtime_directory_that_is_none);
     suite_add(s, test_a_runtime_directory_of_another_user);
     suite_add(s, test_no_server_was_ever_there);

@@ -119,6 +119,13 @@ static const char *why_held(int tenant) {
     }
 }
 
+/* The lock file cannot be made, or nobody can lock it. */
+static const char *why_unlocked(int error) {
+    return error == -ENOLCK || error == -EOPNOTSUPP
+               ? "the lock file beside the socket cannot be locked: its file system has no flock; use another directory"
+               : "the lock file beside the socket cannot be made: is there such a directory, and is it ours?";
+}
+
 /* We hold the lock: is the socket free too? */
 static int check_socket(const char *path, int tenant, const char **ret_why) {
     *ret_why = "the socket that has this path cannot be asked whether a server lives there";
@@ -151,7 +158,7 @@ int claim_path(const char *path, int *ret_lock, const char **ret_why) {
     int r = path_lock(lock, &fd);
     if (r == 0)
         return claim_with_lock(path, lock, fd, tenant_of(path), ret_lock, ret_why);
-    *ret_why = "the lock file beside the socket cannot be made: is there such a directory, and is it ours?";
+    *ret_why = why_unlocked(r);
     if (r != -EADDRINUSE)
         return r;
     bool is_named = path_identify(lock, &judged.lock_id) == 0 && path_identify(path, &judged.socket_id) == 0;

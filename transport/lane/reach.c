@@ -65,7 +65,8 @@ static bool describe_runtime(const char *text, bool for_server, int error, char 
     snprintf(dir, sizeof(dir), "%s/sealane", base ? base : "/run");
     int r = path_look(dir, &look);
     if (!base && cred_own_uid() != 0)
-        snprintf(ret, REACH_TEXT_SIZE, "no runtime directory: set XDG_RUNTIME_DIR%s, or use unix:/PATH",
+        snprintf(ret, REACH_TEXT_SIZE,
+                 "no runtime directory: set XDG_RUNTIME_DIR%s (an absolute path), or use unix:/PATH",
                  for_server ? "" : " to that of the server");
     else if (r == 0)
         describe_own_dir(dir, &look, ret);
