@@ -811,8 +811,11 @@ START_TEST(test_more_than_the_machine_has) {
     struct sealed sealed = {.fd = -7};
     for (enum sealed_layout layout = SEALED_EXACT; layout <= SEALED_PADDED; layout++) {
         bool hugetlb = layout == SEALED_HUGETLB;
+        if (hugetlb && is_under_valgrind()) /* its mmap() says EINVAL of what has no room */
+            continue;
         fail_call(SEAM_FALLOCATE, 0, 0, 0);
-        ck_assert_int_eq(explained_new(&sealed, sizes[_i], layout, true), -ENOMEM);
+        int r = explained_new(&sealed, sizes[_i], layout, true);
+        ck_assert_msg(r == -ENOMEM, "layout %d: %d (%s: %s)", (int) layout, r, newest().limit, newest().advice);
         ck_assert_int_eq(sealed.fd, -7);
         ck_assert_int_eq(newest().error, -ENOMEM);
         ck_assert_uint_eq(newest().needed, sizes[_i]);
