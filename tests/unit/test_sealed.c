@@ -26,6 +26,7 @@
 #include "sys/memfd.h"
 #include "unit/fail.h"
 #include "unit/settle.h"
+#include "unit/valgrind.h"
 #include <sealane/block.h>
 
 #define MIB ((size_t) 1 << 20)
