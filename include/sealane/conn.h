@@ -10,7 +10,8 @@
  * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
- * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES).
+ * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES). Its clients take the path that the socket unit
+ * names: for them "systemd" is no address.
  *
  * fork(): a child must not use its parent's connections. It holds none of their sockets: dead ones have their numbers.
  * Payloads that the parent had received stay readable in it.

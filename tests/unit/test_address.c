@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sealane/ctx.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -52,6 +53,7 @@ static int parse(const char *text, enum who who, struct address *ret) {
         ck_assert_mem_eq(ret, &before, sizeof before);
         ck_assert_ptr_nonnull(why);
         ck_assert_str_ne(why, "");
+        ck_assert_uint_lt(strlen(why), sizeof(((sea_refusal *) NULL)->advice));
     }
     return r;
 }
@@ -259,7 +261,7 @@ START_TEST(test_no_runtime_directory) {
     if (is_root)
         ck_assert_int_eq(seteuid(0), 0);
     ck_assert_int_eq(r, -ENOENT);
-    ck_assert_ptr_nonnull(strstr(why, "XDG_RUNTIME_DIR"));
+    ck_assert_ptr_nonnull(strstr(why, "XDG_RUNTIME_DIR (an absolute path)"));
 }
 END_TEST
 
@@ -333,16 +335,30 @@ START_TEST(test_no_activation) {
 }
 END_TEST
 
-/* For a client "systemd" is a name like any other. */
+/* No server can listen at the bare name "systemd": a client that gives it has taken the server's address for its own. */
 START_TEST(test_activation_is_for_servers) {
+    static const char *const both[] = {"systemd", "systemd:", "systemd:a"};
+    struct address address;
     char path[200];
+    const char *why = NULL;
     activate("own", "1", "a");
     ck_assert_int_eq(mkdir(sealane, 0700), 0);
-    snprintf(path, sizeof path, "%s/systemd", sealane);
-    assert_name("systemd", CLIENT, path);
-    assert_error("systemd:a", CLIENT, -EINVAL);
+    for (size_t i = 0; i < sizeof both / sizeof *both; i++) {
+        ck_assert_int_eq(address_parse(both[i], false, &address, &why), -EINVAL);
+        ck_assert_ptr_nonnull(strstr(why, "only a server's address"));
+    }
     snprintf(path, sizeof path, "%s/systemd2", sealane);
     assert_name("systemd2", SERVER, path);
+}
+END_TEST
+
+START_TEST(test_an_unknown_kind_is_told_which_there_are) {
+    struct address address;
+    const char *why = NULL;
+    ck_assert_int_eq(address_parse("tcp:host", true, &address, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "systemd:NAME"));
+    ck_assert_int_eq(address_parse("tcp:host", false, &address, &why), -EINVAL);
+    ck_assert_ptr_null(strstr(why, "systemd"));
 }
 END_TEST
 
@@ -378,6 +394,7 @@ int main(void) {
     suite_add(s, test_a_name_without_a_descriptor);
     suite_add_loop(s, test_no_activation, 0, 14);
     suite_add(s, test_activation_is_for_servers);
+    suite_add(s, test_an_unknown_kind_is_told_which_there_are);
     suite_add(s, test_nothing_is_opened);
     return suite_run(s);
 }

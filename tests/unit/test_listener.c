@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sealane/ctx.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -65,11 +67,16 @@ static mode_t mode_of(const char *name) {
     return status.st_mode;
 }
 
+static const char *last_why; /* the newest reason */
+
 static int listen_at(const char *where, struct listener *ret) {
     const char *why = NULL;
     int r = listener_open(ret, where, 0600, &why);
-    if (r < 0)
+    if (r < 0) {
         ck_assert_msg(why != NULL && why[0] != '\0', "no reason given");
+        ck_assert_msg(strlen(why) < sizeof(((sea_refusal *) NULL)->advice), "a refusal has no room for \"%s\"", why);
+        last_why = why;
+    }
     return r;
 }
 
@@ -415,6 +422,26 @@ START_TEST(test_an_heir_holds_no_path) {
 }
 END_TEST
 
+/* Whoever may read the directory may lock it, for as long as he likes. Then the path is taken over by nobody, and the text says why. */
+START_TEST(test_a_directory_that_somebody_has_locked) {
+    struct child child;
+    struct listener listener;
+    enum heir kind = IS_SILENT;
+    uint64_t heir = 0;
+    child_start(&child, listen_and_leave, &kind);
+    ck_assert(line_hear(child.line, GUARD_MS, &heir));
+    child_kill(&child);
+    int locked = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ck_assert_int_eq(flock(locked, LOCK_EX | LOCK_NB), 0);
+    assert_refused(address, -EADDRINUSE);
+    ck_assert_msg(strstr(last_why, "directory is locked") != NULL, "it says: %s", last_why);
+    close(locked);
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    listener_close(&listener);
+    kill((pid_t) heir, SIGKILL);
+}
+END_TEST
+
 /* Before Linux 6.5 (no SO_PEERPIDFD) the number of the process is asked for. */
 START_TEST(test_an_heir_is_known_by_its_parents_number) {
     struct child child;
@@ -698,6 +725,7 @@ int main(void) {
     suite_add(s, test_a_live_server_without_its_lock);
     suite_add(s, test_a_successors_files_stay);
     suite_add_loop(s, test_an_heir_holds_no_path, 0, HEIRS);
+    suite_add(s, test_a_directory_that_somebody_has_locked);
     suite_add(s, test_an_heir_is_known_by_its_parents_number);
     suite_add(s, test_a_file_is_not_a_socket);
     suite_add(s, test_a_directory_is_not_a_socket);

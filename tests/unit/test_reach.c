@@ -200,6 +200,15 @@ START_TEST(test_a_relative_runtime_directory) {
 }
 END_TEST
 
+/* What is missing is a socket of systemd's, or the client's own address: no runtime directory would help. */
+START_TEST(test_systemd_and_no_runtime_directory) {
+    unsetenv("LISTEN_PID");
+    assert_not_listening("systemd", -ENOENT, "LISTEN_PID");
+    assert_not_connected("systemd", -EINVAL, "only a server's address");
+    assert_not_connected("systemd:a", -EINVAL, "only a server's address");
+}
+END_TEST
+
 START_TEST(test_a_runtime_directory_that_is_none) {
     close(open(runtime, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     assert_not_listening("name", -ENOTDIR, runtime);
@@ -292,6 +301,7 @@ int main(void) {
     suite_add_loop(s, test_what_the_kernel_says, 0, sizeof calls / sizeof *calls);
     suite_add(s, test_no_runtime_directory);
     suite_add(s, test_a_relative_runtime_directory);
+    suite_add(s, test_systemd_and_no_runtime_directory);
     suite_add(s, test_a_runtime_directory_that_is_none);
     suite_add(s, test_a_runtime_directory_of_another_user);
     suite_add(s, test_no_server_was_ever_there);

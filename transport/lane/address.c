@@ -36,6 +36,14 @@ static int list_find(const char *list, const char *name) {
     return -1;
 }
 
+static const char SYSTEMD_IS_FOR_SERVERS[] =
+    "only a server's address is \"systemd\": a client takes that of the socket unit (ListenSequentialPacket=), as "
+    "unix:/PATH";
+
+bool address_is_of_systemd(const char *text) {
+    return strncmp(text, "systemd", 7) == 0 && (!text[7] || text[7] == ':');
+}
+
 /* "" or ":NAME" behind "systemd": which of LISTEN_FDS, if they are meant for this process. */
 static int systemd_parse(const char *rest, struct address *ret, const char **ret_why) {
     int pid = 0, count = 0;
@@ -63,8 +71,13 @@ static const char *runtime_explain(int error, bool for_server) {
     if (error != -ENOENT)
         return "the runtime directory is not ours alone, or its path is too long";
     if (for_server)
-        return "no runtime directory: set XDG_RUNTIME_DIR, or use unix:/PATH";
+        return "no runtime directory: set XDG_RUNTIME_DIR (an absolute path), or use unix:/PATH";
     return "no runtime directory: is the server running, and with the same XDG_RUNTIME_DIR?"; /* it makes ours in there */
+}
+
+static const char *kind_explain(bool for_server) {
+    return for_server ? "unknown kind of address: use NAME, unix:/PATH, unix:@NAME, fd:N, systemd or systemd:NAME"
+                      : "unknown kind of address: use NAME, unix:/PATH, unix:@NAME or fd:N";
 }
 
 static int runtime_parse(const char *name, bool for_server, struct address *ret, const char **ret_why) {
@@ -72,7 +85,7 @@ static int runtime_parse(const char *name, bool for_server, struct address *ret,
     if (!*name || strchr(name, '/') || name[0] == '.')
         return *ret_why = "a bare name may not be empty, hold '/', or begin with '.'", -EINVAL;
     if (strchr(name, ':'))
-        return *ret_why = "unknown kind of address: use NAME, unix:/PATH, unix:@NAME or fd:N", -EINVAL;
+        return *ret_why = kind_explain(for_server), -EINVAL;
     int r = path_runtime_dir(for_server, path, sizeof(path) - ADDRESS_NAME_SIZE - 1);
     if (r < 0)
         return *ret_why = runtime_explain(r, for_server), r;
@@ -95,8 +108,8 @@ int address_parse(const char *text, bool for_server, struct address *ret_address
         r = unix_parse(text + 5, &address, ret_why);
     else if (strncmp(text, "fd:", 3) == 0)
         r = number_parse(text + 3, &address.fd) ? 0 : (*ret_why = "fd: needs a number", -EINVAL);
-    else if (for_server && strncmp(text, "systemd", 7) == 0 && (!text[7] || text[7] == ':'))
-        r = systemd_parse(text + 7, &address, ret_why);
+    else if (address_is_of_systemd(text))
+        r = for_server ? systemd_parse(text + 7, &address, ret_why) : (*ret_why = SYSTEMD_IS_FOR_SERVERS, -EINVAL);
     else
         r = runtime_parse(text, for_server, &address, ret_why);
     if (r == 0)

@@ -19,4 +19,7 @@ struct address {
  */
 int address_parse(const char *text, bool for_server, struct address *ret_address, const char **ret_why);
 
+/* Is `text` "systemd" or "systemd:NAME"? Then the runtime directory has no part in it. */
+bool address_is_of_systemd(const char *text);
+
 #endif

@@ -105,17 +105,16 @@ static int tenant_of(const char *path) {
 static const char *why_held(int tenant) {
     switch (tenant) {
     case TENANT_NONE:
-        return "the lock file beside its socket is held, though nobody listens: a server begins or ends there, or a "
-               "child of one that "
-               "was killed lives on; `fuser` on the lock file names it";
+        return "the lock file beside its socket is held, though nobody listens: a server begins or ends there, or the "
+               "child of a killed one lives (`fuser` names it)";
     case TENANT_FULL:
-        return "the lock file beside its socket is held, and more connections wait there than the socket takes: a "
-               "server is busy, or a "
-               "child of one that was killed lives on; `fuser` on the lock file names it";
+        return "the lock file beside its socket is held, and its socket's queue is full: a server is busy there, or "
+               "the child of a killed one lives (`fuser` names it)";
     case TENANT_GONE:
-        return "another server has just taken over from one that was killed there";
+        return "another server has just taken over from one that was killed there: stop it, or use another address";
     default:
-        return "a server is running there, or begins to: the lock file beside its socket is held";
+        return "a server is running there, or begins to (it holds the lock file beside its socket): stop it, or use "
+               "another address";
     }
 }
 
@@ -131,8 +130,10 @@ static int check_socket(const char *path, int tenant, const char **ret_why) {
     *ret_why = "the socket that has this path cannot be asked whether a server lives there";
     if (tenant < 0)
         return tenant;
-    *ret_why = tenant == TENANT_FULL ? "somebody listens there, with more connections waiting than the socket takes"
-                                     : "somebody listens there, though no server holds a lock file beside that socket";
+    *ret_why = tenant == TENANT_FULL ? "somebody listens there, with a full queue of connections: stop that program "
+                                       "(`fuser` on the socket names it), or use another address"
+                                     : "somebody listens there, though nobody holds a lock file beside the socket: "
+                                       "stop that program (`fuser` on the socket names it), or use another address";
     if (tenant == TENANT_LIVES || tenant == TENANT_FULL)
         return -EADDRINUSE;
     *ret_why = "something that is not a socket has this path: remove it, or use another";
@@ -167,5 +168,10 @@ int claim_path(const char *path, int *ret_lock, const char **ret_why) {
     if (tenant != TENANT_GONE || !is_named)
         return r;
     r = path_take_lock(&judged, &fd);
+    if (r == -EBUSY) {
+        *ret_why = "the server there was killed, but its directory is locked (flock), by another server that begins "
+                   "there or another program: `fuser` on the directory names it";
+        r = -EADDRINUSE;
+    }
     return r < 0 ? r : claim_with_lock(path, lock, fd, TENANT_GONE, ret_lock, ret_why);
 }

@@ -46,12 +46,10 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
         r = has_path(&listener.address) ? claim_path(listener.address.name, &listener.lock_fd, ret_why) : 0;
         if (r == 0) {
             r = socket_listen_for(listener.address.name, mode | STICKY, group, &listener.fd);
-            *ret_why =
-                r == -EPERM && group != SOCKET_GROUP_NONE
-                    ? "the socket file cannot be given to its group: only root may, or a member of that group"
-                : r == -EADDRINUSE
-                    ? "the address is taken: by a server, or by a child of one that was killed, which has its socket"
-                    : "cannot listen at this address";
+            *ret_why = r == -EADDRINUSE ? "the address is taken: by a server, or by the child of one that was killed, "
+                                          "which has its socket: "
+                                          "stop it, or use another address"
+                                        : "cannot listen at this address";
         }
     }
     if (r == 0)

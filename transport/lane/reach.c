@@ -22,7 +22,7 @@
 /* --- the runtime directory, in which bare names live --- */
 
 static bool is_bare(const char *text) {
-    return !strchr(text, ':') && !strchr(text, '/') && text[0] && text[0] != '.';
+    return !strchr(text, ':') && !strchr(text, '/') && text[0] && text[0] != '.' && !address_is_of_systemd(text);
 }
 
 static void describe_own_dir(const char *dir, const struct path_look *look, char *ret) {
@@ -225,7 +225,8 @@ static bool describe_listen(const struct address *where, int r, char *ret) {
     if (error == -ENOTSOCK || (error == -EADDRINUSE && is_path))
         return false;
     if (error == -EADDRINUSE) {
-        snprintf(ret, REACH_TEXT_SIZE, "another socket has this abstract name: is a server running there?");
+        snprintf(ret, REACH_TEXT_SIZE,
+                 "another socket has this abstract name: stop its server (`ss -xl` lists it), or use another name");
         return true;
     }
     if (error == -ELOOP) {

@@ -17,6 +17,7 @@
 #include "sys/reaper.h"
 #include "sys/socket.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 
@@ -200,6 +201,16 @@ static void server_refuse_fds(const sea_server *server) {
         socket_refuse_fds(server->listener.fd);
 }
 
+/* Only fchownat() of the socket file fails so. */
+static int server_explain_group(sea_server *server, int r, const char *address, uint32_t group) {
+    char text[REACH_TEXT_SIZE];
+    snprintf(text, sizeof(text),
+             "the socket file cannot be given to group %" PRIu32 ": only root and that group's members may do so; join "
+             "it, or change socket_group or groups (or a sandbox forbids fchownat)",
+             group);
+    return refusal_explain(&server->ctx->refusals, failure_error(r), address, text);
+}
+
 static int server_open(sea_server *server, const char *address) {
     const char *why = "";
     struct policy_file file = policy_file(&server->options);
@@ -208,9 +219,11 @@ static int server_open(sea_server *server, const char *address) {
     if (r < 0)
         return refusal_explain(&server->ctx->refusals, r, address, why);
     r = listener_open_for(&server->listener, address, file.mode, file.group, &why);
-    bool is_group_refused = r == -EPERM || failure_call(r) == failure_call_name(SEAM_FCHOWN);
-    if (r < 0 && is_group_refused && file.other_mode)
+    bool is_group_refused = failure_call(r) == failure_call_name(SEAM_FCHOWN);
+    if (is_group_refused && file.other_mode)
         r = listener_open(&server->listener, address, file.other_mode, &why);
+    else if (is_group_refused)
+        return server_explain_group(server, r, address, file.group);
     if (r < 0) {
         reach_describe_listen(address, r, why, text);
         return refusal_explain(&server->ctx->refusals, failure_error(r), address, text);

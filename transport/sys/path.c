@@ -172,7 +172,7 @@ static int lock_dir_of(const char *path, int *ret_fd) {
     if (fd < 0)
         return -errno;
     if (SEAM(FLOCK, flock(fd, LOCK_EX | LOCK_NB)) < 0)
-        return errno == EWOULDBLOCK ? -EADDRINUSE : -errno;
+        return errno == EWOULDBLOCK ? -EBUSY : -errno;
     *ret_fd = fd_steal(&fd);
     return 0;
 }

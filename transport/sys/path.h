@@ -41,7 +41,7 @@ bool path_names(const char *path, const struct path_id *id);
 /*
  * As path_lock(), from holders that were judged to be none: by a lock file and a socket which their names named then, in that order. If both
  * still do, the lock file is replaced and the socket is unlinked, as one step: of those that do so at a time one succeeds, and nobody judges a
- * new lock file by the old socket. -EADDRINUSE: another one did it.
+ * new lock file by the old socket. -EADDRINUSE: another one did it. -EBUSY: another one does it now, or somebody else has locked the directory.
  */
 struct path_tenancy {
     const char *lock, *socket;

@@ -93,7 +93,7 @@ static int change_file(int file, const char *path, mode_t mode, uint32_t group) 
         return -EACCES;
     if (group != SOCKET_GROUP_NONE && status.st_gid != group &&
         SEAM(FCHOWN, fchownat(file, "", (uid_t) -1, group, AT_EMPTY_PATH)) < 0)
-        return errno == EPERM ? -EPERM : failure_of(SEAM_FCHOWN, errno); /* EPERM: the group is not one of ours */
+        return failure_name(SEAM_FCHOWN, errno); /* EPERM: the group is not one of ours */
     if ((status.st_mode & 07777) == mode)
         return 0;
 
