@@ -96,13 +96,27 @@ START_TEST(test_an_ambiguous_id_matches_nothing) {
 }
 END_TEST
 
+static const char *refusal(const sea_options *options, const sea_peer *peer, bool is_server) {
+    static char text[POLICY_TEXT_SIZE];
+    policy_refusal(options, peer, is_server, text);
+    ck_assert_uint_lt(strlen(text), POLICY_TEXT_SIZE - 1); /* it was not cut */
+    return text;
+}
+
 START_TEST(test_refusals_say_what_is_known) {
-    const sea_peer known = {.uid = STRANGER}, ambiguous = {.uid = 65534, .is_uid_ambiguous = true};
+    const sea_peer known = {.uid = STRANGER, .gid = OTHER};
+    const sea_peer ambiguous = {.uid = UINT32_MAX, .gid = UINT32_MAX, .is_uid_ambiguous = true};
+    const sea_options plain = {0}, asking = {.allow = allow};
     for (int is_server = 0; is_server < 2; is_server++) {
-        ck_assert_ptr_null(strstr(policy_refusal(&known, is_server), "namespace"));
-        ck_assert_ptr_nonnull(strstr(policy_refusal(&ambiguous, is_server), "namespace"));
-        ck_assert_uint_le(strlen(policy_refusal(&ambiguous, is_server)), 159); /* what a refusal keeps of it */
+        const char *text = refusal(&plain, &known, is_server);
+        ck_assert_ptr_null(strstr(text, "namespace"));
+        ck_assert_ptr_nonnull(strstr(text, "user 3000000001"));
+        ck_assert_ptr_nonnull(strstr(text, "`users`"));
+        ck_assert_ptr_nonnull(strstr(text, "sea_options"));
+        ck_assert_ptr_nonnull(strstr(refusal(&plain, &ambiguous, is_server), "does not map"));
     }
+    ck_assert_ptr_nonnull(strstr(refusal(&plain, &known, true), "group 3000000002"));
+    ck_assert_ptr_nonnull(strstr(refusal(&asking, &known, true), "`allow` says no"));
 }
 END_TEST
 

@@ -83,7 +83,9 @@ static int lane_judge(const struct lane *lane) {
 static int lane_greet(struct lane *lane) {
     int r = lane_judge(lane);
     if (r < 0) {
-        lane_doom(lane, r, policy_refusal(&lane->peer, lane->is_server));
+        char why[POLICY_TEXT_SIZE];
+        policy_refusal(lane->options, &lane->peer, lane->is_server, why);
+        lane_doom(lane, r, why);
         return 0;
     }
     if (lane->is_server)
@@ -365,6 +367,18 @@ static void dispatch_end(const struct dispatch *dispatch) {
     lane_uncork(dispatch->lane);
 }
 
+static void lane_doom_late(struct lane *lane) {
+    char text[sizeof(lane->text)];
+    if (lane->is_orphan)
+        snprintf(text, sizeof(text),
+                 "the process that listened there has ended, and whoever holds its socket does not answer: start the "
+                 "server anew");
+    else
+        snprintf(text, sizeof(text), "the handshake was not finished in time, within the %s's %d ms (handshake_ms)",
+                 lane->is_server ? "server" : "client", lane_handshake_ms(lane->options));
+    lane_doom(lane, -ETIMEDOUT, text);
+}
+
 static void lane_turn(struct lane *lane, short revents) {
     CLEANUP(dispatch_end) struct dispatch dispatch = {.lane = lane};
     int most = lane->state == LANE_GREETING
@@ -383,12 +397,7 @@ static void lane_turn(struct lane *lane, short revents) {
         !lane->is_choked) /* all that the peer had sent is read */
         lane_doom(lane, -EPIPE, "the peer is gone");
     if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
-        lane_doom(
-            lane, -ETIMEDOUT,
-            lane->is_orphan
-                ? "the process that listened there has ended, and whoever holds its socket does not answer: start the "
-                  "server anew"
-                : "the handshake was not finished in time");
+        lane_doom_late(lane);
     lane_end_turn(lane);
     dispatch.is_done = true;
 }

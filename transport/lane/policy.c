@@ -9,6 +9,7 @@
 #include "sys/socket.h"
 #include "wire/frame.h"
 #include <errno.h>
+#include <stdio.h>
 
 enum { MODE_OWN = 0600, MODE_GROUP = 0660, MODE_OTHERS = 0666, GROUP_BITS = 0070, OTHER_BITS = 0007 };
 
@@ -77,13 +78,34 @@ int policy_check(const sea_options *options, const sea_peer *peer) {
     return r <= 0 && r >= WIRE_STATUS_LEAST ? r : -EACCES; /* whatever is no answer is a no */
 }
 
-const char *policy_refusal(const sea_peer *peer, bool is_server) {
-    if (is_server)
-        return peer->is_uid_ambiguous
-                   ? "this user may not connect here: the id is the one that the server sees of all users whom its "
-                     "user namespace does not map"
-                   : "this user may not connect here";
-    return peer->is_uid_ambiguous ? "the server's user cannot be told from others: the id is the one of all users whom "
-                                    "our user namespace does not map"
-                                  : "the server is run by a user whom we do not trust";
+static void refuse_client(const sea_options *options, const sea_peer *peer, char *ret) {
+    if (options->allow)
+        snprintf(ret, POLICY_TEXT_SIZE,
+                 "user %u (group %u), as the server sees them, may not connect here: not in its `users` or `groups`, "
+                 "and its `allow` says no",
+                 peer->uid, peer->gid);
+    else
+        snprintf(ret, POLICY_TEXT_SIZE,
+                 "user %u (group %u), as the server sees them, may not connect here: add one to `users` or `groups` "
+                 "in the server's sea_options",
+                 peer->uid, peer->gid);
+}
+
+void policy_refusal(const sea_options *options, const sea_peer *peer, bool is_server, char ret[POLICY_TEXT_SIZE]) {
+    if (!is_server && peer->is_uid_ambiguous)
+        snprintf(ret, POLICY_TEXT_SIZE,
+                 "the server's user cannot be told from others: the id is the one of all users whom our user "
+                 "namespace does not map");
+    else if (!is_server)
+        snprintf(ret, POLICY_TEXT_SIZE,
+                 "the server is run by user %u, whom we do not trust: if you do, add the user to `users` in the "
+                 "client's sea_options",
+                 peer->uid);
+    else if (peer->is_uid_ambiguous)
+        snprintf(ret, POLICY_TEXT_SIZE,
+                 "this user may not connect here: the server sees the id %u, which is the one of all users whom its "
+                 "user namespace does not map",
+                 peer->uid);
+    else
+        refuse_client(options, peer, ret);
 }

@@ -23,7 +23,11 @@ struct policy_file policy_file(const sea_options *options);
 /* 0, or the negative errno value with which `peer` is refused. By default our own user and root are let in. */
 int policy_check(const sea_options *options, const sea_peer *peer);
 
-/* Why a server (a client) refuses `peer`, as the peer (the application) is told. Static. */
-const char *policy_refusal(const sea_peer *peer, bool is_server);
+/* As much as a refusal keeps of it. */
+#define POLICY_TEXT_SIZE 160
+
+/* Why a server (a client) refuses `peer`. The server's text goes to both applications: it says who the peer is, and which option would let
+ * it in, and nothing of who else may. */
+void policy_refusal(const sea_options *options, const sea_peer *peer, bool is_server, char ret_text[POLICY_TEXT_SIZE]);
 
 #endif
