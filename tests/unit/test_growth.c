@@ -352,6 +352,20 @@ START_TEST(test_a_cursor_of_releases_without_sense) {
 }
 END_TEST
 
+/* Its cursor makes sense, and yet there is no entry left: it has lent more than was agreed. */
+START_TEST(test_a_lender_of_too_much) {
+    open_pair();
+    lend(1024);
+    side_drop(&pair.server);
+    ck_assert_int_eq(pair.server.lane.state, LANE_OPEN);
+    lane_release(&pair.server.lane, 1);
+    side_settle(&pair.server);
+    ck_assert_int_eq(pair.server.end.reason, -EPROTO);
+    ck_assert_ptr_nonnull(strstr(pair.server.end_text, "more leases were granted than blocks_max"));
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* A forked child has our outbox no more, in which a lender says what it has read. */
 START_TEST(test_a_child_ends_a_lender_with_releases) {
     int status = -1;
@@ -467,6 +481,7 @@ int main(void) {
     suite_add_loop(s, test_releases_without_a_larger_ring, 0, 2);
     suite_add(s, test_releases_that_find_no_room_at_all);
     suite_add_loop(s, test_a_cursor_of_releases_without_sense, 0, 3);
+    suite_add(s, test_a_lender_of_too_much);
     suite_add(s, test_a_child_ends_a_lender_with_releases);
     suite_add(s, test_excess_of_an_outbox_is_charged);
     suite_add(s, test_excess_of_a_ring_is_charged);

@@ -639,10 +639,12 @@ static void release_by_datagram(struct lane *lane, uint64_t handle) {
 
 static void release_into_ring(struct lane *lane, uint64_t handle) {
     int r = lane_release_room(lane);
-    if (r == 0 && lane->own.releases >= lane->growth.entries)
-        r = -EPROTO; /* more leases than we take, or the peer never says what it has read */
     if (r < 0) {
         lane_doom(lane, -EPROTO, "the cursor of the release ring makes no sense");
+    } else if (r == 0 && lane->own.releases >= lane->growth.entries) {
+        lane_doom(lane, -EPROTO,
+                  "more leases were granted than blocks_max: each counts until the peer says that it has read the "
+                  "release");
     } else if (r == 0) {
         release_by_datagram(lane, handle);
     } else {
