@@ -786,6 +786,21 @@ START_TEST(test_refusals_say_which_limit) {
 }
 END_TEST
 
+/* A sandbox is no shortage of huge pages, nor a kernel without them. */
+START_TEST(test_hugetlb_memory_that_is_forbidden) {
+    struct sealed sealed;
+    fail_once(SEAM_MEMFD_CREATE, EPERM);
+    ck_assert_int_eq(explained_new(&sealed, 10000, SEALED_HUGETLB, true), -EPERM);
+    assert_refusal(-EPERM, "memfd_create", 0);
+    ck_assert_ptr_nonnull(strstr(newest().advice, "forbidden"));
+    fail_always(SEAM_MEMFD_CREATE, EINVAL);
+    ck_assert_int_eq(explained_new(&sealed, 10000, SEALED_HUGETLB, true), -ENOMEM);
+    fail_off();
+    assert_refusal(-ENOMEM, "hugetlb pool", 10000);
+    ck_assert_str_eq(newest().advice, "this kernel has no such pages");
+}
+END_TEST
+
 START_TEST(test_the_file_size_limit) {
     struct rlimit before, limit;
     struct sealed sealed, other;
@@ -1569,6 +1584,7 @@ int main(void) {
     suite_add_loop(s, test_threads_map_it_once, 0, 2);
     suite_add_loop(s, test_overtaken_while_mapping, 0, 2);
     suite_add_loop(s, test_refusals_say_which_limit, 0, 7);
+    suite_add(s, test_hugetlb_memory_that_is_forbidden);
     suite_add(s, test_the_file_size_limit);
     suite_add_loop(s, test_more_than_the_machine_has, 0, 5);
     suite_add(s, test_memory_that_cannot_be_mapped);

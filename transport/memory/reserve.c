@@ -238,11 +238,9 @@ int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *ad
     case -EACCES:
         return refusal_explain(log, error, "NUMA nodes", "the system does not allow mbind(): do without numa_nodes");
     default:
-        if (hugetlb)
+        if (hugetlb && !failure_call(error))
             return refusal_note(log, -ENOMEM, "hugetlb pool", size, 0,
-                                is_shortage(error)
-                                    ? "raise vm.nr_hugepages"
-                                    : "this kernel has no such pages, or a call that they need is forbidden");
+                                is_shortage(error) ? "raise vm.nr_hugepages" : "this kernel has no such pages");
         if (failure_call(error))
             return explain_call(error, log);
         if (!is_shortage(error))
