@@ -22,6 +22,7 @@
 #include "support/child.h"
 #include "support/speaker.h"
 #include "sys/wait.h"
+#include "unit/fail.h"
 #include "unit/host.h"
 
 enum method {
@@ -222,6 +223,7 @@ START_TEST(test_an_answer_that_is_an_error) {
     ck_assert_int_eq(sea_call(conn, REFUSE, new_block(conn, 100000, 1), -1, &reply), -EDOM);
     ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
     ck_assert_int_eq(sea_call(conn, 12345, NULL, -1, &reply), -ENOSYS);
+    ck_assert_str_eq(sea_conn_text(conn), "no such method: 12345");
     ck_assert_ptr_null(reply);
     check_echo(conn, 10, 1);
     sea_conn_free(conn);
@@ -248,8 +250,10 @@ END_TEST
 START_TEST(test_a_deadline) {
     sea_conn *conn = connected(NULL);
     sea_msg *reply = NULL;
+    char text[64];
     ck_assert_int_eq(sea_call(conn, KEEP, new_block(conn, 100000, 1), 20, &reply), -ETIMEDOUT);
-    ck_assert_str_eq(sea_conn_text(conn), "no reply in time");
+    snprintf(text, sizeof text, "no reply of method %d within its 20 ms", KEEP);
+    ck_assert_str_eq(sea_conn_text(conn), text);
     ck_assert_int_eq(sea_call(conn, KEEP, NULL, 0, &reply), -ETIMEDOUT);
     ck_assert_ptr_null(reply);
     check_echo(conn, 10, 1);
@@ -343,7 +347,27 @@ START_TEST(test_wait_counts_and_has_its_time) {
 }
 END_TEST
 
-/* An end that the clock made is something to return for. */
+/* What the interrupt needs is a descriptor, and a call that may be forbidden. */
+START_TEST(test_an_interrupt_that_cannot_be_had) {
+    static const struct {
+        int error;
+        const char *limit, *advice;
+    } cases[] = {{EMFILE, "RLIMIT_NOFILE", "raise the limit"},
+                 {ENFILE, "fs.file-max", "end programs"},
+                 {EPERM, "connection", "eventfd is forbidden"}};
+    const sea_options options = {.interruptible = true};
+    sea_conn *conn = NULL;
+    sea_refusal refusal;
+    fail_once(SEAM_EVENTFD, cases[_i].error);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), -cases[_i].error);
+    fail_off();
+    ck_assert_ptr_null(conn);
+    assert_explained(-cases[_i].error, cases[_i].limit);
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_ptr_nonnull(strstr(refusal.advice, cases[_i].advice));
+}
+END_TEST
+
 /* The wait ends for whoever asks for it, once, and what was asked before it began is not lost. */
 START_TEST(test_a_wait_is_interrupted) {
     const sea_options options = {.interruptible = true};
@@ -916,6 +940,7 @@ int main(void) {
     suite_add(s, test_handlers_run_while_a_call_waits);
     suite_add(s, test_wait_counts_and_has_its_time);
     suite_add(s, test_a_wait_is_interrupted);
+    suite_add_loop(s, test_an_interrupt_that_cannot_be_had, 0, 3);
     suite_add(s, test_a_late_bell_is_silenced);
     suite_add(s, test_each_late_call_has_its_turns);
     suite_add_loop(s, test_a_signal_handler_interrupts, 0, 3);

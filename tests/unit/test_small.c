@@ -209,6 +209,7 @@ START_TEST(test_an_answer_after_its_time) {
     sea_msg *reply = NULL;
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(sea_call_bytes(conn, KEEP, "x", 1, 1, &reply), -ETIMEDOUT);
+        ck_assert_ptr_nonnull(strstr(sea_conn_text(conn), " within its 1 ms"));
         sea_msg_release(mirror(9, 2));
     }
     ck_assert_ptr_null(reply);

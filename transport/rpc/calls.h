@@ -20,10 +20,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What to tell when a call ends. */
+/* Whom to tell when a call ends, and what the call was, for texts. */
 struct call_waiter {
     sea_done *done;
     void *user;
+    uint32_t method;
+    int timeout_ms;
 };
 
 enum call_state { CALL_FREE, CALL_PENDING, CALL_ABANDONED };

@@ -246,7 +246,8 @@ int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeou
                    uint64_t *ret_id) {
     struct lane_message call = {.method = method, .block = block};
     bool is_first = !conn->lane.wants_room && !conn->wants_call;
-    int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), (struct call_waiter){done, user}) : -EINVAL;
+    struct call_waiter waiter = {done, user, method, timeout_ms};
+    int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), waiter) : -EINVAL;
     sea_block_unref(block);
     if (r == -EAGAIN && is_first)
         lane_explain(&conn->lane, r);
@@ -267,10 +268,12 @@ static void blocking_done(sea_conn *conn, int status, sea_msg *reply, void *user
     *call = (struct blocking_call){.is_done = true, .status = status, .reply = reply};
 }
 
-static int call_begin_waiting(sea_conn *conn, struct lane_message *message, uint64_t deadline,
+static int call_begin_waiting(sea_conn *conn, struct lane_message *message, int timeout_ms,
                               struct blocking_call *call) {
+    struct call_waiter waiter = {blocking_done, call, message->method, timeout_ms};
+    uint64_t deadline = wait_deadline(timeout_ms);
     for (;;) {
-        int r = call_start(conn, message, deadline, (struct call_waiter){blocking_done, call});
+        int r = call_start(conn, message, deadline, waiter);
         if (r != -EAGAIN)
             return r;
         if (deadline != WAIT_FOREVER && wait_now() >= deadline)
@@ -317,8 +320,7 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
 static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
-    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, wait_deadline(timeout_ms), &call)
-                                : conn_explain_deadlock(conn);
+    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, timeout_ms, &call) : conn_explain_deadlock(conn);
     return r == 0 ? call_await(conn, &call, message->id, ret_reply) : r;
 }
 
@@ -358,11 +360,11 @@ static int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, s
     return conn_block_of(conn, data, size, &ret_message->block);
 }
 
-int client_await_small(sea_conn *conn, uint64_t deadline, sea_msg **ret_reply) {
+int client_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
+    struct call_waiter waiter = {blocking_done, &call, method, timeout_ms};
     uint64_t id;
-    calls_begin(&conn->calls, UINT32_MAX, deadline, (struct call_waiter){blocking_done, &call},
-                &id); /* a slot is free */
+    calls_begin(&conn->calls, UINT32_MAX, deadline, waiter, &id); /* a slot is free */
     tally_count(&conn->lane.tally, calls_out, 1);
     return call_await(conn, &call, id, ret_reply);
 }

@@ -7,6 +7,7 @@
  */
 #include "rpc/conn.h"
 
+#include "memory/reserve.h"
 #include "rpc/msg.h"
 #include "rpc/small.h"
 #include "sys/failure.h"
@@ -47,14 +48,14 @@ static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_
 }
 
 /* Who holds all that it takes gets no more: the reply waits at the other side, which is not to blame. */
-static void say_late(sea_conn *conn) {
+static void say_late(sea_conn *conn, const struct call_waiter *waiter) {
     const struct peer *peer = conn->lane.account;
-    if (peer->imported_blocks == 0)
-        snprintf(conn->text, sizeof(conn->text), "no reply in time");
-    else
-        snprintf(conn->text, sizeof(conn->text),
-                 "no reply in time; of what we take at most, %" PRIu64 " of %" PRIu32 " blocks and %" PRIu64
-                 " of %" PRIu64 " bytes are held here",
+    int length = snprintf(conn->text, sizeof(conn->text), "no reply of method %" PRIu32 " within its %d ms",
+                          waiter->method, waiter->timeout_ms);
+    if (peer->imported_blocks)
+        snprintf(conn->text + length, sizeof(conn->text) - (size_t) length,
+                 "; of what we take at most, %" PRIu64 " of %" PRIu32 " blocks and %" PRIu64 " of %" PRIu64
+                 " bytes are held here: release some",
                  peer->imported_blocks, peer->in_limit.blocks, peer->imported_bytes, peer->in_limit.bytes);
 }
 
@@ -69,7 +70,7 @@ static void calls_expire(sea_conn *conn) {
     while (calls_first(&conn->calls, &id, &deadline) && deadline <= now) {
         calls_abandon(&conn->calls, id, &waiter);
         lane_send_cancel(&conn->lane, id);
-        say_late(conn);
+        say_late(conn, &waiter);
         call_end(conn, waiter, -ETIMEDOUT, NULL);
     }
 }
@@ -192,9 +193,13 @@ static void call_refuse(sea_conn *conn, uint64_t id, int status, const char *tex
 }
 
 static const char *refusal_text(int error) {
-    return error == -ENOSYS   ? "no such method"
-           : error == -EDQUOT ? "the receiver keeps as many messages of this peer as its limits allow"
-                              : "out of memory";
+    return error == -EDQUOT ? "the receiver keeps as many messages of this peer as its limits allow" : "out of memory";
+}
+
+static void refuse_method(sea_conn *conn, const struct lane_message *in) {
+    char text[64];
+    snprintf(text, sizeof(text), "no such method: %" PRIu32, in->method);
+    call_refuse(conn, in->id, -ENOSYS, text);
 }
 
 /* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies that nobody reads
@@ -212,17 +217,19 @@ static const char *request_arrived(sea_conn *conn, const struct lane_message *in
         return CALLS_TOO_MANY;
     }
     const sea_method *method = conn_method(conn, in->method);
-    sea_msg *msg = NULL;
-    int r = method ? msg_new(conn, in, &msg) : -ENOSYS;
-    if (r == 0) {
-        method->handler(msg, conn->options.user);
+    if (!method) {
+        sea_block_unref(in->block);
+        if (in->type == WIRE_CALL)
+            refuse_method(conn, in);
         return NULL;
     }
-    if (!method)
-        sea_block_unref(in->block);
-    if (in->type == WIRE_CALL)
+    sea_msg *msg = NULL;
+    int r = msg_new(conn, in, &msg);
+    if (r == 0)
+        method->handler(msg, conn->options.user);
+    else if (in->type == WIRE_CALL)
         call_refuse(conn, in->id, r, refusal_text(r));
-    else if (method)
+    else
         lane_doom(&conn->lane, r, refusal_text(r));
     return NULL;
 }
@@ -372,6 +379,13 @@ static enum watch_state on_look(struct watch *watch, unsigned looks) {
     return WATCH_READY;
 }
 
+static int explain_interrupt(sea_ctx *ctx, int r) {
+    if (r == -EMFILE || r == -ENFILE)
+        return reserve_explain(r, 1, false, &ctx->admission);
+    return refusal_explain_failure(&ctx->refusals, r, "connection",
+                                   "`interruptible` needs an eventfd, which cannot be had");
+}
+
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
     sea_conn *conn = heap_new(1, sizeof(*conn));
     if (!conn) {
@@ -382,7 +396,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     if (r < 0) {
         fdpass_close(fd);
         heap_free(conn);
-        return r;
+        return explain_interrupt(ctx, r);
     }
     conn->refs = 1;
     conn->pair_fd = -1;

@@ -52,7 +52,7 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
         lane_ring_bell(lane);
     sea_msg *reply = small_answer(conn, id);
     if (!reply)
-        return client_await_small(conn, deadline, ret_reply);
+        return client_await_small(conn, method, timeout_ms, deadline, ret_reply);
     patience_reward(&lane->patience);
     if (has_gone_round(lane))
         conn_turn(conn, 0);
