@@ -147,7 +147,8 @@ typedef struct sea_options {
     uint32_t socket_group;
     /* Of a server: how many of its connections_max one user may have (our own and root any number), and one process. By
      * default shares that leave some to others: one more is let in while afterwards a user has no more than are left, and a
-     * process no more than three times as many. Who is over that is refused with -EUSERS. */
+     * process no more than three times as many. Who is over that is refused with -EUSERS. All users with an ambiguous
+     * id (sea_peer) are one user here. */
     uint32_t connections_per_user, connections_per_process;
     /* Of a server: a connection that has no calls in flight, no leases and no messages on either side, and sent and got none
      * for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */

@@ -156,9 +156,46 @@ START_TEST(test_a_client_that_is_nobody) {
 }
 END_TEST
 
+/* Connects, tells how that went, and stays. */
+static int connect_and_stay(int line, void *arg) {
+    const struct place *place = arg;
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    uint64_t word;
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    line_tell(line, (uint64_t) -sea_connect(&conn, ctx, place->address, &place->options));
+    line_hear(line, -1, &word);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    return 0;
+}
+
+/* Each is a process of its own, and may be one user's with all the others: together they get what one user gets. */
+START_TEST(test_users_who_cannot_be_told_apart_share) {
+    enum { SLOTS = 8 };
+    struct place place;
+    struct child server, clients[SLOTS];
+    uint64_t outcomes[SLOTS];
+    place_init(&place, 0);
+    place.options.allow = serve_all;
+    place.options.connections_max = SLOTS;
+    start(&server, serve_unmapped, &place);
+    for (int i = 0; i < SLOTS; i++) {
+        child_start(&clients[i], connect_and_stay, &place);
+        ck_assert(line_hear(clients[i].line, 20000, &outcomes[i]));
+    }
+    for (int i = 0; i < SLOTS; i++)
+        ck_assert_int_eq(child_end(&clients[i], 10000), 0);
+    ck_assert_int_eq(child_end(&server, 10000), 0);
+    for (int i = 0; i < SLOTS; i++)
+        ck_assert_uint_eq(outcomes[i], i < SLOTS / 2 ? 0 : EUSERS);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("hostile_users");
     suite_add_loop(s, test_a_server_that_is_nobody, 0, POLICIES);
     suite_add_loop(s, test_a_client_that_is_nobody, 0, POLICIES);
+    suite_add(s, test_users_who_cannot_be_told_apart_share);
     return suite_run(s);
 }

@@ -95,18 +95,20 @@ static int server_explain(sea_server *server, int r) {
 }
 
 /* Processes that our pid namespace does not show are taken for one, those of each user. Users' names are far below these. */
-static const uint64_t NAME_OF_PROCESS = UINT64_C(1) << 62, NAME_OF_HIDDEN = UINT64_C(1) << 61;
+static const uint64_t NAME_OF_PROCESS = UINT64_C(1) << 62, NAME_OF_HIDDEN = UINT64_C(1) << 61,
+                      NAME_OF_UNMAPPED = UINT64_C(1) << 60;
 
 static int server_take_slot(sea_server *server, sea_conn *conn, char why[SLOTS_WHY_SIZE]) {
     const sea_peer *peer = &conn->lane.peer;
     const sea_options *options = &server->options;
-    uint64_t user = conn->lane.account->user->name;
+    uint64_t user = peer->is_uid_ambiguous ? NAME_OF_UNMAPPED : peer->uid;
     const struct slots_claim claim = {
         .most = connections_max(server),
         .per_user = policy_is_own(peer) ? SLOTS_ANY : options->connections_per_user,
         .per_process = options->connections_per_process,
         .user = user,
         .process = peer->pid > 0 ? NAME_OF_PROCESS + (uint32_t) peer->pid : NAME_OF_HIDDEN + user,
+        .is_user_unknown = peer->is_uid_ambiguous,
     };
     return slots_take(&server->slots, &claim, &conn->slot, why);
 }

@@ -60,8 +60,9 @@ static int slots_check(struct slots *slots, const struct slots_claim *claim, cha
         uint64_t name;
         uint32_t number, times;
     } shares[] = {
-        {"user", "connections_per_user", claim->user, claim->per_user, USER_TIMES},
-        {"process", "connections_per_process", claim->process, claim->per_process, PROCESS_TIMES},
+        {claim->is_user_unknown ? "users who cannot be told apart have" : "this user has", "connections_per_user",
+         claim->user, claim->per_user, USER_TIMES},
+        {"this process has", "connections_per_process", claim->process, claim->per_process, PROCESS_TIMES},
     };
     if (slots->taken >= claim->most) {
         snprintf(why, SLOTS_WHY_SIZE, "the server has as many connections as it takes, %" PRIu32, claim->most);
@@ -72,9 +73,8 @@ static int slots_check(struct slots *slots, const struct slots_claim *claim, cha
         if (is_within(count + 1, claim->most - slots->taken - 1, shares[i].number, shares[i].times))
             continue;
         snprintf(why, SLOTS_WHY_SIZE,
-                 "this %s has %" PRIu32 " of the server's %" PRIu32 " connections, and may have no more%s%s",
-                 shares[i].whose, count, claim->most,
-                 shares[i].number ? ": " : " while so few are left for others: ", shares[i].option);
+                 "%s %" PRIu32 " of the server's %" PRIu32 " connections, and may have no more%s%s", shares[i].whose,
+                 count, claim->most, shares[i].number ? ": " : " while so few are left for others: ", shares[i].option);
         return -EUSERS;
     }
     return 0;

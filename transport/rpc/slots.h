@@ -2,7 +2,8 @@
 /*
  * Connection slots: who has how many of a server's connections, and whether somebody may have one more.
  *
- * Holders are users and processes, told apart by their names. Only connections that were let in count, so that those which are
+ * Holders are users and processes, told apart by their names. All whom our user namespace does not map are one user, for nobody can tell
+ * them apart: were each of their processes a user, one that forks would have a share for each, and leave nothing to others. Only connections that were let in count, so that those which are
  * refused take no place from others.
  *
  * The shares, where the application gives no numbers: one more is allowed while afterwards a user has no more than are left
@@ -41,6 +42,7 @@ struct slots_claim {
     uint32_t per_user;    /* 0: a share; SLOTS_ANY: as many as there are */
     uint32_t per_process; /* likewise */
     uint64_t user, process;
+    bool is_user_unknown; /* `user` is all those who have the overflow id */
 };
 
 #define SLOTS_ANY UINT32_MAX
