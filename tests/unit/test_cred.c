@@ -143,6 +143,45 @@ START_TEST(test_many_supplementary_groups) {
 }
 END_TEST
 
+/* A number is asked for only where the kernel says nothing: of a process that was reaped it may be another one's. */
+START_TEST(test_who_sent_a_datagram) {
+    fail_call(SEAM_OPEN, 0, 0, 0); /* none: it counts */
+    ck_assert_int_eq(cred_sender(getpid(), 77), 77);
+    ck_assert_int_eq(cred_sender(0, CRED_UNTOLD), -ENOENT);
+    ck_assert_int_eq(cred_sender(0, -EINVAL), -ENOENT); /* a process outside our pid namespace */
+    ck_assert_int_eq(cred_sender(getpid(), -EINVAL), -ESRCH);
+    ck_assert_int_eq(cred_sender(getpid(), -ESRCH), -ESRCH);
+    ck_assert_int_eq(cred_sender(getpid(), -EMFILE), -EMFILE);
+    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    int fd = cred_sender(getpid(), CRED_UNTOLD);
+    ck_assert_int_eq(fail_calls(SEAM_OPEN), 1);
+    ck_assert(fd >= 0 || fd == -ENOSYS);
+    fd_close(fd);
+}
+END_TEST
+
+/* Where it cannot be asked, a process lives. */
+START_TEST(test_whether_a_process_has_ended) {
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (pid == 0)
+        _exit(0);
+    int pidfd = cred_pidfd(pid);
+    if (pidfd == -ENOSYS) {
+        waitpid(pid, NULL, 0);
+        test_skip("no pidfds here");
+    }
+    ck_assert_int_ge(pidfd, 0);
+    ck_assert_int_eq(poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, -1), 1);
+    fail_once(SEAM_POLL, ENOMEM);
+    ck_assert(!cred_has_ended(pidfd));
+    ck_assert(cred_has_ended(pidfd));
+    ck_assert(!cred_has_ended(-1));
+    fd_close(pidfd);
+    ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("cred");
     suite_fixture(s, fail_off, fail_off);
@@ -152,5 +191,7 @@ int main(void) {
     suite_add(s, test_nobody_is_there);
     suite_add(s, test_supplementary_groups);
     suite_add(s, test_many_supplementary_groups);
+    suite_add(s, test_who_sent_a_datagram);
+    suite_add(s, test_whether_a_process_has_ended);
     return suite_run(s);
 }

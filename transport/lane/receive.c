@@ -433,8 +433,7 @@ static void accept_datagram(struct lane *lane, const struct fdpass *pass) {
 
 /* The first datagram tells which process speaks. Takes its pidfd. */
 static void meet_speaker(struct lane *lane, int pid, int pidfd) {
-    if (pidfd < 0)
-        pidfd = pid > 0 ? cred_pidfd(pid) : -ENOENT;
+    pidfd = cred_sender(pid, pidfd);
     if (pidfd < 0 && pidfd != -ESRCH)
         return; /* `peer` stays what it was when the sockets were connected */
     forked_forget(lane->peer.pidfd);

@@ -123,7 +123,18 @@ int cred_pidfd(int32_t pid) {
 #endif
 }
 
+/* Linux 6.5 to 6.15 say of a process that was reaped EINVAL or ESRCH. Its number may be another one's by now. */
+int cred_sender(int32_t pid, int told) {
+    if (told >= 0)
+        return told;
+    if (pid <= 0)
+        return -ENOENT;
+    if (told == CRED_UNTOLD)
+        return cred_pidfd(pid);
+    return told == -EINVAL ? -ESRCH : told;
+}
+
 bool cred_has_ended(int pidfd) {
     struct pollfd item = {.fd = pidfd, .events = POLLIN};
-    return pidfd >= 0 && poll(&item, 1, 0) == 1 && (item.revents & POLLIN) != 0;
+    return pidfd >= 0 && SEAM(POLL, poll(&item, 1, 0)) == 1 && (item.revents & POLLIN) != 0;
 }

@@ -29,7 +29,19 @@ void cred_ask(int socket, bool on);
 /* A pidfd of a process that was named by its number, or a negative errno value: -ESRCH: it has ended. The caller owns it. */
 int cred_pidfd(int32_t pid);
 
-/* Has the process ended, whole? Never blocks. */
+/* The kernel said nothing. */
+enum { CRED_UNTOLD = -1 };
+
+/*
+ * A pidfd of the process that sent a datagram. `pid` is its number; `told`, which is taken, is what the kernel put beside it (SCM_PIDFD): a
+ * descriptor, a negative errno value for want of one, or CRED_UNTOLD. Errors: -ESRCH: it has ended; others: it is not known.
+ *
+ * Only where nothing was told, before Linux 6.5, the number is asked for, and then whoever has it now is taken for the sender: a process that
+ * ended after it had sent may be mistaken for a later one with its number. Nothing that the kernel tells there shows it.
+ */
+int cred_sender(int32_t pid, int told);
+
+/* Has the process ended, whole? Never blocks. Where that cannot be asked: false. */
 bool cred_has_ended(int pidfd);
 
 #endif

@@ -25,7 +25,7 @@ struct fdpass {
     bool is_truncated; /* bytes did not fit */
     bool are_fds_lost; /* descriptors were dropped on the way: EMFILE, or a control buffer that was short */
     /* Which process sent it, as the kernel says, where cred_ask() was called: its number (0: not said, or not visible here) and
-     * its pidfd (owned by the caller; -1: not said). */
+     * its pidfd (owned by the caller; -1: not said; less: the errno value for want of one: cred_sender()). */
     int pid, pidfd;
     size_t fds_count;
     /* Owned by the caller, close-on-exec. Of unknown kind: call nothing but memfd_inspect() on them. */
