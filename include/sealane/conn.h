@@ -32,7 +32,8 @@ SEA_BEGIN
  * that connected or, of a server, that called listen(). Once the connection is open, `pid` and `pidfd` are of the
  * process that sent the peer's greeting, which is the one that speaks, also where a server inherited its socket, or
  * became a daemon after it had bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another one of
- * that namespace.) In `allow`, before, they are those of connect time. The connection ends with that process: when it
+ * that namespace. Before Linux 6.5 the kernel tells no more than its number: if that process has ended and another one has
+ * its number, they are of that one. `uid` and `gid` are always right.) In `allow`, before, they are those of connect time. The connection ends with that process: when it
  * is killed, a child that it had forked keeps nothing alive.
  */
 typedef struct sea_peer {
@@ -245,7 +246,9 @@ SEA_API void sea_batch_end(sea_conn *conn);
 
 /* Waits until something happened: a message was handled, a call of ours ended, there is room again; at
  * most `timeout_ms` (< 0: without end; signals do not end it, sea_conn_interrupt() does: -EINTR). Returns how much
- * happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. */
+ * happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. The peer's
+ * farewell is something that happened too: of an end there may be a number first, and then the next call has the
+ * error. */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /*

@@ -102,6 +102,28 @@ START_TEST(test_a_late_call_waits_for_little_work) {
 }
 END_TEST
 
+/* --- batches --- */
+
+/* No turn comes meanwhile, and none is needed: what comes back is used again, whatever was copied in the batch before. */
+START_TEST(test_a_long_batch_reads_releases) {
+    enum { MANY = 10, SIZE = 100000 };
+    ends_open(&ends);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, SIZE, i), 0), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, MANY);
+    sea_batch_begin(ends.a.conn);
+    work_take(&ends.a.conn->lane.account->work, WORK_PER_TURN);
+    while (ends.b.kept_count > 0)
+        sea_msg_release(ends.b.kept[--ends.b.kept_count]);
+    for (int i = 0; i < MANY; i++)
+        ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, SIZE, i), 0), 0);
+    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, MANY);
+    sea_batch_end(ends.a.conn);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* --- replies that nobody reads --- */
 
 enum { CALLS = 8, CALLS_PAST_ALL_ROOM = 4000 };
@@ -395,6 +417,7 @@ int main(void) {
     suite_add(s, test_no_copy_of_a_reply_that_comes_late);
     suite_add(s, test_a_blocking_call_keeps_its_deadline);
     suite_add(s, test_a_late_call_waits_for_little_work);
+    suite_add(s, test_a_long_batch_reads_releases);
     suite_add_loop(s, test_replies_that_nobody_reads, 0, ANSWERS);
     suite_add(s, test_replies_that_are_read_late);
     suite_add(s, test_releases_take_turns);

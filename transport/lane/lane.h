@@ -123,6 +123,7 @@ struct lane {
     bool is_readable;     /* the socket has, or may have, something */
     bool is_hung_up;      /* and then its end */
     uint32_t corks;       /* while not 0 no doorbell is rung */
+    uint32_t batches;     /* of these, the application's; the others are turns */
     int handled;          /* frames, in this turn */
     int taken;            /* of those that the next turn may take: already taken the short way */
     bool is_broken;       /* sending has failed: the peer is gone, but for what it has sent before */

@@ -137,7 +137,7 @@ int lane_take_releases(struct lane *lane) {
     struct work *work = &lane->account->work;
     uint64_t handle;
     int r = 0, before = lane->handled;
-    if (!lane->corks)
+    if (lane->corks == lane->batches) /* in no turn: a batch may be as long as the application likes */
         work_begin(work);
     while (r == 0 && !work_is_over(work) && lane->has_rings && release_read(&lane->releases_in, &handle)) {
         lane_follow_releases(lane);

@@ -377,10 +377,12 @@ int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t 
 }
 
 void sea_batch_begin(sea_conn *conn) {
+    conn->lane.batches++;
     lane_cork(&conn->lane);
 }
 
 void sea_batch_end(sea_conn *conn) {
+    conn->lane.batches--;
     lane_uncork(&conn->lane);
 }
 
