@@ -39,6 +39,7 @@ static const struct fault {
     [SEAM_FSTATFS] = {{EINTR, EIO, ENOSYS}, true, true},
     [SEAM_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
     [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN, EPERM}, false, false},
+    [SEAM_DONTDUMP] = {{EINVAL, EPERM}, true, true},
     [SEAM_MLOCK] = {{ENOMEM, EPERM}, false, false},
     [SEAM_MINCORE] = {{EAGAIN}, false, false},
     [SEAM_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
@@ -66,6 +67,9 @@ static const struct fault {
     [SEAM_MKDIR] = {{EACCES, ENOSPC, EEXIST, EPERM}, false, true},
     [SEAM_UNLINK] = {{EACCES, ENOENT, EBUSY, EPERM}, false, true},
     [SEAM_DUP] = {{EMFILE, EINTR, EPERM}, false, false},
+    [SEAM_SET_FLAGS] = {{EPERM}, true, true},
+    [SEAM_FACCESSAT] = {{EACCES, EPERM}, false, false},
+    [SEAM_SCHED_GET] = {{EPERM, ESRCH}, true, true},
     [SEAM_PTHREAD_CREATE] = {{EAGAIN}, false, false},
 };
 

@@ -288,6 +288,19 @@ START_TEST(test_an_abstract_name_that_is_taken) {
 }
 END_TEST
 
+/* The socket is what it should be: a text that denies it would be untrue. */
+START_TEST(test_an_inherited_socket_whose_flags_cannot_be_set) {
+    char inherited[16];
+    int fd = listen_there(SOCK_SEQPACKET);
+    snprintf(inherited, sizeof inherited, "fd:%d", fd);
+    fail_once(SEAM_SET_FLAGS, EPERM);
+    assert_not_listening(inherited, -EPERM, "fcntl(F_SETFL) is forbidden");
+    fail_once(SEAM_GETSOCKOPT, EPERM);
+    assert_not_listening(inherited, -EPERM, "getsockopt is forbidden");
+    close(fd);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("reach");
     suite_fixture(s, before, after);
@@ -310,5 +323,6 @@ int main(void) {
     suite_add(s, test_a_directory_of_another_user);
     suite_add_loop(s, test_what_the_kernel_says_of_listening, 0, sizeof listens / sizeof *listens);
     suite_add(s, test_an_abstract_name_that_is_taken);
+    suite_add(s, test_an_inherited_socket_whose_flags_cannot_be_set);
     return suite_run(s);
 }

@@ -181,6 +181,8 @@ void reach_describe_connect(const char *text, int r, const char *why, char ret_t
     bool is_known = address_parse(text, false, &where, &unused) == 0;
     if (!is_known && describe_runtime(text, false, r, ret_text))
         return;
+    if (is_known && where.fd >= 0 && describe_call(r, ret_text))
+        return;
     bool is_at_fault = is_known && where.fd < 0 && failure_error(r) != -EINVAL;
     if (is_at_fault && is_call(r, SEAM_SOCKET) && (describe_process(r, ret_text) || describe_call(r, ret_text)))
         return;
@@ -251,6 +253,8 @@ void reach_describe_listen(const char *text, int r, const char *why, char ret_te
     const char *unused;
     bool is_known = address_parse(text, true, &where, &unused) == 0;
     if (!is_known && describe_runtime(text, true, r, ret_text))
+        return;
+    if (is_known && where.fd >= 0 && describe_call(r, ret_text))
         return;
     bool is_ours = is_known && where.fd < 0 && failure_error(r) != -EINVAL;
     if (!is_ours || !(describe_step(r, why, ret_text) || describe_listen(&where, r, ret_text)))

@@ -71,7 +71,7 @@ void map_dump_end(void) {
 /* A core dump would hold what a peer lent us, and what we lend to others. Nothing is to be done where the system refuses. */
 static void keep_from_dumps(void *data, size_t size) {
     if (atomic_load_explicit(&dumpers, memory_order_relaxed) == 0)
-        (void) madvise(data, size, MADV_DONTDUMP);
+        (void) SEAM(DONTDUMP, madvise(data, size, MADV_DONTDUMP));
 }
 
 static int map_aligned(int fd, size_t size, size_t unit, int prot, int flags, void **ret_data) {

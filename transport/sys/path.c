@@ -217,7 +217,7 @@ int path_look(const char *path, struct path_look *ret_look) {
                                    .group = status.st_gid,
                                    .is_dir = S_ISDIR(status.st_mode),
                                    .is_socket = S_ISSOCK(status.st_mode),
-                                   .is_writable = faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0};
+                                   .is_writable = SEAM(FACCESSAT, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0};
     return 0;
 }
 

@@ -32,6 +32,7 @@ static const char *const names[] = {
     [SEAM_FSTATFS] = "fstatfs",
     [SEAM_MMAP] = "mmap",
     [SEAM_MADVISE] = "madvise",
+    [SEAM_DONTDUMP] = "dontdump",
     [SEAM_MLOCK] = "mlock2",
     [SEAM_MINCORE] = "mincore",
     [SEAM_MBIND] = "mbind",
@@ -59,6 +60,9 @@ static const char *const names[] = {
     [SEAM_MKDIR] = "mkdir",
     [SEAM_UNLINK] = "unlink",
     [SEAM_DUP] = "dup",
+    [SEAM_SET_FLAGS] = "set_flags",
+    [SEAM_FACCESSAT] = "faccessat",
+    [SEAM_SCHED_GET] = "sched_get",
     [SEAM_PTHREAD_CREATE] = "pthread_create",
 };
 static_assert(sizeof names / sizeof *names == SEAM_KINDS, "every kind has a name");

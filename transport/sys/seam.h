@@ -31,6 +31,7 @@ enum seam_kind {
     SEAM_FSTATFS,
     SEAM_MMAP,
     SEAM_MADVISE,
+    SEAM_DONTDUMP,
     SEAM_MLOCK,
     SEAM_MINCORE,
     SEAM_MBIND,
@@ -58,6 +59,9 @@ enum seam_kind {
     SEAM_MKDIR,
     SEAM_UNLINK,
     SEAM_DUP,
+    SEAM_SET_FLAGS,
+    SEAM_FACCESSAT,
+    SEAM_SCHED_GET,
     SEAM_PTHREAD_CREATE,
     SEAM_KINDS
 };

@@ -215,8 +215,8 @@ int socket_adopt(int fd, bool listening) {
     if (r < 0)
         return r;
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return -errno;
+    if (flags < 0 || SEAM(SET_FLAGS, fcntl(fd, F_SETFL, flags | O_NONBLOCK)) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return failure_of(SEAM_SET_FLAGS, errno);
     return 0;
 }
 

@@ -70,14 +70,18 @@ int wait_left_ms(uint64_t deadline) {
 
 unsigned wait_cpus_shared(int pid) {
     cpu_set_t ours, theirs, both;
-    if (pid <= 0 || sched_getaffinity(0, sizeof ours, &ours) < 0 || sched_getaffinity(pid, sizeof theirs, &theirs) < 0)
+    if (pid <= 0 || SEAM(SCHED_GET, sched_getaffinity(0, sizeof ours, &ours)) < 0 ||
+        SEAM(SCHED_GET, sched_getaffinity(pid, sizeof theirs, &theirs)) < 0)
         return UINT_MAX;
     CPU_OR(&both, &ours, &theirs);
     return (unsigned) CPU_COUNT(&both);
 }
 
 bool wait_is_realtime(void) {
-    int policy = sched_getscheduler(0) & ~SCHED_RESET_ON_FORK;
+    int policy = SEAM(SCHED_GET, sched_getscheduler(0));
+    if (policy < 0)
+        return false;
+    policy &= ~SCHED_RESET_ON_FORK;
     return policy == SCHED_FIFO || policy == SCHED_RR || policy == SCHED_DEADLINE;
 }
 
