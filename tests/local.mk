@@ -296,8 +296,9 @@ check-tsan: $(check_PROGRAMS)
 	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(stress_tests) $(script_tests)"
 .PHONY: check-tsan
 
-# Some change a setting of the whole machine for a while, how huge pages are granted, and others are disturbed by that:
-# these take turns. (Through variables, because Automake takes a rule for tests/x.log for a substitute of its own.)
+# Some tests change a setting of the whole machine for a while, how huge pages are granted, and other tests are disturbed by that:
+# these tests take turns. The valgrind tests come first: a test that one of them waits for would run under valgrind too. (Through
+# variables, because Automake takes a rule for tests/x.log for a substitute of its own.)
 turn_0 = tests/unit/test_arena.log
 turn_1 = tests/unit/test_block.log tests/unit/test_view.log
 turn_2 = tests/unit/test_ctx.log
@@ -305,14 +306,14 @@ turn_3 = tests/unit/test_lane_receive.log
 turn_4 = tests/unit/test_lane_pooled.log tests/unit/test_lane_send.log
 turn_5 = tests/unit/test_memfd.log
 turn_6 = tests/unit/test_sealed.log
-turn_7 = tests/unit/test_map.log
-turn_8 = tests/contract/test_map.log
-turn_9 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
-turn_10 = tests/memory/test_refusals.log
-turn_11 = tests/contract/test_folios.log
-turn_12 = tests/unit/test_outbox.log
-turn_13 = tests/unit/test_growth.log
-turn_14 = tests/unit/test_census.log
+turn_7 = tests/unit/test_outbox.log
+turn_8 = tests/unit/test_growth.log
+turn_9 = tests/unit/test_census.log
+turn_10 = tests/unit/test_map.log
+turn_11 = tests/contract/test_map.log
+turn_12 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
+turn_13 = tests/memory/test_refusals.log
+turn_14 = tests/contract/test_folios.log
 $(turn_1): $(turn_0)
 $(turn_2): $(turn_1)
 $(turn_3): $(turn_2)
