@@ -2,9 +2,12 @@
 /* The clock that can be moved on, waits that do not wait, and the stopwatch. See clock.h. */
 #include "clock.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -19,6 +22,19 @@ int __real_poll(struct pollfd *items, nfds_t count, int timeout_ms);
 int __wrap_poll(struct pollfd *items, nfds_t count, int timeout_ms);
 int __real_epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms);
 int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout_ms);
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+/* A number that is closed twice is somebody else's descriptor the second time, sooner or later. */
+int __wrap_close(int fd) {
+    int r = __real_close(fd);
+    if (r < 0 && errno == EBADF) {
+        fprintf(stderr, "descriptor %d was closed twice\n", fd);
+        abort();
+    }
+    return r;
+}
 
 void (*clock_on_wait)(unsigned rounds, bool is_endless);
 

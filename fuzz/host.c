@@ -143,7 +143,22 @@ static int *slot_for_client(void) {
     return NULL;
 }
 
+static void await_reaper(void) {
+    static const struct timespec moment = {.tv_nsec = 50000};
+    while (reaper_pending())
+        nanosleep(&moment, NULL);
+}
+
+/* A socket is the library's once it has been seen to be one: a call that failed before that leaves it open. */
+static void close_if_left(int fd, const struct stat *before) {
+    struct stat now;
+    await_reaper();
+    if (fstat(fd, &now) == 0 && now.st_ino == before->st_ino && now.st_dev == before->st_dev)
+        close(fd);
+}
+
 void host_join(int other) {
+    struct stat socket_id;
     sea_options options = options_of(host.scene);
     char address[24];
     int *slot = slot_for_client();
@@ -155,9 +170,12 @@ void host_join(int other) {
     }
     int number = *slot;
     snprintf(address, sizeof(address), "fd:%d", other);
+    demand(fstat(other, &socket_id) == 0, "fstat");
     host.is_waiting = true;
     if (sea_connect(&host.conns[number], host.ctx, address, &options) == 0)
         host.opened++;
+    else
+        close_if_left(other, &socket_id);
     host.is_waiting = false;
 }
 
@@ -270,14 +288,12 @@ static uint64_t fds_open(void) {
 
 /* Descriptors that were refused are closed on another thread. It is waited for only now and then, and when much has gathered. */
 static bool is_reaped(void) {
-    static const struct timespec moment = {.tv_nsec = 50000};
     static unsigned passed;
     size_t pending = reaper_pending();
     if (pending && pending < PENDING_MOST && ++passed < PASSED_MOST)
         return false;
     passed = 0;
-    while (reaper_pending())
-        nanosleep(&moment, NULL);
+    await_reaper();
     return true;
 }
 

@@ -11,7 +11,9 @@
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
  * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES). Its clients take the path that the socket unit
- * names: for them "systemd" is no address.
+ * names: for them "systemd" is no address. The library takes an inherited socket of the right kind, also when the call
+ * fails later. A descriptor of another kind, or a socket whose kind the kernel does not tell, stays the caller's, and so
+ * does every descriptor when the options are wrong.
  *
  * fork(): a child must not use its parent's connections. It holds none of their sockets: dead ones have their numbers.
  * Payloads that the parent had received stay readable in it.
@@ -167,8 +169,8 @@ typedef struct sea_options {
  * directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
  * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
  * this user or process has its share of it), -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in
- * our budget, or for its own in the server's), -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may
- * not make or use such a socket: doc/sandbox.md).
+ * our budget, or for its own in the server's), -ENOBUFS (an inherited socket is full), -EMFILE, -ENOMEM, -EPERM,
+ * -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a socket: doc/sandbox.md).
  * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is
  * shared may not be made, the connection is made all the same, as with `socket_only`.
  */

@@ -101,7 +101,8 @@ static void skip_without_collapse(void) {
     map_free(data, SIZE);
     close(fd);
     if (error < 0)
-        test_skip("MADV_COLLAPSE: %s (before Linux 6.1, shmem_enabled=deny, or no huge page is free)", strerror(-error));
+        test_skip("MADV_COLLAPSE: %s (before Linux 6.1, shmem_enabled=deny, or no huge page is free)",
+                  strerror(-error));
 }
 
 START_TEST(test_what_is_there) {

@@ -859,6 +859,38 @@ START_TEST(test_inherited_descriptors_of_other_kinds) {
 }
 END_TEST
 
+/* It is the library's from then on; wrong options are told before. */
+START_TEST(test_an_inherited_socket_is_taken_when_it_fails_later) {
+    char address[32];
+    int fds[2];
+    const sea_options wrong = {.waiting = -1}, hurried = {.handshake_ms = 20};
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    ck_assert_int_eq(refused(address, &wrong), -EINVAL);
+    ck_assert_int_ge(fcntl(fds[0], F_GETFD), 0);
+    ck_assert_int_eq(refused(address, &hurried), -ETIMEDOUT);
+    ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
+    close(fds[1]);
+}
+END_TEST
+
+/* It is closed once: another try would be made with somebody else's descriptor. */
+START_TEST(test_an_inherited_socket_that_is_full) {
+    sea_conn *conn = NULL;
+    char address[32], byte = 0;
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    while (send(fds[0], &byte, 1, MSG_DONTWAIT) == 1)
+        ;
+    ck_assert_int_eq(errno, EAGAIN);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), -ENOBUFS);
+    assert_explained(-ENOBUFS, "handshake");
+    ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
+    close(fds[1]);
+}
+END_TEST
+
 START_TEST(test_an_inherited_connection) {
     char address[32];
     sea_conn *conn = NULL;
@@ -965,6 +997,8 @@ int main(void) {
     suite_add(s, test_options_without_sense);
     suite_add(s, test_the_service_is_another);
     suite_add(s, test_inherited_descriptors_of_other_kinds);
+    suite_add(s, test_an_inherited_socket_is_taken_when_it_fails_later);
+    suite_add(s, test_an_inherited_socket_that_is_full);
     suite_add(s, test_an_inherited_connection);
     suite_add(s, test_a_server_that_says_nothing);
     suite_add(s, test_what_a_server_says_is_kept);

@@ -79,6 +79,10 @@ static int lane_judge(const struct lane *lane) {
     return policy_check(lane->options, &peer);
 }
 
+static const char FULL_SOCKET[] =
+    "the inherited socket has no room for a greeting: its peer has not read what was sent "
+    "there before; use a new socket";
+
 /* A client speaks first, but only to a server that it trusts; a server tells a client at once that it will not be served. */
 static int lane_greet(struct lane *lane) {
     int r = lane_judge(lane);
@@ -97,6 +101,8 @@ static int lane_greet(struct lane *lane) {
         r = lane_send_hello(lane);
     if (r < 0 && lane->is_doomed)
         return refusal_explain(&lane->ctx->refusals, r, "handshake", lane->text);
+    if (r == -EAGAIN) /* of an inherited socket only: a new one has room */
+        return refusal_explain(&lane->ctx->refusals, -ENOBUFS, "handshake", FULL_SOCKET);
     return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 
