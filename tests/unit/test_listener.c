@@ -26,6 +26,7 @@
 #include "support/child.h"
 #include "support/raw.h"
 #include "sys/heap.h"
+#include "sys/path.h"
 #include "sys/socket.h" /* ours; NOLINT(readability-duplicate-include) */
 #include "unit/fail.h"
 #include "unit/valgrind.h"
@@ -272,6 +273,24 @@ START_TEST(test_a_lock_without_a_socket) {
 }
 END_TEST
 
+/* By whom, nobody can tell: nobody listens there, or the queue is full. The reason says so, and fits into a refusal. */
+START_TEST(test_a_lock_that_is_held) {
+    CLEANUP_FD int held = -1;
+    int listener = _i ? raw_listen(path) : -1, clients[128], count = 0;
+    while (_i && count < 128 && socket_connect(path, &clients[count]) == 0)
+        count++;
+    ck_assert_int_lt(count, 128);
+    ck_assert_int_eq(path_lock(lock, &held), 0);
+    assert_refused(address, -EADDRINUSE);
+    ck_assert_msg(strstr(last_why, _i ? "queue is full" : "nobody listens"), "%s", last_why);
+    while (count > 0)
+        close(clients[--count]);
+    fd_close(listener);
+    unlink(path);
+    unlink(lock);
+}
+END_TEST
+
 enum { RIVALS = 6, ROUNDS = 150 };
 
 static atomic_int *servers; /* shared: how many believe that the path is theirs */
@@ -413,8 +432,11 @@ START_TEST(test_an_heir_holds_no_path) {
     ck_assert_int_eq(r, _i == IS_SILENT ? 0 : -EADDRINUSE);
     if (r == 0) {
         ck_assert(is_reached(&listener, path));
+        ck_assert(exists(lock));
         assert_refused(address, -EADDRINUSE);
         listener_close(&listener);
+        ck_assert(!exists(path)); /* they were its own */
+        ck_assert(!exists(lock));
     }
     kill((pid_t) heir, SIGKILL);
     unlink(path);
@@ -721,6 +743,7 @@ int main(void) {
     suite_add(s, test_a_stopped_server_keeps_its_path);
     suite_add(s, test_a_socket_without_a_lock);
     suite_add(s, test_a_lock_without_a_socket);
+    suite_add_loop(s, test_a_lock_that_is_held, 0, 2);
     suite_add(s, test_one_of_many_wins);
     suite_add(s, test_a_live_server_without_its_lock);
     suite_add(s, test_a_successors_files_stay);
