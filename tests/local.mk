@@ -409,6 +409,7 @@ EXTRA_DIST += \
     tests/examples/lib.sh \
     tests/model/check.sh \
     tests/model/doorbell.pml \
+    tests/model/growth.pml \
     tests/protocol/calls.py \
     tests/protocol/client.py \
     tests/tools/tally.sh \

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Has Spin check the model doorbell.pml: the protocol as it is, in several worlds, must hold; with one fault in it, it
+# Has Spin check the models doorbell.pml and growth.pml: the protocol as it is, in several worlds, must hold; with one fault in it, it
 # must not. A model that cannot fail proves nothing.
 #
-#     tests/model/check.sh [NAME]...     all, or those named
+#     tests/model/check.sh [NAME]...     all, or those of that name or that model
 #
 # Prints a line for each, with the number of states searched; for one that surprises, how the run ended that Spin found.
 # Works in build/model, and needs up to 700 MB of memory for each CPU.
@@ -14,50 +14,71 @@ self=$(realpath "${BASH_SOURCE[0]}")
 cd "$(dirname "$self")/../.." || exit 1
 # shellcheck source-path=SCRIPTDIR source=../tools/tally.sh
 . "$(dirname "$self")/../tools/tally.sh"
-model=$PWD/tests/model/doorbell.pml
+models=$PWD/tests/model
 work=build/model
 
-# kind name flags...; kinds: holds (safety), ends (no infinite run), fails (Spin must find the fault).
+# kind model name flags...; kinds: holds (safety), ends (no infinite run), fails (Spin must find the fault).
 runs() {
     cat <<'TABLE'
-holds one-way            FRAMES_0=3 READS_AWAKE BELLS=2
-holds one-way-weak       FRAMES_0=3 WEAK BUFFER=3
-holds one-way-timeouts   FRAMES_0=2 TIMEOUTS=2
-holds cursor-kept        FRAMES_0=3 KEEPS_CURSOR
-holds cursor-lazy        FRAMES_0=3 LAZY=3
-holds one-way-loop       FRAMES_0=3 LOOP
-holds both-ways-loop     FRAMES_0=2 FRAMES_1=1 RING=1 LOOP EAGER
-holds both-ways          FRAMES_0=2 FRAMES_1=1 RING=1
-holds both-ways-full     FRAMES_0=2 FRAMES_1=2 RING=1 EAGER
-holds both-ways-weak     FRAMES_0=2 FRAMES_1=1 RING=1 EAGER WEAK
-holds releases           FRAMES_0=2 LEASES=1 WEAK
-holds spinning-writer    FRAMES_0=3 SPINNER=0
-holds spinning-reader    FRAMES_0=3 SPINNER=1
-holds spinning-both-ways FRAMES_0=2 FRAMES_1=2 RING=1 SPINNER=0 EAGER
-holds death              FRAMES_0=2 CRASH
-holds death-both-ways    FRAMES_0=2 FRAMES_1=1 RING=1 CRASH EAGER
-holds death-weak         FRAMES_0=1 FRAMES_1=1 RING=1 CRASH WEAK
-holds death-releases     FRAMES_0=1 LEASES=1 CRASH
-holds death-of-spinner   FRAMES_0=2 FRAMES_1=1 RING=1 CRASH SPINNER=0
-ends  one-way            FRAMES_0=3 READS_AWAKE
-ends  both-ways          FRAMES_0=2 FRAMES_1=1 RING=1 EAGER
-ends  releases           FRAMES_0=2 LEASES=1 EAGER
-ends  death              FRAMES_0=1 FRAMES_1=1 RING=1 CRASH EAGER
-fails no-publish-fence   FRAMES_0=1 NO_PUBLISH_FENCE
-fails no-sleep-fence     FRAMES_0=1 NO_SLEEP_FENCE
-fails no-room-fence      FRAMES_0=3 NO_ROOM_FENCE
-fails no-room-look       FRAMES_0=3 NO_ROOM_LOOK
-fails no-rearm           FRAMES_0=2 RING=1 LOOP NO_REARM
-fails relaxed-tag        FRAMES_0=1 WEAK RELAXED_TAG
-fails no-second-look     FRAMES_0=1 NO_SECOND_LOOK
-fails no-last-look       FRAMES_0=1 NO_LAST_LOOK CRASH
-fails early-cursor       FRAMES_0=3 LAZY=1 EARLY_CURSOR
-fails keeps-batch        FRAMES_0=3 KEEPS_BATCH
-fails keeps-cursor       FRAMES_0=3 LAZY=3 KEEPS_CURSOR
-fails eats-doorbell      FRAMES_0=1 EATS_DOORBELL
-fails deaf-writer        FRAMES_0=2 FRAMES_1=2 RING=1 EAGER DEAF_WRITER
-fails flag-for-episode   FRAMES_0=2 FLAG_FOR_EPISODE
-fails episodes-repeat    FRAMES_0=2 EPISODES=4
+holds doorbell one-way            FRAMES_0=3 READS_AWAKE BELLS=2
+holds doorbell one-way-weak       FRAMES_0=3 WEAK BUFFER=3
+holds doorbell one-way-timeouts   FRAMES_0=2 TIMEOUTS=2
+holds doorbell cursor-kept        FRAMES_0=3 KEEPS_CURSOR
+holds doorbell cursor-lazy        FRAMES_0=3 LAZY=3
+holds doorbell one-way-loop       FRAMES_0=3 LOOP
+holds doorbell both-ways-loop     FRAMES_0=2 FRAMES_1=1 RING=1 LOOP EAGER
+holds doorbell both-ways          FRAMES_0=2 FRAMES_1=1 RING=1
+holds doorbell both-ways-full     FRAMES_0=2 FRAMES_1=2 RING=1 EAGER
+holds doorbell both-ways-weak     FRAMES_0=2 FRAMES_1=1 RING=1 EAGER WEAK
+holds doorbell releases           FRAMES_0=2 LEASES=1 WEAK
+holds doorbell spinning-writer    FRAMES_0=3 SPINNER=0
+holds doorbell spinning-reader    FRAMES_0=3 SPINNER=1
+holds doorbell spinning-both-ways FRAMES_0=2 FRAMES_1=2 RING=1 SPINNER=0 EAGER
+holds doorbell death              FRAMES_0=2 CRASH
+holds doorbell death-both-ways    FRAMES_0=2 FRAMES_1=1 RING=1 CRASH EAGER
+holds doorbell death-weak         FRAMES_0=1 FRAMES_1=1 RING=1 CRASH WEAK
+holds doorbell death-releases     FRAMES_0=1 LEASES=1 CRASH
+holds doorbell death-of-spinner   FRAMES_0=2 FRAMES_1=1 RING=1 CRASH SPINNER=0
+ends  doorbell one-way            FRAMES_0=3 READS_AWAKE
+ends  doorbell both-ways          FRAMES_0=2 FRAMES_1=1 RING=1 EAGER
+ends  doorbell releases           FRAMES_0=2 LEASES=1 EAGER
+ends  doorbell death              FRAMES_0=1 FRAMES_1=1 RING=1 CRASH EAGER
+fails doorbell no-publish-fence   FRAMES_0=1 NO_PUBLISH_FENCE
+fails doorbell no-sleep-fence     FRAMES_0=1 NO_SLEEP_FENCE
+fails doorbell no-room-fence      FRAMES_0=3 NO_ROOM_FENCE
+fails doorbell no-room-look       FRAMES_0=3 NO_ROOM_LOOK
+fails doorbell no-rearm           FRAMES_0=2 RING=1 LOOP NO_REARM
+fails doorbell relaxed-tag        FRAMES_0=1 WEAK RELAXED_TAG
+fails doorbell no-second-look     FRAMES_0=1 NO_SECOND_LOOK
+fails doorbell no-last-look       FRAMES_0=1 NO_LAST_LOOK CRASH
+fails doorbell early-cursor       FRAMES_0=3 LAZY=1 EARLY_CURSOR
+fails doorbell keeps-batch        FRAMES_0=3 KEEPS_BATCH
+fails doorbell keeps-cursor       FRAMES_0=3 LAZY=3 KEEPS_CURSOR
+fails doorbell eats-doorbell      FRAMES_0=1 EATS_DOORBELL
+fails doorbell deaf-writer        FRAMES_0=2 FRAMES_1=2 RING=1 EAGER DEAF_WRITER
+fails doorbell flag-for-episode   FRAMES_0=2 FLAG_FOR_EPISODE
+fails doorbell episodes-repeat    FRAMES_0=2 EPISODES=4
+holds growth   plain              FRAMES=4
+holds growth   messages           FRAMES=3 MESSAGES=1
+holds growth   weak               FRAMES=3 MESSAGES=1 WEAK BUFFER=3
+holds growth   death              FRAMES=2 MESSAGES=1 CRASH
+holds growth   releases           FRAMES=4 RELEASES
+holds growth   releases-death     FRAMES=3 RELEASES CRASH
+ends  growth   plain              FRAMES=3
+ends  growth   releases           FRAMES=3 RELEASES
+fails growth   mark-first         FRAMES=3 MARK_FIRST
+fails growth   no-kept-line       FRAMES=3 NO_KEPT_LINE
+fails growth   no-mark-look       FRAMES=3 NO_MARK_LOOK
+fails growth   no-new-look        FRAMES=3 NO_NEW_LOOK
+fails growth   no-sleep-fence     FRAMES=3 NO_SLEEP_FENCE
+fails growth   looks-at-old       FRAMES=3 LOOKS_AT_OLD
+fails growth   switch-at-once     FRAMES=3 SWITCH_AT_ONCE
+fails growth   switch-at-any-mark FRAMES=3 MESSAGES=1 SWITCH_AT_ANY_MARK
+fails growth   no-switch          FRAMES=3 NO_SWITCH
+fails growth   releases-at-once   FRAMES=3 RELEASES SWITCH_AT_ONCE
+fails growth   hands-over-early   FRAMES=3 MESSAGES=1 HANDS_OVER_EARLY
+fails growth   unordered-socket   FRAMES=3 MESSAGES=1 UNORDERED_SOCKET
+fails growth   relaxed-tag        FRAMES=3 WEAK RELAXED_TAG
 TABLE
 }
 
@@ -69,7 +90,7 @@ make_verifier() {
     ends) pan_flags=(-DNP -O1) ;;
     fails) pan_flags=(-DSAFETY -O0) ;;
     esac
-    spin -a "${@/#/-D}" doorbell.pml && "${CC:-cc}" -w -DMEMLIM=1500 "${pan_flags[@]}" -o pan pan.c
+    spin -a "${@/#/-D}" model.pml && "${CC:-cc}" -w -DMEMLIM=1500 "${pan_flags[@]}" -o pan pan.c
 }
 
 # run_verifier KIND. -E: the judge knows better than Spin which ends are good ones.
@@ -95,26 +116,26 @@ states() {
 # What pan said, and the last steps of the way there: spin follows the trail that pan left.
 show() {
     head -n 20 out
-    if [ -e doorbell.pml.trail ]; then
-        spin -t -p "$@" doorbell.pml | grep -vE '\[(\.\(goto\)|sub-sequence|else|(word|line|value) = 0)' | tail -n 80
+    if [ -e model.pml.trail ]; then
+        spin -t -p "$@" model.pml | grep -vE '\[(\.\(goto\)|sub-sequence|else|(word|line|value) = 0)' | tail -n 80
     fi
 }
 
-# one KIND NAME FLAG...: in a folder of its own; prints "verdict states".
+# one KIND MODEL NAME FLAG...: in a folder of its own; prints "verdict states".
 one() {
-    local kind=$1 name=$2 wanted=none found
-    shift 2
+    local kind=$1 model=$2 name=$2-$3 wanted=none found
+    shift 3
     [ "$kind" = fails ] && wanted=fault
     rm -rf "$work/$kind-$name"
     mkdir -p "$work/$kind-$name"
-    cp "$model" "$work/$kind-$name/"
+    cp "$models/$model.pml" "$work/$kind-$name/model.pml"
     cd "$work/$kind-$name" || return
     make_verifier "$kind" "$@" >make.log 2>&1 || { fails "$kind $name: $(cat make.log)" && return; }
     run_verifier "$kind"
     found=$(verdict)
     if [ "$found" = "$wanted" ]; then
         passes
-        printf '%-5s %-19s %9s states\n' "$kind" "$name" "$(states)"
+        printf '%-5s %-27s %9s states\n' "$kind" "$name" "$(states)"
     else
         fails "$kind $name: '$found' instead of '$wanted'"
         show "${@/#/-D}"
@@ -123,7 +144,7 @@ one() {
 
 if [ "${1-}" = --one ]; then
     one "${@:2}"
-    finish "model-$2-$3" >/dev/null
+    finish "model-$2-$3-$4" >/dev/null
     exit
 fi
 
@@ -140,7 +161,7 @@ chosen() {
     if [ $# -eq 0 ]; then
         runs
     else
-        runs | awk -v names=" $* " 'index(names, " " $2 " ")'
+        runs | awk -v names=" $* " 'index(names, " " $2 " ") || index(names, " " $3 " ")'
     fi
 }
 
