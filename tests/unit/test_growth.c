@@ -214,6 +214,20 @@ START_TEST(test_a_ring_before_its_mark) {
 }
 END_TEST
 
+/* Whoever sleeps hears of the mark as of any frame, also when no frame follows. */
+START_TEST(test_a_mark_wakes_the_reader) {
+    open_pair();
+    pair_settle(&pair);
+    uint64_t before = side_figures(&pair.client).doorbells;
+    ck_assert_int_eq(lane_grow_frames(&pair.client.lane), 0);
+    lane_ring_bell(&pair.client.lane);
+    ck_assert_uint_eq(side_figures(&pair.client).doorbells, before + 1);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.lane.theirs.lines, 1024);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* The end right after the growth: what lies in either ring is heard first. */
 START_TEST(test_the_end_after_growth) {
     open_pair();
@@ -543,6 +557,7 @@ int main(void) {
     suite_add_loop(s, test_a_busy_ring_grows, 0, 3);
     suite_add_loop(s, test_order_across_growth, 0, 8);
     suite_add_loop(s, test_a_ring_before_its_mark, 0, 2);
+    suite_add(s, test_a_mark_wakes_the_reader);
     suite_add_loop(s, test_the_end_after_growth, 0, 2);
     suite_add_loop(s, test_a_larger_ring_is_refused, 0, REFUSALS);
     suite_add(s, test_a_budget_without_room_for_a_larger_ring);
