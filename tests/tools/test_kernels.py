@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: MIT
 """tools/kernels: its choice of kernels, its archive of files, and its table; the consoles are made up."""
 
+import gzip
+import lzma
 import pathlib
+import shutil
+import subprocess
 import sys
 import unittest
+import unittest.mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools" / "kernels"))
 
@@ -87,6 +92,26 @@ class Files(unittest.TestCase):
         self.assertEqual(len(data) % 4, 0)
         self.assertEqual(data.count(b"070701"), 4)
         self.assertIn(b"12345\0\0\0", data)
+
+    def test_modules_are_unpacked(self):
+        plain = b"a module " * 1000
+        self.assertEqual(image.unpacked("fuse", ".ko", plain), plain)
+        self.assertEqual(image.unpacked("fuse", ".xz", lzma.compress(plain)), plain)
+        self.assertEqual(image.unpacked("fuse", ".gz", gzip.compress(plain)), plain)
+        with self.assertRaisesRegex(archive.Trouble, "not known here: .br"):
+            image.unpacked("fuse", ".br", plain)
+
+    def test_modules_packed_by_zstd(self):
+        plain = b"a module " * 1000
+        with unittest.mock.patch("shutil.which", return_value=None):
+            with self.assertRaisesRegex(archive.Trouble, "install the package zstd"):
+                image.unpacked("fuse", ".zst", b"")
+        if not shutil.which("zstd"):
+            self.skipTest("zstd is not here")
+        packed = subprocess.run(["zstd", "-c"], input=plain, stdout=subprocess.PIPE, check=True).stdout
+        self.assertEqual(image.unpacked("fuse", ".zst", packed), plain)
+        with self.assertRaisesRegex(archive.Trouble, "zstd cannot unpack"):
+            image.unpacked("fuse", ".zst", b"nonsense")
 
     def test_init_has_its_number(self):
         text = image.init_of(10).decode()

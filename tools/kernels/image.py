@@ -6,6 +6,7 @@ import gzip
 import lzma
 import pathlib
 import re
+import shutil
 import stat
 import subprocess
 
@@ -59,6 +60,29 @@ def stripped(path):
     return done.stdout if done.returncode == 0 and done.stdout else path.read_bytes()
 
 
+def unpacked_zstd(name, data):
+    """Python has had no module for it before 3.14."""
+    if not shutil.which("zstd"):
+        raise Trouble(f"the kernel's module {name} is packed by zstd, which is not here: install the package zstd")
+    done = subprocess.run(["zstd", "-d", "-c"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        raise Trouble(f"zstd cannot unpack the kernel's module {name}: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout
+
+
+def unpacked(name, suffix, data):
+    """A module as /init loads it, which may not count on a busybox or a kernel that unpacks."""
+    if suffix == ".ko":
+        return data
+    if suffix == ".xz":
+        return lzma.decompress(data)
+    if suffix == ".gz":
+        return gzip.decompress(data)
+    if suffix == ".zst":
+        return unpacked_zstd(name, data)
+    raise Trouble(f"the kernel's module {name} is packed in a way that is not known here: {suffix}")
+
+
 def init_of(slowness):
     here = pathlib.Path(__file__).resolve().parent
     text = (here / "init.sh").read_text(encoding="utf-8")
@@ -93,7 +117,6 @@ class Image:
         for name in MODULES:
             found = module_of(kernel_directory, name)
             if found:
-                suffix, data = found
-                own.file(f"lib/modules/{name}.ko", lzma.decompress(data) if suffix == ".xz" else data, 0o644)
+                own.file(f"lib/modules/{name}.ko", unpacked(name, *found), 0o644)
         with gzip.open(path, "wb", compresslevel=1) as out:
             out.write(own.bytes())
