@@ -131,6 +131,51 @@ START_TEST(test_attack_on_client) {
 }
 END_TEST
 
+enum { CALLS_BEFORE = 300 };
+
+/* Its answer lies in the ring before the call is made, so that the client never has to wait. */
+static int answered_call(sea_conn *conn, struct ring_speaker *self, uint64_t number) {
+    sea_msg *reply = NULL;
+    char bytes[64];
+    ring_say_inline(self, number << 32 | 1, 0, 8);
+    int r = sea_call_bytes(conn, SERVICE_ECHO, "x", 1, -1, &reply);
+    if (r == 0)
+        ring_expect(self, WIRE_CALL, bytes, sizeof bytes);
+    sea_msg_release(reply);
+    return r;
+}
+
+/* A server that says goodbye, or whose socket is closed, and that answers on and on all the same. */
+START_TEST(test_answers_after_the_end) {
+    const sea_options options = {.ring_size = 4096, .handshake_ms = 60000};
+    char address[32];
+    int fds[2], r = 0;
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    lane_socketpair(fds);
+    struct ring_speaker *self = ring_speaker_new(fds[1], LINES, RELEASES);
+    ring_speaker_hello(self, 0);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&conn, ctx, address, &options), 0);
+    ring_speaker_open(self);
+    uint64_t number = 0;
+    for (; number < CALLS_BEFORE; number++)
+        ck_assert_int_eq(answered_call(conn, self, number), 0);
+    draft_goodbye(&draft, 0, "over");
+    if (_i == 0)
+        ck_assert_int_eq(shutdown(self->speaker->fd, SHUT_RDWR), 0);
+    else
+        ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    for (uint64_t end = wait_deadline(test_patience(PATIENCE_MS)); r == 0 && wait_now() < end; number++)
+        r = answered_call(conn, self, number);
+    ck_assert_int_eq(r, -EPIPE);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    ring_speaker_free(self);
+}
+END_TEST
+
 /* Lies in datagrams are lies between sides with outboxes too. */
 START_TEST(test_datagram) {
     const struct attack *attack = &attacks[_i];
@@ -665,6 +710,7 @@ int main(void) {
     suite_add_loop(suite, test_attack, 0, ring_attacks_count);
     suite_add(suite, test_siege);
     suite_add_loop(suite, test_attack_on_client, 0, ring_attacks_count);
+    suite_add_loop(suite, test_answers_after_the_end, 0, 2);
     suite_add_loop(suite, test_datagram, 0, attacks_count);
     suite_add_loop(suite, test_hello, 0, attacks_count);
     suite_add_loop(suite, test_shape, 0, (int) (sizeof shapes / sizeof *shapes));

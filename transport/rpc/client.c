@@ -81,15 +81,6 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Waits for the socket, for the end of the peer's process, and for `bell` (-1: none). Returns what poll() says of the socket, or a negative errno value. */
-static int lane_wait(struct lane *lane, int bell, uint64_t deadline) {
-    int revents = wait_all(lane->fd, lane_events(lane), lane_speaker(lane), bell, deadline);
-    if (revents < 0 || !(revents & WAIT_OTHER))
-        return revents;
-    lane_part_with_speaker(lane);
-    return POLLIN | POLLHUP;
-}
-
 /* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever returns that
  * tells it. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
@@ -108,7 +99,7 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         if (patience_spins(&lane->patience))
             deadline = 0;
         if (deadline == 0 || lane_rest(lane))
-            revents = lane_wait(lane, conn->interrupt.bell, sooner(deadline, conn_deadline(conn)));
+            revents = conn_poll(conn, conn->interrupt.bell, sooner(deadline, conn_deadline(conn)));
         if (revents == 0)
             interrupt_settle(&conn->interrupt);
     }
@@ -520,7 +511,7 @@ int sea_conn_dispatch(sea_conn *conn, short revents) {
     if (!conn_can_wait(conn))
         return conn_explain_deadlock(conn);
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
-    int found = revents && conn->pair_fd >= 0 ? lane_wait(&conn->lane, -1, 0) : revents;
+    int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, -1, 0) : revents;
     if (!held->is_ended)
         conn_turn(conn, (short) (found < 0 ? 0 : found));
     return conn->is_ended ? conn_end_reason(conn) : 0;

@@ -22,6 +22,9 @@
  * their work is done are as long as a late call waits for copies and the like: some 5 ms. */
 static const uint32_t SOCKET_TURNS = 16;
 
+/* What a look costs is nothing beside so much time. */
+static const uint64_t GLANCE_NS = 10 * 1000 * 1000;
+
 static void conn_rearm(void *owner) {
     sea_conn *conn = owner;
     if (conn->watch.poller && !conn->is_ended)
@@ -482,9 +485,31 @@ static void turn_end(sea_conn **turn) {
     conn_unref(*turn);
 }
 
+int conn_poll(sea_conn *conn, int bell, uint64_t deadline) {
+    struct lane *lane = &conn->lane;
+    int revents = wait_all(lane->fd, lane_events(lane), lane_speaker(lane), bell, deadline);
+    conn->polled_at = wait_now_coarse();
+    if (revents < 0 || !(revents & WAIT_OTHER))
+        return revents;
+    lane_part_with_speaker(lane);
+    return POLLIN | POLLHUP;
+}
+
+/* A client whose answers always lie in the ring in time waits for nothing. No frame tells of the peer's farewell, and of its death, and
+ * whoever holds its memory may go on answering. */
+static short conn_glance(sea_conn *conn) {
+    bool is_driven_here = !conn->is_looped && conn->lane.state == LANE_OPEN;
+    if (!is_driven_here || wait_now_coarse() - conn->polled_at < GLANCE_NS)
+        return 0;
+    int revents = conn_poll(conn, -1, 0);
+    return revents > 0 ? (short) revents : 0;
+}
+
 int conn_turn(sea_conn *conn, short revents) {
     CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
     turn->turns++;
+    if (!revents)
+        revents = conn_glance(conn);
     int handled = lane_dispatch(&conn->lane, revents);
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);

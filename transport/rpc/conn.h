@@ -46,6 +46,7 @@ struct sea_conn {
     uint32_t told;              /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
     uint32_t turns;             /* how many are on the stack */
     uint32_t late_turns;        /* since a call of ours became late: what lies there is still being read */
+    uint64_t polled_at;         /* by conn_poll(), on the coarse clock */
     int reason;                 /* of the end */
     struct interrupt interrupt; /* of waits for it */
     void *data;
@@ -75,8 +76,13 @@ static inline void conn_unrefp(sea_conn **conn) {
 /* Lets `poller` (borrowed) drive it. */
 int conn_watch(sea_conn *conn, struct poller *poller);
 
-/* One turn: what poll and the clock ask for. Returns the number of frames handled. */
+/* One turn: what poll and the clock ask for. Returns the number of frames handled. Where no loop does that, it looks at the socket itself now
+ * and then. */
 int conn_turn(sea_conn *conn, short revents);
+
+/* Waits for the socket, for the end of the peer's process, and for `bell` (-1: none). Returns what poll() says of the socket, or a negative
+ * errno value. */
+int conn_poll(sea_conn *conn, int bell, uint64_t deadline);
 
 /* The end of what conn->turns counted. Whoever keeps a connection that has ended needs no place to receive into. */
 void conn_shed(sea_conn *conn);
