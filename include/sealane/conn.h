@@ -276,8 +276,17 @@ SEA_API bool sea_conn_is_open(const sea_conn *conn);
 SEA_API sea_ctx *sea_conn_ctx(const sea_conn *conn);         /* borrowed */
 SEA_API const sea_peer *sea_conn_peer(const sea_conn *conn); /* borrowed */
 SEA_API const char *sea_conn_service(const sea_conn *conn);  /* the name that the peer gave, borrowed */
-SEA_API const char *sea_conn_text(const sea_conn *conn);     /* of the newest error, for people, borrowed */
-SEA_API void sea_conn_set_data(sea_conn *conn, void *data);  /* a pointer of the application's */
+/*
+ * What the peer answered, which deadline passed, or why the connection ended: of the newest such error, for people;
+ * borrowed, until the next one.
+ *
+ * Which text to print: where there is no connection (sea_connect() and sea_server_new() failed), and of memory,
+ * sea_ctx_refusal(). Of an error `r` of a function of a connection: sea_ctx_refusal() if its `error` is `r` (a limit, or
+ * something that is not allowed here, so that nothing was sent), and otherwise this one. Compare right after the
+ * function: a refusal stays until the next one, also of another thread with the same context.
+ */
+SEA_API const char *sea_conn_text(const sea_conn *conn);
+SEA_API void sea_conn_set_data(sea_conn *conn, void *data); /* a pointer of the application's */
 SEA_API void *sea_conn_data(const sea_conn *conn);
 
 /* What the peer still owes us, what its limits still allow, and what of our memory is for it. */

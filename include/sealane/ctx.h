@@ -123,7 +123,8 @@ SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
  */
 SEA_API void sea_ctx_trim(sea_ctx *ctx);
 
-/* Copies the newest refusal of this context. */
+/* Copies the newest refusal of this context: why something could not be made, connected or sent. What a peer answered,
+ * and why a connection ended, sea_conn_text() says; there stands which to print. */
 SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
 
 /*
