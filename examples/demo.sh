@@ -142,15 +142,24 @@ cell() {
     "$bench/$program" --cpus "$cpus" --seconds 0.4 --json "$@" | sed -n "s/.*\"$field\":\([0-9.]*\).*/\1/p"
 }
 microseconds() {
-    awk -v ns="$1" 'BEGIN { printf "%.2f us", ns / 1000 }'
+    awk -v ns="$1" 'BEGIN { if (ns == "") printf "not measured"; else printf "%.2f us", ns / 1000 }'
 }
 round_trip() {
     local mode=$1
     shift
     microseconds "$(cell p50_ns "$@" --case roundtrip --size 64 --mode "$mode")"
 }
+# rate GB-A-SECOND: in the unit in which it has some digits, also on a busy machine.
+rate() {
+    awk -v gb="$1" 'BEGIN {
+        if (gb == "") printf "not measured, the machine is too busy"
+        else if (gb >= 1) printf "%.1f GB/s", gb
+        else if (gb >= 0.01) printf "%.0f MB/s", gb * 1e3
+        else printf "%.2f MB/s", gb * 1e3
+    }'
+}
 throughput() {
-    printf '%.1f GB/s' "$(cell gb_s "$@" --case roundtrip --size 1048576)"
+    rate "$(cell gb_s "$@" --case roundtrip --size 1048576)"
 }
 plain() {
     printf '%s\n' floors --system socket --variant "$1"

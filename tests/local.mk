@@ -371,6 +371,7 @@ script_tests = \
     tests/stress/test_soak.sh \
     tests/tools/test_calibrate.sh \
     tests/tools/test_kernels.sh \
+    tests/tools/test_demo.sh \
     tests/tools/test_layers.sh \
     tests/tools/test_readme.sh \
     tests/tools/test_symbols.sh \
