@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "registry/ctx.h"
 #include "support/holdings.h"
+#include "sys/disposal.h"
 #include "sys/reaper.h"
 
 struct host host;
@@ -145,7 +146,7 @@ static int *slot_for_client(void) {
 
 static void await_reaper(void) {
     static const struct timespec moment = {.tv_nsec = 50000};
-    while (reaper_pending())
+    while (reaper_pending() + disposal_pending() > 0)
         nanosleep(&moment, NULL);
 }
 
@@ -289,7 +290,7 @@ static uint64_t fds_open(void) {
 /* Descriptors that were refused are closed on another thread. It is waited for only now and then, and when much has gathered. */
 static bool is_reaped(void) {
     static unsigned passed;
-    size_t pending = reaper_pending();
+    size_t pending = reaper_pending() + disposal_pending();
     if (pending && pending < PENDING_MOST && ++passed < PASSED_MOST)
         return false;
     passed = 0;

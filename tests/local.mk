@@ -32,6 +32,7 @@ valgrind_tests = \
     tests/unit/test_ctx \
     tests/unit/test_failure \
     tests/unit/test_fdpass \
+    tests/unit/test_disposal \
     tests/unit/test_file \
     tests/unit/test_forked \
     tests/unit/test_frame \
@@ -179,6 +180,7 @@ tests_libsupport_la_SOURCES = \
     tests/unit/host.h \
     tests/unit/lane_pair.h \
     tests/unit/line_samples.h \
+    tests/unit/disposal_jam.h \
     tests/unit/reaper_jam.h \
     tests/unit/room_ctx.h \
     tests/unit/room_peer.h \

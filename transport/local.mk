@@ -40,6 +40,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/numa.h \
     transport/sys/path.c \
     transport/sys/path.h \
+    transport/sys/disposal.c \
+    transport/sys/disposal.h \
     transport/sys/reaper.c \
     transport/sys/reaper.h \
     transport/sys/seam.c \

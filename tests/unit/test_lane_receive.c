@@ -16,6 +16,7 @@
 #include "support/machine.h"
 #include "support/trap.h"
 #include "sys/memfd.h"
+#include "unit/disposal_jam.h"
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
 #include "unit/reaper_jam.h"
@@ -617,6 +618,33 @@ START_TEST(test_a_full_reaper_stops_receipts) {
 }
 END_TEST
 
+/* Nor is anything that may bring large memory, while much of that waits to be given back. */
+START_TEST(test_a_full_disposal_stops_receipts) {
+    struct side server = {0};
+    struct disposal_jam jam;
+    struct speaker *speaker = side_greet_speaker(&server, true, NULL);
+    any_call();
+    speak(speaker);
+    if (!disposal_jam_begin(&jam)) {
+        side_deinit(&server);
+        speaker_free(speaker);
+        test_skip("threads hang together here");
+    }
+    while (disposal_has_room())
+        disposal_take_mapping(NULL, (size_t) 1 << 28, -1);
+    lane_dispatch(&server.lane, POLLIN);
+    ck_assert_uint_eq(server.arrived_count, 0);
+    ck_assert_int_eq(lane_events(&server.lane), 0);
+    ck_assert_uint_gt(lane_deadline(&server.lane), 0);
+    disposal_jam_end(&jam);
+    side_turn_at_deadline(&server);
+    side_settle(&server);
+    ck_assert_uint_eq(server.arrived_count, 1);
+    side_deinit(&server);
+    speaker_free(speaker);
+}
+END_TEST
+
 static void clean(void) {
     fail_off();
     machine_restore();
@@ -642,5 +670,6 @@ int main(void) {
     suite_add(s, test_the_budget_refuses_inline_payloads);
     suite_add(s, test_no_memory_for_a_handle);
     suite_add_loop(s, test_a_full_reaper_stops_receipts, 0, 2);
+    suite_add(s, test_a_full_disposal_stops_receipts);
     return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include "memory/work.h"
 #include "support/speaker.h"
 #include "unit/conn_pair.h"
+#include "unit/disposal_jam.h"
 #include "unit/fail.h"
 
 static struct ends ends;
@@ -307,6 +308,43 @@ START_TEST(test_the_end_takes_one_turn_a_dispatch) {
 }
 END_TEST
 
+/* What goes in a turn of `a`: its arena or sealed block that was lent, its view of an arena, a sealed block that came and that nobody wants. */
+static const struct {
+    bool is_lent, is_sealed;
+    uint32_t method;
+} large[] = {{true, false, END_KEEP}, {true, true, END_KEEP}, {false, false, END_HOOK}, {false, true, NO_METHOD}};
+enum { LARGES = sizeof large / sizeof *large };
+
+/* Other threads give large memory back: while these are stuck turns go on, and what was held counts as given back. */
+START_TEST(test_large_memory_does_not_go_in_a_turn) {
+    static struct disposal_jam jam;
+    struct end *lender = large[_i].is_lent ? &ends.a : &ends.b;
+    ends.a.options.accept = ends.b.options.accept = SEA_INLINE | (large[_i].is_sealed ? SEA_SEALED : SEA_POOLED);
+    ends.a.options.socket_only = ends.b.options.socket_only = large[_i].is_sealed;
+    ends_open(&ends);
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+        ends_deinit(&ends);
+        return;
+    }
+    ck_assert_int_eq(sea_send(lender->conn, large[_i].method, end_block(lender, DISPOSAL_LEAST, 1), -1), 0);
+    end_settle(&ends.b);
+    size_t before = disposal_pending();
+    end_settle(&ends.a);
+    if (large[_i].method != NO_METHOD) {
+        end_free_conn(&ends.b);
+        before = disposal_pending();
+        end_settle(&ends.a);
+        ck_assert_uint_eq(ends.a.closed, 1);
+    }
+    ck_assert_uint_eq(disposal_pending(), before + 1);
+    sea_figures figures = end_figures(&ends.a);
+    ck_assert_uint_eq(figures.blocks + figures.arena_bytes + figures.imported_arena_bytes + figures.imported_bytes, 0);
+    disposal_jam_end(&jam);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* Whoever frees the connection halfway has it all at once. */
 START_TEST(test_freed_while_it_ends) {
     ends_open(&ends);
@@ -423,6 +461,7 @@ int main(void) {
     suite_add(s, test_releases_take_turns);
     suite_add_loop(s, test_the_end_takes_turns, 0, 2);
     suite_add(s, test_the_end_takes_one_turn_a_dispatch);
+    suite_add_loop(s, test_large_memory_does_not_go_in_a_turn, 0, LARGES);
     suite_add(s, test_freed_while_it_ends);
     suite_add_loop(s, test_what_comes_in_is_weighed, 0, sizeof incoming / sizeof *incoming);
     suite_add(s, test_copies_to_answer_with_take_turns);

@@ -12,6 +12,7 @@
 
 #include "memory/reserve.h"
 #include "sys/cred.h"
+#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/forked.h"
@@ -471,7 +472,7 @@ static int receive_datagram(struct lane *lane) {
     struct fdpass pass;
     CLEANUP(receiving_end) struct receiving receiving = receiving_begin(lane);
     struct iovec iov = {.iov_base = lane->scratch, .iov_len = LANE_SCRATCH_SIZE};
-    if (!lane->scratch || !reaper_has_room()) {
+    if (!lane->scratch || !reaper_has_room() || !disposal_has_room()) {
         lane->retry_at = wait_now() + RETRY_NS;
         lane->is_choked = true;
         return 0;

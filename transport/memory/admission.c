@@ -8,6 +8,7 @@
  */
 #include "memory/admission.h"
 
+#include "sys/disposal.h"
 #include "sys/wait.h"
 #include <errno.h>
 #include <stdio.h>
@@ -224,6 +225,8 @@ int admission_admit(struct admission *admission, uint64_t size) {
     admission->promised += own;
     pthread_mutex_unlock(&admission->lock);
     int r = is_known ? 0 : look(admission, size, own, &verdict);
+    if (r < 0 && disposal_await(DISPOSAL_AWAIT_MS))
+        r = look(admission, size, own, &verdict);
     if (r < 0)
         admission_made(admission, own);
     return r;

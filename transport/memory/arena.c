@@ -14,6 +14,7 @@
 
 #include "memory/reserve.h"
 #include "memory/sealed.h"
+#include "sys/disposal.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
@@ -130,9 +131,8 @@ void arena_note_announced(struct arena *arena) {
 
 void arena_deinit(struct arena *arena) {
     if (arena->is_private)
-        heap_free(arena->data);
+        disposal_take_heap(arena->data, arena->size);
     else
-        map_free(arena->data, arena->size);
-    fd_close(arena->fd);
+        disposal_take_mapping(arena->data, arena->size, arena->fd);
     *arena = ARENA_EMPTY;
 }

@@ -14,6 +14,7 @@
  */
 #include "memory/reserve.h"
 
+#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/limits.h"
 #include "sys/map.h"
@@ -54,6 +55,8 @@ static int reserve_steps(reserve_part *part, int fd, char *data, size_t size, ui
         step = size - done < STEP ? size - done : STEP;
         int r = done > 0 ? admission_again(admission, *promised) : 0;
         if (r == 0)
+            r = part(fd, data, done, step);
+        if (r == -ENOMEM && disposal_await(DISPOSAL_AWAIT_MS)) /* hugetlb pages, say, which no look tells of */
             r = part(fd, data, done, step);
         if (r < 0)
             return r;

@@ -12,6 +12,7 @@
 #include "memory/sealed.h"
 
 #include "memory/reserve.h"
+#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
@@ -73,8 +74,8 @@ static void sealed_unmap(struct sealed *sealed) {
 }
 
 void sealed_deinit(struct sealed *sealed) {
-    sealed_unmap(sealed);
-    fd_close(sealed->fd);
+    void *data = atomic_load_explicit(&sealed->data, memory_order_relaxed);
+    disposal_take_mapping(data, sealed_map_size(sealed), sealed->fd);
     *sealed = SEALED_EMPTY;
 }
 

@@ -4,6 +4,7 @@
 
 #include "memory/reserve.h"
 #include "sys/alone.h"
+#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
@@ -18,9 +19,13 @@
  * are not to wait for one. */
 static const size_t ADMITTED_LEAST = (size_t) 16 << 10;
 
-static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
+static size_t block_alloc_size(int payload_class, size_t size) {
     size_t extra = payload_class == SEA_INLINE ? size : payload_class == SEA_SEALED ? sizeof(struct census_entry) : 0;
-    sea_block *block = heap_new(1, sizeof(*block) + extra);
+    return sizeof(sea_block) + extra;
+}
+
+static sea_block *block_alloc(sea_ctx *ctx, int payload_class, size_t size) {
+    sea_block *block = heap_new(1, block_alloc_size(payload_class, size));
     if (!block)
         return NULL;
     atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
@@ -112,8 +117,9 @@ static void block_discard(sea_block *block) {
     if (block->payload_class == SEA_SEALED)
         census_leave(block_entry(block));
     sealed_deinit(&block->sealed);
-    sea_ctx_unref(block->ctx);
-    heap_free(block);
+    sea_ctx *ctx = block->ctx; /* whose end waits for what was taken before */
+    disposal_take_heap(block, block_alloc_size(block->payload_class, block->size));
+    sea_ctx_unref(ctx);
 }
 
 static int block_refuse(sea_ctx *ctx, size_t size) {

@@ -6,6 +6,7 @@
 #include "registry/ctx.h"
 
 #include "registry/peer.h"
+#include "sys/disposal.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
 #include "sys/map.h"
@@ -139,6 +140,7 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
     pthread_mutex_destroy(&ctx->lock);
     ctx_drop_scratch(ctx);
     heap_free(ctx);
+    disposal_await(-1); /* nothing of it is mapped any more */
     return NULL;
 }
 

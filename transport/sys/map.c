@@ -18,6 +18,7 @@
  */
 #include "sys/map.h"
 
+#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/memfd.h"
 #include "sys/seam.h"
@@ -102,7 +103,7 @@ static size_t alignment_of(size_t size, bool huge) {
     return unit;
 }
 
-static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **ret_data) {
+static int map_try(int fd, size_t size, bool huge, int prot, int flags, void **ret_data) {
     if (size == 0)
         return -EINVAL;
     size_t unit = alignment_of(size, huge);
@@ -113,6 +114,12 @@ static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **r
         return -errno;
     *ret_data = data;
     return 0;
+}
+
+/* Addresses, or mappings, may be missing that are about to come back. */
+static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **ret_data) {
+    int r = map_try(fd, size, huge, prot, flags, ret_data);
+    return r == -ENOMEM && disposal_await(DISPOSAL_AWAIT_MS) ? map_try(fd, size, huge, prot, flags, ret_data) : r;
 }
 
 int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
@@ -146,12 +153,7 @@ int map_new_readable(int fd, size_t size, const void **ret_data) {
 }
 
 void *map_free(const void *data, size_t size) {
-    if (data == NULL)
-        return NULL;
-    void *begin = (void *) (uintptr_t) data;
-    /* EINVAL: the end lies inside a hugetlb page. The mapping reaches to the end of that page. */
-    if (munmap(begin, size) < 0 && errno == EINVAL && size != 0)
-        munmap(begin, round_up(size, MEMFD_HUGE_SIZE));
+    disposal_unmap(data, size);
     return NULL;
 }
 
@@ -194,7 +196,10 @@ int map_populate_filled(void *data, size_t size) {
 
 int map_lock(void *data, size_t size) {
     /* ENOMEM, EPERM and EAGAIN are all that is said at the limit, and of a mapping that is there they say nothing else. */
-    return SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT)) < 0 ? -ENOLCK : 0;
+    int r = SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
+    if (r < 0 && disposal_await(DISPOSAL_AWAIT_MS))
+        r = SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
+    return r < 0 ? -ENOLCK : 0;
 }
 
 /* The bytes of huge pages that a line of smaps adds; 0 for all other lines. */

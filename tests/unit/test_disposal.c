@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* sys/disposal: large memory that goes where nobody waits for it. */
+#include "support/suite.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "unit/disposal_jam.h"
+#include "unit/fail.h"
+
+#define PAGE ((size_t) 4096)
+#define LARGE (DISPOSAL_LEAST * 2 + PAGE) /* several steps, and the last one is not whole */
+
+static struct disposal_jam jam;
+
+static void before(void) {
+    fail_call(SEAM_PTHREAD_CREATE, 0, 0, 0); /* counts */
+}
+
+static void after(void) {
+    fail_off();
+    ck_assert_uint_eq(disposal_pending(), 0);
+}
+
+static char *map_pages(size_t size) {
+    char *data = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ck_assert_ptr_ne(data, MAP_FAILED);
+    data[0] = data[size - 1] = 1;
+    return data;
+}
+
+static bool is_mapped(const char *data) {
+    unsigned char state;
+    return mincore((void *) (uintptr_t) data, PAGE, &state) == 0;
+}
+
+/* The number of the end to read from; its end is seen once the other one is closed. */
+static int pipe_end(int *ret_writer) {
+    int ends[2];
+    ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    *ret_writer = ends[1];
+    return ends[0];
+}
+
+static bool has_ended(int reader) {
+    struct pollfd item = {.fd = reader, .events = POLLIN};
+    return poll(&item, 1, 0) == 1 && (item.revents & POLLHUP);
+}
+
+/* --- what it takes --- */
+
+START_TEST(test_nothing) {
+    disposal_take_mapping(NULL, 0, -1);
+    disposal_take_mapping(NULL, LARGE, -1);
+    disposal_take_heap(NULL, 0);
+    disposal_await(-1);
+    disposal_unmap(NULL, 1);
+}
+END_TEST
+
+/* Below the least size the caller does it. */
+START_TEST(test_small_memory_goes_at_once) {
+    int writer, reader = pipe_end(&writer);
+    char *data = map_pages(DISPOSAL_LEAST - PAGE);
+    disposal_take_mapping(data, DISPOSAL_LEAST - PAGE, writer);
+    ck_assert(!is_mapped(data) && has_ended(reader));
+    disposal_take_heap(malloc(100), 100);
+    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), 0);
+    ck_assert(!disposal_await(-1)); /* there was nothing */
+    close(reader);
+}
+END_TEST
+
+static const size_t sizes[] = {DISPOSAL_LEAST, DISPOSAL_LEAST + PAGE, LARGE, (size_t) 1 << 40};
+
+/* All of it goes, on another thread, with the descriptor. */
+START_TEST(test_large_memory_goes_elsewhere) {
+    if (sizes[_i] > LARGE && is_under_valgrind()) {
+        test_skip("valgrind maps no TiB");
+        return;
+    }
+    int writer, reader = pipe_end(&writer);
+    char *data = map_pages(sizes[_i]);
+    disposal_take_mapping(data, sizes[_i], writer);
+    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), 1);
+    disposal_await(-1);
+    for (size_t at = 0; at < sizes[_i]; at += (sizes[_i] - PAGE) / 8 / PAGE * PAGE)
+        ck_assert(!is_mapped(data + at));
+    ck_assert(!is_mapped(data + sizes[_i] - PAGE));
+    ck_assert(has_ended(reader));
+    disposal_take_heap(malloc(LARGE), LARGE);
+    disposal_await(-1);
+    close(reader);
+}
+END_TEST
+
+/* Nobody waits while its threads are stuck. What waits is still there, and goes in the end. */
+START_TEST(test_nobody_waits) {
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+        return;
+    }
+    char *data = map_pages(LARGE);
+    disposal_take_mapping(data, LARGE, -1);
+    ck_assert_uint_eq(disposal_pending(), JAM_DISPOSERS + 1);
+    ck_assert(is_mapped(data));
+    ck_assert(!disposal_await(1));
+    disposal_jam_end(&jam);
+    ck_assert(!is_mapped(data));
+    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), JAM_DISPOSERS);
+}
+END_TEST
+
+/* A GiB may wait; what its threads work on does not count. */
+START_TEST(test_room) {
+    enum { PARTS = 4 };
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+        return;
+    }
+    for (int i = 0; i < PARTS; i++) {
+        ck_assert(disposal_has_room());
+        disposal_take_mapping(NULL, (size_t) 1 << 28, -1);
+    }
+    ck_assert(!disposal_has_room());
+    disposal_jam_end(&jam);
+    ck_assert(disposal_has_room());
+}
+END_TEST
+
+/* More than its queue holds is not lost. */
+START_TEST(test_a_full_queue) {
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+        return;
+    }
+    size_t waiting;
+    do {
+        waiting = disposal_pending();
+        disposal_take_mapping(NULL, LARGE, -1);
+    } while (disposal_pending() > waiting);
+    char *data = map_pages(LARGE);
+    disposal_take_mapping(data, LARGE, -1);
+    ck_assert(!is_mapped(data));
+    ck_assert_uint_eq(disposal_pending(), waiting);
+    disposal_jam_end(&jam);
+}
+END_TEST
+
+START_TEST(test_no_thread_can_be_made) {
+    fail_always(SEAM_PTHREAD_CREATE, EAGAIN);
+    int writer, reader = pipe_end(&writer);
+    char *data = map_pages(LARGE);
+    disposal_take_mapping(data, LARGE, writer);
+    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), 1);
+    ck_assert(!is_mapped(data) && has_ended(reader));
+    ck_assert(!disposal_await(-1));
+    close(reader);
+}
+END_TEST
+
+/* In a forked child nothing of it waits, and it works; without threads, which the thread sanitizer allows to none. */
+START_TEST(test_fork) {
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+        return;
+    }
+    disposal_take_mapping(NULL, LARGE, -1);
+    pid_t child = fork();
+    ck_assert_int_ge(child, 0);
+    if (child == 0) {
+        char *data = map_pages(LARGE);
+        bool is_right = disposal_pending() == 0 && disposal_has_room() && !disposal_await(-1);
+        fail_always(SEAM_PTHREAD_CREATE, EAGAIN);
+        disposal_take_mapping(data, LARGE, -1);
+        _exit(is_right && !is_mapped(data) ? 0 : 1);
+    }
+    int status;
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    disposal_jam_end(&jam);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("disposal");
+    suite_fixture(s, before, after);
+    suite_add(s, test_nothing);
+    suite_add(s, test_small_memory_goes_at_once);
+    suite_add_loop(s, test_large_memory_goes_elsewhere, 0, sizeof sizes / sizeof *sizes);
+    suite_add(s, test_nobody_waits);
+    suite_add(s, test_room);
+    suite_add(s, test_a_full_queue);
+    suite_add(s, test_no_thread_can_be_made);
+    suite_add(s, test_fork);
+    return suite_run(s);
+}

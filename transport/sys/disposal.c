@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Disposal: large mappings, memfds and heap memory are ended where nobody waits for it. See disposal.h.
+ *
+ * What enters is the disposal's. It waits in a bounded queue. Up to THREADS_MAX detached threads take items out, oldest first, and end
+ * them outside the lock. A thread is started when an item comes in and there are fewer threads than items; it ends when it finds the queue empty. No
+ * peer can stop these threads: a memfd's last reference runs no code of a file system that a peer wrote. So they are not the reaper's.
+ *
+ * The owner gives back what the memory was charged before it lets go of it. What is charged and what is mapped differ by what is here:
+ * the items under way, at most THREADS_MAX, and up to WAITING_MAX bytes that wait. Beyond that nothing is received that could bring more
+ * (disposal_has_room()). A peer that maps and ends in a loop fills its memory more slowly than a thread empties it. Who finds no memory
+ * while something is here waits for it (disposal_await()) and tries again.
+ *
+ * A large mapping ends in steps, from its end: munmap() holds the lock that mmap() and page faults of all other threads need.
+ *
+ * When no thread can be made and none runs, or the queue is full, memory is given back in place: that takes its time, but loses nothing.
+ *
+ * fork: the child forgets the queue, as the reaper does. Read-only views stay mapped there until it ends or calls exec.
+ *
+ * Invariants, under the lock: waiting <= QUEUE_SIZE; working <= threads <= THREADS_MAX; ended + waiting + working = taken;
+ * waiting > 0 implies threads > 0.
+ * Threads: any, not from signal handlers.
+ */
+#include "sys/disposal.h"
+
+#include "sys/heap.h"
+#include "sys/seam.h"
+#include "sys/wait.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#define QUEUE_SIZE 4096
+#define THREADS_MAX 2
+#define STACK_SIZE ((size_t) 256 << 10)
+
+/* Some 0.1 s for two threads. */
+#define WAITING_MAX (UINT64_C(1) << 30)
+
+/* Of a mapping at once: some 1 ms. A multiple of every page size that a mapping here may have. Of one so large that memory cannot fill it
+ * more, so that there is an end of it. */
+#define STEP ((size_t) 16 << 20)
+#define STEPS_MAX 4096
+
+#define HUGE_PAGE ((size_t) 2 << 20)
+
+struct item {
+    void *data;  /* owned; NULL: none */
+    size_t size; /* bytes */
+    int fd;      /* owned; -1: none */
+    bool is_heap;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t moved; /* an item has ended, by CLOCK_MONOTONIC */
+    pthread_once_t once;
+    struct item queue[QUEUE_SIZE]; /* a ring */
+    size_t first, waiting;         /* waiting ones are queue[first] and on */
+    size_t threads, working;
+    uint64_t waiting_bytes;
+    uint64_t taken, ended; /* items since the process began */
+} disposal = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
+
+void disposal_unmap(const void *data, size_t size) {
+    void *begin = (void *) (uintptr_t) data;
+    if (!data || size == 0)
+        return;
+    /* EINVAL: the end lies inside a hugetlb page. */
+    if (munmap(begin, size) < 0 && errno == EINVAL)
+        munmap(begin, (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+}
+
+static void unmap_in_steps(char *data, size_t size) {
+    size_t step = (size / STEPS_MAX / STEP + 1) * STEP;
+    while (size > step) {
+        size_t left = (size - 1) / step * step;
+        disposal_unmap(data + left, size - left);
+        size = left;
+    }
+    disposal_unmap(data, size);
+}
+
+static void item_end(const struct item *item) {
+    if (item->is_heap)
+        heap_free(item->data);
+    else if (item->data)
+        unmap_in_steps(item->data, item->size);
+    fd_close(item->fd);
+}
+
+static struct item pop(void) {
+    struct item item = disposal.queue[disposal.first];
+    disposal.first = (disposal.first + 1) % QUEUE_SIZE;
+    disposal.waiting--;
+    disposal.waiting_bytes -= item.size;
+    return item;
+}
+
+static void init_moved(void) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&disposal.moved, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static void before_fork(void) {
+    pthread_mutex_lock(&disposal.lock);
+}
+
+static void after_fork_in_parent(void) {
+    pthread_mutex_unlock(&disposal.lock);
+}
+
+/* Threads that wait in the parent are not here. */
+static void after_fork_in_child(void) {
+    disposal.waiting = disposal.threads = disposal.working = 0;
+    disposal.waiting_bytes = 0;
+    disposal.ended = disposal.taken;
+    init_moved();
+    pthread_mutex_unlock(&disposal.lock);
+}
+
+static void prepare(void) {
+    init_moved();
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
+/* Under the lock, which is given back meanwhile. */
+static void end_first(void) {
+    struct item item = pop();
+    disposal.working++;
+    pthread_mutex_unlock(&disposal.lock);
+    item_end(&item);
+    pthread_mutex_lock(&disposal.lock);
+    disposal.working--;
+    disposal.ended++;
+    pthread_cond_broadcast(&disposal.moved);
+}
+
+static void *end_waiting(void *unused) {
+    (void) unused;
+    pthread_mutex_lock(&disposal.lock);
+    while (disposal.waiting > 0)
+        end_first();
+    disposal.threads--;
+    pthread_mutex_unlock(&disposal.lock);
+    return NULL;
+}
+
+/* Under the lock. All signals are blocked from the thread's birth: they are the application's. */
+static void start_thread(void) {
+    pthread_attr_t attributes;
+    if (pthread_attr_init(&attributes) != 0)
+        return;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_t thread;
+    int error = SEAM_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, end_waiting, NULL));
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    disposal.threads += error == 0;
+}
+
+static bool push(const struct item *item) {
+    if (disposal.waiting == QUEUE_SIZE)
+        return false;
+    disposal.queue[(disposal.first + disposal.waiting) % QUEUE_SIZE] = *item;
+    disposal.waiting++;
+    disposal.waiting_bytes += item->size;
+    disposal.taken++;
+    return true;
+}
+
+static void take(const struct item *item) {
+    pthread_once(&disposal.once, prepare);
+    pthread_mutex_lock(&disposal.lock);
+    bool is_queued = push(item);
+    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting + disposal.working)
+        start_thread();
+    while (disposal.threads == 0 && disposal.waiting > 0)
+        end_first();
+    pthread_mutex_unlock(&disposal.lock);
+    if (!is_queued)
+        item_end(item);
+}
+
+static void take_if_large(const struct item *item) {
+    if (item->size >= DISPOSAL_LEAST)
+        take(item);
+    else
+        item_end(item);
+}
+
+void disposal_take_mapping(const void *data, size_t size, int fd) {
+    take_if_large(&(struct item){.data = (void *) (uintptr_t) data, .size = size, .fd = fd});
+}
+
+void disposal_take_heap(void *data, size_t size) {
+    take_if_large(&(struct item){.data = data, .size = size, .fd = -1, .is_heap = true});
+}
+
+bool disposal_has_room(void) {
+    pthread_mutex_lock(&disposal.lock);
+    bool has_room = disposal.waiting_bytes < WAITING_MAX;
+    pthread_mutex_unlock(&disposal.lock);
+    return has_room;
+}
+
+size_t disposal_pending(void) {
+    pthread_mutex_lock(&disposal.lock);
+    size_t pending = disposal.waiting + disposal.working;
+    pthread_mutex_unlock(&disposal.lock);
+    return pending;
+}
+
+bool disposal_await(int most_ms) {
+    uint64_t deadline = wait_deadline(most_ms);
+    struct timespec until = {.tv_sec = (time_t) (deadline / 1000000000), .tv_nsec = (long) (deadline % 1000000000)};
+    int error = 0;
+    pthread_mutex_lock(&disposal.lock);
+    uint64_t last = disposal.taken;
+    bool was_there = disposal.ended < last;
+    while (disposal.ended < last && error == 0)
+        error = deadline == WAIT_FOREVER ? pthread_cond_wait(&disposal.moved, &disposal.lock)
+                                         : pthread_cond_timedwait(&disposal.moved, &disposal.lock, &until);
+    bool is_gone = disposal.ended >= last;
+    pthread_mutex_unlock(&disposal.lock);
+    return was_there && is_gone;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Disposal gives large memory back to the kernel, on threads of its own. The kernel takes about 0.2 ms for each MiB of base pages: 0.07 to
+ * unmap what was touched, 0.15 to free the pages with the last reference. No peer may make a turn of the library that long.
+ * Memory below DISPOSAL_LEAST is given back at once, by the caller's thread.
+ */
+#ifndef SYS_DISPOSAL_H
+#define SYS_DISPOSAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Some 3 ms. */
+#define DISPOSAL_LEAST ((size_t) 16 << 20)
+
+/* So long whoever finds no memory, no address or no mapping waits for what is here: some 0.5 GiB of it. */
+#define DISPOSAL_AWAIT_MS 100
+
+/* Takes a mapping of `size` bytes (NULL: none) and the descriptor of its memfd (-1: none), and ends both. */
+void disposal_take_mapping(const void *data, size_t size, int fd);
+
+/* Takes memory of `size` bytes that came from the heap. */
+void disposal_take_heap(void *data, size_t size);
+
+/* Does so little wait that peers may bring more? What a thread works on does not wait. */
+bool disposal_has_room(void);
+
+/* How many items wait or are being ended. */
+size_t disposal_pending(void);
+
+/* Waits, for at most `most_ms` (-1: for as long as it takes), until all is gone that was taken before. false: nothing was there, or it is not gone. */
+bool disposal_await(int most_ms);
+
+/* Unmaps at once. A mapping of hugetlb pages reaches to the end of its last page. Accepts NULL. */
+void disposal_unmap(const void *data, size_t size);
+
+#endif
