@@ -150,7 +150,10 @@ END_TEST
 START_TEST(test_an_abandoned_call_holds_its_slot) {
     uint64_t id = begin(1, 10), other = begin(2, 20), refused = 77;
     struct call_waiter waiter = {0};
+    ck_assert(calls_is_late(&calls, id, 10) && !calls_is_late(&calls, id, 9));
+    ck_assert(!calls_is_late(&calls, other, 10) && !calls_is_late(&calls, 0, 10));
     ck_assert_int_eq(calls_abandon(&calls, id, &waiter), 0);
+    ck_assert(!calls_is_late(&calls, id, 10));
     ck_assert(waiter.done == done);
     ck_assert_ptr_eq(waiter.user, &users[1]);
     assert_first(other, 20); /* it expires no more */

@@ -103,6 +103,31 @@ START_TEST(test_a_late_call_waits_for_little_work) {
 }
 END_TEST
 
+/* A reply that came in time is in time, however many turns it takes to copy it. */
+START_TEST(test_a_large_reply_in_time_is_in_time) {
+    enum { SIZE = 24 << 20 };
+    ends.a.options.accept = SEA_STABLE_ONLY;
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 20, 0, NULL), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 20, 1, NULL), 0);
+    end_settle(&ends.b);
+    ck_assert_uint_eq(ends.b.kept_count, 2);
+    ck_assert_int_eq(sea_reply(ends.b.kept[0], end_block(&ends.b, SIZE, 5)), 0);
+    wait_fd(-1, 0, wait_deadline(21));
+    for (int turns = 0; ends.a.outcomes_count < 2; turns++) {
+        ck_assert_int_lt(turns, 100);
+        conn_turn(ends.a.conn, POLLIN);
+    }
+    ck_assert_uint_eq(ends.a.outcomes[0].tag, 0);
+    ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    ck_assert(msg_is_filled(ends.a.outcomes[0].reply, SIZE, 5));
+    ck_assert_int_eq(ends.a.outcomes[1].status, -ETIMEDOUT); /* nobody answered it */
+    ends.b.kept[0] = ends.b.kept[--ends.b.kept_count];
+    ends_settle(&ends);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* --- batches --- */
 
 /* No turn comes meanwhile, and none is needed: what comes back is used again, whatever was copied in the batch before. */
@@ -455,6 +480,7 @@ int main(void) {
     suite_add(s, test_no_copy_of_a_reply_that_comes_late);
     suite_add(s, test_a_blocking_call_keeps_its_deadline);
     suite_add(s, test_a_late_call_waits_for_little_work);
+    suite_add(s, test_a_large_reply_in_time_is_in_time);
     suite_add(s, test_a_long_batch_reads_releases);
     suite_add_loop(s, test_replies_that_nobody_reads, 0, ANSWERS);
     suite_add(s, test_replies_that_are_read_late);

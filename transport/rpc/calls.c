@@ -96,6 +96,10 @@ bool calls_is_pending(const struct calls *calls, uint64_t id) {
     return at && calls->slots[at - 1].state == CALL_PENDING;
 }
 
+bool calls_is_late(const struct calls *calls, uint64_t id, uint64_t now) {
+    return calls_is_pending(calls, id) && calls->slots[(uint32_t) id - 1].deadline <= now;
+}
+
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter) {
     uint32_t at = id_find(calls, id);
     if (!at || calls->slots[at - 1].state != CALL_PENDING)

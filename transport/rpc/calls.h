@@ -76,6 +76,9 @@ int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waite
 /* Does anybody wait for it? */
 bool calls_is_pending(const struct calls *calls, uint64_t id);
 
+/* Has the deadline of a pending call passed? */
+bool calls_is_late(const struct calls *calls, uint64_t id, uint64_t now);
+
 /* -ENOENT: not pending. */
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);
 

@@ -456,15 +456,24 @@ void conn_shed(sea_conn *conn) {
     conn->lane.scratch = NULL;
 }
 
+static bool is_late_reply_copied(const sea_conn *conn) {
+    const struct lane *lane = &conn->lane;
+    const struct lane_message *in = &lane->snapshot.in;
+    return lane->is_copying && in->type == WIRE_REPLY && calls_is_late(&conn->calls, in->id, wait_now());
+}
+
 /*
  * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at, whatever poll
  * said, and once all that lay there has been read: that is a lap of the ring and what a socket holds, whatever the peer adds. But a peer
- * whose messages make much work, large copies above all, keeps no call waiting for them: of such turns there are SOCKET_TURNS.
+ * whose messages make much work, large copies above all, keeps no call waiting for them: of such turns there are SOCKET_TURNS. A turn
+ * that copies the reply to a late call does not count, since that reply has come. Such a reply takes as many turns as it has MiB.
  */
 static int calls_judge(sea_conn *conn, short revents) {
     struct lane *lane = &conn->lane;
     int handled = revents & POLLIN || lane->is_ending ? 0 : lane_dispatch(lane, POLLIN);
     uint32_t turns_most = SOCKET_TURNS + (lane->has_rings ? lane->theirs.lines / LANE_FRAMES_PER_TURN : 0);
+    if (!conn->is_ended && is_late_reply_copied(conn))
+        return handled;
     conn->late_turns += lane->has_worked_enough ? turns_most / SOCKET_TURNS : 1;
     if (conn->is_ended || (lane->has_more && conn->late_turns < turns_most))
         return handled;
