@@ -44,6 +44,7 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
 /*
  * Answers a call, now or later, in any order. Takes `call`, and one reference of `block`, which may be
  * NULL for an empty payload. To answer with what the call brought: sea_reply(call, sea_block_ref(sea_msg_block(call))).
+ * Of a pooled block of the peer's, or of one that the peer still holds, this call makes a copy (see <sealane/block.h>).
  * Never waits: a peer that does not read its replies is charged for them, and loses its connection at its quota. Errors
  * (the call has ended all the same, and the peer was told if it could be): -EPIPE (caller gone),
  * -ECANCELED (caller gave up), -EMSGSIZE (no class that the peer accepts can carry it), -EDQUOT,

@@ -79,7 +79,8 @@ SEA_API int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count);
 /*
  * As sea_pool_block(), with the bytes of `block` (borrowed), which may come from any pool, process or class: to move
  * what is kept for long out of a generation that drains, or to keep what arrived without holding the sender's memory.
- * The copy is writable. Errors: as sea_block_new(), and -ENOMEM (`block` cannot be mapped).
+ * The copy is writable. It is made inside this call, as those are that sending makes. Errors: as sea_block_new(), and
+ * -ENOMEM (`block` cannot be mapped).
  */
 SEA_API int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block);
 

@@ -180,7 +180,8 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
 }
 
 /* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all that the pool
- * may have, that is a sealed one, which waits for credit. It is this turn's work: also of a handler that answers with what came. */
+ * may have, that is a sealed one, which waits for credit. The copy is made here, inside the call that sends; and it is this turn's work, where a handler
+ * answers with what came. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     int class = choice_class(&lane->choice, &lane->terms, block->size);
     work_take(&lane->account->work, block->size);
@@ -381,8 +382,15 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
     return r;
 }
 
+/* A pooled block waits in one message at most: what is sent with it meanwhile is a copy. */
+static void queued_note_block(const struct lane_queued *queued, bool is_queued) {
+    if (queued->payload_class == SEA_POOLED && queued->message.block)
+        pooled_note_queued(queued->message.block, is_queued);
+}
+
 static void queued_free(struct lane *lane, struct lane_queued *queued) {
     peer_return_held(lane->account, queued->charged);
+    queued_note_block(queued, false);
     sea_block_unref(queued->message.block);
     lane->replies_queued -= queued->message.type == WIRE_REPLY;
     heap_free(queued);
@@ -435,6 +443,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
     queued->charged = charged;
     if (message->block)
         sea_block_ref(message->block);
+    queued_note_block(queued, true);
     *lane->queue_tail = queued;
     lane->queue_tail = &queued->next;
     lane_rearm(lane);
@@ -538,28 +547,13 @@ static void reply_spoil(struct lane_message *reply, int status) {
                                                : "the reply's block was refused by a limit of its sender";
 }
 
-/* A pooled block that was leased to the peer while it was queued: it goes as a copy, too, and does not wait for a release. */
-static int queued_convert(struct lane *lane, struct lane_queued *queued) {
-    sea_block *copy = NULL, *block = queued->message.block;
-    if (queued->payload_class != SEA_POOLED || pooled_is_free(block))
-        return 0;
-    int r = payload_convert(lane, block, &queued->payload_class, &copy);
-    if (r < 0)
-        return r;
-    sea_block_unref(block);
-    queued->message.block = copy;
-    tally_count(&lane->tally, fallbacks, 1);
-    return 0;
-}
-
 static int queued_transmit(struct lane *lane, struct lane_queued *queued) {
     struct lane_message *message = &queued->message;
     if (message->type == WIRE_CANCEL)
         return cancel_write(lane, message->id);
-    int r = queued_convert(lane, queued);
-    if (r == 0)
-        r = message_transmit(lane, message, queued->payload_class);
+    int r = message_transmit(lane, message, queued->payload_class);
     if ((r == -EDQUOT || r == -ENOMEM || r == -EMFILE || failure_is_forbidden(r)) && message->block) {
+        queued_note_block(queued, false);
         reply_spoil(message, r);
         queued->payload_class = 0;
         r = message_transmit(lane, message, 0);

@@ -27,6 +27,7 @@ struct pool_slot {
     uint64_t leased_at;  /* when that was: wait_now_coarse() */
     uint32_t generation; /* of the newest lease; 0: never leased */
     bool is_leased, is_free;
+    bool is_queued; /* the user's, while OUT: it will be leased, as soon as the peer takes it */
     char extra[] __attribute__((aligned(_Alignof(max_align_t)))); /* the user's, of pool_options.extra bytes */
 };
 

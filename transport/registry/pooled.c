@@ -141,7 +141,11 @@ uint64_t pooled_growth(const sea_block *block) {
 }
 
 bool pooled_is_free(const sea_block *block) {
-    return !block->slot->is_leased;
+    return !block->slot->is_leased && !block->slot->is_queued;
+}
+
+void pooled_note_queued(const sea_block *block, bool is_queued) {
+    block->slot->is_queued = is_queued;
 }
 
 int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle) {

@@ -59,8 +59,9 @@ const sea_block *pooled_block(const struct pool_slot *slot);
 /* The arena in which such a block lies. */
 struct arena *pooled_arena(const sea_block *block);
 
-/* May it be leased: has it no lease yet? */
+/* May it be leased: has it no lease yet, and waits in no message that will grant one? */
 bool pooled_is_free(const sea_block *block);
+void pooled_note_queued(const sea_block *block, bool is_queued);
 
 /* For another such block, how much memory would be made that had better not be? Bytes; see pool_growth(). */
 uint64_t pooled_growth(const sea_block *block);
