@@ -266,8 +266,9 @@ START_TEST(test_a_larger_ring_is_refused) {
     fail_off();
     ck_assert_uint_ge(lane->growth.retry_at, began + GROWTH_RETRY_NS);
     ck_assert_uint_eq(lane->own.lines, 32);
-    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, PAGE);
-    ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), PAGE);
+    uint64_t bytes = PAGE + (refusals[_i].kind == SEAM_SENDMSG ? FRAMES : 0); /* what was made is kept */
+    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, bytes);
+    ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), bytes);
     ck_assert_uint_eq(side_figures(&pair.client).refusals, 0);
     ck_assert_str_eq(lane->shortage.limit, "frame ring (bytes)");
     ck_assert_ptr_nonnull(strstr(lane->shortage.advice, "a larger ring could not be had"));
@@ -280,6 +281,33 @@ START_TEST(test_a_larger_ring_is_refused) {
     ck_assert_uint_eq(lane->own.lines, 1024);
     pair_settle(&pair);
     assert_ids(&pair.server, sent);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* While the socket is full a larger ring is made once, and announced when there is room; or it goes with the connection. */
+START_TEST(test_a_ring_that_cannot_be_announced_is_kept) {
+    open_pair();
+    struct lane *lane = &pair.client.lane;
+    lane_dispatch(&pair.server.lane, 0); /* it is awake: no doorbell is due */
+    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    fail_always(SEAM_SENDMSG, EAGAIN);
+    uint64_t sent = fill(&pair.client, 0);
+    for (int i = 0; i < 10; i++) {
+        lane->growth.retry_at = wait_now();
+        ck_assert_int_eq(send_one(&pair.client, sent, 0), -EAGAIN);
+    }
+    ck_assert_int_gt(fail_calls(SEAM_SENDMSG), 10);
+    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 1);
+    fail_off();
+    lane->growth.retry_at = wait_now();
+    if (_i == 0) {
+        sent = fill(&pair.client, sent);
+        ck_assert_uint_eq(lane->own.lines, 1024);
+        ck_assert_int_eq(lane->growth.frames.fd, -1);
+        pair_settle(&pair);
+        assert_ids(&pair.server, sent);
+    }
     pair_deinit(&pair);
 }
 END_TEST
@@ -560,6 +588,7 @@ int main(void) {
     suite_add(s, test_a_mark_wakes_the_reader);
     suite_add_loop(s, test_the_end_after_growth, 0, 2);
     suite_add_loop(s, test_a_larger_ring_is_refused, 0, REFUSALS);
+    suite_add_loop(s, test_a_ring_that_cannot_be_announced_is_kept, 0, 2);
     suite_add(s, test_a_budget_without_room_for_a_larger_ring);
     suite_add(s, test_a_reader_without_descriptors);
     suite_add(s, test_a_reader_without_mappings);

@@ -93,23 +93,20 @@ static int ring_memory_new(struct lane *lane, size_t size, struct outbox_ring *r
     return r < 0 ? r : charge_excess(lane, ret_memory);
 }
 
-/* Makes the memory, and has the peer get its descriptor. What cannot be sent is dropped: it is tried again as a whole. */
-static int ring_announce(struct lane *lane, const struct wire_ring *ring, struct outbox_ring *ret_memory) {
+/* Makes the memory, unless it was made before, and has the peer get its descriptor. Memory whose descriptor cannot be sent now, for want of room in the
+ * socket above all, stays in `memory` for the next attempt. */
+static int ring_announce(struct lane *lane, const struct wire_ring *ring, struct outbox_ring *memory) {
     uint8_t buf[WIRE_RING_SIZE];
     struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_ring(buf, ring)};
-    struct outbox_ring memory = OUTBOX_RING_NONE;
-    int r = ring_memory_new(lane, outbox_ring_bytes(ring->kind, ring->count), &memory);
+    int r = memory->at ? 0 : ring_memory_new(lane, outbox_ring_bytes(ring->kind, ring->count), memory);
     if (r == 0) {
-        r = fdpass_send(lane->fd, &iov, 1, &memory.fd, 1);
+        r = fdpass_send(lane->fd, &iov, 1, &memory->fd, 1);
         if (r == -EPIPE)
             lane_note_sent(lane, r);
-        memory.fd = fd_close(memory.fd);
-        if (r < 0)
-            drop_own(lane, &memory);
     }
-    lane->growth.retry_at = r < 0 ? wait_now() + GROWTH_RETRY_NS : 0;
     if (r == 0)
-        *ret_memory = memory;
+        memory->fd = fd_close(memory->fd);
+    lane->growth.retry_at = r < 0 ? wait_now() + GROWTH_RETRY_NS : 0;
     return r;
 }
 

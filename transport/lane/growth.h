@@ -14,7 +14,7 @@
  * bounded, and the reader has to remember one successor. Rings do not shrink.
  *
  * A refusal (the budget, the machine, descriptors) costs speed alone: small rings go on, and frames and releases that find no room there
- * go through the socket. It is tried again after GROWTH_RETRY_NS. A receiver that cannot take the ring has no way to go on: the connection ends.
+ * go through the socket. It is tried again after GROWTH_RETRY_NS. Memory that was made, and that the socket had no room to announce, is kept until then. A receiver that cannot take the ring has no way to go on: the connection ends.
  */
 #ifndef LANE_GROWTH_H
 #define LANE_GROWTH_H
@@ -26,7 +26,7 @@ struct lane;
 #define GROWTH_RETRY_NS (UINT64_C(100) * 1000 * 1000)
 
 struct growth {
-    struct outbox_ring frames, releases;             /* ours; none: the outbox's are in use */
+    struct outbox_ring frames, releases;             /* ours; with a descriptor: the peer does not know of it yet */
     struct outbox_ring their_frames, their_releases; /* the peer's, from their announcement on */
     uint64_t
         their_mark; /* number of the RING whose mark ends their old lines; 0: they are in use, or were not announced */
