@@ -137,7 +137,7 @@ typedef struct sea_options {
     uint32_t blocks_max;      /* blocks of the peer's that we hold at a time; default 1024, at most the peer quota */
     uint64_t bytes_max;       /* and their bytes; default: the peer quota; half of it with SEA_STABLE_ONLY:
                                * of each pooled payload the copy is charged too, so give no more yourself */
-    uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE allows */
+    uint32_t connections_max; /* of a server; default 16 384, or what RLIMIT_NOFILE and vm.max_map_count allow */
     int waiting;              /* SEA_WAIT_... */
     bool socket_only;         /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save
                                * the outbox of each side: 4 KiB, up to 84 KiB or so of a busy connection */

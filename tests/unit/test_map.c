@@ -59,7 +59,9 @@ START_TEST(test_writable_is_the_file) {
     void *data = NULL;
     address_space();
     long before = address_space();
+    uint64_t count = map_count();
     ck_assert_int_eq(map_new_writable(fd, size, true, &data), 0);
+    ck_assert_uint_eq(map_count(), count + 1);
     ck_assert_int_eq(address_space() - before, (long) ((size + 4095) / 4096));
     if (size >= MEMFD_HUGE_SIZE)
         ck_assert_uint_eq((uintptr_t) data % MEMFD_HUGE_SIZE, 0);
@@ -74,6 +76,7 @@ START_TEST(test_writable_is_the_file) {
         ck_assert_int_eq(read_back[0], 'a');
 
     ck_assert_ptr_null(map_free(data, size));
+    ck_assert_uint_eq(map_count(), count);
     ck_assert_int_eq(address_space(), before);
     ck_assert_int_eq(memfd_seal(fd), 0); /* no writable mapping is left */
 }

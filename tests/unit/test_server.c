@@ -15,6 +15,9 @@
 
 #include "support/child.h"
 #include "support/speaker.h"
+#include "sys/limits.h"
+#include "sys/map.h"
+#include "sys/memfd.h"
 #include "sys/socket.h" /* NOLINT(readability-duplicate-include): ours */
 #include "unit/conn_pair.h"
 #include "unit/fail.h"
@@ -531,6 +534,44 @@ START_TEST(test_a_connection_that_cannot_be_polled) {
     ck_assert_int_eq(endings[0].reason, -ENOSPC);
     ck_assert_int_eq(clients[0].event.reason, -ENOSPC);
     ck_assert_uint_eq(sea_server_connections(host.server), 0);
+    scene_end();
+}
+END_TEST
+
+/* Nobody is let in while so few mappings are left; connections that are there go on. */
+START_TEST(test_no_strangers_while_mappings_are_short) {
+    enum { PAGE = 4096, MAPS_MOST = 200000 };
+    uint64_t most = limits_maps(), count = 0;
+    const void **pages = calloc(MAPS_MOST, sizeof *pages);
+    int fd = -1;
+    if (most > MAPS_MOST || is_under_valgrind()) {
+        free(pages);
+        test_skip("so many mappings cannot be made here");
+        return;
+    }
+    host_open(&host);
+    clients_connect(1);
+    ck_assert_int_eq(memfd_new(PAGE, false, &fd), 0);
+    while (map_count() < most / 4 * 3)
+        ck_assert_int_eq(map_new_readable(fd, PAGE, &pages[count++]), 0);
+    end_connect(&clients[1], host.address);
+    settle();
+    ck_assert_uint_eq(clients[1].opened, 0);
+    ck_assert_int_eq(clients[1].event.reason, -ENOMEM);
+    ck_assert_ptr_nonnull(strstr(clients[1].event_text, "vm.max_map_count"));
+    sea_refusal refusal;
+    sea_ctx_refusal(host.ctx, &refusal);
+    ck_assert_int_eq(refusal.error, -ENOMEM);
+    ck_assert_str_eq(refusal.limit, "vm.max_map_count");
+    ck_assert_uint_eq(refusal.needed, 6);
+    check_call(&clients[0], ECHO, 0);
+    while (count > 0)
+        map_free(pages[--count], PAGE);
+    close(fd);
+    free(pages);
+    end_connect(&clients[2], host.address);
+    settle();
+    ck_assert_uint_eq(clients[2].opened, 1);
     scene_end();
 }
 END_TEST
@@ -1375,6 +1416,7 @@ int main(void) {
     suite_add_loop(s, test_stable_classes_only, 0, 4);
     suite_add_loop(s, test_no_descriptor_for_an_accept, 0, 6);
     suite_add(s, test_a_connection_that_cannot_be_polled);
+    suite_add(s, test_no_strangers_while_mappings_are_short);
     suite_add(s, test_no_strangers_while_the_reaper_is_busy);
     suite_add(s, test_strangers_wait_while_the_reaper_is_stuck);
     suite_add(s, test_no_memory_for_a_connection);

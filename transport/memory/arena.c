@@ -133,6 +133,6 @@ void arena_deinit(struct arena *arena) {
     if (arena->is_private)
         disposal_take_heap(arena->data, arena->size);
     else
-        disposal_take_mapping(arena->data, arena->size, arena->fd);
+        map_dispose(arena->data, arena->size, arena->fd);
     *arena = ARENA_EMPTY;
 }

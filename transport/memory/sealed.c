@@ -12,7 +12,6 @@
 #include "memory/sealed.h"
 
 #include "memory/reserve.h"
-#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
@@ -75,7 +74,7 @@ static void sealed_unmap(struct sealed *sealed) {
 
 void sealed_deinit(struct sealed *sealed) {
     void *data = atomic_load_explicit(&sealed->data, memory_order_relaxed);
-    disposal_take_mapping(data, sealed_map_size(sealed), sealed->fd);
+    map_dispose(data, sealed_map_size(sealed), sealed->fd);
     *sealed = SEALED_EMPTY;
 }
 

@@ -4,7 +4,6 @@
 
 #include "memory/arena.h"
 #include "memory/reserve.h"
-#include "sys/disposal.h"
 #include "sys/heap.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
@@ -67,7 +66,7 @@ bool view_unref(struct view *view) {
      * unmapped. Weaker: another thread's late read of a page that is gone. */
     if (atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) != 1)
         return false;
-    disposal_take_mapping(view->data, view->size, -1);
+    map_dispose(view->data, view->size, -1);
     view->data = NULL;
     return true;
 }

@@ -14,6 +14,7 @@
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
+#include "sys/map.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
 #include <errno.h>
@@ -46,6 +47,7 @@ struct sea_server {
     sea_conn *conns; /* the server holds a reference of each */
     struct slots slots;
     uint32_t turned_away; /* since the reaper was calm */
+    uint64_t maps_most;   /* mappings of the library, from which on no connection is let in */
     uint8_t *scratch;     /* owned; all connections receive into it, one at a time */
     char address[ADDRESS_NAME_SIZE + 8];
 };
@@ -68,8 +70,37 @@ static uint64_t connections_that_fit(uint64_t fds) {
     return (fds - (left < fds / 2 ? left : fds / 2)) / 2;
 }
 
+/*
+ * The outboxes of an idle connection are two mappings, of a busy one each with its two larger rings. The kernel refuses more than
+ * vm.max_map_count to a process, of all kinds: then the application's malloc() fails too. Of those that the application did not have when the
+ * server began, a quarter is left for that, for blocks, and for connections that become busy. To count them costs milliseconds: once.
+ */
+enum { MAPS_IDLE = 2, MAPS_BUSY = 6 };
+
+static uint64_t maps_most(void) {
+    uint64_t most = limits_maps(), left = limits_maps_left();
+    uint64_t room = left < most ? left + map_count() : most;
+    return room - room / 4;
+}
+
+static bool has_maps(const sea_server *server) {
+    return map_count() + MAPS_BUSY <= server->maps_most;
+}
+
+static int server_explain_maps(const sea_server *server) {
+    uint64_t count = map_count();
+    return refusal_note(&server->ctx->refusals, -ENOMEM, "vm.max_map_count", MAPS_BUSY,
+                        count < server->maps_most ? server->maps_most - count : 0,
+                        "a quarter is left for other uses: raise the sysctl and start the server anew, or let in fewer "
+                        "connections (connections_max)");
+}
+
+static const char OUT_OF_MAPS[] =
+    "the server's process has so many mappings that it takes no more connections (vm.max_map_count there)";
+
 static uint32_t connections_max(const sea_server *server) {
-    uint64_t fit = connections_that_fit(limits_nofile());
+    uint64_t fit = connections_that_fit(limits_nofile()), maps = server->maps_most / MAPS_IDLE;
+    fit = maps < fit ? maps : fit;
     uint32_t most = fit < CONNECTIONS_DEFAULT ? (uint32_t) fit : CONNECTIONS_DEFAULT;
     return server->options.connections_max ? server->options.connections_max : most;
 }
@@ -125,6 +156,8 @@ static void server_add(sea_server *server, sea_conn *conn) {
     int r = conn->lane.is_doomed ? 0 : server_take_slot(server, conn, why);
     if (r < 0)
         lane_doom(&conn->lane, r, why);
+    else if (!conn->lane.is_doomed && !has_maps(server))
+        lane_doom(&conn->lane, server_explain_maps(server), OUT_OF_MAPS);
     if (!reaper_is_calm()) {
         server->turned_away++;
         lane_doom(&conn->lane, -EBUSY, IS_BUSY);
@@ -236,6 +269,7 @@ static int server_open(sea_server *server, const char *address) {
         snprintf(server->address, sizeof(server->address), "fd:%d", server->listener.address.fd);
     else
         snprintf(server->address, sizeof(server->address), "unix:%s", server->listener.address.name);
+    server->maps_most = maps_most();
     return server_explain(server, server_watch(server));
 }
 

@@ -40,6 +40,14 @@
 /* Contexts that want shared memory in core dumps. */
 static _Atomic uint32_t dumpers;
 
+/* Mappings that were made here and are not ended. */
+static _Atomic uint64_t mappings;
+
+static void note_ended(const void *data) {
+    if (data)
+        atomic_fetch_sub_explicit(&mappings, 1, memory_order_relaxed);
+}
+
 static size_t round_up(size_t size, size_t unit) {
     return (size + unit - 1) & ~(unit - 1);
 }
@@ -119,7 +127,11 @@ static int map_try(int fd, size_t size, bool huge, int prot, int flags, void **r
 /* Addresses, or mappings, may be missing that are about to come back. */
 static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **ret_data) {
     int r = map_try(fd, size, huge, prot, flags, ret_data);
-    return r == -ENOMEM && disposal_await(DISPOSAL_AWAIT_MS) ? map_try(fd, size, huge, prot, flags, ret_data) : r;
+    if (r == -ENOMEM && disposal_await(DISPOSAL_AWAIT_MS))
+        r = map_try(fd, size, huge, prot, flags, ret_data);
+    if (r == 0)
+        atomic_fetch_add_explicit(&mappings, 1, memory_order_relaxed);
+    return r;
 }
 
 int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
@@ -153,8 +165,18 @@ int map_new_readable(int fd, size_t size, const void **ret_data) {
 }
 
 void *map_free(const void *data, size_t size) {
+    note_ended(data);
     disposal_unmap(data, size);
     return NULL;
+}
+
+void map_dispose(const void *data, size_t size, int fd) {
+    note_ended(data);
+    disposal_take_mapping(data, size, fd);
+}
+
+uint64_t map_count(void) {
+    return atomic_load_explicit(&mappings, memory_order_relaxed);
 }
 
 void map_discard(void *data, size_t size) {

@@ -25,6 +25,12 @@ int map_new_readable(int fd, size_t size, const void **ret_data);
 /* `size` as it was mapped. Accepts NULL. Returns NULL. */
 void *map_free(const void *data, size_t size);
 
+/* The same, with the descriptor of its memfd (-1: none), where nobody waits for it if it is large (sys/disposal.h). */
+void map_dispose(const void *data, size_t size, int fd);
+
+/* How many mappings of this process were made here, and have not ended. */
+uint64_t map_count(void);
+
 /* Touches every page for writing, as large as they come, before anybody waits for them. -ENOMEM: the
  * machine has none left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
 int map_populate(void *data, size_t size);
