@@ -347,6 +347,28 @@ START_TEST(test_wait_counts_and_has_its_time) {
 }
 END_TEST
 
+/* What the server says at the end is something that happened: there may be a number, once, and then the error. */
+START_TEST(test_a_wait_for_an_idle_end) {
+    struct host own = {.options = {.idle_ms = 30}};
+    const sea_options patient = {.handshake_ms = 60000};
+    sea_conn *conn = NULL;
+    int r, numbers = -1;
+    host_start(&own);
+    ck_assert_int_eq(sea_connect(&conn, ctx, own.address, &patient), 0);
+    do {
+        r = sea_conn_wait(conn, test_patience(10000));
+        numbers++;
+    } while (r > 0);
+    ck_assert_int_eq(r, -EPIPE);
+    ck_assert_int_le(numbers, 1);
+    ck_assert(!sea_conn_is_open(conn));
+    ck_assert_ptr_nonnull(strstr(sea_conn_text(conn), "idle_ms"));
+    ck_assert_int_eq(sea_conn_wait(conn, 0), -EPIPE);
+    sea_conn_free(conn);
+    host_stop(&own);
+}
+END_TEST
+
 /* What the interrupt needs is a descriptor, and a call that may be forbidden. */
 START_TEST(test_an_interrupt_that_cannot_be_had) {
     static const struct {
@@ -971,6 +993,7 @@ int main(void) {
     suite_add(s, test_a_call_beyond_the_limit_waits);
     suite_add(s, test_handlers_run_while_a_call_waits);
     suite_add(s, test_wait_counts_and_has_its_time);
+    suite_add(s, test_a_wait_for_an_idle_end);
     suite_add(s, test_a_wait_is_interrupted);
     suite_add_loop(s, test_an_interrupt_that_cannot_be_had, 0, 3);
     suite_add(s, test_a_late_bell_is_silenced);
