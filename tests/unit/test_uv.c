@@ -152,6 +152,28 @@ START_TEST(test_server_and_clients_on_one_loop) {
 }
 END_TEST
 
+/* An end in steps takes a turn of the loop for each, and no time in between. */
+START_TEST(test_the_end_goes_on_in_each_turn) {
+    enum { LEASES = 100, SIZE = 70000, TURNS_MOST = 30 };
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened);
+    for (unsigned i = 0; i < LEASES; i++) {
+        sea_block *block = NULL;
+        ck_assert_int_eq(sea_block_new_sealed(&block, clients[0].ctx, SIZE, 0), 0);
+        ck_assert_int_eq(sea_send(clients[0].conn, END_KEEP, block, 0), 0);
+        run_until(serving.kept_count == i + 1);
+    }
+    server_close();
+    int turns = 0;
+    for (; !clients[0].closed && turns < TURNS_MOST; turns++)
+        uv_run(&loop, UV_RUN_NOWAIT);
+    ck_assert_uint_eq(clients[0].closed, 1);
+    ck_assert_int_gt(turns, 4); /* and not all at once */
+    ck_assert_uint_eq(clients[0].event.reclaimed_blocks, LEASES);
+}
+END_TEST
+
 START_TEST(test_nothing_waits_on_a_loop) {
     sea_msg *reply = NULL;
     server_open();
@@ -801,6 +823,7 @@ int main(void) {
     uv_loop_close(&loop);
     suite_fixture(s, scene_set, scene_end);
     suite_add_loop(s, test_server_and_clients_on_one_loop, 0, 3);
+    suite_add(s, test_the_end_goes_on_in_each_turn);
     suite_add(s, test_nothing_waits_on_a_loop);
     suite_add(s, test_before_the_handshake_there_is_no_room);
     suite_add(s, test_a_flood_goes_on_when_there_is_room);

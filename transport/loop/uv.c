@@ -13,10 +13,13 @@
 #include <sealane/uv.h>
 #include <uv.h>
 
+struct uv_watch;
+
 struct uv_poller {
     struct poller poller;
     uv_loop_t *loop;      /* borrowed */
-    uv_prepare_t prepare; /* asks the hot watches before the loop waits */
+    struct uv_watch *due; /* borrowed; those that are called in the next turn of the loop, before it waits */
+    uv_prepare_t prepare; /* calls those, and asks the hot watches, before the loop waits */
     uv_async_t async;     /* wakes the loop from other threads */
     uv_idle_t idle;       /* runs while one is hot: then the loop does not wait */
     bool was_called;      /* something was, in this turn of the loop and before its poll */
@@ -28,8 +31,9 @@ struct uv_watch {
     uv_timer_t timer;
     struct watch *watch; /* borrowed; NULL once removed */
     int open_handles;
-    short armed;       /* what uv_poll_start() was last told */
-    uint64_t deadline; /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
+    short armed;                           /* what uv_poll_start() was last told */
+    uint64_t deadline;                     /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
+    struct uv_watch *due_next, **due_link; /* due_link NULL: not on the list */
 };
 
 /* In one turn of the loop, so that others have their turns: looks, which take some microseconds where nothing is there, until so many
@@ -40,6 +44,42 @@ static void on_idle(uv_idle_t *idle) {
     (void) idle;
 }
 
+static void due_remove(struct uv_watch *w) {
+    if (!w->due_link)
+        return;
+    *w->due_link = w->due_next;
+    if (w->due_next)
+        w->due_next->due_link = w->due_link;
+    w->due_link = NULL;
+}
+
+static void due_add(struct uv_poller *poller, struct uv_watch *w) {
+    w->due_next = poller->due;
+    w->due_link = &poller->due;
+    if (w->due_next)
+        w->due_next->due_link = &w->due_next;
+    poller->due = w;
+}
+
+static void due_call(struct uv_watch *w) {
+    due_remove(w);
+    uv_timer_stop(&w->timer);
+    w->deadline = WAIT_FOREVER;
+    watch_call(w->watch, 0);
+}
+
+/* Each once: what becomes due meanwhile waits for the next turn of the loop. */
+static bool due_call_all(struct uv_poller *poller) {
+    struct uv_watch *first = poller->due;
+    bool was_due = first != NULL;
+    poller->due = NULL;
+    if (first)
+        first->due_link = &first;
+    while (first)
+        due_call(first);
+    return was_due;
+}
+
 /*
  * After something was called before the poll, here or by a timer, the loop does not wait either: whoever runs it turn by turn waits
  * for just that, and a uv_check_t of the application's, which runs after the poll, may have something to do now.
@@ -47,7 +87,7 @@ static void on_idle(uv_idle_t *idle) {
 static void on_prepare(uv_prepare_t *prepare) {
     struct uv_poller *poller = prepare->data;
     enum watch_state state = WATCH_HOT;
-    bool was_ready = poller->was_called;
+    bool was_ready = due_call_all(poller) || poller->was_called;
     poller->was_called = false;
     uv_handle_t *idle = (uv_handle_t *) &poller->idle; /* closing: what was called has ended the connection */
     poller->poller.work = 0;
@@ -82,6 +122,7 @@ static void on_timer(uv_timer_t *timer) {
     if (!w->watch)
         return;
     w->deadline = WAIT_FOREVER;
+    due_remove(w);
     ((struct uv_poller *) (void *) w->watch->poller)->was_called = true;
     watch_call(w->watch, 0);
 }
@@ -101,13 +142,16 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
         watch_call(w->watch, poll_events(status, events));
 }
 
-static void uv_watch_arm(struct uv_watch *w) {
+static void arm_events(struct uv_watch *w) {
     short events = w->watch->events;
-    if (events != w->armed) {
-        int wanted = (events & POLLIN ? UV_READABLE | UV_DISCONNECT : 0) | (events & POLLOUT ? UV_WRITABLE : 0);
-        int r = wanted ? uv_poll_start(&w->poll, wanted, on_poll) : uv_poll_stop(&w->poll);
-        w->armed = r == 0 ? events : 0;
-    }
+    if (events == w->armed)
+        return;
+    int wanted = (events & POLLIN ? UV_READABLE | UV_DISCONNECT : 0) | (events & POLLOUT ? UV_WRITABLE : 0);
+    int r = wanted ? uv_poll_start(&w->poll, wanted, on_poll) : uv_poll_stop(&w->poll);
+    w->armed = r == 0 ? events : 0;
+}
+
+static void arm_timer(struct uv_watch *w) {
     if (w->watch->deadline == w->deadline)
         return;
     w->deadline = w->watch->deadline;
@@ -116,6 +160,16 @@ static void uv_watch_arm(struct uv_watch *w) {
         uv_timer_stop(&w->timer);
     else /* never 0: libuv calls those that such a timer starts, on and on, before anybody else has a turn */
         uv_timer_start(&w->timer, on_timer, left > 0 ? (uint64_t) left : 1, 0);
+}
+
+/* A watch that waits for no event, and whose deadline is at once, does not wait for the timer's millisecond: so a connection that ends takes a step
+ * in each turn of the loop. The timer keeps the loop alive meanwhile. Other watches have their descriptors, or are hot. */
+static void uv_watch_arm(struct uv_watch *w) {
+    arm_events(w);
+    arm_timer(w);
+    due_remove(w);
+    if (w->watch->deadline == 0 && !w->watch->events)
+        due_add((struct uv_poller *) (void *) w->watch->poller, w);
 }
 
 static int uv_add(struct poller *poller, struct watch *watch) {
@@ -147,6 +201,7 @@ static void uv_remove(struct poller *poller, struct watch *watch) {
     struct uv_watch *w = watch->impl;
     (void) poller;
     w->watch = NULL;
+    due_remove(w);
     uv_close((uv_handle_t *) &w->poll, on_handle_closed);
     uv_close((uv_handle_t *) &w->timer, on_handle_closed);
 }
