@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "unit/disposal_jam.h"
@@ -116,6 +118,30 @@ START_TEST(test_nobody_waits) {
 }
 END_TEST
 
+/* Takes three that end at once, while another one waits for the first of all. */
+static void *take_more(void *unused) {
+    (void) unused;
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    for (int i = 0; i < 3; i++)
+        disposal_take_mapping(NULL, LARGE, -1);
+    return NULL;
+}
+
+/* What comes in later and goes sooner is not what is waited for. */
+START_TEST(test_who_waits_waits_for_the_first) {
+    pthread_t thread;
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+        return;
+    }
+    trap_free(&jam.traps[1]);
+    ck_assert_int_eq(pthread_create(&thread, NULL, take_more, NULL), 0);
+    ck_assert(!disposal_await(300));
+    pthread_join(thread, NULL);
+    disposal_jam_end(&jam);
+}
+END_TEST
+
 /* A GiB may wait; what its threads work on does not count. */
 START_TEST(test_room) {
     enum { PARTS = 4 };
@@ -194,6 +220,7 @@ int main(void) {
     suite_add(s, test_small_memory_goes_at_once);
     suite_add_loop(s, test_large_memory_goes_elsewhere, 0, sizeof sizes / sizeof *sizes);
     suite_add(s, test_nobody_waits);
+    suite_add(s, test_who_waits_waits_for_the_first);
     suite_add(s, test_room);
     suite_add(s, test_a_full_queue);
     suite_add(s, test_no_thread_can_be_made);

@@ -17,8 +17,8 @@
  *
  * fork: the child forgets the queue, as the reaper does. Read-only views stay mapped there until it ends or calls exec.
  *
- * Invariants, under the lock: waiting <= QUEUE_SIZE; working <= threads <= THREADS_MAX; ended + waiting + working = taken;
- * waiting > 0 implies threads > 0.
+ * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that somebody ends items: a thread of
+ * ours, or the caller that found none. Numbers rise along the queue, and those of `works` are lower.
  * Threads: any, not from signal handlers.
  */
 #include "sys/disposal.h"
@@ -52,6 +52,13 @@ struct item {
     size_t size; /* bytes */
     int fd;      /* owned; -1: none */
     bool is_heap;
+    uint64_t number; /* of all that were queued: the first is 1 */
+};
+
+/* An item that a thread ends, on that thread's stack. */
+struct work {
+    uint64_t number;
+    struct work *next;
 };
 
 static struct {
@@ -60,9 +67,10 @@ static struct {
     pthread_once_t once;
     struct item queue[QUEUE_SIZE]; /* a ring */
     size_t first, waiting;         /* waiting ones are queue[first] and on */
-    size_t threads, working;
+    size_t threads;
+    struct work *works; /* what is being ended; borrowed from the threads that end it */
     uint64_t waiting_bytes;
-    uint64_t taken, ended; /* items since the process began */
+    uint64_t queued; /* items since the process began */
 } disposal = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
 void disposal_unmap(const void *data, size_t size) {
@@ -118,9 +126,9 @@ static void after_fork_in_parent(void) {
 
 /* Threads that wait in the parent are not here. */
 static void after_fork_in_child(void) {
-    disposal.waiting = disposal.threads = disposal.working = 0;
+    disposal.waiting = disposal.threads = 0;
+    disposal.works = NULL;
     disposal.waiting_bytes = 0;
-    disposal.ended = disposal.taken;
     init_moved();
     pthread_mutex_unlock(&disposal.lock);
 }
@@ -130,16 +138,45 @@ static void prepare(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+static void work_begin(struct work *work) {
+    work->next = disposal.works;
+    disposal.works = work;
+}
+
+static void work_end(const struct work *work) {
+    struct work **link = &disposal.works;
+    while (*link != work)
+        link = &(*link)->next;
+    *link = work->next;
+}
+
 /* Under the lock, which is given back meanwhile. */
 static void end_first(void) {
     struct item item = pop();
-    disposal.working++;
+    struct work work = {.number = item.number};
+    work_begin(&work);
     pthread_mutex_unlock(&disposal.lock);
     item_end(&item);
     pthread_mutex_lock(&disposal.lock);
-    disposal.working--;
-    disposal.ended++;
+    work_end(&work);
     pthread_cond_broadcast(&disposal.moved);
+}
+
+static size_t working(void) {
+    size_t count = 0;
+    for (const struct work *work = disposal.works; work; work = work->next)
+        count++;
+    return count;
+}
+
+/* Is an item with this number, or a lower one, still here? */
+static bool has_any_up_to(uint64_t number) {
+    if (disposal.waiting > 0 && disposal.queue[disposal.first].number <= number)
+        return true;
+    for (const struct work *work = disposal.works; work; work = work->next)
+        if (work->number <= number)
+            return true;
+    return false;
 }
 
 static void *end_waiting(void *unused) {
@@ -172,10 +209,11 @@ static void start_thread(void) {
 static bool push(const struct item *item) {
     if (disposal.waiting == QUEUE_SIZE)
         return false;
-    disposal.queue[(disposal.first + disposal.waiting) % QUEUE_SIZE] = *item;
+    struct item *place = &disposal.queue[(disposal.first + disposal.waiting) % QUEUE_SIZE];
+    *place = *item;
+    place->number = ++disposal.queued;
     disposal.waiting++;
     disposal.waiting_bytes += item->size;
-    disposal.taken++;
     return true;
 }
 
@@ -183,7 +221,7 @@ static void take(const struct item *item) {
     pthread_once(&disposal.once, prepare);
     pthread_mutex_lock(&disposal.lock);
     bool is_queued = push(item);
-    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting + disposal.working)
+    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting + working())
         start_thread();
     while (disposal.threads == 0 && disposal.waiting > 0)
         end_first();
@@ -216,7 +254,7 @@ bool disposal_has_room(void) {
 
 size_t disposal_pending(void) {
     pthread_mutex_lock(&disposal.lock);
-    size_t pending = disposal.waiting + disposal.working;
+    size_t pending = disposal.waiting + working();
     pthread_mutex_unlock(&disposal.lock);
     return pending;
 }
@@ -226,12 +264,12 @@ bool disposal_await(int most_ms) {
     struct timespec until = {.tv_sec = (time_t) (deadline / 1000000000), .tv_nsec = (long) (deadline % 1000000000)};
     int error = 0;
     pthread_mutex_lock(&disposal.lock);
-    uint64_t last = disposal.taken;
-    bool was_there = disposal.ended < last;
-    while (disposal.ended < last && error == 0)
+    uint64_t last = disposal.queued;
+    bool was_there = has_any_up_to(last);
+    while (has_any_up_to(last) && error == 0)
         error = deadline == WAIT_FOREVER ? pthread_cond_wait(&disposal.moved, &disposal.lock)
                                          : pthread_cond_timedwait(&disposal.moved, &disposal.lock, &until);
-    bool is_gone = disposal.ended >= last;
+    bool is_gone = !has_any_up_to(last);
     pthread_mutex_unlock(&disposal.lock);
     return was_there && is_gone;
 }
