@@ -453,6 +453,17 @@ START_TEST(test_closing_failures) {
 }
 END_TEST
 
+/* Where the socket cannot be marked, a sandbox forbids it, say: the descriptors that wait there are not installed by the look, and
+ * the harness finds none left. */
+START_TEST(test_closing_where_marks_are_forbidden) {
+    const int fds[] = {left, left, left, left};
+    fail_once(SEAM_SETSOCKOPT, EPERM);
+    ck_assert_int_eq(send_text("x", fds, 4), 0);
+    close_right();
+    wait_for_reaper();
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("fdpass");
     suite_fixture(s, open_ends, close_ends);
@@ -482,5 +493,6 @@ int main(void) {
     suite_add(s, test_closing_what_was_read);
     suite_add_loop(s, test_closing_what_was_not_read, 0, 3);
     suite_add_loop(s, test_closing_failures, 0, 2);
+    suite_add(s, test_closing_where_marks_are_forbidden);
     return suite_run(s);
 }

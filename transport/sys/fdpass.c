@@ -149,7 +149,8 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
 
 /*
  * Is nothing left to receive, and will nothing come? With SO_PASSCRED every datagram carries its sender's credentials, so that
- * one without bytes is not taken for the end. There is room for them and for nothing else: no descriptor is installed.
+ * one without bytes is not taken for the end. There is room for them and for nothing else: no descriptor is installed. Without
+ * them the room would be the peer's: a look installs the descriptors for which there is room, each time.
  */
 static bool is_drained(int socket) {
     union {
@@ -160,8 +161,10 @@ static bool is_drained(int socket) {
     int on = 1;
     bool is_marked = SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on)) == 0;
     shutdown(socket, SHUT_RDWR);
+    if (!is_marked)
+        return false;
     ssize_t n = receive(socket, &message, sizeof control, MSG_PEEK);
-    return is_marked && n == 0 && message.msg_controllen == 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
+    return n == 0 && message.msg_controllen == 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 
 int fdpass_close(int socket) {
