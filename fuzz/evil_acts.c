@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "speaker.h"
 #include "wire/handle.h"
 
 /* Of sizes in bytes: each side of what decides about lines, classes and limits. */
@@ -52,6 +53,7 @@ static void spoil(struct draft *draft, struct input *in) {
 static void draft_begin(struct draft *draft, size_t size) {
     draft->size = size;
     draft->fds_count = 0;
+    draft->pid = 0;
 }
 
 /* --- handshakes --- */
@@ -63,6 +65,7 @@ enum {
     GREET_SNAPSHOT = 8,
     GREET_SERVICE = 16,
     GREET_CLOCK = 32,
+    GREET_SPEAKER = 64,
     GREET_ODD = 128
 };
 
@@ -143,6 +146,8 @@ void evil_greet(struct evil_peer *peer, uint8_t kind, struct input *in) {
     draft_begin(draft, wire_encode_hello(draft->data, &hello));
     if (hello.features & WIRE_FEATURE_OUTBOX)
         put_fd(draft, peer->own.fd);
+    if (kind & GREET_SPEAKER)
+        draft->pid = speaker_begin();
     if (kind & GREET_ODD)
         greet_oddly(peer, in);
     evil_send(peer, draft, false, false);
@@ -317,10 +322,15 @@ static void act_send_retire(struct evil_peer *peer, struct input *in) {
     evil_send(peer, draft, true, !(which & 0x40));
 }
 
-/* A larger ring, or what is none. It goes on writing where it is: what the library looks for there is what the arena holds. */
+/* A larger ring, or what is none. Unless it is a sound one, the peer goes on writing where it is: what the library looks for there is what
+ * the arena holds. */
 static void act_send_ring(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     uint8_t odd = draw(in);
+    if (odd & 0x10) {
+        evil_grow(peer, odd & 1 ? WIRE_RING_FRAMES : WIRE_RING_RELEASES);
+        return;
+    }
     const struct wire_ring ring = {
         .kind = odd & 1 ? WIRE_RING_FRAMES : WIRE_RING_RELEASES,
         .count = UINT32_C(1) << draw(in) % 17u,
@@ -480,9 +490,12 @@ static void act_answer_all(struct evil_peer *peer, struct input *in) {
 }
 
 static void act_shut_down(struct evil_peer *peer, struct input *in) {
-    static const int how[] = {SHUT_WR, SHUT_RD, SHUT_RDWR};
-    if (peer->fd >= 0)
-        shutdown(peer->fd, draw_of(in, how));
+    static const int hows[] = {SHUT_WR, SHUT_RD, SHUT_RDWR};
+    uint8_t how = peer->fd >= 0 ? draw(in) : 0;
+    if (how & 0x80)
+        speaker_end();
+    else if (peer->fd >= 0)
+        shutdown(peer->fd, hows[how % 3]);
 }
 
 static void act_hang_up(struct evil_peer *peer, struct input *in) {

@@ -13,7 +13,18 @@
 #include "wire/line.h"
 
 /* A small outbox: what the input can do with more lines it can do with these, and a lap is soon made. */
-enum { LINES = 64, RELEASES = 256, RINGS_AT = 1024, ASLEEP_AT = 64, CONSUMED_AT = 128, TAKEN_AT = 192, PAGE = 4096 };
+enum {
+    LINES = 64,
+    RELEASES = 256,
+    LINES_GROWN = 128,
+    RELEASES_GROWN = 512,
+    RING_GROWN = 8192,
+    RINGS_AT = 1024,
+    ASLEEP_AT = 64,
+    CONSUMED_AT = 128,
+    TAKEN_AT = 192,
+    PAGE = 4096
+};
 static const uint32_t MAGIC = 0x424c4553;
 
 struct evil_peer evil_peers[EVIL_PEERS];
@@ -50,6 +61,11 @@ void evil_peers_make(void) {
         struct evil_outbox own = {.size = outbox_size(LINES, RELEASES), .lines = LINES, .releases = RELEASES};
         own.fd = cabinet_shared_memfd(own.size, &own.page);
         evil_peers[i].own = own;
+        for (int k = 0; k < 2; k++) {
+            struct evil_ring *ring = &evil_peers[i].own_rings[k];
+            ring->size = RING_GROWN;
+            ring->fd = cabinet_shared_memfd(ring->size, &ring->at);
+        }
         evil_begin(&evil_peers[i], -1);
     }
 }
@@ -67,11 +83,13 @@ uint64_t heard_draw(const struct heard *heard, struct input *in) {
 
 void evil_begin(struct evil_peer *peer, int fd) {
     struct evil_outbox own = peer->own;
+    struct evil_ring rings[2] = {peer->own_rings[0], peer->own_rings[1]};
     memset(own.page, 0, own.size);
     shared32_store(word_at(&own, 0), MAGIC);
     shared32_store(word_at(&own, 4), own.lines);
     shared32_store(word_at(&own, 8), own.releases);
     *peer = (struct evil_peer){.fd = fd, .own = own, .theirs = {.fd = -1}, .next_id = 1, .next_handle = 1};
+    memcpy(peer->own_rings, rings, sizeof(rings));
     ring_out_init(&peer->out, frames_of(&own), own.lines, &nowhere);
     release_out_init(&peer->releases_out, releases_of(&own), own.releases, &nowhere);
 }
@@ -80,6 +98,11 @@ static void forget_theirs(struct evil_peer *peer) {
     if (peer->theirs.page)
         munmap(peer->theirs.page, peer->theirs.size);
     peer->theirs = (struct evil_outbox){.fd = -1};
+    for (int i = 0; i < 2; i++) {
+        if (peer->their_rings[i].at)
+            munmap(peer->their_rings[i].at, peer->their_rings[i].size);
+        peer->their_rings[i].at = NULL;
+    }
     peer->out.consumed = &nowhere;
 }
 
@@ -90,21 +113,37 @@ void evil_end(struct evil_peer *peer) {
     peer->fd = -1;
 }
 
+/* Room for all that a draft can have beside its bytes. */
+union control {
+    struct cmsghdr align;
+    char bytes[CMSG_SPACE(253 * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
+};
+
+/* Adds an item behind those that are there. */
+static void control_add(struct msghdr *msg, int type, const void *data, size_t size) {
+    struct cmsghdr *item = (struct cmsghdr *) (void *) ((char *) msg->msg_control + msg->msg_controllen);
+    *item = (struct cmsghdr){.cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
+    memcpy(CMSG_DATA(item), data, size);
+    msg->msg_controllen += CMSG_SPACE(size);
+}
+
+/* Only root may name another process as the sender. */
 static int try_send(int fd, const struct draft *draft) {
-    static union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(253 * sizeof(int))];
-    } control;
+    static union control control;
+    const struct ucred sender = {.pid = draft->pid, .uid = geteuid(), .gid = getegid()};
     struct iovec piece = {.iov_base = (void *) (uintptr_t) draft->data, .iov_len = draft->size};
-    struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1};
-    if (draft->fds_count) {
-        msg.msg_control = control.bytes;
-        msg.msg_controllen = CMSG_SPACE(draft->fds_count * sizeof(int));
-        struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
-        *head = (struct cmsghdr){CMSG_LEN(draft->fds_count * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-        memcpy(CMSG_DATA(head), draft->fds, draft->fds_count * sizeof(int));
+    struct msghdr msg = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = control.bytes};
+    if (draft->fds_count)
+        control_add(&msg, SCM_RIGHTS, draft->fds, draft->fds_count * sizeof(int));
+    size_t without_sender = msg.msg_controllen;
+    if (draft->pid)
+        control_add(&msg, SCM_CREDENTIALS, &sender, sizeof(sender));
+    ssize_t sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno == EPERM && draft->pid) {
+        msg.msg_controllen = without_sender;
+        sent = sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
     }
-    return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+    return sent < 0 ? -errno : 0;
 }
 
 void evil_send(struct evil_peer *peer, const struct draft *draft, bool is_numbered, bool has_mark) {
@@ -139,6 +178,69 @@ void evil_say_mark(struct evil_peer *peer, uint64_t number) {
 void evil_give_back(struct evil_peer *peer, uint64_t handle) {
     release_write(&peer->releases_out, handle);
     evil_ring_bell(peer);
+}
+
+static void announce_ring(struct evil_peer *peer, const struct wire_ring *ring) {
+    static struct draft draft;
+    draft.size = wire_encode_ring(draft.data, ring);
+    draft.fds_count = 1;
+    draft.fds[0] = peer->own_rings[ring->kind - 1].fd;
+    evil_send(peer, &draft, true, true);
+}
+
+/* Of the frame ring no line is kept for the mark: where it has no room, the library waits for it, or ends. */
+void evil_grow(struct evil_peer *peer, uint32_t kind) {
+    const struct evil_ring *memory = &peer->own_rings[kind - 1];
+    bool is_frames = kind == WIRE_RING_FRAMES;
+    const struct wire_ring ring = {.kind = kind,
+                                   .count = is_frames ? LINES_GROWN : RELEASES_GROWN,
+                                   .from = is_frames ? 0 : (uint32_t) peer->releases_out.tail};
+    if (peer->has_grown[kind - 1])
+        return;
+    peer->has_grown[kind - 1] = true;
+    memset(memory->at, 0, memory->size);
+    announce_ring(peer, &ring);
+    if (is_frames)
+        ring_out_move(&peer->out, (struct line *) (void *) memory->at, ring.count);
+    else
+        release_out_move(&peer->releases_out, (struct release_entry *) (void *) memory->at, ring.count);
+}
+
+/* --- what it hears --- */
+
+static void follow_releases(struct evil_peer *peer) {
+    struct evil_ring *ring = &peer->their_rings[WIRE_RING_RELEASES - 1];
+    if (peer->their_entries == 0 || (uint32_t) peer->releases_in.head != peer->their_from)
+        return;
+    release_in_move(&peer->releases_in, (struct release_entry *) (void *) ring->at, peer->their_entries);
+    peer->their_entries = 0;
+}
+
+static void follow_frames(struct evil_peer *peer, uint64_t number) {
+    struct evil_ring *ring = &peer->their_rings[WIRE_RING_FRAMES - 1];
+    if (peer->their_mark == 0 || number != peer->their_mark)
+        return;
+    ring_in_move(&peer->in, (struct line *) (void *) ring->at, peer->their_lines);
+    peer->theirs.lines = peer->their_lines;
+    peer->their_mark = 0;
+}
+
+static void open_ring(struct evil_peer *peer, const struct wire_ring *announced, int fd) {
+    struct evil_ring *ring = &peer->their_rings[announced->kind - 1];
+    bool is_frames = announced->kind == WIRE_RING_FRAMES;
+    demand(!ring->at, "a ring that has grown already");
+    ring->size = announced->count * (is_frames ? (size_t) LINE_SIZE : sizeof(struct release_entry));
+    void *data = mmap(NULL, ring->size, PROT_READ, MAP_SHARED, fd, 0);
+    demand(data != MAP_FAILED, "a ring");
+    ring->at = data;
+    if (is_frames) {
+        peer->their_mark = peer->datagrams_in;
+        peer->their_lines = announced->count;
+    } else {
+        peer->their_entries = announced->count;
+        peer->their_from = announced->from;
+        follow_releases(peer);
+    }
 }
 
 static void open_theirs(struct evil_peer *peer, int fd) {
@@ -183,8 +285,12 @@ static void datagram_arrived(struct evil_peer *peer, const uint8_t *data, size_t
     demand(!wrong, wrong);
     demand(frame.head.fds == count, "the number of descriptors");
     hear(peer, &frame);
+    if (frame.head.type != WIRE_HELLO && frame.head.type != WIRE_GOODBYE && frame.head.type != WIRE_DOORBELL)
+        peer->datagrams_in++;
     if (frame.head.type == WIRE_HELLO && count)
         open_theirs(peer, fds[0]);
+    if (frame.head.type == WIRE_RING && count)
+        open_ring(peer, &frame.ring, fds[0]);
     for (size_t i = 0; i < count; i++)
         close(fds[i]);
 }
@@ -219,14 +325,18 @@ static bool read_frame(struct evil_peer *peer) {
     demand(size <= ring_bytes_max(peer->theirs.lines), "a frame that is larger than a quarter of the ring");
     ring_collect(&peer->in, bytes, size);
     peer->in.head += line_count(size);
+    if (frame.head.type == WIRE_MARK)
+        follow_frames(peer, frame.head.id);
     hear(peer, &frame);
     return true;
 }
 
 static void read_releases(struct evil_peer *peer) {
     uint64_t handle;
-    while (peer->theirs.page && release_read(&peer->releases_in, &handle))
+    while (peer->theirs.page && release_read(&peer->releases_in, &handle)) {
         demand(handle != 0, "a release of nothing");
+        follow_releases(peer);
+    }
 }
 
 void evil_read(struct evil_peer *peer, unsigned most, bool is_honest) {

@@ -30,9 +30,20 @@ struct evil_outbox {
     uint32_t lines, releases;
 };
 
+/* A ring that follows one of an outbox. */
+struct evil_ring {
+    uint8_t *at; /* owned; NULL: none */
+    size_t size; /* bytes */
+    int fd;      /* owned; of theirs -1 */
+};
+
 struct evil_peer {
     int fd; /* owned; -1: not connected */
     struct evil_outbox own, theirs;
+    struct evil_ring own_rings[2], their_rings[2]; /* by WIRE_RING_..., less 1 */
+    bool has_grown[2];                             /* its own */
+    uint64_t datagrams_in, their_mark;             /* numbered ones; of which the mark ends their frame ring, or 0 */
+    uint32_t their_lines, their_entries, their_from;
     struct ring_out out;
     struct ring_in in;
     struct release_out releases_out;
@@ -50,6 +61,7 @@ struct evil_peer {
 /* A datagram in the making. */
 struct draft {
     size_t size, fds_count;
+    int32_t pid;                     /* of the process that is said to send it; 0: this one */
     int fds[253];                    /* borrowed */
     uint8_t data[EVIL_DATAGRAM_MAX]; /* only `size` bytes are meant */
 };
@@ -69,6 +81,9 @@ void evil_end(struct evil_peer *peer);
 
 /* Sends the draft; what cannot be sent is lost. A numbered one is counted, and its mark written if `has_mark`. */
 void evil_send(struct evil_peer *peer, const struct draft *draft, bool is_numbered, bool has_mark);
+
+/* Announces a larger ring of its own, WIRE_RING_..., and goes on writing there. Once for each kind. */
+void evil_grow(struct evil_peer *peer, uint32_t kind);
 
 /* Writes a frame into its ring, if there is room, and rings if the library sleeps. `bytes` (borrowed): what lies in the frame. */
 void evil_say(struct evil_peer *peer, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);

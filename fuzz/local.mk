@@ -19,6 +19,8 @@ fuzz_fuzz_conn_SOURCES = \
     fuzz/host_acts.c \
     fuzz/input.h \
     fuzz/scenes.c \
+    fuzz/speaker.c \
+    fuzz/speaker.h \
     tests/support/holdings.c \
     tests/support/holdings.h
 fuzz_fuzz_frame_LDADD = transport/libtransport.la $(UV_LIBS)

@@ -5,9 +5,12 @@
 #define METHODS                                                                                                     \
     .methods = (const sea_method[]){{0, "zero", host_handle},  {1, "one", host_handle},  {2, "two", host_handle},   \
                                     {3, "three", host_handle}, {4, "four", host_handle}, {5, "five", host_handle}}, \
-    .methods_count = 6, .ring_size = 4096, .blocks_max = 64
+    .methods_count = 6
 
-#define ASLEEP .waiting = SEA_WAIT_SLEEP
+/* Two scenes have rings that grow. */
+#define FIXED .ring_size = 4096, .blocks_max = 64
+#define GROWING .ring_size = 8192, .blocks_max = 128
+#define ASLEEP .waiting = SEA_WAIT_SLEEP, FIXED
 #define SMALL .inline_max = 256, .block_max = 65536, .bytes_max = 131072, .calls_max = 4
 
 static const sea_pool_options busy_pool = {.name = "busy",
@@ -51,7 +54,7 @@ const struct scene scenes[] = {
      {.memory_flags = SEA_MEMORY_LOCK | SEA_MEMORY_PREFAULT}},
     {"server, awake",
      false,
-     {METHODS, .pool = &busy_pool, .users = ids, .users_count = 2, .groups = ids, .groups_count = 2},
+     {METHODS, GROWING, .pool = &busy_pool, .users = ids, .users_count = 2, .groups = ids, .groups_count = 2},
      {.user.bytes = 8 << 20}},
     {"client", true, {METHODS, ASLEEP, .bytes_max = 64 << 20}, {.budget.bytes = 256 << 20}},
     {"client, small", true, {METHODS, ASLEEP, SMALL, .pool = &busy_pool}, {.budget.bytes = 64 << 20}},
@@ -68,6 +71,6 @@ const struct scene scenes[] = {
      true,
      {METHODS, ASLEEP, .accept = SEA_SEALED, .accept_hugetlb = true},
      {.memory_flags = SEA_MEMORY_NO_HUGE}},
-    {"client, awake", true, {METHODS, .bytes_max = 64 << 20}, {.budget.bytes = 256 << 20}},
+    {"client, awake", true, {METHODS, GROWING, .bytes_max = 64 << 20}, {.budget.bytes = 256 << 20}},
 };
 const size_t scenes_count = sizeof(scenes) / sizeof(*scenes);
