@@ -11,6 +11,7 @@
 
 #include "support/suite.h"
 #include "sys/wait.h"
+#include "unit/fail.h"
 
 #define LONG_AGO 1
 
@@ -159,35 +160,52 @@ END_TEST
 /* A process can be moved while it runs: it is found out, in either direction. */
 START_TEST(test_cpus_are_counted_again) {
     struct patience patience = patience_of(SEA_WAIT_ADAPTIVE);
+    uint64_t deadline = wait_deadline(test_patience(10000));
     for (int turn = 0; turn < 2; turn++) {
-        int waits = 0;
         use_one_cpu();
         while (patience_goes_on(&patience)) {
-            ck_assert_int_lt(++waits, 10000);
+            ck_assert_uint_lt(wait_now(), deadline);
             soon(&patience);
         }
         cpus_restore();
-        for (waits = 0; !patience_goes_on(&patience); waits++) {
-            ck_assert_int_lt(waits, 10000);
+        while (!patience_goes_on(&patience)) {
+            ck_assert_uint_lt(wait_now(), deadline);
             soon(&patience);
         }
     }
 }
 END_TEST
 
-/* One that spins finds it out within a millisecond, and spins again when it may. */
+/* One that spins finds it out after some rounds of a millisecond, 21 at the most, and spins again when it may. */
 START_TEST(test_a_spinner_that_is_moved) {
     struct patience patience = patience_of(SEA_WAIT_SPIN);
+    uint64_t deadline = wait_deadline(test_patience(10000));
+    int rounds = 0;
     use_one_cpu();
-    looks(&patience);
-    ck_assert(!patience_spins(&patience));
+    for (; patience_spins(&patience); rounds++)
+        looks(&patience);
+    ck_assert_int_le(rounds, 21);
     ck_assert(!patience_goes_on(&patience));
     cpus_restore();
-    for (int waits = 0; !patience_spins(&patience); waits++) {
-        ck_assert_int_lt(waits, 10000);
+    while (!patience_spins(&patience)) {
+        ck_assert_uint_lt(wait_now(), deadline);
         soon(&patience);
     }
     ck_assert(patience_goes_on(&patience));
+}
+END_TEST
+
+/* A round with nothing in it costs no more than the look at the socket: the CPUs are counted in few of them. */
+START_TEST(test_it_is_seldom_asked) {
+    struct patience patience = patience_of(SEA_WAIT_SPIN);
+    uint64_t begun = wait_now();
+    fail_call(SEAM_SCHED_GET, 0, 0, 0);
+    for (int i = 0; i < 40; i++)
+        looks(&patience);
+    uint64_t counts = (wait_now() - begun) / 20000000 + 1;
+    ck_assert_int_gt(fail_calls(SEAM_SCHED_GET), 0);
+    ck_assert_uint_le((uint64_t) fail_calls(SEAM_SCHED_GET), 3 * counts);
+    fail_off();
 }
 END_TEST
 
@@ -197,6 +215,8 @@ START_TEST(test_a_real_time_spinner_sleeps) {
     struct rusage before, after;
     if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) < 0)
         test_skip("no right to run at a real-time priority");
+    for (int i = 0; i < 21; i++)
+        looks(&patience);
     getrusage(RUSAGE_THREAD, &before);
     for (int i = 0; i < 10; i++)
         looks(&patience);
@@ -229,6 +249,7 @@ int main(void) {
     suite_add_loop(s, test_never_on_one_cpu, 0, 3);
     suite_add(s, test_cpus_are_counted_again);
     suite_add(s, test_a_spinner_that_is_moved);
+    suite_add(s, test_it_is_seldom_asked);
     suite_add(s, test_a_real_time_spinner_sleeps);
     suite_add(s, test_a_peer_that_cannot_be_asked);
     return suite_run(s);

@@ -14,22 +14,30 @@ static const uint64_t LONGEST_NS = 50 * 1000;
 static const uint64_t SPIN_NS = 1000 * 1000; /* between looks at the socket */
 static const uint64_t BREATH_NS =
     100 * 1000; /* of each SPIN_NS: more than the twentieth that the kernel keeps from real-time threads */
-static const uint32_t LOOKS_PER_CLOCK = 2;   /* each of many looks, as lane_stare() does */
-static const uint32_t WAITS_PER_COUNT = 256; /* the CPUs that we may use can change */
+static const uint32_t LOOKS_PER_CLOCK = 2; /* each of many looks, as lane_stare() does */
+static const uint32_t WAITS_PER_CLOCK = 256;
+/* CPUs and priorities can change. To ask for them takes three system calls, where a spinner has one in a millisecond. */
+static const uint64_t COUNT_NS = 20 * 1000 * 1000;
 
 enum { SCORE_MOST = 8 };
 
-static void count_cpus(struct patience *patience) {
+static void count_cpus(struct patience *patience, uint64_t now) {
+    bool spins = patience->waiting == SEA_WAIT_SPIN;
+    patience->counted_at = now;
     patience->has_one_cpu = wait_cpus_shared(patience->peer_pid) < 2;
-    patience->learns =
-        patience->waiting == SEA_WAIT_ADAPTIVE || (patience->waiting == SEA_WAIT_SPIN && patience->has_one_cpu);
-    patience->waits = 0;
+    patience->is_realtime = spins && !patience->has_one_cpu && wait_is_realtime();
+    patience->learns = patience->waiting == SEA_WAIT_ADAPTIVE || (spins && patience->has_one_cpu);
+}
+
+static void count_cpus_again(struct patience *patience, uint64_t now) {
+    if (now - patience->counted_at >= COUNT_NS)
+        count_cpus(patience, now);
 }
 
 void patience_init(struct patience *patience, int waiting, int32_t peer_pid) {
     *patience = (struct patience){.waiting = waiting, .score = SCORE_MOST / 2, .peer_pid = peer_pid};
     if (waiting != SEA_WAIT_SLEEP)
-        count_cpus(patience);
+        count_cpus(patience, wait_now());
 }
 
 bool patience_spins(const struct patience *patience) {
@@ -44,11 +52,11 @@ static uint64_t longest(const struct patience *patience) {
  * A millisecond of spinning found nothing. The peer may have been moved to our CPU, where a real-time thread that looks keeps it from
  * running at all; and a real-time thread that never sleeps is stopped by the kernel (sched_rt_runtime_us) or killed (RLIMIT_RTTIME).
  */
-static void breathe(struct patience *patience) {
+static void breathe(struct patience *patience, uint64_t now) {
     patience->since = 0;
-    count_cpus(patience);
-    if (!patience->has_one_cpu && wait_is_realtime())
-        wait_fd(-1, 0, wait_now() + BREATH_NS);
+    count_cpus_again(patience, now);
+    if (patience->is_realtime)
+        wait_fd(-1, 0, now + BREATH_NS);
 }
 
 bool patience_goes_on(struct patience *patience) {
@@ -63,7 +71,7 @@ bool patience_goes_on(struct patience *patience) {
     if (now - patience->since < longest(patience))
         return true;
     if (patience->waiting == SEA_WAIT_SPIN)
-        breathe(patience);
+        breathe(patience, now);
     return false;
 }
 
@@ -74,6 +82,8 @@ void patience_learn(struct patience *patience) {
     else if (!was_soon)
         patience->score /= 2;
     patience->since = 0;
-    if (++patience->waits >= WAITS_PER_COUNT)
-        count_cpus(patience);
+    if (++patience->waits < WAITS_PER_CLOCK)
+        return;
+    patience->waits = 0;
+    count_cpus_again(patience, wait_now());
 }

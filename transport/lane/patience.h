@@ -11,12 +11,14 @@
 struct patience {
     int waiting;    /* SEA_WAIT_... */
     uint32_t score; /* 0 to SCORE_MOST (patience.c): how well it has paid lately */
-    uint32_t waits; /* since the CPUs were last counted */
+    uint32_t waits; /* since the clock was asked whether to count the CPUs again */
     int32_t peer_pid;
-    bool has_one_cpu; /* the peer and we may only run on the same one */
-    bool learns;      /* from each wait: SEA_WAIT_ADAPTIVE, and a spinner that has one CPU, which may change */
-    uint64_t since;   /* when this wait began; 0: not waiting */
-    uint32_t looks;   /* since the clock was last asked */
+    uint64_t counted_at; /* when the CPUs were last counted, and our scheduling policy was asked for */
+    bool has_one_cpu;    /* the peer and we may only run on the same one */
+    bool is_realtime;    /* this thread, where it spins */
+    bool learns;         /* from each wait: SEA_WAIT_ADAPTIVE, and a spinner that has one CPU, which may change */
+    uint64_t since;      /* when this wait began; 0: not waiting */
+    uint32_t looks;      /* since the clock was last asked */
 };
 
 void patience_init(struct patience *patience, int waiting, int32_t peer_pid);
