@@ -85,7 +85,7 @@ enum {
      * may use one CPU only, look once. */
     SEA_WAIT_ADAPTIVE = 0,
     /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond. Where both
-     * sides may run, and our scheduling policy, are asked for every 20 ms: while both may use one CPU only, sleep. Under a
+     * sides may run, and our scheduling policy, are asked for every 0.1 s: while both may use one CPU only, sleep. Under a
      * real-time policy it sleeps for a tenth of each millisecond in which nothing came; a thread for which something always
      * comes has to sleep by itself, or the kernel takes its CPU (sched_rt_runtime_us, RLIMIT_RTTIME). */
     SEA_WAIT_SPIN = 1,

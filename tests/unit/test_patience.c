@@ -176,7 +176,7 @@ START_TEST(test_cpus_are_counted_again) {
 }
 END_TEST
 
-/* One that spins finds it out after some rounds of a millisecond, 21 at the most, and spins again when it may. */
+/* One that spins finds it out after some rounds of a millisecond, 101 at the most, and spins again when it may. */
 START_TEST(test_a_spinner_that_is_moved) {
     struct patience patience = patience_of(SEA_WAIT_SPIN);
     uint64_t deadline = wait_deadline(test_patience(10000));
@@ -184,7 +184,7 @@ START_TEST(test_a_spinner_that_is_moved) {
     use_one_cpu();
     for (; patience_spins(&patience); rounds++)
         looks(&patience);
-    ck_assert_int_le(rounds, 21);
+    ck_assert_int_le(rounds, 101);
     ck_assert(!patience_goes_on(&patience));
     cpus_restore();
     while (!patience_spins(&patience)) {
@@ -200,9 +200,9 @@ START_TEST(test_it_is_seldom_asked) {
     struct patience patience = patience_of(SEA_WAIT_SPIN);
     uint64_t begun = wait_now();
     fail_call(SEAM_SCHED_GET, 0, 0, 0);
-    for (int i = 0; i < 40; i++)
+    for (int i = 0; i < 110; i++)
         looks(&patience);
-    uint64_t counts = (wait_now() - begun) / 20000000 + 1;
+    uint64_t counts = (wait_now() - begun) / 100000000 + 1;
     ck_assert_int_gt(fail_calls(SEAM_SCHED_GET), 0);
     ck_assert_uint_le((uint64_t) fail_calls(SEAM_SCHED_GET), 3 * counts);
     fail_off();
@@ -215,7 +215,7 @@ START_TEST(test_a_real_time_spinner_sleeps) {
     struct rusage before, after;
     if (sched_setscheduler(0, SCHED_FIFO, &(struct sched_param){.sched_priority = 1}) < 0)
         test_skip("no right to run at a real-time priority");
-    for (int i = 0; i < 21; i++)
+    for (int i = 0; i < 101; i++)
         looks(&patience);
     getrusage(RUSAGE_THREAD, &before);
     for (int i = 0; i < 10; i++)

@@ -17,7 +17,7 @@ static const uint64_t BREATH_NS =
 static const uint32_t LOOKS_PER_CLOCK = 2; /* each of many looks, as lane_stare() does */
 static const uint32_t WAITS_PER_CLOCK = 256;
 /* CPUs and priorities can change. To ask for them takes three system calls, where a spinner has one in a millisecond. */
-static const uint64_t COUNT_NS = 20 * 1000 * 1000;
+static const uint64_t COUNT_NS = 100 * 1000 * 1000;
 
 enum { SCORE_MOST = 8 };
 
