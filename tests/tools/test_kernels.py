@@ -145,6 +145,17 @@ class Tables(unittest.TestCase):
         self.assertTrue(text.startswith("# Kernels") and text.endswith("the rest\n") and "old" not in text)
         self.assertEqual(table.renew(text, [self.old, self.new]), text)
 
+    def test_rooms_that_did_not_run_stay(self):
+        text = table.renew(DOCUMENT, [self.old, self.new])
+        seal = NEW.replace("test_map", "test_seal").replace("test_a_view_is_shared", "test_seals_hold")
+        again = table.renew(text, [table.Console(seal.replace("7.3.4", release)) for release in ("5.10.0-1", "7.3.4")])
+        self.assertIn("| a view is shared | yes: privately | yes: shared |", again)
+        self.assertIn("| seals hold | yes: shared | yes: shared |", again)
+        self.assertLess(again.index("**map**"), again.index("**seal**"))
+        self.assertLess(again.index("**seal**"), again.index("own tests**"))
+        other = table.renew(text, [table.Console(seal)])
+        self.assertNotIn("| a view is shared |", other)
+
     def test_what_nobody_explains(self):
         self.assertEqual(table.unexplained(DOCUMENT, [self.old, self.new]), ["populating", "holes"])
 

@@ -111,17 +111,46 @@ def programs_of(console):
     return "{} passed, {} failed, {} skipped".format(*sums)
 
 
-def table(consoles):
-    names = [console.release or "?" for console in consoles]
-    out = [line(["", *names]), line(["---"] * (len(names) + 1))]
-    room = None
+OWN_TESTS = "the library's own tests"
+
+
+def sections(consoles):
+    """{room: its lines} in the order in which the rooms ran."""
+    found = {}
     for program, test, cells in rows(consoles):
-        if program != room:
-            room = program
-            out.append(line([f"**{room.removeprefix(CONTRACT).removeprefix('test_')}**", *[""] * len(names)]))
-        out.append(line([fact(test), *cells]))
+        room = program.removeprefix(CONTRACT).removeprefix("test_")
+        found.setdefault(room, []).append(line([fact(test), *cells]))
     if any(not name.startswith(CONTRACT) for console in consoles for name in console.programs):
-        out.append(line(["**the library's own tests**", *[programs_of(console) for console in consoles]]))
+        found[OWN_TESTS] = [line([f"**{OWN_TESTS}**", *[programs_of(console) for console in consoles]])]
+    return found
+
+
+def sections_of(text):
+    """(the first line, {room: its lines}) of a table that was written before."""
+    head, found, room = "", {}, None
+    for text_line in text.splitlines():
+        title = re.match(r"\| \*\*(.+?)\*\* \|", text_line)
+        if not head and text_line.startswith("|"):
+            head = text_line
+        elif title:
+            room = title[1]
+            found[room] = [text_line] if room == OWN_TESTS else []
+        elif room and text_line.startswith("|"):
+            found[room].append(text_line)
+    return head, found
+
+
+def table(consoles, before=""):
+    """Rooms that did not run keep the lines that `before` has, if that is of the same kernels."""
+    names = [console.release or "?" for console in consoles]
+    head, kept = sections_of(before)
+    found = sections(consoles)
+    if head == line(["", *names]):
+        found = {**kept, **found}
+    out = [line(["", *names]), line(["---"] * (len(names) + 1))]
+    for room in sorted(found, key=lambda room: (room == OWN_TESTS, room)):
+        title = [] if room == OWN_TESTS else [line([f"**{room}**", *[""] * len(names)])]
+        out += title + found[room]
     return "\n".join(out) + "\n"
 
 
@@ -132,6 +161,6 @@ def unexplained(text, consoles):
 
 
 def renew(text, consoles):
-    """The document with a new table; what people wrote stays."""
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    return before + BEGIN + "\n" + table(consoles) + "\n" + after
+    """The document with a new table; what people wrote stays, and so do the rooms that did not run."""
+    begin, end = text.index(BEGIN), text.index(END)
+    return text[:begin] + BEGIN + "\n" + table(consoles, text[begin:end]) + "\n" + text[end:]
