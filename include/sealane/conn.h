@@ -169,8 +169,9 @@ typedef struct sea_options {
  * directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
  * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
  * this user or process has its share of it), -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in
- * our budget, or for its own in the server's), -ENOBUFS (an inherited socket is full), -EMFILE, -ENOMEM, -EPERM,
- * -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a socket: doc/sandbox.md).
+ * our budget, or for its own in the server's), -ENOBUFS (an inherited socket has no room for a greeting, or the kernel
+ * none for one in it), -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a
+ * socket: doc/sandbox.md).
  * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is
  * shared may not be made, the connection is made all the same, as with `socket_only`.
  */

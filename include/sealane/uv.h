@@ -25,7 +25,8 @@ SEA_API int sea_uv_server_new(sea_server **ret_server, sea_ctx *ctx, struct uv_l
 /*
  * As sea_connect(), but returns before the handshake: on_open follows, or on_close with the reason. In
  * between, calls return -EAGAIN. The caller owns the connection, also after on_close, and ends it with
- * sea_conn_free(). -EAGAIN: the server's backlog is full.
+ * sea_conn_free(). -EAGAIN: the server's backlog is full, or the kernel is short of what a greeting needs
+ * (sea_ctx_refusal()): try again.
  */
 SEA_API int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *loop, const char *address,
                            const sea_options *options);

@@ -913,6 +913,43 @@ START_TEST(test_an_inherited_socket_that_is_full) {
 }
 END_TEST
 
+/* The kernel is short of something: that passes. */
+START_TEST(test_a_greeting_that_the_kernel_puts_off) {
+    static const int errors[] = {ETOOMANYREFS, ENOBUFS};
+    sea_conn *conn = NULL;
+    fail_here(SEAM_SENDMSG, errors[_i]);
+    int r = sea_connect(&conn, ctx, host.address, NULL);
+    seam_set_hook(NULL);
+    ck_assert_int_eq(r, 0);
+    check_echo(conn, 10, 1);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* An inherited socket is closed by then. What was short is named. */
+START_TEST(test_an_inherited_socket_that_the_kernel_puts_off) {
+    static const struct {
+        int error;
+        const char *what;
+    } cases[] = {{ETOOMANYREFS, "descriptors in flight: "}, {ENOBUFS, "kernel memory: "}};
+    sea_conn *conn = NULL;
+    sea_refusal refusal;
+    char address[32];
+    int fds[2];
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    fail_here(SEAM_SENDMSG, cases[_i].error);
+    int r = sea_connect(&conn, ctx, address, NULL);
+    seam_set_hook(NULL);
+    ck_assert_int_eq(r, -ENOBUFS);
+    assert_explained(-ENOBUFS, "handshake");
+    sea_ctx_refusal(ctx, &refusal);
+    ck_assert_msg(strncmp(refusal.advice, cases[_i].what, strlen(cases[_i].what)) == 0, "it says: %s", refusal.advice);
+    ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
+    close(fds[1]);
+}
+END_TEST
+
 START_TEST(test_an_inherited_connection) {
     char address[32];
     sea_conn *conn = NULL;
@@ -1022,6 +1059,8 @@ int main(void) {
     suite_add(s, test_inherited_descriptors_of_other_kinds);
     suite_add(s, test_an_inherited_socket_is_taken_when_it_fails_later);
     suite_add(s, test_an_inherited_socket_that_is_full);
+    suite_add_loop(s, test_a_greeting_that_the_kernel_puts_off, 0, 2);
+    suite_add_loop(s, test_an_inherited_socket_that_the_kernel_puts_off, 0, 2);
     suite_add(s, test_an_inherited_connection);
     suite_add(s, test_a_server_that_says_nothing);
     suite_add(s, test_what_a_server_says_is_kept);

@@ -83,6 +83,15 @@ static const char FULL_SOCKET[] =
     "the inherited socket has no room for a greeting: its peer has not read what was sent "
     "there before; use a new socket";
 
+/* Of a greeting that found no room. A new socket has some: then it is the kernel that is short of something, for a while. */
+static int explain_unsent(const struct lane *lane) {
+    char text[sizeof(((sea_refusal *) NULL)->advice)];
+    if (lane->is_socket_full)
+        return refusal_explain(&lane->ctx->refusals, -ENOBUFS, "handshake", FULL_SOCKET);
+    snprintf(text, sizeof(text), "%s: %s", lane->shortage.limit, lane->shortage.advice);
+    return refusal_explain(&lane->ctx->refusals, -EAGAIN, "handshake", text);
+}
+
 /* A client speaks first, but only to a server that it trusts; a server tells a client at once that it will not be served. */
 static int lane_greet(struct lane *lane) {
     int r = lane_judge(lane);
@@ -101,8 +110,8 @@ static int lane_greet(struct lane *lane) {
         r = lane_send_hello(lane);
     if (r < 0 && lane->is_doomed)
         return refusal_explain(&lane->ctx->refusals, r, "handshake", lane->text);
-    if (r == -EAGAIN) /* of an inherited socket only: a new one has room */
-        return refusal_explain(&lane->ctx->refusals, -ENOBUFS, "handshake", FULL_SOCKET);
+    if (r == -EAGAIN)
+        return explain_unsent(lane);
     return r == -EPIPE ? 0 : r; /* it has refused us already: its reason waits in the socket */
 }
 

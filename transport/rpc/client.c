@@ -45,6 +45,15 @@ static int socket_open(const char *address, int *ret_fd, bool *ret_inherited, co
     return socket_connect(where.name, ret_fd);
 }
 
+/* There is nothing to try again with: the socket is closed. */
+static int explain_inherited(sea_ctx *ctx, int r) {
+    sea_refusal last;
+    if (r != -EAGAIN)
+        return r;
+    refusal_read(&ctx->refusals, &last);
+    return refusal_explain(&ctx->refusals, -ENOBUFS, last.limit, last.advice);
+}
+
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     const char *why = "";
     int fd = -1;
@@ -61,7 +70,9 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
         return refusal_explain(&ctx->refusals, failure_error(r), address, text);
     }
     r = conn_new(ret_conn, ctx, fd, false, options, NULL);
-    if (r == 0 && !is_inherited)
+    if (is_inherited)
+        return explain_inherited(ctx, r);
+    if (r == 0)
         lane_hurry_orphan(&(*ret_conn)->lane);
     return r;
 }

@@ -133,7 +133,8 @@ int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t 
 int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
 int client_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply);
 
-/* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's backlog is full. */
+/* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's backlog is full, or the
+ * kernel is short of what a greeting needs; never of an inherited socket. */
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
 
 #endif
