@@ -238,11 +238,11 @@ static void server_refuse_fds(const sea_server *server) {
 
 /* Only fchownat() of the socket file fails so. */
 static int server_explain_group(sea_server *server, int r, const char *address, uint32_t group) {
-    char text[REACH_TEXT_SIZE];
-    snprintf(text, sizeof(text),
-             "the socket file cannot be given to group %" PRIu32 ": only root and that group's members may do so; join "
-             "it, or change socket_group or groups (or a sandbox forbids fchownat)",
-             group);
+    char text[sizeof(((sea_refusal *) NULL)->advice)];
+    snprintf(text, sizeof(text), "the socket file cannot be given to group %" PRIu32 ": %s", group,
+             failure_is_forbidden(r)
+                 ? "only root or a member may do so, and some sandboxes forbid fchownat; change socket_group or groups"
+                 : "fchownat failed; change socket_group or groups");
     return refusal_explain(&server->ctx->refusals, failure_error(r), address, text);
 }
 
