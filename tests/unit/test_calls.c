@@ -147,13 +147,25 @@ START_TEST(test_any_of_the_list_may_end) {
 END_TEST
 
 /* The caller has been told; the slot is the peer's until it answers. */
+/* The first of those whose time is over, but for one. */
+START_TEST(test_late_calls) {
+    uint64_t second = begin(1, 20), first = begin(2, 10), id = 77;
+    ck_assert(!calls_first_late(&calls, 9, 0, &id) && id == 77);
+    ck_assert(calls_first_late(&calls, 10, 0, &id) && id == first);
+    ck_assert(calls_first_late(&calls, 20, second, &id) && id == first);
+    ck_assert(!calls_first_late(&calls, 19, first, &id) && id == first);
+    ck_assert(calls_first_late(&calls, 20, first, &id) && id == second);
+    calls_undo(&calls, first);
+    ck_assert(!calls_first_late(&calls, 20, second, &id));
+    calls_undo(&calls, second);
+    ck_assert(!calls_first_late(&calls, 20, 0, &id));
+}
+END_TEST
+
 START_TEST(test_an_abandoned_call_holds_its_slot) {
     uint64_t id = begin(1, 10), other = begin(2, 20), refused = 77;
     struct call_waiter waiter = {0};
-    ck_assert(calls_is_late(&calls, id, 10) && !calls_is_late(&calls, id, 9));
-    ck_assert(!calls_is_late(&calls, other, 10) && !calls_is_late(&calls, 0, 10));
     ck_assert_int_eq(calls_abandon(&calls, id, &waiter), 0);
-    ck_assert(!calls_is_late(&calls, id, 10));
     ck_assert(waiter.done == done);
     ck_assert_ptr_eq(waiter.user, &users[1]);
     assert_first(other, 20); /* it expires no more */
@@ -370,6 +382,7 @@ int main(void) {
     suite_add(s, test_a_call_that_was_never_sent);
     suite_add_loop(s, test_the_nearest_deadline_is_first, 0, 6);
     suite_add(s, test_any_of_the_list_may_end);
+    suite_add(s, test_late_calls);
     suite_add(s, test_an_abandoned_call_holds_its_slot);
     suite_add(s, test_all_may_be_abandoned);
     suite_add(s, test_the_limit);

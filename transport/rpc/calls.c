@@ -96,8 +96,14 @@ bool calls_is_pending(const struct calls *calls, uint64_t id) {
     return at && calls->slots[at - 1].state == CALL_PENDING;
 }
 
-bool calls_is_late(const struct calls *calls, uint64_t id, uint64_t now) {
-    return calls_is_pending(calls, id) && calls->slots[(uint32_t) id - 1].deadline <= now;
+bool calls_first_late(const struct calls *calls, uint64_t now, uint64_t but, uint64_t *ret_id) {
+    uint32_t at = calls->head;
+    if (at && calls_id(calls, at) == but)
+        at = calls->slots[at - 1].next;
+    if (!at || calls->slots[at - 1].deadline > now)
+        return false;
+    *ret_id = calls_id(calls, at);
+    return true;
 }
 
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter) {

@@ -76,8 +76,8 @@ int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waite
 /* Does anybody wait for it? */
 bool calls_is_pending(const struct calls *calls, uint64_t id);
 
-/* Has the deadline of a pending call passed? */
-bool calls_is_late(const struct calls *calls, uint64_t id, uint64_t now);
+/* The first pending call, but for `but` (0: none), whose deadline has passed. */
+bool calls_first_late(const struct calls *calls, uint64_t now, uint64_t but, uint64_t *ret_id);
 
 /* -ENOENT: not pending. */
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);

@@ -67,10 +67,16 @@ static bool is_call_late(const sea_conn *conn) {
     return calls_first(&conn->calls, &id, &deadline) && deadline != WAIT_FOREVER && deadline <= wait_now();
 }
 
+/* The call whose reply has come and is being copied, turn by turn; 0: none. */
+static uint64_t call_being_answered(const sea_conn *conn) {
+    const struct lane *lane = &conn->lane;
+    return lane->is_copying && lane->snapshot.in.type == WIRE_REPLY ? lane->snapshot.in.id : 0;
+}
+
 static void calls_expire(sea_conn *conn) {
-    uint64_t id, deadline, now = wait_now();
+    uint64_t id, now = wait_now();
     struct call_waiter waiter;
-    while (calls_first(&conn->calls, &id, &deadline) && deadline <= now) {
+    while (calls_first_late(&conn->calls, now, call_being_answered(conn), &id)) {
         calls_abandon(&conn->calls, id, &waiter);
         lane_send_cancel(&conn->lane, id);
         say_late(conn, &waiter);
@@ -456,24 +462,16 @@ void conn_shed(sea_conn *conn) {
     conn->lane.scratch = NULL;
 }
 
-static bool is_late_reply_copied(const sea_conn *conn) {
-    const struct lane *lane = &conn->lane;
-    const struct lane_message *in = &lane->snapshot.in;
-    return lane->is_copying && in->type == WIRE_REPLY && calls_is_late(&conn->calls, in->id, wait_now());
-}
-
 /*
  * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at, whatever poll
  * said, and once all that lay there has been read: that is a lap of the ring and what a socket holds, whatever the peer adds. But a peer
- * whose messages make much work, large copies above all, keeps no call waiting for them: of such turns there are SOCKET_TURNS. A turn
- * that copies the reply to a late call does not count, since that reply has come. Such a reply takes as many turns as it has MiB.
+ * whose messages make much work, large copies above all, keeps no call waiting for them: of such turns there are SOCKET_TURNS. Then all
+ * late calls end, but for the one whose reply is being copied: that has come, and takes as many turns as it has MiB.
  */
 static int calls_judge(sea_conn *conn, short revents) {
     struct lane *lane = &conn->lane;
     int handled = revents & POLLIN || lane->is_ending ? 0 : lane_dispatch(lane, POLLIN);
     uint32_t turns_most = SOCKET_TURNS + (lane->has_rings ? lane->theirs.lines / LANE_FRAMES_PER_TURN : 0);
-    if (!conn->is_ended && is_late_reply_copied(conn))
-        return handled;
     conn->late_turns += lane->has_worked_enough ? turns_most / SOCKET_TURNS : 1;
     if (conn->is_ended || (lane->has_more && conn->late_turns < turns_most))
         return handled;
