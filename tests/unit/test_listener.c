@@ -464,6 +464,27 @@ START_TEST(test_a_directory_that_somebody_has_locked) {
 }
 END_TEST
 
+/* Nobody has taken over: the text must not say so. */
+START_TEST(test_a_lock_file_that_cannot_be_replaced) {
+    struct child child;
+    enum heir kind = IS_SILENT;
+    uint64_t heir = 0;
+    child_start(&child, listen_and_leave, &kind);
+    ck_assert(line_hear(child.line, GUARD_MS, &heir));
+    child_kill(&child);
+    if (_i == 0)
+        fail_call(SEAM_FLOCK, 2, 1, EBADF); /* of the directory */
+    else
+        fail_call(SEAM_UNLINK, 1, 1, EACCES);
+    assert_refused(address, _i == 0 ? -EBADF : -EACCES);
+    fail_off();
+    ck_assert_msg(strstr(last_why, "cannot be replaced") != NULL, "it says: %s", last_why);
+    kill((pid_t) heir, SIGKILL);
+    unlink(path);
+    unlink(lock);
+}
+END_TEST
+
 /* Before Linux 6.5 (no SO_PEERPIDFD) the number of the process is asked for. */
 START_TEST(test_an_heir_is_known_by_its_parents_number) {
     struct child child;
@@ -749,6 +770,7 @@ int main(void) {
     suite_add(s, test_a_successors_files_stay);
     suite_add_loop(s, test_an_heir_holds_no_path, 0, HEIRS);
     suite_add(s, test_a_directory_that_somebody_has_locked);
+    suite_add_loop(s, test_a_lock_file_that_cannot_be_replaced, 0, 2);
     suite_add(s, test_an_heir_is_known_by_its_parents_number);
     suite_add(s, test_a_file_is_not_a_socket);
     suite_add(s, test_a_directory_is_not_a_socket);

@@ -168,6 +168,10 @@ int claim_path(const char *path, int *ret_lock, const char **ret_why) {
     if (tenant != TENANT_GONE || !is_named)
         return r;
     r = path_take_lock(&judged, &fd);
+    if (r < 0 && r != -EADDRINUSE)
+        *ret_why =
+            "the child of a killed server holds the lock file beside the socket, and that file cannot be replaced: end "
+            "the child (`fuser` names it)";
     if (r == -EBUSY) {
         *ret_why = "the server there was killed, but its directory is locked (flock), by another server that begins "
                    "there or another program: `fuser` on the directory names it";
