@@ -108,7 +108,8 @@ SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
 
 /*
  * Take a reference, and return `ctx`; drop one, and return NULL (`ctx` may be NULL). Blocks, connections and servers
- * hold references of their own, so the order of the destructors does not matter.
+ * hold references of their own, so the order of the destructors does not matter. Whoever drops the last one waits
+ * until the kernel has large memory back, some 0.1 s for each GiB (doc/memory.md).
  */
 SEA_API sea_ctx *sea_ctx_ref(sea_ctx *ctx);
 SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);

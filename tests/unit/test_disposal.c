@@ -156,6 +156,22 @@ START_TEST(test_room) {
 }
 END_TEST
 
+/* Who waits for room waits for as long as all that is here may take. */
+START_TEST(test_a_wait_for_room) {
+    ck_assert_int_eq(disposal_room_ms(), DISPOSAL_AWAIT_MS);
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+    }
+    ck_assert_int_eq(disposal_room_ms(), DISPOSAL_AWAIT_MS);
+    disposal_take_mapping(NULL, ((size_t) 1 << 30) - JAM_DISPOSERS * DISPOSAL_LEAST, -1);
+    ck_assert_int_eq(disposal_room_ms(), 5 * DISPOSAL_AWAIT_MS); /* what is worked on counts */
+    disposal_take_mapping(NULL, SIZE_MAX / 4, -1);
+    ck_assert_int_eq(disposal_room_ms(), 4097 * DISPOSAL_AWAIT_MS);
+    disposal_jam_end(&jam);
+    ck_assert(!disposal_await_room());
+}
+END_TEST
+
 /* More than its queue holds is not lost. */
 START_TEST(test_a_full_queue) {
     if (!disposal_jam_begin(&jam)) {
@@ -217,6 +233,7 @@ int main(void) {
     suite_add(s, test_nobody_waits);
     suite_add(s, test_who_waits_waits_for_the_first);
     suite_add(s, test_room);
+    suite_add(s, test_a_wait_for_room);
     suite_add(s, test_a_full_queue);
     suite_add(s, test_no_thread_can_be_made);
     suite_add(s, test_fork);

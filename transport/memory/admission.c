@@ -225,7 +225,7 @@ int admission_admit(struct admission *admission, uint64_t size) {
     admission->promised += own;
     pthread_mutex_unlock(&admission->lock);
     int r = is_known ? 0 : look(admission, size, own, &verdict);
-    if (r < 0 && disposal_await(DISPOSAL_AWAIT_MS))
+    if (r < 0 && disposal_await_room())
         r = look(admission, size, own, &verdict);
     if (r < 0)
         admission_made(admission, own);

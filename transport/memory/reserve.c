@@ -56,7 +56,7 @@ static int reserve_steps(reserve_part *part, int fd, char *data, size_t size, ui
         int r = done > 0 ? admission_again(admission, *promised) : 0;
         if (r == 0)
             r = part(fd, data, done, step);
-        if (r == -ENOMEM && disposal_await(DISPOSAL_AWAIT_MS)) /* hugetlb pages, say, which no look tells of */
+        if (r == -ENOMEM && disposal_await_room()) /* hugetlb pages, say, which no look tells of */
             r = part(fd, data, done, step);
         if (r < 0)
             return r;

@@ -6,10 +6,11 @@
  * them outside the lock. A thread is started when an item comes in and there are fewer threads than items; it ends when it finds the queue empty. No
  * peer can stop these threads: a memfd's last reference runs no code of a file system that a peer wrote. So they are not the reaper's.
  *
- * The owner gives back what the memory was charged before it lets go of it. What is charged and what is mapped differ by what is here:
- * the items under way, at most THREADS_MAX, and up to WAITING_MAX bytes that wait. Beyond that nothing is received that could bring more
- * (disposal_has_room()). A peer that maps and ends in a loop fills its memory more slowly than a thread empties it. Who finds no memory
- * while something is here waits for it (disposal_await()) and tries again.
+ * Who brings memory here gives back what it was charged in the same moment. What is charged and what is mapped differ by what is here:
+ * the items under way, at most THREADS_MAX, and what waits. With WAITING_MAX bytes nothing is received any more that could bring more
+ * (disposal_has_room()); what the application and connections that end let go of is not bounded by that. A peer that maps and ends in a loop
+ * fills its memory more slowly than a thread empties it. Who finds no memory while something is here waits for it
+ * (disposal_await_room()) and tries again.
  *
  * A large mapping ends in steps, from its end: munmap() holds the lock that mmap() and page faults of all other threads need.
  *
@@ -47,6 +48,10 @@
 
 #define HUGE_PAGE ((size_t) 2 << 20)
 
+/* Of what is waited for. More than so many parts are more memory than there is. */
+#define AWAIT_PART (UINT64_C(256) << 20)
+#define AWAIT_PARTS_MAX 4096
+
 struct item {
     void *data;  /* owned; NULL: none */
     size_t size; /* bytes */
@@ -58,6 +63,7 @@ struct item {
 /* An item that a thread ends, on that thread's stack. */
 struct work {
     uint64_t number;
+    size_t size; /* bytes */
     struct work *next;
 };
 
@@ -153,7 +159,7 @@ static void work_end(const struct work *work) {
 /* Under the lock, which is given back meanwhile. */
 static void end_first(void) {
     struct item item = pop();
-    struct work work = {.number = item.number};
+    struct work work = {.number = item.number, .size = item.size};
     work_begin(&work);
     pthread_mutex_unlock(&disposal.lock);
     item_end(&item);
@@ -272,4 +278,19 @@ bool disposal_await(int most_ms) {
     bool is_gone = !has_any_up_to(last);
     pthread_mutex_unlock(&disposal.lock);
     return was_there && is_gone;
+}
+
+/* Applications may bring more than peers may. */
+int disposal_room_ms(void) {
+    pthread_mutex_lock(&disposal.lock);
+    uint64_t bytes = disposal.waiting_bytes;
+    for (const struct work *work = disposal.works; work; work = work->next)
+        bytes += work->size;
+    pthread_mutex_unlock(&disposal.lock);
+    uint64_t parts = bytes / AWAIT_PART;
+    return DISPOSAL_AWAIT_MS * (int) (1 + (parts < AWAIT_PARTS_MAX ? parts : AWAIT_PARTS_MAX));
+}
+
+bool disposal_await_room(void) {
+    return disposal_await(disposal_room_ms());
 }

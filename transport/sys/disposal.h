@@ -14,7 +14,8 @@
 /* Some 3 ms. */
 #define DISPOSAL_LEAST ((size_t) 16 << 20)
 
-/* So long whoever finds no memory, no address or no mapping waits for what is here: some 0.5 GiB of it. */
+/* So long, and as long again for each 256 MiB that are here, whoever finds no memory, no address or no mapping waits for what is here.
+ * That is four times what two threads need for it. */
 #define DISPOSAL_AWAIT_MS 100
 
 /* Takes a mapping of `size` bytes (NULL: none) and the descriptor of its memfd (-1: none), and ends both. */
@@ -31,6 +32,10 @@ size_t disposal_pending(void);
 
 /* Waits, for at most `most_ms` (-1: for as long as it takes), until all is gone that was taken before. false: nothing was there, or it is not gone. */
 bool disposal_await(int most_ms);
+
+/* The same for whoever finds no memory, no address or no mapping: as long as what is here should need at the most. */
+bool disposal_await_room(void);
+int disposal_room_ms(void);
 
 /* Unmaps at once. A mapping of hugetlb pages reaches to the end of its last page. Accepts NULL. */
 void disposal_unmap(const void *data, size_t size);

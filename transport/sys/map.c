@@ -127,7 +127,7 @@ static int map_try(int fd, size_t size, bool huge, int prot, int flags, void **r
 /* Addresses, or mappings, may be missing that are about to come back. */
 static int map_new(int fd, size_t size, bool huge, int prot, int flags, void **ret_data) {
     int r = map_try(fd, size, huge, prot, flags, ret_data);
-    if (r == -ENOMEM && disposal_await(DISPOSAL_AWAIT_MS))
+    if (r == -ENOMEM && disposal_await_room())
         r = map_try(fd, size, huge, prot, flags, ret_data);
     if (r == 0)
         atomic_fetch_add_explicit(&mappings, 1, memory_order_relaxed);
@@ -219,7 +219,7 @@ int map_populate_filled(void *data, size_t size) {
 int map_lock(void *data, size_t size) {
     /* ENOMEM, EPERM and EAGAIN are all that is said at the limit, and of a mapping that is there they say nothing else. */
     int r = SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
-    if (r < 0 && disposal_await(DISPOSAL_AWAIT_MS))
+    if (r < 0 && disposal_await_room())
         r = SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
     return r < 0 ? -ENOLCK : 0;
 }
