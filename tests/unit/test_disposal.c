@@ -2,11 +2,15 @@
 /* sys/disposal: large memory that goes where nobody waits for it. */
 #include "support/suite.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -172,6 +176,56 @@ START_TEST(test_a_wait_for_room) {
 }
 END_TEST
 
+static void *await_all(void *is_waiting) {
+    atomic_store((atomic_bool *) is_waiting, true);
+    disposal_await(-1);
+    return NULL;
+}
+
+/* A thread that is cancelled while it waits keeps nobody else out. */
+START_TEST(test_a_wait_that_is_cancelled) {
+    static atomic_bool is_waiting;
+    pthread_t thread;
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+    }
+    ck_assert_int_eq(pthread_create(&thread, NULL, await_all, &is_waiting), 0);
+    while (!atomic_load(&is_waiting))
+        sched_yield();
+    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
+    ck_assert_int_eq(pthread_cancel(thread), 0);
+    disposal_jam_end(&jam);
+    ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+END_TEST
+
+static int set_policy(pid_t thread, int policy) {
+    const struct sched_param param = {.sched_priority = policy == SCHED_OTHER ? 0 : 1};
+    return sched_setscheduler(thread, policy, &param);
+}
+
+/* Its threads work for long. A thread of real time that brings something is not to wait for its equals. */
+START_TEST(test_a_real_time_thread) {
+    int others = 0;
+    disposal_take_mapping(NULL, LARGE, -1); /* with the first thread the thread sanitizer starts one of its own */
+    disposal_await(-1);
+    if (set_policy(0, SCHED_RR) < 0) {
+        test_skip("no real-time priority: %s", strerror(errno));
+    }
+    bool is_jammed = disposal_jam_begin(&jam);
+    ck_assert_int_eq(set_policy(0, SCHED_OTHER), 0);
+    if (!is_jammed) {
+        test_skip("threads hang together here");
+    }
+    DIR *tasks = opendir("/proc/self/task");
+    for (const struct dirent *entry; (entry = readdir(tasks));)
+        others += atoi(entry->d_name) > 0 && sched_getscheduler(atoi(entry->d_name)) != SCHED_OTHER;
+    closedir(tasks);
+    disposal_jam_end(&jam);
+    ck_assert_int_eq(others, 0);
+}
+END_TEST
+
 /* More than its queue holds is not lost. */
 START_TEST(test_a_full_queue) {
     if (!disposal_jam_begin(&jam)) {
@@ -234,6 +288,8 @@ int main(void) {
     suite_add(s, test_who_waits_waits_for_the_first);
     suite_add(s, test_room);
     suite_add(s, test_a_wait_for_room);
+    suite_add(s, test_a_wait_that_is_cancelled);
+    suite_add(s, test_a_real_time_thread);
     suite_add(s, test_a_full_queue);
     suite_add(s, test_no_thread_can_be_made);
     suite_add(s, test_fork);

@@ -195,13 +195,16 @@ static void *end_waiting(void *unused) {
     return NULL;
 }
 
-/* Under the lock. All signals are blocked from the thread's birth: they are the application's. */
+/* Under the lock. All signals are blocked from the thread's birth: they are the application's. So is a real-time priority: who has the same one
+ * gets no CPU from this thread for as long as an item takes. */
 static void start_thread(void) {
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0)
         return;
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    if (wait_is_realtime())
+        pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED); /* SCHED_OTHER */
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -268,7 +271,8 @@ size_t disposal_pending(void) {
 bool disposal_await(int most_ms) {
     uint64_t deadline = wait_deadline(most_ms);
     struct timespec until = {.tv_sec = (time_t) (deadline / 1000000000), .tv_nsec = (long) (deadline % 1000000000)};
-    int error = 0;
+    int error = 0, cancel_state;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* a wait that is cancelled leaves the lock taken */
     pthread_mutex_lock(&disposal.lock);
     uint64_t last = disposal.queued;
     bool was_there = has_any_up_to(last);
@@ -277,6 +281,7 @@ bool disposal_await(int most_ms) {
                                          : pthread_cond_timedwait(&disposal.moved, &disposal.lock, &until);
     bool is_gone = !has_any_up_to(last);
     pthread_mutex_unlock(&disposal.lock);
+    pthread_setcancelstate(cancel_state, &cancel_state);
     return was_there && is_gone;
 }
 
