@@ -231,6 +231,9 @@ START_TEST(test_a_full_queue) {
     if (!disposal_jam_begin(&jam)) {
         test_skip("threads hang together here");
     }
+    disposal_take_mapping(NULL, ((size_t) 1 << 30) - DISPOSAL_LEAST, -1);
+    while (!disposal_has_room()) /* until both threads are stuck: what they work on does not wait */
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     size_t waiting;
     do {
         waiting = disposal_pending();
@@ -278,6 +281,36 @@ START_TEST(test_fork) {
 }
 END_TEST
 
+static atomic_bool has_asked_enough;
+
+/* Without assertions: Check has a lock of its own. */
+static void *ask_for_room(void *unused) {
+    while (!atomic_load_explicit(&has_asked_enough, memory_order_relaxed))
+        (void) disposal_has_room();
+    return unused;
+}
+
+/* Another thread asks while its process forks. The child finds no lock that this thread held, also if nothing was ever taken. */
+START_TEST(test_fork_while_another_thread_asks) {
+    const int forks = is_under_valgrind() ? 3 : 200; /* there each waits long for its turn */
+    pthread_t thread;
+    int status = 0;
+    ck_assert(disposal_has_room()); /* from now on fork() waits */
+    ck_assert_int_eq(pthread_create(&thread, NULL, ask_for_room, NULL), 0);
+    for (int i = 0; i < forks && status == 0; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            alarm(10); /* ends a child that waits without end */
+            _exit(disposal_has_room() && disposal_pending() == 0 && !disposal_await(0) ? 0 : 1);
+        }
+        ck_assert_int_eq(waitpid(child, &status, 0), child);
+    }
+    atomic_store_explicit(&has_asked_enough, true, memory_order_relaxed);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(status, 0);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("disposal");
     suite_fixture(s, before, after);
@@ -293,5 +326,6 @@ int main(void) {
     suite_add(s, test_a_full_queue);
     suite_add(s, test_no_thread_can_be_made);
     suite_add(s, test_fork);
+    suite_add(s, test_fork_while_another_thread_asks);
     return suite_run(s);
 }

@@ -144,6 +144,12 @@ static void prepare(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+/* Whoever takes the lock has fork() wait for it: a child would find it held by a thread that is not there. */
+static void lock(void) {
+    pthread_once(&disposal.once, prepare);
+    pthread_mutex_lock(&disposal.lock);
+}
+
 static void work_begin(struct work *work) {
     work->next = disposal.works;
     disposal.works = work;
@@ -227,8 +233,7 @@ static bool push(const struct item *item) {
 }
 
 static void take(const struct item *item) {
-    pthread_once(&disposal.once, prepare);
-    pthread_mutex_lock(&disposal.lock);
+    lock();
     bool is_queued = push(item);
     if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting + working())
         start_thread();
@@ -255,14 +260,14 @@ void disposal_take_heap(void *data, size_t size) {
 }
 
 bool disposal_has_room(void) {
-    pthread_mutex_lock(&disposal.lock);
+    lock();
     bool has_room = disposal.waiting_bytes < WAITING_MAX;
     pthread_mutex_unlock(&disposal.lock);
     return has_room;
 }
 
 size_t disposal_pending(void) {
-    pthread_mutex_lock(&disposal.lock);
+    lock();
     size_t pending = disposal.waiting + working();
     pthread_mutex_unlock(&disposal.lock);
     return pending;
@@ -273,7 +278,7 @@ bool disposal_await(int most_ms) {
     struct timespec until = {.tv_sec = (time_t) (deadline / 1000000000), .tv_nsec = (long) (deadline % 1000000000)};
     int error = 0, cancel_state;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel_state); /* a wait that is cancelled leaves the lock taken */
-    pthread_mutex_lock(&disposal.lock);
+    lock();
     uint64_t last = disposal.queued;
     bool was_there = has_any_up_to(last);
     while (has_any_up_to(last) && error == 0)
@@ -287,7 +292,7 @@ bool disposal_await(int most_ms) {
 
 /* Applications may bring more than peers may. */
 int disposal_room_ms(void) {
-    pthread_mutex_lock(&disposal.lock);
+    lock();
     uint64_t bytes = disposal.waiting_bytes;
     for (const struct work *work = disposal.works; work; work = work->next)
         bytes += work->size;

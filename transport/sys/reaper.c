@@ -78,6 +78,12 @@ static void prepare_for_fork(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
+/* Whoever takes the lock has fork() wait for it: a child would find it held by a thread that is not there. */
+static void lock(void) {
+    pthread_once(&reaper.once, prepare_for_fork);
+    pthread_mutex_lock(&reaper.lock);
+}
+
 static void *close_waiting(void *unused) {
     (void) unused;
     pthread_mutex_lock(&reaper.lock);
@@ -135,10 +141,9 @@ static void close_in_place(void) {
 void reaper_take(const int *fds, size_t count) {
     if (count == 0)
         return;
-    pthread_once(&reaper.once, prepare_for_fork);
 
     size_t queued = 0;
-    pthread_mutex_lock(&reaper.lock);
+    lock();
     for (; queued < count && reaper.waiting < QUEUE_SIZE; queued++) {
         reaper.queue[(reaper.first + reaper.waiting) % QUEUE_SIZE] = fds[queued];
         reaper.waiting++;
@@ -150,14 +155,14 @@ void reaper_take(const int *fds, size_t count) {
 }
 
 bool reaper_has_room(void) {
-    pthread_mutex_lock(&reaper.lock);
+    lock();
     bool has_room = reaper.waiting + RECEIVERS_AT_ONCE * FDPASS_MAX <= ROOM;
     pthread_mutex_unlock(&reaper.lock);
     return has_room;
 }
 
 size_t reaper_pending(void) {
-    pthread_mutex_lock(&reaper.lock);
+    lock();
     size_t pending = reaper.waiting + reaper.closing;
     pthread_mutex_unlock(&reaper.lock);
     return pending;
