@@ -170,8 +170,10 @@ typedef struct sea_options {
  * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
  * this user or process has its share of it), -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in
  * our budget, or for its own in the server's), -ENOBUFS (an inherited socket has no room for a greeting, or the kernel
- * none for one in it), -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may not make or use such a
- * socket: doc/sandbox.md).
+ * none for one in it), -EPIPE (the server ended meanwhile; or an inherited socket has no peer any more, or one side has
+ * shut it down), -EBADF, -ENOTSOCK and -ENOTCONN (no inherited descriptor of that number, or it is no connected socket;
+ * -EPROTOTYPE and -EINVAL: another kind of one), -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may
+ * not make or use such a socket: doc/sandbox.md).
  * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is
  * shared may not be made, the connection is made all the same, as with `socket_only`.
  */
@@ -278,8 +280,8 @@ SEA_API sea_ctx *sea_conn_ctx(const sea_conn *conn);         /* borrowed */
 SEA_API const sea_peer *sea_conn_peer(const sea_conn *conn); /* borrowed */
 SEA_API const char *sea_conn_service(const sea_conn *conn);  /* the name that the peer gave, borrowed */
 /*
- * What the peer answered, which deadline passed, or why the connection ended: of the newest such error, for people;
- * borrowed, until the next one.
+ * What the peer answered, which deadline passed, that a wait was interrupted, or why the connection ended: of the newest such
+ * error, for people; borrowed, until the next one.
  *
  * Which text to print: where there is no connection (sea_connect() and sea_server_new() failed), and of memory,
  * sea_ctx_refusal(). Of an error `r` of a function of a connection: sea_ctx_refusal() if its `error` is `r` (a limit, or

@@ -23,7 +23,8 @@ SEA_BEGIN
  * Listens at `address`. `options` may be NULL but then nothing is served. The caller owns the server.
  * Errors: -EADDRINUSE (a live server has it), -EACCES, -ENOENT and -ENOTDIR (no such directory; the runtime
  * directory is made), -ENAMETOOLONG (a socket path holds 107 bytes), -EINVAL (address, options,
- * method numbers given twice or reserved), -EMFILE, -ENOMEM, -EPERM and -ENOSYS (a call
+ * method numbers given twice or reserved; an inherited socket that does not listen), -EBADF, -ENOTSOCK and
+ * -EPROTOTYPE (an inherited descriptor of another kind, or none), -EMFILE, -ENOMEM, -EPERM and -ENOSYS (a call
  * that a server needs is forbidden: doc/sandbox.md). sea_ctx_refusal() says more.
  */
 SEA_API int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options);

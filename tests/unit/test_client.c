@@ -397,9 +397,12 @@ START_TEST(test_a_wait_is_interrupted) {
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_conn_interrupt(conn), 0);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -EINTR);
+    ck_assert_str_eq(sea_conn_text(conn), "interrupted: sea_conn_interrupt() was called");
     ck_assert_int_eq(sea_conn_wait(conn, 1), 0);
+    ck_assert_int_eq(sea_call(conn, 12345, NULL, -1, &reply), -ENOSYS);
     ck_assert_int_eq(sea_conn_interrupt(conn), 0);
     ck_assert_int_eq(sea_call(conn, KEEP, NULL, -1, &reply), -EINTR);
+    ck_assert_str_eq(sea_conn_text(conn), "interrupted: sea_conn_interrupt() was called");
     ck_assert_ptr_null(reply);
     check_echo(conn, 10, 1);
     check_echo(conn, 100000, 1);

@@ -98,8 +98,10 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     uint64_t own = conn_deadline_of_calls(conn);
     int revents = 0;
-    if (interrupt_is_raised(&conn->interrupt))
+    if (interrupt_is_raised(&conn->interrupt)) {
+        snprintf(conn->text, sizeof(conn->text), "interrupted: sea_conn_interrupt() was called");
         return -EINTR;
+    }
     if (own < deadline)
         deadline = own;
     if (lane->corks)
