@@ -25,6 +25,8 @@
 #include "lane/listener.h"
 #include "support/child.h"
 #include "support/raw.h"
+#include "support/trap.h"
+#include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/path.h"
 #include "sys/socket.h" /* ours; NOLINT(readability-duplicate-include) */
@@ -248,6 +250,32 @@ START_TEST(test_a_stopped_server_keeps_its_path) {
     struct listener listener;
     ck_assert_int_eq(listen_at(address, &listener), 0);
     listener_close(&listener);
+}
+END_TEST
+
+/* Who waits there sent a descriptor whose close() hangs, and cannot be accepted: our table is full. */
+START_TEST(test_who_waits_and_cannot_be_accepted) {
+    if (is_under_valgrind()) { /* it runs no other thread while one hangs in close() */
+        test_skip("threads hang together here");
+        return;
+    }
+    const struct linger forever = {.l_onoff = 1, .l_linger = 3600};
+    const struct iovec byte = {.iov_base = "x", .iov_len = 1};
+    struct listener listener;
+    struct trap trap;
+    int client = -1;
+    ck_assert_int_eq(listen_at(address, &listener), 0);
+    ck_assert_int_eq(socket_connect(path, &client), 0);
+    trap_lingering(&trap);
+    ck_assert_int_eq(setsockopt(trap.fd, SOL_SOCKET, SO_LINGER, &forever, sizeof forever), 0);
+    ck_assert_int_eq(fdpass_send(client, &byte, 1, &trap.fd, 1), 0);
+    trap.fd = fd_close(trap.fd);
+    fail_once(SEAM_ACCEPT, EMFILE);
+    listener_close(&listener);
+    ck_assert_uint_eq(reaper_pending(), 1);
+    trap_free(&trap);
+    ck_assert(is_all_reaped());
+    fd_close(client);
 }
 END_TEST
 
@@ -786,5 +814,6 @@ int main(void) {
     suite_add_loop(s, test_failures_leave_nothing, 0, 9);
     suite_add(s, test_a_stale_socket_that_cannot_be_removed);
     suite_add(s, test_names_that_cannot_be_removed);
+    suite_add(s, test_who_waits_and_cannot_be_accepted);
     return suite_run(s);
 }

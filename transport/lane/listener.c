@@ -86,12 +86,17 @@ void listener_renew(struct listener *listener) {
         socket_listen_again(listener->fd);
 }
 
-/* Who waits to be accepted may have sent already: closing the listener would close that, here. */
+/* Takes it. Who waits to be accepted may have sent already: closing the listener would close that, here. Where not all can be
+ * accepted, for want of descriptors above all, the reaper closes it. */
 static void listener_refuse_waiting(int listener) {
-    int fd = -1;
+    int r, fd = -1;
     socket_shutdown(listener);
-    while (socket_accept(listener, &fd) == 0)
+    while ((r = socket_accept(listener, &fd)) == 0)
         fdpass_close(fd);
+    if (r == -EAGAIN || r == -EINVAL) /* nobody waits */
+        fd_close(listener);
+    else
+        reaper_take(&listener, 1);
 }
 
 /* What was not identified yet was made a moment ago, and we hold the lock. */
@@ -113,10 +118,8 @@ void listener_close(struct listener *listener) {
      * this close is the last one, and may block as above. */
     if (listener->address.fd >= 0 && listener->fd >= 0)
         reaper_take(&listener->fd, 1);
-    else if (listener->fd >= 0) {
+    else if (listener->fd >= 0)
         listener_refuse_waiting(listener->fd);
-        fd_close(listener->fd);
-    }
     fd_close(listener->lock_fd);
     *listener = LISTENER_EMPTY;
 }
