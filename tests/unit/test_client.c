@@ -147,7 +147,8 @@ static void scene_set(void) {
                                      .methods_count = sizeof methods / sizeof *methods,
                                      .on_close = on_close,
                                      .service = "harbour",
-                                     .calls_max = 8},
+                                     .calls_max = 8,
+                                     .connections_per_process = 256}, /* also where RLIMIT_NOFILE is 1024 */
                          .at_end = desk_clear};
     host_start(&host);
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);

@@ -34,7 +34,11 @@ static int reserve_plain(int fd, char *data, size_t from, size_t size) {
 /* By touching them through the mapping, which is what can have huge ones: not before Linux 5.14. */
 static int reserve_touched(int fd, char *data, size_t from, size_t size) {
     int r = map_populate(data + from, size);
-    return r == -EOPNOTSUPP ? memfd_reserve(fd, from, size) : r;
+    if (r == -EOPNOTSUPP)
+        return memfd_reserve(fd, from, size);
+    if (r == 0)
+        memfd_cut_excess(fd);
+    return r;
 }
 
 /* Base pages. To fill and then map them takes three quarters of the time that touching them does. */

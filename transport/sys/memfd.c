@@ -149,7 +149,7 @@ uint64_t memfd_excess(uint64_t size, uint64_t allocated) {
  * With shmem_enabled=always a file of one byte gets 2 MiB. The kernel splits that page, and frees what lies behind the end, when the size
  * is set. While something else holds the page it cannot: then the pages stay, and the caller's account has to know.
  */
-static void cut_excess(int fd) {
+void memfd_cut_excess(int fd) {
     struct stat status;
     if (SEAM(FSTAT, fstat(fd, &status)) == 0 &&
         memfd_excess((uint64_t) status.st_size, (uint64_t) status.st_blocks * 512) > 0)
@@ -175,7 +175,7 @@ int memfd_reserve(int fd, size_t from, size_t size) {
         else
             return reserve_otherwise(fd, from + done, size - done, errno);
     }
-    cut_excess(fd);
+    memfd_cut_excess(fd);
     return 0;
 }
 
@@ -188,7 +188,7 @@ int memfd_reserve_filled(int fd, size_t from, size_t size) {
             return r == -ENOSPC ? -ENOMEM : r;
         done += part;
     }
-    cut_excess(fd);
+    memfd_cut_excess(fd);
     return 0;
 }
 

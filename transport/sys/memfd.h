@@ -45,6 +45,9 @@ int memfd_reserve(int fd, size_t from, size_t size);
 /* The same by writing zeros: what lies there is gone. map_populate_filled() maps such pages faster than reserved ones. */
 int memfd_reserve_filled(int fd, size_t from, size_t size);
 
+/* The last step of both reservations, and of one that was made by touching: page faults add such pages too on some kernels (6.1). */
+void memfd_cut_excess(int fd);
+
 int memfd_resize(int fd, size_t size);
 
 /* Bytes of real pages that an own memfd has. */
