@@ -76,7 +76,7 @@ enum {
     WIRE_FEATURE_OUTBOX = 2,   /* an outbox, and this HELLO brings its descriptor */
     WIRE_FEATURE_SNAPSHOT = 4, /* pooled payloads are copied before they are looked at: what is taken stays stable */
     /* 8: free */
-    WIRE_FEATURE_CLOCK = 16    /* this HELLO says which clock its sender's deadlines are of */
+    WIRE_FEATURE_CLOCK = 16 /* this HELLO says which clock its sender's deadlines are of */
 };
 
 struct wire_head { /* offset size */
