@@ -186,6 +186,7 @@ tests_libsupport_la_SOURCES = \
     tests/unit/room_peer.h \
     tests/unit/settle.h \
     tests/unit/tree.h \
+    tests/unit/fork_asking.h \
     tests/unit/valgrind.h
 
 # For programs that say nothing else: all test programs. (Everything else names its own.)

@@ -12,8 +12,8 @@
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
  * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES). Its clients take the path that the socket unit
  * names: for them "systemd" is no address. The library takes an inherited socket of the right kind, also when the call
- * fails later. A descriptor of another kind, or a socket whose kind the kernel does not tell, stays the caller's, and so
- * does every descriptor when the options are wrong.
+ * fails later. A descriptor of another kind stays the caller's. So does a socket whose kind the kernel does not tell, or
+ * whose flags it does not change, and every descriptor when the options are wrong.
  *
  * fork(): a child must not use its parent's connections. It holds none of their sockets: dead ones have their numbers.
  * Payloads that the parent had received stay readable in it.

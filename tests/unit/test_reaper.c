@@ -15,7 +15,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,6 +29,7 @@
 #include "sys/heap.h"
 #include "sys/reaper.h"
 #include "unit/fail.h"
+#include "unit/fork_asking.h"
 #include "unit/valgrind.h"
 
 #define HANGERS 4 /* as many as the reaper has threads */
@@ -460,33 +460,13 @@ START_TEST(test_a_child_starts_anew) {
 }
 END_TEST
 
-static atomic_bool has_asked_enough;
-
-/* Without assertions: Check has a lock of its own. */
-static void *ask_for_room(void *unused) {
-    while (!atomic_load_explicit(&has_asked_enough, memory_order_relaxed))
-        (void) reaper_has_room();
-    return unused;
+static bool is_free_in_child(void) {
+    return reaper_has_room() && reaper_pending() == 0;
 }
 
 /* Another thread asks while its process forks. The child finds no lock that this thread held, also if nothing was ever taken. */
 START_TEST(test_fork_while_another_thread_asks) {
-    const int forks = is_under_valgrind() ? 3 : 200; /* there each waits long for its turn */
-    pthread_t thread;
-    int status = 0;
-    ck_assert(reaper_has_room()); /* from now on fork() waits */
-    ck_assert_int_eq(pthread_create(&thread, NULL, ask_for_room, NULL), 0);
-    for (int i = 0; i < forks && status == 0; i++) {
-        pid_t child = fork();
-        if (child == 0) {
-            alarm(10); /* ends a child that waits without end */
-            _exit(reaper_has_room() && reaper_pending() == 0 ? 0 : 1);
-        }
-        ck_assert_int_eq(waitpid(child, &status, 0), child);
-    }
-    atomic_store_explicit(&has_asked_enough, true, memory_order_relaxed);
-    pthread_join(thread, NULL);
-    ck_assert_int_eq(status, 0);
+    fork_while_asking(reaper_has_room, is_free_in_child);
 }
 END_TEST
 

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Connection slots: who has how many of a server's connections, and whether somebody may have one more.
+ * Connection slots: a count of a server's connections for each holder, and the decision about one more.
  *
- * Holders are users and processes, told apart by their names. All whom our user namespace does not map are one user, for nobody can tell
- * them apart: were each of their processes a user, one that forks would have a share for each, and leave nothing to others. Only connections that were let in count, so that those which are
- * refused take no place from others.
+ * Holders are users and processes, told apart by their names. The users that our user namespace does not map have one id, so they are
+ * one user here. Otherwise a process of theirs that forks would get a share for each child. Refused connections do not count.
  *
- * The shares, where the application gives no numbers: one more is allowed while afterwards a user has no more than are left
- * for others, and a process no more than three times as many. So of `most` slots a user who is alone gets a half, the next one a
- * quarter, and a process three quarters, then three sixteenths. The first connection of a holder is allowed while any
- * slot is left.
+ * The application may give numbers. Without them a holder's share is: one more connection is allowed while a user then has no more slots
+ * than are left for others, and a process no more than three times as many. So of `most` slots the first user gets a half, the next user
+ * a quarter; a process gets three quarters, then three sixteenths. A holder's first connection is allowed while any slot is left.
  *
  * Invariant: a holder is in the table while its count is not 0. One thread at a time: the server's.
  */

@@ -6,11 +6,11 @@
  * them outside the lock. A thread is started when an item comes in and there are fewer threads than items; it ends when it finds the queue empty. No
  * peer can stop these threads: a memfd's last reference runs no code of a file system that a peer wrote. So they are not the reaper's.
  *
- * Who brings memory here gives back what it was charged in the same moment. What is charged and what is mapped differ by what is here:
- * the items under way, at most THREADS_MAX, and what waits. With WAITING_MAX bytes nothing is received any more that could bring more
- * (disposal_has_room()); what the application and connections that end let go of is not bounded by that. A peer that maps and ends in a loop
- * fills its memory more slowly than a thread empties it. Who finds no memory while something is here waits for it
- * (disposal_await_room()) and tries again.
+ * The owner gives back the memory's charge when it hands the memory over. So the mapped memory exceeds the charged memory by the items in
+ * the queue and the items under way, at most THREADS_MAX. While the queue has WAITING_MAX bytes, connections receive nothing
+ * (disposal_has_room()). The application and connections that end may still add items. A peer that maps and ends in a loop fills its
+ * memory more slowly than a thread frees it. A caller that finds no memory while the disposal has some waits (disposal_await_room()) and
+ * tries again.
  *
  * A large mapping ends in steps, from its end: munmap() holds the lock that mmap() and page faults of all other threads need.
  *

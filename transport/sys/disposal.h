@@ -15,8 +15,7 @@
  * sealed round trip: 0.9 ms, and 1.5 ms with a thread). */
 #define DISPOSAL_LEAST ((size_t) 24 << 20)
 
-/* So long, and as long again for each 256 MiB that are here, whoever finds no memory, no address or no mapping waits for what is here.
- * That is four times what two threads need for it. */
+/* disposal_await_room() waits so long, and as long again for each 256 MiB that the disposal has: four times what two threads need. */
 #define DISPOSAL_AWAIT_MS 100
 
 /* Takes a mapping of `size` bytes (NULL: none) and the descriptor of its memfd (-1: none), and ends both. */
@@ -25,7 +24,7 @@ void disposal_take_mapping(const void *data, size_t size, int fd);
 /* Takes memory of `size` bytes that came from the heap. */
 void disposal_take_heap(void *data, size_t size);
 
-/* Does so little wait that peers may bring more? What a thread works on does not wait. */
+/* Is the queue below its bound, so that peers may bring more? Memory that a thread is freeing is no longer in the queue. */
 bool disposal_has_room(void);
 
 /* How many items wait or are being ended. */
@@ -34,7 +33,7 @@ size_t disposal_pending(void);
 /* Waits, for at most `most_ms` (-1: for as long as it takes), until all is gone that was taken before. false: nothing was there, or it is not gone. */
 bool disposal_await(int most_ms);
 
-/* The same for whoever finds no memory, no address or no mapping: as long as what is here should need at the most. */
+/* The same for callers that found no memory, no address or no mapping. The time-out, disposal_room_ms(), grows with the memory that waits. */
 bool disposal_await_room(void);
 int disposal_room_ms(void);
 

@@ -237,8 +237,8 @@ static int reopen(int fd, int *ret_fd) {
     } while (reopened < 0 && errno == EINTR);
     if (reopened < 0)
         return -errno;
-    (void) SEAM(SET_FLAGS, fcntl(reopened, F_SETFL,
-                                 0)); /* it means nothing to a file in memory, but other software may look at it */
+    /* O_NONBLOCK means nothing to a file in memory, but other software may look at it. */
+    (void) SEAM(SET_FLAGS, fcntl(reopened, F_SETFL, 0));
     *ret_fd = reopened;
     return 0;
 }
