@@ -2,9 +2,9 @@
 /*
  * What do arenas cost with the pages that the machine gives now? bench/run/folios.py changes that, and asks by turns.
  *
- * For each size, in a pool of its own each time, so that an arena is made: how long it takes to get a block, then to write all of it, to read
- * all of it, and to give it and its arena back. Prints the medians in microseconds: "65536 26.1 3.0 2.2 9.0". One process serves, and is sent
- * nothing. Blocks of other classes than pooled are an error.
+ * For each size, in a pool of its own each time, so that an arena is made: how long it takes to get a block, then to
+ * write all of it, to read all of it, and to give it and its arena back. Prints the medians in microseconds:
+ * "65536 26.1 3.0 2.2 9.0". One process serves, and is sent nothing. Blocks of other classes than pooled are an error.
  */
 #include <errno.h>
 #include <sealane/sealane.h>

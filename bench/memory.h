@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory, measured: each case is one question, answered by figures that are printed as lines of JSON; bench/run/memory.py
- * asks them and judges.
+ * Memory, measured: each case is one question, answered by figures that are printed as lines of JSON;
+ * bench/run/memory.py asks them and judges.
  *
  *     speed    what does it cost to loan a block and to give it back, beside malloc() and free()?
  *     spikes   how much stays in memory when much was needed for a moment, again and again?

@@ -6,9 +6,10 @@
  *     hoarder    reads them, and gives none back
  *     crashing   connects, sends what nobody will answer in time, and is killed; again and again
  *
- * What does a good one still get done? Each round with the bad ones lies between two without, to be compared with these alone: what
- * else runs on the machine changes within seconds. The bad ones take their time, so that it is not the CPU that is measured; and all sleep while
- * they wait, because ten that spin on two CPUs are measured by the scheduler's luck.
+ * What does a good one still get done? Each round with the bad ones lies between two without, to be compared with these
+ * alone: what else runs on the machine changes within seconds. The bad ones take their time, so that it is not the CPU
+ * that is measured; and all sleep while they wait, because ten that spin on two CPUs are measured by the scheduler's
+ * luck.
  */
 #include "memory.h"
 

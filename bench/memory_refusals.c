@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each limit made small in turn: what is refused, how is that explained, are small calls served meanwhile, and is everything as fast as before
- * once the limit is lifted?
+ * Each limit made small in turn: what is refused, how is that explained, are small calls served meanwhile, and is
+ * everything as fast as before once the limit is lifted?
  *
- * Each has a child of its own, which holds blocks until it is refused. Both sides share one CPU, where a round trip differs least from one moment
- * to the next. What would make the whole machine small (MemAvailable, overcommit) is left to tests/memory/test_refusals.c, which shows the library
- * files that stand for the kernel's.
+ * Each has a child of its own, which holds blocks until it is refused. Both sides share one CPU, where a round trip
+ * differs least from one moment to the next. What would make the whole machine small (MemAvailable, overcommit) is left
+ * to tests/memory/test_refusals.c, which shows the library files that stand for the kernel's.
  */
 #include "crew.h"
 #include "memory.h"

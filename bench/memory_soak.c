@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A soak: clients call a server with payloads of all sizes, keep some replies for a while, rotate pools on both sides, and connect
- * anew; four times a second one of them is killed and another one begins. What the server holds, and what one client that is
- * never killed holds, is looked at all the while: nothing of it may grow.
+ * A soak: clients call a server with payloads of all sizes, keep some replies for a while, rotate pools on both sides,
+ * and connect anew; four times a second one of them is killed and another one begins. What the server holds, and what
+ * one client that is never killed holds, is looked at all the while: nothing of it may grow.
  */
 #include "memory.h"
 

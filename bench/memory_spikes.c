@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spikes: for a moment, much is needed, in blocks of 16 B to 64 MiB; one in a hundred lives until the next spike has passed. How much
- * stays in memory?
+ * Spikes: for a moment, much is needed, in blocks of 16 B to 64 MiB; one in a hundred lives until the next spike has
+ * passed. How much stays in memory?
  *
- * Variants: "rotate", which has a pool for what lives long, and rotates the other one after each spike; "still", which has
- * one pool and leaves it alone; each with "-pair" behind it for blocks that a second process holds and reads, so that both are counted.
+ * Variants: "rotate", which has a pool for what lives long, and rotates the other one after each spike; "still", which
+ * has one pool and leaves it alone; each with "-pair" behind it for blocks that a second process holds and reads, so
+ * that both are counted.
  *
  *     expected = what was resident before, and the memory of the blocks that are still alive, in each process
  *
- * Before: after a first spike, rotated in any case, which makes what any use makes once (some 250 kB, the allocator's), and when all
- * blocks are gone.
+ * Before: after a first spike, rotated in any case, which makes what any use makes once (some 250 kB, the allocator's),
+ * and when all blocks are gone.
  */
 #include "memory.h"
 

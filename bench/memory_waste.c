@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A day of mixed load, compressed: blocks of 300 B to 1 MiB that live as long as chance will have it, more of them by day than by
- * night, larger ones in the evening; one in ten lives fifty times as long, in a pool of its own. How much is mapped for what was asked for?
+ * A day of mixed load, compressed: blocks of 300 B to 1 MiB that live as long as chance will have it, more of them by
+ * day than by night, larger ones in the evening; one in ten lives fifty times as long, in a pool of its own. How much
+ * is mapped for what was asked for?
  *
  *     waste = bytes in arenas / bytes of the payloads that are out, looked at many times an hour
  *
- * The program does what doc/tuning.md advises: now and then it waits for messages, when what is free goes; and what lives long is moved together
- * when it has left too many holes. The pools keep as much free memory as they do by themselves; with --variant spare, 1 MiB each.
+ * The program does what doc/tuning.md advises: now and then it waits for messages, when what is free goes; and what
+ * lives long is moved together when it has left too many holes. The pools keep as much free memory as they do by
+ * themselves; with --variant spare, 1 MiB each.
  */
 #include "memory.h"
 

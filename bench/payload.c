@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Payloads at the speed of memory: the loops are written once, with vectors of the compiler's, and compiled twice on
- * x86-64, for every processor and for those with AVX2. (Without it, 1 MiB took twice as long to write as memcpy() takes.)
- * Functions of another file, so that no caller's compiler knows what they do.
+ * x86-64, for every processor and for those with AVX2. (Without it, 1 MiB took twice as long to write as memcpy()
+ * takes.) Functions of another file, so that no caller's compiler knows what they do.
  */
 #include "payload.h"
 

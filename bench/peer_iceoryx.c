@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iceoryx 2: request and response for round trips, publish and subscribe one way. Payloads are written into loaned chunks
- * and read in place. Asleep both sides wait in a wait set; spinning they take without waiting.
+ * iceoryx 2: request and response for round trips, publish and subscribe one way. Payloads are written into loaned
+ * chunks and read in place. Asleep both sides wait in a wait set; spinning they take without waiting.
  *
  * It needs its daemon, RouDi, with pools of chunks that fit: we start it, and end it. RouDi cleans up only if all who
  * used it took their leave, which the library does in exit(): hence the server's care for SIGTERM.

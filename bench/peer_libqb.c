@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libqb: its shared-memory rings, a server on its main loop, and a client that calls and waits. Payloads are copied into
- * and out of the rings by the library. Its server is told by its main loop that something has come: there is no way to
- * spin. Its files in /dev/shm go only when the server destroys its service, hence the care for SIGTERM.
+ * libqb: its shared-memory rings, a server on its main loop, and a client that calls and waits. Payloads are copied
+ * into and out of the rings by the library. Its server is told by its main loop that something has come: there is no
+ * way to spin. Its files in /dev/shm go only when the server destroys its service, hence the care for SIGTERM.
  */
 #include "peer.h"
 #include "work.h"

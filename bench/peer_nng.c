@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * nng: request and reply, and push and pull, over ipc://. Payloads are written into its messages, which it sends without
- * a copy of its own; a reply is written into the request's message. Spinning is receiving with NNG_FLAG_NONBLOCK; its
- * own threads sleep nevertheless, and share our CPU.
+ * nng: request and reply, and push and pull, over ipc://. Payloads are written into its messages, which it sends
+ * without a copy of its own; a reply is written into the request's message. Spinning is receiving with
+ * NNG_FLAG_NONBLOCK; its own threads sleep nevertheless, and share our CPU.
  */
 #include "peer.h"
 #include "work.h"

@@ -2,16 +2,16 @@
 /*
  * Which free block should be handed out: the one that came back last, or one that has rested?
  *
- * Two processes, each on a CPU of its own, spinning, one payload at a time through memory that both mapped before. A payload
- * is written in full by one and read in full by the other; with "both", one of the same size comes back in the same way.
- * The writer takes 1, 2, ... 64 buffers by turns. `reuse 0 1 20` measures on CPUs 0 and 1 for 20 seconds, over and
- * over, because the host moves the CPUs; each line is one moment:
+ * Two processes, each on a CPU of its own, spinning, one payload at a time through memory that both mapped before. A
+ * payload is written in full by one and read in full by the other; with "both", one of the same size comes back in the
+ * same way. The writer takes 1, 2, ... 64 buffers by turns. `reuse 0 1 20` measures on CPUs 0 and 1 for 20 seconds,
+ * over and over, because the host moves the CPUs; each line is one moment:
  *
  *     floor 131 ns  both     1 MiB    139.2 us   1.00 0.61 ...
  *
- * the round trip of one cache line just before and after, which says how far apart the cores are; the time of a round trip
- * with one buffer; and for each number of buffers the ratio to that. The end is a table of the medians of these ratios, for
- * cores that are near (floor under 300 ns) and for cores that are far.
+ * the round trip of one cache line just before and after, which says how far apart the cores are; the time of a round
+ * trip with one buffer; and for each number of buffers the ratio to that. The end is a table of the medians of these
+ * ratios, for cores that are near (floor under 300 ns) and for cores that are far.
  */
 #include <sched.h>
 #include <signal.h>
@@ -170,7 +170,8 @@ static long all_preemptions(void) {
     return preemptions() + reply->preemptions;
 }
 
-/* Others use the machine too: a slice that shared its CPUs is measured again, and given up if that goes on. 0: given up. */
+/* Others use the machine too: a slice that shared its CPUs is measured again, and given up if that goes on. 0: given
+ * up. */
 static double measure(size_t size, size_t count, bool is_both) {
     for (int tries = 0; tries < 4; tries++) {
         long before = all_preemptions();

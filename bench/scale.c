@@ -4,15 +4,17 @@
  *
  *     scale [--count N] [--rounds N] [--seconds S]
  *
- * Processes: servers, which hold the N idle connections; clients, which have opened them; an active client; and a quiet server, which
- * has the active client's connections alone. One server holds as many connections as it has descriptors for, two for each; another
- * server holds the rest.
+ * Processes: servers, which hold the N idle connections; clients, which have opened them; an active client; and a quiet
+ * server, which has the active client's connections alone. One server holds as many connections as it has descriptors
+ * for, two for each; another server holds the rest.
  *
- * Lines of JSON: how the connections are spread; memory by kind before the first connection, with all, and after the last one
- * has ended; the rate of connecting; and the time of a call beside the idle connections and at the quiet server, by turns, in many rounds.
+ * Lines of JSON: how the connections are spread; memory by kind before the first connection, with all, and after the
+ * last one has ended; the rate of connecting; and the time of a call beside the idle connections and at the quiet
+ * server, by turns, in many rounds.
  *
- * Each process has opened, used and ended one connection before the start is measured, so that what a process makes once does not count.
- * Shared pages count in proportion to those that map them (Pss_Shmem), so their sum is what there is.
+ * Each process has opened, used and ended one connection before the start is measured, so that what a process makes
+ * once does not count. Shared pages count in proportion to those that map them (Pss_Shmem), so their sum is what there
+ * is.
  */
 #include "clock.h"
 #include "crew.h"

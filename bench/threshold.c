@@ -3,8 +3,8 @@
  * Where does a sealed memfd become cheaper than a copy through the socket?
  *
  * Two processes, one call at a time; each payload is written in full by one and read in full by the other. Both classes
- * take turns call by call, so that they see the same moment of the machine. Prints the medians' ratio for each size: above 1,
- * sealed is cheaper. `threshold 0 1` pins client and server to these CPUs, `threshold 0 0` to one.
+ * take turns call by call, so that they see the same moment of the machine. Prints the medians' ratio for each size:
+ * above 1, sealed is cheaper. `threshold 0 1` pins client and server to these CPUs, `threshold 0 0` to one.
  */
 #include <errno.h>
 #include <sched.h>

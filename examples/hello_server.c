@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A server: method 1 takes a name and answers "Hello, NAME!". End it as you like: what it held is the kernel's to clean up. */
+/* A server: method 1 takes a name and answers "Hello, NAME!". End it as you like: what it held is the kernel's to clean
+ * up. */
 #include <errno.h>
 #include <sealane/sealane.h>
 #include <stdio.h>

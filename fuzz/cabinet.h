@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A cabinet of descriptors that a peer may send: memfds sealed as they should be, memfds of which something is wrong, and files of
- * every other kind. All are made once, before the first input; they belong to the cabinet, and whoever sends one sends a duplicate.
- * What the kernel here cannot make is missing from its shelf. One thread.
+ * A cabinet of descriptors that a peer may send: memfds sealed as they should be, memfds of which something is wrong,
+ * and files of every other kind. All are made once, before the first input; they belong to the cabinet, and whoever
+ * sends one sends a duplicate. What the kernel here cannot make is missing from its shelf. One thread.
  */
 #ifndef FUZZ_CABINET_H
 #define FUZZ_CABINET_H

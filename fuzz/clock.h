@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Time for a fuzz target: the library's clock, which the target can move on, and the stopwatch for the CPU time of one turn.
+ * Time for a fuzz target: the library's clock, which the target can move on, and the stopwatch for the CPU time of one
+ * turn.
  *
- * The program is linked with --wrap for clock_gettime(), poll(), ppoll() and epoll_wait(). Nothing really waits: a wait that finds nothing has
- * the world act (clock_on_wait), looks again, and after some rounds moves the clock to its end. One thread.
+ * The program is linked with --wrap for clock_gettime(), poll(), ppoll() and epoll_wait(). Nothing really waits: a wait
+ * that finds nothing has the world act (clock_on_wait), looks again, and after some rounds moves the clock to its end.
+ * One thread.
  */
 #ifndef FUZZ_CLOCK_H
 #define FUZZ_CLOCK_H
@@ -14,8 +16,8 @@
 /* The library's clock goes on by so much at once. */
 void clock_pass(uint64_t ns);
 
-/* Called in each round of a wait that found nothing; `rounds` from 0. After WAIT_ROUNDS it must make something happen when the wait is
- * without end. */
+/* Called in each round of a wait that found nothing; `rounds` from 0. After WAIT_ROUNDS it must make something happen
+ * when the wait is without end. */
 enum { WAIT_ROUNDS = 8 };
 extern void (*clock_on_wait)(unsigned rounds, bool is_endless);
 
@@ -23,8 +25,9 @@ extern void (*clock_on_wait)(unsigned rounds, bool is_endless);
 uint64_t clock_cpu(void);
 
 /*
- * The stopwatch counts the thread's CPU time between turn_begin() and turn_end(), but not where it is paused: in the handlers of the
- * application, and while the library waits. Pauses nest. It costs more than many a turn, so it runs only where it was asked for.
+ * The stopwatch counts the thread's CPU time between turn_begin() and turn_end(), but not where it is paused: in the
+ * handlers of the application, and while the library waits. Pauses nest. It costs more than many a turn, so it runs
+ * only where it was asked for.
  */
 void turn_watch(bool is_wanted); /* forgets what was counted */
 void turn_begin(void);

@@ -169,7 +169,8 @@ static uint64_t deadline_draw(struct input *in) {
     return kind == 0 ? 0 : kind == 1 ? ns + 1000000 : kind == 2 ? ns + 10000000000u : kind == 3 ? 1 : UINT64_MAX;
 }
 
-/* The id that the library's next call will have in a slot that was used before: its answer can be there before the call is. */
+/* The id that the library's next call will have in a slot that was used before: its answer can be there before the call
+ * is. */
 static uint64_t next_call_of(const struct evil_peer *peer, struct input *in) {
     uint8_t known = draw(in);
     return known ? known : peer->answered + ((uint64_t) 1 << 32);
@@ -322,8 +323,8 @@ static void act_send_retire(struct evil_peer *peer, struct input *in) {
     evil_send(peer, draft, true, !(which & 0x40));
 }
 
-/* A larger ring, or what is none. Unless it is a sound one, the peer goes on writing where it is: what the library looks for there is what
- * the arena holds. */
+/* A larger ring, or what is none. Unless it is a sound one, the peer goes on writing where it is: what the library
+ * looks for there is what the arena holds. */
 static void act_send_ring(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     uint8_t odd = draw(in);

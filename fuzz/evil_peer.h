@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer that speaks the protocol by hand, and lies when the input says so: its socket, its outbox, and what it has heard.
+ * A peer that speaks the protocol by hand, and lies when the input says so: its socket, its outbox, and what it has
+ * heard.
  *
- * It writes its outbox word by word and may write anything into it; it has the library's outbox mapped read-only, as any peer would.
- * What it reads must be sound: the program aborts when the library sends a frame that wire/ does not accept.
+ * It writes its outbox word by word and may write anything into it; it has the library's outbox mapped read-only, as
+ * any peer would. What it reads must be sound: the program aborts when the library sends a frame that wire/ does not
+ * accept.
  *
- * One thread, the library's own: the library acts only when it is given a turn. Memory of outboxes is made once and used again.
+ * One thread, the library's own: the library acts only when it is given a turn. Memory of outboxes is made once and
+ * used again.
  */
 #ifndef FUZZ_EVIL_PEER_H
 #define FUZZ_EVIL_PEER_H
@@ -85,13 +88,15 @@ void evil_send(struct evil_peer *peer, const struct draft *draft, bool is_number
 /* Announces a larger ring of its own, WIRE_RING_..., and goes on writing there. Once for each kind. */
 void evil_grow(struct evil_peer *peer, uint32_t kind);
 
-/* Writes a frame into its ring, if there is room, and rings if the library sleeps. `bytes` (borrowed): what lies in the frame. */
+/* Writes a frame into its ring, if there is room, and rings if the library sleeps. `bytes` (borrowed): what lies in the
+ * frame. */
 void evil_say(struct evil_peer *peer, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);
 void evil_say_mark(struct evil_peer *peer, uint64_t number);
 void evil_ring_bell(struct evil_peer *peer);
 void evil_give_back(struct evil_peer *peer, uint64_t handle);
 
-/* Reads what has come: at most so many datagrams and frames each. Says in its outbox how far it has read if `is_honest`. */
+/* Reads what has come: at most so many datagrams and frames each. Says in its outbox how far it has read if
+ * `is_honest`. */
 void evil_read(struct evil_peer *peer, unsigned most, bool is_honest);
 
 /* One thing that the input says. */

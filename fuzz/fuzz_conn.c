@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzes a whole connection: the input's bytes drive a peer that lies (evil_peer.h) against a real server or a real client (host.h),
- * and what the application there does. After each input nothing may be left, and no turn may have cost more than TURN_NS of CPU.
+ * Fuzzes a whole connection: the input's bytes drive a peer that lies (evil_peer.h) against a real server or a real
+ * client (host.h), and what the application there does. After each input nothing may be left, and no turn may have cost
+ * more than TURN_NS of CPU.
  *
  * An input is: the scene, the peer's HELLO, then acts. An act's upper bit asks for a turn of the library's after it.
- * Build with -fsanitize=fuzzer, and with or without address,undefined. doc/fuzzing.md says how it is run. Seeds: fuzz/corpus/conn.hex.
+ * Build with -fsanitize=fuzzer, and with or without address,undefined. doc/fuzzing.md says how it is run. Seeds:
+ * fuzz/corpus/conn.hex.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 #include "clock.h"
 #include "evil_peer.h"
 #include "host.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #if defined(__SANITIZE_ADDRESS__) || (defined(__has_feature) && __has_feature(address_sanitizer))
 #define SLOWNESS 10
@@ -38,7 +40,7 @@ static struct {
 /* --- calls that fail --- */
 
 static struct {
-    enum seam_kind kind;
+    enum inject_kind kind;
     unsigned after; /* so many of its kind are let through */
     int error;
 } fault;
@@ -46,7 +48,7 @@ static struct {
 /* Of the library's own thread: the reaper's are the kernel's business. */
 static _Thread_local bool is_world;
 
-static int fail_one(enum seam_kind kind) {
+static int fail_one(enum inject_kind kind) {
     if (!is_world || kind != fault.kind || fault.error == 0)
         return 0;
     if (fault.after-- > 0)
@@ -59,10 +61,10 @@ static int fail_one(enum seam_kind kind) {
 static void act_fail(void) {
     static const int errors[] = {ENOMEM, EMFILE, EAGAIN, EINVAL, EPERM, ENOSYS, EINTR, ENOSPC, ETOOMANYREFS, ENOBUFS};
     uint8_t which = draw(&world.in);
-    fault.kind = (enum seam_kind)(which % SEAM_KINDS);
+    fault.kind = (enum inject_kind)(which % INJECT_KINDS);
     fault.after = draw_below(&world.in, 8);
-    fault.error = fault.kind == SEAM_ALLOC ? ENOMEM : draw_of(&world.in, errors);
-    seam_set_hook(fail_one);
+    fault.error = fault.kind == INJECT_ALLOC ? ENOMEM : draw_of(&world.in, errors);
+    inject_set_hook(fail_one);
 }
 
 /* --- acts that are neither the peer's nor the application's --- */
@@ -134,7 +136,7 @@ static void run(const uint8_t *data, size_t size) {
     act_meet();
     for (int i = 0; i < ACTS_MOST && world.in.left > 0; i++)
         act_once();
-    seam_set_hook(NULL);
+    inject_set_hook(NULL);
     fault.error = 0;
     for (int i = 0; i < EVIL_PEERS; i++)
         evil_end(&evil_peers[i]);

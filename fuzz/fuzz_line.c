@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzzes wire/line.h: a first line that is decoded keeps every promise of that header, and is encoded again to the very
- * same words. Build with -fsanitize=fuzzer,address,undefined. Seeds: fuzz/corpus/line, made by fuzz/seeds.py from doc/PROTOCOL.md.
+ * same words. Build with -fsanitize=fuzzer,address,undefined. Seeds: fuzz/corpus/line, made by fuzz/seeds.py from
+ * doc/PROTOCOL.md.
  */
 #include "support/line_oracle.h"
 #include <string.h>

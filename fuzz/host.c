@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The fuzzed side: its life, its turns, and the look at what is left. See host.h; what the application does is in host_acts.c. */
+/* The fuzzed side: its life, its turns, and the look at what is left. See host.h; what the application does is in
+ * host_acts.c. */
 #include "host.h"
 
 #include <errno.h>
@@ -33,7 +34,8 @@ static const uint64_t ACCEPT_RETRY_NS = 200 * 1000 * 1000;
 /* With SEALANE_FUZZ_TALK in the environment it says why connections end: for whoever writes an input by hand. */
 static bool talks;
 
-/* With SEALANE_FUZZ_STRICT it looks at what is left after each input: slower, but the input that fails is the guilty one. */
+/* With SEALANE_FUZZ_STRICT it looks at what is left after each input: slower, but the input that fails is the guilty
+ * one. */
 static bool is_strict;
 
 /* What lasts from input to input. */
@@ -296,7 +298,8 @@ static uint64_t fds_open(void) {
     return stat("/proc/self/fd", &now) == 0 ? (uint64_t) now.st_size : 0;
 }
 
-/* Descriptors that were refused are closed on another thread. It is waited for only now and then, and when much has gathered. */
+/* Descriptors that were refused are closed on another thread. It is waited for only now and then, and when much has
+ * gathered. */
 static bool is_reaped(void) {
     static unsigned passed;
     size_t pending = reaper_pending() + disposal_pending();

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The library's side of a fuzzed connection: a real server or real clients, and an application that does what the input says: in its
- * handlers, and between turns.
+ * The library's side of a fuzzed connection: a real server or real clients, and an application that does what the input
+ * says: in its handlers, and between turns.
  *
- * A scene is a set of options; its context and its server are made once and used for many inputs, because each input must leave them
- * as it found them: host_end() aborts otherwise. One thread.
+ * A scene is a set of options; its context and its server are made once and used for many inputs, because each input
+ * must leave them as it found them: host_end() aborts otherwise. One thread.
  */
 #ifndef FUZZ_HOST_H
 #define FUZZ_HOST_H
@@ -48,7 +48,8 @@ void host_make(void);
 
 void host_begin(const struct scene *scene, struct input *in);
 
-/* A socket for the peer to speak on: connected to the server, or with a client at its other end, which is made by host_join(). -1: none. */
+/* A socket for the peer to speak on: connected to the server, or with a client at its other end, which is made by
+ * host_join(). -1: none. */
 int host_meet(int *ret_other);
 void host_join(int other); /* takes it; a server's is -1 */
 
@@ -67,8 +68,8 @@ void host_handle(sea_msg *msg, void *user);
 /* Lets go of all and looks whether anything is left. The peers have hung up. */
 void host_end(void);
 
-/* The descriptors and mappings of the process are those of the first time, as far as can be told without waiting. The first call
- * takes the inventory. */
+/* The descriptors and mappings of the process are those of the first time, as far as can be told without waiting. The
+ * first call takes the inventory. */
 void host_check_holdings(void);
 
 /* Ends a server's run that nothing else would. false: it is no server. */

@@ -2,8 +2,8 @@
 /*
  * What the application does, one act at a time: in its handlers, and between turns. See host.h.
  *
- * It uses the library as its headers allow, and nothing else: every message is ended once, every reference dropped once, and nothing is
- * touched after its end. Errors are expected of everything.
+ * It uses the library as its headers allow, and nothing else: every message is ended once, every reference dropped
+ * once, and nothing is touched after its end. Errors are expected of everything.
  */
 #include "host.h"
 

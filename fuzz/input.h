@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of one fuzz input, drawn from the front. Past the end every draw is 0: each number's 0 is its plainest value, so that a
- * short input still means something. One thread.
+ * The bytes of one fuzz input, drawn from the front. Past the end every draw is 0: each number's 0 is its plainest
+ * value, so that a short input still means something. One thread.
  */
 #ifndef FUZZ_INPUT_H
 #define FUZZ_INPUT_H

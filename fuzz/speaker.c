@@ -21,8 +21,9 @@ static pid_t spawn(void) {
 }
 
 /*
- * The new process closes our descriptors, which are close-on-exec, in the order of their numbers, and some time after posix_spawn() has
- * returned. Until then it would keep connections open that are closed here. So the end of a pipe that has the last number is waited for.
+ * The new process closes our descriptors, which are close-on-exec, in the order of their numbers, and some time after
+ * posix_spawn() has returned. Until then it would keep connections open that are closed here. So the end of a pipe that
+ * has the last number is waited for.
  */
 static pid_t spawn_alone(void) {
     char byte;

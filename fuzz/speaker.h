@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Another process, which the peer can name as the sender of its HELLO (as root): the library then watches for its end. It does nothing,
- * and ends by itself after a minute.
+ * Another process, which the peer can name as the sender of its HELLO (as root): the library then watches for its end.
+ * It does nothing, and ends by itself after a minute.
  */
 #ifndef FUZZ_SPEAKER_H
 #define FUZZ_SPEAKER_H

@@ -15,7 +15,7 @@ valgrind_tests = \
     tests/unit/test_address \
     tests/unit/test_admission \
     tests/unit/test_arena \
-    tests/unit/test_bell \
+    tests/unit/test_doorbell \
     tests/unit/test_bench_work \
     tests/unit/test_block \
     tests/unit/test_caches \
@@ -24,7 +24,7 @@ valgrind_tests = \
     tests/unit/test_calls \
     tests/unit/test_census \
     tests/unit/test_cgroup \
-    tests/unit/test_choice \
+    tests/unit/test_class_choice \
     tests/unit/test_client \
     tests/unit/test_clock \
     tests/unit/test_conn \
@@ -34,10 +34,10 @@ valgrind_tests = \
     tests/unit/test_fdpass \
     tests/unit/test_disposal \
     tests/unit/test_file \
-    tests/unit/test_forked \
+    tests/unit/test_fork_guard \
     tests/unit/test_frame \
     tests/unit/test_gone \
-    tests/unit/test_growth \
+    tests/unit/test_ring_growth \
     tests/unit/test_heap \
     tests/unit/test_idmap \
     tests/unit/test_lane \
@@ -56,7 +56,7 @@ valgrind_tests = \
     tests/unit/test_numa \
     tests/unit/test_outbox \
     tests/unit/test_path \
-    tests/unit/test_patience \
+    tests/unit/test_spin_policy \
     tests/unit/test_peer \
     tests/unit/test_policy \
     tests/unit/test_poller \
@@ -64,22 +64,22 @@ valgrind_tests = \
     tests/unit/test_pooled \
     tests/unit/test_pools \
     tests/unit/test_quota \
-    tests/unit/test_reach \
+    tests/unit/test_socket_error \
     tests/unit/test_reaper \
     tests/unit/test_refusal \
-    tests/unit/test_returns \
+    tests/unit/test_return_stack \
     tests/unit/test_ring \
     tests/unit/test_ring_threads \
     tests/unit/test_rotation \
     tests/unit/test_sealed \
-    tests/unit/test_seam \
+    tests/unit/test_inject \
     tests/unit/test_server \
-    tests/unit/test_share \
+    tests/unit/test_fair_share \
     tests/unit/test_size_class \
-    tests/unit/test_slots \
+    tests/unit/test_conn_slots \
     tests/unit/test_small \
     tests/unit/test_socket \
-    tests/unit/test_terms \
+    tests/unit/test_negotiation \
     tests/unit/test_uv \
     tests/unit/test_view \
     tests/unit/test_views \
@@ -310,7 +310,7 @@ turn_4 = tests/unit/test_lane_pooled.log tests/unit/test_lane_send.log
 turn_5 = tests/unit/test_memfd.log
 turn_6 = tests/unit/test_sealed.log
 turn_7 = tests/unit/test_outbox.log
-turn_8 = tests/unit/test_growth.log
+turn_8 = tests/unit/test_ring_growth.log
 turn_9 = tests/unit/test_census.log
 turn_10 = tests/unit/test_map.log
 turn_11 = tests/contract/test_map.log

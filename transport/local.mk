@@ -7,7 +7,7 @@ transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"
 # -fexceptions: a C++ exception that leaves a handler runs the cleanup attributes of the functions below it.
 transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) -fexceptions
 transport_libtransport_la_SOURCES = \
-    transport/sys/alone.h \
+    transport/sys/single_thread.h \
     transport/sys/caches.c \
     transport/sys/caches.h \
     transport/sys/cgroup.c \
@@ -22,8 +22,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/fdpass.h \
     transport/sys/file.c \
     transport/sys/file.h \
-    transport/sys/forked.c \
-    transport/sys/forked.h \
+    transport/sys/fork_guard.c \
+    transport/sys/fork_guard.h \
     transport/sys/heap.c \
     transport/sys/heap.h \
     transport/sys/idmap.c \
@@ -44,9 +44,9 @@ transport_libtransport_la_SOURCES = \
     transport/sys/disposal.h \
     transport/sys/reaper.c \
     transport/sys/reaper.h \
-    transport/sys/seam.c \
-    transport/sys/seam.h \
-    transport/sys/shared.h \
+    transport/sys/inject.c \
+    transport/sys/inject.h \
+    transport/sys/shared_word.h \
     transport/sys/socket.c \
     transport/sys/socket.h \
     transport/sys/wait.c \
@@ -60,14 +60,14 @@ transport_libtransport_la_SOURCES = \
     transport/memory/admission.h \
     transport/memory/arena.c \
     transport/memory/arena.h \
-    transport/memory/arenas.c \
-    transport/memory/arenas.h \
+    transport/memory/arena_ids.c \
+    transport/memory/arena_ids.h \
     transport/memory/calibration.c \
     transport/memory/calibration.h \
     transport/memory/census.c \
     transport/memory/census.h \
-    transport/memory/homes.c \
-    transport/memory/homes.h \
+    transport/memory/pool_arenas.c \
+    transport/memory/pool_arenas.h \
     transport/memory/pool.c \
     transport/memory/pool.h \
     transport/memory/quota.c \
@@ -76,14 +76,14 @@ transport_libtransport_la_SOURCES = \
     transport/memory/refusal.h \
     transport/memory/reserve.c \
     transport/memory/reserve.h \
-    transport/memory/returns.c \
-    transport/memory/returns.h \
+    transport/memory/return_stack.c \
+    transport/memory/return_stack.h \
     transport/memory/rotation.c \
     transport/memory/rotation.h \
     transport/memory/sealed.c \
     transport/memory/sealed.h \
-    transport/memory/share.c \
-    transport/memory/share.h \
+    transport/memory/fair_share.c \
+    transport/memory/fair_share.h \
     transport/memory/size_class.c \
     transport/memory/size_class.h \
     transport/memory/slot.h \
@@ -108,26 +108,26 @@ transport_libtransport_la_SOURCES = \
     transport/registry/views.h \
     transport/lane/address.c \
     transport/lane/address.h \
-    transport/lane/bell.c \
-    transport/lane/bell.h \
-    transport/lane/choice.c \
-    transport/lane/choice.h \
-    transport/lane/claim.c \
-    transport/lane/claim.h \
-    transport/lane/growth.c \
-    transport/lane/growth.h \
+    transport/lane/doorbell.c \
+    transport/lane/doorbell.h \
+    transport/lane/class_choice.c \
+    transport/lane/class_choice.h \
+    transport/lane/path_claim.c \
+    transport/lane/path_claim.h \
+    transport/lane/ring_growth.c \
+    transport/lane/ring_growth.h \
     transport/lane/lane.c \
     transport/lane/lane.h \
     transport/lane/listener.c \
     transport/lane/listener.h \
     transport/lane/outbox.c \
     transport/lane/outbox.h \
-    transport/lane/patience.c \
-    transport/lane/patience.h \
+    transport/lane/spin_policy.c \
+    transport/lane/spin_policy.h \
     transport/lane/policy.c \
     transport/lane/policy.h \
-    transport/lane/reach.c \
-    transport/lane/reach.h \
+    transport/lane/socket_error.c \
+    transport/lane/socket_error.h \
     transport/lane/receive.c \
     transport/lane/ring.c \
     transport/lane/ring.h \
@@ -135,8 +135,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/send.c \
     transport/lane/small.h \
     transport/lane/snapshot.c \
-    transport/lane/terms.c \
-    transport/lane/terms.h \
+    transport/lane/negotiation.c \
+    transport/lane/negotiation.h \
     transport/rpc/calls.c \
     transport/rpc/calls.h \
     transport/rpc/client.c \
@@ -153,8 +153,8 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/server.h \
     transport/rpc/small.c \
     transport/rpc/small.h \
-    transport/rpc/slots.c \
-    transport/rpc/slots.h \
+    transport/rpc/conn_slots.c \
+    transport/rpc/conn_slots.h \
     transport/loop/uv.c \
     transport/loop/uv_memory.c
 

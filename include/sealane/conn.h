@@ -12,8 +12,8 @@
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
  * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES). Its clients take the path that the socket unit
  * names: for them "systemd" is no address. The library takes an inherited socket of the right kind, also when the call
- * fails later. A descriptor of another kind stays the caller's. So does a socket whose kind the kernel does not tell, or
- * whose flags it does not change, and every descriptor when the options are wrong.
+ * fails later. A descriptor of another kind stays the caller's. So does a socket whose kind the kernel does not tell,
+ * or whose flags it does not change, and every descriptor when the options are wrong.
  *
  * fork(): a child must not use its parent's connections. It holds none of their sockets: dead ones have their numbers.
  * Payloads that the parent had received stay readable in it.
@@ -34,9 +34,10 @@ SEA_BEGIN
  * that connected or, of a server, that called listen(). Once the connection is open, `pid` and `pidfd` are of the
  * process that sent the peer's greeting, which is the one that speaks, also where a server inherited its socket, or
  * became a daemon after it had bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another one of
- * that namespace. Before Linux 6.5 the kernel tells no more than its number: if that process has ended and another one has
- * its number, they are of that one. `uid` and `gid` are always right.) In `allow`, before, they are those of connect time. The connection ends with that process: when it
- * is killed, a child that it had forked keeps nothing alive.
+ * that namespace. Before Linux 6.5 the kernel tells no more than its number: if that process has ended and another one
+ * has its number, they are of that one. `uid` and `gid` are always right.) In `allow`, before, they are those of
+ * connect time. The connection ends with that process: when it is killed, a child that it had forked keeps nothing
+ * alive.
  */
 typedef struct sea_peer {
     int32_t pid; /* 0 where it is not visible from our pid namespace */
@@ -84,10 +85,11 @@ enum {
     /* Look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep; where both sides
      * may use one CPU only, look once. */
     SEA_WAIT_ADAPTIVE = 0,
-    /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond. Where both
-     * sides may run, and our scheduling policy, are asked for every 0.1 s: while both may use one CPU only, sleep. Under a
-     * real-time policy it sleeps for a tenth of each millisecond in which nothing came; a thread for which something always
-     * comes has to sleep by itself, or the kernel takes its CPU (sched_rt_runtime_us, RLIMIT_RTTIME). */
+    /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond. Where
+     * both sides may run, and our scheduling policy, are asked for every 0.1 s: while both may use one CPU only, sleep.
+     * Under a real-time policy it sleeps for a tenth of each millisecond in which nothing came; a thread for which
+     * something always comes has to sleep by itself, or the kernel takes its CPU (sched_rt_runtime_us, RLIMIT_RTTIME).
+     */
     SEA_WAIT_SPIN = 1,
     SEA_WAIT_SLEEP = 2 /* sleep at once */
 };
@@ -101,10 +103,10 @@ typedef struct sea_options {
     size_t methods_count;
     void *user; /* handed to every handler and callback */
 
-    void (*on_open)(sea_conn *conn, void *user);                                /* the handshake succeeded */
-    void (*on_close)(sea_conn *conn, const sea_close_event *event, void *user); /* exactly once, also
-                     * when the handshake failed and there was no on_open; not after sea_conn_free(). A server's `conn`
-                     * is valid until it returns. */
+    void (*on_open)(sea_conn *conn, void *user); /* the handshake succeeded */
+    /* Called exactly once, also when the handshake failed and on_open was not called; but not after sea_conn_free().
+     * The `conn` of a server is valid until the callback returns. */
+    void (*on_close)(sea_conn *conn, const sea_close_event *event, void *user);
     void (*on_room)(sea_conn *conn, void *user); /* there is room again after an -EAGAIN */
 
     /* Who may be at the other end. Default: our own user and root. An ambiguous id (sea_peer) matches nothing here, the
@@ -113,19 +115,19 @@ typedef struct sea_options {
     size_t users_count;
     const uint32_t *groups; /* further group ids: the peer's primary one, or one of its supplementary ones */
     size_t groups_count;
-    /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. A callback that compares
-     * ids has to look at is_uid_ambiguous and is_gid_ambiguous first. */
+    /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. A callback that
+     * compares ids has to look at is_uid_ambiguous and is_gid_ambiguous first. */
     int (*allow)(const sea_peer *peer, void *user);
 
     const char *service; /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */
     uint32_t accept;     /* payload classes that we take: SEA_STABLE_ONLY, ...; default: all */
     bool accept_hugetlb; /* also take blocks in hugetlb pages. Only from trusted peers: reading a
                           * hugetlb page that is missing raises SIGBUS */
-    /* Permissions of a server's socket file. They only decide which users can connect at all; each of them is then checked as
-     * above. Default: what the above needs. 0600 if nobody but our own user and root is let in; 0660 with
-     * `socket_group`; 0660, and the file in that group, if `groups` has one and there is neither `users` nor `allow` (0666
-     * if we may not give it to that group); else 0666. A mode such as 0660 gives the file to such a group, too. The users
-     * need access to the directory as well: that of a bare name is for its owner alone, so give `unix:/PATH`.
+    /* Permissions of a server's socket file. They only decide which users can connect at all; each of them is then
+     * checked as above. Default: what the above needs. 0600 if nobody but our own user and root is let in; 0660 with
+     * `socket_group`; 0660, and the file in that group, if `groups` has one and there is neither `users` nor `allow`
+     * (0666 if we may not give it to that group); else 0666. A mode such as 0660 gives the file to such a group, too.
+     * The users need access to the directory as well: that of a bare name is for its owner alone, so give `unix:/PATH`.
      * "unix:@NAME" has no file: everybody can connect, and is checked. */
     uint16_t socket_mode;
 
@@ -142,19 +144,19 @@ typedef struct sea_options {
     bool socket_only;         /* no outboxes: all goes through the socket. Slower; for a debugger's eyes, or to save
                                * the outbox of each side: 4 KiB, up to 84 KiB or so of a busy connection */
     uint32_t ring_size; /* bytes to which our ring of frames grows, once the connection is busy: a power of two from
-                               * 4096 to 1 048 576; default 65 536 */
+                         * 4096 to 1 048 576; default 65 536 */
     const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
     int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
     /* Group id of a server's socket file; 0: as the directory makes it. Only root may give it to a group that this
      * process is not in. */
     uint32_t socket_group;
     /* Of a server: how many of its connections_max one user may have (our own and root any number), and one process. By
-     * default shares that leave some to others: one more is let in while afterwards a user has no more than are left, and a
-     * process no more than three times as many. Who is over that is refused with -EUSERS. All users with an ambiguous
-     * id (sea_peer) are one user here. */
+     * default shares that leave some to others: one more is let in while afterwards a user has no more than are left,
+     * and a process no more than three times as many. Who is over that is refused with -EUSERS. All users with an
+     * ambiguous id (sea_peer) are one user here. */
     uint32_t connections_per_user, connections_per_process;
-    /* Of a server: a connection that has no calls in flight, no leases and no messages on either side, and sent and got none
-     * for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */
+    /* Of a server: a connection that has no calls in flight, no leases and no messages on either side, and sent and got
+     * none for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */
     int idle_ms;
     int reserved_words[1];
     bool interruptible; /* of sea_connect(): sea_conn_interrupt() ends its waits. Takes one more descriptor */
@@ -165,8 +167,8 @@ typedef struct sea_options {
  * Connects, waits for the handshake, and returns a connection of the blocking face. `options` may be
  * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
  * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not
- * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow; or its socket file, or a
- * directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
+ * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow; or its socket
+ * file, or a directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
  * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
  * this user or process has its share of it), -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in
  * our budget, or for its own in the server's), -ENOBUFS (an inherited socket has no room for a greeting, or the kernel
@@ -280,12 +282,12 @@ SEA_API sea_ctx *sea_conn_ctx(const sea_conn *conn);         /* borrowed */
 SEA_API const sea_peer *sea_conn_peer(const sea_conn *conn); /* borrowed */
 SEA_API const char *sea_conn_service(const sea_conn *conn);  /* the name that the peer gave, borrowed */
 /*
- * What the peer answered, which deadline passed, that a wait was interrupted, or why the connection ended: of the newest such
- * error, for people; borrowed, until the next one.
+ * What the peer answered, which deadline passed, that a wait was interrupted, or why the connection ended: of the
+ * newest such error, for people; borrowed, until the next one.
  *
  * Which text to print: where there is no connection (sea_connect() and sea_server_new() failed), and of memory,
- * sea_ctx_refusal(). Of an error `r` of a function of a connection: sea_ctx_refusal() if its `error` is `r` (a limit, or
- * something that is not allowed here, so that nothing was sent), and otherwise this one. Compare right after the
+ * sea_ctx_refusal(). Of an error `r` of a function of a connection: sea_ctx_refusal() if its `error` is `r` (a limit,
+ * or something that is not allowed here, so that nothing was sent), and otherwise this one. Compare right after the
  * function: a refusal stays until the next one, also of another thread with the same context.
  */
 SEA_API const char *sea_conn_text(const sea_conn *conn);

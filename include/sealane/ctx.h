@@ -44,21 +44,21 @@ typedef struct sea_refusal {
 
 /*
  * Flags of sea_ctx_options.memory_flags. LOCK: pages are locked while their maker has them mapped for writing, as
- * pooled blocks always are, so that the kernel does not swap them out; RLIMIT_MEMLOCK bounds it. PREFAULT: sealed blocks
- * are mapped when they are made, as pooled ones are, so that writing them takes no page faults. Neither holds against a
- * reader that has the kernel collapse pages (doc/memory.md). NO_HUGE: asks for no larger pages, and pads nothing;
- * shmem_enabled of always, within_size or force gives huge ones unasked, from 2 MiB on. DUMP: memory shared with peers
- * is in core dumps of this process if it was mapped while such a context lives, whichever context maps it. By default
- * it is in none: payloads do not end up in files, and a dump does not grow with what peers lend.
+ * pooled blocks always are, so that the kernel does not swap them out; RLIMIT_MEMLOCK bounds it. PREFAULT: sealed
+ * blocks are mapped when they are made, as pooled ones are, so that writing them takes no page faults. Neither holds
+ * against a reader that has the kernel collapse pages (doc/memory.md). NO_HUGE: asks for no larger pages, and pads
+ * nothing; shmem_enabled of always, within_size or force gives huge ones unasked, from 2 MiB on. DUMP: memory shared
+ * with peers is in core dumps of this process if it was mapped while such a context lives, whichever context maps it.
+ * By default it is in none: payloads do not end up in files, and a dump does not grow with what peers lend.
  */
 enum { SEA_MEMORY_LOCK = 1, SEA_MEMORY_PREFAULT = 2, SEA_MEMORY_NO_HUGE = 4, SEA_MEMORY_DUMP = 8 };
 
 typedef struct sea_ctx_options {
-    /* What this process may hold in blocks of its own, and in its connections' outboxes (4 KiB each, 84 of busy ones). Default:
-     * three quarters of the memory that is available to it when the context is made, its cgroups considered, but at
-     * least 32 MiB, and no more where neither /proc nor /sys/fs/cgroup tells what our cgroup has; 65 536 blocks, but
-     * no more than half of vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a block
-     * for as long as it is there. */
+    /* What this process may hold in blocks of its own, and in its connections' outboxes (4 KiB each, 84 of busy ones).
+     * Default: three quarters of the memory that is available to it when the context is made, its cgroups considered,
+     * but at least 32 MiB, and no more where neither /proc nor /sys/fs/cgroup tells what our cgroup has; 65 536 blocks,
+     * but no more than half of vm.max_map_count; half of RLIMIT_NOFILE. Of pooled blocks the arenas count, each as a
+     * block for as long as it is there. */
     sea_limits budget;
     /* What one connection may make us hold, both ways together: blocks of ours that it has on lease,
      * blocks of its own that we import, its arenas (each counts as a block), inline payloads that we got from it (all
@@ -211,7 +211,8 @@ SEA_API bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
  */
 SEA_API uint64_t sea_ctx_resident(const sea_ctx *ctx);
 
-/* What this context shares with peers, each memfd by itself: what was reserved for it, and what it takes up. In bytes. */
+/* What this context shares with peers, each memfd by itself: what was reserved for it, and what it takes up. In bytes.
+ */
 typedef struct sea_shared {
     uint64_t files;    /* memfds */
     uint64_t reserved; /* what the budget is charged with for them, in whole pages */

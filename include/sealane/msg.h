@@ -12,8 +12,9 @@
 
 SEA_BEGIN
 
-/* The payload, borrowed until the message ends. Of an empty payload: not NULL, size 0. It is mapped read-only, unless it is
- * inline: plain system calls and io_uring requests write it out, but it cannot be an io_uring registered buffer (EFAULT). */
+/* The payload, borrowed until the message ends. Of an empty payload: not NULL, size 0. It is mapped read-only, unless
+ * it is inline: plain system calls and io_uring requests write it out, but it cannot be an io_uring registered buffer
+ * (EFAULT). */
 SEA_API const void *sea_msg_data(const sea_msg *msg);
 SEA_API size_t sea_msg_size(const sea_msg *msg);
 SEA_API int sea_msg_class(const sea_msg *msg); /* SEA_INLINE, SEA_POOLED or SEA_SEALED */

@@ -4,10 +4,10 @@
  * sea_server_run(), by libuv (sea_uv_server_new()), or by another loop through sea_server_fd() and its neighbours.
  *
  * The socket file of a server that was killed is taken over; that of a live one is -EADDRINUSE. A lock
- * file beside it ("<path>.lock", held with flock) tells which it is. Where a cleaner has removed that file, or a child that a killed
- * server had forked holds it, the socket is asked: if the process that listened there has ended, and nobody answers within half a
- * second, the path is taken over. Both files have the sticky bit, which asks cleaners of runtime directories to leave them alone. A
- * server removes only files that are still its own.
+ * file beside it ("<path>.lock", held with flock) tells which it is. Where a cleaner has removed that file, or a child
+ * that a killed server had forked holds it, the socket is asked: if the process that listened there has ended, and
+ * nobody answers within half a second, the path is taken over. Both files have the sticky bit, which asks cleaners of
+ * runtime directories to leave them alone. A server removes only files that are still its own.
  *
  * A process may bind first and become a daemon then, as long as no connection is open: the child serves.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's contract on the sizes of a memfd's pages: what sys/memfd (reserve), memory/sealed and memory/view rely on.
+ * The kernel's contract on the sizes of a memfd's pages: what sys/memfd (reserve), memory/sealed and memory/view rely
+ * on.
  *
  * Each test chooses the setting of the whole machine that it is about, for as long as it runs.
  */
@@ -77,8 +78,8 @@ START_TEST(test_the_same_size_cuts) {
 }
 END_TEST
 
-/* Page faults of a mapping that ends where its file does bring pages behind the end on some kernels (6.1), and none on others (6.18). A
- * file that gets the size that it has loses these, too. */
+/* Page faults of a mapping that ends where its file does bring pages behind the end on some kernels (6.1), and none on
+ * others (6.18). A file that gets the size that it has loses these, too. */
 START_TEST(test_pages_that_faults_add_are_cut) {
     size_t size = sizes[_i];
     choose("always");
@@ -136,7 +137,8 @@ START_TEST(test_deny_keeps_readers_from_it) {
 }
 END_TEST
 
-/* How many of the pages of a huge page are in memory, by a second mapping that reaches behind the end of the file; and one page more. */
+/* How many of the pages of a huge page are in memory, by a second mapping that reaches behind the end of the file; and
+ * one page more. */
 static size_t seen_through(void *data, bool *ret_is_blind) {
     unsigned char pages[HUGE / 4096 + 1];
     size_t count = 0;
@@ -207,7 +209,8 @@ static uint64_t made_by_faults(size_t size, size_t offset) {
     return made;
 }
 
-/* Sizes between the base page and 2 MiB: faults alone bring them, and only where address and offset in the file agree. */
+/* Sizes between the base page and 2 MiB: faults alone bring them, and only where address and offset in the file agree.
+ */
 START_TEST(test_folios_come_by_faults) {
     const size_t size = 512 << 10;
     bool is_still = false;

@@ -350,7 +350,8 @@ static int register_buffer(int ring, void *data, size_t size) {
     return syscall(SYS_io_uring_register, ring, 0, &buffer, 1) < 0 ? -errno : 0;
 }
 
-/* Registering asks for the right to write: so what was received, and what was sealed, has to be read and written by plain requests. */
+/* Registering asks for the right to write: so what was received, and what was sealed, has to be read and written by
+ * plain requests. */
 START_TEST(test_what_is_read_only_is_no_registered_buffer) {
     uint32_t parameters[30] = {0}; /* struct io_uring_params: 120 bytes */
     int ring = (int) syscall(SYS_io_uring_setup, 4, parameters);

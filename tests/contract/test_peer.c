@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Peers: what a connection inherits from its listener, and what a descriptor of a process outside of our namespace is good for. */
+/* Peers: what a connection inherits from its listener, and what a descriptor of a process outside of our namespace is
+ * good for. */
 #include "contract/kernel.h"
 
 #include <poll.h>
@@ -97,7 +98,8 @@ static int can_leave(void *unused) {
     return unshare(CLONE_NEWPID) == 0 ? 0 : 1;
 }
 
-/* It tells of the process's end, and takes no signals. (Before 6.13 no pidfd tells more; then those of processes outside do not.) */
+/* It tells of the process's end, and takes no signals. (Before 6.13 no pidfd tells more; then those of processes
+ * outside do not.) */
 START_TEST(test_a_process_outside_can_only_be_waited_for) {
     int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
     if (pidfd < 0)

@@ -382,7 +382,7 @@ START_TEST(test_a_socket_in_itself_is_collected) {
     for (int i = 0; i < 100 && r == 0; i++) {
         kernel_pair(SOCK_SEQPACKET, pair);
         kernel_close_all(pair, 2);
-        r = poll(&item, 1, test_patience(100));
+        r = poll(&item, 1, test_spin_policy(100));
     }
     close(witness[0]);
     ck_assert_int_eq(r, 1);
@@ -487,7 +487,8 @@ START_TEST(test_reading_descriptors_can_be_reopened_for_writing) {
 }
 END_TEST
 
-/* Who has a descriptor of ours may take a lease on the file: then open() waits until that ends, unless it is told not to. */
+/* Who has a descriptor of ours may take a lease on the file: then open() waits until that ends, unless it is told not
+ * to. */
 START_TEST(test_a_lease_and_an_open_that_does_not_wait) {
     char path[32];
     int fd = kernel_memfd(PAGE);

@@ -118,10 +118,10 @@ END_TEST
 
 /* O_NONBLOCK belongs to the open file, which a peer may share; MSG_DONTWAIT to the call. */
 START_TEST(test_not_waiting_is_ours_per_call) {
-    int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), theirs = fcntl(bell, F_DUPFD_CLOEXEC, 0);
+    int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), theirs = fcntl(wake_fd, F_DUPFD_CLOEXEC, 0);
     ck_assert_int_eq(fcntl(theirs, F_SETFL, 0), 0);
-    ck_assert_int_eq(fcntl(bell, F_GETFL) & O_NONBLOCK, 0);
-    close(bell);
+    ck_assert_int_eq(fcntl(wake_fd, F_GETFL) & O_NONBLOCK, 0);
+    close(wake_fd);
     close(theirs);
 
     int pair[2], sent = 0, r;

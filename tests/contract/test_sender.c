@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's contract on who speaks through a socket, and on its end: what sys/cred, sys/fdpass, lane/receive and lane/listener
- * rely on.
+ * The kernel's contract on who speaks through a socket, and on its end: what sys/cred, sys/fdpass, lane/receive and
+ * lane/listener rely on.
  */
 #include "contract/kernel.h"
 
@@ -74,7 +74,8 @@ static int send_one(void *socket) {
     return send(*(int *) socket, "x", 1, MSG_NOSIGNAL) == 1 ? 0 : 1;
 }
 
-/* Not who connected: who sends. An accepted socket asks for it as its listener did, and what came before it was accepted says it too. */
+/* Not who connected: who sends. An accepted socket asks for it as its listener did, and what came before it was
+ * accepted says it too. */
 START_TEST(test_the_sender_is_named) {
     int listener = new_listener(), client = new_client();
     pid_t child = fork();
@@ -84,7 +85,7 @@ START_TEST(test_the_sender_is_named) {
         pause();
     }
     struct pollfd item = {.fd = listener, .events = POLLIN};
-    ck_assert_int_eq(poll(&item, 1, test_patience(10000)), 1);
+    ck_assert_int_eq(poll(&item, 1, test_spin_policy(10000)), 1);
     int fd = accept(listener, NULL, NULL);
     struct sender sender = receive_sender(fd);
     ck_assert_int_eq(sender.cred.pid, child);

@@ -165,17 +165,17 @@ START_TEST(test_epoll_starves_nobody) {
 END_TEST
 
 START_TEST(test_a_bell_keeps_its_rings) {
-    int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     uint64_t count = 0;
-    ck_assert_int_eq(read(bell, &count, sizeof count), -1);
+    ck_assert_int_eq(read(wake_fd, &count, sizeof count), -1);
     ck_assert_int_eq(errno, EAGAIN);
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(write(bell, &(uint64_t){1}, sizeof count), sizeof count);
-    ck_assert_int_eq(events_of(bell, POLLIN), POLLIN);
-    ck_assert_int_eq(read(bell, &count, sizeof count), sizeof count);
+        ck_assert_int_eq(write(wake_fd, &(uint64_t){1}, sizeof count), sizeof count);
+    ck_assert_int_eq(events_of(wake_fd, POLLIN), POLLIN);
+    ck_assert_int_eq(read(wake_fd, &count, sizeof count), sizeof count);
     ck_assert_uint_eq(count, 3);
-    ck_assert_int_eq(events_of(bell, POLLIN), 0);
-    close(bell);
+    ck_assert_int_eq(events_of(wake_fd, POLLIN), 0);
+    close(wake_fd);
 }
 END_TEST
 
@@ -189,7 +189,7 @@ static void ring(int signal) {
 
 static long wait_for_bell(int fd) {
     struct pollfd item = {.fd = fd, .events = POLLIN};
-    return poll(&item, 1, test_patience(20000));
+    return poll(&item, 1, test_spin_policy(20000));
 }
 
 /* Who waits is woken, on whichever thread the handler runs; and who begins to wait afterwards finds it rung. */
@@ -241,7 +241,7 @@ START_TEST(test_a_futex_may_be_read_only) {
     shared_word = one;
     kernel_call_begin(&call, wait_for_word, -1);
     long woken = 0;
-    for (int i = 0; i < test_patience(10000) && woken == 0; i++) {
+    for (int i = 0; i < test_spin_policy(10000) && woken == 0; i++) {
         woken = futex(other, FUTEX_WAKE, INT32_MAX);
         kernel_nap();
     }

@@ -360,7 +360,8 @@ static void frame_ring_without_a_mark_twice(struct ring_speaker *self) {
     ring_speaker_doorbell(self);
 }
 
-/* It goes on in the old lines, where nobody looks any more: what it says there is not heard, and its second growth is one too many. */
+/* It goes on in the old lines, where nobody looks any more: what it says there is not heard, and its second growth is
+ * one too many. */
 static void frame_ring_twice(struct ring_speaker *self) {
     ring_of(self, WIRE_RING_FRAMES, 1024, 0, ring_memory(65536));
     ring_of(self, WIRE_RING_FRAMES, 2048, 0, ring_memory(131072));

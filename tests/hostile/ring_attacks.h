@@ -2,8 +2,8 @@
 /*
  * What breaks the protocol inside an outbox: frames, releases and marks that no honest writer writes.
  *
- * Each is done once, on a connection that has greeted with outboxes, and must end it with words that name what was wrong. They hold in both
- * directions, towards a server and towards a client.
+ * Each is done once, on a connection that has greeted with outboxes, and must end it with words that name what was
+ * wrong. They hold in both directions, towards a server and towards a client.
  */
 #ifndef TESTS_HOSTILE_RING_ATTACKS_H
 #define TESTS_HOSTILE_RING_ATTACKS_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scene of every attack on a server: a real one with small limits (attacks.h), and an honest client that calls it all the while.
+ * The scene of every attack on a server: a real one with small limits (attacks.h), and an honest client that calls it
+ * all the while.
  *
  * Server, honest client and attacker are threads of one process, so the harness sees what any of them leaves.
  */
@@ -27,7 +28,8 @@ void scene_set_with(const sea_ctx_options *ctx_options);
 /* A socket that is connected to the server. */
 int scene_connect(void);
 
-/* The honest client was served on, none of its calls took longer than the guard, and the server holds nothing any more. */
+/* The honest client was served on, none of its calls took longer than the guard, and the server holds nothing any more.
+ */
 void scene_end(void);
 
 /* A connection was ended, once, with these words: both the attacker, who is freed, and the application were told. */

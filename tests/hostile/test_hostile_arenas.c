@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile arenas against a real server: descriptors of every kind, announcements that do not fit them, frames that name what is not
- * there, leases that nobody gave, bytes that change while they are read.
+ * Hostile arenas against a real server: descriptors of every kind, announcements that do not fit them, frames that name
+ * what is not there, leases that nobody gave, bytes that change while they are read.
  *
- * As in test_hostile_server.c: what breaks the protocol ends that connection in words, what is over a limit of ours is refused and
- * the connection goes on; an honest client is served all the while, and nothing is left.
+ * As in test_hostile_server.c: what breaks the protocol ends that connection in words, what is over a limit of ours is
+ * refused and the connection goes on; an honest client is served all the while, and nothing is left.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -309,7 +309,8 @@ START_TEST(test_retired_while_on_lease) {
 }
 END_TEST
 
-/* Whoever announces many has as many blocks and bytes as its quota has: the others are refused, and nobody else feels it. */
+/* Whoever announces many has as many blocks and bytes as its quota has: the others are refused, and nobody else feels
+ * it. */
 START_TEST(test_a_flood_of_arenas) {
     enum { MANY = 3000, BLOCKS = 64 };
     const sea_ctx_options few = {.peer.blocks = BLOCKS};
@@ -521,7 +522,8 @@ static void *scribble(void *arg) {
     return NULL;
 }
 
-/* Who takes stable payloads only sees one state of them; to everybody else they are what the sender makes of them, as they are told. */
+/* Who takes stable payloads only sees one state of them; to everybody else they are what the sender makes of them, as
+ * they are told. */
 START_TEST(test_bytes_that_change) {
     bool is_stable_only = _i == 1;
     sea_options options = scene_attacked;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile outboxes against a real server, and some against a lane that is a client: whatever a peer writes into its own memory, hands
- * out as its outbox, or does with its doorbell.
+ * Hostile outboxes against a real server, and some against a lane that is a client: whatever a peer writes into its own
+ * memory, hands out as its outbox, or does with its doorbell.
  *
- * A lie ends that connection, in words that name it, and only that one: an honest client is served on meanwhile (hostile/scene.h).
- * What is no lie, however odd, ends nothing. Pages around the server's view of each outbox must not be touched.
+ * A lie ends that connection, in words that name it, and only that one: an honest client is served on meanwhile
+ * (hostile/scene.h). What is no lie, however odd, ends nothing. Pages around the server's view of each outbox must not
+ * be touched.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,7 +57,7 @@ static void assert_told(struct ring_speaker *self, const char *what, const char 
 /* Waits for room, as an honest writer would. */
 static void await_room(struct ring_speaker *self, uint64_t lines) {
     for (int waited = 0; ring_has_room(&self->out, lines) != 1; waited++) {
-        ck_assert_int_lt(waited, test_patience(PATIENCE_MS) * 10);
+        ck_assert_int_lt(waited, test_spin_policy(PATIENCE_MS) * 10);
         if (waited % 16 == 15)
             ring_speaker_doorbell(self);
         usleep(100);
@@ -167,7 +168,7 @@ START_TEST(test_answers_after_the_end) {
         ck_assert_int_eq(shutdown(self->speaker->fd, SHUT_RDWR), 0);
     else
         ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
-    for (uint64_t end = wait_deadline(test_patience(PATIENCE_MS)); r == 0 && wait_now() < end; number++)
+    for (uint64_t end = wait_deadline(test_spin_policy(PATIENCE_MS)); r == 0 && wait_now() < end; number++)
         r = answered_call(conn, self, number);
     ck_assert_int_eq(r, -EPIPE);
     sea_conn_free(conn);
@@ -624,7 +625,8 @@ static const uint32_t interesting[] = {
     0, 1, 2, 3, 7, 64, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 0x00010000, 0x424c4553, 0x01030001};
 #define INTERESTING ((int) (sizeof interesting / sizeof *interesting))
 
-/* Each word of the first lines, in each interesting value, while the connection lives: what is not a lie is passed over. */
+/* Each word of the first lines, in each interesting value, while the connection lives: what is not a lie is passed
+ * over. */
 START_TEST(test_any_word_of_the_page) {
     scene_set();
     struct ring_speaker *self = speaker_open();

@@ -432,8 +432,8 @@ START_TEST(test_flood_of_connections) {
 END_TEST
 
 /*
- * Calls, and never reads an answer: it is charged for what waits, and a call counts until its answer is written. So its connection ends at
- * either limit, whichever comes first; and nobody else feels it.
+ * Calls, and never reads an answer: it is charged for what waits, and a call counts until its answer is written. So its
+ * connection ends at either limit, whichever comes first; and nobody else feels it.
  */
 START_TEST(test_never_reads) {
     enum { MANY = 20000 };

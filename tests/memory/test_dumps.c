@@ -2,8 +2,8 @@
 /*
  * Core dumps: shared memory, ours and the peer's, is in none of them, unless a context wants it to be.
  *
- * Client and server are of one process, so that all kinds of mappings are there: outboxes, arenas and their views, sealed
- * blocks and imports. Asked is /proc/self/smaps, which shows MADV_DONTDUMP as "dd".
+ * Client and server are of one process, so that all kinds of mappings are there: outboxes, arenas and their views,
+ * sealed blocks and imports. Asked is /proc/self/smaps, which shows MADV_DONTDUMP as "dd".
  */
 #include "support/raw.h"
 #include "support/service.h"

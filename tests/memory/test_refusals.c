@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each limit made small in turn: who asks for memory gets an error that explains it, nobody is killed, the server and the connection
- * go on, and when the limit is lifted everything can be had again.
+ * Each limit made small in turn: who asks for memory gets an error that explains it, nobody is killed, the server and
+ * the connection go on, and when the limit is lifted everything can be had again.
  *
- * The client is the test, the server a thread of it. The client's context looks for the machine's limits in a temporary directory
- * (which stands for /proc and /sys/fs/cgroup); rlimits are real, and so are the cgroups at the end, in a child.
+ * The client is the test, the server a thread of it. The client's context looks for the machine's limits in a temporary
+ * directory (which stands for /proc and /sys/fs/cgroup); rlimits are real, and so are the cgroups at the end, in a
+ * child.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -352,7 +353,7 @@ START_TEST(test_refused_between_two_steps) {
     const sea_ctx_options options = {.memory_flags = SEA_MEMORY_NO_HUGE}; /* then sealed ones are not touched */
     sea_block *block = NULL;
     int is_sealed = _i;
-    enum seam_kind kind = is_sealed ? SEAM_FALLOCATE : SEAM_MADVISE;
+    enum inject_kind kind = is_sealed ? INJECT_FALLOCATE : INJECT_MADVISE;
     connect_with(&options, NULL);
     machine_has(256 * MIB);
     fail_call(kind, 0, 0, 0);
@@ -454,7 +455,8 @@ START_TEST(test_the_budget_runs_low) {
 }
 END_TEST
 
-/* Whatever the budget is short of: what would be refused is had in the room of what the callback lets go of, and nothing is refused. */
+/* Whatever the budget is short of: what would be refused is had in the room of what the callback lets go of, and
+ * nothing is refused. */
 START_TEST(test_nothing_is_refused_before) {
     const sea_limits budgets[] = {{.bytes = 14 * MIB}, {.blocks = 2}, {.fds = 2}};
     static const char *const names[] = {"budget (bytes)", "budget (blocks)", "budget (descriptors)"};
@@ -484,7 +486,8 @@ START_TEST(test_nothing_is_refused_before) {
 }
 END_TEST
 
-/* What it lets go of may lie in the very pool that asks: there are other threads, so it comes back by the stack of returns. */
+/* What it lets go of may lie in the very pool that asks: there are other threads, so it comes back by the stack of
+ * returns. */
 START_TEST(test_a_block_of_the_same_pool) {
     const sea_ctx_options options = {.budget = {.bytes = 9 * MIB},
                                      .peer = {.bytes = 1 << 30},
@@ -599,10 +602,10 @@ START_TEST(test_locked_and_cut) {
     if (!machine_grant_huge())
         test_skip("shmem_enabled cannot be set here");
     connect_with(&options, NULL);
-    fail_call(SEAM_FSTAT, 2, 1,
+    fail_call(INJECT_FSTAT, 2, 1,
               EIO); /* the first looks for pages behind the end; without the second it is not known what came */
     ck_assert_int_eq(make(&block, true, 3 * MIB / 2), 0);
-    ck_assert_int_eq(fail_calls(SEAM_FSTAT), 3); /* the third counts the pages that the budget pays for */
+    ck_assert_int_eq(fail_calls(INJECT_FSTAT), 3); /* the third counts the pages that the budget pays for */
     ck_assert_uint_eq(locked_bytes(), 3 * MIB / 2);
     assert_served(block);
     disconnect();
@@ -685,9 +688,9 @@ END_TEST
 START_TEST(test_nodes) {
     sea_ctx_options options = {.numa_nodes = 1};
     connect_with(&options, NULL);
-    fail_call(SEAM_MBIND, 0, 0, 0);
+    fail_call(INJECT_MBIND, 0, 0, 0);
     assert_full_service(SIZE);
-    ck_assert_int_eq(fail_calls(SEAM_MBIND), 2);
+    ck_assert_int_eq(fail_calls(INJECT_MBIND), 2);
     disconnect();
     options.numa_nodes = UINT64_C(1) << 63 | 1;
     for (int is_sealed = 0; is_sealed < 2; is_sealed++) {

@@ -2,7 +2,7 @@
 /*
  * A model of publishing, sleeping, waking and dying, for Spin: two processes, all their interleavings, and memory that
  * shows stores late. It answers one question: can a side sleep for ever although there is something for it?
- * tests/model/check.sh lists what is checked with it, and `./dev model` runs that. The code: transport/lane/bell.c,
+ * tests/model/check.sh lists what is checked with it, and `./dev model` runs that. The code: transport/lane/doorbell.c,
  * ring.c, rings.c.
  *
  * Two sides, 0 and 1, run the same program. Each owns an outbox, which only it writes:

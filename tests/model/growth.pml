@@ -3,7 +3,7 @@
  * A model of a ring that is followed by a larger one, for Spin: a writer, a reader that may sleep, the socket between them, and memory that
  * shows stores late. It answers: is a frame ever lost, read twice or overtaken when the ring changes, and can the reader sleep for ever
  * although there is something for it? doorbell.pml has what does not depend on the change. tests/model/check.sh lists what is checked
- * with this model, and `./dev model` runs that. The code: transport/lane/growth.c, receive.c, rings.c.
+ * with this model, and `./dev model` runs that. The code: transport/lane/ring_growth.c, receive.c, rings.c.
  *
  * The writer does, in any order:
  *

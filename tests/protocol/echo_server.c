@@ -10,7 +10,8 @@
  *     5 noted   answers with what was kept, from whatever connection, and forgets it
  *     6 hold    does not answer
  *     7 let go  ends the call that is on hold, and answers
- *     8 make    answers with a block of its own, of as many bytes as the payload says (4 bytes, little-endian): 0, 1, ... 250, 0, ...
+ *     8 make    answers with a block of its own, of as many bytes as the payload says (4 bytes, little-endian): 0, 1,
+ * ... 250, 0, ...
  *
  * Says "ready" on its standard output when it can be connected to.
  */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many messages between two processes through the public interface: calls and one-way messages of all sizes and classes, in any
- * mixture, in batches, with each way of waiting and small and large rings. Nothing is lost, doubled, damaged or out of order,
- * and afterwards nobody holds anything.
+ * Many messages between two processes through the public interface: calls and one-way messages of all sizes and
+ * classes, in any mixture, in batches, with each way of waiting and small and large rings. Nothing is lost, doubled,
+ * damaged or out of order, and afterwards nobody holds anything.
  *
  * SEALANE_STRESS_CALLS: how many in each of the runs, instead of 100 000 (fewer under tools that slow everything down).
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Very many frames between two processes, through outboxes and the doorbell, without a lane: none is lost, doubled, out of order or
- * damaged, whatever the rhythm. And the end of either process, at any instant: what the dead has published is all there, and no more.
+ * Very many frames between two processes, through outboxes and the doorbell, without a lane: none is lost, doubled, out
+ * of order or damaged, whatever the rhythm. And the end of either process, at any instant: what the dead has published
+ * is all there, and no more.
  *
  * SEALANE_STRESS_FRAMES: how many, instead of 100 million (fewer under tools that slow everything down).
  */
@@ -75,7 +76,7 @@ static void frame_read(struct ring_end *end, uint64_t number) {
     if (memcmp(bytes, wanted, size) != 0)
         ck_abort_msg("frame %llu of %u bytes: damaged", (unsigned long long) number, size);
     if (ring_advance(&end->in, line_count(size)))
-        ring_end_ring(end, BELL_ROOM);
+        ring_end_ring(end, DOORBELL_ROOM);
 }
 
 /* --- the two processes --- */
@@ -84,25 +85,26 @@ struct side {
     struct outbox own, theirs;
     struct ring_end end;
     uint64_t state;
-    int bell; /* owned */
+    int wake_fd; /* owned */
 };
 
-/* Both do this at the same time: each hands its outbox out, and takes the other's. The word is a socket of a pair, from the first. */
-static void side_init(struct side *side, int line, int bell, uint32_t lines, uint64_t seed) {
+/* Both do this at the same time: each hands its outbox out, and takes the other's. The word is a socket of a pair, from
+ * the first. */
+static void side_init(struct side *side, int line, int wake_fd, uint32_t lines, uint64_t seed) {
     const char *why = "";
     int fd = -1;
-    *side = (struct side){.theirs = OUTBOX_EMPTY, .state = seed, .bell = bell};
+    *side = (struct side){.theirs = OUTBOX_EMPTY, .state = seed, .wake_fd = wake_fd};
     ck_assert_int_eq(outbox_new(&side->own, lines, OUTBOX_RELEASES_LEAST), 0);
     ck_assert(line_tell_fd(line, side->own.fd));
     ck_assert(line_hear_fd(line, PATIENCE_MS, &fd));
     ck_assert_msg(outbox_open(&side->theirs, fd, &why) == 0, "%s", why);
-    ring_end_init(&side->end, &side->own, &side->theirs, side->bell);
+    ring_end_init(&side->end, &side->own, &side->theirs, side->wake_fd);
 }
 
 static void side_deinit(struct side *side) {
     outbox_deinit(&side->own);
     outbox_deinit(&side->theirs);
-    close(side->bell);
+    close(side->wake_fd);
 }
 
 /* What both were told before the fork. */
@@ -135,7 +137,8 @@ static void side_wait(struct side *side, uint32_t wants) {
     ring_end_sleep(&side->end, wants);
 }
 
-/* No ck_assert() in these two that passes: each tells Check of it, over a file that a process which is killed meanwhile would spoil. */
+/* No ck_assert() in these two that passes: each tells Check of it, over a file that a process which is killed meanwhile
+ * would spoil. */
 
 /* In batches of as many as chance wants, one doorbell for each batch. The number of the first that was not written. */
 static uint64_t write_all(struct side *side, uint64_t frames) {
@@ -148,13 +151,13 @@ static uint64_t write_all(struct side *side, uint64_t frames) {
             if (room < 0)
                 ck_abort_msg("a cursor without sense, after %llu frames", (unsigned long long) number);
             if (room == 0) {
-                ring_end_ring(end, BELL_FRAMES);
-                side_wait(side, BELL_ROOM);
+                ring_end_ring(end, DOORBELL_FRAMES);
+                side_wait(side, DOORBELL_ROOM);
                 break;
             }
             frame_write(end, number++, size);
             shared64_store_release(scene.published, number); /* [STRESS1], partner in count_published() */
-            end->bell.due |= BELL_FRAMES;
+            end->doorbell.due |= DOORBELL_FRAMES;
         }
         ring_end_ring(end, 0);
         if (end->is_lost)
@@ -196,9 +199,9 @@ static int bells[2];
 static int run_writer(int line, void *arg) {
     struct side side;
     (void) arg;
-    int bell = -1;
-    ck_assert(line_hear_fd(line, PATIENCE_MS, &bell));
-    side_init(&side, line, bell, scene.lines, scene.seed);
+    int wake_fd = -1;
+    ck_assert(line_hear_fd(line, PATIENCE_MS, &wake_fd));
+    side_init(&side, line, wake_fd, scene.lines, scene.seed);
     uint64_t written = write_all(&side, scene.frames);
     printf("# writer: slept %llu times, rang %llu times\n", (unsigned long long) side.end.arms,
            (unsigned long long) side.end.rung);
@@ -210,9 +213,9 @@ static int run_writer(int line, void *arg) {
 static int run_reader(int line, void *arg) {
     struct side side;
     (void) arg;
-    int bell = -1;
-    ck_assert(line_hear_fd(line, PATIENCE_MS, &bell));
-    side_init(&side, line, bell, scene.lines, scene.seed);
+    int wake_fd = -1;
+    ck_assert(line_hear_fd(line, PATIENCE_MS, &wake_fd));
+    side_init(&side, line, wake_fd, scene.lines, scene.seed);
     read_all(&side, UINT64_MAX);
     side_deinit(&side);
     return 0;
@@ -265,8 +268,8 @@ START_TEST(test_very_many_frames) {
 }
 END_TEST
 
-/* The writer dies between any two instructions: the reader sees all that it published, whole and in order. It may have died
- * after it published a frame and before it counted it. */
+/* The writer dies between any two instructions: the reader sees all that it published, whole and in order. It may have
+ * died after it published a frame and before it counted it. */
 START_TEST(test_the_writer_is_killed) {
     scene.looks_most = 1000;
     uint64_t state = 4711, deaths = scaled(200);
@@ -303,7 +306,7 @@ START_TEST(test_the_reader_is_killed) {
         while (!side.end.is_gone) {
             while (ring_has_room(&side.end.out, 8) == 1)
                 frame_write(&side.end, written, frame_size(written)), written++;
-            ring_end_sleep(&side.end, BELL_ROOM);
+            ring_end_sleep(&side.end, DOORBELL_ROOM);
         }
         ck_assert(!side.end.is_lost);
         scene_end(&side);

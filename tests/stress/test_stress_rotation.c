@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What spikes leave behind, between two processes: five times 64 MiB of blocks of mixed sizes are out at once, one of a hundred of which
- * outlives its spike by another one. With lifetimes kept apart and rotation, what the kernel says that each process has of
- * shared memory, mapped or held by a descriptor alone, is back within 5 % of what it was, after each spike; in one pool it is not, though
- * all that is free goes.
+ * What spikes leave behind, between two processes: five times 64 MiB of blocks of mixed sizes are out at once, one of a
+ * hundred of which outlives its spike by another one. With lifetimes kept apart and rotation, what the kernel says that
+ * each process has of shared memory, mapped or held by a descriptor alone, is back within 5 % of what it was, after
+ * each spike; in one pool it is not, though all that is free goes.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -43,7 +43,8 @@ static uint64_t held_memory(void) {
     return blocks / 2;
 }
 
-/* And RssShmem: pages of memfds that are mapped here, as the kernel counts them. The machine's own Shmem is everybody's. */
+/* And RssShmem: pages of memfds that are mapped here, as the kernel counts them. The machine's own Shmem is
+ * everybody's. */
 static uint64_t shared_memory(void) {
     char line[256];
     unsigned long long kib = 0;

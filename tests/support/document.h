@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The examples of doc/PROTOCOL.md: blocks of hexadecimal bytes, each under its name, that tests compare with what the code says.
+ * The examples of doc/PROTOCOL.md: blocks of hexadecimal bytes, each under its name, that tests compare with what the
+ * code says.
  *
- * The environment variable `srcdir` says where the document is; without it, it is looked for below the current directory.
+ * The environment variable `srcdir` says where the document is; without it, it is looked for below the current
+ * directory.
  */
 #ifndef TESTS_SUPPORT_DOCUMENT_H
 #define TESTS_SUPPORT_DOCUMENT_H

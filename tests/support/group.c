@@ -34,8 +34,8 @@ static uint64_t get(const char *dir, const char *name, const char *field) {
     return value;
 }
 
-/* Where our own group of version 1 is, or the root of version 2 (its groups with members have no children that are limited), if that
- * has handed memory down. */
+/* Where our own group of version 1 is, or the root of version 2 (its groups with members have no children that are
+ * limited), if that has handed memory down. */
 static bool find_home(bool is_version_1, char *home, size_t size) {
     char line[256];
     bool is_found = false;

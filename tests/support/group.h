@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A real memory cgroup, for one child process: of version 1 or 2, whichever limits memory on this machine. It has a parent of its own, so
- * that the limit can be set on either.
+ * A real memory cgroup, for one child process: of version 1 or 2, whichever limits memory on this machine. It has a
+ * parent of its own, so that the limit can be set on either.
  *
- * group_remove() belongs behind child_end(), and before what asserts. What a test leaves that was killed has "sealane-test" in its name.
+ * group_remove() belongs behind child_end(), and before what asserts. What a test leaves that was killed has
+ * "sealane-test" in its name.
  */
 #ifndef TESTS_SUPPORT_GROUP_H
 #define TESTS_SUPPORT_GROUP_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The promises of wire/line.h, said a second time and in another way, for the unit test and the fuzzer: what a decoded
- * first line must be whatever its words were. Shares no code with the decoder but the struct definitions. Pure functions.
+ * first line must be whatever its words were. Shares no code with the decoder but the struct definitions. Pure
+ * functions.
  */
 #ifndef TESTS_SUPPORT_LINE_ORACLE_H
 #define TESTS_SUPPORT_LINE_ORACLE_H
@@ -69,7 +70,8 @@ static inline bool line_oracle_is_small(const uint64_t words[LINE_WORDS], const 
            message->payload_class == (bytes ? WIRE_CLASS_INLINE : 0);
 }
 
-/* The words that line_encode() wrote of what was decoded from `words`: are they the same, but for the tag and the place of the bytes? */
+/* The words that line_encode() wrote of what was decoded from `words`: are they the same, but for the tag and the place
+ * of the bytes? */
 static inline bool line_oracle_is_same(const uint64_t words[LINE_WORDS], const uint64_t again[LINE_WORDS],
                                        const struct wire_frame *frame) {
     bool is_message = frame->head.type != WIRE_CANCEL && frame->head.type != WIRE_MARK;

@@ -2,13 +2,13 @@
 /*
  * One end of a pair of outboxes without a lane: rings, bell, and a socket as doorbell, driven by hand.
  *
- * The other end is a thread or a process. A wake-up that is lost is a wait that never ends: then `is_lost`. The other end's socket is
- * closed: `is_gone`, and what it wrote before can still be read.
+ * The other end is a thread or a process. A wake-up that is lost is a wait that never ends: then `is_lost`. The other
+ * end's socket is closed: `is_gone`, and what it wrote before can still be read.
  */
 #ifndef TESTS_SUPPORT_RING_END_H
 #define TESTS_SUPPORT_RING_END_H
 
-#include "lane/bell.h"
+#include "lane/doorbell.h"
 #include "lane/outbox.h"
 #include "lane/ring.h"
 
@@ -17,7 +17,7 @@ struct ring_end {
     struct ring_in in;
     struct release_out releases_out;
     struct release_in releases_in;
-    struct bell bell;
+    struct doorbell doorbell;
     int fd;              /* borrowed: a SOCK_SEQPACKET socket that does not block */
     uint64_t arms, rung; /* episodes of ours, doorbells of ours */
     bool is_lost, is_gone;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A speaker (support/speaker.h) with an outbox of its own, which it writes by hand: sound frames through rings, and any word anywhere.
+ * A speaker (support/speaker.h) with an outbox of its own, which it writes by hand: sound frames through rings, and any
+ * word anywhere.
  *
- * It does what it is told and nothing else: no mark, no doorbell, no cursor by itself. Asserts, so it belongs to the test's thread.
+ * It does what it is told and nothing else: no mark, no doorbell, no cursor by itself. Asserts, so it belongs to the
+ * test's thread.
  */
 #ifndef TESTS_SUPPORT_RING_SPEAKER_H
 #define TESTS_SUPPORT_RING_SPEAKER_H
@@ -45,7 +47,8 @@ void ring_say_words(struct ring_speaker *self, const uint64_t words[LINE_WORDS])
 /* Wakes the other side, whether it sleeps or not. */
 void ring_speaker_doorbell(struct ring_speaker *self);
 
-/* Waits for the other's next frame of this type, and passes over those before it, telling it so; a larger ring of the other's is followed. Its bytes are in `bytes`, at most `size`. */
+/* Waits for the other's next frame of this type, and passes over those before it, telling it so; a larger ring of the
+ * other's is followed. Its bytes are in `bytes`, at most `size`. */
 struct wire_frame ring_expect(struct ring_speaker *self, enum wire_type type, void *bytes, uint32_t size);
 
 /* The words of its own outbox, as they lie, for spoiling: any of them may be written at any time. */

@@ -338,7 +338,7 @@ bool service_has_failed(struct service *service) {
 static struct timespec instant_in(int ms) {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t ns = at.tv_nsec + (int64_t) test_patience(ms) * 1000000;
+    int64_t ns = at.tv_nsec + (int64_t) test_spin_policy(ms) * 1000000;
     return (struct timespec){.tv_sec = at.tv_sec + ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
@@ -380,7 +380,7 @@ sea_figures service_figures(struct service *service) {
 }
 
 bool service_settles(struct service *service, uint64_t connections, int ms) {
-    int patience = test_patience(ms);
+    int patience = test_spin_policy(ms);
     for (int waited = 0; waited <= patience; waited++) {
         sea_figures f = service_figures(service);
         if (f.connections == connections && f.leased_blocks == 0 && f.imported_blocks == 0 && f.calls_in == 0 &&

@@ -20,8 +20,8 @@ enum service_method {
     SERVICE_PUBLISH = 5,   /* one-way: forwarded to all subscribers */
     SERVICE_ITEM = 6,      /* to subscribers */
     SERVICE_NAP = 8, /* sleeps for SERVICE_NAP_MS in the handler, then answers: what comes meanwhile is there at once */
-    SERVICE_WATCH =
-        9, /* looks at the payload for SERVICE_WATCH_MS, or until it has changed: answers 1 byte, whether it stayed the same */
+    SERVICE_WATCH = 9, /* looks at the payload for SERVICE_WATCH_MS, or until it has changed: answers 1 byte, whether it
+                          stayed the same */
     SERVICE_ANSWER = 7 /* answers with a new sealed block of as many bytes as came, each one more than it was */
 };
 

@@ -16,8 +16,9 @@
  *         return suite_run(s);
  *     }
  *
- * suite_run() prints Check's lines, then one "SKIP name: why" per skipped test and one "NOTE name: text" for each test_note(), and appends "name passed
- * failed skipped" to the file that SEALANE_TALLY names. One suite per program; one thread.
+ * suite_run() prints Check's lines, then one "SKIP name: why" per skipped test and one "NOTE name: text" for each
+ * test_note(), and appends "name passed failed skipped" to the file that SEALANE_TALLY names. One suite per program;
+ * one thread.
  */
 #ifndef TESTS_SUPPORT_SUITE_H
 #define TESTS_SUPPORT_SUITE_H
@@ -58,6 +59,6 @@ _Noreturn void test_skip(const char *why, ...) __attribute__((format(printf, 1, 
 void test_note(const char *text);
 
 /* For waits in tests: milliseconds times CK_TIMEOUT_MULTIPLIER, so that slow tools (valgrind) get their time. */
-int test_patience(int ms);
+int test_spin_policy(int ms);
 
 #endif

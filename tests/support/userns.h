@@ -11,7 +11,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Only in a process with one thread. False: the system, or a second thread (of the thread sanitizer, say), forbids it. */
+/* Only in a process with one thread. False: the system, or a second thread (of the thread sanitizer, say), forbids it.
+ */
 static inline bool userns_enter(void) {
     return unshare(CLONE_NEWUSER) == 0;
 }

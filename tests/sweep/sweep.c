@@ -76,8 +76,8 @@ static bool is_doorbell(const struct msghdr *msg) {
 }
 
 /*
- * The library calls this one. A socket without room holds datagrams that the peer has not read, and those wake it: for want of
- * room no wake-up is lost. It is so here too: the doorbell that finds none has another one before it.
+ * The library calls this one. A socket without room holds datagrams that the peer has not read, and those wake it: for
+ * want of room no wake-up is lost. It is so here too: the doorbell that finds none has another one before it.
  */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!is_socket_full)
@@ -90,9 +90,9 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
 }
 
 /* Calls of several threads are counted together: which one is struck is not always the same, and need not be. */
-static int strike(enum seam_kind kind) {
+static int strike(enum inject_kind kind) {
     struct board *board = the_board;
-    if (board->blow.kind != SEAM_KINDS && board->blow.kind != kind)
+    if (board->blow.kind != INJECT_KINDS && board->blow.kind != kind)
         return 0;
     if (atomic_load(&board->is_paused) || atomic_fetch_add(&board->seen, 1) + 1 != board->blow.n)
         return 0;
@@ -100,13 +100,13 @@ static int strike(enum seam_kind kind) {
     atomic_store(&board->has_struck, true);
     if (board->blow.error == 0)
         kill(getpid(), SIGKILL);
-    is_socket_full = kind == SEAM_SENDMSG && board->blow.error == EAGAIN;
+    is_socket_full = kind == INJECT_SENDMSG && board->blow.error == EAGAIN;
     return is_socket_full ? 0 : board->blow.error;
 }
 
 void sweep_arm(struct board *board) {
     the_board = board;
-    seam_set_hook(strike);
+    inject_set_hook(strike);
 }
 
 static void pause_ms(int ms) {
@@ -116,7 +116,7 @@ static void pause_ms(int ms) {
 /* What the process holds now and did not hold before; closers on other threads get their time. */
 static void note_leaks(char text[1024], struct holdings *before) {
     bool differs = true;
-    for (int waited = 0; differs && waited < test_patience(PATIENCE_MS); waited++) {
+    for (int waited = 0; differs && waited < test_spin_policy(PATIENCE_MS); waited++) {
         struct holdings *now = holdings_new();
         differs = holdings_differ(before, now, text, 1024);
         holdings_free(now);
@@ -154,7 +154,7 @@ static int serve(int line, void *arg) {
     struct board *board = role->board;
     struct holdings *before = holdings_new();
     const sea_options options = {
-        .handshake_ms = test_patience(2000), .bytes_max = 1 << 20, .blocks_max = 8}; /* what the voyage counts on */
+        .handshake_ms = test_spin_policy(2000), .bytes_max = 1 << 20, .blocks_max = 8}; /* what the voyage counts on */
     if (role->is_victim)
         sweep_arm(board);
     struct service *service = service_try_start(sweep_address, NULL, &options, &board->start_error);
@@ -199,7 +199,7 @@ static int sail(int line, void *arg) {
     struct holdings *before = holdings_new();
     sweep_arm(board);
     voyage_run(sweep_address, false, &board->voyage);
-    seam_set_hook(NULL);
+    inject_set_hook(NULL);
     note_leaks(board->leak, before);
     voyage_run(sweep_address, false, &board->second);
     return 0;
@@ -244,7 +244,7 @@ static int rush(int line, void *arg) {
 
 bool sweep_rush(struct child *ret, struct board *board) {
     child_start(ret, rush, board);
-    for (int waited = 0; waited < test_patience(PATIENCE_MS); waited++) {
+    for (int waited = 0; waited < test_spin_policy(PATIENCE_MS); waited++) {
         if (atomic_load(&board->strokes) > 0)
             return true;
         pause_ms(1);
@@ -255,13 +255,13 @@ bool sweep_rush(struct child *ret, struct board *board) {
 const char *blow_name(const struct board *board) {
     static char name[96];
     const struct blow *blow = &board->blow;
-    const char *kind = seam_name((enum seam_kind) atomic_load(&board->struck_kind));
+    const char *kind = inject_name((enum inject_kind) atomic_load(&board->struck_kind));
     if (blow->n == 0)
         snprintf(name, sizeof name, "killed after %u strokes, at \"%s\"", atomic_load(&board->strokes),
                  board->voyage.step);
     else if (blow->error == 0)
         snprintf(name, sizeof name, "killed at call %d (%s)", blow->n, kind);
     else
-        snprintf(name, sizeof name, "%s %d: %s", seam_name(blow->kind), blow->n, strerrorname_np(blow->error));
+        snprintf(name, sizeof name, "%s %d: %s", inject_name(blow->kind), blow->n, strerrorname_np(blow->error));
     return name;
 }

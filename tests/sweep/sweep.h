@@ -14,12 +14,12 @@
 
 #include "support/child.h"
 #include "sweep/voyage.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
-/* Strikes at the n-th call of `kind` (SEAM_KINDS: of any kind), counted from 1 while it is not paused. 0: never; somebody else
- * kills the victim, at any instant. */
+/* Strikes at the n-th call of `kind` (INJECT_KINDS: of any kind), counted from 1 while it is not paused. 0: never;
+ * somebody else kills the victim, at any instant. */
 struct blow {
-    enum seam_kind kind;
+    enum inject_kind kind;
     int n;
     int error; /* 0: SIGKILL */
 };

@@ -25,52 +25,52 @@
 static const struct fault {
     int errors[10]; /* up to the first 0 */
     bool by_client, by_server;
-} faults[SEAM_KINDS] = {
-    [SEAM_ALLOC] = {{ENOMEM}, true, true},
-    [SEAM_MEMFD_CREATE] = {{EINVAL, EMFILE, ENFILE, ENOMEM, EPERM}, true, true},
-    [SEAM_FTRUNCATE] = {{EINTR, EFBIG, ENOMEM, EPERM}, true, true},
-    [SEAM_FALLOCATE] = {{EINTR, ENOSPC, ENOMEM, EOPNOTSUPP, EPERM}, true, true},
-    [SEAM_ADD_SEALS] = {{EBUSY, EPERM}, true, true},
-    [SEAM_GET_SEALS] = {{EINVAL, EBADF, EPERM}, true, true},
-    [SEAM_OPEN] = {{EMFILE, ENFILE, ENOENT, EACCES, EINTR, ENOMEM, EPERM}, true, true},
-    [SEAM_FCHMOD] = {{EPERM, EIO}, false, false},
-    [SEAM_FCHOWN] = {{EPERM}, false, false},
-    [SEAM_FSTAT] = {{ENOMEM, EIO, EPERM}, true, true},
-    [SEAM_FSTATFS] = {{EINTR, EIO, ENOSYS}, true, true},
-    [SEAM_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
-    [SEAM_MADVISE] = {{EINVAL, ENOMEM, EAGAIN, EPERM}, false, false},
-    [SEAM_DONTDUMP] = {{EINVAL, EPERM}, true, true},
-    [SEAM_MLOCK] = {{ENOMEM, EPERM}, false, false},
-    [SEAM_MINCORE] = {{EAGAIN}, false, false},
-    [SEAM_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
-    [SEAM_SYSINFO] = {{EPERM, ENOSYS}, false, false},
-    [SEAM_PREAD] = {{EINTR, EIO}, false, false},
-    [SEAM_PWRITE] = {{EINTR, ENOSPC, ENOMEM, EPERM}, true, false},
-    [SEAM_COPY_FILE_RANGE] = {{EXDEV, EINVAL, ENOSYS, EINTR, EIO}, true, false},
-    [SEAM_SENDFILE] = {{EINVAL, ENOSYS, EINTR, EIO, ENOMEM, EPERM}, true, false},
-    [SEAM_SPLICE] = {{EINVAL, EINTR, EIO}, true, false},
-    [SEAM_SOCKET] = {{EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM}, true, true},
-    [SEAM_BIND] = {{EADDRINUSE, EACCES, ENOMEM, EPERM}, false, true},
-    [SEAM_LISTEN] = {{EADDRINUSE, ENOMEM, EPERM}, false, true},
-    [SEAM_ACCEPT] = {{EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOMEM, ENOBUFS, EINTR, EPERM}, false, true},
-    [SEAM_CONNECT] = {{EAGAIN, ECONNREFUSED, EINTR, ENOENT, ENOMEM, EPERM}, true, false},
-    [SEAM_GETSOCKOPT] = {{ENOPROTOOPT, ENOMEM, EPERM}, true, true},
-    [SEAM_SETSOCKOPT] = {{ENOPROTOOPT, ENOMEM, EPERM}, false, false},
-    [SEAM_SENDMSG] = {{EAGAIN, EINTR, ETOOMANYREFS, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, EMSGSIZE, EPERM}, true, true},
-    [SEAM_RECVMSG] = {{EAGAIN, EINTR, ECONNRESET, ENOMEM, EPERM}, true, true},
-    [SEAM_POLL] = {{EINTR, ENOMEM, EPERM}, true, false},
-    [SEAM_EPOLL_CREATE] = {{EMFILE, ENFILE, ENOMEM, EPERM}, false, true},
-    [SEAM_EPOLL_CTL] = {{ENOMEM, ENOSPC, EPERM}, false, true},
-    [SEAM_EPOLL_WAIT] = {{EINTR, EPERM}, false, true},
-    [SEAM_EVENTFD] = {{EMFILE, ENFILE, ENOMEM, EPERM}, false, true},
-    [SEAM_FLOCK] = {{EINTR, EWOULDBLOCK, ENOLCK, EPERM}, false, true},
-    [SEAM_MKDIR] = {{EACCES, ENOSPC, EEXIST, EPERM}, false, true},
-    [SEAM_UNLINK] = {{EACCES, ENOENT, EBUSY, EPERM}, false, true},
-    [SEAM_DUP] = {{EMFILE, EINTR, EPERM}, false, false},
-    [SEAM_SET_FLAGS] = {{EPERM}, true, true},
-    [SEAM_FACCESSAT] = {{EACCES, EPERM}, false, false},
-    [SEAM_SCHED_GET] = {{EPERM, ESRCH}, true, true},
-    [SEAM_PTHREAD_CREATE] = {{EAGAIN}, false, false},
+} faults[INJECT_KINDS] = {
+    [INJECT_ALLOC] = {{ENOMEM}, true, true},
+    [INJECT_MEMFD_CREATE] = {{EINVAL, EMFILE, ENFILE, ENOMEM, EPERM}, true, true},
+    [INJECT_FTRUNCATE] = {{EINTR, EFBIG, ENOMEM, EPERM}, true, true},
+    [INJECT_FALLOCATE] = {{EINTR, ENOSPC, ENOMEM, EOPNOTSUPP, EPERM}, true, true},
+    [INJECT_ADD_SEALS] = {{EBUSY, EPERM}, true, true},
+    [INJECT_GET_SEALS] = {{EINVAL, EBADF, EPERM}, true, true},
+    [INJECT_OPEN] = {{EMFILE, ENFILE, ENOENT, EACCES, EINTR, ENOMEM, EPERM}, true, true},
+    [INJECT_FCHMOD] = {{EPERM, EIO}, false, false},
+    [INJECT_FCHOWN] = {{EPERM}, false, false},
+    [INJECT_FSTAT] = {{ENOMEM, EIO, EPERM}, true, true},
+    [INJECT_FSTATFS] = {{EINTR, EIO, ENOSYS}, true, true},
+    [INJECT_MMAP] = {{ENOMEM, EPERM, EAGAIN}, true, true},
+    [INJECT_MADVISE] = {{EINVAL, ENOMEM, EAGAIN, EPERM}, false, false},
+    [INJECT_DONTDUMP] = {{EINVAL, EPERM}, true, true},
+    [INJECT_MLOCK] = {{ENOMEM, EPERM}, false, false},
+    [INJECT_MINCORE] = {{EAGAIN}, false, false},
+    [INJECT_MBIND] = {{EINVAL, EPERM, ENOSYS}, false, false},
+    [INJECT_SYSINFO] = {{EPERM, ENOSYS}, false, false},
+    [INJECT_PREAD] = {{EINTR, EIO}, false, false},
+    [INJECT_PWRITE] = {{EINTR, ENOSPC, ENOMEM, EPERM}, true, false},
+    [INJECT_COPY_FILE_RANGE] = {{EXDEV, EINVAL, ENOSYS, EINTR, EIO}, true, false},
+    [INJECT_SENDFILE] = {{EINVAL, ENOSYS, EINTR, EIO, ENOMEM, EPERM}, true, false},
+    [INJECT_SPLICE] = {{EINVAL, EINTR, EIO}, true, false},
+    [INJECT_SOCKET] = {{EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM}, true, true},
+    [INJECT_BIND] = {{EADDRINUSE, EACCES, ENOMEM, EPERM}, false, true},
+    [INJECT_LISTEN] = {{EADDRINUSE, ENOMEM, EPERM}, false, true},
+    [INJECT_ACCEPT] = {{EAGAIN, ECONNABORTED, EMFILE, ENFILE, ENOMEM, ENOBUFS, EINTR, EPERM}, false, true},
+    [INJECT_CONNECT] = {{EAGAIN, ECONNREFUSED, EINTR, ENOENT, ENOMEM, EPERM}, true, false},
+    [INJECT_GETSOCKOPT] = {{ENOPROTOOPT, ENOMEM, EPERM}, true, true},
+    [INJECT_SETSOCKOPT] = {{ENOPROTOOPT, ENOMEM, EPERM}, false, false},
+    [INJECT_SENDMSG] = {{EAGAIN, EINTR, ETOOMANYREFS, EPIPE, ECONNRESET, ENOBUFS, ENOMEM, EMSGSIZE, EPERM}, true, true},
+    [INJECT_RECVMSG] = {{EAGAIN, EINTR, ECONNRESET, ENOMEM, EPERM}, true, true},
+    [INJECT_POLL] = {{EINTR, ENOMEM, EPERM}, true, false},
+    [INJECT_EPOLL_CREATE] = {{EMFILE, ENFILE, ENOMEM, EPERM}, false, true},
+    [INJECT_EPOLL_CTL] = {{ENOMEM, ENOSPC, EPERM}, false, true},
+    [INJECT_EPOLL_WAIT] = {{EINTR, EPERM}, false, true},
+    [INJECT_EVENTFD] = {{EMFILE, ENFILE, ENOMEM, EPERM}, false, true},
+    [INJECT_FLOCK] = {{EINTR, EWOULDBLOCK, ENOLCK, EPERM}, false, true},
+    [INJECT_MKDIR] = {{EACCES, ENOSPC, EEXIST, EPERM}, false, true},
+    [INJECT_UNLINK] = {{EACCES, ENOENT, EBUSY, EPERM}, false, true},
+    [INJECT_DUP] = {{EMFILE, EINTR, EPERM}, false, false},
+    [INJECT_SET_FLAGS] = {{EPERM}, true, true},
+    [INJECT_FACCESSAT] = {{EACCES, EPERM}, false, false},
+    [INJECT_SCHED_GET] = {{EPERM, ESRCH}, true, true},
+    [INJECT_PTHREAD_CREATE] = {{EAGAIN}, false, false},
 };
 
 /* Findings of one test; all are collected before it fails. */
@@ -114,8 +114,8 @@ static void judge_second(const struct board *board, const struct voyage_report *
 }
 
 /*
- * A text speaks only of what the errno can mean. Words that belong to some errnos, and to no others: whatever was struck, a limit that was
- * not looked at, or is not short, is never named.
+ * A text speaks only of what the errno can mean. Words that belong to some errnos, and to no others: whatever was
+ * struck, a limit that was not looked at, or is not short, is never named.
  */
 static const struct words {
     const char *text;
@@ -149,7 +149,8 @@ static void judge_text(const struct board *board, const struct voyage_report *vo
     if (voyage->status >= 0 || !atomic_load(&board->has_struck))
         return;
     /* What reading the application's own file gives needs no text, nor that the connection has ended. */
-    bool is_plain = voyage->status == -EPIPE || board->blow.kind == SEAM_ALLOC || strncmp(voyage->step, "fill", 4) == 0;
+    bool is_plain =
+        voyage->status == -EPIPE || board->blow.kind == INJECT_ALLOC || strncmp(voyage->step, "fill", 4) == 0;
     if (strcmp(voyage->why, " / ") == 0 && !is_plain)
         find(board, "%s at \"%s\" without a text", strerrorname_np(-voyage->status), voyage->step);
     for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
@@ -167,8 +168,8 @@ static void judge_server(const struct board *board, bool has_answered) {
         find(board, "the server's callbacks do not come once each");
 }
 
-/* There was no call to strike: it was not because something else had gone wrong before. Otherwise the sweep would end here
- * in silence, with most of it undone. */
+/* There was no call to strike: it was not because something else had gone wrong before. Otherwise the sweep would end
+ * here in silence, with most of it undone. */
 static void judge_unstruck(const struct board *board, const struct voyage_report *voyage) {
     if (!atomic_load(&board->has_struck) && voyage->status != 0)
         find(board, "not struck, and yet: %s at \"%s\"", strerrorname_np(abs(voyage->status)), voyage->step);
@@ -236,7 +237,7 @@ static int share(void) {
 }
 
 /* Every call of one kind, with every error. Returns how many calls there were. */
-static int sweep_kind(struct board *board, enum seam_kind kind, struct child *server, strike_role *strike) {
+static int sweep_kind(struct board *board, enum inject_kind kind, struct child *server, strike_role *strike) {
     const struct fault *fault = &faults[kind];
     for (int n = 1; n < CALLS_MAX; n++) {
         for (int i = 0; fault->errors[i] != 0; i++) {
@@ -248,33 +249,33 @@ static int sweep_kind(struct board *board, enum seam_kind kind, struct child *se
             findings.cases++;
         }
     }
-    ck_abort_msg("%s: more than %d calls", seam_name(kind), CALLS_MAX);
+    ck_abort_msg("%s: more than %d calls", inject_name(kind), CALLS_MAX);
 }
 
-static void conclude(enum seam_kind kind, const char *role, int calls, bool must_occur) {
-    printf("# %s, %s: %d calls, %d faults%s\n", role, seam_name(kind), calls, findings.cases,
+static void conclude(enum inject_kind kind, const char *role, int calls, bool must_occur) {
+    printf("# %s, %s: %d calls, %d faults%s\n", role, inject_name(kind), calls, findings.cases,
            share() > 1 ? ", only a share of them" : "");
     ck_assert_msg(findings.count == 0, "%d findings:%s", findings.count, findings.text);
-    ck_assert_msg(calls > 0 || !must_occur || share() > 1, "the %s never calls %s", role, seam_name(kind));
+    ck_assert_msg(calls > 0 || !must_occur || share() > 1, "the %s never calls %s", role, inject_name(kind));
 }
 
 START_TEST(test_client) {
     struct board *board = sweep_begin();
     struct child server;
-    sweep_aim(board, (struct blow){.kind = SEAM_KINDS});
+    sweep_aim(board, (struct blow){.kind = INJECT_KINDS});
     ck_assert(sweep_serve(&server, board, false));
-    int calls = sweep_kind(board, (enum seam_kind) _i, &server, strike_client);
+    int calls = sweep_kind(board, (enum inject_kind) _i, &server, strike_client);
     judge_child(board, "server", sweep_stop(&server));
     sweep_end(board);
-    conclude((enum seam_kind) _i, "client", calls, faults[_i].by_client);
+    conclude((enum inject_kind) _i, "client", calls, faults[_i].by_client);
 }
 END_TEST
 
 START_TEST(test_server) {
     struct board *board = sweep_begin();
-    int calls = sweep_kind(board, (enum seam_kind) _i, NULL, strike_server);
+    int calls = sweep_kind(board, (enum inject_kind) _i, NULL, strike_server);
     sweep_end(board);
-    conclude((enum seam_kind) _i, "server", calls, faults[_i].by_server);
+    conclude((enum inject_kind) _i, "server", calls, faults[_i].by_server);
 }
 END_TEST
 
@@ -282,10 +283,11 @@ END_TEST
 START_TEST(test_uv_server) {
     struct board *board = sweep_begin();
     service_use_uv(true);
-    int calls = sweep_kind(board, (enum seam_kind) _i, NULL, strike_server);
+    int calls = sweep_kind(board, (enum inject_kind) _i, NULL, strike_server);
     sweep_end(board);
-    bool is_uvs = _i == SEAM_EPOLL_CREATE || _i == SEAM_EPOLL_CTL || _i == SEAM_EPOLL_WAIT || _i == SEAM_EVENTFD;
-    conclude((enum seam_kind) _i, "libuv server", calls, faults[_i].by_server && !is_uvs);
+    bool is_uvs =
+        _i == INJECT_EPOLL_CREATE || _i == INJECT_EPOLL_CTL || _i == INJECT_EPOLL_WAIT || _i == INJECT_EVENTFD;
+    conclude((enum inject_kind) _i, "libuv server", calls, faults[_i].by_server && !is_uvs);
 }
 END_TEST
 
@@ -293,8 +295,8 @@ int main(void) {
     service_prepare_uv();
     struct suite *suite = suite_new("fault_sweep");
     suite_guard(suite, 300);
-    suite_add_loop(suite, test_client, 0, SEAM_KINDS);
-    suite_add_loop(suite, test_server, 0, SEAM_KINDS);
-    suite_add_loop(suite, test_uv_server, 0, SEAM_KINDS);
+    suite_add_loop(suite, test_client, 0, INJECT_KINDS);
+    suite_add_loop(suite, test_server, 0, INJECT_KINDS);
+    suite_add_loop(suite, test_uv_server, 0, INJECT_KINDS);
     return suite_run(suite);
 }

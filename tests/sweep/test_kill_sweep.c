@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The kill sweep: a process killed with SIGKILL before each of its system calls, from the handshake to the
- * end of a voyage; once it is the client, once the server. And at any instant, while calls of every class go through rings and
- * arenas at full speed, where hardly anything is a system call.
+ * end of a voyage; once it is the client, once the server. And at any instant, while calls of every class go through
+ * rings and arenas at full speed, where hardly anything is a system call.
  *
  * The survivor learns of it by exactly one event for each connection, holds nothing of the dead one's
  * afterwards, leaks nothing, and goes on: the server serves the next client, and the client finds the next
@@ -54,7 +54,7 @@ static void note_delay(const struct board *board, uint64_t since_ns) {
     uint64_t took = now_ns() - since_ns;
     if (took > findings.worst_ns)
         findings.worst_ns = took;
-    if (took > GUARD_NS * (uint64_t) test_patience(1))
+    if (took > GUARD_NS * (uint64_t) test_spin_policy(1))
         find(board, "the survivor took %.1f s to notice", (double) took / 1e9);
 }
 
@@ -82,7 +82,7 @@ static void judge_server(const struct board *board, bool has_answered) {
 
 /* The client is killed. Returns false when it got home. */
 static bool kill_client(struct board *board, struct child *server, int n) {
-    sweep_aim(board, (struct blow){.kind = SEAM_KINDS, .n = n});
+    sweep_aim(board, (struct blow){.kind = INJECT_KINDS, .n = n});
     int status = sweep_sail(board);
     if (!atomic_load(&board->has_struck)) {
         ck_assert_msg(status == 0 && board->voyage.status == 0, "the client ended with %d", status);
@@ -135,7 +135,7 @@ static void judge_successor(struct board *board) {
 /* The server is killed. Returns false when it lived to its end. */
 static bool kill_server(struct board *board, int n) {
     struct child server;
-    sweep_aim(board, (struct blow){.kind = SEAM_KINDS, .n = n});
+    sweep_aim(board, (struct blow){.kind = INJECT_KINDS, .n = n});
     bool has_started = sweep_serve(&server, board, true);
     uint64_t begun = now_ns();
     if (has_started)
@@ -232,7 +232,7 @@ END_TEST
 START_TEST(test_client_killed) {
     struct board *board = sweep_begin();
     struct child server;
-    sweep_aim(board, (struct blow){.kind = SEAM_KINDS});
+    sweep_aim(board, (struct blow){.kind = INJECT_KINDS});
     ck_assert(sweep_serve(&server, board, false));
     while (kill_client(board, &server, findings.cases + 1))
         ck_assert_int_lt(++findings.cases, CALLS_MAX);

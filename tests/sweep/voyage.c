@@ -104,7 +104,7 @@ static int connect_as(struct voyage *voyage, int which) {
                                  .user = voyage,
                                  .on_open = on_open,
                                  .on_close = on_close,
-                                 .handshake_ms = test_patience(STEP_MS)};
+                                 .handshake_ms = test_spin_policy(STEP_MS)};
     return sea_connect(&voyage->conns[which], voyage->ctx, voyage->address, &options);
 }
 
@@ -175,7 +175,7 @@ static int fill_in_place(struct voyage *voyage) {
 }
 
 static int call(struct voyage *voyage, uint32_t method, sea_block *block, sea_msg **ret_reply) {
-    return sea_call(voyage->conns[0], method, block, test_patience(STEP_MS), ret_reply);
+    return sea_call(voyage->conns[0], method, block, test_spin_policy(STEP_MS), ret_reply);
 }
 
 static int call_answer(struct voyage *voyage) {
@@ -217,8 +217,8 @@ static int call_inline(struct voyage *voyage) {
     return is_right ? 0 : VOYAGE_WRONG;
 }
 
-/* Is it the class that both sides of a connection choose? Where a call is forbidden they do without outboxes, and what goes then, and
- * what is forwarded to them, has another one. */
+/* Is it the class that both sides of a connection choose? Where a call is forbidden they do without outboxes, and what
+ * goes then, and what is forwarded to them, has another one. */
 static bool is_class(const struct voyage *voyage, int payload_class, int expected) {
     sea_figures figures;
     sea_ctx_figures(voyage->ctx, &figures);
@@ -279,7 +279,7 @@ static int forward_parcel(struct voyage *voyage) {
 static int call_bytes(struct voyage *voyage) {
     static const char text[] = "fewer bytes than a line of the ring has";
     sea_msg *reply = NULL;
-    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_patience(STEP_MS), &reply);
+    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_spin_policy(STEP_MS), &reply);
     if (r < 0)
         return r;
     bool is_right = sea_msg_size(reply) == sizeof text && !memcmp(sea_msg_data(reply), text, sizeof text);
@@ -308,7 +308,7 @@ static int send_notes(struct voyage *voyage) {
     int r = 0;
     sea_batch_begin(voyage->conns[0]);
     for (int i = 0; i < BURST && r == 0; i++)
-        r = sea_send_bytes(voyage->conns[0], SERVICE_SINK, note, sizeof note, test_patience(STEP_MS));
+        r = sea_send_bytes(voyage->conns[0], SERVICE_SINK, note, sizeof note, test_spin_policy(STEP_MS));
     sea_batch_end(voyage->conns[0]);
     return r;
 }
@@ -320,7 +320,7 @@ static int send_letters(struct voyage *voyage) {
         sea_block *block = NULL;
         r = new_parcel(voyage, LETTER, &block);
         if (r == 0)
-            r = sea_send(voyage->conns[0], SERVICE_SINK, block, test_patience(STEP_MS));
+            r = sea_send(voyage->conns[0], SERVICE_SINK, block, test_spin_policy(STEP_MS));
         else
             sea_block_unref(block);
     }
@@ -351,7 +351,7 @@ static int import_copy(struct voyage *voyage) {
 static int send_copy(struct voyage *voyage) {
     sea_block *copy = voyage->copy;
     voyage->copy = NULL;
-    return sea_send(voyage->conns[0], SERVICE_SINK, copy, test_patience(STEP_MS));
+    return sea_send(voyage->conns[0], SERVICE_SINK, copy, test_spin_policy(STEP_MS));
 }
 
 static int connect_second(struct voyage *voyage) {
@@ -360,13 +360,13 @@ static int connect_second(struct voyage *voyage) {
 
 static int subscribe(struct voyage *voyage) {
     sea_msg *reply = NULL;
-    int r = sea_call(voyage->conns[1], SERVICE_SUBSCRIBE, NULL, test_patience(STEP_MS), &reply);
+    int r = sea_call(voyage->conns[1], SERVICE_SUBSCRIBE, NULL, test_spin_policy(STEP_MS), &reply);
     sea_msg_release(reply);
     return r;
 }
 
 static int publish(struct voyage *voyage) {
-    return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_patience(STEP_MS));
+    return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_spin_policy(STEP_MS));
 }
 
 /* What was published may not even have reached the server: then the other connection has ended. */
@@ -382,7 +382,7 @@ static int await_item(struct voyage *voyage) {
     for (int waited = 0; !voyage->item && r >= 0; waited += SLICE_MS) {
         if (waited >= STEP_MS)
             return -ETIMEDOUT;
-        r = sea_conn_wait(voyage->conns[1], test_patience(SLICE_MS));
+        r = sea_conn_wait(voyage->conns[1], test_spin_policy(SLICE_MS));
         if (r == 0)
             r = publisher_status(voyage);
     }
@@ -400,7 +400,7 @@ static int publish_letter(struct voyage *voyage) {
     voyage->item = sea_msg_release(voyage->item);
     int r = new_parcel(voyage, LETTER, &block);
     if (r == 0)
-        return sea_send(voyage->conns[0], SERVICE_PUBLISH, block, test_patience(STEP_MS));
+        return sea_send(voyage->conns[0], SERVICE_PUBLISH, block, test_spin_policy(STEP_MS));
     sea_block_unref(block);
     return r;
 }
@@ -471,7 +471,7 @@ static void outlive(struct voyage *voyage) {
     for (int i = 0; i < 2; i++) {
         int r = 0;
         for (int turn = 0; voyage->conns[i] && r >= 0 && turn < FAREWELL_MS / 100; turn++)
-            r = sea_conn_wait(voyage->conns[i], test_patience(100));
+            r = sea_conn_wait(voyage->conns[i], test_spin_policy(100));
         if (voyage->conns[i] && r >= 0)
             voyage->report->is_left_open = true;
     }

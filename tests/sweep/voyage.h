@@ -5,11 +5,11 @@
  *
  * Its steps: a context · connecting · a sealed block, filled by its pointer, from a buffer, a file and a pipe
  * · a call with it, answered with a new sealed block · that block forwarded in a second call · inline calls
- * · pooled calls: in arenas that are new, known, and retired for larger ones; a pooled reply sent back, as a copy · bursts of
- * one-way messages, small ones in one batch, and more pooled ones than the server holds at a time
- * · export and import · a one-way message · a second connection that subscribes, and takes stable payloads only · a sealed block
- * published over the first one, and taken from the second; likewise a pooled one, which arrives as a copy · everything released and
- * closed. Every byte is checked.
+ * · pooled calls: in arenas that are new, known, and retired for larger ones; a pooled reply sent back, as a copy ·
+ * bursts of one-way messages, small ones in one batch, and more pooled ones than the server holds at a time · export
+ * and import · a one-way message · a second connection that subscribes, and takes stable payloads only · a sealed block
+ * published over the first one, and taken from the second; likewise a pooled one, which arrives as a copy · everything
+ * released and closed. Every byte is checked.
  *
  * It stops at the first step that fails, and tidies up whatever is there. No step waits longer than STEP_MS.
  */
@@ -35,7 +35,8 @@ struct voyage_report {
  * have ended. */
 void voyage_run(const char *address, bool outlives, struct voyage_report *ret);
 
-/* Calls and one-way messages of every class at full speed, until one fails; then as above. `strokes_done` counts them meanwhile. */
+/* Calls and one-way messages of every class at full speed, until one fails; then as above. `strokes_done` counts them
+ * meanwhile. */
 void voyage_rush(const char *address, _Atomic unsigned *strokes_done, struct voyage_report *ret);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A process with more than one thread pays for what protects from the others; a process with one must not notice the difference. */
+/* A process with more than one thread pays for what protects from the others; a process with one must not notice the
+ * difference. */
 #ifndef TESTS_UNIT_CROWD_H
 #define TESTS_UNIT_CROWD_H
 

@@ -11,7 +11,7 @@
 
 #include <stdatomic.h>
 
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #define FAIL_ALWAYS 1000000000
 
@@ -19,9 +19,9 @@ struct fail_order {
     atomic_int calls, first, last, error;
     void (*_Atomic also)(void); /* called before each call of the kind, also those that do not fail */
 };
-static struct fail_order fail_orders[SEAM_KINDS];
+static struct fail_order fail_orders[INJECT_KINDS];
 
-static inline int fail_hook(enum seam_kind kind) {
+static inline int fail_hook(enum inject_kind kind) {
     struct fail_order *order = &fail_orders[kind];
     int call = atomic_fetch_add(&order->calls, 1) + 1;
     void (*also)(void) = order->also;
@@ -30,38 +30,38 @@ static inline int fail_hook(enum seam_kind kind) {
     return call >= order->first && call <= order->last ? order->error : 0;
 }
 
-static inline void fail_call(enum seam_kind kind, int n, int times, int error) {
+static inline void fail_call(enum inject_kind kind, int n, int times, int error) {
     struct fail_order *order = &fail_orders[kind];
     atomic_store(&order->calls, 0);
     order->first = n;
     order->last = n + times - 1;
     order->error = error;
-    seam_set_hook(fail_hook);
+    inject_set_hook(fail_hook);
 }
 
 /* The next call fails, the one after it does not. */
-static inline void fail_once(enum seam_kind kind, int error) {
+static inline void fail_once(enum inject_kind kind, int error) {
     fail_call(kind, 1, 1, error);
 }
 
-static inline void fail_always(enum seam_kind kind, int error) {
+static inline void fail_always(enum inject_kind kind, int error) {
     fail_call(kind, 1, FAIL_ALWAYS, error);
 }
 
 /* Has something happen just before each call of the kind, which succeeds. */
-static inline void fail_never_but(enum seam_kind kind, void (*also)(void)) {
+static inline void fail_never_but(enum inject_kind kind, void (*also)(void)) {
     fail_call(kind, 0, 0, 0);
     fail_orders[kind].also = also;
 }
 
 /* Calls of the kind since the last order for it. */
-static inline int fail_calls(enum seam_kind kind) {
+static inline int fail_calls(enum inject_kind kind) {
     return atomic_load(&fail_orders[kind].calls);
 }
 
 static inline void fail_off(void) {
-    seam_set_hook(NULL);
-    for (int i = 0; i < SEAM_KINDS; i++) {
+    inject_set_hook(NULL);
+    for (int i = 0; i < INJECT_KINDS; i++) {
         atomic_store(&fail_orders[i].calls, 0);
         fail_orders[i].first = 0;
         fail_orders[i].last = 0;

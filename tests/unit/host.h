@@ -15,23 +15,23 @@
 
 #include "support/raw.h"
 #include "support/suite.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 /* A failure to order for the calling thread alone, unlike those of unit/fail.h: the next call of that kind. */
-static _Thread_local enum seam_kind fail_here_kind = SEAM_KINDS;
+static _Thread_local enum inject_kind fail_here_kind = INJECT_KINDS;
 static _Thread_local int fail_here_error;
 
-static inline int fail_here_hook(enum seam_kind kind) {
+static inline int fail_here_hook(enum inject_kind kind) {
     if (kind != fail_here_kind)
         return 0;
-    fail_here_kind = SEAM_KINDS;
+    fail_here_kind = INJECT_KINDS;
     return fail_here_error;
 }
 
-static inline void fail_here(enum seam_kind kind, int error) {
+static inline void fail_here(enum inject_kind kind, int error) {
     fail_here_kind = kind;
     fail_here_error = error;
-    seam_set_hook(fail_here_hook);
+    inject_set_hook(fail_here_hook);
 }
 
 struct host {
@@ -101,12 +101,12 @@ static inline void nap(void) {
 }
 
 /* Waits until `condition` holds: for what another thread or the kernel does in its own time. */
-#define wait_until(condition)                                                             \
-    do {                                                                                  \
-        for (int waited_ = 0; !(condition); waited_++) {                                  \
-            ck_assert_msg(waited_ < test_patience(10000), "not in time: %s", #condition); \
-            nap();                                                                        \
-        }                                                                                 \
+#define wait_until(condition)                                                                \
+    do {                                                                                     \
+        for (int waited_ = 0; !(condition); waited_++) {                                     \
+            ck_assert_msg(waited_ < test_spin_policy(10000), "not in time: %s", #condition); \
+            nap();                                                                           \
+        }                                                                                    \
     } while (0)
 
 #endif

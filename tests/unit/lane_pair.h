@@ -159,7 +159,7 @@ static inline bool side_turn(struct side *side) {
     if (side->lane.state == LANE_CLOSED)
         return false;
     ck_assert_int_ge(poll(&item, 1, 0), 0);
-    if (!item.revents && lane_deadline(&side->lane) > wait_now() && lane_rest(&side->lane))
+    if (!item.revents && lane_deadline(&side->lane) > wait_now() && lane_prepare_sleep(&side->lane))
         return false;
     lane_dispatch(&side->lane, item.revents);
     return true;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A frame of each kind as it lies in a ring, written in its first lap: its name in doc/PROTOCOL.md, what it says, and its bytes. */
+/* A frame of each kind as it lies in a ring, written in its first lap: its name in doc/PROTOCOL.md, what it says, and
+ * its bytes. */
 #ifndef TESTS_UNIT_LINE_SAMPLES_H
 #define TESTS_UNIT_LINE_SAMPLES_H
 

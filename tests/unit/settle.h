@@ -33,7 +33,7 @@ static inline void settle_begin(void) {
 
 static inline void settle_threads(void) {
     ck_assert_int_gt(settle_threads_before, 0); /* else there would always be more, and each wait be a whole one */
-    for (int ms = 0; ms < test_patience(100) && settle_count() > settle_threads_before; ms++)
+    for (int ms = 0; ms < test_spin_policy(100) && settle_count() > settle_threads_before; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 

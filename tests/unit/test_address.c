@@ -335,7 +335,8 @@ START_TEST(test_no_activation) {
 }
 END_TEST
 
-/* No server can listen at the bare name "systemd": a client that gives it has taken the server's address for its own. */
+/* No server can listen at the bare name "systemd": a client that gives it has taken the server's address for its own.
+ */
 START_TEST(test_activation_is_for_servers) {
     static const char *const both[] = {"systemd", "systemd:", "systemd:a"};
     struct address address;
@@ -363,11 +364,11 @@ START_TEST(test_an_unknown_kind_is_told_which_there_are) {
 END_TEST
 
 START_TEST(test_nothing_is_opened) {
-    fail_always(SEAM_OPEN, EIO);
-    fail_always(SEAM_SOCKET, EIO);
+    fail_always(INJECT_OPEN, EIO);
+    fail_always(INJECT_SOCKET, EIO);
     assert_name("unix:/run/a", SERVER, "/run/a");
     assert_fd("fd:3", SERVER, 3);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN) + fail_calls(SEAM_SOCKET), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN) + fail_calls(INJECT_SOCKET), 0);
 }
 END_TEST
 

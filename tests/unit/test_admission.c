@@ -151,7 +151,7 @@ static void machine_has(uint64_t left) {
 
 static uint64_t looked_up(void) {
     struct admission_verdict verdict;
-    admission_look(&admission, 0, &verdict);
+    admission_check(&admission, 0, &verdict);
     return verdict.tightest.available;
 }
 
@@ -165,7 +165,7 @@ static int admit(uint64_t size) {
 
 START_TEST(test_granted_and_refused) {
     ck_assert_int_eq(admission_admit(NULL, NONE), 0);
-    fail_always(SEAM_SYSINFO, ENOSYS);
+    fail_always(INJECT_SYSINFO, ENOSYS);
     ck_assert_int_eq(admit(NONE), 0); /* nothing can be read: nothing is forbidden */
     machine_has(80 * MIB);
     looked_up();
@@ -182,14 +182,14 @@ END_TEST
 START_TEST(test_one_look_serves_for_several) {
     machine_has(80 * MIB);
     ck_assert_uint_eq(looked_up(), 80 * MIB);
-    fail_call(SEAM_OPEN, 0, 0, 0);
+    fail_call(INJECT_OPEN, 0, 0, 0);
     admission.looked_at += UINT64_C(3600) * 1000000000; /* fresh for an hour: no time is measured here */
     for (int i = 0; i < 10; i++)
         ck_assert_int_eq(admit(MIB), 0);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
     machine_has(0);
     ck_assert_int_eq(admit(MIB), -ENOMEM);
-    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_gt(fail_calls(INJECT_OPEN), 0);
 }
 END_TEST
 
@@ -198,29 +198,29 @@ START_TEST(test_an_old_look_serves_for_little) {
     machine_has(8000 * MIB);
     looked_up();
     admission.looked_at -= ADMISSION_AGE;
-    fail_call(SEAM_OPEN, 0, 0, 0);
+    fail_call(INJECT_OPEN, 0, 0, 0);
     ck_assert_int_eq(admit(20 * MIB), 0);
     ck_assert_int_eq(admit(5 * MIB), 0);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
     ck_assert_int_eq(admit(1), 0);
-    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_gt(fail_calls(INJECT_OPEN), 0);
     machine_has(8 * MIB);
     looked_up();
     admission.looked_at -= ADMISSION_AGE;
-    fail_call(SEAM_OPEN, 0, 0, 0);
+    fail_call(INJECT_OPEN, 0, 0, 0);
     ck_assert_int_eq(admit(MIB), 0);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
     ck_assert_int_eq(admit(1), 0);
-    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_gt(fail_calls(INJECT_OPEN), 0);
 }
 END_TEST
 
 START_TEST(test_after_a_refusal_everything_is_looked_at) {
     machine_has(MIB);
     ck_assert_int_eq(admit(2 * MIB), -ENOMEM);
-    fail_call(SEAM_OPEN, 0, 0, 0);
+    fail_call(INJECT_OPEN, 0, 0, 0);
     ck_assert_int_eq(admit(1), 0);
-    ck_assert_int_gt(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_gt(fail_calls(INJECT_OPEN), 0);
 }
 END_TEST
 

@@ -99,7 +99,8 @@ static long faults(void) {
     return usage.ru_minflt;
 }
 
-/* Before 5.14 nothing maps pages but the access itself: an arena's are reserved there, and mapped when they are written. */
+/* Before 5.14 nothing maps pages but the access itself: an arena's are reserved there, and mapped when they are
+ * written. */
 static bool can_populate(void) {
     char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool can = page != MAP_FAILED && map_populate(page, PAGE) == 0;
@@ -163,7 +164,7 @@ START_TEST(test_a_private_one) {
     arena_deinit(&arena);
     ck_assert_ptr_null(arena.data);
     ck_assert_int_eq(arena_init_private(&arena, 1000, 5, NULL), -ENOMEM);
-    fail_call(SEAM_ALLOC, 1, 1, ENOMEM);
+    fail_call(INJECT_ALLOC, 1, 1, ENOMEM);
     ck_assert_int_eq(arena_init_private(&arena, 1024, 5, NULL), -ENOMEM);
     fail_off();
 }
@@ -177,9 +178,9 @@ START_TEST(test_a_private_one_is_admitted) {
     admission_init(&asked, NULL, NULL);
     asked.proc = asked.mount = tree_path;
     tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16388 kB\n"); /* 16 MiB are kept, and a page left */
-    fail_call(SEAM_ALLOC, 0, 0, 0);
+    fail_call(INJECT_ALLOC, 0, 0, 0);
     ck_assert_int_eq(arena_init_private(&arena, 1024, 5, &asked), -ENOMEM);
-    ck_assert_int_eq(fail_calls(SEAM_ALLOC), 0);
+    ck_assert_int_eq(fail_calls(INJECT_ALLOC), 0);
     ck_assert_int_eq(arena_init_private(&arena, 1024, 4, &asked), 0);
     ck_assert_uint_eq(asked.promised, 0);
     arena_deinit(&arena);
@@ -217,19 +218,19 @@ END_TEST
 /* Only in steps of whole calls: whichever it is, nothing is left. */
 START_TEST(test_every_call_can_fail) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int error, told;
-    } failures[] = {{SEAM_MEMFD_CREATE, EMFILE, -EMFILE}, {SEAM_MEMFD_CREATE, ENFILE, -ENFILE},
-                    {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM}, {SEAM_FTRUNCATE, ENOMEM, -ENOMEM},
-                    {SEAM_MMAP, ENOMEM, -ENOMEM},         {SEAM_MADVISE, ENOMEM, -ENOMEM},
-                    {SEAM_ADD_SEALS, EINVAL, -EINVAL},    {SEAM_OPEN, EMFILE, -EMFILE},
-                    {SEAM_PWRITE, ENOSPC, -ENOMEM}};
+    } failures[] = {{INJECT_MEMFD_CREATE, EMFILE, -EMFILE}, {INJECT_MEMFD_CREATE, ENFILE, -ENFILE},
+                    {INJECT_MEMFD_CREATE, ENOMEM, -ENOMEM}, {INJECT_FTRUNCATE, ENOMEM, -ENOMEM},
+                    {INJECT_MMAP, ENOMEM, -ENOMEM},         {INJECT_MADVISE, ENOMEM, -ENOMEM},
+                    {INJECT_ADD_SEALS, EINVAL, -EINVAL},    {INJECT_OPEN, EMFILE, -EMFILE},
+                    {INJECT_PWRITE, ENOSPC, -ENOMEM}};
     struct arena arena = ARENA_EMPTY;
     fail_once(failures[_i].kind, failures[_i].error);
-    if (failures[_i].kind == SEAM_OPEN) /* the first ones only ask how large pages are granted */
-        fail_always(SEAM_OPEN, failures[_i].error);
-    if (failures[_i].kind == SEAM_MADVISE)
-        fail_call(SEAM_MADVISE, 2, 1, failures[_i].error); /* DONTFORK, then POPULATE_READ */
+    if (failures[_i].kind == INJECT_OPEN) /* the first ones only ask how large pages are granted */
+        fail_always(INJECT_OPEN, failures[_i].error);
+    if (failures[_i].kind == INJECT_MADVISE)
+        fail_call(INJECT_MADVISE, 2, 1, failures[_i].error); /* DONTFORK, then POPULATE_READ */
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), failures[_i].told);
     ck_assert_int_eq(arena.fd, -1);
     ck_assert_ptr_null(arena.data);
@@ -239,14 +240,14 @@ END_TEST
 /* A child's mapping cannot be prevented: then there is no arena. */
 START_TEST(test_no_arena_that_children_inherit) {
     struct arena arena = ARENA_EMPTY;
-    fail_once(SEAM_MADVISE, ENOMEM);
+    fail_once(INJECT_MADVISE, ENOMEM);
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), -ENOMEM);
 }
 END_TEST
 
 START_TEST(test_kernels_that_cannot_populate) {
     struct arena arena = ARENA_EMPTY;
-    fail_call(SEAM_MADVISE, 2, 1, EINVAL);
+    fail_call(INJECT_MADVISE, 2, 1, EINVAL);
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), 0);
     ck_assert_uint_ge((size_t) status_of(arena.fd).st_blocks * 512, arena.size);
     arena_deinit(&arena);
@@ -256,7 +257,7 @@ END_TEST
 /* Where /proc is missing the descriptor is a duplicate, which the seals make as harmless. */
 START_TEST(test_without_proc) {
     struct arena arena = ARENA_EMPTY;
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), 0);
     ck_assert_int_eq(pwrite(arena.fd, "x", 1, 0), -1);
     ck_assert_int_eq(errno, EPERM);
@@ -279,10 +280,10 @@ static struct admission admission;
 START_TEST(test_more_than_the_machine_has) {
     struct arena arena = ARENA_EMPTY;
     admission_init(&admission, NULL, NULL);
-    fail_call(SEAM_FALLOCATE, 0, 0, 0);
+    fail_call(INJECT_FALLOCATE, 0, 0, 0);
     /* 32 TiB: told before anything is touched; under valgrind by its own mmap(). */
     ck_assert_int_eq(arena_init(&arena, (size_t) 1 << 45, 1, &admission), is_under_valgrind() ? -EINVAL : -ENOMEM);
-    ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 0);
+    ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 0);
     ck_assert_int_eq(arena.fd, -1);
     admission_deinit(&admission);
 }

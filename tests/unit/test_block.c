@@ -141,7 +141,7 @@ START_TEST(test_prefault_on_request) {
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, MIB, flags), 0);
     ck_assert_uint_eq(map_count_resident(sea_block_data(block), MIB), MIB);
     sea_block_unref(block);
-    fail_call(SEAM_MADVISE, 2, FAIL_ALWAYS, EINVAL); /* the first is MADV_DONTFORK */
+    fail_call(INJECT_MADVISE, 2, FAIL_ALWAYS, EINVAL); /* the first is MADV_DONTFORK */
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, MIB, flags), 0);
     fail_off();
     memset(sea_block_data(block), 1, MIB);
@@ -182,14 +182,14 @@ END_TEST
 
 START_TEST(test_a_machine_that_refuses) {
     sea_block *block = (sea_block *) &ctx;
-    fail_once(SEAM_MEMFD_CREATE, EMFILE);
+    fail_once(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 0), -EMFILE);
     ck_assert_str_eq(ctx_refusal().limit, "RLIMIT_NOFILE");
-    fail_once(SEAM_FALLOCATE, ENOSPC);
+    fail_once(INJECT_FALLOCATE, ENOSPC);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 0), -ENOMEM);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 0), -ENOMEM);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 10), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ck_assert_uint_eq(ctx_figures().refusals, 4);
@@ -325,7 +325,7 @@ END_TEST
 
 START_TEST(test_a_shrink_that_fails) {
     sea_block *block = new_text(true, "0123456789");
-    fail_once(SEAM_FTRUNCATE, EIO);
+    fail_once(INJECT_FTRUNCATE, EIO);
     ck_assert_int_eq(sea_block_shrink(block, 4), -EIO);
     assert_text(block, "0123456789");
     ctx_assert_budget(10, 1, 1);
@@ -337,7 +337,7 @@ END_TEST
 
 START_TEST(test_a_block_that_cannot_be_mapped) {
     sea_block *block = new_sealed(100);
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "address space");
@@ -476,9 +476,9 @@ static void assert_export_fails(sea_block *block, int error, const char *word) {
 START_TEST(test_an_export_without_proc) {
     sea_block *block = new_text(true, "a");
     ck_assert_int_eq(sea_block_seal(block), 0);
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     assert_export_fails(block, -ENOENT, "mount /proc");
-    fail_always(SEAM_OPEN, EIO);
+    fail_always(INJECT_OPEN, EIO);
     assert_export_fails(block, -EIO, "opened anew");
     fail_off();
     sea_block_unref(block);
@@ -536,7 +536,7 @@ START_TEST(test_what_cannot_be_exported) {
     ck_assert_int_eq(sea_block_seal(inlined), 0);
     ck_assert_int_eq(sea_block_export(inlined, &fd), -EOPNOTSUPP);
     ck_assert_int_eq(sea_block_seal(sealed), 0);
-    fail_always(SEAM_OPEN, EMFILE);
+    fail_always(INJECT_OPEN, EMFILE);
     ck_assert_int_eq(sea_block_export(sealed, &fd), -EMFILE);
     ck_assert_int_eq(fd, -7);
     fail_off();
@@ -587,7 +587,7 @@ START_TEST(test_what_cannot_be_imported) {
     assert_not_imported(trap_memfd(PAGE + 1, TRAP_ALL_SEALS), PAGE, -EMSGSIZE, "limit");
     assert_not_imported(trap_memfd(1, TRAP_ALL_SEALS), 0, -EMSGSIZE, "limit");
     ck_assert_uint_eq(ctx_figures().refusals, 0);
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, -ENOMEM, "mapped");
 }
 END_TEST
@@ -627,7 +627,7 @@ END_TEST
 START_TEST(test_no_memory_for_an_import) {
     sea_block *block = (sea_block *) &ctx;
     int fd = trap_memfd(PAGE, TRAP_ALL_SEALS);
-    fail_always(SEAM_ALLOC, ENOMEM);
+    fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_block_import(&block, ctx, fd, PAGE), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ctx_assert_budget(0, 0, 0);
@@ -654,9 +654,9 @@ START_TEST(test_large_inline_payloads_are_admitted) {
         ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16384), 0);
         sea_block_unref(block);
         if (i == 0)
-            fail_call(SEAM_OPEN, 0, 0, 0);
+            fail_call(INJECT_OPEN, 0, 0, 0);
     }
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
     ck_assert_uint_eq(ctx->admission.promised, 0);
     ck_assert_uint_eq(ctx_figures().refusals, 1);
     tree_remove();
@@ -752,10 +752,10 @@ END_TEST
 
 START_TEST(test_a_machine_that_cannot_take) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int n;
-    } cases[] = {{SEAM_ALLOC, 1},     {SEAM_ALLOC, 2}, {SEAM_MMAP, 1},
-                 {SEAM_GET_SEALS, 1}, {SEAM_FSTAT, 1}, {SEAM_FSTATFS, 1}};
+    } cases[] = {{INJECT_ALLOC, 1},     {INJECT_ALLOC, 2}, {INJECT_MMAP, 1},
+                 {INJECT_GET_SEALS, 1}, {INJECT_FSTAT, 1}, {INJECT_FSTATFS, 1}};
     struct owner peer;
     sea_block *block = (sea_block *) &ctx;
     const struct sealed_claim claim = {.size = PAGE, .size_max = PAGE};
@@ -885,12 +885,12 @@ END_TEST
 
 START_TEST(test_a_copy_that_fails) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int error, result;
-    } cases[] = {{SEAM_ALLOC, ENOMEM, -ENOMEM},
-                 {SEAM_MEMFD_CREATE, EMFILE, -EMFILE},
-                 {SEAM_PWRITE, EIO, -EIO},
-                 {SEAM_ADD_SEALS, EBUSY, -EBUSY}};
+    } cases[] = {{INJECT_ALLOC, ENOMEM, -ENOMEM},
+                 {INJECT_MEMFD_CREATE, EMFILE, -EMFILE},
+                 {INJECT_PWRITE, EIO, -EIO},
+                 {INJECT_ADD_SEALS, EBUSY, -EBUSY}};
     sea_block *from = new_text(false, "the same"), *copy = (sea_block *) &ctx;
     fail_once(cases[_i].kind, cases[_i].error);
     ck_assert_int_eq(block_copy_sealed(&copy, NULL, from), cases[_i].result);
@@ -941,7 +941,7 @@ START_TEST(test_the_budget_is_what_the_kernel_says) {
     }
     ck_assert_uint_eq(real, 20 * (64 << 10));
     ctx_assert_budget(real, 20, 20);
-    fail_call(SEAM_FTRUNCATE, 2, FAIL_ALWAYS, EBUSY);
+    fail_call(INJECT_FTRUNCATE, 2, FAIL_ALWAYS, EBUSY);
     last = new_sealed(64 << 10);
     fail_off();
     ck_assert_int_eq(memfd_allocated(block_fd(last), &allocated), 0);
@@ -1049,7 +1049,7 @@ START_TEST(test_what_is_resident) {
     ck_assert_uint_eq(sea_block_resident(block), 17 * PAGE);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_uint_ge(sea_block_resident(block), 17 * PAGE); /* a reader may have added some */
-    fail_once(SEAM_FSTAT, EIO);
+    fail_once(INJECT_FSTAT, EIO);
     ck_assert_uint_eq(sea_block_resident(block), UINT64_MAX);
     sea_block_unref(block);
     ck_assert_int_eq(block_new_inline(&small, ctx, NULL, 100), 0);
@@ -1156,14 +1156,14 @@ static int live(void) {
 
 /* Each system call of it fails once: whatever comes of that, it is an error or none, and nothing is left. */
 START_TEST(test_every_call_may_fail) {
-    enum seam_kind kind = (enum seam_kind) _i;
+    enum inject_kind kind = (enum inject_kind) _i;
     fail_call(kind, 0, 0, 0);
     ck_assert_int_eq(live(), 0);
     int calls = fail_calls(kind);
     for (int n = 1; n <= calls; n++) {
-        fail_call(kind, n, 1, kind == SEAM_ALLOC || kind == SEAM_MMAP ? ENOMEM : EMFILE);
+        fail_call(kind, n, 1, kind == INJECT_ALLOC || kind == INJECT_MMAP ? ENOMEM : EMFILE);
         int r = live();
-        ck_assert_msg(r <= 0 && r != -EILSEQ, "%s, call %d: %d", seam_name(kind), n, r);
+        ck_assert_msg(r <= 0 && r != -EILSEQ, "%s, call %d: %d", inject_name(kind), n, r);
         fail_off();
         ctx_assert_empty();
     }
@@ -1226,6 +1226,6 @@ int main(void) {
     suite_add(s, test_a_received_padded_payload);
     suite_add(s, test_hugetlb_blocks);
     suite_add(s, test_the_hugetlb_pool_is_too_small);
-    suite_add_loop(s, test_every_call_may_fail, 0, SEAM_KINDS);
+    suite_add_loop(s, test_every_call_may_fail, 0, INJECT_KINDS);
     return suite_run(s);
 }

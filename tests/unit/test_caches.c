@@ -114,16 +114,16 @@ START_TEST(test_here_it_is_always_something) {
 END_TEST
 
 START_TEST(test_guessed_without_sys) {
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     struct caches caches = caches_here();
-    int asked = fail_calls(SEAM_OPEN);
+    int asked = fail_calls(INJECT_OPEN);
     ck_assert_uint_gt(caches.l2, 0);
     ck_assert_uint_eq(caches.l3, (size_t) 8 << 20);
     fail_off();
-    fail_call(SEAM_OPEN, 0, 0, 0);
+    fail_call(INJECT_OPEN, 0, 0, 0);
     ck_assert_uint_eq(caches_here().l3, caches.l3); /* asked once */
     ck_assert_int_gt(asked, 0);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
 }
 END_TEST
 

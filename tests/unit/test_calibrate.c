@@ -117,7 +117,8 @@ static void free_trials(void) {
 
 enum { ROUNDS = 4 };
 
-/* The trial of `key`, in which at work i the first way takes first(i) and all others take other(i), or twice that, in each of four rounds. */
+/* The trial of `key`, in which at work i the first way takes first(i) and all others take other(i), or twice that, in
+ * each of four rounds. */
 static struct trial *trial_as_if(size_t key, double (*first)(size_t), double (*other)(size_t)) {
     struct trial *trial = trials;
     while (trial->key != &calibration_keys[key])
@@ -167,7 +168,8 @@ static uint64_t concluded(const struct trial *trial) {
     return concluded_with(trial, NULL);
 }
 
-/* By the order of the keys: what follows when the one way is always cheaper, when the other is, and when there is a turn. */
+/* By the order of the keys: what follows when the one way is always cheaper, when the other is, and when there is a
+ * turn. */
 START_TEST(test_conclusions) {
     static const uint64_t expected[CALIBRATION_KEYS][3] = {
         {3072, 32, 192},
@@ -188,7 +190,8 @@ static uint64_t built_in_of(const struct trial *trial) {
     return table_value(&built_in, trial->key);
 }
 
-/* A round in which somebody had the CPUs, a size that none measured right, one that was not measured: nothing changes. */
+/* A round in which somebody had the CPUs, a size that none measured right, one that was not measured: nothing changes.
+ */
 START_TEST(test_conclusions_with_outliers) {
     struct trial *trial = trial_as_if((size_t) _i, two, one);
     uint64_t value = concluded(trial);

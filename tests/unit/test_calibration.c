@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/calibration: the table that is built in, a file's text, and which file is read. Each test has a directory of its own. */
+/* memory/calibration: the table that is built in, a file's text, and which file is read. Each test has a directory of
+ * its own. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -305,7 +306,7 @@ START_TEST(test_a_file_with_a_nul) {
 END_TEST
 
 START_TEST(test_what_fails_is_no_disaster) {
-    static const enum seam_kind kinds[] = {SEAM_OPEN, SEAM_FSTAT, SEAM_PREAD};
+    static const enum inject_kind kinds[] = {INJECT_OPEN, INJECT_FSTAT, INJECT_PREAD};
     caches_here(); /* it opens files too, and asks once */
     write_text(file, "version 1\nreuse_footprint 12345\n");
     fail_always(kinds[_i], EIO);

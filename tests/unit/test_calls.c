@@ -311,13 +311,13 @@ START_TEST(test_no_memory_to_grow) {
     uint64_t id = 77, ids[100];
     const struct call_waiter waiter = {.done = done};
     int n = 0;
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(calls_begin(&calls, PLENTY, 1, waiter, &id), -ENOMEM);
     ck_assert_uint_eq(id, 77);
     ck_assert_uint_eq(calls.in_flight, 0);
     assert_none_pending();
 
-    fail_call(SEAM_ALLOC, 3, FAIL_ALWAYS, ENOMEM);
+    fail_call(INJECT_ALLOC, 3, FAIL_ALWAYS, ENOMEM);
     while (calls_begin(&calls, PLENTY, (uint64_t) n, waiter, &id) == 0)
         ids[n++] = id;
     ck_assert_int_eq(n, (int) calls.capacity);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/census, and sea_ctx_shared(): what all shared memory of our own takes up, also after a reader had pages added to it. */
+/* memory/census, and sea_ctx_shared(): what all shared memory of our own takes up, also after a reader had pages added
+ * to it. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -155,7 +156,7 @@ END_TEST
 
 /* What the kernel does not tell is taken as reserved. */
 START_TEST(test_what_is_not_told) {
-    static const enum seam_kind kinds[] = {SEAM_MMAP, SEAM_MINCORE, SEAM_FSTAT};
+    static const enum inject_kind kinds[] = {INJECT_MMAP, INJECT_MINCORE, INJECT_FSTAT};
     struct census_entry mapped, opened;
     void *data = NULL;
     skip_without_collapse();

@@ -196,7 +196,7 @@ END_TEST
 START_TEST(test_what_cannot_be_read_is_no_limit) {
     tree_write("self/cgroup", "0::/\n");
     group_2("", "3145728\n", "max\n", "1048576\n");
-    fail_always(SEAM_OPEN, EACCES);
+    fail_always(INJECT_OPEN, EACCES);
     assert_no_limit();
     fail_off();
     group_2("", "3145728\n", "max\n", "none\n");
@@ -220,7 +220,7 @@ START_TEST(test_the_mount_alone) {
     assert_no_limit();
     ck_assert(!read_tree(0).is_unseen);
     tree_write("self/cgroup", "0::/\n");
-    fail_once(SEAM_PREAD, EIO); /* likewise */
+    fail_once(INJECT_PREAD, EIO); /* likewise */
     group_2("", "3145728\n", "max\n", "1048576\n");
     assert_room(3 * MIB, 2 * MIB, "memory.max", "/");
 }

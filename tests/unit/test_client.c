@@ -289,7 +289,7 @@ START_TEST(test_replies_in_another_order) {
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(sea_call_start(conn, REVERSED, new_block(conn, 10, i), -1, count_end, &tally, NULL), 0);
     while (tally.ended < 5)
-        ck_assert_int_gt(sea_conn_wait(conn, test_patience(10000)), 0);
+        ck_assert_int_gt(sea_conn_wait(conn, test_spin_policy(10000)), 0);
     for (int i = 0; i < 5; i++)
         ck_assert(is_filled(tally.replies[i], 10, 4 - i));
     tally_clear(&tally);
@@ -311,7 +311,7 @@ START_TEST(test_a_call_beyond_the_limit_waits) {
     ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
     check_echo(conn, 100000, 2);
     while (tally.ended < 8)
-        ck_assert_int_gt(sea_conn_wait(conn, test_patience(10000)), 0);
+        ck_assert_int_gt(sea_conn_wait(conn, test_spin_policy(10000)), 0);
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(tally.statuses[i], -ECANCELED);
     tally_clear(&tally);
@@ -338,7 +338,7 @@ START_TEST(test_wait_counts_and_has_its_time) {
     ck_assert_int_eq(sea_conn_wait(conn, 5), 0);
     ck_assert_int_eq(sea_send(conn, PUSH, NULL, 0), 0);
     for (int handled = 0; handled < 10;) {
-        int r = sea_conn_wait(conn, test_patience(10000));
+        int r = sea_conn_wait(conn, test_spin_policy(10000));
         ck_assert_int_gt(r, 0);
         handled += r;
     }
@@ -357,7 +357,7 @@ START_TEST(test_a_wait_for_an_idle_end) {
     host_start(&own);
     ck_assert_int_eq(sea_connect(&conn, ctx, own.address, &patient), 0);
     do {
-        r = sea_conn_wait(conn, test_patience(10000));
+        r = sea_conn_wait(conn, test_spin_policy(10000));
         numbers++;
     } while (r > 0);
     ck_assert_int_eq(r, -EPIPE);
@@ -381,7 +381,7 @@ START_TEST(test_an_interrupt_that_cannot_be_had) {
     const sea_options options = {.interruptible = true};
     sea_conn *conn = NULL;
     sea_refusal refusal;
-    fail_once(SEAM_EVENTFD, cases[_i].error);
+    fail_once(INJECT_EVENTFD, cases[_i].error);
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), -cases[_i].error);
     fail_off();
     ck_assert_ptr_null(conn);
@@ -417,9 +417,9 @@ END_TEST
 START_TEST(test_a_late_bell_is_silenced) {
     const sea_options options = {.interruptible = true};
     sea_conn *conn = connected(&options);
-    wait_bell_ring(conn->interrupt.bell);
+    wait_bell_ring(conn->interrupt.wake_fd);
     ck_assert_int_eq(sea_conn_wait(conn, 20), 0);
-    ck_assert_int_eq(wait_fd(conn->interrupt.bell, POLLIN, wait_now()), 0);
+    ck_assert_int_eq(wait_fd(conn->interrupt.wake_fd, POLLIN, wait_now()), 0);
     ck_assert_int_eq(sea_conn_interrupt(conn), 0);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -EINTR);
     sea_conn_free(conn);
@@ -705,16 +705,16 @@ END_TEST
 START_TEST(test_polling_fails) {
     sea_conn *conn = connected(NULL);
     sea_msg *reply = NULL;
-    fail_here(SEAM_POLL, ENOMEM);
+    fail_here(INJECT_POLL, ENOMEM);
     ck_assert_int_eq(sea_call(conn, KEEP, NULL, -1, &reply), -ENOMEM);
     ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
     check_echo(conn, 10, 1);
-    fail_here(SEAM_POLL, ENOMEM);
+    fail_here(INJECT_POLL, ENOMEM);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -ENOMEM);
     struct ended_calls tally = {0};
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
-    fail_here(SEAM_POLL, ENOMEM); /* while a call waits for room */
+    fail_here(INJECT_POLL, ENOMEM); /* while a call waits for room */
     ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -ENOMEM);
     ck_assert_uint_eq(tally.ended, 0);
     sea_conn_free(conn);
@@ -921,9 +921,9 @@ END_TEST
 START_TEST(test_a_greeting_that_the_kernel_puts_off) {
     static const int errors[] = {ETOOMANYREFS, ENOBUFS};
     sea_conn *conn = NULL;
-    fail_here(SEAM_SENDMSG, errors[_i]);
+    fail_here(INJECT_SENDMSG, errors[_i]);
     int r = sea_connect(&conn, ctx, host.address, NULL);
-    seam_set_hook(NULL);
+    inject_set_hook(NULL);
     ck_assert_int_eq(r, 0);
     check_echo(conn, 10, 1);
     sea_conn_free(conn);
@@ -942,9 +942,9 @@ START_TEST(test_an_inherited_socket_that_the_kernel_puts_off) {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
     snprintf(address, sizeof address, "fd:%d", fds[0]);
-    fail_here(SEAM_SENDMSG, cases[_i].error);
+    fail_here(INJECT_SENDMSG, cases[_i].error);
     int r = sea_connect(&conn, ctx, address, NULL);
-    seam_set_hook(NULL);
+    inject_set_hook(NULL);
     ck_assert_int_eq(r, -ENOBUFS);
     assert_explained(-ENOBUFS, "handshake");
     sea_ctx_refusal(ctx, &refusal);
@@ -1018,7 +1018,7 @@ START_TEST(test_what_a_server_says_is_kept) {
 END_TEST
 
 START_TEST(test_no_descriptor_for_a_connection) {
-    fail_here(SEAM_SOCKET, EMFILE);
+    fail_here(INJECT_SOCKET, EMFILE);
     ck_assert_int_eq(refused(host.address, NULL), -EMFILE);
 }
 END_TEST

@@ -66,9 +66,9 @@ END_TEST
 /* Where /proc is not there, the two clocks alone are compared. */
 START_TEST(test_a_number_that_cannot_be_asked_for) {
     struct clock_name known = clock_name_own();
-    fail_here(SEAM_FSTAT, ENOENT);
+    fail_here(INJECT_FSTAT, ENOENT);
     struct clock_name unknown = clock_name_own();
-    seam_set_hook(NULL);
+    inject_set_hook(NULL);
     ck_assert_uint_eq(unknown.space, 0);
     ck_assert_int_eq(clock_shift(&known, &unknown), 0);
 }
@@ -118,7 +118,8 @@ static bool is_about_an_hour(sea_conn *conn, uint32_t method) {
     return left > HOUR_MS - SLACK_MS && left <= HOUR_MS + 1000;
 }
 
-/* 0: all deadlines are right. 1: the client's as the server sees them are not; 2: the other way; 3: neither, or no connection. */
+/* 0: all deadlines are right. 1: the client's as the server sees them are not; 2: the other way; 3: neither, or no
+ * connection. */
 static int client_run(const struct scene *scene) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;

@@ -96,8 +96,8 @@ START_TEST(test_before_the_handshake_there_is_no_room) {
 END_TEST
 
 /*
- * The class in which a block for a peer is made, and that in which it arrives there; they differ when the peer wants what it gets
- * to be stable, and copies what is pooled.
+ * The class in which a block for a peer is made, and that in which it arrives there; they differ when the peer wants
+ * what it gets to be stable, and copies what is pooled.
  */
 static const struct {
     uint32_t accept;                      /* the receiver's */
@@ -195,8 +195,8 @@ START_TEST(test_a_block_is_made_as_it_will_travel) {
 }
 END_TEST
 
-/* The pool has no more than the peer takes. What is made while the peer holds all of that is sealed, if it takes such, and waits for
- * credit; what has been given back meanwhile is there at once. */
+/* The pool has no more than the peer takes. What is made while the peer holds all of that is sealed, if it takes such,
+ * and waits for credit; what has been given back meanwhile is there at once. */
 START_TEST(test_blocks_while_the_peer_holds_all) {
     bool takes_sealed = _i == 0;
     struct ends ends = {.b.options = {.bytes_max = 300000, .accept = takes_sealed ? 0 : SEA_INLINE | SEA_POOLED}};
@@ -246,7 +246,8 @@ START_TEST(test_a_copy_while_the_peer_holds_all) {
 }
 END_TEST
 
-/* What a sealed block is filled with before it is written: nothing. Others may keep an earlier payload of the same peer. */
+/* What a sealed block is filled with before it is written: nothing. Others may keep an earlier payload of the same
+ * peer. */
 START_TEST(test_the_first_bytes_of_a_block) {
     static const size_t sizes[] = {256, 257, 100000};
     struct ends ends = {.b.options.socket_only = _i >= 3};
@@ -333,8 +334,8 @@ static bool has_waited(void) {
     return before.leased_blocks == 0 && after.mapped == before.mapped;
 }
 
-/* A sender that may wait lets its peer give back what fills the caches before its pool grows: for some milliseconds, in which a busy
- * machine may let nobody run. */
+/* A sender that may wait lets its peer give back what fills the caches before its pool grows: for some milliseconds, in
+ * which a busy machine may let nobody run. */
 START_TEST(test_a_stream_waits_for_its_blocks) {
     int tries = 0;
     while (tries < 50 && !has_waited())
@@ -399,7 +400,8 @@ START_TEST(test_a_refusal_of_our_own_renews_nothing) {
 }
 END_TEST
 
-/* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us lend. */
+/* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us
+ * lend. */
 START_TEST(test_small_blocks_take_nothing_of_the_peers) {
     enum { MANY = 4096 };
     static sea_block *small[MANY];
@@ -431,7 +433,8 @@ static struct poller *poller_new(void) {
     return poller;
 }
 
-/* Between two turns: what is made then, or goes out again, is looked after, or it would lie free until the peer says something. */
+/* Between two turns: what is made then, or goes out again, is looked after, or it would lie free until the peer says
+ * something. */
 START_TEST(test_a_block_from_outside_asks_for_a_turn) {
     static const size_t sizes[] = {1, 5000};
     struct ends ends = {0};
@@ -735,7 +738,7 @@ START_TEST(test_no_room_for_a_descriptor_is_explained) {
     sea_block *block = NULL;
     ends_open(&ends);
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, 10, 0), 0);
-    fail_once(SEAM_SENDMSG, _i ? ENOMEM : ETOOMANYREFS);
+    fail_once(INJECT_SENDMSG, _i ? ENOMEM : ETOOMANYREFS);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), -EAGAIN);
     fail_off();
     assert_explained(&ends.a, -EAGAIN, _i ? "kernel memory" : "descriptors in flight", 0, 0);
@@ -921,7 +924,8 @@ static void send_much_and_reply(struct end *end, sea_msg *msg) {
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
 }
 
-/* Nor does it matter that the turn is the clock's, which says nothing of the socket, and that there is more than one turn takes. */
+/* Nor does it matter that the turn is the clock's, which says nothing of the socket, and that there is more than one
+ * turn takes. */
 START_TEST(test_a_reply_that_is_there_is_in_time) {
     struct ends ends = {.a.options.socket_only = _i & 1, .b.options.socket_only = _i & 1};
     sent_before = 0;
@@ -1299,7 +1303,7 @@ START_TEST(test_no_memory_to_receive_into) {
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, end_number(&ends.a, 0), 0), 0);
     ctx_drop_scratch(ends.b.ctx);
-    fail_always(SEAM_ALLOC, ENOMEM);
+    fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_conn_dispatch(ends.b.conn, POLLIN), 0);
     fail_off();
     ck_assert_uint_eq(ends.b.sunk, 0);
@@ -1381,7 +1385,7 @@ START_TEST(test_no_memory_for_a_message) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     end_settle(&ends.b);
     ends_settle(&ends);
     ck_assert_int_eq(ends.a.outcomes[0].status, -ENOMEM);
@@ -1389,7 +1393,7 @@ START_TEST(test_no_memory_for_a_message) {
 
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, NULL), 0);
     end_settle(&ends.b);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     end_settle(&ends.a);
     ck_assert_uint_eq(ends.a.outcomes_count, 2);
     ck_assert_int_eq(ends.a.outcomes[1].status, -ENOMEM);
@@ -1403,7 +1407,7 @@ START_TEST(test_no_memory_for_a_one_way_message) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, NULL, 0), 0);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.b.kept_count, 0);
     ck_assert_int_eq(ends.b.event.reason, -ENOMEM);
@@ -1420,7 +1424,7 @@ START_TEST(test_no_memory_for_a_connection) {
     for (int n = 1; n <= 3; n++) {
         int fds[2];
         ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
-        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        fail_call(INJECT_ALLOC, n, 1, ENOMEM);
         ck_assert_int_eq(conn_new(&conn, ctx, fds[0], false, &options, NULL), -ENOMEM);
         fail_off();
         close(fds[1]);

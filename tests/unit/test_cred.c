@@ -60,7 +60,7 @@ START_TEST(test_a_client_is_shown_after_its_end) {
     ck_assert_uint_eq(cred.uid, geteuid());
     if (cred.pidfd >= 0) { /* readable: it has ended */
         struct pollfd item = {.fd = cred.pidfd, .events = POLLIN};
-        ck_assert_int_eq(poll(&item, 1, test_patience(5000)), 1);
+        ck_assert_int_eq(poll(&item, 1, test_spin_policy(5000)), 1);
     }
     fd_close(cred.pidfd);
 }
@@ -70,7 +70,7 @@ START_TEST(test_a_pidfd_is_optional) {
     int pair[2];
     new_pair(pair);
     struct cred cred = {.pidfd = 99};
-    fail_call(SEAM_GETSOCKOPT, 2, 1, ENOPROTOOPT);
+    fail_call(INJECT_GETSOCKOPT, 2, 1, ENOPROTOOPT);
     ck_assert_int_eq(cred_read(pair[0], &cred), 0);
     ck_assert_int_eq(cred.pidfd, -1);
     ck_assert_int_eq(cred.pid, getpid());
@@ -86,7 +86,7 @@ START_TEST(test_nobody_is_there) {
     ck_assert_int_eq(cred_read(fd, &cred), -ENOTCONN);
     ck_assert_int_eq(cred_read(file, &cred), -ENOTSOCK);
     ck_assert_int_eq(cred_read(-1, &cred), -EBADF);
-    fail_once(SEAM_GETSOCKOPT, ENOBUFS);
+    fail_once(INJECT_GETSOCKOPT, ENOBUFS);
     ck_assert_int_eq(cred_read(fd, &cred), -ENOBUFS);
     ck_assert_int_eq(cred.pid, -7);
 }
@@ -108,9 +108,9 @@ START_TEST(test_supplementary_groups) {
     for (int i = 0; i < own_count; i++) /* the kernel sorts them */
         ck_assert_uint_ne(groups[i], UINT32_MAX);
     heap_free(groups);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(cred_read_groups(pair[0], &none, &count), -ENOMEM);
-    fail_once(SEAM_GETSOCKOPT, ENOPROTOOPT);
+    fail_once(INJECT_GETSOCKOPT, ENOPROTOOPT);
     ck_assert_int_eq(cred_read_groups(pair[0], &none, &count), -ENOPROTOOPT);
     ck_assert_ptr_null(none);
     fd_close(pair[0]);
@@ -145,16 +145,16 @@ END_TEST
 
 /* A number is asked for only where the kernel says nothing: of a process that was reaped it may be another one's. */
 START_TEST(test_who_sent_a_datagram) {
-    fail_call(SEAM_OPEN, 0, 0, 0); /* none: it counts */
+    fail_call(INJECT_OPEN, 0, 0, 0); /* none: it counts */
     ck_assert_int_eq(cred_sender(getpid(), 77), 77);
     ck_assert_int_eq(cred_sender(0, CRED_UNTOLD), -ENOENT);
     ck_assert_int_eq(cred_sender(0, -EINVAL), -ENOENT); /* a process outside our pid namespace */
     ck_assert_int_eq(cred_sender(getpid(), -EINVAL), -ESRCH);
     ck_assert_int_eq(cred_sender(getpid(), -ESRCH), -ESRCH);
     ck_assert_int_eq(cred_sender(getpid(), -EMFILE), -EMFILE);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 0);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
     int fd = cred_sender(getpid(), CRED_UNTOLD);
-    ck_assert_int_eq(fail_calls(SEAM_OPEN), 1);
+    ck_assert_int_eq(fail_calls(INJECT_OPEN), 1);
     ck_assert(fd >= 0 || fd == -ENOSYS);
     fd_close(fd);
 }
@@ -173,7 +173,7 @@ START_TEST(test_whether_a_process_has_ended) {
     }
     ck_assert_int_ge(pidfd, 0);
     ck_assert_int_eq(poll(&(struct pollfd){.fd = pidfd, .events = POLLIN}, 1, -1), 1);
-    fail_once(SEAM_POLL, ENOMEM);
+    fail_once(INJECT_POLL, ENOMEM);
     ck_assert(!cred_has_ended(pidfd));
     ck_assert(cred_has_ended(pidfd));
     ck_assert(!cred_has_ended(-1));

@@ -93,9 +93,9 @@ END_TEST
 
 /* Nobody knows what may be taken: little is. */
 START_TEST(test_an_unknown_machine_is_small) {
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     if (_i > 0)
-        fail_always(SEAM_SYSINFO, ENOSYS);
+        fail_always(INJECT_SYSINFO, ENOSYS);
     sea_ctx *other = NULL;
     ck_assert_int_eq(sea_ctx_new(&other, NULL), 0);
     assert_quota_limits(&other->budget, 32 << 20, 65530 / 2, other->budget.limit[QUOTA_FDS]);
@@ -158,7 +158,7 @@ END_TEST
 
 START_TEST(test_no_memory_for_a_context) {
     sea_ctx *other = ctx;
-    fail_always(SEAM_ALLOC, ENOMEM);
+    fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_ctx_new(&other, NULL), -ENOMEM);
     ck_assert_ptr_eq(other, ctx);
 }
@@ -412,7 +412,7 @@ START_TEST(test_accounts_go_in_any_order) {
 END_TEST
 
 START_TEST(test_no_memory_for_a_user) {
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_ptr_null(user_get(ctx, 1000));
     ck_assert_ptr_null(ctx->users);
 }

@@ -26,7 +26,7 @@
 static struct disposal_jam jam;
 
 static void before(void) {
-    fail_call(SEAM_PTHREAD_CREATE, 0, 0, 0); /* counts */
+    fail_call(INJECT_PTHREAD_CREATE, 0, 0, 0); /* counts */
 }
 
 static void after(void) {
@@ -77,7 +77,7 @@ START_TEST(test_small_memory_goes_at_once) {
     disposal_take_mapping(data, DISPOSAL_LEAST - PAGE, writer);
     ck_assert(!is_mapped(data) && has_ended(reader));
     disposal_take_heap(malloc(100), 100);
-    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), 0);
+    ck_assert_int_eq(fail_calls(INJECT_PTHREAD_CREATE), 0);
     ck_assert(!disposal_await(-1)); /* there was nothing */
     close(reader);
 }
@@ -93,7 +93,7 @@ START_TEST(test_large_memory_goes_elsewhere) {
     int writer, reader = pipe_end(&writer);
     char *data = map_pages(sizes[_i]);
     disposal_take_mapping(data, sizes[_i], writer);
-    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), 1);
+    ck_assert_int_eq(fail_calls(INJECT_PTHREAD_CREATE), 1);
     disposal_await(-1);
     for (size_t at = 0; at < sizes[_i]; at += (sizes[_i] - PAGE) / 8 / PAGE * PAGE)
         ck_assert(!is_mapped(data + at));
@@ -117,7 +117,7 @@ START_TEST(test_nobody_waits) {
     ck_assert(!disposal_await(1));
     disposal_jam_end(&jam);
     ck_assert(!is_mapped(data));
-    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), JAM_DISPOSERS);
+    ck_assert_int_eq(fail_calls(INJECT_PTHREAD_CREATE), JAM_DISPOSERS);
 }
 END_TEST
 
@@ -249,11 +249,11 @@ START_TEST(test_a_full_queue) {
 END_TEST
 
 START_TEST(test_no_thread_can_be_made) {
-    fail_always(SEAM_PTHREAD_CREATE, EAGAIN);
+    fail_always(INJECT_PTHREAD_CREATE, EAGAIN);
     int writer, reader = pipe_end(&writer);
     char *data = map_pages(LARGE);
     disposal_take_mapping(data, LARGE, writer);
-    ck_assert_int_eq(fail_calls(SEAM_PTHREAD_CREATE), 1);
+    ck_assert_int_eq(fail_calls(INJECT_PTHREAD_CREATE), 1);
     ck_assert(!is_mapped(data) && has_ended(reader));
     ck_assert(!disposal_await(-1));
     close(reader);
@@ -271,7 +271,7 @@ START_TEST(test_fork) {
     if (child == 0) {
         char *data = map_pages(LARGE);
         bool is_right = disposal_pending() == 0 && disposal_has_room() && !disposal_await(-1);
-        fail_always(SEAM_PTHREAD_CREATE, EAGAIN);
+        fail_always(INJECT_PTHREAD_CREATE, EAGAIN);
         disposal_take_mapping(data, LARGE, -1);
         _exit(is_right && !is_mapped(data) ? 0 : 1);
     }
@@ -286,7 +286,8 @@ static bool is_free_in_child(void) {
     return disposal_has_room() && disposal_pending() == 0 && !disposal_await(0);
 }
 
-/* Another thread asks while its process forks. The child finds no lock that this thread held, also if nothing was ever taken. */
+/* Another thread asks while its process forks. The child finds no lock that this thread held, also if nothing was ever
+ * taken. */
 START_TEST(test_fork_while_another_thread_asks) {
     fork_while_asking(disposal_has_room, is_free_in_child);
 }

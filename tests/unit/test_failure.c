@@ -8,7 +8,7 @@
 #include "sys/failure.h"
 
 START_TEST(test_each_call_and_errno) {
-    enum seam_kind kind = (enum seam_kind) _i;
+    enum inject_kind kind = (enum inject_kind) _i;
     for (int error = 1; error < 4096; error++) {
         int r = failure_name(kind, error);
         ck_assert_int_lt(r, 0);
@@ -35,15 +35,15 @@ START_TEST(test_what_stays_an_errno) {
     static const int plain[] = {ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC, EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT};
     static const int named[] = {EPERM, ENOSYS, EACCES, EIO, EAFNOSUPPORT};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
-        ck_assert_int_eq(failure_of(SEAM_MMAP, plain[i]), -plain[i]);
+        ck_assert_int_eq(failure_of(INJECT_MMAP, plain[i]), -plain[i]);
     for (size_t i = 0; i < sizeof named / sizeof *named; i++)
-        ck_assert_int_eq(failure_of(SEAM_MMAP, named[i]), failure_name(SEAM_MMAP, named[i]));
+        ck_assert_int_eq(failure_of(INJECT_MMAP, named[i]), failure_name(INJECT_MMAP, named[i]));
 }
 END_TEST
 
 int main(void) {
     struct suite *s = suite_new("failure");
-    suite_add_loop(s, test_each_call_and_errno, 0, SEAM_KINDS);
+    suite_add_loop(s, test_each_call_and_errno, 0, INJECT_KINDS);
     suite_add(s, test_what_is_none);
     suite_add(s, test_what_stays_an_errno);
     return suite_run(s);

@@ -186,9 +186,9 @@ START_TEST(test_a_reset_hides_nothing) {
 END_TEST
 
 START_TEST(test_resets_without_end) {
-    fail_always(SEAM_RECVMSG, ECONNRESET);
+    fail_always(INJECT_RECVMSG, ECONNRESET);
     ck_assert_int_eq(receive(), 0);
-    ck_assert_int_le(fail_calls(SEAM_RECVMSG), 100);
+    ck_assert_int_le(fail_calls(INJECT_RECVMSG), 100);
 }
 END_TEST
 
@@ -350,16 +350,16 @@ START_TEST(test_send_failures) {
                                     {ENOMEM, -ENOMEM},
                                     {EPERM, -EPERM},
                                     {EAGAIN, -EAGAIN}};
-    fail_once(SEAM_SENDMSG, errors[_i][0]);
+    fail_once(INJECT_SENDMSG, errors[_i][0]);
     ck_assert_int_eq(failure_error(send_text("x", NULL, 0)), errors[_i][1]);
     ck_assert_int_eq(receive(), -EAGAIN);
 }
 END_TEST
 
 START_TEST(test_interruptions_are_passed_over) {
-    fail_call(SEAM_SENDMSG, 1, 3, EINTR);
+    fail_call(INJECT_SENDMSG, 1, 3, EINTR);
     ck_assert_int_eq(send_text("x", NULL, 0), 0);
-    fail_call(SEAM_RECVMSG, 1, 3, EINTR);
+    fail_call(INJECT_RECVMSG, 1, 3, EINTR);
     ck_assert_int_eq(receive(), 1);
     ck_assert_str_eq(buffer, "x");
 }
@@ -368,7 +368,7 @@ END_TEST
 START_TEST(test_receive_failures) {
     ck_assert_int_eq(send_text("x", NULL, 0), 0);
     pass.size = 77;
-    fail_once(SEAM_RECVMSG, ENOMEM);
+    fail_once(INJECT_RECVMSG, ENOMEM);
     ck_assert_int_eq(receive(), -ENOMEM);
     ck_assert_uint_eq(pass.size, 77);
     ck_assert_int_eq(receive(), 1); /* still there */
@@ -443,21 +443,21 @@ END_TEST
 
 /* When it cannot be known, the reaper it is. */
 START_TEST(test_closing_failures) {
-    static const enum seam_kind kinds[] = {SEAM_SETSOCKOPT, SEAM_RECVMSG};
+    static const enum inject_kind kinds[] = {INJECT_SETSOCKOPT, INJECT_RECVMSG};
     struct pollfd item = {.fd = left, .events = POLLIN};
     fail_once(kinds[_i], ENOMEM);
     close_right();
-    ck_assert_int_eq(poll(&item, 1, test_patience(10000)), 1);
+    ck_assert_int_eq(poll(&item, 1, test_spin_policy(10000)), 1);
     ck_assert_int_ne(item.revents & POLLHUP, 0);
     wait_for_reaper();
 }
 END_TEST
 
-/* Where the socket cannot be marked, a sandbox forbids it, say: the descriptors that wait there are not installed by the look, and
- * the harness finds none left. */
+/* Where the socket cannot be marked, a sandbox forbids it, say: the descriptors that wait there are not installed by
+ * the look, and the harness finds none left. */
 START_TEST(test_closing_where_marks_are_forbidden) {
     const int fds[] = {left, left, left, left};
-    fail_once(SEAM_SETSOCKOPT, EPERM);
+    fail_once(INJECT_SETSOCKOPT, EPERM);
     ck_assert_int_eq(send_text("x", fds, 4), 0);
     close_right();
     wait_for_reaper();

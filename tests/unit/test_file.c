@@ -67,12 +67,12 @@ static void check_bytes(int fd, size_t at, size_t from, size_t size) {
 }
 
 /* Loop tests turn these off one by one; what is left must do the same. */
-static const enum seam_kind ways[] = {SEAM_COPY_FILE_RANGE, SEAM_SENDFILE, SEAM_SPLICE};
+static const enum inject_kind ways[] = {INJECT_COPY_FILE_RANGE, INJECT_SENDFILE, INJECT_SPLICE};
 
 START_TEST(test_move_from_a_file) {
     CLEANUP_FD int file = new_file(), memfd = new_memfd(SIZE + 200);
     if (_i > 0)
-        fail_always(SEAM_COPY_FILE_RANGE, EXDEV);
+        fail_always(INJECT_COPY_FILE_RANGE, EXDEV);
     ck_assert_int_eq(file_move(memfd, 100, file, -1, SIZE - 50), SIZE - 50);
     check_bytes(memfd, 100, 0, SIZE - 50);
     ck_assert_int_eq(lseek(file, 0, SEEK_CUR), SIZE - 50);
@@ -85,7 +85,7 @@ END_TEST
 START_TEST(test_move_from_an_offset) {
     CLEANUP_FD int file = new_file(), memfd = new_memfd(SIZE);
     if (_i > 0)
-        fail_always(SEAM_COPY_FILE_RANGE, EXDEV);
+        fail_always(INJECT_COPY_FILE_RANGE, EXDEV);
     ck_assert_int_eq(file_move(memfd, 5, file, 1000, 100000), 100000);
     check_bytes(memfd, 5, 1000, 100000);
     ck_assert_int_eq(lseek(file, 0, SEEK_CUR), 0);
@@ -100,7 +100,7 @@ START_TEST(test_move_from_a_memfd) {
     CLEANUP_FD int source = new_memfd(0), memfd = new_memfd(SIZE);
     fill(source, SIZE);
     if (_i > 0)
-        fail_always(SEAM_COPY_FILE_RANGE, EOPNOTSUPP);
+        fail_always(INJECT_COPY_FILE_RANGE, EOPNOTSUPP);
     ck_assert_int_eq(memfd_seal(source), 0);
     ck_assert_int_eq(file_move(memfd, 0, source, 0, SIZE), SIZE);
     check_bytes(memfd, 0, 0, SIZE);
@@ -120,7 +120,7 @@ START_TEST(test_move_from_proc) {
     ssize_t size = pread(file, expected, sizeof expected, 0);
     ck_assert_int_gt(size, 0);
     if (_i % 2 > 0)
-        fail_always(SEAM_COPY_FILE_RANGE, EXDEV);
+        fail_always(INJECT_COPY_FILE_RANGE, EXDEV);
     int64_t n = file_move(memfd, 0, file, 0, sizeof moved);
     fd_close(file);
     if (n == -EOPNOTSUPP)
@@ -202,9 +202,9 @@ START_TEST(test_interruptions_are_passed_over) {
         fail_call(ways[i], 1, 2, EINTR);
     ck_assert_int_eq(file_move(memfd, 0, file, 0, 1000), 1000);
     check_bytes(memfd, 0, 0, 1000);
-    fail_call(SEAM_PREAD, 1, 2, EINTR);
+    fail_call(INJECT_PREAD, 1, 2, EINTR);
     ck_assert_int_eq(file_read(file, 0, bytes, 10), 10);
-    fail_call(SEAM_PWRITE, 1, 2, EINTR);
+    fail_call(INJECT_PWRITE, 1, 2, EINTR);
     ck_assert_int_eq(file_write(memfd, 0, bytes, 10), 0);
 }
 END_TEST
@@ -212,14 +212,14 @@ END_TEST
 START_TEST(test_what_came_before_an_error_is_told) {
     CLEANUP_FD int file = new_file(), memfd = new_memfd(SIZE);
     char bytes[10];
-    fail_always(SEAM_COPY_FILE_RANGE, EXDEV);
-    fail_call(SEAM_SENDFILE, 1, 1, EIO);
+    fail_always(INJECT_COPY_FILE_RANGE, EXDEV);
+    fail_call(INJECT_SENDFILE, 1, 1, EIO);
     ck_assert_int_eq(file_move(memfd, 0, file, 0, 10), -EIO);
-    fail_call(SEAM_SENDFILE, 2, 1, EIO);
+    fail_call(INJECT_SENDFILE, 2, 1, EIO);
     ck_assert_int_eq(file_move(memfd, 0, file, SIZE - 10, 100), 10); /* the second call would have said 0 */
-    fail_call(SEAM_PREAD, 2, 1, EIO);
+    fail_call(INJECT_PREAD, 2, 1, EIO);
     ck_assert_int_eq(file_read(file, SIZE - 5, bytes, 10), 5);
-    fail_call(SEAM_PREAD, 1, 1, EIO);
+    fail_call(INJECT_PREAD, 1, 1, EIO);
     ck_assert_int_eq(file_read(file, 0, bytes, 10), -EIO);
 }
 END_TEST
@@ -234,7 +234,7 @@ START_TEST(test_wrong_descriptors) {
         ck_assert_int_eq(file_move(memfd, 0, for_writing, -1, 100), -EBADF);
     ck_assert_int_lt(file_move(memfd, 0, directory, -1, 100), 0);
     ck_assert_int_eq(file_move(sealed, 0, file, 0, 100), -EPERM);
-    ck_assert_int_eq(file_write(sealed, 0, "x", 1), failure_of(SEAM_PWRITE, EPERM));
+    ck_assert_int_eq(file_write(sealed, 0, "x", 1), failure_of(INJECT_PWRITE, EPERM));
     char byte;
     ck_assert_int_eq(file_read(-1, -1, &byte, 1), -EBADF);
     ck_assert_int_eq(file_read(directory, -1, &byte, 1), -EISDIR);
@@ -276,7 +276,7 @@ START_TEST(test_write) {
     ck_assert_int_eq(file_write(memfd, 0, "", 0), 0);
     ck_assert_int_eq(pread(memfd, bytes, 20, 0), 20);
     ck_assert_mem_eq(bytes + 14, "\0hello", 6);
-    fail_once(SEAM_PWRITE, ENOSPC);
+    fail_once(INJECT_PWRITE, ENOSPC);
     ck_assert_int_eq(file_write(memfd, 0, "x", 1), -ENOSPC);
 }
 END_TEST
@@ -296,9 +296,9 @@ START_TEST(test_text) {
     ck_assert_str_eq(text, "0123456");
     ck_assert_int_eq(file_read_text("/dev/null", text, sizeof text), 0);
     ck_assert_str_eq(text, "");
-    fail_once(SEAM_OPEN, EMFILE);
+    fail_once(INJECT_OPEN, EMFILE);
     ck_assert_int_eq(file_read_text("/dev/null", text, sizeof text), -EMFILE);
-    fail_once(SEAM_PREAD, EIO);
+    fail_once(INJECT_PREAD, EIO);
     ck_assert_int_eq(file_read_text("/dev/null", text, sizeof text), -EIO);
 }
 END_TEST

@@ -63,16 +63,17 @@ END_TEST
 
 START_TEST(test_a_shortage_is_null) {
     CLEANUP_FREE char *p = heap_strdup("kept");
-    fail_always(SEAM_ALLOC, ENOMEM);
+    fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_ptr_null(heap_new(1, 1));
     ck_assert_ptr_null(heap_resize(p, 100, 1));
     ck_assert_ptr_null(heap_strdup("x"));
-    ck_assert_int_eq(fail_calls(SEAM_ALLOC), 3);
+    ck_assert_int_eq(fail_calls(INJECT_ALLOC), 3);
     ck_assert_str_eq(p, "kept");
 }
 END_TEST
 
-/* The next one that leaves is the one after which pages are given back, and not before: a half has gone, and HEAP_HERD_LEAST. */
+/* The next one that leaves is the one after which pages are given back, and not before: a half has gone, and
+ * HEAP_HERD_LEAST. */
 START_TEST(test_a_herd_that_has_gone_leaves_no_pages) {
     enum { FEW = HEAP_HERD_LEAST, MANY = 4 * HEAP_HERD_LEAST };
     for (int i = 0; i < MANY; i++)

@@ -106,7 +106,7 @@ END_TEST
 
 /* Without /proc nobody says that it is the identity. */
 START_TEST(test_without_proc) {
-    fail_always(_i ? SEAM_PREAD : SEAM_OPEN, _i ? EIO : ENOENT);
+    fail_always(_i ? INJECT_PREAD : INJECT_OPEN, _i ? EIO : ENOENT);
     ck_assert(!idmap_names_user(OVERFLOW_ID));
     ck_assert(!idmap_names_group(OVERFLOW_ID));
     ck_assert(idmap_names_user(0));

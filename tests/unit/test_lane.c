@@ -24,7 +24,7 @@ START_TEST(test_two_lanes_greet_each_other) {
     pair_open(&pair);
     ck_assert_uint_eq(pair.client.opened, 1);
     ck_assert_uint_eq(pair.server.opened, 1);
-    const struct terms *to_server = &pair.client.lane.terms, *to_client = &pair.server.lane.terms;
+    const struct negotiated *to_server = &pair.client.lane.negotiated, *to_client = &pair.server.lane.negotiated;
     ck_assert_uint_eq(to_client->inline_max, 100);
     ck_assert_uint_eq(to_client->calls_max, 3);
     ck_assert_str_eq(to_client->service, "");
@@ -253,7 +253,7 @@ START_TEST(test_a_server_without_a_word_is_gone) {
 }
 END_TEST
 
-static int init_failing(enum seam_kind kind, int n, int error) {
+static int init_failing(enum inject_kind kind, int n, int error) {
     struct side side = {0};
     int fds[2];
     ck_assert_int_eq(sea_ctx_new(&side.ctx, NULL), 0);
@@ -271,15 +271,15 @@ static int init_failing(enum seam_kind kind, int n, int error) {
 
 /* The socket is taken all the same: the harness would see it. */
 START_TEST(test_a_lane_that_cannot_be_made) {
-    ck_assert_int_eq(init_failing(SEAM_ALLOC, 1, ENOMEM), -ENOMEM);
-    ck_assert_int_eq(init_failing(SEAM_ALLOC, 2, ENOMEM), -ENOMEM);
-    ck_assert_int_eq(init_failing(SEAM_GETSOCKOPT, 1, ENOTCONN), -ENOTCONN);
-    ck_assert_int_eq(init_failing(SEAM_SENDMSG, 1, EIO), -EIO);
+    ck_assert_int_eq(init_failing(INJECT_ALLOC, 1, ENOMEM), -ENOMEM);
+    ck_assert_int_eq(init_failing(INJECT_ALLOC, 2, ENOMEM), -ENOMEM);
+    ck_assert_int_eq(init_failing(INJECT_GETSOCKOPT, 1, ENOTCONN), -ENOTCONN);
+    ck_assert_int_eq(init_failing(INJECT_SENDMSG, 1, EIO), -EIO);
 }
 END_TEST
 
 START_TEST(test_a_pidfd_is_not_needed) {
-    ck_assert_int_eq(init_failing(SEAM_GETSOCKOPT, 2, ENOPROTOOPT), 0);
+    ck_assert_int_eq(init_failing(INJECT_GETSOCKOPT, 2, ENOPROTOOPT), 0);
 }
 END_TEST
 
@@ -434,7 +434,7 @@ START_TEST(test_an_end_is_told_once) {
     pair_open(&pair);
     lane_close(&pair.client.lane, 0, "");
     lane_close(&pair.client.lane, -EPROTO, "again");
-    lane_doom(&pair.client.lane, -EPROTO, "again");
+    lane_fail(&pair.client.lane, -EPROTO, "again");
     ck_assert_int_eq(lane_dispatch(&pair.client.lane, POLLIN | POLLOUT), 0);
     ck_assert_uint_eq(pair.client.closed, 1);
     ck_assert_int_eq(pair.client.end.reason, 0);
@@ -449,8 +449,8 @@ START_TEST(test_doom_waits_for_a_turn) {
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     draft_inline(&draft, 0, 7, 1);
     speaker_send(speaker, &draft);
-    lane_doom(&server.lane, -ENOMEM, "first");
-    lane_doom(&server.lane, -EDQUOT, "second");
+    lane_fail(&server.lane, -ENOMEM, "first");
+    lane_fail(&server.lane, -EDQUOT, "second");
     ck_assert_uint_eq(server.closed, 0);
     ck_assert_int_eq(server.lane.state, LANE_OPEN);
     ck_assert_uint_eq(lane_deadline(&server.lane), 0);
@@ -471,7 +471,7 @@ static void close_it(struct side *side) {
 }
 
 static void doom_it(struct side *side) {
-    lane_doom(&side->lane, 0, "enough");
+    lane_fail(&side->lane, 0, "enough");
 }
 
 /* From inside a callback, with more to read behind it. */
@@ -504,7 +504,7 @@ START_TEST(test_freed_in_any_state_without_a_word) {
         side_drop(&pair.client); /* its release waits behind the full socket */
     }
     if (_i > 2)
-        lane_doom(&pair.client.lane, 0, "");
+        lane_fail(&pair.client.lane, 0, "");
     lane_deinit(&pair.client.lane);
     ck_assert_uint_eq(pair.client.closed, 0);
     pair_deinit(&pair);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled payloads between two lanes: arenas are announced before the frames that name them, and once; all stays in order; what cannot
- * go in place goes as a copy, and is counted; leases come back through the release ring; who wants stable payloads has them.
+ * Pooled payloads between two lanes: arenas are announced before the frames that name them, and once; all stays in
+ * order; what cannot go in place goes as a copy, and is counted; leases come back through the release ring; who wants
+ * stable payloads has them.
  *
  * The steps of both sides are taken one by one, on one thread.
  */
@@ -102,7 +103,7 @@ END_TEST
 START_TEST(test_a_snapshot_is_stable) {
     pair.server.options.accept = SEA_STABLE_ONLY;
     open_pair();
-    ck_assert(pair.client.lane.terms.peer_snapshots);
+    ck_assert(pair.client.lane.negotiated.peer_snapshots);
     size_t size = _i ? LARGE : 1;
     sea_block *block = new_pooled(&pair.client, size, 5);
     ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), 0);
@@ -129,9 +130,9 @@ START_TEST(test_no_memory_for_a_snapshot) {
     pair.server.options.accept = SEA_STABLE_ONLY;
     open_pair();
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
-    fail_call(SEAM_ALLOC, 3, _i == 0 ? FAIL_ALWAYS : 1, ENOMEM); /* the view and its place are there */
+    fail_call(INJECT_ALLOC, 3, _i == 0 ? FAIL_ALWAYS : 1, ENOMEM); /* the view and its place are there */
     pair_settle(&pair);
-    ck_assert_int_ge(fail_calls(SEAM_ALLOC), 3);
+    ck_assert_int_ge(fail_calls(INJECT_ALLOC), 3);
     fail_off();
     ck_assert_uint_eq(pair.server.arrived_count, 0);
     ck_assert_uint_eq(pair.client.arrived_count, 1);
@@ -178,7 +179,8 @@ static void check_next(struct side *side) {
         side_drop(side); /* some are held for a while */
 }
 
-/* Through the ring, through the socket, in arenas that are new, known, or gone: whatever the class, all stay in order. */
+/* Through the ring, through the socket, in arenas that are new, known, or gone: whatever the class, all stay in order.
+ */
 START_TEST(test_all_classes_stay_in_order) {
     enum { MANY = 400 };
     uint64_t random = (uint64_t) _i + 1;
@@ -337,7 +339,8 @@ START_TEST(test_a_block_sent_twice) {
 }
 END_TEST
 
-/* Two replies with it waited for the ring: the second does not wait for what the first one's receiver has to release, nor do others behind. */
+/* Two replies with it waited for the ring: the second does not wait for what the first one's receiver has to release,
+ * nor do others behind. */
 START_TEST(test_a_block_queued_twice) {
     pair.server.options.ring_size = 4096;
     open_pair();
@@ -379,7 +382,7 @@ START_TEST(test_no_copy_of_a_queued_block) {
     unsigned before = side_fill_socket(&pair.server);
     sea_block *block = new_pooled(&pair.server, 1 << 20, 5);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, sea_block_ref(block), true), 0);
-    fail_always(SEAM_MEMFD_CREATE, EMFILE);
+    fail_always(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, sea_block_ref(block), true), -EMFILE);
     fail_off();
     pair_settle(&pair);
@@ -504,7 +507,7 @@ START_TEST(test_no_room_for_an_announcement) {
     static const int errors[] = {EAGAIN, ETOOMANYREFS, ENOMEM};
     open_pair();
     sea_block *block = new_pooled(&pair.client, LARGE, 5);
-    fail_once(SEAM_SENDMSG, errors[_i]);
+    fail_once(INJECT_SENDMSG, errors[_i]);
     ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
     fail_off();
     assert_nothing_went(block);
@@ -525,7 +528,7 @@ END_TEST
 START_TEST(test_an_announcement_that_fails_for_good) {
     open_pair();
     sea_block *block = new_pooled(&pair.client, LARGE, 5);
-    fail_once(SEAM_SENDMSG, _i ? EIO : EPIPE);
+    fail_once(INJECT_SENDMSG, _i ? EIO : EPIPE);
     int r = send_numbered(&pair.client, 1, sea_block_ref(block));
     ck_assert_int_eq(r, _i ? -EIO : -EPIPE);
     fail_off();
@@ -582,7 +585,7 @@ START_TEST(test_no_room_for_a_retirement) {
     assert_leased(&pair.client, 0, 0);
     sea_block *block = new_pooled(&pair.client, 150000, 5);
     for (int n = 1; n <= 2; n++) {
-        fail_once(SEAM_SENDMSG, EAGAIN); /* the RETIRE, which the turn below sends; then the ARENA behind it */
+        fail_once(INJECT_SENDMSG, EAGAIN); /* the RETIRE, which the turn below sends; then the ARENA behind it */
         ck_assert_int_eq(send_numbered(&pair.client, 2, sea_block_ref(block)), -EAGAIN);
         fail_off();
         lane_dispatch(&pair.client.lane, POLLOUT);
@@ -603,7 +606,7 @@ START_TEST(test_a_reply_waits_for_its_announcement) {
     open_pair();
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, NULL, false), 0);
     pair_settle(&pair);
-    fail_once(SEAM_SENDMSG, EAGAIN);
+    fail_once(INJECT_SENDMSG, EAGAIN);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_pooled(&pair.server, LARGE, 5), true), 0);
     fail_off();
     ck_assert_ptr_nonnull(pair.server.lane.queue_head);
@@ -910,7 +913,8 @@ static void let_go(void) {
     side_drop(&pair.server);
 }
 
-/* A rotation of who sleeps makes it wait for releases. One that came right before it said so was not rung for: it is found. */
+/* A rotation of who sleeps makes it wait for releases. One that came right before it said so was not rung for: it is
+ * found. */
 START_TEST(test_a_release_before_it_is_asked_for) {
     struct lane *lane = &pair.client.lane;
     open_pair();
@@ -919,10 +923,10 @@ START_TEST(test_a_release_before_it_is_asked_for) {
     side_drop(&pair.server);
     ck_assert_int_eq(send_numbered(&pair.client, 2, new_pooled(&pair.client, LARGE, 6)), 0);
     pair_settle(&pair);
-    ck_assert(lane->bell.is_armed && lane->bell.wants == 0);
-    fail_never_but(SEAM_SENDMSG, let_go); /* of the arena that is retired */
+    ck_assert(lane->doorbell.is_armed && lane->doorbell.wants == 0);
+    fail_never_but(INJECT_SENDMSG, let_go); /* of the arena that is retired */
     pool_rotate(lane->account->pooled.pools.own.pool);
-    lane_tend_now(lane);
+    lane_maintain_pools_now(lane);
     fail_off();
     ck_assert_uint_eq(pair.server.arrived_count, 0);
     ck_assert_uint_eq(lane_deadline(lane), 0);

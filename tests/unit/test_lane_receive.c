@@ -242,7 +242,7 @@ static const struct fault {
 static struct speaker *faulty_scene(const struct fault *fault, struct side *server) {
     server->options = fault->options;
     if (fault->options.accept == SEA_INLINE)
-        fail_always(SEAM_SETSOCKOPT, ENOPROTOOPT); /* or the kernel itself would refuse the descriptor, since 6.16 */
+        fail_always(INJECT_SETSOCKOPT, ENOPROTOOPT); /* or the kernel itself would refuse the descriptor, since 6.16 */
     struct speaker *speaker =
         fault->before_hello ? side_face_speaker(server, true) : side_greet_speaker(server, true, NULL);
     for (unsigned i = 0; i < fault->sound; i++) {
@@ -334,7 +334,7 @@ START_TEST(test_a_socket_that_fails) {
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     any_call();
     speak(speaker);
-    fail_always(SEAM_RECVMSG, EIO);
+    fail_always(INJECT_RECVMSG, EIO);
     side_settle(&server);
     ck_assert_int_eq(server.end.reason, -EIO);
     ck_assert_str_eq(server.end_text, "recvmsg failed");
@@ -424,8 +424,8 @@ START_TEST(test_unknown_features_are_ignored) {
     hello.accept = 0xffffffff;
     hello.inline_max = WIRE_INLINE_CEILING;
     struct speaker *speaker = side_greet_speaker(&server, true, &hello);
-    ck_assert(!server.lane.terms.peer_hugetlb);
-    ck_assert_uint_eq(server.lane.terms.accept & SEA_ANY_CLASS, SEA_STABLE_ONLY);
+    ck_assert(!server.lane.negotiated.peer_hugetlb);
+    ck_assert_uint_eq(server.lane.negotiated.accept & SEA_ANY_CLASS, SEA_STABLE_ONLY);
     side_deinit(&server);
     speaker_free(speaker);
 }
@@ -528,7 +528,7 @@ START_TEST(test_a_payload_that_cannot_be_mapped_is_refused) {
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     sealed_message(_i, 9);
     speak(speaker);
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     side_settle(&server);
     fail_off();
     expect_refusal(&server, speaker, _i, 9, -ENOMEM);
@@ -542,7 +542,7 @@ START_TEST(test_no_memory_for_an_inline_payload) {
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     any_call();
     speak(speaker);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     side_settle(&server);
     ck_assert_uint_eq(server.arrived_count, 0);
     const struct wire_frame *frame = speaker_expect(speaker, WIRE_REPLY);
@@ -574,7 +574,7 @@ START_TEST(test_no_memory_for_a_handle) {
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     sealed();
     speak(speaker);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     side_settle(&server);
     ck_assert_uint_eq(server.arrived_count, 0);
     ck_assert_int_eq(server.end.reason, -ENOMEM);
@@ -601,7 +601,7 @@ START_TEST(test_a_full_reaper_stops_receipts) {
     ck_assert_uint_eq(server.arrived_count, 0);
     ck_assert_int_eq(lane_events(&server.lane), 0);
     if (_i == 1) {
-        fail_once(SEAM_SENDMSG, EPIPE);
+        fail_once(INJECT_SENDMSG, EPIPE);
         ck_assert_int_eq(side_send(&server, WIRE_REPLY, 1, NULL, true), -EPIPE);
         fail_off();
     }

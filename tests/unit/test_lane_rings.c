@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/rings and its neighbours: lanes with outboxes. Which messages take which way, that all stay in order, who is rung for and how often, what
- * happens when the ring is full, and how it ends.
+ * lane/rings and its neighbours: lanes with outboxes. Which messages take which way, that all stay in order, who is
+ * rung for and how often, what happens when the ring is full, and how it ends.
  *
- * The steps of both sides are taken one by one, on one thread: between any two of them the other side may have gone on, or not.
+ * The steps of both sides are taken one by one, on one thread: between any two of them the other side may have gone on,
+ * or not.
  */
 #include "support/suite.h"
 
@@ -37,13 +38,13 @@ static void open_with(uint32_t ring_size) {
 /* It looks at its rings now, and will not be rung for. */
 static void keep_awake(struct side *side) {
     lane_dispatch(&side->lane, 0);
-    ck_assert(!side->lane.bell.is_armed);
+    ck_assert(!side->lane.doorbell.is_armed);
 }
 
 /* Nobody has anything to do any more, and both sleep. */
 static void fall_asleep(void) {
     pair_settle(&pair);
-    ck_assert(pair.client.lane.bell.is_armed && pair.server.lane.bell.is_armed);
+    ck_assert(pair.client.lane.doorbell.is_armed && pair.server.lane.doorbell.is_armed);
 }
 
 static void send_one_way(struct side *side, size_t size, int fill) {
@@ -52,8 +53,8 @@ static void send_one_way(struct side *side, size_t size, int fill) {
 
 /* Datagrams sent by either side since this was last asked. */
 static int datagrams_sent(void) {
-    int calls = fail_calls(SEAM_SENDMSG);
-    fail_call(SEAM_SENDMSG, 0, 0, 0);
+    int calls = fail_calls(INJECT_SENDMSG);
+    fail_call(INJECT_SENDMSG, 0, 0, 0);
     return calls;
 }
 
@@ -95,14 +96,14 @@ START_TEST(test_rings_of_different_sizes) {
 }
 END_TEST
 
-static const enum seam_kind scarce[] = {SEAM_MEMFD_CREATE, SEAM_FALLOCATE, SEAM_MMAP, SEAM_OPEN};
+static const enum inject_kind scarce[] = {INJECT_MEMFD_CREATE, INJECT_FALLOCATE, INJECT_MMAP, INJECT_OPEN};
 
 START_TEST(test_a_server_without_memory_for_its_own) {
     pair.client.has_outbox = pair.server.has_outbox = true;
     pair_init(&pair);
-    bool is_mmap = scarce[_i] == SEAM_MMAP; /* the first is for the client's */
+    bool is_mmap = scarce[_i] == INJECT_MMAP; /* the first is for the client's */
     pair.server.ctx->admission.allowance = pair.server.ctx->admission.stale = OUTBOX_BYTES; /* nothing is looked up */
-    fail_call(scarce[_i], is_mmap ? 2 : 1, 1, scarce[_i] == SEAM_OPEN ? EMFILE : ENOMEM);
+    fail_call(scarce[_i], is_mmap ? 2 : 1, 1, scarce[_i] == INJECT_OPEN ? EMFILE : ENOMEM);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
     ck_assert_int_lt(pair.server.end.reason, 0);
@@ -122,9 +123,9 @@ static sea_refusal refusal_of(const struct side *side) {
 
 /* The client is told, our side knows why, and it is not even tried. */
 static void assert_no_room_for_it(int error) {
-    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    fail_call(INJECT_MEMFD_CREATE, 0, 0, 0);
     pair_settle(&pair);
-    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MEMFD_CREATE), 0);
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
     ck_assert_int_eq(pair.client.end.reason, error);
     ck_assert_str_eq(pair.client.end_text, "the server has no room for an outbox");
@@ -198,14 +199,14 @@ START_TEST(test_a_client_without_memory_for_its_own) {
     ck_assert_int_eq(sea_ctx_new(&side->ctx, NULL), 0);
     side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
     side->ctx->admission.allowance = side->ctx->admission.stale = OUTBOX_BYTES; /* nothing is looked up */
-    bool is_open = scarce[_i] == SEAM_OPEN; /* others of these are about what user ids mean here */
+    bool is_open = scarce[_i] == INJECT_OPEN; /* others of these are about what user ids mean here */
     fail_call(scarce[_i], 1, is_open ? FAIL_ALWAYS : 1, is_open ? EMFILE : ENOMEM);
     int r = lane_init(&side->lane, side->ctx, fds[0], false, &side->options, side->scratch, &side_ops, side);
-    ck_assert_int_eq(r, scarce[_i] == SEAM_OPEN ? -EMFILE : -ENOMEM);
+    ck_assert_int_eq(r, scarce[_i] == INJECT_OPEN ? -EMFILE : -ENOMEM);
     sea_refusal refusal;
     sea_ctx_refusal(side->ctx, &refusal);
-    ck_assert_str_eq(refusal.limit, scarce[_i] == SEAM_OPEN ? "RLIMIT_NOFILE" : "memory");
-    ck_assert_uint_eq(refusal.needed, scarce[_i] == SEAM_OPEN ? 1 : OUTBOX_BYTES);
+    ck_assert_str_eq(refusal.limit, scarce[_i] == INJECT_OPEN ? "RLIMIT_NOFILE" : "memory");
+    ck_assert_uint_eq(refusal.needed, scarce[_i] == INJECT_OPEN ? 1 : OUTBOX_BYTES);
     fail_off();
     sea_ctx_unref(side->ctx);
     heap_free(side->scratch);
@@ -238,7 +239,7 @@ START_TEST(test_the_socket_takes_the_rest) {
     keep_awake(&pair.server);
     datagrams_sent();
     const struct lane_message large = {.type = WIRE_ONEWAY, .block = new_inline(&pair.client, 50000, 1)};
-    pair.client.lane.terms.accept &= ~(uint32_t) SEA_POOLED; /* or it would be copied to the pool */
+    pair.client.lane.negotiated.accept &= ~(uint32_t) SEA_POOLED; /* or it would be copied to the pool */
     ck_assert_int_eq(lane_send(&pair.client.lane, &large, false), 0);
     sea_block_unref(large.block);
     ck_assert_int_eq(datagrams_sent(), 1);
@@ -307,9 +308,9 @@ static void expect_numbered(unsigned from, unsigned to) {
 START_TEST(test_everything_stays_in_order) {
     uint64_t state = 100 + (uint64_t) _i;
     open_with(_i % 2 ? RING_SMALL : 0);
-    pair.client.lane.terms.inline_max = 65536;
+    pair.client.lane.negotiated.inline_max = 65536;
     if (_i % 4 < 2)
-        pair.client.lane.terms.accept &= ~(uint32_t) SEA_POOLED;
+        pair.client.lane.negotiated.accept &= ~(uint32_t) SEA_POOLED;
     for (unsigned round = 0, sent = 0; round < 30; round++) {
         unsigned from = sent;
         for (unsigned i = 0; i < 30; i++) {
@@ -381,7 +382,7 @@ START_TEST(test_an_early_datagram_waits) {
     struct ring_speaker *self = greet_ring_speaker(server);
     ring_speaker_doorbell(self);
     racer = self;
-    fail_never_but(SEAM_RECVMSG, _i == 0 ? race_frames : race_frames_and_mark);
+    fail_never_but(INJECT_RECVMSG, _i == 0 ? race_frames : race_frames_and_mark);
     side_turn(server);
     fail_off();
     side_settle(server);
@@ -506,7 +507,7 @@ START_TEST(test_a_sleeper_in_a_batch) {
     send_one_way(&pair.client, 8, 1);
     side_settle(&pair.server);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
-    ck_assert(pair.server.lane.bell.is_armed);
+    ck_assert(pair.server.lane.doorbell.is_armed);
     send_one_way(&pair.client, 8, 1);
     ck_assert(!side_turn(&pair.server) || pair.server.arrived_count == 2);
     datagrams_sent();
@@ -525,12 +526,12 @@ START_TEST(test_the_last_look) {
     datagrams_sent();
     send_one_way(&pair.client, 8, 1);
     ck_assert_int_eq(datagrams_sent(), 0);
-    ck_assert(!lane_rest(&pair.server.lane));
-    ck_assert(!pair.server.lane.bell.is_armed);
+    ck_assert(!lane_prepare_sleep(&pair.server.lane));
+    ck_assert(!pair.server.lane.doorbell.is_armed);
     lane_dispatch(&pair.server.lane, 0);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
-    ck_assert(lane_rest(&pair.server.lane));
-    ck_assert(lane_rest(&pair.server.lane)); /* and again */
+    ck_assert(lane_prepare_sleep(&pair.server.lane));
+    ck_assert(lane_prepare_sleep(&pair.server.lane)); /* and again */
     fail_off();
     pair_deinit(&pair);
 }
@@ -539,7 +540,7 @@ END_TEST
 static void rest_and_be_rung(struct side *side) {
     if (side->arrived_count > 1)
         return;
-    lane_rest(&side->lane);
+    lane_prepare_sleep(&side->lane);
     send_one_way(&pair.client, 8, 2);
 }
 
@@ -567,10 +568,10 @@ START_TEST(test_a_doorbell_that_cannot_be_sent) {
     static const int errors[] = {EAGAIN, ENOBUFS, ENOMEM};
     open_with(0);
     fall_asleep();
-    fail_once(SEAM_SENDMSG, errors[_i]);
+    fail_once(INJECT_SENDMSG, errors[_i]);
     for (int i = 0; i < 5; i++)
         send_one_way(&pair.client, 8, 1);
-    ck_assert_int_eq(fail_calls(SEAM_SENDMSG), 2);
+    ck_assert_int_eq(fail_calls(INJECT_SENDMSG), 2);
     fail_off();
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 5);
@@ -582,7 +583,7 @@ END_TEST
 START_TEST(test_a_doorbell_that_is_not_wanted_any_more) {
     open_with(0);
     fall_asleep();
-    fail_once(SEAM_SENDMSG, EAGAIN);
+    fail_once(INJECT_SENDMSG, EAGAIN);
     send_one_way(&pair.client, 8, 1);
     fail_off();
     ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN | POLLOUT);
@@ -625,7 +626,7 @@ START_TEST(test_room_rings) {
     open_with(RING_SMALL);
     fill_ring(&pair.client);
     side_settle(&pair.client);
-    ck_assert(pair.client.lane.bell.is_armed);
+    ck_assert(pair.client.lane.doorbell.is_armed);
     datagrams_sent();
     side_settle(&pair.server);
     ck_assert_int_eq(datagrams_sent(), 1);
@@ -697,7 +698,7 @@ END_TEST
 /* And a datagram that was not sent leaves no mark. */
 START_TEST(test_no_mark_without_its_datagram) {
     open_with(0);
-    fail_once(SEAM_SENDMSG, ETOOMANYREFS);
+    fail_once(INJECT_SENDMSG, ETOOMANYREFS);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
     ck_assert_uint_eq(pair.client.lane.datagrams_out, 0);
     fail_off();
@@ -723,7 +724,8 @@ START_TEST(test_room_for_little_is_not_room) {
 }
 END_TEST
 
-/* Others get their turns: of a full ring only so many frames are handled at a time, and the rest without any doorbell. */
+/* Others get their turns: of a full ring only so many frames are handled at a time, and the rest without any doorbell.
+ */
 START_TEST(test_a_turn_is_bounded) {
     open_with(1 << 14);
     keep_awake(&pair.server);
@@ -751,7 +753,7 @@ static void flood_once(void) {
         draft_doorbell(&draft);
     else
         draft_cancel(&draft, 77);
-    ck_assert(speaker_send(flooding->speaker, &draft) == 0 || pair.server.lane.is_doomed);
+    ck_assert(speaker_send(flooding->speaker, &draft) == 0 || pair.server.lane.has_failed);
 }
 
 /* Nor does a turn wait for the datagram of a mark while others come without end. */
@@ -762,7 +764,7 @@ START_TEST(test_a_mark_in_a_flood) {
     flooding = self;
     flood_type = _i == 0 ? WIRE_CANCEL : WIRE_DOORBELL;
     flood_left = 1000;
-    fail_never_but(SEAM_RECVMSG, flood_once);
+    fail_never_but(INJECT_RECVMSG, flood_once);
     lane_dispatch(&server->lane, POLLIN);
     ck_assert_msg(flood_left > 800, "%u datagrams were received in one turn", 1000 - flood_left);
     fail_off();
@@ -791,7 +793,8 @@ START_TEST(test_releases_need_no_datagram) {
 }
 END_TEST
 
-/* Memory of sealed blocks comes back at once, also to who sleeps and waits for nothing: one doorbell for all of them. */
+/* Memory of sealed blocks comes back at once, also to who sleeps and waits for nothing: one doorbell for all of them.
+ */
 START_TEST(test_releases_wake) {
     open_with(0);
     for (int i = 0; i < 20; i++)
@@ -807,7 +810,8 @@ START_TEST(test_releases_wake) {
 }
 END_TEST
 
-/* All leases that there can be go out and come back, lap after lap of the release ring; the frame ring is full meanwhile. */
+/* All leases that there can be go out and come back, lap after lap of the release ring; the frame ring is full
+ * meanwhile. */
 START_TEST(test_releases_at_the_full_count) {
     memset(&pair, 0, sizeof pair);
     pair.server.options.blocks_max = 300;
@@ -960,7 +964,8 @@ START_TEST(test_sending_to_the_dead) {
 }
 END_TEST
 
-/* Both sides hold leases, frames are under way in both rings, one is full: the end leaves nothing (side_deinit() asks). */
+/* Both sides hold leases, frames are under way in both rings, one is full: the end leaves nothing (side_deinit() asks).
+ */
 START_TEST(test_the_end_in_the_middle) {
     open_with(RING_SMALL);
     send_mixed(&pair.client);
@@ -982,8 +987,8 @@ static void close_at_the_reply(struct side *side) {
 }
 
 /*
- * Whoever gets what a mark stands for ends the connection, at the mark that completes a quarter of the ring, where the reader would show its
- * cursor. What it gets is the payload, or that a limit kept it out.
+ * Whoever gets what a mark stands for ends the connection, at the mark that completes a quarter of the ring, where the
+ * reader would show its cursor. What it gets is the payload, or that a limit kept it out.
  */
 START_TEST(test_the_end_inside_a_mark) {
     memset(&pair, 0, sizeof pair);

@@ -196,8 +196,8 @@ START_TEST(test_hugetlb_pages_go_to_who_takes_them) {
     bool takes = _i / PAIR_MODES == 0;
     struct pair pair = {.server.options.accept_hugetlb = takes};
     pair_open_in(&pair, _i % PAIR_MODES);
-    ck_assert_int_eq(pair.client.lane.terms.peer_hugetlb, takes);
-    ck_assert(!pair.server.lane.terms.peer_hugetlb);
+    ck_assert_int_eq(pair.client.lane.negotiated.peer_hugetlb, takes);
+    ck_assert(!pair.server.lane.negotiated.peer_hugetlb);
     sea_block *block = new_hugetlb(&pair.client, MEMFD_HUGE_SIZE, 8);
     if (block) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, block, false), 0);
@@ -449,7 +449,7 @@ END_TEST
 START_TEST(test_the_first_queued_frame_asks_for_the_poll) {
     struct pair pair = {0};
     pair_open(&pair);
-    fail_once(SEAM_SENDMSG, EAGAIN);
+    fail_once(INJECT_SENDMSG, EAGAIN);
     int r = _i == 0 ? side_send(&pair.client, WIRE_REPLY, 5, NULL, true) : lane_send_cancel(&pair.client.lane, 5);
     ck_assert_int_eq(r, 0);
     ck_assert_int_eq(pair.client.told_events, POLLIN | POLLOUT);
@@ -505,7 +505,7 @@ START_TEST(test_no_memory_for_a_queued_reply) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
     side_fill_socket(&pair.client);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, 5, NULL, true), -ENOMEM);
     side_turn(&pair.client);
     ck_assert_int_eq(pair.client.end.reason, -ENOMEM);
@@ -536,7 +536,7 @@ END_TEST
 START_TEST(test_too_many_descriptors_in_flight) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
-    fail_once(SEAM_SENDMSG, ETOOMANYREFS);
+    fail_once(INJECT_SENDMSG, ETOOMANYREFS);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
     ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
     ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN);
@@ -552,7 +552,7 @@ END_TEST
 START_TEST(test_queued_replies_are_tried_again) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
-    fail_call(SEAM_SENDMSG, 1, 3, ETOOMANYREFS);
+    fail_call(INJECT_SENDMSG, 1, 3, ETOOMANYREFS);
     for (unsigned i = 0; i < 2; i++)
         ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, i, new_sealed(&pair.client, 10, 1), true), 0);
     for (int turns = 0; pair.client.lane.queue_head; turns++) {
@@ -581,7 +581,7 @@ START_TEST(test_a_lease_is_taken_back_when_nothing_was_sent) {
     const int *failure = failures[_i / PAIR_MODES];
     struct pair pair = {0};
     pair_open_in(&pair, _i % PAIR_MODES);
-    fail_once(SEAM_SENDMSG, failure[0]);
+    fail_once(INJECT_SENDMSG, failure[0]);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_sealed(&pair.client, 10, 1), false), failure[1]);
     ck_assert_uint_eq(side_figures(&pair.client).leased_blocks + side_figures(&pair.client).blocks, 0);
     fail_off();
@@ -615,7 +615,7 @@ START_TEST(test_a_block_that_cannot_be_sealed) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
     sea_block *block = new_sealed(&pair.client, 10, 1);
-    fail_always(SEAM_ADD_SEALS, EBUSY);
+    fail_always(INJECT_ADD_SEALS, EBUSY);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, sea_block_ref(block), false), -EBUSY);
     fail_off();
     ck_assert(!sea_block_is_sealed(block));
@@ -630,7 +630,7 @@ START_TEST(test_no_memory_for_the_copy_of_a_fallback) {
     struct pair pair = {.server.options.inline_max = 10};
     pair_open(&pair);
     sea_block *block = new_inline(&pair.client, 11, 1);
-    fail_once(SEAM_MEMFD_CREATE, EMFILE);
+    fail_once(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, block, false), -EMFILE);
     ck_assert_uint_eq(side_figures(&pair.client).blocks, 0);
     pair_deinit(&pair);
@@ -733,7 +733,7 @@ START_TEST(test_the_first_release_that_waits_asks_for_the_poll) {
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     send_sealed(speaker, 1, 1);
     side_settle(&server);
-    fail_once(SEAM_SENDMSG, EAGAIN);
+    fail_once(INJECT_SENDMSG, EAGAIN);
     side_drop(&server);
     ck_assert_int_eq(server.told_events, POLLIN | POLLOUT);
     side_settle(&server);

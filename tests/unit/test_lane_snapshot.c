@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of pooled payloads, for a side that takes stable ones only: never more in one turn than a turn may do, in order, and none that
- * nobody looks at; whatever ends them halfway leaves nothing.
+ * Copies of pooled payloads, for a side that takes stable ones only: never more in one turn than a turn may do, in
+ * order, and none that nobody looks at; whatever ends them halfway leaves nothing.
  *
  * The steps of both sides are taken one by one, on one thread. What is counted is bytes, not time.
  */
@@ -64,10 +64,10 @@ static void server_turn(void) {
 static void assert_wants_a_turn(void) {
     struct lane *lane = &pair.server.lane;
     ck_assert_uint_eq(lane_deadline(lane), 0);
-    ck_assert(lane_look(lane));
-    ck_assert(!lane_stare(lane, 1)); /* nothing goes the short way */
+    ck_assert(lane_has_work(lane));
+    ck_assert(!lane_spin_for_frame(lane, 1)); /* nothing goes the short way */
     ck_assert(!lane_is_calm(lane));
-    ck_assert(!lane_rest(lane));
+    ck_assert(!lane_prepare_sleep(lane));
 }
 
 static uint64_t client_leases(void) {
@@ -224,7 +224,7 @@ static void end_by_closing(void) {
 }
 
 static void end_by_the_peers_fault(void) {
-    lane_doom(&pair.server.lane, -EPROTO, "a lie");
+    lane_fail(&pair.server.lane, -EPROTO, "a lie");
     server_turn();
 }
 
@@ -262,7 +262,7 @@ END_TEST
 START_TEST(test_a_trim_halfway) {
     begin_copy();
     sea_ctx_trim(pair.server.ctx);
-    lane_tend_now(&pair.server.lane);
+    lane_maintain_pools_now(&pair.server.lane);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
     assert_copy(&pair.server.arrived[0], LARGE, 5);
@@ -274,12 +274,12 @@ END_TEST
 START_TEST(test_the_arena_is_retired_halfway) {
     begin_copy();
     pool_rotate(pair.client.lane.account->pooled.pools.own.pool);
-    lane_tend_now(&pair.client.lane);
+    lane_maintain_pools_now(&pair.client.lane);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
     assert_copy(&pair.server.arrived[0], LARGE, 5);
     lane_dispatch(&pair.client.lane, 0); /* the release; then it goes */
-    lane_tend_now(&pair.client.lane);
+    lane_maintain_pools_now(&pair.client.lane);
     pair_settle(&pair);
     ck_assert_uint_eq(side_figures(&pair.server).imported_arena_bytes, 0);
     pair_deinit(&pair);

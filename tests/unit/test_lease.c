@@ -338,7 +338,7 @@ START_TEST(test_no_memory_to_grow) {
         handle = grant(&one, block);
         first = i == 0 ? handle : first;
     }
-    fail_always(SEAM_ALLOC, ENOMEM);
+    fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(lease_grant(&ctx->leases, one.peer, block, &handle), -ENOMEM);
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "memory");
@@ -356,7 +356,7 @@ END_TEST
 
 /* After as many uses as there are generations a slot begins anew, and passes over 0: no handle is 0. */
 START_TEST(test_generations_wrap) {
-    if (test_patience(1) > 1)
+    if (test_spin_policy(1) > 1)
         test_skip("sixteen million leases take too long under this tool");
     sea_block *block = new_block(1);
     uint64_t first = grant(&one, block), handle = first;

@@ -98,12 +98,12 @@ END_TEST
 START_TEST(test_what_cannot_be_read_is_no_limit) {
     const struct rlimit limit = {(rlim_t) 1 << 46, RLIM_INFINITY};
     setrlimit(RLIMIT_AS, &limit);
-    fail_always(SEAM_OPEN, EACCES);
+    fail_always(INJECT_OPEN, EACCES);
     ck_assert_uint_eq(limits_maps_left(), UINT64_MAX);
     ck_assert_uint_eq(limits_address_left(), UINT64_MAX);
     ck_assert_uint_eq(limits_locked_left(), UINT64_MAX);
     fail_off();
-    fail_always(SEAM_PREAD, EIO);
+    fail_always(INJECT_PREAD, EIO);
     ck_assert_uint_eq(limits_maps_left(), UINT64_MAX);
     ck_assert_uint_eq(limits_address_left(), UINT64_MAX);
     ck_assert_uint_eq(limits_locked_left(), UINT64_MAX);
@@ -111,7 +111,7 @@ START_TEST(test_what_cannot_be_read_is_no_limit) {
 END_TEST
 
 START_TEST(test_mappings_of_an_unknown_kernel) {
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     ck_assert_uint_eq(limits_maps(), 65530);
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire/line: that the layout does not drift (golden lines, which doc/PROTOCOL.md shows too), that whatever is written is
- * read back, and that nothing else is accepted. That tags and bytes lie where they should is in test_ring.
+ * wire/line: that the layout does not drift (golden lines, which doc/PROTOCOL.md shows too), that whatever is written
+ * is read back, and that nothing else is accepted. That tags and bytes lie where they should is in test_ring.
  */
 #include "wire/line.h"
 
@@ -134,7 +134,8 @@ START_TEST(test_the_tag_is_not_looked_at) {
 }
 END_TEST
 
-/* Which frames go the short way: calls, one-way messages and good replies of at most two lines, whatever else they say. */
+/* Which frames go the short way: calls, one-way messages and good replies of at most two lines, whatever else they say.
+ */
 START_TEST(test_small_lines) {
     static const bool is_small[] = {true, true, false, true, false, false, false}; /* of the samples */
     uint64_t words[LINE_WORDS];

@@ -35,7 +35,7 @@
 
 /* An inherited descriptor is closed by the reaper: others may wait in its queue. */
 static bool is_all_reaped(void) {
-    for (int ms = 0; ms < test_patience(1000) && reaper_pending() > 0; ms++)
+    for (int ms = 0; ms < test_spin_policy(1000) && reaper_pending() > 0; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return reaper_pending() == 0;
 }
@@ -270,7 +270,7 @@ START_TEST(test_who_waits_and_cannot_be_accepted) {
     ck_assert_int_eq(setsockopt(trap.fd, SOL_SOCKET, SO_LINGER, &forever, sizeof forever), 0);
     ck_assert_int_eq(fdpass_send(client, &byte, 1, &trap.fd, 1), 0);
     trap.fd = fd_close(trap.fd);
-    fail_once(SEAM_ACCEPT, EMFILE);
+    fail_once(INJECT_ACCEPT, EMFILE);
     listener_close(&listener);
     ck_assert_uint_eq(reaper_pending(), 1);
     trap_free(&trap);
@@ -472,7 +472,8 @@ START_TEST(test_an_heir_holds_no_path) {
 }
 END_TEST
 
-/* Whoever may read the directory may lock it, for as long as he likes. Then the path is taken over by nobody, and the text says why. */
+/* Whoever may read the directory may lock it, for as long as he likes. Then the path is taken over by nobody, and the
+ * text says why. */
 START_TEST(test_a_directory_that_somebody_has_locked) {
     struct child child;
     struct listener listener;
@@ -501,9 +502,9 @@ START_TEST(test_a_lock_file_that_cannot_be_replaced) {
     ck_assert(line_hear(child.line, GUARD_MS, &heir));
     child_kill(&child);
     if (_i == 0)
-        fail_call(SEAM_FLOCK, 2, 1, EBADF); /* of the directory */
+        fail_call(INJECT_FLOCK, 2, 1, EBADF); /* of the directory */
     else
-        fail_call(SEAM_UNLINK, 1, 1, EACCES);
+        fail_call(INJECT_UNLINK, 1, 1, EACCES);
     assert_refused(address, _i == 0 ? -EBADF : -EACCES);
     fail_off();
     ck_assert_msg(strstr(last_why, "cannot be replaced") != NULL, "it says: %s", last_why);
@@ -523,10 +524,10 @@ START_TEST(test_an_heir_is_known_by_its_parents_number) {
         test_skip("valgrind does not know pidfd_open()");
     child_start(&child, listen_and_leave, &kind);
     ck_assert(line_hear(child.line, GUARD_MS, &heir));
-    fail_call(SEAM_GETSOCKOPT, 2, 1, ENOPROTOOPT); /* the first is SO_PEERCRED */
+    fail_call(INJECT_GETSOCKOPT, 2, 1, ENOPROTOOPT); /* the first is SO_PEERCRED */
     assert_refused(address, -EADDRINUSE);
     child_kill(&child);
-    fail_call(SEAM_GETSOCKOPT, 2, 1, ENOPROTOOPT);
+    fail_call(INJECT_GETSOCKOPT, 2, 1, ENOPROTOOPT);
     ck_assert_int_eq(listen_at(address, &listener), 0);
     fail_off();
     listener_close(&listener);
@@ -735,11 +736,11 @@ END_TEST
 /* Each call that can fail, by itself: the error comes through, and nothing stays behind. */
 START_TEST(test_failures_leave_nothing) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int n, error;
-    } cases[] = {{SEAM_OPEN, 1, EMFILE}, {SEAM_OPEN, 1, EACCES},    {SEAM_FLOCK, 1, ENOLCK},
-                 {SEAM_FSTAT, 1, EIO},   {SEAM_FSTAT, 2, EACCES},   {SEAM_SOCKET, 1, EMFILE},
-                 {SEAM_BIND, 1, EACCES}, {SEAM_LISTEN, 1, ENOBUFS}, {SEAM_OPEN, 2, EMFILE}};
+    } cases[] = {{INJECT_OPEN, 1, EMFILE}, {INJECT_OPEN, 1, EACCES},    {INJECT_FLOCK, 1, ENOLCK},
+                 {INJECT_FSTAT, 1, EIO},   {INJECT_FSTAT, 2, EACCES},   {INJECT_SOCKET, 1, EMFILE},
+                 {INJECT_BIND, 1, EACCES}, {INJECT_LISTEN, 1, ENOBUFS}, {INJECT_OPEN, 2, EMFILE}};
     fail_call(cases[_i].kind, cases[_i].n, 1, cases[_i].error);
     assert_refused(address, -cases[_i].error);
     ck_assert_int_ge(fail_calls(cases[_i].kind), cases[_i].n);
@@ -755,7 +756,7 @@ END_TEST
 START_TEST(test_a_stale_socket_that_cannot_be_removed) {
     int fd = raw_listen(path);
     close(fd);
-    fail_once(SEAM_UNLINK, EPERM);
+    fail_once(INJECT_UNLINK, EPERM);
     assert_refused(address, -EPERM);
     ck_assert(exists(path));
     ck_assert(!exists(lock));
@@ -767,7 +768,7 @@ END_TEST
 START_TEST(test_names_that_cannot_be_removed) {
     struct listener listener;
     ck_assert_int_eq(listen_at(address, &listener), 0);
-    fail_always(SEAM_UNLINK, EROFS);
+    fail_always(INJECT_UNLINK, EROFS);
     listener_close(&listener);
     fail_off();
     ck_assert(exists(path));

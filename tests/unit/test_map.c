@@ -104,10 +104,10 @@ START_TEST(test_readable_falls_back_to_private) {
     size_t size = sizes[_i] + 7;
     CLEANUP_FD int fd = new_sealed("frozen", size);
     int last = size >= MEMFD_HUGE_SIZE ? 2 : 1; /* the mapping itself; a reserved area comes before a large one */
-    fail_call(SEAM_MMAP, last, 1, EPERM);
+    fail_call(INJECT_MMAP, last, 1, EPERM);
     const void *data = NULL;
     ck_assert_int_eq(map_new_readable(fd, size, &data), 0);
-    ck_assert_int_eq(fail_calls(SEAM_MMAP), 2 * last);
+    ck_assert_int_eq(fail_calls(INJECT_MMAP), 2 * last);
     ck_assert_mem_eq(data, "frozen", 6);
     map_free(data, size);
 }
@@ -129,10 +129,11 @@ END_TEST
 
 START_TEST(test_failures_leave_nothing) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int n;
         size_t size;
-    } cases[] = {{SEAM_MMAP, 1, 4096}, {SEAM_MMAP, 1, 4 * MIB}, {SEAM_MMAP, 2, 4 * MIB}, {SEAM_MADVISE, 1, 4 * MIB}};
+    } cases[] = {
+        {INJECT_MMAP, 1, 4096}, {INJECT_MMAP, 1, 4 * MIB}, {INJECT_MMAP, 2, 4 * MIB}, {INJECT_MADVISE, 1, 4 * MIB}};
     CLEANUP_FD int fd = new_memfd(4 * MIB);
     void *data = &fd;
     address_space();
@@ -147,10 +148,10 @@ END_TEST
 
 START_TEST(test_huge_pages_are_only_a_wish) {
     CLEANUP_FD int fd = new_memfd(4096);
-    fail_call(SEAM_MADVISE, 2, 1, EINVAL); /* the first is MADV_DONTFORK */
+    fail_call(INJECT_MADVISE, 2, 1, EINVAL); /* the first is MADV_DONTFORK */
     void *data = NULL;
     ck_assert_int_eq(map_new_writable(fd, 4096, true, &data), 0);
-    ck_assert_int_eq(fail_calls(SEAM_MADVISE), 2);
+    ck_assert_int_eq(fail_calls(INJECT_MADVISE), 2);
     map_free(data, 4096);
 }
 END_TEST
@@ -175,7 +176,7 @@ START_TEST(test_populate_gets_pages) {
     CLEANUP_FD int fd = new_memfd(size);
     void *data = NULL;
     ck_assert_int_eq(map_new_writable(fd, size, false, &data), 0);
-    fail_once(SEAM_MADVISE, EINTR);
+    fail_once(INJECT_MADVISE, EINTR);
     int r = map_populate(data, size);
     if (r == -EOPNOTSUPP) {
         map_free(data, size);
@@ -194,15 +195,15 @@ START_TEST(test_populate_failures) {
     CLEANUP_FD int fd = new_memfd(4096);
     void *data = NULL;
     ck_assert_int_eq(map_new_writable(fd, 4096, false, &data), 0);
-    fail_once(SEAM_MADVISE, ENOMEM);
+    fail_once(INJECT_MADVISE, ENOMEM);
     ck_assert_int_eq(map_populate(data, 4096), -ENOMEM);
-    fail_once(SEAM_MADVISE, EFAULT);
+    fail_once(INJECT_MADVISE, EFAULT);
     ck_assert_int_eq(map_populate(data, 4096), -ENOMEM);
-    fail_once(SEAM_MADVISE, EINVAL);
+    fail_once(INJECT_MADVISE, EINVAL);
     ck_assert_int_eq(map_populate(data, 4096), -EOPNOTSUPP);
-    fail_once(SEAM_MADVISE, EIO);
-    ck_assert_int_eq(map_populate(data, 4096), failure_of(SEAM_MADVISE, EIO));
-    fail_once(SEAM_MADVISE, EPERM);
+    fail_once(INJECT_MADVISE, EIO);
+    ck_assert_int_eq(map_populate(data, 4096), failure_of(INJECT_MADVISE, EIO));
+    fail_once(INJECT_MADVISE, EPERM);
     ck_assert_int_eq(map_populate(data, 4096), -EOPNOTSUPP);
     map_free(data, 4096);
 }
@@ -213,9 +214,9 @@ START_TEST(test_populate_of_what_is_there) {
     void *data = NULL;
     ck_assert_int_eq(memfd_reserve_filled(fd, 0, MIB), 0);
     ck_assert_int_eq(map_new_writable(fd, MIB, false, &data), 0);
-    fail_once(SEAM_MADVISE, EINVAL);
+    fail_once(INJECT_MADVISE, EINVAL);
     ck_assert_int_eq(map_populate_filled(data, MIB), -EOPNOTSUPP);
-    fail_once(SEAM_MADVISE, ENOMEM);
+    fail_once(INJECT_MADVISE, ENOMEM);
     ck_assert_int_eq(map_populate_filled(data, MIB), -ENOMEM);
     int r = map_populate_filled(data, MIB);
     ck_assert(r == 0 || r == -EOPNOTSUPP);
@@ -269,7 +270,7 @@ START_TEST(test_locked) {
     ck_assert_msg(r == 0 || r == -EOPNOTSUPP, "%s", strerror(-r)); /* the latter before Linux 5.14 */
     for (int i = 0; i < 3; i++) {
         static const int refusals[] = {ENOMEM, EPERM, EAGAIN};
-        fail_once(SEAM_MLOCK, refusals[i]);
+        fail_once(INJECT_MLOCK, refusals[i]);
         ck_assert_int_eq(map_lock(data, MIB), -ENOLCK);
     }
     map_free(data, MIB);
@@ -286,7 +287,7 @@ START_TEST(test_huge_pages_are_counted) {
     ck_assert_int_eq(map_new_writable(fd, size, true, &data), 0);
     memset(data, 1, size);
     size_t huge = map_count_huge(data, size);
-    fail_once(SEAM_OPEN, EMFILE);
+    fail_once(INJECT_OPEN, EMFILE);
     size_t unknown = map_count_huge(data, size);
     size_t elsewhere = map_count_huge(&size, sizeof size);
     map_free(data, size);
@@ -330,7 +331,7 @@ START_TEST(test_resident) {
     for (size_t i = 0; i < size; i += page)
         ((char *) data)[i] = 'x';
     ck_assert_uint_eq(map_count_resident(data, size), whole);
-    fail_once(SEAM_MINCORE, EAGAIN);
+    fail_once(INJECT_MINCORE, EAGAIN);
     ck_assert_uint_eq(map_count_resident(data, size), whole > step ? whole - step : 0);
     fail_off();
     map_free(data, size);

@@ -51,33 +51,33 @@ START_TEST(test_new_is_empty_and_private) {
 END_TEST
 
 START_TEST(test_an_old_kernel_is_remembered) {
-    fail_call(SEAM_MEMFD_CREATE, 1, 1, EINVAL);
+    fail_call(INJECT_MEMFD_CREATE, 1, 1, EINVAL);
     CLEANUP_FD int first = new_memfd(1);
-    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 2);
+    ck_assert_int_eq(fail_calls(INJECT_MEMFD_CREATE), 2);
     CLEANUP_FD int second = new_memfd(1);
     ck_assert_int_ne(second, first);
-    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 3);
+    ck_assert_int_eq(fail_calls(INJECT_MEMFD_CREATE), 3);
     ck_assert_int_eq(fcntl(second, F_GET_SEALS) & ALL_SEALS, 0);
 }
 END_TEST
 
 START_TEST(test_new_reports_why_not) {
     int fd = -7;
-    fail_always(SEAM_MEMFD_CREATE, EMFILE);
+    fail_always(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(memfd_new(1, false, &fd), -EMFILE);
-    fail_always(SEAM_MEMFD_CREATE, EINVAL);
+    fail_always(INJECT_MEMFD_CREATE, EINVAL);
     ck_assert_int_eq(memfd_new(1, false, &fd), -EINVAL);
     fail_off();
-    fail_once(SEAM_FTRUNCATE, ENOMEM);
+    fail_once(INJECT_FTRUNCATE, ENOMEM);
     ck_assert_int_eq(memfd_new(1, false, &fd), -ENOMEM);
     ck_assert_int_eq(fd, -7);
 }
 END_TEST
 
 START_TEST(test_an_interrupted_resize_goes_on) {
-    fail_call(SEAM_FTRUNCATE, 1, 3, EINTR);
+    fail_call(INJECT_FTRUNCATE, 1, 3, EINTR);
     CLEANUP_FD int fd = new_memfd(4096);
-    ck_assert_int_eq(fail_calls(SEAM_FTRUNCATE), 4);
+    ck_assert_int_eq(fail_calls(INJECT_FTRUNCATE), 4);
     ck_assert_int_eq(status_of(fd).st_size, 4096);
 }
 END_TEST
@@ -118,9 +118,9 @@ END_TEST
 START_TEST(test_reserve_gets_real_pages_in_steps) {
     size_t size = ((size_t) 40 << 20) + 100;
     CLEANUP_FD int fd = new_memfd(size);
-    fail_call(SEAM_FALLOCATE, 0, 0, 0);
+    fail_call(INJECT_FALLOCATE, 0, 0, 0);
     ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
-    ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 3);
+    ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 3);
     ck_assert_uint_ge((size_t) status_of(fd).st_blocks * 512, size);
     ck_assert_int_eq(status_of(fd).st_size, (off_t) size);
 }
@@ -130,16 +130,16 @@ START_TEST(test_reserve_by_filling) {
     size_t size = ((size_t) 1 << 20) + 100, from = 8192;
     char last = 'x';
     CLEANUP_FD int fd = new_memfd(size);
-    fail_call(SEAM_PWRITE, 1, 1, EINTR);
+    fail_call(INJECT_PWRITE, 1, 1, EINTR);
     ck_assert_int_eq(memfd_reserve_filled(fd, from, size - from), 0);
     ck_assert_uint_ge((size_t) status_of(fd).st_blocks * 512, size - from);
     ck_assert_int_eq(status_of(fd).st_size, (off_t) size);
     ck_assert_int_eq(pread(fd, &last, 1, (off_t) size - 1), 1);
     ck_assert_int_eq(last, 0);
-    fail_once(SEAM_PWRITE, ENOSPC);
+    fail_once(INJECT_PWRITE, ENOSPC);
     ck_assert_int_eq(memfd_reserve_filled(fd, 0, size), -ENOMEM);
-    fail_once(SEAM_PWRITE, EPERM);
-    ck_assert_int_eq(memfd_reserve_filled(fd, 0, size), failure_of(SEAM_PWRITE, EPERM));
+    fail_once(INJECT_PWRITE, EPERM);
+    ck_assert_int_eq(memfd_reserve_filled(fd, 0, size), failure_of(INJECT_PWRITE, EPERM));
 }
 END_TEST
 
@@ -162,7 +162,7 @@ START_TEST(test_pages_that_stay) {
     if (!machine_choose_huge("always"))
         test_skip("transparent_hugepage/shmem_enabled cannot be changed");
     CLEANUP_FD int fd = new_memfd(65536);
-    fail_once(SEAM_FTRUNCATE, EBUSY);
+    fail_once(INJECT_FTRUNCATE, EBUSY);
     ck_assert_int_eq(memfd_reserve(fd, 0, 65536), 0);
     ck_assert_int_eq(memfd_allocated(fd, &allocated), 0);
     if (allocated == 65536)
@@ -189,10 +189,10 @@ END_TEST
 
 START_TEST(test_a_full_machine_is_enomem) {
     CLEANUP_FD int fd = new_memfd(4096);
-    fail_once(SEAM_FALLOCATE, ENOSPC);
+    fail_once(INJECT_FALLOCATE, ENOSPC);
     ck_assert_int_eq(memfd_reserve(fd, 0, 4096), -ENOMEM);
-    fail_once(SEAM_FALLOCATE, EIO);
-    ck_assert_int_eq(memfd_reserve(fd, 0, 4096), failure_of(SEAM_FALLOCATE, EIO));
+    fail_once(INJECT_FALLOCATE, EIO);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 4096), failure_of(INJECT_FALLOCATE, EIO));
 }
 END_TEST
 
@@ -200,20 +200,20 @@ END_TEST
 START_TEST(test_reserve_in_a_sandbox) {
     static const int errors[] = {EPERM, ENOSYS, EACCES};
     CLEANUP_FD int fd = new_memfd(3 * 4096);
-    fail_always(SEAM_FALLOCATE, errors[_i]);
+    fail_always(INJECT_FALLOCATE, errors[_i]);
     ck_assert_int_eq(memfd_reserve(fd, 4096, 2 * 4096), 0);
     ck_assert_int_eq(status_of(fd).st_blocks * 512, 2 * 4096);
-    fail_always(SEAM_PWRITE, EPERM);
-    ck_assert_int_eq(memfd_reserve(fd, 0, 4096), failure_of(SEAM_FALLOCATE, errors[_i]));
+    fail_always(INJECT_PWRITE, EPERM);
+    ck_assert_int_eq(memfd_reserve(fd, 0, 4096), failure_of(INJECT_FALLOCATE, errors[_i]));
 }
 END_TEST
 
 START_TEST(test_interruptions_make_smaller_steps) {
     size_t size = (size_t) 2 << 20;
     CLEANUP_FD int fd = new_memfd(size);
-    fail_call(SEAM_FALLOCATE, 1, 20, EINTR);
+    fail_call(INJECT_FALLOCATE, 1, 20, EINTR);
     ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
-    ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 20 + 8); /* of 256 KiB */
+    ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 20 + 8); /* of 256 KiB */
     ck_assert_int_ge(status_of(fd).st_blocks * 512, (off_t) size);
 }
 END_TEST
@@ -256,8 +256,8 @@ START_TEST(test_shrinking_gives_pages_back) {
     ck_assert_int_ge(status_of(fd).st_blocks * 512, 4096);
     ck_assert_int_eq(memfd_resize(fd, 0), 0);
     ck_assert_int_eq(status_of(fd).st_blocks, 0);
-    fail_once(SEAM_FTRUNCATE, EPERM);
-    ck_assert_int_eq(memfd_resize(fd, 1), failure_of(SEAM_FTRUNCATE, EPERM));
+    fail_once(INJECT_FTRUNCATE, EPERM);
+    ck_assert_int_eq(memfd_resize(fd, 1), failure_of(INJECT_FTRUNCATE, EPERM));
 }
 END_TEST
 
@@ -283,9 +283,9 @@ START_TEST(test_a_sealed_memfd_is_frozen) {
     ck_assert(memfd_seals_hold(fcntl(fd, F_GET_SEALS)));
     ck_assert_int_eq(write(fd, "x", 1), -1);
     ck_assert_int_eq(errno, EPERM);
-    ck_assert_int_eq(memfd_resize(fd, 8192), failure_of(SEAM_FTRUNCATE, EPERM));
-    ck_assert_int_eq(memfd_resize(fd, 0), failure_of(SEAM_FTRUNCATE, EPERM));
-    ck_assert_int_eq(memfd_seal(fd), failure_of(SEAM_ADD_SEALS, EPERM));
+    ck_assert_int_eq(memfd_resize(fd, 8192), failure_of(INJECT_FTRUNCATE, EPERM));
+    ck_assert_int_eq(memfd_resize(fd, 0), failure_of(INJECT_FTRUNCATE, EPERM));
+    ck_assert_int_eq(memfd_seal(fd), failure_of(INJECT_ADD_SEALS, EPERM));
 }
 END_TEST
 
@@ -316,7 +316,7 @@ START_TEST(test_reopen_does_without_proc) {
     static const int refusals[] = {ENOENT, EACCES, ELOOP, EPERM};
     CLEANUP_FD int fd = new_memfd(4096), copy = -1;
     ck_assert_int_eq(memfd_seal(fd), 0);
-    fail_once(SEAM_OPEN, refusals[_i]);
+    fail_once(INJECT_OPEN, refusals[_i]);
     ck_assert_int_eq(memfd_reopen(fd, &copy), 0);
     ck_assert(status_of(copy).st_ino == status_of(fd).st_ino);
     ck_assert_int_eq(fcntl(copy, F_GETFD), FD_CLOEXEC);
@@ -327,17 +327,17 @@ START_TEST(test_reopen_failures) {
     static const int shortages[] = {EMFILE, ENFILE, ENOMEM};
     CLEANUP_FD int fd = new_memfd(4096), copy = -1;
     for (size_t i = 0; i < 3; i++) {
-        fail_once(SEAM_OPEN, shortages[i]);
+        fail_once(INJECT_OPEN, shortages[i]);
         ck_assert_int_eq(memfd_reopen(fd, &copy), -shortages[i]);
         ck_assert_int_eq(copy, -1);
     }
-    fail_once(SEAM_OPEN, ENOENT);
-    fail_once(SEAM_DUP, EMFILE);
+    fail_once(INJECT_OPEN, ENOENT);
+    fail_once(INJECT_DUP, EMFILE);
     ck_assert_int_eq(memfd_reopen(fd, &copy), -EMFILE);
     ck_assert_int_eq(copy, -1);
 
-    fail_once(SEAM_FCHMOD, EPERM); /* somebody else's */
-    fail_once(SEAM_OPEN, EINTR);
+    fail_once(INJECT_FCHMOD, EPERM); /* somebody else's */
+    fail_once(INJECT_OPEN, EINTR);
     ck_assert_int_eq(memfd_reopen(fd, &copy), 0);
     ck_assert_int_eq(fcntl(copy, F_GETFL) & O_ACCMODE, O_RDONLY);
 }
@@ -350,7 +350,7 @@ START_TEST(test_dup_shares_the_file) {
     ck_assert_int_eq(fcntl(copy, F_GETFD), FD_CLOEXEC);
     ck_assert(status_of(copy).st_ino == status_of(fd).st_ino);
     int untouched = -7;
-    fail_once(SEAM_DUP, EMFILE);
+    fail_once(INJECT_DUP, EMFILE);
     ck_assert_int_eq(memfd_dup(fd, &untouched), -EMFILE);
     ck_assert_int_eq(untouched, -7);
     ck_assert_int_eq(memfd_dup(-1, &untouched), -EBADF);
@@ -385,15 +385,15 @@ END_TEST
 START_TEST(test_inspect_asks_nothing_of_the_unsealed) {
     CLEANUP_FD int fd = new_memfd(10000);
     ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
-    fail_always(SEAM_FSTAT, EIO);
-    fail_always(SEAM_FSTATFS, EIO);
+    fail_always(INJECT_FSTAT, EIO);
+    fail_always(INJECT_FSTATFS, EIO);
     struct memfd_info info = {.size = 1, .allocated = 1};
     ck_assert_int_eq(memfd_inspect(fd, &info), 0);
     ck_assert(!memfd_seals_hold(info.seals));
     ck_assert_uint_eq(info.size, 0);
     ck_assert_uint_eq(info.allocated, 0);
-    ck_assert_int_eq(fail_calls(SEAM_FSTAT), 0);
-    ck_assert_int_eq(fail_calls(SEAM_FSTATFS), 0);
+    ck_assert_int_eq(fail_calls(INJECT_FSTAT), 0);
+    ck_assert_int_eq(fail_calls(INJECT_FSTATFS), 0);
 }
 END_TEST
 
@@ -415,7 +415,7 @@ START_TEST(test_inspect_other_kinds) {
 END_TEST
 
 START_TEST(test_inspect_failures) {
-    static const enum seam_kind kinds[] = {SEAM_GET_SEALS, SEAM_FSTAT, SEAM_FSTATFS};
+    static const enum inject_kind kinds[] = {INJECT_GET_SEALS, INJECT_FSTAT, INJECT_FSTATFS};
     CLEANUP_FD int fd = new_memfd(4096);
     ck_assert_int_eq(memfd_seal(fd), 0);
     struct memfd_info info = {.seals = -7};
@@ -430,10 +430,10 @@ START_TEST(test_inspect_is_interrupted) {
     CLEANUP_FD int fd = new_memfd(4096);
     ck_assert_int_eq(memfd_seal(fd), 0);
     struct memfd_info info = {.seals = -7};
-    fail_call(SEAM_FSTATFS, 1, 3, EINTR);
+    fail_call(INJECT_FSTATFS, 1, 3, EINTR);
     ck_assert_int_eq(memfd_inspect(fd, &info), 0);
     ck_assert_uint_eq(info.size, 4096);
-    ck_assert_int_eq(fail_calls(SEAM_FSTATFS), 4);
+    ck_assert_int_eq(fail_calls(INJECT_FSTATFS), 4);
 }
 END_TEST
 
@@ -559,16 +559,16 @@ START_TEST(test_folios_are_the_systems) {
         ck_assert_uint_eq(size, 65536);
     else
         ck_assert_uint_ne(size, 65536); /* "inherit": of "never" */
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     ck_assert_uint_eq(memfd_folio_size(), 0);
 }
 END_TEST
 
 START_TEST(test_without_its_file_the_policy_is_never) {
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     ck_assert_int_eq(memfd_huge_policy(), MEMFD_HUGE_NEVER);
     fail_off();
-    fail_always(SEAM_PREAD, EIO);
+    fail_always(INJECT_PREAD, EIO);
     ck_assert_int_eq(memfd_huge_policy(), MEMFD_HUGE_NEVER);
 }
 END_TEST

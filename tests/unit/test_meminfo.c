@@ -104,16 +104,16 @@ END_TEST
 START_TEST(test_what_cannot_be_read_is_no_limit) {
     static const char *const texts[] = {"", "MemAvailable: 5\n", "MemAvailable: 99999999999999999999999 kB\n",
                                         "xMemAvailable: 5 kB\n"};
-    fail_always(SEAM_SYSINFO, ENOSYS);
+    fail_always(INJECT_SYSINFO, ENOSYS);
     assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         tree_write("meminfo", texts[i]);
         assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
     }
     tree_write("meminfo", text);
-    fail_once(SEAM_PREAD, EIO);
+    fail_once(INJECT_PREAD, EIO);
     assert_info(read_tree(), UINT64_MAX, UINT64_MAX, UINT64_MAX);
-    fail_once(SEAM_PREAD, EINTR);
+    fail_once(INJECT_PREAD, EINTR);
     assert_info(read_tree(), 1000 * KIB, 500 * KIB, UINT64_MAX);
 }
 END_TEST

@@ -431,7 +431,8 @@ static void hoard(struct ends *ends, int kind) {
     ck_abort_msg("it was never refused");
 }
 
-/* Three connections of one user take all that they get, and give nothing back: the fourth has its call answered, by the defaults. */
+/* Three connections of one user take all that they get, and give nothing back: the fourth has its call answered, by the
+ * defaults. */
 START_TEST(test_hoarders_and_a_good_one) {
     static struct ends all[4];
     for (int i = 0; i < 4; i++) {
@@ -659,7 +660,7 @@ START_TEST(test_a_reply_that_cannot_be_sealed) {
     ends_open(&ends);
     sea_msg *msg = kept_call(&ends, NULL);
     sea_block *block = end_block_of_kind(&ends.b, SEALED_KIND);
-    fail_once(SEAM_ADD_SEALS, EBUSY);
+    fail_once(INJECT_ADD_SEALS, EBUSY);
     ck_assert_int_eq(sea_reply(msg, block), -EBUSY);
     expect_outcome(&ends, -EBUSY, "the reply could not be sent");
     ends_deinit(&ends);

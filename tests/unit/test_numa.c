@@ -62,15 +62,15 @@ START_TEST(test_nodes_that_do_not_exist) {
     uint64_t missing = ~numa_nodes(NUMA_DIR);
     if (missing == 0)
         test_skip("this machine has 64 nodes");
-    fail_call(SEAM_MBIND, 0, 0, 0);
+    fail_call(INJECT_MBIND, 0, 0, 0);
     ck_assert_int_eq(numa_prefer(data, 1 << 20, missing), -ENODEV);
     ck_assert_int_eq(numa_prefer(data, 1 << 20, UINT64_MAX), -ENODEV);
-    ck_assert_int_eq(fail_calls(SEAM_MBIND), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MBIND), 0);
 }
 END_TEST
 
 START_TEST(test_without_sys) {
-    fail_always(SEAM_OPEN, ENOENT);
+    fail_always(INJECT_OPEN, ENOENT);
     ck_assert_uint_eq(numa_nodes(NUMA_DIR), 1);
 }
 END_TEST
@@ -78,10 +78,10 @@ END_TEST
 /* Before Linux 5.15 one node could be preferred, and in some containers none can. */
 START_TEST(test_kernels_and_containers_that_refuse) {
     uint64_t nodes = numa_nodes(NUMA_DIR);
-    fail_once(SEAM_MBIND, EINVAL);
+    fail_once(INJECT_MBIND, EINVAL);
     ck_assert_int_eq(numa_prefer(data, 1 << 20, nodes), 0);
-    ck_assert_int_eq(fail_calls(SEAM_MBIND), 2);
-    fail_always(SEAM_MBIND, EPERM);
+    ck_assert_int_eq(fail_calls(INJECT_MBIND), 2);
+    fail_always(INJECT_MBIND, EPERM);
     ck_assert_int_eq(numa_prefer(data, 1 << 20, nodes), 0); /* all there are */
     if ((nodes & (nodes - 1)) == 0)
         test_skip("this machine has one node: whoever prefers it cannot be refused");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/outbox: ours can be written by nobody else, and whatever a peer hands out as its own is refused unless it is one. */
+/* lane/outbox: ours can be written by nobody else, and whatever a peer hands out as its own is refused unless it is
+ * one. */
 #include "lane/outbox.h"
 
 #include <errno.h>
@@ -417,13 +418,15 @@ END_TEST
 /* --- failures --- */
 
 static const struct {
-    enum seam_kind kind;
+    enum inject_kind kind;
     int error, wanted;
 } failures[] = {
-    {SEAM_MEMFD_CREATE, EMFILE, -EMFILE}, {SEAM_MEMFD_CREATE, ENFILE, -ENFILE}, {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM},
-    {SEAM_FTRUNCATE, EFBIG, -EFBIG},      {SEAM_FTRUNCATE, ENOMEM, -ENOMEM},    {SEAM_FALLOCATE, ENOSPC, -ENOMEM},
-    {SEAM_FALLOCATE, ENOMEM, -ENOMEM},    {SEAM_MMAP, ENOMEM, -ENOMEM},         {SEAM_ADD_SEALS, EINVAL, -EINVAL},
-    {SEAM_OPEN, EMFILE, -EMFILE},         {SEAM_OPEN, ENFILE, -ENFILE},
+    {INJECT_MEMFD_CREATE, EMFILE, -EMFILE}, {INJECT_MEMFD_CREATE, ENFILE, -ENFILE},
+    {INJECT_MEMFD_CREATE, ENOMEM, -ENOMEM}, {INJECT_FTRUNCATE, EFBIG, -EFBIG},
+    {INJECT_FTRUNCATE, ENOMEM, -ENOMEM},    {INJECT_FALLOCATE, ENOSPC, -ENOMEM},
+    {INJECT_FALLOCATE, ENOMEM, -ENOMEM},    {INJECT_MMAP, ENOMEM, -ENOMEM},
+    {INJECT_ADD_SEALS, EINVAL, -EINVAL},    {INJECT_OPEN, EMFILE, -EMFILE},
+    {INJECT_OPEN, ENFILE, -ENFILE},
 };
 #define FAILURES ((int) (sizeof failures / sizeof *failures))
 
@@ -439,7 +442,7 @@ END_TEST
 
 /* Each call of each kind in turn: nothing leaks (the harness counts), and what succeeds all the same is whole. */
 START_TEST(test_any_call_fails) {
-    enum seam_kind kind = (enum seam_kind) _i;
+    enum inject_kind kind = (enum inject_kind) _i;
     for (int n = 1; n <= 4; n++) {
         struct outbox own = OUTBOX_EMPTY, theirs = OUTBOX_EMPTY;
         const char *why = "";
@@ -450,7 +453,7 @@ START_TEST(test_any_call_fails) {
             int fd = own.fd;
             own.fd = -1;
             r = outbox_open(&theirs, fd, &why);
-            ck_assert_msg(r == 0 || (failure_error(r) == -ENOMEM && why && *why), "%s: %d (%s)", seam_name(kind), r,
+            ck_assert_msg(r == 0 || (failure_error(r) == -ENOMEM && why && *why), "%s: %d (%s)", inject_name(kind), r,
                           why);
             ck_assert_int_eq(r == 0, theirs.page != NULL);
         }
@@ -463,7 +466,7 @@ START_TEST(test_any_call_fails) {
 END_TEST
 
 START_TEST(test_theirs_cannot_be_mapped) {
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     refuse(fake(LEAST, 32, 64), -ENOMEM, "mapped");
 }
 END_TEST
@@ -494,7 +497,7 @@ int main(void) {
     suite_add(s, test_a_frozen_one_is_one);
     suite_add(s, test_the_shape_is_read_once);
     suite_add_loop(s, test_none_can_be_made, 0, FAILURES);
-    suite_add_loop(s, test_any_call_fails, 0, SEAM_KINDS);
+    suite_add_loop(s, test_any_call_fails, 0, INJECT_KINDS);
     suite_add(s, test_theirs_cannot_be_mapped);
     return suite_run(s);
 }

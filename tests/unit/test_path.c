@@ -164,9 +164,9 @@ END_TEST
 
 START_TEST(test_directory_failures) {
     char buf[100];
-    fail_once(SEAM_MKDIR, EROFS);
+    fail_once(INJECT_MKDIR, EROFS);
     ck_assert_int_eq(path_runtime_dir(true, buf, sizeof buf), -EROFS);
-    fail_once(SEAM_FSTAT, EIO);
+    fail_once(INJECT_FSTAT, EIO);
     ck_assert_int_eq(path_runtime_dir(true, buf, sizeof buf), -EIO);
 }
 END_TEST
@@ -197,9 +197,9 @@ static void unlink_lock(void) {
 START_TEST(test_an_unlinked_lock_is_no_lock) {
     CLEANUP_FD int fd = -1;
     unlinks_left = 3;
-    fail_never_but(SEAM_FLOCK, unlink_lock);
+    fail_never_but(INJECT_FLOCK, unlink_lock);
     ck_assert_int_eq(path_lock(lock, &fd), 0);
-    ck_assert_int_eq(fail_calls(SEAM_FLOCK), 4);
+    ck_assert_int_eq(fail_calls(INJECT_FLOCK), 4);
     struct stat locked, named;
     ck_assert_int_eq(fstat(fd, &locked), 0);
     ck_assert_int_eq(stat(lock, &named), 0);
@@ -210,10 +210,10 @@ END_TEST
 START_TEST(test_unlinking_for_ever_is_given_up) {
     int fd = -7;
     unlinks_left = 1000000;
-    fail_never_but(SEAM_FLOCK, unlink_lock);
+    fail_never_but(INJECT_FLOCK, unlink_lock);
     ck_assert_int_eq(path_lock(lock, &fd), -EADDRINUSE);
     ck_assert_int_eq(fd, -7);
-    ck_assert_int_le(fail_calls(SEAM_FLOCK), 100);
+    ck_assert_int_le(fail_calls(INJECT_FLOCK), 100);
 }
 END_TEST
 
@@ -224,7 +224,7 @@ static void replace_lock(void) {
 
 START_TEST(test_a_replaced_lock_is_no_lock) {
     int fd = -7;
-    fail_never_but(SEAM_FLOCK, replace_lock);
+    fail_never_but(INJECT_FLOCK, replace_lock);
     ck_assert_int_eq(path_lock(lock, &fd), -EADDRINUSE);
     ck_assert_int_eq(fd, -7);
 }
@@ -240,10 +240,10 @@ END_TEST
 
 START_TEST(test_lock_failures) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int n, error, result;
-    } cases[] = {{SEAM_OPEN, 1, EMFILE, -EMFILE},  {SEAM_OPEN, 1, EINTR, 0},   {SEAM_FLOCK, 1, EINTR, 0},
-                 {SEAM_FLOCK, 1, ENOLCK, -ENOLCK}, {SEAM_FSTAT, 1, EIO, -EIO}, {SEAM_FSTAT, 2, EIO, -EIO}};
+    } cases[] = {{INJECT_OPEN, 1, EMFILE, -EMFILE},  {INJECT_OPEN, 1, EINTR, 0},   {INJECT_FLOCK, 1, EINTR, 0},
+                 {INJECT_FLOCK, 1, ENOLCK, -ENOLCK}, {INJECT_FSTAT, 1, EIO, -EIO}, {INJECT_FSTAT, 2, EIO, -EIO}};
     CLEANUP_FD int fd = -1;
     fail_call(cases[_i].kind, cases[_i].n, 1, cases[_i].error);
     ck_assert_int_eq(path_lock(lock, &fd), cases[_i].result);
@@ -261,8 +261,8 @@ static void lock_by_another(void) {
 /* Our flock() fails, and in between another one's did not: its file must keep its name, although we made it. */
 START_TEST(test_a_failure_takes_nobodys_lock_away) {
     int fd = -7;
-    fail_once(SEAM_FLOCK, ENOLCK);
-    fail_orders[SEAM_FLOCK].also = lock_by_another;
+    fail_once(INJECT_FLOCK, ENOLCK);
+    fail_orders[INJECT_FLOCK].also = lock_by_another;
     ck_assert_int_eq(path_lock(lock, &fd), -ENOLCK);
     fail_off();
     ck_assert_int_eq(path_lock(lock, &fd), -EADDRINUSE);
@@ -330,7 +330,7 @@ START_TEST(test_unlink) {
     ck_assert_int_eq(path_unlink(lock), 0);
     ck_assert_int_eq(access(lock, F_OK), -1);
     ck_assert_int_eq(path_unlink(lock), 0);
-    fail_once(SEAM_UNLINK, EROFS);
+    fail_once(INJECT_UNLINK, EROFS);
     ck_assert_int_eq(path_unlink(lock), -EROFS);
 }
 END_TEST
@@ -343,9 +343,9 @@ START_TEST(test_unlink_a_socket) {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof address), 0);
     fd_close(fd);
-    fail_once(SEAM_FSTAT, EIO);
+    fail_once(INJECT_FSTAT, EIO);
     ck_assert_int_eq(path_unlink_socket(lock), -EIO);
-    fail_once(SEAM_UNLINK, EROFS);
+    fail_once(INJECT_UNLINK, EROFS);
     ck_assert_int_eq(path_unlink_socket(lock), -EROFS);
     ck_assert_int_eq(path_unlink_socket(lock), 0);
     ck_assert_int_eq(access(lock, F_OK), -1);

@@ -81,9 +81,9 @@ START_TEST(test_nobody) {
 END_TEST
 
 START_TEST(test_no_memory_for_an_account) {
-    fail_call(SEAM_ALLOC, 1 + _i, 1, ENOMEM); /* the account, its user */
+    fail_call(INJECT_ALLOC, 1 + _i, 1, ENOMEM); /* the account, its user */
     ck_assert_ptr_null(peer_new(ctx, 1001, owner_on_release, &one));
-    ck_assert_int_eq(fail_calls(SEAM_ALLOC), 1 + _i);
+    ck_assert_int_eq(fail_calls(INJECT_ALLOC), 1 + _i);
     ck_assert_uint_eq(ctx->refs, 2);
 }
 END_TEST
@@ -222,7 +222,8 @@ static uint32_t longest_chain(const struct peer *peer) {
     return most;
 }
 
-/* The handles of a hostile peer: as it may make them, one behind the other, or such that any hash without a secret has all in one chain. */
+/* The handles of a hostile peer: as it may make them, one behind the other, or such that any hash without a secret has
+ * all in one chain. */
 START_TEST(test_no_chain_is_long) {
     enum { MANY = 10000, LONG = 64 };
     static struct import imports[MANY];
@@ -256,7 +257,7 @@ START_TEST(test_no_memory_for_a_larger_table) {
     static struct import imports[MANY];
     for (uint64_t i = 0; i < MANY - 1; i++)
         add(&imports[i], i + 1, 1);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     add(&imports[MANY - 1], MANY, 1);
     fail_off();
     ck_assert_uint_eq(one.peer->imports_capacity, PEER_CHAINS_FIRST);
@@ -350,7 +351,7 @@ END_TEST
 
 START_TEST(test_no_memory_for_imports) {
     struct import import;
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 10, false), -ENOMEM);
     assert_imported(0, 0);
     ck_assert_uint_eq(one.peer->refs, 1);

@@ -190,20 +190,20 @@ END_TEST
 
 START_TEST(test_the_kernel_hears_only_news) {
     add(0);
-    fail_call(SEAM_EPOLL_CTL, 0, 0, 0);
+    fail_call(INJECT_EPOLL_CTL, 0, 0, 0);
     watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER);
     watch_update(&sides[0].watch, POLLIN, far());
-    ck_assert_int_eq(fail_calls(SEAM_EPOLL_CTL), 0);
+    ck_assert_int_eq(fail_calls(INJECT_EPOLL_CTL), 0);
     watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
     watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
-    ck_assert_int_eq(fail_calls(SEAM_EPOLL_CTL), 1);
+    ck_assert_int_eq(fail_calls(INJECT_EPOLL_CTL), 1);
 }
 END_TEST
 
 START_TEST(test_a_change_that_failed_is_tried_again) {
     add(0);
     speak(0);
-    fail_once(SEAM_EPOLL_CTL, ENOMEM);
+    fail_once(INJECT_EPOLL_CTL, ENOMEM);
     watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
     turn();
     ck_assert_int_eq(sides[0].revents, POLLIN); /* still the old ones */
@@ -576,14 +576,14 @@ END_TEST
 /* --- failures --- */
 
 START_TEST(test_a_set_that_cannot_be_made) {
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     struct poller *none = NULL;
     ck_assert_int_eq(poller_set_new(&none), -ENOMEM);
     fail_off();
-    fail_once(SEAM_EPOLL_CREATE, EMFILE);
+    fail_once(INJECT_EPOLL_CREATE, EMFILE);
     ck_assert_int_eq(poller_set_new(&none), -EMFILE);
     fail_off();
-    fail_once(SEAM_EPOLL_CTL, ENOSPC);
+    fail_once(INJECT_EPOLL_CTL, ENOSPC);
     ck_assert_int_eq(poller_set_new(&none), -ENOSPC);
     ck_assert_ptr_null(none);
 }
@@ -591,7 +591,7 @@ END_TEST
 
 START_TEST(test_a_watch_that_cannot_be_added) {
     sides[0].watch.deadline = past();
-    fail_once(SEAM_EPOLL_CTL, ENOSPC);
+    fail_once(INJECT_EPOLL_CTL, ENOSPC);
     ck_assert_int_eq(watch_add(&sides[0].watch, poller), -ENOSPC);
     ck_assert_ptr_null(sides[0].watch.poller);
     ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER);
@@ -606,10 +606,10 @@ END_TEST
 START_TEST(test_a_poll_that_fails) {
     add(0);
     speak(0);
-    fail_once(SEAM_EPOLL_WAIT, EBADF);
+    fail_once(INJECT_EPOLL_WAIT, EBADF);
     ck_assert_int_eq(poller_set_turn(poller, 0), -EBADF);
     ck_assert_int_eq(calls_of_all(), 0);
-    fail_once(SEAM_EPOLL_WAIT, EINTR); /* a signal ends a turn, early and well */
+    fail_once(INJECT_EPOLL_WAIT, EINTR); /* a signal ends a turn, early and well */
     ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
     ck_assert_int_eq(calls_of_all(), 0);
     turn();
@@ -627,7 +627,8 @@ static void *turn_that_is_left(void *unused) {
     return unused;
 }
 
-/* One that is called for its deadline never returns. The others, whose turn it would have been, have theirs next time. */
+/* One that is called for its deadline never returns. The others, whose turn it would have been, have theirs next time.
+ */
 START_TEST(test_a_deadline_whose_turn_was_left) {
     pthread_t thread;
     for (int i = 0; i < SIDES; i++) {
@@ -646,7 +647,8 @@ START_TEST(test_a_deadline_whose_turn_was_left) {
 }
 END_TEST
 
-/* Many deadlines, in whatever order they are set, changed and removed: each is called in its turn, and the nearest is known. */
+/* Many deadlines, in whatever order they are set, changed and removed: each is called in its turn, and the nearest is
+ * known. */
 START_TEST(test_a_heap_of_deadlines) {
     enum { MANY = 300 };
     static struct {
@@ -726,7 +728,7 @@ static enum watch_state look_slowly(struct watch *watch, unsigned looks) {
 
 /* Frames may be slow ones: who only looks asks the clock after some of them, not after as many turns. */
 START_TEST(test_slow_frames_leave_the_others_their_turns) {
-    sides[0].watch.look = look_slowly;
+    sides[0].watch.check = look_slowly;
     add_all();
     speak(0);
     turn();

@@ -33,7 +33,7 @@ static struct bank {
     int refuse;                    /* so many of the next calls */
     uint32_t retired[64];
     int retired_count;
-    int stirred;
+    int needs_maintenance;
     atomic_int holds, told;
     _Atomic(pthread_t) last; /* who uncharged last */
 } bank;
@@ -72,7 +72,7 @@ static void bank_retired(void *owner, uint32_t arena_id) {
 
 static void bank_stirred(void *owner) {
     ck_assert_ptr_eq(owner, &bank);
-    bank.stirred++;
+    bank.needs_maintenance++;
 }
 
 static void bank_hold(void *owner) {
@@ -89,7 +89,7 @@ static void bank_tell(void *owner) {
 static const struct pool_ops ops = {
     bank_charge, bank_uncharge, bank_uncharge_fd, bank_retired, bank_stirred, bank_hold, bank_tell,
 };
-static struct arenas audience;
+static struct arena_ids audience;
 static struct pool *pool;
 
 struct reuse {
@@ -126,7 +126,7 @@ static void after(void) {
     fail_off();
     pool = pool_end(pool);
     ck_assert_uint_eq(audience.count, 0);
-    arenas_deinit(&audience);
+    arena_ids_deinit(&audience);
     ck_assert_uint_eq(atomic_load(&bank.bytes), 0);
     ck_assert_uint_eq(atomic_load(&bank.fds), 0);
     ck_assert_int_eq(atomic_load(&bank.holds), 0);
@@ -155,7 +155,7 @@ static uint64_t open_fds(void) {
     const struct arena *arena;
     uint32_t place = 0;
     uint64_t count = 0;
-    while ((arena = arenas_next(&audience, &place))) {
+    while ((arena = arena_ids_next(&audience, &place))) {
         if ((arena->fd < 0) != (arena->is_announced || arena->is_private))
             ck_abort_msg("arena %u has descriptor %d", arena->id, arena->fd);
         count += arena->fd >= 0;
@@ -239,8 +239,8 @@ START_TEST(test_the_steady_state_asks_nobody) {
     static const size_t sizes[] = {1, 5000, 70000, MIB, 5 * MIB};
     for (int turn = 0; turn < 400; turn++) {
         if (turn == 100)
-            for (int kind = 0; kind < SEAM_KINDS; kind++)
-                fail_always((enum seam_kind) kind, EIO);
+            for (int kind = 0; kind < INJECT_KINDS; kind++)
+                fail_always((enum inject_kind) kind, EIO);
         for (size_t i = 0; i < 5; i++) {
             struct pool_slot *slot = take(sizes[i]);
             if (turn % 2)
@@ -251,8 +251,8 @@ START_TEST(test_the_steady_state_asks_nobody) {
         if (turn == 100)
             atomic_store(&bank.charges, 0);
     }
-    for (int kind = 0; kind < SEAM_KINDS; kind++)
-        ck_assert_int_eq(fail_calls((enum seam_kind) kind), 0);
+    for (int kind = 0; kind < INJECT_KINDS; kind++)
+        ck_assert_int_eq(fail_calls((enum inject_kind) kind), 0);
     ck_assert_int_eq(atomic_load(&bank.charges), 0);
     fail_off();
 }
@@ -949,7 +949,7 @@ START_TEST(test_a_full_generation) {
     for (int i = 0; i < 3; i++)
         pool_put_own(take(MIB));
     ck_assert_uint_eq(gauges().generation, 1); /* nothing was to be made: nobody looked */
-    ck_assert_uint_eq(pool_rest(pool, 1), UINT64_MAX);
+    ck_assert_uint_eq(pool_maintain(pool, 1), UINT64_MAX);
     ck_assert_uint_eq(gauges().generation, 2);
     ck_assert_uint_eq(gauges().draining_arenas, 1);
     struct pool_slot *slots[8];
@@ -969,28 +969,28 @@ START_TEST(test_an_old_one_and_an_idle_one) {
     new_pool_with(64 * MIB, no_rotation,
                   (struct pool_policy){.age = 60 * second, .idle = _i ? 0 : 7 * second, .keep = 5 * second});
     uint64_t t = wait_now();
-    ck_assert_uint_eq(pool_rest(pool, t), UINT64_MAX); /* it has nothing */
+    ck_assert_uint_eq(pool_maintain(pool, t), UINT64_MAX); /* it has nothing */
     struct pool_slot *stays = take(1000);
     t = wait_now();
     pool_put_own(take(MIB));
-    ck_assert_uint_eq(pool_rest(pool, t), t + 5 * second);
+    ck_assert_uint_eq(pool_maintain(pool, t), t + 5 * second);
     pool_put_own(take(MIB));
-    ck_assert_uint_eq(pool_rest(pool, t + 5 * second), t + 10 * second); /* it was used meanwhile */
+    ck_assert_uint_eq(pool_maintain(pool, t + 5 * second), t + 10 * second); /* it was used meanwhile */
     ck_assert_uint_eq(gauges().arenas, 2);
-    uint64_t next = pool_rest(pool, t + 10 * second);
+    uint64_t next = pool_maintain(pool, t + 10 * second);
     ck_assert_uint_eq(gauges().arenas, 1); /* what is free */
     ck_assert_uint_eq(gauges().generation, 1);
     if (_i)
         ck_assert(next > t + 59 * second && next <= t + 60 * second);
     else
         ck_assert_uint_eq(next, t + 12 * second);
-    ck_assert_uint_eq(pool_rest(pool, next), UINT64_MAX); /* draining needs no clock */
+    ck_assert_uint_eq(pool_maintain(pool, next), UINT64_MAX); /* draining needs no clock */
     ck_assert_uint_eq(gauges().generation, 2);
     ck_assert_uint_eq(gauges().draining_arenas, 1);
     ck_assert(pool_is_waiting(pool));
     pool_put(stays);
     ck_assert_int_eq(atomic_load(&bank.told), 1);
-    ck_assert_uint_eq(pool_rest(pool, next), UINT64_MAX);
+    ck_assert_uint_eq(pool_maintain(pool, next), UINT64_MAX);
     ck_assert_uint_eq(gauges().mapped, 0);
     ck_assert(!pool_is_waiting(pool));
 }
@@ -1002,25 +1002,25 @@ START_TEST(test_who_waits_is_told) {
     pool_rotate(pool);
     pool_put(c); /* nobody sleeps */
     ck_assert_int_eq(atomic_load(&bank.told), 0);
-    pool_rest(pool, wait_now());
-    pool_rest(pool, wait_now());
+    pool_maintain(pool, wait_now());
+    pool_maintain(pool, wait_now());
     ck_assert(pool_is_waiting(pool));
     put_elsewhere(a);
     put_elsewhere(b);
     ck_assert_int_eq(atomic_load(&bank.told), 1);
     ck_assert_uint_eq(gauges().mapped, 0);
     struct pool_slot *d = take(MIB), *e = take(1000);
-    ck_assert_int_eq(bank.stirred, 5); /* for each arena */
+    ck_assert_int_eq(bank.needs_maintenance, 5); /* for each arena */
     pool_rotate(pool);
     pool_put(d); /* it did not go to sleep again */
     ck_assert_int_eq(atomic_load(&bank.told), 1);
-    pool_rest(pool, wait_now());
+    pool_maintain(pool, wait_now());
     pool_put(take(1000)); /* it works again */
     ck_assert_int_eq(atomic_load(&bank.told), 1);
-    pool_rest(pool, wait_now());
+    pool_maintain(pool, wait_now());
     pool_put(e);
     ck_assert_int_eq(atomic_load(&bank.told), 2);
-    pool_rest(pool, wait_now());
+    pool_maintain(pool, wait_now());
     ck_assert(!pool_is_waiting(pool));
     pool_put(take(1000)); /* nor is anything waited for */
     ck_assert_int_eq(atomic_load(&bank.told), 2);
@@ -1033,7 +1033,7 @@ START_TEST(test_nothing_is_hot_that_somebody_waits_for) {
     pool_rotate(pool);
     ck_assert(!pool_put_hot(old));
     new = take(1000);
-    pool_rest(pool, wait_now());
+    pool_maintain(pool, wait_now());
     ck_assert(pool_is_waiting(pool));
     ck_assert(!pool_put_hot(new));
     ck_assert_ptr_null(pool_take_hot(pool, 1000));
@@ -1135,18 +1135,19 @@ END_TEST
 /* Each call that making an arena takes, each time that it is made: refused, and nothing is left or charged. */
 START_TEST(test_every_call_can_fail) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int error;
-    } failures[] = {{SEAM_ALLOC, ENOMEM},   {SEAM_MEMFD_CREATE, EMFILE}, {SEAM_FTRUNCATE, ENOMEM}, {SEAM_MMAP, ENOMEM},
-                    {SEAM_MADVISE, ENOMEM}, {SEAM_ADD_SEALS, EINVAL},    {SEAM_OPEN, EMFILE}};
-    enum seam_kind kind = failures[_i].kind;
+    } failures[] = {{INJECT_ALLOC, ENOMEM}, {INJECT_MEMFD_CREATE, EMFILE}, {INJECT_FTRUNCATE, ENOMEM},
+                    {INJECT_MMAP, ENOMEM},  {INJECT_MADVISE, ENOMEM},      {INJECT_ADD_SEALS, EINVAL},
+                    {INJECT_OPEN, EMFILE}};
+    enum inject_kind kind = failures[_i].kind;
     fail_call(kind, 0, 0, 0);
     pool_put_own(take(MIB));
     int calls = fail_calls(kind);
     ck_assert_int_gt(calls, 0);
     for (int n = 1; n <= calls; n++) {
         pool = pool_end(pool);
-        arenas_deinit(&audience); /* its table is made anew, too */
+        arena_ids_deinit(&audience); /* its table is made anew, too */
         new_pool(64 * MIB, usual);
         struct pool_slot *slot = NULL;
         fail_call(kind, n, FAIL_ALWAYS, failures[_i].error);
@@ -1168,7 +1169,7 @@ END_TEST
 START_TEST(test_no_memory_for_a_pool) {
     const struct pool_options options = {.ops = &ops, .owner = &bank};
     struct pool *none = NULL;
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(pool_new(&none, &options), -ENOMEM);
     ck_assert_ptr_null(none);
 }
@@ -1300,7 +1301,7 @@ START_TEST(test_many_threads_put) {
         if (n % 700 == 70)
             pool_rotate(pool);
         if (n % 7 == 0)
-            pool_rest(pool, wait_now());
+            pool_maintain(pool, wait_now());
     }
     ck_assert_int_eq(workers_stop(), HANDED - HANDED / 5);
     ck_assert_uint_eq(gauges().blocks_out, 0);
@@ -1309,8 +1310,8 @@ START_TEST(test_many_threads_put) {
 END_TEST
 
 /*
- * A block comes back in the very moment in which its owner goes to sleep: either the owner has found it, or it is told. The owner
- * takes a block, lays it into the hand, and rests.
+ * A block comes back in the very moment in which its owner goes to sleep: either the owner has found it, or it is told.
+ * The owner takes a block, lays it into the hand, and rests.
  */
 enum { NAPS = 30000 };
 
@@ -1349,7 +1350,7 @@ START_TEST(test_nobody_sleeps_over_a_return) {
         uint64_t all = slot->arena->size;
         atomic_store(&hand, slot);
         pause_for(n % 2048);
-        pool_rest(pool, 1);
+        pool_maintain(pool, 1);
         while (atomic_load(&hand))
             sched_yield();
         missed += pool_retained(pool) < all && atomic_load(&bank.told) == told;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry/pooled: the pool of ours that one peer reads, and our views of its arenas: what is charged to whom and for how
- * long, who holds what, what is refused and what is a lie, and the end, with blocks still in the application's hands.
+ * registry/pooled: the pool of ours that one peer reads, and our views of its arenas: what is charged to whom and for
+ * how long, who holds what, what is refused and what is a lie, and the end, with blocks still in the application's
+ * hands.
  */
 #include "support/suite.h"
 
@@ -13,8 +14,8 @@
 #include <unistd.h>
 
 #include "memory/arena.h"
-#include "sys/alone.h"
 #include "sys/heap.h"
+#include "sys/single_thread.h"
 #include "unit/crowd.h"
 #include "unit/room_peer.h"
 #include "wire/handle.h"
@@ -104,7 +105,8 @@ END_TEST
 static const size_t sizes[] = {0, 1, 1023, 1024, 1025, 65536, 100000, 1 << 20, (4 << 20) + 1, 17 << 20};
 #define SIZES ((int) (sizeof sizes / sizeof *sizes))
 
-/* Whole arenas are charged, and to the budget alone: bytes, a descriptor, and as one block whatever comes and goes in them. */
+/* Whole arenas are charged, and to the budget alone: bytes, a descriptor, and as one block whatever comes and goes in
+ * them. */
 START_TEST(test_arenas_are_charged_to_the_budget) {
     size_t size = sizes[_i];
     sea_block *block = new_block(&one, size);
@@ -413,23 +415,24 @@ START_TEST(test_given_quotas_hold_instead) {
 END_TEST
 
 static const struct {
-    enum seam_kind kind;
+    enum inject_kind kind;
     int error, result;
     const char *limit; /* NULL: any */
 } failures[] = {
-    {SEAM_ALLOC, ENOMEM, -ENOMEM, NULL},
-    {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM, NULL},
-    {SEAM_MEMFD_CREATE, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
-    {SEAM_MEMFD_CREATE, ENFILE, -ENFILE, "fs.file-max"},
-    {SEAM_FTRUNCATE, EFBIG, -ENOMEM, "size of a file"},
-    {SEAM_FTRUNCATE, ENOMEM, -ENOMEM, NULL},
-    {SEAM_MMAP, ENOMEM, -ENOMEM, NULL},
-    {SEAM_ADD_SEALS, EPERM, 0, NULL},
-    {SEAM_OPEN, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
+    {INJECT_ALLOC, ENOMEM, -ENOMEM, NULL},
+    {INJECT_MEMFD_CREATE, ENOMEM, -ENOMEM, NULL},
+    {INJECT_MEMFD_CREATE, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
+    {INJECT_MEMFD_CREATE, ENFILE, -ENFILE, "fs.file-max"},
+    {INJECT_FTRUNCATE, EFBIG, -ENOMEM, "size of a file"},
+    {INJECT_FTRUNCATE, ENOMEM, -ENOMEM, NULL},
+    {INJECT_MMAP, ENOMEM, -ENOMEM, NULL},
+    {INJECT_ADD_SEALS, EPERM, 0, NULL},
+    {INJECT_OPEN, EMFILE, -EMFILE, "RLIMIT_NOFILE"},
 };
 #define FAILURES ((int) (sizeof failures / sizeof *failures))
 
-/* Each call in turn fails, for good: nothing is charged or left, the refusal is told, and the next one finds it as it was. */
+/* Each call in turn fails, for good: nothing is charged or left, the refusal is told, and the next one finds it as it
+ * was. */
 START_TEST(test_an_arena_that_cannot_be_made) {
     int refused = 0;
     for (int n = 1; n < 100; n++) {
@@ -636,7 +639,7 @@ END_TEST
 START_TEST(test_no_memory_for_a_lease) {
     sea_block *block = new_block(&one, 5000);
     uint64_t handle = 0;
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(pooled_lease(one.peer, block, &handle), -ENOMEM);
     ck_assert_uint_eq(handle, 0);
     ck_assert(pooled_is_free(block));
@@ -740,7 +743,7 @@ END_TEST
 /* The next of the same size lies where the last one lay, and is as new. */
 START_TEST(test_what_is_ready) {
     int class = _i ? SEA_POOLED : SEA_INLINE;
-    if (!thread_is_alone())
+    if (!is_single_threaded())
         test_skip("a tool has a thread of its own here");
     ck_assert_ptr_null(block_lend_hot(one.peer, class, 200));
     ck_assert_ptr_null(pooled_ready(one.peer, class, 200));
@@ -781,7 +784,7 @@ START_TEST(test_no_memory_for_an_inline_block) {
     sea_block *block = NULL;
     int calls = 0;
     for (int r = -1; r < 0; calls++) {
-        fail_call(SEAM_ALLOC, calls + 1, 1, ENOMEM);
+        fail_call(INJECT_ALLOC, calls + 1, 1, ENOMEM);
         r = pooled_new_inline(&block, one.peer, 100);
         ck_assert(r == 0 || r == -ENOMEM);
         fail_off();
@@ -1085,7 +1088,7 @@ END_TEST
 START_TEST(test_an_arena_that_cannot_be_mapped) {
     make_theirs();
     struct wire_arena arena = announced(3);
-    fail_once(SEAM_MMAP, ENOMEM);
+    fail_once(INJECT_MMAP, ENOMEM);
     ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
     assert_refused(-ENOMEM, "address space");
     ck_assert_uint_eq(ctx_figures().refusals, 1);
@@ -1097,9 +1100,9 @@ END_TEST
 START_TEST(test_no_memory_for_a_view) {
     make_theirs();
     struct wire_arena arena = announced(3);
-    fail_call(SEAM_ALLOC, _i + 1, 1, ENOMEM);
+    fail_call(INJECT_ALLOC, _i + 1, 1, ENOMEM);
     ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), -ENOMEM);
-    ck_assert_int_eq(fail_calls(SEAM_ALLOC), _i + 1);
+    ck_assert_int_eq(fail_calls(INJECT_ALLOC), _i + 1);
     fail_off();
     owner_assert_charged(&one, 0, 0, 0);
     open_theirs(3);
@@ -1164,7 +1167,7 @@ START_TEST(test_no_memory_for_a_received_block) {
     open_theirs(3);
     for (int n = 1; n <= 2; n++) {
         sea_block *block = NULL;
-        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        fail_call(INJECT_ALLOC, n, 1, ENOMEM);
         ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 0, 1), 1), -ENOMEM);
         fail_off();
         ck_assert_ptr_null(block);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pools as the application has them, over two connections: lifetimes that are kept apart, generations that drain, and the memory of both
- * sides, which comes back by itself and wakes nobody for nothing.
+ * Pools as the application has them, over two connections: lifetimes that are kept apart, generations that drain, and
+ * the memory of both sides, which comes back by itself and wakes nobody for nothing.
  */
 #include "support/suite.h"
 
@@ -226,7 +226,7 @@ END_TEST
 START_TEST(test_what_ones_own_pool_keeps_of_the_machine) {
     sea_pool *pool = keep_all();
     sea_block *block = NULL;
-    fail_call(SEAM_MEMFD_CREATE, 1, 2, ENOMEM); /* with one pool's, and without */
+    fail_call(INJECT_MEMFD_CREATE, 1, 2, ENOMEM); /* with one pool's, and without */
     int r = sea_block_new(&block, ends.a.conn, MIB);
     fail_off();
     ck_assert_int_eq(r, 0);
@@ -455,7 +455,7 @@ START_TEST(test_what_comes_back_late) {
     ends_open(&ends);
     lend(end_block(&ends.a, MIB, 1));
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1); /* nothing is free */
-    ck_assert(ends.a.conn->lane.bell.wants & BELL_RELEASES);
+    ck_assert(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES);
     uint64_t rung = end_figures(&ends.b).doorbells;
     sea_msg_release(ends.b.kept[--ends.b.kept_count]);
     ck_assert_uint_eq(end_figures(&ends.b).doorbells, rung + 1);
@@ -613,7 +613,7 @@ END_TEST
 START_TEST(test_a_lie_before_sleeping) {
     lend(end_block(&ends.a, MIB, 1));
     release_write(&ends.b.conn->lane.releases_out, handle_make(7, 1, 1));
-    ck_assert(!lane_rest(&ends.a.conn->lane));
+    ck_assert(!lane_prepare_sleep(&ends.a.conn->lane));
     ends_settle(&ends);
     ck_assert_int_eq(ends.a.event.reason, -EPROTO);
     ck_assert_uint_eq(ends.a.event.reclaimed_blocks, 1);
@@ -634,7 +634,7 @@ START_TEST(test_room_that_is_seen_by_the_way) {
     if (_i == 0)
         figures_of(sea_conn_pool(ends.a.conn));
     else
-        lane_rest(&ends.a.conn->lane);
+        lane_prepare_sleep(&ends.a.conn->lane);
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
     sea_conn_dispatch(ends.a.conn, 0);
     ck_assert_uint_eq(ends.a.rooms, 1);
@@ -1034,7 +1034,7 @@ START_TEST(test_what_is_reserved_is_there) {
     ck_assert_uint_ge(figures_of(pool).retained, size * count);
     ck_assert_uint_eq(figures_of(pool).reserved, figures_of(pool).mapped);
     ck_assert_int_eq(sea_pool_reserve(pool, size, (uint32_t) count), 0);
-    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    fail_call(INJECT_MEMFD_CREATE, 0, 0, 0);
     for (int i = 0; i < COUNT_MAX; i++)
         sea_block_unref(block_of(pool, size));
     for (int round = 0; round < 3; round++) {
@@ -1043,7 +1043,7 @@ START_TEST(test_what_is_reserved_is_there) {
         for (size_t i = 0; i < count; i++)
             sea_block_unref(blocks[i]);
     }
-    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MEMFD_CREATE), 0);
     fail_off();
     sea_pool_free(pool);
 }
@@ -1070,7 +1070,7 @@ START_TEST(test_what_is_reserved_stays) {
     ck_assert_uint_eq(figures_of(pool).mapped, reserved);
     lend(block_of(pool, 2 * MIB));
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
-    ck_assert(!(ends.a.conn->lane.bell.wants & BELL_RELEASES));
+    ck_assert(!(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES));
     give_back(1);
     ck_assert_uint_eq(figures_of(pool).mapped, reserved);
     sea_block_unref(block);
@@ -1104,11 +1104,11 @@ END_TEST
 START_TEST(test_a_reservation_of_all_there_may_be) {
     sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
     ck_assert_int_eq(sea_pool_reserve(pool, MIB, 2), 0);
-    fail_call(SEAM_MEMFD_CREATE, 0, 0, 0);
+    fail_call(INJECT_MEMFD_CREATE, 0, 0, 0);
     sea_block *first = block_of(pool, MIB);
     for (int i = 0; i < 10; i++)
         sea_block_unref(block_of(pool, MIB));
-    ck_assert_int_eq(fail_calls(SEAM_MEMFD_CREATE), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MEMFD_CREATE), 0);
     fail_off();
     sea_block_unref(first);
     sea_pool_free(pool);
@@ -1123,7 +1123,7 @@ START_TEST(test_reservations_that_are_refused) {
     ck_assert_str_eq(refusal.limit, "pool's bytes_max");
     ck_assert_uint_eq(refusal.available, 4 * MIB);
     ck_assert_uint_eq(figures_of(pool).reserved, 16 * MIB); /* what could be made */
-    fail_always(SEAM_MEMFD_CREATE, EMFILE);
+    fail_always(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 1), -EMFILE);
     fail_off();
     sea_ctx_refusal(ends.a.ctx, &refusal);

@@ -263,8 +263,9 @@ static uint64_t lure(uint64_t *state) {
 }
 
 /*
- * An honest writer relays what an attacker chose: payloads that look like frames of every lap to come. Whatever the sizes, and so wherever
- * they lie, none of them is ever taken for a frame, neither at the reader's place nor at any other that is still to be written.
+ * An honest writer relays what an attacker chose: payloads that look like frames of every lap to come. Whatever the
+ * sizes, and so wherever they lie, none of them is ever taken for a frame, neither at the reader's place nor at any
+ * other that is still to be written.
  */
 START_TEST(test_payloads_are_never_frames) {
     static uint64_t words[BYTES_MOST / 8];
@@ -295,7 +296,8 @@ START_TEST(test_nothing_in_a_new_ring) {
 }
 END_TEST
 
-/* Tags have 32 bits: lap 2^32 - 1 has tag 0, and the next one 1 again. Cursors have 32 bits too, and wrap far earlier. */
+/* Tags have 32 bits: lap 2^32 - 1 has tag 0, and the next one 1 again. Cursors have 32 bits too, and wrap far earlier.
+ */
 START_TEST(test_numbers_wrap) {
     static const uint64_t before_wrap[] = {(UINT64_C(1) << 32) - 128, ((UINT64_C(1) << 32) - 3) << 6};
     static uint8_t bytes[BYTES_MOST];
@@ -365,7 +367,8 @@ START_TEST(test_the_cursor_is_looked_at_only_if_need_be) {
 }
 END_TEST
 
-/* A cursor may lie anywhere from the last one known to what was written; every other value is a lie, however it was made. */
+/* A cursor may lie anywhere from the last one known to what was written; every other value is a lie, however it was
+ * made. */
 START_TEST(test_absurd_cursors) {
     static const uint64_t starts[] = {0, 1000, (UINT64_C(1) << 32) - 30, ((UINT64_C(1) << 32) - 1) << 6};
     const uint32_t base = (uint32_t) starts[_i], known = base + 5, tail = base + 50;

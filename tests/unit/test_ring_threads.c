@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/ring and lane/bell with a thread at each end: frames, releases, and sleep, in memory that both see. The thread sanitizer
- * watches the payloads, which are plain memory: it complains if a label of doc/memory-model.md is missing.
+ * lane/ring and lane/doorbell with a thread at each end: frames, releases, and sleep, in memory that both see. The
+ * thread sanitizer watches the payloads, which are plain memory: it complains if a label of doc/memory-model.md is
+ * missing.
  *
- * Whoever has nothing to do looks a few times, or sleeps at once, as chance wants it. A lost wake-up is a wait that never ends: it fails here.
- * The sizes are small, so that rings are full and empty all the time; the long run, between processes, is tests/stress.
+ * Whoever has nothing to do looks a few times, or sleeps at once, as chance wants it. A lost wake-up is a wait that
+ * never ends: it fails here. The sizes are small, so that rings are full and empty all the time; the long run, between
+ * processes, is tests/stress.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -81,7 +83,7 @@ static bool frame_send(struct end *end) {
     line_encode(words, WIRE_CALL, end->sent, &message);
     ring_write(&end->ring.out, words, bytes, size);
     end->sent++;
-    ring_end_ring(&end->ring, BELL_FRAMES);
+    ring_end_ring(&end->ring, DOORBELL_FRAMES);
     return true;
 }
 
@@ -99,7 +101,7 @@ static bool frame_take(struct end *end) {
     if (memcmp(bytes, wanted, size) != 0)
         return false;
     if (ring_advance(&end->ring.in, line_count(size)))
-        ring_end_ring(&end->ring, BELL_ROOM);
+        ring_end_ring(&end->ring, DOORBELL_ROOM);
     end->taken++;
     return true;
 }
@@ -113,7 +115,7 @@ static void *converse(void *arg) {
         if (!ring_has_frame(&end->ring.in)) {
             if (end->sent < end->to_send && ring_has_room(&end->ring.out, LINES / 4) == 1)
                 continue;
-            end_wait(end, end->sent < end->to_send ? BELL_ROOM : 0);
+            end_wait(end, end->sent < end->to_send ? DOORBELL_ROOM : 0);
         } else if (!frame_take(end)) {
             return "another frame than was sent";
         }
@@ -139,7 +141,7 @@ static void block_grant(struct end *end, uint64_t handle) {
         .handle = handle, .payload_size = block_sum(blocks[handle - 1]), .payload_class = WIRE_CLASS_POOLED};
     line_encode(words, WIRE_CALL, end->sent++, &message);
     ring_write(&end->ring.out, words, NULL, 0);
-    ring_end_ring(&end->ring, BELL_FRAMES);
+    ring_end_ring(&end->ring, DOORBELL_FRAMES);
 }
 
 static void *own_blocks(void *arg) {
@@ -158,7 +160,7 @@ static void *own_blocks(void *arg) {
         if (end->sent < end->to_send && free_count > 0 && ring_has_room(&end->ring.out, 1) == 1)
             block_grant(end, free_handles[--free_count]);
         else if (end->sent < end->to_send || free_count < RELEASES)
-            end_wait(end, BELL_ROOM | BELL_RELEASES);
+            end_wait(end, DOORBELL_ROOM | DOORBELL_RELEASES);
     }
     return end_finish(end);
 }
@@ -167,7 +169,7 @@ static void release_one(struct end *end, uint64_t held[], uint32_t *count) {
     uint32_t i = random_below(&end->state, *count);
     release_write(&end->ring.releases_out, held[i]);
     held[i] = held[--*count];
-    ring_end_ring(&end->ring, BELL_RELEASES);
+    ring_end_ring(&end->ring, DOORBELL_RELEASES);
 }
 
 static void *hold_blocks(void *arg) {
@@ -189,7 +191,7 @@ static void *hold_blocks(void *arg) {
         if (block_sum(blocks[frame.message.handle - 1]) != frame.message.payload_size)
             return "a block that was written to while it was held";
         if (ring_advance(&end->ring.in, 1))
-            ring_end_ring(&end->ring, BELL_ROOM);
+            ring_end_ring(&end->ring, DOORBELL_ROOM);
         held[count++] = frame.message.handle;
         while (count > 0 && random_below(&end->state, 3) == 0)
             release_one(end, held, &count);

@@ -10,15 +10,15 @@ static struct rotation begun(struct pool_policy policy) {
     rotation_init(&rotation, &policy);
     ck_assert_uint_eq(rotation.generation, 1);
     rotation_note_arena(&rotation);
-    ck_assert_int_eq(rotation_look(&rotation, 4, 0), ROTATION_NOTHING); /* a block was taken */
-    rotation.began_at = rotation.taken_at = 1000;                       /* the clock is ours from here on */
+    ck_assert_int_eq(rotation_check(&rotation, 4, 0), ROTATION_NOTHING); /* a block was taken */
+    rotation.began_at = rotation.taken_at = 1000;                        /* the clock is ours from here on */
     return rotation;
 }
 
 START_TEST(test_no_policy) {
     struct rotation r = begun((struct pool_policy){0});
     ck_assert_uint_eq(rotation_deadline(&r, true, true), WAIT_FOREVER);
-    ck_assert_int_eq(rotation_look(&r, UINT64_MAX, UINT64_MAX), ROTATION_NOTHING);
+    ck_assert_int_eq(rotation_check(&r, UINT64_MAX, UINT64_MAX), ROTATION_NOTHING);
     ck_assert(!rotation_is_full(&r, UINT64_MAX));
 }
 END_TEST
@@ -43,7 +43,7 @@ START_TEST(test_bytes) {
     struct rotation r = begun((struct pool_policy){.bytes = 100});
     ck_assert(!rotation_is_full(&r, 99));
     ck_assert(rotation_is_full(&r, 100));
-    ck_assert_int_eq(rotation_look(&r, 100, 1000), ROTATION_ROTATE);
+    ck_assert_int_eq(rotation_check(&r, 100, 1000), ROTATION_ROTATE);
     rotation_begin(&r, 100);
     ck_assert(!rotation_is_full(&r, 199));
     ck_assert_uint_eq(rotation_deadline(&r, true, true), WAIT_FOREVER);
@@ -54,9 +54,9 @@ START_TEST(test_age) {
     struct rotation r = begun((struct pool_policy){.age = 50});
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1050);
     ck_assert_uint_eq(rotation_deadline(&r, false, false), WAIT_FOREVER);
-    ck_assert_int_eq(rotation_look(&r, 8, 1049), ROTATION_NOTHING);
-    ck_assert_int_eq(rotation_look(&r, 16, 1050), ROTATION_ROTATE); /* however busy it is */
-    ck_assert_int_eq(rotation_look(&r, 24, 900), ROTATION_NOTHING); /* an instant from before */
+    ck_assert_int_eq(rotation_check(&r, 8, 1049), ROTATION_NOTHING);
+    ck_assert_int_eq(rotation_check(&r, 16, 1050), ROTATION_ROTATE); /* however busy it is */
+    ck_assert_int_eq(rotation_check(&r, 24, 900), ROTATION_NOTHING); /* an instant from before */
 }
 END_TEST
 
@@ -65,9 +65,9 @@ START_TEST(test_unused) {
     struct rotation r = begun((struct pool_policy){.age = 50, .idle = 40});
     rotation_begin(&r, 4);
     r.began_at = r.taken_at = 1000;
-    ck_assert_int_eq(rotation_look(&r, 4, 9000), ROTATION_NOTHING);
+    ck_assert_int_eq(rotation_check(&r, 4, 9000), ROTATION_NOTHING);
     ck_assert_uint_eq(rotation_deadline(&r, true, true), WAIT_FOREVER);
-    ck_assert_int_eq(rotation_look(&r, 8, 9000), ROTATION_ROTATE);
+    ck_assert_int_eq(rotation_check(&r, 8, 9000), ROTATION_ROTATE);
 }
 END_TEST
 
@@ -75,12 +75,12 @@ START_TEST(test_idle_and_free) {
     struct rotation r = begun((struct pool_policy){.idle = 90, .keep = 50});
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1050);
     ck_assert_uint_eq(rotation_deadline(&r, true, false), 1090);
-    ck_assert_int_eq(rotation_look(&r, 8, 1045), ROTATION_NOTHING); /* something was taken */
+    ck_assert_int_eq(rotation_check(&r, 8, 1045), ROTATION_NOTHING); /* something was taken */
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1095);
-    ck_assert_int_eq(rotation_look(&r, 8, 1094), ROTATION_NOTHING);
-    ck_assert_int_eq(rotation_look(&r, 8, 1095), ROTATION_TRIM);
-    ck_assert_int_eq(rotation_look(&r, 8, 1134), ROTATION_TRIM);
-    ck_assert_int_eq(rotation_look(&r, 8, 1135), ROTATION_ROTATE);
+    ck_assert_int_eq(rotation_check(&r, 8, 1094), ROTATION_NOTHING);
+    ck_assert_int_eq(rotation_check(&r, 8, 1095), ROTATION_TRIM);
+    ck_assert_int_eq(rotation_check(&r, 8, 1134), ROTATION_TRIM);
+    ck_assert_int_eq(rotation_check(&r, 8, 1135), ROTATION_ROTATE);
 }
 END_TEST
 

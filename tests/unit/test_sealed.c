@@ -160,11 +160,11 @@ static int import(int fd, const struct sealed_claim *claim, struct sealed *ret, 
 static void assert_rejected(int fd, const struct sealed_claim *claim, int error, const char *word) {
     struct sealed sealed;
     const char *why;
-    fail_call(SEAM_MMAP, 0, 0, 0);
+    fail_call(INJECT_MMAP, 0, 0, 0);
     int r = import(fd, claim, &sealed, &why);
     ck_assert_msg(r == error, "%d instead of %d: %s", r, error, why);
     ck_assert_msg(strstr(why, word) != NULL, "%s", why);
-    ck_assert_int_eq(fail_calls(SEAM_MMAP), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MMAP), 0);
 }
 
 static const struct sealed_claim anything = {.size = UINT64_MAX, .size_max = UINT64_MAX, .any_pages = true};
@@ -265,9 +265,9 @@ START_TEST(test_filled_at_offsets) {
         ck_assert_ptr_nonnull(model);
         if (mapped)
             sealed_map(&sealed);
-        fail_call(SEAM_MMAP, 0, 0, 0);
+        fail_call(INJECT_MMAP, 0, 0, 0);
         fill_here_and_there(&sealed, model);
-        ck_assert_int_eq(fail_calls(SEAM_MMAP), 0); /* its maker need not map it */
+        ck_assert_int_eq(fail_calls(INJECT_MMAP), 0); /* its maker need not map it */
         ck_assert_int_eq(sealed_freeze(&sealed), 0);
         ck_assert_mem_eq(sealed_map(&sealed), model, sealed.size);
         sealed_deinit(&sealed);
@@ -295,8 +295,8 @@ END_TEST
 
 START_TEST(test_a_fill_that_fails) {
     struct sealed sealed = new_sealed(PAGE);
-    fail_once(SEAM_PWRITE, EIO);
-    ck_assert_int_eq(sealed_fill(&sealed, 0, "x", 1), failure_of(SEAM_PWRITE, EIO));
+    fail_once(INJECT_PWRITE, EIO);
+    ck_assert_int_eq(sealed_fill(&sealed, 0, "x", 1), failure_of(INJECT_PWRITE, EIO));
     ck_assert_int_eq(sealed_fill(&sealed, 0, "y", 1), 0);
     ck_assert_int_eq(*(char *) sealed_map(&sealed), 'y');
     sealed_deinit(&sealed);
@@ -497,12 +497,12 @@ END_TEST
 START_TEST(test_every_way_of_moving) {
     CLEANUP_FD int file = new_file(100000);
     struct sealed sealed = new_sealed(50000);
-    static const enum seam_kind ways[] = {SEAM_COPY_FILE_RANGE, SEAM_SENDFILE, SEAM_SPLICE};
+    static const enum inject_kind ways[] = {INJECT_COPY_FILE_RANGE, INJECT_SENDFILE, INJECT_SPLICE};
     for (int i = 0; i < _i && i < 3; i++)
         fail_always(ways[i], EINVAL);
-    fail_call(SEAM_PREAD, 0, 0, 0);
+    fail_call(INJECT_PREAD, 0, 0, 0);
     ck_assert_int_eq(sealed_fill_file(&sealed, 100, file, 7, 40000), 40000);
-    ck_assert_int_eq(fail_calls(SEAM_PREAD) > 0, _i >= 2); /* splice() needs a pipe */
+    ck_assert_int_eq(fail_calls(INJECT_PREAD) > 0, _i >= 2); /* splice() needs a pipe */
     fail_off();
     ck_assert(pattern_holds((char *) sealed_map(&sealed) + 100, 40000, 7, 5));
     sealed_deinit(&sealed);
@@ -522,7 +522,7 @@ START_TEST(test_files_that_cannot_be_read) {
     ck_assert_int_eq(sealed_fill_file(&sealed, 0, ends[0], 0, 1), -ESPIPE);
     close(ends[0]);
     close(ends[1]);
-    fail_always(SEAM_COPY_FILE_RANGE, EIO);
+    fail_always(INJECT_COPY_FILE_RANGE, EIO);
     ck_assert_int_eq(sealed_fill_file(&sealed, 0, file, 0, 1), -EIO);
     fail_off();
     ck_assert(is_zero(sealed_map(&sealed), PAGE));
@@ -571,8 +571,8 @@ END_TEST
 START_TEST(test_a_shrink_that_fails) {
     struct sealed sealed = new_sealed(PAGE);
     fill_all(&sealed, 2);
-    fail_once(SEAM_FTRUNCATE, EPERM);
-    ck_assert_int_eq(sealed_shrink(&sealed, 1), failure_of(SEAM_FTRUNCATE, EPERM));
+    fail_once(INJECT_FTRUNCATE, EPERM);
+    ck_assert_int_eq(sealed_shrink(&sealed, 1), failure_of(INJECT_FTRUNCATE, EPERM));
     ck_assert_uint_eq(sealed.size, PAGE);
     ck_assert(holds_all(&sealed, 2));
     sealed_deinit(&sealed);
@@ -669,7 +669,7 @@ END_TEST
 START_TEST(test_frozen_without_a_new_descriptor) {
     struct sealed sealed = new_sealed(PAGE);
     fill_all(&sealed, 3);
-    fail_always(SEAM_OPEN, EMFILE);
+    fail_always(INJECT_OPEN, EMFILE);
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
     fail_off();
     ck_assert(sealed.is_frozen);
@@ -682,8 +682,8 @@ END_TEST
 START_TEST(test_a_freeze_that_fails) {
     struct sealed sealed = new_sealed(PAGE);
     fill_all(&sealed, 3);
-    fail_once(SEAM_ADD_SEALS, EPERM);
-    ck_assert_int_eq(sealed_freeze(&sealed), failure_of(SEAM_ADD_SEALS, EPERM));
+    fail_once(INJECT_ADD_SEALS, EPERM);
+    ck_assert_int_eq(sealed_freeze(&sealed), failure_of(INJECT_ADD_SEALS, EPERM));
     ck_assert(!sealed.is_frozen);
     ck_assert(holds_all(&sealed, 3));
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
@@ -738,7 +738,7 @@ START_TEST(test_overtaken_while_mapping) {
     shared = new_sealed(_i ? 2 * MIB + 1 : PAGE);
     fill_all(&shared, 9);
     ck_assert_int_eq(sealed_freeze(&shared), 0);
-    fail_never_but(SEAM_MMAP, overtake);
+    fail_never_but(INJECT_MMAP, overtake);
     void *mapped = sealed_map(&shared);
     ck_assert_ptr_nonnull(overtaking);
     ck_assert_ptr_eq(mapped, overtaking);
@@ -760,20 +760,20 @@ static void assert_refusal(int error, const char *limit, uint64_t needed) {
 
 START_TEST(test_refusals_say_which_limit) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int error, result;
         const char *limit;
         uint64_t needed;
     } cases[] = {
-        {SEAM_MEMFD_CREATE, EMFILE, -EMFILE, "RLIMIT_NOFILE", 1},
-        {SEAM_MEMFD_CREATE, ENFILE, -ENFILE, "fs.file-max", 1},
-        {SEAM_MEMFD_CREATE, ENOMEM, -ENOMEM, "memory", 10000},
-        {SEAM_FTRUNCATE, ENOMEM, -ENOMEM, "memory", 10000},
-        {SEAM_FALLOCATE, ENOSPC, -ENOMEM, "memory", 10000},
-        {SEAM_FALLOCATE, ENOMEM, -ENOMEM, "memory", 10000},
-        {SEAM_FALLOCATE, EIO, -EIO, "fallocate", 0},
-        {SEAM_MEMFD_CREATE, EPERM, -EPERM, "memfd_create", 0},
-        {SEAM_FTRUNCATE, ENOSYS, -ENOSYS, "ftruncate", 0},
+        {INJECT_MEMFD_CREATE, EMFILE, -EMFILE, "RLIMIT_NOFILE", 1},
+        {INJECT_MEMFD_CREATE, ENFILE, -ENFILE, "fs.file-max", 1},
+        {INJECT_MEMFD_CREATE, ENOMEM, -ENOMEM, "memory", 10000},
+        {INJECT_FTRUNCATE, ENOMEM, -ENOMEM, "memory", 10000},
+        {INJECT_FALLOCATE, ENOSPC, -ENOMEM, "memory", 10000},
+        {INJECT_FALLOCATE, ENOMEM, -ENOMEM, "memory", 10000},
+        {INJECT_FALLOCATE, EIO, -EIO, "fallocate", 0},
+        {INJECT_MEMFD_CREATE, EPERM, -EPERM, "memfd_create", 0},
+        {INJECT_FTRUNCATE, ENOSYS, -ENOSYS, "ftruncate", 0},
     };
     struct sealed sealed = {.fd = -7};
     fail_once(cases[_i].kind, cases[_i].error);
@@ -789,11 +789,11 @@ END_TEST
 /* A sandbox is no shortage of huge pages, nor a kernel without them. */
 START_TEST(test_hugetlb_memory_that_is_forbidden) {
     struct sealed sealed;
-    fail_once(SEAM_MEMFD_CREATE, EPERM);
+    fail_once(INJECT_MEMFD_CREATE, EPERM);
     ck_assert_int_eq(explained_new(&sealed, 10000, SEALED_HUGETLB, true), -EPERM);
     assert_refusal(-EPERM, "memfd_create", 0);
     ck_assert_ptr_nonnull(strstr(newest().advice, "forbidden"));
-    fail_always(SEAM_MEMFD_CREATE, EINVAL);
+    fail_always(INJECT_MEMFD_CREATE, EINVAL);
     ck_assert_int_eq(explained_new(&sealed, 10000, SEALED_HUGETLB, true), -ENOMEM);
     fail_off();
     assert_refusal(-ENOMEM, "hugetlb pool", 10000);
@@ -829,7 +829,7 @@ START_TEST(test_more_than_the_machine_has) {
         bool hugetlb = layout == SEALED_HUGETLB;
         if (layout != SEALED_EXACT && is_under_valgrind()) /* its mmap() says EINVAL of what has no room */
             continue;
-        fail_call(SEAM_FALLOCATE, 0, 0, 0);
+        fail_call(INJECT_FALLOCATE, 0, 0, 0);
         int r = explained_new(&sealed, sizes[_i], layout, true);
         ck_assert_msg(r == -ENOMEM, "layout %d: %d (%s: %s)", (int) layout, r, newest().limit, newest().advice);
         ck_assert_int_eq(sealed.fd, -7);
@@ -838,7 +838,7 @@ START_TEST(test_more_than_the_machine_has) {
         if (!hugetlb) {
             ck_assert_str_eq(newest().limit, "MemAvailable");
             ck_assert_uint_lt(newest().available, sizes[_i]);
-            ck_assert_int_eq(fail_calls(SEAM_FALLOCATE), 0);
+            ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 0);
         }
     }
 }
@@ -846,7 +846,7 @@ END_TEST
 
 START_TEST(test_memory_that_cannot_be_mapped) {
     struct sealed sealed = new_sealed(PAGE);
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     ck_assert_ptr_null(sealed_map(&sealed));
     ck_assert_int_eq(sealed_fill(&sealed, 0, "abc", 3), 0); /* which does not need it */
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
@@ -945,15 +945,15 @@ END_TEST
 START_TEST(test_huge_pages_that_cannot_be_populated) {
     grant_huge();
     struct sealed sealed;
-    fail_call(SEAM_MADVISE, 3, 1, EINVAL); /* DONTFORK, HUGEPAGE, then POPULATE_WRITE */
+    fail_call(INJECT_MADVISE, 3, 1, EINVAL); /* DONTFORK, HUGEPAGE, then POPULATE_WRITE */
     ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), 0);
     ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, 4 * MIB);
     sealed_deinit(&sealed);
-    fail_call(SEAM_MADVISE, 3, 1, ENOMEM);
+    fail_call(INJECT_MADVISE, 3, 1, ENOMEM);
     ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), -ENOMEM);
     assert_refusal(-ENOMEM, "memory", 4 * MIB);
     fail_off();
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), -ENOMEM);
 }
 END_TEST
@@ -983,15 +983,15 @@ END_TEST
 
 /* An old answer is not believed for ever. */
 START_TEST(test_the_system_is_asked_again) {
-    fail_call(SEAM_OPEN, 0, 0, 0);
+    fail_call(INJECT_OPEN, 0, 0, 0);
     enum memfd_huge_policy policy = sealed_huge_policy();
-    ck_assert_int_ge(fail_calls(SEAM_OPEN), 1);
-    fail_always(SEAM_OPEN, EACCES);
-    for (int i = 0; i < 1000 && fail_calls(SEAM_OPEN) == 0; i++) {
+    ck_assert_int_ge(fail_calls(INJECT_OPEN), 1);
+    fail_always(INJECT_OPEN, EACCES);
+    for (int i = 0; i < 1000 && fail_calls(INJECT_OPEN) == 0; i++) {
         usleep(1000);
         policy = sealed_huge_policy();
     }
-    ck_assert_int_ge(fail_calls(SEAM_OPEN), 1);
+    ck_assert_int_ge(fail_calls(INJECT_OPEN), 1);
     ck_assert_int_eq(policy, MEMFD_HUGE_NEVER); /* who cannot ask has been granted nothing */
     ck_assert_int_eq(sealed_choose_layout(MIB), SEALED_EXACT);
 }
@@ -1050,9 +1050,9 @@ END_TEST
 /* By all that fails, or is not granted, between the mapping and the look at what came. */
 START_TEST(test_padding_is_cut_where_there_is_no_huge_page) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int call, error;
-    } cases[] = {{SEAM_MADVISE, 3, EINVAL}, {SEAM_FSTAT, 2, EIO}};
+    } cases[] = {{INJECT_MADVISE, 3, EINVAL}, {INJECT_FSTAT, 2, EIO}};
     struct sealed sealed;
     grant_huge();
     fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
@@ -1103,12 +1103,12 @@ END_TEST
 
 START_TEST(test_padding_that_cannot_be_made) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         int call, error;
-    } cases[] = {{SEAM_MADVISE, 3, ENOMEM}, {SEAM_MMAP, 1, ENOMEM}, {SEAM_FTRUNCATE, 2, ENOMEM}};
+    } cases[] = {{INJECT_MADVISE, 3, ENOMEM}, {INJECT_MMAP, 1, ENOMEM}, {INJECT_FTRUNCATE, 2, ENOMEM}};
     struct sealed sealed = {.fd = -7};
     grant_huge();
-    fail_call(SEAM_FSTAT, 2, 1, EIO); /* the first one looks for pages behind the end */
+    fail_call(INJECT_FSTAT, 2, 1, EIO); /* the first one looks for pages behind the end */
     fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
     ck_assert_int_eq(explained_new(&sealed, MIB, SEALED_PADDED, true), -ENOMEM);
     ck_assert_int_eq(sealed.fd, -7);
@@ -1150,8 +1150,8 @@ END_TEST
 START_TEST(test_a_shrink_of_padded_memory_that_fails) {
     struct sealed sealed = new_padded(MIB);
     fill_all(&sealed, 2);
-    fail_always(SEAM_FTRUNCATE, EIO);
-    ck_assert_int_eq(sealed_shrink(&sealed, 10), failure_of(SEAM_FTRUNCATE, EIO));
+    fail_always(INJECT_FTRUNCATE, EIO);
+    ck_assert_int_eq(sealed_shrink(&sealed, 10), failure_of(INJECT_FTRUNCATE, EIO));
     fail_off();
     assert_padded(&sealed, MIB);
     ck_assert(holds_all(&sealed, 2));
@@ -1270,7 +1270,7 @@ START_TEST(test_hugetlb_memory_that_cannot_be_mapped) {
     add_hugetlb(1);
     struct sealed sealed = new_hugetlb(100);
     CLEANUP_FD int file = new_file(100);
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     ck_assert_int_eq(sealed_fill(&sealed, 0, "abc", 3), -ENOMEM);
     ck_assert_int_eq(sealed_fill_file(&sealed, 0, file, 0, 100), -ENOMEM);
     ck_assert_int_eq(sealed_shrink(&sealed, 10), -ENOMEM);
@@ -1378,9 +1378,9 @@ START_TEST(test_other_kinds_of_descriptors) {
     static int (*const traps[])(void) = {trap_dev_zero,  trap_pipe,    trap_socket, trap_directory,
                                          trap_path_only, trap_eventfd, trap_epoll};
     const struct sealed_claim claim = {.size = 4096, .size_max = 4096};
-    fail_always(SEAM_FSTAT, EIO); /* of such a one nothing may be asked */
+    fail_always(INJECT_FSTAT, EIO); /* of such a one nothing may be asked */
     assert_rejected(traps[_i](), &claim, -EBADF, "not a memfd");
-    ck_assert_int_eq(fail_calls(SEAM_FSTAT), 0);
+    ck_assert_int_eq(fail_calls(INJECT_FSTAT), 0);
 }
 END_TEST
 
@@ -1487,7 +1487,7 @@ END_TEST
 START_TEST(test_an_import_that_cannot_be_mapped) {
     struct sealed imported;
     const char *why;
-    fail_always(SEAM_MMAP, ENOMEM);
+    fail_always(INJECT_MMAP, ENOMEM);
     ck_assert_int_eq(import(trap_memfd(PAGE, TRAP_ALL_SEALS), &anything, &imported, &why), -ENOMEM);
     ck_assert_ptr_nonnull(strstr(why, "cannot be mapped"));
 }
@@ -1495,7 +1495,7 @@ END_TEST
 
 /* Nor is this. */
 START_TEST(test_looking_fails) {
-    static const enum seam_kind kinds[] = {SEAM_GET_SEALS, SEAM_FSTAT, SEAM_FSTATFS};
+    static const enum inject_kind kinds[] = {INJECT_GET_SEALS, INJECT_FSTAT, INJECT_FSTATFS};
     static const int errors[] = {EIO, ENOMEM};
     struct sealed imported;
     const char *why;

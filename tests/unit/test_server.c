@@ -273,7 +273,7 @@ static int connect_once(int line, void *address) {
     uint64_t word;
     ck_assert(line_hear(line, 10000, &word));
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
-    int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_patience(10000)});
+    int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_spin_policy(10000)});
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
     return -r;
@@ -462,8 +462,8 @@ END_TEST
 
 /* what it takes */
 
-/* What the client makes for such a server, and what the server's handler sees. Of pooled payloads that are copied on receipt nobody is
- * told that they are accepted. */
+/* What the client makes for such a server, and what the server's handler sees. Of pooled payloads that are copied on
+ * receipt nobody is told that they are accepted. */
 START_TEST(test_stable_classes_only) {
     static const struct {
         uint32_t accept;
@@ -504,7 +504,7 @@ START_TEST(test_no_descriptor_for_an_accept) {
     static const char *const limits[] = {"RLIMIT_NOFILE", "fs.file-max", "kernel memory", "kernel memory", NULL, NULL};
     host_open(&host);
     end_connect(&clients[0], host.address);
-    fail_once(SEAM_ACCEPT, errors[_i]);
+    fail_once(INJECT_ACCEPT, errors[_i]);
     settle();
     ck_assert_uint_eq(clients[0].opened, 0);
     ck_assert_int_gt(sea_server_timeout(host.server), 0); /* no event will come: it looks again by the clock */
@@ -528,7 +528,7 @@ END_TEST
 START_TEST(test_a_connection_that_cannot_be_polled) {
     host_open(&host);
     end_connect(&clients[0], host.address);
-    fail_once(SEAM_EPOLL_CTL, ENOSPC);
+    fail_once(INJECT_EPOLL_CTL, ENOSPC);
     settle();
     ck_assert_uint_eq(closed, 1);
     ck_assert_int_eq(endings[0].reason, -ENOSPC);
@@ -597,7 +597,8 @@ START_TEST(test_no_strangers_while_the_reaper_is_busy) {
 }
 END_TEST
 
-/* Whoever is turned away unheard leaves a socket that has to wait too. Before these fill our table, the others are left in the backlog. */
+/* Whoever is turned away unheard leaves a socket that has to wait too. Before these fill our table, the others are left
+ * in the backlog. */
 START_TEST(test_strangers_wait_while_the_reaper_is_stuck) {
     enum { STRANGERS_AT_THE_DOOR = 300 };
     struct jam jam;
@@ -633,7 +634,7 @@ END_TEST
 START_TEST(test_no_memory_for_a_connection) {
     host_open(&host);
     end_connect(&clients[0], host.address);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     settle();
     ck_assert_uint_eq(clients[0].closed, 1);
     ck_assert_uint_eq(opened + closed, 0);
@@ -713,7 +714,7 @@ START_TEST(test_a_stop_from_another_thread) {
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), 0);
     host_stop(&host); /* that asserts the end of the run */
     while (sea_conn_is_open(conn))
-        ck_assert_int_ne(sea_conn_wait(conn, test_patience(10000)), 0);
+        ck_assert_int_ne(sea_conn_wait(conn, test_spin_policy(10000)), 0);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -EPIPE);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
@@ -780,7 +781,7 @@ START_TEST(test_its_connections_are_driven_by_nobody_else) {
     ck_assert_int_eq(kept_count, 1);
     sea_conn *conn = sea_msg_conn(kept[0]);
     ck_assert_int_eq(sea_conn_timeout(conn), -1);
-    ck_assert(!conn->lane.bell.is_armed);
+    ck_assert(!conn->lane.doorbell.is_armed);
     ck_assert_int_eq(sea_conn_dispatch(conn, POLLIN), -EDEADLK);
     scene_end();
 }
@@ -788,9 +789,9 @@ END_TEST
 
 START_TEST(test_polling_fails) {
     host_open(&host);
-    fail_once(SEAM_EPOLL_WAIT, EBADF);
+    fail_once(INJECT_EPOLL_WAIT, EBADF);
     ck_assert_int_eq(sea_server_run(host.server), -EBADF);
-    fail_once(SEAM_EPOLL_WAIT, EBADF);
+    fail_once(INJECT_EPOLL_WAIT, EBADF);
     ck_assert_int_eq(sea_server_dispatch(host.server), -EBADF);
     clients_connect(1);
     check_call(&clients[0], ECHO, 0);
@@ -1065,9 +1066,9 @@ END_TEST
 
 /* Whatever fails on the way, nothing is left: no descriptor, no socket, no memory. (A lock file may be: whoever could
  * not lock it may not remove it. The last try takes it along.) */
-static const enum seam_kind steps[] = {SEAM_ALLOC,     SEAM_OPEN,    SEAM_FLOCK,  SEAM_SOCKET,
-                                       SEAM_BIND,      SEAM_FCHMOD,  SEAM_LISTEN, SEAM_EPOLL_CREATE,
-                                       SEAM_EPOLL_CTL, SEAM_EVENTFD, SEAM_FSTAT};
+static const enum inject_kind steps[] = {INJECT_ALLOC,     INJECT_OPEN,    INJECT_FLOCK,  INJECT_SOCKET,
+                                         INJECT_BIND,      INJECT_FCHMOD,  INJECT_LISTEN, INJECT_EPOLL_CREATE,
+                                         INJECT_EPOLL_CTL, INJECT_EVENTFD, INJECT_FSTAT};
 #define STEPS ((int) (sizeof steps / sizeof *steps))
 
 START_TEST(test_a_server_that_cannot_be_made) {
@@ -1082,7 +1083,7 @@ START_TEST(test_a_server_that_cannot_be_made) {
         if (r < 0)
             ck_assert_int_eq(access(in_dir("socket"), F_OK), -1);
         ck_assert(r == 0 || r == -ENOMEM);
-        ck_assert(n > 1 || r < 0 || steps[_i] == SEAM_FCHMOD); /* it has another way */
+        ck_assert(n > 1 || r < 0 || steps[_i] == INJECT_FCHMOD); /* it has another way */
     }
     clients_connect(1);
     check_call(&clients[0], ECHO, 0);
@@ -1093,7 +1094,7 @@ END_TEST
 
 START_TEST(test_a_server_without_descriptors) {
     ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
-    fail_once(_i == 0 ? SEAM_EPOLL_CREATE : SEAM_EVENTFD, EMFILE);
+    fail_once(_i == 0 ? INJECT_EPOLL_CREATE : INJECT_EVENTFD, EMFILE);
     ck_assert_int_eq(sea_server_new(&host.server, host.ctx, "unix:@sealane-never", &host.options), -EMFILE);
     fail_off();
     sea_ctx_unref(host.ctx);
@@ -1302,7 +1303,7 @@ START_TEST(test_a_file_that_may_not_be_given_away) {
     host.options.groups = their_group;
     host.options.groups_count = 1;
     host.options.socket_group = cases[_i].group;
-    fail_once(SEAM_FCHOWN, cases[_i].error);
+    fail_once(INJECT_FCHOWN, cases[_i].error);
     if (!cases[_i].why) {
         host_open(&host);
         check_file(0666, getegid());
@@ -1338,7 +1339,7 @@ static int take_all_as_nobody(int line, void *address) {
         char result = 1;
         pid_t pid = fork();
         if (pid == 0) { /* holds its connection until all have ended */
-            int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_patience(10000)});
+            int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_spin_policy(10000)});
             result = (char) (r == -EUSERS ? 2 : r < 0);
             if (write(ended[1], &result, 1) == 1)
                 pause();

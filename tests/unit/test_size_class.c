@@ -192,7 +192,7 @@ START_TEST(test_settled_for_fewer) {
     make_class(4, 2);
     put(pick(false));
     put(pick(false));
-    size_class_settle_for(&class);
+    size_class_expect_growth(&class);
     for (int i = 0; i < 6; i++) {
         int name = pick(false);
         ck_assert_int_eq(name, i % 2);
@@ -208,13 +208,13 @@ END_TEST
 
 START_TEST(test_settled_for_none) {
     make_class(4, 0);
-    size_class_settle_for(&class);
+    size_class_expect_growth(&class);
     ck_assert_uint_eq(class.distance, 1);
     ck_assert_int_eq(pick(true), -1);
     make_class(2, 5);
     for (int i = 0; i < 5; i++)
         pick(false);
-    size_class_settle_for(&class); /* more than it wants is no reason to want more */
+    size_class_expect_growth(&class); /* more than it wants is no reason to want more */
     ck_assert_uint_eq(class.distance, 2);
 }
 END_TEST

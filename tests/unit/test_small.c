@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/small: small messages, which go the short way while nothing is unusual, and what happens when something is. What a caller sees and
- * what is counted is the same on either way.
+ * rpc/small: small messages, which go the short way while nothing is unusual, and what happens when something is. What
+ * a caller sees and what is counted is the same on either way.
  */
 #include "support/suite.h"
 

@@ -73,9 +73,9 @@ START_TEST(test_the_mode_is_never_wider) {
     mode_t before = umask(0);
     int fd = -1;
     seen = 0;
-    fail_never_but(SEAM_OPEN, look);
-    fail_never_but(SEAM_FSTAT, look);
-    fail_never_but(SEAM_LISTEN, look);
+    fail_never_but(INJECT_OPEN, look);
+    fail_never_but(INJECT_FSTAT, look);
+    fail_never_but(INJECT_LISTEN, look);
     int r = socket_listen(path, 0600, &fd);
     umask(before);
     ck_assert_int_eq(r, 0);
@@ -195,7 +195,7 @@ END_TEST
 
 /* Whatever fails, no descriptor and no file is left. remove_dir() checks the file. */
 START_TEST(test_failures_leave_nothing) {
-    static const enum seam_kind kinds[] = {SEAM_SOCKET, SEAM_BIND, SEAM_OPEN, SEAM_FSTAT, SEAM_LISTEN};
+    static const enum inject_kind kinds[] = {INJECT_SOCKET, INJECT_BIND, INJECT_OPEN, INJECT_FSTAT, INJECT_LISTEN};
     int fd = -7;
     fail_once(kinds[_i], EIO);
     ck_assert_int_eq(socket_listen(path, 0600, &fd), failure_of(kinds[_i], EIO));
@@ -207,22 +207,23 @@ END_TEST
 START_TEST(test_a_mode_that_cannot_be_widened) {
     mode_t before = umask(077);
     int fd = -7;
-    fail_call(SEAM_FCHMOD, 2, 3, EPERM);
+    fail_call(INJECT_FCHMOD, 2, 3, EPERM);
     int r = socket_listen(path, 0666, &fd);
     umask(before);
-    ck_assert_int_eq(r, failure_name(SEAM_FCHMOD, EPERM));
+    ck_assert_int_eq(r, failure_name(INJECT_FCHMOD, EPERM));
     ck_assert_int_eq(access(path, F_OK), -1);
     ck_assert_int_eq(fd, -7);
 }
 END_TEST
 
-/* Which ways fail: that of Linux 6.6, and that through /proc as well. fchmod() before bind() is a matter of a moment only. */
+/* Which ways fail: that of Linux 6.6, and that through /proc as well. fchmod() before bind() is a matter of a moment
+ * only. */
 START_TEST(test_ways_to_widen_a_mode) {
     static const int failing[][2] = {{1, 1}, {2, 1}, {2, 2}};
     mode_t before = umask(077);
     CLEANUP_FD int fd = -1;
     struct stat status;
-    fail_call(SEAM_FCHMOD, failing[_i][0], failing[_i][1], EPERM);
+    fail_call(INJECT_FCHMOD, failing[_i][0], failing[_i][1], EPERM);
     int r = socket_listen(path, 0666, &fd);
     umask(before);
     ck_assert_int_eq(r, 0);
@@ -236,11 +237,11 @@ START_TEST(test_a_mode_in_a_directory_of_others) {
     mode_t before = umask(077);
     int fd = -7;
     ck_assert_int_eq(chmod(dir, 0777), 0);
-    fail_call(SEAM_FCHMOD, 2, 2, EPERM);
+    fail_call(INJECT_FCHMOD, 2, 2, EPERM);
     int r = socket_listen(path, 0666, &fd);
     umask(before);
     ck_assert_int_eq(chmod(dir, 0700), 0);
-    ck_assert_int_eq(r, failure_name(SEAM_FCHMOD, EPERM));
+    ck_assert_int_eq(r, failure_name(INJECT_FCHMOD, EPERM));
     ck_assert_int_eq(access(path, F_OK), -1);
 }
 END_TEST
@@ -253,7 +254,7 @@ static void replace_socket(void) {
 /* In a directory that others can write, something else may stand there now: it keeps its mode. */
 START_TEST(test_a_replaced_socket_is_not_widened) {
     int fd = -7;
-    fail_never_but(SEAM_OPEN, replace_socket);
+    fail_never_but(INJECT_OPEN, replace_socket);
     mode_t before = umask(077);
     int r = socket_listen(path, 0666, &fd);
     umask(before);
@@ -265,16 +266,16 @@ END_TEST
 START_TEST(test_client_failures) {
     CLEANUP_FD int listener = new_listener(path), client = -1;
     int fd = -7;
-    fail_once(SEAM_SOCKET, EMFILE);
+    fail_once(INJECT_SOCKET, EMFILE);
     ck_assert_int_eq(socket_connect(path, &fd), -EMFILE);
-    fail_once(SEAM_CONNECT, EACCES);
-    ck_assert_int_eq(socket_connect(path, &fd), failure_of(SEAM_CONNECT, EACCES));
-    fail_call(SEAM_CONNECT, 1, 2, EINTR);
+    fail_once(INJECT_CONNECT, EACCES);
+    ck_assert_int_eq(socket_connect(path, &fd), failure_of(INJECT_CONNECT, EACCES));
+    fail_call(INJECT_CONNECT, 1, 2, EINTR);
     ck_assert_int_eq(socket_connect(path, &client), 0);
-    fail_once(SEAM_ACCEPT, EMFILE);
+    fail_once(INJECT_ACCEPT, EMFILE);
     ck_assert_int_eq(socket_accept(listener, &fd), -EMFILE);
     ck_assert_int_eq(fd, -7);
-    fail_once(SEAM_ACCEPT, EINTR);
+    fail_once(INJECT_ACCEPT, EINTR);
     ck_assert_int_eq(socket_accept(listener, &fd), 0);
     fd_close(fd);
 }
@@ -316,8 +317,8 @@ START_TEST(test_adopt_refuses) {
     ck_assert_int_eq(fcntl(stream, F_GETFL) & O_NONBLOCK, 0);
     ck_assert_int_eq(fcntl(other, F_GETFD), 0);
     for (int i = 1; i <= 3; i++) {
-        fail_call(SEAM_GETSOCKOPT, i, 1, EIO);
-        ck_assert_int_eq(socket_adopt(lonely, true), failure_of(SEAM_GETSOCKOPT, EIO));
+        fail_call(INJECT_GETSOCKOPT, i, 1, EIO);
+        ck_assert_int_eq(socket_adopt(lonely, true), failure_of(INJECT_GETSOCKOPT, EIO));
     }
 }
 END_TEST
@@ -343,7 +344,7 @@ START_TEST(test_descriptors_can_be_refused) {
     int pair[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     bool refuses = socket_refuse_fds(pair[1]);
-    fail_once(SEAM_SETSOCKOPT, ENOPROTOOPT);
+    fail_once(INJECT_SETSOCKOPT, ENOPROTOOPT);
     bool denied = socket_refuse_fds(pair[1]);
 
     union {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The shared library, as a plug-in has it: loaded, used, and unloaded, while its threads may still be closing descriptors. */
+/* The shared library, as a plug-in has it: loaded, used, and unloaded, while its threads may still be closing
+ * descriptors. */
 #include "support/child.h"
 #include "unit/host.h"
 
@@ -42,7 +43,7 @@ static void library_use(const struct library *library, const char *address) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
     sea_msg *reply = NULL;
-    const sea_options options = {.handshake_ms = test_patience(10000)};
+    const sea_options options = {.handshake_ms = test_spin_policy(10000)};
     ck_assert_int_eq(library->ctx_new(&ctx, NULL), 0);
     ck_assert_int_eq(library->connect(&conn, ctx, address, &options), 0);
     ck_assert_int_eq(library->call_bytes(conn, SPEAK, "hello", 5, -1, &reply), 0);

@@ -656,7 +656,7 @@ static void told_begin(void) {
     memset(&told, 0, sizeof told);
     told.thread = pthread_self();
     made_here = made_elsewhere = 0;
-    fail_never_but(SEAM_MEMFD_CREATE, count_memfd);
+    fail_never_but(INJECT_MEMFD_CREATE, count_memfd);
 }
 
 static void ask(sea_ctx *ctx, size_t size, unsigned flags) {
@@ -721,14 +721,14 @@ START_TEST(test_what_is_refused_elsewhere) {
     ask(serving.ctx, 1, 1u << 20);
     run();
     ck_assert_int_eq(told.statuses[1], -EINVAL);
-    fail_always(SEAM_MADVISE, ENOMEM);
+    fail_always(INJECT_MADVISE, ENOMEM);
     ask(serving.ctx, 1, 0);
     run();
     fail_off();
     sea_ctx_refusal(serving.ctx, &refusal);
     ck_assert_int_eq(told.statuses[2], -ENOMEM);
     ck_assert_int_eq(refusal.error, -ENOMEM);
-    fail_always(SEAM_ALLOC, ENOMEM);
+    fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_uv_block_new_sealed(serving.ctx, &loop, 1, 0, take_block, &told), -ENOMEM);
     fail_off();
     ck_assert_uint_eq(end_figures(&serving).blocks, 0);
@@ -749,7 +749,7 @@ START_TEST(test_a_connection_that_cannot_be_made) {
     int r = -1;
     for (int n = 1; r < 0; n++) {
         ck_assert_int_lt(n, 20);
-        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        fail_call(INJECT_ALLOC, n, 1, ENOMEM);
         r = sea_uv_connect(&client->conn, client->ctx, &loop, address, &client->options);
         fail_off();
         ck_assert(r == 0 || r == -ENOMEM);
@@ -764,7 +764,7 @@ START_TEST(test_a_server_that_cannot_be_made) {
     int r = -1;
     for (int n = 1; r < 0; n++) {
         ck_assert_int_lt(n, 20);
-        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        fail_call(INJECT_ALLOC, n, 1, ENOMEM);
         r = sea_uv_server_new(&server, serving.ctx, &loop, address, &serving.options);
         fail_off();
         ck_assert(r == 0 || r == -ENOMEM);
@@ -789,12 +789,13 @@ START_TEST(test_a_listener_that_is_shut_down) {
     snprintf(address, sizeof address, "fd:%d", fd);
     server_open();
     ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
-    fail_call(SEAM_ACCEPT, 0, 0, 0);
+    fail_call(INJECT_ACCEPT, 0, 0, 0);
     ck_assert_int_eq(uv_timer_init(&loop, &timer), 0);
     timer.data = &ticks;
     ck_assert_int_eq(uv_timer_start(&timer, on_tick, 20, 20), 0);
-    run_until(ticks >= 10 && fail_calls(SEAM_ACCEPT) >= 2);
-    ck_assert_int_le(fail_calls(SEAM_ACCEPT), 2 * ticks + 4); /* its timer, then the socket; no tick is ever left out */
+    run_until(ticks >= 10 && fail_calls(INJECT_ACCEPT) >= 2);
+    ck_assert_int_le(fail_calls(INJECT_ACCEPT),
+                     2 * ticks + 4); /* its timer, then the socket; no tick is ever left out */
     sea_refusal refusal;
     sea_ctx_refusal(serving.ctx, &refusal);
     ck_assert_int_eq(refusal.error, -EINVAL);
@@ -808,7 +809,7 @@ START_TEST(test_no_memory_for_an_accept) {
     for (int n = 1; n <= 6; n++) {
         struct end *client = &clients[n];
         client_open(client);
-        fail_call(SEAM_ALLOC, n, 1, ENOMEM);
+        fail_call(INJECT_ALLOC, n, 1, ENOMEM);
         run_until(client->opened || client->closed);
         fail_off();
     }

@@ -50,12 +50,12 @@ static void assert_rejected(int fd, uint64_t size, uint64_t stride, uint32_t cou
     const char *why = NULL;
     memset(&view, 0x5a, sizeof view);
     memcpy(&same, &view, sizeof view);
-    fail_call(SEAM_MMAP, 0, 0, 0);
+    fail_call(INJECT_MMAP, 0, 0, 0);
     int r = view_open(&view, fd, size, stride, count, &why);
     ck_assert_ptr_nonnull(why);
     ck_assert_msg(r == error, "%d instead of %d: %s", r, error, why);
     ck_assert_msg(strstr(why, word) != NULL, "%s", why);
-    ck_assert_int_eq(fail_calls(SEAM_MMAP), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MMAP), 0);
     ck_assert_mem_eq(&view, &same, sizeof view);
 }
 
@@ -158,9 +158,9 @@ END_TEST
 START_TEST(test_other_kinds_of_descriptors) {
     static int (*const traps[])(void) = {trap_dev_zero,  trap_pipe,    trap_socket, trap_directory,
                                          trap_path_only, trap_eventfd, trap_epoll};
-    fail_always(SEAM_FSTAT, EIO); /* of such a one nothing may be asked */
+    fail_always(INJECT_FSTAT, EIO); /* of such a one nothing may be asked */
     assert_rejected(traps[_i](), 4096, 64, 1, -EBADF, "not a memfd");
-    ck_assert_int_eq(fail_calls(SEAM_FSTAT), 0);
+    ck_assert_int_eq(fail_calls(INJECT_FSTAT), 0);
 }
 END_TEST
 
@@ -224,7 +224,7 @@ START_TEST(test_holes) {
 END_TEST
 
 START_TEST(test_looking_fails) {
-    static const enum seam_kind kinds[] = {SEAM_GET_SEALS, SEAM_FSTAT, SEAM_FSTATFS};
+    static const enum inject_kind kinds[] = {INJECT_GET_SEALS, INJECT_FSTAT, INJECT_FSTATFS};
     int fd = trap_memfd(PAGE, SEALS);
     fail_always(kinds[_i], EIO);
     struct view view;
@@ -239,7 +239,7 @@ START_TEST(test_a_view_that_cannot_be_mapped) {
     const char *why = "";
     for (size_t size = PAGE; size <= (size_t) 4 << 20; size *= 1024) {
         int fd = trap_memfd(size, SEALS);
-        fail_always(SEAM_MMAP, ENOMEM);
+        fail_always(INJECT_MMAP, ENOMEM);
         ck_assert_int_eq(view_open(&view, fd, size, 64, 1, &why), -ENOMEM);
         ck_assert_ptr_nonnull(strstr(why, "cannot be mapped"));
         fail_off();

@@ -78,10 +78,10 @@ START_TEST(test_the_worst_that_there_is) {
 END_TEST
 
 START_TEST(test_no_memory) {
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(views_reserve(&views, 1), -ENOMEM);
     add(1);
-    fail_once(SEAM_ALLOC, ENOMEM);
+    fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(views_reserve(&views, 17), -ENOMEM);
     ck_assert_ptr_eq(views_find(&views, 1), arena(1));
     add(17);

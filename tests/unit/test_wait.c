@@ -117,10 +117,10 @@ END_TEST
 START_TEST(test_wait_failures) {
     int ends[2];
     new_pipe(ends);
-    fail_call(SEAM_POLL, 1, 2, EINTR);
+    fail_call(INJECT_POLL, 1, 2, EINTR);
     ck_assert_int_eq(wait_fd(ends[1], POLLOUT, 0), POLLOUT);
-    ck_assert_int_eq(fail_calls(SEAM_POLL), 3);
-    fail_once(SEAM_POLL, ENOMEM);
+    ck_assert_int_eq(fail_calls(INJECT_POLL), 3);
+    fail_once(INJECT_POLL, ENOMEM);
     ck_assert_int_eq(wait_fd(ends[1], POLLOUT, 0), -ENOMEM);
     fd_close(ends[0]);
     fd_close(ends[1]);
@@ -215,40 +215,40 @@ START_TEST(test_a_set_waits_until_its_deadline) {
 END_TEST
 
 START_TEST(test_set_failures) {
-    CLEANUP_FD int set = -7, bell = -7;
-    fail_once(SEAM_EPOLL_CREATE, EMFILE);
+    CLEANUP_FD int set = -7, wake_fd = -7;
+    fail_once(INJECT_EPOLL_CREATE, EMFILE);
     ck_assert_int_eq(wait_set_new(&set), -EMFILE);
     ck_assert_int_eq(set, -7);
-    fail_once(SEAM_EVENTFD, ENFILE);
-    ck_assert_int_eq(wait_bell_new(&bell), -ENFILE);
-    ck_assert_int_eq(bell, -7);
+    fail_once(INJECT_EVENTFD, ENFILE);
+    ck_assert_int_eq(wait_bell_new(&wake_fd), -ENFILE);
+    ck_assert_int_eq(wake_fd, -7);
 
     ck_assert_int_eq(wait_set_new(&set), 0);
-    ck_assert_int_eq(wait_bell_new(&bell), 0);
-    fail_once(SEAM_EPOLL_CTL, ENOSPC);
-    ck_assert_int_eq(wait_set_add(set, bell, POLLIN, NULL), -ENOSPC);
-    ck_assert_int_eq(wait_set_change(set, bell, POLLIN, NULL), -ENOENT);
+    ck_assert_int_eq(wait_bell_new(&wake_fd), 0);
+    fail_once(INJECT_EPOLL_CTL, ENOSPC);
+    ck_assert_int_eq(wait_set_add(set, wake_fd, POLLIN, NULL), -ENOSPC);
+    ck_assert_int_eq(wait_set_change(set, wake_fd, POLLIN, NULL), -ENOENT);
     struct wait_event event;
-    fail_once(SEAM_EPOLL_WAIT, EINTR);
+    fail_once(INJECT_EPOLL_WAIT, EINTR);
     ck_assert_int_eq(wait_set_poll(set, &event, 1, WAIT_FOREVER), 0);
-    fail_once(SEAM_EPOLL_WAIT, ENOMEM);
+    fail_once(INJECT_EPOLL_WAIT, ENOMEM);
     ck_assert_int_eq(wait_set_poll(set, &event, 1, WAIT_FOREVER), -ENOMEM);
 }
 END_TEST
 
 START_TEST(test_a_bell_is_heard_until_cleared) {
-    CLEANUP_FD int bell = -1;
-    ck_assert_int_eq(wait_bell_new(&bell), 0);
-    ck_assert_int_eq(fcntl(bell, F_GETFD), FD_CLOEXEC);
-    ck_assert_int_eq(wait_fd(bell, POLLIN, 0), 0);
-    wait_bell_clear(bell); /* nothing to clear does not block */
+    CLEANUP_FD int wake_fd = -1;
+    ck_assert_int_eq(wait_bell_new(&wake_fd), 0);
+    ck_assert_int_eq(fcntl(wake_fd, F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(wait_fd(wake_fd, POLLIN, 0), 0);
+    wait_bell_clear(wake_fd); /* nothing to clear does not block */
     errno = E2BIG;
-    wait_bell_ring(bell);
-    wait_bell_ring(bell);
+    wait_bell_ring(wake_fd);
+    wait_bell_ring(wake_fd);
     ck_assert_int_eq(errno, E2BIG);
-    ck_assert_int_eq(wait_fd(bell, POLLIN, WAIT_FOREVER), POLLIN);
-    wait_bell_clear(bell);
-    ck_assert_int_eq(wait_fd(bell, POLLIN, 0), 0);
+    ck_assert_int_eq(wait_fd(wake_fd, POLLIN, WAIT_FOREVER), POLLIN);
+    wait_bell_clear(wake_fd);
+    ck_assert_int_eq(wait_fd(wake_fd, POLLIN, 0), 0);
     errno = E2BIG;
     wait_bell_ring(-1);
     ck_assert_int_eq(errno, E2BIG);

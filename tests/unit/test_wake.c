@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wake: who sleeps is woken for what it waits for. Both lanes are on one thread, so each test is one interleaving; all of
- * them are in tests/model. This shows that the lanes do what the model says.
+ * wake: who sleeps is woken for what it waits for. Both lanes are on one thread, so each test is one interleaving; all
+ * of them are in tests/model. This shows that the lanes do what the model says.
  */
 #include "support/suite.h"
 
@@ -53,11 +53,11 @@ START_TEST(test_a_writer_that_waits_for_room_is_woken) {
     struct lane *writer = &pair.client.lane, *reader = &pair.server.lane;
     fill_ring(&pair.client, senders[_i]);
     ck_assert_int_eq(send_oneway(&pair.client), -EAGAIN);
-    ck_assert(lane_rest(writer));
+    ck_assert(lane_prepare_sleep(writer));
     ck_assert(!is_rung(&pair.client));
-    while (lane_look(reader))
+    while (lane_has_work(reader))
         lane_dispatch(reader, 0);
-    ck_assert(lane_rest(reader));
+    ck_assert(lane_prepare_sleep(reader));
     ck_assert(is_rung(&pair.client));
     side_settle(&pair.client);
     ck_assert_uint_eq(pair.client.rooms, 1);
@@ -68,18 +68,18 @@ END_TEST
 
 START_TEST(test_a_reader_is_rung_once_for_an_episode) {
     pair_open_with_rings();
-    ck_assert(lane_rest(&pair.server.lane));
+    ck_assert(lane_prepare_sleep(&pair.server.lane));
     ck_assert_int_eq(send_oneway(&pair.client), 0);
     ck_assert(is_rung(&pair.server));
-    uint32_t rung = pair.client.lane.bell.rung;
+    uint32_t rung = pair.client.lane.doorbell.rung;
     ck_assert_int_eq(send_oneway(&pair.client), 0);
-    ck_assert_uint_eq(pair.client.lane.bell.rung, rung);
+    ck_assert_uint_eq(pair.client.lane.doorbell.rung, rung);
     side_settle(&pair.server);
     ck_assert_uint_eq(pair.server.arrived_count, 2);
-    ck_assert(lane_rest(&pair.server.lane));
+    ck_assert(lane_prepare_sleep(&pair.server.lane));
     ck_assert(!is_rung(&pair.server));
     ck_assert_int_eq(send_oneway(&pair.client), 0);
-    ck_assert_uint_ne(pair.client.lane.bell.rung, rung);
+    ck_assert_uint_ne(pair.client.lane.doorbell.rung, rung);
     ck_assert(is_rung(&pair.server));
     pair_deinit(&pair);
 }
@@ -90,7 +90,7 @@ START_TEST(test_a_frame_that_came_in_time_keeps_its_reader_awake) {
     lane_dispatch(&pair.server.lane, 0); /* awake */
     ck_assert_int_eq(send_oneway(&pair.client), 0);
     ck_assert(!is_rung(&pair.server));
-    ck_assert(!lane_rest(&pair.server.lane));
+    ck_assert(!lane_prepare_sleep(&pair.server.lane));
     pair_deinit(&pair);
 }
 END_TEST

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one turn of a connection may do, whatever its peer sends: two connections, of which one is driven turn by turn. What is counted is
- * bytes, leases and messages, not time.
+ * What one turn of a connection may do, whatever its peer sends: two connections, of which one is driven turn by turn.
+ * What is counted is bytes, leases and messages, not time.
  */
 #include "support/suite.h"
 
@@ -73,7 +73,8 @@ START_TEST(test_a_blocking_call_keeps_its_deadline) {
 }
 END_TEST
 
-/* However large the peer's ring is, in which a reply could lie: a late call waits for as many turns of copying as of a small one. */
+/* However large the peer's ring is, in which a reply could lie: a late call waits for as many turns of copying as of a
+ * small one. */
 START_TEST(test_a_late_call_waits_for_little_work) {
     enum { SIZE = 4 << 20, MANY = 30, FRAMES = 20000, TURNS_MOST = 20 };
     ends.a.options.accept = SEA_STABLE_ONLY;
@@ -103,7 +104,8 @@ START_TEST(test_a_late_call_waits_for_little_work) {
 }
 END_TEST
 
-/* A reply that came in time is in time, however many turns it takes to copy it. Another late call does not wait for that. */
+/* A reply that came in time is in time, however many turns it takes to copy it. Another late call does not wait for
+ * that. */
 START_TEST(test_a_large_reply_in_time_is_in_time) {
     enum { SIZE = 24 << 20 };
     ends.a.options.accept = SEA_STABLE_ONLY;
@@ -130,7 +132,8 @@ END_TEST
 
 /* --- batches --- */
 
-/* No turn comes meanwhile, and none is needed: what comes back is used again, whatever was copied in the batch before. */
+/* No turn comes meanwhile, and none is needed: what comes back is used again, whatever was copied in the batch before.
+ */
 START_TEST(test_a_long_batch_reads_releases) {
     enum { MANY = 10, SIZE = 100000 };
     ends_open(&ends);
@@ -170,8 +173,8 @@ static const struct {
 } answers[] = {{NO_METHOD, NULL}, {END_HOOK, answer}, {END_HOOK, refuse}, {END_HOOK, NULL}};
 enum { ANSWERS = sizeof answers / sizeof *answers };
 
-/* A call counts against calls_max until its reply is written. A peer that goes on calling and reads nothing breaks the protocol, whatever
- * the answers are; it never makes more of them wait. */
+/* A call counts against calls_max until its reply is written. A peer that goes on calling and reads nothing breaks the
+ * protocol, whatever the answers are; it never makes more of them wait. */
 START_TEST(test_replies_that_nobody_reads) {
     static struct draft draft;
     int fds[2], sent = 0;
@@ -301,8 +304,8 @@ static uint64_t arenas_of(const struct end *end) {
     return end->conn->lane.account->pooled.pools.audience.count;
 }
 
-/* A loop gives a connection that ends one turn a dispatch, though its descriptor and its deadline and its process all ask for one: each
- * turn frees one large arena. */
+/* A loop gives a connection that ends one turn a dispatch, though its descriptor and its deadline and its process all
+ * ask for one: each turn frees one large arena. */
 START_TEST(test_the_end_takes_one_turn_a_dispatch) {
     enum { LARGE = 3 << 20, MANY = 16 };
     struct poller *set = NULL;
@@ -333,7 +336,8 @@ START_TEST(test_the_end_takes_one_turn_a_dispatch) {
 }
 END_TEST
 
-/* What goes in a turn of `a`: its arena or sealed block that was lent, its view of an arena, a sealed block that came and that nobody wants. */
+/* What goes in a turn of `a`: its arena or sealed block that was lent, its view of an arena, a sealed block that came
+ * and that nobody wants. */
 static const struct {
     bool is_lent, is_sealed;
     uint32_t method;
@@ -396,7 +400,8 @@ static void note_left(struct end *end, sea_msg *msg) {
     sea_msg_release(msg);
 }
 
-/* Inline by ring and by socket, a sealed memfd by socket, and a pooled block in an arena of its own, which is announced. */
+/* Inline by ring and by socket, a sealed memfd by socket, and a pooled block in an arena of its own, which is
+ * announced. */
 static const struct {
     size_t size;
     uint64_t work;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A temporary directory that stands for /proc, /sys/fs/cgroup and their like: tree_make() and tree_remove() belong into the fixture.
- * What a failed test leaves under /tmp has "sealane-tree" in its name.
+ * A temporary directory that stands for /proc, /sys/fs/cgroup and their like: tree_make() and tree_remove() belong into
+ * the fixture. What a failed test leaves under /tmp has "sealane-tree" in its name.
  */
 #ifndef TESTS_UNIT_TREE_H
 #define TESTS_UNIT_TREE_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sealane-calibrate: measures which way payloads travel best on this machine, by size, and writes what the library reads when a context
- * is made. See sealane-calibrate(1).
+ * sealane-calibrate: measures which way payloads travel best on this machine, by size, and writes what the library
+ * reads when a context is made. See sealane-calibrate(1).
  */
 #include "calibrate/cpus.h"
 #include "calibrate/table.h"

@@ -5,7 +5,8 @@
 
 #include <stdbool.h>
 
-/* The first that this process may use, and the first of another core; where there is none, of the same core, or the same. */
+/* The first that this process may use, and the first of another core; where there is none, of the same core, or the
+ * same. */
 void cpus_choose(int ret_cpus[2]);
 
 /* "A,B" */

@@ -228,8 +228,8 @@ static void warm_up(const struct client *client, const struct work *work) {
 }
 
 /*
- * The least of some slices, once another came near it: then nobody interfered with either, whether it was another process, the
- * kernel or the host. 0 where none did.
+ * The least of some slices, once another came near it: then nobody interfered with either, whether it was another
+ * process, the kernel or the host. 0 where none did.
  */
 static double measure(const struct client *client, const struct work *work) {
     double least = INFINITY, second = INFINITY;

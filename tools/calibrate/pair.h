@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two processes, each on a CPU of its own, that make calls to each other in a way that was ordered: the client and the server of one
- * measurement. The order is a calibration that both read, so that nothing but the choice under test differs.
+ * Two processes, each on a CPU of its own, that make calls to each other in a way that was ordered: the client and the
+ * server of one measurement. The order is a calibration that both read, so that nothing but the choice under test
+ * differs.
  *
  * They use the public interface alone, and end with whoever runs them.
  */
@@ -35,9 +36,10 @@ struct work {
 enum { PAIR_CLIENT, PAIR_SERVER, PAIR_CPUS };
 
 /*
- * Measures each work for a moment, some milliseconds: the least of the medians of some slices, in microseconds, goes to ret_times, which
- * is memory that processes share. 0 where no two slices came near the least; untouched where the deadline, in microseconds of CLOCK_MONOTONIC,
- * came first. Blocks until both processes are gone. false: one failed, and has said why on standard error.
+ * Measures each work for a moment, some milliseconds: the least of the medians of some slices, in microseconds, goes to
+ * ret_times, which is memory that processes share. 0 where no two slices came near the least; untouched where the
+ * deadline, in microseconds of CLOCK_MONOTONIC, came first. Blocks until both processes are gone. false: one failed,
+ * and has said why on standard error.
  */
 bool pair_measure(const struct way *way, const int cpus[PAIR_CPUS], const struct work *works, size_t count,
                   double deadline_us, double *ret_times);

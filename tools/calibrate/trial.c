@@ -131,10 +131,10 @@ bool trial_run(struct trial *trial, const int cpus[PAIR_CPUS], double deadline_u
 /* --- what follows --- */
 
 /* All rounds, or every other one: two halves that know nothing of each other. */
-struct share {
+struct fair_share {
     size_t first, step;
 };
-static const struct share ALL = {0, 1}, HALVES[2] = {{0, 2}, {1, 2}};
+static const struct fair_share ALL = {0, 1}, HALVES[2] = {{0, 2}, {1, 2}};
 
 /* 0: that one was not measured, or is far from what the same took in other rounds: somebody interfered. */
 static double time_in(const struct trial *trial, size_t round, size_t way, size_t work) {
@@ -146,7 +146,7 @@ static double time_in(const struct trial *trial, size_t round, size_t way, size_
 }
 
 /* The median over these rounds of log(first way / that way), for one work. false: none, or one that no machine has. */
-static bool ratio_of(const struct trial *trial, struct share share, size_t way, size_t work, double *ret_ratio) {
+static bool ratio_of(const struct trial *trial, struct fair_share share, size_t way, size_t work, double *ret_ratio) {
     double ratios[ROUNDS_MOST];
     size_t count = 0;
     for (size_t r = share.first; r < trial->rounds; r += share.step) {
@@ -198,7 +198,7 @@ static size_t usual_count(const struct trial *trial, uint64_t built_in) {
 }
 
 /* What is not known speaks for neither way. false: too little is. */
-static bool find_crossover(const struct trial *trial, struct share share, uint64_t built_in, uint64_t *ret_value) {
+static bool find_crossover(const struct trial *trial, struct fair_share share, uint64_t built_in, uint64_t *ret_value) {
     double ratios[WORKS_MOST] = {0};
     size_t known = 0, usual = usual_count(trial, built_in);
     for (size_t i = 0; i < trial->works_count; i++) {
@@ -212,7 +212,7 @@ static bool find_crossover(const struct trial *trial, struct share share, uint64
 }
 
 /* All works weigh the same. Returns how many are known. */
-static size_t mean_of(const struct trial *trial, struct share share, size_t way, double *ret_mean) {
+static size_t mean_of(const struct trial *trial, struct fair_share share, size_t way, double *ret_mean) {
     double ratios[WORKS_MOST];
     size_t known = 0;
     for (size_t i = 0; i < trial->works_count; i++)
@@ -221,7 +221,7 @@ static size_t mean_of(const struct trial *trial, struct share share, size_t way,
     return known;
 }
 
-static bool find_footprint(const struct trial *trial, struct share share, uint64_t *ret_value) {
+static bool find_footprint(const struct trial *trial, struct fair_share share, uint64_t *ret_value) {
     double means[WAYS_MOST] = {0};
     bool is_known = true;
     for (size_t w = 0; w < trial->ways_count; w++)
@@ -231,7 +231,7 @@ static bool find_footprint(const struct trial *trial, struct share share, uint64
     return is_known;
 }
 
-static bool find_value(const struct trial *trial, struct share share, uint64_t built_in, uint64_t *ret_value) {
+static bool find_value(const struct trial *trial, struct fair_share share, uint64_t built_in, uint64_t *ret_value) {
     return trial->key == KEY(reuse_footprint) ? find_footprint(trial, share, ret_value)
                                               : find_crossover(trial, share, built_in, ret_value);
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The trials: for each choice that the library makes by size, the ways it could go, each forced, against each other; and what
- * follows for the table.
+ * The trials: for each choice that the library makes by size, the ways it could go, each forced, against each other;
+ * and what follows for the table.
  *
- * A trial is measured in rounds. In a round each way gets a moment at each size, right after the other, and only the ratios within a round
- * count: the host moves the CPUs about, and times of different seconds say little about each other. Others may want the CPUs too:
- * a value is believed only if the even rounds and the odd ones come to it, each by themselves.
+ * A trial is measured in rounds. In a round each way gets a moment at each size, right after the other, and only the
+ * ratios within a round count: the host moves the CPUs about, and times of different seconds say little about each
+ * other. Others may want the CPUs too: a value is believed only if the even rounds and the odd ones come to it, each by
+ * themselves.
  */
 #ifndef CALIBRATE_TRIAL_H
 #define CALIBRATE_TRIAL_H
@@ -34,8 +35,9 @@ struct trial *trials_new(const struct calibration *built_in);
 bool trial_run(struct trial *trial, const int cpus[PAIR_CPUS], double deadline_us);
 
 /*
- * What was measured, as comments of the file; and what follows, also in *table, which holds the built-in values. false: nothing does, and the value
- * stays as it is built in: the two halves of the rounds differ by more than a factor of 2, or know less than two thirds of the sizes.
+ * What was measured, as comments of the file; and what follows, also in *table, which holds the built-in values. false:
+ * nothing does, and the value stays as it is built in: the two halves of the rounds differ by more than a factor of 2,
+ * or know less than two thirds of the sizes.
  */
 bool trial_conclude(const struct trial *trial, struct calibration *table, FILE *file);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What measurements come to. Costs are compared as logarithms of ratios, so that twice as dear and half as dear weigh the same. Pure.
+ * What measurements come to. Costs are compared as logarithms of ratios, so that twice as dear and half as dear weigh
+ * the same. Pure.
  */
 #ifndef CALIBRATE_VERDICT_H
 #define CALIBRATE_VERDICT_H
@@ -13,15 +14,15 @@
 double verdict_median(double *values, size_t count);
 
 /*
- * Sizes from small to large, for each of which one way costs exp(ratios[i]) times the other. How many of them, from the smallest on, should go the
- * one way and all others the other, so that the sum of what is paid above the cheaper one is least? `usual` is the answer
- * unless another is better by more than VERDICT_MARGIN for each size: noise changes nothing. No size pays more than
- * VERDICT_CAP: none decides alone.
+ * Sizes from small to large, for each of which one way costs exp(ratios[i]) times the other. How many of them, from the
+ * smallest on, should go the one way and all others the other, so that the sum of what is paid above the cheaper one is
+ * least? `usual` is the answer unless another is better by more than VERDICT_MARGIN for each size: noise changes
+ * nothing. No size pays more than VERDICT_CAP: none decides alone.
  */
 size_t verdict_crossover(const double *ratios, size_t count, size_t usual);
 
-/* The cheapest of `count` ways: means[i] is how they compare to the first one, which is the answer unless another is better by more than
- * VERDICT_MARGIN. */
+/* The cheapest of `count` ways: means[i] is how they compare to the first one, which is the answer unless another is
+ * better by more than VERDICT_MARGIN. */
 size_t verdict_cheapest(const double *means, size_t count);
 
 /* Of `count` ratios as above, each cut to VERDICT_CAP. */

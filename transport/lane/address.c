@@ -72,7 +72,8 @@ static const char *runtime_explain(int error, bool for_server) {
         return "the runtime directory is not ours alone, or its path is too long";
     if (for_server)
         return "no runtime directory: set XDG_RUNTIME_DIR (an absolute path), or use unix:/PATH";
-    return "no runtime directory: is the server running, and with the same XDG_RUNTIME_DIR?"; /* it makes ours in there */
+    return "no runtime directory: is the server running, and with the same XDG_RUNTIME_DIR?"; /* it makes ours in there
+                                                                                               */
 }
 
 static const char *kind_explain(bool for_server) {

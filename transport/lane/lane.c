@@ -7,7 +7,7 @@
 #include "sys/cred.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
-#include "sys/forked.h"
+#include "sys/fork_guard.h"
 #include "sys/heap.h"
 #include "sys/idmap.h"
 #include "sys/socket.h"
@@ -34,8 +34,8 @@ static int lane_identify(struct lane *lane) {
     int r = cred_read(lane->fd, &cred);
     if (r < 0)
         return refusal_explain_failure(&lane->ctx->refusals, r, "connection", "the kernel does not say who is there");
-    forked_guard(lane->fd);
-    forked_guard(cred.pidfd);
+    fork_guard_add(lane->fd);
+    fork_guard_add(cred.pidfd);
     cred_ask(lane->fd, true);
     lane->peer = (sea_peer){.pid = cred.pid,
                             .uid = cred.uid,
@@ -56,7 +56,7 @@ static void lane_name_clock(struct lane *lane) {
 }
 
 static void lane_set_offer(struct lane *lane, const sea_options *options) {
-    lane->hello = terms_offer(lane->ctx, options);
+    lane->hello = negotiation_offer(lane->ctx, options);
     lane_name_clock(lane);
     lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
 }
@@ -83,7 +83,8 @@ static const char FULL_SOCKET[] =
     "the inherited socket has no room for a greeting: its peer has not read what was sent "
     "there before; use a new socket";
 
-/* Of a greeting that found no room. A new socket has some: then it is the kernel that is short of something, for a while. */
+/* Of a greeting that found no room. A new socket has some: then it is the kernel that is short of something, for a
+ * while. */
 static int explain_unsent(const struct lane *lane) {
     char text[sizeof(((sea_refusal *) NULL)->advice)];
     if (lane->is_socket_full)
@@ -92,13 +93,14 @@ static int explain_unsent(const struct lane *lane) {
     return refusal_explain(&lane->ctx->refusals, -EAGAIN, "handshake", text);
 }
 
-/* A client speaks first, but only to a server that it trusts; a server tells a client at once that it will not be served. */
+/* A client speaks first, but only to a server that it trusts; a server tells a client at once that it will not be
+ * served. */
 static int lane_greet(struct lane *lane) {
     int r = lane_judge(lane);
     if (r < 0) {
         char why[POLICY_TEXT_SIZE];
         policy_refusal(lane->options, &lane->peer, lane->is_server, why);
-        lane_doom(lane, r, why);
+        lane_fail(lane, r, why);
         return 0;
     }
     if (lane->is_server)
@@ -108,7 +110,7 @@ static int lane_greet(struct lane *lane) {
         lane_do_without_outboxes(lane), r = 0;
     if (r == 0)
         r = lane_send_hello(lane);
-    if (r < 0 && lane->is_doomed)
+    if (r < 0 && lane->has_failed)
         return refusal_explain(&lane->ctx->refusals, r, "handshake", lane->text);
     if (r == -EAGAIN)
         return explain_unsent(lane);
@@ -119,7 +121,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
               const struct lane_ops *ops, void *owner) {
     *lane = (struct lane){
         .fd = fd,
-        .generation = forked_generation(),
+        .generation = fork_guard_generation(),
         .is_server = is_server,
         .ctx = sea_ctx_ref(ctx),
         .options = options,
@@ -133,14 +135,14 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
                    .releases = OUTBOX_RING_NONE,
                    .their_frames = OUTBOX_RING_NONE,
                    .their_releases = OUTBOX_RING_NONE},
-        .hello = terms_offer(ctx, options),
+        .hello = negotiation_offer(ctx, options),
         .retry_at = WAIT_FOREVER,
-        .patience = {.waiting = SEA_WAIT_SLEEP},
+        .spin = {.waiting = SEA_WAIT_SLEEP},
         .greeting_deadline = wait_deadline(lane_handshake_ms(options)),
     };
     lane->queue_tail = &lane->queue_head;
     tally_begin(&lane->tally, ctx);
-    if (!terms_take_fds(&lane->hello))
+    if (!negotiation_take_fds(&lane->hello))
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {
@@ -169,9 +171,9 @@ void lane_deinit(struct lane *lane) {
     lane_close_outboxes(lane);
     lane->account = peer_unref(lane->account);
     lane->releases = heap_free(lane->releases);
-    forked_forget(lane->fd);
+    fork_guard_remove(lane->fd);
     lane->fd = fdpass_close(lane->fd);
-    forked_forget(lane->peer.pidfd);
+    fork_guard_remove(lane->peer.pidfd);
     lane->peer.pidfd = fd_close(lane->peer.pidfd);
     tally_end(&lane->tally, lane->ctx);
     lane->ctx = sea_ctx_unref(lane->ctx);
@@ -183,10 +185,11 @@ static bool has_retired(const struct lane *lane) {
 }
 
 bool lane_wants_socket(const struct lane *lane) {
-    return lane->queue_head || lane->releases_count || lane->wants_room || lane->bell.due || has_retired(lane);
+    return lane->queue_head || lane->releases_count || lane->wants_room || lane->doorbell.due || has_retired(lane);
 }
 
-/* One that ends asks for its turns by its deadline alone: the descriptor, which tells of the hang-up again and again, would bring more. */
+/* One that ends asks for its turns by its deadline alone: the descriptor, which tells of the hang-up again and again,
+ * would bring more. */
 short lane_events(const struct lane *lane) {
     if (lane->is_ending)
         return 0;
@@ -199,32 +202,32 @@ uint64_t lane_deadline(const struct lane *lane) {
     uint64_t deadline = is_greeting ? lane->greeting_deadline : WAIT_FOREVER;
     if (lane->state == LANE_CLOSED)
         return WAIT_FOREVER;
-    if (lane->is_doomed || (lane->is_broken && !lane->is_choked) || lane->has_more)
+    if (lane->has_failed || (lane->is_broken && !lane->is_choked) || lane->has_more)
         return 0;
     return lane->retry_at < deadline ? lane->retry_at : deadline;
 }
 
 uint64_t lane_pools_deadline(const struct lane *lane) {
     const struct pools *pools = &lane->account->pooled.pools;
-    return lane->state != LANE_OPEN ? WAIT_FOREVER : pools->is_restless ? 0 : pools->deadline;
+    return lane->state != LANE_OPEN ? WAIT_FOREVER : pools->needs_maintenance ? 0 : pools->deadline;
 }
 
-void lane_doom(struct lane *lane, int reason, const char *text) {
-    if (lane->is_doomed || lane->state == LANE_CLOSED)
+void lane_fail(struct lane *lane, int reason, const char *text) {
+    if (lane->has_failed || lane->state == LANE_CLOSED)
         return;
-    lane->is_doomed = true;
+    lane->has_failed = true;
     lane->reason = failure_error(reason); /* which goes over the wire */
     if (text != lane->text)               /* lane_leave() left it there */
         snprintf(lane->text, sizeof(lane->text), "%s", text);
     lane->ops->changed(lane->owner);
 }
 
-int lane_doom_failure(struct lane *lane, int r) {
+int lane_fail_socket(struct lane *lane, int r) {
     char text[sizeof(lane->text)];
     const char *call = failure_call(r);
     snprintf(text, sizeof(text), "%s %s", call ? call : "the socket",
              failure_is_forbidden(r) ? "is forbidden, by a seccomp filter or a security module" : "failed");
-    lane_doom(lane, failure_error(r), text);
+    lane_fail(lane, failure_error(r), text);
     return refusal_explain(&lane->ctx->refusals, failure_error(r), "connection", text);
 }
 
@@ -236,10 +239,10 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
     lane->ops->changed(lane->owner);
 }
 
-/* Each that the peer may write ends a lease, of which there are no more now. In a forked child they are left to its parent: it has not
- * inherited our outbox, where the peer is told what was read. */
+/* Each that the peer may write ends a lease, of which there are no more now. In a forked child they are left to its
+ * parent: it has not inherited our outbox, where the peer is told what was read. */
 static void lane_take_all_releases(struct lane *lane) {
-    int r = lane->generation == forked_generation() ? 0 : -ECHILD;
+    int r = lane->generation == fork_guard_generation() ? 0 : -ECHILD;
     while (r == 0 && lane->has_rings && release_is_there(&lane->releases_in)) {
         work_begin(&lane->account->work);
         r = lane_take_releases(lane);
@@ -249,7 +252,7 @@ static void lane_take_all_releases(struct lane *lane) {
 /* Closes what a lane in CLOSED still has, also when an exception leaves the owner's callback. */
 static void lane_shut(struct lane **lane) {
     lane_close_outboxes(*lane);
-    forked_forget((*lane)->fd);
+    fork_guard_remove((*lane)->fd);
     (*lane)->fd = fdpass_close((*lane)->fd);
 }
 
@@ -314,8 +317,8 @@ static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->handled = lane->taken;
     lane->has_more = false;
     work_begin(&lane->account->work);
-    if (lane->has_rings && lane->bell.is_armed)
-        bell_disarm(&lane->bell);
+    if (lane->has_rings && lane->doorbell.is_armed)
+        doorbell_disarm(&lane->doorbell);
     bool is_late = lane_check_clock(lane);
     if (revents & (POLLOUT | POLLERR | POLLHUP))
         lane->is_socket_full = false;
@@ -334,8 +337,8 @@ static void lane_end_turn(struct lane *lane) {
     lane_take_releases(lane);
     lane->has_more = has_more || work_is_over(work); /* room is looked for below */
     if (lane->state == LANE_OPEN && (lane->handled == 0 || lane_pools_are_due(lane)))
-        lane_tend(lane);
-    if (lane->is_ring_full && !lane->is_doomed)
+        lane_maintain_pools(lane);
+    if (lane->is_ring_full && !lane->has_failed)
         lane_ring_room(lane, lane->own.lines / 4);
     work_begin(work);
     if (lane->state == LANE_OPEN)
@@ -344,8 +347,8 @@ static void lane_end_turn(struct lane *lane) {
 }
 
 bool lane_is_calm(const struct lane *lane) {
-    return !lane->is_doomed && !lane->is_broken && !lane->bell.due && !lane->bell.is_armed && !lane->queue_head &&
-           !lane->wants_room && !lane->has_held && !lane->is_copying;
+    return !lane->has_failed && !lane->is_broken && !lane->doorbell.due && !lane->doorbell.is_armed &&
+           !lane->queue_head && !lane->wants_room && !lane->has_held && !lane->is_copying;
 }
 
 /* Is little left to drop? Of each kind as much as a turn may: releases, what waits, leases and views. */
@@ -382,7 +385,7 @@ static void dispatch_end(const struct dispatch *dispatch) {
     lane_uncork(dispatch->lane);
 }
 
-static void lane_doom_late(struct lane *lane) {
+static void lane_fail_expired(struct lane *lane) {
     char text[sizeof(lane->text)];
     if (lane->is_orphan)
         snprintf(text, sizeof(text),
@@ -391,7 +394,7 @@ static void lane_doom_late(struct lane *lane) {
     else
         snprintf(text, sizeof(text), "the handshake was not finished in time, within the %s's %d ms (handshake_ms)",
                  lane->is_server ? "server" : "client", lane_handshake_ms(lane->options));
-    lane_doom(lane, -ETIMEDOUT, text);
+    lane_fail(lane, -ETIMEDOUT, text);
 }
 
 static void lane_turn(struct lane *lane, short revents) {
@@ -404,15 +407,15 @@ static void lane_turn(struct lane *lane, short revents) {
     lane_cork(lane);
     bool is_late = lane_begin_turn(lane, revents);
     lane->taken = 0;
-    while (done < most && !work_is_over(work) && !lane->is_doomed && lane->state != LANE_CLOSED && lane_receive(lane))
+    while (done < most && !work_is_over(work) && !lane->has_failed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
     lane->has_worked_enough = work_is_over(work);
     lane->has_more = done >= LANE_FRAMES_PER_TURN || lane->has_worked_enough;
     if (lane->is_broken && done < most && !work_is_over(work) &&
         !lane->is_choked) /* all that the peer had sent is read */
-        lane_doom(lane, -EPIPE, "the peer is gone");
+        lane_fail(lane, -EPIPE, "the peer is gone");
     if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
-        lane_doom_late(lane);
+        lane_fail_expired(lane);
     lane_end_turn(lane);
     dispatch.is_done = true;
 }
@@ -425,7 +428,7 @@ int lane_dispatch(struct lane *lane, short revents) {
     }
     lane_turn(lane, revents);
     work_begin(&lane->account->work);
-    if (lane->is_doomed && lane->state != LANE_CLOSED)
+    if (lane->has_failed && lane->state != LANE_CLOSED)
         lane_end(lane);
     return lane->handled;
 }

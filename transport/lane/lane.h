@@ -7,27 +7,29 @@
  *     GREETING  --HELLO received-->  OPEN  --lane_close()-->  CLOSED
  *         '------------------lane_close()-----------------------^
  *
- * The lane calls its owner through lane_ops: `changed` at any time, all others only from lane_dispatch() and lane_close(). It never waits: the owner
- * polls lane_fd() for lane_events() until lane_deadline(), then dispatches. It belongs to one thread at a time.
+ * The lane calls its owner through lane_ops: `changed` at any time, all others only from lane_dispatch() and
+ * lane_close(). It never waits: the owner polls lane_fd() for lane_events() until lane_deadline(), then dispatches. It
+ * belongs to one thread at a time.
  *
  * Owns: the socket, the peer's account, queued frames with their references, handles that wait to be given back.
  * Borrows: the options and the scratch buffer, from its owner.
  *
- * Two sides that both have outboxes exchange their frames there. What has a descriptor, or is too large for a frame, goes through
- * the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept. Others use the socket for all.
+ * Two sides that both have outboxes exchange their frames there. What has a descriptor, or is too large for a frame,
+ * goes through the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept.
+ * Others use the socket for all.
  *
- * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes in · rings.c outboxes,
- * sleep and wake-up · growth.c larger rings.
+ * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes in
+ * · rings.c outboxes, sleep and wake-up · ring_growth.c larger rings.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
 
-#include "lane/bell.h"
-#include "lane/choice.h"
-#include "lane/growth.h"
+#include "lane/class_choice.h"
+#include "lane/doorbell.h"
+#include "lane/negotiation.h"
 #include "lane/outbox.h"
-#include "lane/patience.h"
-#include "lane/terms.h"
+#include "lane/ring_growth.h"
+#include "lane/spin_policy.h"
 #include "registry/block.h"
 #include "registry/peer.h"
 #include "wire/frame.h"
@@ -59,8 +61,8 @@ struct lane_message {
 
 struct lane_ops {
     void (*opened)(void *owner);
-    /* A message comes whose payload is about to be copied, or was refused. Will anybody look at the payload? Returns NULL, or a static
-     * text that says how the peer broke the protocol. */
+    /* A message comes whose payload is about to be copied, or was refused. Will anybody look at the payload? Returns
+     * NULL, or a static text that says how the peer broke the protocol. */
     const char *(*coming)(void *owner, const struct lane_message *message, bool *ret_is_wanted);
     /* Takes message->block. Returns NULL, or a static text that says how the peer broke the protocol. */
     const char *(*arrived)(void *owner, const struct lane_message *message);
@@ -80,7 +82,8 @@ struct lane_queued {
     char text[];                 /* the message's */
 };
 
-/* A pooled payload that is copied for a side which takes stable ones only. In steps: a large one takes several turns. */
+/* A pooled payload that is copied for a side which takes stable ones only. In steps: a large one takes several turns.
+ */
 struct snapshot {
     struct lane_message in;  /* the message; owns its block, the copy. NULL: nobody wants it */
     uint64_t handle;         /* the peer's lease, which goes back when the copy is whole */
@@ -110,8 +113,8 @@ struct lane {
     bool has_speaker;        /* `peer` is the process that sent the HELLO, and its end is the connection's */
     struct peer *account;    /* owned reference; NULL before lane_init() succeeded */
     struct wire_hello hello; /* ours */
-    struct terms terms;
-    struct choice choice; /* zero before OPEN */
+    struct negotiated negotiated;
+    struct class_choice choice; /* zero before OPEN */
 
     struct lane_queued *queue_head, **queue_tail;
     uint32_t replies_queued; /* of those; each holds one of the calls that the peer may have in flight */
@@ -141,8 +144,8 @@ struct lane {
     struct ring_in in;
     struct release_out releases_out;
     struct release_in releases_in;
-    struct bell bell;
-    struct patience patience;
+    struct doorbell doorbell;
+    struct spin_policy spin;
     uint64_t datagrams_out, datagrams_in; /* numbered ones, sent and received */
     bool is_in_order;                     /* what is received now has no frames before it */
     bool has_held, has_more;              /* has_more: a turn ended before all was handled */
@@ -154,9 +157,9 @@ struct lane {
     uint64_t parted_at; /* position in the ring */
     struct snapshot snapshot;
 
-    unsigned generation; /* of the process that made it (sys/forked.h) */
+    unsigned generation; /* of the process that made it (sys/fork_guard.h) */
     bool is_ending;      /* doomed, and told so: what the peer held is dropped, step by step; then it is closed */
-    bool is_doomed;      /* lane_doom() was called; `reason` and `text` say why */
+    bool has_failed;     /* lane_fail() was called; `reason` and `text` say why */
     int reason;
     char text[WIRE_TEXT_MAX + 1];
     struct lane_shortage shortage;
@@ -165,8 +168,9 @@ struct lane {
 };
 
 /*
- * Takes `fd`, a connected socket, also on failure. Reads who is there; a client then checks and greets at once. A peer that the policy refuses is
- * doomed: the next dispatch tells it and the owner. Errors: -ENOMEM, -EMFILE, or what the socket gives.
+ * Takes `fd`, a connected socket, also on failure. Reads who is there; a client then checks and greets at once. A peer
+ * that the policy refuses is doomed: the next dispatch tells it and the owner. Errors: -ENOMEM, -EMFILE, or what the
+ * socket gives.
  */
 int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
               const struct lane_ops *ops, void *owner);
@@ -182,16 +186,17 @@ short lane_events(const struct lane *lane);
 uint64_t lane_deadline(const struct lane *lane);
 
 /*
- * The pidfd (borrowed) of the process that speaks at the other end, -1 where it is not known: who waits for the socket waits for this too. When it is
- * readable: lane_part_with_speaker(), and then a turn. A process that was killed leaves its end of the socket to a child that
- * it had forked: the socket itself says nothing then.
+ * The pidfd (borrowed) of the process that speaks at the other end, -1 where it is not known: who waits for the socket
+ * waits for this too. When it is readable: lane_part_with_speaker(), and then a turn. A process that was killed leaves
+ * its end of the socket to a child that it had forked: the socket itself says nothing then.
  */
 static inline int lane_speaker(const struct lane *lane) {
     return lane->has_speaker ? lane->peer.pidfd : -1;
 }
 void lane_part_with_speaker(struct lane *lane);
 
-/* Of a client that has connected: if the process that called listen() has ended, somebody else answers soon or nobody ever will. */
+/* Of a client that has connected: if the process that called listen() has ended, somebody else answers soon or nobody
+ * ever will. */
 void lane_hurry_orphan(struct lane *lane);
 
 /* Does what poll() and the clock ask for. Returns how many frames were handled. */
@@ -204,10 +209,11 @@ bool lane_is_calm(const struct lane *lane);
 void lane_close(struct lane *lane, int reason, const char *text);
 
 /* Ends it at the next dispatch. The first reason stays. */
-void lane_doom(struct lane *lane, int reason, const char *text);
+void lane_fail(struct lane *lane, int reason, const char *text);
 
-/* The same of a call on the socket, which failed with `r`: a negative errno value or a failure (sys/failure.h). Returns the errno value. */
-int lane_doom_failure(struct lane *lane, int r);
+/* The same of a call on the socket, which failed with `r`: a negative errno value or a failure (sys/failure.h). Returns
+ * the errno value. */
+int lane_fail_socket(struct lane *lane, int r);
 
 /*
  * Sends a message; its block is borrowed, and sealed by this. With `may_queue` it is queued when there is no room.
@@ -216,24 +222,25 @@ int lane_doom_failure(struct lane *lane, int r);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
-/* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as pooled_new(); but
- * of -EDQUOT nothing is noted where the peer takes a sealed one instead. */
+/* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as
+ * pooled_new(); but of -EDQUOT nothing is noted where the peer takes a sealed one instead. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block);
 
 /* The pools may have something to do before we sleep: asks for a turn then. */
-static inline void lane_stir(const struct lane *lane) {
-    if (lane->account->pooled.pools.is_restless)
+static inline void lane_request_maintenance(const struct lane *lane) {
+    if (lane->account->pooled.pools.needs_maintenance)
         lane->ops->changed(lane->owner);
 }
 
-/* Takes what the peer has given back, as much as its work allows: then has_more says so. Outside of a turn that is a turn's. */
+/* Takes what the peer has given back, as much as its work allows: then has_more says so. Outside of a turn that is a
+ * turn's. */
 int lane_take_releases(struct lane *lane); /* 0, -ESTALE: the peer lied */
 
 /* Has them do it now. */
-void lane_tend_now(struct lane *lane);
+void lane_maintain_pools_now(struct lane *lane);
 
 /* The same when it is due: for who sends on and on, and never comes to a turn. */
-void lane_tend_when_due(struct lane *lane);
+void lane_maintain_pools_when_due(struct lane *lane);
 
 /* When the pools want a turn, if nothing else does: WAIT_FOREVER, or an instant of CLOCK_MONOTONIC. */
 uint64_t lane_pools_deadline(const struct lane *lane);
@@ -249,27 +256,29 @@ int lane_send_cancel(struct lane *lane, uint64_t id);
 /* Keeps in the context's refusals what it is that an -EAGAIN meant. Returns `error`. */
 int lane_explain(const struct lane *lane, int error);
 
-/* Keeps that the peer takes no payload of this size in any class, and which of its limits says so. Returns -EMSGSIZE. */
+/* Keeps that the peer takes no payload of this size in any class, and which of its limits says so. Returns -EMSGSIZE.
+ */
 int lane_explain_size(const struct lane *lane, size_t size);
 
-/* Asks for ops->room as soon as rings and socket have room and, unless it is 0, a lease of `credit` bytes would be granted. */
+/* Asks for ops->room as soon as rings and socket have room and, unless it is 0, a lease of `credit` bytes would be
+ * granted. */
 void lane_want_room(struct lane *lane, uint64_t credit);
 
 /* Is there something to do that the socket does not tell of? Cheap, and often false. */
-bool lane_look(struct lane *lane);
+bool lane_has_work(struct lane *lane);
 
 /* Passes over a frame of so many lines. A writer that waits for room hears of it with the next doorbell. */
 static inline void lane_pass(struct lane *lane, uint64_t lines) {
     if (ring_advance(&lane->in, lines))
-        lane->bell.due |= BELL_ROOM;
+        lane->doorbell.due |= DOORBELL_ROOM;
 }
 
 /* Looks at the frame ring alone, up to `looks` times. */
-static inline bool lane_stare(const struct lane *lane, unsigned looks) {
-    if (!lane->has_rings || lane->is_choked || lane->is_copying || lane->is_doomed)
+static inline bool lane_spin_for_frame(const struct lane *lane, unsigned tries) {
+    if (!lane->has_rings || lane->is_choked || lane->is_copying || lane->has_failed)
         return false;
     while (!ring_has_frame(&lane->in)) {
-        if (--looks == 0)
+        if (--tries == 0)
             return false;
         shared_pause();
     }
@@ -277,7 +286,7 @@ static inline bool lane_stare(const struct lane *lane, unsigned looks) {
 }
 
 /* We are about to wait for the socket. false: not now, there is something to do. The next dispatch ends it. */
-bool lane_rest(struct lane *lane);
+bool lane_prepare_sleep(struct lane *lane);
 
 /* Between these, no doorbell is rung: once at the end. They nest. */
 void lane_cork(struct lane *lane);
@@ -300,7 +309,8 @@ void lane_clear_queue(struct lane *lane);
 bool lane_clear_some(struct lane *lane); /* as much as its work allows. true: it is empty */
 void lane_part(struct lane *lane);       /* the peer's end was seen */
 int lane_receive(struct lane *lane);     /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
-/* `in` is without block and text. Errors: as pooled_find(), pooled_new_copy(); -EPROTO with *ret_why: the message may not come. */
+/* `in` is without block and text. Errors: as pooled_find(), pooled_new_copy(); -EPROTO with *ret_why: the message may
+ * not come. */
 int snapshot_begin(struct lane *lane, const struct wire_message *message, const struct lane_message *in,
                    const char **ret_why);
 bool snapshot_go_on(struct lane *lane); /* true: snapshot.in is to be handed over */
@@ -310,7 +320,7 @@ int lane_make_outbox(struct lane *lane);
 void lane_do_without_outboxes(struct lane *lane); /* GREETING only */
 void lane_uncharge_outbox(struct lane *lane, size_t size);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
-void lane_tend(struct lane *lane);                     /* what the pools have to do, and to tell */
+void lane_maintain_pools(struct lane *lane);           /* what the pools have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */
 bool lane_pools_are_due(const struct lane *lane);
 bool lane_wants_socket(const struct lane *lane); /* is there anything that a full socket keeps waiting? */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listeners. The path is claimed (lane/claim.h) before it is bound, and its lock is held until the names are gone, so
- * that two servers never both believe that the path is theirs. Only names that still are those of the files that were made here are removed.
+ * Listeners. The path is claimed (lane/path_claim.h) before it is bound, and its lock is held until the names are gone,
+ * so that two servers never both believe that the path is theirs. Only names that still are those of the files that
+ * were made here are removed.
  */
 #include "lane/listener.h"
 
-#include "lane/claim.h"
+#include "lane/path_claim.h"
 #include "sys/cred.h"
 #include "sys/fdpass.h"
-#include "sys/forked.h"
+#include "sys/fork_guard.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
@@ -22,7 +23,7 @@ static bool has_path(const struct address *address) {
 
 /* Right after they were made. */
 static int listener_identify(struct listener *listener) {
-    listener->generation = forked_generation();
+    listener->generation = fork_guard_generation();
     listener->uid = cred_own_uid();
     listener->gid = cred_own_gid();
     int r = listener->lock_fd < 0 ? 0 : path_identify_fd(listener->lock_fd, &listener->lock_id);
@@ -79,15 +80,15 @@ int listener_check(const struct listener *listener, const char **ret_why) {
 }
 
 void listener_renew(struct listener *listener) {
-    if (listener->generation == forked_generation())
+    if (listener->generation == fork_guard_generation())
         return;
-    listener->generation = forked_generation();
+    listener->generation = fork_guard_generation();
     if (listener->address.fd < 0 && listener->uid == cred_own_uid() && listener->gid == cred_own_gid())
         socket_listen_again(listener->fd);
 }
 
-/* Takes it. Who waits to be accepted may have sent already: closing the listener would close that, here. Where not all can be
- * accepted, for want of descriptors above all, the reaper closes it. */
+/* Takes it. Who waits to be accepted may have sent already: closing the listener would close that, here. Where not all
+ * can be accepted, for want of descriptors above all, the reaper closes it. */
 static void listener_refuse_waiting(int listener) {
     int r, fd = -1;
     socket_shutdown(listener);

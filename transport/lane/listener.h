@@ -15,15 +15,15 @@ struct listener {
     int lock_fd; /* owned; -1: no path, no lock */
     struct address address;
     struct path_id lock_id, socket_id; /* the files that are ours */
-    unsigned generation;               /* of the process that listens (sys/forked.h) */
+    unsigned generation;               /* of the process that listens (sys/fork_guard.h) */
     uint32_t uid, gid;                 /* of that process then */
 };
 
 #define LISTENER_EMPTY ((struct listener){.fd = -1, .lock_fd = -1})
 
 /*
- * Listens. A socket file whose lock nobody holds is stale, and replaced. An inherited descriptor is taken over. On failure *ret_why
- * is a static text. Errors: those of address_parse(); -EADDRINUSE; -ENOTSOCK (something that is not a
+ * Listens. A socket file whose lock nobody holds is stale, and replaced. An inherited descriptor is taken over. On
+ * failure *ret_why is a static text. Errors: those of address_parse(); -EADDRINUSE; -ENOTSOCK (something that is not a
  * socket has that path); what binding gives.
  */
 int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why);
@@ -34,11 +34,12 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
 /* Removes the names that are still its own. */
 void listener_close(struct listener *listener);
 
-/* 0, or -ESTALE: the path, or the lock beside it, does not name our file any more, and *ret_why says which. Without a path: 0. */
+/* 0, or -ESTALE: the path, or the lock beside it, does not name our file any more, and *ret_why says which. Without a
+ * path: 0. */
 int listener_check(const struct listener *listener, const char **ret_why);
 
-/* To be called now and then by whoever serves. A process that was forked since listens once more, so that clients and successors see that it
- * lives; not if it is another user's now, for whom clients would take the server then. Cheap. */
+/* To be called now and then by whoever serves. A process that was forked since listens once more, so that clients and
+ * successors see that it lives; not if it is another user's now, for whom clients would take the server then. Cheap. */
 void listener_renew(struct listener *listener);
 
 #endif

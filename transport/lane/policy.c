@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The policy. The kernel says who the peer was when the socket was connected; what the peer says of itself is never asked.
+ * The policy. The kernel says who the peer was when the socket was connected; what the peer says of itself is never
+ * asked.
  */
 #include "lane/policy.h"
 

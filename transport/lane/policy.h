@@ -26,8 +26,8 @@ int policy_check(const sea_options *options, const sea_peer *peer);
 /* As much as a refusal keeps of it. */
 #define POLICY_TEXT_SIZE 160
 
-/* Why a server (a client) refuses `peer`. The server's text goes to both applications: it says who the peer is, and which option would let
- * it in, and nothing of who else may. */
+/* Why a server (a client) refuses `peer`. The server's text goes to both applications: it says who the peer is, and
+ * which option would let it in, and nothing of who else may. */
 void policy_refusal(const sea_options *options, const sea_peer *peer, bool is_server, char ret_text[POLICY_TEXT_SIZE]);
 
 #endif

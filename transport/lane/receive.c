@@ -3,7 +3,8 @@
  * What comes in on a lane.
  *
  * Whatever the peer sent is in private memory before it is looked at (the scratch buffer), so nothing can change
- * between check and use. Each descriptor that arrived is either handed to the block that owns it from then on, or to the reaper.
+ * between check and use. Each descriptor that arrived is either handed to the block that owns it from then on, or to
+ * the reaper.
  *
  * Three outcomes: handled · refused (a limit of ours: the peer is told, the connection goes on) · a fault
  * (the peer broke the protocol: the connection ends, with a text that names what was wrong).
@@ -15,7 +16,7 @@
 #include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
-#include "sys/forked.h"
+#include "sys/fork_guard.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
@@ -29,7 +30,7 @@
 static const uint64_t RETRY_NS = 50 * 1000 * 1000;
 
 static void lane_fault(struct lane *lane, const char *why) {
-    lane_doom(lane, -EPROTO, why);
+    lane_fail(lane, -EPROTO, why);
 }
 
 /* Takes `fd`. A client learns here whether the server wants outboxes too; a server answers with its own. */
@@ -39,7 +40,7 @@ static int agree_on_outboxes(struct lane *lane, const struct wire_hello *hello, 
                               ? "the server's process has no descriptor left for the outbox (its RLIMIT_NOFILE)"
                               : "the client's process has no descriptor left for the outbox (its RLIMIT_NOFILE)",
                -EMFILE;
-    if (lane->terms.has_outboxes)
+    if (lane->negotiated.has_outboxes)
         return lane_open_outboxes(lane, fd, ret_why);
     if (fd >= 0)
         reaper_take(&fd, 1);
@@ -51,7 +52,8 @@ static int agree_on_outboxes(struct lane *lane, const struct wire_hello *hello, 
 }
 
 static int agree_on_terms(struct lane *lane, const struct wire_hello *hello, const char **ret_why) {
-    return terms_agree(&lane->hello, hello, lane->is_server, socket_datagram_max(lane->fd), &lane->terms, ret_why);
+    return negotiation_agree(&lane->hello, hello, lane->is_server, socket_datagram_max(lane->fd), &lane->negotiated,
+                             ret_why);
 }
 
 /* Takes `fd`. A server that may not make or verify an outbox uses the socket, as a client does that may not. */
@@ -75,15 +77,15 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
     if (r == 0 && lane->is_server)
         r = lane_send_hello(lane), why = "the handshake could not be sent";
     if (r < 0) {
-        lane_doom(lane, r, why);
+        lane_fail(lane, r, why);
         return;
     }
     cred_ask(lane->fd, false);
     if (!(lane->hello.accept & SEA_SEALED) && !lane->has_rings) /* those of larger rings come always */
         socket_refuse_fds(lane->fd);
     uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->growth.lines) : 0;
-    lane->choice = choice_make(&lane->ctx->calibration, &lane->terms, ring_bytes);
-    lane->account->out_limit = terms_credit(&lane->terms, &lane->ctx->peer_limits);
+    lane->choice = class_choice_make(&lane->ctx->calibration, &lane->negotiated, ring_bytes);
+    lane->account->out_limit = negotiation_credit(&lane->negotiated, &lane->ctx->peer_limits);
     lane->small_max = lane_takes_bytes(lane, LINE_SMALL_BYTES) ? LINE_SMALL_BYTES : (uint32_t) lane->choice.bytes_most;
     lane->state = LANE_OPEN;
     tally_count(&lane->tally, connections, 1);
@@ -105,7 +107,7 @@ void lane_part_with_speaker(struct lane *lane) {
 /* The peer's last word: what it wrote before comes first. */
 static void lane_leave(struct lane *lane, int reason, const char *text) {
     if (!lane->has_rings) {
-        lane_doom(lane, reason, text);
+        lane_fail(lane, reason, text);
         return;
     }
     lane_part(lane);
@@ -139,8 +141,8 @@ static const char *handle_check(const struct lane *lane, const struct wire_messa
     return is_pooled && !handle_generation(message->handle) ? "a handle has no generation" : NULL;
 }
 
-/* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which does not read them cannot
- * make their list grow without end. */
+/* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which does not
+ * read them cannot make their list grow without end. */
 static const char *message_check_credit(const struct lane *lane, const struct wire_message *message) {
     const char *why = handle_check(lane, message);
     if (why)
@@ -210,7 +212,8 @@ static int receive_copied(struct lane *lane, const struct wire_message *message,
     return 0;
 }
 
-/* Makes the payload's block. Takes `fd` (-1: none came). 0, or a negative errno value with *ret_why; is_lie() tells faults from refusals. */
+/* Makes the payload's block. Takes `fd` (-1: none came). 0, or a negative errno value with *ret_why; is_lie() tells
+ * faults from refusals. */
 static int payload_receive(struct lane *lane, const struct wire_message *message, int fd, sea_block **ret_block,
                            const char **ret_why) {
     if (message->payload_class == WIRE_CLASS_INLINE)
@@ -227,8 +230,9 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
 }
 
 /*
- * A limit of ours kept the payload out: its lease goes back, and whoever waits for an answer gets one. A one-way message has nobody who
- * waits, and a hole in a stream must not go unnoticed: there both sides are told, by the end of the connection.
+ * A limit of ours kept the payload out: its lease goes back, and whoever waits for an answer gets one. A one-way
+ * message has nobody who waits, and a hole in a stream must not go unnoticed: there both sides are told, by the end of
+ * the connection.
  */
 static void message_refuse(struct lane *lane, const struct lane_message *in, uint64_t handle, int error,
                            const char *why) {
@@ -240,7 +244,7 @@ static void message_refuse(struct lane *lane, const struct lane_message *in, uin
     if (in->type == WIRE_CALL && !(fault = lane->ops->coming(lane->owner, in, &is_wanted)))
         lane_send(lane, &reply, true);
     if (in->type == WIRE_ONEWAY)
-        lane_doom(lane, error, why);
+        lane_fail(lane, error, why);
     if (in->type == WIRE_REPLY)
         fault = lane->ops->arrived(lane->owner, &reply);
     if (fault)
@@ -313,7 +317,7 @@ static void accept_message(struct lane *lane, const struct wire_frame *frame, in
     if (r < 0) {
         if (fd >= 0)
             reaper_take(&fd, 1);
-        lane_doom(lane, r, why ? why : "out of memory for a handle");
+        lane_fail(lane, r, why ? why : "out of memory for a handle");
         return;
     }
     r = message->payload_class ? payload_receive(lane, message, fd, &in.block, &why) : 0;
@@ -336,7 +340,7 @@ static void accept_arena(struct lane *lane, const struct wire_arena *arena, int 
     work_take(&lane->account->work, WORK_PER_MEMFD);
     int r = pooled_open(lane->account, arena, fd, &why);
     if (r < 0)
-        lane_doom(lane, r, why);
+        lane_fail(lane, r, why);
 }
 
 /* A peer with many calls in flight makes each of its cancels a walk through them. */
@@ -349,7 +353,7 @@ static void accept_ring(struct lane *lane, const struct wire_ring *ring, int fd)
     const char *why = NULL;
     int r = lane_accept_ring(lane, ring, fd, &why);
     if (r < 0)
-        lane_doom(lane, r, why);
+        lane_fail(lane, r, why);
 }
 
 /* Takes `fd`: -1, or the one that the frame declares. */
@@ -358,8 +362,8 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         lane->datagrams_in++;
     switch (frame->head.type) {
     case WIRE_DOORBELL:
-        if (lane->bell.is_armed) /* in mid-turn: of this episode no other comes */
-            bell_disarm(&lane->bell);
+        if (lane->doorbell.is_armed) /* in mid-turn: of this episode no other comes */
+            doorbell_disarm(&lane->doorbell);
         lane->is_readable =
             lane->is_hung_up || lane->is_broken; /* more than one is rare, and the socket would say so */
         return;
@@ -437,9 +441,9 @@ static void meet_speaker(struct lane *lane, int pid, int pidfd) {
     pidfd = cred_sender(pid, pidfd);
     if (pidfd < 0 && pidfd != -ESRCH)
         return; /* `peer` stays what it was when the sockets were connected */
-    forked_forget(lane->peer.pidfd);
+    fork_guard_remove(lane->peer.pidfd);
     fd_close(lane->peer.pidfd);
-    forked_guard(pidfd);
+    fork_guard_add(pidfd);
     lane->peer.pid = pid;
     lane->peer.pidfd = pidfd < 0 ? -1 : pidfd;
     lane->has_speaker = pidfd >= 0;
@@ -490,12 +494,12 @@ static int receive_datagram(struct lane *lane) {
     if (r == 0)
         lane_leave(lane, -EPIPE, "the peer is gone");
     else if (r != -EAGAIN)
-        lane_doom_failure(lane, r);
+        lane_fail_socket(lane, r);
     return r == 0 && lane->is_leaving;
 }
 
-/* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. There is no ring any more when
- * what was handed over meanwhile has ended the connection. */
+/* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. There is no
+ * ring any more when what was handed over meanwhile has ended the connection. */
 static void pass_over(struct lane *lane, uint64_t lines) {
     if (lane->has_rings)
         lane_pass(lane, lines);
@@ -507,8 +511,9 @@ static void deliver_held(struct lane *lane) {
 }
 
 /*
- * The ring has come to the place of a datagram. It may have been received already, when the ring was empty. What it brings is handed
- * over last: whoever gets it may end the connection. (A refused reply is told at once, and so may, too: see pass_over().)
+ * The ring has come to the place of a datagram. It may have been received already, when the ring was empty. What it
+ * brings is handed over last: whoever gets it may end the connection. (A refused reply is told at once, and so may,
+ * too: see pass_over().)
  */
 static int receive_marked(struct lane *lane, uint64_t number) {
     uint64_t next = lane->datagrams_in + 1;
@@ -519,7 +524,7 @@ static int receive_marked(struct lane *lane, uint64_t number) {
     lane->is_in_order = false;
     if (number == next && !receive_datagram(lane) && !lane->is_choked && !lane->is_leaving)
         lane_fault(lane, "a mark without its datagram");
-    if (lane->is_choked || lane->is_doomed)
+    if (lane->is_choked || lane->has_failed)
         return 0;
     if (number > lane->datagrams_in && !lane->is_leaving)
         return 1; /* it was a doorbell */
@@ -629,15 +634,15 @@ static int receive_frame(struct lane *lane) {
     return 1;
 }
 
-/* A frame that the peer wrote before its end was seen lies within a lap of where the reader was then: whatever comes behind that was
- * written afterwards, and is not read. */
+/* A frame that the peer wrote before its end was seen lies within a lap of where the reader was then: whatever comes
+ * behind that was written afterwards, and is not read. */
 static bool ring_speaks(const struct lane *lane) {
     return ring_has_frame(&lane->in) && (!lane->is_parting || lane->in.head - lane->parted_at <= lane->in.mask);
 }
 
 /*
- * The ring first. A datagram that comes before its mark waits until the ring is empty after it was received: then all frames that
- * were published before it was sent have been handled.
+ * The ring first. A datagram that comes before its mark waits until the ring is empty after it was received: then all
+ * frames that were published before it was sent have been handled.
  */
 int lane_receive(struct lane *lane) {
     if (lane->is_copying) {
@@ -652,7 +657,7 @@ int lane_receive(struct lane *lane) {
         return 1;
     }
     if (lane->is_leaving) {
-        lane_doom(lane, lane->reason, lane->text);
+        lane_fail(lane, lane->reason, lane->text);
         return 0;
     }
     return lane->is_readable && receive_datagram(lane);

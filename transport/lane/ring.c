@@ -34,8 +34,9 @@ void release_in_init(struct release_in *ring, const struct release_entry *at, ui
 }
 
 /*
- * A tag says in which lap a line was written, of the laps of its ring. In the new memory no line was: its tags are 0, which is no lap's.
- * (After 2^32 laps of the old ring it would be one's, hours of nothing but frames: a ring that is so busy has grown long before.)
+ * A tag says in which lap a line was written, of the laps of its ring. In the new memory no line was: its tags are 0,
+ * which is no lap's. (After 2^32 laps of the old ring it would be one's, hours of nothing but frames: a ring that is so
+ * busy has grown long before.)
  */
 void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines) {
     ring->lines = at;
@@ -71,8 +72,8 @@ uint32_t ring_bytes_max(uint32_t lines) {
 int ring_has_room(struct ring_out *ring, uint64_t count) {
     if (ring_knows_room(ring, count))
         return 1;
-    /* Acquire [CUR1] pairs with the release in ring_publish_consumed(): the reader has copied the lines before it says so. Weaker:
-     * they are written anew while it still reads. */
+    /* Acquire [CUR1] pairs with the release in ring_publish_consumed(): the reader has copied the lines before it says
+     * so. Weaker: they are written anew while it still reads. */
     uint32_t consumed = shared32_load_acquire(ring->consumed);
     if ((uint32_t) ring->tail - consumed > (uint32_t) ring->tail - ring->known)
         return -EPROTO; /* it went backwards, or beyond what was written */
@@ -147,8 +148,8 @@ static bool release_knows_room(const struct release_out *ring) {
 int release_has_room(struct release_out *ring) {
     if (release_knows_room(ring))
         return 1;
-    /* Acquire [CUR2] pairs with the release in release_read(): the reader has copied the handle before it says so. Weaker: the entry is
-     * written anew while it still reads. */
+    /* Acquire [CUR2] pairs with the release in release_read(): the reader has copied the handle before it says so.
+     * Weaker: the entry is written anew while it still reads. */
     uint32_t taken = shared32_load_acquire(ring->taken);
     if ((uint32_t) ring->tail - taken > (uint32_t) ring->tail - ring->known)
         return -EPROTO; /* it went backwards, or beyond what was written */
@@ -159,8 +160,8 @@ int release_has_room(struct release_out *ring) {
 void release_write(struct release_out *ring, uint64_t handle) {
     struct release_entry *entry = &ring->entries[ring->tail & ring->mask];
     shared64_store(&entry->handle, handle);
-    /* Release [REL1] pairs with the acquire in release_is_there(): the handle, and all our reads of the block, come before it. Weaker:
-     * the owner writes to a block that is still read here. */
+    /* Release [REL1] pairs with the acquire in release_is_there(): the handle, and all our reads of the block, come
+     * before it. Weaker: the owner writes to a block that is still read here. */
     shared32_store_release(&entry->tag, ring_tag(ring->tail, ring->shift));
     ring->tail++;
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The rings of an outbox: frames, and releases. Each has one writer and one reader in two processes that do not trust each other;
- * each end keeps its position in private memory. No end ever waits here.
+ * The rings of an outbox: frames, and releases. Each has one writer and one reader in two processes that do not trust
+ * each other; each end keeps its position in private memory. No end ever waits here.
  *
- * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines: neighbours lie
- * in different pages, because a prefetcher that fetches the next line takes it away from its writer (doc/tuning.md). The tag in
- * each line is the lap in which it was written, counted from 1, so a line of an earlier lap, or never written, is no frame. All
- * lines of a frame get their tags; that of the first is stored last, and publishes it.
+ * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines:
+ * neighbours lie in different pages, because a prefetcher that fetches the next line takes it away from its writer
+ * (doc/tuning.md). The tag in each line is the lap in which it was written, counted from 1, so a line of an earlier
+ * lap, or never written, is no frame. All lines of a frame get their tags; that of the first is stored last, and
+ * publishes it.
  *
- *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private position)
- *     reader:  tags of positions below tail are there; that of `tail` is not
+ *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private
+ * position) reader:  tags of positions below tail are there; that of `tail` is not
  *
- * Releases. An entry is a tag and a handle. The reader says in `taken` how many it has read, so that the writer knows of room. A ring that
- * has an entry for each lease that may be out always has room, for a lease counts until its owner has read its release.
+ * Releases. An entry is a tag and a handle. The reader says in `taken` how many it has read, so that the writer knows
+ * of room. A ring that has an entry for each lease that may be out always has room, for a lease counts until its owner
+ * has read its release.
  *
  *     writer:  taken <= head <= tail <= taken + entries
  *
@@ -21,7 +23,7 @@
 #ifndef LANE_RING_H
 #define LANE_RING_H
 
-#include "sys/shared.h"
+#include "sys/shared_word.h"
 #include "wire/line.h"
 #include <stdbool.h>
 #include <string.h>
@@ -77,8 +79,8 @@ void release_out_init(struct release_out *ring, struct release_entry *at, uint32
 void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries, shared32 *taken);
 
 /*
- * The ring goes on in other memory, which is zero, and larger: positions go on too. The writer has written all that it writes to the old
- * lines; the reader has passed over the last of it.
+ * The ring goes on in other memory, which is zero, and larger: positions go on too. The writer has written all that it
+ * writes to the old lines; the reader has passed over the last of it.
  */
 void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines);
 void ring_in_move(struct ring_in *ring, const struct line *at, uint32_t lines);
@@ -88,7 +90,8 @@ void release_in_move(struct release_in *ring, const struct release_entry *at, ui
 /* The most payload or text that one frame holds, bytes: a frame takes a quarter of the ring at most. */
 uint32_t ring_bytes_max(uint32_t lines);
 
-/* Is there room for `count` lines, as far as we have looked? At most `room` are written and not known to be consumed. */
+/* Is there room for `count` lines, as far as we have looked? At most `room` are written and not known to be consumed.
+ */
 static inline bool ring_knows_room(const struct ring_out *ring, uint64_t count) {
     return (uint32_t) ring->tail - ring->known + count <= ring->room;
 }
@@ -107,7 +110,8 @@ static inline uint32_t ring_tag(uint64_t position, uint32_t shift) {
 /* Publishes a frame of so many lines, of which all is written but the first line's first word. */
 static inline void ring_publish(struct ring_out *ring, uint64_t word, uint64_t count) {
     struct line *line = ring_out_line(ring, ring->tail);
-    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its tag. */
+    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its
+     * tag. */
     shared64_store_release(&line->words[0], word | ring_tag(ring->tail, ring->shift));
     ring->tail += count;
 }
@@ -130,8 +134,8 @@ static inline const struct line *ring_in_line(const struct ring_in *ring, uint64
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
 static inline bool ring_has_frame(const struct ring_in *ring) {
     const struct line *line = ring_in_line(ring, ring->head);
-    /* Acquire [RING1] pairs with the release in ring_publish(): what the frame says was written before its tag. Weaker: words of an
-     * earlier lap are taken for it. */
+    /* Acquire [RING1] pairs with the release in ring_publish(): what the frame says was written before its tag. Weaker:
+     * words of an earlier lap are taken for it. */
     return (uint32_t) shared64_load_acquire(&line->words[0]) == ring_tag(ring->head, ring->shift);
 }
 

@@ -2,11 +2,12 @@
 /*
  * What a lane does with its outboxes: opening them, room, releases, sleep and wake-up.
  *
- * Nothing here waits. Whoever drives the lane looks (lane_look()), and before it waits for the socket says so (lane_rest()).
+ * Nothing here waits. Whoever drives the lane looks (lane_has_work()), and before it waits for the socket says so
+ * (lane_prepare_sleep()).
  */
 #include "lane/lane.h"
 
-#include "lane/growth.h"
+#include "lane/ring_growth.h"
 #include "memory/reserve.h"
 #include "sys/failure.h"
 #include "sys/heap.h"
@@ -31,7 +32,7 @@ void lane_uncharge_outbox(struct lane *lane, size_t size) {
 }
 
 static uint32_t first_lines(const struct lane *lane) {
-    return growth_first_lines(terms_ring_lines(lane->options));
+    return growth_first_lines(negotiation_ring_lines(lane->options));
 }
 
 static int admit_outbox(struct lane *lane, size_t size) {
@@ -56,7 +57,8 @@ static int enter_outbox(struct lane *lane) {
     return 0;
 }
 
-/* Charged for as long as there is one: many connections are much memory. Its descriptor is not, which goes out at once. */
+/* Charged for as long as there is one: many connections are much memory. Its descriptor is not, which goes out at once.
+ */
 int lane_make_outbox(struct lane *lane) {
     size_t size = outbox_bytes(first_lines(lane), OUTBOX_RELEASES_LEAST);
     int r = charge_outbox(lane->ctx, size);
@@ -77,9 +79,9 @@ static void rings_init(struct lane *lane) {
     release_out_init(&lane->releases_out, outbox_releases(&lane->own), lane->own.releases, outbox_taken(&lane->theirs));
     release_in_init(&lane->releases_in, outbox_releases(&lane->theirs), lane->theirs.releases,
                     outbox_taken(&lane->own));
-    bell_init(&lane->bell, outbox_asleep(&lane->own), outbox_asleep(&lane->theirs));
-    patience_init(&lane->patience, lane->options->waiting, lane->peer.pid);
-    lane_begin_growth(lane, terms_ring_lines(lane->options), outbox_releases_for(lane->hello.blocks_max));
+    doorbell_init(&lane->doorbell, outbox_asleep(&lane->own), outbox_asleep(&lane->theirs));
+    spin_policy_init(&lane->spin, lane->options->waiting, lane->peer.pid);
+    lane_begin_growth(lane, negotiation_ring_lines(lane->options), outbox_releases_for(lane->hello.blocks_max));
     lane->has_rings = true;
 }
 
@@ -115,7 +117,7 @@ int lane_ring_room(struct lane *lane, uint64_t lines) {
     if (r == 0 && lane_grow_frames(lane) == 0)
         r = ring_has_room(&lane->out, lines);
     if (r < 0) {
-        lane_doom(lane, -EPROTO, "the cursor of the frame ring makes no sense");
+        lane_fail(lane, -EPROTO, "the cursor of the frame ring makes no sense");
         return -EPIPE;
     }
     /* What waits may be larger than this: only room for the largest frame says that it need not. */
@@ -144,7 +146,7 @@ int lane_take_releases(struct lane *lane) {
         lane->handled++;
         r = lane_end_lease(lane, handle);
         if (r < 0)
-            lane_doom(lane, -EPROTO, "a handle was released that is not on lease to this peer");
+            lane_fail(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
     bool has_more = work_is_over(work) && lane->has_rings && release_is_there(&lane->releases_in);
     if (!has_more && (lane->handled == before || !is_waiting_for_room(lane)))
@@ -154,8 +156,8 @@ int lane_take_releases(struct lane *lane) {
     return r;
 }
 
-bool lane_look(struct lane *lane) {
-    if (!lane->has_rings || lane->is_choked || lane->is_doomed)
+bool lane_has_work(struct lane *lane) {
+    if (!lane->has_rings || lane->is_choked || lane->has_failed)
         return false;
     if (ring_has_frame(&lane->in) || lane->has_held || lane->is_copying || lane->is_leaving)
         return true;
@@ -165,8 +167,8 @@ bool lane_look(struct lane *lane) {
 
 static uint32_t lane_wants(const struct lane *lane) {
     if (is_waiting_for_room(lane))
-        return BELL_ROOM | BELL_RELEASES;
-    return lane->account->pooled.pools.is_waiting ? BELL_RELEASES : 0;
+        return DOORBELL_ROOM | DOORBELL_RELEASES;
+    return lane->account->pooled.pools.is_waiting ? DOORBELL_RELEASES : 0;
 }
 
 /* What is kept for later; tables only while they are empty. */
@@ -188,11 +190,11 @@ void lane_tell_pools(struct lane *lane) {
     tally_set(&lane->tally, retained_bytes, pools->retained);
 }
 
-void lane_tend(struct lane *lane) {
+void lane_maintain_pools(struct lane *lane) {
     lane_take_releases(lane);
-    bool has_to_trim_all = pools_tend(lane->account);
+    bool has_to_trim_all = pools_maintain(lane->account);
     lane_tell_pools(lane);
-    if (lane->state == LANE_OPEN && !lane->is_doomed && !lane->is_broken)
+    if (lane->state == LANE_OPEN && !lane->has_failed && !lane->is_broken)
         lane_write_retired(lane);
     if (has_to_trim_all)
         lane_trim(lane);
@@ -201,51 +203,51 @@ void lane_tend(struct lane *lane) {
 /* The clock is asked only if something will be due. */
 bool lane_pools_are_due(const struct lane *lane) {
     uint64_t deadline = lane_pools_deadline(lane);
-    return pools_are_restless(lane->account) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
+    return pools_need_maintenance(lane->account) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
 }
 
-void lane_tend_when_due(struct lane *lane) {
+void lane_maintain_pools_when_due(struct lane *lane) {
     if (lane->state == LANE_OPEN && lane_pools_are_due(lane))
-        lane_tend_now(lane);
+        lane_maintain_pools_now(lane);
 }
 
 void lane_rearm(struct lane *lane) {
-    if (!lane->bell.is_armed)
+    if (!lane->doorbell.is_armed)
         return;
-    bell_arm(&lane->bell, lane_wants(lane));
-    if (lane_look(lane) || release_is_there(&lane->releases_in))
+    doorbell_arm(&lane->doorbell, lane_wants(lane));
+    if (lane_has_work(lane) || release_is_there(&lane->releases_in))
         lane->has_more = true;
 }
 
-void lane_tend_now(struct lane *lane) {
+void lane_maintain_pools_now(struct lane *lane) {
     if (lane->state != LANE_OPEN)
         return;
-    lane_tend(lane);
+    lane_maintain_pools(lane);
     if (!lane->corks)
         lane_ring_bell(lane);
     lane_rearm(lane);
     lane->ops->changed(lane->owner);
 }
 
-bool lane_rest(struct lane *lane) {
+bool lane_prepare_sleep(struct lane *lane) {
     if (!lane->has_rings)
         return true;
-    if (lane->is_doomed)
+    if (lane->has_failed)
         return false;
     if (ring_publish_consumed(&lane->in))
-        lane->bell.due |= BELL_ROOM;
+        lane->doorbell.due |= DOORBELL_ROOM;
     bool had_more = lane->has_more;
-    lane_tend(lane);
+    lane_maintain_pools(lane);
     lane_ring_bell(lane);
-    if (lane->is_doomed || lane->is_broken ||
+    if (lane->has_failed || lane->is_broken ||
         lane->has_more != had_more) /* what was released, or written, has shown it */
         return false;
-    if (lane->bell.is_armed && lane->bell.wants == lane_wants(lane))
-        return !lane_look(lane);
-    bell_arm(&lane->bell, lane_wants(lane));
-    if (!lane_look(lane) && !release_is_there(&lane->releases_in))
+    if (lane->doorbell.is_armed && lane->doorbell.wants == lane_wants(lane))
+        return !lane_has_work(lane);
+    doorbell_arm(&lane->doorbell, lane_wants(lane));
+    if (!lane_has_work(lane) && !release_is_there(&lane->releases_in))
         return true;
-    bell_disarm(&lane->bell);
+    doorbell_disarm(&lane->doorbell);
     return false;
 }
 
@@ -264,10 +266,10 @@ void lane_ring_bell(struct lane *lane) {
     uint8_t buf[WIRE_DOORBELL_SIZE];
     if (!lane->has_rings)
         return;
-    if (bell_is_wanted(&lane->bell)) {
+    if (doorbell_is_wanted(&lane->doorbell)) {
         if (lane_write(lane, buf, wire_encode_doorbell(buf)) < 0)
             return;
-        bell_note_rung(&lane->bell);
+        doorbell_note_rung(&lane->doorbell);
         tally_count(&lane->tally, doorbells, 1);
     }
     if (lane->is_socket_full && !lane_wants_socket(lane)) /* nobody polls for its room any more */

@@ -2,9 +2,10 @@
 /*
  * What goes out of a lane.
  *
- * Each message's payload gets its class here: the one it was made in, if the peer takes it, else another one, and that is
- * counted. A lease is granted right before the datagram that names it, and taken back if that was not sent.
- * Handles that are given back, and messages that wait, go out in order, handles first: they are what the peer may be waiting for.
+ * Each message's payload gets its class here: the one it was made in, if the peer takes it, else another one, and that
+ * is counted. A lease is granted right before the datagram that names it, and taken back if that was not sent. Handles
+ * that are given back, and messages that wait, go out in order, handles first: they are what the peer may be waiting
+ * for.
  */
 #include "lane/lane.h"
 
@@ -37,8 +38,8 @@ static const struct lane_shortage SHORT_OF_KERNEL = {.limit = "kernel memory",
                                                      .advice = "the socket got none for a message: try again"};
 
 /*
- * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer is gone, but what it
- * sent before is still read · anything else is the end.
+ * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer
+ * is gone, but what it sent before is still read · anything else is the end.
  */
 int lane_note_sent(struct lane *lane, int r) {
     if (r == 0)
@@ -54,7 +55,7 @@ int lane_note_sent(struct lane *lane, int r) {
         lane_part(lane);
         socket_shutdown(lane->fd); /* what waits in it is still received; nothing is added */
     } else {
-        r = lane_doom_failure(lane, r);
+        r = lane_fail_socket(lane, r);
     }
     lane->ops->changed(lane->owner);
     return r == -ETOOMANYREFS || r == -ENOMEM ? -EAGAIN : r;
@@ -71,7 +72,8 @@ static int hello_send(const struct lane *lane) {
     return fdpass_send(lane->fd, &iov, 1, &lane->own.fd, lane->own.fd >= 0 ? 1 : 0);
 }
 
-/* A server that lets no descriptor through to it (SO_PASSRIGHTS) is talked to through the socket, and so is each where sending one is forbidden. */
+/* A server that lets no descriptor through to it (SO_PASSRIGHTS) is talked to through the socket, and so is each where
+ * sending one is forbidden. */
 int lane_send_hello(struct lane *lane) {
     int r = hello_send(lane);
     if (failure_error(r) == -EPERM && lane->own.fd >= 0 && !lane->is_server) {
@@ -90,12 +92,12 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
 
 /* The class in which a block can go to this peer as it is; 0: in none. */
 static int payload_class_of(const struct lane *lane, const sea_block *block) {
-    const struct terms *terms = &lane->terms;
+    const struct negotiated *negotiated = &lane->negotiated;
     bool is_ours = block->slot && pooled_is_for(lane->account, block);
-    int class = is_ours && terms_take(terms, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
-    if (!terms_take(terms, class, block->size) || (block_is_hugetlb(block) && !terms->peer_hugetlb))
+    int class = is_ours && negotiation_take(negotiated, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
+    if (!negotiation_take(negotiated, class, block->size) || (block_is_hugetlb(block) && !negotiated->peer_hugetlb))
         return 0;
-    if (class == SEA_SEALED && block_footprint(block) > terms->bytes_max)
+    if (class == SEA_SEALED && block_footprint(block) > negotiated->bytes_max)
         return 0;
     if (class == SEA_POOLED && !is_ours)
         return 0;
@@ -109,8 +111,8 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
     if (lane->has_rings && release_is_there(&lane->releases_in))
         lane_take_releases(lane);
     int r = pooled_take(ret_block, pool, size);
-    lane_stir(lane);
-    bool has_another_way = r == -EDQUOT && terms_take(&lane->terms, SEA_SEALED, size);
+    lane_request_maintenance(lane);
+    bool has_another_way = r == -EDQUOT && negotiation_take(&lane->negotiated, SEA_SEALED, size);
     return r == 0 || has_another_way ? r : pools_explain(lane->account, r, size);
 }
 
@@ -144,13 +146,13 @@ static int credit_wait(struct lane *lane, uint64_t size) {
     bool is_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed) >= most->blocks;
     if (is_blocks)
         lane->shortage = (struct lane_shortage){
-            .limit = most->blocks < lane->terms.blocks_max ? "peer quota (blocks)" : "peer's blocks_max",
+            .limit = most->blocks < lane->negotiated.blocks_max ? "peer quota (blocks)" : "peer's blocks_max",
             .needed = 1,
             .credit = size,
             .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
     else
         lane->shortage = (struct lane_shortage){
-            .limit = most->bytes < lane->terms.bytes_max ? "peer quota (bytes)" : "peer's bytes_max",
+            .limit = most->bytes < lane->negotiated.bytes_max ? "peer quota (bytes)" : "peer's bytes_max",
             .needed = size,
             .available = bytes < most->bytes ? most->bytes - bytes : 0,
             .credit = size,
@@ -179,11 +181,11 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
     return 0;
 }
 
-/* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all that the pool
- * may have, that is a sealed one, which waits for credit. The copy is made here, inside the call that sends; and it is this turn's work, where a handler
- * answers with what came. */
+/* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all
+ * that the pool may have, that is a sealed one, which waits for credit. The copy is made here, inside the call that
+ * sends; and it is this turn's work, where a handler answers with what came. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
-    int class = choice_class(&lane->choice, &lane->terms, block->size);
+    int class = class_choice_for(&lane->choice, &lane->negotiated, block->size);
     work_take(&lane->account->work, block->size);
     if (class == SEA_INLINE)
         return payload_as_inline(block, ret_class, ret_block);
@@ -191,20 +193,21 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
         return lane_explain_size(lane, block->size);
     *ret_class = SEA_POOLED;
     int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : 0;
-    if (class == SEA_POOLED && failure_is_forbidden(r) && terms_take(&lane->terms, SEA_INLINE, block->size))
+    if (class == SEA_POOLED && failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size))
         return payload_as_inline(block, ret_class, ret_block);
-    if (class == SEA_POOLED && (r != -EDQUOT || !terms_take(&lane->terms, SEA_SEALED, block->size)))
+    if (class == SEA_POOLED && (r != -EDQUOT || !negotiation_take(&lane->negotiated, SEA_SEALED, block->size)))
         return r;
     *ret_class = SEA_SEALED;
     r = block_copy_sealed(ret_block, lane->account, block);
-    if (failure_is_forbidden(r) && terms_take(&lane->terms, SEA_INLINE, block->size))
+    if (failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size))
         return payload_as_inline(block, ret_class, ret_block);
     return r;
 }
 
-/* Would there be room for a copy of so many bytes? Asked before it is made, where nothing is queued. As message_transmit(). */
+/* Would there be room for a copy of so many bytes? Asked before it is made, where nothing is queued. As
+ * message_transmit(). */
 static int copy_room(struct lane *lane, uint64_t size) {
-    int class = choice_class(&lane->choice, &lane->terms, size);
+    int class = class_choice_for(&lane->choice, &lane->negotiated, size);
     if (class != SEA_POOLED && class != SEA_SEALED)
         return 0;
     int r = lane->queue_head ? NO_CREDIT : lane->has_rings ? message_ring_room(lane, 1) : 0;
@@ -263,7 +266,7 @@ static int frame_write(struct lane *lane, const uint64_t words[LINE_WORDS], cons
         ring_write(&lane->out, words, bytes, size);
     else
         ring_write_line(&lane->out, words);
-    lane->bell.due |= BELL_FRAMES;
+    lane->doorbell.due |= DOORBELL_FRAMES;
     return 0;
 }
 
@@ -431,7 +434,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
         heap_free(queued);
         if (r == -EDQUOT && message->block && !lane->is_socket_full && !lane->is_ring_full)
             return r; /* it reads, and is slow to release: the caller answers without the block */
-        lane_doom(lane, r, r == -EDQUOT ? "the peer does not read its replies" : "out of memory for a reply");
+        lane_fail(lane, r, r == -EDQUOT ? "the peer does not read its replies" : "out of memory for a reply");
         return r;
     }
     queued->message = *message;
@@ -481,8 +484,8 @@ static int lane_put_off(struct lane *lane, int r) {
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue) {
     struct lane_message out = *message;
     int payload_class = 0;
-    if (lane->state != LANE_OPEN || lane->is_doomed)
-        return lane->state == LANE_GREETING && !lane->is_doomed ? -EAGAIN : -EPIPE;
+    if (lane->state != LANE_OPEN || lane->has_failed)
+        return lane->state == LANE_GREETING && !lane->has_failed ? -EAGAIN : -EPIPE;
     if (message->block && message->block->size > 0) {
         int r = payload_choose(lane, message->block, may_queue, &payload_class, &out.block);
         if (r < 0)
@@ -510,13 +513,13 @@ int lane_explain(const struct lane *lane, int error) {
 }
 
 int lane_explain_size(const struct lane *lane, size_t size) {
-    const struct terms *terms = &lane->terms;
+    const struct negotiated *negotiated = &lane->negotiated;
     struct refusal_log *log = &lane->ctx->refusals;
-    uint64_t block_max = terms->block_max < terms->bytes_max ? terms->block_max : terms->bytes_max;
-    if (terms->accept & (SEA_POOLED | SEA_SEALED) && block_max >= terms->inline_max)
+    uint64_t block_max = negotiated->block_max < negotiated->bytes_max ? negotiated->block_max : negotiated->bytes_max;
+    if (negotiated->accept & (SEA_POOLED | SEA_SEALED) && block_max >= negotiated->inline_max)
         return refusal_keep(log, -EMSGSIZE, "peer's block_max", size, block_max,
                             "send smaller blocks, or raise block_max and bytes_max in the peer's sea_options");
-    return refusal_keep(log, -EMSGSIZE, "peer's inline_max", size, terms->inline_max,
+    return refusal_keep(log, -EMSGSIZE, "peer's inline_max", size, negotiated->inline_max,
                         "send less, or let the peer take pooled or sealed blocks (`accept`), or raise its inline_max");
 }
 
@@ -531,7 +534,7 @@ static int cancel_write(struct lane *lane, uint64_t id) {
 
 int lane_send_cancel(struct lane *lane, uint64_t id) {
     const struct lane_message cancel = {.type = WIRE_CANCEL, .id = id};
-    if (lane->state != LANE_OPEN || lane->is_doomed)
+    if (lane->state != LANE_OPEN || lane->has_failed)
         return -EPIPE;
     int r = lane->queue_head ? -EAGAIN : cancel_write(lane, id);
     if (!lane->corks)
@@ -540,7 +543,7 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
 }
 
 /* A queued reply whose block got no lease is sent without it, as an error: the caller must not wait for ever. */
-static void reply_spoil(struct lane_message *reply, int status) {
+static void reply_convert_to_error(struct lane_message *reply, int status) {
     reply->block = sea_block_unref(reply->block);
     reply->status = status;
     reply->text = failure_is_forbidden(status) ? "a call that the reply's block needs is forbidden to its sender"
@@ -554,7 +557,7 @@ static int queued_transmit(struct lane *lane, struct lane_queued *queued) {
     int r = message_transmit(lane, message, queued->payload_class);
     if ((r == -EDQUOT || r == -ENOMEM || r == -EMFILE || failure_is_forbidden(r)) && message->block) {
         queued_note_block(queued, false);
-        reply_spoil(message, r);
+        reply_convert_to_error(message, r);
         queued->payload_class = 0;
         r = message_transmit(lane, message, 0);
     }
@@ -619,7 +622,7 @@ int lane_reserve_release(struct lane *lane) {
 static void release_by_datagram(struct lane *lane, uint64_t handle) {
     if (lane->releases_count >=
         lane->releases_capacity) { /* of what was refused because lane_reserve_release() had no memory */
-        lane_doom(lane, -ENOMEM, "out of memory for a handle");
+        lane_fail(lane, -ENOMEM, "out of memory for a handle");
         return;
     }
     lane->releases[lane->releases_count++] = handle;
@@ -634,16 +637,16 @@ static void release_by_datagram(struct lane *lane, uint64_t handle) {
 static void release_into_ring(struct lane *lane, uint64_t handle) {
     int r = lane_release_room(lane);
     if (r < 0) {
-        lane_doom(lane, -EPROTO, "the cursor of the release ring makes no sense");
+        lane_fail(lane, -EPROTO, "the cursor of the release ring makes no sense");
     } else if (r == 0 && lane->own.releases >= lane->growth.entries) {
-        lane_doom(lane, -EPROTO,
+        lane_fail(lane, -EPROTO,
                   "more leases were granted than blocks_max: each counts until the peer says that it has read the "
                   "release");
     } else if (r == 0) {
         release_by_datagram(lane, handle);
     } else {
         release_write(&lane->releases_out, handle);
-        lane->bell.due |= handle_arena(handle) ? BELL_RELEASES : BELL_FRAMES;
+        lane->doorbell.due |= handle_arena(handle) ? DOORBELL_RELEASES : DOORBELL_FRAMES;
         if (!lane->corks)
             lane_ring_bell(lane);
     }

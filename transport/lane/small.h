@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The short way of small messages: a call, a one-way message or a good reply with at most two lines of bytes, while nothing waits
- * before it. No heap, no block, no lock; and what is only to be counted is counted after the line is published, while the peer reads it.
+ * The short way of small messages: a call, a one-way message or a good reply with at most two lines of bytes, while
+ * nothing waits before it. No heap, no block, no lock; and what is only to be counted is counted after the line is
+ * published, while the peer reads it.
  *
- * Inline, because a round trip is little more than its instructions between seeing one line and publishing the next (doc/tuning.md).
- * Whatever is unusual goes the long way (send.c, receive.c), which writes and reads the same lines.
+ * Inline, because a round trip is little more than its instructions between seeing one line and publishing the next
+ * (doc/tuning.md). Whatever is unusual goes the long way (send.c, receive.c), which writes and reads the same lines.
  */
 #ifndef LANE_SMALL_H
 #define LANE_SMALL_H
@@ -14,13 +15,13 @@
 
 /* Can it go the short way now? */
 static inline bool lane_takes_small(const struct lane *lane, size_t size) {
-    return lane->state == LANE_OPEN && !lane->is_doomed && lane->has_rings && !lane->queue_head &&
+    return lane->state == LANE_OPEN && !lane->has_failed && lane->has_rings && !lane->queue_head &&
            size <= lane->small_max && ring_knows_room(&lane->out, 2);
 }
 
 /*
- * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just written wait
- * until those have left the store buffer (doc/tuning.md).
+ * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just
+ * written wait until those have left the store buffer (doc/tuning.md).
  */
 static inline void small_put(struct line *line, int at, const void *bytes, size_t size) {
     const char *from = bytes;
@@ -71,7 +72,7 @@ static inline void lane_sent_small(struct lane *lane, size_t size) {
     tally_count(&lane->tally, sent_inline, 1);
     tally_count(&lane->tally, copied_bytes, size);
     tally_count(&lane->tally, sent_bytes, size);
-    lane->bell.due |= BELL_FRAMES;
+    lane->doorbell.due |= DOORBELL_FRAMES;
     if (!lane->corks)
         lane_ring_bell(lane);
 }

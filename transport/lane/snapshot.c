@@ -5,9 +5,9 @@
  *     snapshot_begin()  --  snapshot_go_on(), once a turn or more often  -->  whole: the message is handed over
  *                                      '-- snapshot_drop(): the connection ends
  *
- * A copy takes as much work as its turn has left; nothing else of the connection is received before the copy is whole, so the order stays.
- * The peer's lease goes back then. Nothing is copied that nobody will look at: a message without a method, a reply for which nobody
- * waits any more, also when the caller gave up between two steps.
+ * A copy takes as much work as its turn has left; nothing else of the connection is received before the copy is whole,
+ * so the order stays. The peer's lease goes back then. Nothing is copied that nobody will look at: a message without a
+ * method, a reply for which nobody waits any more, also when the caller gave up between two steps.
  *
  * Owns: the copy, and a reference of the view that it is made from.
  */

@@ -2,8 +2,9 @@
 /*
  * The poller on libuv: a uv_poll_t on each socket and a uv_timer_t for its deadline. See <sealane/uv.h>.
  *
- * libuv closes handles later than we let go of them, so each watch has a piece of memory of its own with both handles, which
- * frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our descriptors.
+ * libuv closes handles later than we let go of them, so each watch has a piece of memory of its own with both handles,
+ * which frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our
+ * descriptors.
  */
 #include "rpc/server.h"
 #include "sys/heap.h"
@@ -36,8 +37,8 @@ struct uv_watch {
     struct uv_watch *due_next, **due_link; /* due_link NULL: not on the list */
 };
 
-/* In one turn of the loop, so that others have their turns: looks, which take some microseconds where nothing is there, until so many
- * frames were handled. */
+/* In one turn of the loop, so that others have their turns: looks, which take some microseconds where nothing is there,
+ * until so many frames were handled. */
 enum { LOOKS_PER_TURN = 16, FRAMES_PER_TURN = 64 };
 
 static void on_idle(uv_idle_t *idle) {
@@ -81,8 +82,9 @@ static bool due_call_all(struct uv_poller *poller) {
 }
 
 /*
- * After something was called before the poll, here or by a timer, the loop does not wait either: whoever runs it turn by turn waits
- * for just that, and a uv_check_t of the application's, which runs after the poll, may have something to do now.
+ * After something was called before the poll, here or by a timer, the loop does not wait either: whoever runs it turn
+ * by turn waits for just that, and a uv_check_t of the application's, which runs after the poll, may have something to
+ * do now.
  */
 static void on_prepare(uv_prepare_t *prepare) {
     struct uv_poller *poller = prepare->data;
@@ -94,7 +96,7 @@ static void on_prepare(uv_prepare_t *prepare) {
     for (int i = 0; !uv_is_closing(idle) && i < LOOKS_PER_TURN && poller->poller.hot &&
                     poller->poller.work < FRAMES_PER_TURN && (state == WATCH_HOT || state == WATCH_READY);
          i++) {
-        state = poller_look(&poller->poller, true);
+        state = poller_check_hot(&poller->poller, true);
         was_ready |= state == WATCH_READY;
     }
     if (uv_is_closing(idle))
@@ -162,8 +164,9 @@ static void arm_timer(struct uv_watch *w) {
         uv_timer_start(&w->timer, on_timer, left > 0 ? (uint64_t) left : 1, 0);
 }
 
-/* A watch that waits for no event, and whose deadline is at once, does not wait for the timer's millisecond: so a connection that ends takes a step
- * in each turn of the loop. The timer keeps the loop alive meanwhile. Other watches have their descriptors, or are hot. */
+/* A watch that waits for no event, and whose deadline is at once, does not wait for the timer's millisecond: so a
+ * connection that ends takes a step in each turn of the loop. The timer keeps the loop alive meanwhile. Other watches
+ * have their descriptors, or are hot. */
 static void uv_watch_arm(struct uv_watch *w) {
     arm_events(w);
     arm_timer(w);

@@ -2,8 +2,9 @@
 /*
  * Memory that is made in libuv's thread pool. See <sealane/uv.h>.
  *
- * A request is the loop's from begin to end. In between one of libuv's threads has it alone, and uses nothing but the context, which is
- * thread-safe: uv_queue_work() orders what either wrote. It holds a reference of the context until its callback has returned.
+ * A request is the loop's from begin to end. In between one of libuv's threads has it alone, and uses nothing but the
+ * context, which is thread-safe: uv_queue_work() orders what either wrote. It holds a reference of the context until
+ * its callback has returned.
  */
 #include "sys/heap.h"
 #include <errno.h>

@@ -100,7 +100,8 @@ static bool is_low(const struct admission *admission, int which) {
     return atomic_load_explicit(&admission->is_low[which], memory_order_relaxed);
 }
 
-/* So much of that will be left: is it news? It was enough and is less than the mark, or was less and is a quarter more than that. */
+/* So much of that will be left: is it news? It was enough and is less than the mark, or was less and is a quarter more
+ * than that. */
 static bool low_changes(const struct admission *admission, int which, uint64_t left) {
     uint64_t mark = low_mark(admission, which);
     return is_low(admission, which) ? left >= mark + mark / 4 : left < mark;
@@ -166,8 +167,8 @@ static void allow(struct admission *admission, const struct admission_verdict *v
     admission->stale = least(admission->allowance, verdict->reserve / 4);
 }
 
-/* The files are read last: what is made meanwhile is counted twice then, rather than not at all. `own` of what is promised is promised
- * to whoever asks. */
+/* The files are read last: what is made meanwhile is counted twice then, rather than not at all. `own` of what is
+ * promised is promised to whoever asks. */
 static int look(struct admission *admission, uint64_t size, uint64_t own, struct admission_verdict *ret_verdict) {
     uint64_t mark = admission->low_mark, enough = size;
     if (__builtin_add_overflow(size, mark + mark / 4 + CGROUP_KEPT_MAX, &enough))
@@ -187,7 +188,7 @@ static int look(struct admission *admission, uint64_t size, uint64_t own, struct
     return ret_verdict->tightest.error;
 }
 
-int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict) {
+int admission_check(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict) {
     return look(admission, size, 0, ret_verdict);
 }
 

@@ -2,18 +2,19 @@
 /*
  * Admission: may so much memory be made? Asked before it is, because the kernel's answer to too much is a kill.
  *
- * What the machine and the cgroups have left is looked up in files, which takes some 100 us. So one look serves for more than the
- * request that needed it:
+ * What the machine and the cgroups have left is looked up in files, which takes some 100 us. So one look serves for
+ * more than the request that needed it:
  *
  *     available = left - reserve, of the tightest limit
  *     allowance <= available / 8, for ADMISSION_AGE after the look
  *     stale     <= reserve / 4, until the next look, however late that is
  *
- * What was granted and is not made yet is *promised*: no look shows it, so it is taken off what each finds, but for whoever asks again
- * on the way.
+ * What was granted and is not made yet is *promised*: no look shows it, so it is taken off what each finds, but for
+ * whoever asks again on the way.
  *
- * Requests within these are granted at once. What others take meanwhile, and what is granted too late for the allowance, is
- * what the reserve is for. Budgets and quotas are not charged here (memory/quota.h); the budget is only watched for the low-water mark.
+ * Requests within these are granted at once. What others take meanwhile, and what is granted too late for the
+ * allowance, is what the reserve is for. Budgets and quotas are not charged here (memory/quota.h); the budget is only
+ * watched for the low-water mark.
  */
 #ifndef MEMORY_ADMISSION_H
 #define MEMORY_ADMISSION_H
@@ -75,7 +76,8 @@ struct admission {
 void admission_init(struct admission *ret, struct refusal_log *log, const struct quota *budget);
 void admission_deinit(struct admission *admission);
 
-/* May `size` bytes be made? 0, and then they are promised; or -ENOMEM, and nothing is noted. `admission` NULL: always. */
+/* May `size` bytes be made? 0, and then they are promised; or -ENOMEM, and nothing is noted. `admission` NULL: always.
+ */
 int admission_admit(struct admission *admission, uint64_t size);
 
 /* The same, with no lock held: the application is told of low water, and of a refusal asked once more. */
@@ -88,14 +90,14 @@ void admission_made(struct admission *admission, uint64_t size);
 int admission_again(struct admission *admission, uint64_t rest);
 
 /* What would be said to `size` bytes more, and why. Nothing is promised. */
-int admission_look(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict);
+int admission_check(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict);
 
 /* So much is about to be charged to the budget. No lock is taken while nothing changes. */
 void admission_watch(struct admission *admission, uint64_t bytes, uint32_t blocks, uint32_t fds);
 
 /*
- * Tells the application if the low-water mark was passed since: with no lock held, by whoever could try again. True: it was told, and may
- * have made room.
+ * Tells the application if the low-water mark was passed since: with no lock held, by whoever could try again. True: it
+ * was told, and may have made room.
  */
 bool admission_tell(struct admission *admission);
 

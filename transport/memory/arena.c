@@ -2,11 +2,11 @@
 /*
  * Arenas. See arena.h for what holds.
  *
- * Only the memory is made here. Which block is whose is the pool's, what it is charged to the registry's, and whether the
- * peer knows of it the lane's.
+ * Only the memory is made here. Which block is whose is the pool's, what it is charged to the registry's, and whether
+ * the peer knows of it the lane's.
  *
- * Facts relied on (tests/contract/): a mapping from before F_SEAL_FUTURE_WRITE writes on, and nothing else can (test_seal.c); pages of sizes
- * between the base page and 2 MiB come by faults alone (test_folios.c).
+ * Facts relied on (tests/contract/): a mapping from before F_SEAL_FUTURE_WRITE writes on, and nothing else can
+ * (test_seal.c); pages of sizes between the base page and 2 MiB come by faults alone (test_folios.c).
  *
  * Threads: one at a time; the blocks' bytes belong to whoever has the blocks.
  */
@@ -51,7 +51,8 @@ static bool is_huge_wanted(const struct arena *arena, const struct admission *ad
            sealed_huge_policy() != MEMFD_HUGE_NEVER;
 }
 
-/* As memfd_folio_size(), but the answer may be SEALED_POLICY_AGE old. It is a multiple of 4096, so that both fit into one word. */
+/* As memfd_folio_size(), but the answer may be SEALED_POLICY_AGE old. It is a multiple of 4096, so that both fit into
+ * one word. */
 static size_t folio_size(void) {
     static _Atomic uint64_t remembered;
     uint64_t now = wait_now() >> 10, last = atomic_load_explicit(&remembered, memory_order_relaxed);
@@ -80,7 +81,7 @@ static int arena_make(struct arena *arena, struct admission *admission) {
     if (r < 0)
         return r;
     arena->data = data;
-    r = reserve_wish(data, arena->size, admission);
+    r = reserve_apply_requests(data, arena->size, admission);
     if (r == 0)
         r = reserve_mapped(arena->fd, data, arena->size, huge, admission);
     uint64_t allocated = 0;

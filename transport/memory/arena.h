@@ -6,9 +6,9 @@
  *     size    = count * stride, rounded up to the page
  *     0 < count <= 2^24,  stride a multiple of 64,  1 <= id <= 65535
  *
- * All its pages are there. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so that this
- * mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is read-only. It is handed out
- * once, and closed then. Memory goes back to the kernel only with the whole arena.
+ * All its pages are there. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so that
+ * this mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is
+ * read-only. It is handed out once, and closed then. Memory goes back to the kernel only with the whole arena.
  *
  * A private arena has the same form, and no audience: it is memory from the heap, for blocks of which copies are sent.
  */
@@ -43,8 +43,9 @@ struct arena {
 size_t arena_size(size_t stride, uint32_t count);
 
 /*
- * Makes the memory, once it is admitted (`admission` NULL: nobody asks). Transparent huge pages are asked for from 2 MiB on, and smaller
- * large pages where the system has them, unless the context wants none. -ENOMEM · -EFBIG (RLIMIT_FSIZE) · -EMFILE · -ENFILE · those of reserve_wish() · -EINVAL where the kernel has no
+ * Makes the memory, once it is admitted (`admission` NULL: nobody asks). Transparent huge pages are asked for from 2
+ * MiB on, and smaller large pages where the system has them, unless the context wants none. -ENOMEM · -EFBIG
+ * (RLIMIT_FSIZE) · -EMFILE · -ENFILE · those of reserve_apply_requests() · -EINVAL where the kernel has no
  * F_SEAL_FUTURE_WRITE (before Linux 5.1).
  */
 int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);

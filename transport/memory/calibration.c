@@ -2,8 +2,8 @@
 /*
  * The calibration's file: found, read, judged. See calibration.h for its form.
  *
- * What it says is not trusted beyond its bounds, and its words are shown cleaned and cut. Whether it may be read at all is
- * file_read_own()'s to say.
+ * What it says is not trusted beyond its bounds, and its words are shown cleaned and cut. Whether it may be read at all
+ * is file_read_own()'s to say.
  */
 #include "memory/calibration.h"
 
@@ -33,9 +33,9 @@ const struct calibration_key calibration_keys[CALIBRATION_KEYS] = {
 };
 
 /*
- * To write a line that the other core's L2 still has is dear: what was sent since must have pushed it out, and twice the L2
- * just does that. But it must not have been pushed out of the L3 as well; where payloads come back, both sides' rotations lie
- * there. Rotations that would stay in the L2 with all blocks that one may have gain nothing.
+ * To write a line that the other core's L2 still has is dear: what was sent since must have pushed it out, and twice
+ * the L2 just does that. But it must not have been pushed out of the L3 as well; where payloads come back, both sides'
+ * rotations lie there. Rotations that would stay in the L2 with all blocks that one may have gain nothing.
  */
 struct calibration calibration_built_in(const struct caches *caches) {
     uint64_t l2 = caches->l2, l3 = caches->l3;

@@ -2,12 +2,13 @@
 /*
  * The calibration: the few sizes by which it is chosen how a payload travels, and which free block goes out next.
  *
- * Built in is what was measured on one machine (doc/tuning.md); a file that sealane-calibrate(1) wrote says better. They are hints
- * for speed: no value in its bounds makes anything fail that would not fail otherwise.
+ * Built in is what was measured on one machine (doc/tuning.md); a file that sealane-calibrate(1) wrote says better.
+ * They are hints for speed: no value in its bounds makes anything fail that would not fail otherwise.
  *
- * The file. One "key value" a line, '#' begins a comment. The first line is "version 1"; "machine TEXT" ties it to machines with
- * such caches; then sizes in bytes, with K, M or G as powers of 1024, or "unlimited". What is not named is as built in; one flaw, and
- * all is. It is $SEALANE_CALIBRATION (empty: none), or the first that exists of $XDG_CONFIG_HOME/sealane/calibration
+ * The file. One "key value" a line, '#' begins a comment. The first line is "version 1"; "machine TEXT" ties it to
+ * machines with such caches; then sizes in bytes, with K, M or G as powers of 1024, or "unlimited". What is not named
+ * is as built in; one flaw, and all is. It is $SEALANE_CALIBRATION (empty: none), or the first that exists of
+ * $XDG_CONFIG_HOME/sealane/calibration
  * (~/.config/...) and SYSCONFDIR/sealane/calibration.
  *
  * Threads: any, as far as nobody calls setenv() meanwhile.
@@ -55,7 +56,8 @@ struct calibration_flaw {
 int calibration_parse(struct calibration *table, char *text, const char *machine, struct calibration_flaw *ret_flaw);
 
 /*
- * The table of this process: always a usable one. 0 also when there is no file; else what was wrong with it, with words in *ret_text
+ * The table of this process: always a usable one. 0 also when there is no file; else what was wrong with it, with words
+ * in *ret_text
  * ("PATH: line 3: ...", a long path cut in front).
  */
 int calibration_load(struct calibration *ret_table, char *ret_text, size_t size);

@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pools. See pool.h for what is promised, memory/slot.h for a block's states, memory/homes.h for its arenas, memory/size_class.h for
- * the order of reuse.
+ * Pools. See pool.h for what is promised, memory/slot.h for a block's states, memory/pool_arenas.h for its arenas,
+ * memory/size_class.h for the order of reuse.
  *
- * Nothing here is shared memory. What other threads touch are two things: the stack of returns (memory/returns.h), and, once the pool has
- * ended, counts of what is still out.
+ * Nothing here is shared memory. What other threads touch are two things: the stack of returns (memory/return_stack.h),
+ * and, once the pool has ended, counts of what is still out.
  *
  * The end:  LIVING  --pool_end()-->  ENDED, when the stack of returns does. From then on `left` counts, of an arena
  * the slots that are out, of the pool the arenas; whoever takes one to 0 frees it.
  */
 #include "memory/pool.h"
 
-#include "memory/homes.h"
-#include "memory/returns.h"
+#include "memory/pool_arenas.h"
+#include "memory/return_stack.h"
 #include "memory/size_class.h"
 #include "memory/work.h"
-#include "sys/alone.h"
 #include "sys/heap.h"
+#include "sys/single_thread.h"
 #include "sys/wait.h"
 #include "wire/handle.h"
 #include <assert.h>
@@ -39,7 +39,7 @@ enum { CLASSES_PER_LEVEL = 8, LEVELS = SIZE_CLASS_COUNT / CLASSES_PER_LEVEL };
 static_assert(SIZE_CLASS_COUNT % CLASSES_PER_LEVEL == 0, "no class beyond the last level");
 
 struct pool {
-    struct homes homes; /* first, and of these the front */
+    struct pool_arenas arenas; /* first, and of these the front */
     uint64_t retained_max;
     uint64_t reuse_footprint, reuse_least;
     struct size_class *levels[LEVELS]; /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
@@ -47,11 +47,12 @@ struct pool {
     bool is_waiting, is_ended;
 
     char apart[64]; /* other threads write what follows */
-    struct returns returns;
+    struct return_stack returns;
     _Atomic uint32_t left; /* ENDED only */
 };
 
-static_assert(offsetof(struct pool, homes) == 0 && offsetof(struct homes, front) == 0, "pool.h looks at the front");
+static_assert(offsetof(struct pool, arenas) == 0 && offsetof(struct pool_arenas, front) == 0,
+              "pool.h looks at the front");
 
 struct pool_slot pool_closed;
 
@@ -60,7 +61,7 @@ static size_t round_up(size_t size, size_t unit) {
 }
 
 static struct pool *pool_of(const struct pool_slot *slot) {
-    return (struct pool *) home_of(slot)->homes;
+    return (struct pool *) pool_arena_of(slot)->arenas;
 }
 
 /* --- classes --- */
@@ -92,7 +93,7 @@ static size_t grow_by(size_t total, size_t stride) {
 
 /* For the sake of the distance alone, no more than that wants. */
 static uint32_t grow_count(const struct pool *pool, const struct size_class *class, size_t stride) {
-    size_t first = (pool->homes.is_private ? PRIVATE_SIZE_FIRST : ARENA_SIZE_FIRST) / stride,
+    size_t first = (pool->arenas.is_private ? PRIVATE_SIZE_FIRST : ARENA_SIZE_FIRST) / stride,
            most = ARENA_SIZE_MAX / stride, count = grow_by(class->total, stride);
     if (class->total < class->target && count > class->target - class->total)
         count = class->target - class->total;
@@ -108,30 +109,30 @@ static uint32_t grow_count(const struct pool *pool, const struct size_class *cla
 /* None may lie there: whoever puts is to be seen. All have been put where they belong. */
 static void hot_close(struct pool *pool) {
     for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        pool->homes.front.hot[i] = &pool_closed;
+        pool->arenas.front.hot[i] = &pool_closed;
 }
 
 static bool hot_open(struct pool *pool) {
-    if (pool->homes.front.hot[0] != &pool_closed)
+    if (pool->arenas.front.hot[0] != &pool_closed)
         return false;
     for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        pool->homes.front.hot[i] = NULL;
+        pool->arenas.front.hot[i] = NULL;
     return true;
 }
 
 /* All that came back. Was the owner to be told of it? From here on it is not. */
 static bool pool_collect(struct pool *pool) {
-    struct pool_slot *slot = returns_take(&pool->returns);
-    while (returns_is_slot(slot)) {
+    struct pool_slot *slot = return_stack_take(&pool->returns);
+    while (return_stack_is_slot(slot)) {
         struct pool_slot *next = slot->next;
-        slot_come_back(&pool->homes, slot);
+        slot_come_back(&pool->arenas, slot);
         slot = next;
     }
     return slot && hot_open(pool);
 }
 
 static void pool_drain(struct pool *pool) {
-    if (returns_is_slot(returns_glance(&pool->returns)))
+    if (return_stack_is_slot(return_stack_top(&pool->returns)))
         pool_collect(pool);
 }
 
@@ -140,18 +141,18 @@ static bool is_hot(const struct pool_slot *slot) {
 }
 
 /* All that came back is FREE, the hot ones too. */
-static void pool_settle(struct pool *pool) {
+static void pool_collect_returns(struct pool *pool) {
     pool_drain(pool);
     for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        if (is_hot(pool->homes.front.hot[i])) {
-            slot_come_back(&pool->homes, pool->homes.front.hot[i]);
-            pool->homes.front.hot[i] = NULL;
+        if (is_hot(pool->arenas.front.hot[i])) {
+            slot_come_back(&pool->arenas, pool->arenas.front.hot[i]);
+            pool->arenas.front.hot[i] = NULL;
         }
 }
 
 /* From here on whoever puts a slot tells the owner. */
 static void pool_watch(struct pool *pool) {
-    while (!returns_try_watch(&pool->returns))
+    while (!return_stack_try_watch(&pool->returns))
         pool_drain(pool);
     hot_close(pool);
 }
@@ -160,13 +161,13 @@ static void pool_watch(struct pool *pool) {
 enum { ROUND_LEAST = 2 };
 
 uint64_t pool_growth(const struct pool_slot *slot) {
-    const struct home *home = home_of(slot);
+    const struct pool_arena *home = pool_arena_of(slot);
     const struct pool *pool = pool_of(slot);
     const struct size_class *class = home->class;
     size_t stride = home->arena.stride;
     if (pool->is_ended || !class || pool->leases.count == 0)
         return 0;
-    if (class->out < class->total || returns_is_slot(returns_glance(&pool->returns)) || is_hot(*slot->hot))
+    if (class->out < class->total || return_stack_is_slot(return_stack_top(&pool->returns)) || is_hot(*slot->hot))
         return 0;
     if (class->total < ROUND_LEAST || class->total * stride < pool->reuse_footprint)
         return 0;
@@ -187,28 +188,28 @@ static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot
     if (!class)
         return -ENOMEM;
     size_t stride = block_stride(size);
-    pool_settle(pool);
-    if (rotation_is_full(&pool->homes.rotation, pool->homes.front.allocated))
-        homes_begin_generation(&pool->homes);
-    homes_retire_idle(&pool->homes, pool->retained_max);
+    pool_collect_returns(pool);
+    if (rotation_is_full(&pool->arenas.rotation, pool->arenas.front.allocated))
+        pool_arenas_begin_generation(&pool->arenas);
+    pool_arenas_retire_idle(&pool->arenas, pool->retained_max);
     /* Of blocks that differ in size no more than a few have been looked at. */
     bool is_alone = size > SHARED_MAX;
     struct pool_slot *slot = is_alone && size_class_is_full(class) ? size_class_search(class, size, true) : NULL;
-    int r = slot ? 0 : homes_make(&pool->homes, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
+    int r = slot ? 0 : pool_arenas_make(&pool->arenas, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
     if (r < 0) {
-        size_class_settle_for(class);
-        pool_settle(pool); /* what ops->charge() had the application let go of */
+        size_class_expect_growth(class);
+        pool_collect_returns(pool); /* what ops->charge() had the application let go of */
     }
     if (!slot)
         slot = size_class_search(class, size, true);
     if (!slot) {
-        homes_retire_idle(&pool->homes, 0);
-        r = homes_make(&pool->homes, class, stride, 1);
+        pool_arenas_retire_idle(&pool->arenas, 0);
+        r = pool_arenas_make(&pool->arenas, class, stride, 1);
         if (r < 0)
             return r;
         slot = size_class_search(class, size, true);
     }
-    slot_go_out(&pool->homes, slot);
+    slot_go_out(&pool->arenas, slot);
     *ret_slot = slot;
     return 0;
 }
@@ -217,8 +218,8 @@ static int pool_make_reserved(struct pool *pool, struct size_class *class, size_
     size_t stride = block_stride(size);
     uint32_t most = size > SHARED_MAX ? 1 : (uint32_t) (ARENA_SIZE_MAX / stride), missing;
     int r = 0;
-    while (r == 0 && (missing = homes_reserve(&pool->homes, class, size, count)) > 0)
-        r = homes_make(&pool->homes, class, stride, missing < most ? missing : most);
+    while (r == 0 && (missing = pool_arenas_reserve(&pool->arenas, class, size, count)) > 0)
+        r = pool_arenas_make(&pool->arenas, class, stride, missing < most ? missing : most);
     return r;
 }
 
@@ -226,7 +227,7 @@ int pool_reserve(struct pool *pool, size_t size, uint32_t count) {
     struct size_class *class = size <= SIZE_CLASS_LARGEST ? pool_class(pool, size_class_number(size)) : NULL;
     if (!class)
         return -ENOMEM;
-    pool_settle(pool);
+    pool_collect_returns(pool);
     int r = pool_make_reserved(pool, class, size, count);
     if (r == 0 &&
         count > 0) /* with fewer than it rotates over the class would go on to grow; without room it does not */
@@ -235,7 +236,7 @@ int pool_reserve(struct pool *pool, size_t size, uint32_t count) {
 }
 
 void pool_unreserve(struct pool *pool) {
-    homes_unreserve(&pool->homes);
+    pool_arenas_unreserve(&pool->arenas);
 }
 
 static void pool_drop(struct pool *pool) {
@@ -246,16 +247,16 @@ static void pool_drop(struct pool *pool) {
 
 /* ENDED only: one slot less is out. */
 static void slot_drop(const struct pool_slot *slot) {
-    struct home *home = home_of(slot);
-    /* Release [POOL4] by each pairs with the acquire half by the last: all uses of the blocks happened before the arena is
-     * unmapped. */
+    struct pool_arena *home = pool_arena_of(slot);
+    /* Release [POOL4] by each pairs with the acquire half by the last: all uses of the blocks happened before the arena
+     * is unmapped. */
     if (atomic_fetch_sub_explicit(&home->left, 1, memory_order_acq_rel) != 1)
         return;
     struct pool *pool = pool_of(slot);
-    const struct pool_ops *ops = pool->homes.ops;
-    void *owner = pool->homes.owner;
+    const struct pool_ops *ops = pool->arenas.ops;
+    void *owner = pool->arenas.owner;
     pool_drop(pool);
-    home_free(home, ops, owner);
+    pool_arena_free(home, ops, owner);
 }
 
 /* --- the public functions --- */
@@ -264,7 +265,7 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
     struct pool *pool = heap_new(1, sizeof(*pool));
     if (!pool)
         return -ENOMEM;
-    homes_init(&pool->homes, options);
+    pool_arenas_init(&pool->arenas, options);
     pool->retained_max = options->retained_max;
     pool->reuse_footprint = options->reuse_footprint;
     pool->reuse_least = options->reuse_least;
@@ -274,7 +275,7 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
 
 static void pool_begin_end(struct pool *pool) {
     /* One is the pool's own, until pool_end() has done with it. */
-    atomic_store_explicit(&pool->left, 1 + homes_end(&pool->homes), memory_order_relaxed);
+    atomic_store_explicit(&pool->left, 1 + pool_arenas_end(&pool->arenas), memory_order_relaxed);
     for (uint32_t i = 0; i < LEVELS; i++)
         pool->levels[i] = heap_free(pool->levels[i]);
     hot_close(pool);
@@ -285,10 +286,10 @@ struct pool *pool_end(struct pool *pool) {
     if (!pool)
         return NULL;
     assert(pool->leases.count == 0);
-    pool_settle(pool);
+    pool_collect_returns(pool);
     pool_begin_end(pool);
-    struct pool_slot *slot = returns_end(&pool->returns);
-    while (returns_is_slot(slot)) {
+    struct pool_slot *slot = return_stack_end(&pool->returns);
+    while (return_stack_is_slot(slot)) {
         struct pool_slot *next = slot->next;
         slot_drop(slot);
         slot = next;
@@ -304,19 +305,19 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot) {
 /* The owner works again. What it puts in front from now on is looked after before it sleeps. */
 static RARE void pool_wake(struct pool *pool) {
     if (pool_collect(pool))
-        pool->homes.ops->stirred(pool->homes.owner);
+        pool->arenas.ops->needs_maintenance(pool->arenas.owner);
 }
 
 struct pool_slot *pool_take_ready(struct pool *pool, size_t size) {
     if (size > SIZE_CLASS_LARGEST)
         return NULL;
-    if (returns_glance(&pool->returns))
+    if (return_stack_top(&pool->returns))
         pool_wake(pool);
     uint32_t number = size_class_number(size);
     struct size_class *level = pool->levels[number / CLASSES_PER_LEVEL];
     struct pool_slot *slot = level ? size_class_pick(&level[number % CLASSES_PER_LEVEL], size) : NULL;
     if (slot)
-        slot_go_out(&pool->homes, slot);
+        slot_go_out(&pool->arenas, slot);
     return slot;
 }
 
@@ -337,24 +338,24 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
 /* The slot keeps pool and owner alive only until it is put: an owner that is to be told is held before. */
 void pool_put(struct pool_slot *slot) {
     struct pool *pool = pool_of(slot);
-    if (thread_is_alone() && returns_glance(&pool->returns) != RETURNS_WATCHED) {
+    if (is_single_threaded() && return_stack_top(&pool->returns) != RETURN_STACK_WATCHED) {
         pool_put_own(slot);
         return;
     }
-    const struct pool_ops *ops = pool->homes.ops;
-    void *owner = pool->homes.owner;
+    const struct pool_ops *ops = pool->arenas.ops;
+    void *owner = pool->arenas.owner;
     bool tells = false;
-    struct pool_slot *top = returns_look(&pool->returns);
+    struct pool_slot *top = return_stack_top_acquire(&pool->returns);
     do {
-        if (top == RETURNS_ENDED) {
+        if (top == RETURN_STACK_ENDED) {
             slot_drop(slot);
             break;
         }
-        if (top == RETURNS_WATCHED && !tells) {
+        if (top == RETURN_STACK_WATCHED && !tells) {
             ops->hold(owner);
             tells = true;
         }
-    } while (!returns_try_put(&pool->returns, &top, slot));
+    } while (!return_stack_try_put(&pool->returns, &top, slot));
     if (tells)
         ops->tell(owner);
 }
@@ -365,68 +366,69 @@ void pool_put_own(struct pool_slot *slot) {
         slot_drop(slot);
         return;
     }
-    bool is_watched = returns_glance(&pool->returns) == RETURNS_WATCHED;
-    slot_come_back(&pool->homes, slot);
+    bool is_watched = return_stack_top(&pool->returns) == RETURN_STACK_WATCHED;
+    slot_come_back(&pool->arenas, slot);
     if (is_watched)
-        pool->homes.ops->stirred(pool->homes.owner);
+        pool->arenas.ops->needs_maintenance(pool->arenas.owner);
 }
 
 void pool_trim(struct pool *pool, uint64_t keep) {
-    pool_settle(pool);
-    homes_retire_idle(&pool->homes, keep);
+    pool_collect_returns(pool);
+    pool_arenas_retire_idle(&pool->arenas, keep);
 }
 
 uint64_t pool_trim_one(struct pool *pool) {
-    pool_settle(pool);
-    return homes_retire_one(&pool->homes);
+    pool_collect_returns(pool);
+    return pool_arenas_retire_one(&pool->arenas);
 }
 
 void pool_rotate(struct pool *pool) {
-    pool_settle(pool);
-    homes_begin_generation(&pool->homes);
+    pool_collect_returns(pool);
+    pool_arenas_begin_generation(&pool->arenas);
 }
 
-static bool has_arenas(const struct homes *homes) {
-    return homes->arenas > homes->draining.arenas;
+static bool has_arenas(const struct pool_arenas *arenas) {
+    return arenas->arenas > arenas->draining.arenas;
 }
 
 /* Is something out whose return must not wait until something else happens? What is free already has a deadline. */
-static bool waits_for_returns(const struct homes *homes) {
-    bool is_all_reserved = homes->mapped == homes->reserved;
-    return homes->draining.arenas > 0 ||
-           (homes->bytes_out > 0 && homes->rotation.policy.keep && !homes->idle_head && !is_all_reserved);
+static bool waits_for_returns(const struct pool_arenas *arenas) {
+    bool is_all_reserved = arenas->mapped == arenas->reserved;
+    return arenas->draining.arenas > 0 ||
+           (arenas->bytes_out > 0 && arenas->rotation.policy.keep && !arenas->idle_head && !is_all_reserved);
 }
 
-/* So much goes at a time, and the last one whole: more would be felt. Returns whether more than `keep` is still retained, and idle. */
-static bool rest_trim(struct homes *homes, uint64_t keep) {
-    uint64_t gone = 0, most = keep > 0 ? keep + homes->reserved : 0;
-    while (gone < WORK_PER_TURN && homes->idle_head && homes_retained(homes) > most)
-        gone += homes_retire_one(homes);
-    return homes->idle_head && homes_retained(homes) > most;
+/* So much goes at a time, and the last one whole: more would be felt. Returns whether more than `keep` is still
+ * retained, and idle. */
+static bool maintain_trim(struct pool_arenas *arenas, uint64_t keep) {
+    uint64_t gone = 0, most = keep > 0 ? keep + arenas->reserved : 0;
+    while (gone < WORK_PER_TURN && arenas->idle_head && pool_arenas_retained(arenas) > most)
+        gone += pool_arenas_retire_one(arenas);
+    return arenas->idle_head && pool_arenas_retained(arenas) > most;
 }
 
 /* Is there more to do at once? A generation begins when what is idle of the one before has gone. */
-static bool rest_some(struct pool *pool, uint64_t now) {
-    struct homes *homes = &pool->homes;
-    pool_settle(pool);
-    if (rest_trim(homes, pool->retained_max))
+static bool maintain_some(struct pool *pool, uint64_t now) {
+    struct pool_arenas *arenas = &pool->arenas;
+    pool_collect_returns(pool);
+    if (maintain_trim(arenas, pool->retained_max))
         return true;
     enum rotation_wish wish =
-        has_arenas(homes) ? rotation_look(&homes->rotation, homes->front.allocated, now) : ROTATION_NOTHING;
-    if (wish != ROTATION_NOTHING && rest_trim(homes, 0))
+        has_arenas(arenas) ? rotation_check(&arenas->rotation, arenas->front.allocated, now) : ROTATION_NOTHING;
+    if (wish != ROTATION_NOTHING && maintain_trim(arenas, 0))
         return true;
     if (wish == ROTATION_ROTATE)
-        homes_begin_generation(homes);
+        pool_arenas_begin_generation(arenas);
     return false;
 }
 
-uint64_t pool_rest(struct pool *pool, uint64_t now) {
-    struct homes *homes = &pool->homes;
-    bool has_more = rest_some(pool, now);
-    pool->is_waiting = waits_for_returns(homes);
+uint64_t pool_maintain(struct pool *pool, uint64_t now) {
+    struct pool_arenas *arenas = &pool->arenas;
+    bool has_more = maintain_some(pool, now);
+    pool->is_waiting = waits_for_returns(arenas);
     if (pool->is_waiting)
         pool_watch(pool);
-    return has_more ? now : rotation_deadline(&homes->rotation, has_arenas(homes), homes->idle_head);
+    return has_more ? now : rotation_deadline(&arenas->rotation, has_arenas(arenas), arenas->idle_head);
 }
 
 bool pool_is_waiting(const struct pool *pool) {
@@ -443,17 +445,17 @@ uint64_t slot_lease(struct pool_slot *slot) {
 }
 
 void pool_note_announced(struct arena *arena) {
-    const struct homes *homes = ((struct home *) arena)->homes;
+    const struct pool_arenas *arenas = ((struct pool_arena *) arena)->arenas;
     arena_note_announced(arena);
-    homes->ops->uncharge_fd(homes->owner);
+    arenas->ops->uncharge_fd(arenas->owner);
 }
 
-struct pool_slot *pool_find_lease(const struct arenas *audience, uint64_t handle) {
-    const struct home *home = (const struct home *) arenas_find(audience, handle_arena(handle));
+struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle) {
+    const struct pool_arena *home = (const struct pool_arena *) arena_ids_find(audience, handle_arena(handle));
     uint32_t index = handle_index(handle);
     if (!home || index >= home->arena.count)
         return NULL;
-    struct pool_slot *slot = home_slot(home, index);
+    struct pool_slot *slot = pool_arena_slot(home, index);
     return slot->is_leased && slot->generation == handle_generation(handle) ? slot : NULL;
 }
 
@@ -473,7 +475,7 @@ struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slo
 
 static void generation_leases(const struct pool *pool, uint64_t number, struct pool_gauges *sum) {
     for (const struct pool_slot *slot = pool->leases.head; slot; slot = slot->next) {
-        if (home_of(slot)->generation != number)
+        if (pool_arena_of(slot)->generation != number)
             continue;
         sum->leases++;
         sum->leased += slot->arena->stride;
@@ -482,31 +484,31 @@ static void generation_leases(const struct pool *pool, uint64_t number, struct p
 }
 
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
-    pool_settle(pool);
-    homes_gauges(&pool->homes, ret_gauges);
+    pool_collect_returns(pool);
+    pool_arenas_gauges(&pool->arenas, ret_gauges);
     ret_gauges->leases = pool->leases.count;
 }
 
 void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges) {
-    pool_settle(pool);
-    homes_generation(&pool->homes, number, ret_gauges);
+    pool_collect_returns(pool);
+    pool_arenas_generation(&pool->arenas, number, ret_gauges);
     generation_leases(pool, number, ret_gauges);
 }
 
 uint64_t pool_oldest_generation(const struct pool *pool) {
-    return homes_oldest_generation(&pool->homes);
+    return pool_arenas_oldest_generation(&pool->arenas);
 }
 
 uint64_t pool_active(const struct pool *pool) {
-    return pool->homes.bytes_out;
+    return pool->arenas.bytes_out;
 }
 
 uint64_t pool_retained(const struct pool *pool) {
-    return homes_retained(&pool->homes);
+    return pool_arenas_retained(&pool->arenas);
 }
 
 uint64_t pool_resident(const struct pool *pool, uint64_t generation) {
-    return homes_resident(&pool->homes, generation);
+    return pool_arenas_resident(&pool->arenas, generation);
 }
 
 uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least) {

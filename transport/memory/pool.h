@@ -2,35 +2,37 @@
 /*
  * A pool: the arenas of one lifetime class, for one audience, and which of their blocks are out.
  *
- * It grows by itself. A payload is given a block of its size class (memory/size_class.h); when none is free there, an arena is
- * made: the first of a class is small, each further one as large as all before, or once these are half a MiB as a twelfth of them,
- * up to a bound; a payload larger than a quarter of that bound gets an arena of its own, of one block, rounded up to the page only.
+ * It grows by itself. A payload is given a block of its size class (memory/size_class.h); when none is free there, an
+ * arena is made: the first of a class is small, each further one as large as all before, or once these are half a MiB
+ * as a twelfth of them, up to a bound; a payload larger than a quarter of that bound gets an arena of its own, of one
+ * block, rounded up to the page only.
  *
- *     mapped   = sum of size over the arenas, each charged through pool_ops by its size, and as one descriptor until it is announced
- *     retained = mapped - bytes_out, over the arenas of the newest generation: free, kept for the next
- *     leases <= blocks_out
- *     reserved = sum of size over the reserved arenas, all of the newest generation
+ *     mapped   = sum of size over the arenas, each charged through pool_ops by its size, and as one descriptor until it
+ * is announced retained = mapped - bytes_out, over the arenas of the newest generation: free, kept for the next leases
+ * <= blocks_out reserved = sum of size over the reserved arenas, all of the newest generation
  *
- * Generations. Each arena is of the generation in which it was made. pool_rotate() begins a new one: arenas of older ones hand out no
- * more blocks, *drain*, and each is retired as soon as its last block is back. What is free of them goes at once. By itself a pool
- * rotates as memory/rotation.h says: when an arena is made, and in pool_rest().
+ * Generations. Each arena is of the generation in which it was made. pool_rotate() begins a new one: arenas of older
+ * ones hand out no more blocks, *drain*, and each is retired as soon as its last block is back. What is free of them
+ * goes at once. By itself a pool rotates as memory/rotation.h says: when an arena is made, and in pool_maintain().
  *
- * Bounded: whenever an arena was made, arenas that are wholly free have gone first, the longest free first, until retained
- * was at most retained_max or there were none. At other times pool_trim() and pool_rest() do that; put and take never do.
+ * Bounded: whenever an arena was made, arenas that are wholly free have gone first, the longest free first, until
+ * retained was at most retained_max or there were none. At other times pool_trim() and pool_maintain() do that; put and
+ * take never do.
  *
- * Hot blocks. Of each small size the block that its owner's thread has put last lies in front of the pool, and goes out next. So long it
- * is OUT to all else: neither lists nor counts change while one block comes and goes. pool_trim(), pool_end() and pool_gauges() put
- * hot blocks where they belong first. Sizes with a rotation have none.
+ * Hot blocks. Of each small size the block that its owner's thread has put last lies in front of the pool, and goes out
+ * next. So long it is OUT to all else: neither lists nor counts change while one block comes and goes. pool_trim(),
+ * pool_end() and pool_gauges() put hot blocks where they belong first. Sizes with a rotation have none.
  *
  * Threads. One, the owner's, calls everything. Only pool_put() may be called by any, also after pool_end(). Taking and
- * putting take no lock and make no system call, as long as no arena has to be made and no owner that sleeps is to be told.
+ * putting take no lock and make no system call, as long as no arena has to be made and no owner that sleeps is to be
+ * told.
  *
  * Life:  pool_new()  -->  pool_end()  -->  the last block that was still out comes back: all is gone.
  */
 #ifndef MEMORY_POOL_H
 #define MEMORY_POOL_H
 
-#include "memory/arenas.h"
+#include "memory/arena_ids.h"
 #include "memory/rotation.h"
 #include "memory/size_class.h"
 
@@ -46,20 +48,20 @@ struct pool_front {
 extern struct pool_slot pool_closed;
 
 struct pool_ops {
-    /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more. Blocks may come back
-     * meanwhile. */
+    /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more.
+     * Blocks may come back meanwhile. */
     int (*charge)(void *owner, uint64_t bytes, uint32_t fds);
     /* An arena is gone. For each charge once; of an arena, and of the pool, the very last thing, on whatever thread. */
     void (*uncharge)(void *owner, uint64_t bytes, uint32_t fds);
     /* An arena was announced, and its descriptor is closed. */
     void (*uncharge_fd)(void *owner);
-    /* An announced arena is about to go: the peer may unmap it, and its id will be used again, though not soon. Not called at
-     * or after pool_end(). */
+    /* An announced arena is about to go: the peer may unmap it, and its id will be used again, though not soon. Not
+     * called at or after pool_end(). */
     void (*retired)(void *owner, uint32_t arena_id);
-    /* On the owner's thread: before that sleeps it is to call pool_rest(). */
-    void (*stirred)(void *owner);
-    /* A slot comes back that pool_rest() wants to know of: the owner's thread is to be woken. On any thread; `hold` comes before
-     * it, for which the owner lives until `tell` is done. */
+    /* On the owner's thread: before that sleeps it is to call pool_maintain(). */
+    void (*needs_maintenance)(void *owner);
+    /* A slot comes back that pool_maintain() wants to know of: the owner's thread is to be woken. On any thread; `hold`
+     * comes before it, for which the owner lives until `tell` is done. */
     void (*hold)(void *owner);
     void (*tell)(void *owner);
 };
@@ -69,7 +71,7 @@ struct pool_options {
     void *owner;                 /* borrowed until all that was charged is uncharged */
     struct admission *admission; /* borrowed likewise; NULL: nobody is asked */
     struct census *census;       /* borrowed likewise, until the last arena is gone; NULL: none */
-    struct arenas *audience;     /* borrowed until pool_end(); of several pools */
+    struct arena_ids *audience;  /* borrowed until pool_end(); of several pools */
     size_t extra;                /* bytes of slot->extra; zeroed when an arena is made, then the user's */
     uint64_t retained_max;       /* bytes */
     uint64_t reuse_footprint;    /* bytes; see pool_distance() */
@@ -92,8 +94,9 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot);
 
 /*
  * Takes a block of at least `size` bytes; its bytes are what somebody left there, of the same audience.
- * What `charge` said, when it said no twice · -EOVERFLOW: the audience has as many arenas as there are numbers · -ENOMEM, -EFBIG
- * (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine. reserve_explain() has words for these · -EINVAL: no F_SEAL_FUTURE_WRITE here.
+ * What `charge` said, when it said no twice · -EOVERFLOW: the audience has as many arenas as there are numbers ·
+ * -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine. reserve_explain() has words for these · -EINVAL: no
+ * F_SEAL_FUTURE_WRITE here.
  */
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot);
 
@@ -113,8 +116,8 @@ static inline struct pool_slot *pool_take_hot(struct pool *pool, size_t size) {
 }
 
 /*
- * For another block like this one, which is OUT, how much would be made that had better not be? Bytes. 0: none, because one is free,
- * there is nobody who could give one back, or those that there are do not fill the footprint of reuse yet.
+ * For another block like this one, which is OUT, how much would be made that had better not be? Bytes. 0: none, because
+ * one is free, there is nobody who could give one back, or those that there are do not fill the footprint of reuse yet.
  */
 uint64_t pool_growth(const struct pool_slot *slot);
 
@@ -131,14 +134,15 @@ static inline bool pool_put_hot(struct pool_slot *slot) {
 }
 
 /*
- * Makes arenas until `count` blocks of at least `size` bytes are free, and where that is more as many as the pool rotates over, if they are
- * granted. Arenas with these blocks are reserved: until the next generation, or pool_unreserve(), nothing but pool_end() retires them.
- * As pool_take(); what was made by then stays, reserved.
+ * Makes arenas until `count` blocks of at least `size` bytes are free, and where that is more as many as the pool
+ * rotates over, if they are granted. Arenas with these blocks are reserved: until the next generation, or
+ * pool_unreserve(), nothing but pool_end() retires them. As pool_take(); what was made by then stays, reserved.
  */
 int pool_reserve(struct pool *pool, size_t size, uint32_t count);
 void pool_unreserve(struct pool *pool);
 
-/* Retires arenas that are wholly free and not reserved, the longest free first, until at most `keep` bytes are retained. */
+/* Retires arenas that are wholly free and not reserved, the longest free first, until at most `keep` bytes are
+ * retained. */
 void pool_trim(struct pool *pool, uint64_t keep);
 
 /* Retires one of these. Returns its bytes; 0: there is none. */
@@ -148,18 +152,19 @@ uint64_t pool_trim_one(struct pool *pool);
 void pool_rotate(struct pool *pool);
 
 /*
- * The owner's thread is about to sleep: does what is due at `now` (CLOCK_MONOTONIC), of much some, and returns when to do it again: `now` at
- * once, WAIT_FOREVER never.
- * From then on, pool_ops.tell says once when a block comes back, if one is waited for.
+ * The owner's thread is about to sleep: does what is due at `now` (CLOCK_MONOTONIC), of much some, and returns when to
+ * do it again: `now` at once, WAIT_FOREVER never. From then on, pool_ops.tell says once when a block comes back, if one
+ * is waited for.
  */
-uint64_t pool_rest(struct pool *pool, uint64_t now);
+uint64_t pool_maintain(struct pool *pool, uint64_t now);
 
-/* Since the last pool_rest(): is a block waited for, which may be with the peer? */
+/* Since the last pool_maintain(): is a block waited for, which may be with the peer? */
 bool pool_is_waiting(const struct pool *pool);
 
 /*
- * Over how many blocks of `size` bytes a pool rotates: as many as `footprint` holds, at most 64; but over one of those that are larger
- * than that, or smaller than `least`. Where writing and reading is cheapest: memory/calibration.h, doc/tuning.md. Pure; at least 1.
+ * Over how many blocks of `size` bytes a pool rotates: as many as `footprint` holds, at most 64; but over one of those
+ * that are larger than that, or smaller than `least`. Where writing and reading is cheapest: memory/calibration.h,
+ * doc/tuning.md. Pure; at least 1.
  */
 uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 
@@ -172,7 +177,7 @@ uint64_t slot_lease(struct pool_slot *slot);
 void pool_note_announced(struct arena *arena);
 
 /* The slot that the peer means, of whichever pool. NULL: it holds no such lease. */
-struct pool_slot *pool_find_lease(const struct arenas *audience, uint64_t handle);
+struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle);
 
 /* The peer's hold ends; the slot is OUT. */
 void slot_release(struct pool_slot *slot);
@@ -213,7 +218,8 @@ uint64_t pool_oldest_generation(const struct pool *pool);
 uint64_t pool_active(const struct pool *pool);
 uint64_t pool_retained(const struct pool *pool);
 
-/* Bytes of its arenas that are in memory: of one generation, or, for 0, of all. A system call for each 4 MiB, or arena. */
+/* Bytes of its arenas that are in memory: of one generation, or, for 0, of all. A system call for each 4 MiB, or arena.
+ */
 uint64_t pool_resident(const struct pool *pool, uint64_t generation);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The newest refusal, in full: which limit, how much was needed, how much there was, what to change.
- * One log for a context. Thread-safe. Others hold back what one thread may find a way around: only what it passes on is a refusal.
+ * One log for a context. Thread-safe. Others hold back what one thread may find a way around: only what it passes on is
+ * a refusal.
  */
 #ifndef MEMORY_REFUSAL_H
 #define MEMORY_REFUSAL_H
@@ -24,10 +25,12 @@ void refusal_deinit(struct refusal_log *log);
 int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice);
 
-/* Notes in `log` what is the newest in `held`, where it was held back while there was another way. Returns its error. */
+/* Notes in `log` what is the newest in `held`, where it was held back while there was another way. Returns its error.
+ */
 int refusal_pass(const struct refusal_log *held, struct refusal_log *log);
 
-/* Notes what something waits for that may be tried again, as above but for the count. No formatting: some callers try often. */
+/* Notes what something waits for that may be tried again, as above but for the count. No formatting: some callers try
+ * often. */
 int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice);
 

@@ -4,8 +4,9 @@
  *
  * Descriptors and mappings are borrowed, and nothing is kept. No budget is charged here.
  *
- * What the kernel refuses in words is not asked for before, but explained afterwards: descriptors, mappings, locked memory,
- * nodes. What it would kill for was asked for: memory (memory/admission.h), and the size of files (sys/memfd.c).
+ * What the kernel refuses in words is not asked for before, but explained afterwards: descriptors, mappings, locked
+ * memory, nodes. What it would kill for was asked for: memory (memory/admission.h), and the size of files
+ * (sys/memfd.c).
  *
  * Facts relied on (tests/contract/): fallocate() reserves real pages (test_limits.c), as MADV_POPULATE_WRITE does
  * (test_map.c).
@@ -84,7 +85,7 @@ int reserve_file(int fd, size_t size, struct admission *admission) {
     return reserve(reserve_plain, fd, NULL, size, size, admission);
 }
 
-int reserve_wish(void *data, size_t size, const struct admission *admission) {
+int reserve_apply_requests(void *data, size_t size, const struct admission *admission) {
     static const struct admission_wishes nothing;
     const struct admission_wishes *wishes = admission ? &admission->wishes : &nothing;
     int r = wishes->nodes ? numa_prefer(data, size, wishes->nodes) : 0;
@@ -126,7 +127,8 @@ static uint64_t address_needed(uint64_t size) {
     return size < UINT64_MAX / 2 ? (size / MEMFD_HUGE_SIZE + 2) * MEMFD_HUGE_SIZE : size;
 }
 
-/* Which limit keeps mappings out: of their count (a line of the list may be a page of the kernel's), or of their bytes? */
+/* Which limit keeps mappings out: of their count (a line of the list may be a page of the kernel's), or of their bytes?
+ */
 static bool is_out_of_maps(void) {
     return limits_maps_left() <= 1;
 }
@@ -206,7 +208,7 @@ const char *reserve_why_unmapped(enum reserve_unmapped cause) {
 static int explain_memory(uint64_t size, struct admission *admission) {
     struct admission_verdict verdict;
     const sea_refusal *tightest = &verdict.tightest;
-    if (admission_look(admission, size, &verdict) < 0)
+    if (admission_check(admission, size, &verdict) < 0)
         return refusal_note(admission->log, -ENOMEM, tightest->limit, size, tightest->available, tightest->advice);
     if (is_out_of_maps() || is_out_of_address_space(size))
         return reserve_explain_map(-ENOMEM, size, admission->log);

@@ -12,30 +12,30 @@
 #include <stdint.h>
 
 /*
- * Asks admission, and reserves pages for the first `size` bytes of an own memfd: in steps, before each of which but the first the
- * machine is looked at again, so that whoever refuses later does so after one step at most. What was taken goes with the memfd.
- * `admission` NULL: nobody is asked. -ENOMEM.
+ * Asks admission, and reserves pages for the first `size` bytes of an own memfd: in steps, before each of which but the
+ * first the machine is looked at again, so that whoever refuses later does so after one step at most. What was taken
+ * goes with the memfd. `admission` NULL: nobody is asked. -ENOMEM.
  */
 int reserve_file(int fd, size_t size, struct admission *admission);
 
 /*
- * The pages of a whole mapping, of a part it would be cut in two, are locked and on the nodes that the context wants. Before there are
- * any: then a refusal costs nothing. -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
+ * The pages of a whole mapping, of a part it would be cut in two, are locked and on the nodes that the context wants.
+ * Before there are any: then a refusal costs nothing. -ENOLCK (RLIMIT_MEMLOCK) · -ENODEV, -EACCES (NUMA nodes).
  */
-int reserve_wish(void *data, size_t size, const struct admission *admission);
+int reserve_apply_requests(void *data, size_t size, const struct admission *admission);
 
-/* As reserve_file(), of a new memfd that is mapped writable at `data`: the pages are mapped as well, with `huge` as large as the mapping
- * asked for. -ENOMEM. */
+/* As reserve_file(), of a new memfd that is mapped writable at `data`: the pages are mapped as well, with `huge` as
+ * large as the mapping asked for. -ENOMEM. */
 int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission *admission);
 
 /*
- * Is every page of a peer's memfd there? Plain holes are told. As many pages behind the end disguise them (fallocate() before
- * sealing): what bounds the cost of reading those is the peer's quota, which was charged with the full size.
+ * Is every page of a peer's memfd there? Plain holes are told. As many pages behind the end disguise them (fallocate()
+ * before sealing): what bounds the cost of reading those is the peer's quota, which was charged with the full size.
  */
 bool reserve_is_whole(const struct memfd_info *info);
 
-/* Notes why memory could not be made, `error` being what said so, a failure (sys/failure.h) too: what was tight then is looked up now.
- * Returns the error to tell, a negative errno value. */
+/* Notes why memory could not be made, `error` being what said so, a failure (sys/failure.h) too: what was tight then is
+ * looked up now. Returns the error to tell, a negative errno value. */
 int reserve_explain(int error, uint64_t size, bool hugetlb, struct admission *admission);
 
 /* The same of a mapping that could not be made. */

@@ -32,7 +32,7 @@ static bool is_used(const struct rotation *rotation) {
     return rotation->seen != rotation->first_byte;
 }
 
-enum rotation_wish rotation_look(struct rotation *rotation, uint64_t allocated, uint64_t now) {
+enum rotation_wish rotation_check(struct rotation *rotation, uint64_t allocated, uint64_t now) {
     const struct pool_policy *policy = &rotation->policy;
     if (allocated != rotation->seen) {
         rotation->seen = allocated;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rotation: when a pool begins a new generation, and when it gives back what is free, of itself. It decides; the pool does it.
+ * Rotation: when a pool begins a new generation, and when it gives back what is free, of itself. It decides; the pool
+ * does it.
  *
- * A generation is too old `age` after its first arena was made, full when blocks of `bytes` have been taken from it, and idle when none
- * was taken for `idle`. One from which none was ever taken, which is there because it was reserved, is neither old nor idle. What is free is not kept for longer than `keep` after a block was last taken.
+ * A generation is too old `age` after its first arena was made, full when blocks of `bytes` have been taken from it,
+ * and idle when none was taken for `idle`. One from which none was ever taken, which is there because it was reserved,
+ * is neither old nor idle. What is free is not kept for longer than `keep` after a block was last taken.
  *
  * Pure, but for the clock in rotation_note_arena(). Threads: the pool's owner's.
  */
@@ -40,7 +42,7 @@ void rotation_note_arena(struct rotation *rotation);
 bool rotation_is_full(const struct rotation *rotation, uint64_t allocated);
 
 /* What is due, of a generation that has arenas. `now`: CLOCK_MONOTONIC, nanoseconds. */
-enum rotation_wish rotation_look(struct rotation *rotation, uint64_t allocated, uint64_t now);
+enum rotation_wish rotation_check(struct rotation *rotation, uint64_t allocated, uint64_t now);
 
 /* When to look again, if nothing happens before; WAIT_FOREVER: no need to. */
 uint64_t rotation_deadline(const struct rotation *rotation, bool has_arenas, bool has_free_ones);

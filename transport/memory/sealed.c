@@ -3,8 +3,8 @@
  * Sealed memory. See sealed.h for the states.
  *
  * Pages are reserved before the block is handed out, so that writing to it cannot raise SIGBUS. Where the
- * system grants transparent huge pages only to those who ask (shmem_enabled=advise), fallocate() would take small ones, since
- * it knows no mapping that asked: there the pages are touched through one that did.
+ * system grants transparent huge pages only to those who ask (shmem_enabled=advise), fallocate() would take small ones,
+ * since it knows no mapping that asked: there the pages are touched through one that did.
  *
  * A block that is filled by sealed_fill() or sealed_fill_file() alone is never mapped by its maker: write() into fresh
  * pages costs one copy, a mapping costs a fault for each page on top.
@@ -25,7 +25,8 @@
 #include <string.h>
 
 /*
- * From this much of a huge page on it is padded. The kernel clears all of one, 2 MiB, where base pages of the payload alone would do.
+ * From this much of a huge page on it is padded. The kernel clears all of one, 2 MiB, where base pages of the payload
+ * alone would do.
  */
 #define SEALED_PADDED_MIN ((uint64_t) 256 << 10)
 
@@ -87,15 +88,16 @@ static bool is_touched(const struct sealed *sealed, const struct admission_wishe
     return sealed->wants_huge && sealed_huge_policy() == MEMFD_HUGE_ADVISE;
 }
 
-static int sealed_map_wished(struct sealed *sealed, const struct admission *admission) {
+static int sealed_map_as_requested(struct sealed *sealed, const struct admission *admission) {
     void *data = NULL;
     int r = sealed_map_to(sealed, &data);
-    return r == 0 ? reserve_wish(data, sealed_map_size(sealed), admission) : r;
+    return r == 0 ? reserve_apply_requests(data, sealed_map_size(sealed), admission) : r;
 }
 
 /*
- * Where memory is fragmented the kernel gives base pages instead of a huge one. Nothing but a huge page that the payload begins can
- * have brought memory behind the payload: so the count of the pages tells what came, and a memfd that lacks any is cut.
+ * Where memory is fragmented the kernel gives base pages instead of a huge one. Nothing but a huge page that the
+ * payload begins can have brought memory behind the payload: so the count of the pages tells what came, and a memfd
+ * that lacks any is cut.
  */
 static int sealed_cut_padding(struct sealed *sealed, const struct admission *admission) {
     uint64_t allocated = 0;
@@ -105,7 +107,7 @@ static int sealed_cut_padding(struct sealed *sealed, const struct admission *adm
     sealed->layout = SEALED_EXACT;
     sealed->wants_huge = sealed->size >= MEMFD_HUGE_SIZE;
     int r = memfd_resize(sealed->fd, sealed->size);
-    return r == 0 && (admission->wishes.flags & SEA_MEMORY_LOCK) ? sealed_map_wished(sealed, admission) : r;
+    return r == 0 && (admission->wishes.flags & SEA_MEMORY_LOCK) ? sealed_map_as_requested(sealed, admission) : r;
 }
 
 /* 0, but where the kernel gives huge pages to all and could not cut the last one. */
@@ -120,7 +122,7 @@ static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
     size_t size = is_padded ? sealed->size : sealed_map_size(sealed);
     int r;
     if (is_touched(sealed, &admission->wishes)) {
-        r = sealed_map_wished(sealed, admission);
+        r = sealed_map_as_requested(sealed, admission);
         if (r == 0)
             r = reserve_mapped(sealed->fd, sealed_map(sealed), size, sealed->wants_huge, admission);
     } else
@@ -265,7 +267,8 @@ int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t f
     return r < 0 ? r : file_read(fd, file_offset, (char *) to + offset, size);
 }
 
-/* Of a page that is cut the kernel clears the rest; the last one of a memfd that is rounded up stays whole, and is sent so. */
+/* Of a page that is cut the kernel clears the rest; the last one of a memfd that is rounded up stays whole, and is sent
+ * so. */
 static int sealed_clear_behind(struct sealed *sealed, size_t size, size_t file_size) {
     void *data = NULL;
     int r = sealed_map_to(sealed, &data);

@@ -3,9 +3,9 @@
  * Sealed memory: one memfd, written in place, then frozen by the kernel; or a peer's, verified.
  *
  * States:  LOANED  --sealed_freeze()-->  FROZEN,   and sealed_import() begins at FROZEN.
- * LOANED: `fd` is writable, `data` (if mapped) too. FROZEN: `fd` is read-only, `data` (if mapped) too, and the bytes are final.
- * Owns its descriptor and its mapping. One thread at a time while LOANED; FROZEN ones may be read by all.
- * No budget is charged here: that is the registry's.
+ * LOANED: `fd` is writable, `data` (if mapped) too. FROZEN: `fd` is read-only, `data` (if mapped) too, and the bytes
+ * are final. Owns its descriptor and its mapping. One thread at a time while LOANED; FROZEN ones may be read by all. No
+ * budget is charged here: that is the registry's.
  */
 #ifndef MEMORY_SEALED_H
 #define MEMORY_SEALED_H
@@ -43,8 +43,8 @@ uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout);
 enum memfd_huge_policy sealed_huge_policy(void);
 
 /*
- * Asking the system takes 15 us, a tenth of what a padded block of 1 MiB takes. An old answer costs no more than a padding that is cut
- * again, or base pages. Nanoseconds.
+ * Asking the system takes 15 us, a tenth of what a padded block of 1 MiB takes. An old answer costs no more than a
+ * padding that is cut again, or base pages. Nanoseconds.
  */
 #define SEALED_POLICY_AGE ((uint64_t) 20 * 1000 * 1000)
 
@@ -52,8 +52,8 @@ enum memfd_huge_policy sealed_huge_policy(void);
 enum sealed_layout sealed_choose_layout(uint64_t size);
 
 /*
- * Makes and reserves memory, once it is admitted, in the way that the context wants (hugetlb pages are neither locked nor moved).
- * Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
+ * Makes and reserves memory, once it is admitted, in the way that the context wants (hugetlb pages are neither locked
+ * nor moved). Padded memory that the system gives no huge page for its last part becomes exact: see ret->layout.
  * `allow_huge`: transparent huge pages in exact memory. Errors: -EFBIG (RLIMIT_FSIZE), -ENOLCK, -ENOMEM, -EMFILE,
  * -ENFILE, -ENODEV, -EACCES, for which reserve_explain() has words.
  */
@@ -69,10 +69,10 @@ struct sealed_claim {
 };
 
 /*
- * Verifies a descriptor of unknown origin, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes to
- * the reaper. On failure *ret_why is a static text that names what is wrong. Errors: -EBADF (not a fully sealed memfd),
- * -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM or a
- * failure (cannot be examined or mapped; no fault of the sender's).
+ * Verifies a descriptor of unknown origin, in the order that cannot block, and maps it. Takes `fd`: a rejected one goes
+ * to the reaper. On failure *ret_why is a static text that names what is wrong. Errors: -EBADF (not a fully sealed
+ * memfd), -EMSGSIZE (not the declared size, or too large), -ENODATA (holes), -ENOMEM or a failure (cannot be examined
+ * or mapped; no fault of the sender's).
  */
 int sealed_import(struct sealed *ret, int fd, const struct sealed_claim *claim, const char **ret_why);
 

@@ -107,7 +107,7 @@ struct pool_slot *size_class_search(struct size_class *class, size_t size, bool 
     return slot;
 }
 
-void size_class_settle_for(struct size_class *class) {
+void size_class_expect_growth(struct size_class *class) {
     uint32_t count = class->out + class->resting.count;
     class->distance = count < 1 ? 1 : count < class->target ? count : class->target;
 }

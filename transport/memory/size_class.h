@@ -2,19 +2,20 @@
 /*
  * A size class: the blocks of one size, and which of the free ones goes out next.
  *
- * Sizes. Four classes for each doubling, from 1 KiB up: 1024, 1280, 1536, 1792, 2048, 2560, ... So a block is less than a
- * quarter larger than a payload of more than 1 KiB. All are multiples of 64, from 2 MiB up of 512 KiB.
+ * Sizes. Four classes for each doubling, from 1 KiB up: 1024, 1280, 1536, 1792, 2048, 2560, ... So a block is less than
+ * a quarter larger than a payload of more than 1 KiB. All are multiples of 64, from 2 MiB up of 512 KiB.
  *
- * Which block. Lines that the other side's core still holds, modified, are the dearest to write again; memory that has left
- * the shared cache comes next. So each class has a distance of reuse: the number of blocks that it rotates over. Free
- * blocks of the rotation *rest*, in the order in which they came back, and the one that has rested longest goes out
- * next. What a burst left beyond that is *spare*: it is touched last. Of these the oldest arena's go out first, so that younger ones become
- * wholly free again, and can go; within an arena that which came back last, as it is with a distance of 1 and one arena.
+ * Which block. Lines that the other side's core still holds, modified, are the dearest to write again; memory that has
+ * left the shared cache comes next. So each class has a distance of reuse: the number of blocks that it rotates over.
+ * Free blocks of the rotation *rest*, in the order in which they came back, and the one that has rested longest goes
+ * out next. What a burst left beyond that is *spare*: it is touched last. Of these the oldest arena's go out first, so
+ * that younger ones become wholly free again, and can go; within an arena that which came back last, as it is with a
+ * distance of 1 and one arena.
  *
  *     total = out + resting + spare,    resting = 0  or  out + resting <= distance,    1 <= distance <= target
  *
- * `distance` is less than `target` while there is no memory for more. arena.spare_younger links the arenas with spare blocks, from
- * `oldest` on, by arena.order.
+ * `distance` is less than `target` while there is no memory for more. arena.spare_younger links the arenas with spare
+ * blocks, from `oldest` on, by arena.order.
  *
  * Threads: the pool's owner's.
  */
@@ -37,8 +38,8 @@ struct size_class {
 #define SIZE_CLASS_COUNT 216
 
 /*
- * The number of the class of a size, which is at most SIZE_CLASS_LARGEST; and the size of a class's blocks. The classes of a
- * doubling, (2^n, 2^(n+1)], are numbered by the two bits below the highest of size - 1.
+ * The number of the class of a size, which is at most SIZE_CLASS_LARGEST; and the size of a class's blocks. The classes
+ * of a doubling, (2^n, 2^(n+1)], are numbered by the two bits below the highest of size - 1.
  */
 static inline uint32_t size_class_number(size_t size) {
     if (size <= SIZE_CLASS_SMALLEST)
@@ -61,8 +62,8 @@ static inline bool size_class_is_full(const struct size_class *class) {
 }
 
 /*
- * The block that goes out next, of at least `size` bytes (blocks of large sizes differ), now OUT. NULL: none is free; or,
- * unless `any`, there are too few to keep the distance. In the steady state the head of a list will do.
+ * The block that goes out next, of at least `size` bytes (blocks of large sizes differ), now OUT. NULL: none is free;
+ * or, unless `any`, there are too few to keep the distance. In the steady state the head of a list will do.
  */
 struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any);
 
@@ -114,6 +115,6 @@ static inline void size_class_put(struct size_class *class, struct pool_slot *sl
 }
 
 /* There is no memory for more blocks: the distance is what there is. Until blocks come or go. */
-void size_class_settle_for(struct size_class *class);
+void size_class_expect_growth(struct size_class *class);
 
 #endif

@@ -5,9 +5,9 @@
  *     FREE   --pool_take()-->  OUT  --pool_put()-->  FREE
  *     OUT    --slot_lease()-->  LEASED  --slot_release()-->  OUT
  *
- * A slot is on one list at most: its size class's while FREE, the stack of returns on its way there, the pool's leases while
- * LEASED. `next` and `previous` belong to whoever has it in that state: to the owner's thread, but for an OUT slot
- * that another thread puts. Only leases are linked both ways: they alone end in any order.
+ * A slot is on one list at most: its size class's while FREE, the stack of returns on its way there, the pool's leases
+ * while LEASED. `next` and `previous` belong to whoever has it in that state: to the owner's thread, but for an OUT
+ * slot that another thread puts. Only leases are linked both ways: they alone end in any order.
  */
 #ifndef MEMORY_SLOT_H
 #define MEMORY_SLOT_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A view: a peer's arena as we see it, read-only. Its owner may go on writing what it has not lent, and, if it lies, also what
- * it has; it cannot make the memory go away.
+ * A view: a peer's arena as we see it, read-only. Its owner may go on writing what it has not lent, and, if it lies,
+ * also what it has; it cannot make the memory go away.
  *
  *     block i = data[i * stride, (i + 1) * stride),    count * stride <= size
  *
@@ -28,9 +28,9 @@ struct view {
 
 /*
  * Verifies the descriptor of an arena, in the order that cannot block, maps it, and closes it; the caller has the one
- * reference. Takes `fd`: a rejected one goes to the reaper. On failure *ret_why is a static text that names what is wrong.
- * The peer lied: -EBADF (no memory that only its owner can write), -EMSGSIZE (the numbers, or the size, are not what was declared),
- * -ENODATA (holes). It did not: -ENOMEM (cannot be mapped).
+ * reference. Takes `fd`: a rejected one goes to the reaper. On failure *ret_why is a static text that names what is
+ * wrong. The peer lied: -EBADF (no memory that only its owner can write), -EMSGSIZE (the numbers, or the size, are not
+ * what was declared), -ENODATA (holes). It did not: -ENOMEM (cannot be mapped).
  */
 int view_open(struct view *ret, int fd, uint64_t size, uint64_t stride, uint32_t count, const char **ret_why);
 

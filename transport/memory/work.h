@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Work: how much one turn of a connection may still do. No peer, whatever it sends, keeps a thread from its other connections.
+ * Work: how much one turn of a connection may still do. No peer, whatever it sends, keeps a thread from its other
+ * connections.
  *
- * The unit is one byte copied. Other work is weighed: it counts as many bytes as could be copied in the same time. A step that was
- * begun is finished, whatever it takes; when no work is left the turn ends, and the next turn goes on. Frames are bounded
- * besides (LANE_FRAMES_PER_TURN), since most of them cost next to nothing here.
+ * The unit is one byte copied. Other work is weighed: it counts as many bytes as could be copied in the same time. A
+ * step that was begun is finished, whatever it takes; when no work is left the turn ends, and the next turn goes on.
+ * Frames are bounded besides (LANE_FRAMES_PER_TURN), since most of them cost next to nothing here.
  */
 #ifndef MEMORY_WORK_H
 #define MEMORY_WORK_H
@@ -15,8 +16,8 @@
 /* Some 0.3 ms (doc/tuning.md): a thousand connections that all do their worst still have three turns a second each. */
 #define WORK_PER_TURN (UINT64_C(1) << 20)
 
-/* What other work counts as. To free memory takes about as long as to copy as many bytes, and some system calls for each memfd. A lease
- * of a pooled block, or a message that waited, is an entry in a table. */
+/* What other work counts as. To free memory takes about as long as to copy as many bytes, and some system calls for
+ * each memfd. A lease of a pooled block, or a message that waited, is an entry in a table. */
 #define WORK_PER_MEMFD (UINT64_C(16) << 10)
 #define WORK_PER_ENTRY UINT64_C(256)
 #define WORK_PER_LOOK UINT64_C(64) /* at an entry of a list, which is not in the caches */

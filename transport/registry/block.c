@@ -3,20 +3,20 @@
 #include "registry/block.h"
 
 #include "memory/reserve.h"
-#include "sys/alone.h"
 #include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/memfd.h"
 #include "sys/reaper.h"
+#include "sys/single_thread.h"
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* Smaller inline blocks are what the reserve is for, as all else that comes from malloc(): they cross the ring without a system call, and
- * are not to wait for one. */
+/* Smaller inline blocks are what the reserve is for, as all else that comes from malloc(): they cross the ring without
+ * a system call, and are not to wait for one. */
 static const size_t ADMITTED_LEAST = (size_t) 16 << 10;
 
 static size_t block_alloc_size(int payload_class, size_t size) {
@@ -63,8 +63,8 @@ static int block_share(sea_block *block, struct peer *peer, uint64_t bytes, stru
     return r;
 }
 
-/* Charges the budget and enters the figures; undone by block_uncharge(). `peer` is whom the block is made for; NULL: nobody.
- * -EDQUOT: noted in `log`. */
+/* Charges the budget and enters the figures; undone by block_uncharge(). `peer` is whom the block is made for; NULL:
+ * nobody. -EDQUOT: noted in `log`. */
 static int block_charge(sea_block *block, struct peer *peer, uint64_t bytes, uint32_t blocks, struct refusal_log *log) {
     admission_watch(&block->ctx->admission, bytes, blocks, block_fds(block));
     admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
@@ -414,7 +414,7 @@ static RARE void block_end(sea_block *block) {
 sea_block *sea_block_unref(sea_block *block) {
     if (!block || !block_drop(block))
         return NULL;
-    if (!block->slot || block->import.peer || !thread_is_alone())
+    if (!block->slot || block->import.peer || !is_single_threaded())
         block_end(block);
     else if (pooled_return_hot(block))
         pool_put(block->slot);
@@ -532,7 +532,8 @@ int sea_block_shrink(sea_block *block, size_t size) {
     return 0;
 }
 
-/* Asked before the mapping ends, and only where it is not known and huge pages are granted at all: it costs a read of smaps. */
+/* Asked before the mapping ends, and only where it is not known and huge pages are granted at all: it costs a read of
+ * smaps. */
 static bool is_block_huge(sea_block *block) {
     if (block_layout(block) != SEALED_EXACT)
         return block->size > 0;

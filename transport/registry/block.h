@@ -5,8 +5,8 @@
  * States:  LOANED  --sea_block_seal()-->  SEALED  --last reference-->  gone.
  * References are held by the application, by messages, by queued frames, and one by each lease.
  *
- * Charges. A block of ours is charged to the context's budget, from block_new_...() to its end. A peer's block is charged
- * to the peer, from block_receive_sealed() to its end, and its end gives the lease back.
+ * Charges. A block of ours is charged to the context's budget, from block_new_...() to its end. A peer's block is
+ * charged to the peer, from block_receive_sealed() to its end, and its end gives the lease back.
  */
 #ifndef REGISTRY_BLOCK_H
 #define REGISTRY_BLOCK_H
@@ -41,17 +41,20 @@ struct sea_block {
 /* As sea_block_new_sealed(), for a connection: of its share of the budget, and what its pools keep makes room. */
 int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size);
 
-/* An inline block of ours: private memory, sent as a copy. Here and below, `peer` is whom the block is made for, and of whose share of the budget it
- * takes (-EDQUOT; -EPIPE: its connection has ended); NULL: nobody. Admitted from 16 KiB on. -ENOMEM. */
+/* An inline block of ours: private memory, sent as a copy. Here and below, `peer` is whom the block is made for, and of
+ * whose share of the budget it takes (-EDQUOT; -EPIPE: its connection has ended); NULL: nobody. Admitted from 16 KiB
+ * on. -ENOMEM. */
 int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size);
 
-/* A sealed inline block in the caller's memory, behind which its `size` bytes lie. `end` is called when the last reference is gone. */
+/* A sealed inline block in the caller's memory, behind which its `size` bytes lie. `end` is called when the last
+ * reference is gone. */
 void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block));
 
 /* A private copy of `size` bytes, sealed. Charged to the budget, and admitted likewise. */
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size);
 
-/* Room for an inline payload that arrives, which the caller fills and seals: charged to the peer too. -EDQUOT, -ENOMEM. */
+/* Room for an inline payload that arrives, which the caller fills and seals: charged to the peer too. -EDQUOT, -ENOMEM.
+ */
 int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
 
 /*
@@ -62,8 +65,9 @@ int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why);
 
-/* For pooled.c. The first drops a reference on the thread of the connection to which the block's slot belongs; the second makes a block of
- * a peer's, and takes a reference of `view` when the caller adds one: on success. -EDQUOT, -ENOMEM. */
+/* For pooled.c. The first drops a reference on the thread of the connection to which the block's slot belongs; the
+ * second makes a block of a peer's, and takes a reference of `view` when the caller adds one: on success. -EDQUOT,
+ * -ENOMEM. */
 void block_unref_own(sea_block *block);
 int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
                          const void *data, size_t size);

@@ -63,7 +63,7 @@ static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     uint32_t fds = at_most(limits_nofile(), UINT32_MAX);
     uint32_t blocks = at_most(maps / 2, BLOCKS_DEFAULT), peer_blocks = at_most(maps / 8, PEER_BLOCKS_DEFAULT);
     struct admission_verdict verdict;
-    admission_look(&ctx->admission, 0, &verdict);
+    admission_check(&ctx->admission, 0, &verdict);
     uint64_t memory = verdict.is_blind ? 0 : verdict.tightest.available / 4 * 3;
     sea_limits budget = limits_or(options->budget, (sea_limits){at_least(memory, BUDGET_LEAST), blocks, fds / 2});
     ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, peer_blocks, fds / 4});
@@ -199,49 +199,49 @@ static _Atomic uint64_t *counter_at(const struct ctx_counters *counters, size_t 
 
 enum { COUNTERS = sizeof(FIGURES) / sizeof(FIGURES[0]) };
 
-struct look {
+struct sums {
     uint64_t sums[COUNTERS];
-    uint64_t print; /* of each number that was summed up: sums alone do not show what moves from one to another */
+    uint64_t checksum; /* of each number that was summed up: sums alone do not show what moves from one to another */
 };
 
-static void look_at(struct look *look, const struct ctx_counters *counters) {
+static void look_at(struct sums *sums, const struct ctx_counters *counters) {
     for (size_t i = 0; i < COUNTERS; i++) {
-        /* Acquire [FIG1], in the context's own counters, pairs with the release in ctx_uncount(): what another thread takes off
-         * there, a tally has counted before. Weaker: a gauge below 0. */
+        /* Acquire [FIG1], in the context's own counters, pairs with the release in ctx_uncount(): what another thread
+         * takes off there, a tally has counted before. Weaker: a gauge below 0. */
         uint64_t n = atomic_load_explicit(counter_at(counters, FIGURES[i].counter), memory_order_acquire);
-        look->sums[i] += n;
-        look->print = (look->print ^ n) * 0x9e3779b97f4a7c15u;
+        sums->sums[i] += n;
+        sums->checksum = (sums->checksum ^ n) * 0x9e3779b97f4a7c15u;
     }
 }
 
 /* The context's own come first. */
-static struct look look_at_all(const sea_ctx *ctx) {
-    struct look look = {.print = 0};
-    look_at(&look, &ctx->counters);
+static struct sums sum_all(const sea_ctx *ctx) {
+    struct sums sums = {.checksum = 0};
+    look_at(&sums, &ctx->counters);
     for (const struct tally *tally = ctx->tallies; tally; tally = tally->next)
-        look_at(&look, &tally->counters);
-    return look;
+        look_at(&sums, &tally->counters);
+    return sums;
 }
 
 /* Until nothing has moved since the look before, or it had to look too often. */
-static bool counters_read(sea_ctx *ctx, struct look *ret_look) {
+static bool counters_read(sea_ctx *ctx, struct sums *ret_sums) {
     bool is_still = false;
     pthread_mutex_lock(&ctx->lock);
-    *ret_look = look_at_all(ctx);
+    *ret_sums = sum_all(ctx);
     for (int i = 0; i < LOOKS_AGAIN_MAX && !is_still; i++) {
-        uint64_t before = ret_look->print;
-        *ret_look = look_at_all(ctx);
-        is_still = ret_look->print == before;
+        uint64_t before = ret_sums->checksum;
+        *ret_sums = sum_all(ctx);
+        is_still = ret_sums->checksum == before;
     }
     pthread_mutex_unlock(&ctx->lock);
     return is_still;
 }
 
 bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
-    struct look look;
-    bool is_still = counters_read(ctx, &look);
+    struct sums sums;
+    bool is_still = counters_read(ctx, &sums);
     for (size_t i = 0; i < COUNTERS; i++)
-        *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = look.sums[i];
+        *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = sums.sums[i];
     ret_figures->oldest_lease = peers_oldest_age(ctx);
     quota_read(&ctx->budget, &ret_figures->budget);
     ret_figures->imported_arena_peak = atomic_load_explicit(&ctx->imported_arena_peak, memory_order_relaxed);

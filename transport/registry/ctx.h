@@ -35,7 +35,8 @@ struct user {
     _Atomic uint64_t made; /* bytes of the budget that were made for its connections */
 };
 
-/* Counters that only one thread at a time writes, so that counting costs no locked instruction. They are read by others at any time. */
+/* Counters that only one thread at a time writes, so that counting costs no locked instruction. They are read by others
+ * at any time. */
 struct tally {
     struct ctx_counters counters;
     struct tally *next, **link; /* under the context's lock */
@@ -76,21 +77,22 @@ struct sea_ctx {
 #define tally_set(tally, counter, n) atomic_store_explicit(&(tally)->counters.counter, (n), memory_order_relaxed)
 #define tally_uncount(tally, counter, n) tally_count(tally, counter, -(uint64_t) (n))
 
-/* From here on the context's figures include it (zeroed, borrowed); then its counts are moved to the context. Ending it twice does nothing. */
+/* From here on the context's figures include it (zeroed, borrowed); then its counts are moved to the context. Ending it
+ * twice does nothing. */
 void tally_begin(struct tally *tally, sea_ctx *ctx);
 void tally_end(struct tally *tally, sea_ctx *ctx);
 
 /*
- * A place of `size` bytes, always the same size, for something that is over before the calling function returns: one is kept for all. Not
- * zeroed. NULL: out of memory. Any thread; a second one at the same time gets one of its own.
+ * A place of `size` bytes, always the same size, for something that is over before the calling function returns: one is
+ * kept for all. Not zeroed. NULL: out of memory. Any thread; a second one at the same time gets one of its own.
  */
 void *ctx_lend_scratch(sea_ctx *ctx, size_t size);
 void ctx_return_scratch(sea_ctx *ctx, void *scratch);
 void ctx_drop_scratch(sea_ctx *ctx); /* the one that is kept */
 
 /*
- * Whose account it is: of one user id. Users that our user namespace does not map all have the same one; each of their processes has an
- * account of its own, and each connection of a process that our pid namespace does not show.
+ * Whose account it is: of one user id. Users that our user namespace does not map all have the same one; each of their
+ * processes has an account of its own, and each connection of a process that our pid namespace does not show.
  */
 uint64_t user_name(sea_ctx *ctx, const sea_peer *peer);
 

@@ -102,7 +102,8 @@ void lease_table_trim(struct lease_table *table) {
     pthread_mutex_unlock(&table->lock);
 }
 
-/* A reference of the block that is not the last one costs little to drop. Another thread may drop its own meanwhile: that is no harm. */
+/* A reference of the block that is not the last one costs little to drop. Another thread may drop its own meanwhile:
+ * that is no harm. */
 static uint64_t drop_work(const sea_block *block) {
     bool is_last = atomic_load_explicit(&block->refs, memory_order_relaxed) == 1;
     return is_last ? WORK_PER_MEMFD + block_footprint(block) : WORK_PER_ENTRY;

@@ -10,7 +10,8 @@
  *     FREE  --lease_grant()-->  LEASED  --lease_release() | lease_drop_all()-->  FREE, generation + 1
  *
  * A LEASED slot owns one reference of its block, and is on the list of its peer. So the block is reclaimed when its
- * last lease and its owner's last reference are gone, in whichever order; and what a peer held goes in one call when it dies.
+ * last lease and its owner's last reference are gone, in whichever order; and what a peer held goes in one call when it
+ * dies.
  *
  * Nothing of this is in shared memory. Thread-safe: one lock; blocks are unreferenced outside it.
  */
@@ -36,7 +37,8 @@ struct lease_table {
 void lease_table_init(struct lease_table *table);
 void lease_table_deinit(struct lease_table *table);
 
-/* Gives the slots back, if none is LEASED. Handles that were granted still name no later lease. Costs a look at each slot. */
+/* Gives the slots back, if none is LEASED. Handles that were granted still name no later lease. Costs a look at each
+ * slot. */
 void lease_table_trim(struct lease_table *table);
 
 /*
@@ -54,7 +56,8 @@ bool lease_drop_one(struct lease_table *table, struct peer *peer, uint64_t *ret_
 /* The peer is gone: drops all that it held. Returns how many leases, and their bytes. */
 uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes);
 
-/* The lease that it has held for longest, but for its age: returns when it was granted, wait_now_coarse(). 0: it holds none. */
+/* The lease that it has held for longest, but for its age: returns when it was granted, wait_now_coarse(). 0: it holds
+ * none. */
 uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_lease *ret_lease);
 
 /* Nanoseconds since then. */

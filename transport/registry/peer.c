@@ -172,7 +172,8 @@ void peer_return_lease(struct peer *peer, uint64_t size) {
     quota_return(&peer->quota, size, 1, 0);
 }
 
-/* Multiplied by an odd number that the peer does not know, two handles of its choice share a chain about as often as random ones. */
+/* Multiplied by an odd number that the peer does not know, two handles of its choice share a chain about as often as
+ * random ones. */
 static struct import **chain_in(struct import **chains, uint32_t capacity, uint64_t key, uint64_t handle) {
     return &chains[handle * key >> (64 - __builtin_ctz(capacity))];
 }
@@ -181,7 +182,8 @@ static struct import **import_chain(const struct peer *peer, uint64_t handle) {
     return chain_in(peer->imports, peer->imports_capacity, peer->imports_key, handle);
 }
 
-/* Our addresses and the clock are mixed: any bit of these changes about half the bits of the key (the finalizer of splitmix64). */
+/* Our addresses and the clock are mixed: any bit of these changes about half the bits of the key (the finalizer of
+ * splitmix64). */
 static uint64_t key_new(const struct peer *peer) {
     uint64_t key = wait_now() ^ (uint64_t) (uintptr_t) peer << 16;
     key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;

@@ -2,14 +2,14 @@
 /*
  * A peer's account: what it holds of ours (leases), what we hold of it (imports), and what it may.
  *
- * One for each connection. Imports keep the account alive beyond the connection's end: their memory is charged until the
- * application lets go of it. Owned by reference; belongs to the connection's thread, but for leases, which
- * the table's lock protects.
+ * One for each connection. Imports keep the account alive beyond the connection's end: their memory is charged until
+ * the application lets go of it. Owned by reference; belongs to the connection's thread, but for leases, which the
+ * table's lock protects.
  *
- * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports in the
- * chains while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
- * pooled payloads (import.is_copy) + arenas of the peer's that we map; bytes include these arenas, inline payloads beyond PEER_INLINE_FREE,
- * replies that are queued, and messages that are kept.
+ * Invariants: leased_blocks == length of the lease list + pooled blocks on lease; imported_blocks == number of imports
+ * in the chains while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released +
+ * copies of pooled payloads (import.is_copy) + arenas of the peer's that we map; bytes include these arenas, inline
+ * payloads beyond PEER_INLINE_FREE, replies that are queued, and messages that are kept.
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
@@ -34,11 +34,12 @@ typedef void peer_on_release(void *owner, uint64_t handle);
 /* Of imports: the first table, and the largest, in which they are entered anew within a millisecond. */
 enum { PEER_CHAINS_FIRST = 256, PEER_CHAINS_MAX = 1 << 15 };
 
-/* A connection's own, like its buffers: so that small messages that come and go cost nothing here, and that who uses all that it was granted is
- * still heard. */
+/* A connection's own, like its buffers: so that small messages that come and go cost nothing here, and that who uses
+ * all that it was granted is still heard. */
 #define PEER_INLINE_FREE (UINT64_C(64) << 10)
 
-/* What a connection is asked to give back: all that is free when somebody has no room; what is reserved, and tables, by sea_ctx_trim() alone. */
+/* What a connection is asked to give back: all that is free when somebody has no room; what is reserved, and tables, by
+ * sea_ctx_trim() alone. */
 enum trim { TRIM_NOTHING, TRIM_FREE, TRIM_ALL };
 
 struct peer {
@@ -82,25 +83,26 @@ struct import {
 struct peer *peer_new(sea_ctx *ctx, uint64_t user, peer_on_release *on_release, void *owner);
 struct peer *peer_unref(struct peer *peer);
 
-/* Is pools_tend() wanted soon, though the connection may not rest? */
-static inline bool pools_are_restless(const struct peer *peer) {
-    return peer->pooled.pools.is_restless || atomic_load_explicit(&peer->trim, memory_order_relaxed);
+/* Is pools_maintain() wanted soon, though the connection may not rest? */
+static inline bool pools_need_maintenance(const struct peer *peer) {
+    return peer->pooled.pools.needs_maintenance || atomic_load_explicit(&peer->trim, memory_order_relaxed);
 }
 
 /*
- * A limit of the process or the machine is reached: tells all of the context's connections `but` one (NULL: all) to give back what they
- * keep, as sea_ctx_trim() does; but at most once a second. From any thread.
+ * A limit of the process or the machine is reached: tells all of the context's connections `but` one (NULL: all) to
+ * give back what they keep, as sea_ctx_trim() does; but at most once a second. From any thread.
  */
 void peers_give_back(sea_ctx *ctx, const struct peer *but);
 
 /* Sets what wakes its connection. */
 void peer_set_wake(struct peer *peer, void (*wake)(void *waker), void *waker);
 
-/* The connection is about to end: does what peer_end() has to do, as much as `work` allows. true: the rest takes no time. */
+/* The connection is about to end: does what peer_end() has to do, as much as `work` allows. true: the rest takes no
+ * time. */
 bool peer_end_some(struct peer *peer);
 
-/* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more. Returns
- * how many leases were dropped, those by peer_end_some() included. */
+/* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more.
+ * Returns how many leases were dropped, those by peer_end_some() included. */
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
 
 /* Gives back the tables that are empty. */
@@ -109,7 +111,7 @@ void peer_trim(struct peer *peer);
 /* The lease that the peer has held for longest. */
 sea_lease peer_oldest_lease(const struct peer *peer);
 
-/* Of all peers: its age, 0: none holds any. From any thread; of pooled blocks as pools_tend() knew. */
+/* Of all peers: its age, 0: none holds any. From any thread; of pooled blocks as pools_maintain() knew. */
 uint64_t peers_oldest_age(sea_ctx *ctx);
 
 /* Is there room for one more lease of `size` bytes within what the peer granted? */
@@ -137,7 +139,8 @@ int peer_add_inline(struct peer *peer, struct import *import, uint64_t size);
 /* The opposite of these; gives the lease back to the peer while it lives. `import` is not of any peer then. */
 void peer_remove_import(struct import *import, uint64_t size);
 
-/* Charges the peer and its user with pages that the kernel added to an import; no credit counts them. -EDQUOT. Then the opposite. */
+/* Charges the peer and its user with pages that the kernel added to an import; no credit counts them. -EDQUOT. Then the
+ * opposite. */
 int peer_charge_pages(struct peer *peer, uint64_t bytes);
 void peer_return_pages(struct peer *peer, uint64_t bytes);
 

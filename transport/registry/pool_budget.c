@@ -2,7 +2,7 @@
 /* Whom a pool's memory is charged to. See pool_budget.h. */
 #include "registry/pool_budget.h"
 
-#include "memory/share.h"
+#include "memory/fair_share.h"
 #include "registry/peer.h"
 #include "sys/heap.h"
 #include <errno.h>
@@ -72,11 +72,11 @@ static int check_limit(struct refusal_log *log, const char *limit, uint64_t most
 }
 
 /* Of the budget: what was made for the peer, for its user, and what is left. */
-static struct share peer_share(const struct peer *peer) {
+static struct fair_share peer_share(const struct peer *peer) {
     const struct quota *budget = &peer->ctx->budget;
-    struct share share = {.budget = budget->limit[QUOTA_BYTES],
-                          .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
-                          .user = atomic_load_explicit(&peer->user->made, memory_order_relaxed)};
+    struct fair_share share = {.budget = budget->limit[QUOTA_BYTES],
+                               .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
+                               .user = atomic_load_explicit(&peer->user->made, memory_order_relaxed)};
     for (const sea_pool *pool = peer->pooled.pools.all; pool; pool = pool->next)
         if (pool->budget)
             share.peer +=
@@ -98,15 +98,15 @@ static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_lo
 static int check_share(const struct peer *peer, const sea_pool *but, uint64_t bytes, struct refusal_log *log) {
     if (!peer->ctx->has_fair_shares)
         return check_user(peer, bytes, log);
-    struct share share = peer_share(peer);
-    if (!share_allows(&share, bytes)) {
+    struct fair_share share = peer_share(peer);
+    if (!fair_share_allows(&share, bytes)) {
         pools_trim_others(&peer->pooled.pools, but);
         share = peer_share(peer);
     }
-    if (share_allows(&share, bytes))
+    if (fair_share_allows(&share, bytes))
         return 0;
     return refusal_note(
-        log, -EDQUOT, "fair share (bytes)", bytes, share_room(&share),
+        log, -EDQUOT, "fair share (bytes)", bytes, fair_share_room(&share),
         "release blocks, raise the budget, or set the bytes of `peer` in sea_ctx_options, which bound it instead");
 }
 
@@ -175,9 +175,9 @@ static void budget_uncharge_fd(void *owner) {
     quota_return(&budget->ctx->budget, 0, 0, 1);
 }
 
-static void budget_stirred(void *owner) {
+static void budget_needs_maintenance(void *owner) {
     struct pool_budget *budget = owner;
-    budget->pool->peer->pooled.pools.is_restless = true;
+    budget->pool->peer->pooled.pools.needs_maintenance = true;
 }
 
 static void budget_retired(void *owner, uint32_t arena_id) {
@@ -203,7 +203,7 @@ const struct pool_ops POOL_BUDGET_OPS = {
     .uncharge = budget_uncharge,
     .uncharge_fd = budget_uncharge_fd,
     .retired = budget_retired,
-    .stirred = budget_stirred,
+    .needs_maintenance = budget_needs_maintenance,
     .hold = budget_hold,
     .tell = budget_tell,
 };

@@ -92,8 +92,8 @@ int pooled_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
     return pooled_take(ret_block, &peer->pooled.pools.private, size);
 }
 
-/* An arena is made in one go, within some 3 ms for so many bytes. The pages of a larger copy come while it is filled: it has none before,
- * unless the pool has a block of that size. */
+/* An arena is made in one go, within some 3 ms for so many bytes. The pages of a larger copy come while it is filled:
+ * it has none before, unless the pool has a block of that size. */
 static const size_t COPY_ARENA_MAX = (size_t) 4 << 20;
 
 static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
@@ -296,7 +296,8 @@ static int charge_views(struct peer *peer) {
     return r;
 }
 
-/* One that was refused has a place in the table too, which is as large as the numbers want: 1 MiB at most, charged or not. */
+/* One that was refused has a place in the table too, which is as large as the numbers want: 1 MiB at most, charged or
+ * not. */
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why) {
     struct arena_view *view = &over_quota;
     int r = views_find(&peer->pooled.views, arena->id) ? -EPROTO : views_reserve(&peer->pooled.views, arena->id);

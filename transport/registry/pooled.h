@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views of its
- * arenas. And small blocks of which copies are sent: their pool is private.
+ * Pooled blocks between us and one peer: of our pools (registry/pools.h), which only this peer may read, and our views
+ * of its arenas. And small blocks of which copies are sent: their pool is private.
  *
- * Ours. A lease is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's memory is free
- * again when its last reference and its lease are gone, in whichever order and thread.
+ * Ours. A lease is the slot's: it is given to the one peer of the pool, and taken back by its handle. The block's
+ * memory is free again when its last reference and its lease are gone, in whichever order and thread.
  *
- * The peer's. An arena is charged to the peer when it is announced, with its size and as a block: it takes a mapping. Views are held by the
- * table, until the arena is retired or the connection ends, and by each block that the application holds.
+ * The peer's. An arena is charged to the peer when it is announced, with its size and as a block: it takes a mapping.
+ * Views are held by the table, until the arena is retired or the connection ends, and by each block that the
+ * application holds.
  */
 #ifndef REGISTRY_POOLED_H
 #define REGISTRY_POOLED_H
@@ -33,14 +34,15 @@ sea_lease pooled_lease_of(const struct pool_slot *slot);
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);
 
-/* Before pooled_end(): as much of that as the peer's work allows, and adds to both what the leases were. true: little is left. */
+/* Before pooled_end(): as much of that as the peer's work allows, and adds to both what the leases were. true: little
+ * is left. */
 bool pooled_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes);
 
 /* Gives back the tables of arenas, ours and the peer's, that are empty. */
 void pooled_trim(struct peer *peer);
 
-/* A writable block of `size` bytes from the connection's own pool, as many as the peer takes at most. Its bytes are what an earlier
- * payload for this peer left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
+/* A writable block of `size` bytes from the connection's own pool, as many as the peer takes at most. Its bytes are
+ * what an earlier payload for this peer left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
 int pooled_new(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* The same from one of its pools. Errors: as pools_take(). */
@@ -73,30 +75,31 @@ int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle);
 int pooled_release(struct peer *peer, uint64_t handle);
 
 /*
- * The peer announces an arena. Takes `fd` (-1: lost on the way). Errors: -EPROTO (it lies, as *ret_why says) · -ENOMEM. What a limit of ours
- * refuses is no error, but noted: its blocks are refused one by one.
+ * The peer announces an arena. Takes `fd` (-1: lost on the way). Errors: -EPROTO (it lies, as *ret_why says) · -ENOMEM.
+ * What a limit of ours refuses is no error, but noted: its blocks are refused one by one.
  */
 int pooled_open(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why);
 
 /* -EPROTO: it has no such arena. */
 int pooled_retire(struct peer *peer, uint32_t id);
 
-/* Room for a copy of the peer's payload, which the peer cannot write: of the class inline, charged to the peer. The caller fills it, and
- * then sets is_sealed. It is a block of our pool, whose memory is recycled (the peer may read it, and knows the bytes), or else lies in the
- * heap. Errors: as pooled_new(). */
+/* Room for a copy of the peer's payload, which the peer cannot write: of the class inline, charged to the peer. The
+ * caller fills it, and then sets is_sealed. It is a block of our pool, whose memory is recycled (the peer may read it,
+ * and knows the bytes), or else lies in the heap. Errors: as pooled_new(). */
 int pooled_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* Why a payload is refused that lies in an arena which a limit of ours refused: a static text; NULL of any other. */
 const char *pooled_why(const struct peer *peer, uint64_t handle);
 
-/* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT, -EMFILE, -ENOMEM: in one that a limit of ours
- * refused: a quota, descriptors, mappings. */
+/* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT, -EMFILE, -ENOMEM: in one that a limit
+ * of ours refused: a quota, descriptors, mappings. */
 int pooled_find(const struct peer *peer, uint64_t handle, uint64_t size, const void **ret_data);
 
 /* A reference of the view in which pooled_find() found that payload; for pooled_drop_view(). */
 struct arena_view *pooled_hold_view(const struct peer *peer, uint64_t handle);
 
-/* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), and the same of the block. */
+/* A block for it, whose end gives the lease back; charged to the peer. Errors: as pooled_find(), and the same of the
+ * block. */
 int pooled_receive(sea_block **ret_block, struct peer *peer, uint64_t handle, uint64_t size);
 
 /* As pooled_new() and, of SEA_INLINE, pooled_new_inline(), of what is free. NULL: an arena has to be made. */

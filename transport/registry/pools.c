@@ -118,7 +118,7 @@ void pools_trim_others(const struct pools *pools, const sea_pool *but) {
 }
 
 bool pools_give_back(sea_ctx *ctx, struct peer *peer) {
-    const struct arenas *audience = peer ? &peer->pooled.pools.audience : NULL;
+    const struct arena_ids *audience = peer ? &peer->pooled.pools.audience : NULL;
     uint32_t before = peer ? audience->count : 0;
     if (peer)
         pools_trim_others(&peer->pooled.pools, NULL);
@@ -229,18 +229,18 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
         if (pool->is_freed)
             heap_free(pool);
     }
-    arenas_deinit(&pools->audience);
+    arena_ids_deinit(&pools->audience);
     heap_free(pools->retired);
     pools->all = NULL;
     pools->retired = NULL;
     pools->retired_count = pools->retired_capacity = 0;
     pools->deadline = WAIT_FOREVER;
     pools->active = pools->retained = 0;
-    pools->is_restless = pools->is_waiting = false;
+    pools->needs_maintenance = pools->is_waiting = false;
     return count;
 }
 
-/* Its blocks may be out: then it goes in pools_tend(). */
+/* Its blocks may be out: then it goes in pools_maintain(). */
 sea_pool *pools_free(sea_pool *pool) {
     if (!pool || !pool->peer)
         return heap_free(pool);
@@ -248,7 +248,7 @@ sea_pool *pools_free(sea_pool *pool) {
     if (pool->pool)
         pool_rotate(pool->pool);
     pool->is_freed = true;
-    pool->peer->pooled.pools.is_restless = true;
+    pool->peer->pooled.pools.needs_maintenance = true;
     return NULL;
 }
 
@@ -298,7 +298,7 @@ int pools_reserve_retired(struct pools *pools) {
 
 void pools_retire(struct pools *pools, uint32_t arena_id) {
     pools->retired[pools->retired_count++] = arena_id;
-    pools->is_restless = true;
+    pools->needs_maintenance = true;
 }
 
 /* Is it over: freed, and nothing of it is left? */
@@ -306,14 +306,14 @@ static bool pool_is_gone(const sea_pool *pool) {
     return pool->is_freed && (!pool->pool || pool_budget_used(pool->budget) == 0);
 }
 
-static void pool_tend(struct pools *pools, sea_pool *pool, uint64_t now, enum trim trim) {
+static void pools_maintain_one(struct pools *pools, sea_pool *pool, uint64_t now, enum trim trim) {
     if (!pool->pool)
         return;
     if (trim == TRIM_ALL)
         pool_unreserve(pool->pool);
     if (trim != TRIM_NOTHING)
         pool_trim(pool->pool, 0);
-    uint64_t deadline = pool_rest(pool->pool, now);
+    uint64_t deadline = pool_maintain(pool->pool, now);
     if (deadline < pools->deadline)
         pools->deadline = deadline;
     pools->is_waiting |= pool_is_waiting(pool->pool);
@@ -330,7 +330,7 @@ void pools_renew(struct peer *peer) {
     for (const sea_pool *pool = pools->all; pool; pool = pool->next)
         if (pool->pool && !pool->is_private)
             pool_rotate(pool->pool);
-    pools->is_restless = true;
+    pools->needs_maintenance = true;
 }
 
 static void pools_tell_leases(struct pools *pools) {
@@ -338,7 +338,7 @@ static void pools_tell_leases(struct pools *pools) {
     atomic_store_explicit(&pools->leased_at, oldest ? oldest->leased_at : 0, memory_order_relaxed);
 }
 
-bool pools_tend(struct peer *peer) {
+bool pools_maintain(struct peer *peer) {
     struct pools *pools = &peer->pooled.pools;
     enum trim trim = (enum trim) atomic_load_explicit(&peer->trim, memory_order_relaxed);
     uint64_t now = pools->audience.count > 0 ? wait_now() : 0;
@@ -348,7 +348,7 @@ bool pools_tend(struct peer *peer) {
     pools->is_waiting = false;
     pools->active = pools->retained = 0;
     for (sea_pool **link = &pools->all, *pool; (pool = *link);) {
-        pool_tend(pools, pool, now, trim);
+        pools_maintain_one(pools, pool, now, trim);
         if (!pool_is_gone(pool)) {
             link = &pool->next;
             continue;
@@ -357,14 +357,14 @@ bool pools_tend(struct peer *peer) {
         pool_finish(pool);
         heap_free(pool);
     }
-    pools->is_restless = false;
+    pools->needs_maintenance = false;
     atomic_store_explicit(&pools->has_memory, pools->active + pools->retained > 0, memory_order_relaxed);
     pools_tell_leases(pools);
     return trim == TRIM_ALL;
 }
 
 void pools_trim(struct pools *pools) {
-    arenas_trim(&pools->audience);
+    arena_ids_trim(&pools->audience);
     if (pools->audience.count > 0 || pools->retired_count > 0)
         return;
     pools->retired = heap_free(pools->retired);

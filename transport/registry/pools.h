@@ -32,21 +32,21 @@ struct sea_pool {
 };
 
 struct pools {
-    struct arenas audience; /* owned */
-    sea_pool own, private;  /* of the connection itself */
-    sea_pool *all;          /* these and others, which are owned once they are freed */
-    uint32_t *retired;      /* owned; ids of arenas that are gone, of which the peer was not told yet */
+    struct arena_ids audience; /* owned */
+    sea_pool own, private;     /* of the connection itself */
+    sea_pool *all;             /* these and others, which are owned once they are freed */
+    uint32_t *retired;         /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
     struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
-    uint64_t active, retained;  /* bytes, when pools_tend() was last called */
+    uint64_t active, retained;  /* bytes, when pools_maintain() was last called */
     _Atomic uint64_t leased_at; /* likewise: when the oldest lease was granted; 0: none is. Any thread reads it */
     _Atomic bool has_memory;    /* likewise, or some was made since. Any thread reads it */
     uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
-    uint64_t deadline;          /* when to call pools_tend(); WAIT_FOREVER: no need to */
+    uint64_t deadline;          /* when to call pools_maintain(); WAIT_FOREVER: no need to */
     bool is_at_own_limit; /* it failed since the peer takes no more, or the pool: no other memory makes room for that */
-    bool is_restless;     /* before the connection sleeps, pools_tend() is to be called */
-    bool is_waiting;      /* its return is looked for: of something that may be with the peer */
+    bool needs_maintenance; /* before the connection sleeps, pools_maintain() is to be called */
+    bool is_waiting;        /* its return is looked for: of something that may be with the peer */
 };
 
 void pools_init(struct peer *peer);
@@ -54,7 +54,8 @@ void pools_init(struct peer *peer);
 /* Drops every lease and ends all pools. Returns how many leases there were. */
 uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes);
 
-/* Before pools_end(): as much of that as the peer's work allows; adds to both what the leases were. true: little is left. */
+/* Before pools_end(): as much of that as the peer's work allows; adds to both what the leases were. true: little is
+ * left. */
 bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes);
 
 /* NULL: nothing is wrong; else what is. */
@@ -109,7 +110,7 @@ void pools_retire(struct pools *pools, uint32_t arena_id);
  * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps.
  * Returns whether sea_ctx_trim() was called: then the caller gives back what it keeps itself.
  */
-bool pools_tend(struct peer *peer);
+bool pools_maintain(struct peer *peer);
 
 /* Gives back the tables of arenas while there are none, and none to tell of. */
 void pools_trim(struct pools *pools);
@@ -120,7 +121,7 @@ void pools_trim(struct pools *pools);
  */
 void pools_renew(struct peer *peer);
 
-/* From any thread: the connection's is to call pools_tend() soon. Under the context's lock. */
+/* From any thread: the connection's is to call pools_maintain() soon. Under the context's lock. */
 void pools_wake(struct peer *peer);
 
 #endif

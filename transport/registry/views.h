@@ -4,8 +4,9 @@
  *
  *     table[id & (capacity - 1)] = the one of that id
  *
- * Two that would be in the same place make the table larger. An honest peer hands out numbers that differ in the low bits (memory/arenas.h), so
- * that the table stays as small as its own; a hostile one makes it 65 536 entries large at most.
+ * Two that would be in the same place make the table larger. An honest peer hands out numbers that differ in the low
+ * bits (memory/arena_ids.h), so that the table stays as small as its own; a hostile one makes it 65 536 entries large
+ * at most.
  *
  * Borrows what is in it. Threads: the connection's.
  */

@@ -61,8 +61,8 @@ static inline uint64_t calls_next_id(const struct calls *calls, uint32_t limit) 
     return at && calls->in_flight < limit ? calls_id(calls, at) : 0;
 }
 
-/* The short way, for a call that was sent under that id and is answered before anybody else gets a turn: it is never pending, and no
- * other call gets its id. */
+/* The short way, for a call that was sent under that id and is answered before anybody else gets a turn: it is never
+ * pending, and no other call gets its id. */
 static inline void calls_skip_id(struct calls *calls) {
     calls->slots[calls->free_head - 1].generation++;
 }

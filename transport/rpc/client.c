@@ -8,13 +8,13 @@
 #include "rpc/conn.h"
 
 #include "lane/address.h"
-#include "lane/reach.h"
+#include "lane/socket_error.h"
 #include "registry/block.h"
 #include "rpc/msg.h"
 #include "rpc/small.h"
 #include "sys/failure.h"
 #include "sys/heap.h"
-#include "sys/shared.h"
+#include "sys/shared_word.h"
 #include "sys/socket.h"
 #include <errno.h>
 #include <poll.h>
@@ -60,13 +60,13 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
     bool is_inherited = false;
     if (!options)
         options = &NO_OPTIONS;
-    int r = terms_check_options(options, &why);
+    int r = negotiation_check_options(options, &why);
     if (r < 0)
         return refusal_explain(&ctx->refusals, r, address, why);
     r = socket_open(address, &fd, &is_inherited, &why);
     if (r < 0) {
-        char text[REACH_TEXT_SIZE];
-        reach_describe_connect(address, r, why, text);
+        char text[SOCKET_ERROR_TEXT_SIZE];
+        socket_error_describe_connect(address, r, why, text);
         return refusal_explain(&ctx->refusals, failure_error(r), address, text);
     }
     r = conn_new(ret_conn, ctx, fd, false, options, NULL);
@@ -79,10 +79,10 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
 
 /* Looks at the peer's memory for as long as that pays. true: there is something. */
 static bool conn_watch_rings(struct lane *lane) {
-    while (!lane_look(lane)) {
-        if (!patience_goes_on(&lane->patience))
+    while (!lane_has_work(lane)) {
+        if (!spin_policy_continue(&lane->spin))
             return false;
-        if (lane_stare(lane, POLLER_LOOKS))
+        if (lane_spin_for_frame(lane, POLLER_LOOKS))
             return true;
     }
     return true;
@@ -92,8 +92,8 @@ static uint64_t sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever returns that
- * tells it. */
+/* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever
+ * returns that tells it. */
 static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     uint64_t own = conn_deadline_of_calls(conn);
@@ -106,17 +106,17 @@ static int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         deadline = own;
     if (lane->corks)
         lane_ring_bell(lane);
-    if (own == WAIT_FOREVER && patience_looks(&lane->patience) && lane_stare(lane, POLLER_LOOKS))
+    if (own == WAIT_FOREVER && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS))
         return small_turn(conn);
     if (deadline == 0 || !conn_watch_rings(lane)) {
-        if (patience_spins(&lane->patience))
+        if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;
-        if (deadline == 0 || lane_rest(lane))
-            revents = conn_poll(conn, conn->interrupt.bell, sooner(deadline, conn_deadline(conn)));
+        if (deadline == 0 || lane_prepare_sleep(lane))
+            revents = conn_poll(conn, conn->interrupt.wake_fd, sooner(deadline, conn_deadline(conn)));
         if (revents == 0)
-            interrupt_settle(&conn->interrupt);
+            interrupt_clear(&conn->interrupt);
     }
-    patience_reward(&lane->patience);
+    spin_policy_reward(&lane->spin);
     if (revents < 0)
         return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");
     return conn_turn(conn, (short) revents);
@@ -198,19 +198,20 @@ sea_conn *sea_conn_free(sea_conn *conn) {
 
 void sea_conn_close(sea_conn *conn) {
     bool is_broken = conn->lane.is_broken; /* it has ended already, and not by this */
-    lane_doom(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
+    lane_fail(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
 }
 
-/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to come. */
+/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to
+ * come. */
 static void conn_note_gone(sea_conn *conn) {
     const struct lane *lane = &conn->lane;
     if (!conn->is_ended)
-        snprintf(conn->text, sizeof(conn->text), "%s", lane->is_doomed ? lane->text : "the peer is gone");
+        snprintf(conn->text, sizeof(conn->text), "%s", lane->has_failed ? lane->text : "the peer is gone");
 }
 
 /* The peer takes no more calls for now; or none at all. */
 static int call_wait(sea_conn *conn) {
-    if (conn->lane.terms.calls_max == 0)
+    if (conn->lane.negotiated.calls_max == 0)
         return refusal_keep(&conn->ctx->refusals, -EDQUOT, "peer's calls_max", 1, 0,
                             "it takes no calls at all: send one-way messages, or raise that limit");
     conn->lane.shortage =
@@ -226,7 +227,7 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
     int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
     if (r < 0)
         return r;
-    r = calls_begin(&conn->calls, conn->lane.terms.calls_max, deadline, waiter, &call->id);
+    r = calls_begin(&conn->calls, conn->lane.negotiated.calls_max, deadline, waiter, &call->id);
     if (r == -EAGAIN)
         r = call_wait(conn);
     if (r < 0)
@@ -395,8 +396,9 @@ static void stop_wanting(struct lane **lane) {
 }
 
 /*
- * A stream that goes round in few blocks stays in the caches, and takes no memory. So before the pool has to grow for the next block, one that
- * comes back is waited for, for as long as growing would take: that costs at most twice the best choice.
+ * A stream that goes round in few blocks stays in the caches, and takes no memory. So before the pool has to grow for
+ * the next block, one that comes back is waited for, for as long as growing would take: that costs at most twice the
+ * best choice.
  */
 static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline) {
     struct lane *lane = &conn->lane;
@@ -425,7 +427,7 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
     }
     if (r == 0 && timeout_ms) {
         await_block(conn, out->block, deadline);
-        lane_tend_when_due(&conn->lane);
+        lane_maintain_pools_when_due(&conn->lane);
     }
     if (r == -EAGAIN && is_first)
         lane_explain(&conn->lane, r);
@@ -517,7 +519,7 @@ int sea_conn_timeout(sea_conn *conn) {
         return -1;
     if (conn->turns) /* who is awake does not say that it sleeps */
         return 0;
-    return lane_rest(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
+    return lane_prepare_sleep(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
 }
 
 int sea_conn_dispatch(sea_conn *conn, short revents) {
@@ -543,7 +545,7 @@ const sea_peer *sea_conn_peer(const sea_conn *conn) {
 }
 
 const char *sea_conn_service(const sea_conn *conn) {
-    return conn->lane.terms.service;
+    return conn->lane.negotiated.service;
 }
 
 const char *sea_conn_text(const sea_conn *conn) {
@@ -569,12 +571,12 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
         .imported_bytes = account->imported_bytes,
         .calls_out = conn->calls.in_flight,
         .calls_in = conn->incoming_count,
-        .inline_max = conn->lane.terms.inline_max,
-        .blocks_max = conn->lane.terms.blocks_max,
-        .calls_max = conn->lane.terms.calls_max,
-        .block_max = conn->lane.terms.block_max,
-        .bytes_max = conn->lane.terms.bytes_max,
-        .accept = conn->lane.terms.accept & ~(uint32_t) (conn->lane.terms.peer_snapshots ? SEA_POOLED : 0),
+        .inline_max = conn->lane.negotiated.inline_max,
+        .blocks_max = conn->lane.negotiated.blocks_max,
+        .calls_max = conn->lane.negotiated.calls_max,
+        .block_max = conn->lane.negotiated.block_max,
+        .bytes_max = conn->lane.negotiated.bytes_max,
+        .accept = conn->lane.negotiated.accept & ~(uint32_t) (conn->lane.negotiated.peer_snapshots ? SEA_POOLED : 0),
         .allocated = arenas.allocated,
         .active = arenas.bytes_out,
         .mapped = arenas.mapped,
@@ -589,26 +591,26 @@ void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
 
 static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
     int r = size < conn->ready_below ? pooled_new_inline(ret_block, conn->lane.account, size) : -ENOMEM;
-    lane_stir(&conn->lane);
+    lane_request_maintenance(&conn->lane);
     return r < 0 ? block_new_inline(ret_block, conn->ctx, conn->lane.account, size) : 0;
 }
 
-/* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have, that is
- * sealed: such a block waits for credit when it is sent. */
+/* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have,
+ * that is sealed: such a block waits for credit when it is sent. */
 int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
-    const struct terms *terms = &conn->lane.terms;
+    const struct negotiated *negotiated = &conn->lane.negotiated;
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
-    int class = choice_class(&conn->lane.choice, terms, size);
+    int class = class_choice_for(&conn->lane.choice, negotiated, size);
     if (class == SEA_INLINE)
         return inline_new(conn, size, ret_block);
     if (class == 0)
         return lane_explain_size(&conn->lane, size);
     int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EDQUOT;
-    bool is_sealed = r == -EDQUOT && terms_take(terms, SEA_SEALED, size);
+    bool is_sealed = r == -EDQUOT && negotiation_take(negotiated, SEA_SEALED, size);
     if (is_sealed)
         r = block_new_sealed_for(ret_block, conn->lane.account, size);
-    bool is_inline = failure_is_forbidden(r) && terms_take(terms, SEA_INLINE, size);
+    bool is_inline = failure_is_forbidden(r) && negotiation_take(negotiated, SEA_INLINE, size);
     if (is_inline) /* no memfd, but a frame can carry it */
         r = inline_new(conn, size, ret_block);
     if (r == 0 && (is_inline || (is_sealed && class == SEA_POOLED)))
@@ -618,10 +620,10 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
 
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
     struct peer *account = conn->lane.account;
-    bool was_restless = account->pooled.pools.is_restless;
+    bool was_restless = account->pooled.pools.needs_maintenance;
     sea_block *block = size < conn->ready_below ? pooled_ready(account, payload_class, size) : NULL;
     if (!was_restless) /* else a turn was asked for when it became so */
-        lane_stir(&conn->lane);
+        lane_request_maintenance(&conn->lane);
     if (!block)
         return conn_block_new(conn, &account->pooled.pools.own, size, ret_block);
     *ret_block = block;

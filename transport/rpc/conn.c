@@ -2,8 +2,8 @@
 /*
  * A connection's turns, and what its lane tells it. See conn.h.
  *
- * Every call of ours ends in exactly one of five places: reply_arrived(), or small_answer() in small.c (a reply came), calls_expire()
- * (its deadline), sea_call_cancel(), and calls_end() (the connection is gone).
+ * Every call of ours ends in exactly one of five places: reply_arrived(), or small_answer() in small.c (a reply came),
+ * calls_expire() (its deadline), sea_call_cancel(), and calls_end() (the connection is gone).
  */
 #include "rpc/conn.h"
 
@@ -18,8 +18,8 @@
 #include <poll.h>
 #include <stdio.h>
 
-/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. And so many turns that end because
- * their work is done are as long as a late call waits for copies and the like: some 5 ms. */
+/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. And so many
+ * turns that end because their work is done are as long as a late call waits for copies and the like: some 5 ms. */
 static const uint32_t SOCKET_TURNS = 16;
 
 /* What a look costs is nothing beside so much time. */
@@ -134,18 +134,18 @@ static void watch_speaker(sea_conn *conn) {
     conn->speaker = (struct watch){.fd = pidfd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_speaker_end};
     int r = pidfd >= 0 ? watch_add(&conn->speaker, conn->watch.poller) : 0;
     if (failure_call(r))
-        lane_doom_failure(&conn->lane, r);
+        lane_fail_socket(&conn->lane, r);
     else if (r < 0)
-        lane_doom(&conn->lane, r, "the loop cannot wait for one more descriptor");
+        lane_fail(&conn->lane, r, "the loop cannot wait for one more descriptor");
 }
 
-/* Up to there choice_class() says inline or pooled, and nothing else: of a peer that takes both. */
-static uint64_t ready_below(const struct choice *choice, const struct terms *terms) {
-    uint64_t most = terms->block_max < terms->bytes_max ? terms->block_max : terms->bytes_max;
+/* Up to there class_choice_for() says inline or pooled, and nothing else: of a peer that takes both. */
+static uint64_t ready_below(const struct class_choice *choice, const struct negotiated *negotiated) {
+    uint64_t most = negotiated->block_max < negotiated->bytes_max ? negotiated->block_max : negotiated->bytes_max;
     if (most > choice->pooled_most)
         most = choice->pooled_most;
-    bool takes_both = terms->accept & SEA_POOLED && terms->accept & SEA_INLINE;
-    return takes_both && choice->inline_most <= terms->inline_max && choice->inline_most < most ? most : 0;
+    bool takes_both = negotiated->accept & SEA_POOLED && negotiated->accept & SEA_INLINE;
+    return takes_both && choice->inline_most <= negotiated->inline_max && choice->inline_most < most ? most : 0;
 }
 
 /* A number that changes with each message, either way. */
@@ -173,7 +173,8 @@ static void conn_watch_idle(sea_conn *conn) {
     conn->idle_seen = conn_activity(conn);
 }
 
-/* What lies in the socket is read before it is judged. No clock is read while messages come: the deadline is looked at when it has passed. */
+/* What lies in the socket is read before it is judged. No clock is read while messages come: the deadline is looked at
+ * when it has passed. */
 static void conn_judge_idle(sea_conn *conn) {
     if (conn->idle_at == WAIT_FOREVER || wait_now() < conn->idle_at)
         return;
@@ -181,7 +182,7 @@ static void conn_judge_idle(sea_conn *conn) {
     if (conn->is_ended)
         return;
     if (conn_activity(conn) == conn->idle_seen && !conn_is_in_use(conn))
-        lane_doom(&conn->lane, -ETIMEDOUT, "the connection was idle for longer than the server's idle_ms");
+        lane_fail(&conn->lane, -ETIMEDOUT, "the connection was idle for longer than the server's idle_ms");
     conn_watch_idle(conn);
 }
 
@@ -191,7 +192,7 @@ static void on_opened(void *owner) {
     if (conn->watch.poller)
         watch_speaker(conn);
     conn_watch_idle(conn);
-    conn->ready_below = ready_below(&conn->lane.choice, &conn->lane.terms);
+    conn->ready_below = ready_below(&conn->lane.choice, &conn->lane.negotiated);
     if (conn->options.on_open)
         conn->options.on_open(conn, conn->options.user);
 }
@@ -211,8 +212,8 @@ static void refuse_method(sea_conn *conn, const struct lane_message *in) {
     call_refuse(conn, in->id, -ENOSYS, text);
 }
 
-/* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies that nobody reads
- * are no more than that. */
+/* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies
+ * that nobody reads are no more than that. */
 static bool is_call_too_many(const sea_conn *conn, const struct lane_message *in) {
     const struct lane *lane = &conn->lane;
     return in->type == WIRE_CALL && (uint64_t) conn->incoming_count + lane->replies_queued >= lane->hello.calls_max;
@@ -239,7 +240,7 @@ static const char *request_arrived(sea_conn *conn, const struct lane_message *in
     else if (in->type == WIRE_CALL)
         call_refuse(conn, in->id, r, refusal_text(r));
     else
-        lane_doom(&conn->lane, r, refusal_text(r));
+        lane_fail(&conn->lane, r, refusal_text(r));
     return NULL;
 }
 
@@ -320,7 +321,8 @@ static void tell_closed(const struct conn_ending *ending) {
         conn->options.on_close(conn, &ending->event, conn->options.user);
 }
 
-/* The lane has dropped the leases already; what is left is ours. Whichever callback an exception leaves, the others are called. */
+/* The lane has dropped the leases already; what is left is ours. Whichever callback an exception leaves, the others are
+ * called. */
 static void on_closed(void *owner, const sea_close_event *event) {
     sea_conn *conn = owner;
     CLEANUP(tell_closed) struct conn_ending ending = {conn, *event};
@@ -354,33 +356,33 @@ static sea_conn *conn_of(struct watch *watch) {
 
 static void on_ready(struct watch *watch, short revents) {
     struct poller *poller = watch->poller;
-    patience_reward(&conn_of(watch)->lane.patience);
+    spin_policy_reward(&conn_of(watch)->lane.spin);
     poller->work += (uint32_t) conn_turn(conn_of(watch), revents);
 }
 
-static enum watch_state on_look(struct watch *watch, unsigned looks) {
+static enum watch_state on_check(struct watch *watch, unsigned tries) {
     sea_conn *conn = conn_of(watch);
     struct poller *poller = watch->poller;
     struct lane *lane = &conn->lane;
     if (lane->is_ending) /* nothing comes any more; its deadline brings its turns */
         return WATCH_RESTS;
-    if (looks && patience_looks(&lane->patience) && lane_stare(lane, looks)) {
-        patience_reward(&lane->patience);
+    if (tries && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, tries)) {
+        spin_policy_reward(&lane->spin);
         poller->work += (uint32_t) small_turn(conn);
         return WATCH_READY;
     }
-    if (lane_look(lane)) {
+    if (lane_has_work(lane)) {
         on_ready(watch, 0);
         return WATCH_READY;
     }
-    bool is_patient = looks > 0;
-    if (is_patient && patience_goes_on(&lane->patience))
+    bool is_patient = tries > 0;
+    if (is_patient && spin_policy_continue(&lane->spin))
         return WATCH_HOT;
-    if (is_patient && patience_spins(&lane->patience)) {
+    if (is_patient && spin_policy_never_sleeps(&lane->spin)) {
         on_ready(watch, 0); /* once a millisecond: no frame tells of releases and of pools */
         return WATCH_POLL;
     }
-    if (lane_rest(lane)) {
+    if (lane_prepare_sleep(lane)) {
         conn_rearm(conn); /* that has tended the pools: their deadline is another one now */
         return WATCH_RESTS;
     }
@@ -412,7 +414,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     conn->options = *options;
     conn->idle_at = WAIT_FOREVER;
     conn->watch = (struct watch){
-        .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .look = on_look, .is_single = true};
+        .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .check = on_check, .is_single = true};
     r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch, &LANE_OPS, conn);
     if (r < 0) {
         interrupt_deinit(&conn->interrupt);
@@ -458,15 +460,16 @@ int conn_watch(sea_conn *conn, struct poller *poller) {
     return r;
 }
 
-void conn_shed(sea_conn *conn) {
+void conn_free_buffers(sea_conn *conn) {
     conn->lane.scratch = NULL;
 }
 
 /*
- * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at, whatever poll
- * said, and once all that lay there has been read: that is a lap of the ring and what a socket holds, whatever the peer adds. But a peer
- * whose messages make much work, large copies above all, keeps no call waiting for them: of such turns there are SOCKET_TURNS. Then all
- * late calls end, but for the one whose reply is being copied: that has come, and takes as many turns as it has MiB.
+ * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at,
+ * whatever poll said, and once all that lay there has been read: that is a lap of the ring and what a socket holds,
+ * whatever the peer adds. But a peer whose messages make much work, large copies above all, keeps no call waiting for
+ * them: of such turns there are SOCKET_TURNS. Then all late calls end, but for the one whose reply is being copied:
+ * that has come, and takes as many turns as it has MiB.
  */
 static int calls_judge(sea_conn *conn, short revents) {
     struct lane *lane = &conn->lane;
@@ -492,9 +495,9 @@ static void turn_end(sea_conn **turn) {
     conn_unref(*turn);
 }
 
-int conn_poll(sea_conn *conn, int bell, uint64_t deadline) {
+int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {
     struct lane *lane = &conn->lane;
-    int revents = wait_all(lane->fd, lane_events(lane), lane_speaker(lane), bell, deadline);
+    int revents = wait_all(lane->fd, lane_events(lane), lane_speaker(lane), wake_fd, deadline);
     conn->polled_at = wait_now_coarse();
     if (revents < 0 || !(revents & WAIT_OTHER))
         return revents;
@@ -502,9 +505,9 @@ int conn_poll(sea_conn *conn, int bell, uint64_t deadline) {
     return POLLIN | POLLHUP;
 }
 
-/* A client whose answers always lie in the ring in time waits for nothing. No frame tells of the peer's farewell, and of its death, and
- * whoever holds its memory may go on answering. */
-static short conn_glance(sea_conn *conn) {
+/* A client whose answers always lie in the ring in time waits for nothing. No frame tells of the peer's farewell, and
+ * of its death, and whoever holds its memory may go on answering. */
+static short conn_poll_socket(sea_conn *conn) {
     bool is_driven_here = !conn->is_looped && conn->lane.state == LANE_OPEN;
     if (!is_driven_here || wait_now_coarse() - conn->polled_at < GLANCE_NS)
         return 0;
@@ -516,7 +519,7 @@ int conn_turn(sea_conn *conn, short revents) {
     CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
     turn->turns++;
     if (!revents)
-        revents = conn_glance(conn);
+        revents = conn_poll_socket(conn);
     int handled = lane_dispatch(&conn->lane, revents);
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);

@@ -2,8 +2,8 @@
 /*
  * A connection, as the application sees it: a lane, our calls, the peer's calls, and who drives it.
  *
- * References: one by its owner (the application or a server), one by each message that came from it, one by each turn. The lane is closed when
- * the owner lets go; the memory goes with the last reference.
+ * References: one by its owner (the application or a server), one by each message that came from it, one by each turn.
+ * The lane is closed when the owner lets go; the memory goes with the last reference.
  *
  * Rooms: conn.c turns and the lane's callbacks · client.c the blocking face and the public functions · msg.c messages.
  */
@@ -12,9 +12,9 @@
 
 #include "lane/lane.h"
 #include "rpc/calls.h"
+#include "rpc/conn_slots.h"
 #include "rpc/interrupt.h"
 #include "rpc/poller.h"
-#include "rpc/slots.h"
 #include "sys/heap.h"
 #include <sealane/msg.h>
 
@@ -36,12 +36,12 @@ struct sea_conn {
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
     sea_server *server;            /* borrowed, for `ended` */
     sea_conn *next, **link;        /* on the server's list */
-    struct slot slot;              /* of the server's; empty: it was refused one */
+    struct conn_slot slot;         /* of the server's; empty: it was refused one */
     uint64_t idle_at,
         idle_seen; /* when to look whether it is idle (WAIT_FOREVER: never); conn_activity() at the last look */
     bool is_open, is_ended, is_freed, is_looped;
     bool wants_call; /* a call found the peer's calls_max in flight: there is room once one was answered */
-    /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the terms. */
+    /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the negotiated. */
     uint64_t ready_below;
     uint32_t told;              /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
     uint32_t turns;             /* how many are on the stack */
@@ -54,8 +54,9 @@ struct sea_conn {
 };
 
 /*
- * Takes `fd`. `scratch` (borrowed) may be NULL: then the context lends one when something is received. The caller owns one reference. The caller still has to
- * dispatch or to watch it: nothing has been received yet, and a refusal of the policy waits for the first turn.
+ * Takes `fd`. `scratch` (borrowed) may be NULL: then the context lends one when something is received. The caller owns
+ * one reference. The caller still has to dispatch or to watch it: nothing has been received yet, and a refusal of the
+ * policy waits for the first turn.
  */
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch);
 void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
@@ -76,19 +77,19 @@ static inline void conn_unrefp(sea_conn **conn) {
 /* Lets `poller` (borrowed) drive it. */
 int conn_watch(sea_conn *conn, struct poller *poller);
 
-/* One turn: what poll and the clock ask for. Returns the number of frames handled. Where no loop does that, it looks at the socket itself now
- * and then. */
+/* One turn: what poll and the clock ask for. Returns the number of frames handled. Where no loop does that, it looks at
+ * the socket itself now and then. */
 int conn_turn(sea_conn *conn, short revents);
 
-/* Waits for the socket, for the end of the peer's process, and for `bell` (-1: none). Returns what poll() says of the socket, or a negative
- * errno value. */
-int conn_poll(sea_conn *conn, int bell, uint64_t deadline);
+/* Waits for the socket, for the end of the peer's process, and for `bell` (-1: none). Returns what poll() says of the
+ * socket, or a negative errno value. */
+int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline);
 
 /* The end of what conn->turns counted. Whoever keeps a connection that has ended needs no place to receive into. */
-void conn_shed(sea_conn *conn);
+void conn_free_buffers(sea_conn *conn);
 static inline void conn_leave(sea_conn *conn) {
     if (--conn->turns == 0 && conn->is_ended)
-        conn_shed(conn);
+        conn_free_buffers(conn);
 }
 
 /* Asks for one more turn, soon. */
@@ -126,15 +127,15 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
 /* A block for this connection with a copy of `data`. The caller owns it. Errors: as sea_block_new(). */
 int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block);
 
-/* The long ways of what is small and plain (rpc/small.c): as the public functions of these names; and the rest of a call that was
- * sent the short way, under the id that calls_begin() will give next. */
+/* The long ways of what is small and plain (rpc/small.c): as the public functions of these names; and the rest of a
+ * call that was sent the short way, under the id that calls_begin() will give next. */
 int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                       sea_msg **ret_reply);
 int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
 int client_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply);
 
-/* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's backlog is full, or the
- * kernel is short of what a greeting needs; never of an inherited socket. */
+/* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's
+ * backlog is full, or the kernel is short of what a greeting needs; never of an inherited socket. */
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
 
 #endif

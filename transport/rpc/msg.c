@@ -21,8 +21,8 @@ static void msg_discard(sea_msg *msg) {
 }
 
 /*
- * Messages which are kept, with the small payloads in them, are charged to their peer. Not so as many as come and go, which the calls in flight
- * bound: a peer that uses all the bytes it was granted must still be heard.
+ * Messages which are kept, with the small payloads in them, are charged to their peer. Not so as many as come and go,
+ * which the calls in flight bound: a peer that uses all the bytes it was granted must still be heard.
  */
 static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
     struct peer *payer = conn->lane.account;
@@ -105,11 +105,11 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
 }
 
 uint32_t msg_cancel(sea_conn *conn, uint64_t id) {
-    uint32_t looks = 0;
-    for (sea_msg *msg = conn->incoming; msg; msg = msg->next, looks++)
+    uint32_t examined = 0;
+    for (sea_msg *msg = conn->incoming; msg; msg = msg->next, examined++)
         if (msg->in.id == id)
             msg->is_cancelled = true;
-    return looks;
+    return examined;
 }
 
 void msg_cancel_all(sea_conn *conn) {
@@ -140,9 +140,9 @@ static int msg_answer(sea_msg *call, struct lane_message *reply) {
     int r = lane_send(lane, reply, true);
     if (r == 0 || r == -EPIPE)
         return r;
-    struct lane_message spoilt = {
+    struct lane_message error_reply = {
         .type = WIRE_REPLY, .id = call->in.id, .status = r, .text = "the reply could not be sent"};
-    lane_send(lane, &spoilt, true);
+    lane_send(lane, &error_reply, true);
     return r;
 }
 
@@ -253,7 +253,7 @@ const char *sea_msg_text(const sea_msg *msg) {
 }
 
 uint64_t sea_msg_deadline(const sea_msg *msg) {
-    return clock_move(msg->in.deadline, msg->conn->lane.terms.clock_shift);
+    return clock_move(msg->in.deadline, msg->conn->lane.negotiated.clock_shift);
 }
 
 bool sea_msg_is_cancelled(const sea_msg *msg) {

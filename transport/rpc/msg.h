@@ -22,7 +22,8 @@ struct sea_msg {
 /* Takes in->block, also on failure. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
 int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg);
 
-/* Takes the first of the connection's spares, of which there is one, for what the first words of a line say. Its bytes are still to be written. */
+/* Takes the first of the connection's spares, of which there is one, for what the first words of a line say. Its bytes
+ * are still to be written. */
 static inline sea_msg *msg_take_spare(sea_conn *conn, const uint64_t head[LINE_FIRST_WORD]) {
     sea_msg *msg = conn->spares;
     conn->spares = msg->next;

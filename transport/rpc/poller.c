@@ -3,22 +3,23 @@
 #include "rpc/poller.h"
 
 #include "sys/heap.h"
-#include "sys/shared.h"
+#include "sys/shared_word.h"
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
 
 enum { EVENTS_PER_TURN = 64 };
 
-/* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. The clock, which costs
- * as much as a small turn, is asked only now and then: after so many turns and frames, which may be slow ones. */
+/* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. The
+ * clock, which costs as much as a small turn, is asked only now and then: after so many turns and frames, which may be
+ * slow ones. */
 static const uint64_t LOOKS_NS = 1000 * 1000;
 static const uint32_t WORK_PER_CLOCK = 16;
 
 struct poller_set {
     struct poller poller;
-    int fd;   /* owned */
-    int bell; /* owned; watched by `ringing` */
+    int fd;      /* owned */
+    int wake_fd; /* owned; watched by `ringing` */
     struct watch ringing;
     struct watch **alarms;                  /* owned; those with a deadline, the nearest first */
     uint32_t alarms_count, alarms_capacity; /* capacity >= watches */
@@ -63,7 +64,7 @@ static void watch_cool(struct watch *watch) {
 
 static void watch_heat(struct watch *watch) {
     struct poller *poller = watch->poller;
-    if (!watch->look || watch->hot_link)
+    if (!watch->check || watch->hot_link)
         return;
     watch->hot_next = poller->hot;
     watch->hot_link = &poller->hot;
@@ -77,14 +78,14 @@ void watch_call(struct watch *watch, short revents) {
     watch->ready(watch, revents);
 }
 
-enum watch_state poller_look(struct poller *poller, bool is_patient) {
+enum watch_state poller_check_hot(struct poller *poller, bool is_patient) {
     bool was_ready = false, wants_poll = false, is_alone = poller->hot && !poller->hot->hot_next;
-    unsigned looks = !is_patient ? 0 : is_alone ? POLLER_LOOKS : 1;
+    unsigned tries = !is_patient ? 0 : is_alone ? POLLER_LOOKS : 1;
     poller->hot_cursor = poller->hot;
     while (poller->hot_cursor) {
         struct watch *watch = poller->hot_cursor;
         poller->hot_cursor = watch->hot_next;
-        enum watch_state state = watch->look(watch, looks); /* after which one that does not rest may be gone */
+        enum watch_state state = watch->check(watch, tries); /* after which one that does not rest may be gone */
         was_ready |= state == WATCH_READY;
         wants_poll |= state == WATCH_POLL;
         if (state == WATCH_RESTS)
@@ -99,7 +100,8 @@ void watch_wake(struct watch *watch) {
                                  memory_order_acq_rel)) /* [WOK2], partner in poller_call_woken() */
         return;
     watch->woken_next = atomic_load_explicit(&poller->woken, memory_order_relaxed);
-    /* Release [WOK1] pairs with the acquire in poller_take_woken(): who takes the list sees `woken_next`, and what the watch is woken for. */
+    /* Release [WOK1] pairs with the acquire in poller_take_woken(): who takes the list sees `woken_next`, and what the
+     * watch is woken for. */
     while (!atomic_compare_exchange_weak_explicit(&poller->woken, &watch->woken_next, watch, memory_order_release,
                                                   memory_order_relaxed))
         ;
@@ -131,7 +133,8 @@ void poller_call_woken(struct poller *poller) {
     poller_take_woken(woken);
     while ((watch = poller->waking)) {
         poller->waking = watch->woken_next;
-        /* Acquire and release [WOK2] pair with each other's halves in watch_wake(): whoever finds it woken wrote before we look. */
+        /* Acquire and release [WOK2] pair with each other's halves in watch_wake(): whoever finds it woken wrote before
+         * we look. */
         atomic_exchange_explicit(&watch->is_woken, false, memory_order_acq_rel);
         watch_call(watch, 0);
     }
@@ -238,7 +241,8 @@ static void due_add(struct poller_set *set, struct watch *watch) {
     set->due = watch;
 }
 
-/* What the kernel was last told is kept in `impl`, so that it is told only what is new; NULL: nothing, it is not in the set. */
+/* What the kernel was last told is kept in `impl`, so that it is told only what is new; NULL: nothing, it is not in the
+ * set. */
 static int set_add(struct poller *poller, struct watch *watch) {
     struct poller_set *set = set_of(poller);
     int r = set_reserve_alarm(set);
@@ -254,7 +258,8 @@ static int set_add(struct poller *poller, struct watch *watch) {
     return 0;
 }
 
-/* Who waits for nothing is taken out of the set: epoll tells of a hang-up whatever it was asked for, again and again. */
+/* Who waits for nothing is taken out of the set: epoll tells of a hang-up whatever it was asked for, again and again.
+ */
 static int set_tell(const struct poller_set *set, struct watch *watch) {
     if (!watch->events) {
         wait_set_remove(set->fd, watch->fd);
@@ -284,13 +289,13 @@ static void set_remove(struct poller *poller, struct watch *watch) {
 
 static void set_free(struct poller *poller) {
     heap_free(set_of(poller)->alarms);
-    fd_close(set_of(poller)->bell);
+    fd_close(set_of(poller)->wake_fd);
     fd_close(set_of(poller)->fd);
     heap_free(poller);
 }
 
 void poller_set_ring(struct poller *poller) {
-    wait_bell_ring(set_of(poller)->bell);
+    wait_bell_ring(set_of(poller)->wake_fd);
 }
 
 static const struct poller_ops SET_OPS = {
@@ -305,8 +310,8 @@ static void on_ringing(struct watch *watch, short revents) {
 static int set_init(struct poller_set *set) {
     int r = wait_set_new(&set->fd);
     if (r == 0)
-        r = wait_bell_new(&set->bell);
-    set->ringing = (struct watch){.fd = set->bell, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ringing};
+        r = wait_bell_new(&set->wake_fd);
+    set->ringing = (struct watch){.fd = set->wake_fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ringing};
     return r < 0 ? r : watch_add(&set->ringing, &set->poller);
 }
 
@@ -315,7 +320,7 @@ int poller_set_new(struct poller **ret_poller) {
     if (!set)
         return -ENOMEM;
     set->poller.ops = &SET_OPS;
-    set->fd = set->bell = -1;
+    set->fd = set->wake_fd = -1;
     int r = set_init(set);
     if (r < 0)
         set_free(&set->poller);
@@ -377,7 +382,7 @@ static void set_turn_end(struct poller_set **set) {
 }
 
 /* A turn, too: those that are asked may call handlers. */
-uint64_t poller_set_rest(struct poller *poller) {
+uint64_t poller_set_prepare_sleep(struct poller *poller) {
     struct poller_set *set = set_of(poller);
     enum watch_state state = WATCH_RESTS;
     if (set->is_in_turn)
@@ -385,16 +390,16 @@ uint64_t poller_set_rest(struct poller *poller) {
     CLEANUP(set_turn_end) struct poller_set *turn = set;
     turn->is_in_turn = true;
     while (poller->hot && state != WATCH_READY)
-        state = poller_look(poller, false);
+        state = poller_check_hot(poller, false);
     return state == WATCH_READY ? 0 : poller_set_deadline(poller);
 }
 
 /* Asks those that are hot until one was ready or the descriptors are to be looked at. true: the turn is over. */
-static bool set_look(struct poller_set *set, bool is_patient) {
-    enum watch_state state = poller_look(&set->poller, is_patient);
+static bool set_check_hot(struct poller_set *set, bool is_patient) {
+    enum watch_state state = poller_check_hot(&set->poller, is_patient);
     while (state == WATCH_HOT) {
         shared_pause();
-        state = poller_look(&set->poller, is_patient);
+        state = poller_check_hot(&set->poller, is_patient);
     }
     if (state != WATCH_READY || ++set->poller.work < WORK_PER_CLOCK)
         return state == WATCH_READY;
@@ -404,7 +409,7 @@ static bool set_look(struct poller_set *set, bool is_patient) {
 
 static int set_turn(struct poller_set *set, uint64_t deadline) {
     struct poller *poller = &set->poller;
-    if (poller->hot && set_look(set, deadline != 0) && deadline != 0)
+    if (poller->hot && set_check_hot(set, deadline != 0) && deadline != 0)
         return 0;
     uint64_t nearest = poller->hot ? 0 : poller_set_deadline(poller);
     int n = wait_set_poll(set->fd, set->events, EVENTS_PER_TURN, nearest < deadline ? nearest : deadline);

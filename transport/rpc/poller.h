@@ -4,9 +4,9 @@
  * below, on epoll, and the one on libuv (loop/uv.c).
  *
  * A watch is a descriptor, the events to wait for, and a deadline; its owner embeds it. The poller calls `ready` with
- * the events that came, or with 0 when the deadline passed. A watch that also has something to do of which its descriptor does not
- * tell has `look`: after each `ready` it is hot, which means that the poller asks it again and again, until it rests. From inside
- * `ready` and `look` everything may be changed, and every watch be removed.
+ * the events that came, or with 0 when the deadline passed. A watch that also has something to do of which its
+ * descriptor does not tell has `look`: after each `ready` it is hot, which means that the poller asks it again and
+ * again, until it rests. From inside `ready` and `look` everything may be changed, and every watch be removed.
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
@@ -51,11 +51,11 @@ struct watch {
     short events;      /* POLLIN, POLLOUT */
     uint64_t deadline; /* CLOCK_MONOTONIC; WAIT_FOREVER */
     void (*ready)(struct watch *watch, short revents);
-    /* NULL: it always rests. Looks so many times, does what there is to do, and adds it to the poller's work; 0: once, and then rests
-     * if it can */
-    enum watch_state (*look)(struct watch *watch, unsigned looks);
-    bool
-        is_single; /* `ready` looks at both, descriptor and deadline, whichever it is called for: a set calls it for one of them in a turn */
+    /* NULL: it always rests. Looks so many times, does what there is to do, and adds it to the poller's work; 0: once,
+     * and then rests if it can */
+    enum watch_state (*check)(struct watch *watch, unsigned tries);
+    bool is_single; /* `ready` looks at both, descriptor and deadline, whichever it is called for: a set calls it for
+                       one of them in a turn */
     struct poller *poller;              /* NULL: not watched */
     void *impl;                         /* the poller's */
     struct watch *hot_next, **hot_link; /* on the poller's list while hot; hot_link NULL: not on it */
@@ -74,7 +74,8 @@ void watch_update(struct watch *watch, short events, uint64_t deadline);
 /* Accepts watches that nobody polls. */
 void watch_remove(struct watch *watch);
 
-/* From any thread, while the watch is added and is not being removed: its `ready` is called with 0, soon and at least once. */
+/* From any thread, while the watch is added and is not being removed: its `ready` is called with 0, soon and at least
+ * once. */
 void watch_wake(struct watch *watch);
 
 /* For pollers. Calls those that were woken. */
@@ -85,10 +86,11 @@ void watch_call(struct watch *watch, short revents);
 
 /* For pollers. Asks every hot watch once. Returns WATCH_READY when one was, WATCH_RESTS when none is
  * hot any more, else WATCH_HOT or WATCH_POLL. */
-enum watch_state poller_look(struct poller *poller, bool is_patient);
+enum watch_state poller_check_hot(struct poller *poller, bool is_patient);
 
 /*
- * A set of watches on epoll. Deadlines are in a heap: those that are far away, as of pools that keep something, cost nothing in a turn.
+ * A set of watches on epoll. Deadlines are in a heap: those that are far away, as of pools that keep something, cost
+ * nothing in a turn.
  */
 int poller_set_new(struct poller **ret_poller); /* -ENOMEM, -EMFILE, -ENFILE, -ENOSPC */
 int poller_set_fd(const struct poller *poller);
@@ -98,10 +100,12 @@ uint64_t poller_set_deadline(const struct poller *poller);
 /* From any thread, and from signal handlers: its turn ends. */
 void poller_set_ring(struct poller *poller);
 
-/* Before somebody else polls the descriptor: 0: there is something to do at once, or this is inside a turn; else the nearest deadline. */
-uint64_t poller_set_rest(struct poller *poller);
+/* Before somebody else polls the descriptor: 0: there is something to do at once, or this is inside a turn; else the
+ * nearest deadline. */
+uint64_t poller_set_prepare_sleep(struct poller *poller);
 
-/* One turn: waits until `deadline` (0: not at all), then calls every `ready`. 0 or a negative errno value. May return early. */
+/* One turn: waits until `deadline` (0: not at all), then calls every `ready`. 0 or a negative errno value. May return
+ * early. */
 int poller_set_turn(struct poller *poller, uint64_t deadline);
 
 #endif

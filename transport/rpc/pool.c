@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it is empty then. */
+/* The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it
+ * is empty then. */
 #include "rpc/conn.h"
 
 #include <errno.h>
@@ -28,7 +29,7 @@ sea_pool *sea_pool_free(sea_pool *pool) {
         lane_take_releases(&conn->lane);
     pools_free(pool);
     if (conn)
-        lane_tend_now(&conn->lane);
+        lane_maintain_pools_now(&conn->lane);
     return NULL;
 }
 
@@ -45,12 +46,12 @@ int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count) {
     sea_conn *conn = pool_conn(pool);
     if (!conn || !conn->is_open)
         return !conn || conn->is_ended ? -EPIPE : -EAGAIN;
-    int class = choice_class(&conn->lane.choice, &conn->lane.terms, size);
+    int class = class_choice_for(&conn->lane.choice, &conn->lane.negotiated, size);
     if (class != SEA_POOLED)
         return class ? -EOPNOTSUPP : lane_explain_size(&conn->lane, size);
     lane_take_releases(&conn->lane);
     int r = conn->lane.is_broken ? -EPIPE : pools_reserve(pool, size, count);
-    lane_stir(&conn->lane);
+    lane_request_maintenance(&conn->lane);
     return r;
 }
 
@@ -74,7 +75,7 @@ void sea_pool_rotate(sea_pool *pool) {
         return;
     lane_take_releases(&conn->lane);
     pool_rotate(pool->pool);
-    lane_tend_now(&conn->lane);
+    lane_maintain_pools_now(&conn->lane);
 }
 
 static void figure_leases(const sea_pool *pool, sea_pool_figures *figures) {

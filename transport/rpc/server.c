@@ -8,7 +8,7 @@
 
 #include "lane/listener.h"
 #include "lane/policy.h"
-#include "lane/reach.h"
+#include "lane/socket_error.h"
 #include "memory/reserve.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
@@ -27,11 +27,12 @@ static const uint32_t CONNECTIONS_DEFAULT = 16384;
 /* New connections in one turn, so that those which are there have theirs. */
 static const int ACCEPTS_PER_TURN = 16;
 
-/* With no descriptor left, say, accepting fails until one is closed, which nobody tells us: look again after so long. */
+/* With no descriptor left, say, accepting fails until one is closed, which nobody tells us: look again after so long.
+ */
 static const uint64_t ACCEPT_RETRY_NS = 100 * 1000 * 1000;
 
-/* While hostile descriptors wait to be closed, so many strangers are told to come later. The socket of one that said something
- * which nobody read joins what waits: the others stay in the backlog, where they cost us nothing. */
+/* While hostile descriptors wait to be closed, so many strangers are told to come later. The socket of one that said
+ * something which nobody read joins what waits: the others stay in the backlog, where they cost us nothing. */
 static const uint32_t TURNED_AWAY_MAX = 64;
 
 static const char IS_BUSY[] = "too many hostile descriptors wait to be closed: try again later";
@@ -45,7 +46,7 @@ struct sea_server {
     bool is_set;           /* the poller is our own set */
     _Atomic bool is_stopping;
     sea_conn *conns; /* the server holds a reference of each */
-    struct slots slots;
+    struct conn_slots slots;
     uint32_t turned_away; /* since the reaper was calm */
     uint64_t maps_most;   /* mappings of the library, from which on no connection is let in */
     uint8_t *scratch;     /* owned; all connections receive into it, one at a time */
@@ -57,13 +58,13 @@ static void conn_ended(sea_conn *conn) {
     *conn->link = conn->next;
     if (conn->next)
         conn->next->link = conn->link;
-    slots_return(&server->slots, &conn->slot);
+    conn_slots_return(&server->slots, &conn->slot);
     conn_unref(conn);
 }
 
 /*
- * Each has a socket and a pidfd. What is left is for blocks, a quarter; and, so that the kernel does not close in our thread what
- * finds no place in our table, for what two datagrams may bring, if that is not more than half.
+ * Each has a socket and a pidfd. What is left is for blocks, a quarter; and, so that the kernel does not close in our
+ * thread what finds no place in our table, for what two datagrams may bring, if that is not more than half.
  */
 static uint64_t connections_that_fit(uint64_t fds) {
     uint64_t left = fds / 4 > 2 * FDPASS_MAX ? fds / 4 : 2 * FDPASS_MAX;
@@ -71,9 +72,10 @@ static uint64_t connections_that_fit(uint64_t fds) {
 }
 
 /*
- * The outboxes of an idle connection are two mappings, of a busy one each with its two larger rings. The kernel refuses more than
- * vm.max_map_count to a process, of all kinds: then the application's malloc() fails too. Of those that the application did not have when the
- * server began, a quarter is left for that, for blocks, and for connections that become busy. To count them costs milliseconds: once.
+ * The outboxes of an idle connection are two mappings, of a busy one each with its two larger rings. The kernel refuses
+ * more than vm.max_map_count to a process, of all kinds: then the application's malloc() fails too. Of those that the
+ * application did not have when the server began, a quarter is left for that, for blocks, and for connections that
+ * become busy. To count them costs milliseconds: once.
  */
 enum { MAPS_IDLE = 2, MAPS_BUSY = 6 };
 
@@ -125,27 +127,28 @@ static int server_explain(sea_server *server, int r) {
                  : r;
 }
 
-/* Processes that our pid namespace does not show are taken for one, those of each user. Users' names are far below these. */
+/* Processes that our pid namespace does not show are taken for one, those of each user. Users' names are far below
+ * these. */
 static const uint64_t NAME_OF_PROCESS = UINT64_C(1) << 62, NAME_OF_HIDDEN = UINT64_C(1) << 61,
                       NAME_OF_UNMAPPED = UINT64_C(1) << 60;
 
-static int server_take_slot(sea_server *server, sea_conn *conn, char why[SLOTS_WHY_SIZE]) {
+static int server_take_slot(sea_server *server, sea_conn *conn, char why[CONN_SLOTS_WHY_SIZE]) {
     const sea_peer *peer = &conn->lane.peer;
     const sea_options *options = &server->options;
     uint64_t user = peer->is_uid_ambiguous ? NAME_OF_UNMAPPED : peer->uid;
-    const struct slots_claim claim = {
+    const struct conn_slots_request claim = {
         .most = connections_max(server),
-        .per_user = policy_is_own(peer) ? SLOTS_ANY : options->connections_per_user,
+        .per_user = policy_is_own(peer) ? CONN_SLOTS_ANY : options->connections_per_user,
         .per_process = options->connections_per_process,
         .user = user,
         .process = peer->pid > 0 ? NAME_OF_PROCESS + (uint32_t) peer->pid : NAME_OF_HIDDEN + user,
         .is_user_unknown = peer->is_uid_ambiguous,
     };
-    return slots_take(&server->slots, &claim, &conn->slot, why);
+    return conn_slots_take(&server->slots, &claim, &conn->slot, why);
 }
 
 static void server_add(sea_server *server, sea_conn *conn) {
-    char why[SLOTS_WHY_SIZE];
+    char why[CONN_SLOTS_WHY_SIZE];
     conn->server = server;
     conn->ended = conn_ended;
     conn->next = server->conns;
@@ -153,14 +156,14 @@ static void server_add(sea_server *server, sea_conn *conn) {
     if (conn->next)
         conn->next->link = &conn->next;
     server->conns = conn;
-    int r = conn->lane.is_doomed ? 0 : server_take_slot(server, conn, why);
+    int r = conn->lane.has_failed ? 0 : server_take_slot(server, conn, why);
     if (r < 0)
-        lane_doom(&conn->lane, r, why);
-    else if (!conn->lane.is_doomed && !has_maps(server))
-        lane_doom(&conn->lane, server_explain_maps(server), OUT_OF_MAPS);
+        lane_fail(&conn->lane, r, why);
+    else if (!conn->lane.has_failed && !has_maps(server))
+        lane_fail(&conn->lane, server_explain_maps(server), OUT_OF_MAPS);
     if (!reaper_is_calm()) {
         server->turned_away++;
-        lane_doom(&conn->lane, -EBUSY, IS_BUSY);
+        lane_fail(&conn->lane, -EBUSY, IS_BUSY);
     }
     r = conn_watch(conn, server->poller);
     if (r < 0)
@@ -168,11 +171,11 @@ static void server_add(sea_server *server, sea_conn *conn) {
 }
 
 /*
- * Nobody can be let in for a while: what is wrong would be just as wrong the next moment. A listener that was shut down by
- * somebody who has it too (-EINVAL) stays so, and epoll would tell of that for ever, whatever it is asked for. On a libuv
- * loop, which does not, the timer goes on: a server keeps its loop alive.
+ * Nobody can be let in for a while: what is wrong would be just as wrong the next moment. A listener that was shut down
+ * by somebody who has it too (-EINVAL) stays so, and epoll would tell of that for ever, whatever it is asked for. On a
+ * libuv loop, which does not, the timer goes on: a server keeps its loop alive.
  */
-static void server_rest(sea_server *server, int error) {
+static void server_pause_accepting(sea_server *server, int error) {
     if (error == -EMFILE || error == -ENFILE)
         reserve_explain(error, 1, false, &server->ctx->admission);
     else if (error == -ENOMEM || error == -ENOBUFS)
@@ -205,7 +208,7 @@ static int server_accept(sea_server *server, short revents) {
     if (r == -EAGAIN && (revents & POLLHUP)) /* all that a listener which does not wait says when it was shut down */
         r = -EINVAL;
     if (r < 0 && r != -EAGAIN)
-        server_rest(server, r);
+        server_pause_accepting(server, r);
     if (r < 0)
         return 0;
     if (conn_new(&conn, server->ctx, fd, true, &server->options, server->scratch) == 0)
@@ -228,11 +231,11 @@ static int server_watch(sea_server *server) {
     return watch_add(&server->accepting, server->poller);
 }
 
-/* A connection has what its listener had when the client connected, so that none can come before it is accepted. An inherited listener
- * is others' too. */
+/* A connection has what its listener had when the client connected, so that none can come before it is accepted. An
+ * inherited listener is others' too. */
 static void server_refuse_fds(const sea_server *server) {
-    struct wire_hello offer = terms_offer(server->ctx, &server->options);
-    if (!terms_take_fds(&offer))
+    struct wire_hello offer = negotiation_offer(server->ctx, &server->options);
+    if (!negotiation_take_fds(&offer))
         socket_refuse_fds(server->listener.fd);
 }
 
@@ -249,18 +252,18 @@ static int server_explain_group(sea_server *server, int r, const char *address, 
 static int server_open(sea_server *server, const char *address) {
     const char *why = "";
     struct policy_file file = policy_file(&server->options);
-    char text[REACH_TEXT_SIZE];
-    int r = terms_check_options(&server->options, &why);
+    char text[SOCKET_ERROR_TEXT_SIZE];
+    int r = negotiation_check_options(&server->options, &why);
     if (r < 0)
         return refusal_explain(&server->ctx->refusals, r, address, why);
     r = listener_open_for(&server->listener, address, file.mode, file.group, &why);
-    bool is_group_refused = failure_call(r) == failure_call_name(SEAM_FCHOWN);
+    bool is_group_refused = failure_call(r) == failure_call_name(INJECT_FCHOWN);
     if (is_group_refused && file.other_mode)
         r = listener_open(&server->listener, address, file.other_mode, &why);
     else if (is_group_refused)
         return server_explain_group(server, r, address, file.group);
     if (r < 0) {
-        reach_describe_listen(address, r, why, text);
+        socket_error_describe_listen(address, r, why, text);
         return refusal_explain(&server->ctx->refusals, failure_error(r), address, text);
     }
     if (server->listener.address.fd < 0)
@@ -341,7 +344,7 @@ int sea_server_fd(sea_server *server) {
 }
 
 int sea_server_timeout(sea_server *server) {
-    return server->is_set ? wait_left_ms(poller_set_rest(server->poller)) : -1;
+    return server->is_set ? wait_left_ms(poller_set_prepare_sleep(server->poller)) : -1;
 }
 
 int sea_server_dispatch(sea_server *server) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small messages of plain bytes, the short way (lane/small.h), from the public functions to the handler. Whatever is unusual goes
- * the long way instead, before anything was done.
+ * Small messages of plain bytes, the short way (lane/small.h), from the public functions to the handler. Whatever is
+ * unusual goes the long way instead, before anything was done.
  *
- * Between seeing one line and publishing the next there is only what these two need. What is left, counting, lists and the look at the
- * peer's sleep word, comes after it, while the line is on its way.
+ * Between seeing one line and publishing the next there is only what these two need. What is left, counting, lists and
+ * the look at the peer's sleep word, comes after it, while the line is on its way.
  */
 #include "rpc/small.h"
 
@@ -17,7 +17,8 @@ static const unsigned LOOKS = 256;
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
     uint64_t head[LINE_FIRST_WORD];
-    if (!lane_stare(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id || line_type(head) != WIRE_REPLY)
+    if (!lane_spin_for_frame(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id ||
+        line_type(head) != WIRE_REPLY)
         return NULL;
     sea_msg *reply = msg_take_spare(conn, head);
     lane_read_small(lane, reply->in.bytes_size, reply->small.bytes);
@@ -27,22 +28,22 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     return reply;
 }
 
-/* Was a quarter of the ring passed over since a bell was last due? Then it is time for a turn in full: releases, pools and
- * deadlines must not wait for ever because there is always a small message. */
+/* Was a quarter of the ring passed over since a bell was last due? Then it is time for a turn in full: releases, pools
+ * and deadlines must not wait for ever because there is always a small message. */
 static bool has_gone_round(const struct lane *lane) {
-    return lane->bell.due & BELL_ROOM;
+    return lane->doorbell.due & DOORBELL_ROOM;
 }
 
 /* Can a call go the short way now, and is looking for its answer any use? */
 static bool takes_call(const sea_conn *conn, size_t size) {
     return conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
-           patience_looks(&conn->lane.patience);
+           spin_policy_may_spin(&conn->lane.spin);
 }
 
 int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                    sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
-    uint64_t id = calls_next_id(&conn->calls, lane->terms.calls_max);
+    uint64_t id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
     if (!id || !ret_reply || !takes_call(conn, size))
         return client_call_bytes(conn, method, data, size, timeout_ms, ret_reply);
     uint64_t deadline = wait_deadline(timeout_ms);
@@ -53,7 +54,7 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     sea_msg *reply = small_answer(conn, id);
     if (!reply)
         return client_await_small(conn, method, timeout_ms, deadline, ret_reply);
-    patience_reward(&lane->patience);
+    spin_policy_reward(&lane->spin);
     if (has_gone_round(lane))
         conn_turn(conn, 0);
     *ret_reply = reply;
@@ -110,7 +111,7 @@ static bool small_take(sea_conn *conn) {
 }
 
 static bool goes_on(const struct lane *lane) {
-    return lane->state == LANE_OPEN && !lane->is_doomed && ring_has_frame(&lane->in);
+    return lane->state == LANE_OPEN && !lane->has_failed && ring_has_frame(&lane->in);
 }
 
 struct small_turn {
@@ -134,7 +135,7 @@ static inline int small_take_all(sea_conn *conn) {
     int taken = 0;
     conn->turns++;
     lane->corks++;
-    while (taken < LANE_FRAMES_PER_TURN && !lane->bell.is_armed && goes_on(lane) && small_take(conn))
+    while (taken < LANE_FRAMES_PER_TURN && !lane->doorbell.is_armed && goes_on(lane) && small_take(conn))
         taken++;
     turn.is_done = true;
     return taken;

@@ -5,8 +5,8 @@
 
 #include "rpc/conn.h"
 
-/* The turn of a connection whose ring has a frame: those that go the short way, and then, if there is anything else to do, a turn in
- * full, with as many frames as are left of what one turn takes. Returns how many frames were handled. */
+/* The turn of a connection whose ring has a frame: those that go the short way, and then, if there is anything else to
+ * do, a turn in full, with as many frames as are left of what one turn takes. Returns how many frames were handled. */
 int small_turn(sea_conn *conn);
 
 #endif

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory cgroups. The kernel refuses nothing at their limits, it kills, or stalls for seconds (memory.high): so somebody has to look.
+ * Memory cgroups. The kernel refuses nothing at their limits, it kills, or stalls for seconds (memory.high): so
+ * somebody has to look.
  *
- * /proc/self/cgroup names our group as its namespace sees it. Where that is not what is mounted, in a container, say, that shows its own
- * group as the root, directories of the path are missing: what is there is read, up to the mount itself, and the rest cannot be seen.
+ * /proc/self/cgroup names our group as its namespace sees it. Where that is not what is mounted, in a container, say,
+ * that shows its own group as the root, directories of the path are missing: what is there is read, up to the mount
+ * itself, and the rest cannot be seen.
  *
- * Without /proc the mount itself is read: in a container it is our own group. Where the mount is the root of the whole hierarchy, our group
- * may be any below it, which nothing tells.
+ * Without /proc the mount itself is read: in a container it is our own group. Where the mount is the root of the whole
+ * hierarchy, our group may be any below it, which nothing tells.
  *
  * Nothing is decided here, and what cannot be read is no limit.
  *
@@ -134,8 +136,8 @@ static bool has_word(const char *begin, const char *end, const char *word) {
 }
 
 /*
- * "4:cpu,memory:/a/b" is of version 1, "0::/a/b" of version 2, which comes last. Memory is limited in one of them; where version 1
- * has it, the other one is mounted aside, if at all, and has none. False: neither.
+ * "4:cpu,memory:/a/b" is of version 1, "0::/a/b" of version 2, which comes last. Memory is limited in one of them;
+ * where version 1 has it, the other one is mounted aside, if at all, and has none. False: neither.
  */
 static bool find_group(const char *self, struct cgroup_dir *dir, const char **ret_group) {
     for (const char *line = self; line != NULL && *line != '\0'; line = strchr(line, '\n'), line += line != NULL) {
@@ -179,7 +181,7 @@ static bool is_root(const struct cgroup_dir *dir) {
     return !has_file(dir->path, dir->version->limits[0]) || has_file(dir->path, "release_agent");
 }
 
-static void look_at_mount(const char *mount, uint64_t enough, struct cgroup_room *room) {
+static void cgroup_read_mount(const char *mount, uint64_t enough, struct cgroup_room *room) {
     struct cgroup_dir dir;
     dir.version = has_file(mount, "cgroup.controllers") ? &version_2 : &version_1;
     room->is_unseen = !open_dir(&dir, mount, "/") || is_root(&dir);
@@ -199,7 +201,7 @@ void cgroup_read(const char *proc, const char *mount, uint64_t enough, struct cg
     *ret_room = (struct cgroup_room){.limit = UINT64_MAX, .left = UINT64_MAX, .knob = ""};
     int r = file_read_text_in(proc, "self/cgroup", self, sizeof self);
     if (r < 0 && !has_no_groups(proc, r))
-        look_at_mount(mount, enough, ret_room);
+        cgroup_read_mount(mount, enough, ret_room);
     if (r < 0 || !find_group(self, &dir, &group) || !open_dir(&dir, mount, group))
         return;
     look_at(&dir, enough, ret_room);

@@ -19,8 +19,8 @@ struct cgroup_room {
 };
 
 /*
- * Asked anew each time. Of a group that has less than `enough` left, the file pages that the kernel would drop for us count as left
- * too; to ask for them costs more. `proc` is "/proc", `mount` "/sys/fs/cgroup".
+ * Asked anew each time. Of a group that has less than `enough` left, the file pages that the kernel would drop for us
+ * count as left too; to ask for them costs more. `proc` is "/proc", `mount` "/sys/fs/cgroup".
  */
 void cgroup_read(const char *proc, const char *mount, uint64_t enough, struct cgroup_room *ret_room);
 

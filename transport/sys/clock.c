@@ -2,16 +2,16 @@
 /*
  * Clocks. See clock.h.
  *
- * CLOCK_REALTIME has no namespaces, so what it says at the zero of CLOCK_MONOTONIC names that clock to all processes of the machine.
- * But it can be set: two sides that ask before and after that differ, though their clock is the same. Where both know the number of
- * their time namespace, equal numbers decide.
+ * CLOCK_REALTIME has no namespaces, so what it says at the zero of CLOCK_MONOTONIC names that clock to all processes of
+ * the machine. But it can be set: two sides that ask before and after that differ, though their clock is the same.
+ * Where both know the number of their time namespace, equal numbers decide.
  *
- * Facts relied on (tests/contract/test_clock.c): /proc/self/ns/time has one inode for each time namespace; its offsets move
- * CLOCK_MONOTONIC and not CLOCK_REALTIME. Threads: any.
+ * Facts relied on (tests/contract/test_clock.c): /proc/self/ns/time has one inode for each time namespace; its offsets
+ * move CLOCK_MONOTONIC and not CLOCK_REALTIME. Threads: any.
  */
 #include "sys/clock.h"
 
-#include "sys/seam.h"
+#include "sys/inject.h"
 #include "sys/wait.h"
 #include <stdbool.h>
 #include <sys/stat.h>
@@ -43,7 +43,7 @@ static int64_t epoch_read(void) {
 
 struct clock_name clock_name_own(void) {
     struct stat status;
-    bool is_known = SEAM(FSTAT, stat("/proc/self/ns/time", &status)) == 0;
+    bool is_known = INJECT(FSTAT, stat("/proc/self/ns/time", &status)) == 0;
     return (struct clock_name){.space = is_known ? status.st_ino : 0, .epoch = epoch_read()};
 }
 

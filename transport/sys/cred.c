@@ -3,8 +3,9 @@
  * Who is at the other end: what the kernel noted at connect() and accept(), which nobody can change later; and which
  * process sent a datagram.
  *
- * The two differ. What a client is shown of a server is the process that called listen(): a server that bound its socket and
- * then became a daemon, or inherited the socket, is another one. Only the sender of a datagram is the process that speaks.
+ * The two differ. What a client is shown of a server is the process that called listen(): a server that bound its
+ * socket and then became a daemon, or inherited the socket, is another one. Only the sender of a datagram is the
+ * process that speaks.
  *
  * Nothing is judged here; lane/policy.c does that.
  *
@@ -18,7 +19,7 @@
 
 #include "sys/failure.h"
 #include "sys/heap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -42,7 +43,7 @@ static int read_pidfd(int socket) {
 #ifdef SO_PEERPIDFD
     int pidfd = -1;
     socklen_t size = sizeof pidfd;
-    if (SEAM(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size)) == 0)
+    if (INJECT(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size)) == 0)
         return pidfd;
 #else
     (void) socket;
@@ -53,8 +54,8 @@ static int read_pidfd(int socket) {
 int cred_read(int socket, struct cred *ret_cred) {
     struct ucred peer;
     socklen_t size = sizeof peer;
-    if (SEAM(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size)) < 0)
-        return failure_of(SEAM_GETSOCKOPT, errno);
+    if (INJECT(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size)) < 0)
+        return failure_of(INJECT_GETSOCKOPT, errno);
     if (peer.uid == (uid_t) -1)
         return -ENOTCONN;
 
@@ -70,7 +71,7 @@ int cred_read(int socket, struct cred *ret_cred) {
 /* *size: in, the room; out, what there is. */
 static int read_groups(int socket, uint32_t *groups, socklen_t *size) {
 #ifdef SO_PEERGROUPS
-    return SEAM(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, size)) < 0 ? -errno : 0;
+    return INJECT(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, size)) < 0 ? -errno : 0;
 #else
     (void) socket;
     (void) groups;
@@ -107,15 +108,15 @@ uint32_t cred_own_gid(void) {
 
 void cred_ask(int socket, bool on) {
     int value = on;
-    (void) SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value));
+    (void) INJECT(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &value, sizeof value));
 #ifdef SO_PASSPIDFD
-    (void) SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSPIDFD, &value, sizeof value));
+    (void) INJECT(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSPIDFD, &value, sizeof value));
 #endif
 }
 
 int cred_pidfd(int32_t pid) {
 #ifdef SYS_pidfd_open
-    int fd = (int) SEAM(OPEN, syscall(SYS_pidfd_open, pid, 0));
+    int fd = (int) INJECT(OPEN, syscall(SYS_pidfd_open, pid, 0));
     return fd < 0 ? -errno : fd;
 #else
     (void) pid;
@@ -136,5 +137,5 @@ int cred_sender(int32_t pid, int told) {
 
 bool cred_has_ended(int pidfd) {
     struct pollfd item = {.fd = pidfd, .events = POLLIN};
-    return pidfd >= 0 && SEAM(POLL, poll(&item, 1, 0)) == 1 && (item.revents & POLLIN) != 0;
+    return pidfd >= 0 && INJECT(POLL, poll(&item, 1, 0)) == 1 && (item.revents & POLLIN) != 0;
 }

@@ -2,30 +2,33 @@
 /*
  * Disposal: large mappings, memfds and heap memory are ended where nobody waits for it. See disposal.h.
  *
- * What enters is the disposal's. It waits in a bounded queue. Up to THREADS_MAX detached threads take items out, oldest first, and end
- * them outside the lock. A thread is started when an item comes in and there are fewer threads than items; it ends when it finds the queue empty. No
- * peer can stop these threads: a memfd's last reference runs no code of a file system that a peer wrote. So they are not the reaper's.
+ * What enters is the disposal's. It waits in a bounded queue. Up to THREADS_MAX detached threads take items out, oldest
+ * first, and end them outside the lock. A thread is started when an item comes in and there are fewer threads than
+ * items; it ends when it finds the queue empty. No peer can stop these threads: a memfd's last reference runs no code
+ * of a file system that a peer wrote. So they are not the reaper's.
  *
- * The owner gives back the memory's charge when it hands the memory over. So the mapped memory exceeds the charged memory by the items in
- * the queue and the items under way, at most THREADS_MAX. While the queue has WAITING_MAX bytes, connections receive nothing
- * (disposal_has_room()). The application and connections that end may still add items. A peer that maps and ends in a loop fills its
- * memory more slowly than a thread frees it. A caller that finds no memory while the disposal has some waits (disposal_await_room()) and
- * tries again.
+ * The owner gives back the memory's charge when it hands the memory over. So the mapped memory exceeds the charged
+ * memory by the items in the queue and the items under way, at most THREADS_MAX. While the queue has WAITING_MAX bytes,
+ * connections receive nothing (disposal_has_room()). The application and connections that end may still add items. A
+ * peer that maps and ends in a loop fills its memory more slowly than a thread frees it. A caller that finds no memory
+ * while the disposal has some waits (disposal_await_room()) and tries again.
  *
- * A large mapping ends in steps, from its end: munmap() holds the lock that mmap() and page faults of all other threads need.
+ * A large mapping ends in steps, from its end: munmap() holds the lock that mmap() and page faults of all other threads
+ * need.
  *
- * When no thread can be made and none runs, or the queue is full, memory is given back in place: that takes its time, but loses nothing.
+ * When no thread can be made and none runs, or the queue is full, memory is given back in place: that takes its time,
+ * but loses nothing.
  *
  * fork: the child forgets the queue, as the reaper does. Read-only views stay mapped there until it ends or calls exec.
  *
- * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that somebody ends items: a thread of
- * ours, or the caller that found none. Numbers rise along the queue, and those of `works` are lower.
+ * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that somebody ends
+ * items: a thread of ours, or the caller that found none. Numbers rise along the queue, and those of `works` are lower.
  * Threads: any, not from signal handlers.
  */
 #include "sys/disposal.h"
 
 #include "sys/heap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 #include "sys/wait.h"
 
 #include <errno.h>
@@ -41,8 +44,8 @@
 /* Some 0.1 s for two threads. */
 #define WAITING_MAX (UINT64_C(1) << 30)
 
-/* Of a mapping at once: some 1 ms. A multiple of every page size that a mapping here may have. Of one so large that memory cannot fill it
- * more, so that there is an end of it. */
+/* Of a mapping at once: some 1 ms. A multiple of every page size that a mapping here may have. Of one so large that
+ * memory cannot fill it more, so that there is an end of it. */
 #define STEP ((size_t) 16 << 20)
 #define STEPS_MAX 4096
 
@@ -201,8 +204,8 @@ static void *end_waiting(void *unused) {
     return NULL;
 }
 
-/* Under the lock. All signals are blocked from the thread's birth: they are the application's. So is a real-time priority: who has the same one
- * gets no CPU from this thread for as long as an item takes. */
+/* Under the lock. All signals are blocked from the thread's birth: they are the application's. So is a real-time
+ * priority: who has the same one gets no CPU from this thread for as long as an item takes. */
 static void start_thread(void) {
     pthread_attr_t attributes;
     if (pthread_attr_init(&attributes) != 0)
@@ -215,7 +218,7 @@ static void start_thread(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    int error = SEAM_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, end_waiting, NULL));
+    int error = INJECT_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, end_waiting, NULL));
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     disposal.threads += error == 0;

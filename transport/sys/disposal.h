@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Disposal gives large memory back to the kernel, on threads of its own. The kernel takes about 0.2 ms for each MiB of base pages: 0.07 to
- * unmap what was touched, 0.15 to free the pages with the last reference. No peer may make a turn of the library that long.
- * Memory below DISPOSAL_LEAST is given back at once, by the caller's thread.
+ * Disposal gives large memory back to the kernel, on threads of its own. The kernel takes about 0.2 ms for each MiB of
+ * base pages: 0.07 to unmap what was touched, 0.15 to free the pages with the last reference. No peer may make a turn
+ * of the library that long. Memory below DISPOSAL_LEAST is given back at once, by the caller's thread.
  */
 #ifndef SYS_DISPOSAL_H
 #define SYS_DISPOSAL_H
@@ -11,11 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Some 5 ms. Payloads of 16 MiB are common: where both CPUs are busy another thread for each of them takes its time from its owner (the
- * sealed round trip: 0.9 ms, and 1.5 ms with a thread). */
+/* Some 5 ms. Payloads of 16 MiB are common: where both CPUs are busy another thread for each of them takes its time
+ * from its owner (the sealed round trip: 0.9 ms, and 1.5 ms with a thread). */
 #define DISPOSAL_LEAST ((size_t) 24 << 20)
 
-/* disposal_await_room() waits so long, and as long again for each 256 MiB that the disposal has: four times what two threads need. */
+/* disposal_await_room() waits so long, and as long again for each 256 MiB that the disposal has: four times what two
+ * threads need. */
 #define DISPOSAL_AWAIT_MS 100
 
 /* Takes a mapping of `size` bytes (NULL: none) and the descriptor of its memfd (-1: none), and ends both. */
@@ -24,16 +25,19 @@ void disposal_take_mapping(const void *data, size_t size, int fd);
 /* Takes memory of `size` bytes that came from the heap. */
 void disposal_take_heap(void *data, size_t size);
 
-/* Is the queue below its bound, so that peers may bring more? Memory that a thread is freeing is no longer in the queue. */
+/* Is the queue below its bound, so that peers may bring more? Memory that a thread is freeing is no longer in the
+ * queue. */
 bool disposal_has_room(void);
 
 /* How many items wait or are being ended. */
 size_t disposal_pending(void);
 
-/* Waits, for at most `most_ms` (-1: for as long as it takes), until all is gone that was taken before. false: nothing was there, or it is not gone. */
+/* Waits, for at most `most_ms` (-1: for as long as it takes), until all is gone that was taken before. false: nothing
+ * was there, or it is not gone. */
 bool disposal_await(int most_ms);
 
-/* The same for callers that found no memory, no address or no mapping. The time-out, disposal_room_ms(), grows with the memory that waits. */
+/* The same for callers that found no memory, no address or no mapping. The time-out, disposal_room_ms(), grows with the
+ * memory that waits. */
 bool disposal_await_room(void);
 int disposal_room_ms(void);
 

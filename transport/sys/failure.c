@@ -12,18 +12,18 @@
 #define ERRNO_BITS 12
 
 /* Where the seam's name is not the call's. */
-static const char *const NAMES[SEAM_KINDS] = {
-    [SEAM_ALLOC] = "malloc",
-    [SEAM_ADD_SEALS] = "fcntl(F_ADD_SEALS)",
-    [SEAM_GET_SEALS] = "fcntl(F_GET_SEALS)",
-    [SEAM_DUP] = "fcntl(F_DUPFD_CLOEXEC)",
-    [SEAM_FCHOWN] = "fchownat",
-    [SEAM_DONTDUMP] = "madvise(MADV_DONTDUMP)",
-    [SEAM_SET_FLAGS] = "fcntl(F_SETFL)",
-    [SEAM_SCHED_GET] = "sched_getscheduler",
-    [SEAM_ACCEPT] = "accept4",
-    [SEAM_POLL] = "ppoll",
-    [SEAM_EPOLL_CREATE] = "epoll_create1",
+static const char *const NAMES[INJECT_KINDS] = {
+    [INJECT_ALLOC] = "malloc",
+    [INJECT_ADD_SEALS] = "fcntl(F_ADD_SEALS)",
+    [INJECT_GET_SEALS] = "fcntl(F_GET_SEALS)",
+    [INJECT_DUP] = "fcntl(F_DUPFD_CLOEXEC)",
+    [INJECT_FCHOWN] = "fchownat",
+    [INJECT_DONTDUMP] = "madvise(MADV_DONTDUMP)",
+    [INJECT_SET_FLAGS] = "fcntl(F_SETFL)",
+    [INJECT_SCHED_GET] = "sched_getscheduler",
+    [INJECT_ACCEPT] = "accept4",
+    [INJECT_POLL] = "ppoll",
+    [INJECT_EPOLL_CREATE] = "epoll_create1",
 };
 
 static bool is_plain(int error) {
@@ -61,11 +61,11 @@ static bool is_plain(int error) {
     }
 }
 
-int failure_name(enum seam_kind kind, int error) {
+int failure_name(enum inject_kind kind, int error) {
     return -(FAILURE_BASE | (int) kind << ERRNO_BITS | error);
 }
 
-int failure_of(enum seam_kind kind, int error) {
+int failure_of(enum inject_kind kind, int error) {
     return is_plain(error) ? -error : failure_name(kind, error);
 }
 
@@ -78,7 +78,7 @@ int failure_error(int r) {
 }
 
 const char *failure_call(int r) {
-    return is_failure(r) ? failure_call_name((enum seam_kind)((-r & (FAILURE_BASE - 1)) >> ERRNO_BITS)) : NULL;
+    return is_failure(r) ? failure_call_name((enum inject_kind)((-r & (FAILURE_BASE - 1)) >> ERRNO_BITS)) : NULL;
 }
 
 bool failure_is_forbidden(int r) {
@@ -86,7 +86,7 @@ bool failure_is_forbidden(int r) {
     return error == -EPERM || error == -EACCES || error == -ENOSYS;
 }
 
-const char *failure_call_name(enum seam_kind kind) {
-    const char *name = (unsigned) kind < SEAM_KINDS ? NAMES[kind] : NULL;
-    return name ? name : seam_name(kind);
+const char *failure_call_name(enum inject_kind kind) {
+    const char *name = (unsigned) kind < INJECT_KINDS ? NAMES[kind] : NULL;
+    return name ? name : inject_name(kind);
 }

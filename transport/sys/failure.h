@@ -2,26 +2,26 @@
 /*
  * A failure: which system call failed, and with which errno, in one number.
  *
- * Most errno values say by themselves what was short (ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC), or mean something to the caller
- * of a function (EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT): they stay as they are. All others, EPERM and ENOSYS of a
- * sandbox first of all, say nothing without the name of the call. Functions in sys that make memory or look at it, that wait,
- * and those of sockets, return such an errno value as a failure, which is below -FAILURE_BASE. The function that explains the error to the user takes it apart;
- * no failure crosses the public interface, or the wire.
+ * Most errno values say by themselves what was short (ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC), or mean something to the
+ * caller of a function (EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT): they stay as they are. All others, EPERM and
+ * ENOSYS of a sandbox first of all, say nothing without the name of the call. Functions in sys that make memory or look
+ * at it, that wait, and those of sockets, return such an errno value as a failure, which is below -FAILURE_BASE. The
+ * function that explains the error to the user takes it apart; no failure crosses the public interface, or the wire.
  */
 #ifndef SYS_FAILURE_H
 #define SYS_FAILURE_H
 
-#include "sys/seam.h"
+#include "sys/inject.h"
 #include <stdbool.h>
 
 /* errno values are below 4096, kinds of calls below 1024. */
 #define FAILURE_BASE (1 << 24)
 
 /* What a function returns whose call of `kind` failed with errno `error`: a failure, or -error as it is. */
-int failure_of(enum seam_kind kind, int error);
+int failure_of(enum inject_kind kind, int error);
 
 /* The same of every errno value, where none of them says enough. */
-int failure_name(enum seam_kind kind, int error);
+int failure_name(enum inject_kind kind, int error);
 
 /* The negative errno value in `r`. Of any other number, the number itself. */
 int failure_error(int r);
@@ -29,10 +29,11 @@ int failure_error(int r);
 /* The name of the call in `r`, "fcntl(F_ADD_SEALS)", static; NULL: `r` is no failure. */
 const char *failure_call(int r);
 
-/* Is this the answer of a filter or a security module: EPERM, EACCES, or ENOSYS? `r` may be a failure or a negative errno value. */
+/* Is this the answer of a filter or a security module: EPERM, EACCES, or ENOSYS? `r` may be a failure or a negative
+ * errno value. */
 bool failure_is_forbidden(int r);
 
 /* The name of a call as its users know it, "fcntl(F_ADD_SEALS)". Static. */
-const char *failure_call_name(enum seam_kind kind);
+const char *failure_call_name(enum inject_kind kind);
 
 #endif

@@ -17,8 +17,8 @@
 
 #include "sys/failure.h"
 #include "sys/heap.h"
+#include "sys/inject.h"
 #include "sys/reaper.h"
-#include "sys/seam.h"
 
 #include <errno.h>
 #include <stdint.h>
@@ -31,8 +31,8 @@
 
 #define RIGHTS_SIZE CMSG_SPACE(sizeof(int) * FDPASS_MAX)
 
-/* For what cred_ask() asks for, and for what arrives unasked on an inherited socket that has SO_PASSCRED, SO_PASSPIDFD or
- * SO_PASSSEC set: were there no room for it, it would be taken for lost descriptors. */
+/* For what cred_ask() asks for, and for what arrives unasked on an inherited socket that has SO_PASSCRED, SO_PASSPIDFD
+ * or SO_PASSSEC set: were there no room for it, it would be taken for lost descriptors. */
 #define OTHERS_SIZE 512
 
 /* The kernel reports it once for a connection; more often only a test does. */
@@ -59,7 +59,7 @@ int fdpass_send(int socket, const struct iovec *iov, size_t iov_count, const int
 
     ssize_t n;
     do {
-        n = SEAM(SENDMSG, sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
+        n = INJECT(SENDMSG, sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
     } while (n < 0 && errno == EINTR);
     if (n >= 0)
         return 0;
@@ -71,7 +71,7 @@ int fdpass_send(int socket, const struct iovec *iov, size_t iov_count, const int
     case ENOBUFS:
         return -ENOMEM;
     default:
-        return failure_of(SEAM_SENDMSG, errno);
+        return failure_of(INJECT_SENDMSG, errno);
     }
 }
 
@@ -111,13 +111,13 @@ static ssize_t receive(int socket, struct msghdr *message, size_t control_size, 
     for (int resets = 0;;) {
         message->msg_controllen = control_size;
         message->msg_flags = 0;
-        ssize_t n = SEAM(RECVMSG, recvmsg(socket, message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+        ssize_t n = INJECT(RECVMSG, recvmsg(socket, message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
         if (n >= 0)
             return n;
         if (errno == ECONNRESET && ++resets <= RESETS_MAX)
             continue;
         if (errno != EINTR)
-            return failure_of(SEAM_RECVMSG, errno);
+            return failure_of(INJECT_RECVMSG, errno);
     }
 }
 
@@ -148,9 +148,10 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
 }
 
 /*
- * Is nothing left to receive, and will nothing come? With SO_PASSCRED every datagram carries its sender's credentials, so that
- * one without bytes is not taken for the end. There is room for them and for nothing else: no descriptor is installed. Without
- * them the room would be the peer's: a look installs the descriptors for which there is room, each time.
+ * Is nothing left to receive, and will nothing come? With SO_PASSCRED every datagram carries its sender's credentials,
+ * so that one without bytes is not taken for the end. There is room for them and for nothing else: no descriptor is
+ * installed. Without them the room would be the peer's: a look installs the descriptors for which there is room, each
+ * time.
  */
 static bool is_drained(int socket) {
     union {
@@ -159,7 +160,7 @@ static bool is_drained(int socket) {
     } control;
     struct msghdr message = {.msg_control = &control};
     int on = 1;
-    bool is_marked = SEAM(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on)) == 0;
+    bool is_marked = INJECT(SETSOCKOPT, setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof on)) == 0;
     shutdown(socket, SHUT_RDWR);
     if (!is_marked)
         return false;

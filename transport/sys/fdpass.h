@@ -24,8 +24,8 @@ struct fdpass {
     size_t size;       /* bytes of the datagram that were delivered */
     bool is_truncated; /* bytes did not fit */
     bool are_fds_lost; /* descriptors were dropped on the way: EMFILE, or a control buffer that was short */
-    /* Which process sent it, as the kernel says, where cred_ask() was called: its number (0: not said, or not visible here) and
-     * its pidfd (owned by the caller; -1: not said; less: the errno value for want of one: cred_sender()). */
+    /* Which process sent it, as the kernel says, where cred_ask() was called: its number (0: not said, or not visible
+     * here) and its pidfd (owned by the caller; -1: not said; less: the errno value for want of one: cred_sender()). */
     int pid, pidfd;
     size_t fds_count;
     /* Owned by the caller, close-on-exec. Of unknown kind: call nothing but memfd_inspect() on them. */
@@ -40,8 +40,9 @@ struct fdpass {
 int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret);
 
 /*
- * Ends and closes a socket on which a stranger could send; accepts -1, returns -1. Closing it would also close the descriptors
- * in datagrams that nobody has read, which can block: if there are any, the reaper closes it. What we sent before still arrives.
+ * Ends and closes a socket on which a stranger could send; accepts -1, returns -1. Closing it would also close the
+ * descriptors in datagrams that nobody has read, which can block: if there are any, the reaper closes it. What we sent
+ * before still arrives.
  */
 int fdpass_close(int socket);
 

@@ -16,7 +16,7 @@
 #include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/idmap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -33,19 +33,19 @@ typedef ssize_t file_mover(int memfd, uint64_t at, int fd, int64_t offset, size_
 
 static ssize_t move_by_copy(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
     off_t from = (off_t) offset, to = (off_t) at;
-    return SEAM(COPY_FILE_RANGE, copy_file_range(fd, offset < 0 ? NULL : &from, memfd, &to, size, 0));
+    return INJECT(COPY_FILE_RANGE, copy_file_range(fd, offset < 0 ? NULL : &from, memfd, &to, size, 0));
 }
 
 static ssize_t move_by_sendfile(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
     off_t from = (off_t) offset;
     if (lseek(memfd, (off_t) at, SEEK_SET) < 0)
         return -1;
-    return SEAM(SENDFILE, sendfile(memfd, fd, offset < 0 ? NULL : &from, size));
+    return INJECT(SENDFILE, sendfile(memfd, fd, offset < 0 ? NULL : &from, size));
 }
 
 static ssize_t move_by_splice(int memfd, uint64_t at, int fd, int64_t offset, size_t size) {
     off_t from = (off_t) offset, to = (off_t) at;
-    return SEAM(SPLICE, splice(fd, offset < 0 ? NULL : &from, memfd, &to, size, SPLICE_F_MOVE));
+    return INJECT(SPLICE, splice(fd, offset < 0 ? NULL : &from, memfd, &to, size, SPLICE_F_MOVE));
 }
 
 static file_mover *const movers[] = {move_by_copy, move_by_sendfile, move_by_splice};
@@ -91,8 +91,8 @@ int64_t file_read(int fd, int64_t offset, void *data, size_t size) {
     size_t done = 0;
     while (done < size) {
         char *to = (char *) data + done;
-        ssize_t n = offset < 0 ? SEAM(PREAD, read(fd, to, size - done))
-                               : SEAM(PREAD, pread(fd, to, size - done, (off_t) offset + (off_t) done));
+        ssize_t n = offset < 0 ? INJECT(PREAD, read(fd, to, size - done))
+                               : INJECT(PREAD, pread(fd, to, size - done, (off_t) offset + (off_t) done));
         if (n == 0)
             break;
         if (n > 0)
@@ -106,19 +106,19 @@ int64_t file_read(int fd, int64_t offset, void *data, size_t size) {
 int file_write(int fd, uint64_t at, const void *data, size_t size) {
     size_t done = 0;
     while (done < size) {
-        ssize_t n = SEAM(PWRITE, pwrite(fd, (const char *) data + done, size - done, (off_t) (at + done)));
+        ssize_t n = INJECT(PWRITE, pwrite(fd, (const char *) data + done, size - done, (off_t) (at + done)));
         if (n == 0)
             return -EIO;
         if (n > 0)
             done += (size_t) n;
         else if (errno != EINTR)
-            return failure_of(SEAM_PWRITE, errno);
+            return failure_of(INJECT_PWRITE, errno);
     }
     return 0;
 }
 
 int file_read_text(const char *path, char *ret_text, size_t size) {
-    CLEANUP_FD int fd = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC));
+    CLEANUP_FD int fd = INJECT(OPEN, open(path, O_RDONLY | O_CLOEXEC));
     if (fd < 0)
         return -errno;
     int64_t length = file_read(fd, -1, ret_text, size - 1);
@@ -137,7 +137,7 @@ int file_read_text_in(const char *dir, const char *name, char *ret_text, size_t 
 /* 0, or why this file is not to be obeyed. */
 static int check_own(int fd, const char **ret_why) {
     struct stat status;
-    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
+    if (INJECT(FSTAT, fstat(fd, &status)) < 0)
         return *ret_why = "cannot be looked at", -errno;
     if (!S_ISREG(status.st_mode))
         return *ret_why = "not a regular file", -EINVAL;
@@ -152,7 +152,7 @@ static int check_own(int fd, const char **ret_why) {
 
 int file_read_own(const char *path, char *ret_text, size_t size, const char **ret_why) {
     /* O_NONBLOCK: a fifo must not keep us. */
-    CLEANUP_FD int fd = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    CLEANUP_FD int fd = INJECT(OPEN, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
     *ret_why = "cannot be opened";
     if (fd < 0)
         return -errno;

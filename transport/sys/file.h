@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes from descriptors into memfds, without user memory in between where the kernel can do that; and small files as text.
+ * Bytes from descriptors into memfds, without user memory in between where the kernel can do that; and small files as
+ * text.
  */
 #ifndef SYS_FILE_H
 #define SYS_FILE_H
@@ -32,9 +33,9 @@ int file_read_text(const char *path, char *ret_text, size_t size);
 int file_read_text_in(const char *dir, const char *name, char *ret_text, size_t size);
 
 /*
- * The same of a small file that our process is to obey: a regular one, which belongs to us or to root, to which nobody else may
- * write, all of whose text fits. On failure *ret_why is a static text. Errors: -ENOENT, ... (opening it) · -EINVAL (not a regular
- * file, or no text) · -EACCES (others may write to it) · -EFBIG.
+ * The same of a small file that our process is to obey: a regular one, which belongs to us or to root, to which nobody
+ * else may write, all of whose text fits. On failure *ret_why is a static text. Errors: -ENOENT, ... (opening it) ·
+ * -EINVAL (not a regular file, or no text) · -EACCES (others may write to it) · -EFBIG.
  */
 int file_read_own(const char *path, char *ret_text, size_t size, const char **ret_why);
 

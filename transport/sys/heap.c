@@ -9,7 +9,7 @@
  */
 #include "sys/heap.h"
 
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -30,12 +30,12 @@ static bool total_of(size_t count, size_t size, size_t *ret_total) {
 
 void *heap_new(size_t count, size_t size) {
     size_t total;
-    return total_of(count, size, &total) ? SEAM_OR(ALLOC, NULL, calloc(1, total)) : NULL;
+    return total_of(count, size, &total) ? INJECT_OR(ALLOC, NULL, calloc(1, total)) : NULL;
 }
 
 void *heap_resize(void *old, size_t count, size_t size) {
     size_t total;
-    return total_of(count, size, &total) ? SEAM_OR(ALLOC, NULL, realloc(old, total)) : NULL;
+    return total_of(count, size, &total) ? INJECT_OR(ALLOC, NULL, realloc(old, total)) : NULL;
 }
 
 void *heap_free(void *p) {
@@ -44,7 +44,7 @@ void *heap_free(void *p) {
 }
 
 char *heap_strdup(const char *s) {
-    return SEAM_OR(ALLOC, NULL, strdup(s));
+    return INJECT_OR(ALLOC, NULL, strdup(s));
 }
 
 /* Relaxed: the numbers order nothing; two threads that both find the herd small trim twice. */

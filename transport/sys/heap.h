@@ -22,9 +22,10 @@ void *heap_free(void *p);
 char *heap_strdup(const char *s);
 
 /*
- * A herd: objects of which there may be thousands, as connections. What lies above them in the C library's heap keeps its pages when they have
- * gone. So when a half of the most that there were have gone, and HEAP_HERD_LEAST, the C library is told to give back all whole pages
- * that are free (malloc_trim(3)): herds that come and go at one size never lead to that. Any thread.
+ * A herd: objects of which there may be thousands, as connections. What lies above them in the C library's heap keeps
+ * its pages when they have gone. So when a half of the most that there were have gone, and HEAP_HERD_LEAST, the C
+ * library is told to give back all whole pages that are free (malloc_trim(3)): herds that come and go at one size never
+ * lead to that. Any thread.
  */
 #define HEAP_HERD_LEAST 128
 void heap_herd_joins(void);

@@ -2,17 +2,18 @@
 /*
  * What our user namespace says about ids. See idmap.h.
  *
- * Nothing is kept between two questions: a process may enter another namespace, and an administrator may choose another overflow id.
+ * Nothing is kept between two questions: a process may enter another namespace, and an administrator may choose another
+ * overflow id.
  *
- * Facts relied on (tests/contract/test_send.c): SO_PEERCRED shows an id that the reader's namespace does not map as the overflow
- * id; the map of a namespace is the full identity only if that of its parent is.
+ * Facts relied on (tests/contract/test_send.c): SO_PEERCRED shows an id that the reader's namespace does not map as the
+ * overflow id; the map of a namespace is the full identity only if that of its parent is.
  *
  * Threads: any.
  */
 #include "sys/idmap.h"
 
 #include "sys/heap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,8 +32,8 @@
 
 /* The kernel gives such a file in one read. */
 static bool read_text(const char *path, char text[MAP_SIZE]) {
-    CLEANUP_FD int fd = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC));
-    ssize_t length = fd < 0 ? -1 : SEAM(PREAD, read(fd, text, MAP_SIZE - 1));
+    CLEANUP_FD int fd = INJECT(OPEN, open(path, O_RDONLY | O_CLOEXEC));
+    ssize_t length = fd < 0 ? -1 : INJECT(PREAD, read(fd, text, MAP_SIZE - 1));
     if (length >= 0)
         text[length] = '\0';
     return length >= 0;

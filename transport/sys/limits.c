@@ -2,8 +2,8 @@
 /*
  * What the machine and our user allow: asked anew each time, because all of it changes while we run.
  *
- * Nothing is decided here. A limit that cannot be read counts as none, but for the number of mappings, of which each kernel has one: the
- * reservation itself is what says no.
+ * Nothing is decided here. A limit that cannot be read counts as none, but for the number of mappings, of which each
+ * kernel has one: the reservation itself is what says no.
  *
  * Threads: any.
  */
@@ -11,7 +11,7 @@
 
 #include "sys/file.h"
 #include "sys/heap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -75,7 +75,7 @@ uint64_t limits_address_left(void) {
 static uint64_t count_maps(void) {
     char text[4096];
     uint64_t count = 0;
-    CLEANUP_FD int fd = SEAM(OPEN, open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+    CLEANUP_FD int fd = INJECT(OPEN, open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
     int64_t n = fd < 0 ? -1 : file_read(fd, -1, text, sizeof text);
     for (; n > 0; n = file_read(fd, -1, text, sizeof text))
         for (int64_t i = 0; i < n; i++)

@@ -5,14 +5,15 @@
  * The descriptor is borrowed and not needed afterwards; the mapping is the caller's and ends with map_free() of the
  * same size. Which size may be mapped is decided above: nothing here trusts or checks a peer.
  *
- * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A smaller one that asks for large
- * pages begins at a multiple of the largest power of two that it holds: the kernel grants none across such a multiple. A hugetlb
- * mapping is always so long as its pages, whatever was asked: the area reserved for it is a multiple of 2 MiB too.
+ * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A smaller one
+ * that asks for large pages begins at a multiple of the largest power of two that it holds: the kernel grants none
+ * across such a multiple. A hugetlb mapping is always so long as its pages, whatever was asked: the area reserved for
+ * it is a multiple of 2 MiB too.
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
- * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() looks at the file, not at the
- * mapping, and tells of a page once it was touched (tests/unit/test_map.c); behind the end of the file too, through a second mapping
- * (test_folios.c).
+ * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() looks at the file,
+ * not at the mapping, and tells of a page once it was touched (tests/unit/test_map.c); behind the end of the file too,
+ * through a second mapping (test_folios.c).
  *
  * Threads: any.
  */
@@ -20,8 +21,8 @@
 
 #include "sys/disposal.h"
 #include "sys/failure.h"
+#include "sys/inject.h"
 #include "sys/memfd.h"
-#include "sys/seam.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -77,23 +78,24 @@ void map_dump_end(void) {
     atomic_fetch_sub_explicit(&dumpers, 1, memory_order_relaxed);
 }
 
-/* A core dump would hold what a peer lent us, and what we lend to others. Nothing is to be done where the system refuses. */
+/* A core dump would hold what a peer lent us, and what we lend to others. Nothing is to be done where the system
+ * refuses. */
 static void keep_from_dumps(void *data, size_t size) {
     if (atomic_load_explicit(&dumpers, memory_order_relaxed) == 0)
-        (void) SEAM(DONTDUMP, madvise(data, size, MADV_DONTDUMP));
+        (void) INJECT(DONTDUMP, madvise(data, size, MADV_DONTDUMP));
 }
 
 static int map_aligned(int fd, size_t size, size_t unit, int prot, int flags, void **ret_data) {
     if (size > SIZE_MAX - 2 * MEMFD_HUGE_SIZE)
         return -ENOMEM;
     size_t area_size = round_up(size, unit) + unit;
-    char *area =
-        SEAM_OR(MMAP, MAP_FAILED, mmap(NULL, area_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    char *area = INJECT_OR(MMAP, MAP_FAILED,
+                           mmap(NULL, area_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
     if (area == MAP_FAILED)
         return -errno;
 
     char *data = area + (-(uintptr_t) area & (unit - 1));
-    if (SEAM_OR(MMAP, MAP_FAILED, mmap(data, size, prot, flags | MAP_FIXED, fd, 0)) == MAP_FAILED) {
+    if (INJECT_OR(MMAP, MAP_FAILED, mmap(data, size, prot, flags | MAP_FIXED, fd, 0)) == MAP_FAILED) {
         int error = errno;
         munmap(area, area_size);
         return -error;
@@ -117,7 +119,7 @@ static int map_try(int fd, size_t size, bool huge, int prot, int flags, void **r
     size_t unit = alignment_of(size, huge);
     if (unit > page_size())
         return map_aligned(fd, size, unit, prot, flags, ret_data);
-    void *data = SEAM_OR(MMAP, MAP_FAILED, mmap(NULL, size, prot, flags, fd, 0));
+    void *data = INJECT_OR(MMAP, MAP_FAILED, mmap(NULL, size, prot, flags, fd, 0));
     if (data == MAP_FAILED)
         return -errno;
     *ret_data = data;
@@ -138,15 +140,15 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
     void *data = NULL;
     int r = map_new(fd, size, huge, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
     if (r < 0)
-        return failure_of(SEAM_MMAP, -r);
+        return failure_of(INJECT_MMAP, -r);
     /* Where a sandbox forbids it a forked child has the mapping too, which is no reason to do without one. */
-    if (SEAM(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0 && !failure_is_forbidden(-errno)) {
-        r = errno == ENOMEM ? -ENOMEM : failure_name(SEAM_MADVISE, errno);
+    if (INJECT(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0 && !failure_is_forbidden(-errno)) {
+        r = errno == ENOMEM ? -ENOMEM : failure_name(INJECT_MADVISE, errno);
         map_free(data, size);
         return r;
     }
     if (huge)
-        (void) SEAM(MADVISE, madvise(data, size, MADV_HUGEPAGE));
+        (void) INJECT(MADVISE, madvise(data, size, MADV_HUGEPAGE));
     keep_from_dumps(data, size);
     *ret_data = data;
     return 0;
@@ -158,7 +160,7 @@ int map_new_readable(int fd, size_t size, const void **ret_data) {
     if (r == -EPERM)
         r = map_new(fd, size, false, PROT_READ, MAP_PRIVATE, &data);
     if (r < 0)
-        return failure_of(SEAM_MMAP, -r);
+        return failure_of(INJECT_MMAP, -r);
     keep_from_dumps(data, size);
     *ret_data = data;
     return 0;
@@ -183,13 +185,13 @@ void map_discard(void *data, size_t size) {
     uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
     uintptr_t first = ((uintptr_t) data + page - 1) / page * page, end = ((uintptr_t) data + size) / page * page;
     if (first < end)
-        (void) SEAM(MADVISE, madvise((void *) first, end - first, MADV_DONTNEED));
+        (void) INJECT(MADVISE, madvise((void *) first, end - first, MADV_DONTNEED));
 }
 
 static int populate(void *data, size_t size, int how) {
     int r;
     do {
-        r = SEAM(MADVISE, madvise(data, size, how));
+        r = INJECT(MADVISE, madvise(data, size, how));
     } while (r < 0 && errno == EINTR);
     if (r == 0)
         return 0;
@@ -203,7 +205,7 @@ static int populate(void *data, size_t size, int how) {
     case ENOSYS:
         return -EOPNOTSUPP;
     default:
-        return failure_of(SEAM_MADVISE, errno);
+        return failure_of(INJECT_MADVISE, errno);
     }
 }
 
@@ -211,16 +213,18 @@ int map_populate(void *data, size_t size) {
     return populate(data, size, MADV_POPULATE_WRITE);
 }
 
-/* Of a writable mapping they can be written then, too. Only of what is read does the kernel map the neighbours as well. */
+/* Of a writable mapping they can be written then, too. Only of what is read does the kernel map the neighbours as well.
+ */
 int map_populate_filled(void *data, size_t size) {
     return populate(data, size, MADV_POPULATE_READ);
 }
 
 int map_lock(void *data, size_t size) {
-    /* ENOMEM, EPERM and EAGAIN are all that is said at the limit, and of a mapping that is there they say nothing else. */
-    int r = SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
+    /* ENOMEM, EPERM and EAGAIN are all that is said at the limit, and of a mapping that is there they say nothing else.
+     */
+    int r = INJECT(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
     if (r < 0 && disposal_await_room())
-        r = SEAM(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
+        r = INJECT(MLOCK, mlock2(data, size, MLOCK_ONFAULT));
     return r < 0 ? -ENOLCK : 0;
 }
 
@@ -263,7 +267,7 @@ static uint64_t sum_huge(FILE *smaps, uintptr_t begin, uintptr_t end) {
 }
 
 size_t map_count_huge(const void *data, size_t size) {
-    FILE *smaps = SEAM_OR(OPEN, NULL, fopen("/proc/self/smaps", "re"));
+    FILE *smaps = INJECT_OR(OPEN, NULL, fopen("/proc/self/smaps", "re"));
     if (smaps == NULL)
         return 0;
     uint64_t sum = sum_huge(smaps, (uintptr_t) data, (uintptr_t) data + size);
@@ -277,7 +281,7 @@ size_t map_count_resident(const void *data, size_t size) {
     size_t page = page_size(), step = sizeof pages * page, count = 0;
     for (size_t at = 0; at < size; at += step) {
         size_t length = size - at < step ? size - at : step;
-        if (SEAM(MINCORE, mincore((char *) (uintptr_t) data + at, length, pages)) < 0)
+        if (INJECT(MINCORE, mincore((char *) (uintptr_t) data + at, length, pages)) < 0)
             continue;
         for (size_t i = 0; i < round_up(length, page) / page; i++)
             count += pages[i] & 1;
@@ -286,18 +290,19 @@ size_t map_count_resident(const void *data, size_t size) {
 }
 
 /*
- * The pages of the last huge page that a memfd of so many bytes begins, seen through a mapping that reaches behind the end. Touching that would raise SIGBUS; mincore()
- * does not. The page after them exists in no case: where the kernel reports it, it reports all pages to us, whatever is there.
+ * The pages of the last huge page that a memfd of so many bytes begins, seen through a mapping that reaches behind the
+ * end. Touching that would raise SIGBUS; mincore() does not. The page after them exists in no case: where the kernel
+ * reports it, it reports all pages to us, whatever is there.
  */
 static bool count_last(const void *data, size_t size, uint64_t *ret_bytes) {
     unsigned char pages[MEMFD_HUGE_SIZE / 4096 + 1];
     size_t page = page_size(), count = MEMFD_HUGE_SIZE / page, length = MEMFD_HUGE_SIZE + page;
     size_t from = (size - 1) / MEMFD_HUGE_SIZE * MEMFD_HUGE_SIZE;
     void *old = (char *) (uintptr_t) data + from;
-    void *view = SEAM_OR(MMAP, MAP_FAILED, mremap(old, 0, length, MREMAP_MAYMOVE));
+    void *view = INJECT_OR(MMAP, MAP_FAILED, mremap(old, 0, length, MREMAP_MAYMOVE));
     if (view == MAP_FAILED)
         return false;
-    int r = SEAM(MINCORE, mincore(view, length, pages));
+    int r = INJECT(MINCORE, mincore(view, length, pages));
     munmap(view, length);
     if (r < 0 || (pages[count] & 1))
         return false;

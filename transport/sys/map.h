@@ -9,13 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Between these, which may be called any number of times, new mappings are in core dumps (core(5)). By default they are not. */
+/* Between these, which may be called any number of times, new mappings are in core dumps (core(5)). By default they are
+ * not. */
 void map_dump_begin(void);
 void map_dump_end(void);
 
 /* Shared, writable, not inherited by fork (a child's copy would forbid sealing); aligned for 2 MiB pages from that
- * size on. With `huge`, asks for large ones, and is aligned for those that fit (MADV_HUGEPAGE; a refusal of that is no error). EINVAL in a failure: a part of a
- * hugetlb page. */
+ * size on. With `huge`, asks for large ones, and is aligned for those that fit (MADV_HUGEPAGE; a refusal of that is no
+ * error). EINVAL in a failure: a part of a hugetlb page. */
 int map_new_writable(int fd, size_t size, bool huge, void **ret_data);
 
 /* Read-only. Kernels before 6.7 refuse a shared one of a write-sealed memfd: then a private one, which shares
@@ -35,7 +36,8 @@ uint64_t map_count(void);
  * machine has none left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
 int map_populate(void *data, size_t size);
 
-/* Maps the pages that are there, many at a fault, and makes none where all are. -ENOMEM, -EOPNOTSUPP: as map_populate(). */
+/* Maps the pages that are there, many at a fault, and makes none where all are. -ENOMEM, -EOPNOTSUPP: as
+ * map_populate(). */
 int map_populate_filled(void *data, size_t size);
 
 /* Locks its pages as they come, until it is unmapped. -ENOLCK: RLIMIT_MEMLOCK forbids that. */
@@ -44,13 +46,14 @@ int map_lock(void *data, size_t size);
 /* Of a mapping: how many bytes of it are huge pages mapped whole, from /proc/self/smaps. 0 if it cannot be read. */
 size_t map_count_huge(const void *data, size_t size);
 
-/* Of a mapping of an own memfd: how many bytes of it are in memory, whoever touched them. Pages that are reserved count from the first touch
- * on; what cannot be told counts as none. */
+/* Of a mapping of an own memfd: how many bytes of it are in memory, whoever touched them. Pages that are reserved count
+ * from the first touch on; what cannot be told counts as none. */
 size_t map_count_resident(const void *data, size_t size);
 
 /*
- * Of a shared mapping of a whole own memfd: bytes of the memfd that are in memory, counted as above, with those that lie behind its end in
- * a huge page that it begins. False: the kernel does not tell, as it does not where neither our user owns the memfd nor we may write it.
+ * Of a shared mapping of a whole own memfd: bytes of the memfd that are in memory, counted as above, with those that
+ * lie behind its end in a huge page that it begins. False: the kernel does not tell, as it does not where neither our
+ * user owns the memfd nor we may write it.
  */
 bool map_count_whole(const void *data, size_t size, uint64_t *ret_bytes);
 

@@ -16,8 +16,8 @@
 #include "sys/failure.h"
 #include "sys/file.h"
 #include "sys/heap.h"
+#include "sys/inject.h"
 #include "sys/limits.h"
-#include "sys/seam.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,11 +105,11 @@ size_t memfd_folio_size(void) {
 static int create(unsigned flags) {
     flags |= MFD_CLOEXEC | MFD_ALLOW_SEALING;
     if (!atomic_load_explicit(&is_noexec_unknown, memory_order_relaxed)) {
-        int fd = SEAM(MEMFD_CREATE, memfd_create("sealane", flags | MFD_NOEXEC_SEAL));
+        int fd = INJECT(MEMFD_CREATE, memfd_create("sealane", flags | MFD_NOEXEC_SEAL));
         if (fd >= 0 || errno != EINVAL)
             return fd;
     }
-    int fd = SEAM(MEMFD_CREATE, memfd_create("sealane", flags));
+    int fd = INJECT(MEMFD_CREATE, memfd_create("sealane", flags));
     if (fd >= 0)
         atomic_store_explicit(&is_noexec_unknown, true, memory_order_relaxed);
     return fd;
@@ -118,9 +118,9 @@ static int create(unsigned flags) {
 static int set_size(int fd, size_t size) {
     int r;
     do {
-        r = SEAM(FTRUNCATE, ftruncate(fd, (off_t) size));
+        r = INJECT(FTRUNCATE, ftruncate(fd, (off_t) size));
     } while (r < 0 && errno == EINTR);
-    return r < 0 ? failure_of(SEAM_FTRUNCATE, errno) : 0;
+    return r < 0 ? failure_of(INJECT_FTRUNCATE, errno) : 0;
 }
 
 static bool is_size_allowed(size_t size) {
@@ -132,7 +132,7 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd) {
         return -EFBIG;
     CLEANUP_FD int fd = create(hugetlb ? MFD_HUGETLB | MFD_HUGE_2MB : 0);
     if (fd < 0)
-        return failure_of(SEAM_MEMFD_CREATE, errno);
+        return failure_of(INJECT_MEMFD_CREATE, errno);
     int r = set_size(fd, size);
     if (r < 0)
         return r;
@@ -146,12 +146,13 @@ uint64_t memfd_excess(uint64_t size, uint64_t allocated) {
 }
 
 /*
- * With shmem_enabled=always a file of one byte gets 2 MiB. The kernel splits that page, and frees what lies behind the end, when the size
- * is set. While something else holds the page it cannot: then the pages stay, and the caller's account has to know.
+ * With shmem_enabled=always a file of one byte gets 2 MiB. The kernel splits that page, and frees what lies behind the
+ * end, when the size is set. While something else holds the page it cannot: then the pages stay, and the caller's
+ * account has to know.
  */
 void memfd_cut_excess(int fd) {
     struct stat status;
-    if (SEAM(FSTAT, fstat(fd, &status)) == 0 &&
+    if (INJECT(FSTAT, fstat(fd, &status)) == 0 &&
         memfd_excess((uint64_t) status.st_size, (uint64_t) status.st_blocks * 512) > 0)
         (void) set_size(fd, (size_t) status.st_size);
 }
@@ -159,16 +160,16 @@ void memfd_cut_excess(int fd) {
 /* What a sandbox forbids, and what this file system cannot do, is done by writing zeros. */
 static int reserve_otherwise(int fd, size_t from, size_t size, int error) {
     if (!failure_is_forbidden(-error) && error != EOPNOTSUPP)
-        return error == ENOSPC ? -ENOMEM : failure_of(SEAM_FALLOCATE, error);
+        return error == ENOSPC ? -ENOMEM : failure_of(INJECT_FALLOCATE, error);
     int r = memfd_reserve_filled(fd, from, size);
-    return r < 0 && r != -ENOMEM ? failure_of(SEAM_FALLOCATE, error) : r;
+    return r < 0 && r != -ENOMEM ? failure_of(INJECT_FALLOCATE, error) : r;
 }
 
 int memfd_reserve(int fd, size_t from, size_t size) {
     size_t step = RESERVE_STEP;
     for (size_t done = 0; done < size;) {
         size_t part = size - done < step ? size - done : step;
-        if (SEAM(FALLOCATE, fallocate(fd, 0, (off_t) (from + done), (off_t) part)) == 0)
+        if (INJECT(FALLOCATE, fallocate(fd, 0, (off_t) (from + done), (off_t) part)) == 0)
             done += part;
         else if (errno == EINTR)
             step = step / 2 > RESERVE_STEP_MIN ? step / 2 : RESERVE_STEP_MIN;
@@ -195,8 +196,8 @@ int memfd_reserve_filled(int fd, size_t from, size_t size) {
 int memfd_resize(int fd, size_t size) {
     if (!is_size_allowed(size)) {
         struct stat status;
-        if (SEAM(FSTAT, fstat(fd, &status)) < 0)
-            return failure_of(SEAM_FSTAT, errno);
+        if (INJECT(FSTAT, fstat(fd, &status)) < 0)
+            return failure_of(INJECT_FSTAT, errno);
         if (size > (uint64_t) status.st_size) /* shrinking is never forbidden */
             return -EFBIG;
     }
@@ -205,21 +206,21 @@ int memfd_resize(int fd, size_t size) {
 
 int memfd_allocated(int fd, uint64_t *ret_bytes) {
     struct stat status;
-    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
-        return failure_of(SEAM_FSTAT, errno);
+    if (INJECT(FSTAT, fstat(fd, &status)) < 0)
+        return failure_of(INJECT_FSTAT, errno);
     *ret_bytes = (uint64_t) status.st_blocks * 512;
     return 0;
 }
 
 int memfd_seal(int fd) {
-    if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_NEEDED)) < 0)
-        return failure_of(SEAM_ADD_SEALS, errno);
+    if (INJECT(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_NEEDED)) < 0)
+        return failure_of(INJECT_ADD_SEALS, errno);
     return 0;
 }
 
 int memfd_seal_others(int fd) {
-    if (SEAM(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_OF_SHAPE | F_SEAL_FUTURE_WRITE)) < 0)
-        return failure_of(SEAM_ADD_SEALS, errno);
+    if (INJECT(ADD_SEALS, fcntl(fd, F_ADD_SEALS, SEALS_OF_SHAPE | F_SEAL_FUTURE_WRITE)) < 0)
+        return failure_of(INJECT_ADD_SEALS, errno);
     return 0;
 }
 
@@ -233,19 +234,19 @@ static int reopen(int fd, int *ret_fd) {
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     int reopened;
     do {
-        reopened = SEAM(OPEN, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+        reopened = INJECT(OPEN, open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK));
     } while (reopened < 0 && errno == EINTR);
     if (reopened < 0)
         return -errno;
     /* O_NONBLOCK means nothing to a file in memory, but other software may look at it. */
-    (void) SEAM(SET_FLAGS, fcntl(reopened, F_SETFL, 0));
+    (void) INJECT(SET_FLAGS, fcntl(reopened, F_SETFL, 0));
     *ret_fd = reopened;
     return 0;
 }
 
 int memfd_reopen(int fd, int *ret_fd) {
     /* Keeps other users from reopening it for writing, which the seals make futile anyway; so it may fail. */
-    (void) SEAM(FCHMOD, fchmod(fd, 0444));
+    (void) INJECT(FCHMOD, fchmod(fd, 0444));
     int r = reopen(fd, ret_fd);
     return r == 0 || is_shortage(-r) ? r : memfd_dup(fd, ret_fd);
 }
@@ -255,9 +256,9 @@ int memfd_export(int fd, int *ret_fd) {
 }
 
 int memfd_dup(int fd, int *ret_fd) {
-    int copy = SEAM(DUP, fcntl(fd, F_DUPFD_CLOEXEC, 0));
+    int copy = INJECT(DUP, fcntl(fd, F_DUPFD_CLOEXEC, 0));
     if (copy < 0)
-        return failure_of(SEAM_DUP, errno);
+        return failure_of(INJECT_DUP, errno);
     *ret_fd = copy;
     return 0;
 }
@@ -298,13 +299,13 @@ static int inspect_sealed(int fd, struct memfd_info *info) {
     struct stat status;
     struct statfs system;
     int r;
-    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
-        return failure_name(SEAM_FSTAT, errno);
+    if (INJECT(FSTAT, fstat(fd, &status)) < 0)
+        return failure_name(INJECT_FSTAT, errno);
     do {
-        r = SEAM(FSTATFS, fstatfs(fd, &system));
+        r = INJECT(FSTATFS, fstatfs(fd, &system));
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return failure_name(SEAM_FSTATFS, errno);
+        return failure_name(INJECT_FSTATFS, errno);
 
     uint32_t kind = (uint32_t) system.f_type;
     if (kind != TMPFS_KIND && kind != HUGETLBFS_KIND)
@@ -316,9 +317,9 @@ static int inspect_sealed(int fd, struct memfd_info *info) {
 }
 
 int memfd_inspect(int fd, struct memfd_info *ret_info) {
-    struct memfd_info info = {.seals = SEAM(GET_SEALS, fcntl(fd, F_GET_SEALS))};
+    struct memfd_info info = {.seals = INJECT(GET_SEALS, fcntl(fd, F_GET_SEALS))};
     if (info.seals < 0)
-        return errno == EBADF || errno == EINVAL ? -errno : failure_name(SEAM_GET_SEALS, errno);
+        return errno == EBADF || errno == EINVAL ? -errno : failure_name(INJECT_GET_SEALS, errno);
     if (memfd_seals_hold_others(info.seals)) {
         int r = inspect_sealed(fd, &info);
         if (r < 0)
@@ -333,12 +334,12 @@ int memfd_inspect(int fd, struct memfd_info *ret_info) {
 
 const char *memfd_inspect_why(int r) {
     static const struct {
-        enum seam_kind kind;
+        enum inject_kind kind;
         const char *forbidden, *failed;
     } texts[] = {
-        {SEAM_GET_SEALS, COULD_NOT_SAY "fcntl(F_GET_SEALS)" SANDBOX, COULD_NOT_SAY "fcntl(F_GET_SEALS) failed"},
-        {SEAM_FSTAT, COULD_NOT_SAY "fstat" SANDBOX, COULD_NOT_SAY "fstat failed"},
-        {SEAM_FSTATFS, COULD_NOT_SAY "fstatfs" SANDBOX, COULD_NOT_SAY "fstatfs failed"},
+        {INJECT_GET_SEALS, COULD_NOT_SAY "fcntl(F_GET_SEALS)" SANDBOX, COULD_NOT_SAY "fcntl(F_GET_SEALS) failed"},
+        {INJECT_FSTAT, COULD_NOT_SAY "fstat" SANDBOX, COULD_NOT_SAY "fstat failed"},
+        {INJECT_FSTATFS, COULD_NOT_SAY "fstatfs" SANDBOX, COULD_NOT_SAY "fstatfs failed"},
     };
     const char *call = failure_call(r);
     for (size_t i = 0; call && i < sizeof texts / sizeof *texts; i++)

@@ -23,8 +23,9 @@ enum memfd_huge_policy {
 enum memfd_huge_policy memfd_huge_policy(void); /* read anew at each call */
 
 /*
- * The smallest of the sizes between a page and a huge page that mappings get which ask for them: hugepages-64kB/shmem_enabled and its like, since
- * Linux 6.11. Only page faults bring them, never write() or fallocate(). 0: none. Read anew at each call.
+ * The smallest of the sizes between a page and a huge page that mappings get which ask for them:
+ * hugepages-64kB/shmem_enabled and its like, since Linux 6.11. Only page faults bring them, never write() or
+ * fallocate(). 0: none. Read anew at each call.
  */
 size_t memfd_folio_size(void);
 
@@ -37,15 +38,18 @@ int memfd_new(size_t size, bool hugetlb, int *ret_fd);
 
 /*
  * Reserves real pages for [from, from + size): in steps, so that a signal cannot undo all of it; EINTR is handled.
- * Pages that the kernel adds behind the end of the file go again: of a huge page that it begins, where they are for all memfds.
- * Nothing was written there yet: where fallocate() is forbidden zeros are written instead. -ENOMEM also for the kernel's ENOSPC: the machine, not a file system, is what is full.
+ * Pages that the kernel adds behind the end of the file go again: of a huge page that it begins, where they are for all
+ * memfds. Nothing was written there yet: where fallocate() is forbidden zeros are written instead. -ENOMEM also for the
+ * kernel's ENOSPC: the machine, not a file system, is what is full.
  */
 int memfd_reserve(int fd, size_t from, size_t size);
 
-/* The same by writing zeros: what lies there is gone. map_populate_filled() maps such pages faster than reserved ones. */
+/* The same by writing zeros: what lies there is gone. map_populate_filled() maps such pages faster than reserved ones.
+ */
 int memfd_reserve_filled(int fd, size_t from, size_t size);
 
-/* The last step of both reservations, and of one that was made by touching: page faults add such pages too on some kernels (6.1). */
+/* The last step of both reservations, and of one that was made by touching: page faults add such pages too on some
+ * kernels (6.1). */
 void memfd_cut_excess(int fd);
 
 int memfd_resize(int fd, size_t size);
@@ -63,23 +67,23 @@ uint64_t memfd_excess(uint64_t size, uint64_t allocated);
 int memfd_seal(int fd);
 
 /*
- * Adds SHRINK, GROW, FUTURE_WRITE and SEAL: mappings that are writable now stay so, nothing else becomes it. From then on the
- * memfd has one writer (Linux 5.1).
+ * Adds SHRINK, GROW, FUTURE_WRITE and SEAL: mappings that are writable now stay so, nothing else becomes it. From then
+ * on the memfd has one writer (Linux 5.1).
  */
 int memfd_seal_others(int fd);
 
 /*
  * Replaces an own sealed memfd's descriptor by a read-only one of the same file, mode 0444, so that a receiver
- * cannot stand inside write() on it, and can open it anew for reading. Falls back to a duplicate where /proc is missing: the seals are what
- * protects. Borrows `fd`; the caller owns *ret_fd.
+ * cannot stand inside write() on it, and can open it anew for reading. Falls back to a duplicate where /proc is
+ * missing: the seals are what protects. Borrows `fd`; the caller owns *ret_fd.
  */
 int memfd_reopen(int fd, int *ret_fd);
 
 /*
- * A read-only descriptor of a sealed memfd with an offset and flags of its own: those of `fd` may be shared with the process that
- * sent it, and with others that it was sent to. Borrows `fd`; the caller owns *ret_fd. Does not block. Errors: -ENOENT (/proc
- * is missing), -EACCES (the owner of the memfd took the right to read it away), -EAGAIN (a process holds a lease on it), -EMFILE,
- * -ENFILE, -ENOMEM.
+ * A read-only descriptor of a sealed memfd with an offset and flags of its own: those of `fd` may be shared with the
+ * process that sent it, and with others that it was sent to. Borrows `fd`; the caller owns *ret_fd. Does not block.
+ * Errors: -ENOENT (/proc is missing), -EACCES (the owner of the memfd took the right to read it away), -EAGAIN (a
+ * process holds a lease on it), -EMFILE, -ENFILE, -ENOMEM.
  */
 int memfd_export(int fd, int *ret_fd);
 
@@ -108,8 +112,8 @@ const char *memfd_seals_missing(int seals, char *buf, size_t size);
 /*
  * Looks at a descriptor of unknown origin, asking nothing that can block: F_GET_SEALS is the first
  * call, and unless memfd_seals_hold_others() nothing else is called (all other fields are 0).
- * -EBADF: O_PATH, or not a descriptor · -EINVAL: not a kind of file that has seals · anything else: the kernel could not
- * tell, which is not the fault of whoever sent it.
+ * -EBADF: O_PATH, or not a descriptor · -EINVAL: not a kind of file that has seals · anything else: the kernel could
+ * not tell, which is not the fault of whoever sent it.
  */
 int memfd_inspect(int fd, struct memfd_info *ret_info);
 

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /proc/meminfo and /proc/self/status. Nothing is decided here, and what cannot be read is no limit: the reservation itself says no.
+ * /proc/meminfo and /proc/self/status. Nothing is decided here, and what cannot be read is no limit: the reservation
+ * itself says no.
  *
- * Processes without /proc, and those of which systemd's ProcSubset=pid hides /proc/meminfo, ask sysinfo(2). Its answer has no file pages.
+ * Processes without /proc, and those of which systemd's ProcSubset=pid hides /proc/meminfo, ask sysinfo(2). Its answer
+ * has no file pages.
  *
  * Threads: any.
  */
 #include "sys/meminfo.h"
 
 #include "sys/file.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +51,7 @@ static uint64_t bytes_of(uint64_t units, uint64_t unit) {
 
 static void ask_kernel(struct meminfo *info) {
     struct sysinfo system;
-    if (SEAM(SYSINFO, sysinfo(&system)) < 0)
+    if (INJECT(SYSINFO, sysinfo(&system)) < 0)
         return;
     info->total = bytes_of(system.totalram, system.mem_unit);
     info->available = bytes_of((uint64_t) system.freeram + system.bufferram, system.mem_unit);

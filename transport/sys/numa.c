@@ -7,7 +7,7 @@
 #include "sys/numa.h"
 
 #include "sys/file.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -49,7 +49,7 @@ uint64_t numa_nodes(const char *dir) {
 
 static long bind_to(void *data, size_t size, int policy, const uint64_t *nodes) {
     /* The kernel takes one bit less than it is told of. */
-    return SEAM(MBIND, syscall(SYS_mbind, data, size, policy, nodes, 65ul, 0u));
+    return INJECT(MBIND, syscall(SYS_mbind, data, size, policy, nodes, 65ul, 0u));
 }
 
 int numa_prefer(void *data, size_t size, uint64_t nodes) {

@@ -11,7 +11,7 @@
 
 #include "sys/heap.h"
 #include "sys/idmap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,7 +40,7 @@ static int runtime_dir_name(char *buf, size_t size) {
 
 static int check_dir(const char *dir) {
     struct stat status;
-    if (SEAM(FSTAT, lstat(dir, &status)) < 0)
+    if (INJECT(FSTAT, lstat(dir, &status)) < 0)
         return -errno;
     if (!S_ISDIR(status.st_mode))
         return -ENOTDIR;
@@ -54,7 +54,7 @@ int path_runtime_dir(bool make, char *buf, size_t size) {
     int r = runtime_dir_name(dir, sizeof dir);
     if (r < 0)
         return r;
-    if (make && SEAM(MKDIR, mkdir(dir, 0700)) < 0 && errno != EEXIST)
+    if (make && INJECT(MKDIR, mkdir(dir, 0700)) < 0 && errno != EEXIST)
         return -errno;
     r = check_dir(dir);
     if (r < 0)
@@ -78,9 +78,9 @@ int path_user_config(const char *name, char *buf, size_t size) {
 /* Is what we locked still what the name says? Otherwise somebody else may lock the name's new file. */
 static int check_same_file(int fd, const char *path, bool *ret_same) {
     struct stat locked, named;
-    if (SEAM(FSTAT, fstat(fd, &locked)) < 0)
+    if (INJECT(FSTAT, fstat(fd, &locked)) < 0)
         return -errno;
-    if (SEAM(FSTAT, lstat(path, &named)) < 0) {
+    if (INJECT(FSTAT, lstat(path, &named)) < 0) {
         if (errno != ENOENT)
             return -errno;
         *ret_same = false;
@@ -93,14 +93,14 @@ static int check_same_file(int fd, const char *path, bool *ret_same) {
 static int try_lock(const char *path, bool *ret_same, int *ret_fd) {
     CLEANUP_FD int fd = -1;
     do {
-        fd = SEAM(OPEN, open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 01600));
+        fd = INJECT(OPEN, open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 01600));
     } while (fd < 0 && errno == EINTR);
     if (fd < 0)
         return -errno;
 
     int r;
     do {
-        r = SEAM(FLOCK, flock(fd, LOCK_EX | LOCK_NB));
+        r = INJECT(FLOCK, flock(fd, LOCK_EX | LOCK_NB));
     } while (r < 0 && errno == EINTR);
     if (r < 0)
         return errno == EWOULDBLOCK ? -EADDRINUSE : -errno; /* the file stays, also if we made it: see path.h */
@@ -136,7 +136,7 @@ static struct path_id id_of(const struct stat *status) {
 
 int path_identify(const char *path, struct path_id *ret_id) {
     struct stat status;
-    if (SEAM(FSTAT, lstat(path, &status)) < 0)
+    if (INJECT(FSTAT, lstat(path, &status)) < 0)
         return -errno;
     *ret_id = id_of(&status);
     return 0;
@@ -144,7 +144,7 @@ int path_identify(const char *path, struct path_id *ret_id) {
 
 int path_identify_fd(int fd, struct path_id *ret_id) {
     struct stat status;
-    if (SEAM(FSTAT, fstat(fd, &status)) < 0)
+    if (INJECT(FSTAT, fstat(fd, &status)) < 0)
         return -errno;
     *ret_id = id_of(&status);
     return 0;
@@ -168,10 +168,10 @@ static int lock_dir_of(const char *path, int *ret_fd) {
         return -ENAMETOOLONG;
     memcpy(dir, path, length);
     dir[length] = '\0';
-    CLEANUP_FD int fd = SEAM(OPEN, open(length ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    CLEANUP_FD int fd = INJECT(OPEN, open(length ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (fd < 0)
         return -errno;
-    if (SEAM(FLOCK, flock(fd, LOCK_EX | LOCK_NB)) < 0)
+    if (INJECT(FLOCK, flock(fd, LOCK_EX | LOCK_NB)) < 0)
         return errno == EWOULDBLOCK ? -EBUSY : -errno;
     *ret_fd = fd_steal(&fd);
     return 0;
@@ -196,28 +196,28 @@ int path_take_lock(const struct path_tenancy *judged, int *ret_fd) {
 }
 
 int path_unlink(const char *path) {
-    if (SEAM(UNLINK, unlink(path)) < 0 && errno != ENOENT)
+    if (INJECT(UNLINK, unlink(path)) < 0 && errno != ENOENT)
         return -errno;
     return 0;
 }
 
 int path_unlink_socket(const char *path) {
     struct stat status;
-    if (SEAM(FSTAT, lstat(path, &status)) < 0)
+    if (INJECT(FSTAT, lstat(path, &status)) < 0)
         return errno == ENOENT ? 0 : -errno;
     return S_ISSOCK(status.st_mode) ? path_unlink(path) : -ENOTSOCK;
 }
 
-int path_look(const char *path, struct path_look *ret_look) {
+int path_inspect(const char *path, struct path_state *ret_look) {
     struct stat status;
-    if (SEAM(FSTAT, stat(path, &status)) < 0)
+    if (INJECT(FSTAT, stat(path, &status)) < 0)
         return -errno;
-    *ret_look = (struct path_look){.mode = status.st_mode & 07777,
-                                   .owner = status.st_uid,
-                                   .group = status.st_gid,
-                                   .is_dir = S_ISDIR(status.st_mode),
-                                   .is_socket = S_ISSOCK(status.st_mode),
-                                   .is_writable = SEAM(FACCESSAT, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0};
+    *ret_look = (struct path_state){.mode = status.st_mode & 07777,
+                                    .owner = status.st_uid,
+                                    .group = status.st_gid,
+                                    .is_dir = S_ISDIR(status.st_mode),
+                                    .is_socket = S_ISSOCK(status.st_mode),
+                                    .is_writable = INJECT(FACCESSAT, faccessat(AT_FDCWD, path, W_OK, AT_EACCESS)) == 0};
     return 0;
 }
 

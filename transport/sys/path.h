@@ -16,18 +16,18 @@
 int path_runtime_dir(bool make, char *buf, size_t size);
 
 /*
- * The user's own configuration file of that name: $XDG_CONFIG_HOME/sealane/NAME, or ~/.config/sealane/NAME. Writes it to `buf`, whether
- * it exists or not. -ENOENT: neither variable is set · -ENAMETOOLONG.
+ * The user's own configuration file of that name: $XDG_CONFIG_HOME/sealane/NAME, or ~/.config/sealane/NAME. Writes it
+ * to `buf`, whether it exists or not. -ENOENT: neither variable is set · -ENAMETOOLONG.
  */
 int path_user_config(const char *name, char *buf, size_t size);
 
-/* Opens (and makes, mode 01600: the sticky bit asks cleaners of runtime directories to leave it alone) and locks `path` with flock, without waiting; the lock lives as long as the
- * descriptor. A file that was unlinked by its last holder meanwhile is not taken for the lock. -EADDRINUSE: somebody
- * else holds it. The caller owns *ret_fd.
+/* Opens (and makes, mode 01600: the sticky bit asks cleaners of runtime directories to leave it alone) and locks `path`
+ * with flock, without waiting; the lock lives as long as the descriptor. A file that was unlinked by its last holder
+ * meanwhile is not taken for the lock. -EADDRINUSE: somebody else holds it. The caller owns *ret_fd.
  *
- * Only who holds the lock may unlink the file. So where locking itself fails (-ENOLCK, ...), an empty file may stay: even
- * one that we made a moment ago somebody else may have opened and locked since, and without its name a third one would make
- * and lock another. The next holder takes it and removes it. */
+ * Only who holds the lock may unlink the file. So where locking itself fails (-ENOLCK, ...), an empty file may stay:
+ * even one that we made a moment ago somebody else may have opened and locked since, and without its name a third one
+ * would make and lock another. The next holder takes it and removes it. */
 int path_lock(const char *path, int *ret_fd);
 
 /* Which file a name names, whatever is there: a name may be given to another one. {0, 0} is none. */
@@ -39,9 +39,10 @@ int path_identify_fd(int fd, struct path_id *ret_id);
 bool path_names(const char *path, const struct path_id *id);
 
 /*
- * As path_lock(), from holders that were judged to be none: by a lock file and a socket which their names named then, in that order. If both
- * still do, the lock file is replaced and the socket is unlinked, as one step: of those that do so at a time one succeeds, and nobody judges a
- * new lock file by the old socket. -EADDRINUSE: another one did it. -EBUSY: another one does it now, or somebody else has locked the directory.
+ * As path_lock(), from holders that were judged to be none: by a lock file and a socket which their names named then,
+ * in that order. If both still do, the lock file is replaced and the socket is unlinked, as one step: of those that do
+ * so at a time one succeeds, and nobody judges a new lock file by the old socket. -EADDRINUSE: another one did it.
+ * -EBUSY: another one does it now, or somebody else has locked the directory.
  */
 struct path_tenancy {
     const char *lock, *socket;
@@ -59,13 +60,13 @@ int path_unlink(const char *path);
 int path_unlink_socket(const char *path);
 
 /* What lies at a path, as messages need it; links are followed. Returns 0, or a negative errno value. */
-struct path_look {
+struct path_state {
     unsigned mode; /* permissions */
     uint32_t owner, group;
     bool is_dir, is_socket;
     bool is_writable; /* by us; of a socket: may we connect? */
 };
-int path_look(const char *path, struct path_look *ret_look);
+int path_inspect(const char *path, struct path_state *ret_look);
 
 /* The value of XDG_RUNTIME_DIR, borrowed from the environment; NULL: not set, or relative, which counts as not set. */
 const char *path_runtime_base(void);

@@ -11,8 +11,9 @@
  *
  * When no thread can be made and none runs, descriptors are closed in place: that may block, but loses nothing.
  *
- * fork: the child has copies of what was waiting, but no threads. It forgets them: they stay open until it ends or calls exec.
- * To close them later would be worse: by then the child may have closed them itself, and have other files at their numbers.
+ * fork: the child has copies of what was waiting, but no threads. It forgets them: they stay open until it ends or
+ * calls exec. To close them later would be worse: by then the child may have closed them itself, and have other files
+ * at their numbers.
  *
  * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; closing <= threads; waiting > 0 implies
  * threads > 0.
@@ -22,8 +23,8 @@
 
 #include "sys/fdpass.h"
 #include "sys/heap.h"
+#include "sys/inject.h"
 #include "sys/limits.h"
-#include "sys/seam.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -31,14 +32,16 @@
 
 #define QUEUE_SIZE 18432
 
-/* For what peers sent. The rest is for our own sockets to them: their connections may still end, unheard, when nothing is received. */
+/* For what peers sent. The rest is for our own sockets to them: their connections may still end, unheard, when nothing
+ * is received. */
 #define ROOM 14336
 #define THREADS_MAX 4
 
 /* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
 #define RECEIVERS_AT_ONCE 4
 
-/* What four peers can leave behind, or an eighth of our table of descriptors: beyond it the server takes no new connections. */
+/* What four peers can leave behind, or an eighth of our table of descriptors: beyond it the server takes no new
+ * connections. */
 #define CALM_MAX 1024
 
 /* close() needs little; the rest is room for static thread-local storage and for sanitizers. */
@@ -113,7 +116,7 @@ static int start_thread(void) {
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     pthread_t thread;
-    error = SEAM_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, close_waiting, NULL));
+    error = INJECT_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, close_waiting, NULL));
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
     if (error != 0)

@@ -14,7 +14,7 @@
 
 #include "sys/failure.h"
 #include "sys/heap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +56,8 @@ static int make_address(const char *name, struct sockaddr_un *ret_address, sockl
 }
 
 static int socket_new(void) {
-    int fd = SEAM(SOCKET, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    return fd < 0 ? failure_of(SEAM_SOCKET, errno) : fd;
+    int fd = INJECT(SOCKET, socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    return fd < 0 ? failure_of(INJECT_SOCKET, errno) : fd;
 }
 
 /* May nobody but us, and root, put another file in the place of this one? */
@@ -66,34 +66,35 @@ static bool is_place_ours(const char *path) {
     struct stat status;
     snprintf(dir, sizeof dir, "%s", path);
     strrchr(dir, '/')[1] = '\0';
-    bool is_known = SEAM(FSTAT, stat(dir, &status)) == 0 && (status.st_uid == 0 || status.st_uid == geteuid());
+    bool is_known = INJECT(FSTAT, stat(dir, &status)) == 0 && (status.st_uid == 0 || status.st_uid == geteuid());
     return is_known && ((status.st_mode & (S_IWGRP | S_IWOTH)) == 0 || (status.st_mode & S_ISVTX) != 0);
 }
 
-/* fchmod() does not take O_PATH descriptors. Linux 6.6 has a call that does; before, /proc is needed; without it the name has to do. */
+/* fchmod() does not take O_PATH descriptors. Linux 6.6 has a call that does; before, /proc is needed; without it the
+ * name has to do. */
 static int set_mode(int file, const char *path, mode_t mode) {
     char link[32];
-    if (SEAM(FCHMOD, syscall(SYS_FCHMODAT2, file, "", mode, AT_EMPTY_PATH)) == 0)
+    if (INJECT(FCHMOD, syscall(SYS_FCHMODAT2, file, "", mode, AT_EMPTY_PATH)) == 0)
         return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", file);
-    if (SEAM(FCHMOD, chmod(link, mode)) == 0)
+    if (INJECT(FCHMOD, chmod(link, mode)) == 0)
         return 0;
     int error = errno;
-    if (is_place_ours(path) && SEAM(FCHMOD, chmod(path, mode)) == 0)
+    if (is_place_ours(path) && INJECT(FCHMOD, chmod(path, mode)) == 0)
         return 0;
-    return failure_name(SEAM_FCHMOD, error);
+    return failure_name(INJECT_FCHMOD, error);
 }
 
 /* Through a descriptor that was seen to be a socket of ours, so that nothing put there in its place is changed. */
 static int change_file(int file, const char *path, mode_t mode, uint32_t group) {
     struct stat status;
-    if (SEAM(FSTAT, fstat(file, &status)) < 0)
-        return failure_of(SEAM_FSTAT, errno);
+    if (INJECT(FSTAT, fstat(file, &status)) < 0)
+        return failure_of(INJECT_FSTAT, errno);
     if (!S_ISSOCK(status.st_mode) || status.st_uid != geteuid())
         return -EACCES;
     if (group != SOCKET_GROUP_NONE && status.st_gid != group &&
-        SEAM(FCHOWN, fchownat(file, "", (uid_t) -1, group, AT_EMPTY_PATH)) < 0)
-        return failure_name(SEAM_FCHOWN, errno); /* EPERM: the group is not one of ours */
+        INJECT(FCHOWN, fchownat(file, "", (uid_t) -1, group, AT_EMPTY_PATH)) < 0)
+        return failure_name(INJECT_FCHOWN, errno); /* EPERM: the group is not one of ours */
     if ((status.st_mode & 07777) == mode)
         return 0;
 
@@ -101,19 +102,19 @@ static int change_file(int file, const char *path, mode_t mode, uint32_t group) 
 }
 
 /*
- * Gives the socket's file exactly `mode`. Bound with that mode less the umask, or with the owner's part of it if the group is still to
- * change, it has at most too little before. Where the first fchmod() is forbidden it has another mode for that moment, in which nobody
- * can connect: the socket does not listen yet.
+ * Gives the socket's file exactly `mode`. Bound with that mode less the umask, or with the owner's part of it if the
+ * group is still to change, it has at most too little before. Where the first fchmod() is forbidden it has another mode
+ * for that moment, in which nobody can connect: the socket does not listen yet.
  */
 static int widen_access(const char *path, mode_t mode, uint32_t group) {
-    CLEANUP_FD int file = SEAM(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
-    return file < 0 ? failure_of(SEAM_OPEN, errno) : change_file(file, path, mode, group);
+    CLEANUP_FD int file = INJECT(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    return file < 0 ? failure_of(INJECT_OPEN, errno) : change_file(file, path, mode, group);
 }
 
 static int bind_path(int fd, const struct sockaddr_un *address, socklen_t size, mode_t mode, uint32_t group) {
-    (void) SEAM(FCHMOD, fchmod(fd, group == SOCKET_GROUP_NONE ? mode : mode & S_IRWXU));
-    if (SEAM(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
-        return failure_of(SEAM_BIND, errno);
+    (void) INJECT(FCHMOD, fchmod(fd, group == SOCKET_GROUP_NONE ? mode : mode & S_IRWXU));
+    if (INJECT(BIND, bind(fd, (const struct sockaddr *) address, size)) < 0)
+        return failure_of(INJECT_BIND, errno);
     int r = widen_access(address->sun_path, mode, group);
     if (r < 0)
         unlink(address->sun_path);
@@ -138,11 +139,11 @@ int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_
     if (is_path)
         r = bind_path(fd, &address, size, (mode_t) mode, group);
     else
-        r = SEAM(BIND, bind(fd, (const struct sockaddr *) &address, size)) < 0 ? failure_of(SEAM_BIND, errno) : 0;
+        r = INJECT(BIND, bind(fd, (const struct sockaddr *) &address, size)) < 0 ? failure_of(INJECT_BIND, errno) : 0;
     if (r < 0)
         return r;
-    if (SEAM(LISTEN, listen(fd, SOMAXCONN)) < 0) {
-        r = failure_of(SEAM_LISTEN, errno);
+    if (INJECT(LISTEN, listen(fd, SOMAXCONN)) < 0) {
+        r = failure_of(INJECT_LISTEN, errno);
         if (is_path)
             unlink(address.sun_path);
         return r;
@@ -152,7 +153,7 @@ int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_
 }
 
 void socket_listen_again(int listener) {
-    (void) SEAM(LISTEN, listen(listener, SOMAXCONN));
+    (void) INJECT(LISTEN, listen(listener, SOMAXCONN));
 }
 
 int socket_connect(const char *name, int *ret_fd) {
@@ -165,10 +166,10 @@ int socket_connect(const char *name, int *ret_fd) {
     if (fd < 0)
         return fd;
     do {
-        r = SEAM(CONNECT, connect(fd, (const struct sockaddr *) &address, size));
+        r = INJECT(CONNECT, connect(fd, (const struct sockaddr *) &address, size));
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return failure_of(SEAM_CONNECT, errno);
+        return failure_of(INJECT_CONNECT, errno);
     *ret_fd = fd_steal(&fd);
     return 0;
 }
@@ -176,10 +177,10 @@ int socket_connect(const char *name, int *ret_fd) {
 int socket_accept(int listener, int *ret_fd) {
     int fd;
     do {
-        fd = SEAM(ACCEPT, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
+        fd = INJECT(ACCEPT, accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
     } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
     if (fd < 0)
-        return failure_of(SEAM_ACCEPT, errno);
+        return failure_of(INJECT_ACCEPT, errno);
     *ret_fd = fd;
     return 0;
 }
@@ -187,8 +188,8 @@ int socket_accept(int listener, int *ret_fd) {
 static int read_option(int fd, int option, int *ret_value) {
     int value;
     socklen_t size = sizeof value;
-    if (SEAM(GETSOCKOPT, getsockopt(fd, SOL_SOCKET, option, &value, &size)) < 0)
-        return failure_of(SEAM_GETSOCKOPT, errno);
+    if (INJECT(GETSOCKOPT, getsockopt(fd, SOL_SOCKET, option, &value, &size)) < 0)
+        return failure_of(INJECT_GETSOCKOPT, errno);
     *ret_value = value;
     return 0;
 }
@@ -215,8 +216,9 @@ int socket_adopt(int fd, bool listening) {
     if (r < 0)
         return r;
     int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || SEAM(SET_FLAGS, fcntl(fd, F_SETFL, flags | O_NONBLOCK)) < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
-        return failure_of(SEAM_SET_FLAGS, errno);
+    if (flags < 0 || INJECT(SET_FLAGS, fcntl(fd, F_SETFL, flags | O_NONBLOCK)) < 0 ||
+        fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+        return failure_of(INJECT_SET_FLAGS, errno);
     return 0;
 }
 
@@ -230,7 +232,7 @@ size_t socket_datagram_max(int fd) {
 bool socket_refuse_fds(int fd) {
 #ifdef SO_PASSRIGHTS
     int off = 0;
-    return SEAM(SETSOCKOPT, setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off)) == 0;
+    return INJECT(SETSOCKOPT, setsockopt(fd, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off)) == 0;
 #else
     (void) fd;
     return false;

@@ -9,14 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* `name`: a path, or an abstract name with '@' in the place of its first byte. At most 107 bytes; -EINVAL when empty. */
+/* `name`: a path, or an abstract name with '@' in the place of its first byte. At most 107 bytes; -EINVAL when empty.
+ */
 
 /* Binds and listens. A path is made with `mode` from the start, whatever the umask; it must not exist. The caller
  * owns *ret_fd. -EADDRINUSE, -EACCES, -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
 int socket_listen(const char *name, unsigned mode, int *ret_fd);
 
-/* The same, and gives the file to `group` before its mode lets that group in, and before anybody can connect. -EPERM: neither
- * root, nor a member of that group. */
+/* The same, and gives the file to `group` before its mode lets that group in, and before anybody can connect. -EPERM:
+ * neither root, nor a member of that group. */
 #define SOCKET_GROUP_NONE UINT32_MAX
 int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_fd);
 

@@ -12,7 +12,7 @@
 
 #include "sys/failure.h"
 #include "sys/heap.h"
-#include "sys/seam.h"
+#include "sys/inject.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -70,15 +70,15 @@ int wait_left_ms(uint64_t deadline) {
 
 unsigned wait_cpus_shared(int pid) {
     cpu_set_t ours, theirs, both;
-    if (pid <= 0 || SEAM(SCHED_GET, sched_getaffinity(0, sizeof ours, &ours)) < 0 ||
-        SEAM(SCHED_GET, sched_getaffinity(pid, sizeof theirs, &theirs)) < 0)
+    if (pid <= 0 || INJECT(SCHED_GET, sched_getaffinity(0, sizeof ours, &ours)) < 0 ||
+        INJECT(SCHED_GET, sched_getaffinity(pid, sizeof theirs, &theirs)) < 0)
         return UINT_MAX;
     CPU_OR(&both, &ours, &theirs);
     return (unsigned) CPU_COUNT(&both);
 }
 
 bool wait_is_realtime(void) {
-    int policy = SEAM(SCHED_GET, sched_getscheduler(0));
+    int policy = INJECT(SCHED_GET, sched_getscheduler(0));
     if (policy < 0)
         return false;
     policy &= ~SCHED_RESET_ON_FORK;
@@ -89,27 +89,27 @@ bool wait_is_realtime(void) {
 static int poll_once(struct pollfd *items, nfds_t count, uint64_t deadline) {
     uint64_t ns = left_ns(deadline);
     struct timespec left = {.tv_sec = (time_t) (ns / NS_PER_S), .tv_nsec = (long) (ns % NS_PER_S)};
-    int r = SEAM(POLL, ppoll(items, count, deadline == WAIT_FOREVER ? NULL : &left, NULL));
-    return r < 0 && failure_is_forbidden(-errno) ? SEAM(POLL, poll(items, count, wait_left_ms(deadline))) : r;
+    int r = INJECT(POLL, ppoll(items, count, deadline == WAIT_FOREVER ? NULL : &left, NULL));
+    return r < 0 && failure_is_forbidden(-errno) ? INJECT(POLL, poll(items, count, wait_left_ms(deadline))) : r;
 }
 
-int wait_all(int fd, short events, int other, int bell, uint64_t deadline) {
+int wait_all(int fd, short events, int other, int wake_fd, uint64_t deadline) {
     struct pollfd items[] = {
-        {.fd = fd, .events = events}, {.fd = other, .events = POLLIN}, {.fd = bell, .events = POLLIN}};
-    const nfds_t count = bell >= 0 ? 3 : other >= 0 ? 2 : fd >= 0 ? 1 : 0; /* negative ones are passed over */
+        {.fd = fd, .events = events}, {.fd = other, .events = POLLIN}, {.fd = wake_fd, .events = POLLIN}};
+    const nfds_t count = wake_fd >= 0 ? 3 : other >= 0 ? 2 : fd >= 0 ? 1 : 0; /* negative ones are passed over */
     int r;
     do {
         r = poll_once(items, count, deadline);
     } while (r < 0 && errno == EINTR);
     if (r < 0)
-        return failure_of(SEAM_POLL, errno);
+        return failure_of(INJECT_POLL, errno);
     if (r > 0 && ((items[0].revents | items[1].revents) & POLLNVAL) != 0)
         return -EBADF;
     return r == 0 ? 0 : items[0].revents | (items[1].revents ? WAIT_OTHER : 0);
 }
 
-int wait_fd_or_bell(int fd, short events, int bell, uint64_t deadline) {
-    return wait_all(fd, events, -1, bell, deadline);
+int wait_fd_or_bell(int fd, short events, int wake_fd, uint64_t deadline) {
+    return wait_all(fd, events, -1, wake_fd, deadline);
 }
 
 int wait_fd(int fd, short events, uint64_t deadline) {
@@ -117,17 +117,17 @@ int wait_fd(int fd, short events, uint64_t deadline) {
 }
 
 int wait_set_new(int *ret_fd) {
-    int fd = SEAM(EPOLL_CREATE, epoll_create1(EPOLL_CLOEXEC));
+    int fd = INJECT(EPOLL_CREATE, epoll_create1(EPOLL_CLOEXEC));
     if (fd < 0)
-        return failure_of(SEAM_EPOLL_CREATE, errno);
+        return failure_of(INJECT_EPOLL_CREATE, errno);
     *ret_fd = fd;
     return 0;
 }
 
 static int set_control(int set, int operation, int fd, short events, void *data) {
     struct epoll_event event = {.events = (uint32_t) (events & (POLLIN | POLLOUT)), .data.ptr = data};
-    if (SEAM(EPOLL_CTL, epoll_ctl(set, operation, fd, &event)) < 0)
-        return failure_of(SEAM_EPOLL_CTL, errno);
+    if (INJECT(EPOLL_CTL, epoll_ctl(set, operation, fd, &event)) < 0)
+        return failure_of(INJECT_EPOLL_CTL, errno);
     return 0;
 }
 
@@ -148,18 +148,18 @@ int wait_set_poll(int set, struct wait_event *ret_events, int max, uint64_t dead
     struct epoll_event events[EVENTS_MAX];
     if (max > EVENTS_MAX)
         max = EVENTS_MAX;
-    int count = SEAM(EPOLL_WAIT, epoll_wait(set, events, max, wait_left_ms(deadline)));
+    int count = INJECT(EPOLL_WAIT, epoll_wait(set, events, max, wait_left_ms(deadline)));
     if (count < 0)
-        return errno == EINTR ? 0 : failure_of(SEAM_EPOLL_WAIT, errno);
+        return errno == EINTR ? 0 : failure_of(INJECT_EPOLL_WAIT, errno);
     for (int i = 0; i < count; i++)
         ret_events[i] = (struct wait_event){.data = events[i].data.ptr, .revents = (short) events[i].events};
     return count;
 }
 
 int wait_bell_new(int *ret_fd) {
-    int fd = SEAM(EVENTFD, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    int fd = INJECT(EVENTFD, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     if (fd < 0)
-        return failure_of(SEAM_EVENTFD, errno);
+        return failure_of(INJECT_EVENTFD, errno);
     *ret_fd = fd;
     return 0;
 }

@@ -31,11 +31,11 @@ bool wait_is_realtime(void);
 int wait_fd(int fd, short events, uint64_t deadline);
 
 /* The same, but the ringing of `bell` (-1: there is none) ends it too, and stays. */
-int wait_fd_or_bell(int fd, short events, int bell, uint64_t deadline);
+int wait_fd_or_bell(int fd, short events, int wake_fd, uint64_t deadline);
 
 /* The same, and `other` (-1: none) for POLLIN, which then makes WAIT_OTHER part of the result. */
 #define WAIT_OTHER 0x10000
-int wait_all(int fd, short events, int other, int bell, uint64_t deadline);
+int wait_all(int fd, short events, int other, int wake_fd, uint64_t deadline);
 
 /* A set of descriptors, each with a pointer: epoll. */
 struct wait_event {

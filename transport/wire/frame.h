@@ -69,8 +69,8 @@ enum {
 /* Payload classes on the wire; the same values as SEA_INLINE and its neighbours. */
 enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE_CLASS_ANY = 7 };
 
-/* Feature bits: what the sender of a HELLO takes. Nothing of a feature is sent to who did not set its bit; unknown ones are
- * ignored. */
+/* Feature bits: what the sender of a HELLO takes. Nothing of a feature is sent to who did not set its bit; unknown ones
+ * are ignored. */
 enum {
     WIRE_FEATURE_HUGETLB = 1,  /* sealed payloads in hugetlb pages */
     WIRE_FEATURE_OUTBOX = 2,   /* an outbox, and this HELLO brings its descriptor */
@@ -177,7 +177,8 @@ struct wire_frame {
  *     value; fields that a type does not use are 0, reserved bytes too;
  *   - a HELLO has the magic, and version_min <= version_max. One of a version that we do not speak is decoded
  *     all the same, so that it can be refused in words: its layout is the same in all versions;
- *   - a sealed payload, an arena, a ring and a HELLO with the OUTBOX feature come with exactly one descriptor declared, all others with none;
+ *   - a sealed payload, an arena, a ring and a HELLO with the OUTBOX feature come with exactly one descriptor declared,
+ * all others with none;
  *   - payload_class, payload_size, handle: as the struct says. Whether the class was agreed is not asked here;
  *   - texts have no control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8). That they are valid
  *     UTF-8 is not promised;

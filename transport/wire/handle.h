@@ -4,10 +4,10 @@
  *
  *     handle = arena << 48 | index << 24 | generation
  *
- * `arena` is 0 for sealed blocks, which are in no arena, and 1..65535 for pooled ones; `index` is a slot in the owner's table, or a
- * block in its arena; `generation` is never 0, so that no handle is, and grows with each lease of its slot, so that a
- * handle that was used up does not name its successor. (After 2^24 leases of one slot it does again. A peer that kept one
- * that long, and sends it, gives back a lease of its own.)
+ * `arena` is 0 for sealed blocks, which are in no arena, and 1..65535 for pooled ones; `index` is a slot in the owner's
+ * table, or a block in its arena; `generation` is never 0, so that no handle is, and grows with each lease of its slot,
+ * so that a handle that was used up does not name its successor. (After 2^24 leases of one slot it does again. A peer
+ * that kept one that long, and sends it, gives back a lease of its own.)
  */
 #ifndef WIRE_HANDLE_H
 #define WIRE_HANDLE_H

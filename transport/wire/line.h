@@ -3,8 +3,8 @@
  * Frames as they lie in a ring: lines of 64 bytes, encode, decode and validate as pure functions. doc/PROTOCOL.md
  * is their specification.
  *
- * A line is eight little-endian words of 64 bits. The low half of its first word is its tag, which says in which lap it was
- * written: the ring's business (lane/ring.h). No payload ever lies on a tag. A frame is one line or several:
+ * A line is eight little-endian words of 64 bits. The low half of its first word is its tag, which says in which lap it
+ * was written: the ring's business (lane/ring.h). No payload ever lies on a tag. A frame is one line or several:
  *
  *     first line   word 0  tag 32, type 8, class 8, text_size 16
  *                  word 1  id              CALL, REPLY, CANCEL: of the call. MARK: of a datagram. ONEWAY: 0
@@ -15,8 +15,8 @@
  *     later lines  word 0  tag 32, 0
  *                  words 1 to 7            the next 56 bytes
  *
- * Only a REPLY with an error has a text, and it has no payload: a frame's bytes are one or the other. Words of a frame that the
- * reader works on were copied to its own memory before: the writer is a stranger.
+ * Only a REPLY with an error has a text, and it has no payload: a frame's bytes are one or the other. Words of a frame
+ * that the reader works on were copied to its own memory before: the writer is a stranger.
  */
 #ifndef WIRE_LINE_H
 #define WIRE_LINE_H
@@ -46,7 +46,8 @@ static inline uint32_t line_inline_size(const uint64_t words[LINE_FIRST_WORD]) {
     return (uint32_t) (words[3] >> 32);
 }
 
-/* Writes all eight words; the tag's half is 0, and so is the place of payload and text. `message` is ignored in a CANCEL and a MARK. */
+/* Writes all eight words; the tag's half is 0, and so is the place of payload and text. `message` is ignored in a
+ * CANCEL and a MARK. */
 static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, uint64_t id,
                                const struct wire_message *message) {
     words[0] = (uint64_t) type << 32;
@@ -67,9 +68,9 @@ static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, 
 }
 
 /*
- * Are these the first words of the commonest frames, of which line_decode() would say nothing: a call, a one-way message or a good reply of
- * at most two lines, with an inline payload or none, and no text? Then word 1 is its id, word 2 a deadline, and word 3 its method and
- * size.
+ * Are these the first words of the commonest frames, of which line_decode() would say nothing: a call, a one-way
+ * message or a good reply of at most two lines, with an inline payload or none, and no text? Then word 1 is its id,
+ * word 2 a deadline, and word 3 its method and size.
  */
 static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
     uint32_t size = line_inline_size(words), kind = (uint32_t) (words[0] >> 32);
@@ -82,9 +83,9 @@ static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
 }
 
 /*
- * Decodes a first line. Returns NULL or the static text that says what is wrong; then *ret is undefined. Afterwards all holds
- * that wire_decode() promises of CALL, ONEWAY, REPLY and CANCEL; a sealed payload is not possible; `payload` and `text` are
- * NULL, and *ret_bytes says how many bytes of either follow, beginning with word 4.
+ * Decodes a first line. Returns NULL or the static text that says what is wrong; then *ret is undefined. Afterwards all
+ * holds that wire_decode() promises of CALL, ONEWAY, REPLY and CANCEL; a sealed payload is not possible; `payload` and
+ * `text` are NULL, and *ret_bytes says how many bytes of either follow, beginning with word 4.
  */
 const char *line_decode(const uint64_t words[LINE_WORDS], struct wire_frame *ret, uint32_t *ret_bytes);
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* Whose is a socket's path? The lock beside it tells, and where that is lost or held by heirs, whoever answers there.
+ */
+#ifndef LANE_PATH_CLAIM_H
+#define LANE_PATH_CLAIM_H
+
+#include "sys/path.h"
+
+/*
+ * Claims the path for us: returns the lock beside it, in *ret_lock (owned by the caller). A socket file that nobody
+ * serves is removed, so that the path can be bound. On failure *ret_why is a static text. Errors: -EADDRINUSE;
+ * -ENOTSOCK (something that is not a socket has that path); what making the lock gives. Blocks for at most half a
+ * second, and only where the process that listened there has ended and left its descriptors to another one.
+ */
+int claim_path(const char *path, int *ret_lock, const char **ret_why);
+
+/* The lock's own path: "<path>.lock". */
+#define CLAIM_LOCK_SIZE 120
+const char *claim_lock_path(const char *path, char buf[CLAIM_LOCK_SIZE]);
+
+#endif
