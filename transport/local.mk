@@ -137,24 +137,44 @@ transport_libtransport_la_SOURCES = \
     transport/lane/snapshot.c \
     transport/lane/negotiation.c \
     transport/lane/negotiation.h \
+    transport/rpc/batch.c \
+    transport/rpc/block.c \
+    transport/rpc/block.h \
+    transport/rpc/call.c \
+    transport/rpc/call_end.c \
+    transport/rpc/call_end.h \
     transport/rpc/calls.c \
     transport/rpc/calls.h \
-    transport/rpc/client.c \
     transport/rpc/conn.c \
     transport/rpc/conn.h \
+    transport/rpc/conn_fd.c \
+    transport/rpc/conn_figures.c \
+    transport/rpc/conn_loop.c \
+    transport/rpc/conn_loop.h \
+    transport/rpc/conn_slots.c \
+    transport/rpc/conn_slots.h \
+    transport/rpc/conn_turn.c \
+    transport/rpc/conn_turn.h \
+    transport/rpc/conn_wait.c \
+    transport/rpc/conn_wait.h \
+    transport/rpc/connect.c \
+    transport/rpc/connect.h \
     transport/rpc/interrupt.c \
     transport/rpc/interrupt.h \
     transport/rpc/msg.c \
     transport/rpc/msg.h \
-    transport/rpc/pool.c \
+    transport/rpc/msg_memory.c \
+    transport/rpc/msg_memory.h \
+    transport/rpc/payload.c \
+    transport/rpc/payload.h \
     transport/rpc/poller.c \
     transport/rpc/poller.h \
+    transport/rpc/pool.c \
+    transport/rpc/send.c \
     transport/rpc/server.c \
     transport/rpc/server.h \
     transport/rpc/small.c \
     transport/rpc/small.h \
-    transport/rpc/conn_slots.c \
-    transport/rpc/conn_slots.h \
     transport/loop/uv.c \
     transport/loop/uv_memory.c
 

@@ -14,7 +14,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "rpc/conn.h"
+#include "rpc/conn_loop.h"
+#include "rpc/conn_turn.h"
+#include "rpc/connect.h"
 #include "rpc/msg.h"
 #include "support/suite.h"
 #include "sys/wait.h"

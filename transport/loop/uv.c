@@ -6,6 +6,8 @@
  * which frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our
  * descriptors.
  */
+#include "rpc/conn_loop.h"
+#include "rpc/connect.h"
 #include "rpc/server.h"
 #include "sys/heap.h"
 #include <errno.h>

@@ -1,432 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A connection's turns, and what its lane tells it. See conn.h.
- *
- * Every call of ours ends in exactly one of five places: reply_arrived(), or small_answer() in small.c (a reply came),
- * calls_expire() (its deadline), sea_call_cancel(), and calls_end() (the connection is gone).
- */
+/* A connection's memory, its end, and what it tells. See conn.h. */
 #include "rpc/conn.h"
 
-#include "memory/reserve.h"
-#include "rpc/msg.h"
-#include "rpc/small.h"
-#include "sys/failure.h"
-#include "sys/fdpass.h"
+#include "rpc/msg_memory.h"
 #include "sys/heap.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
-
-/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. And so many
- * turns that end because their work is done are as long as a late call waits for copies and the like: some 5 ms. */
-static const uint32_t SOCKET_TURNS = 16;
-
-/* What a look costs is nothing beside so much time. */
-static const uint64_t GLANCE_NS = 10 * 1000 * 1000;
-
-static void conn_rearm(void *owner) {
-    sea_conn *conn = owner;
-    if (conn->watch.poller && !conn->is_ended)
-        watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
-}
-
-uint64_t conn_deadline_of_calls(const sea_conn *conn) {
-    uint64_t id, first = WAIT_FOREVER, lane = lane_deadline(&conn->lane);
-    calls_first(&conn->calls, &id, &first);
-    return first < lane ? first : lane;
-}
-
-uint64_t conn_deadline(const sea_conn *conn) {
-    uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
-    uint64_t first = calls < pools ? calls : pools;
-    return first < conn->idle_at ? first : conn->idle_at;
-}
-
-/* Tells one waiter. Takes `reply`. */
-static void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_msg *reply) {
-    tally_uncount(&conn->lane.tally, calls_out, 1);
-    conn->told++;
-    waiter.done(conn, status, reply, waiter.user);
-}
-
-/* Who holds all that it takes gets no more: the reply waits at the other side, which is not to blame. */
-static void say_late(sea_conn *conn, const struct call_waiter *waiter) {
-    const struct peer *peer = conn->lane.account;
-    int length = snprintf(conn->text, sizeof(conn->text), "no reply of method %" PRIu32 " within its %d ms",
-                          waiter->method, waiter->timeout_ms);
-    if (peer->imported_blocks)
-        snprintf(conn->text + length, sizeof(conn->text) - (size_t) length,
-                 "; of what we take at most, %" PRIu64 " of %" PRIu32 " blocks and %" PRIu64 " of %" PRIu64
-                 " bytes are held here: release some",
-                 peer->imported_blocks, peer->in_limit.blocks, peer->imported_bytes, peer->in_limit.bytes);
-}
-
-static bool is_call_late(const sea_conn *conn) {
-    uint64_t id, deadline;
-    return calls_first(&conn->calls, &id, &deadline) && deadline != WAIT_FOREVER && deadline <= wait_now();
-}
-
-/* The call whose reply has come and is being copied, turn by turn; 0: none. */
-static uint64_t call_being_answered(const sea_conn *conn) {
-    const struct lane *lane = &conn->lane;
-    return lane->is_copying && lane->snapshot.in.type == WIRE_REPLY ? lane->snapshot.in.id : 0;
-}
-
-static void calls_expire(sea_conn *conn) {
-    uint64_t id, now = wait_now();
-    struct call_waiter waiter;
-    while (calls_first_late(&conn->calls, now, call_being_answered(conn), &id)) {
-        calls_abandon(&conn->calls, id, &waiter);
-        lane_send_cancel(&conn->lane, id);
-        say_late(conn, &waiter);
-        call_end(conn, waiter, -ETIMEDOUT, NULL);
-    }
-}
-
-struct calls_ending {
-    sea_conn *conn;
-    int status;
-};
-
-static void calls_end(sea_conn *conn, int status);
-
-/* There are some left if an exception left a callback. */
-static void calls_end_others(const struct calls_ending *ending) {
-    uint64_t id, deadline;
-    if (calls_first(&ending->conn->calls, &id, &deadline))
-        calls_end(ending->conn, ending->status);
-}
-
-static void calls_end(sea_conn *conn, int status) {
-    CLEANUP(calls_end_others) struct calls_ending ending = {conn, status};
-    uint64_t id, deadline;
-    struct call_waiter waiter;
-    while (calls_first(&conn->calls, &id, &deadline)) {
-        calls_abandon(&conn->calls, id, &waiter);
-        call_end(conn, waiter, status, NULL);
-    }
-}
-
-int sea_call_cancel(sea_conn *conn, uint64_t id) {
-    struct call_waiter waiter;
-    int r = calls_abandon(&conn->calls, id, &waiter);
-    if (r < 0)
-        return r;
-    lane_send_cancel(&conn->lane, id);
-    conn_rearm(conn);
-    call_end(conn, waiter, -ECANCELED, NULL);
-    return 0;
-}
-
-static void on_speaker_end(struct watch *watch, short revents) {
-    sea_conn *conn = (sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, speaker));
-    (void) revents;
-    watch_remove(watch); /* it stays readable */
-    if (conn->lane.is_ending)
-        return;
-    lane_part_with_speaker(&conn->lane);
-    conn_turn(conn, POLLIN | POLLHUP);
-}
-
-static void watch_speaker(sea_conn *conn) {
-    int pidfd = lane_speaker(&conn->lane);
-    conn->speaker = (struct watch){.fd = pidfd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_speaker_end};
-    int r = pidfd >= 0 ? watch_add(&conn->speaker, conn->watch.poller) : 0;
-    if (failure_call(r))
-        lane_fail_socket(&conn->lane, r);
-    else if (r < 0)
-        lane_fail(&conn->lane, r, "the loop cannot wait for one more descriptor");
-}
-
-/* Up to there class_choice_for() says inline or pooled, and nothing else: of a peer that takes both. */
-static uint64_t ready_below(const struct class_choice *choice, const struct negotiated *negotiated) {
-    uint64_t most = negotiated->block_max < negotiated->bytes_max ? negotiated->block_max : negotiated->bytes_max;
-    if (most > choice->pooled_most)
-        most = choice->pooled_most;
-    bool takes_both = negotiated->accept & SEA_POOLED && negotiated->accept & SEA_INLINE;
-    return takes_both && choice->inline_most <= negotiated->inline_max && choice->inline_most < most ? most : 0;
-}
-
-/* A number that changes with each message, either way. */
-static uint64_t conn_activity(const sea_conn *conn) {
-    const struct ctx_counters *counters = &conn->lane.tally.counters;
-    const _Atomic uint64_t *messages[] = {&counters->received_inline, &counters->received_pooled,
-                                          &counters->received_sealed, &counters->sent_inline,
-                                          &counters->sent_pooled,     &counters->sent_sealed};
-    uint64_t sum = 0;
-    for (int i = 0; i < 6; i++)
-        sum += atomic_load_explicit(messages[i], memory_order_relaxed);
-    return sum;
-}
-
-static bool conn_is_in_use(const sea_conn *conn) {
-    const struct peer *account = conn->lane.account;
-    return conn->calls.in_flight || conn->incoming_count || account->messages > conn->spares_count ||
-           account->imported_blocks || atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
-}
-
-static void conn_watch_idle(sea_conn *conn) {
-    if (!conn->server || !conn->options.idle_ms)
-        return;
-    conn->idle_at = wait_deadline(conn->options.idle_ms);
-    conn->idle_seen = conn_activity(conn);
-}
-
-/* What lies in the socket is read before it is judged. No clock is read while messages come: the deadline is looked at
- * when it has passed. */
-static void conn_judge_idle(sea_conn *conn) {
-    if (conn->idle_at == WAIT_FOREVER || wait_now() < conn->idle_at)
-        return;
-    lane_dispatch(&conn->lane, POLLIN);
-    if (conn->is_ended)
-        return;
-    if (conn_activity(conn) == conn->idle_seen && !conn_is_in_use(conn))
-        lane_fail(&conn->lane, -ETIMEDOUT, "the connection was idle for longer than the server's idle_ms");
-    conn_watch_idle(conn);
-}
-
-static void on_opened(void *owner) {
-    sea_conn *conn = owner;
-    conn->is_open = true;
-    if (conn->watch.poller)
-        watch_speaker(conn);
-    conn_watch_idle(conn);
-    conn->ready_below = ready_below(&conn->lane.choice, &conn->lane.negotiated);
-    if (conn->options.on_open)
-        conn->options.on_open(conn, conn->options.user);
-}
-
-static void call_refuse(sea_conn *conn, uint64_t id, int status, const char *text) {
-    struct lane_message reply = {.type = WIRE_REPLY, .id = id, .status = status, .text = text};
-    lane_send(&conn->lane, &reply, true);
-}
-
-static const char *refusal_text(int error) {
-    return error == -EDQUOT ? "the receiver keeps as many messages of this peer as its limits allow" : "out of memory";
-}
-
-static void refuse_method(sea_conn *conn, const struct lane_message *in) {
-    char text[64];
-    snprintf(text, sizeof(text), "no such method: %" PRIu32, in->method);
-    call_refuse(conn, in->id, -ENOSYS, text);
-}
-
-/* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies
- * that nobody reads are no more than that. */
-static bool is_call_too_many(const sea_conn *conn, const struct lane_message *in) {
-    const struct lane *lane = &conn->lane;
-    return in->type == WIRE_CALL && (uint64_t) conn->incoming_count + lane->replies_queued >= lane->hello.calls_max;
-}
-
-static const char CALLS_TOO_MANY[] = "more calls were in flight than negotiated";
-
-static const char *request_arrived(sea_conn *conn, const struct lane_message *in) {
-    if (is_call_too_many(conn, in)) {
-        sea_block_unref(in->block);
-        return CALLS_TOO_MANY;
-    }
-    const sea_method *method = conn_method(conn, in->method);
-    if (!method) {
-        sea_block_unref(in->block);
-        if (in->type == WIRE_CALL)
-            refuse_method(conn, in);
-        return NULL;
-    }
-    sea_msg *msg = NULL;
-    int r = msg_new(conn, in, &msg);
-    if (r == 0)
-        method->handler(msg, conn->options.user);
-    else if (in->type == WIRE_CALL)
-        call_refuse(conn, in->id, r, refusal_text(r));
-    else
-        lane_fail(&conn->lane, r, refusal_text(r));
-    return NULL;
-}
-
-static bool is_shortage(int status) {
-    return status == -EDQUOT || status == -EMFILE || status == -ENOMEM;
-}
-
-/* A call of ours counts no more. */
-static void offer_call(sea_conn *conn) {
-    if (conn->wants_call)
-        lane_want_room(&conn->lane, 0);
-    conn->wants_call = false;
-}
-
-static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) {
-    struct call_waiter waiter;
-    int status = in->status;
-    int r = calls_finish(&conn->calls, in->id, &waiter);
-    if (r == 0)
-        offer_call(conn);
-    if (r == 0 && is_shortage(in->status) && !in->is_refused)
-        pools_renew(conn->lane.account);
-    if (r < 0 || !waiter.done) {
-        sea_block_unref(in->block);
-        return r < 0 ? "a reply came to no call of ours" : NULL;
-    }
-    sea_msg *reply = NULL;
-    r = msg_new(conn, in, &reply);
-    if (r < 0)
-        status = r;
-    if (status < 0)
-        snprintf(conn->text, sizeof(conn->text), "%s", in->text ? in->text : "");
-    call_end(conn, waiter, status, reply);
-    return NULL;
-}
-
-static const char *on_arrived(void *owner, const struct lane_message *in) {
-    return in->type == WIRE_REPLY ? reply_arrived(owner, in) : request_arrived(owner, in);
-}
-
-static const char *on_coming(void *owner, const struct lane_message *in, bool *ret_is_wanted) {
-    const sea_conn *conn = owner;
-    bool is_reply = in->type == WIRE_REPLY;
-    *ret_is_wanted = is_reply ? calls_is_pending(&conn->calls, in->id) : conn_method(conn, in->method) != NULL;
-    return is_call_too_many(conn, in) ? CALLS_TOO_MANY : NULL;
-}
-
-static uint32_t on_cancelled(void *owner, uint64_t id) {
-    return msg_cancel(owner, id);
-}
-
-static void on_room(void *owner) {
-    sea_conn *conn = owner;
-    conn->told++;
-    if (conn->options.on_room)
-        conn->options.on_room(conn, conn->options.user);
-}
-
-static void on_trim(void *owner) {
-    sea_conn *conn = owner;
-    calls_trim(&conn->calls);
-    msg_drop_spares(conn);
-}
-
-struct conn_ending {
-    sea_conn *conn;
-    sea_close_event event;
-};
-
-static void tell_owner(sea_conn **conn) {
-    if ((*conn)->ended)
-        (*conn)->ended(*conn);
-}
-
-static void tell_closed(const struct conn_ending *ending) {
-    CLEANUP(tell_owner) sea_conn *conn = ending->conn;
-    if (conn->options.on_close && !conn->is_freed)
-        conn->options.on_close(conn, &ending->event, conn->options.user);
-}
-
-/* The lane has dropped the leases already; what is left is ours. Whichever callback an exception leaves, the others are
- * called. */
-static void on_closed(void *owner, const sea_close_event *event) {
-    sea_conn *conn = owner;
-    CLEANUP(tell_closed) struct conn_ending ending = {conn, *event};
-    ending.event.ended_calls = conn->calls.in_flight;
-    conn->is_open = false;
-    conn->ready_below = 0;
-    conn->is_ended = true;
-    conn->reason = event->reason;
-    snprintf(conn->text, sizeof(conn->text), "%s", event->text);
-    watch_remove(&conn->speaker);
-    watch_remove(&conn->watch);
-    conn->pair_fd = fd_close(conn->pair_fd);
-    msg_cancel_all(conn);
-    calls_end(conn, conn->is_freed ? -ECANCELED : event->reason == -EPROTO ? -EPROTO : -EPIPE);
-}
-
-static const struct lane_ops LANE_OPS = {
-    .opened = on_opened,
-    .coming = on_coming,
-    .arrived = on_arrived,
-    .cancelled = on_cancelled,
-    .room = on_room,
-    .changed = conn_rearm,
-    .trim = on_trim,
-    .closed = on_closed,
-};
-
-static sea_conn *conn_of(struct watch *watch) {
-    return (sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, watch));
-}
-
-static void on_ready(struct watch *watch, short revents) {
-    struct poller *poller = watch->poller;
-    spin_policy_reward(&conn_of(watch)->lane.spin);
-    poller->work += (uint32_t) conn_turn(conn_of(watch), revents);
-}
-
-static enum watch_state on_check(struct watch *watch, unsigned tries) {
-    sea_conn *conn = conn_of(watch);
-    struct poller *poller = watch->poller;
-    struct lane *lane = &conn->lane;
-    if (lane->is_ending) /* nothing comes any more; its deadline brings its turns */
-        return WATCH_RESTS;
-    if (tries && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, tries)) {
-        spin_policy_reward(&lane->spin);
-        poller->work += (uint32_t) small_turn(conn);
-        return WATCH_READY;
-    }
-    if (lane_has_work(lane)) {
-        on_ready(watch, 0);
-        return WATCH_READY;
-    }
-    bool is_patient = tries > 0;
-    if (is_patient && spin_policy_continue(&lane->spin))
-        return WATCH_HOT;
-    if (is_patient && spin_policy_never_sleeps(&lane->spin)) {
-        on_ready(watch, 0); /* once a millisecond: no frame tells of releases and of pools */
-        return WATCH_POLL;
-    }
-    if (lane_prepare_sleep(lane)) {
-        conn_rearm(conn); /* that has tended the pools: their deadline is another one now */
-        return WATCH_RESTS;
-    }
-    on_ready(watch, 0);
-    return WATCH_READY;
-}
-
-static int explain_interrupt(sea_ctx *ctx, int r) {
-    if (r == -EMFILE || r == -ENFILE)
-        return reserve_explain(r, 1, false, &ctx->admission);
-    return refusal_explain_failure(&ctx->refusals, r, "connection",
-                                   "`interruptible` needs an eventfd, which cannot be had");
-}
-
-int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
-    sea_conn *conn = heap_new(1, sizeof(*conn));
-    if (!conn) {
-        fdpass_close(fd);
-        return refusal_explain(&ctx->refusals, -ENOMEM, "connection", "out of memory");
-    }
-    int r = interrupt_init(&conn->interrupt, options->interruptible && !is_server);
-    if (r < 0) {
-        fdpass_close(fd);
-        heap_free(conn);
-        return explain_interrupt(ctx, r);
-    }
-    conn->refs = 1;
-    conn->pair_fd = -1;
-    conn->options = *options;
-    conn->idle_at = WAIT_FOREVER;
-    conn->watch = (struct watch){
-        .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .check = on_check, .is_single = true};
-    r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch, &LANE_OPS, conn);
-    if (r < 0) {
-        interrupt_deinit(&conn->interrupt);
-        heap_free(conn);
-        return r;
-    }
-    conn->ctx = sea_ctx_ref(ctx);
-    heap_herd_joins();
-    conn->lane.account->pooled.pools.own.conn = conn;
-    *ret_conn = conn;
-    return 0;
-}
 
 sea_conn *conn_ref(sea_conn *conn) {
     conn->refs++;
@@ -445,42 +25,26 @@ void conn_destroy(sea_conn *conn) {
     heap_herd_leaves();
 }
 
-static void conn_wake(void *waker) {
-    sea_conn *conn = waker;
-    watch_wake(&conn->watch);
+void conn_rearm(void *owner) {
+    sea_conn *conn = owner;
+    if (conn->watch.poller && !conn->is_ended)
+        watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
 }
 
-int conn_watch(sea_conn *conn, struct poller *poller) {
-    conn->is_looped = true;
-    conn->watch.events = lane_events(&conn->lane);
-    conn->watch.deadline = conn_deadline(conn);
-    int r = watch_add(&conn->watch, poller);
-    if (r == 0)
-        peer_set_wake(conn->lane.account, conn_wake, conn);
-    return r;
+uint64_t conn_deadline_of_calls(const sea_conn *conn) {
+    uint64_t id, first = WAIT_FOREVER, lane = lane_deadline(&conn->lane);
+    calls_first(&conn->calls, &id, &first);
+    return first < lane ? first : lane;
+}
+
+uint64_t conn_deadline(const sea_conn *conn) {
+    uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
+    uint64_t first = calls < pools ? calls : pools;
+    return first < conn->idle_at ? first : conn->idle_at;
 }
 
 void conn_free_buffers(sea_conn *conn) {
     conn->lane.scratch = NULL;
-}
-
-/*
- * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at,
- * whatever poll said, and once all that lay there has been read: that is a lap of the ring and what a socket holds,
- * whatever the peer adds. But a peer whose messages make much work, large copies above all, keeps no call waiting for
- * them: of such turns there are SOCKET_TURNS. Then all late calls end, but for the one whose reply is being copied:
- * that has come, and takes as many turns as it has MiB.
- */
-static int calls_judge(sea_conn *conn, short revents) {
-    struct lane *lane = &conn->lane;
-    int handled = revents & POLLIN || lane->is_ending ? 0 : lane_dispatch(lane, POLLIN);
-    uint32_t turns_most = SOCKET_TURNS + (lane->has_rings ? lane->theirs.lines / LANE_FRAMES_PER_TURN : 0);
-    conn->late_turns += lane->has_worked_enough ? turns_most / SOCKET_TURNS : 1;
-    if (conn->is_ended || (lane->has_more && conn->late_turns < turns_most))
-        return handled;
-    conn->late_turns = 0;
-    calls_expire(conn);
-    return handled;
 }
 
 void conn_turn_again(sea_conn *conn) {
@@ -489,7 +53,7 @@ void conn_turn_again(sea_conn *conn) {
 }
 
 /* Also of a turn that an exception unwinds: it has left a handler, to which the message belongs. */
-static void turn_end(sea_conn **turn) {
+void turn_end(sea_conn **turn) {
     conn_leave(*turn);
     conn_rearm(*turn);
     conn_unref(*turn);
@@ -505,33 +69,70 @@ int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {
     return POLLIN | POLLHUP;
 }
 
-/* A client whose answers always lie in the ring in time waits for nothing. No frame tells of the peer's farewell, and
- * of its death, and whoever holds its memory may go on answering. */
-static short conn_poll_socket(sea_conn *conn) {
-    bool is_driven_here = !conn->is_looped && conn->lane.state == LANE_OPEN;
-    if (!is_driven_here || wait_now_coarse() - conn->polled_at < GLANCE_NS)
-        return 0;
-    int revents = conn_poll(conn, -1, 0);
-    return revents > 0 ? (short) revents : 0;
-}
-
-int conn_turn(sea_conn *conn, short revents) {
-    CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
-    turn->turns++;
-    if (!revents)
-        revents = conn_poll_socket(conn);
-    int handled = lane_dispatch(&conn->lane, revents);
-    if (!conn->is_ended && is_call_late(conn))
-        handled += calls_judge(conn, revents);
-    else
-        conn->late_turns = 0; /* the late one was answered: the next one has all its turns */
-    if (!conn->is_ended && handled == 0)
-        conn_judge_idle(conn);
-    return handled;
-}
-
 void conn_end(sea_conn *conn, int reason, const char *text) {
     CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
     turn->turns++;
     lane_close(&conn->lane, reason, text);
+}
+
+int conn_explain_deadlock(const sea_conn *conn) {
+    return refusal_explain(&conn->ctx->refusals, -EDEADLK, "connection",
+                           conn->is_looped
+                               ? "a loop drives it, so nothing else can wait for it: use sea_call_start(), or callbacks"
+                               : "it is in a turn already: in a handler or callback nothing can wait for it");
+}
+
+/* How functions that need an open connection say that it is not. */
+int conn_end_reason(const sea_conn *conn) {
+    return conn->reason == -EPROTO ? -EPROTO : -EPIPE;
+}
+
+/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to
+ * come. */
+void conn_note_gone(sea_conn *conn) {
+    const struct lane *lane = &conn->lane;
+    if (!conn->is_ended)
+        snprintf(conn->text, sizeof(conn->text), "%s", lane->has_failed ? lane->text : "the peer is gone");
+}
+
+sea_conn *sea_conn_free(sea_conn *conn) {
+    if (!conn)
+        return NULL;
+    CLEANUP_CONN sea_conn *freed = conn;
+    freed->is_freed = true;
+    conn_end(conn, 0, "");
+    return NULL;
+}
+
+void sea_conn_close(sea_conn *conn) {
+    bool is_broken = conn->lane.is_broken; /* it has ended already, and not by this */
+    lane_fail(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
+}
+
+bool sea_conn_is_open(const sea_conn *conn) {
+    return conn->is_open;
+}
+
+sea_ctx *sea_conn_ctx(const sea_conn *conn) {
+    return conn->ctx;
+}
+
+const sea_peer *sea_conn_peer(const sea_conn *conn) {
+    return &conn->lane.peer;
+}
+
+const char *sea_conn_service(const sea_conn *conn) {
+    return conn->lane.negotiated.service;
+}
+
+const char *sea_conn_text(const sea_conn *conn) {
+    return conn->text;
+}
+
+void sea_conn_set_data(sea_conn *conn, void *data) {
+    conn->data = data;
+}
+
+void *sea_conn_data(const sea_conn *conn) {
+    return conn->data;
 }

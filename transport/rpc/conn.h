@@ -5,7 +5,11 @@
  * References: one by its owner (the application or a server), one by each message that came from it, one by each turn.
  * The lane is closed when the owner lets go; the memory goes with the last reference.
  *
- * Rooms: conn.c turns and the lane's callbacks · client.c the blocking face and the public functions · msg.c messages.
+ * Files: conn.c memory, end, getters · conn_loop.c beginning, and the poller · conn_turn.c turns and the lane's
+ * callbacks · conn_wait.c blocking waits · conn_fd.c other loops · connect.c · call.c and call_end.c our calls · send.c
+ * one-way messages · block.c · msg.c and msg_memory.c messages. Each uses only files that stand further down this list:
+ * connect, call, send, conn_wait, conn_fd, conn_loop, small, conn_turn, msg, call_end, payload, block, conn,
+ * msg_memory.
  */
 #ifndef RPC_CONN_H
 #define RPC_CONN_H
@@ -53,12 +57,6 @@ struct sea_conn {
     char text[WIRE_TEXT_MAX + 1];
 };
 
-/*
- * Takes `fd`. `scratch` (borrowed) may be NULL: then the context lends one when something is received. The caller owns
- * one reference. The caller still has to dispatch or to watch it: nothing has been received yet, and a refusal of the
- * policy waits for the first turn.
- */
-int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch);
 void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
 sea_conn *conn_ref(sea_conn *conn);
 
@@ -73,13 +71,6 @@ static inline void conn_unrefp(sea_conn **conn) {
     conn_unref(*conn);
 }
 #define CLEANUP_CONN CLEANUP(conn_unrefp)
-
-/* Lets `poller` (borrowed) drive it. */
-int conn_watch(sea_conn *conn, struct poller *poller);
-
-/* One turn: what poll and the clock ask for. Returns the number of frames handled. Where no loop does that, it looks at
- * the socket itself now and then. */
-int conn_turn(sea_conn *conn, short revents);
 
 /* Waits for the socket, for the end of the peer's process, and for `bell` (-1: none). Returns what poll() says of the
  * socket, or a negative errno value. */
@@ -121,21 +112,22 @@ uint64_t conn_deadline(const sea_conn *conn);
 /* The same without that of its pools, for which nobody who is busy has to look. */
 uint64_t conn_deadline_of_calls(const sea_conn *conn);
 
-/* As sea_block_new(), from one of the connection's pools. */
-int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block);
+/* The error of a function that needs an open connection, once it has ended. */
+int conn_end_reason(const sea_conn *conn);
 
-/* A block for this connection with a copy of `data`. The caller owns it. Errors: as sea_block_new(). */
-int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block);
+/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to
+ * come. */
+void conn_note_gone(sea_conn *conn);
 
-/* The long ways of what is small and plain (rpc/small.c): as the public functions of these names; and the rest of a
- * call that was sent the short way, under the id that calls_begin() will give next. */
-int client_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
-                      sea_msg **ret_reply);
-int client_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
-int client_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply);
+/* Tells its poller, if it has one, about new events and a new deadline. */
+void conn_rearm(void *owner);
 
-/* As sea_connect(), up to the handshake: the options are checked, the socket is connected. -EAGAIN: the server's
- * backlog is full, or the kernel is short of what a greeting needs; never of an inherited socket. */
-int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
+/* The end of a turn, for CLEANUP(). Also of a turn that an exception unwinds: it has left a handler, to which the
+ * message belongs. */
+void turn_end(sea_conn **turn);
+
+static inline uint64_t deadline_sooner(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
 
 #endif

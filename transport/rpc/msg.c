@@ -1,81 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages and replies. See <sealane/msg.h>. */
 #include "rpc/msg.h"
+
+#include "lane/small.h"
+#include "rpc/block.h"
 #include "sys/clock.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <string.h>
-
-/* As many as a busy connection uses at a time; each is some 350 bytes. */
-static const uint32_t SPARES_MOST = 16;
-
-enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
-
-/* Also one that is a block by now. */
-static void msg_discard(sea_msg *msg) {
-    struct peer *payer = msg->payer;
-    peer_return_held(payer, msg->charged);
-    payer->messages--;
-    heap_free(msg);
-    peer_unref(payer);
-}
-
-/*
- * Messages which are kept, with the small payloads in them, are charged to their peer. Not so as many as come and go,
- * which the calls in flight bound: a peer that uses all the bytes it was granted must still be heard.
- */
-static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
-    struct peer *payer = conn->lane.account;
-    uint64_t charged = payer->messages < conn->lane.hello.calls_max + SPARES_MOST ? 0 : MSG_SIZE;
-    int r = peer_charge_held(payer, charged);
-    if (r < 0)
-        return r;
-    sea_msg *msg = heap_new(1, MSG_SIZE);
-    if (!msg) {
-        peer_return_held(payer, charged);
-        return -ENOMEM;
-    }
-    msg->charged = charged;
-    msg->payer = payer;
-    payer->refs++;
-    payer->messages++;
-    *ret_msg = msg;
-    return 0;
-}
-
-static int msg_alloc(sea_conn *conn, sea_msg **ret_msg) {
-    sea_msg *msg = conn->spares;
-    if (!msg)
-        return msg_make(conn, ret_msg);
-    conn->spares = msg->next;
-    conn->spares_count--;
-    *ret_msg = msg;
-    return 0;
-}
-
-/* What msg_take_spare() does not set says nothing in a spare. */
-static void msg_dealloc(sea_conn *conn, sea_msg *msg) {
-    if (conn->spares_count >= SPARES_MOST || conn->is_ended) {
-        msg_discard(msg);
-        return;
-    }
-    msg->in.status = 0;
-    msg->in.text = NULL;
-    msg->in.block = NULL;
-    msg->is_cancelled = false;
-    msg->next = conn->spares;
-    conn->spares = msg;
-    conn->spares_count++;
-}
-
-void msg_drop_spares(sea_conn *conn) {
-    while (conn->spares) {
-        sea_msg *msg = conn->spares;
-        conn->spares = msg->next;
-        msg_discard(msg);
-    }
-    conn->spares_count = 0;
-}
 
 int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     bool has_text = in->text && *in->text;
@@ -170,7 +102,7 @@ int sea_reply(sea_msg *call, sea_block *block) {
     return r;
 }
 
-int msg_reply_bytes(sea_msg *call, const void *data, size_t size) {
+static int msg_reply_bytes(sea_msg *call, const void *data, size_t size) {
     struct lane_message reply = {.bytes = data, .bytes_size = size};
     sea_block *block = NULL;
     int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
@@ -183,6 +115,17 @@ int msg_reply_bytes(sea_msg *call, const void *data, size_t size) {
     r = msg_reply(call, &reply);
     sea_msg_release(call);
     return r;
+}
+
+int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
+    struct lane *lane = &call->conn->lane;
+    if (!call->link || call->is_cancelled || !lane_takes_small(lane, size))
+        return msg_reply_bytes(call, data, size);
+    lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
+    lane_sent_small(lane, size);
+    msg_remove_incoming(call);
+    msg_free(call);
+    return 0;
 }
 
 int sea_reply_error(sea_msg *call, int status, const char *text) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it
  * is empty then. */
-#include "rpc/conn.h"
+#include "rpc/block.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -10,6 +10,7 @@
 #include "lane/policy.h"
 #include "lane/socket_error.h"
 #include "memory/reserve.h"
+#include "rpc/conn_loop.h"
 #include "sys/failure.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The short way of small messages: see small.c. */
+/* The short way of small requests: see small.c. */
 #ifndef RPC_SMALL_H
 #define RPC_SMALL_H
 
@@ -8,5 +8,11 @@
 /* The turn of a connection whose ring has a frame: those that go the short way, and then, if there is anything else to
  * do, a turn in full, with as many frames as are left of what one turn takes. Returns how many frames were handled. */
 int small_turn(sea_conn *conn);
+
+/* Was a quarter of the ring passed over since a bell was last due? Then it is time for a turn in full: releases, pools
+ * and deadlines must not wait for ever because there is always a small message. */
+static inline bool small_has_gone_round(const struct lane *lane) {
+    return lane->doorbell.due & DOORBELL_ROOM;
+}
 
 #endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Blocks for a connection: the payload class follows from the size and from what the peer takes.
+ *
+ * sea_block_new() first takes a free block of the connection's pool; the other ways begin where there is none. While
+ * the peer holds all that the pool may have, a sealed block is made: such a block waits for credit when it is sent.
+ */
+#include "rpc/block.h"
+
+#include "registry/block.h"
+#include "sys/failure.h"
+#include <errno.h>
+
+static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
+    int r = size < conn->ready_below ? pooled_new_inline(ret_block, conn->lane.account, size) : -ENOMEM;
+    lane_request_maintenance(&conn->lane);
+    return r < 0 ? block_new_inline(ret_block, conn->ctx, conn->lane.account, size) : 0;
+}
+
+/* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have,
+ * that is sealed: such a block waits for credit when it is sent. */
+int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
+    const struct negotiated *negotiated = &conn->lane.negotiated;
+    if (!conn->is_open)
+        return conn->is_ended ? -EPIPE : -EAGAIN;
+    int class = class_choice_for(&conn->lane.choice, negotiated, size);
+    if (class == SEA_INLINE)
+        return inline_new(conn, size, ret_block);
+    if (class == 0)
+        return lane_explain_size(&conn->lane, size);
+    int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EDQUOT;
+    bool is_sealed = r == -EDQUOT && negotiation_take(negotiated, SEA_SEALED, size);
+    if (is_sealed)
+        r = block_new_sealed_for(ret_block, conn->lane.account, size);
+    bool is_inline = failure_is_forbidden(r) && negotiation_take(negotiated, SEA_INLINE, size);
+    if (is_inline) /* no memfd, but a frame can carry it */
+        r = inline_new(conn, size, ret_block);
+    if (r == 0 && (is_inline || (is_sealed && class == SEA_POOLED)))
+        tally_count(&conn->lane.tally, fallbacks, 1);
+    return r;
+}
+
+int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block) {
+    sea_block *block = NULL;
+    int r = sea_block_new(&block, conn, size);
+    if (r == 0)
+        r = sea_block_fill(block, 0, data, size);
+    if (r < 0)
+        sea_block_unref(block);
+    else
+        *ret_block = block;
+    return r;
+}
+
+static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
+    struct peer *account = conn->lane.account;
+    bool was_restless = account->pooled.pools.needs_maintenance;
+    sea_block *block = size < conn->ready_below ? pooled_ready(account, payload_class, size) : NULL;
+    if (!was_restless) /* else a turn was asked for when it became so */
+        lane_request_maintenance(&conn->lane);
+    if (!block)
+        return conn_block_new(conn, &account->pooled.pools.own, size, ret_block);
+    *ret_block = block;
+    return 0;
+}
+
+/* The steady state: a block is free, and of a small size one has just come back. */
+int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
+    int payload_class = size <= conn->lane.choice.inline_most ? SEA_INLINE : SEA_POOLED;
+    sea_block *block = size < conn->ready_below ? block_lend_hot(conn->lane.account, payload_class, size) : NULL;
+    if (!block)
+        return block_new(ret_block, conn, size, payload_class);
+    *ret_block = block;
+    return 0;
+}

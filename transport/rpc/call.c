@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls of ours: begun, and waited for. See <sealane/conn.h>.
+ *
+ * A small call takes the short way: sea_call_bytes() writes its line, and looks for the answer before the call is
+ * entered among those that wait. Whatever is unusual goes the long way instead, before anything was done.
+ */
+#include "rpc/call_end.h"
+#include "rpc/conn_turn.h"
+#include "rpc/conn_wait.h"
+#include "rpc/msg.h"
+#include "rpc/payload.h"
+#include "rpc/small.h"
+
+#include "lane/small.h"
+#include <errno.h>
+
+/* How often the answer of a call is looked for before the call is entered among those that wait: a few microseconds. */
+static const unsigned LOOKS = 256;
+
+/* The peer takes no more calls for now; or none at all. */
+static int call_wait(sea_conn *conn) {
+    if (conn->lane.negotiated.calls_max == 0)
+        return refusal_keep(&conn->ctx->refusals, -EDQUOT, "peer's calls_max", 1, 0,
+                            "it takes no calls at all: send one-way messages, or raise that limit");
+    conn->lane.shortage =
+        (struct lane_shortage){.limit = "peer's calls_max",
+                               .needed = 1,
+                               .advice = "calls of ours have to end: wait for on_room, or longer, or raise that limit"};
+    conn->wants_call = true;
+    return -EAGAIN;
+}
+
+/* `call` brings method and payload. */
+static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadline, struct call_waiter waiter) {
+    int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
+    if (r < 0)
+        return r;
+    r = calls_begin(&conn->calls, conn->lane.negotiated.calls_max, deadline, waiter, &call->id);
+    if (r == -EAGAIN)
+        r = call_wait(conn);
+    if (r < 0)
+        return r;
+    call->type = WIRE_CALL;
+    call->deadline = deadline == WAIT_FOREVER ? 0 : deadline;
+    r = lane_send(&conn->lane, call, false);
+    if (r < 0) {
+        calls_undo(&conn->calls, call->id);
+        if (r == -EPIPE)
+            conn_note_gone(conn);
+        return r;
+    }
+    tally_count(&conn->lane.tally, calls_out, 1);
+    if (conn->watch.poller && !conn->turns)
+        watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
+    return 0;
+}
+
+int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
+                   uint64_t *ret_id) {
+    struct lane_message call = {.method = method, .block = block};
+    bool is_first = !conn->lane.wants_room && !conn->wants_call;
+    struct call_waiter waiter = {done, user, method, timeout_ms};
+    int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), waiter) : -EINVAL;
+    sea_block_unref(block);
+    if (r == -EAGAIN && is_first)
+        lane_explain(&conn->lane, r);
+    if (r == 0 && ret_id)
+        *ret_id = call.id;
+    return r;
+}
+
+struct blocking_call {
+    bool is_done;
+    int status;
+    sea_msg *reply;
+};
+
+static void blocking_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
+    struct blocking_call *call = user;
+    (void) conn;
+    *call = (struct blocking_call){.is_done = true, .status = status, .reply = reply};
+}
+
+static int call_begin_waiting(sea_conn *conn, struct lane_message *message, int timeout_ms,
+                              struct blocking_call *call) {
+    struct call_waiter waiter = {blocking_done, call, message->method, timeout_ms};
+    uint64_t deadline = wait_deadline(timeout_ms);
+    for (;;) {
+        int r = call_start(conn, message, deadline, waiter);
+        if (r != -EAGAIN)
+            return r;
+        if (deadline != WAIT_FOREVER && wait_now() >= deadline)
+            return lane_explain(&conn->lane, -ETIMEDOUT);
+        r = conn_wait_turn(conn, deadline);
+        if (r < 0)
+            return interrupt_tell(&conn->interrupt, r);
+    }
+}
+
+struct waiting {
+    sea_conn *conn; /* owned reference: handlers that run meanwhile may free it */
+    struct blocking_call *call;
+    uint64_t id;
+    bool is_done;
+};
+
+/* Polling failed, or an exception left a handler: nothing may be told to this frame of the stack later. */
+static void waiting_end(struct waiting *waiting) {
+    if (!waiting->is_done && !waiting->call->is_done)
+        sea_call_cancel(waiting->conn, waiting->id);
+    if (!waiting->is_done)
+        sea_msg_release(waiting->call->reply);
+    conn_unref(waiting->conn);
+}
+
+/* Waits for the end of a call that was begun. */
+static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, sea_msg **ret_reply) {
+    int r = 0;
+    CLEANUP(waiting_end) struct waiting waiting = {.conn = conn_ref(conn), .call = call, .id = id};
+    while (r >= 0 && !call->is_done)
+        r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
+    interrupt_tell(&conn->interrupt, r);
+    if (r >= 0)
+        r = call->status;
+    if (r >= 0 && ret_reply) {
+        *ret_reply = call->reply;
+        waiting.is_done = true;
+    }
+    return r < 0 ? r : 0;
+}
+
+/* Calls and waits. `message` brings method and payload, which is borrowed. */
+static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
+    struct blocking_call call = {.is_done = false};
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, timeout_ms, &call) : conn_explain_deadlock(conn);
+    return r == 0 ? call_await(conn, &call, message->id, ret_reply) : r;
+}
+
+int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    struct lane_message call = {.method = method, .block = taken};
+    return call_blocking(conn, &call, timeout_ms, ret_reply);
+}
+
+static int call_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply) {
+    struct blocking_call call = {.is_done = false};
+    struct call_waiter waiter = {blocking_done, &call, method, timeout_ms};
+    uint64_t id;
+    calls_begin(&conn->calls, UINT32_MAX, deadline, waiter, &id); /* a slot is free */
+    tally_count(&conn->lane.tally, calls_out, 1);
+    return call_await(conn, &call, id, ret_reply);
+}
+
+static int call_bytes_blocking(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                               sea_msg **ret_reply) {
+    CLEANUP_MESSAGE struct lane_message call = {.block = NULL};
+    int r = message_of_bytes(conn, method, data, size, &call);
+    return r == 0 ? call_blocking(conn, &call, timeout_ms, ret_reply) : r;
+}
+
+static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
+    struct lane *lane = &conn->lane;
+    uint64_t head[LINE_FIRST_WORD];
+    if (!lane_spin_for_frame(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id ||
+        line_type(head) != WIRE_REPLY)
+        return NULL;
+    sea_msg *reply = msg_take_spare(conn, head);
+    lane_read_small(lane, reply->in.bytes_size, reply->small.bytes);
+    lane_pass(lane, line_count(reply->in.bytes_size));
+    lane_received_small(lane, reply->in.bytes_size);
+    calls_skip_id(&conn->calls);
+    return reply;
+}
+
+/* Can a call go the short way now, and is looking for its answer any use? */
+static bool takes_call(const sea_conn *conn, size_t size) {
+    return conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
+           spin_policy_may_spin(&conn->lane.spin);
+}
+
+int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                   sea_msg **ret_reply) {
+    struct lane *lane = &conn->lane;
+    uint64_t id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
+    if (!id || !ret_reply || !takes_call(conn, size))
+        return call_bytes_blocking(conn, method, data, size, timeout_ms, ret_reply);
+    uint64_t deadline = wait_deadline(timeout_ms);
+    lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);
+    lane_sent_small(lane, size);
+    if (lane->corks)
+        lane_ring_bell(lane);
+    sea_msg *reply = small_answer(conn, id);
+    if (!reply)
+        return call_await_small(conn, method, timeout_ms, deadline, ret_reply);
+    spin_policy_reward(&lane->spin);
+    if (small_has_gone_round(lane))
+        conn_turn(conn, 0);
+    *ret_reply = reply;
+    return 0;
+}
+
+int sea_call_cancel(sea_conn *conn, uint64_t id) {
+    struct call_waiter waiter;
+    int r = calls_abandon(&conn->calls, id, &waiter);
+    if (r < 0)
+        return r;
+    lane_send_cancel(&conn->lane, id);
+    conn_rearm(conn);
+    call_end(conn, waiter, -ECANCELED, NULL);
+    return 0;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection in another loop: the descriptor to poll, the events, the time-out, and the turn. See <sealane/conn.h>.
+ */
+#include "rpc/conn_turn.h"
+
+#include "sys/heap.h"
+#include <errno.h>
+#include <poll.h>
+
+/* The socket and the peer's process, in a set that is readable when either has something. */
+static int pair_new(const sea_conn *conn, int *ret_fd) {
+    CLEANUP_FD int fd = -1;
+    int r = wait_set_new(&fd);
+    if (r == 0)
+        r = wait_set_add(fd, lane_speaker(&conn->lane), POLLIN, NULL);
+    if (r == 0)
+        r = wait_set_add(fd, conn->lane.fd, conn->pair_events, NULL);
+    if (r == 0)
+        *ret_fd = fd_steal(&fd);
+    return r;
+}
+
+/* Where none can be made, it is the socket alone: most deaths end that. */
+int sea_conn_fd(sea_conn *conn) {
+    if (conn->pair_fd >= 0)
+        return conn->pair_fd;
+    conn->pair_events = POLLIN;
+    if (conn->is_looped || conn->is_ended || lane_speaker(&conn->lane) < 0 || pair_new(conn, &conn->pair_fd) < 0)
+        return conn->lane.fd;
+    return conn->pair_fd;
+}
+
+/* Who waits for nothing is taken out of the set: it would tell of a hang-up all the same. */
+static void pair_update(sea_conn *conn, short events) {
+    int fd = conn->lane.fd;
+    if (events == conn->pair_events)
+        return;
+    if (!events)
+        wait_set_remove(conn->pair_fd, fd);
+    else if (conn->pair_events)
+        wait_set_change(conn->pair_fd, fd, events, NULL);
+    else
+        wait_set_add(conn->pair_fd, fd, events, NULL);
+    conn->pair_events = events;
+}
+
+short sea_conn_events(sea_conn *conn) {
+    short events = lane_events(&conn->lane);
+    if (conn->pair_fd < 0)
+        return events;
+    pair_update(conn, events);
+    return POLLIN;
+}
+
+int sea_conn_timeout(sea_conn *conn) {
+    if (conn->is_looped)
+        return -1;
+    if (conn->turns) /* who is awake does not say that it sleeps */
+        return 0;
+    return lane_prepare_sleep(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
+}
+
+int sea_conn_dispatch(sea_conn *conn, short revents) {
+    if (!conn_can_wait(conn))
+        return conn_explain_deadlock(conn);
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, -1, 0) : revents;
+    if (!held->is_ended)
+        conn_turn(conn, (short) (found < 0 ? 0 : found));
+    return conn->is_ended ? conn_end_reason(conn) : 0;
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting for a connection: its user's thread polls the one socket and gives the connection its turns.
+ *
+ * A connection that a loop drives, or that is in a turn already, cannot wait for itself: -EDEADLK.
+ */
+#include "rpc/conn_wait.h"
+
+#include "rpc/conn_turn.h"
+#include "rpc/small.h"
+#include <errno.h>
+#include <stdio.h>
+
+/* Looks at the peer's memory for as long as that pays. true: there is something. */
+static bool conn_watch_rings(struct lane *lane) {
+    while (!lane_has_work(lane)) {
+        if (!spin_policy_continue(&lane->spin))
+            return false;
+        if (lane_spin_for_frame(lane, POLLER_LOOKS))
+            return true;
+    }
+    return true;
+}
+
+/* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever
+ * returns that tells it. */
+int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
+    struct lane *lane = &conn->lane;
+    uint64_t own = conn_deadline_of_calls(conn);
+    int revents = 0;
+    if (interrupt_is_raised(&conn->interrupt)) {
+        snprintf(conn->text, sizeof(conn->text), "interrupted: sea_conn_interrupt() was called");
+        return -EINTR;
+    }
+    if (own < deadline)
+        deadline = own;
+    if (lane->corks)
+        lane_ring_bell(lane);
+    if (own == WAIT_FOREVER && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS))
+        return small_turn(conn);
+    if (deadline == 0 || !conn_watch_rings(lane)) {
+        if (spin_policy_never_sleeps(&lane->spin))
+            deadline = 0;
+        if (deadline == 0 || lane_prepare_sleep(lane))
+            revents = conn_poll(conn, conn->interrupt.wake_fd, deadline_sooner(deadline, conn_deadline(conn)));
+        if (revents == 0)
+            interrupt_clear(&conn->interrupt);
+    }
+    spin_policy_reward(&lane->spin);
+    if (revents < 0)
+        return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");
+    return conn_turn(conn, (short) revents);
+}
+
+int sea_conn_wait(sea_conn *conn, int timeout_ms) {
+    uint64_t deadline = wait_deadline(timeout_ms);
+    int r = conn_can_wait(conn) ? 0 : conn_explain_deadlock(conn);
+    uint32_t told = conn->told;
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    while (r == 0) {
+        r = conn->is_ended ? conn_end_reason(held) : conn_wait_turn(conn, deadline);
+        if (r == 0 && conn->told != told && !conn->is_ended)
+            r = 1;
+        if (r == 0 && !conn->is_ended && wait_now() >= deadline)
+            break;
+    }
+    interrupt_tell(&conn->interrupt, r);
+    return r;
+}
+
+int sea_conn_interrupt(sea_conn *conn) {
+    return interrupt_raise(&conn->interrupt);
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connecting: from an address to an open connection. See <sealane/conn.h>.
+ *
+ * conn_connect() opens the socket and makes the connection; sea_connect() also drives it through its handshake, and
+ * tries again while the server's backlog is full.
+ */
+#include "rpc/connect.h"
+
+#include "lane/address.h"
+#include "lane/socket_error.h"
+#include "rpc/conn_loop.h"
+#include "rpc/conn_wait.h"
+#include "sys/failure.h"
+#include "sys/heap.h"
+#include "sys/socket.h"
+#include <errno.h>
+#include <stdio.h>
+
+/* A full backlog tells nobody when it has room. */
+static const uint64_t CONNECT_RETRY_NS = 1000 * 1000;
+
+static const sea_options NO_OPTIONS;
+
+static int socket_open(const char *address, int *ret_fd, bool *ret_inherited, const char **ret_why) {
+    struct address where;
+    int r = address_parse(address, false, &where, ret_why);
+    if (r < 0)
+        return r;
+    *ret_inherited = where.fd >= 0;
+    if (where.fd >= 0) {
+        *ret_why = "the inherited descriptor is not a connected AF_UNIX SOCK_SEQPACKET socket";
+        r = socket_adopt(where.fd, false);
+        *ret_fd = r == 0 ? where.fd : -1;
+        return r;
+    }
+    *ret_why = "it cannot be connected to";
+    return socket_connect(where.name, ret_fd);
+}
+
+/* There is nothing to try again with: the socket is closed. */
+static int explain_inherited(sea_ctx *ctx, int r) {
+    sea_refusal last;
+    if (r != -EAGAIN)
+        return r;
+    refusal_read(&ctx->refusals, &last);
+    return refusal_explain(&ctx->refusals, -ENOBUFS, last.limit, last.advice);
+}
+
+int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
+    const char *why = "";
+    int fd = -1;
+    bool is_inherited = false;
+    if (!options)
+        options = &NO_OPTIONS;
+    int r = negotiation_check_options(options, &why);
+    if (r < 0)
+        return refusal_explain(&ctx->refusals, r, address, why);
+    r = socket_open(address, &fd, &is_inherited, &why);
+    if (r < 0) {
+        char text[SOCKET_ERROR_TEXT_SIZE];
+        socket_error_describe_connect(address, r, why, text);
+        return refusal_explain(&ctx->refusals, failure_error(r), address, text);
+    }
+    r = conn_new(ret_conn, ctx, fd, false, options, NULL);
+    if (is_inherited)
+        return explain_inherited(ctx, r);
+    if (r == 0)
+        lane_hurry_orphan(&(*ret_conn)->lane);
+    return r;
+}
+
+struct opening {
+    sea_conn *conn; /* owned reference */
+    bool is_done;
+};
+
+/* An exception that left a callback leaves no connection. */
+static void opening_end(const struct opening *opening) {
+    if (!opening->is_done && !opening->conn->is_freed)
+        sea_conn_free(opening->conn);
+    conn_unref(opening->conn);
+}
+
+/* Drives it through its handshake. Takes it when that fails; a callback may have freed it before. */
+static int conn_wait_open(sea_conn *conn, const char *address) {
+    int r = 0;
+    CLEANUP(opening_end) struct opening opening = {.conn = conn_ref(conn)};
+    while (!conn->is_open && !conn->is_ended && r >= 0)
+        r = conn_wait_turn(conn, WAIT_FOREVER);
+    if (conn->is_open)
+        r = 0;
+    else if (conn->is_freed)
+        r = -ECANCELED;
+    else if (conn->is_ended)
+        r = conn->reason ? conn->reason : -EPIPE;
+    if (r < 0 && conn->text[0])
+        refusal_explain(&conn->ctx->refusals, r, address, conn->text);
+    opening.is_done = r == 0;
+    return r;
+}
+
+int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
+    sea_conn *conn = NULL;
+    uint64_t deadline = wait_deadline(lane_handshake_ms(options ? options : &NO_OPTIONS));
+    int r = conn_connect(&conn, ctx, address, options);
+    while (r == -EAGAIN && wait_now() < deadline) {
+        wait_fd(-1, 0, wait_now() + CONNECT_RETRY_NS);
+        r = conn_connect(&conn, ctx, address, options);
+    }
+    if (r == -EAGAIN) {
+        sea_refusal last;
+        refusal_read(&ctx->refusals, &last);
+        return refusal_explain(&ctx->refusals, -ETIMEDOUT, address,
+                               last.error == r ? last.advice : "no connection in time");
+    }
+    if (!conn)
+        return r;
+    conn->lane.greeting_deadline = deadline_sooner(conn->lane.greeting_deadline, deadline);
+    r = conn_wait_open(conn, address);
+    if (r == 0)
+        *ret_conn = conn;
+    return r;
+}

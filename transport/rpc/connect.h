@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Connecting, up to the handshake: for sea_connect() and for loops. */
+#ifndef RPC_CONNECT_H
+#define RPC_CONNECT_H
+
+#include "rpc/conn.h"
+
+/* Checks the options, opens the socket, and makes the connection; the handshake is still to come. -EAGAIN: the server's
+ * backlog is full, or the kernel is short of memory for a greeting; never of an inherited socket. Other errors are
+ * those of sea_connect(). */
+int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
+
+#endif

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory of messages. See msg_memory.h. */
+#include "rpc/msg_memory.h"
+
+#include "sys/heap.h"
+#include <errno.h>
+
+/* As many as a busy connection uses at a time; each is some 350 bytes. */
+static const uint32_t SPARES_MOST = 16;
+
+enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
+
+/* Also one that is a block by now. */
+void msg_discard(sea_msg *msg) {
+    struct peer *payer = msg->payer;
+    peer_return_held(payer, msg->charged);
+    payer->messages--;
+    heap_free(msg);
+    peer_unref(payer);
+}
+
+/*
+ * Messages which are kept, with the small payloads in them, are charged to their peer. Not so as many as come and go,
+ * which the calls in flight bound: a peer that uses all the bytes it was granted must still be heard.
+ */
+static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
+    struct peer *payer = conn->lane.account;
+    uint64_t charged = payer->messages < conn->lane.hello.calls_max + SPARES_MOST ? 0 : MSG_SIZE;
+    int r = peer_charge_held(payer, charged);
+    if (r < 0)
+        return r;
+    sea_msg *msg = heap_new(1, MSG_SIZE);
+    if (!msg) {
+        peer_return_held(payer, charged);
+        return -ENOMEM;
+    }
+    msg->charged = charged;
+    msg->payer = payer;
+    payer->refs++;
+    payer->messages++;
+    *ret_msg = msg;
+    return 0;
+}
+
+int msg_alloc(sea_conn *conn, sea_msg **ret_msg) {
+    sea_msg *msg = conn->spares;
+    if (!msg)
+        return msg_make(conn, ret_msg);
+    conn->spares = msg->next;
+    conn->spares_count--;
+    *ret_msg = msg;
+    return 0;
+}
+
+/* What msg_take_spare() does not set says nothing in a spare. */
+void msg_dealloc(sea_conn *conn, sea_msg *msg) {
+    if (conn->spares_count >= SPARES_MOST || conn->is_ended) {
+        msg_discard(msg);
+        return;
+    }
+    msg->in.status = 0;
+    msg->in.text = NULL;
+    msg->in.block = NULL;
+    msg->is_cancelled = false;
+    msg->next = conn->spares;
+    conn->spares = msg;
+    conn->spares_count++;
+}
+
+void msg_drop_spares(sea_conn *conn) {
+    while (conn->spares) {
+        sea_msg *msg = conn->spares;
+        conn->spares = msg->next;
+        msg_discard(msg);
+    }
+    conn->spares_count = 0;
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* One-way messages. See <sealane/conn.h>. */
+#include "rpc/conn_turn.h"
+#include "rpc/conn_wait.h"
+#include "rpc/payload.h"
+
+#include "lane/small.h"
+#include "sys/heap.h"
+#include <errno.h>
+
+/* Memory is made, in base pages, some 10 ms for 16 MiB (memory/reserve.c). */
+static const uint64_t GROWTH_BYTES_PER_NS = 2;
+
+static void stop_wanting(struct lane **lane) {
+    (*lane)->wants_blocks = false;
+}
+
+/*
+ * A stream that goes round in few blocks stays in the caches, and takes no memory. So before the pool has to grow for
+ * the next block, one that comes back is waited for, for as long as growing would take: that costs at most twice the
+ * best choice.
+ */
+static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline) {
+    struct lane *lane = &conn->lane;
+    uint64_t growth = sent ? pooled_growth(sent) : 0;
+    if (!growth)
+        return;
+    deadline = deadline_sooner(deadline, wait_now() + growth / GROWTH_BYTES_PER_NS);
+    CLEANUP(stop_wanting) struct lane *wanting = lane;
+    wanting->wants_blocks = true;
+    while (!conn->is_ended && pooled_growth(sent) && wait_now() < deadline && conn_wait_turn(conn, deadline) >= 0)
+        ;
+}
+
+/* `out` brings method and payload, which is borrowed. */
+static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
+    uint64_t deadline = wait_deadline(timeout_ms);
+    int r = timeout_ms && !conn_can_wait(conn) ? conn_explain_deadlock(conn) : 0;
+    bool is_first = timeout_ms || !conn->lane.wants_room;
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    out->type = WIRE_ONEWAY;
+    while (r >= 0) {
+        r = conn->is_ended ? conn_end_reason(held) : lane_send(&conn->lane, out, false);
+        if (r != -EAGAIN || timeout_ms == 0 || wait_now() >= deadline)
+            break;
+        r = conn_wait_turn(conn, deadline);
+    }
+    if (r == 0 && timeout_ms) {
+        await_block(conn, out->block, deadline);
+        lane_maintain_pools_when_due(&conn->lane);
+    }
+    if (r == -EAGAIN && is_first)
+        lane_explain(&conn->lane, r);
+    if (r == -EPIPE)
+        conn_note_gone(conn);
+    interrupt_tell(&conn->interrupt, r);
+    return r;
+}
+
+int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    struct lane_message out = {.method = method, .block = taken};
+    return send_waiting(conn, &out, timeout_ms);
+}
+
+static int send_bytes_waiting(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+    CLEANUP_MESSAGE struct lane_message out = {.block = NULL};
+    int r = message_of_bytes(conn, method, data, size, &out);
+    return r == 0 ? send_waiting(conn, &out, timeout_ms) : r;
+}
+
+int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+    if ((timeout_ms && !conn_can_wait(conn)) || !lane_takes_small(&conn->lane, size))
+        return send_bytes_waiting(conn, method, data, size, timeout_ms);
+    lane_write_small(&conn->lane, WIRE_ONEWAY, 0, 0, method, data, size);
+    lane_sent_small(&conn->lane, size);
+    return 0;
+}
