@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * consumer: takes a producer's stream, and reads each block where it lies. common/stream_wire.h says what arrives.
+ * consumer: receives a producer's stream and reads each block in place. common/stream_wire.h describes the messages.
  *
- * One thread, one poll(): the connection's descriptor and the signals'. Every byte is read, for the checksum; with
- * --output it is also written out, straight from the block. What is kept (--hold) are references to messages: the
- * leases that the producer sees.
+ * One thread, one poll(): the connection's descriptor and the signals' descriptor. The consumer reads every byte for
+ * the checksum; with --output it also writes every byte out, straight from the block. With --hold it keeps references
+ * to messages: the producer sees these as leases.
  *
- * The producer is doubted: what it says of the end is checked for its form, and its totals are compared with what came.
+ * The consumer does not trust the producer: it checks the form of the end message, and compares its totals with the
+ * blocks that arrived.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,18 +26,18 @@
 static const char help[] =
     "usage: consumer [OPTION]...\n"
     "\n"
-    "Takes the stream of a producer, block by block, and reads it in place.\n"
+    "Receives the stream of a producer, block by block, and reads it in place.\n"
     "\n"
     "  -a, --address=ADDRESS  where the producer listens (default: stream)\n"
     "      --verify           compare a checksum with the producer's (see its --checksum)\n"
-    "  -o, --output=FILE      write what arrives to FILE; - is standard output\n"
-    "      --delay=MS         wait so many milliseconds after each block\n"
+    "  -o, --output=FILE      write the stream to FILE; - is standard output\n"
+    "      --delay=MS         wait MS milliseconds after each block\n"
     "      --hold=N           keep the newest N blocks\n"
-    "      --window=N         blocks to have at a time, more than are kept (default: 16 more)\n"
-    "      --hugetlb          also take blocks in hugetlb pages: from producers you trust\n"
-    "  -q, --quiet            no summary\n"
-    "  -h, --help             this text\n"
-    "  -V, --version          the version\n"
+    "      --window=N         blocks to have at a time, more than --hold keeps (default: 16 more)\n"
+    "      --hugetlb          also accept blocks in hugetlb pages, from a producer that you trust\n"
+    "  -q, --quiet            print no summary\n"
+    "  -h, --help             print this text\n"
+    "  -V, --version          print the version\n"
     "\n"
     "Exit status: 0 the whole stream came, 1 it did not, or not as it was sent, 2 it could not begin,\n"
     "130 interrupted.\n";
@@ -56,14 +57,14 @@ struct settings {
 struct consumer {
     struct settings set;
     sea_ctx *ctx;
-    sea_conn *conn; /* owned */
+    sea_conn *conn; /* owned unless it is standard output; -1: not open yet */
     int stop_fd;    /* borrowed */
-    int output;     /* owned unless it is standard output; -1: none yet */
-    sea_msg **held; /* owned, a ring of set.hold */
+    int output;     /* when the first block arrived */
+    sea_msg **held; /* as the producer sent it, checked; magic 0: not received yet */
     size_t next_held;
     uint64_t blocks, bytes, sum;
-    double start;          /* when the first block came */
-    struct stream_end end; /* as the producer sent it, checked; magic 0: not yet */
+    double start;          /* error that ended the connection (negative errno), or 0 */
+    struct stream_end end; /* negative errno: the run cannot go on */
     bool is_closed;
     int closed_with; /* negative errno, or 0 */
     char text[200];
@@ -91,7 +92,7 @@ static void fail(struct consumer *c, int error, const char *what) {
     c->failed = error;
 }
 
-/* Keeps the message instead of the oldest one that is kept, which goes back. */
+/* Keeps the message. If the ring is full, releases the oldest message in it. */
 static void hold(struct consumer *c, sea_msg *msg) {
     if (c->set.hold == 0) {
         sea_msg_release(msg);
@@ -107,7 +108,7 @@ static void release_held(struct consumer *c) {
         c->held[i] = sea_msg_release(c->held[i]);
 }
 
-/* Not before something comes: a producer that is away costs nobody a file. */
+/* Opens the output when the first block arrives: an absent producer must not cost the user a file. */
 static void output_open(struct consumer *c) {
     if (c->set.output == NULL || c->output >= 0)
         return;
@@ -122,7 +123,7 @@ static void output_open(struct consumer *c) {
 static void on_block(sea_msg *msg, void *user) {
     struct consumer *c = user;
     if (c->failed != 0 || stop_is_asked() || c->end.magic != 0) {
-        sea_msg_release(msg); /* after the end, or ours */
+        sea_msg_release(msg); /* it came after the end, or this consumer has failed */
         return;
     }
     if (c->blocks++ == 0)
@@ -152,9 +153,9 @@ static void on_end(sea_msg *msg, void *user) {
         c->end = end;
     else
         fail(c, -EPROTO, "the producer's last message makes no sense");
-    output_open(c); /* nothing at all makes an empty file */
+    output_open(c); /* an empty stream makes an empty file */
     sea_msg_release(msg);
-    release_held(c); /* the producer waits for them */
+    release_held(c); /* the producer waits for these blocks */
 }
 
 static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
@@ -167,7 +168,7 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
 
 /* ---- the run ---- */
 
-/* Until the producer closes the connection. It does so after the last message, when it has every block back. */
+/* Runs until the producer closes the connection, which it does after the last message, when it has every block back. */
 static int consume(struct consumer *c) {
     while (!c->is_closed && !stop_is_asked() && c->failed == 0) {
         struct pollfd fds[] = {{.fd = sea_conn_fd(c->conn), .events = sea_conn_events(c->conn)},
@@ -181,7 +182,7 @@ static int consume(struct consumer *c) {
     return 0;
 }
 
-/* Says what is wrong with what came; true if nothing is. */
+/* Reports each difference between the stream and its totals; returns true if there is none. */
 static bool is_whole(const struct consumer *c) {
     if (c->end.magic == 0) {
         program_say("the stream broke off: %s", *c->text != '\0'     ? c->text
@@ -190,17 +191,17 @@ static bool is_whole(const struct consumer *c) {
         return false;
     }
     if (c->end.blocks != c->blocks || c->end.bytes != c->bytes) {
-        program_say("%llu blocks, %llu bytes were sent, but %llu blocks, %llu bytes came",
+        program_say("the producer sent %llu blocks, %llu bytes, but %llu blocks, %llu bytes arrived",
                     (unsigned long long) c->end.blocks, (unsigned long long) c->end.bytes,
                     (unsigned long long) c->blocks, (unsigned long long) c->bytes);
         return false;
     }
     if (c->set.is_verifying && (c->end.flags & STREAM_HAS_SUM) == 0) {
-        program_say("cannot verify: the producer was started without --checksum");
+        program_say("cannot verify the stream: the producer was started without --checksum");
         return false;
     }
     if ((c->end.flags & STREAM_HAS_SUM) != 0 && c->end.sum != c->sum) {
-        program_say("the checksums differ");
+        program_say("the checksum of the stream differs from the producer's");
         return false;
     }
     return true;
@@ -218,7 +219,7 @@ static void sum_up(const struct consumer *c, bool is_good, double seconds) {
     program_sum_up("verified", "%s", is_good && (c->end.flags & STREAM_HAS_SUM) != 0 ? "yes" : "no");
 }
 
-/* Some file systems say only now that they are full. */
+/* Some file systems report only at close() that they are full. */
 static void close_output(struct consumer *c) {
     if (c->output > STDERR_FILENO && close(c->output) < 0)
         fail(c, -errno, "write error");
@@ -267,7 +268,7 @@ static int run(struct consumer *c) {
     if (r >= 0)
         r = c->held != NULL ? sea_ctx_new(&c->ctx, NULL) : -ENOMEM;
     if (r < 0)
-        program_say("%s", strerror(-r));
+        program_say("cannot start: %s", strerror(-r));
     else if (connect_to(c) == 0)
         status = run_connected(c);
     sea_conn_free(c->conn);
@@ -330,8 +331,8 @@ int main(int argc, char **argv) {
     for (int option; (option = getopt_long(argc, argv, "a:o:qhV", options, NULL)) != -1;)
         parse_option(&c.set, option);
     if (optind < argc)
-        program_bad_usage("no arguments are expected: '%s'", argv[optind]);
+        program_bad_usage("the program takes no arguments, but got '%s'", argv[optind]);
     if (c.set.window != 0 && c.set.window <= c.set.hold)
-        program_bad_usage("--window must be larger than --hold, or no block can come any more");
+        program_bad_usage("--window must be larger than --hold, or no further block can arrive");
     return run(&c);
 }

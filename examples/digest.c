@@ -2,8 +2,8 @@
 /*
  * digest: the SHA-256 of files, computed by digestd, in the format of sha256sum.
  *
- * This file is the face: options, where the names come from, and what is printed. What moves the files is
- * digest_send.c. One thread. SIGINT is left to the system: there is nothing that the kernel would not clean up.
+ * This file has the options, the sources of file names, and the printing. digest_send.c moves the files. One thread.
+ * SIGINT keeps its default action: the kernel cleans up after the process.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -24,21 +24,21 @@ static const char help[] =
     "Without a FILE, or when it is -, reads standard input.\n"
     "\n"
     "  -a, --address=ADDRESS  where digestd listens (default: digest)\n"
-    "  -r, --recursive        the files in directories, sorted by name\n"
-    "  -0                     take the names from standard input, each ended by a NUL\n"
-    "      --files0-from=F    take them from the file F\n"
+    "  -r, --recursive        also read the files in directories, sorted by name\n"
+    "  -0                     read the file names from standard input, each ended by a NUL\n"
+    "      --files0-from=F    read the file names from the file F\n"
     "  -j, --jobs=N           calls in flight, 1 to 256 (default: 64)\n"
     "      --block=SIZE       largest block, 4k to 1G (default: 16M)\n"
-    "      --timeout=SECONDS  the longest that one call may take (default: no limit)\n"
-    "  -q, --quiet            no progress on a terminal\n"
-    "      --summary          at the end, say on standard error what was done\n"
-    "  -h, --help             this text\n"
-    "  -V, --version          the version\n"
+    "      --timeout=SECONDS  time limit of each call (default: no limit)\n"
+    "  -q, --quiet            show no progress on a terminal\n"
+    "      --summary          at the end, print totals on standard error\n"
+    "  -h, --help             print this text\n"
+    "  -V, --version          print the version\n"
     "\n"
     "SIZE may end in k, M, G or T. Exit status: 0 all well, 1 some FILE failed, 2 it could not go on.\n";
 
-/* 16 MiB: hashing one takes some 10 ms, so that the cost of a block (a memfd, a call, a mapping: some 50
- * microseconds) is lost in it, while the eight that may be in flight stay at 128 MiB. */
+/* 16 MiB: hashing a chunk takes some 10 ms, which hides the cost of a block (a memfd, a call, a mapping: some 50
+ * microseconds), and the eight chunks that may be in flight take 128 MiB. */
 #define CHUNK_DEFAULT (16u << 20)
 #define CHUNK_MAX (1u << 30)
 #define TIMEOUT_MAX_S 2e6 /* in milliseconds it fits an int */
@@ -50,14 +50,14 @@ struct digest {
     const char *names_from; /* file with names, or NULL */
     bool is_recursive, is_quiet, is_summed_up;
     struct sender *sender;
-    int lost;   /* negative errno: the server, or the output */
-    int status; /* of the program */
+    int lost;   /* negative errno: the server or the output was lost */
+    int status; /* exit status of the program */
 };
 
 /* ---- output ---- */
 
-/* The hexadecimal digest, two blanks and the name; a name with a newline, a carriage return or a backslash is
- * escaped, and a backslash before the line says so. */
+/* Prints the hexadecimal digest, two blanks and the name. In a name with a newline, a carriage return or a backslash
+ * these are escaped, and the line begins with a backslash. */
 static void print_result(const char *name, const uint8_t digest[DIGEST_SIZE]) {
     if (name[strcspn(name, "\\\n\r")] != '\0')
         putchar('\\');
@@ -78,7 +78,7 @@ static void on_result(const struct sender_result *result, void *user) {
     struct digest *d = user;
     if (result->error == 0) {
         if (progress_is_on())
-            progress_hide(); /* standard output may be the same terminal */
+            progress_hide(); /* standard output may be the terminal that shows the progress */
         print_result(result->name, result->digest);
         return;
     }
@@ -88,7 +88,7 @@ static void on_result(const struct sender_result *result, void *user) {
 
 /* ---- names ---- */
 
-/* False: it makes no sense to go on. */
+/* Returns false when the run cannot go on. */
 static bool add(struct digest *d, const char *name, enum sender_origin origin, int error) {
     d->lost = sender_add(d->sender, name, origin, error);
     return d->lost == 0 && !ferror(stdout);
@@ -131,7 +131,7 @@ static void add_names_from(struct digest *d) {
         fclose(file);
 }
 
-/* What is known before the start: the sizes of the files that were named. */
+/* Adds up the sizes of the files that were named: only these are known before the start. */
 static uint64_t total_size(const struct digest *d, char **names) {
     uint64_t total = 0;
     struct stat st;
@@ -179,7 +179,7 @@ static void sum_up(const struct digest *d, sea_ctx *ctx, double seconds) {
     program_sum_up("files", "%llu", (unsigned long long) sent.files);
     program_sum_up("bytes", "%llu", (unsigned long long) sent.bytes);
     program_sum_up("blocks", "%llu", (unsigned long long) sent.blocks);
-    /* The library counts the digests that came back, too: they are inline. */
+    /* The library counts the digests that came back, too, because they are inline. */
     program_sum_up("bytes copied", "%llu (and %llu of digests)",
                    (unsigned long long) (figures.copied_bytes - sent.inline_bytes),
                    (unsigned long long) sent.inline_bytes);
@@ -273,7 +273,7 @@ int main(int argc, char **argv) {
     sea_ctx *ctx;
     int r = sea_ctx_new(&ctx, NULL);
     if (r < 0) {
-        program_say("%s", strerror(-r));
+        program_say("cannot make a context: %s", strerror(-r));
         return PROGRAM_TROUBLE;
     }
     int status = run(&d, ctx, argv + optind);

@@ -2,17 +2,17 @@
 /*
  * The pipeline of digest; see digest_send.h.
  *
- * Files stand in a ring in the order of the arguments. Indices grow for ever; a file is at ring[index % RING_SIZE]:
+ * Files stand in a ring in the order of the arguments. Indices only grow; a file is at ring[index % RING_SIZE]:
  *
  *     head <= next <= tail <= head + RING_SIZE
  *     [head, next)  opened: being read, waiting for answers, or finished behind an older one that is not
  *     [next, tail)  not opened yet
  *
- * Up to READING_MAX of them are open at a time and take turns, so that the server can hash several large files in
- * parallel; the chunks of one go out in order. A file is finished when nothing is left to be read and no call of
- * its is in flight.
+ * Up to READING_MAX files are open at a time and take turns, so that the server can hash several large files in
+ * parallel; the chunks of one file go out in order. A file is finished when nothing is left to read and none of its
+ * calls is in flight.
  *
- * Bytes go from file to block inside the kernel. The only bytes written here are the headers, in place.
+ * The kernel moves the bytes from file to block. This program writes only the headers, in place.
  */
 #include "digest_send.h"
 
@@ -28,11 +28,11 @@
 #include "common/input.h"
 #include "common/progress.h"
 
-#define RING_SIZE 1024     /* names and results held: so far small files may run ahead of a large one */
-#define READING_MAX 4      /* open files */
+#define RING_SIZE 1024     /* names and results held: how far small files may run ahead of a large one */
+#define READING_MAX 4      /* files that are open at a time */
 #define FILE_CALLS_MAX 3   /* one chunk being hashed, one waiting, one on its way */
-#define CHUNKS_IN_FLIGHT 8 /* times the chunk size: bytes in flight, whatever the number of calls */
-#define UNKNOWN_SIZE 65536 /* the first block for input of unknown length; each next one is four times as large */
+#define CHUNKS_IN_FLIGHT 8 /* this many chunk sizes are the limit of bytes in flight, for any number of calls */
+#define UNKNOWN_SIZE 65536 /* the first block for input of unknown length; each next block is four times as large */
 #define TICK_MS 100        /* see needs_ticks() */
 #define HEADER sizeof(struct digest_header)
 
@@ -41,12 +41,12 @@ struct file {
     enum sender_origin origin;
     int fd;            /* owned unless it is standard input; -1 before and after reading */
     bool can_wait;     /* reading it may wait for another process */
-    bool is_read;      /* nothing more will be sent */
-    uint64_t id;       /* its index in the ring's count */
-    uint64_t size;     /* by the newest look at it; 0 when the file system does not know */
-    uint64_t position; /* bytes sent, or skipped by whoever opened standard input */
+    bool is_read;      /* all its chunks are sent */
+    uint64_t id;       /* index in the ring when it was added */
+    uint64_t size;     /* by the newest fstat(); 0 when the file system does not know */
+    uint64_t position; /* bytes sent, or skipped already when standard input was inherited */
     uint64_t chunks;   /* sent */
-    unsigned calls;    /* in flight */
+    unsigned calls;    /* calls in flight */
     int error;
     char text[200];
     uint8_t digest[DIGEST_SIZE];
@@ -55,7 +55,7 @@ struct file {
 struct call {
     struct sender *sender;
     struct file *file;
-    size_t bytes; /* of the file */
+    size_t bytes; /* bytes of the file in this call */
     bool is_last;
     struct call *next_free;
 };
@@ -71,10 +71,10 @@ struct sender {
     struct call calls[SENDER_DEPTH_MAX];
     struct call *free_calls;
     unsigned calls_out;
-    size_t bytes_out;       /* in flight, headers included */
-    sea_block *held_block;  /* refused with -EAGAIN, to be sent next; one reference */
-    struct call *held_call; /* what it belongs to */
-    int lost;               /* the connection's end, negative errno; 0: it lives */
+    size_t bytes_out;       /* bytes in flight, headers included */
+    sea_block *held_block;  /* refused with -EAGAIN and sent next; one reference */
+    struct call *held_call; /* the call of held_block */
+    int lost;               /* error that ended the connection, negative errno; 0: it is open */
     char lost_text[200];
     struct sender_figures figures;
 };
@@ -88,7 +88,7 @@ static void file_fail(struct file *file, int error, const char *text) {
     snprintf(file->text, sizeof file->text, "%s", text);
 }
 
-/* Looks how large it is now. 0 for what has no size of its own: pipes, devices, and most of /proc. */
+/* Updates the file's size. Files without a size of their own (pipes, devices, most of /proc) get 0. */
 static int file_look(struct file *file) {
     struct stat st;
     if (fstat(file->fd, &st) < 0)
@@ -112,7 +112,7 @@ static int file_open(struct file *file) {
         file->fd = STDIN_FILENO;
         file->position = position > 0 ? (uint64_t) position : 0;
     } else {
-        /* A file found must not turn into a link, or into a pipe that waits for its writer. */
+        /* A file that was found in a directory may have become a link, or a pipe that waits for its writer. */
         int flags = file->origin == SENDER_FOUND ? O_NOFOLLOW | O_NONBLOCK : 0;
         file->fd = open(file->name, O_RDONLY | O_CLOEXEC | O_NOCTTY | flags);
         if (file->fd < 0)
@@ -121,7 +121,7 @@ static int file_open(struct file *file) {
     return file_look(file);
 }
 
-/* Nothing more will be sent of it. */
+/* Closes the file: no further chunk of it will be sent. */
 static void file_end_reading(struct sender *s, struct file *file) {
     if (file->fd > STDIN_FILENO)
         close(file->fd);
@@ -133,8 +133,8 @@ static void file_end_reading(struct sender *s, struct file *file) {
     }
 }
 
-/* How much to ask for next. A file is taken at its word and cut to fit; what has no known end begins small, because
- * most of it is. */
+/* Chooses the size of the next chunk. For a file with a size, the rest of the file limits it; input of unknown
+ * length begins with small chunks, because most of it is short. */
 static size_t file_chunk_size(const struct sender *s, const struct file *file) {
     uint64_t most = s->options.chunk - HEADER;
     uint64_t want = UNKNOWN_SIZE - HEADER;
@@ -183,7 +183,7 @@ static void on_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     if (reply != NULL && sea_msg_class(reply) == SEA_INLINE)
         s->figures.inline_bytes += sea_msg_size(reply);
     if (!sea_conn_is_open(conn) && s->lost == 0)
-        s->lost = -EPIPE; /* on_close will know better */
+        s->lost = -EPIPE; /* on_close will store the exact error */
     if (status < 0)
         file_fail(file, status, reply != NULL ? sea_msg_text(reply) : status == -ETIMEDOUT ? "no answer in time" : "");
     else if (call->is_last && sea_msg_size(reply) == DIGEST_SIZE)
@@ -196,7 +196,7 @@ static void on_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     sea_msg_release(reply);
 }
 
-/* Handles what has arrived; waits for it at most so long (< 0: without end). */
+/* Handles the messages that have arrived; waits for them at most `timeout_ms` (< 0: without end). */
 static int sender_wait(struct sender *s, int timeout_ms) {
     int r = sea_conn_wait(s->conn, timeout_ms);
     if (r < 0 && s->lost == 0)
@@ -205,12 +205,13 @@ static int sender_wait(struct sender *s, int timeout_ms) {
     return s->lost;
 }
 
-/* sea_conn_wait() returns when something arrived. Room is nothing that arrives, nor is the end of a call's time. */
+/* sea_conn_wait() returns when a message arrives. New room in the queue and the end of a call's time are no
+ * messages, so waiting for them takes ticks. */
 static bool needs_ticks(const struct sender *s) {
     return s->held_block != NULL || s->options.timeout_ms >= 0 || progress_is_on();
 }
 
-/* Waits until `fd`, which may keep us waiting for ever, has something, and looks after the connection meanwhile. */
+/* Waits until `fd`, which may never become ready, has input, and drives the connection meanwhile. */
 static int sender_wait_input(struct sender *s, int fd) {
     for (;;) {
         struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
@@ -227,7 +228,7 @@ static int sender_wait_input(struct sender *s, int fd) {
 
 /* ---- chunks ---- */
 
-/* Moves up to `want` bytes of the file into the block; fewer only at its end. */
+/* Moves up to `want` bytes of the file into the block; fewer bytes mean the end of the file. */
 static int64_t chunk_fill(struct sender *s, struct file *file, sea_block *block, size_t want) {
     size_t filled = 0;
     while (filled < want) {
@@ -251,7 +252,7 @@ static int64_t chunk_fill(struct sender *s, struct file *file, sea_block *block,
     return (int64_t) filled;
 }
 
-/* Reads the next chunk into a block of its own, header and all. */
+/* Reads the next chunk of the file into a new block, behind a header. */
 static int chunk_new(struct sender *s, struct file *file, sea_block **ret_block, size_t *ret_bytes, bool *ret_is_last) {
     sea_block *block;
     size_t want = file_chunk_size(s, file);
@@ -264,7 +265,7 @@ static int chunk_new(struct sender *s, struct file *file, sea_block **ret_block,
     if (is_last) {
         r = sea_block_shrink(block, HEADER + (size_t) bytes);
     } else if (r == 0 && file->size != 0) {
-        r = file_look(file); /* it may have grown */
+        r = file_look(file); /* the file may have grown */
         is_last = file->position + (uint64_t) bytes >= file->size;
     }
     struct digest_header *header = r == 0 ? sea_block_data(block) : NULL;
@@ -280,7 +281,7 @@ static int chunk_new(struct sender *s, struct file *file, sea_block **ret_block,
     return 0;
 }
 
-/* A header alone, which tells the server to forget the file. */
+/* Makes a block with a header alone, which tells the server to forget the file. */
 static int chunk_new_abandon(struct sender *s, struct file *file, sea_block **ret_block) {
     sea_block *block;
     int r = sea_block_new_sealed(&block, s->ctx, HEADER, 0);
@@ -298,12 +299,12 @@ static int chunk_new_abandon(struct sender *s, struct file *file, sea_block **re
 
 /* ---- sending ---- */
 
-/* Memory, quotas and descriptors come back with the `calls` that are in flight. */
+/* Returns true for a shortage of memory, quota or descriptors that ends when one of the `calls` in flight ends. */
 static bool is_short_for_now(unsigned calls, int error) {
     return error == -EAGAIN || (calls > 0 && (error == -ENOMEM || error == -EDQUOT || error == -EMFILE));
 }
 
-/* Begins the call. Takes `block`. When there is no room it is held, and sent by the next try. */
+/* Begins the call. Takes `block`. When the queue has no room, keeps the block for the next try. */
 static int call_send(struct sender *s, struct call *call, sea_block *block) {
     struct file *file = call->file;
     int r = sea_call_start(s->conn, DIGEST_CHUNK, sea_block_ref(block), s->options.timeout_ms, on_done, call, NULL);
@@ -331,7 +332,7 @@ static int call_send_held(struct sender *s) {
     return call_send(s, s->held_call, block);
 }
 
-/* Sends the next piece of `file`: 0, or -EAGAIN: wait first. */
+/* Sends the next piece of `file`. Returns 0, or -EAGAIN: the caller waits first. */
 static int file_send(struct sender *s, struct file *file) {
     sea_block *block = NULL;
     size_t bytes = 0;
@@ -343,7 +344,8 @@ static int file_send(struct sender *s, struct file *file) {
         return -EAGAIN;
     if (r < 0)
         file_fail(file, r, "");
-    if (file->error != 0 && file->chunks > 0) /* and if even that fails: at its end the server forgets everything */
+    /* if this fails as well: the server forgets every file when the connection ends */
+    if (file->error != 0 && file->chunks > 0)
         chunk_new_abandon(s, file, &block);
     file->position += bytes;
     file->chunks++;
@@ -360,7 +362,7 @@ static bool is_stdin_open(const struct sender *s) {
     return false;
 }
 
-/* Whose turn it is: an open file that has few calls in flight, or a new one. NULL: nobody's. */
+/* Chooses the file to send from: an open file with few calls in flight, or a new one. NULL: there is none now. */
 static struct file *next_file(struct sender *s) {
     for (size_t i = 0; i < s->reading_count; i++) {
         if (s->reading[i]->calls < FILE_CALLS_MAX)
@@ -369,7 +371,7 @@ static struct file *next_file(struct sender *s) {
     while (s->reading_count < READING_MAX && s->next < s->tail) {
         struct file *file = &s->ring[s->next % RING_SIZE];
         if (is_stdin(file) && is_stdin_open(s))
-            return NULL; /* one after the other */
+            return NULL; /* the order is sequential */
         int r = file->error != 0 ? file->error : file_open(file);
         if ((r == -EMFILE || r == -ENFILE) && s->calls_out > 0)
             return NULL;
@@ -387,7 +389,7 @@ static bool has_room(const struct sender *s) {
            (s->calls_out < s->options.depth && s->bytes_out < s->options.chunk * (CHUNKS_IN_FLIGHT - 1));
 }
 
-/* Sends as much as may be in flight. */
+/* Sends as many chunks as may be in flight. */
 static int sender_send(struct sender *s) {
     int r = 0;
     if (s->held_block != NULL)
@@ -399,7 +401,7 @@ static int sender_send(struct sender *s) {
         r = file_send(s, file);
     }
     if (s->lost != 0)
-        return sender_wait(s, 0); /* what the server said at its end may still lie there */
+        return sender_wait(s, 0); /* a last message of the server may still be unread */
     return r == -EAGAIN ? 0 : r;
 }
 
@@ -480,7 +482,7 @@ int sender_new(struct sender **ret_sender, sea_ctx *ctx, const struct sender_opt
 struct sender *sender_free(struct sender *s) {
     if (s == NULL)
         return NULL;
-    sea_conn_free(s->conn); /* ends the calls in flight: on_done still needs the files */
+    sea_conn_free(s->conn); /* this ends the calls in flight, and their on_done still needs the files */
     sea_block_unref(s->held_block);
     for (uint64_t i = s->head; i < s->tail; i++) {
         struct file *file = &s->ring[i % RING_SIZE];

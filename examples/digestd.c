@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * digestd: hashes sealed blocks with SHA-256, where they lie. A libuv server; digest is its client, and
- * common/digest_wire.h says what they exchange.
+ * digestd: hashes sealed blocks with SHA-256, in place. It is a libuv server; digest is its client, and
+ * common/digest_wire.h describes their protocol.
  *
- * Threads: everything but hashing happens on the loop's thread, and so does what is too little to be handed over.
- * A worker reads the bytes of the chunks that it was given, and feeds the hash states of their files; both are its
- * own until it is done. It calls nothing of Sealane.
+ * Threads: the loop's thread does everything but hashing, and it also hashes small amounts, which are not worth a
+ * hand-over. A worker reads the bytes of the chunks that it was given, and updates the hash states of their files; both
+ * belong to the worker until it is done. A worker calls no function of Sealane.
  *
- * A file belongs to its client. It is
+ * A file belongs to its client. Its states are
  *     idle    no chunk of it waits
  *     ready   in the server's queue: a chunk waits for a worker
  *     busy    a worker has it; on its return it becomes idle or ready again, or is freed
- * and when its client goes while it is busy, an orphan: its client is NULL, and the worker's return frees it.
+ * When its client goes while the file is busy, the file becomes an orphan: its client is NULL, and the worker's return
+ * frees it.
  *
- * Bounds: files of a client DIGEST_FILES_MAX; calls, blocks and bytes of a client by the limits that the library
- * keeps; work in progress one batch a worker. All that a client sends is doubted: the header is copied once, and
- * checked before it is used.
+ * Bounds: a client has at most DIGEST_FILES_MAX files; the library limits the calls, blocks and bytes of a client; work
+ * in progress is one batch for each worker. The server does not trust a client's bytes: it copies the header once, and
+ * checks the copy before it uses it.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -29,25 +30,28 @@
 #include "common/digest_wire.h"
 #include "common/program.h"
 
-static const char help[] = "usage: digestd [OPTION]...\n"
-                           "\n"
-                           "Computes SHA-256 digests for digest, until SIGINT or SIGTERM.\n"
-                           "\n"
-                           "  -a, --address=ADDRESS      where to listen (default: digest); fd:3 for a socket that\n"
-                           "                             was inherited, as from systemd\n"
-                           "  -j, --jobs=N               threads that hash, 1 to 128 (default: one a processor)\n"
-                           "      --max-block=SIZE       largest block that a client may send\n"
-                           "      --max-bytes=SIZE       most that the blocks of one client may take at a time\n"
-                           "      --max-connections=N    most clients at a time\n"
-                           "  -v, --verbose              say who comes and goes, and sum up at the end\n"
-                           "  -h, --help                 this text\n"
-                           "  -V, --version              the version\n"
-                           "\n"
-                           "SIZE may end in k, M, G or T.\n";
+static const char help[] =
+    "usage: digestd [OPTION]...\n"
+    "\n"
+    "Computes SHA-256 digests for digest, until SIGINT or SIGTERM.\n"
+    "\n"
+    "  -a, --address=ADDRESS      where to listen (default: digest); fd:3 for an inherited\n"
+    "                             socket, as systemd passes one\n"
+    "  -j, --jobs=N               threads that hash, 1 to 128 (default: one for each processor)\n"
+    "      --max-block=SIZE       largest block that a client may send\n"
+    "      --max-bytes=SIZE       limit of the bytes that one client's blocks take\n"
+    "      --max-connections=N    limit of the clients at a time\n"
+    "  -v, --verbose              report each client that connects or leaves, and\n"
+    "                             print totals at the end\n"
+    "  -h, --help                 print this text\n"
+    "  -V, --version              print the version\n"
+    "\n"
+    "SIZE may end in k, M, G or T.\n";
 
-#define BATCH_ITEMS 64         /* small files handed to a worker at once: a hand-over costs more than they do */
-#define BATCH_BYTES (1u << 20) /* and enough, once they have so much to hash together */
-#define SPOT_BYTES (16u << 10) /* less than this altogether is hashed on the spot: ten microseconds, and no hand-over */
+#define BATCH_ITEMS 64         /* small files handed to a worker at once: a hand-over costs more than hashing them */
+#define BATCH_BYTES (1u << 20) /* a batch with this many bytes takes no further files */
+/* the loop's thread hashes less than this altogether itself: ten microseconds, and no hand-over */
+#define SPOT_BYTES (16u << 10)
 #define JOBS_MAX 128
 
 enum { OPTION_MAX_BLOCK = 256, OPTION_MAX_BYTES, OPTION_MAX_CONNECTIONS };
@@ -63,13 +67,13 @@ struct chunk {
 
 struct file {
     struct client *client; /* NULL: an orphan */
-    struct file *next;     /* of the same client */
+    struct file *next;     /* next file of this client */
     struct file *next_ready;
     uint64_t id, next_chunk;
-    EVP_MD_CTX *hash;           /* owned; a worker's while busy */
+    EVP_MD_CTX *hash;           /* owned; the worker's while the file is busy */
     struct chunk *first, *last; /* owned */
     bool is_ready, is_busy;
-    bool is_complete; /* its last chunk is here */
+    bool is_complete; /* its last chunk has arrived */
 };
 
 struct client {
@@ -101,7 +105,7 @@ struct server {
     sea_server *sea;
     EVP_MD *sha256;
     struct file *first_ready, *last_ready;
-    struct batch *batches, *free_batches; /* as many as jobs */
+    struct batch *batches, *free_batches; /* as many as there are jobs */
     unsigned jobs;
     bool is_verbose;
     uint64_t clients, files_done, bytes_done;
@@ -150,7 +154,7 @@ static int file_new(struct file **ret_file, struct client *client, uint64_t id) 
     return 0;
 }
 
-/* Takes it from its client; the caller frees it. */
+/* Removes the file from its client; the caller frees it. */
 static void file_detach(struct client *client, struct file *file) {
     struct file **link = &client->files;
     while (*link != file)
@@ -196,7 +200,7 @@ static void ready_remove(struct server *server, struct file *file) {
     file->is_ready = false;
 }
 
-/* Forgets a file. What a worker has of it, the worker's return frees. */
+/* Forgets a file. If a worker has it, the worker's return frees it. */
 static void file_drop(struct client *client, struct file *file) {
     ready_remove(client->server, file);
     file_detach(client, file);
@@ -206,7 +210,7 @@ static void file_drop(struct client *client, struct file *file) {
 
 /* ---- hashing ---- */
 
-/* On a worker's thread, as a rule. */
+/* Runs on a worker's thread, or on the loop's thread for small amounts. */
 static void batch_work(uv_work_t *work) {
     struct batch *batch = work->data;
     for (size_t i = 0; i < batch->count; i++) {
@@ -231,7 +235,7 @@ static void answer_digest(sea_msg *call, const uint8_t digest[DIGEST_SIZE]) {
     sea_reply(call, block);
 }
 
-/* The file's state is brought in order before the answer: answering may end the connection. */
+/* Updates the file's state before the answer, because answering may end the connection. */
 static void item_done(struct server *server, struct item *item) {
     struct file *file = item->file;
     sea_msg *call = item->chunk->call;
@@ -258,14 +262,14 @@ static void item_done(struct server *server, struct item *item) {
 static void batch_done(uv_work_t *work, int status) {
     struct batch *batch = work->data;
     struct server *server = batch->server;
-    (void) status; /* nothing cancels */
+    (void) status; /* no work is ever cancelled */
     for (size_t i = 0; i < batch->count; i++)
         item_done(server, &batch->items[i]);
     batch->next_free = server->free_batches;
     server->free_batches = batch;
 }
 
-/* Takes the first chunks of ready files; one a file, because a file's chunks have an order. */
+/* Takes the first chunk of each ready file: one chunk for each file, because a file's chunks have an order. */
 static void batch_start(struct server *server) {
     struct batch *batch = server->free_batches;
     size_t bytes = 0;
@@ -286,7 +290,7 @@ static void batch_start(struct server *server) {
     }
 }
 
-/* At the end of each turn of the loop, so that what came together is worked on together. */
+/* Runs at the end of each turn of the loop, so that chunks that arrived together go into one batch. */
 static void on_check(uv_check_t *check) {
     struct server *server = check->data;
     while (server->free_batches != NULL && server->first_ready != NULL)
@@ -295,7 +299,7 @@ static void on_check(uv_check_t *check) {
 
 /* ---- calls ---- */
 
-/* NULL, or what is wrong with the message. */
+/* Returns NULL, or a text that says why the message is malformed. */
 static const char *header_read(const sea_msg *call, struct digest_header *ret_header) {
     static const uint64_t zeros[4];
     if (!sea_msg_is_stable(call) || sea_msg_size(call) < sizeof *ret_header)
@@ -309,10 +313,10 @@ static const char *header_read(const sea_msg *call, struct digest_header *ret_he
     return NULL;
 }
 
-/* The file that a chunk belongs to; a chunk 0 begins one. */
+/* Finds the file of a chunk; a chunk 0 begins a file. */
 static int file_for_chunk(struct client *client, const struct digest_header *header, struct file **ret_file) {
     if (client == NULL)
-        return -ENOMEM; /* and being closed for that */
+        return -ENOMEM; /* the connection is closed with this error */
     struct file *file = file_find(client, header->file);
     if (file == NULL && header->chunk == 0)
         return file_new(ret_file, client, header->file);
@@ -411,7 +415,7 @@ static void sum_up(const struct server *server) {
     program_sum_up("faults", "%llu", (unsigned long long) figures.faults);
 }
 
-/* Ends the clients and all handles; what workers are at is finished first, and ends the loop. */
+/* Ends the clients and all handles. The loop ends when the workers have finished. */
 static void on_signal(uv_signal_t *handle, int number) {
     struct server *server = handle->data;
     (void) number;
@@ -421,7 +425,7 @@ static void on_signal(uv_signal_t *handle, int number) {
         uv_close((uv_handle_t *) &server->signals[i], NULL);
 }
 
-/* None of these can fail on a fresh loop but for want of memory or descriptors, and then the first says so. */
+/* On a new loop these calls fail only for want of memory or descriptors, and then the first one reports the error. */
 static int handles_start(struct server *server) {
     static const int numbers[] = {SIGINT, SIGTERM};
     int r = uv_check_init(server->loop, &server->check);
@@ -450,7 +454,7 @@ static int batches_new(struct server *server) {
         server->free_batches = batch;
     }
     snprintf(threads, sizeof threads, "%u", server->jobs);
-    return uv_os_setenv("UV_THREADPOOL_SIZE", threads); /* read at the first use of the pool */
+    return uv_os_setenv("UV_THREADPOOL_SIZE", threads); /* libuv reads it at the first use of the pool */
 }
 
 static int serve(struct server *server, const char *address, sea_options *options) {
@@ -471,7 +475,7 @@ static int serve(struct server *server, const char *address, sea_options *option
         return PROGRAM_TROUBLE;
     r = handles_start(server);
     if (r < 0) {
-        program_say("%s", uv_strerror(r));
+        program_say("cannot prepare the event loop: %s", uv_strerror(r));
         return PROGRAM_TROUBLE;
     }
     if (server->is_verbose)
@@ -491,7 +495,7 @@ static int run(struct server *server, const char *address, const sea_limits *pee
     if (r == 0)
         r = batches_new(server);
     if (r < 0)
-        program_say("%s", strerror(-r));
+        program_say("cannot start: %s", strerror(-r));
     else if (server->sha256 == NULL)
         program_say("libcrypto has no SHA-256");
     else
@@ -548,6 +552,6 @@ int main(int argc, char **argv) {
         }
     }
     if (optind < argc)
-        program_bad_usage("no arguments are expected: '%s'", argv[optind]);
+        program_bad_usage("the program takes no arguments, but got '%s'", argv[optind]);
     return run(&server, address, &peer, &options);
 }

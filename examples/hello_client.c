@@ -20,6 +20,6 @@ int main(int argc, char **argv) {
         printf("%.*s\n", (int) sea_msg_size(reply), (const char *) sea_msg_data(reply));
     else
         fprintf(stderr, "hello_client: %s\n", refusal.error == r || !conn ? why : sea_conn_text(conn));
-    sea_msg_release(reply), sea_conn_free(conn), sea_ctx_unref(ctx); /* NULL is fine */
+    sea_msg_release(reply), sea_conn_free(conn), sea_ctx_unref(ctx); /* NULL is allowed */
     return r < 0;
 }

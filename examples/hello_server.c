@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* A server: method 1 takes a name and answers "Hello, NAME!". End it as you like: what it held is the kernel's to clean
- * up. */
+/* A server: method 1 takes a name and answers "Hello, NAME!". End it with any signal: the kernel cleans up after the
+ * process. */
 #include <errno.h>
 #include <sealane/sealane.h>
 #include <stdio.h>
 #include <string.h>
 
 static void greet(sea_msg *call, void *user) {
-    size_t size = sea_msg_size(call); /* plain bytes: no NUL ends them */
+    size_t size = sea_msg_size(call); /* plain bytes without a final NUL */
     sea_block *reply = NULL;
     char *text = sea_block_new(&reply, sea_msg_conn(call), 7 + size + 1) == 0 ? sea_block_data(reply) : NULL;
     (void) user;
@@ -19,7 +19,7 @@ static void greet(sea_msg *call, void *user) {
     memcpy(text, "Hello, ", 7);
     memcpy(text + 7, sea_msg_data(call), size);
     text[7 + size] = '!';
-    sea_reply(call, reply); /* takes both */
+    sea_reply(call, reply); /* takes both references */
 }
 
 int main(void) {

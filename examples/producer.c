@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * producer: a stream of sealed blocks, from files or standard input, to any number of consumers. Each block is
- * one, shared by reference: no copy and no second fill is made for the second consumer. common/stream_wire.h says
- * what is sent, and producer_audience.c sends it; here blocks are made. One thread.
+ * producer: sends a stream of sealed blocks, from files or standard input, to any number of consumers. All consumers
+ * share each block by reference: a second consumer costs no copy and no second fill. common/stream_wire.h describes the
+ * messages, producer_audience.c sends them, and this file makes the blocks. One thread.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -15,31 +15,32 @@
 #include "common/stream_wire.h"
 #include "producer_audience.h"
 
-static const char help[] = "usage: producer [OPTION]... [FILE]...\n"
-                           "\n"
-                           "Streams the FILEs, one after the other, to consumers, in sealed blocks that they share.\n"
-                           "Without a FILE, or when it is -, reads standard input.\n"
-                           "\n"
-                           "  -a, --address=ADDRESS  where to listen (default: stream)\n"
-                           "  -b, --block=SIZE       bytes in a block, 1 to 16G (default: 1M)\n"
-                           "  -n, --limit=COUNT      stop after so many blocks\n"
-                           "      --repeat=K         go through the FILEs K times; 0: without end (default: 1)\n"
-                           "      --rate=MB          at most so many megabytes a second\n"
-                           "      --wait-for=N       begin when N consumers are there (default: 1); with 0 the stream\n"
-                           "                         also runs when there are none\n"
-                           "      --slow=POLICY      for a consumer without room: wait, drop (it misses the block)\n"
-                           "                         or disconnect (default: wait)\n"
-                           "      --linger=SECONDS   at the end, how long to wait for a consumer that gives nothing\n"
-                           "                         back (default: 10)\n"
-                           "      --checksum         read the blocks for a checksum, so that consumers can --verify\n"
-                           "      --hugetlb          blocks of the system's hugetlb pool\n"
-                           "  -q, --quiet            no summary\n"
-                           "  -v, --verbose          say who comes and goes\n"
-                           "  -h, --help             this text\n"
-                           "  -V, --version          the version\n"
-                           "\n"
-                           "SIZE may end in k, M, G or T. Exit status: 0 all was sent, 1 not all,\n"
-                           "2 it could not begin, 130 interrupted.\n";
+static const char help[] =
+    "usage: producer [OPTION]... [FILE]...\n"
+    "\n"
+    "Streams the FILEs, one after the other, to consumers, in sealed blocks that they share.\n"
+    "Without a FILE, or when it is -, reads standard input.\n"
+    "\n"
+    "  -a, --address=ADDRESS  where to listen (default: stream)\n"
+    "  -b, --block=SIZE       bytes in a block, 1 to 16G (default: 1M)\n"
+    "  -n, --limit=COUNT      stop after COUNT blocks\n"
+    "      --repeat=K         send the FILEs K times; 0: without end (default: 1)\n"
+    "      --rate=MB          send at most MB megabytes a second\n"
+    "      --wait-for=N       begin when N consumers are connected (default: 1); with 0 the stream\n"
+    "                         also runs without consumers\n"
+    "      --slow=POLICY      for a consumer without room: wait, drop (it misses the block)\n"
+    "                         or disconnect (default: wait)\n"
+    "      --linger=SECONDS   at the end, how long to wait for a consumer that gives no block\n"
+    "                         back (default: 10)\n"
+    "      --checksum         read the blocks for a checksum, so that consumers can --verify\n"
+    "      --hugetlb          use blocks of the system's hugetlb pool\n"
+    "  -q, --quiet            print no summary\n"
+    "  -v, --verbose          report the address, and each consumer that connects or leaves\n"
+    "  -h, --help             print this text\n"
+    "  -V, --version          print the version\n"
+    "\n"
+    "SIZE may end in k, M, G or T. Exit status: 0 all was sent, 1 not all,\n"
+    "2 it could not begin, 130 interrupted.\n";
 
 enum { OPTION_REPEAT = 256, OPTION_RATE, OPTION_WAIT_FOR, OPTION_SLOW, OPTION_LINGER, OPTION_CHECKSUM, OPTION_HUGETLB };
 
@@ -47,21 +48,21 @@ struct producer {
     const char *address;
     size_t block_size;
     uint64_t limit; /* blocks; 0: none */
-    double rate;    /* bytes a second; 0: no limit */
+    double rate;    /* bytes for each second; 0: no limit */
     double linger;  /* seconds */
     size_t wait_for;
     bool is_hugetlb, is_quiet;
 
     sea_ctx *ctx;
     struct audience audience;
-    struct input input; /* what is sent */
-    uint64_t bytes;     /* sent, however many consumers were there */
-    bool is_partial;    /* not all was sent: an input could not be read, or nobody was left */
+    struct input input; /* the files that are sent */
+    uint64_t bytes;     /* bytes sent, for any number of consumers */
+    bool is_partial;    /* part of the input was not sent: a file could not be read, or no consumer was left */
 };
 
 /* ---- making blocks ---- */
 
-/* A writable block. While consumers hold some, a shortage is a reason to wait and not to fail. */
+/* Makes a writable block. While consumers hold blocks, a shortage makes the producer wait and not fail. */
 static int block_new(struct producer *p, sea_block **ret_block) {
     unsigned flags = p->is_hugetlb ? SEA_BLOCK_HUGETLB : 0;
     for (;;) {
@@ -75,7 +76,8 @@ static int block_new(struct producer *p, sea_block **ret_block) {
     }
 }
 
-/* Moves what the open input has into the block, at most `size` bytes of it. 0: it is at its end. */
+/* Moves the bytes that the open input has ready into the block, at most `size` of them. Returns 0 at the end of the
+ * input. */
 static int64_t fill_some(struct producer *p, sea_block *block, size_t at, size_t size) {
     int fd = input_fd(&p->input);
     if (!input_is_file(fd)) {
@@ -90,7 +92,7 @@ static int64_t fill_some(struct producer *p, sea_block *block, size_t at, size_t
     return sea_block_fill_file(block, at, fd, -1, size);
 }
 
-/* Fills the block from one file after the other; fewer bytes than it holds only at the end of them all. */
+/* Fills the block from one file after the other. It holds fewer than its size in bytes only at the end of all files. */
 static int64_t fill(struct producer *p, sea_block *block) {
     size_t filled = 0;
     while (filled < p->block_size && input_fd(&p->input) >= 0) {
@@ -113,7 +115,7 @@ static int64_t fill(struct producer *p, sea_block *block) {
     return (int64_t) filled;
 }
 
-/* The next block of the stream, sealed; *ret_block is NULL at the end. */
+/* Makes the next block of the stream, sealed; sets *ret_block to NULL at the end of the stream. */
 static int block_make(struct producer *p, sea_block **ret_block, uint64_t *ret_sum) {
     sea_block *block;
     int r = block_new(p, &block);
@@ -223,7 +225,7 @@ static int run(struct producer *p) {
     if (r >= 0)
         r = sea_ctx_new(&p->ctx, NULL);
     if (r < 0) {
-        program_say("%s", strerror(-r));
+        program_say("cannot start: %s", strerror(-r));
         return PROGRAM_TROUBLE;
     }
     r = audience_init(&p->audience, p->ctx, p->address);
@@ -246,7 +248,7 @@ static enum audience_slow parse_slow(const char *text) {
         return AUDIENCE_DROP;
     if (strcmp(text, "disconnect") == 0)
         return AUDIENCE_DISCONNECT;
-    program_bad_usage("--slow: not wait, drop or disconnect: '%s'", text);
+    program_bad_usage("--slow: the policy must be wait, drop or disconnect, not '%s'", text);
 }
 
 static void parse_option(struct producer *p, uint64_t *repeat, int option) {

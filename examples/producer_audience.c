@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Consumers and what they are given; see producer_audience.h.
+ * The consumers of a producer, and the blocks that each is sent; see producer_audience.h.
  *
- * A consumer is in the list from on_open to the first sweep after on_close, which only marks it (conn is NULL):
- * the list may be being walked through. While something is given, a consumer is due until it was sent, and tried
- * whenever it may have room: once at the start, and after each on_room.
+ * A consumer is in the list from on_open to the first sweep after on_close. on_close only marks it (conn is NULL),
+ * because a loop may be walking through the list. While a block is being given, a consumer is due until it was sent the
+ * block. The audience tries a due consumer whenever it may have room: once at the start, and after each on_room.
  */
 #include "producer_audience.h"
 
@@ -21,8 +21,8 @@ struct consumer {
     struct consumer *next;
     sea_conn *conn; /* borrowed from the server; NULL: closed */
     struct stream_end totals;
-    bool is_due;   /* has still to get what is being given */
-    bool has_room; /* it is worth a try */
+    bool is_due;   /* it has not been sent the current block yet */
+    bool has_room; /* sending to it may succeed */
 };
 
 /* ---- consumers come and go ---- */
@@ -47,7 +47,7 @@ static void on_open(sea_conn *conn, void *user) {
         program_say("process %d of user %u connected", (int) sea_conn_peer(conn)->pid, sea_conn_peer(conn)->uid);
 }
 
-/* Leaves the list as it is: somebody may be walking through it. */
+/* Leaves the list unchanged, because a loop may be walking through it. */
 static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
     struct audience *a = user;
     struct consumer *c = sea_conn_data(conn);
@@ -127,7 +127,8 @@ static void consumer_slow(struct audience *a, struct consumer *c) {
     sea_conn_close(c->conn);
 }
 
-/* It cannot be served any more; on_close follows. One that is dead is not closed here: on_close is to say so. */
+/* Fails a consumer that cannot be served any more; on_close follows. A dead consumer is not closed here, because
+ * on_close must report its death. */
 static void consumer_fail(struct audience *a, struct consumer *c, int error) {
     char reason[512];
     c->is_due = false;
@@ -152,7 +153,8 @@ static void consumer_give_block(struct audience *a, struct consumer *c, sea_bloc
     }
 }
 
-/* A sealed block, small as it is: then "bytes copied" counts payload and nothing else. */
+/* Sends the end message as a sealed block although it is small: then "bytes copied" counts the payload and nothing
+ * else. */
 static void consumer_give_end(struct audience *a, struct consumer *c) {
     sea_block *block = NULL;
     int r = sea_block_new_sealed(&block, a->ctx, sizeof c->totals, 0);
@@ -165,14 +167,14 @@ static void consumer_give_end(struct audience *a, struct consumer *c) {
     memcpy(totals, &c->totals, sizeof c->totals);
     r = sea_send(c->conn, STREAM_END, block, 0);
     if (r == -EAGAIN)
-        c->has_room = false; /* the end is for everybody, whatever the policy */
+        c->has_room = false; /* every consumer gets the end message, under any policy */
     else if (r < 0)
         consumer_fail(a, c, r);
     else
         c->is_due = false;
 }
 
-/* Tries those who are due; returns how many of them still are. */
+/* Tries the consumers that are due; returns how many are still due. */
 static size_t give_round(struct audience *a, sea_block *block, uint64_t sum) {
     size_t due = 0;
     for (struct consumer *c = a->consumers; c != NULL; c = c->next) {
@@ -206,7 +208,7 @@ uint64_t audience_leases(const struct audience *a) {
     return figures.leased_blocks;
 }
 
-/* Closes each consumer that knows of the end and has given everything back. */
+/* Closes each consumer that has the end message and has given every block back. */
 static void dismiss(struct audience *a) {
     for (struct consumer *c = a->consumers; c != NULL; c = c->next) {
         sea_conn_figures figures;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What digest and digestd say to each other. Integers are native: both ends run on one machine.
+ * The protocol between digest and digestd. Integers are in native byte order: both programs run on one machine.
  *
- * A file travels as one or more chunks, each a call with a block of its own: this header, written in place, and
- * `bytes` bytes of the file behind it. Chunks of a file are numbered from 0 and sent in order; the last one says
- * so, and is answered with the 32 bytes of the SHA-256. All others are answered with nothing. A chunk 0 begins a
- * file; the chunk that is the last, or abandons it, or is answered with an error, ends it. The id is the client's
- * choice, unique among its unfinished files.
+ * A file travels as one or more chunks. Each chunk is one call with a block of its own: this header, written in place,
+ * and `bytes` bytes of the file behind it. The client numbers the chunks of a file from 0 and sends them in order. The
+ * last chunk carries DIGEST_LAST, and the server answers it with the 32 bytes of the SHA-256. The server answers every
+ * other chunk with an empty reply. A chunk 0 begins a file; the last chunk, a chunk that abandons the file, and a chunk
+ * that is answered with an error end it. The client chooses the file's id, unique among its unfinished files.
  */
 #ifndef COMMON_DIGEST_WIRE_H
 #define COMMON_DIGEST_WIRE_H
@@ -20,7 +20,7 @@
 
 enum {
     DIGEST_LAST = 1,    /* answer with the digest */
-    DIGEST_ABANDON = 2, /* forget the file: it could not be read to its end */
+    DIGEST_ABANDON = 2, /* forget the file: the client could not read it to its end */
     DIGEST_FLAGS = 3
 };
 
@@ -35,7 +35,7 @@ struct digest_header {
 
 _Static_assert(sizeof(struct digest_header) == 64, "the file's bytes begin at 64");
 
-/* A client may have so many unfinished files at a server; as many as calls in flight are usual. */
+/* The number of unfinished files that one client may have at a server; it equals the usual limit of calls in flight. */
 #define DIGEST_FILES_MAX 256
 
 #endif

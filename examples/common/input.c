@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Readable amounts, and files in a row; see input.h. */
+/* Input that is ready, and several files as one input; see input.h. */
 #include "input.h"
 
 #include <errno.h>
@@ -11,7 +11,8 @@
 
 #include "program.h"
 
-#define UNKNOWN 65536 /* for devices that cannot say: what is ready there is ready without end (/dev/zero) */
+/* for devices that do not report an amount: one with ready input never runs out of it (/dev/zero) */
+#define UNKNOWN 65536
 
 bool input_is_file(int fd) {
     struct stat st;

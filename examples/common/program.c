@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The habits of the example programs; see program.h. The name is the only state, set once at the start.
+ * Shared behaviour of the example programs; see program.h. The program's name is the only state, set once at the start.
  */
 #include "program.h"
 
@@ -18,7 +18,7 @@
 
 static const char *program_name = "";
 
-/* Whoever closed a standard descriptor gets errors from it: it is opened the wrong way round. */
+/* Opens each closed standard descriptor in the wrong direction, so that using it returns an error. */
 static void take_standard_fds(void) {
     for (int fd = 0; fd <= 2; fd++) {
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd)
@@ -86,7 +86,7 @@ _Noreturn void program_version(void) {
     exit(program_flush() < 0 ? PROGRAM_TROUBLE : PROGRAM_OK);
 }
 
-/* Digits only: strtoull alone would take signs and blanks. */
+/* Accepts digits only: strtoull() alone would accept signs and blanks. */
 static bool parse_digits(const char *text, uint64_t *ret_value, const char **ret_end) {
     char *end;
     if (*text < '0' || *text > '9')

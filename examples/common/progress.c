@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The progress line; see progress.h. Erased with the terminal's own "erase to the end of the line", so it need not
- * know how wide anything is.
+ * The progress line; see progress.h. It is erased with the terminal's own "erase to the end of the line", so this room
+ * needs no widths.
  */
 #include "progress.h"
 
@@ -10,7 +10,7 @@
 
 #include "program.h"
 
-#define INTERVAL 0.1 /* seconds; more often than people can read is wasted */
+#define INTERVAL 0.1 /* seconds; people cannot read faster updates */
 
 static struct {
     bool is_on, is_shown;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line on standard error that is written over again: for people at a terminal. Off, and free of cost, everywhere
- * else. There is one for the process. One thread.
+ * A progress line on standard error that is overwritten in place, for people at a terminal. Where standard error is no
+ * terminal it is off and costs nothing. The process has one progress line. One thread.
  */
 #ifndef COMMON_PROGRESS_H
 #define COMMON_PROGRESS_H
@@ -9,14 +9,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Turns it on if standard error is a terminal. `total_bytes` 0: not known, then no time left is shown. */
+/* Turns the line on if standard error is a terminal. With `total_bytes` 0 (unknown) the line shows no time left. */
 void progress_begin(uint64_t total_bytes);
 bool progress_is_on(void);
 
-/* At most ten times a second; calls in between do nothing. */
+/* Updates the line at most ten times a second; further calls do nothing. */
 void progress_show(uint64_t files, uint64_t bytes);
 
-/* Takes the line away, before something else is written. It comes back with the next progress_show(). */
+/* Erases the line before the program prints something else. The next progress_show() draws it again. */
 void progress_hide(void);
 
 #endif

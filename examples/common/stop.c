@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pipe that a signal handler writes to; see stop.h. It lives as long as the process. */
+/* The pipe that the signal handler writes to; see stop.h. It lives as long as the process. */
 #include "stop.h"
 
 #include <errno.h>
@@ -15,13 +15,13 @@ static void on_signal(int number) {
     int saved = errno;
     (void) number;
     is_asked = 1;
-    if (write(stop_pipe[1], "", 1) < 0) { /* full: then it is readable already */
+    if (write(stop_pipe[1], "", 1) < 0) { /* the pipe is full, so it is readable already */
     }
     errno = saved;
 }
 
 int stop_begin(void) {
-    /* No SA_RESTART: whatever waits in a system call is to look up. */
+    /* Without SA_RESTART, because the signal must interrupt a waiting system call. */
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int) SA_RESETHAND};
     if (pipe2(stop_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
         return -errno;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Directory trees in a fixed order; see walk.h. One scandir() a directory, stat() only where it does not tell types. */
+/* Directory trees in a fixed order; see walk.h. One scandir() for each directory; stat() only where scandir() does
+ * not report types. */
 #include "walk.h"
 
 #include <dirent.h>
@@ -17,13 +18,13 @@ static int by_name(const struct dirent **a, const struct dirent **b) {
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* What readdir() could not say. */
+/* Finds the type of an entry for which readdir() returned none. */
 static int type_of(const char *path, const struct dirent *entry) {
     struct stat st;
     if (entry->d_type != DT_UNKNOWN)
         return entry->d_type;
     if (lstat(path, &st) < 0)
-        return DT_REG; /* whoever opens it will say why not */
+        return DT_REG; /* the error appears when the visitor opens it */
     return S_ISDIR(st.st_mode) ? DT_DIR : S_ISREG(st.st_mode) ? DT_REG : DT_LNK;
 }
 

@@ -155,7 +155,7 @@ ended "nobody is left" "$producer" 1
 start_server producer producer -v file
 producer=$pid
 run "a checksum that is not there" 1 consumer --verify
-says "a checksum that is not there" err "cannot verify: the producer was started without --checksum"
+says "a checksum that is not there" err "cannot verify the stream: the producer was started without --checksum"
 ended "a checksum that is not there: the producer" "$producer" 0
 
 start_server producer producer -v --rate=10 --repeat=0 --block=64k file

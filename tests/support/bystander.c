@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The honest client. Its thread owns the connection; `calls` is what the test looks at meanwhile. */
+/* The honest client. Its thread owns the connection; the test reads only `calls` while the thread runs. */
 #include "support/bystander.h"
 
 #include <pthread.h>
@@ -23,7 +23,7 @@ struct bystander {
     pthread_t thread;
     _Atomic bool must_stop;
     _Atomic unsigned calls;
-    struct bystander_report report; /* of the thread, until it has ended */
+    struct bystander_report report; /* written by the thread; read when the thread has ended */
 };
 
 static uint64_t now_ns(void) {

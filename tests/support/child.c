@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Child processes of tests. See child.h for what they keep. */
+/* Child processes of tests. See child.h for the descriptors that a child keeps. */
 #include "support/child.h"
 
 #include <dirent.h>
@@ -20,7 +20,7 @@
 
 #define TEXT_MAX 1024
 
-/* By the text in /proc, since asking a hostile descriptor anything may block. */
+/* Judges by the text in /proc, because any system call on a hostile descriptor may block. */
 static bool is_for_parent_alone(int dir, const char *name) {
     char target[64];
     ssize_t size = readlinkat(dir, name, target, sizeof target - 1);
@@ -46,7 +46,7 @@ void child_close_others(int line) {
 void child_start(struct child *ret, child_run *run, void *arg) {
     int pair[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-    fflush(NULL); /* or the child's exit() writes it once more */
+    fflush(NULL); /* otherwise the child's exit() would write the buffers a second time */
     pid_t parent = getpid(), pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The examples of doc/PROTOCOL.md: blocks of hexadecimal bytes, each under its name, that tests compare with what the
- * code says.
+ * The examples of doc/PROTOCOL.md: blocks of hexadecimal bytes, each under its name. Tests compare them with the bytes
+ * that the code writes.
  *
- * The environment variable `srcdir` says where the document is; without it, it is looked for below the current
- * directory.
+ * The environment variable `srcdir` names the directory that holds doc/; without it, the current directory is taken.
  */
 #ifndef TESTS_SUPPORT_DOCUMENT_H
 #define TESTS_SUPPORT_DOCUMENT_H
@@ -15,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Reads pairs of hexadecimal digits, up to the end or a bar; returns the number of bytes. */
+/* Reads pairs of hexadecimal digits, up to the end of the text or a bar; returns the number of bytes. */
 static inline size_t hex_read(const char *hex, uint8_t *ret, size_t max) {
     size_t size = 0;
     for (;;) {
@@ -30,7 +29,7 @@ static inline size_t hex_read(const char *hex, uint8_t *ret, size_t max) {
     }
 }
 
-/* Check notes each assertion that is passed, which takes its time: loops that run often ask first. */
+/* Check records each assertion that passes, which takes time, so a loop that runs often compares first. */
 static inline void assert_bytes(const char *what, const uint8_t *bytes, size_t size, const uint8_t *wanted,
                                 size_t wanted_size) {
     if (size == wanted_size && memcmp(bytes, wanted, size) == 0)
@@ -49,7 +48,7 @@ static inline FILE *document_open(void) {
     return file;
 }
 
-/* Reads one block, up to its closing fence: lines of an offset, bytes, a bar, a remark. */
+/* Reads one block, up to its closing fence. A line has an offset, bytes, a bar and a remark. */
 static inline void document_check_block(FILE *file, const char *name, const uint8_t *wanted, size_t wanted_size) {
     uint8_t bytes[256];
     size_t size = 0;

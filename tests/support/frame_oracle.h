@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The promises of wire/frame.h, said a second time and in another way, for the unit test and the fuzzer: what a
- * decoded frame must be whatever the bytes were. Shares no code with the decoder but the struct definitions.
- * Pure functions; frames and datagrams are borrowed.
+ * A second statement of the promises of wire/frame.h, for the unit test and the fuzzer: the properties of every decoded
+ * frame, for any input bytes. It shares no code with the decoder but the struct definitions. Pure functions; frames and
+ * datagrams are borrowed.
  */
 #ifndef TESTS_SUPPORT_FRAME_ORACLE_H
 #define TESTS_SUPPORT_FRAME_ORACLE_H
@@ -16,7 +16,7 @@
 /* The largest datagram that a decoder accepts. */
 #define FRAME_MAX (WIRE_MESSAGE_SIZE + WIRE_INLINE_CEILING)
 
-/* Encodes what was decoded, whole, into `buf` of FRAME_MAX bytes; returns its size. */
+/* Encodes a decoded frame with its payload into `buf` of FRAME_MAX bytes; returns the size. */
 static inline size_t frame_encode_again(const struct wire_frame *frame, uint8_t *buf) {
     const struct wire_message *message = &frame->message;
     size_t size;
@@ -58,7 +58,7 @@ static inline size_t frame_encode_again(const struct wire_frame *frame, uint8_t 
     return 0;
 }
 
-/* Does [part, part + part_size) lie at the very end of the datagram? */
+/* Returns whether [part, part + part_size) is the end of the datagram. */
 static inline bool oracle_is_tail(const void *data, size_t size, const void *part, size_t part_size) {
     return part_size <= size && (const uint8_t *) part == (const uint8_t *) data + (size - part_size);
 }
@@ -172,7 +172,8 @@ static inline const char *oracle_ring(const struct wire_ring *ring) {
     return ring->kind == WIRE_RING_RELEASES && is_power && ring->count <= 65536 ? NULL : "ring: releases";
 }
 
-/* Which promise does the frame break that wire_decode() made of [data, data + size)? NULL: none. */
+/* Returns the promise that the frame breaks which wire_decode() made of [data, data + size), or NULL if it breaks
+ * none. */
 static inline const char *oracle_violation(const void *data, size_t size, const struct wire_frame *frame) {
     const struct wire_head *head = &frame->head;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Real cgroups. See group.h. Everything is done by writing to files; nothing is kept open. */
+/* Real cgroups; see group.h. All functions write to files of the cgroup file system; none keeps a descriptor open. */
 #include "support/group.h"
 
 #include <inttypes.h>
@@ -20,7 +20,7 @@ static bool put(const char *dir, const char *name, const char *text) {
     return fclose(file) == 0 && is_put;
 }
 
-/* The number behind `field`; UINT64_MAX: none. */
+/* Returns the number behind `field`; UINT64_MAX if there is none. */
 static uint64_t get(const char *dir, const char *name, const char *field) {
     char path[512], line[128];
     uint64_t value = UINT64_MAX;
@@ -34,8 +34,8 @@ static uint64_t get(const char *dir, const char *name, const char *field) {
     return value;
 }
 
-/* Where our own group of version 1 is, or the root of version 2 (its groups with members have no children that are
- * limited), if that has handed memory down. */
+/* Finds our own group of version 1, or the root of version 2 if the root hands the memory controller to its
+ * children. (A group of version 2 that has members has no children with limits.) */
 static bool find_home(bool is_version_1, char *home, size_t size) {
     char line[256];
     bool is_found = false;

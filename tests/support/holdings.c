@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The inventory of a process, as two sorted-by-appearance lists of lines. A descriptor is known by its number and by
- * where /proc/self/fd points; a mapping by its line of /proc/self/maps. A memfd's name may hold any
- * bytes: they are made printable as they come in.
+ * The inventory of a process, as two lists of lines in order of appearance. A descriptor is identified by its number
+ * and the target of its link in /proc/self/fd, a mapping by its line in /proc/self/maps. A memfd's name may hold any
+ * bytes; they are made printable as they are read.
  *
- * Owned: all lines. One thread at a time.
+ * The lists own all their lines. One thread at a time.
  */
 #include "support/holdings.h"
 
@@ -69,7 +69,7 @@ static void fds_take(struct lines *fds) {
             continue;
         ssize_t size = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
         if (size < 0)
-            continue; /* closed on another thread since */
+            continue; /* another thread has closed it meanwhile */
         target[size] = 0;
         snprintf(line, sizeof line, "fd %d (%s)", fd, target);
         lines_add(fds, line);
@@ -118,7 +118,7 @@ static void append(char *text, size_t size, const char *what, const char *line) 
     snprintf(text + used, size - used, "%s%s%s", used ? "; " : "", what, line);
 }
 
-/* Names each line of `here` that `there` has not. */
+/* Appends the name of each line of `here` that `there` lacks. */
 static void append_missing(const struct lines *here, const struct lines *there, const char *what, char *text,
                            size_t size) {
     for (size_t i = 0; i < here->count; i++)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What this process holds at an instant: its descriptors, its mappings of memfds, its children that were not
- * waited for. Compared by identity, so that the difference can be told in words.
+ * The resources that this process holds at one moment: its descriptors, its mappings of memfds, and its children that
+ * nothing has waited for. Two inventories are compared by identity, so that the difference can be described in words.
  *
- * Only /proc and waitid() are asked: nothing here can block on a hostile descriptor.
+ * The functions read /proc and call waitid() only, so a hostile descriptor cannot block them.
  */
 #ifndef TESTS_SUPPORT_HOLDINGS_H
 #define TESTS_SUPPORT_HOLDINGS_H
@@ -13,15 +13,16 @@
 
 struct holdings;
 
-/* Takes the inventory; first it opens and closes a pair of sockets, for the kernel to collect sockets that were sent
- * over themselves. The caller frees it. Aborts when memory is short. */
+/* Takes the inventory. First opens and closes a pair of sockets, which makes the kernel collect sockets that were
+ * sent over themselves. The caller frees it. Aborts when memory is short. */
 struct holdings *holdings_new(void);
 struct holdings *holdings_free(struct holdings *holdings);
 
-/* Whether `after` is not `before`; then `text` tells what was left and what was lost, in printable ASCII. */
+/* Returns whether `after` differs from `before`; then `text` names the resources that were left and lost, in
+ * printable ASCII. */
 bool holdings_differ(const struct holdings *before, const struct holdings *after, char *text, size_t size);
 
 size_t holdings_fds(const struct holdings *holdings);      /* open descriptors */
-size_t holdings_mappings(const struct holdings *holdings); /* of memfds */
+size_t holdings_mappings(const struct holdings *holdings); /* mappings of memfds */
 
 #endif

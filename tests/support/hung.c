@@ -2,10 +2,10 @@
 /*
  * A file of a FUSE file system whose daemon hangs.
  *
- * The daemon is a child process that alone holds /dev/fuse: when it is killed, the kernel aborts the file system and
- * everything that hangs on it ends with an error. It mounts with fsopen() and fsmount(), into no name space, hands
- * the mount to the test as a descriptor, answers INIT, LOOKUP and OPEN of the one file, and from then on reads requests
- * without answering any.
+ * The daemon is a child process, the only holder of /dev/fuse. When it is killed, the kernel aborts the file system,
+ * and every call that hangs on it ends with an error. The daemon mounts with fsopen() and fsmount(), into no name
+ * space, and sends the mount to the test as a descriptor. It answers INIT, LOOKUP and OPEN of the one file; from then
+ * on it reads requests and answers none.
  */
 #include "support/trap.h"
 
@@ -24,7 +24,7 @@
 #define REQUEST_MAX (FUSE_MIN_READ_BUFFER + 65536)
 #define PATIENCE_MS 5000
 
-/* Attributes that are old at once: fstat() must ask, and hang. */
+/* Attributes that expire at once, so that fstat() must ask the daemon, and hangs. */
 static struct fuse_attr attr_of(uint64_t node) {
     return (struct fuse_attr){.ino = node,
                               .size = node == FILE_NODE ? FILE_SIZE : 0,
@@ -58,7 +58,8 @@ static bool answer_init(int fuse, const struct fuse_in_header *request) {
     return answer(fuse, request, 0, &out, sizeof out);
 }
 
-/* Answers one request. False: this was the OPEN, the last that is answered, or nothing can be answered any more. */
+/* Answers one request. Returns false after the OPEN, which is the last request to be answered, or when no answer is
+ * possible any more. */
 static bool serve_request(int fuse, const struct fuse_in_header *request) {
     const struct fuse_entry_out entry = {.nodeid = FILE_NODE, .generation = 1, .attr = attr_of(FILE_NODE)};
     const struct fuse_attr_out attr = {.attr = attr_of(request->nodeid)};
@@ -78,7 +79,7 @@ static bool serve_request(int fuse, const struct fuse_in_header *request) {
     }
 }
 
-/* The mount as a descriptor, or -1. */
+/* Returns the mount as a descriptor, or -1. */
 static int mount_nowhere(int fuse) {
     char number[16], user[16];
     snprintf(number, sizeof number, "%d", fuse);
@@ -138,7 +139,7 @@ bool trap_hung(struct trap *ret, char *ret_why, size_t size) {
     ret->fd = openat(mount, "wreck", O_RDONLY | O_CLOEXEC);
     if (ret->fd < 0)
         snprintf(ret_why, size, "opening a file of FUSE: %s", strerror(errno));
-    close(mount); /* the open file keeps the file system */
+    close(mount); /* the open file keeps the file system alive */
     if (ret->fd < 0)
         trap_disarm(ret);
     return ret->fd >= 0;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The promises of wire/line.h, said a second time and in another way, for the unit test and the fuzzer: what a decoded
- * first line must be whatever its words were. Shares no code with the decoder but the struct definitions. Pure
- * functions.
+ * A second statement of the promises of wire/line.h, for the unit test and the fuzzer: the properties of every decoded
+ * first line, for any words. It shares no code with the decoder but the struct definitions. Pure functions.
  */
 #ifndef TESTS_SUPPORT_LINE_ORACLE_H
 #define TESTS_SUPPORT_LINE_ORACLE_H
@@ -48,7 +47,7 @@ static inline const char *line_oracle_message(const struct wire_head *head, cons
     return message->text_size > WIRE_TEXT_MAX ? "text" : line_oracle_payload(message, bytes);
 }
 
-/* Which promise does the frame break that line_decode() made? NULL: none. */
+/* Returns the promise that the frame of line_decode() breaks, or NULL if it breaks none. */
 static inline const char *line_oracle_violation(const struct wire_frame *frame, uint32_t bytes) {
     if (frame->head.fds != 0 || frame->head.size != 0)
         return "head";
@@ -59,7 +58,8 @@ static inline const char *line_oracle_violation(const struct wire_frame *frame, 
     return line_oracle_message(&frame->head, &frame->message, bytes);
 }
 
-/* Is a line that goes the short way (line_is_small()) what the long way finds in it? `wrong` is what that says. */
+/* Returns whether a line that goes the short way (line_is_small()) equals the result of the long way; `wrong` is the
+ * error of the long way. */
 static inline bool line_oracle_is_small(const uint64_t words[LINE_WORDS], const struct wire_frame *frame,
                                         const char *wrong, uint32_t bytes) {
     const struct wire_message *message = &frame->message;
@@ -70,8 +70,8 @@ static inline bool line_oracle_is_small(const uint64_t words[LINE_WORDS], const 
            message->payload_class == (bytes ? WIRE_CLASS_INLINE : 0);
 }
 
-/* The words that line_encode() wrote of what was decoded from `words`: are they the same, but for the tag and the place
- * of the bytes? */
+/* Returns whether the words that line_encode() wrote of a decoded frame equal the words that were decoded, apart
+ * from the tag and the place of the bytes. */
 static inline bool line_oracle_is_same(const uint64_t words[LINE_WORDS], const uint64_t again[LINE_WORDS],
                                        const struct wire_frame *frame) {
     bool is_message = frame->head.type != WIRE_CANCEL && frame->head.type != WIRE_MARK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Settings of the whole machine, and their keepers. See machine.h. */
+/* Settings of the whole machine, and the processes that keep them; see machine.h. */
 #include "support/machine.h"
 
 #include <check.h>
@@ -19,7 +19,8 @@
 
 struct setting {
     const char *path;
-    /* Of the setting's text: what it must be now; what it must be afterwards, `now` being the text at that time. */
+    /* Computes from the setting's text the text that it must have now, and the text that it must have afterwards
+     * (`now` is the text at that time). */
     void (*change)(const char *before, char *ret_text, size_t size);
     bool (*is_done)(const char *before, const char *after);
     void (*undo)(const char *before, const char *after, const char *now, char *ret_text, size_t size);
@@ -36,7 +37,7 @@ static bool setting_read(int fd, char *text, size_t size) {
     return n > 0;
 }
 
-/* In the keeper. Tells one byte when the setting is as wished; ends when the other end does. */
+/* Runs in the keeper. Sends one byte when the setting has its new value; ends when the other end of the line closes. */
 static void keep(const struct setting *setting, int line) {
     char before[128], after[128], now[128], text[128];
     int fd = open(setting->path, O_RDWR | O_CLOEXEC);
@@ -64,8 +65,9 @@ static bool setting_change(struct keeper *keeper, const struct setting *setting)
         sigset_t all;
         sigfillset(&all);
         sigprocmask(SIG_BLOCK, &all, NULL);
-        setsid();                    /* Check kills the group of a test that hangs */
-        child_close_others(pair[1]); /* or a peer of the test's would not see it hang up */
+        setsid(); /* Check kills the process group of a test that hangs */
+        /* otherwise a peer of the test would not see the test's end of a connection close */
+        child_close_others(pair[1]);
         keep(setting, pair[1]);
         _exit(0);
     }
@@ -74,7 +76,7 @@ static bool setting_change(struct keeper *keeper, const struct setting *setting)
     return read(pair[0], &byte, 1) == 1;
 }
 
-/* Until no answer from before the change is believed any more: see sealed_huge_policy(). */
+/* Waits until no cached answer from before the change is used any more: see sealed_huge_policy(). */
 static void forget_old_answers(void) {
     const struct timespec age = {.tv_nsec = SEALED_POLICY_AGE + SEALED_POLICY_AGE / 4};
     nanosleep(&age, NULL);
@@ -94,7 +96,7 @@ void machine_restore(void) {
         forget_old_answers();
 }
 
-/* "always within_size [advise] never": the word in brackets. */
+/* Copies the word in brackets of "always within_size [advise] never". */
 static void choice_in_brackets(const char *text, char *ret_word, size_t size) {
     const char *begin = strchr(text, '[');
     snprintf(ret_word, size, "%.*s", begin ? (int) strcspn(begin + 1, "]") : 0, begin ? begin + 1 : "");
@@ -156,7 +158,7 @@ static bool is_pool_grown(const char *before, const char *after) {
     return strtol(after, NULL, 10) == strtol(before, NULL, 10) + pool_wish;
 }
 
-/* Others may have changed the pool meanwhile: only what came by us goes. */
+/* Removes only the pages that this process has added, because others may have changed the pool meanwhile. */
 static void pool_shrink(const char *before, const char *after, const char *now, char *ret_text, size_t size) {
     long added = strtol(after, NULL, 10) - strtol(before, NULL, 10);
     snprintf(ret_text, size, "%ld\n", strtol(now, NULL, 10) - added);

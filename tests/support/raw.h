@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer without the library: AF_UNIX SOCK_SEQPACKET sockets by plain system calls, any bytes, any descriptors.
- * Nothing here knows the protocol; that is support/speaker.h.
+ * A peer without the library: AF_UNIX SOCK_SEQPACKET sockets by plain system calls, with any bytes and any descriptors.
+ * The protocol is not known here; support/speaker.h speaks it.
  *
  * Names: a path, or an abstract name behind '@'. All waits are bounded, times CK_TIMEOUT_MULTIPLIER.
  */
@@ -14,10 +14,10 @@
 #define RAW_FDS_MAX 253 /* the kernel's SCM_MAX_FD */
 #define RAW_DATAGRAM_MAX 212960
 
-/* An abstract name that no other test uses: "@sealane-test-PID-N". Static. */
+/* Returns an abstract name that no other test uses: "@sealane-test-PID-N". Static. */
 const char *raw_name(void);
 
-/* The caller owns the sockets. They assert success. */
+/* Make sockets, which the caller owns. They assert success. */
 int raw_connect(const char *name);
 int raw_listen(const char *name);
 int raw_accept(int listener, int ms);
@@ -25,7 +25,7 @@ int raw_accept(int listener, int ms);
 /* Sends one datagram, waiting for room. `fds` are borrowed. Returns 0 or a negative errno value. */
 int raw_send(int fd, const void *data, size_t size, const int *fds, size_t fds_count);
 
-/* The same without waiting: -EAGAIN. */
+/* Sends one datagram without waiting; returns -EAGAIN when there is no room. */
 int raw_try_send(int fd, const void *data, size_t size, const int *fds, size_t fds_count);
 
 struct raw_datagram {
@@ -35,10 +35,11 @@ struct raw_datagram {
     uint8_t data[RAW_DATAGRAM_MAX];
 };
 
-/* Receives one datagram. 1; 0: the end; -ETIMEDOUT; other negative errno values. ECONNRESET is passed over. */
+/* Receives one datagram. Returns 1; 0 at the end of the connection; -ETIMEDOUT; other negative errno values.
+ * ECONNRESET is passed over. */
 int raw_recv(int fd, int ms, struct raw_datagram *ret);
 
-/* Closes what came with it. */
+/* Closes the descriptors that came with the datagram. */
 void raw_close_fds(struct raw_datagram *datagram);
 
 #endif

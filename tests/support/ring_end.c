@@ -7,7 +7,7 @@
 
 #include "support/suite.h"
 
-#define LOST_MS 20000 /* nobody waits so long for what was sent already */
+#define LOST_MS 20000 /* longer than any wait for data that was sent already */
 
 void ring_end_init(struct ring_end *ret, const struct outbox *own, const struct outbox *theirs, int fd) {
     *ret = (struct ring_end){.fd = fd};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One end of a pair of outboxes without a lane: rings, bell, and a socket as doorbell, driven by hand.
+ * One end of a pair of outboxes without a lane: rings, the doorbell's flags, and a socket that carries doorbells, all
+ * driven by hand.
  *
- * The other end is a thread or a process. A wake-up that is lost is a wait that never ends: then `is_lost`. The other
- * end's socket is closed: `is_gone`, and what it wrote before can still be read.
+ * The other end is a thread or a process. A wait that never ends shows a lost wake-up: then `is_lost` is set. When the
+ * other end's socket is closed, `is_gone` is set, and the data that the other end wrote before can still be read.
  */
 #ifndef TESTS_SUPPORT_RING_END_H
 #define TESTS_SUPPORT_RING_END_H
@@ -19,23 +20,23 @@ struct ring_end {
     struct release_in releases_in;
     struct doorbell doorbell;
     int fd;              /* borrowed: a SOCK_SEQPACKET socket that does not block */
-    uint64_t arms, rung; /* episodes of ours, doorbells of ours */
+    uint64_t arms, rung; /* our sleeping episodes, and our doorbells */
     bool is_lost, is_gone;
 };
 
-/* Over two outboxes, or whatever has their parts. */
+/* Begins an end over two outboxes, or over another struct that has their parts. */
 void ring_end_init(struct ring_end *ret, const struct outbox *own, const struct outbox *theirs, int fd);
 
-/* `due` is of BELL_...: rings if it must. */
+/* `due` is one of BELL_...; sends a doorbell if `due` demands one. */
 void ring_end_ring(struct ring_end *end, uint32_t due);
 
-/* Is there a frame, or what else is wanted? */
+/* Returns whether there is a frame, or another event of `wants`. */
 bool ring_end_has(struct ring_end *end, uint32_t wants);
 
-/* Sleeps until there is, or until woken for another reason. */
+/* Sleeps until ring_end_has() is true, or until another wake-up. */
 void ring_end_sleep(struct ring_end *end, uint32_t wants);
 
-/* Tells the other end of everything that it may wait for, before this one is left alone. */
+/* Reports to the other end every event that it may wait for, before this end is abandoned. */
 void ring_end_finish(struct ring_end *end);
 
 #endif

@@ -89,16 +89,16 @@ void ring_say_words(struct ring_speaker *self, const uint64_t words[LINE_WORDS])
 void ring_speaker_doorbell(struct ring_speaker *self) {
     static struct draft draft;
     draft_doorbell(&draft);
-    (void) speaker_send(self->speaker, &draft); /* it may have been ended already */
+    (void) speaker_send(self->speaker, &draft); /* the connection may have been ended already */
 }
 
-/* The type of the datagram that comes next; 0: none is there. */
+/* Returns the type of the next datagram, or 0 if there is none. */
 static int next_type(const struct ring_speaker *self) {
     uint8_t type = 0;
     return recv(self->speaker->fd, &type, 1, MSG_PEEK | MSG_DONTWAIT) == 1 ? type : 0;
 }
 
-/* A mark was passed over: perhaps that of a RING, behind doorbells. */
+/* Handles a mark that was passed over: it may be the mark of a RING, which lies behind doorbells. */
 static void follow(struct ring_speaker *self) {
     const char *why = "";
     while (next_type(self) == WIRE_DOORBELL)

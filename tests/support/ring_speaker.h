@@ -3,7 +3,7 @@
  * A speaker (support/speaker.h) with an outbox of its own, which it writes by hand: sound frames through rings, and any
  * word anywhere.
  *
- * It does what it is told and nothing else: no mark, no doorbell, no cursor by itself. Asserts, so it belongs to the
+ * It sends only on demand: no mark, no doorbell and no cursor of its own accord. It asserts, so it belongs to the
  * test's thread.
  */
 #ifndef TESTS_SUPPORT_RING_SPEAKER_H
@@ -15,7 +15,7 @@
 struct ring_speaker {
     struct speaker *speaker; /* owned */
     struct outbox own, theirs;
-    struct outbox_ring grown[2]; /* frames and releases of the other's, once it has announced them */
+    struct outbox_ring grown[2]; /* frames and releases of the other side, once it has announced larger rings */
     struct ring_out out;
     struct ring_in in;
     struct release_out releases_out;
@@ -23,14 +23,15 @@ struct ring_speaker {
     uint64_t marks; /* written */
 };
 
-/* At the end of `fd`, which it takes, with an outbox of so many lines and room for so many releases. */
+/* Begins a speaker at the end of `fd`, which it takes, with an outbox of `lines` lines and room for `releases`
+ * releases. */
 struct ring_speaker *ring_speaker_new(int fd, uint32_t lines, uint32_t releases);
 struct ring_speaker *ring_speaker_free(struct ring_speaker *self);
 
-/* Sends its HELLO, a sound one with the outbox. `features`: further ones. */
+/* Sends a sound HELLO with the outbox. `features`: additional feature bits. */
 void ring_speaker_hello(struct ring_speaker *self, uint64_t features);
 
-/* Waits for the other's HELLO, and opens the outbox that came with it. */
+/* Waits for the other side's HELLO, and opens the outbox that came with it. */
 void ring_speaker_open(struct ring_speaker *self);
 
 /* Writes a frame; there must be room. */
@@ -41,17 +42,17 @@ void ring_say(struct ring_speaker *self, enum wire_type type, uint64_t id, const
 void ring_say_inline(struct ring_speaker *self, uint64_t id, uint32_t method, uint32_t size);
 void ring_say_mark(struct ring_speaker *self, uint64_t number);
 
-/* One line, with whatever is in the words but for the tag, which is right. */
+/* Writes one line with any words; the tag is set to the right value. */
 void ring_say_words(struct ring_speaker *self, const uint64_t words[LINE_WORDS]);
 
-/* Wakes the other side, whether it sleeps or not. */
+/* Wakes the other side, whether or not it sleeps. */
 void ring_speaker_doorbell(struct ring_speaker *self);
 
-/* Waits for the other's next frame of this type, and passes over those before it, telling it so; a larger ring of the
- * other's is followed. Its bytes are in `bytes`, at most `size`. */
+/* Waits for the other side's next frame of `type`. Frames before it are passed over and acknowledged, and a larger
+ * ring of the other side is followed. The frame's bytes are in `bytes`, at most `size`. */
 struct wire_frame ring_expect(struct ring_speaker *self, enum wire_type type, void *bytes, uint32_t size);
 
-/* The words of its own outbox, as they lie, for spoiling: any of them may be written at any time. */
+/* Returns a word of the speaker's own outbox, for spoiling: the test may write any of them at any time. */
 shared32 *ring_speaker_word(struct ring_speaker *self, size_t offset);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A sandbox for one system call. See sandbox.h. The filter is written out: one call needs no library for it. */
+/* A sandbox for one system call; see sandbox.h. The filter is written by hand: one call needs no library. */
 #include "support/sandbox.h"
 
 #include <linux/filter.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much a test does of what takes long: all of it at full speed, a part under tools that slow everything down. */
+/* The amount of work in long tests: all of it at full speed, a part of it under tools that slow everything down. */
 #ifndef TESTS_SUPPORT_SCALE_H
 #define TESTS_SUPPORT_SCALE_H
 
@@ -18,7 +18,7 @@
 #define SCALE_DIVISOR 1
 #endif
 
-/* `full`, or that part of it, but at least 1. */
+/* Returns `full`, or a part of it under slow tools, but at least 1. */
 static inline uint64_t scaled(uint64_t full) {
     uint64_t part = full / (is_under_valgrind() ? 200 : SCALE_DIVISOR);
     return part > 0 ? part : 1;

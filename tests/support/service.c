@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A real server on a thread. Handlers and callbacks run on that thread; what the test reads of them is under the
- * lock. The server itself is freed by its own thread's end, or by service_stop(), never by both.
+ * A real server on a thread. Handlers and callbacks run on that thread; a lock protects the fields that the test reads.
+ * Either the end of the thread or service_stop() frees the server, never both.
  */
 #include "support/service.h"
 
@@ -31,26 +31,27 @@ void service_use_uv(bool uses) {
 void service_prepare_uv(void) {
     uv_loop_t loop;
     if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
-        abort(); /* Check is not there yet */
+        abort(); /* this process has no Check to report to */
 }
 
 struct service {
     sea_ctx *ctx;
     sea_server *server; /* under lock while the thread runs; NULL once its loop has failed */
     bool is_uv;
-    uv_loop_t loop; /* of the thread, as `server` is then */
+    uv_loop_t loop; /* of the thread, as `server` is while the loop runs */
     uv_async_t stop;
     pthread_t thread;
-    int result; /* of sea_server_run(), once the thread has ended */
+    int result; /* result of sea_server_run(), once the thread has ended */
     _Atomic bool has_failed, must_drop;
 
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    struct ending endings[ENDINGS_MAX]; /* those not asked for yet, in turn; under lock, as the next three */
+    /* ends that the test has not asked for yet, in order; under lock, as the next three */
+    struct ending endings[ENDINGS_MAX];
     unsigned endings_count, endings_asked;
     unsigned openings, openings_ended, events_out_of_order, honest_failures;
 
-    /* of the server's thread */
+    /* belongs to the server's thread */
     sea_msg *kept[KEPT_MAX];
     size_t kept_count;
     sea_conn *subscribers[SUBSCRIBERS_MAX];
@@ -67,7 +68,8 @@ static void begin(struct service *service) {
         drop_kept(service);
 }
 
-/* The payload, one reference of it; NULL and true: there is none. Small ones become blocks only now, which may fail. */
+/* Gets the payload, with one reference. Returns true with NULL if there is no payload. A small payload becomes a
+ * block only here, which may fail. */
 static bool payload_of(const sea_msg *msg, sea_block **ret_block) {
     sea_block *block = sea_msg_block(msg);
     *ret_block = block ? sea_block_ref(block) : NULL;
@@ -122,7 +124,7 @@ static void on_publish(sea_msg *msg, void *user) {
     for (size_t i = 0; i < service->subscribers_count; i++) {
         sea_conn *conn = service->subscribers[i];
         if (!has_payload || sea_send(conn, SERVICE_ITEM, block ? sea_block_ref(block) : NULL, 0) < 0)
-            sea_conn_close(conn); /* a subscriber that misses an item is told so */
+            sea_conn_close(conn); /* a subscriber that misses an item is disconnected */
     }
     sea_block_unref(block);
     sea_msg_release(msg);
@@ -154,7 +156,7 @@ static void on_answer(sea_msg *msg, void *user) {
         sea_reply(msg, block);
 }
 
-/* What an application would: look again at what it has judged. */
+/* Returns whether the payload stays unchanged: looks at it again as an application would that has validated it. */
 static bool payload_stays(const sea_msg *msg) {
     const volatile unsigned char *bytes = sea_msg_data(msg);
     size_t size = sea_msg_size(msg);
@@ -187,7 +189,7 @@ static const sea_method methods[] = {
     {SERVICE_WATCH, "watch", on_watch},
 };
 
-/* What is kept with a connection, to find callbacks that do not come as they should. */
+/* Marks that are stored with a connection, to find callbacks that come in the wrong order or number. */
 static int mark_open, mark_closed;
 
 static void on_open(sea_conn *conn, void *user) {
@@ -236,7 +238,7 @@ static void *serve_uv(void *arg) {
     return NULL;
 }
 
-/* A server whose loop has failed serves nobody: it is freed at once, so that its clients learn of it. */
+/* A server whose loop has failed serves no client: the thread frees it at once, so that the clients learn of it. */
 static void *serve(void *arg) {
     struct service *service = arg;
     service->result = sea_server_run(service->server);
@@ -244,7 +246,7 @@ static void *serve(void *arg) {
     if (service->result < 0) {
         pthread_mutex_lock(&service->lock);
         sea_server *server = service->server;
-        service->server = NULL; /* so that service_stop() does not ring a server that is gone */
+        service->server = NULL; /* so that service_stop() does not wake a server that is gone */
         pthread_mutex_unlock(&service->lock);
         sea_server_free(server);
         atomic_store(&service->has_failed, true);
@@ -270,7 +272,7 @@ static struct service *service_new(void) {
     return service;
 }
 
-/* Of a loop that did not run, too. */
+/* Also closes a loop that did not run. */
 static void service_close_loop(struct service *service) {
     if (!uv_is_closing((uv_handle_t *) &service->stop))
         uv_close((uv_handle_t *) &service->stop, NULL);

@@ -126,7 +126,7 @@ int speaker_send(struct speaker *speaker, const struct draft *draft) {
     return raw_send(speaker->fd, draft->data, draft->size, draft->fds, draft->fds_count);
 }
 
-/* The next sound frame. 1; 0: the end. */
+/* Reads the next sound frame. Returns 1, or 0 at the end. */
 static int speaker_read(struct speaker *speaker) {
     raw_close_fds(&speaker->in);
     int r = raw_recv(speaker->fd, PATIENCE_MS, &speaker->in);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The harness. Every test is registered with Check as a loop test of one function, run_counted(), whose
- * loop number says which test it is and which turn; so that counting, skipping and the look at how a
- * test ended are in one place, whether Check forks or not.
+ * The harness. Every test is registered with Check as a loop test of one function, run_counted(); the loop number says
+ * which test runs, and which turn of it. So counting, skipping and the check of a test's end are in one place, whether
+ * or not Check forks.
  *
- * What has to survive the test's process lies in `board`, a shared anonymous mapping: one entry for each
- * run, in the order in which Check runs them, which is also the order of its results.
+ * Data that must survive the test's process lies in `board`, a shared anonymous mapping: one entry for each run, in the
+ * order in which Check runs them, which is also the order of its results.
  *
- * Not here: what a leak of this library is made of (suite_count()), and helpers of particular tests.
+ * Not here: the definition of a leak of this library (suite_count()), and helpers of particular tests.
  */
 #include "support/suite.h"
 
@@ -29,7 +29,7 @@
 
 #define GUARD_SECONDS 30
 #define TESTS_MAX 256
-#define TURNS_MAX 1000000 /* of one loop test; round, because Check prints test * TURNS_MAX + turn */
+#define TURNS_MAX 1000000 /* turns of one loop test; a round number, because Check prints test * TURNS_MAX + turn */
 #define RUNS_MAX 65536
 #define COUNTS_MAX 8
 #define SETTLE_MS 2000 /* for closers on other threads */
@@ -42,7 +42,7 @@ struct run {
     char why[160];
 };
 
-/* Invariant: runs[0 .. begun) are in the order of srunner_results(). Pages that nobody touches cost nothing. */
+/* Invariant: runs[0 .. begun) are in the order of srunner_results(). Pages that are never touched cost nothing. */
 struct board {
     int begun;
     struct run runs[RUNS_MAX];
@@ -50,7 +50,7 @@ struct board {
 
 struct test {
     const TTest *borrowed;
-    TTest trampoline; /* what Check is given instead */
+    TTest trampoline; /* the function that Check runs instead of the test */
     void (*before)(void), (*after)(void);
 };
 
@@ -68,16 +68,16 @@ struct suite {
     } counts[COUNTS_MAX];
     int counts_count;
     bool forks;
-    pid_t runner; /* the process of suite_run() */
+    pid_t runner; /* the process that runs suite_run() */
     struct board *board;
-    struct holdings *held; /* before the test that runs; outlives one that failed, without CK_FORK */
+    struct holdings *held; /* inventory before the current test; without CK_FORK it outlives a test that failed */
 };
 
 static struct suite *the_suite; /* Check hands no pointer to its tests */
 static jmp_buf skip_point;
-static struct run *the_run; /* of this process */
+static struct run *the_run; /* the run of this process */
 
-/* Asked by AddressSanitizer, where there is one: pointers to frames that have ended are what callbacks get wrong. */
+/* Read by AddressSanitizer, if the program has it: callbacks often get pointers to frames that have ended. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
     return "detect_stack_use_after_return=1";
@@ -140,7 +140,7 @@ static void take_inventory(struct suite *suite) {
         suite->counts[i].before = suite->counts[i].count();
 }
 
-/* Writes what differs to `text`; returns whether anything does. */
+/* Writes the differences to `text`; returns whether there are any. */
 static bool inventory_differs(struct suite *suite, char *text, size_t size) {
     struct holdings *held = holdings_new();
     bool differs = holdings_differ(suite->held, held, text, size);
@@ -168,7 +168,7 @@ static void judge(struct suite *suite) {
     suite->held = holdings_free(suite->held);
 }
 
-/* A failed ck_assert() in a forked child without CK_FORK would go on here as a second runner. */
+/* A failed ck_assert() in a forked child would go on here as a second runner when Check does not fork. */
 static void end_impostors(struct suite *suite) {
     if (!suite->forks && getpid() != suite->runner)
         _exit(1);
@@ -223,7 +223,7 @@ struct outcome {
     int passed, failed, skipped;
 };
 
-/* Goes through Check's results beside the board's entries; prints what Check does not know. */
+/* Walks through Check's results beside the board's entries; prints the facts that Check does not know. */
 static struct outcome tell(struct suite *suite, SRunner *runner) {
     struct outcome outcome = {0};
     int count = srunner_ntests_run(runner);

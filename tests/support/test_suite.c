@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Tests of the harness: suites that must fail, or be skipped, and with which words. Each runs in a process of its own:
- * this program, started again with the suite's name as its argument; its output and its exit status are what is
- * judged.
+ * Tests of the harness (support/suite.h): suites that must fail or be skipped, and the words that they must print. Each
+ * inner suite runs in a process of its own: this program, started again with the suite's name as its argument. The test
+ * judges the output and the exit status.
  */
 #include "support/suite.h"
 
@@ -28,7 +28,7 @@ static uint64_t count_leases(void) {
     return leases;
 }
 
-/* The tests of the inner suites: what they do is in their names. */
+/* The tests of the inner suites: their names say what they do. */
 
 static int memfd_of(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);
@@ -87,7 +87,7 @@ START_TEST(inner_hangs) {
 END_TEST
 
 START_TEST(inner_crashes) {
-    signal(SIGSEGV, SIG_DFL); /* sanitizers would turn it into an exit */
+    signal(SIGSEGV, SIG_DFL); /* sanitizers would turn the signal into an exit */
     raise(SIGSEGV);
 }
 END_TEST
@@ -124,7 +124,7 @@ static void *close_later(void *fd) {
     return NULL;
 }
 
-/* What a helper thread closes within its time is no leak. */
+/* A descriptor that a helper thread closes in time is no leak. */
 START_TEST(inner_closes_late) {
     static int fd;
     fd = memfd_of("late");
@@ -134,7 +134,7 @@ START_TEST(inner_closes_late) {
 }
 END_TEST
 
-/* KERNEL.md, fact 10: a socket sent over itself, with a memfd, lives until some AF_UNIX socket is released. */
+/* KERNEL.md, fact 10: a socket that was sent over itself, with a memfd, lives until some AF_UNIX socket is released. */
 START_TEST(inner_sends_socket_over_itself) {
     int pair[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
@@ -182,7 +182,7 @@ static void add_fixture(struct suite *suite) {
     suite_fixture(suite, fixture_before, fixture_after);
 }
 
-/* The inner suites, what must be read in their output, and how they must end. */
+/* The inner suites, the words that their output must contain, and their exit status. */
 static const struct expectation {
     const char *name;
     const TTest *const *test;
@@ -205,7 +205,7 @@ static const struct expectation {
     {"closes-late", &inner_closes_late, NULL, 1, 0, {"Failures: 0, Errors: 0"}, "1 0 0"},
     {"socket-over-itself", &inner_sends_socket_over_itself, NULL, 1, 0, {"Failures: 0, Errors: 0"}, "1 0 0"},
     {"fixture", &inner_has_fixture, add_fixture, 1, 1, {"leak: leases: 0 before, 5 after"}, "0 1 0"},
-    /* from here on: what ends the process, and needs CK_FORK */
+    /* from here on: tests that end the process, and need CK_FORK */
     {"leaks-child", &inner_leaks_child, NULL, 1, 1, {"a child process that nobody waited for"}, "0 1 0"},
     {"hangs", &inner_hangs, add_short_guard, 1, 1, {"inner_hangs", "timeout expired"}, "0 1 0"},
     {"crashes", &inner_crashes, NULL, 1, 1, {"inner_crashes", "signal 11"}, "0 1 0"},
@@ -276,7 +276,7 @@ START_TEST(test_verdict) {
 }
 END_TEST
 
-/* Without fork the same, but for what ends the process. */
+/* Without fork the verdicts must be equal, except for tests that end the process. */
 START_TEST(test_verdict_without_fork) {
     const struct expectation *e = &expectations[_i];
     if (*e->test == inner_hangs || *e->test == inner_crashes || *e->test == inner_exits ||
@@ -301,7 +301,7 @@ START_TEST(test_holdings_are_counted) {
 }
 END_TEST
 
-/* However long the list, the text stays within its buffer. */
+/* However many resources differ, the text stays within its buffer. */
 START_TEST(test_holdings_text_is_bounded) {
     enum { MANY = 100 };
     struct holdings *before = holdings_new();

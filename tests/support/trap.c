@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Hostile descriptors, and the lingering connection. The file system that hangs is in hung.c. */
+/* Hostile descriptors, and the lingering connection. hung.c has the file system that hangs. */
 #include "support/trap.h"
 
 #include <errno.h>
@@ -140,7 +140,7 @@ void trap_hugetlb_done(void) {
     machine_restore();
 }
 
-/* Connected over loopback, with more to send than the other end will ever take. */
+/* Connects over loopback, with more data to send than the other end will ever take. */
 void trap_lingering(struct trap *ret) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* User namespaces, for children of tests: in a new one no user is mapped, so that all look alike. */
+/* User namespaces for children of tests: a new namespace maps no user, so that all users look alike. */
 #ifndef TESTS_SUPPORT_USERNS_H
 #define TESTS_SUPPORT_USERNS_H
 
@@ -11,8 +11,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-/* Only in a process with one thread. False: the system, or a second thread (of the thread sanitizer, say), forbids it.
- */
+/* Enters a new user namespace. Call it only in a process with one thread. Returns false if the system, or a second
+ * thread (the thread sanitizer's, for example), forbids it. */
 static inline bool userns_enter(void) {
     return unshare(CLONE_NEWUSER) == 0;
 }
@@ -28,7 +28,7 @@ static inline bool userns_write(pid_t pid, const char *file, const char *text) {
     return is_written;
 }
 
-/* Does ours map every id to itself? */
+/* Returns whether our user namespace maps every id to itself. */
 static inline bool userns_is_identity(void) {
     char text[64] = "";
     unsigned inside = 1, outside = 1, count = 0;
