@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A server: method 1 takes a name and answers "Hello, NAME!". End it with any signal: the kernel cleans up after the
- * process. */
+/* A server: method 1 takes a name and answers "Hello, NAME!". Any signal may end it: the kernel cleans up. */
 #include <errno.h>
 #include <sealane/sealane.h>
 #include <stdio.h>
