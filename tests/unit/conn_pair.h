@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two connections over a socketpair, driven by hand on the test's thread as another loop would: for the unit tests
- * of transport/rpc. An end writes down what it is told, and serves three methods.
+ * Two connections over a socketpair, driven by hand on the test's thread as a foreign loop drives them: for the unit
+ * tests of transport/rpc. An end records its callbacks and serves three methods.
  *
- * Fill `ctx_options` and `options` in, then ends_init(). Messages that an end has kept are its own until end_drop().
+ * Fill in `ctx_options` and `options`, then call ends_init(). An end owns the messages that it has kept until
+ * end_drop().
  */
 #ifndef TESTS_UNIT_CONN_PAIR_H
 #define TESTS_UNIT_CONN_PAIR_H
@@ -24,20 +25,20 @@
 #define END_MAX 512
 
 enum end_method {
-    END_ECHO = 1, /* answers with the very block that came */
-    END_KEEP = 2, /* kept, not answered */
-    END_HOOK = 3, /* end->hook; without one: released */
-    END_SINK = 4  /* counted, and its number compared */
+    END_ECHO = 1, /* answers with the block that came as the payload */
+    END_KEEP = 2, /* keeps the message unanswered */
+    END_HOOK = 3, /* calls end->hook; without a hook releases the message */
+    END_SINK = 4  /* counts the message and compares its number */
 };
 
-/* How a call ended. */
+/* The result of a call. */
 struct outcome {
     int status;
     sea_msg *reply; /* owned */
-    unsigned tag;   /* of the call */
+    unsigned tag;   /* identifies the call */
 };
 
-/* What the library hands back with it. */
+/* The user pointer of a call. */
 struct tagged {
     struct end *end;
     unsigned tag;
@@ -55,14 +56,14 @@ struct end {
     sea_ctx *ctx;
     sea_conn *conn; /* owned; a hook that frees it leaves NULL */
     unsigned opened, closed, rooms;
-    sea_close_event event; /* its text is event_text */
+    sea_close_event event; /* its text lies in event_text */
     char event_text[256];
     sea_msg *kept[END_MAX];
     unsigned kept_count;
     struct tagged tags[END_MAX];
     struct outcome outcomes[END_MAX]; /* in the order in which the calls ended */
     unsigned outcomes_count;
-    bool is_starting; /* inside sea_call_start() */
+    bool is_starting; /* sea_call_start() is running */
     uint32_t sunk;
 };
 
@@ -143,7 +144,7 @@ static inline void end_done(sea_conn *conn, int status, sea_msg *reply, void *us
         end->at_done(end, outcome);
 }
 
-/* sea_call_start(); takes the block. The outcome carries `tag`, below END_MAX. */
+/* Starts a call with sea_call_start(); takes the block. The outcome carries `tag`, below END_MAX. */
 static inline int end_call(struct end *end, uint32_t method, sea_block *block, int ms, unsigned tag, uint64_t *ret_id) {
     end->tags[tag] = (struct tagged){end, tag};
     end->is_starting = true;
@@ -157,9 +158,9 @@ static inline void end_prepare(struct end *end) {
     end->options.methods_count = sizeof end_methods / sizeof *end_methods;
     end->options.user = end;
     if (!end->options.handshake_ms)
-        end->options.handshake_ms = 60000; /* a crowded machine is no failure */
+        end->options.handshake_ms = 60000; /* a busy machine must not end a handshake */
     if (!end->options.ring_size)
-        end->options.ring_size = 1 << 16; /* hundreds of small calls at a time */
+        end->options.ring_size = 1 << 16; /* room for hundreds of small calls at a time */
     end->options.on_open = end_on_open;
     end->options.on_close = end_on_close;
     end->options.on_room = end_on_room;
@@ -172,13 +173,13 @@ static inline void end_init(struct end *end, int fd, bool is_server) {
     ck_assert_int_eq(conn_new(&end->conn, end->ctx, fd, is_server, &end->options, NULL), 0);
 }
 
-/* To a server that the test drives: the handshake is still to come. */
+/* Connects to a server that the test drives; the handshake has not happened yet. */
 static inline void end_connect(struct end *end, const char *address) {
     end_prepare(end);
     ck_assert_int_eq(conn_connect(&end->conn, end->ctx, address, &end->options), 0);
 }
 
-/* Lets go of outcomes and of what was kept; unanswered calls are answered by that. */
+/* Forgets the outcomes and releases the kept messages, which answers unanswered calls with an error. */
 static inline void end_drop(struct end *end) {
     while (end->kept_count > 0)
         sea_msg_release(end->kept[--end->kept_count]);
@@ -198,7 +199,7 @@ static inline void end_free_conn(struct end *end) {
     end->conn = NULL;
 }
 
-/* Ends it in whatever state it is; nothing may be left in its books. */
+/* Ends the connection in any state, and checks that its context is left without charges and references. */
 static inline void end_deinit(struct end *end) {
     end_free_conn(end);
     end_drop(end);
@@ -211,7 +212,7 @@ static inline void end_deinit(struct end *end) {
     sea_ctx_unref(end->ctx);
 }
 
-/* One turn, as a loop with poll() gives it. Returns whether there was reason to. */
+/* Gives the connection one turn, as a loop with poll() does, if it has reason for one. Returns whether it had. */
 static inline bool end_turn(struct end *end) {
     if (!end->conn || sea_conn_fd(end->conn) < 0)
         return false;
@@ -228,7 +229,7 @@ static inline void end_settle(struct end *end) {
         ck_assert_int_lt(turns, 100000);
 }
 
-/* Waits for the instant that the connection asked for, and gives it that turn. */
+/* Waits for the connection's deadline, and gives it the turn that it asked for. */
 static inline void end_turn_at_deadline(struct end *end) {
     int ms = sea_conn_timeout(end->conn);
     ck_assert_int_ge(ms, 0);
@@ -264,7 +265,7 @@ static inline void ends_deinit(struct ends *ends) {
     end_deinit(&ends->b);
 }
 
-/* A block for this end's connection, all bytes `fill`. */
+/* Returns a block for this end's connection, with all bytes `fill`. */
 static inline sea_block *end_block(struct end *end, size_t size, int fill) {
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new(&block, end->conn, size), 0);
@@ -272,7 +273,7 @@ static inline sea_block *end_block(struct end *end, size_t size, int fill) {
     return block;
 }
 
-/* One that carries a number, as END_SINK compares it. */
+/* Returns a block that carries a number; END_SINK compares the number. */
 static inline sea_block *end_number(struct end *end, uint32_t number) {
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new(&block, end->conn, sizeof number), 0);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A process with more than one thread pays for what protects from the others; a process with one must not notice the
- * difference. */
+/* A process with several threads pays for protection between them; a process with one thread must behave equally. */
 #ifndef TESTS_UNIT_CROWD_H
 #define TESTS_UNIT_CROWD_H
 
@@ -11,7 +10,7 @@ static void *crowd_member(void *nothing) {
     return nothing;
 }
 
-/* From here on this process has had threads, and counts as one that has some. */
+/* From here on this process has had a second thread, and counts as a process with several. */
 static inline void crowd_gather(void) {
     pthread_t thread;
     ck_assert_int_eq(pthread_create(&thread, NULL, crowd_member, NULL), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A disposal (sys/disposal.h) that does not get on: its threads hang in close(), for as long as the test wants. */
+/* A disposal (sys/disposal.h) that makes no progress: its threads hang in close() for as long as the test wants. */
 #ifndef TESTS_UNIT_DISPOSAL_JAM_H
 #define TESTS_UNIT_DISPOSAL_JAM_H
 
@@ -10,16 +10,16 @@
 #include "sys/disposal.h"
 #include "unit/valgrind.h"
 
-#define JAM_DISPOSERS 2 /* as many threads as it has */
+#define JAM_DISPOSERS 2 /* number of the disposal's threads */
 
 struct disposal_jam {
     struct trap traps[JAM_DISPOSERS];
 };
 
-/* False: the threads of this process hang together. */
+/* Returns false if the threads of this process can only hang together. */
 static inline bool disposal_jam_begin(struct disposal_jam *jam) {
     const struct linger forever = {.l_onoff = 1, .l_linger = 3600};
-    if (is_under_valgrind()) /* it runs no other thread while one hangs in close() */
+    if (is_under_valgrind()) /* valgrind runs no other thread while one hangs in close() */
         return false;
     for (int i = 0; i < JAM_DISPOSERS; i++) {
         trap_lingering(&jam->traps[i]);
@@ -31,7 +31,7 @@ static inline bool disposal_jam_begin(struct disposal_jam *jam) {
     return true;
 }
 
-/* It gets on again; waits until nothing is left. */
+/* Lets the disposal go on; waits until its queue is empty. */
 static inline void disposal_jam_end(struct disposal_jam *jam) {
     for (int i = 0; i < JAM_DISPOSERS; i++)
         trap_free(&jam->traps[i]);

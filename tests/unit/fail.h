@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Failures to order, through the seam: for the unit tests of transport/sys.
+ * Failures on demand, by fault injection (INJECT()): for the unit tests of transport/sys.
  *
  * fail_call(KIND, n, times, error) makes the nth call of that kind from now on (the first is 1) fail, and `times` - 1
- * after it. Calls are counted for every kind all the while. One order per kind; fail_off() removes them all and the
- * hook. All is atomic: the reaper's threads, and a server's, call too.
+ * calls after it. Calls of every kind are counted all the time. There is one order for each kind; fail_off() removes
+ * all orders and the hook. All state is atomic, because the threads of the reaper and of servers make calls, too.
  */
 #ifndef TESTS_UNIT_FAIL_H
 #define TESTS_UNIT_FAIL_H
@@ -17,7 +17,7 @@
 
 struct fail_order {
     atomic_int calls, first, last, error;
-    void (*_Atomic also)(void); /* called before each call of the kind, also those that do not fail */
+    void (*_Atomic also)(void); /* runs before each call of the kind, also before calls that do not fail */
 };
 static struct fail_order fail_orders[INJECT_KINDS];
 
@@ -39,7 +39,7 @@ static inline void fail_call(enum inject_kind kind, int n, int times, int error)
     inject_set_hook(fail_hook);
 }
 
-/* The next call fails, the one after it does not. */
+/* Makes the next call fail, but not the call after it. */
 static inline void fail_once(enum inject_kind kind, int error) {
     fail_call(kind, 1, 1, error);
 }
@@ -48,13 +48,13 @@ static inline void fail_always(enum inject_kind kind, int error) {
     fail_call(kind, 1, FAIL_ALWAYS, error);
 }
 
-/* Has something happen just before each call of the kind, which succeeds. */
+/* Runs `also` just before each call of the kind; the calls succeed. */
 static inline void fail_never_but(enum inject_kind kind, void (*also)(void)) {
     fail_call(kind, 0, 0, 0);
     fail_orders[kind].also = also;
 }
 
-/* Calls of the kind since the last order for it. */
+/* Returns the number of calls of the kind since the last order for it. */
 static inline int fail_calls(enum inject_kind kind) {
     return atomic_load(&fail_orders[kind].calls);
 }

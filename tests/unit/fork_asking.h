@@ -13,11 +13,11 @@
 #include "unit/valgrind.h"
 
 struct fork_asking {
-    bool (*ask)(void); /* takes the lock and gives it back */
+    bool (*ask)(void); /* takes the lock and releases it */
     atomic_bool has_ended;
 };
 
-/* Without assertions: Check has a lock of its own. */
+/* Makes no assertions, because Check has a lock of its own. */
 static inline void *fork_asking_thread(void *arg) {
     struct fork_asking *asking = arg;
     while (!atomic_load_explicit(&asking->has_ended, memory_order_relaxed))
@@ -25,9 +25,10 @@ static inline void *fork_asking_thread(void *arg) {
     return NULL;
 }
 
-/* `is_right` is asked in each child, and takes the lock too. The thread asks once before the first fork. */
+/* Forks while a thread calls `ask` without a pause. `is_right` runs in each child, and takes the lock, too. The
+ * thread calls `ask` once before the first fork. */
 static inline void fork_while_asking(bool (*ask)(void), bool (*is_right)(void)) {
-    const int forks = is_under_valgrind() ? 3 : 200; /* there each waits long for its turn */
+    const int forks = is_under_valgrind() ? 3 : 200; /* under valgrind each thread waits long for its turn */
     struct fork_asking asking = {.ask = ask};
     pthread_t thread;
     int status = 0;
@@ -36,7 +37,7 @@ static inline void fork_while_asking(bool (*ask)(void), bool (*is_right)(void)) 
     for (int i = 0; i < forks && status == 0; i++) {
         pid_t child = fork();
         if (child == 0) {
-            alarm(10); /* ends a child that waits without end */
+            alarm(10); /* ends a child that waits forever */
             _exit(is_right() ? 0 : 1);
         }
         ck_assert_int_eq(waitpid(child, &status, 0), child);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server of the test's own methods on a thread of its own (support/service.h is the one with fixed methods).
- * Handlers and callbacks run on that thread; what the test reads of it meanwhile is atomic.
+ * A server with the test's own methods, on a thread of its own (support/service.h has fixed methods). Handlers and
+ * callbacks run on that thread; the fields that the test reads meanwhile are atomic.
  *
- * Fill `ctx_options` and `options` in, then host_start(). host_stop() expects everything to be given back.
+ * Fill in `ctx_options` and `options`, then call host_start(). host_stop() expects that everything was given back.
  */
 #ifndef TESTS_UNIT_HOST_H
 #define TESTS_UNIT_HOST_H
@@ -17,7 +17,7 @@
 #include "support/suite.h"
 #include "sys/inject.h"
 
-/* A failure to order for the calling thread alone, unlike those of unit/fail.h: the next call of that kind. */
+/* A failure for the calling thread alone, unlike the failures of unit/fail.h: the next call of that kind fails. */
 static _Thread_local enum inject_kind fail_here_kind = INJECT_KINDS;
 static _Thread_local int fail_here_error;
 
@@ -37,13 +37,13 @@ static inline void fail_here(enum inject_kind kind, int error) {
 struct host {
     sea_ctx_options ctx_options;
     sea_options options;
-    char address[160]; /* "": one that nobody else uses */
+    char address[160]; /* "": an address that no other server uses */
 
     sea_ctx *ctx;
     sea_server *server;
     pthread_t thread;
-    int result;                 /* of sea_server_run() */
-    void (*at_end)(void *user); /* on the server's thread, when it has stopped; NULL: nothing */
+    int result;                 /* result of sea_server_run() */
+    void (*at_end)(void *user); /* runs on the server's thread when the server has stopped; NULL: nothing runs */
 };
 
 static inline void *host_run(void *arg) {
@@ -54,12 +54,12 @@ static inline void *host_run(void *arg) {
     return NULL;
 }
 
-/* Makes the server without a thread: the test drives it. */
+/* Makes the server without a thread; the test drives it. */
 static inline void host_open(struct host *host) {
     if (!host->address[0])
         snprintf(host->address, sizeof host->address, "unix:%s", raw_name());
     if (!host->options.handshake_ms)
-        host->options.handshake_ms = 60000; /* a crowded machine is no failure */
+        host->options.handshake_ms = 60000; /* a busy machine must not end a handshake */
     ck_assert_int_eq(sea_ctx_new(&host->ctx, &host->ctx_options), 0);
     int r = sea_server_new(&host->server, host->ctx, host->address, &host->options);
     sea_refusal refusal;
@@ -100,7 +100,7 @@ static inline void nap(void) {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Waits until `condition` holds: for what another thread or the kernel does in its own time. */
+/* Waits until `condition` holds, for events that another thread or the kernel produces in its own time. */
 #define wait_until(condition)                                                                \
     do {                                                                                     \
         for (int waited_ = 0; !(condition); waited_++) {                                     \

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lanes driven by hand, for the unit tests of transport/lane: one over a socketpair against another, or against a
- * speaker (support/speaker.h), all on the test's thread. A side is a lane with an owner that writes down what it
- * is told.
+ * Lanes driven by hand, for the unit tests of transport/lane: a lane over a socketpair against another lane, or against
+ * a speaker (support/speaker.h), all on the test's thread. A side is a lane with an owner that records its callbacks.
  *
- * Fill `ctx_options` and `options` in, then side_init(). What arrived is owned by the side until side_drop().
+ * Fill in `ctx_options` and `options`, then call side_init(). A side owns the messages that arrived until side_drop().
  */
 #ifndef TESTS_UNIT_LANE_PAIR_H
 #define TESTS_UNIT_LANE_PAIR_H
@@ -20,29 +19,29 @@
 #include "sys/heap.h"
 #include "sys/wait.h"
 
-#define SIDE_MAX 2048 /* messages; a ring holds 1024, a socket some 280 */
+#define SIDE_MAX 2048 /* number of messages; a ring holds 1024, a socket some 280 */
 
 struct side {
     sea_ctx_options ctx_options;
     sea_options options;
-    bool has_outbox;                       /* offer one: options.socket_only is its opposite */
-    const char *verdict;                   /* what `arrived` returns */
-    void (*on_arrived)(struct side *side); /* after the message was written down; NULL: nothing */
+    bool has_outbox;                       /* offers an outbox: the opposite of options.socket_only */
+    const char *verdict;                   /* result of the `arrived` callback */
+    void (*on_arrived)(struct side *side); /* runs after the message was recorded; NULL: nothing runs */
     void (*on_room)(struct side *side);    /* likewise */
 
     struct lane lane;
     sea_ctx *ctx;
     uint8_t *scratch;
-    bool is_deaf; /* nobody looks at payloads */
+    bool is_deaf; /* the owner reads no payloads */
     unsigned opened, asked, rooms, trims, closed;
-    short told_events;                     /* lane_events() when `changed` was last called */
-    struct lane_message arrived[SIDE_MAX]; /* their texts and bytes are those below */
+    short told_events;                     /* lane_events() at the last call of `changed` */
+    struct lane_message arrived[SIDE_MAX]; /* their texts and bytes are in the next two fields */
     char texts[SIDE_MAX][WIRE_TEXT_MAX + 1], bytes[SIDE_MAX][LANE_BYTES_MAX];
     unsigned arrived_count;
     uint64_t cancelled[SIDE_MAX];
     unsigned cancelled_count;
-    uint32_t cancel_looks; /* what `cancelled` returns */
-    sea_close_event end;   /* its text is `end_text` */
+    uint32_t cancel_looks; /* result of the `cancelled` callback */
+    sea_close_event end;   /* its text lies in `end_text` */
     char end_text[WIRE_TEXT_MAX + 1];
 };
 
@@ -118,7 +117,7 @@ static const struct lane_ops side_ops = {
 /* Takes `fd`. */
 static inline void side_init(struct side *side, int fd, bool is_server) {
     if (!side->options.handshake_ms)
-        side->options.handshake_ms = 60000; /* a crowded machine is no failure */
+        side->options.handshake_ms = 60000; /* a busy machine must not end a handshake */
     side->options.socket_only = !side->has_outbox;
     ck_assert_int_eq(sea_ctx_new(&side->ctx, &side->ctx_options), 0);
     side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
@@ -127,7 +126,7 @@ static inline void side_init(struct side *side, int fd, bool is_server) {
                      0);
 }
 
-/* Forgets what arrived: the leases on it go back. */
+/* Forgets the messages that arrived: the leases on them go back. */
 static inline void side_drop(struct side *side) {
     for (unsigned i = 0; i < side->arrived_count; i++)
         sea_block_unref(side->arrived[i].block);
@@ -140,7 +139,7 @@ static inline sea_figures side_figures(const struct side *side) {
     return figures;
 }
 
-/* Ends it in whatever state it is; nothing may be left in its books. */
+/* Ends the lane in any state, and checks that its context is left without charges and references. */
 static inline void side_deinit(struct side *side) {
     lane_deinit(&side->lane);
     side_drop(side);
@@ -153,7 +152,8 @@ static inline void side_deinit(struct side *side) {
     heap_free(side->scratch);
 }
 
-/* One turn, if poll, the clock or the rings ask for it; otherwise it sleeps from now on. Returns whether it did. */
+/* Gives the lane one turn if poll(), the clock or the rings ask for one; otherwise it sleeps from now on. Returns
+ * whether it got a turn. */
 static inline bool side_turn(struct side *side) {
     struct pollfd item = {.fd = side->lane.fd, .events = lane_events(&side->lane)};
     if (side->lane.state == LANE_CLOSED)
@@ -170,7 +170,7 @@ static inline void side_settle(struct side *side) {
         ck_assert_int_lt(turns, 10000);
 }
 
-/* Waits for the instant that it asked for, and gives it that turn. */
+/* Waits for the lane's deadline, and gives it the turn that it asked for. */
 static inline void side_turn_at_deadline(struct side *side) {
     uint64_t deadline = lane_deadline(&side->lane);
     ck_assert_uint_ne(deadline, WAIT_FOREVER);
@@ -186,7 +186,7 @@ struct pair {
     struct side client, server;
 };
 
-/* Both are made; nothing has been dispatched. */
+/* Makes both sides; neither has had a turn. */
 static inline void pair_init(struct pair *pair) {
     int fds[2];
     lane_socketpair(fds);
@@ -199,7 +199,7 @@ static inline void pair_settle(struct pair *pair) {
         ck_assert_int_lt(turns, 10000);
 }
 
-/* Both are open. */
+/* Opens both sides: the handshake is done. */
 static inline void pair_open(struct pair *pair) {
     pair_init(pair);
     pair_settle(pair);
@@ -207,7 +207,7 @@ static inline void pair_open(struct pair *pair) {
     ck_assert_int_eq(pair->server.lane.state, LANE_OPEN);
 }
 
-/* Through the socket alone (0), or through outboxes (1): for tests that must hold in both. */
+/* For tests that must hold in both modes: through the socket alone (0), or through outboxes (1). */
 #define PAIR_MODES 2
 
 static inline void pair_open_in(struct pair *pair, int mode) {
@@ -222,7 +222,7 @@ static inline void pair_deinit(struct pair *pair) {
     side_deinit(&pair->server);
 }
 
-/* A side with a speaker at the other end. */
+/* Makes a side with a speaker at the other end. */
 static inline struct speaker *side_face_speaker(struct side *side, bool is_server) {
     int fds[2];
     lane_socketpair(fds);
@@ -230,7 +230,7 @@ static inline struct speaker *side_face_speaker(struct side *side, bool is_serve
     return speaker_new(fds[1]);
 }
 
-/* The same, past the handshake. `hello` is the speaker's; NULL: a sound one. */
+/* Makes a side with a speaker, and completes the handshake. `hello` is the speaker's; NULL: a sound HELLO. */
 static inline struct speaker *side_greet_speaker(struct side *side, bool is_server, const struct wire_hello *hello) {
     static struct draft draft;
     struct speaker *speaker = side_face_speaker(side, is_server);
@@ -243,7 +243,7 @@ static inline struct speaker *side_greet_speaker(struct side *side, bool is_serv
     return speaker;
 }
 
-/* Blocks of `size` bytes, all of them `fill`. */
+/* Fills a block with `fill`. */
 static inline sea_block *filled(sea_block *block, int fill) {
     memset(sea_block_data(block), fill, sea_block_size(block));
     return block;
@@ -261,7 +261,7 @@ static inline sea_block *new_sealed(struct side *side, size_t size, int fill) {
     return filled(block, fill);
 }
 
-/* lane_send() of a message without more to it; takes the block. */
+/* Sends a message that has only a payload, by lane_send(); takes the block. */
 static inline int side_send(struct side *side, enum wire_type type, uint64_t id, sea_block *block, bool may_queue) {
     const struct lane_message message = {.type = type, .id = id, .method = type == WIRE_REPLY ? 0 : 7, .block = block};
     int r = lane_send(&side->lane, &message, may_queue);
@@ -269,7 +269,7 @@ static inline int side_send(struct side *side, enum wire_type type, uint64_t id,
     return r;
 }
 
-/* Sends until there is no room; returns how many went. */
+/* Sends until there is no room; returns the number of messages sent. */
 static inline unsigned side_fill_socket(struct side *side) {
     unsigned sent = 0;
     while (side_send(side, WIRE_ONEWAY, 0, NULL, false) == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A frame of each kind as it lies in a ring, written in its first lap: its name in doc/PROTOCOL.md, what it says, and
- * its bytes. */
+/* A frame of each kind as it lies in a ring in the ring's first lap: the frame's name in doc/PROTOCOL.md, its
+ * content, and its bytes. */
 #ifndef TESTS_UNIT_LINE_SAMPLES_H
 #define TESTS_UNIT_LINE_SAMPLES_H
 
@@ -13,7 +13,7 @@ struct line_sample {
     enum wire_type type;
     uint64_t id;
     struct wire_message message;
-    const char *bytes; /* payload or text; NULL: none */
+    const char *bytes; /* payload or text; NULL: the frame has neither */
     const char *hex;
 };
 

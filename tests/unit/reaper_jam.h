@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A reaper (sys/reaper.h) that does not get on: all its threads hang in close(), for as long as the test wants,
- * and more waits behind them.
+ * A reaper (sys/reaper.h) that makes no progress: all its threads hang in close() for as long as the test wants, and
+ * more descriptors wait behind them.
  */
 #ifndef TESTS_UNIT_REAPER_JAM_H
 #define TESTS_UNIT_REAPER_JAM_H
@@ -17,19 +17,19 @@
 #include "sys/reaper.h"
 #include "unit/valgrind.h"
 
-#define JAM_THREADS 4          /* as many as the reaper has */
-#define JAM_DESCRIPTORS 16400u /* and somewhat more than it lets wait */
+#define JAM_THREADS 4          /* number of the reaper's threads */
+#define JAM_DESCRIPTORS 16400u /* somewhat more than the reaper's queue takes */
 
 struct jam {
     struct trap traps[JAM_THREADS];
 };
 
-/* Adds descriptors for as long as `goes_on` says so. False: this process may not have so many, or
- * its threads hang together. */
+/* Adds descriptors as long as `goes_on` returns true. Returns false if this process may not have enough of them, or
+ * if its threads can only hang together. */
 static inline bool jam_begin(struct jam *jam, bool (*goes_on)(void)) {
     const struct linger forever = {.l_onoff = 1, .l_linger = 3600};
     struct rlimit limit;
-    if (is_under_valgrind()) /* it runs no other thread while one hangs in close() */
+    if (is_under_valgrind()) /* valgrind runs no other thread while one hangs in close() */
         return false;
     getrlimit(RLIMIT_NOFILE, &limit);
     if (limit.rlim_max < JAM_DESCRIPTORS + 200)
@@ -53,7 +53,7 @@ static inline bool jam_begin(struct jam *jam, bool (*goes_on)(void)) {
     return true;
 }
 
-/* It gets on again; waits until nothing is left. */
+/* Lets the reaper go on; waits until its queue is empty. */
 static inline void jam_end(struct jam *jam) {
     for (int i = 0; i < JAM_THREADS; i++)
         trap_free(&jam->traps[i]);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A context for each test, with the proof that it ends as it began: for the unit tests of everything that charges.
+ * A context for each test, with the proof that it ends as it began: for the unit tests of all rooms that charge.
  *
- * ctx_before() and ctx_after() are a suite's fixture. After a test nobody but it may have a reference of the context,
- * and neither a gauge nor the budget nor a user's account may be left. A test that wants other limits calls ctx_anew().
+ * ctx_before() and ctx_after() are a suite's fixture. After a test, the fixture holds the only reference of the
+ * context, and every gauge, the budget and each user's account are empty. A test that wants other limits calls
+ * ctx_anew().
  */
 #ifndef TESTS_UNIT_ROOM_CTX_H
 #define TESTS_UNIT_ROOM_CTX_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Peers without a connection, for the unit tests of the registry: accounts whose owner writes down what goes back. */
+/* Peers without a connection, for the unit tests of the registry: accounts whose owner records the handles that go
+ * back. */
 #ifndef TESTS_UNIT_ROOM_PEER_H
 #define TESTS_UNIT_ROOM_PEER_H
 
@@ -12,7 +13,7 @@
 
 struct owner {
     struct peer *peer;
-    uint64_t released[64]; /* the handles that were given back, in order */
+    uint64_t released[64]; /* the handles that were released, in order */
     unsigned released_count;
 };
 
@@ -29,7 +30,7 @@ static inline void owner_init(struct owner *ret, uint32_t uid) {
     ret->peer->in_limit = ret->peer->out_limit = (struct credit){.bytes = UINT64_MAX, .blocks = UINT32_MAX};
 }
 
-/* The connection ends: how many of ours it held is returned, and checked against the bytes. */
+/* Ends the connection. Returns how many of our blocks the peer held, after comparing their bytes. */
 static inline uint64_t owner_end(struct owner *owner, uint64_t expected_bytes) {
     uint64_t bytes = 77, count = peer_end(owner->peer, &bytes);
     ck_assert_uint_eq(bytes, expected_bytes);
@@ -37,7 +38,7 @@ static inline uint64_t owner_end(struct owner *owner, uint64_t expected_bytes) {
     return count;
 }
 
-/* What is charged to the peer; and to its user, if it is the only one of that user. */
+/* Checks the charge of the peer, and of its user if the user has no other peer. */
 static inline void owner_assert_charged(const struct owner *owner, uint64_t bytes, uint64_t blocks, uint64_t fds) {
     const struct quota *quotas[] = {&owner->peer->quota, &owner->peer->user->quota};
     for (int i = 0; i < 2; i++) {
@@ -52,7 +53,7 @@ static inline void owner_assert_leased(const struct owner *owner, uint64_t block
     ck_assert_uint_eq(owner->peer->leased_bytes, bytes);
 }
 
-/* A sealed block of its own, as a peer sends one. */
+/* Imports a sealed block as if the peer had sent one. */
 static inline int owner_send(struct owner *owner, uint64_t handle, size_t size, sea_block **ret_block) {
     const struct sealed_claim claim = {.size = size, .size_max = size};
     const char *why = NULL;

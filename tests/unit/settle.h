@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper's threads end by themselves, shortly after the last descriptor was closed. A process that ends in between
- * leaves their stacks behind, which valgrind tells as possibly lost.
+ * The reaper's threads end by themselves, shortly after they have closed the last descriptor. A process that ends
+ * before them leaves their stacks behind, which valgrind reports as possibly lost.
  *
- * settle_threads() waits until there are no more threads than at settle_begin(): a tool may run one of its own, as the
- * thread sanitizer does. It does not wait for long, and judges nothing but that settle_begin() was called.
+ * settle_threads() waits until the process has no more threads than at settle_begin(); a tool may run a thread of its
+ * own, as the thread sanitizer does. It does not wait long, and checks only that settle_begin() was called.
  */
 #ifndef TESTS_UNIT_SETTLE_H
 #define TESTS_UNIT_SETTLE_H
@@ -26,13 +26,14 @@ static inline int settle_count(void) {
     return count;
 }
 
-/* Before a test; both belong into its fixture. */
+/* Runs before a test; both functions belong into its fixture. */
 static inline void settle_begin(void) {
     settle_threads_before = settle_count();
 }
 
 static inline void settle_threads(void) {
-    ck_assert_int_gt(settle_threads_before, 0); /* else there would always be more, and each wait be a whole one */
+    /* otherwise the count would always be too high, and each wait would take its full time */
+    ck_assert_int_gt(settle_threads_before, 0);
     for (int ms = 0; ms < test_spin_policy(100) && settle_count() > settle_threads_before; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }

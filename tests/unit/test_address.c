@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/address: every form, and every way to get it wrong. Each test has a runtime directory of its own. */
+/* lane/address: every form of an address, and every way to get one wrong. Each test has a runtime directory of its
+ * own. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static void drop_runtime(void) {
 
 enum who { CLIENT, SERVER };
 
-/* Parses; on failure nothing is written but the reason, which is some text. */
+/* Parses; checks that a failure writes only the reason, which is some text. */
 static int parse(const char *text, enum who who, struct address *ret) {
     const char *why = NULL;
     struct address before;
@@ -178,7 +179,7 @@ START_TEST(test_bare_names) {
 }
 END_TEST
 
-/* A bad name is not a reason to make a directory. */
+/* A bad name must not make a directory. */
 START_TEST(test_a_bad_name_leaves_nothing) {
     assert_error("a/b", SERVER, -EINVAL);
     assert_error("http://a", SERVER, -EINVAL);
@@ -204,7 +205,8 @@ START_TEST(test_a_long_runtime_directory) {
     setenv("XDG_RUNTIME_DIR", many(text, "/", 'x', 4800), 1);
     assert_error("a", CLIENT, -ENAMETOOLONG);
     char deep[200];
-    snprintf(deep, sizeof deep, "%s/%s", runtime, many(text, "", 'd', 100)); /* it exists, but sockets have no room */
+    /* the directory exists, but its path is too long for a socket */
+    snprintf(deep, sizeof deep, "%s/%s", runtime, many(text, "", 'd', 100));
     ck_assert_int_eq(mkdir(deep, 0700), 0);
     setenv("XDG_RUNTIME_DIR", deep, 1);
     assert_error("a", SERVER, -ENAMETOOLONG);
@@ -246,7 +248,7 @@ START_TEST(test_a_runtime_directory_of_somebody_else) {
 }
 END_TEST
 
-/* A user who is not root, without XDG_RUNTIME_DIR, has none. Other forms do not ask for it. */
+/* A user other than root without XDG_RUNTIME_DIR has no runtime directory. The other forms do not need one. */
 START_TEST(test_no_runtime_directory) {
     unsetenv("XDG_RUNTIME_DIR");
     assert_name("unix:/run/a", SERVER, "/run/a");
@@ -265,7 +267,7 @@ START_TEST(test_no_runtime_directory) {
 }
 END_TEST
 
-/* Its variable is set; what is missing is a server. */
+/* The variable is set, but no server has run yet. */
 START_TEST(test_a_client_before_any_server) {
     struct address address;
     const char *why = NULL;
@@ -295,13 +297,13 @@ START_TEST(test_activation_by_systemd) {
     assert_fd("systemd", SERVER, 3);
     assert_fd("systemd:control", SERVER, 3);
     assert_fd("systemd:imaging", SERVER, 4);
-    assert_fd("systemd:", SERVER, 5); /* the one without a name */
+    assert_fd("systemd:", SERVER, 5); /* the descriptor without a name */
 }
 END_TEST
 
 START_TEST(test_names_match_whole) {
     activate("own", "5", "imaging2:ima:imaging:imaging:x");
-    assert_fd("systemd:imaging", SERVER, 5); /* the first of that name */
+    assert_fd("systemd:imaging", SERVER, 5); /* the first descriptor with that name */
     assert_fd("systemd:ima", SERVER, 4);
     assert_fd("systemd:imaging2", SERVER, 3);
     assert_fd("systemd:x", SERVER, 7);
@@ -335,8 +337,8 @@ START_TEST(test_no_activation) {
 }
 END_TEST
 
-/* No server can listen at the bare name "systemd": a client that gives it has taken the server's address for its own.
- */
+/* A server cannot listen at the bare name "systemd": a client that passes it has confused it with the server's
+ * address. */
 START_TEST(test_activation_is_for_servers) {
     static const char *const both[] = {"systemd", "systemd:", "systemd:a"};
     struct address address;

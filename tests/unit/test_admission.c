@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/admission: what is granted, for how long one look is good, and who is told when little is left. */
+/* memory/admission: how much is granted, how long one look at the machine serves, and when the low-water callback
+ * runs. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -72,13 +73,14 @@ START_TEST(test_the_tightest_limit_decides) {
         const char *name;
     } cases[] = {
         {NONE, NONE, NONE, NONE, NONE, ""},
-        {1000 * MIB, NONE, NONE, NONE, 900 * MIB, "MemAvailable"}, /* a 64th of all is kept */
+        {1000 * MIB, NONE, NONE, NONE, 900 * MIB, "MemAvailable"}, /* a 64th of the total is kept free */
         {50 * MIB, NONE, NONE, NONE, 0, "MemAvailable"},
         {1000 * MIB, 7 * MIB, NONE, NONE, 7 * MIB, "CommitLimit (vm.overcommit_memory is 2)"},
         {1000 * MIB, 7000 * MIB, NONE, NONE, 900 * MIB, "MemAvailable"},
-        {1000 * MIB, NONE, 320 * MIB, 100 * MIB, 90 * MIB, "cgroup memory.max"},    /* a 32nd */
+        /* a 32nd of the limit is kept free */
+        {1000 * MIB, NONE, 320 * MIB, 100 * MIB, 90 * MIB, "cgroup memory.max"},
         {1000 * MIB, NONE, 8 * MIB, 8 * MIB, 6 * MIB, "cgroup memory.max"},         /* but 2 MiB at least */
-        {1000 * MIB, NONE, 64000 * MIB, 500 * MIB, 436 * MIB, "cgroup memory.max"}, /* and 64 at most */
+        {1000 * MIB, NONE, 64000 * MIB, 500 * MIB, 436 * MIB, "cgroup memory.max"}, /* and 64 MiB at most */
         {1000 * MIB, NONE, 8 * MIB, MIB, 0, "cgroup memory.max"},
         {NONE, NONE, 8 * MIB, 0, 0, "cgroup memory.max"},
         {1000 * MIB, 50 * MIB, 320 * MIB, 100 * MIB, 50 * MIB, "CommitLimit (vm.overcommit_memory is 2)"},
@@ -141,7 +143,7 @@ END_TEST
 
 /* --- looking --- */
 
-/* A machine with so much left, beyond what is kept of it: 100 MiB. */
+/* Gives the machine `left` bytes beyond the 100 MiB that admission keeps free. */
 static void machine_has(uint64_t left) {
     char text[128];
     snprintf(text, sizeof text, "MemTotal: %llu kB\nMemAvailable: %llu kB\n", (unsigned long long) (6400 * MIB / 1024),
@@ -155,7 +157,8 @@ static uint64_t looked_up(void) {
     return verdict.tightest.available;
 }
 
-/* What is granted is made at once; a look before that shows it. */
+/* Takes a grant and makes its memory at once; a look at the machine before that would still count the memory as
+ * available. */
 static int admit(uint64_t size) {
     int r = admission_admit(&admission, size);
     if (r == 0)
@@ -166,24 +169,24 @@ static int admit(uint64_t size) {
 START_TEST(test_granted_and_refused) {
     ck_assert_int_eq(admission_admit(NULL, NONE), 0);
     fail_always(INJECT_SYSINFO, ENOSYS);
-    ck_assert_int_eq(admit(NONE), 0); /* nothing can be read: nothing is forbidden */
+    ck_assert_int_eq(admit(NONE), 0); /* no figure can be read, so nothing is forbidden */
     machine_has(80 * MIB);
     looked_up();
     ck_assert_int_eq(admit(80 * MIB), 0);
     ck_assert_int_eq(admit(80 * MIB + 1), -ENOMEM);
     ck_assert_int_eq(admit(NONE), -ENOMEM);
-    machine_has(90 * MIB); /* more came free */
+    machine_has(90 * MIB); /* memory became available */
     ck_assert_int_eq(admit(90 * MIB), 0);
     ck_assert_uint_eq(refusals.count, 0);
 }
 END_TEST
 
-/* An eighth of what there is, once. */
+/* One look serves for grants of an eighth of the available memory in total, once. */
 START_TEST(test_one_look_serves_for_several) {
     machine_has(80 * MIB);
     ck_assert_uint_eq(looked_up(), 80 * MIB);
     fail_call(INJECT_OPEN, 0, 0, 0);
-    admission.looked_at += UINT64_C(3600) * 1000000000; /* fresh for an hour: no time is measured here */
+    admission.looked_at += UINT64_C(3600) * 1000000000; /* fresh for an hour, so that the test measures no time */
     for (int i = 0; i < 10; i++)
         ck_assert_int_eq(admit(MIB), 0);
     ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
@@ -193,7 +196,7 @@ START_TEST(test_one_look_serves_for_several) {
 }
 END_TEST
 
-/* A quarter of what is kept, but no more than the eighth. */
+/* An old look serves for a quarter of the memory that is kept free, but for no more than the eighth. */
 START_TEST(test_an_old_look_serves_for_little) {
     machine_has(8000 * MIB);
     looked_up();
@@ -224,7 +227,7 @@ START_TEST(test_after_a_refusal_everything_is_looked_at) {
 }
 END_TEST
 
-/* Of several that ask before any of it is made none gets what another one was promised. */
+/* When several callers ask before any of their memory is made, none gets memory that another caller was promised. */
 START_TEST(test_what_is_promised_is_not_left) {
     machine_has(80 * MIB);
     admission.allowance = admission.stale = 0;
@@ -232,11 +235,11 @@ START_TEST(test_what_is_promised_is_not_left) {
     ck_assert_uint_eq(looked_up(), 30 * MIB);
     ck_assert_int_eq(admission_admit(&admission, 31 * MIB), -ENOMEM);
     ck_assert_uint_eq(looked_up(), 30 * MIB);
-    ck_assert_int_eq(admission_again(&admission, 50 * MIB), 0); /* one's own is */
+    ck_assert_int_eq(admission_again(&admission, 50 * MIB), 0); /* a caller's own promise counts for it */
     admission_made(&admission, 20 * MIB);
     machine_has(60 * MIB);
     ck_assert_uint_eq(looked_up(), 30 * MIB);
-    machine_has(20 * MIB); /* somebody else took more */
+    machine_has(20 * MIB); /* another process took more */
     ck_assert_int_eq(admission_again(&admission, 30 * MIB), -ENOMEM);
     admission_made(&admission, 30 * MIB);
     ck_assert_uint_eq(looked_up(), 20 * MIB);
@@ -256,7 +259,7 @@ END_TEST
 START_TEST(test_the_machine_runs_low) {
     want_to_know(10 * MIB);
     machine_has(100 * MIB);
-    ck_assert_int_eq(admit(90 * MIB), 0); /* leaves just so much */
+    ck_assert_int_eq(admit(90 * MIB), 0); /* leaves exactly the mark */
     ck_assert(!admission_tell(&admission));
     ck_assert_int_eq(admit(90 * MIB + 1), 0);
     ck_assert(admission_tell(&admission));
@@ -270,7 +273,7 @@ START_TEST(test_the_machine_runs_low) {
 }
 END_TEST
 
-/* The callback comes again only when there was a quarter more than the mark in between. */
+/* The callback runs again only after the available memory was a quarter above the mark. */
 START_TEST(test_hysteresis) {
     static const struct {
         uint64_t left;
@@ -286,7 +289,7 @@ START_TEST(test_hysteresis) {
 }
 END_TEST
 
-/* The mark lies where one look would have been good for more. */
+/* The mark lies within the amount for which one look serves, so that a grant must look again there. */
 START_TEST(test_the_mark_is_not_passed_unseen) {
     want_to_know(10 * MIB);
     machine_has(11 * MIB);
@@ -318,14 +321,14 @@ START_TEST(test_the_budget_runs_low) {
     ck_assert_str_eq(told.nearly.limit, "budget (bytes)");
     ck_assert_uint_eq(told.nearly.needed, 1);
     ck_assert_uint_eq(told.nearly.available, 10 * MIB);
-    admission_watch(&admission, 80 * MIB, 0, 0); /* it was emptied: the mark is set again */
+    admission_watch(&admission, 80 * MIB, 0, 0); /* the process's share was emptied, and the mark is set again */
     admission_watch(&admission, 91 * MIB, 0, 0);
     ck_assert(admission_tell(&admission));
     ck_assert_int_eq(told.calls, 2);
 }
 END_TEST
 
-/* Of blocks and descriptors a sixteenth is the mark, and one at least. */
+/* For blocks and descriptors the mark is a sixteenth, and at least one. */
 START_TEST(test_blocks_and_descriptors_run_low) {
     static const struct {
         uint32_t blocks, fds, limit, mark;
@@ -339,7 +342,7 @@ START_TEST(test_blocks_and_descriptors_run_low) {
     uint32_t blocks = cases[_i].blocks, fds = cases[_i].fds, limit = cases[_i].limit, mark = cases[_i].mark;
     budget.limit[QUOTA_BLOCKS] = budget.limit[QUOTA_FDS] = limit;
     admission_watch(&admission, 0, blocks * limit, fds * limit);
-    ck_assert(!admission_tell(&admission)); /* nobody wants to know */
+    ck_assert(!admission_tell(&admission)); /* no callback is set */
     want_to_know(10 * MIB);
     ck_assert_int_eq(quota_charge(&budget, 0, blocks * (limit - mark - 1), fds * (limit - mark - 1), &refusals), 0);
     admission_watch(&admission, 0, blocks, fds);
@@ -356,7 +359,7 @@ START_TEST(test_blocks_and_descriptors_run_low) {
 }
 END_TEST
 
-/* Either is told for itself. */
+/* The budget and the machine are reported separately. */
 START_TEST(test_budget_and_machine) {
     want_to_know(10 * MIB);
     machine_has(5 * MIB);

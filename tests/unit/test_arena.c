@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/arena: memory that only we can write, handed out to one audience. */
+/* memory/arena: memory that only its owner can write, handed out to one audience. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -89,7 +89,7 @@ START_TEST(test_all_its_pages_are_there) {
     arena_deinit(&arena);
     ck_assert_int_eq(arena.fd, -1);
     ck_assert_ptr_null(arena.data);
-    arena_deinit(&arena); /* an empty one */
+    arena_deinit(&arena); /* an empty arena */
 }
 END_TEST
 
@@ -99,8 +99,8 @@ static long faults(void) {
     return usage.ru_minflt;
 }
 
-/* Before 5.14 nothing maps pages but the access itself: an arena's are reserved there, and mapped when they are
- * written. */
+/* Before Linux 5.14 only an access maps a page: an arena's pages are reserved when it is made, and mapped when they
+ * are written. */
 static bool can_populate(void) {
     char *page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     bool can = page != MAP_FAILED && map_populate(page, PAGE) == 0;
@@ -108,7 +108,7 @@ static bool can_populate(void) {
     return can;
 }
 
-/* Whoever writes the first payload does not wait for the kernel. */
+/* The writer of the first payload must not wait for the kernel. */
 START_TEST(test_all_its_pages_are_mapped) {
     if (!can_populate())
         test_skip("this kernel has no MADV_POPULATE_WRITE");
@@ -117,15 +117,16 @@ START_TEST(test_all_its_pages_are_mapped) {
     struct arena arena = new_arena(_i);
     CLEANUP_FD int zeros = open("/dev/zero", O_RDONLY | O_CLOEXEC);
     long before = faults();
-    long written = syscall(SYS_read, zeros, arena.data, arena.size); /* by the kernel: no sanitizer looks */
+    /* the kernel reads the pages, so no sanitizer looks */
+    long written = syscall(SYS_read, zeros, arena.data, arena.size);
     long taken = faults() - before;
     ck_assert_int_eq(written, (long) arena.size);
-    ck_assert_int_lt(taken, 8 + written / (long) PAGE / 16); /* some are of the call itself */
+    ck_assert_int_lt(taken, 8 + written / (long) PAGE / 16); /* the call itself takes some faults */
     arena_deinit(&arena);
 }
 END_TEST
 
-/* Its memory needs no descriptor any more. */
+/* After its announcement an arena needs no descriptor. */
 START_TEST(test_announced) {
     struct arena arena = new_arena(_i);
     int fd = arena.fd;
@@ -170,14 +171,15 @@ START_TEST(test_a_private_one) {
 }
 END_TEST
 
-/* Asked for before it is made, though it comes from malloc(). */
+/* A private arena asks admission before it is made, although its memory comes from malloc(). */
 START_TEST(test_a_private_one_is_admitted) {
     struct arena arena = ARENA_EMPTY;
     struct admission asked;
     tree_make();
     admission_init(&asked, NULL, NULL);
     asked.proc = asked.mount = tree_path;
-    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16388 kB\n"); /* 16 MiB are kept, and a page left */
+    /* 16 MiB are kept free, and one page is left */
+    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16388 kB\n");
     fail_call(INJECT_ALLOC, 0, 0, 0);
     ck_assert_int_eq(arena_init_private(&arena, 1024, 5, &asked), -ENOMEM);
     ck_assert_int_eq(fail_calls(INJECT_ALLOC), 0);
@@ -189,7 +191,7 @@ START_TEST(test_a_private_one_is_admitted) {
 }
 END_TEST
 
-/* What is written shows through the descriptor, which itself can write nothing, in none of the ways. */
+/* Written bytes show through the descriptor, and the descriptor permits no way of writing. */
 START_TEST(test_one_writer) {
     struct arena arena = new_arena(_i);
     const void *view = NULL;
@@ -204,7 +206,7 @@ START_TEST(test_one_writer) {
     map_free(view, arena.size);
 
     snprintf(link, sizeof link, "/proc/self/fd/%d", arena.fd);
-    CLEANUP_FD int fd = open(link, O_RDWR | O_CLOEXEC); /* root can */
+    CLEANUP_FD int fd = open(link, O_RDWR | O_CLOEXEC); /* root may open it for writing */
     if (fd >= 0) {
         ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1);
         ck_assert_ptr_eq(mmap(NULL, 1, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
@@ -215,7 +217,7 @@ START_TEST(test_one_writer) {
 }
 END_TEST
 
-/* Only in steps of whole calls: whichever it is, nothing is left. */
+/* Every system call of the construction fails in turn: none leaves a resource behind. */
 START_TEST(test_every_call_can_fail) {
     static const struct {
         enum inject_kind kind;
@@ -227,17 +229,17 @@ START_TEST(test_every_call_can_fail) {
                     {INJECT_PWRITE, ENOSPC, -ENOMEM}};
     struct arena arena = ARENA_EMPTY;
     fail_once(failures[_i].kind, failures[_i].error);
-    if (failures[_i].kind == INJECT_OPEN) /* the first ones only ask how large pages are granted */
+    if (failures[_i].kind == INJECT_OPEN) /* the first open() calls only read the policy of huge pages */
         fail_always(INJECT_OPEN, failures[_i].error);
     if (failures[_i].kind == INJECT_MADVISE)
-        fail_call(INJECT_MADVISE, 2, 1, failures[_i].error); /* DONTFORK, then POPULATE_READ */
+        fail_call(INJECT_MADVISE, 2, 1, failures[_i].error); /* the first call is DONTFORK, the second POPULATE_READ */
     ck_assert_int_eq(arena_init(&arena, 4096, 16, NULL), failures[_i].told);
     ck_assert_int_eq(arena.fd, -1);
     ck_assert_ptr_null(arena.data);
 }
 END_TEST
 
-/* A child's mapping cannot be prevented: then there is no arena. */
+/* When the kernel refuses to keep the mapping from children, no arena is made. */
 START_TEST(test_no_arena_that_children_inherit) {
     struct arena arena = ARENA_EMPTY;
     fail_once(INJECT_MADVISE, ENOMEM);
@@ -254,7 +256,7 @@ START_TEST(test_kernels_that_cannot_populate) {
 }
 END_TEST
 
-/* Where /proc is missing the descriptor is a duplicate, which the seals make as harmless. */
+/* Without /proc the descriptor is a duplicate, which the seals make equally harmless. */
 START_TEST(test_without_proc) {
     struct arena arena = ARENA_EMPTY;
     fail_always(INJECT_OPEN, ENOENT);
@@ -281,7 +283,7 @@ START_TEST(test_more_than_the_machine_has) {
     struct arena arena = ARENA_EMPTY;
     admission_init(&admission, NULL, NULL);
     fail_call(INJECT_FALLOCATE, 0, 0, 0);
-    /* 32 TiB: told before anything is touched; under valgrind by its own mmap(). */
+    /* 32 TiB: refused before a page is touched; under valgrind its own mmap() refuses. */
     ck_assert_int_eq(arena_init(&arena, (size_t) 1 << 45, 1, &admission), is_under_valgrind() ? -EINVAL : -ENOMEM);
     ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 0);
     ck_assert_int_eq(arena.fd, -1);
@@ -297,7 +299,7 @@ START_TEST(test_huge_pages_where_they_are_granted) {
     ck_assert_uint_eq((uintptr_t) arena.data % MEMFD_HUGE_SIZE, 0);
     size_t huge = map_count_huge(arena.data, arena.size);
     arena_deinit(&arena);
-    ck_assert_int_eq(arena_init(&arena, MIB, 1, NULL), 0); /* too small for one */
+    ck_assert_int_eq(arena_init(&arena, MIB, 1, NULL), 0); /* too small for a huge page */
     ck_assert_uint_eq(map_count_huge(arena.data, arena.size), 0);
     arena_deinit(&arena);
     if (huge == 0)
@@ -306,7 +308,7 @@ START_TEST(test_huge_pages_where_they_are_granted) {
 }
 END_TEST
 
-/* Of 64 KiB, on the whole machine since it started. */
+/* Returns the number of 64 KiB pages that the whole machine has made since it started. */
 static uint64_t folios_made(void) {
     unsigned long long count = 0;
     FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats/shmem_alloc", "re");
@@ -329,7 +331,7 @@ START_TEST(test_folios_where_they_are_granted) {
     ck_assert_uint_eq(allocated, arena.size);
     memset(arena.data, 7, arena.size);
     arena_deinit(&arena);
-    ck_assert_int_eq(arena_init(&arena, 64, 64, NULL), 0); /* too small for one */
+    ck_assert_int_eq(arena_init(&arena, 64, 64, NULL), 0); /* too small for a 64 KiB page */
     ck_assert_int_eq(memfd_allocated(arena.fd, &allocated), 0);
     ck_assert_uint_eq(allocated, arena.size);
     arena_deinit(&arena);
@@ -339,7 +341,7 @@ START_TEST(test_folios_where_they_are_granted) {
 }
 END_TEST
 
-/* Where huge pages are for all memfds. */
+/* For machines that give huge pages to all memfds. */
 START_TEST(test_no_page_is_added) {
     static const struct {
         size_t stride;
@@ -357,7 +359,7 @@ START_TEST(test_no_page_is_added) {
 }
 END_TEST
 
-/* --- memory/reserve, as far as test_sealed.c does not use it --- */
+/* --- memory/reserve: the part that test_sealed.c does not use --- */
 
 START_TEST(test_pages_that_are_there) {
     static const struct {

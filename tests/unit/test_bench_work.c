@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench/: the histogram and its percentiles, payloads, the clock's steps. No test looks at how long anything took. */
+/* bench/: the histogram and its percentiles, payloads, the clock's steps. No test depends on a measured time. */
 #include "bench/clock.h"
 #include "bench/histogram.h"
 #include "bench/payload.h"
@@ -55,7 +55,7 @@ START_TEST(test_percentiles_of_small_values_are_exact_but_for_half_a_step) {
 }
 END_TEST
 
-/* What took 12.8 steps reads as 13 four times of five, and as 12 once. */
+/* A time of 12.8 steps reads as 13 steps four times of five, and as 12 once. */
 START_TEST(test_a_median_between_two_steps) {
     struct histogram *h = histogram_new();
     for (int i = 0; i < 1000; i++)
@@ -167,7 +167,7 @@ START_TEST(test_steps_of_the_clock) {
     ck_assert_uint_eq(clock_steps(24 + 12), 0);
     ck_assert_uint_eq(clock_steps(24 + 14), 1);
     ck_assert_uint_eq(clock_steps(24 + 260), 10);
-    ck_assert_double_eq_tol((double) clock_steps(24 + 26000000), 1e6, 10); /* to a hundred thousandth */
+    ck_assert_double_eq_tol((double) clock_steps(24 + 26000000), 1e6, 10); /* exact to a hundred thousandth */
     ck_assert_double_eq_tol(clock_steps_ns(10), 130, 1e-9);
 }
 END_TEST

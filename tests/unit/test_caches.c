@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/caches: sizes that /sys tells, or none does. */
+/* sys/caches: cache sizes from /sys, and from a /sys that lacks some or all of them. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -83,7 +83,7 @@ END_TEST
 
 START_TEST(test_nothing_is_told) {
     assert_caches(0, 0);
-    write_field(0, "level", "2"); /* and no size */
+    write_field(0, "level", "2"); /* and there is no size */
     assert_caches(0, 0);
 }
 END_TEST
@@ -121,7 +121,7 @@ START_TEST(test_guessed_without_sys) {
     ck_assert_uint_eq(caches.l3, (size_t) 8 << 20);
     fail_off();
     fail_call(INJECT_OPEN, 0, 0, 0);
-    ck_assert_uint_eq(caches_here().l3, caches.l3); /* asked once */
+    ck_assert_uint_eq(caches_here().l3, caches.l3); /* the sizes are read once */
     ck_assert_int_gt(asked, 0);
     ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
 }

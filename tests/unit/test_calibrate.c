@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tools/calibrate: what it concludes, and that the library reads what it writes. */
+/* tools/calibrate: its conclusions from measurements, and that the library reads the table that it writes. */
 #include "support/suite.h"
 
 #include <math.h>
@@ -25,14 +25,14 @@ END_TEST
 
 START_TEST(test_crossovers) {
     static const struct {
-        double costs[5]; /* of one way, when the other costs 1 */
+        double costs[5]; /* costs of one way, relative to the other way's */
         size_t usual, first;
     } cases[] = {
         {{0.5, 0.8, 1.2, 2, 3}, 2, 2},   {{0.5, 0.8, 1.2, 2, 3}, 0, 2},
         {{0.5, 0.8, 1.2, 2, 3}, 5, 2},   {{0.5, 0.5, 0.5, 0.5, 0.5}, 2, 5}, /* always */
         {{2, 2, 2, 2, 2}, 2, 0},                                            /* never */
-        {{0.5, 1.5, 0.5, 2, 3}, 0, 3},   /* one that does not fit costs less than two */
-        {{0.5, 0.98, 1.02, 2, 3}, 3, 3}, /* not worth a change */
+        {{0.5, 1.5, 0.5, 2, 3}, 0, 3},   /* one size that does not fit counts less than two that do */
+        {{0.5, 0.98, 1.02, 2, 3}, 3, 3}, /* the difference is not worth a change */
         {{0.5, 0.98, 1.02, 2, 3}, 1, 1}, {{1, 1, 1, 1, 1}, 4, 4},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -45,7 +45,7 @@ START_TEST(test_crossovers) {
 }
 END_TEST
 
-/* One size that is off by any factor, as where a process lost its CPU, does not outvote two. */
+/* One size with a wrong measurement of any factor, as when a process loses its CPU, must not outvote two sizes. */
 START_TEST(test_crossovers_with_an_outlier) {
     ck_assert_uint_eq(verdict_crossover((double[]){-0.5, -0.5, 10, -0.5, -0.5}, 5, 5), 5);
     ck_assert_uint_eq(verdict_crossover((double[]){0.5, 0.5, -10, 0.5, 0.5}, 5, 0), 0);
@@ -78,7 +78,7 @@ END_TEST
 START_TEST(test_the_cheapest) {
     ck_assert_uint_eq(verdict_cheapest((double[]){0, 0.5, -0.1, -0.3}, 4), 3);
     ck_assert_uint_eq(verdict_cheapest((double[]){0, -0.3, -0.1, -0.29}, 4), 1);
-    ck_assert_uint_eq(verdict_cheapest((double[]){0, -0.02, 0.1}, 3), 0); /* not worth a change */
+    ck_assert_uint_eq(verdict_cheapest((double[]){0, -0.02, 0.1}, 3), 0); /* the difference is not worth a change */
     ck_assert_uint_eq(verdict_cheapest((double[]){0}, 1), 0);
 }
 END_TEST
@@ -101,7 +101,7 @@ START_TEST(test_what_is_written_is_read) {
 }
 END_TEST
 
-/* Trials that were never run, with times as if. */
+/* Trials that were never run, with invented times. */
 static struct trial *trials;
 static struct calibration built_in;
 
@@ -117,7 +117,7 @@ static void free_trials(void) {
 
 enum { ROUNDS = 4 };
 
-/* The trial of `key`, in which at work i the first way takes first(i) and all others take other(i), or twice that, in
+/* Fills the trial of `key`: at work i the first way takes first(i), and all others take other(i), or twice that, in
  * each of four rounds. */
 static struct trial *trial_as_if(size_t key, double (*first)(size_t), double (*other)(size_t)) {
     struct trial *trial = trials;
@@ -146,7 +146,8 @@ static double late(size_t i) {
     return i < 3 ? 0.5 : 2;
 }
 
-/* What it makes of the table, with these words or, NULL, certain. Its text must be one that the library takes. */
+/* Returns the value that calibrate concludes. The table must contain `words`, or with NULL call the value certain,
+ * and must be one that the library accepts. */
 static uint64_t concluded_with(const struct trial *trial, const char *words) {
     struct calibration table = built_in, read = built_in;
     struct calibration_flaw flaw;
@@ -168,8 +169,8 @@ static uint64_t concluded(const struct trial *trial) {
     return concluded_with(trial, NULL);
 }
 
-/* By the order of the keys: what follows when the one way is always cheaper, when the other is, and when there is a
- * turn. */
+/* In the order of the keys: the conclusion when the first way is always cheaper, when the other way is, and when
+ * there is a crossover. */
 START_TEST(test_conclusions) {
     static const uint64_t expected[CALIBRATION_KEYS][3] = {
         {3072, 32, 192},
@@ -190,8 +191,8 @@ static uint64_t built_in_of(const struct trial *trial) {
     return table_value(&built_in, trial->key);
 }
 
-/* A round in which somebody had the CPUs, a size that none measured right, one that was not measured: nothing changes.
- */
+/* A round in which another process had the CPUs, a size with only wrong measurements, and a size without any: none
+ * changes the conclusion. */
 START_TEST(test_conclusions_with_outliers) {
     struct trial *trial = trial_as_if((size_t) _i, two, one);
     uint64_t value = concluded(trial);
@@ -229,7 +230,7 @@ START_TEST(test_what_was_not_measured) {
 }
 END_TEST
 
-/* Each way's table is one that a context takes: it is written, and read, by the processes that measure. */
+/* A context accepts each way's table: the measuring processes write and read it. */
 START_TEST(test_the_ways_are_in_bounds) {
     for (size_t t = 0; t < TRIALS; t++)
         for (size_t w = 0; w < trials[t].ways_count; w++)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/calibration: the table that is built in, a file's text, and which file is read. Each test has a directory of
+/* memory/calibration: the built-in table, a file's text, and the search for the file. Each test has a directory of
  * its own. */
 #include "support/suite.h"
 
@@ -33,7 +33,7 @@ START_TEST(test_built_in) {
         size_t l2, l3;
         uint64_t footprint, least;
     } cases[] = {
-        {MIB, 32 * MIB, 4 * MIB, 32 * KIB},  {MIB, 16 * MIB, 2 * MIB, 32 * KIB}, /* a smaller L3 holds less */
+        {MIB, 32 * MIB, 4 * MIB, 32 * KIB},  {MIB, 16 * MIB, 2 * MIB, 32 * KIB}, /* a smaller L3 cache holds less */
         {MIB, 256 * MIB, 4 * MIB, 32 * KIB}, {MIB, 0, 4 * MIB, 32 * KIB},        /* none */
         {256 * KIB, 8 * MIB, MIB, 8 * KIB},
     };
@@ -50,7 +50,7 @@ START_TEST(test_built_in) {
 }
 END_TEST
 
-/* Whatever a machine has, the built-in values are ones that a file might give. */
+/* On any machine, a file could give the built-in values. */
 START_TEST(test_built_in_is_in_bounds) {
     struct caches caches = caches_here();
     struct calibration table = calibration_built_in(&caches);
@@ -123,7 +123,8 @@ static const struct {
     {"version 1\nsnapshot_before_sealed 4095\n",
      "line 2: snapshot_before_sealed: not from 4096 to 18446744073709551615"},
     {"version 1\nreuse_least 1\nreuse_footprint 1\nreuse_least 1\n", "line 4: reuse_least is given twice"},
-    {"version 1\nreuse_footprint 7\nreuse_least no\n", "line 3: 'no' is no size"}, /* and nothing of it counts */
+    /* and no line of the file takes effect */
+    {"version 1\nreuse_footprint 7\nreuse_least no\n", "line 3: 'no' is no size"},
     {"version 1\n\33[2J\377 1\n", "line 2: '?[2J?' is no key"},
     {"version 1\n" LONG_WORD " 1\n", "line 2: 'xxxxxxxxxxxxxxxxxxxxxxxx' is no key"},
     {"version 1\nreuse_least " LONG_WORD "\n", "line 2: 'xxxxxxxxxxxxxxxxxxxxxxxx' is no size"},
@@ -179,7 +180,7 @@ static void write_text(const char *path, const char *text) {
     write_bytes(path, text, strlen(text));
 }
 
-/* How a context is calibrated; what it says of that must contain `words`. */
+/* Returns the footprint of a new context; the refusal's text must contain `words`. */
 static uint64_t footprint_of_ctx(int error, const char *words) {
     sea_ctx *ctx = NULL;
     sea_refusal refusal;
@@ -190,7 +191,7 @@ static uint64_t footprint_of_ctx(int error, const char *words) {
     ck_assert_int_eq(refusal.error, error);
     ck_assert_str_eq(refusal.limit, error ? "calibration" : "");
     ck_assert_msg(strstr(refusal.advice, words), "'%s' is not in '%s'", words, refusal.advice);
-    ck_assert_uint_eq(figures.refusals, 0); /* no limit refused anything */
+    ck_assert_uint_eq(figures.refusals, 0); /* this is no refusal by a limit */
     uint64_t footprint = ctx->calibration.reuse_footprint;
     sea_ctx_unref(ctx);
     return footprint;
@@ -210,7 +211,7 @@ START_TEST(test_a_file) {
 }
 END_TEST
 
-/* Below `base`, which is made too. */
+/* Writes the configuration file below `base`, and makes `base`. */
 static void make_config(const char *base, const char *text) {
     static const char *const steps[] = {"", "/sealane", "/sealane/calibration"};
     char path[128];
@@ -238,7 +239,7 @@ START_TEST(test_a_bad_file) {
 }
 END_TEST
 
-/* The end of a long path is kept, and all of what is wrong. */
+/* The text keeps the end of a long path, and the whole description of the error. */
 START_TEST(test_a_long_path) {
     char path[512], slashes[300];
     memset(slashes, '/', sizeof slashes - 1);
@@ -276,7 +277,7 @@ START_TEST(test_a_file_of_somebody_else) {
 }
 END_TEST
 
-/* None of them keeps us waiting. */
+/* Opening any of these must not wait. */
 START_TEST(test_no_regular_file) {
     setenv("SEALANE_CALIBRATION", dir, 1);
     assert_refused(-EINVAL, "not a regular file");
@@ -307,7 +308,7 @@ END_TEST
 
 START_TEST(test_what_fails_is_no_disaster) {
     static const enum inject_kind kinds[] = {INJECT_OPEN, INJECT_FSTAT, INJECT_PREAD};
-    caches_here(); /* it opens files too, and asks once */
+    caches_here(); /* it opens files too, but only once */
     write_text(file, "version 1\nreuse_footprint 12345\n");
     fail_always(kinds[_i], EIO);
     assert_refused(-EIO, "cannot be");
@@ -327,7 +328,7 @@ START_TEST(test_the_order_of_places) {
     ck_assert_uint_eq(footprint_of_ctx(0, ""), 1);
     setenv("XDG_CONFIG_HOME", xdg, 1);
     ck_assert_uint_eq(footprint_of_ctx(0, ""), 2);
-    setenv("XDG_CONFIG_HOME", "relative", 1); /* is ignored */
+    setenv("XDG_CONFIG_HOME", "relative", 1); /* a relative path is ignored */
     ck_assert_uint_eq(footprint_of_ctx(0, ""), 1);
     write_text(file, "version 1\nreuse_footprint 3\n");
     setenv("SEALANE_CALIBRATION", file, 1);
@@ -341,7 +342,7 @@ START_TEST(test_nothing_is_set) {
     unsetenv("SEALANE_CALIBRATION");
     unsetenv("XDG_CONFIG_HOME");
     setenv("HOME", dir, 1);
-    assert_refused(0, ""); /* no file there is no news */
+    assert_refused(0, ""); /* without a file there is no report */
     unsetenv("HOME");
     assert_refused(0, "");
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/census, and sea_ctx_shared(): what all shared memory of our own takes up, also after a reader had pages added
- * to it. */
+/* memory/census and sea_ctx_shared(): the memory that all our shared objects take up, also after a reader had pages
+ * added. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static struct census_sums counted(void) {
     return sums;
 }
 
-/* The end of an area of 4 MiB has room for a huge page at a multiple of its size. */
+/* Returns an address within an area of 4 MiB that is a multiple of a huge page's size, with room for one behind it. */
 static char *aligned_area(char **ret_area) {
     *ret_area = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne(*ret_area, MAP_FAILED);
@@ -58,7 +58,7 @@ static void collapse_at(char *at) {
     ck_assert_int_eq(try_collapse(at), 0);
 }
 
-/* As a reader does that has the descriptor. */
+/* Acts as a reader that has the descriptor. */
 static void collapse_fd(int fd) {
     char *area, *at = aligned_area(&area);
     ck_assert_ptr_eq(mmap(at, HUGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0), at);
@@ -66,7 +66,7 @@ static void collapse_fd(int fd) {
     munmap(area, 2 * HUGE);
 }
 
-/* As a reader does that has a mapping alone. */
+/* Acts as a reader that has only a mapping. */
 static void collapse_mapped(void *data) {
     char *area, *at = aligned_area(&area);
     ck_assert_ptr_eq(mremap(data, 0, HUGE, MREMAP_MAYMOVE | MREMAP_FIXED, at), at);
@@ -90,7 +90,7 @@ static void skip_if_valgrind(void) {
         test_skip("valgrind knows no mremap() that adds a mapping");
 }
 
-/* Asked before a test holds anything. */
+/* Call this before the test holds any resource. */
 static void skip_without_collapse(void) {
     void *data;
     char *area, *at = aligned_area(&area);
@@ -112,7 +112,7 @@ START_TEST(test_what_is_there) {
     void *data = NULL;
     skip_if_valgrind();
     CLEANUP_FD int fd = new_memfd(size, &data);
-    uint64_t allocated = 0; /* more than is whole where huge pages are for all */
+    uint64_t allocated = 0; /* more than whole pages where huge pages are for all memfds */
     ck_assert_int_eq(memfd_allocated(fd, &allocated), 0);
     uint64_t excess = memfd_excess(size, allocated);
     census_enter_mapped(&census, &mapped, data, size, excess);
@@ -133,7 +133,7 @@ START_TEST(test_what_is_there) {
 }
 END_TEST
 
-/* Behind the end too, which is where nobody can look. */
+/* Pages behind the end count, too, although no mapping shows them. */
 START_TEST(test_what_a_reader_added) {
     size_t size = sizes[_i], whole = (size + PAGE - 1) / PAGE * PAGE, most = (size + HUGE - 1) / HUGE * HUGE;
     struct census_entry mapped, opened;
@@ -154,7 +154,7 @@ START_TEST(test_what_a_reader_added) {
 }
 END_TEST
 
-/* What the kernel does not tell is taken as reserved. */
+/* Where the kernel reports no figure, the reserved size is taken. */
 START_TEST(test_what_is_not_told) {
     static const enum inject_kind kinds[] = {INJECT_MMAP, INJECT_MINCORE, INJECT_FSTAT};
     struct census_entry mapped, opened;
@@ -182,7 +182,7 @@ START_TEST(test_no_census) {
 }
 END_TEST
 
-/* --- the context's --- */
+/* --- the context's census --- */
 
 static sea_shared shared_of(const struct end *end) {
     sea_shared shared;
@@ -192,7 +192,7 @@ static sea_shared shared_of(const struct end *end) {
 
 static struct ends ends;
 
-/* An outbox, an arena, and a sealed block that is sealed: each is what the budget says. */
+/* An outbox, an arena, and a sealed block: each takes up the amount that the budget was charged. */
 START_TEST(test_a_context_tells_of_all) {
     memset(&ends, 0, sizeof ends);
     ends_open(&ends);
@@ -215,7 +215,7 @@ START_TEST(test_a_context_tells_of_all) {
 }
 END_TEST
 
-/* A reader may make each of them larger. */
+/* A reader may enlarge each of them. */
 START_TEST(test_a_context_tells_of_pages_added) {
     skip_without_collapse();
     memset(&ends, 0, sizeof ends);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/cgroup: what the memory cgroups have left. The hierarchies are made up, in a temporary directory. */
+/* sys/cgroup: the room that the memory cgroups have left. The hierarchies are invented, in a temporary directory. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -20,7 +20,7 @@ static void after(void) {
     tree_remove();
 }
 
-/* The tree is /proc and /sys/fs/cgroup at once. */
+/* Reads the room; the tree stands for /proc and /sys/fs/cgroup at once. */
 static struct cgroup_room read_tree(uint64_t enough) {
     struct cgroup_room room;
     memset(&room, 0xff, sizeof room);
@@ -40,7 +40,7 @@ static void assert_no_limit(void) {
     assert_room(UINT64_MAX, UINT64_MAX, "", "");
 }
 
-/* A group of version 2; `group` is "" or ends with a slash. */
+/* Writes the files of a version 2 group; `group` is "" or ends with a slash. */
 static void group_2(const char *group, const char *max, const char *high, const char *current) {
     char name[256];
     tree_write("cgroup.controllers", "memory\n");
@@ -106,7 +106,7 @@ START_TEST(test_more_is_used_than_allowed) {
 }
 END_TEST
 
-/* Of a large group more is kept free than of a small one. */
+/* A large group keeps more memory free than a small one. */
 START_TEST(test_what_is_kept_counts) {
     tree_write("self/cgroup", "0::/a/b\n");
     group_2("a/b/", "67108864\n", "max\n", "5242880\n");
@@ -119,7 +119,7 @@ START_TEST(test_what_is_kept_counts) {
 }
 END_TEST
 
-/* A full group may be full of nothing but files that were read once. */
+/* The memory of a full group may consist of file pages only, which the kernel can drop. */
 START_TEST(test_file_pages_can_be_dropped) {
     tree_write("self/cgroup", "0::/a\n");
     group_2("a/", "10485760\n", "max\n", "10485760\n");
@@ -129,13 +129,14 @@ START_TEST(test_file_pages_can_be_dropped) {
     ck_assert_uint_eq(read_tree(MIB).left, 0);
     tree_write("a/memory.stat", "anon 1\ninactive_file 99999999999\nactive_file 0\n");
     ck_assert_uint_eq(read_tree(MIB).left, 10 * MIB);
-    group_2("a/", "10485760\n", "max\n", "5242880\n"); /* enough without them: nobody asks */
+    /* there is enough room without the file pages, so their number is not read */
+    group_2("a/", "10485760\n", "max\n", "5242880\n");
     ck_assert_uint_eq(read_tree(5 * MIB).left, 5 * MIB);
     ck_assert_uint_eq(read_tree(5 * MIB + 1).left, 10 * MIB);
 }
 END_TEST
 
-/* A container that sees its own group as the root, but is told the path outside. */
+/* A container sees its own group as the root, but /proc names the path outside the container. */
 START_TEST(test_directories_that_are_not_mounted) {
     static const char *const groups[] = {"0::/kubepods/pod1/x\n", "0::/\n", "0::/../other\n", "0::/a/../b\n"};
     tree_write("self/cgroup", groups[_i]);
@@ -173,7 +174,7 @@ END_TEST
 START_TEST(test_each_ancestor_of_version_1) {
     static const char *const groups[] = {"a/b/c/", "a/b/", "a/", ""}, *const names[] = {"/a/b/c", "/a/b", "/a", "/"};
     tree_write("self/cgroup", "9:name=systemd:/\n5:cpu,memory,pids:/a/b/c\n3:cpuset:/d\n0::/e\n");
-    tree_write("unified/memory.max", "1\n"); /* memory is limited in one version or the other */
+    tree_write("unified/memory.max", "1\n"); /* the kernel limits memory in version 1 or in version 2, not in both */
     for (int i = 0; i < 4; i++)
         group_1(groups[i], NONE_1, "1000000\n");
     assert_no_limit();
@@ -208,7 +209,7 @@ END_TEST
 
 /* --- without /proc --- */
 
-/* In a container the mount is our own group. */
+/* In a container the mount is the container's own group. */
 START_TEST(test_the_mount_alone) {
     group_1("", "4194304\n", "1048576\n");
     assert_room(4 * MIB, 3 * MIB, "memory.limit_in_bytes", "/");
@@ -226,7 +227,7 @@ START_TEST(test_the_mount_alone) {
 }
 END_TEST
 
-/* Of the whole hierarchy: nothing tells which of its groups is ours. */
+/* The mount is the whole hierarchy: nothing tells which of its groups is ours. */
 START_TEST(test_the_mount_is_the_root) {
     assert_no_limit();
     ck_assert(read_tree(0).is_unseen);

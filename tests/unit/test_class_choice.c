@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/class_choice: which class a payload gets, by rule and, over a connection, by the table that a file gave. */
+/* lane/class_choice: the class that a payload gets, by rule, and over a connection by the table that a file gave. */
 #include "support/suite.h"
 
 #include <stdio.h>
@@ -30,16 +30,16 @@ START_TEST(test_choices) {
     } cases[] = {
         {SEA_ANY_CLASS, false, 100, SEA_INLINE},
         {SEA_ANY_CLASS, false, 101, SEA_POOLED},
-        {SEA_ANY_CLASS, false, 50000, SEA_POOLED}, /* where it may be read in place, nothing is cheaper */
+        {SEA_ANY_CLASS, false, 50000, SEA_POOLED}, /* where the peer may read in place, pooled is cheapest */
         {SEA_ANY_CLASS, false, 50001, 0},
         {SEA_ANY_CLASS, true, 200, SEA_INLINE},
         {SEA_ANY_CLASS, true, 201, SEA_POOLED},
         {SEA_ANY_CLASS, true, 9000, SEA_POOLED},
         {SEA_ANY_CLASS, true, 9001, SEA_SEALED},
-        {SEA_INLINE | SEA_POOLED, true, 9001, SEA_POOLED}, /* no sealed ones */
+        {SEA_INLINE | SEA_POOLED, true, 9001, SEA_POOLED}, /* sealed payloads are not accepted */
         {SEA_STABLE_ONLY, false, 5000, SEA_INLINE},
         {SEA_STABLE_ONLY, false, 5001, SEA_SEALED},
-        {SEA_INLINE, false, 5001, SEA_INLINE}, /* no choice */
+        {SEA_INLINE, false, 5001, SEA_INLINE}, /* there is one class only */
         {SEA_INLINE, false, 10001, 0},
         {SEA_SEALED, false, 1, SEA_SEALED},
         {SEA_POOLED, false, 1, SEA_POOLED},
@@ -54,7 +54,7 @@ START_TEST(test_choices) {
 }
 END_TEST
 
-/* Plain bytes have to fit into a frame. */
+/* Plain bytes must fit into a frame. */
 START_TEST(test_plain_bytes) {
     static const struct {
         uint32_t accept;
@@ -76,7 +76,7 @@ END_TEST
 
 /* --- what a file changes --- */
 
-/* The contexts that are made from now on read this. No name in any file system; close the descriptor. */
+/* Makes new contexts read this table. It has no name in any file system; close the descriptor. */
 static int use_table(const char *text) {
     char path[64];
     int fd = memfd_create("table", MFD_CLOEXEC);
@@ -92,7 +92,7 @@ static void no_table(void) {
     setenv("SEALANE_CALIBRATION", "", 1);
 }
 
-/* How many messages of each class `end` has sent. */
+/* Checks how many messages of each class `end` has sent. */
 static void assert_sent(const struct end *end, uint64_t in_line, uint64_t pooled, uint64_t sealed) {
     sea_figures figures = end_figures(end);
     ck_assert_uint_eq(figures.sent_inline, in_line);
@@ -152,7 +152,7 @@ START_TEST(test_without_outboxes) {
 }
 END_TEST
 
-/* A block of somebody else's pool is copied, by the same rule. */
+/* A block of another connection's pool is copied, by the same table. */
 START_TEST(test_a_copy_goes_by_the_table_too) {
     for (int is_set = 0; is_set < 2; is_set++) {
         struct ends ends = {0};
@@ -170,7 +170,7 @@ START_TEST(test_a_copy_goes_by_the_table_too) {
 }
 END_TEST
 
-/* In how many places do blocks lie that are made, sent and released one by one? */
+/* Returns the number of different addresses of blocks that are made, sent and released one by one. */
 static unsigned places(struct ends *ends, size_t size) {
     const void *known[64] = {NULL};
     unsigned count = 0;
@@ -182,7 +182,7 @@ static unsigned places(struct ends *ends, size_t size) {
             k++;
         if (k == count)
             known[count++] = place;
-        ck_assert_int_eq(end_call(&ends->a, END_HOOK, block, -1, 1, NULL), 0); /* its answer tells of the release */
+        ck_assert_int_eq(end_call(&ends->a, END_HOOK, block, -1, 1, NULL), 0); /* its answer reports the release */
         ends_settle(ends);
         end_drop(&ends->a);
     }

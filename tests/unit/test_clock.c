@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/clock: names of clocks, what they come to, and that deadlines mean the same instant in two time namespaces. */
+/* sys/clock: names of clocks, the shift between two clocks, and deadlines that mean the same instant in two time
+ * namespaces. */
 #include "sys/clock.h"
 
 #include <errno.h>
@@ -11,7 +12,7 @@
 #include <unistd.h>
 
 #include "support/child.h"
-#include "sys/wait.h" /* NOLINT(readability-duplicate-include): ours, the other is the system's */
+#include "sys/wait.h" /* NOLINT(readability-duplicate-include): this one is ours, the other is the system's */
 #include "unit/host.h"
 
 #ifndef CLONE_NEWTIME
@@ -29,14 +30,15 @@ START_TEST(test_one_process_has_one_clock) {
 }
 END_TEST
 
-/* Numbers decide where both are known; else what is small is the error of looking. */
+/* The numbers of the time namespaces decide where both are known; otherwise a small shift counts as the error of two
+ * readings. */
 START_TEST(test_shifts) {
     static const struct {
         struct clock_name ours, theirs;
         int64_t shift;
     } cases[] = {
         {{7, 100}, {7, 100}, 0},
-        {{7, 100}, {7, 900 * 1000000000000}, 0}, /* CLOCK_REALTIME was set between the two looks */
+        {{7, 100}, {7, 900 * 1000000000000}, 0}, /* CLOCK_REALTIME was set between the two readings */
         {{7, 100}, {8, 105}, 5},
         {{0, 100}, {8, 105}, 0},
         {{7, 100}, {0, -CLOCK_SLACK_NS + 101}, 0},
@@ -63,7 +65,7 @@ START_TEST(test_moving_stays_within_the_numbers) {
 }
 END_TEST
 
-/* Where /proc is not there, the two clocks alone are compared. */
+/* Without /proc, the two clocks alone are compared. */
 START_TEST(test_a_number_that_cannot_be_asked_for) {
     struct clock_name known = clock_name_own();
     fail_here(INJECT_FSTAT, ENOENT);
@@ -78,7 +80,7 @@ END_TEST
 
 enum { ASK = 1, BACK = 2, HOUR_MS = 3600 * 1000, SLACK_MS = 600 * 1000 };
 
-/* What is left of the call's hour, milliseconds. -1: it is taken for over. */
+/* Answers with the remaining milliseconds of the call's hour, or -1 if the call counts as over. */
 static void on_ask(sea_msg *msg, void *user) {
     (void) user;
     int64_t left = ((int64_t) sea_msg_deadline(msg) - (int64_t) wait_now()) / 1000000;
@@ -94,7 +96,7 @@ static void on_asked(sea_conn *conn, int status, sea_msg *reply, void *user) {
     sea_msg_release(reply);
 }
 
-/* Calls ASK of the caller, and answers with the answer. */
+/* Calls ASK of the caller, and answers with the result. */
 static void on_back(sea_msg *msg, void *user) {
     (void) user;
     if (sea_call_start(sea_msg_conn(msg), ASK, NULL, HOUR_MS, on_asked, msg, NULL) < 0)
@@ -105,7 +107,7 @@ static const sea_method methods[] = {{ASK, "ask", on_ask}, {BACK, "back", on_bac
 
 struct scene {
     struct host host;
-    int64_t seconds; /* by which the client's clock is ahead */
+    int64_t seconds; /* the client's clock is ahead by this much */
 };
 
 static bool is_about_an_hour(sea_conn *conn, uint32_t method) {
@@ -118,8 +120,8 @@ static bool is_about_an_hour(sea_conn *conn, uint32_t method) {
     return left > HOUR_MS - SLACK_MS && left <= HOUR_MS + 1000;
 }
 
-/* 0: all deadlines are right. 1: the client's as the server sees them are not; 2: the other way; 3: neither, or no
- * connection. */
+/* Returns 0: all deadlines are right. 1: the server sees the client's deadlines wrong; 2: the client sees the
+ * server's wrong; 3: both are wrong, or there is no connection. */
 static int client_run(const struct scene *scene) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
@@ -133,7 +135,7 @@ static int client_run(const struct scene *scene) {
     return wrong;
 }
 
-/* For processes that are forked from now on. */
+/* Moves the clock of processes that are forked from now on. */
 static bool shift_clock(int64_t seconds) {
     char text[64];
     int size = snprintf(text, sizeof text, "monotonic %lld 0\n", (long long) seconds);
@@ -145,7 +147,7 @@ static bool shift_clock(int64_t seconds) {
     return is_shifted;
 }
 
-/* Begins when it is told to. 77: there are no time namespaces for us. */
+/* Begins on demand. Returns 77 if this process may not make time namespaces. */
 static int shifted_run(int line, void *arg) {
     uint64_t word;
     int status = 0;
@@ -158,7 +160,8 @@ static int shifted_run(int line, void *arg) {
     return WIFEXITED(status) ? WEXITSTATUS(status) : 4;
 }
 
-/* Ahead by a day, and back by half of what the machine has been up: each side's instants are both, for the other. */
+/* The clock is ahead by a day, then back by half of the machine's uptime: each side's deadlines are right for the
+ * other side. */
 START_TEST(test_deadlines_between_time_namespaces) {
     struct scene scene = {.seconds = _i & 1 ? -(int64_t) (wait_now() / (uint64_t) SECOND / 2) : 86400};
     struct child child;

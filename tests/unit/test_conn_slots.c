@@ -37,7 +37,7 @@ static int take(const struct conn_slots_request *claim) {
     return r;
 }
 
-/* All that it may. */
+/* Takes slots until none is granted; returns their number. */
 static unsigned take_all(const struct conn_slots_request *claim) {
     unsigned count = 0;
     while (take(claim) == 0)
@@ -45,7 +45,7 @@ static unsigned take_all(const struct conn_slots_request *claim) {
     return count;
 }
 
-/* A user's claims, each from another process. */
+/* Takes slots for one user, each from another process, until none is granted. */
 static unsigned take_all_of_user(uint64_t user) {
     unsigned count = 0;
     for (uint64_t process = user * 1000;; process++) {
@@ -67,7 +67,7 @@ START_TEST(test_one_process_leaves_a_quarter) {
 }
 END_TEST
 
-/* Whatever number of processes it has. */
+/* Any number of processes leaves a half. */
 START_TEST(test_one_user_leaves_a_half) {
     ck_assert_uint_eq(take_all_of_user(1), 32);
     ck_assert_ptr_nonnull(strstr(why, "this user has 32 of the server's 64 connections"));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/cred: who is at the other end. */
+/* sys/cred: the identity of the process at the other end of a socket. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -37,7 +37,7 @@ START_TEST(test_a_pair_shows_its_maker) {
 }
 END_TEST
 
-/* Which also has it that the child is shown, and not us; and still is when it has ended. */
+/* Also checks that the credentials name the child and not this process, after the child has ended. */
 START_TEST(test_a_client_is_shown_after_its_end) {
     char name[40];
     snprintf(name, sizeof name, "@sealane-test-cred-%d", (int) getpid());
@@ -58,7 +58,7 @@ START_TEST(test_a_client_is_shown_after_its_end) {
     ck_assert_int_eq(cred_read(fd, &cred), 0);
     ck_assert_int_eq(cred.pid, pid);
     ck_assert_uint_eq(cred.uid, geteuid());
-    if (cred.pidfd >= 0) { /* readable: it has ended */
+    if (cred.pidfd >= 0) { /* readable, because the process has ended */
         struct pollfd item = {.fd = cred.pidfd, .events = POLLIN};
         ck_assert_int_eq(poll(&item, 1, test_spin_policy(5000)), 1);
     }
@@ -118,7 +118,7 @@ START_TEST(test_supplementary_groups) {
 }
 END_TEST
 
-/* More than are read at first. */
+/* More groups than the first read has room for. */
 START_TEST(test_many_supplementary_groups) {
     int pair[2];
     uint32_t *groups = NULL;
@@ -143,9 +143,10 @@ START_TEST(test_many_supplementary_groups) {
 }
 END_TEST
 
-/* A number is asked for only where the kernel says nothing: of a process that was reaped it may be another one's. */
+/* The pid is looked up only where the kernel passes no pidfd: the pid of a process that was reaped may belong to
+ * another process. */
 START_TEST(test_who_sent_a_datagram) {
-    fail_call(INJECT_OPEN, 0, 0, 0); /* none: it counts */
+    fail_call(INJECT_OPEN, 0, 0, 0); /* an order for no call, which only counts */
     ck_assert_int_eq(cred_sender(getpid(), 77), 77);
     ck_assert_int_eq(cred_sender(0, CRED_UNTOLD), -ENOENT);
     ck_assert_int_eq(cred_sender(0, -EINVAL), -ENOENT); /* a process outside our pid namespace */
@@ -160,7 +161,7 @@ START_TEST(test_who_sent_a_datagram) {
 }
 END_TEST
 
-/* Where it cannot be asked, a process lives. */
+/* A process counts as alive where the kernel cannot be asked. */
 START_TEST(test_whether_a_process_has_ended) {
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/disposal: large memory that goes where nobody waits for it. */
+/* sys/disposal: gives large memory back on a thread of its own, so that no caller waits for it. */
 #include "support/suite.h"
 
 #include <dirent.h>
@@ -21,7 +21,7 @@
 #include "unit/fork_asking.h"
 
 #define PAGE ((size_t) 4096)
-#define LARGE (DISPOSAL_LEAST * 2 + PAGE) /* several steps, and the last one is not whole */
+#define LARGE (DISPOSAL_LEAST * 2 + PAGE) /* several steps, of which the last is a partial one */
 
 static struct disposal_jam jam;
 
@@ -46,7 +46,7 @@ static bool is_mapped(const char *data) {
     return mincore((void *) (uintptr_t) data, PAGE, &state) == 0;
 }
 
-/* The number of the end to read from; its end is seen once the other one is closed. */
+/* Makes a pipe; returns its end to read from, which reports the close of the other end. */
 static int pipe_end(int *ret_writer) {
     int ends[2];
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
@@ -70,7 +70,7 @@ START_TEST(test_nothing) {
 }
 END_TEST
 
-/* Below the least size the caller does it. */
+/* The caller unmaps memory below the least size itself. */
 START_TEST(test_small_memory_goes_at_once) {
     int writer, reader = pipe_end(&writer);
     char *data = map_pages(DISPOSAL_LEAST - PAGE);
@@ -78,14 +78,14 @@ START_TEST(test_small_memory_goes_at_once) {
     ck_assert(!is_mapped(data) && has_ended(reader));
     disposal_take_heap(malloc(100), 100);
     ck_assert_int_eq(fail_calls(INJECT_PTHREAD_CREATE), 0);
-    ck_assert(!disposal_await(-1)); /* there was nothing */
+    ck_assert(!disposal_await(-1)); /* the queue was empty */
     close(reader);
 }
 END_TEST
 
 static const size_t sizes[] = {DISPOSAL_LEAST, DISPOSAL_LEAST + PAGE, LARGE, (size_t) 1 << 37};
 
-/* All of it goes, on another thread, with the descriptor. */
+/* The memory goes away on another thread, together with its descriptor. */
 START_TEST(test_large_memory_goes_elsewhere) {
     if (sizes[_i] > LARGE && is_under_valgrind()) {
         test_skip("valgrind maps no 128 GiB");
@@ -105,7 +105,7 @@ START_TEST(test_large_memory_goes_elsewhere) {
 }
 END_TEST
 
-/* Nobody waits while its threads are stuck. What waits is still there, and goes in the end. */
+/* Callers do not wait while the disposal's threads are stuck. The queued memory stays mapped, and goes in the end. */
 START_TEST(test_nobody_waits) {
     if (!disposal_jam_begin(&jam)) {
         test_skip("threads hang together here");
@@ -121,7 +121,7 @@ START_TEST(test_nobody_waits) {
 }
 END_TEST
 
-/* Takes three that end at once, while another one waits for the first of all. */
+/* Adds three mappings that are disposed of at once, while another thread waits for the first mapping of all. */
 static void *take_more(void *unused) {
     (void) unused;
     nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
@@ -130,7 +130,7 @@ static void *take_more(void *unused) {
     return NULL;
 }
 
-/* What comes in later and goes sooner is not what is waited for. */
+/* A caller that waits does not wait for memory that came in later, even if it goes earlier. */
 START_TEST(test_who_waits_waits_for_the_first) {
     pthread_t thread;
     if (!disposal_jam_begin(&jam)) {
@@ -145,7 +145,7 @@ START_TEST(test_who_waits_waits_for_the_first) {
 }
 END_TEST
 
-/* A GiB may wait; what its threads work on does not count. */
+/* A GiB may wait; the memory that the threads are working on does not count. */
 START_TEST(test_room) {
     enum { PARTS = 4 };
     if (!disposal_jam_begin(&jam)) {
@@ -161,7 +161,7 @@ START_TEST(test_room) {
 }
 END_TEST
 
-/* Who waits for room waits for as long as all that is here may take. */
+/* A wait for room lasts as long as all queued memory may take. */
 START_TEST(test_a_wait_for_room) {
     ck_assert_int_eq(disposal_room_ms(), DISPOSAL_AWAIT_MS);
     if (!disposal_jam_begin(&jam)) {
@@ -169,7 +169,7 @@ START_TEST(test_a_wait_for_room) {
     }
     ck_assert_int_eq(disposal_room_ms(), DISPOSAL_AWAIT_MS);
     disposal_take_mapping(NULL, ((size_t) 1 << 30) - JAM_DISPOSERS * DISPOSAL_LEAST, -1);
-    ck_assert_int_eq(disposal_room_ms(), 5 * DISPOSAL_AWAIT_MS); /* what is worked on counts */
+    ck_assert_int_eq(disposal_room_ms(), 5 * DISPOSAL_AWAIT_MS); /* the memory in work counts */
     disposal_take_mapping(NULL, SIZE_MAX / 4, -1);
     ck_assert_int_eq(disposal_room_ms(), 4097 * DISPOSAL_AWAIT_MS);
     disposal_jam_end(&jam);
@@ -183,7 +183,7 @@ static void *await_all(void *is_waiting) {
     return NULL;
 }
 
-/* A thread that is cancelled while it waits keeps nobody else out. */
+/* A thread that is cancelled while it waits blocks no other thread. */
 START_TEST(test_a_wait_that_is_cancelled) {
     static atomic_bool is_waiting;
     pthread_t thread;
@@ -205,10 +205,11 @@ static int set_policy(pid_t thread, int policy) {
     return sched_setscheduler(thread, policy, &param);
 }
 
-/* Its threads work for long. A thread of real time that brings something is not to wait for its equals. */
+/* The disposal's threads work for long. A real-time thread that brings memory must not wait for threads of its own
+ * priority. */
 START_TEST(test_a_real_time_thread) {
     int others = 0;
-    disposal_take_mapping(NULL, LARGE, -1); /* with the first thread the thread sanitizer starts one of its own */
+    disposal_take_mapping(NULL, LARGE, -1); /* the thread sanitizer starts a thread of its own with the first thread */
     disposal_await(-1);
     if (set_policy(0, SCHED_RR) < 0) {
         test_skip("no real-time priority: %s", strerror(errno));
@@ -227,13 +228,13 @@ START_TEST(test_a_real_time_thread) {
 }
 END_TEST
 
-/* More than its queue holds is not lost. */
+/* Memory beyond the queue's size is not lost. */
 START_TEST(test_a_full_queue) {
     if (!disposal_jam_begin(&jam)) {
         test_skip("threads hang together here");
     }
     disposal_take_mapping(NULL, ((size_t) 1 << 30) - DISPOSAL_LEAST, -1);
-    while (!disposal_has_room()) /* until both threads are stuck: what they work on does not wait */
+    while (!disposal_has_room()) /* until both threads are stuck: the memory in work does not wait */
         nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
     size_t waiting;
     do {
@@ -260,7 +261,8 @@ START_TEST(test_no_thread_can_be_made) {
 }
 END_TEST
 
-/* In a forked child nothing of it waits, and it works; without threads, which the thread sanitizer allows to none. */
+/* In a forked child the queue is empty and the disposal works; without threads in the child, which the thread
+ * sanitizer does not allow. */
 START_TEST(test_fork) {
     if (!disposal_jam_begin(&jam)) {
         test_skip("threads hang together here");
@@ -286,8 +288,8 @@ static bool is_free_in_child(void) {
     return disposal_has_room() && disposal_pending() == 0 && !disposal_await(0);
 }
 
-/* Another thread asks while its process forks. The child finds no lock that this thread held, also if nothing was ever
- * taken. */
+/* A thread asks for room while its process forks. The child must not find a lock that this thread held, also if no
+ * memory was ever queued. */
 START_TEST(test_fork_while_another_thread_asks) {
     fork_while_asking(disposal_has_room, is_free_in_child);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/doorbell: when a sleeper is rung for, and that it is rung for once. Two bells that face each other, on one
- * thread, at each step of the protocol. With threads, and a real doorbell: test_ring_threads. Against every order of
- * the steps: tests/model.
+ * lane/doorbell: when the waker must send a doorbell, and that it sends one for each sleep. Two doorbell words face
+ * each other, on one thread, at each step of the protocol. test_ring_threads tests threads and a real socket;
+ * tests/model checks every order of the steps.
  */
 #include "lane/doorbell.h"
 
@@ -19,7 +19,7 @@ static void face(void) {
     doorbell_init(&waker, &words[1], &words[0]);
 }
 
-/* Does the waker ring, having done this? */
+/* Returns whether the waker sends a doorbell after it has published `due`. */
 static bool rings_for(uint32_t due) {
     waker.due |= due;
     bool is_wanted = doorbell_is_wanted(&waker);
@@ -36,7 +36,7 @@ START_TEST(test_nobody_sleeps) {
 }
 END_TEST
 
-/* What for, and what is due: frames wake always, the others only who waits for them. */
+/* Published frames wake every sleeper; other events wake only a sleeper that wants them. */
 START_TEST(test_what_wakes) {
     for (uint32_t wants = 0; wants <= (DOORBELL_ROOM | DOORBELL_RELEASES); wants += 2)
         for (uint32_t due = 0; due < 8; due++) {
@@ -49,7 +49,7 @@ START_TEST(test_what_wakes) {
 }
 END_TEST
 
-/* Bits of what somebody wants are those of what is due; that of sleep itself is the one of frames. */
+/* The bits of wanted events equal the bits of due events; the bit of sleep itself is the bit of frames. */
 START_TEST(test_the_word) {
     doorbell_arm(&sleeper, DOORBELL_ROOM);
     uint32_t word = shared32_load(&words[0]);
@@ -73,7 +73,7 @@ START_TEST(test_once_an_episode) {
 }
 END_TEST
 
-/* To sleep on for something else is an episode of its own: what was rung for before was for other wants. */
+/* Sleeping on for another event begins an episode of its own: the earlier doorbell was for other events. */
 START_TEST(test_to_want_more_is_another_episode) {
     doorbell_arm(&sleeper, 0);
     ck_assert(!rings_for(DOORBELL_ROOM));
@@ -84,7 +84,8 @@ START_TEST(test_to_want_more_is_another_episode) {
 }
 END_TEST
 
-/* What was due while nobody slept is not told to who sleeps later: it looked after it had said so. */
+/* Events that were due while the peer was awake are not reported to a later sleep: the peer looked after it had
+ * announced its sleep. */
 START_TEST(test_what_is_due_is_forgotten) {
     ck_assert(!rings_for(DOORBELL_FRAMES));
     ck_assert_uint_eq(waker.due, 0);
@@ -93,7 +94,7 @@ START_TEST(test_what_is_due_is_forgotten) {
 }
 END_TEST
 
-/* A doorbell that could not be sent is still wanted. */
+/* A doorbell that could not be sent stays due. */
 START_TEST(test_what_was_not_rung_stays_due) {
     doorbell_arm(&sleeper, 0);
     waker.due = DOORBELL_FRAMES;
@@ -104,7 +105,8 @@ START_TEST(test_what_was_not_rung_stays_due) {
 }
 END_TEST
 
-/* It wakes and sleeps again while the doorbell is on its way: the next frame rings for the new episode. */
+/* The peer wakes and sleeps again while a doorbell is on its way: the next frame sends a doorbell for the new
+ * episode. */
 START_TEST(test_an_episode_between_looking_and_ringing) {
     doorbell_arm(&sleeper, 0);
     waker.due = DOORBELL_FRAMES;
@@ -138,8 +140,8 @@ START_TEST(test_episodes_wrap) {
 }
 END_TEST
 
-/* Whatever a hostile peer writes there: at most one doorbell for each of our deeds, and none for a word rung for
- * already. */
+/* Whatever a hostile peer writes into its word: each event of ours sends at most one doorbell, and a word gets no
+ * second one. */
 START_TEST(test_nonsense) {
     uint64_t state = 31;
     uint32_t last = 0;
@@ -155,7 +157,7 @@ START_TEST(test_nonsense) {
             ck_abort_msg("word %#x: twice", word);
         last = word;
     }
-    ck_assert_uint_eq(shared32_load(&words[1]), 0); /* who rings writes nothing */
+    ck_assert_uint_eq(shared32_load(&words[1]), 0); /* the waker writes nothing */
 }
 END_TEST
 

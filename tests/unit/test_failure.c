@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/failure: what goes into the number comes out of it, and no number is taken for another. */
+/* sys/failure: each number decodes to the values that were encoded, and no number is mistaken for another. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -30,7 +30,7 @@ START_TEST(test_what_is_none) {
 }
 END_TEST
 
-/* They say enough, or mean something to callers. */
+/* These errors are clear enough by themselves, or callers depend on them. */
 START_TEST(test_what_stays_an_errno) {
     static const int plain[] = {ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC, EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT};
     static const int named[] = {EPERM, ENOSYS, EACCES, EIO, EAFNOSUPPORT};

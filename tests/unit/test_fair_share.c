@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/fair_share: what one connection gets, what any number of hoarders leave, and what a newcomer finds. */
+/* memory/fair_share: how much one connection gets, how much any number of hoarders leave, and how much a newcomer
+ * finds. */
 #include "support/suite.h"
 
 #include <stdint.h>
@@ -8,7 +9,7 @@
 
 static const uint64_t BUDGET = UINT64_C(1) << 30;
 
-/* Takes all that it may. */
+/* Takes all bytes that the share allows. */
 static uint64_t take(struct fair_share *share) {
     uint64_t size = fair_share_room(share);
     share->left -= size;
@@ -31,7 +32,7 @@ START_TEST(test_one_alone) {
 }
 END_TEST
 
-/* Room is exactly what is allowed, wherever. */
+/* The room equals the largest amount that is allowed, at every level. */
 START_TEST(test_room_is_what_is_allowed) {
     for (uint64_t left = 0; left <= BUDGET; left += BUDGET / 8)
         for (uint64_t peer = 0; peer <= BUDGET - left; peer += BUDGET / 8) {
@@ -44,7 +45,7 @@ START_TEST(test_room_is_what_is_allowed) {
 }
 END_TEST
 
-/* One after another, none of which gives anything back; of one user, or each of its own. */
+/* Hoarders come one after another and give nothing back; all of one user, or each of a user of its own. */
 START_TEST(test_a_newcomer_finds_room) {
     uint64_t left = BUDGET, user = 0, last = BUDGET;
     for (uint64_t n = 1; n <= 1000; n++) {
@@ -60,8 +61,8 @@ START_TEST(test_a_newcomer_finds_room) {
 }
 END_TEST
 
-/* All at once, a page at a time: together they get most of it, and who comes then finds two thirds of what each of them
- * has, or more. */
+/* Hoarders take a page at a time by turns: together they get more than a third of the budget, and a newcomer then
+ * finds more than half of what each of them has. */
 START_TEST(test_hoarders_share) {
     enum { MOST = 100 };
     const int counts[] = {2, 10, MOST};
@@ -87,7 +88,7 @@ START_TEST(test_hoarders_share) {
 }
 END_TEST
 
-/* A user with a hundred connections leaves more to another's first than to one more of its own. */
+/* A user with a hundred connections leaves more to another user's first connection than to one more of its own. */
 START_TEST(test_users_share) {
     uint64_t left = BUDGET, last = BUDGET;
     for (int user = 0; user < 5; user++) {
@@ -106,7 +107,7 @@ START_TEST(test_users_share) {
 }
 END_TEST
 
-/* Sizes beyond all numbers are no way round. */
+/* Sizes beyond the budget do not get around the limit. */
 START_TEST(test_the_ends) {
     const struct fair_share full = share_of(0, BUDGET, 0), all = share_of(BUDGET, 0, 0);
     const struct fair_share endless = {.budget = UINT64_MAX, .left = UINT64_MAX};

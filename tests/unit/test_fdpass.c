@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/fdpass: datagrams with descriptors, whole, short, and hostile. The hostile ones are sent by plain sendmsg(). */
+/* sys/fdpass: datagrams with descriptors: whole, short, and hostile. Plain sendmsg() sends the hostile ones. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include "unit/fail.h"
 #include "unit/valgrind.h"
 
-static int left, right; /* the two ends; made and closed by the fixture */
+static int left, right; /* the two ends; the fixture makes and closes them */
 static struct fdpass pass;
 static char buffer[64];
 
@@ -58,7 +58,7 @@ static void close_received(void) {
         fd_close(pass.fds[i]);
 }
 
-/* Sends by the system call alone: `items` SCM_RIGHTS items of one descriptor each, all of them /dev/null. */
+/* Sends with plain sendmsg(): `items` SCM_RIGHTS items of one descriptor each, all of them /dev/null. */
 static void send_raw(const char *text, size_t items) {
     char control[8 * CMSG_SPACE(sizeof(int))] = {0};
     struct iovec piece = {.iov_base = (void *) (uintptr_t) text, .iov_len = strlen(text)};
@@ -116,7 +116,7 @@ START_TEST(test_descriptors) {
     for (size_t i = 0; i < count; i++) {
         ck_assert_int_eq(fcntl(pass.fds[i], F_GETFD), FD_CLOEXEC);
         ck_assert_int_eq(fstat(pass.fds[i], &other), 0);
-        ck_assert_int_eq(other.st_rdev == zero.st_rdev, i % 2 == 0); /* in the order in which they were sent */
+        ck_assert_int_eq(other.st_rdev == zero.st_rdev, i % 2 == 0); /* in the order of sending */
     }
     close_received();
 }
@@ -138,7 +138,7 @@ START_TEST(test_several_items_are_one) {
 }
 END_TEST
 
-/* Not the end, and not a leak: the caller sees an empty datagram, and gets what came with it. */
+/* This is neither the end nor a leak: the caller sees an empty datagram, and gets its descriptors. */
 START_TEST(test_descriptors_without_bytes) {
     send_raw("", 2);
     ck_assert_int_eq(send_text("next", NULL, 0), 0);
@@ -169,7 +169,7 @@ START_TEST(test_an_empty_datagram_is_the_end) {
 }
 END_TEST
 
-/* What the peer left unread makes the kernel say ECONNRESET before what the peer had sent. */
+/* When the peer has left data unread, the kernel reports ECONNRESET before it delivers what the peer had sent. */
 START_TEST(test_a_reset_hides_nothing) {
     ck_assert_int_eq(send(right, "unread", 6, MSG_NOSIGNAL), 6);
     send_raw("one", 1);
@@ -201,11 +201,11 @@ START_TEST(test_bytes_that_do_not_fit) {
     ck_assert_uint_eq(pass.size, sizeof buffer);
     ck_assert_uint_eq(pass.fds_count, 1);
     close_received();
-    ck_assert_int_eq(receive(), -EAGAIN); /* the rest of it is gone */
+    ck_assert_int_eq(receive(), -EAGAIN); /* the rest of the datagram is gone */
 }
 END_TEST
 
-/* The kernel delivers the bytes and as many descriptors as there is room for. */
+/* The kernel delivers the bytes and as many descriptors as the table has room for. */
 START_TEST(test_no_room_in_the_descriptor_table) {
     if (is_under_valgrind())
         test_skip("valgrind keeps RLIMIT_NOFILE to itself");
@@ -227,7 +227,7 @@ START_TEST(test_no_room_in_the_descriptor_table) {
 }
 END_TEST
 
-/* An inherited socket may have it set, too. */
+/* An inherited socket may have the option set, too. */
 START_TEST(test_credentials_name_the_sender) {
     int on = 1;
     ck_assert_int_eq(setsockopt(right, SOL_SOCKET, SO_PASSCRED, &on, sizeof on), 0);
@@ -246,7 +246,7 @@ END_TEST
 #define SO_PASSPIDFD 76
 #endif
 
-/* Beside all the descriptors that a datagram can bring. */
+/* The pidfd comes beside the largest number of descriptors that a datagram can bring. */
 START_TEST(test_a_pidfd_names_the_sender) {
     int on = 1, r = setsockopt(right, SOL_SOCKET, SO_PASSPIDFD, &on, sizeof on), error = errno;
     if (r < 0) {
@@ -288,7 +288,7 @@ START_TEST(test_sending_to_nobody) {
 }
 END_TEST
 
-/* The first thing after the peer's end is ECONNRESET when it left something unread. */
+/* After the end of a peer that left data unread, the first call returns ECONNRESET. */
 START_TEST(test_sending_after_a_reset) {
     ck_assert_int_eq(send_text("unread", NULL, 0), 0);
     right = fd_close(right);
@@ -319,7 +319,8 @@ START_TEST(test_a_full_queue) {
 }
 END_TEST
 
-/* Also on a socket that somebody made blocking: O_NONBLOCK belongs to the open file, which may be shared. */
+/* Holds also for a socket that another process made blocking: O_NONBLOCK belongs to the open file, which may be
+ * shared. */
 START_TEST(test_a_blocking_socket_does_not_block) {
     ck_assert_int_eq(fcntl(left, F_SETFL, 0), 0);
     ck_assert_int_eq(fcntl(right, F_SETFL, 0), 0);
@@ -371,11 +372,11 @@ START_TEST(test_receive_failures) {
     fail_once(INJECT_RECVMSG, ENOMEM);
     ck_assert_int_eq(receive(), -ENOMEM);
     ck_assert_uint_eq(pass.size, 77);
-    ck_assert_int_eq(receive(), 1); /* still there */
+    ck_assert_int_eq(receive(), 1); /* the datagram is still there */
 }
 END_TEST
 
-/* Closes `right`, which the fixture then has no more to do with. */
+/* Closes `right`, so that the fixture does not close it again. */
 static void close_right(void) {
     ck_assert_int_eq(fdpass_close(right), -1);
     right = -1;
@@ -392,14 +393,14 @@ START_TEST(test_closing_what_was_read) {
     close_right();
     ck_assert_int_eq(fcntl(closed, F_GETFD), -1); /* at once */
     ck_assert_uint_eq(reaper_pending(), 0);
-    ck_assert_int_eq(recv(left, buffer, 3, 0), 3); /* what we sent before still arrives */
+    ck_assert_int_eq(recv(left, buffer, 3, 0), 3); /* data that we sent before still arrives */
     ck_assert_mem_eq(buffer, "bye", 3);
     ck_assert_int_eq(recv(left, &byte, 1, 0), 0);
 }
 END_TEST
 
-/* Its threads too, which valgrind would take for lost: /proc/self/task has one directory for each, and two more
- * links. */
+/* Also waits for its threads, which valgrind would report as lost: /proc/self/task has one directory for each
+ * thread, and two more links. */
 static void wait_for_reaper(void) {
     struct stat status = {.st_nlink = 3};
     do {
@@ -409,7 +410,7 @@ static void wait_for_reaper(void) {
     } while (reaper_pending() > 0 || status.st_nlink > 3);
 }
 
-/* Whose close() hangs until `peer` is closed. */
+/* Makes a socket whose close() hangs until `peer` is closed. */
 static int make_hanger(int *ret_peer) {
     struct trap trap;
     if (is_under_valgrind()) {
@@ -423,25 +424,26 @@ static int make_hanger(int *ret_peer) {
     return trap.fd;
 }
 
-/* The last reference to what hangs is in a datagram that nobody read: with bytes, without, behind others. */
+/* The last reference to a descriptor whose close() hangs is in a datagram that was never read: with bytes, without,
+ * behind other datagrams. */
 START_TEST(test_closing_what_was_not_read) {
     static const char *const texts[] = {"x", "", "x"};
     int peer, hanger = make_hanger(&peer);
     if (_i == 2)
         send_raw("", 0);
     ck_assert_int_eq(send_text(texts[_i], &hanger, 1), 0);
-    fd_close(hanger); /* not the last */
+    fd_close(hanger); /* not the last reference */
     close_right();
     char byte;
     ck_assert_uint_eq(reaper_pending(), 1);
-    int end = (int) recv(left, &byte, 1, 0); /* the peer knows all the same */
+    int end = (int) recv(left, &byte, 1, 0); /* the peer learns of the end all the same */
     ck_assert(end == 0 || errno == ECONNRESET);
     fd_close(peer);
     wait_for_reaper();
 }
 END_TEST
 
-/* When it cannot be known, the reaper it is. */
+/* When fdpass cannot find out, the reaper closes the socket. */
 START_TEST(test_closing_failures) {
     static const enum inject_kind kinds[] = {INJECT_SETSOCKOPT, INJECT_RECVMSG};
     struct pollfd item = {.fd = left, .events = POLLIN};
@@ -453,8 +455,8 @@ START_TEST(test_closing_failures) {
 }
 END_TEST
 
-/* Where the socket cannot be marked, a sandbox forbids it, say: the descriptors that wait there are not installed by
- * the look, and the harness finds none left. */
+/* Where the socket cannot be marked, because a sandbox forbids it, the check does not install the descriptors that
+ * wait there, and the harness finds none left. */
 START_TEST(test_closing_where_marks_are_forbidden) {
     const int fds[] = {left, left, left, left};
     fail_once(INJECT_SETSOCKOPT, EPERM);

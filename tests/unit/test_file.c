@@ -20,7 +20,7 @@
 #include "sys/memfd.h"
 #include "unit/fail.h"
 
-#define SIZE 300000 /* more than a pipe holds, and no multiple of anything */
+#define SIZE 300000 /* more than a pipe holds, and no round number */
 
 static unsigned char pattern(size_t i) {
     return (unsigned char) (i * 31 + i / 251);
@@ -44,7 +44,7 @@ static void fill(int fd, size_t size) {
     free(bytes);
 }
 
-/* A regular file with the pattern, unlinked, at its beginning. */
+/* Returns a regular file with the pattern, unlinked, positioned at its beginning. */
 static int new_file(void) {
     char name[] = "/tmp/sealane-file-XXXXXX";
     int fd = mkostemp(name, O_CLOEXEC);
@@ -55,7 +55,7 @@ static int new_file(void) {
     return fd;
 }
 
-/* Does `fd` have at `at` what the pattern has at `from`? */
+/* Checks that the bytes of `fd` at `at` equal the pattern at `from`. */
 static void check_bytes(int fd, size_t at, size_t from, size_t size) {
     unsigned char *bytes = malloc(size);
     ck_assert_int_eq(pread(fd, bytes, size, (off_t) at), (ssize_t) size);
@@ -66,7 +66,7 @@ static void check_bytes(int fd, size_t at, size_t from, size_t size) {
     ck_assert_uint_eq(wrong, 0);
 }
 
-/* Loop tests turn these off one by one; what is left must do the same. */
+/* Loop tests disable these ways one by one; the remaining ways must have equal results. */
 static const enum inject_kind ways[] = {INJECT_COPY_FILE_RANGE, INJECT_SENDFILE, INJECT_SPLICE};
 
 START_TEST(test_move_from_a_file) {
@@ -76,7 +76,7 @@ START_TEST(test_move_from_a_file) {
     ck_assert_int_eq(file_move(memfd, 100, file, -1, SIZE - 50), SIZE - 50);
     check_bytes(memfd, 100, 0, SIZE - 50);
     ck_assert_int_eq(lseek(file, 0, SEEK_CUR), SIZE - 50);
-    ck_assert_int_eq(file_move(memfd, 0, file, -1, 1000), 50); /* the end */
+    ck_assert_int_eq(file_move(memfd, 0, file, -1, 1000), 50); /* the file ends here */
     check_bytes(memfd, 0, SIZE - 50, 50);
     ck_assert_int_eq(file_move(memfd, 0, file, -1, 1000), 0);
 }
@@ -104,12 +104,12 @@ START_TEST(test_move_from_a_memfd) {
     ck_assert_int_eq(memfd_seal(source), 0);
     ck_assert_int_eq(file_move(memfd, 0, source, 0, SIZE), SIZE);
     check_bytes(memfd, 0, 0, SIZE);
-    ck_assert_int_eq(memfd_seal(memfd), 0); /* nothing holds its pages */
+    ck_assert_int_eq(memfd_seal(memfd), 0); /* no reference holds the memfd's pages */
 }
 END_TEST
 
-/* Their size is 0, and copy_file_range() may believe that. Some of them nothing but read() reads: then we must be
- * told so. */
+/* Files in /proc have size 0, and copy_file_range() may believe that. Some of them only read() can read: then the
+ * function must say so. */
 START_TEST(test_move_from_proc) {
     static const char *const names[] = {"/proc/version", "/proc/self/cmdline"};
     char expected[512], moved[512];
@@ -131,7 +131,7 @@ START_TEST(test_move_from_proc) {
 }
 END_TEST
 
-/* The child writes more than the pipe holds, so that it takes several turns. */
+/* The child writes more than the pipe holds, so that the move takes several turns. */
 START_TEST(test_move_from_a_pipe) {
     int ends[2];
     CLEANUP_FD int memfd = new_memfd(SIZE + 100);
@@ -149,7 +149,7 @@ START_TEST(test_move_from_a_pipe) {
     ck_assert_int_eq(file_move(memfd, 0, ends[0], -1, 10), 0);
     fd_close(ends[0]);
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-    ck_assert_int_eq(memfd_seal(memfd), 0); /* the pipe holds no page of it */
+    ck_assert_int_eq(memfd_seal(memfd), 0); /* the pipe holds no page of the memfd */
 }
 END_TEST
 
@@ -177,7 +177,7 @@ START_TEST(test_some_must_be_read) {
     fill(pair[1], 50);
     ck_assert_int_eq(file_move(memfd, 0, pair[0], -1, 50), -EOPNOTSUPP);
     unsigned char bytes[50];
-    ck_assert_int_eq(file_read(pair[0], -1, bytes, 50), 50); /* nothing was lost by trying */
+    ck_assert_int_eq(file_read(pair[0], -1, bytes, 50), 50); /* the attempt lost no byte */
     ck_assert_int_eq(bytes[49], pattern(49));
     fd_close(pair[0]);
     fd_close(pair[1]);
@@ -216,7 +216,7 @@ START_TEST(test_what_came_before_an_error_is_told) {
     fail_call(INJECT_SENDFILE, 1, 1, EIO);
     ck_assert_int_eq(file_move(memfd, 0, file, 0, 10), -EIO);
     fail_call(INJECT_SENDFILE, 2, 1, EIO);
-    ck_assert_int_eq(file_move(memfd, 0, file, SIZE - 10, 100), 10); /* the second call would have said 0 */
+    ck_assert_int_eq(file_move(memfd, 0, file, SIZE - 10, 100), 10); /* a second call would have returned 0 */
     fail_call(INJECT_PREAD, 2, 1, EIO);
     ck_assert_int_eq(file_read(file, SIZE - 5, bytes, 10), 5);
     fail_call(INJECT_PREAD, 1, 1, EIO);

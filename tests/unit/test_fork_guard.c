@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/fork_guard: what a child of fork() does not get. */
+/* sys/fork_guard: the descriptors that a child of fork() must not get. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ static void pair_close(void) {
     close(pair[1]);
 }
 
-/* The exit status of `body` in a child. */
+/* Runs `body` in a child; returns the exit status. */
 static int in_child(int (*body)(void)) {
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -39,7 +39,8 @@ static bool is_alive(int fd) {
     return send(fd, "x", 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
-/* The number is taken, close-on-exec, and of no use; nothing else is new or missing. */
+/* The descriptor's number is in use, close-on-exec, and refers to nothing useful; no other descriptor is new or
+ * missing. */
 static int child_looks(void) {
     int next = dup(0);
     if (is_alive(pair[0]) || !is_alive(pair[1]))
@@ -81,7 +82,7 @@ static int grandchild_has_it(void) {
     return dup2(pair[1], pair[0]) == pair[0] && in_child(child_has_it) == 0 ? 0 : 1;
 }
 
-/* A child that closes it, and has another file of that number, keeps that. */
+/* A child that closes the descriptor and opens another file with its number keeps that file. */
 START_TEST(test_a_child_owes_nothing) {
     pair_new();
     fork_guard_add(pair[0]);
@@ -120,7 +121,7 @@ START_TEST(test_a_full_table_of_descriptors) {
 }
 END_TEST
 
-/* More than the table begins with. */
+/* A number beyond the initial size of the table. */
 START_TEST(test_a_large_number) {
     struct rlimit limit;
     pair_new();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire/frame: that the layout does not drift (golden bytes, which doc/PROTOCOL.md shows too), that whatever
- * is written is read back, and that nothing else is accepted.
+ * wire/frame: the layout does not drift (golden bytes, which doc/PROTOCOL.md shows, too), every written frame is read
+ * back, and no other bytes are accepted.
  */
 #include "wire/frame.h"
 
@@ -16,7 +16,7 @@
 
 #define COUNT(array) (int) (sizeof(array) / sizeof((array)[0]))
 
-/* A frame of each kind: its name in doc/PROTOCOL.md, its bytes, and what it says (but for head.size and head.fds). */
+/* A frame of each kind: its name in doc/PROTOCOL.md, its bytes, and its content (except head.size and head.fds). */
 struct sample {
     const char *name;
     const char *hex;
@@ -259,7 +259,8 @@ static size_t sample_bytes(const struct sample *sample, uint8_t *ret) {
     return hex_read(sample->hex, ret, FRAME_MAX);
 }
 
-/* Decodes from memory of just that size, so that a sanitizer sees a step beyond. `*ret` borrows nothing that lives. */
+/* Decodes from memory of exactly that size, so that a sanitizer sees an access beyond it. `*ret` borrows no memory
+ * that stays valid. */
 static const char *decode_tight(const uint8_t *data, size_t size, struct wire_frame *ret) {
     uint8_t *copy = malloc(size > 0 ? size : 1);
     ck_assert_ptr_nonnull(copy);
@@ -271,7 +272,8 @@ static const char *decode_tight(const uint8_t *data, size_t size, struct wire_fr
     return wrong;
 }
 
-/* Whatever is accepted keeps the header's promises, and is written again with the same bytes. Was it accepted? */
+/* Checks that an accepted frame keeps the promises of wire/frame.h, and encodes to the bytes that it came from.
+ * Returns whether the bytes were accepted. */
 static bool is_accepted_soundly(const uint8_t *data, size_t size) {
     static uint8_t again[FRAME_MAX];
     struct wire_frame frame;
@@ -287,14 +289,14 @@ static bool is_accepted_soundly(const uint8_t *data, size_t size) {
     return true;
 }
 
-/* --- what is written --- */
+/* --- encoding --- */
 
 START_TEST(test_encode_golden) {
     static uint8_t wanted[FRAME_MAX], buf[FRAME_MAX];
     const struct sample *sample = &samples[_i];
     size_t wanted_size = sample_bytes(sample, wanted);
 
-    /* Twice over different litter: each byte is written, and none behind the frame. */
+    /* Encodes twice over different litter: the encoder writes each byte of the frame, and none behind it. */
     for (int litter = 0; litter <= 0xff; litter += 0xff) {
         memset(buf, litter, sizeof(buf));
         assert_bytes(sample->name, buf, frame_encode_again(&sample->frame, buf), wanted, wanted_size);
@@ -331,7 +333,7 @@ START_TEST(test_decode_anywhere) { /* at every alignment */
 }
 END_TEST
 
-/* Every field has a value of its own here, so that two that are swapped show. */
+/* Every field has a different value here, so that two swapped fields show. */
 START_TEST(test_hello_fields) {
     uint8_t buf[WIRE_HELLO_MOST];
     struct wire_frame frame;
@@ -373,7 +375,7 @@ START_TEST(test_hello_fields) {
 }
 END_TEST
 
-START_TEST(test_hello_smallest) { /* nothing is taken, nobody is asked for */
+START_TEST(test_hello_smallest) { /* nothing is accepted, and no service is named */
     uint8_t buf[WIRE_HELLO_MOST];
     struct wire_frame frame;
     struct wire_hello hello = {.magic = WIRE_MAGIC};
@@ -425,7 +427,7 @@ START_TEST(test_message_inline_largest) {
 }
 END_TEST
 
-/* Whether pooled payloads were agreed on is not asked here. */
+/* The decoder does not check whether pooled payloads were agreed on. */
 START_TEST(test_message_pooled) {
     uint8_t buf[WIRE_MESSAGE_SIZE];
     struct wire_frame frame;
@@ -457,7 +459,7 @@ START_TEST(test_arena_fields) {
 }
 END_TEST
 
-START_TEST(test_arena_smallest) { /* one block of one line, in a file that is no larger */
+START_TEST(test_arena_smallest) { /* one block of one line, in a file of exactly that size */
     uint8_t buf[WIRE_ARENA_SIZE] = {0};
     struct wire_frame frame;
     const struct wire_arena smallest = {.id = 1, .count = 1, .stride = 64, .size = 64};
@@ -530,9 +532,9 @@ START_TEST(test_release_counts) {
 }
 END_TEST
 
-/* --- what is refused --- */
+/* --- refused bytes --- */
 
-/* A sample that has `hex` written over it at `offset`, and is made longer (or shorter), of which head.size tells. */
+/* A sample with `hex` written over it at `offset`, and made longer (or shorter); head.size is adjusted. */
 struct corruption {
     const char *sample;
     const char *hex;
@@ -615,7 +617,8 @@ static const struct corruption corruptions[] = {
     {"arena", "00 00 00", 24, 0, "ARENA with a stride out of range"},
     {"arena", "20 ff 00", 24, 0, "ARENA with a stride out of range"},
     {"arena", "40", 24, 0, "ARENA with a stride out of range"},
-    {"arena", "00 00 00 00 00 00 00 10", 24, 0, "ARENA with a stride out of range"}, /* 16 of them would wrap around */
+    /* 16 of these strides would wrap around */
+    {"arena", "00 00 00 00 00 00 00 10", 24, 0, "ARENA with a stride out of range"},
     {"arena", "11", 20, 0, "ARENA with a stride out of range"},
     {"arena", "ff ff 0f", 32, 0, "ARENA with a stride out of range"},
     {"arena", "00 00 00", 32, 0, "ARENA with a stride out of range"},
@@ -664,7 +667,7 @@ static const struct corruption corruptions[] = {
     {"release", "01", 23, 0, "reserved bytes of a RELEASE are not zero"},
     {"release", "00 00 00 00 00 00 00 00", 24, 0, "RELEASE of no handle"},
     {"release", "00 00 00 00 00 00 00 00", 32, 0, "RELEASE of no handle"},
-    /* messages: which field belongs to which type */
+    /* messages: a field that does not belong to the type */
     {"reply-inline", "01", 16, 0, "REPLY with a method"},
     {"call-inline", "ff ff ff ff", 20, 0, "a status where nothing is answered"},
     {"oneway-empty", "ff ff ff ff", 20, 0, "a status where nothing is answered"},
@@ -740,7 +743,7 @@ START_TEST(test_decode_corrupted) {
 }
 END_TEST
 
-/* Each byte of each sample, in each value: refused, or another sound frame. */
+/* Each byte of each sample takes each value: the result is refused, or another sound frame. */
 START_TEST(test_decode_any_byte) {
     uint8_t buf[256];
     size_t size = sample_bytes(&samples[_i], buf);
@@ -772,7 +775,7 @@ START_TEST(test_decode_truncated) {
 }
 END_TEST
 
-/* A frame that says of itself, truly, that it is too short or too long for what is in it. */
+/* A frame with a correct size field, but too short or too long for its content. */
 START_TEST(test_decode_truncated_honestly) {
     uint8_t buf[257] = {0};
     struct wire_frame frame;
@@ -792,7 +795,7 @@ START_TEST(test_decode_nothing) {
 }
 END_TEST
 
-/* Random bytes, in half of the rounds behind a head that is right, so that chance gets past it. */
+/* Random bytes; half of the rounds put a correct head before them, so that chance gets past it. */
 START_TEST(test_decode_random) {
     uint8_t buf[700];
     uint64_t state = UINT64_C(0x9e3779b97f4a7c15) + (uint64_t) _i;
@@ -815,7 +818,7 @@ START_TEST(test_decode_random) {
 }
 END_TEST
 
-/* Samples with a few bytes changed: many are accepted, and all of those are sound. */
+/* Samples with a few bytes changed: the decoder accepts many, and all accepted frames are sound. */
 START_TEST(test_decode_mutated) {
     static uint8_t bytes[COUNT(samples)][256];
     size_t sizes[COUNT(samples)];
@@ -867,15 +870,15 @@ START_TEST(test_text_cut) {
     wanted[WIRE_TEXT_MAX] = '\0';
     assert_clean(text, wanted);
 
-    text[WIRE_TEXT_MAX] = '\0'; /* just as long as may be */
+    text[WIRE_TEXT_MAX] = '\0'; /* exactly the maximum length */
     assert_clean(text, wanted);
     text[WIRE_TEXT_MAX] = 'x';
 
-    memcpy(text + WIRE_TEXT_MAX - 2, "\xe2\x82\xac", 3); /* its last byte does not fit: it goes whole */
+    memcpy(text + WIRE_TEXT_MAX - 2, "\xe2\x82\xac", 3); /* its last byte does not fit: the whole character is cut */
     wanted[WIRE_TEXT_MAX - 2] = '\0';
     assert_clean(text, wanted);
 
-    memset(text, 0x82, WIRE_TEXT_MAX + 1); /* not UTF-8 at all: three bytes are given up, no more */
+    memset(text, 0x82, WIRE_TEXT_MAX + 1); /* this is no UTF-8: three bytes are cut, no more */
     memset(wanted, 0x82, WIRE_TEXT_MAX - 3);
     wanted[WIRE_TEXT_MAX - 3] = '\0';
     assert_clean(text, wanted);
@@ -901,7 +904,7 @@ START_TEST(test_text_longest) {
 }
 END_TEST
 
-/* Any pair of bytes can be said goodbye with. */
+/* A GOODBYE may carry any pair of bytes as its text. */
 START_TEST(test_goodbye_any_text) {
     uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
     struct wire_frame frame;
@@ -918,7 +921,7 @@ END_TEST
 
 /* --- the document --- */
 
-/* Classes on the wire are the public ones. */
+/* The class numbers on the wire equal the public ones. */
 START_TEST(test_class_values) {
     ck_assert_int_eq(WIRE_CLASS_INLINE, SEA_INLINE);
     ck_assert_int_eq(WIRE_CLASS_POOLED, SEA_POOLED);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * rpc: a process is killed while a child that it forked, and that never called exec(), lives on with all its
- * descriptors. The socket of a connection stays open then; the other side learns of the death all the same, however it
- * waits.
+ * descriptors. The connection's socket stays open then; the other side must learn of the death all the same, in every
+ * way of waiting.
  *
- * The child is made with fork(), or (odd `_i`) in a way that tells the library nothing, as some run-times do.
+ * The child is made with fork(), or (odd `_i`) by a plain system call that runs no handlers of the library, as some
+ * run-times do.
  */
 #include "support/suite.h"
 
@@ -29,10 +30,10 @@ enum method { HEIR = 1, KEEP = 2, LEND = 3 };
 #define LENT ((size_t) 1 << 20)
 
 static char address[160];
-static pid_t heir; /* of the process that was killed */
+static pid_t heir; /* child of the process that was killed */
 static bool is_silent;
 
-/* A child that holds what this process holds, for as long as the test needs it. */
+/* Returns a child that holds every descriptor of this process, for as long as the test needs it. */
 static pid_t heir_new(void) {
     fflush(NULL);
     pid_t pid = is_silent ? (pid_t) syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0) : fork();
@@ -44,7 +45,7 @@ static pid_t heir_new(void) {
     return pid;
 }
 
-/* Can the kernel name the process that sent a greeting? Without that, such a death is not seen. */
+/* Skips the test if the kernel cannot name the process that sent a greeting: without the name the death is not seen. */
 static void need_pidfds(const sea_peer *peer) {
     if (peer->pidfd < 0)
         test_skip("needs pidfds (Linux 5.3)");
@@ -56,7 +57,7 @@ static void on_heir(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, &pid, sizeof pid);
 }
 
-static void on_keep(sea_msg *msg, void *user) { /* until the end */
+static void on_keep(sea_msg *msg, void *user) { /* keeps the call until the end */
     (void) msg;
     (void) user;
 }
@@ -136,7 +137,7 @@ START_TEST(test_a_call_to_a_server_that_is_killed) {
 }
 END_TEST
 
-/* Nobody serves any more: whoever connects is told so, and the next server has the address. */
+/* The server is dead: a client that connects is refused, and the next server gets the address. */
 START_TEST(test_a_killed_servers_address) {
     struct child server;
     struct host host = {.options = {.methods = methods, .methods_count = 3}};
@@ -179,7 +180,7 @@ static void note_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     sea_msg_release(reply);
 }
 
-/* One descriptor tells of both, the socket and the process. */
+/* One descriptor reports both, the socket and the process. */
 START_TEST(test_another_loops_server_is_killed) {
     struct child server;
     sea_ctx *ctx;
@@ -238,7 +239,7 @@ START_TEST(test_a_uv_clients_server_is_killed) {
         uv_run(&loop, UV_RUN_ONCE);
     ck_assert_int_eq(done_status, 0);
     child_kill(&server);
-    uv_run(&loop, UV_RUN_DEFAULT); /* the end of the only connection is that of the loop */
+    uv_run(&loop, UV_RUN_DEFAULT); /* the end of the only connection ends the loop */
     ck_assert_uint_eq(closed, 1);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
@@ -278,7 +279,7 @@ static uint64_t reclaimed;
 static void note_client(sea_conn *conn, const sea_close_event *event, void *user) {
     (void) conn;
     (void) user;
-    if (event->reason == 0) /* the test's own */
+    if (event->reason == 0) /* the test's own close */
         return;
     ck_assert_int_eq(event->reason, -EPIPE);
     reclaimed = event->reclaimed_bytes;

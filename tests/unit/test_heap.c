@@ -11,7 +11,7 @@
 #include "sys/heap.h"
 #include "unit/fail.h"
 
-/* Too large for any machine; not known to the compiler, which would warn. */
+/* Too large for any machine; volatile, because the compiler would warn of a known value. */
 static volatile size_t huge = SIZE_MAX / 2 + 2;
 
 START_TEST(test_new_memory_is_zero) {
@@ -47,7 +47,7 @@ START_TEST(test_resize_keeps_what_was) {
     ck_assert_ptr_nonnull(p);
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(p[i], i);
-    p = heap_resize(p, 0, sizeof *p); /* not a disguised free */
+    p = heap_resize(p, 0, sizeof *p); /* size 0 does not free */
     ck_assert_ptr_nonnull(p);
     ck_assert_ptr_null(heap_free(p));
 }
@@ -72,13 +72,13 @@ START_TEST(test_a_shortage_is_null) {
 }
 END_TEST
 
-/* The next one that leaves is the one after which pages are given back, and not before: a half has gone, and
- * HEAP_HERD_LEAST. */
+/* The next connection that ends is the one after which pages are given back, and not an earlier one: half of the
+ * herd has gone, and at least HEAP_HERD_LEAST. */
 START_TEST(test_a_herd_that_has_gone_leaves_no_pages) {
     enum { FEW = HEAP_HERD_LEAST, MANY = 4 * HEAP_HERD_LEAST };
     for (int i = 0; i < MANY; i++)
         heap_herd_joins();
-    for (int i = 0; i < MANY; i++) { /* coming and going at one size */
+    for (int i = 0; i < MANY; i++) { /* connections come and go at a constant number */
         ck_assert(!heap_herd_leaves());
         heap_herd_joins();
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A temporary directory that stands for /proc, /sys/fs/cgroup and their like: tree_make() and tree_remove() belong into
- * the fixture. What a failed test leaves under /tmp has "sealane-tree" in its name.
+ * A temporary directory that stands for /proc, /sys/fs/cgroup and the like. Call tree_make() and tree_remove() in the
+ * fixture. A directory that a failed test leaves under /tmp has "sealane-tree" in its name.
  */
 #ifndef TESTS_UNIT_TREE_H
 #define TESTS_UNIT_TREE_H
@@ -31,7 +31,7 @@ static inline void tree_remove(void) {
     nftw(tree_path, tree_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Writes a file of the tree, anew if it is there; its directories are made. */
+/* Writes a file of the tree, and overwrites an existing one; makes its directories. */
 static inline void tree_write(const char *name, const char *text) {
     char path[PATH_MAX];
     int n = snprintf(path, sizeof path, "%s/%s", tree_path, name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does this test run under valgrind? For the few that cannot: there, no other thread runs while one hangs in close(),
- * and RLIMIT_NOFILE is valgrind's own affair.
+ * Returns whether this test runs under valgrind. A few tests cannot: under valgrind, no other thread runs while one
+ * hangs in close(), and valgrind manages RLIMIT_NOFILE itself.
  */
 #ifndef TESTS_UNIT_VALGRIND_H
 #define TESTS_UNIT_VALGRIND_H
