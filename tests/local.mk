@@ -50,6 +50,7 @@ valgrind_tests = \
     tests/unit/test_limits \
     tests/unit/test_line \
     tests/unit/test_listener \
+    tests/unit/test_mailbox \
     tests/unit/test_memfd \
     tests/unit/test_meminfo \
     tests/unit/test_msg \

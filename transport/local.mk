@@ -49,6 +49,7 @@ transport_libtransport_la_SOURCES = \
     transport/sys/shared_word.h \
     transport/sys/socket.c \
     transport/sys/socket.h \
+    transport/sys/thread_id.h \
     transport/sys/wait.c \
     transport/sys/wait.h \
     transport/wire/frame.c \
@@ -96,6 +97,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/ctx.h \
     transport/registry/lease.c \
     transport/registry/lease.h \
+    transport/registry/mailbox.c \
+    transport/registry/mailbox.h \
     transport/registry/peer.c \
     transport/registry/peer.h \
     transport/registry/pool_budget.c \
