@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/idmap: which ids name somebody. */
+/* sys/idmap: which user and group ids name a definite user or group. */
 #include "support/child.h"
 #include "support/suite.h"
 #include "support/userns.h"
@@ -9,9 +9,9 @@
 #include "sys/idmap.h"
 #include "unit/fail.h"
 
-enum { OVERFLOW_ID = 65534 }; /* unless an administrator chose another one */
+enum { OVERFLOW_ID = 65534 }; /* the default; an administrator may choose another one */
 
-/* What a child says of its namespace. */
+/* The report of a child about its namespace. */
 enum { CANNOT_ENTER = 7, NAMES_USER = 1, NAMES_GROUP = 2, NAMES_ROOT = 4, SAID = 8 };
 
 static uint64_t say(void) {
@@ -19,7 +19,7 @@ static uint64_t say(void) {
            (idmap_names_group(OVERFLOW_ID) ? NAMES_GROUP : 0) | (idmap_names_user(0) ? NAMES_ROOT : 0);
 }
 
-/* Says it in a new namespace, and once more when that has got its maps. */
+/* Reports in a new namespace, and once more when the namespace has got its maps. */
 static int speak_from_a_namespace(int line, void *unused) {
     uint64_t word;
     (void) unused;
@@ -87,7 +87,7 @@ START_TEST(test_where_one_is_mapped) {
 }
 END_TEST
 
-/* As containers have it: the overflow id is mapped too, and stands for two. */
+/* Containers map the overflow id, too: then it stands for two users. */
 START_TEST(test_where_the_overflow_id_is_mapped_too) {
     struct child child;
     enter(&child);
@@ -104,7 +104,7 @@ START_TEST(test_the_full_identity_in_a_namespace) {
 }
 END_TEST
 
-/* Without /proc nobody says that it is the identity. */
+/* Without /proc the namespace does not count as the identity. */
 START_TEST(test_without_proc) {
     fail_always(_i ? INJECT_PREAD : INJECT_OPEN, _i ? EIO : ENOENT);
     ck_assert(!idmap_names_user(OVERFLOW_ID));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/inject: without a hook nothing changes; with one, exactly the calls that it names do not happen. */
+/* sys/inject: without a hook no call changes; with a hook, exactly the calls that it names are not made. */
 #include "support/suite.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane: the life of a connection's end: who is let in, the handshake and what it agrees on, turns, and the end.
- * What goes out is test_lane_send.c, what comes in test_lane_receive.c; policy and terms have tests of their own.
+ * lane: the life of one end of a connection: which peers are let in, the handshake and its agreement, turns, and the
+ * end. test_lane_send.c tests the messages that go out, test_lane_receive.c the messages that come in; policy and
+ * negotiation have tests of their own.
  */
 #include "support/suite.h"
 
@@ -84,7 +85,7 @@ START_TEST(test_the_service_is_demanded_by_the_client) {
 }
 END_TEST
 
-/* A server may not be believed to have checked: the client looks too. */
+/* The client does not rely on the server's check: it checks the service, too. */
 START_TEST(test_a_client_checks_the_service_itself) {
     struct side client = {.options.service = "harbour"};
     struct speaker *speaker = side_face_speaker(&client, false);
@@ -147,7 +148,8 @@ START_TEST(test_a_handshake_has_its_time) {
 }
 END_TEST
 
-/* What came while nobody looked was in time. The clock's turn says nothing of the socket. */
+/* A greeting that arrived while the lane had no turn was in time. A turn for the deadline says nothing of the
+ * socket. */
 START_TEST(test_a_greeting_that_is_there_is_in_time) {
     struct side side = {.options.handshake_ms = 1};
     struct speaker *speaker = side_face_speaker(&side, _i == 0);
@@ -164,7 +166,7 @@ START_TEST(test_a_greeting_that_is_there_is_in_time) {
 }
 END_TEST
 
-/* A pair of sockets whose maker was another user: SO_PEERCRED says so at both ends. */
+/* Makes a pair of sockets as another user: SO_PEERCRED names that user at both ends. */
 static void stranger_socketpair(int ret_fds[2]) {
     if (geteuid() != 0)
         test_skip("needs root, to make a socket as another user");
@@ -184,7 +186,7 @@ START_TEST(test_a_stranger_is_told_at_once) {
     ck_assert_int_eq(server.end.reason, -EACCES);
     struct farewell farewell = speaker_farewell(speaker);
     ck_assert_int_eq(farewell.reason, -EACCES);
-    ck_assert_str_eq(farewell.text, server.end_text); /* the operator reads the same */
+    ck_assert_str_eq(farewell.text, server.end_text); /* the operator reads the text that the peer got */
     ck_assert_ptr_nonnull(strstr(farewell.text, "user 4002 (group 0)"));
     ck_assert_ptr_nonnull(strstr(farewell.text, "`users` or `groups`"));
     side_deinit(&server);
@@ -225,7 +227,7 @@ START_TEST(test_a_listed_stranger_is_served) {
 }
 END_TEST
 
-/* The server refused and closed before the client said a word: the reason lies in the socket. */
+/* The server refused and closed before the client sent a byte: the reason lies in the socket. */
 START_TEST(test_a_refusal_that_was_faster_than_the_greeting) {
     struct side client = {0};
     int fds[2];
@@ -269,7 +271,7 @@ static int init_failing(enum inject_kind kind, int n, int error) {
     return r;
 }
 
-/* The socket is taken all the same: the harness would see it. */
+/* A lane that cannot be made takes the socket all the same: otherwise the harness would find it. */
 START_TEST(test_a_lane_that_cannot_be_made) {
     ck_assert_int_eq(init_failing(INJECT_ALLOC, 1, ENOMEM), -ENOMEM);
     ck_assert_int_eq(init_failing(INJECT_ALLOC, 2, ENOMEM), -ENOMEM);
@@ -285,7 +287,7 @@ END_TEST
 
 /* turns */
 
-/* The rest has its turn later: other connections have theirs in between. */
+/* A turn handles a part of the flood; other connections get their turns in between. */
 START_TEST(test_a_flood_is_handled_in_portions) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -333,7 +335,7 @@ START_TEST(test_an_orderly_end) {
 }
 END_TEST
 
-/* What was sent before the goodbye arrives before the end. */
+/* Messages that were sent before the goodbye arrive before the end. */
 START_TEST(test_the_last_words_are_heard) {
     struct pair pair = {0};
     pair_open(&pair);
@@ -349,7 +351,7 @@ START_TEST(test_the_last_words_are_heard) {
 }
 END_TEST
 
-/* An opinion of the peer's is no fault of ours: its words are kept. */
+/* A peer's reason to leave is no fault of ours; the text is kept. */
 START_TEST(test_a_goodbye_with_a_reason) {
     struct pair pair = {0};
     pair_open(&pair);
@@ -392,7 +394,7 @@ START_TEST(test_a_death_is_noticed_after_the_last_words) {
 }
 END_TEST
 
-/* It died with unread words of ours: the kernel says ECONNRESET first. */
+/* The peer died with unread data of ours: the kernel reports ECONNRESET before the peer's last messages. */
 START_TEST(test_a_reset_hides_nothing) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -474,7 +476,7 @@ static void doom_it(struct side *side) {
     lane_fail(&side->lane, 0, "enough");
 }
 
-/* From inside a callback, with more to read behind it. */
+/* The connection ends from inside a callback, with more data to read behind the message. */
 START_TEST(test_an_end_from_inside_a_turn) {
     struct side server = {.on_arrived = _i == 0 ? close_it : doom_it};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -495,7 +497,7 @@ START_TEST(test_freed_in_any_state_without_a_word) {
     pair_init(&pair);
     if (_i > 0)
         pair_settle(&pair);
-    if (_i > 1) { /* with all that a lane can own */
+    if (_i > 1) { /* with everything that a lane can own */
         side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false);
         side_send(&pair.server, WIRE_ONEWAY, 0, new_sealed(&pair.server, 10, 1), false);
         pair_settle(&pair);

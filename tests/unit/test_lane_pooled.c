@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled payloads between two lanes: arenas are announced before the frames that name them, and once; all stays in
- * order; what cannot go in place goes as a copy, and is counted; leases come back through the release ring; who wants
- * stable payloads has them.
+ * Pooled payloads between two lanes (lane/send, lane/receive, registry/pooled). An arena is announced once, before the
+ * frames that name it; all messages stay in order; a payload that cannot go in place goes as a copy, and is counted;
+ * leases come back through the release ring; a side that wants stable payloads gets them.
  *
  * The steps of both sides are taken one by one, on one thread.
  */
@@ -28,7 +28,7 @@ static void open_pair(void) {
     pair_open_in(&pair, 1);
 }
 
-/* The fixture: what the last test has set is forgotten. */
+/* The fixture resets the settings of the last test. */
 static void before(void) {
     fail_off();
     memset(&pair, 0, sizeof pair);
@@ -55,7 +55,7 @@ static bool has_bytes(const void *data, size_t size, int fill) {
     return true;
 }
 
-/* The only block that has arrived there. */
+/* Returns the only block that has arrived there. */
 static sea_block *arrived(const struct side *side, int class, size_t size, int fill) {
     ck_assert_uint_eq(side->arrived_count, 1);
     sea_block *block = side->arrived[0].block;
@@ -67,7 +67,7 @@ static sea_block *arrived(const struct side *side, int class, size_t size, int f
 }
 
 static void assert_leased(struct side *side, uint64_t blocks, uint64_t bytes) {
-    lane_dispatch(&side->lane, 0); /* who sleeps is not woken for the release of a pooled block */
+    lane_dispatch(&side->lane, 0); /* a sleeping side is not woken for the release of a pooled block */
     ck_assert_uint_eq(side->lane.account->leased_blocks, blocks);
     ck_assert_uint_eq(side->lane.account->leased_bytes, bytes);
 }
@@ -82,7 +82,7 @@ START_TEST(test_a_payload_in_place) {
     ck_assert_ptr_null(sea_block_data(block));
     pair_settle(&pair);
     sea_block *view = arrived(&pair.server, SEA_POOLED, LARGE, 5);
-    memset(block->data, 6, LARGE); /* a sender that lies */
+    memset(block->data, 6, LARGE); /* the sender lies */
     ck_assert(has_bytes(sea_block_view(view), LARGE, 6));
     sea_figures sent = side_figures(&pair.client), received = side_figures(&pair.server);
     ck_assert_uint_eq(sent.sent_pooled, 1);
@@ -99,7 +99,7 @@ START_TEST(test_a_payload_in_place) {
 }
 END_TEST
 
-/* Who takes stable payloads only has a copy that no sender reaches, and the lease is back at once. */
+/* A side that takes stable payloads only gets a copy that no sender reaches, and the lease goes back at once. */
 START_TEST(test_a_snapshot_is_stable) {
     pair.server.options.accept = SEA_STABLE_ONLY;
     open_pair();
@@ -119,18 +119,18 @@ START_TEST(test_a_snapshot_is_stable) {
     ck_assert_uint_eq(figures.snapshots, 1);
     ck_assert_uint_eq(figures.copied_bytes, size);
     ck_assert_uint_eq(figures.imported_blocks, 0);
-    ck_assert_uint_eq(figures.bytes, size); /* it is ours */
+    ck_assert_uint_eq(figures.bytes, size); /* the payload is in our memory */
     sea_block_unref(block);
     pair_deinit(&pair);
 }
 END_TEST
 
-/* The caller is told, and it costs no more than that. */
+/* The caller gets an error, and nothing else is lost. */
 START_TEST(test_no_memory_for_a_snapshot) {
     pair.server.options.accept = SEA_STABLE_ONLY;
     open_pair();
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
-    fail_call(INJECT_ALLOC, 3, _i == 0 ? FAIL_ALWAYS : 1, ENOMEM); /* the view and its place are there */
+    fail_call(INJECT_ALLOC, 3, _i == 0 ? FAIL_ALWAYS : 1, ENOMEM); /* the view and its table entry exist already */
     pair_settle(&pair);
     ck_assert_int_ge(fail_calls(INJECT_ALLOC), 3);
     fail_off();
@@ -149,7 +149,7 @@ END_TEST
 
 /* --- order --- */
 
-/* A block of whatever class and size comes next; NULL: none. */
+/* Returns a block of a random class and size; NULL: there is no room for one. */
 static sea_block *any_block(struct side *side, uint64_t *random, int fill) {
     static const size_t sizes[] = {1, 24, 80, 200, 3000, 5000, 20000, 70000, 300000};
     size_t size = sizes[random_below(random, 9)];
@@ -176,17 +176,17 @@ static void check_next(struct side *side) {
         ck_assert(has_bytes(message->bytes, message->bytes_size, (int) (expected & 0xff)));
     expected++;
     if (expected % 7 == 0)
-        side_drop(side); /* some are held for a while */
+        side_drop(side); /* the side holds some of the blocks for a while */
 }
 
-/* Through the ring, through the socket, in arenas that are new, known, or gone: whatever the class, all stay in order.
- */
+/* Messages go through the ring, through the socket, in arenas that are new, known, or gone: in any class, all stay
+ * in order. */
 START_TEST(test_all_classes_stay_in_order) {
     enum { MANY = 400 };
     uint64_t random = (uint64_t) _i + 1;
     sea_block *waiting = NULL;
     pair.server.on_arrived = check_next;
-    pair.server.options.bytes_max = 2000000; /* arenas come and go */
+    pair.server.options.bytes_max = 2000000; /* so that arenas come and go */
     pair.server.options.accept = _i % 3 == 2 ? SEA_STABLE_ONLY : 0;
     pair.client.options.ring_size = pair.server.options.ring_size = _i % 2 ? 4096 : 0;
     expected = 0;
@@ -203,7 +203,7 @@ START_TEST(test_all_classes_stay_in_order) {
         if (r == -EAGAIN || random_below(&random, 5) == 0)
             pair_settle(&pair);
         if (r == -EAGAIN)
-            side_drop(&pair.server); /* or it was the credit */
+            side_drop(&pair.server); /* otherwise it was the credit */
     }
     pair_settle(&pair);
     ck_assert_uint_eq(expected, MANY);
@@ -215,9 +215,9 @@ START_TEST(test_all_classes_stay_in_order) {
 }
 END_TEST
 
-/* --- what is on the wire --- */
+/* --- frames on the wire --- */
 
-/* A client lane, and at the other end a hand-made server with an outbox. */
+/* Makes a client lane, with a hand-made server with an outbox at the other end. */
 static struct ring_speaker *face_speaker(struct side *client, uint64_t bytes_max) {
     int fds[2];
     struct wire_hello hello = hello_sound();
@@ -238,7 +238,7 @@ static struct ring_speaker *face_speaker(struct side *client, uint64_t bytes_max
     return server;
 }
 
-/* The ring's next frame, which is there. */
+/* Returns the ring's next frame, which must be there. */
 static struct wire_frame next_frame(struct ring_speaker *server) {
     uint64_t words[LINE_WORDS];
     struct wire_frame frame;
@@ -260,7 +260,8 @@ static void expect_mark(struct ring_speaker *server, uint64_t number) {
     ck_assert_uint_eq(mark.head.id, number);
 }
 
-/* ARENA and its mark come before the frame that names a block of it, and come once; RETIRE before the next ARENA. */
+/* An ARENA and its mark come once, before the first frame that names a block of the arena; a RETIRE comes before the
+ * next ARENA. */
 START_TEST(test_what_is_sent) {
     struct side client = {0};
     struct ring_speaker *server = face_speaker(&client, 200000);
@@ -292,7 +293,8 @@ START_TEST(test_what_is_sent) {
     release_write(&server->releases_out, second.message.handle);
     assert_leased(&client, 0, 0);
 
-    ck_assert_int_eq(send_numbered(&client, 3, new_pooled(&client, 150000, 7)), 0); /* too much beside the first */
+    /* too much beside the first arena */
+    ck_assert_int_eq(send_numbered(&client, 3, new_pooled(&client, 150000, 7)), 0);
     ck_assert_uint_eq(next_datagram(server, WIRE_RETIRE)->retire.id, arena.id);
     ck_assert_uint_ne(next_datagram(server, WIRE_ARENA)->arena.id, arena.id);
     expect_mark(server, 2);
@@ -312,7 +314,7 @@ static const struct {
     int class;
 } copies[] = {{256, SEA_INLINE}, {257, SEA_POOLED}, {LARGE, SEA_POOLED}, {1000000, SEA_POOLED}};
 
-/* A block has one lease at a time: what is sent while it is out is a copy. */
+/* A block has one lease at a time: sending it again meanwhile sends a copy. */
 START_TEST(test_a_block_sent_twice) {
     size_t size = copies[_i].size;
     open_pair();
@@ -330,7 +332,8 @@ START_TEST(test_a_block_sent_twice) {
     ck_assert_uint_eq(figures.copied_bytes, size);
     side_drop(&pair.server);
     assert_leased(&pair.client, 0, 0);
-    ck_assert_int_eq(send_numbered(&pair.client, 3, sea_block_ref(block)), 0); /* it is back: in place */
+    /* the lease is back: the block goes in place */
+    ck_assert_int_eq(send_numbered(&pair.client, 3, sea_block_ref(block)), 0);
     pair_settle(&pair);
     arrived(&pair.server, SEA_POOLED, size, 6);
     ck_assert_uint_eq(side_figures(&pair.client).fallbacks, 1);
@@ -339,21 +342,21 @@ START_TEST(test_a_block_sent_twice) {
 }
 END_TEST
 
-/* Two replies with it waited for the ring: the second does not wait for what the first one's receiver has to release,
- * nor do others behind. */
+/* Two replies with one block waited for the ring: neither the second reply nor the replies behind it wait for the
+ * release of the first. */
 START_TEST(test_a_block_queued_twice) {
     pair.server.options.ring_size = 4096;
     open_pair();
     for (uint64_t id = 1; id <= 3; id++)
         ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, id, NULL, false), 0);
     pair_settle(&pair);
-    unsigned before = side_fill_socket(&pair.server); /* the ring */
+    unsigned before = side_fill_socket(&pair.server); /* fills the ring */
     sea_block *block = new_pooled(&pair.server, LARGE, 5);
     for (uint64_t id = 1; id <= 3; id++)
         ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, id, id < 3 ? sea_block_ref(block) : NULL, true), 0);
     ck_assert_ptr_nonnull(pair.server.lane.queue_head);
     ck_assert_uint_eq(side_figures(&pair.server).copied_bytes,
-                      LARGE); /* by who sent it, not in a turn of the library's */
+                      LARGE); /* copied by the call that sent it, not in a turn of the library's */
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.arrived_count, before + 3);
     for (unsigned i = 0; i < 2; i++) {
@@ -371,7 +374,7 @@ START_TEST(test_a_block_queued_twice) {
 }
 END_TEST
 
-/* There is no memory for the copy: who sends it is told, and what waits already goes. */
+/* There is no memory for the copy: the sender gets the error, and replies that wait already are sent. */
 START_TEST(test_no_copy_of_a_queued_block) {
     pair.client.options.accept = SEA_POOLED | SEA_INLINE;
     pair.server.options.ring_size = 4096;
@@ -388,7 +391,8 @@ START_TEST(test_no_copy_of_a_queued_block) {
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.arrived_count, before + 1);
     ck_assert_int_eq(pair.client.arrived[before].status, 0);
-    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, sea_block_ref(block), true), 0); /* leased: a copy */
+    /* leased already, so this is a copy */
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, sea_block_ref(block), true), 0);
     side_drop(&pair.client);
     pair_settle(&pair);
     ck_assert_uint_eq(side_figures(&pair.server).leased_blocks, 1);
@@ -397,9 +401,9 @@ START_TEST(test_no_copy_of_a_queued_block) {
 }
 END_TEST
 
-/* Where a block that lies in another connection's arena goes, and as what. */
+/* The route of a block that lies in another connection's arena, and its class there. */
 static const struct {
-    uint32_t accept; /* of the receiver */
+    uint32_t accept; /* classes that the receiver takes */
     bool socket_only;
     size_t size;
     int result, class;
@@ -407,7 +411,7 @@ static const struct {
     {0, false, 256, 0, SEA_INLINE},
     {0, false, 257, 0, SEA_POOLED},
     {0, false, LARGE, 0, SEA_POOLED},
-    {SEA_STABLE_ONLY, false, LARGE, 0, SEA_INLINE}, /* pooled, and a snapshot of that */
+    {SEA_STABLE_ONLY, false, LARGE, 0, SEA_INLINE}, /* pooled, and the receiver makes a snapshot of it */
     {0, true, LARGE, 0, SEA_INLINE},
     {0, true, 70000, 0, SEA_SEALED},
     {SEA_SEALED, false, 1000, 0, SEA_SEALED},
@@ -431,7 +435,7 @@ START_TEST(test_a_received_block_is_forwarded) {
     sea_block *received = sea_block_ref(arrived(&pair.server, SEA_POOLED, size, 5));
     side_drop(&pair.server);
     ck_assert_int_eq(send_numbered(&next.client, 2, received), forwards[_i].result);
-    assert_leased(&pair.client, 0, 0); /* the copy does not need it any more */
+    assert_leased(&pair.client, 0, 0); /* the copy does not need the block any more */
     pair_settle(&next);
     if (forwards[_i].result == 0) {
         arrived(&next.server, forwards[_i].class, size, 5);
@@ -440,12 +444,13 @@ START_TEST(test_a_received_block_is_forwarded) {
         ck_assert_uint_eq(next.server.arrived_count, 0);
         ck_assert_uint_eq(side_figures(&next.client).fallbacks, 0);
     }
-    pair_deinit(&next); /* first: a sealed copy is charged to where the block is from */
+    /* deinitialised first, because a sealed copy is charged to the connection that the block came from */
+    pair_deinit(&next);
     pair_deinit(&pair);
 }
 END_TEST
 
-/* Also a block of ours that was made for another peer. */
+/* The route of a block of ours that was made for another peer. */
 START_TEST(test_a_block_for_somebody_else) {
     static struct pair next;
     memset(&next, 0, sizeof next);
@@ -486,7 +491,7 @@ static void assert_nothing_went(const sea_block *block) {
     ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 0);
 }
 
-/* Until it is announced, and no longer. */
+/* Checks whether the block's arena still has its descriptor: until it is announced, and no longer. */
 static void assert_has_descriptor(const sea_block *block, bool has) {
     ck_assert_int_eq(pooled_arena(block)->fd >= 0, has);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_FDS), has);
@@ -502,7 +507,7 @@ static void assert_goes_now(sea_block *block) {
     ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
 }
 
-/* The announcement finds no room: nothing has happened, and there will be room again. */
+/* The announcement finds no room: the send changes nothing, and a later room event comes. */
 START_TEST(test_no_room_for_an_announcement) {
     static const int errors[] = {EAGAIN, ETOOMANYREFS, ENOMEM};
     open_pair();
@@ -514,7 +519,7 @@ START_TEST(test_no_room_for_an_announcement) {
     ck_assert(!pooled_arena(block)->is_announced);
     assert_has_descriptor(block, true);
     if (_i > 0)
-        side_turn_at_deadline(&pair.client); /* no event comes for these */
+        side_turn_at_deadline(&pair.client); /* no event reports these */
     else
         lane_dispatch(&pair.client.lane, POLLOUT);
     sea_block_ref(block);
@@ -535,7 +540,7 @@ START_TEST(test_an_announcement_that_fails_for_good) {
     assert_nothing_went(block);
     sea_block *none = NULL;
     uint64_t arenas = side_figures(&pair.client).arena_bytes;
-    if (_i == 0) /* it is gone: nothing is made for it any more */
+    if (_i == 0) /* the connection is gone, so no block is made for it any more */
         ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.account->pooled.pools.own, LARGE, &none),
                          -EPIPE);
     ck_assert_ptr_null(none);
@@ -548,7 +553,7 @@ START_TEST(test_an_announcement_that_fails_for_good) {
 }
 END_TEST
 
-/* So many lines of the ring are left: none; one, for the mark and not for the frame; two. */
+/* The ring has this number of free lines: none; one, enough for the mark but not for the frame; two. */
 START_TEST(test_a_ring_that_is_almost_full) {
     pair.client.options.ring_size = 4096;
     open_pair();
@@ -585,7 +590,7 @@ START_TEST(test_no_room_for_a_retirement) {
     assert_leased(&pair.client, 0, 0);
     sea_block *block = new_pooled(&pair.client, 150000, 5);
     for (int n = 1; n <= 2; n++) {
-        fail_once(INJECT_SENDMSG, EAGAIN); /* the RETIRE, which the turn below sends; then the ARENA behind it */
+        fail_once(INJECT_SENDMSG, EAGAIN); /* for the RETIRE, which the turn below sends; then the ARENA behind it */
         ck_assert_int_eq(send_numbered(&pair.client, 2, sea_block_ref(block)), -EAGAIN);
         fail_off();
         lane_dispatch(&pair.client.lane, POLLOUT);
@@ -596,12 +601,12 @@ START_TEST(test_no_room_for_a_retirement) {
     arrived(&pair.server, SEA_POOLED, 150000, 5);
     held = quota_used(&pair.server.lane.account->quota, QUOTA_BYTES);
     ck_assert_uint_ge(held, 150000);
-    ck_assert_uint_le(held, 200000); /* the first is gone */
+    ck_assert_uint_le(held, 200000); /* the first arena is gone */
     pair_deinit(&pair);
 }
 END_TEST
 
-/* A reply does not get lost: it waits for the socket like any other. */
+/* A reply does not get lost: it waits for the socket as any other message does. */
 START_TEST(test_a_reply_waits_for_its_announcement) {
     open_pair();
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, NULL, false), 0);
@@ -620,7 +625,7 @@ END_TEST
 
 /* --- credit --- */
 
-/* Who waits for a block to come back is woken for its release. */
+/* A side that waits for a block to come back is woken for its release. */
 START_TEST(test_credit_in_blocks) {
     pair.server.options.blocks_max = 2;
     open_pair();
@@ -642,7 +647,7 @@ START_TEST(test_credit_in_blocks) {
 }
 END_TEST
 
-/* What the peer sends meanwhile makes no room for it; and no copy is made of what would find none. */
+/* A frame of the peer makes no room for credit; and no copy is made of a payload that would find no room. */
 START_TEST(test_credit_is_not_any_frame) {
     pair.server.options.blocks_max = 1;
     open_pair();
@@ -666,7 +671,7 @@ START_TEST(test_credit_is_not_any_frame) {
 }
 END_TEST
 
-/* Who waits for little does not wait until there is room for much, too. */
+/* A sender that waits for a small amount of credit does not wait until there is room for a large one. */
 START_TEST(test_credit_for_the_least) {
     pair.server.options.bytes_max = 300000;
     open_pair();
@@ -689,7 +694,7 @@ START_TEST(test_credit_for_the_least) {
 }
 END_TEST
 
-/* No copy for a full ring either. */
+/* A full ring gets no copy either. */
 START_TEST(test_no_copy_without_room_in_the_ring) {
     pair.client.options.ring_size = 4096;
     open_pair();
@@ -704,7 +709,7 @@ START_TEST(test_no_copy_without_room_in_the_ring) {
 }
 END_TEST
 
-/* Of bytes, pooled and sealed ones together. */
+/* The credit in bytes covers pooled and sealed blocks together. */
 START_TEST(test_credit_in_bytes) {
     pair.server.options.bytes_max = 200000;
     open_pair();
@@ -722,7 +727,7 @@ START_TEST(test_credit_in_bytes) {
 }
 END_TEST
 
-/* Replies that have no credit wait, the same block twice too, and come in order. */
+/* Replies without credit wait, also two replies with one block, and arrive in order. */
 START_TEST(test_replies_wait_for_credit) {
     pair.client.options.blocks_max = 1;
     open_pair();
@@ -746,15 +751,16 @@ START_TEST(test_replies_wait_for_credit) {
 }
 END_TEST
 
-/* --- what the receiver refuses --- */
+/* --- payloads that the receiver refuses --- */
 
 static void open_with_small_quota(struct side *side) {
     side->ctx_options.peer.bytes = 50000;
-    side->options.bytes_max = side->options.block_max = 1 << 20; /* more than it has: somebody else may have the rest */
+    /* more than the quota has: another connection may have the rest */
+    side->options.bytes_max = side->options.block_max = 1 << 20;
     open_pair();
 }
 
-/* A call is told so, the lease is back, and the connection goes on. */
+/* The call gets an error, the lease is back, and the connection goes on. */
 START_TEST(test_an_arena_that_is_refused) {
     open_with_small_quota(&pair.server);
     for (uint64_t id = 1; id <= 2; id++) {
@@ -782,7 +788,7 @@ static const char *too_many(void *owner, const struct lane_message *message, boo
     return ++side->asked > 1 ? "one call too many" : NULL;
 }
 
-/* A call that is refused by a limit is a call: its owner is asked before it is answered. */
+/* A call that a limit refuses still counts as a call: its owner is asked before the error is sent. */
 START_TEST(test_refused_calls_count) {
     struct lane_ops ops = side_ops;
     ops.coming = too_many;
@@ -806,7 +812,7 @@ START_TEST(test_a_refused_one_way_message_ends_the_connection) {
     ck_assert_uint_eq(pair.server.closed, 1);
     ck_assert_int_eq(pair.server.end.reason, -EDQUOT);
     ck_assert_uint_eq(pair.client.closed, 1);
-    ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 0); /* it was given back before the end */
+    ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 0); /* the lease was given back before the end */
     pair_deinit(&pair);
 }
 END_TEST
@@ -825,7 +831,7 @@ START_TEST(test_a_refused_reply_is_an_answer) {
 }
 END_TEST
 
-/* Its descriptor found no room in our table. */
+/* The ARENA's descriptor found no room in our descriptor table. */
 START_TEST(test_an_arena_whose_descriptor_is_lost) {
     struct rlimit old, none;
     if (is_under_valgrind())
@@ -849,7 +855,7 @@ END_TEST
 
 /* --- the end --- */
 
-/* What the peer held comes back, and is told; what is still referenced is ours to use. */
+/* The blocks that the peer held come back, and are reported; a block that is still referenced remains usable. */
 START_TEST(test_the_peers_death_reclaims) {
     open_pair();
     sea_block *kept = new_pooled(&pair.client, 3000, 5);
@@ -857,7 +863,7 @@ START_TEST(test_the_peers_death_reclaims) {
     ck_assert_int_eq(send_numbered(&pair.client, 2, new_pooled(&pair.client, 100000, 5)), 0);
     ck_assert_int_eq(send_numbered(&pair.client, 3, new_sealed(&pair.client, 7000, 5)), 0);
     if (_i)
-        pair_settle(&pair); /* it holds them; or has never looked */
+        pair_settle(&pair); /* it holds the blocks; or has never had a turn */
     side_deinit(&pair.server);
     side_settle(&pair.client);
     ck_assert_uint_eq(pair.client.closed, 1);
@@ -874,7 +880,7 @@ START_TEST(test_the_peers_death_reclaims) {
 }
 END_TEST
 
-/* What came from the dead one stays readable, and charged until it is let go. */
+/* Blocks that came from a dead peer stay readable, and stay charged until they are released. */
 START_TEST(test_blocks_of_the_dead) {
     open_pair();
     for (uint32_t i = 0; i < 3; i++)
@@ -903,7 +909,7 @@ START_TEST(test_what_waits_at_the_end) {
     side_deinit(&pair.client);
     side_settle(&pair.server);
     ck_assert_uint_eq(pair.server.end.reclaimed_blocks, 1);
-    side_deinit(&pair.server); /* nothing is left of those that waited: it looks */
+    side_deinit(&pair.server); /* the turn reads that no reply waits any more */
 }
 END_TEST
 
@@ -913,8 +919,8 @@ static void let_go(void) {
     side_drop(&pair.server);
 }
 
-/* A rotation of who sleeps makes it wait for releases. One that came right before it said so was not rung for: it is
- * found. */
+/* When a sleeping side rotates its pool, it waits for releases. A release that came just before it announced this
+ * sends no doorbell, but is found. */
 START_TEST(test_a_release_before_it_is_asked_for) {
     struct lane *lane = &pair.client.lane;
     open_pair();
@@ -924,7 +930,7 @@ START_TEST(test_a_release_before_it_is_asked_for) {
     ck_assert_int_eq(send_numbered(&pair.client, 2, new_pooled(&pair.client, LARGE, 6)), 0);
     pair_settle(&pair);
     ck_assert(lane->doorbell.is_armed && lane->doorbell.wants == 0);
-    fail_never_but(INJECT_SENDMSG, let_go); /* of the arena that is retired */
+    fail_never_but(INJECT_SENDMSG, let_go); /* blocks of the arena that is retired */
     pool_rotate(lane->account->pooled.pools.own.pool);
     lane_maintain_pools_now(lane);
     fail_off();

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/receive: what comes in. Every fault ends the connection with a text that names it, and every limit of ours
- * that keeps a payload out ends the call and gives the lease back, but not the connection (unless nobody waits for
- * an answer).
+ * lane/receive: messages that come in. Every fault ends the connection with a text that names it. A limit of ours that
+ * keeps a payload out ends the call and gives the lease back, but not the connection (unless the message expects no
+ * answer).
  *
- * The peer is a speaker: frames by hand. More hostility, against a whole server, is in tests/hostile.
+ * The peer is a speaker, which sends frames by hand. tests/hostile attacks a whole server.
  */
 #include "support/suite.h"
 
@@ -26,7 +26,7 @@
 
 static struct draft draft;
 
-/* Descriptors that went into the draft; this process lets go of them once they were sent. */
+/* Descriptors that went into the draft; this process closes them once they were sent. */
 static int mine[4], mine_count;
 
 static int owned(int fd) {
@@ -48,7 +48,7 @@ static void speak(struct speaker *speaker) {
     let_go();
 }
 
-/* faults: each composes the datagram that must end the connection; those before it were sound */
+/* faults: each function composes the datagram that must end the connection; the datagrams before it were sound */
 
 static void any_call(void) {
     draft_inline(&draft, 1, 7, 8);
@@ -133,7 +133,7 @@ static void hugetlb_not_agreed(void) {
     draft_put(&draft, 49, 1, 1);
 }
 
-/* As large as a huge page, whatever it carries. */
+/* As large as a huge page, for any payload. */
 static void padded(void) {
     sealed_with(owned(trap_memfd(MEMFD_HUGE_SIZE, TRAP_ALL_SEALS)));
     draft_put(&draft, 49, 1, 2);
@@ -185,11 +185,11 @@ static void with_holes(void) {
 }
 
 static const struct fault {
-    const char *text; /* within the one that tells it */
+    const char *text; /* a part of the text that reports the fault */
     void (*compose)(void);
     bool before_hello;
     sea_options options;
-    unsigned sound; /* sealed messages before it, of SIZE bytes each, handles from 100 on */
+    unsigned sound; /* sealed messages before the fault, of SIZE bytes each, with handles from 100 on */
 } faults[] = {
     {.text = "a frame came before the handshake", .compose = any_call, .before_hello = true},
     {.text = "a frame came before the handshake", .compose = release_of_nothing, .before_hello = true},
@@ -242,7 +242,8 @@ static const struct fault {
 static struct speaker *faulty_scene(const struct fault *fault, struct side *server) {
     server->options = fault->options;
     if (fault->options.accept == SEA_INLINE)
-        fail_always(INJECT_SETSOCKOPT, ENOPROTOOPT); /* or the kernel itself would refuse the descriptor, since 6.16 */
+        /* otherwise the kernel itself refuses the descriptor, since Linux 6.16 */
+        fail_always(INJECT_SETSOCKOPT, ENOPROTOOPT);
     struct speaker *speaker =
         fault->before_hello ? side_face_speaker(server, true) : side_greet_speaker(server, true, NULL);
     for (unsigned i = 0; i < fault->sound; i++) {
@@ -260,7 +261,7 @@ START_TEST(test_a_fault_ends_the_connection_in_words) {
     struct speaker *speaker = faulty_scene(fault, &server);
     fault->compose();
     speak(speaker);
-    draft_inline(&draft, 0, 7, 0); /* not looked at any more */
+    draft_inline(&draft, 0, 7, 0); /* not read any more */
     speak(speaker);
     side_settle(&server);
     ck_assert_uint_eq(server.closed, 1);
@@ -276,7 +277,7 @@ START_TEST(test_a_fault_ends_the_connection_in_words) {
 }
 END_TEST
 
-/* A hugetlb memfd that says it is none, to one who would take it. */
+/* A hugetlb memfd that is declared as an ordinary one, for a receiver that would take hugetlb. */
 START_TEST(test_hugetlb_must_be_declared) {
     int fd = -1;
     bool is_made = machine_add_hugetlb(1) && memfd_new(MEMFD_HUGE_SIZE, true, &fd) == 0;
@@ -312,7 +313,7 @@ START_TEST(test_the_owner_may_find_a_fault) {
 }
 END_TEST
 
-/* A peer that lied holds nothing any more. */
+/* A peer that lied holds no lease any more. */
 START_TEST(test_a_fault_drops_the_leases) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -368,7 +369,7 @@ START_TEST(test_a_sealed_payload_is_read_where_it_lies) {
 }
 END_TEST
 
-/* At the very edge of what was negotiated. */
+/* Values exactly at the negotiated limits. */
 START_TEST(test_limits_are_reached_without_fault) {
     struct side server = {.options = {.inline_max = 100, .block_max = SIZE, .blocks_max = 2, .bytes_max = 2 * SIZE}};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -407,7 +408,7 @@ START_TEST(test_releases_end_leases) {
     side_settle(&server);
     ck_assert_uint_eq(side_figures(&server).leased_blocks, 1);
     ck_assert_uint_eq(side_figures(&server).blocks, 1);
-    draft_release(&draft, &handles[1], 1); /* once too often */
+    draft_release(&draft, &handles[1], 1); /* released once too often */
     speak(speaker);
     side_settle(&server);
     ck_assert_int_eq(server.end.reason, -EPROTO);
@@ -416,7 +417,7 @@ START_TEST(test_releases_end_leases) {
 }
 END_TEST
 
-/* A service, a text, and limits that only later versions may know: what is not understood is passed over. */
+/* A service, a text, and limits that only later versions know: the receiver passes over unknown features. */
 START_TEST(test_unknown_features_are_ignored) {
     struct side server = {0};
     struct wire_hello hello = hello_sound();
@@ -441,8 +442,8 @@ static void sealed_message(int kind, uint64_t handle) {
     draft_sealed(&draft, ids[kind], methods[kind], handle, SIZE, good_memfd());
 }
 
-/* Whoever waits for an answer gets one, and the connection goes on. A one-way message that is lost ends
- * it, in words. */
+/* Expects that a caller gets an error and the connection goes on. A one-way message that is lost ends the
+ * connection, with a text. */
 static void expect_refusal(struct side *server, struct speaker *speaker, int kind, uint64_t handle, int error) {
     side_settle(server);
     ck_assert_int_eq(server->end.reason, kind == REFUSED_ONEWAY ? error : 0);
@@ -485,7 +486,7 @@ START_TEST(test_a_quota_refuses) {
 }
 END_TEST
 
-/* The owner is asked about it all the same: it may be the answer to nothing. */
+/* The owner is asked about a refused reply all the same: the reply may answer no call. */
 START_TEST(test_a_refused_reply_may_be_a_fault) {
     struct side server = {.ctx_options.user.bytes = SIZE - 1, .verdict = "a reply came to no call of ours"};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -500,7 +501,7 @@ START_TEST(test_a_refused_reply_may_be_a_fault) {
 }
 END_TEST
 
-/* One descriptor too few in our table: the kernel drops it. That is not the peer's lie. */
+/* Our table has room for one descriptor too few: the kernel drops it. That is not the peer's lie. */
 START_TEST(test_a_full_table_of_descriptors_refuses) {
     if (is_under_valgrind())
         test_skip("valgrind keeps a limit of its own, of which the kernel knows nothing");
@@ -554,7 +555,7 @@ START_TEST(test_no_memory_for_an_inline_payload) {
 }
 END_TEST
 
-/* Inline receipts are memory of ours: the budget is what bounds them. */
+/* Received inline payloads lie in our memory: the budget bounds them. */
 START_TEST(test_the_budget_refuses_inline_payloads) {
     struct side server = {.ctx_options.budget.bytes = 7};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -568,7 +569,7 @@ START_TEST(test_the_budget_refuses_inline_payloads) {
 }
 END_TEST
 
-/* A lease that we could not give back later must not be taken. */
+/* A lease that could not be given back later must not be taken. */
 START_TEST(test_no_memory_for_a_handle) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -584,8 +585,8 @@ START_TEST(test_no_memory_for_a_handle) {
 }
 END_TEST
 
-/* Nothing is received that could not be put away, and nobody spins meanwhile: a timer looks again. */
-/* Also of a peer to whom nothing can be sent any more, but who may have said something before. */
+/* While the reaper is full, no datagram is received, and no loop spins: a timer brings the next look. */
+/* This holds also for a peer to which nothing can be sent any more, but which may have sent messages before. */
 START_TEST(test_a_full_reaper_stops_receipts) {
     struct side server = {0};
     struct jam jam;
@@ -618,7 +619,7 @@ START_TEST(test_a_full_reaper_stops_receipts) {
 }
 END_TEST
 
-/* Nor is anything that may bring large memory, while much of that waits to be given back. */
+/* While much large memory waits to be given back, no datagram is received that may bring large memory. */
 START_TEST(test_a_full_disposal_stops_receipts) {
     struct side server = {0};
     struct disposal_jam jam;

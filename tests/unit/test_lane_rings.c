@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/rings and its neighbours: lanes with outboxes. Which messages take which way, that all stay in order, who is
- * rung for and how often, what happens when the ring is full, and how it ends.
+ * lane/rings, with lane/send, lane/receive and lane/doorbell: lanes with outboxes. The tests check which messages go
+ * through the ring, that all stay in order, when and how often a sleeping side gets a doorbell, a full ring, and the
+ * end of a connection.
  *
- * The steps of both sides are taken one by one, on one thread: between any two of them the other side may have gone on,
- * or not.
+ * The steps of both sides are taken one by one, on one thread: between any two of them the other side may or may not
+ * have gone on.
  */
 #include "support/suite.h"
 
@@ -21,9 +22,9 @@
 #include "unit/tree.h"
 
 #define RING_SMALL 4096 /* 64 lines */
-#define BYTES_MOST 872  /* of one frame of it */
+#define BYTES_MOST 872  /* bytes of one frame of it */
 
-/* As it is handed out: 32 lines and 64 releases. */
+/* Size of an outbox when it is handed out: 32 lines and 64 releases. */
 #define OUTBOX_BYTES ((uint64_t) 4096)
 
 static struct draft draft;
@@ -35,13 +36,13 @@ static void open_with(uint32_t ring_size) {
     pair_open_in(&pair, 1);
 }
 
-/* It looks at its rings now, and will not be rung for. */
+/* Makes the side poll its rings from now on, so that it gets no doorbell. */
 static void keep_awake(struct side *side) {
     lane_dispatch(&side->lane, 0);
     ck_assert(!side->lane.doorbell.is_armed);
 }
 
-/* Nobody has anything to do any more, and both sleep. */
+/* Lets both sides finish their work and sleep. */
 static void fall_asleep(void) {
     pair_settle(&pair);
     ck_assert(pair.client.lane.doorbell.is_armed && pair.server.lane.doorbell.is_armed);
@@ -51,7 +52,7 @@ static void send_one_way(struct side *side, size_t size, int fill) {
     ck_assert_int_eq(side_send(side, WIRE_ONEWAY, 0, size ? new_inline(side, size, fill) : NULL, false), 0);
 }
 
-/* Datagrams sent by either side since this was last asked. */
+/* Returns the number of datagrams that both sides sent since the last call. */
 static int datagrams_sent(void) {
     int calls = fail_calls(INJECT_SENDMSG);
     fail_call(INJECT_SENDMSG, 0, 0, 0);
@@ -67,7 +68,7 @@ START_TEST(test_both_must_want_outboxes) {
     ck_assert_int_eq(pair.client.lane.has_rings, _i == 3);
     ck_assert_int_eq(pair.server.lane.has_rings, _i == 3);
     ck_assert_int_eq(pair.client.lane.own.page != NULL, _i == 3);
-    ck_assert_int_eq(pair.client.lane.own.fd, -1); /* handed out, or not kept */
+    ck_assert_int_eq(pair.client.lane.own.fd, -1); /* sent to the peer, or not kept */
     ck_assert_int_eq(pair.server.lane.own.fd, -1);
     ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, _i == 3 ? OUTBOX_BYTES : 0);
     ck_assert_uint_eq(side_figures(&pair.server).outbox_bytes, _i == 3 ? OUTBOX_BYTES : 0);
@@ -81,7 +82,7 @@ START_TEST(test_both_must_want_outboxes) {
 }
 END_TEST
 
-/* Each says how large its own is. */
+/* Each side announces the size of its own ring. */
 START_TEST(test_rings_of_different_sizes) {
     pair.client.options.ring_size = 4096;
     pair.server.options.ring_size = 1 << 20;
@@ -101,8 +102,9 @@ static const enum inject_kind scarce[] = {INJECT_MEMFD_CREATE, INJECT_FALLOCATE,
 START_TEST(test_a_server_without_memory_for_its_own) {
     pair.client.has_outbox = pair.server.has_outbox = true;
     pair_init(&pair);
-    bool is_mmap = scarce[_i] == INJECT_MMAP; /* the first is for the client's */
-    pair.server.ctx->admission.allowance = pair.server.ctx->admission.stale = OUTBOX_BYTES; /* nothing is looked up */
+    bool is_mmap = scarce[_i] == INJECT_MMAP; /* the first mmap() is for the client's outbox */
+    /* so that admission must look at the machine */
+    pair.server.ctx->admission.allowance = pair.server.ctx->admission.stale = OUTBOX_BYTES;
     fail_call(scarce[_i], is_mmap ? 2 : 1, 1, scarce[_i] == INJECT_OPEN ? EMFILE : ENOMEM);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 0);
@@ -121,7 +123,7 @@ static sea_refusal refusal_of(const struct side *side) {
     return refusal;
 }
 
-/* The client is told, our side knows why, and it is not even tried. */
+/* Checks that the client gets an error, that our side knows the reason, and that no outbox was attempted. */
 static void assert_no_room_for_it(int error) {
     fail_call(INJECT_MEMFD_CREATE, 0, 0, 0);
     pair_settle(&pair);
@@ -146,20 +148,20 @@ START_TEST(test_a_budget_without_room_for_it) {
 }
 END_TEST
 
-/* Where the kernel would kill. */
+/* Sets a machine on which the kernel would kill the process. */
 static void machine_has(const struct side *side, const char *kilobytes) {
     char text[128];
     snprintf(text, sizeof text, "MemTotal: 1048576 kB\nMemAvailable: %s kB\n", kilobytes);
     tree_write("meminfo", text);
     side->ctx->admission.proc = side->ctx->admission.mount = tree_path;
-    side->ctx->admission.allowance = side->ctx->admission.stale = 0; /* of the real machine */
+    side->ctx->admission.allowance = side->ctx->admission.stale = 0; /* grants from the real machine */
 }
 
 START_TEST(test_a_machine_without_room_for_it) {
     tree_make();
     pair.client.has_outbox = pair.server.has_outbox = true;
     pair_init(&pair);
-    machine_has(&pair.server, "16386"); /* 16 MiB are kept, and 2 KiB left */
+    machine_has(&pair.server, "16386"); /* 16 MiB are kept free, and 2 KiB are left */
     assert_no_room_for_it(-ENOMEM);
     tree_remove();
 }
@@ -173,7 +175,7 @@ static void count_low(const sea_refusal *nearly, void *user) {
     lows++;
 }
 
-/* What the callback lets go of is there for the outbox. */
+/* The outbox gets the memory that the low-water callback releases. */
 START_TEST(test_low_water_before_an_outbox_is_refused) {
     tree_make();
     lows = 0;
@@ -198,8 +200,9 @@ START_TEST(test_a_client_without_memory_for_its_own) {
     lane_socketpair(fds);
     ck_assert_int_eq(sea_ctx_new(&side->ctx, NULL), 0);
     side->scratch = heap_new(1, LANE_SCRATCH_SIZE);
-    side->ctx->admission.allowance = side->ctx->admission.stale = OUTBOX_BYTES; /* nothing is looked up */
-    bool is_open = scarce[_i] == INJECT_OPEN; /* others of these are about what user ids mean here */
+    /* so that admission need not look at the machine */
+    side->ctx->admission.allowance = side->ctx->admission.stale = OUTBOX_BYTES;
+    bool is_open = scarce[_i] == INJECT_OPEN; /* other open() calls here read the maps of user ids */
     fail_call(scarce[_i], 1, is_open ? FAIL_ALWAYS : 1, is_open ? EMFILE : ENOMEM);
     int r = lane_init(&side->lane, side->ctx, fds[0], false, &side->options, side->scratch, &side_ops, side);
     ck_assert_int_eq(r, scarce[_i] == INJECT_OPEN ? -EMFILE : -ENOMEM);
@@ -216,7 +219,7 @@ END_TEST
 
 /* --- which way --- */
 
-/* What fits into a quarter of the ring needs no system call at all, if nobody sleeps. */
+/* A payload that fits into a quarter of the ring needs no system call while both sides are awake. */
 START_TEST(test_the_ring_takes_what_it_can) {
     static const size_t sizes[] = {0, 1, 32, 33, 88, 89, BYTES_MOST};
     open_with(RING_SMALL);
@@ -239,7 +242,8 @@ START_TEST(test_the_socket_takes_the_rest) {
     keep_awake(&pair.server);
     datagrams_sent();
     const struct lane_message large = {.type = WIRE_ONEWAY, .block = new_inline(&pair.client, 50000, 1)};
-    pair.client.lane.negotiated.accept &= ~(uint32_t) SEA_POOLED; /* or it would be copied to the pool */
+    /* otherwise the payload would be copied to the pool */
+    pair.client.lane.negotiated.accept &= ~(uint32_t) SEA_POOLED;
     ck_assert_int_eq(lane_send(&pair.client.lane, &large, false), 0);
     sea_block_unref(large.block);
     ck_assert_int_eq(datagrams_sent(), 1);
@@ -254,7 +258,7 @@ START_TEST(test_the_socket_takes_the_rest) {
 }
 END_TEST
 
-/* The longest text of an error; and a CANCEL. */
+/* The longest text of an error, and a CANCEL. */
 START_TEST(test_texts_and_cancels) {
     char text[WIRE_TEXT_MAX + 1];
     memset(text, 'x', WIRE_TEXT_MAX);
@@ -277,7 +281,7 @@ END_TEST
 
 /* --- order --- */
 
-/* Message `number` of a random kind, which says its number: in its size, its id, or its bytes. */
+/* Sends message `number` of a random kind; the message shows its number in its size, its id, or its bytes. */
 static int send_numbered(unsigned number, uint32_t kind) {
     struct side *client = &pair.client;
     sea_block *block = NULL;
@@ -304,7 +308,7 @@ static void expect_numbered(unsigned from, unsigned to) {
     side_drop(&pair.server);
 }
 
-/* All kinds in a random mixture, while both sides go on at random. */
+/* All kinds of messages in a random mixture, while both sides go on at random. */
 START_TEST(test_everything_stays_in_order) {
     uint64_t state = 100 + (uint64_t) _i;
     open_with(_i % 2 ? RING_SMALL : 0);
@@ -351,7 +355,7 @@ static void send_sealed_datagram(struct ring_speaker *self, uint64_t id) {
     close(fd);
 }
 
-/* Right before the lane receives a datagram, after it has found the ring empty: the peer goes on. */
+/* Lets the peer go on just before the lane receives a datagram, after it has found the ring empty. */
 static void race_frames(void) {
     if (!racer)
         return;
@@ -376,7 +380,8 @@ static void expect_ids(const struct side *side, unsigned count) {
         ck_assert_uint_eq(side->arrived[i].id, i + 1);
 }
 
-/* A frame that was published before a datagram was sent is handled before it, also when the datagram is seen first. */
+/* A frame that was published before a datagram was sent is handled before the datagram, also when the lane sees the
+ * datagram first. */
 START_TEST(test_an_early_datagram_waits) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);
@@ -388,7 +393,7 @@ START_TEST(test_an_early_datagram_waits) {
     side_settle(server);
     expect_ids(server, _i == 0 ? 2 : 3);
     if (_i == 0) {
-        ring_say_mark(self, 1); /* its place comes later: it was handled already */
+        ring_say_mark(self, 1); /* its mark comes later: the datagram was handled already */
         ring_say_inline(self, 3, 7, 8);
         ring_speaker_doorbell(self);
         side_settle(server);
@@ -400,7 +405,7 @@ START_TEST(test_an_early_datagram_waits) {
 }
 END_TEST
 
-/* A datagram is held, and the connection ends: its block goes too. */
+/* The connection ends while a datagram is held back: its block is released, too. */
 START_TEST(test_a_held_datagram_at_the_end) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);
@@ -419,7 +424,7 @@ START_TEST(test_a_held_datagram_at_the_end) {
 }
 END_TEST
 
-/* Datagrams between marks that are read late: the mark fetches them. */
+/* Datagrams between marks that are read late: each mark fetches its datagram. */
 START_TEST(test_marks_fetch_their_datagrams) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);
@@ -448,7 +453,7 @@ START_TEST(test_one_doorbell_an_episode) {
             send_one_way(&pair.client, 8, 1);
         ck_assert_int_eq(datagrams_sent(), 1);
         pair_settle(&pair);
-        ck_assert_int_eq(datagrams_sent(), 0); /* nobody waits for room, or for an answer */
+        ck_assert_int_eq(datagrams_sent(), 0); /* no side waits for room or for an answer */
         ck_assert_uint_eq(pair.server.arrived_count, 20 * (episode + 1));
     }
     fail_off();
@@ -499,7 +504,7 @@ START_TEST(test_a_turn_rings_once) {
 }
 END_TEST
 
-/* It was awake when the batch began, and sleeps before it ends. */
+/* The peer was awake when the batch began, and sleeps before it ends. */
 START_TEST(test_a_sleeper_in_a_batch) {
     open_with(0);
     keep_awake(&pair.server);
@@ -519,7 +524,8 @@ START_TEST(test_a_sleeper_in_a_batch) {
 }
 END_TEST
 
-/* Who is about to sleep looks once more: what was published before it said so rings nobody, and is found. */
+/* A side that is about to sleep looks once more: a frame that was published before it announced its sleep sends no
+ * doorbell, and is found. */
 START_TEST(test_the_last_look) {
     open_with(0);
     keep_awake(&pair.server);
@@ -531,7 +537,7 @@ START_TEST(test_the_last_look) {
     lane_dispatch(&pair.server.lane, 0);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
     ck_assert(lane_prepare_sleep(&pair.server.lane));
-    ck_assert(lane_prepare_sleep(&pair.server.lane)); /* and again */
+    ck_assert(lane_prepare_sleep(&pair.server.lane)); /* once more */
     fail_off();
     pair_deinit(&pair);
 }
@@ -544,7 +550,7 @@ static void rest_and_be_rung(struct side *side) {
     send_one_way(&pair.client, 8, 2);
 }
 
-/* Whoever has received the doorbell is awake: of that episode no other comes. */
+/* A side that has received the doorbell is awake: no second doorbell comes for that episode. */
 START_TEST(test_a_doorbell_in_mid_turn) {
     open_with(0);
     keep_awake(&pair.server);
@@ -563,7 +569,7 @@ START_TEST(test_a_doorbell_in_mid_turn) {
 }
 END_TEST
 
-/* It is tried again with the next frame, and once it has gone, not any more. */
+/* A doorbell that could not be sent is tried again with the next frame, and is sent once. */
 START_TEST(test_a_doorbell_that_cannot_be_sent) {
     static const int errors[] = {EAGAIN, ENOBUFS, ENOMEM};
     open_with(0);
@@ -579,7 +585,7 @@ START_TEST(test_a_doorbell_that_cannot_be_sent) {
 }
 END_TEST
 
-/* The peer has woken up by itself: nothing waits for the socket any more, and nobody would hear that it has room. */
+/* The peer has woken by itself: no frame waits for the socket any more, so room in the socket needs no event. */
 START_TEST(test_a_doorbell_that_is_not_wanted_any_more) {
     open_with(0);
     fall_asleep();
@@ -611,17 +617,17 @@ START_TEST(test_a_full_ring) {
     for (unsigned lap = 1; lap <= 5; lap++) {
         ck_assert_uint_eq(fill_ring(&pair.client), 64);
         ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, NULL, false), -EAGAIN);
-        ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN); /* the socket has nothing to do with it */
+        ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN); /* room in the ring does not depend on the socket */
         ck_assert_uint_eq(pair.client.rooms, lap - 1);
         pair_settle(&pair);
         ck_assert_uint_eq(pair.server.arrived_count, 64 * lap);
-        ck_assert_uint_eq(pair.client.rooms, lap); /* told once for each refusal */
+        ck_assert_uint_eq(pair.client.rooms, lap); /* reported once for each refusal */
     }
     pair_deinit(&pair);
 }
 END_TEST
 
-/* Who waits for room is rung for, in either way of sleeping; who does not is not. */
+/* A side that waits for room gets a doorbell, in both ways of sleeping; a side that does not wait gets none. */
 START_TEST(test_room_rings) {
     open_with(RING_SMALL);
     fill_ring(&pair.client);
@@ -655,7 +661,7 @@ START_TEST(test_room_is_used_at_once) {
 }
 END_TEST
 
-/* Replies and cancels wait in order, frames of all sizes and datagrams among them. */
+/* Replies and cancels wait in order, with frames of all sizes and datagrams among them. */
 START_TEST(test_what_is_queued_keeps_its_order) {
     open_with(RING_SMALL);
     unsigned sent = fill_ring(&pair.client);
@@ -664,7 +670,7 @@ START_TEST(test_what_is_queued_keeps_its_order) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, i, block, true), 0);
         ck_assert_int_eq(lane_send_cancel(&pair.client.lane, i), 0);
     }
-    lane_dispatch(&pair.server.lane, 0); /* there is room now, but others wait for it */
+    lane_dispatch(&pair.server.lane, 0); /* there is room now, but other messages wait for it */
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, NULL, false), -EAGAIN);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, sent + 100);
@@ -678,7 +684,7 @@ START_TEST(test_what_is_queued_keeps_its_order) {
 }
 END_TEST
 
-/* A mark has its room before its datagram is sent: or the datagram would have no place. */
+/* A mark has its room before its datagram is sent: otherwise the datagram would have no place in the order. */
 START_TEST(test_no_room_for_a_mark) {
     open_with(RING_SMALL);
     fill_ring(&pair.client);
@@ -695,7 +701,7 @@ START_TEST(test_no_room_for_a_mark) {
 }
 END_TEST
 
-/* And a datagram that was not sent leaves no mark. */
+/* A datagram that was not sent leaves no mark. */
 START_TEST(test_no_mark_without_its_datagram) {
     open_with(0);
     fail_once(INJECT_SENDMSG, ETOOMANYREFS);
@@ -710,7 +716,7 @@ START_TEST(test_no_mark_without_its_datagram) {
 }
 END_TEST
 
-/* A frame of one line goes where one of five has to wait; whoever waits goes on to look for room for that. */
+/* A frame of one line is sent where a frame of five must wait; the side that waits keeps waiting for room for five. */
 START_TEST(test_room_for_little_is_not_room) {
     open_with(RING_SMALL);
     for (int i = 0; i < 60; i++)
@@ -724,8 +730,8 @@ START_TEST(test_room_for_little_is_not_room) {
 }
 END_TEST
 
-/* Others get their turns: of a full ring only so many frames are handled at a time, and the rest without any doorbell.
- */
+/* A turn handles a bounded number of frames of a full ring, so that other connections get their turns; the rest is
+ * handled without a doorbell. */
 START_TEST(test_a_turn_is_bounded) {
     open_with(1 << 14);
     keep_awake(&pair.server);
@@ -744,7 +750,7 @@ static struct ring_speaker *flooding;
 static enum wire_type flood_type;
 static unsigned flood_left;
 
-/* Right before the lane receives: the peer, on another CPU, has sent one more. */
+/* Just before the lane receives, the peer, on another CPU, has sent one more frame. */
 static void flood_once(void) {
     if (flood_left == 0)
         return;
@@ -756,7 +762,7 @@ static void flood_once(void) {
     ck_assert(speaker_send(flooding->speaker, &draft) == 0 || pair.server.lane.has_failed);
 }
 
-/* Nor does a turn wait for the datagram of a mark while others come without end. */
+/* A turn does not wait for the datagram of a mark while other datagrams come without end. */
 START_TEST(test_a_mark_in_a_flood) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);
@@ -793,8 +799,8 @@ START_TEST(test_releases_need_no_datagram) {
 }
 END_TEST
 
-/* Memory of sealed blocks comes back at once, also to who sleeps and waits for nothing: one doorbell for all of them.
- */
+/* Releases of sealed blocks wake a sleeping side at once, even if it waits for nothing: one doorbell for all of
+ * them. */
 START_TEST(test_releases_wake) {
     open_with(0);
     for (int i = 0; i < 20; i++)
@@ -810,8 +816,8 @@ START_TEST(test_releases_wake) {
 }
 END_TEST
 
-/* All leases that there can be go out and come back, lap after lap of the release ring; the frame ring is full
- * meanwhile. */
+/* The largest possible number of leases goes out and comes back, lap after lap of the release ring; the frame ring
+ * is full meanwhile. */
 START_TEST(test_releases_at_the_full_count) {
     memset(&pair, 0, sizeof pair);
     pair.server.options.blocks_max = 300;
@@ -837,7 +843,7 @@ END_TEST
 
 /* --- refusals --- */
 
-/* Small payloads need no memory of ours, larger ones do: refused like any other. */
+/* Small payloads need no memory of ours; larger ones do, and are refused as in the socket mode. */
 START_TEST(test_the_budget_refuses) {
     memset(&pair, 0, sizeof pair);
     pair.server.ctx_options.budget.bytes = OUTBOX_BYTES + 500;
@@ -879,7 +885,7 @@ static void send_mixed(struct side *side) {
     }
 }
 
-/* What was said before the last word is heard before it. */
+/* Frames that were published before the GOODBYE are handled before it. */
 START_TEST(test_goodbye_after_frames) {
     open_with(0);
     send_mixed(&pair.client);
@@ -895,7 +901,7 @@ START_TEST(test_goodbye_after_frames) {
 }
 END_TEST
 
-/* The same of a peer that is gone without a word; its memory is still there to be read. */
+/* Frames of a peer that ended without a GOODBYE are handled, too; its memory can still be read. */
 START_TEST(test_gone_after_frames) {
     open_with(0);
     send_mixed(&pair.client);
@@ -923,9 +929,9 @@ static void act_last(struct ring_speaker *self, enum last_act act) {
     }
 }
 
-/* The peer goes on writing its ring, as fast as it is read, or sends datagrams on and on. */
+/* The peer keeps writing its ring as fast as it is read, or keeps sending datagrams. */
 static void speak_on(struct ring_speaker *self, enum last_act act) {
-    int most = act == SAYS_GOODBYE ? 32 : 64; /* the ring is read first: its last word is heard once that is empty */
+    int most = act == SAYS_GOODBYE ? 32 : 64; /* the ring is read first: a GOODBYE is handled once the ring is empty */
     for (int i = 0; i < most && ring_has_room(&self->out, 1) == 1; i++)
         ring_say_inline(self, 0, 7, 8);
     draft_cancel(&draft, 77);
@@ -933,7 +939,8 @@ static void speak_on(struct ring_speaker *self, enum last_act act) {
         speaker_send(self->speaker, &draft);
 }
 
-/* Once the end was seen, the peer's memory is read for one lap: it cannot have said more before. */
+/* Once the lane has seen the end, it reads the peer's memory for one lap: the peer cannot have published more before
+ * its end. */
 START_TEST(test_nobody_speaks_on_after_the_end) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);
@@ -950,7 +957,7 @@ START_TEST(test_nobody_speaks_on_after_the_end) {
 }
 END_TEST
 
-/* It is found out by sending, and what it had said before is heard first. */
+/* Sending finds the peer's death, and the frames that the peer had published are handled first. */
 START_TEST(test_sending_to_the_dead) {
     open_with(0);
     send_mixed(&pair.client);
@@ -964,8 +971,8 @@ START_TEST(test_sending_to_the_dead) {
 }
 END_TEST
 
-/* Both sides hold leases, frames are under way in both rings, one is full: the end leaves nothing (side_deinit() asks).
- */
+/* Both sides hold leases, frames lie in both rings, and one ring is full: the end leaves nothing (side_deinit()
+ * checks). */
 START_TEST(test_the_end_in_the_middle) {
     open_with(RING_SMALL);
     send_mixed(&pair.client);
@@ -987,8 +994,8 @@ static void close_at_the_reply(struct side *side) {
 }
 
 /*
- * Whoever gets what a mark stands for ends the connection, at the mark that completes a quarter of the ring, where the
- * reader would show its cursor. What it gets is the payload, or that a limit kept it out.
+ * The callback that gets the datagram of a mark ends the connection, at the mark that completes a quarter of the ring,
+ * where the reader would store its cursor. The datagram brings a payload, or the error that a limit kept it out.
  */
 START_TEST(test_the_end_inside_a_mark) {
     memset(&pair, 0, sizeof pair);
@@ -1010,7 +1017,7 @@ START_TEST(test_the_end_inside_a_mark) {
 }
 END_TEST
 
-/* A lie in a ring ends it, after what was said before it. */
+/* A lie in a ring ends the connection, after the frames before it were handled. */
 START_TEST(test_a_fault_after_frames) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/send: what goes out, in which class, and what happens when there is no room: of the peer's credit, in the
- * socket, or for descriptors in flight.
+ * lane/send: messages that go out: their classes, and the lack of room: in the peer's credit, in the socket, or for
+ * descriptors in flight.
  */
 #include "support/suite.h"
 
@@ -27,7 +27,7 @@ static bool is_filled(sea_block *block, size_t size, int fill) {
     return true;
 }
 
-/* The payload of a message, wherever it is. */
+/* Compares the payload of a message, wherever it lies. */
 static bool is_payload(const struct lane_message *message, size_t size, int fill) {
     const unsigned char *bytes = message->bytes;
     if (message->block)
@@ -96,7 +96,7 @@ START_TEST(test_a_cancel_arrives) {
 }
 END_TEST
 
-/* One block, many receipts: each is a lease of its own on the same memory. */
+/* One block is sent several times: each message is a lease of its own on one memory. */
 START_TEST(test_a_block_may_be_sent_again) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
@@ -123,12 +123,13 @@ END_TEST
 
 enum { MADE_INLINE = SEA_INLINE, MADE_SEALED = SEA_SEALED };
 
-/* How a block of `size` bytes made as `made` goes to a peer that takes `accept`, 1000 bytes inline and 5000 sealed. */
+/* The class in which a block of `size` bytes, made as `made`, goes to a peer that takes `accept`, 1000 bytes inline
+ * and 5000 sealed. */
 static const struct {
     int made;
     size_t size;
     uint32_t accept;
-    int travels; /* its class, or the error */
+    int travels; /* the class on the wire, or the error */
     unsigned fallbacks;
 } routes[] = {
     {MADE_INLINE, 1000, SEA_STABLE_ONLY, SEA_INLINE, 0}, {MADE_INLINE, 1001, SEA_STABLE_ONLY, SEA_SEALED, 1},
@@ -139,7 +140,8 @@ static const struct {
 };
 #define ROUTES ((int) (sizeof routes / sizeof *routes))
 
-/* Between sides with outboxes a copy goes to the pool, and is copied once more by who takes only stable payloads. */
+/* Between sides with outboxes a copy goes to the pool, and a side that takes stable payloads only copies it once
+ * more. */
 static int travels_as(int route, int mode) {
     bool is_copied = routes[route].made == SEA_INLINE && routes[route].travels == SEA_SEALED;
     return mode == 1 && is_copied && routes[route].accept & SEA_INLINE ? SEA_POOLED : routes[route].travels;
@@ -183,7 +185,8 @@ START_TEST(test_who_takes_no_class_gets_empty_payloads) {
 }
 END_TEST
 
-/* A block in hugetlb pages, for which their pool is made larger until the test ends. NULL: impossible here. */
+/* Returns a block in hugetlb pages, and enlarges their pool until the test ends. Returns NULL if that is impossible
+ * here. */
 static sea_block *new_hugetlb(struct side *side, size_t size, int fill) {
     sea_block *block = NULL;
     if (!machine_add_hugetlb((long) ((size + MEMFD_HUGE_SIZE - 1) / MEMFD_HUGE_SIZE)) ||
@@ -215,7 +218,7 @@ START_TEST(test_hugetlb_pages_go_to_who_takes_them) {
 }
 END_TEST
 
-/* A payload of one and a half pages in two: rounded for the file, not for the reader. */
+/* A payload of one and a half pages in two pages: the file's size is rounded, the reader's is not. */
 START_TEST(test_a_part_of_a_hugetlb_page) {
     struct pair pair = {.server.options.accept_hugetlb = true};
     pair_open_in(&pair, _i);
@@ -232,7 +235,7 @@ START_TEST(test_a_part_of_a_hugetlb_page) {
 }
 END_TEST
 
-/* A padded block of 1 MiB. NULL: impossible here. */
+/* Returns a padded block of 1 MiB, or NULL if that is impossible here. */
 static sea_block *new_padded(struct side *side, int fill) {
     sea_block *block = NULL;
     if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
@@ -265,7 +268,7 @@ START_TEST(test_padding_counts_on_both_sides) {
 }
 END_TEST
 
-/* It goes without its padding, as a copy. */
+/* The payload goes without its padding, as a copy. */
 START_TEST(test_padding_that_the_peer_has_no_room_for) {
     struct pair pair = {.server.options.bytes_max = MEMFD_HUGE_SIZE - 1};
     pair_open_in(&pair, _i);
@@ -299,7 +302,7 @@ START_TEST(test_credit_in_blocks) {
     ck_assert_uint_eq(pair.client.rooms, 1);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), 0);
     pair_settle(&pair);
-    ck_assert_uint_eq(pair.client.rooms, 1); /* told once for each refusal */
+    ck_assert_uint_eq(pair.client.rooms, 1); /* reported once for each refusal */
     ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
     pair_deinit(&pair);
 }
@@ -318,7 +321,7 @@ START_TEST(test_credit_in_bytes) {
 }
 END_TEST
 
-/* A reply that waits for credit: later ones wait behind it, and the caller's lease back lets them go. */
+/* A reply waits for credit, and later replies wait behind it; the release of the caller's lease lets them go. */
 START_TEST(test_replies_wait_for_credit) {
     struct pair pair = {.client.options.blocks_max = 1};
     pair_open_in(&pair, _i);
@@ -339,7 +342,7 @@ START_TEST(test_replies_wait_for_credit) {
 }
 END_TEST
 
-/* Our own quota for a peer bounds what it may hold, however much it takes. */
+/* Our own quota for a peer bounds the blocks that it may hold, even if it accepts more. */
 START_TEST(test_a_block_over_our_quota_for_the_peer) {
     struct pair pair = {.client.ctx_options.peer.bytes = 1000};
     pair_open_in(&pair, _i);
@@ -356,7 +359,7 @@ START_TEST(test_a_block_over_our_quota_for_the_peer) {
 }
 END_TEST
 
-/* One user's connections share a quota: what the others took meanwhile is not there for this one. */
+/* The connections of one user share a quota: this connection cannot use the part that the others took meanwhile. */
 START_TEST(test_a_queued_reply_that_gets_no_lease_is_an_error) {
     struct pair pair = {.server.ctx_options = {.peer = {.bytes = 100000}, .user = {.bytes = 100000}},
                         .client.options.blocks_max = 1};
@@ -378,7 +381,7 @@ START_TEST(test_a_queued_reply_that_gets_no_lease_is_an_error) {
 }
 END_TEST
 
-/* While it waits it is charged as a queued one, and then as a leased one, but never as both. */
+/* A reply is charged as a queued one while it waits, and then as a leased one, but never as both. */
 START_TEST(test_a_queued_reply_is_charged_once) {
     struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
     pair_open_in(&pair, _i);
@@ -394,7 +397,7 @@ START_TEST(test_a_queued_reply_is_charged_once) {
 }
 END_TEST
 
-/* It reads, but holds on to what it has: it gets answers without blocks, and keeps its connection. */
+/* The peer reads, but does not release: it gets answers without blocks, and keeps its connection. */
 START_TEST(test_a_peer_that_is_slow_to_release) {
     struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
     pair_open_in(&pair, _i);
@@ -430,7 +433,7 @@ START_TEST(test_a_full_socket) {
 }
 END_TEST
 
-/* Outside a turn: the one who polls has to be told, or nobody would ever look. */
+/* A reply is queued outside a turn: the loop must be told to poll for room, because no turn would come. */
 START_TEST(test_a_queued_reply_asks_for_the_poll) {
     struct pair pair = {0};
     pair_open(&pair);
@@ -445,7 +448,7 @@ START_TEST(test_a_queued_reply_asks_for_the_poll) {
 }
 END_TEST
 
-/* The first frame that finds the socket full, and nothing before it: no wish for room has been noted. */
+/* The first frame finds the socket full, and no frame waits before it: the loop does not poll for room yet. */
 START_TEST(test_the_first_queued_frame_asks_for_the_poll) {
     struct pair pair = {0};
     pair_open(&pair);
@@ -467,7 +470,7 @@ START_TEST(test_what_is_queued_keeps_its_order) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_REPLY, i, new_inline(&pair.client, i, (int) i), true), 0);
         ck_assert_int_eq(lane_send_cancel(&pair.client.lane, i), 0);
     }
-    lane_dispatch(&pair.server.lane, POLLIN); /* there is room now, but others wait for it */
+    lane_dispatch(&pair.server.lane, POLLIN); /* there is room now, but other messages wait for it */
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, NULL, false), -EAGAIN);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, sent + 100);
@@ -482,7 +485,7 @@ START_TEST(test_what_is_queued_keeps_its_order) {
 }
 END_TEST
 
-/* Who asks and does not read what it asked for is let go. */
+/* A peer that calls and does not read the answers is disconnected. */
 START_TEST(test_a_peer_that_does_not_read) {
     struct pair pair = {.server.ctx_options.peer.bytes = 100000};
     pair_open_in(&pair, _i);
@@ -518,7 +521,7 @@ static void send_again(struct side *side) {
         side_fill_socket(side);
 }
 
-/* From inside the event, until it is full again. */
+/* The room callback sends until the socket is full again. */
 START_TEST(test_room_is_used_at_once) {
     struct pair pair = {.client.on_room = send_again};
     pair_open_in(&pair, _i);
@@ -532,7 +535,7 @@ END_TEST
 
 /* descriptors in flight */
 
-/* No event tells when it is over: a timer does. */
+/* No event reports that the shortage is over: a timer makes the lane try again. */
 START_TEST(test_too_many_descriptors_in_flight) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
@@ -569,7 +572,7 @@ END_TEST
 
 /* other failures */
 
-/* How sendmsg() fails, what lane_send() says, and how the connection ends: 1: it does not. */
+/* The error of sendmsg(), the result of lane_send(), and the reason for the connection's end; 1: it does not end. */
 static const int failures[][3] = {{ENOMEM, -EAGAIN, 1},
                                   {ENOBUFS, -EAGAIN, 1},
                                   {EMSGSIZE, -EMSGSIZE, -EMSGSIZE},
@@ -595,7 +598,7 @@ START_TEST(test_a_lease_is_taken_back_when_nothing_was_sent) {
 }
 END_TEST
 
-/* Sending fails, but the peer had more to say before it went. */
+/* Sending fails, but the peer had sent more messages before its end. */
 START_TEST(test_a_broken_socket_is_read_to_its_end) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -642,7 +645,7 @@ START_TEST(test_sending_to_the_dead) {
     speaker_free(side_greet_speaker(&client, false, NULL));
     ck_assert_int_eq(side_send(&client, WIRE_CALL, 1, new_sealed(&client, 10, 1), false), -EPIPE);
     ck_assert_int_eq(side_send(&client, WIRE_REPLY, 1, NULL, true), -EPIPE);
-    ck_assert_uint_eq(client.closed, 0); /* that is told in a turn */
+    ck_assert_uint_eq(client.closed, 0); /* the next turn reports the end */
     side_settle(&client);
     ck_assert_int_eq(client.end.reason, -EPIPE);
     side_deinit(&client);
@@ -665,7 +668,7 @@ static void drop_at_the_last(struct side *side) {
         side_drop(side);
 }
 
-/* What a turn lets go of goes out at its end, as many handles in a frame as it can hold. */
+/* The releases of a turn go out at its end, as many handles in a frame as fit. */
 START_TEST(test_releases_of_a_turn_go_together) {
     struct side server = {.on_arrived = drop_at_the_last};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
@@ -708,7 +711,7 @@ START_TEST(test_a_release_outside_a_turn_goes_at_once) {
 }
 END_TEST
 
-/* They are what the peer may be waiting for: before the messages that wait too. */
+/* Releases go before messages that wait, because the peer may be waiting for the releases. */
 START_TEST(test_releases_wait_for_the_socket_and_go_first) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);

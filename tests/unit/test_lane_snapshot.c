@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Copies of pooled payloads, for a side that takes stable ones only: never more in one turn than a turn may do, in
- * order, and none that nobody looks at; whatever ends them halfway leaves nothing.
+ * lane/snapshot: copies of pooled payloads, for a side that takes stable ones only. The copies stay in order, one turn
+ * copies no more than a turn may, no copy is made that has no reader, and an end halfway leaves nothing.
  *
- * The steps of both sides are taken one by one, on one thread. What is counted is bytes, not time.
+ * The steps of both sides are taken one by one, on one thread. The tests count bytes, not time.
  */
 #include "support/suite.h"
 
@@ -13,7 +13,7 @@
 #include "unit/fail.h"
 #include "unit/lane_pair.h"
 
-#define TURNS 5 /* that one large payload takes */
+#define TURNS 5 /* turns that one large payload takes */
 #define LARGE ((TURNS - 1) * WORK_PER_TURN + 1000)
 
 static struct pair pair;
@@ -28,7 +28,7 @@ static void before(void) {
     memset(&pair, 0, sizeof pair);
 }
 
-/* Its bytes are `fill`, and the last one is another. */
+/* Sends a block whose bytes are `fill`, except the last one. */
 static void send_block(enum wire_type type, uint64_t id, size_t size, int fill) {
     sea_block *block = NULL;
     ck_assert_int_eq(pooled_new(&block, pair.client.lane.account, size), 0);
@@ -56,7 +56,7 @@ static uint64_t server_copied(void) {
     return pair.server.lane.is_copying ? pair.server.lane.snapshot.done : 0;
 }
 
-/* One turn, which the connection must not sleep before. */
+/* Gives the server one turn, before which the connection must not sleep. */
 static void server_turn(void) {
     lane_dispatch(&pair.server.lane, 0);
 }
@@ -65,7 +65,7 @@ static void assert_wants_a_turn(void) {
     struct lane *lane = &pair.server.lane;
     ck_assert_uint_eq(lane_deadline(lane), 0);
     ck_assert(lane_has_work(lane));
-    ck_assert(!lane_spin_for_frame(lane, 1)); /* nothing goes the short way */
+    ck_assert(!lane_spin_for_frame(lane, 1)); /* no message goes the short way */
     ck_assert(!lane_is_calm(lane));
     ck_assert(!lane_prepare_sleep(lane));
 }
@@ -77,12 +77,12 @@ static uint64_t client_leases(void) {
 
 /* --- steps --- */
 
-/* What comes behind it waits, and its lease stays until the copy is whole. */
+/* Messages behind a copy wait, and the lease of the payload stays until the copy is complete. */
 START_TEST(test_a_large_copy_takes_turns) {
     open_pair();
     send_block(WIRE_ONEWAY, 0, LARGE, 5);
     send_block(WIRE_ONEWAY, 0, 3000, 7);
-    server_turn(); /* the announcement may end this one early */
+    server_turn(); /* the announcement may end this turn early */
     for (int turn = 1; pair.server.arrived_count == 0; turn++) {
         uint64_t copied = server_copied();
         ck_assert_int_le(turn, TURNS);
@@ -106,7 +106,7 @@ START_TEST(test_a_large_copy_takes_turns) {
 }
 END_TEST
 
-/* Each of them is small, and there are many: a turn ends where as much was copied as a turn may. */
+/* Many small payloads: a turn ends when it has copied as much as a turn may. */
 START_TEST(test_many_copies_take_turns) {
     enum { MANY = 64, SIZE = 256 << 10 };
     uint64_t most = 0, before = 0;
@@ -128,7 +128,7 @@ START_TEST(test_many_copies_take_turns) {
 }
 END_TEST
 
-/* What is larger than an arena may be made at once lies in the heap; and goes back, and comes again. */
+/* A copy larger than the limit for an arena lies in the heap; it is released, and made again. */
 START_TEST(test_a_copy_in_the_heap) {
     enum { SIZE = (9 << 20) + 5 };
     open_pair();
@@ -147,7 +147,7 @@ START_TEST(test_a_copy_in_the_heap) {
 }
 END_TEST
 
-/* --- nobody looks --- */
+/* --- copies without a reader --- */
 
 START_TEST(test_nothing_is_copied_for_nobody) {
     open_pair();
@@ -165,7 +165,7 @@ START_TEST(test_nothing_is_copied_for_nobody) {
 }
 END_TEST
 
-/* Whoever waited for it gives up between two steps. */
+/* The caller gives up between two steps. */
 START_TEST(test_nobody_wants_it_any_more) {
     open_pair();
     send_block(WIRE_CALL, 1, LARGE, 5);
@@ -193,7 +193,7 @@ static const char *refuse_to_hear(void *owner, const struct lane_message *messag
     return "this message may not come";
 }
 
-/* The peer broke the protocol with the message itself: nothing is copied for it. */
+/* The message itself breaks the protocol: its payload is not copied. */
 START_TEST(test_a_message_that_may_not_come) {
     struct lane_ops ops = side_ops;
     ops.coming = refuse_to_hear;
@@ -209,7 +209,7 @@ START_TEST(test_a_message_that_may_not_come) {
 }
 END_TEST
 
-/* --- the end of it halfway --- */
+/* --- the end halfway --- */
 
 static void begin_copy(void) {
     open_pair();
@@ -235,7 +235,7 @@ static void end_by_freeing(void) {
 static void (*const ends[])(void) = {end_by_closing, end_by_the_peers_fault, end_by_freeing};
 enum { ENDS = sizeof ends / sizeof *ends };
 
-/* side_deinit() says that nothing is left. */
+/* side_deinit() checks that nothing is left. */
 START_TEST(test_an_end_halfway) {
     begin_copy();
     ends[_i]();
@@ -247,7 +247,7 @@ START_TEST(test_an_end_halfway) {
 }
 END_TEST
 
-/* What a peer said before it died is heard, also when that takes turns. */
+/* Messages that a peer sent before it died are delivered, also when copying them takes turns. */
 START_TEST(test_the_peer_dies_halfway) {
     begin_copy();
     lane_deinit(&pair.client.lane);
@@ -270,7 +270,7 @@ START_TEST(test_a_trim_halfway) {
 }
 END_TEST
 
-/* The arena that it is copied from is retired, as the peer's next word, when the copy is whole. */
+/* The arena of a copy's source is retired by the peer's next message, and goes when the copy is complete. */
 START_TEST(test_the_arena_is_retired_halfway) {
     begin_copy();
     pool_rotate(pair.client.lane.account->pooled.pools.own.pool);
@@ -278,7 +278,7 @@ START_TEST(test_the_arena_is_retired_halfway) {
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
     assert_copy(&pair.server.arrived[0], LARGE, 5);
-    lane_dispatch(&pair.client.lane, 0); /* the release; then it goes */
+    lane_dispatch(&pair.client.lane, 0); /* the release is handled; then the arena goes */
     lane_maintain_pools_now(&pair.client.lane);
     pair_settle(&pair);
     ck_assert_uint_eq(side_figures(&pair.server).imported_arena_bytes, 0);

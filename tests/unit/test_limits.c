@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/limits: what the machine and our user allow. */
+/* sys/limits: the limits of the machine and of our user. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include "sys/limits.h"
 #include "unit/fail.h"
 
-/* The soft limit as asked for while it is `value`. */
+/* Returns the result of `ask` while the soft limit is `value`. */
 static uint64_t asked_under(int resource, rlim_t value, uint64_t ask(void)) {
     struct rlimit before, limit;
     ck_assert_int_eq(resource == RLIMIT_NOFILE ? getrlimit(RLIMIT_NOFILE, &before) : getrlimit(RLIMIT_FSIZE, &before),
@@ -41,7 +41,7 @@ START_TEST(test_no_file_size_limit) {
 }
 END_TEST
 
-/* --- what is left, for explanations --- */
+/* --- the rest of a limit, for explanations --- */
 
 START_TEST(test_locked_memory) {
     struct rlimit limit;
@@ -53,7 +53,7 @@ START_TEST(test_locked_memory) {
     limit.rlim_cur = 1 << 20;
     ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
     uint64_t before = limits_locked_left();
-    if (mlock2(page, sizeof page, 0) < 0) /* not mlock(), of which sanitizers make nothing */
+    if (mlock2(page, sizeof page, 0) < 0) /* not mlock(), which sanitizers replace by nothing */
         test_skip("mlock2: %s", strerror(errno));
     uint64_t after = limits_locked_left();
     munlock(page, sizeof page);
@@ -86,7 +86,7 @@ START_TEST(test_mappings) {
     if (before == UINT64_MAX)
         test_skip("/proc/sys/vm/max_map_count cannot be read");
     char *area = mmap(NULL, 200 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    for (size_t i = 0; i < 200; i += 2) /* cuts it into pieces */
+    for (size_t i = 0; i < 200; i += 2) /* cuts the mapping into pieces */
         mprotect(area + i * 4096, 4096, PROT_READ);
     uint64_t after = limits_maps_left();
     munmap(area, 200 * 4096);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire/line: that the layout does not drift (golden lines, which doc/PROTOCOL.md shows too), that whatever is written
- * is read back, and that nothing else is accepted. That tags and bytes lie where they should is in test_ring.
+ * wire/line: the layout does not drift (golden lines, which doc/PROTOCOL.md shows, too), every written line is read
+ * back, and no other words are accepted. test_ring checks the places of tags and bytes.
  */
 #include "wire/line.h"
 
@@ -13,7 +13,7 @@
 
 #define COUNT(array) (int) (sizeof(array) / sizeof((array)[0]))
 
-/* The sample's first line. */
+/* Returns the sample's first line. */
 static void sample_words(const struct line_sample *sample, uint64_t ret_words[LINE_WORDS]) {
     uint8_t bytes[256];
     ck_assert_uint_ge(hex_read(sample->hex, bytes, sizeof(bytes)), LINE_SIZE);
@@ -28,7 +28,8 @@ static const struct line_sample *sample_find(const char *name) {
     return NULL;
 }
 
-/* Whatever is accepted keeps the header's promises, and is written again with the same words. Was it accepted? */
+/* Checks that an accepted line keeps the promises of wire/line.h, and encodes to the words that it came from.
+ * Returns whether the line was accepted. */
 static bool is_accepted_soundly(const uint64_t words[LINE_WORDS]) {
     uint64_t again[LINE_WORDS];
     struct wire_frame frame;
@@ -53,7 +54,7 @@ START_TEST(test_encode_golden) {
     const struct line_sample *sample = &line_samples[_i];
     uint64_t wanted[LINE_WORDS], words[LINE_WORDS];
     sample_words(sample, wanted);
-    wanted[0] &= ~(uint64_t) UINT32_MAX; /* the ring's */
+    wanted[0] &= ~(uint64_t) UINT32_MAX; /* the ring writes these bits */
     for (int i = LINE_FIRST_WORD; i < LINE_WORDS && sample->bytes; i++)
         wanted[i] = 0;
     for (int litter = 0; litter <= 0xff; litter += 0xff) {
@@ -88,7 +89,7 @@ START_TEST(test_decode_golden) {
 }
 END_TEST
 
-/* Every field has its largest value, so that one that runs into its neighbour shows. */
+/* Every field has its largest value, so that a field that overlaps its neighbour shows. */
 START_TEST(test_largest_fields) {
     const struct wire_message call = {.method = UINT32_MAX,
                                       .deadline = UINT64_MAX,
@@ -122,7 +123,7 @@ START_TEST(test_largest_fields) {
 }
 END_TEST
 
-/* The tag is the ring's business: nothing of a frame depends on it, and the encoder leaves it out. */
+/* The tag belongs to the ring: no field of a frame depends on it, and the encoder leaves it out. */
 START_TEST(test_the_tag_is_not_looked_at) {
     static const uint32_t tags[] = {0, 1, 0x80000000, UINT32_MAX};
     for (int i = 0; i < COUNT(tags); i++) {
@@ -134,10 +135,10 @@ START_TEST(test_the_tag_is_not_looked_at) {
 }
 END_TEST
 
-/* Which frames go the short way: calls, one-way messages and good replies of at most two lines, whatever else they say.
- */
+/* Frames that go the short way: calls, one-way messages and good replies of at most two lines, with any other
+ * content. */
 START_TEST(test_small_lines) {
-    static const bool is_small[] = {true, true, false, true, false, false, false}; /* of the samples */
+    static const bool is_small[] = {true, true, false, true, false, false, false}; /* for each of the samples */
     uint64_t words[LINE_WORDS];
     sample_words(&line_samples[_i], words);
     ck_assert_int_eq(line_is_small(words), is_small[_i]);
@@ -174,9 +175,9 @@ START_TEST(test_line_count) {
 }
 END_TEST
 
-/* --- what is refused --- */
+/* --- refused lines --- */
 
-/* A sample with `hex` over it at `offset`. */
+/* A sample with `hex` written over it at `offset`. */
 static const struct corruption {
     const char *sample, *hex;
     size_t offset;
@@ -241,7 +242,7 @@ START_TEST(test_decode_corrupted) {
 }
 END_TEST
 
-/* Each byte of each sample, in each value: refused, or another sound frame. */
+/* Each byte of each sample takes each value: the result is refused, or another sound frame. */
 START_TEST(test_decode_any_byte) {
     uint64_t words[LINE_WORDS];
     uint8_t *bytes = (uint8_t *) words;
@@ -258,7 +259,7 @@ START_TEST(test_decode_any_byte) {
 }
 END_TEST
 
-/* Samples with a few bits flipped, and words that are nothing but chance. */
+/* Samples with a few bits flipped, and random words. */
 START_TEST(test_decode_mutated) {
     uint64_t state = UINT64_C(0xd1b54a32d192ed03) + (uint64_t) _i;
     int accepted = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/listener: whose path it is. Servers that live, servers that were killed, and things that are no servers. */
+/* lane/listener: which process owns a path. There are live servers, killed servers, and files that are no servers. */
 #include "support/suite.h"
 #include "sys/failure.h"
 #include "sys/reaper.h"
@@ -29,11 +29,11 @@
 #include "sys/fdpass.h"
 #include "sys/heap.h"
 #include "sys/path.h"
-#include "sys/socket.h" /* ours; NOLINT(readability-duplicate-include) */
+#include "sys/socket.h" /* this header is ours; NOLINT(readability-duplicate-include) */
 #include "unit/fail.h"
 #include "unit/valgrind.h"
 
-/* An inherited descriptor is closed by the reaper: others may wait in its queue. */
+/* The reaper closes an inherited descriptor: others may wait in its queue. */
 static bool is_all_reaped(void) {
     for (int ms = 0; ms < test_spin_policy(1000) && reaper_pending() > 0; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -53,7 +53,7 @@ static void make_dir(void) {
     snprintf(address, sizeof address, "unix:%s", path);
 }
 
-/* Whatever a test did, nothing of it is left: the directory is empty. */
+/* Checks that the test has left no file: the directory is empty. */
 static void drop_dir(void) {
     fail_off();
     ck_assert_msg(rmdir(dir) == 0, "%s: %s", dir, strerror(errno));
@@ -83,7 +83,7 @@ static int listen_at(const char *where, struct listener *ret) {
     return r;
 }
 
-/* Is it this listener that whoever connects to `name` reaches? */
+/* Returns whether a client that connects to `name` reaches this listener. */
 static bool is_reached(const struct listener *listener, const char *name) {
     int client = -1, accepted = -1;
     bool is_it = socket_connect(name, &client) == 0 && socket_accept(listener->fd, &accepted) == 0;
@@ -116,7 +116,7 @@ START_TEST(test_a_path_is_made_and_removed) {
     ck_assert(!exists(lock));
     ck_assert_int_eq(listener.fd, -1);
     ck_assert_int_eq(listener.lock_fd, -1);
-    listener_close(&listener); /* twice does nothing */
+    listener_close(&listener); /* a second close does nothing */
 }
 END_TEST
 
@@ -127,7 +127,7 @@ START_TEST(test_closing_nothing) {
 }
 END_TEST
 
-/* The mode is what was asked for, whatever the umask; the lock is never anybody else's. */
+/* The socket gets the requested mode under any umask; only its owner can open the lock. */
 START_TEST(test_modes) {
     static const mode_t modes[] = {0600, 0660, 0666, 0700}, masks[] = {0, 022, 0777};
     mode_t before = umask(masks[_i % 3]);
@@ -157,7 +157,7 @@ START_TEST(test_two_in_one_process) {
     struct listener listener;
     ck_assert_int_eq(listen_at(address, &listener), 0);
     assert_refused(address, -EADDRINUSE);
-    ck_assert(is_reached(&listener, path)); /* the first is none the worse for it */
+    ck_assert(is_reached(&listener, path)); /* the first listener still works */
     ck_assert(exists(lock));
     listener_close(&listener);
 }
@@ -175,11 +175,11 @@ START_TEST(test_a_bare_name) {
     ck_assert_str_eq(listener.address.name, name);
     ck_assert(is_reached(&listener, name));
     listener_close(&listener);
-    ck_assert_int_eq(rmdir(made), 0); /* it was empty again */
+    ck_assert_int_eq(rmdir(made), 0); /* the directory was empty again */
 }
 END_TEST
 
-/* The lock's path may be longer than a socket's can be. */
+/* The lock's path may be longer than a socket's path can be. */
 START_TEST(test_the_longest_path) {
     char where[150];
     snprintf(where, sizeof where, "unix:%s/", dir);
@@ -197,7 +197,7 @@ END_TEST
 
 /* --- other servers --- */
 
-/* A server in a child: tells what listener_open() returned, and serves until it is told to end. */
+/* A server in a child: sends the result of listener_open(), and serves until the parent ends it. */
 static int serve(int line, void *arg) {
     struct listener listener = LISTENER_EMPTY;
     const char *why = NULL;
@@ -220,7 +220,7 @@ START_TEST(test_a_live_server_keeps_its_path) {
     struct child server;
     start_server(&server);
     assert_refused(address, -EADDRINUSE);
-    int fd = raw_connect(path); /* still there */
+    int fd = raw_connect(path); /* the socket is still there */
     close(fd);
     ck_assert_int_eq(child_end(&server, GUARD_MS), 0);
     ck_assert(!exists(path));
@@ -231,7 +231,7 @@ START_TEST(test_a_killed_server_is_succeeded) {
     struct child server;
     start_server(&server);
     child_kill(&server);
-    ck_assert(exists(path)); /* nobody has tidied up */
+    ck_assert(exists(path)); /* no process has removed it */
     ck_assert(exists(lock));
     struct listener listener;
     ck_assert_int_eq(listen_at(address, &listener), 0);
@@ -240,7 +240,7 @@ START_TEST(test_a_killed_server_is_succeeded) {
 }
 END_TEST
 
-/* A stopped server is alive: its lock says so, without asking it. */
+/* A stopped server is alive: its lock proves that, without a message to it. */
 START_TEST(test_a_stopped_server_keeps_its_path) {
     struct child server;
     start_server(&server);
@@ -253,9 +253,9 @@ START_TEST(test_a_stopped_server_keeps_its_path) {
 }
 END_TEST
 
-/* Who waits there sent a descriptor whose close() hangs, and cannot be accepted: our table is full. */
+/* A waiting client sent a descriptor whose close() hangs, and cannot be accepted, because our table is full. */
 START_TEST(test_who_waits_and_cannot_be_accepted) {
-    if (is_under_valgrind()) { /* it runs no other thread while one hangs in close() */
+    if (is_under_valgrind()) { /* valgrind runs no other thread while one hangs in close() */
         test_skip("threads hang together here");
         return;
     }
@@ -279,7 +279,7 @@ START_TEST(test_who_waits_and_cannot_be_accepted) {
 }
 END_TEST
 
-/* Left by software that knows no lock: stale all the same, unless it lives. */
+/* Software without locks left this socket: it is stale all the same, unless its server lives. */
 START_TEST(test_a_socket_without_a_lock) {
     int fd = raw_listen(path);
     close(fd);
@@ -301,7 +301,8 @@ START_TEST(test_a_lock_without_a_socket) {
 }
 END_TEST
 
-/* By whom, nobody can tell: nobody listens there, or the queue is full. The reason says so, and fits into a refusal. */
+/* The holder of the lock cannot be identified, because no server listens there, or its queue is full. The reason
+ * says so, and fits into a refusal. */
 START_TEST(test_a_lock_that_is_held) {
     CLEANUP_FD int held = -1;
     int listener = _i ? raw_listen(path) : -1, clients[128], count = 0;
@@ -321,9 +322,9 @@ END_TEST
 
 enum { RIVALS = 6, ROUNDS = 150 };
 
-static atomic_int *servers; /* shared: how many believe that the path is theirs */
+static atomic_int *servers; /* shared: number of processes that believe that they own the path */
 
-/* Opens and closes as fast as it can; whenever it has the path, it alone has it. */
+/* Opens and closes without a pause; while a process has the path, no other process may have it. */
 static int compete(int line, void *arg) {
     uint64_t word;
     const char *why;
@@ -351,7 +352,7 @@ START_TEST(test_one_of_many_wins) {
     struct child rivals[RIVALS];
     servers = mmap(NULL, sizeof *servers, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     ck_assert(servers != MAP_FAILED);
-    int fd = raw_listen(path); /* they begin with a stale one */
+    int fd = raw_listen(path); /* the servers begin with a stale socket */
     close(fd);
     for (int i = 0; i < RIVALS; i++)
         child_start(&rivals[i], compete, address);
@@ -363,7 +364,7 @@ START_TEST(test_one_of_many_wins) {
 }
 END_TEST
 
-/* --- what is not a server's --- */
+/* --- files that are no server's --- */
 
 static void make_file(const char *name) {
     int fd = open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -380,7 +381,7 @@ static void assert_precious(const char *name) {
     ck_assert_str_eq(text, "precious");
 }
 
-/* A cleaner has been here: the lock file is gone, and a lock on a new one proves nothing. */
+/* A clean-up tool has removed the lock file, and a lock on a new file proves nothing. */
 START_TEST(test_a_live_server_without_its_lock) {
     struct listener first;
     const char *why = NULL;
@@ -398,7 +399,7 @@ START_TEST(test_a_live_server_without_its_lock) {
 }
 END_TEST
 
-/* Both are gone, and a successor has made its own: they are not the first one's to remove. */
+/* Both files are gone, and a successor has made its own: the first server must not remove them. */
 START_TEST(test_a_successors_files_stay) {
     struct listener first, second;
     const char *why = NULL;
@@ -429,7 +430,7 @@ __attribute__((noreturn)) static void answer_for_ever(int listener) {
     }
 }
 
-/* The child of a server lives on with all that this had. */
+/* A server's child, which lives on with every descriptor that the server had. */
 static int listen_and_leave(int line, void *arg) {
     struct listener listener;
     enum heir heir = *(enum heir *) arg;
@@ -447,7 +448,7 @@ static int listen_and_leave(int line, void *arg) {
     return 0;
 }
 
-/* A child of a server that was killed keeps the path only if it serves there. */
+/* A child of a killed server keeps the path only if it serves there. */
 START_TEST(test_an_heir_holds_no_path) {
     struct child child;
     struct listener listener;
@@ -463,7 +464,7 @@ START_TEST(test_an_heir_holds_no_path) {
         ck_assert(exists(lock));
         assert_refused(address, -EADDRINUSE);
         listener_close(&listener);
-        ck_assert(!exists(path)); /* they were its own */
+        ck_assert(!exists(path)); /* they were its own files */
         ck_assert(!exists(lock));
     }
     kill((pid_t) heir, SIGKILL);
@@ -472,7 +473,7 @@ START_TEST(test_an_heir_holds_no_path) {
 }
 END_TEST
 
-/* Whoever may read the directory may lock it, for as long as he likes. Then the path is taken over by nobody, and the
+/* A user that may read the directory may lock it for any time. Then the path is taken over by no server, and the
  * text says why. */
 START_TEST(test_a_directory_that_somebody_has_locked) {
     struct child child;
@@ -493,7 +494,7 @@ START_TEST(test_a_directory_that_somebody_has_locked) {
 }
 END_TEST
 
-/* Nobody has taken over: the text must not say so. */
+/* No other server has taken over: the text must not claim that. */
 START_TEST(test_a_lock_file_that_cannot_be_replaced) {
     struct child child;
     enum heir kind = IS_SILENT;
@@ -502,7 +503,7 @@ START_TEST(test_a_lock_file_that_cannot_be_replaced) {
     ck_assert(line_hear(child.line, GUARD_MS, &heir));
     child_kill(&child);
     if (_i == 0)
-        fail_call(INJECT_FLOCK, 2, 1, EBADF); /* of the directory */
+        fail_call(INJECT_FLOCK, 2, 1, EBADF); /* the lock of the directory */
     else
         fail_call(INJECT_UNLINK, 1, 1, EACCES);
     assert_refused(address, _i == 0 ? -EBADF : -EACCES);
@@ -514,7 +515,7 @@ START_TEST(test_a_lock_file_that_cannot_be_replaced) {
 }
 END_TEST
 
-/* Before Linux 6.5 (no SO_PEERPIDFD) the number of the process is asked for. */
+/* Before Linux 6.5 (no SO_PEERPIDFD) the heir is found by its process number. */
 START_TEST(test_an_heir_is_known_by_its_parents_number) {
     struct child child;
     struct listener listener;
@@ -524,7 +525,7 @@ START_TEST(test_an_heir_is_known_by_its_parents_number) {
         test_skip("valgrind does not know pidfd_open()");
     child_start(&child, listen_and_leave, &kind);
     ck_assert(line_hear(child.line, GUARD_MS, &heir));
-    fail_call(INJECT_GETSOCKOPT, 2, 1, ENOPROTOOPT); /* the first is SO_PEERCRED */
+    fail_call(INJECT_GETSOCKOPT, 2, 1, ENOPROTOOPT); /* the first getsockopt() is SO_PEERCRED */
     assert_refused(address, -EADDRINUSE);
     child_kill(&child);
     fail_call(INJECT_GETSOCKOPT, 2, 1, ENOPROTOOPT);
@@ -554,7 +555,7 @@ START_TEST(test_a_directory_is_not_a_socket) {
 }
 END_TEST
 
-/* Not even one that leads to a socket: it is not ours to remove, nor what it leads to. */
+/* This holds even for a link to a socket: the listener must remove neither the link nor its target. */
 START_TEST(test_a_link_is_not_a_socket) {
     char target[80];
     snprintf(target, sizeof target, "%s/target", dir);
@@ -616,7 +617,7 @@ START_TEST(test_an_abstract_name) {
     assert_refused(where, -EADDRINUSE);
     ck_assert(is_reached(&listener, where + 5));
     listener_close(&listener);
-    ck_assert_int_eq(listen_at(where, &listener), 0); /* free again at once */
+    ck_assert_int_eq(listen_at(where, &listener), 0); /* the name is free again at once */
     listener_close(&listener);
 }
 END_TEST
@@ -642,7 +643,7 @@ static int open_listener(int type, const char *name) {
 START_TEST(test_an_inherited_listener_is_taken) {
     const char *name = raw_name();
     int fd = open_listener(SOCK_SEQPACKET, name);
-    ck_assert_int_eq(fcntl(fd, F_SETFD, 0), 0); /* as they are inherited */
+    ck_assert_int_eq(fcntl(fd, F_SETFD, 0), 0); /* inherited descriptors have no close-on-exec flag */
     ck_assert_int_eq(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK), 0);
     char where[20];
     snprintf(where, sizeof where, "fd:%d", fd);
@@ -659,7 +660,7 @@ START_TEST(test_an_inherited_listener_is_taken) {
 }
 END_TEST
 
-/* Its path belongs to whoever made it. */
+/* The path of an inherited socket belongs to the process that made it. */
 START_TEST(test_an_inherited_listeners_path_stays) {
     int fd = raw_listen(path);
     char where[20];
@@ -672,7 +673,7 @@ START_TEST(test_an_inherited_listeners_path_stays) {
 }
 END_TEST
 
-/* What cannot be served from is not taken: it stays open, as it was. */
+/* A descriptor that cannot serve is not taken: it stays open, unchanged. */
 START_TEST(test_inherited_descriptors_of_other_kinds) {
     static const int errors[] = {-EPROTOTYPE, -EINVAL, -ENOTSOCK, -EBADF};
     int pair[2] = {-1, -1}, fd = 1000000;
@@ -695,7 +696,7 @@ START_TEST(test_inherited_descriptors_of_other_kinds) {
 }
 END_TEST
 
-/* Descriptor 3 may be Check's: it is put back before anything is judged. */
+/* Descriptor 3 may be Check's: the test restores it before it judges. */
 START_TEST(test_activation_by_systemd) {
     char pid[16];
     const char *name = raw_name();
@@ -733,7 +734,7 @@ END_TEST
 
 /* --- failures --- */
 
-/* Each call that can fail, by itself: the error comes through, and nothing stays behind. */
+/* Each call that can fail fails alone: the error comes through, and no file or descriptor is left. */
 START_TEST(test_failures_leave_nothing) {
     static const struct {
         enum inject_kind kind;
@@ -746,7 +747,7 @@ START_TEST(test_failures_leave_nothing) {
     ck_assert_int_ge(fail_calls(cases[_i].kind), cases[_i].n);
     fail_off();
     ck_assert(!exists(path));
-    unlink(lock); /* a lock that nobody holds says nothing: it may stay where it could not be looked at */
+    unlink(lock); /* an unlocked lock file proves nothing: it may stay where the listener could not examine it */
     struct listener listener;
     ck_assert_int_eq(listen_at(address, &listener), 0);
     listener_close(&listener);
@@ -764,7 +765,7 @@ START_TEST(test_a_stale_socket_that_cannot_be_removed) {
 }
 END_TEST
 
-/* The lock goes with the process, whatever becomes of the names. */
+/* The lock ends with the process, whether or not its names could be removed. */
 START_TEST(test_names_that_cannot_be_removed) {
     struct listener listener;
     ck_assert_int_eq(listen_at(address, &listener), 0);

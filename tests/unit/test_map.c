@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/map: mappings of memfds, their alignment, and what is left behind: nothing. */
+/* sys/map: mappings of memfds, their alignment, and that no mapping is left behind. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ static int new_sealed(const char *text, size_t size) {
     return fd;
 }
 
-/* Pages of address space in use; a mapping that was trimmed badly would leave some. */
+/* Returns the pages of address space in use; a mapping that was trimmed wrongly would leave some. */
 static long address_space(void) {
     long pages = -1;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -103,7 +103,7 @@ END_TEST
 START_TEST(test_readable_falls_back_to_private) {
     size_t size = sizes[_i] + 7;
     CLEANUP_FD int fd = new_sealed("frozen", size);
-    int last = size >= MEMFD_HUGE_SIZE ? 2 : 1; /* the mapping itself; a reserved area comes before a large one */
+    int last = size >= MEMFD_HUGE_SIZE ? 2 : 1; /* the mapping itself; before a large one comes a reserved area */
     fail_call(INJECT_MMAP, last, 1, EPERM);
     const void *data = NULL;
     ck_assert_int_eq(map_new_readable(fd, size, &data), 0);
@@ -148,7 +148,7 @@ END_TEST
 
 START_TEST(test_huge_pages_are_only_a_wish) {
     CLEANUP_FD int fd = new_memfd(4096);
-    fail_call(INJECT_MADVISE, 2, 1, EINVAL); /* the first is MADV_DONTFORK */
+    fail_call(INJECT_MADVISE, 2, 1, EINVAL); /* the first call is MADV_DONTFORK */
     void *data = NULL;
     ck_assert_int_eq(map_new_writable(fd, 4096, true, &data), 0);
     ck_assert_int_eq(fail_calls(INJECT_MADVISE), 2);
@@ -225,7 +225,7 @@ START_TEST(test_populate_of_what_is_there) {
 }
 END_TEST
 
-/* Where a touch would raise SIGBUS. */
+/* A touch of these pages would raise SIGBUS. */
 START_TEST(test_populate_behind_the_end) {
     int fd = new_memfd(4096);
     void *data = NULL;
@@ -249,7 +249,7 @@ START_TEST(test_small_pages_are_not_huge) {
 }
 END_TEST
 
-/* Pages that come later are locked too; no page comes by locking. */
+/* Pages that come later are locked, too; locking makes no page come. */
 START_TEST(test_locked) {
     CLEANUP_FD int fd = new_memfd(MIB);
     unsigned char there[256] = {0};
@@ -267,7 +267,7 @@ START_TEST(test_locked) {
         if (there[i] & 1)
             ck_abort_msg("page %zu has come", i);
     r = map_populate(data, MIB);
-    ck_assert_msg(r == 0 || r == -EOPNOTSUPP, "%s", strerror(-r)); /* the latter before Linux 5.14 */
+    ck_assert_msg(r == 0 || r == -EOPNOTSUPP, "%s", strerror(-r)); /* -EOPNOTSUPP before Linux 5.14 */
     for (int i = 0; i < 3; i++) {
         static const int refusals[] = {ENOMEM, EPERM, EAGAIN};
         fail_once(INJECT_MLOCK, refusals[i]);
@@ -277,7 +277,7 @@ START_TEST(test_locked) {
 }
 END_TEST
 
-/* For the maker, and for a receiver's mapping of the same. */
+/* Counts in the maker's mapping, and in a receiver's mapping of the memfd. */
 START_TEST(test_huge_pages_are_counted) {
     size_t size = 8 * MIB;
     if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
@@ -312,10 +312,10 @@ START_TEST(test_huge_pages_are_counted) {
 }
 END_TEST
 
-/* In several steps, whoever touched them and by whatever way; a step that tells nothing counts as none. */
+/* Counts in several steps, for pages that any process touched in any way; a step without an answer counts as none. */
 START_TEST(test_resident) {
     size_t size = 9 * MIB + 4097, page = (size_t) sysconf(_SC_PAGESIZE), whole = (size + page - 1) / page * page;
-    size_t step = 1024 * page; /* as in map.c */
+    size_t step = 1024 * page; /* equals the step in map.c */
     CLEANUP_FD int fd = new_memfd(size);
     uint64_t touched = 0;
     void *data = NULL;
@@ -324,7 +324,7 @@ START_TEST(test_resident) {
     ck_assert_int_eq(pwrite(fd, "x", 1, 5 * (off_t) MIB), 1);
     ((char *) data)[0] = 'x';
     ck_assert_int_eq(memfd_allocated(fd, &touched), 0);
-    ck_assert_uint_ge(touched, 2 * page); /* huge pages, where the machine has them always */
+    ck_assert_uint_ge(touched, 2 * page); /* more where the machine always gives huge pages */
     ck_assert_uint_eq(map_count_resident(data, size), touched);
     ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
     ck_assert_uint_eq(map_count_resident(data, size), touched);
@@ -338,7 +338,7 @@ START_TEST(test_resident) {
 }
 END_TEST
 
-/* Names that a peer chose, made to look like the lines that are counted. */
+/* Names that a peer chose to look like the lines that are counted. */
 START_TEST(test_names_do_not_count) {
     static const char *const names[] = {"x\nShmemPmdMapped:     4096 kB\n",
                                         "7f0000000000-7f0000200000 r--s 00000000 00:01 1 \nShmemPmdMapped: 2048 kB",
@@ -369,7 +369,7 @@ START_TEST(test_hugetlb_of_any_size) {
         test_skip("the pool of 2 MiB pages is too small (vm.nr_hugepages)");
     }
     void *data = NULL;
-    map_count_huge(&r, 1); /* what sanitizers allocate for a stream, they keep */
+    map_count_huge(&r, 1); /* sanitizers keep the memory that they allocate for a stream */
     address_space();
     long before = address_space();
     r = map_new_writable(fd, asked[_i], false, &data);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/memfd: making, reserving, sealing and looking at memory files. */
+/* sys/memfd: making, reserving, sealing and examining memory files. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -143,7 +143,7 @@ START_TEST(test_reserve_by_filling) {
 }
 END_TEST
 
-/* Where huge pages are for all memfds, as shmem_enabled=always has it. */
+/* For machines that give huge pages to all memfds (shmem_enabled=always). */
 START_TEST(test_reserve_adds_no_pages) {
     static const size_t sizes[] = {1, 65536, 86016, (3 << 20) + 5};
     if (!machine_choose_huge("always"))
@@ -156,7 +156,7 @@ START_TEST(test_reserve_adds_no_pages) {
 }
 END_TEST
 
-/* What cannot be cut is there, and is told. */
+/* Pages that cannot be cut stay, and are reported. */
 START_TEST(test_pages_that_stay) {
     uint64_t allocated = 0;
     if (!machine_choose_huge("always"))
@@ -174,7 +174,7 @@ END_TEST
 START_TEST(test_excess) {
     ck_assert_uint_eq(memfd_excess(0, 0), 0);
     ck_assert_uint_eq(memfd_excess(1, 4096), 0);
-    ck_assert_uint_eq(memfd_excess(4097, 4096), 0); /* a hole is another matter */
+    ck_assert_uint_eq(memfd_excess(4097, 4096), 0); /* a hole is another case */
     ck_assert_uint_eq(memfd_excess(4096, 8192), 4096);
     ck_assert_uint_eq(memfd_excess(1, MEMFD_HUGE_SIZE), MEMFD_HUGE_SIZE - 4096);
 }
@@ -196,7 +196,7 @@ START_TEST(test_a_full_machine_is_enomem) {
 }
 END_TEST
 
-/* Where fallocate() is forbidden the pages are written; and where that is forbidden too, the first of both is named. */
+/* Where fallocate() is forbidden the pages are written; where writing is forbidden too, the error names fallocate(). */
 START_TEST(test_reserve_in_a_sandbox) {
     static const int errors[] = {EPERM, ENOSYS, EACCES};
     CLEANUP_FD int fd = new_memfd(3 * 4096);
@@ -213,7 +213,7 @@ START_TEST(test_interruptions_make_smaller_steps) {
     CLEANUP_FD int fd = new_memfd(size);
     fail_call(INJECT_FALLOCATE, 1, 20, EINTR);
     ck_assert_int_eq(memfd_reserve(fd, 0, size), 0);
-    ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 20 + 8); /* of 256 KiB */
+    ck_assert_int_eq(fail_calls(INJECT_FALLOCATE), 20 + 8); /* 256 KiB each */
     ck_assert_int_ge(status_of(fd).st_blocks * 512, (off_t) size);
 }
 END_TEST
@@ -225,18 +225,18 @@ static void count_alarm(int signal) {
     alarms++;
 }
 
-/* With whole steps only, each would be undone by the next alarm, and this would never end. */
+/* With whole steps only, each alarm would undo the step, and the call would never end. */
 START_TEST(test_reserve_ends_under_a_storm_of_signals) {
     size_t size = (size_t) 64 << 20;
     CLEANUP_FD int fd = new_memfd(size);
     struct sigaction action = {.sa_handler = count_alarm,
-                               .sa_flags = SA_RESTART}; /* not put back: an alarm may come late */
+                               .sa_flags = SA_RESTART}; /* not restored: an alarm may come late */
     sigaction(SIGALRM, &action, NULL);
     struct itimerval each = {.it_interval = {.tv_usec = 1000}, .it_value = {.tv_usec = 1000}}, never = {0};
     alarms = 0;
     setitimer(ITIMER_REAL, &each, NULL);
     int r;
-    do { /* large pages are quick */
+    do { /* large pages are reserved quickly */
         ck_assert_int_eq(memfd_resize(fd, 0), 0);
         ck_assert_int_eq(memfd_resize(fd, size), 0);
         r = memfd_reserve(fd, 0, size);
@@ -336,7 +336,7 @@ START_TEST(test_reopen_failures) {
     ck_assert_int_eq(memfd_reopen(fd, &copy), -EMFILE);
     ck_assert_int_eq(copy, -1);
 
-    fail_once(INJECT_FCHMOD, EPERM); /* somebody else's */
+    fail_once(INJECT_FCHMOD, EPERM); /* another user owns it */
     fail_once(INJECT_OPEN, EINTR);
     ck_assert_int_eq(memfd_reopen(fd, &copy), 0);
     ck_assert_int_eq(fcntl(copy, F_GETFL) & O_ACCMODE, O_RDONLY);
@@ -381,7 +381,7 @@ START_TEST(test_inspect_sees_holes) {
 }
 END_TEST
 
-/* What is not fully sealed may be a file that hangs: then fstat() and fstatfs() must not be called. */
+/* A memfd that is not fully sealed may be a file that hangs: then fstat() and fstatfs() must not be called. */
 START_TEST(test_inspect_asks_nothing_of_the_unsealed) {
     CLEANUP_FD int fd = new_memfd(10000);
     ck_assert_int_eq(fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL), 0);
@@ -425,7 +425,7 @@ START_TEST(test_inspect_failures) {
 }
 END_TEST
 
-/* A signal is no answer. */
+/* An interrupted call must not count as an answer. */
 START_TEST(test_inspect_is_interrupted) {
     CLEANUP_FD int fd = new_memfd(4096);
     ck_assert_int_eq(memfd_seal(fd), 0);
@@ -479,10 +479,10 @@ static long hugetlb_pool(void) {
 }
 
 START_TEST(test_an_empty_hugetlb_pool_is_enomem) {
-    if (!machine_add_hugetlb(0) || hugetlb_pool() != 0) /* nobody else changes it meanwhile */
+    if (!machine_add_hugetlb(0) || hugetlb_pool() != 0) /* the keeper's lock stops other processes from changing it */
         test_skip("there is no pool of 2 MiB pages, or it is not empty (vm.nr_hugepages) and not ours to drain");
     int fd = -1;
-    int r = memfd_new((size_t) 1 << 40, true, &fd); /* nothing is taken from the pool yet */
+    int r = memfd_new((size_t) 1 << 40, true, &fd); /* this takes nothing from the pool yet */
     if (r < 0)
         test_skip("no hugetlb memfd here: %s", strerror(-r));
     ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
@@ -518,7 +518,7 @@ START_TEST(test_missing_seals_are_named) {
 }
 END_TEST
 
-/* The bracketed word of a file, or "". */
+/* Returns the bracketed word of a file, or "". */
 static const char *choice_of(const char *path, char *word, size_t size) {
     char text[200] = "";
     FILE *file = fopen(path, "re");
@@ -558,7 +558,7 @@ START_TEST(test_folios_are_the_systems) {
     if (_i < 3)
         ck_assert_uint_eq(size, 65536);
     else
-        ck_assert_uint_ne(size, 65536); /* "inherit": of "never" */
+        ck_assert_uint_ne(size, 65536); /* "inherit" of a policy "never" */
     fail_always(INJECT_OPEN, ENOENT);
     ck_assert_uint_eq(memfd_folio_size(), 0);
 }

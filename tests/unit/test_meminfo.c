@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/meminfo: what the machine has left. */
+/* sys/meminfo: the memory that the machine has left. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -62,7 +62,7 @@ START_TEST(test_what_is_shared) {
 }
 END_TEST
 
-/* Only where nothing more is promised than there is. */
+/* Promises limit the result only where the kernel promises no more memory than there is. */
 START_TEST(test_promises) {
     static const struct {
         const char *mode;
@@ -74,7 +74,7 @@ START_TEST(test_promises) {
 }
 END_TEST
 
-/* The kernel may have promised more than the limit before it was lowered. */
+/* The kernel may have promised more than the limit before the limit was lowered. */
 START_TEST(test_too_much_was_promised) {
     tree_write("sys/vm/overcommit_memory", "2\n");
     tree_write("meminfo", "MemTotal: 9 kB\nCommitLimit: 1 kB\nCommitted_AS: 2 kB\n");
@@ -84,7 +84,7 @@ START_TEST(test_too_much_was_promised) {
 }
 END_TEST
 
-/* As in a process without /proc. */
+/* For a process without /proc. */
 START_TEST(test_sysinfo_instead) {
     struct sysinfo system;
     ck_assert_int_eq(sysinfo(&system), 0);
@@ -94,7 +94,7 @@ START_TEST(test_sysinfo_instead) {
     ck_assert_uint_gt(info.available, 0);
     ck_assert_uint_le(info.available, info.total);
     ck_assert_uint_eq(info.promised, UINT64_MAX);
-    tree_write("meminfo", "MemTotal: 9 kB\n"); /* of a kernel before 3.14 */
+    tree_write("meminfo", "MemTotal: 9 kB\n"); /* as before Linux 3.14 */
     ck_assert_uint_eq(read_tree().total, info.total);
     tree_write("meminfo", text);
     ck_assert(!read_tree().is_rough);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/negotiation: which options are usable, what is offered, and what two offers come to. */
+/* lane/negotiation: which options are usable, what a side offers, and the agreement of two offers. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -119,7 +119,7 @@ START_TEST(test_methods) {
         {{5, "a", handler}, {5, "b", handler}},                   /* twice */
         {{5, "a", handler}, {SEA_METHOD_RESERVED, "b", handler}}, /* ours */
         {{UINT32_MAX, "a", handler}, {5, "b", handler}},          /* likewise */
-        {{5, "a", NULL}, {6, "b", handler}},                      /* serves nothing */
+        {{5, "a", NULL}, {6, "b", handler}},                      /* this table serves no method */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const sea_options options = {.methods = bad[i], .methods_count = 2};
@@ -153,7 +153,7 @@ START_TEST(test_the_default_offer) {
 }
 END_TEST
 
-/* Copies are made of pooled payloads, and freed in one go. */
+/* Copies of pooled payloads are made, and each is freed at once. */
 START_TEST(test_a_block_of_which_copies_are_made) {
     const sea_ctx_options large = {.peer = {.bytes = UINT64_C(1) << 30, .blocks = 100, .fds = 100}};
     const sea_options stable = {.accept = SEA_STABLE_ONLY}, any = {.accept = SEA_ANY_CLASS},
@@ -191,7 +191,7 @@ START_TEST(test_an_offer_of_what_was_asked) {
 }
 END_TEST
 
-/* The default of blocks_max is 1024, and no default offers more than the peer's quota has. */
+/* The default of blocks_max is 1024, but no default offers more than the peer's quota has. */
 START_TEST(test_blocks_are_no_more_than_the_quota) {
     static const struct {
         uint32_t asked, blocks, fds, offered;
@@ -214,8 +214,8 @@ START_TEST(test_a_block_is_no_larger_than_all_of_them) {
 END_TEST
 
 /*
- * What is told of each choice: pooled payloads need outboxes, and who takes both stable classes takes pooled ones too,
- * to copy them. Who takes one of them alone has its reasons, and gets that.
+ * The offer for each choice of classes: pooled payloads need outboxes, and a side that takes both stable classes also
+ * takes pooled payloads, to copy them. A side that takes one of them alone gets that one.
  */
 static const struct {
     uint32_t asked;
@@ -250,7 +250,7 @@ START_TEST(test_what_is_not_accepted_is_not_offered) {
 }
 END_TEST
 
-/* Whatever is offered, our own decoder takes it. */
+/* Our own decoder accepts every offer. */
 START_TEST(test_every_offer_can_be_decoded) {
     const sea_options cases[] = {{0},
                                  {.accept = SEA_POOLED},
@@ -298,7 +298,7 @@ static int agree(const struct wire_hello *own, const struct wire_hello *peer, bo
 START_TEST(test_the_peers_limits_are_ours_to_keep) {
     struct wire_hello own = hello_of(""), peer = hello_of("imaging");
     struct negotiated negotiated;
-    own.inline_max = 1; /* what we take says nothing about what we may send */
+    own.inline_max = 1; /* the size that we receive does not limit the size that we may send */
     own.block_max = own.bytes_max = own.blocks_max = own.calls_max = 1;
     own.accept = 0;
     ck_assert_int_eq(agree(&own, &peer, false, &negotiated), 0);
@@ -339,7 +339,7 @@ START_TEST(test_versions) {
 }
 END_TEST
 
-/* A client that names a service gets that or nothing; a server serves whoever names none. */
+/* A client that names a service gets this service or an error; a server serves clients that name none. */
 START_TEST(test_services) {
     static const struct {
         const char *client, *server;
@@ -374,7 +374,7 @@ START_TEST(test_the_longest_service_name_is_kept) {
 }
 END_TEST
 
-/* An inline payload travels in one datagram with its head and perhaps a text. */
+/* An inline payload travels in one datagram with its head and possibly a text. */
 START_TEST(test_inline_is_what_the_socket_carries) {
     static const size_t rest = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;
     static const struct {
@@ -429,7 +429,7 @@ START_TEST(test_what_we_do_not_know_is_not_agreed) {
 }
 END_TEST
 
-/* Pooled payloads go in rings, and these need both sides; that the peer copies them is its own affair. */
+/* Pooled payloads go through rings, which need both sides; whether the peer copies the payloads does not matter. */
 START_TEST(test_pooled_payloads_need_both_outboxes) {
     struct wire_hello own = hello_of(""), peer = hello_of("");
     struct negotiated negotiated;
@@ -465,7 +465,7 @@ START_TEST(test_limits_that_make_no_sense) {
 }
 END_TEST
 
-/* What the peer takes, but no more than we let it hold. */
+/* The credit is the amount that the peer takes, but no more than we let it hold. */
 START_TEST(test_credit) {
     static const struct {
         uint64_t bytes, quota_bytes, credit_bytes;
@@ -478,7 +478,7 @@ START_TEST(test_credit) {
     struct credit credit = negotiation_credit(&negotiated, &quota);
     ck_assert_uint_eq(credit.bytes, cases[_i].credit_bytes);
     ck_assert_uint_eq(credit.blocks, cases[_i].credit_blocks);
-    negotiated.accept = SEA_STABLE_ONLY; /* each takes a descriptor */
+    negotiated.accept = SEA_STABLE_ONLY; /* each block takes a descriptor */
     credit = negotiation_credit(&negotiated, &quota);
     ck_assert_uint_eq(credit.blocks, cases[_i].credit_blocks ? 1 : 0);
 }

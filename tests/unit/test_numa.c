@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/numa: which nodes there are, and what becomes of a wish. */
+/* sys/numa: which NUMA nodes there are, and whether the kernel honours a preference. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -75,14 +75,14 @@ START_TEST(test_without_sys) {
 }
 END_TEST
 
-/* Before Linux 5.15 one node could be preferred, and in some containers none can. */
+/* Before Linux 5.15 only one node could be preferred; some containers forbid every preference. */
 START_TEST(test_kernels_and_containers_that_refuse) {
     uint64_t nodes = numa_nodes(NUMA_DIR);
     fail_once(INJECT_MBIND, EINVAL);
     ck_assert_int_eq(numa_prefer(data, 1 << 20, nodes), 0);
     ck_assert_int_eq(fail_calls(INJECT_MBIND), 2);
     fail_always(INJECT_MBIND, EPERM);
-    ck_assert_int_eq(numa_prefer(data, 1 << 20, nodes), 0); /* all there are */
+    ck_assert_int_eq(numa_prefer(data, 1 << 20, nodes), 0); /* all existing nodes */
     if ((nodes & (nodes - 1)) == 0)
         test_skip("this machine has one node: whoever prefers it cannot be refused");
     ck_assert_int_eq(numa_prefer(data, 1 << 20, nodes & -nodes), -EACCES);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/outbox: ours can be written by nobody else, and whatever a peer hands out as its own is refused unless it is
- * one. */
+/* lane/outbox: no other process can write our outbox, and a descriptor that a peer hands out as its outbox is
+ * refused unless it is one. */
 #include "lane/outbox.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@
 
 #define MAGIC 0x424c4553
 
-/* --- ours --- */
+/* --- our outbox --- */
 
 static const struct {
     uint32_t lines, wanted, releases;
@@ -42,7 +42,7 @@ static const struct {
 };
 #define SHAPES ((int) (sizeof shapes / sizeof *shapes))
 
-/* Where huge pages are for all memfds. */
+/* For machines that give huge pages to all memfds. */
 START_TEST(test_no_page_is_added) {
     struct outbox own = OUTBOX_EMPTY;
     uint64_t allocated = 0;
@@ -64,7 +64,7 @@ START_TEST(test_shapes) {
     ck_assert_uint_eq(own.size, shapes[_i].size);
     ck_assert_int_eq(fstat(own.fd, &stat), 0);
     ck_assert_int_eq(stat.st_size, (off_t) shapes[_i].size);
-    ck_assert_int_ge(stat.st_blocks * 512, (off_t) shapes[_i].size); /* reserved: nothing can raise SIGBUS later */
+    ck_assert_int_ge(stat.st_blocks * 512, (off_t) shapes[_i].size); /* reserved: no access can raise SIGBUS later */
     const char *base = (const char *) own.page;
     ck_assert_ptr_eq(outbox_asleep(&own), base + 64);
     ck_assert_ptr_eq(outbox_consumed(&own), base + 128);
@@ -73,11 +73,11 @@ START_TEST(test_shapes) {
     outbox_deinit(&own);
     ck_assert_ptr_null(own.page);
     ck_assert_int_eq(own.fd, -1);
-    outbox_deinit(&own); /* once more does no harm */
+    outbox_deinit(&own); /* a second call is harmless */
 }
 END_TEST
 
-/* The first words, as the document says; everything else is 0. */
+/* The first words, as doc/PROTOCOL.md has them; every other byte is 0. */
 START_TEST(test_what_a_new_one_says) {
     struct outbox own = OUTBOX_EMPTY;
     ck_assert_int_eq(outbox_new(&own, 64, 256), 0);
@@ -106,7 +106,7 @@ START_TEST(test_the_document_shows_it) {
 }
 END_TEST
 
-/* Through the descriptor that is handed out, and through one that was opened anew from it. */
+/* Tries the descriptor that is handed out, and a new one that was opened through it. */
 START_TEST(test_nobody_else_can_write) {
     struct outbox own = OUTBOX_EMPTY;
     char path[64];
@@ -116,7 +116,7 @@ START_TEST(test_nobody_else_can_write) {
     ck_assert_int_eq(fcntl(own.fd, F_GET_SEALS) & OWN_SEALS, OWN_SEALS);
     snprintf(path, sizeof path, "/proc/self/fd/%d", own.fd);
     int again = open(path, O_RDWR | O_CLOEXEC);
-    int fd = again < 0 ? own.fd : again; /* root may */
+    int fd = again < 0 ? own.fd : again; /* root may open it for writing */
     ck_assert_ptr_eq(mmap(NULL, own.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0), MAP_FAILED);
     void *map = mmap(NULL, own.size, PROT_READ, MAP_SHARED, fd, 0);
     ck_assert_ptr_ne(map, MAP_FAILED);
@@ -128,12 +128,12 @@ START_TEST(test_nobody_else_can_write) {
     munmap(map, own.size);
     if (again >= 0)
         close(again);
-    shared32_store(outbox_asleep(&own), 9); /* we can */
+    shared32_store(outbox_asleep(&own), 9); /* the owner can write */
     outbox_deinit(&own);
 }
 END_TEST
 
-/* A child that we fork does not have it, so that we stay its only writer. */
+/* A child that we fork has no mapping of it, so that we stay its only writer. */
 static int look_for_mapping(int line, void *arg) {
     unsigned char resident;
     (void) line;
@@ -174,9 +174,9 @@ START_TEST(test_both_see_the_same) {
 }
 END_TEST
 
-/* --- theirs: what is none --- */
+/* --- the peer's outbox: descriptors that are none --- */
 
-/* A memfd that says of itself what an outbox says, with these seals. */
+/* Returns a memfd with the first words of an outbox, and with these seals. */
 static int fake_of(size_t size, uint32_t magic, uint32_t lines, uint32_t releases, int seals) {
     const uint32_t words[] = {magic, lines, releases};
     int fd = memfd_create("fake", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -358,7 +358,7 @@ static const struct {
 };
 #define LIES ((int) (sizeof lies / sizeof *lies))
 
-/* Refused in words, nothing written to what was asked for, nothing left. */
+/* Checks that the descriptor is refused with a text, that no output was written, and that nothing is left. */
 static void refuse(int fd, int error, const char *word) {
     struct outbox theirs = OUTBOX_EMPTY;
     const char *why = NULL;
@@ -376,7 +376,7 @@ START_TEST(test_lies_are_refused) {
 }
 END_TEST
 
-/* It may be as large as any: only what its pages are is wrong. */
+/* Any size is right; only the kind of pages is wrong. */
 START_TEST(test_hugetlb_is_refused) {
     int fd = trap_hugetlb(MEMFD_HUGE_SIZE);
     if (fd < 0) {
@@ -388,7 +388,7 @@ START_TEST(test_hugetlb_is_refused) {
 }
 END_TEST
 
-/* Sealed against its own maker too: it will never say anything, which is its own affair. */
+/* It is sealed against its own maker, too: it will never carry a frame, which harms only its maker. */
 START_TEST(test_a_frozen_one_is_one) {
     struct outbox theirs = OUTBOX_EMPTY;
     const char *why = NULL;
@@ -399,7 +399,7 @@ START_TEST(test_a_frozen_one_is_one) {
 }
 END_TEST
 
-/* What its owner changes afterwards changes nothing here: the shape was read once. */
+/* Later changes by its owner have no effect here: the shape was read once. */
 START_TEST(test_the_shape_is_read_once) {
     struct outbox own = OUTBOX_EMPTY, theirs = OUTBOX_EMPTY;
     const char *why = NULL;
@@ -440,7 +440,8 @@ START_TEST(test_none_can_be_made) {
 }
 END_TEST
 
-/* Each call of each kind in turn: nothing leaks (the harness counts), and what succeeds all the same is whole. */
+/* Each call of each kind fails in turn: nothing leaks (the harness counts), and an outbox that is made all the same
+ * is complete. */
 START_TEST(test_any_call_fails) {
     enum inject_kind kind = (enum inject_kind) _i;
     for (int n = 1; n <= 4; n++) {

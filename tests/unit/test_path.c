@@ -89,7 +89,7 @@ START_TEST(test_the_users_configuration) {
 }
 END_TEST
 
-/* Whoever can write there could put a socket of his own in the place of ours. */
+/* A user that can write there could put a socket of its own in the place of ours. */
 START_TEST(test_a_directory_that_others_can_write) {
     static const mode_t modes[] = {0770, 0707, 0777, 01777};
     char buf[100];
@@ -122,7 +122,7 @@ START_TEST(test_what_is_no_directory) {
 }
 END_TEST
 
-/* In a child, which gives root away for good. */
+/* Runs in a child, which gives up root for good. */
 static int without_environment(void) {
     char buf[100];
     if (geteuid() == 0 && (setgid(12345) < 0 || setuid(12345) < 0))
@@ -193,7 +193,7 @@ static void unlink_lock(void) {
         unlink(lock);
 }
 
-/* The last holder unlinked it between our open() and our flock(): that file is nobody's lock any more. */
+/* The last holder unlinked it between our open() and our flock(): that file is no lock any more. */
 START_TEST(test_an_unlinked_lock_is_no_lock) {
     CLEANUP_FD int fd = -1;
     unlinks_left = 3;
@@ -258,7 +258,7 @@ static void lock_by_another(void) {
     ck_assert_int_eq(flock(locked_meanwhile, LOCK_EX | LOCK_NB), 0);
 }
 
-/* Our flock() fails, and in between another one's did not: its file must keep its name, although we made it. */
+/* Our flock() fails after another process has locked the file that we made: the file must keep its name. */
 START_TEST(test_a_failure_takes_nobodys_lock_away) {
     int fd = -7;
     fail_once(INJECT_FLOCK, ENOLCK);
@@ -279,7 +279,7 @@ static void bind_socket(const char *path) {
     ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof address), 0);
 }
 
-/* Names a new file, while the old one lives on under another name: its inode is not used again. */
+/* Names a new file, while the old file lives on under another name, so that its inode number is not used again. */
 static void replace_socket(void) {
     char old[100];
     snprintf(old, sizeof old, "%s/old", dir);
@@ -310,7 +310,7 @@ START_TEST(test_a_lock_is_taken_over) {
 }
 END_TEST
 
-/* Whoever holds it has bound its socket since: that is no server which was judged. */
+/* The holder has bound its socket since: it is not the server that was judged. */
 START_TEST(test_a_lock_with_another_socket_stays) {
     CLEANUP_FD int held = -1;
     int fd = -7;
@@ -335,7 +335,7 @@ START_TEST(test_unlink) {
 }
 END_TEST
 
-/* What a dead server left is removed; what somebody else put there is not. */
+/* The socket that a dead server left is removed; a file that another process put there is not. */
 START_TEST(test_unlink_a_socket) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     memcpy(address.sun_path, lock, strlen(lock));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/policy: who is let in, and who is asked about it. */
+/* lane/policy: which users are let in, and which callback decides. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 #include "lane/policy.h"
 
-/* Neither ours nor root's, whoever runs this. */
+/* Neither our user nor root, whichever user runs this test. */
 static const uint32_t STRANGER = 3000000001, OTHER = 3000000002;
 
 static int answer, asked;
@@ -39,12 +39,12 @@ START_TEST(test_by_default_we_and_root) {
     ck_assert_int_eq(check(&options, geteuid(), STRANGER), 0);
     ck_assert_int_eq(check(&options, 0, STRANGER), 0);
     ck_assert_int_eq(check(&options, STRANGER, STRANGER), -EACCES);
-    ck_assert_int_eq(check(&options, STRANGER, getegid()), -EACCES); /* sharing a group is not enough */
+    ck_assert_int_eq(check(&options, STRANGER, getegid()), -EACCES); /* a shared group is not enough */
     ck_assert_int_eq(check(&options, UINT32_MAX, UINT32_MAX), -EACCES);
 }
 END_TEST
 
-/* It is the effective user that counts, and root is let in by whoever is not root. */
+/* The effective user counts, and users other than root let root in. */
 START_TEST(test_a_server_of_another_user) {
     const sea_options options = {0};
     if (geteuid() != 0 || seteuid(65534) < 0)
@@ -79,7 +79,7 @@ START_TEST(test_groups_that_are_listed) {
 }
 END_TEST
 
-/* Not even our own number, or root's: an administrator may choose either as the overflow id. */
+/* Not even our own number or root's: an administrator may choose either as the overflow id. */
 START_TEST(test_an_ambiguous_id_matches_nothing) {
     const uint32_t ids[] = {STRANGER};
     const sea_options options = {.users = ids, .users_count = 1, .groups = ids, .groups_count = 1};
@@ -87,7 +87,7 @@ START_TEST(test_an_ambiguous_id_matches_nothing) {
     for (int i = 0; i < 3; i++) {
         sea_peer peer = {.pid = 1, .uid = uids[i], .gid = STRANGER, .is_uid_ambiguous = true, .is_gid_ambiguous = true};
         ck_assert_int_eq(policy_check(&options, &peer), -EACCES);
-        peer.is_gid_ambiguous = false; /* the group is one that was listed */
+        peer.is_gid_ambiguous = false; /* this group was listed */
         ck_assert_int_eq(policy_check(&options, &peer), 0);
         peer.gid = OTHER;
         peer.is_uid_ambiguous = false;
@@ -99,7 +99,7 @@ END_TEST
 static const char *refusal(const sea_options *options, const sea_peer *peer, bool is_server) {
     static char text[POLICY_TEXT_SIZE];
     policy_refusal(options, peer, is_server, text);
-    ck_assert_uint_lt(strlen(text), POLICY_TEXT_SIZE - 1); /* it was not cut */
+    ck_assert_uint_lt(strlen(text), POLICY_TEXT_SIZE - 1); /* the text was not cut */
     return text;
 }
 
@@ -147,7 +147,8 @@ START_TEST(test_the_callbacks_word_holds) {
 }
 END_TEST
 
-/* Only 0 lets in: who answers "true" by mistake opens no door. And what is no errno value is told as one. */
+/* Only 0 lets a peer in: a callback that returns "true" by mistake lets no peer in. A result that is no errno value
+ * is reported as one. */
 START_TEST(test_a_callback_that_says_neither) {
     static const int neither[] = {1, INT_MAX, -4096, INT_MIN};
     const sea_options options = {.allow = allow};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* rpc/poller: watches and the set on epoll. All may change, and go, from inside `ready`. */
+/* rpc/poller: watches, and the set of them on epoll. Any watch may be changed and removed from inside `ready`. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -25,12 +25,12 @@ struct side {
     int other;
     int calls;
     short revents;                  /* of the last call */
-    void (*act)(struct side *self); /* inside ready */
+    void (*act)(struct side *self); /* runs inside ready */
 };
 
 static struct poller *poller;
 static struct side sides[SIDES];
-static int order[64], ordered; /* which sides were called */
+static int order[64], ordered; /* the sides in the order of their calls */
 
 static void ready(struct watch *watch, short revents) {
     struct side *side = (struct side *) (void *) ((char *) watch - offsetof(struct side, watch));
@@ -120,12 +120,12 @@ START_TEST(test_who_has_something_is_called) {
     ck_assert_int_eq(calls_of_all(), 2);
     ck_assert_int_eq(sides[2].revents, POLLIN);
     ck_assert_int_eq(sides[5].revents, POLLIN);
-    turn(); /* nobody has read it: it is told again */
+    turn(); /* the byte is still unread, so the event comes again */
     ck_assert_int_eq(sides[2].calls, 2);
 }
 END_TEST
 
-/* The set's own descriptor tells when a turn is worth it, for other loops. */
+/* The set's own descriptor reports when a turn is worth it, for foreign loops. */
 START_TEST(test_the_sets_descriptor) {
     struct pollfd item = {.fd = poller_set_fd(poller), .events = POLLIN};
     add(0);
@@ -206,7 +206,7 @@ START_TEST(test_a_change_that_failed_is_tried_again) {
     fail_once(INJECT_EPOLL_CTL, ENOMEM);
     watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
     turn();
-    ck_assert_int_eq(sides[0].revents, POLLIN); /* still the old ones */
+    ck_assert_int_eq(sides[0].revents, POLLIN); /* still the events of the earlier call */
     watch_update(&sides[0].watch, POLLOUT, WAIT_FOREVER);
     turn();
     ck_assert_int_eq(sides[0].revents, POLLOUT);
@@ -230,7 +230,7 @@ START_TEST(test_no_turn_inside_a_turn) {
 }
 END_TEST
 
-/* Not even of a hang-up, of which epoll tells unasked. */
+/* Not even a hang-up, which epoll reports without being asked. */
 START_TEST(test_who_waits_for_nothing_hears_nothing) {
     add(0);
     watch_update(&sides[0].watch, 0, WAIT_FOREVER);
@@ -250,7 +250,7 @@ START_TEST(test_a_watch_that_nobody_polls) {
     watch_remove(&sides[0].watch);
     watch_remove(&sides[0].watch);
     ck_assert_ptr_null(sides[0].watch.poller);
-    add(0); /* as it was set */
+    add(0); /* back to the first state */
     turn();
     ck_assert_int_eq(sides[0].revents, 0);
     ck_assert_int_eq(sides[0].calls, 2); /* for the event and for the deadline */
@@ -272,7 +272,7 @@ START_TEST(test_removed_and_added_again) {
 }
 END_TEST
 
-/* More than come in one turn: each gets its own all the same. */
+/* More events than one turn handles: each watch gets its own all the same. */
 START_TEST(test_a_crowd_takes_turns) {
     enum { CROWD = 200 };
     struct side *crowd = calloc(CROWD, sizeof *crowd);
@@ -306,7 +306,7 @@ START_TEST(test_a_deadline_is_told_as_no_event) {
     ck_assert_int_eq(sides[0].calls, 1);
     ck_assert_int_eq(sides[0].revents, 0);
     ck_assert_int_eq(sides[1].calls, 0);
-    turn(); /* until its owner sets another one */
+    turn(); /* again and again until the owner sets another deadline */
     ck_assert_int_eq(sides[0].calls, 2);
     watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER);
     turn();
@@ -353,7 +353,7 @@ START_TEST(test_the_nearest_of_several) {
     for (int i = 0; i < SIDES; i++)
         watch_update(&sides[i].watch, POLLIN, at + (uint64_t) (i * 5 % SIDES));
     ck_assert_uint_eq(poller_set_deadline(poller), at);
-    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER); /* it was the nearest */
+    watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER); /* its deadline was the nearest */
     ck_assert_uint_eq(poller_set_deadline(poller), at + 1);
     watch_remove(&sides[5].watch); /* likewise */
     ck_assert_uint_eq(poller_set_deadline(poller), at + 2);
@@ -378,7 +378,7 @@ static void disarm(struct side *self) {
     watch_update(&self->watch, POLLIN, WAIT_FOREVER);
 }
 
-/* As connections do: the event puts the deadline off, so that it does not pass in the same turn. */
+/* As in connections: the event postpones the deadline, so that the deadline does not pass in the same turn. */
 START_TEST(test_an_event_puts_the_deadline_off) {
     sides[0].watch.deadline = past();
     sides[0].act = disarm;
@@ -424,7 +424,8 @@ static void remove_all(struct side *self) {
     watch_remove(&self->watch);
 }
 
-/* Whoever comes first removes all the others, whose turn it would have been: events, deadlines, and both. */
+/* The first side that is called removes all others that were to be called next: for events, for deadlines, and for
+ * both. */
 START_TEST(test_removing_others) {
     add_all();
     for (int i = 0; i < SIDES; i++) {
@@ -435,7 +436,7 @@ START_TEST(test_removing_others) {
             watch_update(&sides[i].watch, POLLIN, past());
     }
     turn();
-    int first = order[0], expected = _i == 2 ? 2 : 1; /* it alone, for each thing that it was called for */
+    int first = order[0], expected = _i == 2 ? 2 : 1; /* only this side was called, once for each reason */
     ck_assert_int_eq(sides[first].calls, expected);
     ck_assert_int_eq(calls_of_all(), expected);
     turn();
@@ -451,7 +452,8 @@ static void remove_previous(struct side *self) {
     watch_remove(&sides[(self - sides + SIDES - 1) % SIDES].watch);
 }
 
-/* Each removes its neighbour, the one just called or the one about to be. Nobody is called that is gone. */
+/* Each side removes its neighbour, the one just called or the one to be called next. A removed watch is never
+ * called. */
 START_TEST(test_removing_neighbours) {
     add_all();
     for (int i = 0; i < SIDES; i++) {
@@ -494,7 +496,7 @@ static void rearm_itself(struct side *self) {
     watch_update(&self->watch, POLLIN, past());
 }
 
-/* However often it is put on the list again, a turn ends. */
+/* However often a watch sets its deadline anew, a turn ends. */
 START_TEST(test_rearming_itself) {
     add_all();
     for (int i = 0; i < SIDES; i++) {
@@ -537,7 +539,7 @@ static void add_next(struct side *self) {
     }
 }
 
-/* Each deadline that passes brings another one, which has passed too. */
+/* Each deadline that passes sets another one that has passed, too. */
 START_TEST(test_a_chain_of_deadlines) {
     for (int i = 0; i < SIDES; i++)
         sides[i].act = add_next;
@@ -559,7 +561,7 @@ static void replace_others(struct side *self) {
         }
 }
 
-/* At the same address, another watch: events that were fetched for the former one are not its. */
+/* Another watch lies at the address of a removed one: events that were fetched for the removed one do not go to it. */
 START_TEST(test_a_former_watchs_events) {
     add_all();
     for (int i = 0; i < SIDES; i++) {
@@ -609,7 +611,7 @@ START_TEST(test_a_poll_that_fails) {
     fail_once(INJECT_EPOLL_WAIT, EBADF);
     ck_assert_int_eq(poller_set_turn(poller, 0), -EBADF);
     ck_assert_int_eq(calls_of_all(), 0);
-    fail_once(INJECT_EPOLL_WAIT, EINTR); /* a signal ends a turn, early and well */
+    fail_once(INJECT_EPOLL_WAIT, EINTR); /* a signal ends a turn early and without an error */
     ck_assert_int_eq(poller_set_turn(poller, WAIT_FOREVER), 0);
     ck_assert_int_eq(calls_of_all(), 0);
     turn();
@@ -627,8 +629,8 @@ static void *turn_that_is_left(void *unused) {
     return unused;
 }
 
-/* One that is called for its deadline never returns. The others, whose turn it would have been, have theirs next time.
- */
+/* A watch that is called for its deadline never returns. The other watches, which were to be called next, are called
+ * in the next turn. */
 START_TEST(test_a_deadline_whose_turn_was_left) {
     pthread_t thread;
     for (int i = 0; i < SIDES; i++) {
@@ -647,8 +649,8 @@ START_TEST(test_a_deadline_whose_turn_was_left) {
 }
 END_TEST
 
-/* Many deadlines, in whatever order they are set, changed and removed: each is called in its turn, and the nearest is
- * known. */
+/* Many deadlines, set, changed and removed in any order: each watch is called at its turn, and the nearest deadline
+ * is known. */
 START_TEST(test_a_heap_of_deadlines) {
     enum { MANY = 300 };
     static struct {
@@ -691,7 +693,7 @@ static void *wake_often(void *watch) {
     return NULL;
 }
 
-/* From another thread, while nothing else happens: it is called, at least once after the last time. */
+/* Another thread wakes the set while no other event comes: the callback runs, at least once after the last wake-up. */
 START_TEST(test_woken_from_elsewhere) {
     pthread_t thread;
     struct watch *watch = &sides[0].watch;
@@ -717,7 +719,7 @@ START_TEST(test_woken_from_elsewhere) {
 }
 END_TEST
 
-/* Finds something each time, and is long about it. */
+/* Finds a frame each time, and takes long for it. */
 static enum watch_state look_slowly(struct watch *watch, unsigned looks) {
     (void) looks;
     const struct timespec longer_than_looking_alone = {.tv_nsec = 2000000};
@@ -726,7 +728,8 @@ static enum watch_state look_slowly(struct watch *watch, unsigned looks) {
     return WATCH_READY;
 }
 
-/* Frames may be slow ones: who only looks asks the clock after some of them, not after as many turns. */
+/* Handling a frame may take long: the loop reads the clock after some frames, and not only after that many rounds of
+ * polling. */
 START_TEST(test_slow_frames_leave_the_others_their_turns) {
     sides[0].watch.check = look_slowly;
     add_all();

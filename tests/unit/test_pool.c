@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/pool: blocks that are taken, lent, given back from anywhere, and the arenas that come and go for it. */
+/* memory/pool: blocks that are taken, lent, and given back from any thread, and the arenas that the pool makes and
+ * gives back. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -21,21 +22,21 @@
 #define KIB ((size_t) 1 << 10)
 #define MIB ((size_t) 1 << 20)
 
-/* As pool.c has it. */
+/* Equals the constant in pool.c. */
 #define SHARED_MAX (4 * MIB)
 
-/* --- the owner: it counts, and may refuse --- */
+/* --- the owner: it counts the charges, and may refuse --- */
 
 static struct bank {
-    atomic_ullong bytes, fds;      /* charged now */
+    atomic_ullong bytes, fds;      /* charged at present */
     atomic_int charges, uncharges; /* calls */
     uint64_t limit;                /* bytes */
-    int refuse;                    /* so many of the next calls */
+    int refuse;                    /* number of next charges to refuse */
     uint32_t retired[64];
     int retired_count;
     int needs_maintenance;
     atomic_int holds, told;
-    _Atomic(pthread_t) last; /* who uncharged last */
+    _Atomic(pthread_t) last; /* the thread of the last uncharge */
 } bank;
 
 static int bank_charge(void *owner, uint64_t bytes, uint32_t fds) {
@@ -150,7 +151,7 @@ static int try_take(size_t size) {
     return r;
 }
 
-/* Of all arenas. */
+/* Returns the descriptors of all arenas. */
 static uint64_t open_fds(void) {
     const struct arena *arena;
     uint32_t place = 0;
@@ -166,7 +167,7 @@ static uint64_t open_fds(void) {
 static struct pool_gauges gauges(void) {
     struct pool_gauges now;
     pool_gauges(pool, &now);
-    ck_assert_uint_eq(now.mapped, atomic_load(&bank.bytes)); /* what is mapped is charged, and nothing else */
+    ck_assert_uint_eq(now.mapped, atomic_load(&bank.bytes)); /* the mapped bytes are charged, and no others */
     ck_assert_uint_eq(open_fds(), atomic_load(&bank.fds));
     ck_assert_uint_eq(now.retained, now.mapped - now.draining_mapped - (now.bytes_out - now.draining_bytes_out));
     ck_assert_uint_le(now.draining_arenas, now.arenas);
@@ -224,13 +225,13 @@ START_TEST(test_sizes_at_the_ends) {
     pool_put_own(one);
     ck_assert_int_eq(try_take(SIZE_MAX), -ENOMEM);
     ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST + 1), -ENOMEM);
-    int machines_word = is_under_valgrind() ? -EINVAL : -ENOMEM; /* so its own mmap() says */
+    int machines_word = is_under_valgrind() ? -EINVAL : -ENOMEM; /* the error of valgrind's own mmap() */
     ck_assert_int_eq(try_take(SIZE_CLASS_LARGEST), machines_word);
     ck_assert_int_eq(try_take(INT64_MAX / 4), machines_word);
 }
 END_TEST
 
-/* Once it has what it needs, neither the kernel nor the heap nor the budget is asked for anything. */
+/* Once the pool has the memory that it needs, it asks neither the kernel nor the heap nor the budget. */
 START_TEST(test_the_steady_state_asks_nobody) {
     if (_i)
         crowd_gather();
@@ -291,18 +292,18 @@ START_TEST(test_large_payloads_have_arenas_of_their_own) {
     ck_assert_uint_eq(largest_shared->arena->stride, SHARED_MAX);
     pool_put_own(largest_shared);
     pool_put_own(slot);
-    ck_assert_ptr_eq(take(size + 10), slot); /* it fits again */
+    ck_assert_ptr_eq(take(size + 10), slot); /* the block has room for it */
     struct pool_slot *larger = take(size + page);
     ck_assert_ptr_ne(larger, slot);
     pool_put_own(slot);
     pool_put_own(larger);
-    ck_assert_ptr_eq(take(size + page), larger); /* the other one is too small */
+    ck_assert_ptr_eq(take(size + page), larger); /* the free block is too small */
     pool_put_own(larger);
 }
 END_TEST
 
-/* Bytes that only the taker has: two that are out never overlap, whatever happens around them. */
-/* Many that are too small are free, and none of them goes for the sake of one that is larger. */
+/* Bytes that only the taker knows: two blocks that are out never overlap, whatever happens to other blocks. */
+/* Many free blocks are too small; none of them goes because of one larger request. */
 START_TEST(test_a_larger_one_beside_many) {
     enum { MANY = 12 };
     struct pool_slot *slots[MANY];
@@ -320,8 +321,8 @@ START_TEST(test_a_larger_one_beside_many) {
     for (int i = 1; i < MANY; i++)
         pool_put_own(slots[i]);
     pool_put_own(larger);
-    pool_put_own(slots[0]);                  /* it rests */
-    ck_assert_ptr_eq(take(5 * MIB), larger); /* behind them */
+    pool_put_own(slots[0]);                  /* it becomes a resting block */
+    ck_assert_ptr_eq(take(5 * MIB), larger); /* it was behind the resting blocks */
     ck_assert_uint_eq(gauges().arenas, MANY + 1);
     pool_put_own(larger);
 }
@@ -376,13 +377,13 @@ END_TEST
 
 /* --- hot blocks --- */
 
-/* What came back last on this thread goes out next, and until then nothing knows that it is free, but who asks. */
+/* The block that came back last on this thread goes out next; until then only pool_take_hot() knows that it is free. */
 START_TEST(test_a_hot_block) {
     struct pool_slot *first = take(3000), *second = take(3000), *third = take(3000);
     ck_assert(pool_put_hot(second));
-    ck_assert(!pool_put_hot(first)); /* there is room for one */
+    ck_assert(!pool_put_hot(first)); /* there is room for one hot block */
     pool_put_own(first);
-    ck_assert_ptr_null(pool_take_hot(pool, 4 * KIB)); /* of its own size */
+    ck_assert_ptr_null(pool_take_hot(pool, 4 * KIB)); /* only for its own size */
     ck_assert_ptr_eq(pool_take_hot(pool, 3000), second);
     ck_assert_ptr_null(pool_take_hot(pool, 3000));
     ck_assert(pool_put_hot(second));
@@ -390,7 +391,7 @@ START_TEST(test_a_hot_block) {
     ck_assert_ptr_eq(take(3000), first);
     ck_assert(pool_put_hot(second));
     ck_assert_uint_eq(gauges().blocks_out, 2);
-    ck_assert_ptr_null(pool_take_hot(pool, 3000)); /* it has been put where it belongs */
+    ck_assert_ptr_null(pool_take_hot(pool, 3000)); /* the block has been put back into its class */
     ck_assert_ptr_eq(take(3000), second);
     pool_put_own(first);
     pool_put_own(second);
@@ -400,7 +401,7 @@ START_TEST(test_a_hot_block) {
 }
 END_TEST
 
-/* A rotation, or a large one, must not be cut short. */
+/* A hot block must not shorten a rotation of blocks, or be a large block. */
 START_TEST(test_what_is_never_hot) {
     pool = pool_end(pool);
     new_pool(64 * MIB, usual);
@@ -412,14 +413,14 @@ START_TEST(test_what_is_never_hot) {
     }
     pool = pool_end(pool);
     new_pool(64 * MIB, (struct reuse){.footprint = 4 * MIB, .least = 8 * KIB});
-    struct pool_slot *rotating = take(10 * KIB), *other = take(7 * KIB); /* here they rotate sooner */
+    struct pool_slot *rotating = take(10 * KIB), *other = take(7 * KIB); /* blocks of these sizes rotate earlier */
     ck_assert(!pool_put_hot(rotating));
     ck_assert(pool_put_hot(other));
     pool_put_own(rotating);
 }
 END_TEST
 
-/* A hot block is in nobody's way when another size needs the room. */
+/* A hot block goes when another size needs its memory. */
 START_TEST(test_a_hot_block_yields_to_the_budget) {
     ck_assert(pool_put_hot(take(3000)));
     bank.limit = gauges().mapped;
@@ -433,7 +434,7 @@ START_TEST(test_the_end_with_a_hot_block) {
     struct pool_slot *slot = take(1000), *late = take(1000);
     ck_assert(pool_put_hot(slot));
     pool = pool_end(pool);
-    ck_assert(!pool_put_hot(late)); /* there is nobody to take it */
+    ck_assert(!pool_put_hot(late)); /* no owner is left to take it */
     pool_put_own(late);
     ck_assert_uint_eq(atomic_load(&bank.fds), 0);
 }
@@ -494,7 +495,7 @@ START_TEST(test_distances) {
 }
 END_TEST
 
-/* In how many different blocks do single takes of that size end up? */
+/* Returns the number of different blocks in which single takes of that size lie. */
 static uint32_t rotation(size_t size) {
     enum { MOST = 256 };
     struct pool_slot *first[MOST] = {NULL};
@@ -523,7 +524,7 @@ START_TEST(test_the_distance_is_kept) {
 }
 END_TEST
 
-/* A rotation takes half of what may be retained, not more. */
+/* A rotation of blocks takes half of the memory that may be retained, and no more. */
 START_TEST(test_the_distance_is_bounded_by_what_may_be_retained) {
     ck_assert_uint_gt(pool_distance(MIB, usual.footprint, usual.least), 2);
     pool = pool_end(pool);
@@ -535,7 +536,7 @@ START_TEST(test_the_distance_is_bounded_by_what_may_be_retained) {
 }
 END_TEST
 
-/* When there is no memory for the distance, fewer blocks do, and it does not go on asking. */
+/* When there is no memory for the full distance of reuse, fewer blocks rotate, and the pool does not keep asking. */
 START_TEST(test_the_distance_yields_to_the_budget) {
     pool = pool_end(pool);
     new_pool(256 * MIB, usual);
@@ -568,7 +569,7 @@ START_TEST(test_a_lease) {
     ck_assert_ptr_null(pool_find_lease(&audience, handle));
     uint64_t next = slot_lease(slot);
     ck_assert_uint_ne(next, handle);
-    ck_assert_ptr_null(pool_find_lease(&audience, handle)); /* the old name is nobody's */
+    ck_assert_ptr_null(pool_find_lease(&audience, handle)); /* the old handle names no lease */
     ck_assert_ptr_eq(pool_find_lease(&audience, next), slot);
     slot_release(slot);
     pool_put_own(slot);
@@ -584,14 +585,14 @@ static struct pool_slot *lend(size_t size, uint64_t *ret_handle) {
     return slot;
 }
 
-/* Whoever may wait for a block does so only where that saves memory, and where one can come. */
+/* A caller may wait for a block only where waiting saves memory, and where a block can come back. */
 START_TEST(test_what_would_be_made) {
     struct pool_slot *slots[4];
     uint64_t handles[4];
     pool = pool_end(pool);
     new_pool(64 * MIB, usual);
     slots[0] = lend(MIB, &handles[0]);
-    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* two blocks at least */
+    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* at least two blocks */
     for (int i = 1; i < 4; i++) {
         ck_assert_uint_eq(pool_growth(slots[0]), 0); /* the footprint has room */
         slots[i] = lend(MIB, &handles[i]);
@@ -599,7 +600,7 @@ START_TEST(test_what_would_be_made) {
     uint64_t growth = pool_growth(slots[0]), mapped = gauges().mapped;
     ck_assert_uint_gt(growth, 0);
     slot_release(slots[1]);
-    ck_assert_uint_eq(pool_growth(slots[0]), growth); /* it is still ours */
+    ck_assert_uint_eq(pool_growth(slots[0]), growth); /* it is still lent to the peer */
     pool_put(slots[1]);
     ck_assert_uint_eq(pool_growth(slots[0]), 0);
     slots[1] = lend(MIB, &handles[1]);
@@ -610,9 +611,9 @@ START_TEST(test_what_would_be_made) {
     pool_put_own(more);
     for (int i = 0; i < 4; i++)
         slot_release(slots[i]);
-    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* nobody holds any */
+    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* no block is lent */
     pool_rotate(pool);
-    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* of a generation that hands out none */
+    ck_assert_uint_eq(pool_growth(slots[0]), 0); /* no block of this generation is handed out any more */
     for (int i = 0; i < 4; i++)
         pool_put_own(slots[i]);
 }
@@ -666,7 +667,7 @@ START_TEST(test_what_the_peer_holds) {
         count++;
     }
     ck_assert_int_eq(count, BLOCKS - 3);
-    for (struct pool_slot *slot; (slot = pool_next_lease(pool, NULL));) /* it died */
+    for (struct pool_slot *slot; (slot = pool_next_lease(pool, NULL));) /* the peer died */
         slot_release(slot);
     ck_assert_uint_eq(gauges().leases, 0);
     for (int i = 0; i < BLOCKS; i++)
@@ -693,7 +694,7 @@ START_TEST(test_generations_come_round) {
 }
 END_TEST
 
-/* An arena in each class: their handles are told apart however many there are. */
+/* Each class has an arena: handles stay distinct for any number of arenas. */
 START_TEST(test_many_arenas) {
     struct pool_slot *slots[64];
     uint64_t handles[64];
@@ -731,7 +732,7 @@ START_TEST(test_only_what_is_wholly_free_goes) {
     memset(leased->data, 'x', 70000);
     slot_release(leased);
     pool_put(leased);
-    pool_put(other); /* from elsewhere: it is seen all the same */
+    pool_put(other); /* from another thread: the pool finds it all the same */
     pool_trim(pool, 0);
     ck_assert_uint_eq(gauges().mapped, 0);
 }
@@ -768,13 +769,13 @@ START_TEST(test_nobody_is_told_of_what_he_never_knew) {
     ck_assert(!slot->arena->is_announced);
     pool_note_announced(slot->arena);
     pool_put_own(slot);
-    pool = pool_end(pool); /* nor does anybody hear of it now */
+    pool = pool_end(pool); /* no callback runs any more */
     ck_assert_int_eq(bank.retired_count, 0);
     ck_assert_int_eq(atomic_load(&bank.uncharges), 2);
 }
 END_TEST
 
-/* What it was charged as a descriptor goes back then, and only once. */
+/* The charge for its descriptor is given back then, and only once. */
 START_TEST(test_an_announced_arena_has_no_descriptor) {
     struct pool_slot *first = take(1000), *second = take(MIB);
     uint64_t bytes = atomic_load(&bank.bytes), resident = pool_resident(pool, 0);
@@ -814,7 +815,7 @@ START_TEST(test_ids_are_not_used_again_soon) {
 }
 END_TEST
 
-/* Sizes that change over time do not leave their memory behind. */
+/* When the sizes change over time, the memory of the old sizes does not stay. */
 START_TEST(test_what_is_retained_is_bounded) {
     pool = pool_end(pool);
     new_pool(3 * MIB, usual);
@@ -822,12 +823,12 @@ START_TEST(test_what_is_retained_is_bounded) {
         for (uint32_t number = 0; size_class_stride(number) <= 2 * MIB; number++) {
             size_t size = size_class_stride(number);
             pool_put_own(take(size));
-            ck_assert_uint_le(gauges().retained, 3 * MIB + 2 * size + 64 * KIB); /* the newest arena on top */
+            ck_assert_uint_le(gauges().retained, 3 * MIB + 2 * size + 64 * KIB); /* and the newest arena */
         }
 }
 END_TEST
 
-/* A spike goes as soon as something else is wanted. */
+/* The memory of a peak goes as soon as another size is requested. */
 START_TEST(test_a_spike_does_not_stay) {
     enum { BLOCKS = 40 };
     struct pool_slot *slots[BLOCKS];
@@ -862,7 +863,7 @@ START_TEST(test_rotating_nothing) {
     ck_assert_uint_eq(gauges().generation, 3);
     ck_assert_uint_eq(gauges().mapped, 0);
     pool_put_own(take(1000));
-    pool_rotate(pool); /* what is free goes at once */
+    pool_rotate(pool); /* free arenas go at once */
     ck_assert_uint_eq(gauges().mapped, 0);
     ck_assert_uint_eq(gauges().draining_arenas, 0);
 }
@@ -886,7 +887,7 @@ START_TEST(test_an_old_generation_hands_out_nothing) {
         pool_put_own(slot);
     }
     ck_assert_int_eq(*(char *) old->data, 'x');
-    pool_trim(pool, 0); /* what drains is not what is free */
+    pool_trim(pool, 0); /* a draining arena is not a free one */
     ck_assert_uint_eq(gauges().mapped, size);
     pool_note_announced(old->arena);
     uint32_t id = old->arena->id;
@@ -897,7 +898,7 @@ START_TEST(test_an_old_generation_hands_out_nothing) {
 }
 END_TEST
 
-/* One block holds its arena, and no other one; leases end there too. */
+/* A block keeps its own arena, and no other one; leases end in a draining arena, too. */
 START_TEST(test_each_arena_goes_with_its_last_block) {
     enum { ARENAS = 20 };
     struct pool_slot *slots[ARENAS];
@@ -931,7 +932,7 @@ START_TEST(test_the_end_while_draining) {
     struct pool_slot *a = take(1000), *b = take(MIB), *c = take(70000);
     pool_rotate(pool);
     struct pool_slot *young = take(1000);
-    pool_put(b); /* on its way */
+    pool_put(b); /* on its way back */
     pool = pool_end(pool);
     ck_assert_uint_eq(atomic_load(&bank.fds), 3);
     pool_put_own(a);
@@ -948,14 +949,14 @@ START_TEST(test_a_full_generation) {
     struct pool_slot *stays = take(MIB);
     for (int i = 0; i < 3; i++)
         pool_put_own(take(MIB));
-    ck_assert_uint_eq(gauges().generation, 1); /* nothing was to be made: nobody looked */
+    ck_assert_uint_eq(gauges().generation, 1); /* no arena was to be made, so the pool did not check */
     ck_assert_uint_eq(pool_maintain(pool, 1), UINT64_MAX);
     ck_assert_uint_eq(gauges().generation, 2);
     ck_assert_uint_eq(gauges().draining_arenas, 1);
     struct pool_slot *slots[8];
     for (int i = 0; i < 8; i++)
         slots[i] = take(MIB);
-    ck_assert_uint_ge(gauges().generation, 3); /* when it grew */
+    ck_assert_uint_ge(gauges().generation, 3); /* checked when the pool grew */
     for (int i = 0; i < 8; i++)
         pool_put_own(slots[i]);
     pool_put_own(stays);
@@ -969,22 +970,22 @@ START_TEST(test_an_old_one_and_an_idle_one) {
     new_pool_with(64 * MIB, no_rotation,
                   (struct pool_policy){.age = 60 * second, .idle = _i ? 0 : 7 * second, .keep = 5 * second});
     uint64_t t = wait_now();
-    ck_assert_uint_eq(pool_maintain(pool, t), UINT64_MAX); /* it has nothing */
+    ck_assert_uint_eq(pool_maintain(pool, t), UINT64_MAX); /* there is no arena */
     struct pool_slot *stays = take(1000);
     t = wait_now();
     pool_put_own(take(MIB));
     ck_assert_uint_eq(pool_maintain(pool, t), t + 5 * second);
     pool_put_own(take(MIB));
-    ck_assert_uint_eq(pool_maintain(pool, t + 5 * second), t + 10 * second); /* it was used meanwhile */
+    ck_assert_uint_eq(pool_maintain(pool, t + 5 * second), t + 10 * second); /* a block was taken meanwhile */
     ck_assert_uint_eq(gauges().arenas, 2);
     uint64_t next = pool_maintain(pool, t + 10 * second);
-    ck_assert_uint_eq(gauges().arenas, 1); /* what is free */
+    ck_assert_uint_eq(gauges().arenas, 1); /* the free ones */
     ck_assert_uint_eq(gauges().generation, 1);
     if (_i)
         ck_assert(next > t + 59 * second && next <= t + 60 * second);
     else
         ck_assert_uint_eq(next, t + 12 * second);
-    ck_assert_uint_eq(pool_maintain(pool, next), UINT64_MAX); /* draining needs no clock */
+    ck_assert_uint_eq(pool_maintain(pool, next), UINT64_MAX); /* draining needs no deadline */
     ck_assert_uint_eq(gauges().generation, 2);
     ck_assert_uint_eq(gauges().draining_arenas, 1);
     ck_assert(pool_is_waiting(pool));
@@ -996,11 +997,12 @@ START_TEST(test_an_old_one_and_an_idle_one) {
 }
 END_TEST
 
-/* What comes back while the owner sleeps is told once, whoever puts it; not while it is awake. */
+/* A block that comes back while the owner sleeps is reported once, from any thread; while the owner is awake it is
+ * not. */
 START_TEST(test_who_waits_is_told) {
     struct pool_slot *a = take(MIB), *b = take(MIB), *c = take(MIB);
     pool_rotate(pool);
-    pool_put(c); /* nobody sleeps */
+    pool_put(c); /* the owner is awake */
     ck_assert_int_eq(atomic_load(&bank.told), 0);
     pool_maintain(pool, wait_now());
     pool_maintain(pool, wait_now());
@@ -1010,24 +1012,25 @@ START_TEST(test_who_waits_is_told) {
     ck_assert_int_eq(atomic_load(&bank.told), 1);
     ck_assert_uint_eq(gauges().mapped, 0);
     struct pool_slot *d = take(MIB), *e = take(1000);
-    ck_assert_int_eq(bank.needs_maintenance, 5); /* for each arena */
+    ck_assert_int_eq(bank.needs_maintenance, 5); /* once for each arena */
     pool_rotate(pool);
-    pool_put(d); /* it did not go to sleep again */
+    pool_put(d); /* the owner has not gone to sleep again */
     ck_assert_int_eq(atomic_load(&bank.told), 1);
     pool_maintain(pool, wait_now());
-    pool_put(take(1000)); /* it works again */
+    pool_put(take(1000)); /* the owner works again */
     ck_assert_int_eq(atomic_load(&bank.told), 1);
     pool_maintain(pool, wait_now());
     pool_put(e);
     ck_assert_int_eq(atomic_load(&bank.told), 2);
     pool_maintain(pool, wait_now());
     ck_assert(!pool_is_waiting(pool));
-    pool_put(take(1000)); /* nor is anything waited for */
+    pool_put(take(1000)); /* the owner waits for no block */
     ck_assert_int_eq(atomic_load(&bank.told), 2);
 }
 END_TEST
 
-/* A hot block would come back unseen: while the owner sleeps there is none, and what drains never becomes one. */
+/* A hot block would come back unseen: while the owner sleeps there is no hot block, and a block of a draining arena
+ * never becomes one. */
 START_TEST(test_nothing_is_hot_that_somebody_waits_for) {
     struct pool_slot *old = take(1000), *new;
     pool_rotate(pool);
@@ -1037,7 +1040,7 @@ START_TEST(test_nothing_is_hot_that_somebody_waits_for) {
     ck_assert(pool_is_waiting(pool));
     ck_assert(!pool_put_hot(new));
     ck_assert_ptr_null(pool_take_hot(pool, 1000));
-    struct pool_slot *other = take(1000); /* it works again */
+    struct pool_slot *other = take(1000); /* the owner works again */
     ck_assert(pool_put_hot(other));
     pool_put(new);
     pool_put(old);
@@ -1047,7 +1050,7 @@ START_TEST(test_nothing_is_hot_that_somebody_waits_for) {
     ck_assert(pool_put_hot(take(1000)));
     other = pool_take_hot(pool, 1000);
     ck_assert_ptr_nonnull(other);
-    ck_assert_uint_eq(gauges().allocated, 6 * KIB); /* hot ones too */
+    ck_assert_uint_eq(gauges().allocated, 6 * KIB); /* hot blocks count, too */
     pool_put_own(other);
 }
 END_TEST
@@ -1101,7 +1104,7 @@ START_TEST(test_a_budget_that_says_no) {
     ck_assert_int_eq(try_take(100), -EDQUOT);
     ck_assert_int_eq(atomic_load(&bank.charges), 2);
     ck_assert_uint_eq(gauges().mapped, 0);
-    bank.limit = 4096; /* too little for a first arena, but not for the block */
+    bank.limit = 4096; /* too little for a first arena, but enough for the block */
     struct pool_slot *slot = take(100);
     ck_assert_uint_eq(slot->arena->count, 1);
     ck_assert_int_eq(try_take(5000), -EDQUOT);
@@ -1132,7 +1135,8 @@ START_TEST(test_once_is_no_refusal) {
 }
 END_TEST
 
-/* Each call that making an arena takes, each time that it is made: refused, and nothing is left or charged. */
+/* Each call of making an arena fails, at each time that it is made: the take is refused, and nothing is left or
+ * charged. */
 START_TEST(test_every_call_can_fail) {
     static const struct {
         enum inject_kind kind;
@@ -1147,20 +1151,20 @@ START_TEST(test_every_call_can_fail) {
     ck_assert_int_gt(calls, 0);
     for (int n = 1; n <= calls; n++) {
         pool = pool_end(pool);
-        arena_ids_deinit(&audience); /* its table is made anew, too */
+        arena_ids_deinit(&audience); /* so that its table is made anew, too */
         new_pool(64 * MIB, usual);
         struct pool_slot *slot = NULL;
         fail_call(kind, n, FAIL_ALWAYS, failures[_i].error);
         int r = pool_take(pool, MIB, &slot);
         fail_off();
         ck_assert_uint_eq(gauges().arenas, r == 0 ? 1 : 0);
-        if (r == 0) /* a call that may fail */
+        if (r == 0) /* this call may fail without harm */
             pool_put_own(slot);
         else
             ck_assert_ptr_null(slot);
-        pool_put_own(take(MIB)); /* it is none the worse for it */
+        pool_put_own(take(MIB)); /* the pool still works */
         fail_call(kind, n, 1, failures[_i].error);
-        pool_put_own(take(MIB)); /* and a second one for the distance is only a wish */
+        pool_put_own(take(MIB)); /* a second block, for the distance of reuse, is optional */
         fail_off();
     }
 }
@@ -1185,7 +1189,7 @@ START_TEST(test_blocks_outlive_the_connection) {
     ck_assert_ptr_eq(a->arena, b->arena);
     pool_put_own(take(70000));
     pool = pool_end(pool);
-    ck_assert_uint_eq(atomic_load(&bank.fds), 2); /* what was free is gone */
+    ck_assert_uint_eq(atomic_load(&bank.fds), 2); /* the free arenas are gone */
     memset(a->data, 'x', 1000);
     memset(c->data, 'x', MIB);
     pool_put_own(a);
@@ -1219,13 +1223,13 @@ START_TEST(test_put_from_another_thread) {
     ck_assert_ptr_eq(take(MIB), slot);
     pool = pool_end(pool);
     put_elsewhere(slot);
-    ck_assert(!pthread_equal(atomic_load(&bank.last), pthread_self())); /* there it was freed */
+    ck_assert(!pthread_equal(atomic_load(&bank.last), pthread_self())); /* the last block was freed on another thread */
 }
 END_TEST
 
 /*
- * The owner takes blocks and hands them to threads that look at them, write them, and put them. Whoever has a block is
- * alone with it: that is what the thread sanitizer looks at, and the bytes say so too.
+ * The owner takes blocks and hands them to threads that read them, write them, and put them. A thread that has a block
+ * is the only one to access it: the thread sanitizer checks this, and so do the bytes.
  */
 enum { WORKERS = 3, MAILBOX = 4, HANDED = 6000 };
 
@@ -1305,13 +1309,13 @@ START_TEST(test_many_threads_put) {
     }
     ck_assert_int_eq(workers_stop(), HANDED - HANDED / 5);
     ck_assert_uint_eq(gauges().blocks_out, 0);
-    ck_assert_uint_le(gauges().mapped, 4 * MIB); /* what came back was used again */
+    ck_assert_uint_le(gauges().mapped, 4 * MIB); /* blocks that came back were used again */
 }
 END_TEST
 
 /*
- * A block comes back in the very moment in which its owner goes to sleep: either the owner has found it, or it is told.
- * The owner takes a block, lays it into the hand, and rests.
+ * A block comes back at the moment at which its owner goes to sleep: either the owner finds it, or the owner is woken.
+ * The owner takes a block, hands it over, and prepares to sleep.
  */
 enum { NAPS = 30000 };
 
@@ -1361,7 +1365,7 @@ START_TEST(test_nobody_sleeps_over_a_return) {
 }
 END_TEST
 
-/* The connection ends while they are at it. */
+/* The connection ends while the threads put blocks. */
 START_TEST(test_many_threads_put_at_the_end) {
     enum { OUT = WORKERS * MAILBOX };
     for (int round = 0; round < 60; round++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/quota: charges are made in full or not at all, up a chain, and a refusal says which limit. */
+/* memory/quota: a charge is made in full or not at all, up a chain of quotas, and a refusal names its limit. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -73,7 +73,7 @@ static void assert_limits(const sea_limits *limits, uint64_t bytes, uint32_t blo
     ck_assert_uint_eq(limits->fds, fds);
 }
 
-/* What was refused, here or by the parent, was never there. */
+/* A charge that was refused, here or by the parent, never counts in a peak. */
 START_TEST(test_peaks) {
     struct quota parent = quota_of("user quota", NULL, 1000, 100, 10);
     struct quota quota = quota_of("peer quota", &parent, 2000, 10, 10);
@@ -93,7 +93,7 @@ START_TEST(test_peaks) {
 }
 END_TEST
 
-/* Of each of the three the whole limit can be had, and not one more. */
+/* For each of the three amounts the whole limit can be charged, and not one more. */
 START_TEST(test_the_limit_is_the_last_that_fits) {
     static const char *const limits[] = {"user quota (bytes)", "user quota (blocks)", "user quota (descriptors)"};
     static const char *const units[] = {"bytes", "blocks", "descriptors"};
@@ -164,7 +164,7 @@ START_TEST(test_parents_are_charged_too) {
 }
 END_TEST
 
-/* The refusal is told by whoever said no; those below it have nothing charged. */
+/* The refusal comes from the quota that refused; the quotas below it have no charge. */
 START_TEST(test_a_parent_that_refuses) {
     static const char *const limits[] = {"machine (blocks)", "user quota (blocks)", "peer quota (blocks)"};
     struct quota machine = quota_of("machine", NULL, 100, _i == 0 ? 2 : 100, 100);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sys/reaper: closing what may not be closed in place.
+ * sys/reaper: closes descriptors that may not be closed in place.
  *
- * A close() that hangs for as long as a test likes: a TCP socket with SO_LINGER whose peer reads nothing. Closing the
- * peer resets the connection, and lets go of it.
+ * To make close() hang for any time, the tests use a TCP socket with SO_LINGER whose peer reads nothing. Closing the
+ * peer resets the connection, and ends the hang.
  */
 #include "support/suite.h"
 
@@ -32,13 +32,13 @@
 #include "unit/fork_asking.h"
 #include "unit/valgrind.h"
 
-#define HANGERS 4 /* as many as the reaper has threads */
+#define HANGERS 4 /* equals the number of the reaper's threads */
 
 static void nap(void) {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Bounded, for a wait that hangs is a failure and not a hang of the test. */
+/* A bounded wait, so that a missing event is a failure and not a hang of the test. */
 static bool wait_until(bool (*holds)(void)) {
     for (int i = 0; i < test_spin_policy(10000); i++) {
         if (holds())
@@ -76,7 +76,8 @@ static void *do_nothing(void *arg) {
     return arg;
 }
 
-/* ThreadSanitizer starts a thread of its own with the first of ours; one that was joined may be seen for a while. */
+/* ThreadSanitizer starts a thread of its own with the first of ours; a thread that was joined may be visible for a
+ * while. */
 static void before(void) {
     fail_off();
     pthread_t thread;
@@ -90,7 +91,7 @@ static void before(void) {
     }
 }
 
-/* Everything ends: what was taken, and the threads that closed it. */
+/* Waits until the reaper has closed all its descriptors and its threads have ended. */
 static void after(void) {
     fail_off();
     ck_assert(wait_until(is_drained));
@@ -147,7 +148,7 @@ static void make_hangers(struct hanger hangers[HANGERS]) {
     for (int i = 0; i < HANGERS; i++)
         if (!make_hanger(&hangers[i])) {
             while (i-- > 0) {
-                fd_close(hangers[i].peer); /* first: then the other does not hang */
+                fd_close(hangers[i].peer); /* closes the peer first: then the socket does not hang */
                 fd_close(hangers[i].hanging);
             }
             test_skip("no TCP over loopback here");
@@ -166,7 +167,7 @@ static void release_hangers(struct hanger hangers[HANGERS]) {
 
 static const struct hanger *awaited;
 
-/* The first thing that close() does is to take the number away. */
+/* close() first removes the number from the table. */
 static bool are_hangers_in_close(void) {
     for (int i = 0; i < HANGERS; i++)
         if (fcntl(awaited[i].hanging, F_GETFD) >= 0)
@@ -230,7 +231,7 @@ START_TEST(test_from_several_threads) {
 }
 END_TEST
 
-/* One that hangs is in nobody's way. */
+/* A close() that hangs delays no other descriptor. */
 START_TEST(test_a_hanging_close_holds_up_nobody) {
     struct hanger hanger;
     if (!make_hanger(&hanger))
@@ -252,7 +253,7 @@ START_TEST(test_a_hanging_close_holds_up_nobody) {
 }
 END_TEST
 
-/* The number behind a field of /proc/self/task/TID/status, in hexadecimal. */
+/* Returns the number behind a field of /proc/self/task/TID/status, which is hexadecimal. */
 static unsigned long long blocked_signals_of(const char *task) {
     char path[64], line[256];
     unsigned long long mask = 0;
@@ -266,7 +267,7 @@ static unsigned long long blocked_signals_of(const char *task) {
     return mask;
 }
 
-/* The application's signals go to the application's threads. */
+/* The reaper's threads must not take the application's signals. */
 START_TEST(test_its_threads_block_all_signals) {
     struct hanger hanger;
     if (!make_hanger(&hanger))
@@ -298,20 +299,20 @@ END_TEST
 /* More than the reaper's queue holds. */
 #define MANY 19000
 
-/* Lets this process have so many descriptors. Returns what the limit was. */
+/* Raises this process's limit to that many descriptors. Returns the old limit. */
 static struct rlimit allow_many(void) {
     struct rlimit before_limit, limit;
     getrlimit(RLIMIT_NOFILE, &before_limit);
     limit = before_limit;
     limit.rlim_cur = MANY + 100;
     if (limit.rlim_max < limit.rlim_cur)
-        limit.rlim_max = limit.rlim_cur; /* root may */
+        limit.rlim_max = limit.rlim_cur; /* root may raise it */
     if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
         test_skip("needs RLIMIT_NOFILE %d; the hard limit is %lu", MANY + 100, (unsigned long) before_limit.rlim_max);
     return before_limit;
 }
 
-/* With all its threads hanging it still takes, until it says that it has no more room. */
+/* While all its threads hang the reaper still takes descriptors, until it reports that it has no room. */
 START_TEST(test_room_ends_and_comes_back) {
     struct rlimit limit = allow_many();
     struct hanger hangers[HANGERS];
@@ -331,9 +332,9 @@ START_TEST(test_room_ends_and_comes_back) {
     }
     ck_assert(!reaper_has_room());
     ck_assert(!reaper_is_calm());
-    ck_assert_uint_ge(taken, calm_until + 2 * FDPASS_MAX); /* it says so early */
-    ck_assert_uint_ge(calm_until, FDPASS_MAX);             /* but not for one liar */
-    for (int i = 0; i < 2000; i++, taken++) {              /* who does not ask is not held up either */
+    ck_assert_uint_ge(taken, calm_until + 2 * FDPASS_MAX); /* it reports this early */
+    ck_assert_uint_ge(calm_until, FDPASS_MAX);             /* but not because of a single peer */
+    for (int i = 0; i < 2000; i++, taken++) {              /* a caller that does not ask is not delayed either */
         int fd = fcntl(witness.writer, F_DUPFD_CLOEXEC, 0);
         ck_assert_int_ge(fd, 0);
         reaper_take(&fd, 1);
@@ -350,7 +351,7 @@ START_TEST(test_room_ends_and_comes_back) {
 }
 END_TEST
 
-/* Where it could hang nothing is closed. */
+/* Where close() could hang, no descriptor is closed. */
 START_TEST(test_what_finds_no_place_stays_open) {
     struct rlimit limit = allow_many();
     struct hanger hangers[HANGERS];
@@ -415,7 +416,7 @@ END_TEST
 #define HAS_TSAN 0
 #endif
 
-/* In the child: copies of what waited, which by then may be anybody's. Nobody closes them. */
+/* Runs in the child: its copies of the waiting descriptors may by then be any files. The child must not close them. */
 static int drain_in_child(const int *fds, size_t waiting) {
     if (reaper_pending() != 0 || count_threads() > threads_before)
         return 1;
@@ -441,7 +442,7 @@ START_TEST(test_a_child_starts_anew) {
         fds[i] = fcntl(witness.writer, F_DUPFD_CLOEXEC, 0);
     take_hangers(hangers);
     awaited = hangers;
-    ck_assert(wait_until(are_hangers_in_close)); /* so what waits are the others */
+    ck_assert(wait_until(are_hangers_in_close)); /* so the others are waiting */
     reaper_take(fds, WAITING);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -452,7 +453,7 @@ START_TEST(test_a_child_starts_anew) {
     int status = -1;
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
-    ck_assert_uint_eq(reaper_pending(), WAITING + HANGERS); /* ours are as they were */
+    ck_assert_uint_eq(reaper_pending(), WAITING + HANGERS); /* our own descriptors wait as before */
     release_hangers(hangers);
     fd_close(witness.writer);
     ck_assert(has_ended(witness, test_spin_policy(10000)));
@@ -464,8 +465,8 @@ static bool is_free_in_child(void) {
     return reaper_has_room() && reaper_pending() == 0;
 }
 
-/* Another thread asks while its process forks. The child finds no lock that this thread held, also if nothing was ever
- * taken. */
+/* A thread asks for room while its process forks. The child must not find a lock that this thread held, also if no
+ * descriptor was ever taken. */
 START_TEST(test_fork_while_another_thread_asks) {
     fork_while_asking(reaper_has_room, is_free_in_child);
 }

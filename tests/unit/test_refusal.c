@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/refusal: the newest refusal, whole and copied. */
+/* memory/refusal: the newest refusal is kept, complete and as a copy. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -50,11 +50,11 @@ START_TEST(test_a_note_is_kept_and_counted) {
     ck_assert_uint_eq(refusal.available, 7);
     ck_assert_str_eq(refusal.advice, "raise it");
     ck_assert_uint_eq(refusals.count, 1);
-    ck_assert_int_eq(newest().error, -ENOMEM); /* reading does not take it */
+    ck_assert_int_eq(newest().error, -ENOMEM); /* reading does not remove it */
 }
 END_TEST
 
-/* What is not a limit's doing is told the same way, but is no refusal. */
+/* An error that no limit causes is kept in the same way, but does not count as a refusal. */
 START_TEST(test_an_explanation_is_kept_and_not_counted) {
     refusal_note(&refusals, -EDQUOT, "budget (bytes)", 10, 9, "release blocks");
     ck_assert_int_eq(refusal_explain(&refusals, -EACCES, "unix:/here", "somebody else's"), -EACCES);
@@ -68,7 +68,7 @@ START_TEST(test_an_explanation_is_kept_and_not_counted) {
 }
 END_TEST
 
-/* By the names that doc/memory.md has. */
+/* The names in doc/memory.md. */
 static const struct {
     const char *limit;
     int cause;
@@ -147,7 +147,7 @@ START_TEST(test_long_texts_are_cut) {
 }
 END_TEST
 
-/* They come from paths and from peers: no text is a format. */
+/* The texts come from paths and from peers: none is used as a format. */
 START_TEST(test_texts_are_taken_literally) {
     refusal_explain(&refusals, -EINVAL, "%s%n", "%d%%");
     ck_assert_str_eq(newest().limit, "%s%n");
@@ -181,7 +181,7 @@ START_TEST(test_a_refusal_in_words) {
 }
 END_TEST
 
-/* As snprintf(): what does not fit is cut, and nothing is written behind it. */
+/* Behaves as snprintf() does: the text is cut to fit, and no byte behind the buffer is written. */
 START_TEST(test_a_short_buffer) {
     const sea_refusal refusal = {-ENOMEM, "memory\n", 11, 7, "raise it"};
     char line[512], cut[16];

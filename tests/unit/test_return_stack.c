@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/return_stack: the states of the stack, one transition at a time. Threads that race on it: test_pool. */
+/* memory/return_stack: the states of the stack, one transition at a time. test_pool tests threads that race on it. */
 #include "support/suite.h"
 
 #include "memory/return_stack.h"

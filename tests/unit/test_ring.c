@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/ring: both ends of each ring on one thread, in memory that the test sees into.
+ * lane/ring: both ends of each ring on one thread, in memory that the test can inspect.
  *
- * That the publishing store comes last as other CPUs see it is the business of test_ring_threads and of tests/stress.
+ * test_ring_threads and tests/stress check that other CPUs see the publishing store last.
  */
 #include "lane/ring.h"
 
@@ -21,7 +21,7 @@
 #define BYTES_MOST (LINE_FIRST_BYTES + (LINES_MOST / 4 - 1) * LINE_MORE_BYTES)
 #define COUNT(array) (int) (sizeof(array) / sizeof((array)[0]))
 
-/* A ring of frames with both its ends, between pages that must not be touched. */
+/* A ring of frames with both its ends, between pages that no access may touch. */
 static struct scene {
     struct line *lines;
     uint32_t count;
@@ -49,7 +49,8 @@ static void scene_end(void) {
     munmap((char *) scene.lines - 4096, scene_size() + 8192);
 }
 
-/* As if the connection had come so far; `position` is the first of a lap. Every line has the tag of the lap before. */
+/* Advances the ring as if the connection had come to `position`, the first of a lap. Every line has the tag of the
+ * lap before. */
 static void scene_advance_to(uint64_t position) {
     uint32_t tag = (uint32_t) (position >> scene.in.shift);
     for (uint32_t i = 0; i < scene.count; i++)
@@ -59,7 +60,7 @@ static void scene_advance_to(uint64_t position) {
     shared32_store(&scene.consumed, (uint32_t) position);
 }
 
-/* Where the line of `position` lies. */
+/* Returns the line of `position`. */
 static struct line *line_of(uint64_t position) {
     return &scene.lines[(uint32_t) position * scene.in.stride & scene.in.mask];
 }
@@ -74,7 +75,7 @@ static bool is_frame_at(uint64_t position) {
     return ring_has_frame(&in);
 }
 
-/* Bytes that tell frames, and places in them, apart. */
+/* Fills the bytes with a pattern that differs between frames and between places in a frame. */
 static void pattern(uint8_t *bytes, uint32_t size, uint64_t seed) {
     uint64_t state = seed * 2 + 1;
     for (uint32_t i = 0; i < size; i += 8) {
@@ -93,7 +94,7 @@ static void frame_write(const void *bytes, uint32_t size, uint64_t id) {
     ring_write(&scene.out, words, bytes, size);
 }
 
-/* Copies the next frame, which must be this one, and passes over it. */
+/* Copies the next frame, compares it with the expected one, and passes over it. */
 static void frame_read(const uint8_t *bytes, uint32_t size, uint64_t id) {
     static uint8_t copy[BYTES_MOST];
     uint64_t words[LINE_WORDS];
@@ -114,7 +115,7 @@ static void frame_read(const uint8_t *bytes, uint32_t size, uint64_t id) {
 
 /* --- frames: where they lie --- */
 
-/* As the document shows them: tags, heads and bytes, each in its place. */
+/* The golden bytes of doc/PROTOCOL.md: tags, heads and bytes, each in its place. */
 START_TEST(test_golden) {
     const struct line_sample *sample = &line_samples[_i];
     uint8_t wanted[256];
@@ -130,7 +131,7 @@ START_TEST(test_golden) {
 }
 END_TEST
 
-/* Each line once a lap; neighbours in different pages, where there are more than two. */
+/* Each line is used once a lap; neighbouring lines lie in different pages, where there are more than two pages. */
 START_TEST(test_every_line_is_used) {
     uint32_t lines = 64u << _i;
     scene_set(lines);
@@ -154,7 +155,7 @@ START_TEST(test_bytes_max_fills_a_quarter) {
 }
 END_TEST
 
-/* Every size that a frame may have, and so each of them at many places of the lap, its boundary among them. */
+/* Every size that a frame may have, and so each size at many places of the lap, including its boundary. */
 START_TEST(test_every_size_arrives) {
     static const uint32_t rings[] = {64, 256};
     static uint8_t bytes[BYTES_MOST];
@@ -186,7 +187,7 @@ START_TEST(test_the_largest_ring) {
 }
 END_TEST
 
-/* Every line of a frame has its own lap's tag, whatever its size: so there is none on which a payload lies. */
+/* Every line of a frame has its own lap's tag, for any size: so no payload lies on a tag. */
 START_TEST(test_every_line_has_its_tag) {
     static uint8_t bytes[BYTES_MOST];
     scene_set(64);
@@ -206,7 +207,7 @@ END_TEST
 
 /* --- frames: when they are seen --- */
 
-/* The stores of one frame, apart: the memory before them and after. */
+/* The stores of one frame, separated: the memory before them and after them. */
 struct stores {
     struct line before[64], after[64];
     uint64_t tail;
@@ -221,7 +222,7 @@ static void stores_take(struct stores *ret, uint32_t size, uint64_t seed) {
     memcpy(ret->after, scene.lines, sizeof(ret->after));
 }
 
-/* Of the words that are new, a random choice is there already, in any order, but not the first of the first line. */
+/* Makes a random choice of the new words visible, in any order, but not the first word of the first line. */
 static void stores_show_some(const struct stores *stores, uint64_t *state) {
     const void *first = &line_of(stores->tail)->words[0];
     memcpy(scene.lines, stores->before, sizeof(stores->before));
@@ -232,7 +233,7 @@ static void stores_show_some(const struct stores *stores, uint64_t *state) {
                 scene.lines[line].words[i] = stores->after[line].words[i];
 }
 
-/* One store publishes a frame: without it nothing is seen of it, whatever else is there. */
+/* One store publishes a frame: before it the reader sees no frame, whichever other words are visible. */
 START_TEST(test_the_first_tag_publishes) {
     uint64_t state = 99;
     scene_set(64);
@@ -255,7 +256,7 @@ START_TEST(test_the_first_tag_publishes) {
 }
 END_TEST
 
-/* Words as they lie in rings: the head of a frame, with the tag of this lap, the next, or any later one. */
+/* Returns a word as it lies in rings: the head of a frame, with the tag of this lap, the next lap, or any later one. */
 static uint64_t lure(uint64_t *state) {
     static const uint64_t heads[] = {UINT64_C(0x0103) << 32, UINT64_C(0x0003) << 32, UINT64_C(0x0009) << 32, 0};
     uint32_t lap = (uint32_t) (scene.out.tail >> scene.out.shift);
@@ -263,9 +264,9 @@ static uint64_t lure(uint64_t *state) {
 }
 
 /*
- * An honest writer relays what an attacker chose: payloads that look like frames of every lap to come. Whatever the
- * sizes, and so wherever they lie, none of them is ever taken for a frame, neither at the reader's place nor at any
- * other that is still to be written.
+ * An honest writer relays an attacker's payloads, which look like frames of all laps to come. For any sizes, and so at
+ * any places, none of them is ever taken for a frame, neither at the reader's place nor at any place that is still to
+ * be written.
  */
 START_TEST(test_payloads_are_never_frames) {
     static uint64_t words[BYTES_MOST / 8];
@@ -296,8 +297,8 @@ START_TEST(test_nothing_in_a_new_ring) {
 }
 END_TEST
 
-/* Tags have 32 bits: lap 2^32 - 1 has tag 0, and the next one 1 again. Cursors have 32 bits too, and wrap far earlier.
- */
+/* Tags have 32 bits: lap 2^32 - 1 has tag 0, and the next lap has tag 1 again. Cursors have 32 bits, too, and wrap
+ * far earlier. */
 START_TEST(test_numbers_wrap) {
     static const uint64_t before_wrap[] = {(UINT64_C(1) << 32) - 128, ((UINT64_C(1) << 32) - 3) << 6};
     static uint8_t bytes[BYTES_MOST];
@@ -320,7 +321,7 @@ START_TEST(test_numbers_wrap) {
 }
 END_TEST
 
-/* Full and empty, in turn, across both wraps. */
+/* The ring becomes full and empty, by turns, across both wraps. */
 START_TEST(test_full_rings_wrap) {
     static const uint64_t starts[] = {0, (UINT64_C(1) << 32) - 64, ((UINT64_C(1) << 32) - 2) << 6};
     scene_set(64);
@@ -356,7 +357,7 @@ START_TEST(test_room) {
 }
 END_TEST
 
-/* The peer's line is not touched without need: here it lies where touching kills. */
+/* The peer's cursor line is not read without need: here reading it raises a fatal signal. */
 START_TEST(test_the_cursor_is_looked_at_only_if_need_be) {
     scene_set(64);
     scene.out.consumed = (const shared32 *) (const void *) ((char *) scene.lines - 64);
@@ -367,8 +368,7 @@ START_TEST(test_the_cursor_is_looked_at_only_if_need_be) {
 }
 END_TEST
 
-/* A cursor may lie anywhere from the last one known to what was written; every other value is a lie, however it was
- * made. */
+/* A cursor may lie anywhere from the last known one to the written position; every other value is a lie. */
 START_TEST(test_absurd_cursors) {
     static const uint64_t starts[] = {0, 1000, (UINT64_C(1) << 32) - 30, ((UINT64_C(1) << 32) - 1) << 6};
     const uint32_t base = (uint32_t) starts[_i], known = base + 5, tail = base + 50;
@@ -417,7 +417,7 @@ START_TEST(test_any_cursor) {
 }
 END_TEST
 
-/* The writer is told each quarter, or when the reader is about to sleep; never what it knows. */
+/* The reader stores its cursor each quarter, and when it is about to sleep; never a cursor that the writer knows. */
 START_TEST(test_consumed_is_told_each_quarter) {
     uint32_t lines = 64u << _i;
     scene_set(lines);
@@ -436,7 +436,8 @@ START_TEST(test_consumed_is_told_each_quarter) {
 }
 END_TEST
 
-/* A reader that has read all leaves room for the largest frame, though it has told nobody of the last quarter. */
+/* A reader that has read everything leaves room for the largest frame, although it has not stored the cursor of the
+ * last quarter. */
 START_TEST(test_there_is_always_room_for_the_largest) {
     static uint8_t bytes[BYTES_MOST];
     uint64_t state = 11;
@@ -451,7 +452,7 @@ START_TEST(test_there_is_always_room_for_the_largest) {
 }
 END_TEST
 
-/* Many frames are under way at a time, as many as fit. */
+/* As many frames as fit lie in the ring at a time. */
 START_TEST(test_frames_queue) {
     static uint8_t bytes[BYTES_MOST];
     uint64_t state = 17, written = 0, read = 0;
@@ -476,7 +477,7 @@ START_TEST(test_frames_queue) {
 }
 END_TEST
 
-/* Between a hostile writer's stores: whatever the first line says, no byte outside the ring is read. */
+/* The reader copies between a hostile writer's stores: for any first line, it reads no byte outside the ring. */
 START_TEST(test_collecting_stays_inside) {
     static uint8_t copy[BYTES_MOST];
     static const uint32_t rings[] = {64, 256, 1024};
@@ -507,7 +508,7 @@ static void releases_set(uint32_t count, uint64_t position) {
     releases_out.tail = releases_in.head = position;
 }
 
-/* As many as there can be leases, lap after lap, without a word from the reader in between. */
+/* As many releases as there can be leases, lap after lap, without a cursor from the reader in between. */
 START_TEST(test_releases_never_block) {
     static const uint64_t starts[] = {0, (UINT64_C(1) << 32) - 256, ((UINT64_C(1) << 32) - 3) << 8};
     uint64_t handle, next = 1;
@@ -542,7 +543,7 @@ START_TEST(test_releases_in_any_rhythm) {
 }
 END_TEST
 
-/* Handles that look like the tags of laps to come; and one without its tag. */
+/* Handles that look like the tags of later laps; and a handle without its tag. */
 START_TEST(test_the_tag_publishes_a_release) {
     uint64_t handle;
     releases_set(256, 0);

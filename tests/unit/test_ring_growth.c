@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/ring_growth: rings begin small and are followed by larger ones. When they grow, that nothing is lost or
- * disordered by it, and what happens when a larger ring cannot be had, or cannot be taken.
+ * lane/ring_growth: rings begin small and are followed by larger ones. The tests check when rings grow, that growth
+ * loses and reorders no message, and the cases in which a larger ring cannot be made or cannot be accepted.
  */
 #include "support/suite.h"
 
@@ -34,7 +34,7 @@ static int send_one(struct side *side, uint64_t id, size_t size) {
     return side_send(side, WIRE_CALL, id, size ? new_inline(side, size, (int) id) : NULL, false);
 }
 
-/* Sends messages without payload, of the ids `from` and on, until there is no room. Returns the next id. */
+/* Sends messages without payload, with ids from `from` on, until there is no room. Returns the next id. */
 static uint64_t fill(struct side *side, uint64_t from) {
     while (send_one(side, from, 0) == 0)
         ck_assert_uint_lt(++from, SIDE_MAX);
@@ -59,7 +59,7 @@ START_TEST(test_an_idle_connection_has_a_page) {
 }
 END_TEST
 
-/* One line has the mark; all that was written before and after it comes, in order, and the cursor goes on. */
+/* One line carries the mark; all frames before and after it arrive, in order, and the cursor continues. */
 START_TEST(test_a_full_ring_grows) {
     open_pair();
     struct lane *lane = &pair.client.lane;
@@ -77,21 +77,22 @@ START_TEST(test_a_full_ring_grows) {
     pair_settle(&pair);
     assert_ids(&pair.server, 1024);
     ck_assert_uint_eq(lane->datagrams_out, 1);
-    ck_assert_uint_eq(pair.server.lane.own.lines, 32); /* its own did not have to */
+    ck_assert_uint_eq(pair.server.lane.own.lines, 32); /* its own ring did not have to grow */
     pair_deinit(&pair);
 }
 END_TEST
 
-/* Larger than a quarter of the small ring, not of the large one. */
+/* A frame larger than a quarter of the small ring, but not of the large one. */
 START_TEST(test_a_frame_too_large_for_the_small_ring) {
     open_pair();
-    pair.client.lane.negotiated.accept &= ~(uint32_t) SEA_POOLED; /* or it would be copied to the pool */
+    /* otherwise the payload would be copied to the pool */
+    pair.client.lane.negotiated.accept &= ~(uint32_t) SEA_POOLED;
     ck_assert_int_eq(send_one(&pair.client, 0, ring_bytes_max(32)), 0);
     ck_assert_uint_eq(pair.client.lane.own.lines, 32);
     ck_assert_int_eq(send_one(&pair.client, 1, ring_bytes_max(32) + 1), 0);
     ck_assert_uint_eq(pair.client.lane.own.lines, 1024);
     ck_assert_int_eq(send_one(&pair.client, 2, ring_bytes_max(1024)), 0);
-    ck_assert_uint_eq(pair.client.lane.datagrams_out, 1); /* the ring's */
+    ck_assert_uint_eq(pair.client.lane.datagrams_out, 1); /* the RING datagram */
     ck_assert_int_eq(send_one(&pair.client, 3, ring_bytes_max(1024) + 1), 0);
     ck_assert_uint_eq(pair.client.lane.datagrams_out, 2);
     pair_settle(&pair);
@@ -106,7 +107,7 @@ START_TEST(test_a_frame_too_large_for_the_small_ring) {
 }
 END_TEST
 
-/* Plain bytes that need no block, where the ring cannot grow for them: they go through the socket. */
+/* Plain bytes without a block, when the ring cannot grow for them: they go through the socket. */
 START_TEST(test_plain_bytes_without_a_larger_ring) {
     static const char bytes[600] = "bytes";
     const struct lane_message message = {.type = WIRE_CALL, .id = 0, .method = 7, .bytes = bytes, .bytes_size = 600};
@@ -122,7 +123,7 @@ START_TEST(test_plain_bytes_without_a_larger_ring) {
 }
 END_TEST
 
-/* A ring that goes round within some milliseconds grows though it is never full; one that takes longer does not. */
+/* A ring that completes a lap within some milliseconds grows although it is never full; a slower one does not grow. */
 START_TEST(test_a_busy_ring_grows) {
     open_pair();
     struct lane *lane = &pair.client.lane;
@@ -137,7 +138,7 @@ START_TEST(test_a_busy_ring_grows) {
 }
 END_TEST
 
-/* Whatever is sent, and however both sides go on meanwhile. */
+/* Any messages, with both sides going on in any order. */
 START_TEST(test_order_across_growth) {
     uint64_t state = 7 + (uint64_t) _i, sent = 0;
     open_pair();
@@ -160,7 +161,8 @@ START_TEST(test_order_across_growth) {
 }
 END_TEST
 
-/* The client's growth in steps, so that the server has its turns between them. `ret_memory` is not the lane's. */
+/* Makes the client's ring grow in steps, so that the server has its turns between them. `ret_memory` does not belong
+ * to the lane. */
 static void send_ring(struct lane *lane, struct outbox_ring *ret_memory) {
     const struct wire_ring ring = {.kind = WIRE_RING_FRAMES, .count = 1024};
     uint8_t buf[WIRE_RING_SIZE];
@@ -182,8 +184,8 @@ static void write_next_mark(struct lane *lane) {
     ring_write_line(&lane->out, words);
 }
 
-/* A reader that has found the ring empty receives the RING before it sees the mark, or even that of the datagram
- * before: it goes over at the RING's own mark. */
+/* A reader that has found the ring empty receives the RING before it sees the mark, or even the mark of the datagram
+ * before: it changes rings at the RING's own mark. */
 START_TEST(test_a_ring_before_its_mark) {
     struct outbox_ring memory;
     open_pair();
@@ -214,7 +216,7 @@ START_TEST(test_a_ring_before_its_mark) {
 }
 END_TEST
 
-/* Whoever sleeps hears of the mark as of any frame, also when no frame follows. */
+/* A sleeping reader is woken for the mark as for any frame, even when no frame follows. */
 START_TEST(test_a_mark_wakes_the_reader) {
     open_pair();
     pair_settle(&pair);
@@ -228,7 +230,7 @@ START_TEST(test_a_mark_wakes_the_reader) {
 }
 END_TEST
 
-/* The end right after the growth: what lies in either ring is heard first. */
+/* The connection ends right after the growth: the frames in both rings are handled first. */
 START_TEST(test_the_end_after_growth) {
     open_pair();
     uint64_t sent = fill(&pair.client, 0);
@@ -243,7 +245,7 @@ START_TEST(test_the_end_after_growth) {
 }
 END_TEST
 
-/* --- what cannot be had --- */
+/* --- rings that cannot be made --- */
 
 static const struct {
     enum inject_kind kind;
@@ -255,18 +257,18 @@ static const struct {
 };
 #define REFUSALS ((int) (sizeof refusals / sizeof *refusals))
 
-/* The small ring goes on, nothing is noted as refused, and after a while it is tried again. */
+/* The small ring stays in use, no refusal is noted, and after a while the lane tries again. */
 START_TEST(test_a_larger_ring_is_refused) {
     open_pair();
     struct lane *lane = &pair.client.lane;
-    lane_dispatch(&pair.server.lane, 0); /* it is awake: no doorbell is due */
+    lane_dispatch(&pair.server.lane, 0); /* the server is awake: no doorbell is due */
     fail_call(refusals[_i].kind, 1, 1, refusals[_i].error);
     uint64_t began = wait_now(), sent = fill(&pair.client, 0);
     ck_assert_uint_eq(sent, 31);
     fail_off();
     ck_assert_uint_ge(lane->growth.retry_at, began + GROWTH_RETRY_NS);
     ck_assert_uint_eq(lane->own.lines, 32);
-    uint64_t bytes = PAGE + (refusals[_i].kind == INJECT_SENDMSG ? FRAMES : 0); /* what was made is kept */
+    uint64_t bytes = PAGE + (refusals[_i].kind == INJECT_SENDMSG ? FRAMES : 0); /* the ring that was made is kept */
     ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, bytes);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), bytes);
     ck_assert_uint_eq(side_figures(&pair.client).refusals, 0);
@@ -285,12 +287,12 @@ START_TEST(test_a_larger_ring_is_refused) {
 }
 END_TEST
 
-/* While the socket is full a larger ring is made once, and announced when there is room; or it goes with the
+/* While the socket is full a larger ring is made once, and announced when there is room; or it is freed with the
  * connection. */
 START_TEST(test_a_ring_that_cannot_be_announced_is_kept) {
     open_pair();
     struct lane *lane = &pair.client.lane;
-    lane_dispatch(&pair.server.lane, 0); /* it is awake: no doorbell is due */
+    lane_dispatch(&pair.server.lane, 0); /* the server is awake: no doorbell is due */
     fail_call(INJECT_MEMFD_CREATE, 0, 0, 0);
     fail_always(INJECT_SENDMSG, EAGAIN);
     uint64_t sent = fill(&pair.client, 0);
@@ -329,7 +331,7 @@ START_TEST(test_a_budget_without_room_for_a_larger_ring) {
 }
 END_TEST
 
-/* --- what cannot be taken --- */
+/* --- rings that cannot be accepted --- */
 
 static void assert_it_ended(int error, const char *word) {
     side_settle(&pair.server);
@@ -352,7 +354,7 @@ START_TEST(test_a_reader_without_descriptors) {
     setrlimit(RLIMIT_NOFILE, &none);
     lane_dispatch(&pair.server.lane, POLLIN);
     setrlimit(RLIMIT_NOFILE, &before);
-    ck_assert_uint_eq(pair.server.arrived_count, 31); /* what was before it */
+    ck_assert_uint_eq(pair.server.arrived_count, 31); /* the messages before it */
     assert_it_ended(-EMFILE, "RLIMIT_NOFILE");
 }
 END_TEST
@@ -369,7 +371,7 @@ END_TEST
 
 /* --- releases --- */
 
-/* So many sealed blocks of the client's are with the server. */
+/* Lends `count` sealed blocks of the client to the server. */
 static void lend(unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, i, new_sealed(&pair.client, 10, 1), true), 0);
@@ -381,7 +383,7 @@ static void lend(unsigned count) {
     ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, count);
 }
 
-/* The client does not read while they come back. */
+/* The client does not read while the releases come back. */
 START_TEST(test_a_release_ring_grows) {
     static const unsigned counts[] = {64, 65, 500, 1024};
     open_pair();
@@ -399,8 +401,8 @@ START_TEST(test_a_release_ring_grows) {
 }
 END_TEST
 
-/* A release never waits for room: what the small ring has none for goes by datagram, in whichever way it was refused.
- */
+/* A release never waits for room: when the small ring is full, releases go by datagram, for each way in which the
+ * larger ring was refused. */
 START_TEST(test_releases_without_a_larger_ring) {
     open_pair();
     for (int round = 0; round < 3; round++) {
@@ -423,7 +425,7 @@ START_TEST(test_releases_without_a_larger_ring) {
 }
 END_TEST
 
-/* Neither has the socket any room: they wait in our memory, which was reserved, and go when there is. */
+/* The socket has no room either: the releases wait in reserved memory of ours, and go when there is room. */
 START_TEST(test_releases_that_find_no_room_at_all) {
     open_pair();
     lend(200);
@@ -441,7 +443,7 @@ START_TEST(test_releases_that_find_no_room_at_all) {
 }
 END_TEST
 
-/* A lender that says nonsense of what it has read. */
+/* A lender stores an absurd cursor. */
 START_TEST(test_a_cursor_of_releases_without_sense) {
     static const uint32_t cursors[] = {1000, UINT32_MAX, 0x80000000};
     open_pair();
@@ -455,7 +457,7 @@ START_TEST(test_a_cursor_of_releases_without_sense) {
 }
 END_TEST
 
-/* Its cursor makes sense, and yet there is no entry left: it has lent more than was agreed. */
+/* The lender's cursor is plausible, and yet there is no free entry: it has lent more than was agreed. */
 START_TEST(test_a_lender_of_too_much) {
     open_pair();
     lend(1024);
@@ -469,7 +471,7 @@ START_TEST(test_a_lender_of_too_much) {
 }
 END_TEST
 
-/* A forked child has our outbox no more, in which a lender says what it has read. */
+/* A forked child no longer has our outbox, in which a lender stores its cursor. */
 START_TEST(test_a_child_ends_a_lender_with_releases) {
     int status = -1;
     open_pair();
@@ -504,9 +506,9 @@ static void after(void) {
     settle_threads();
 }
 
-/* --- pages that the kernel adds, and does not take back --- */
+/* --- pages that the kernel adds, and does not cut --- */
 
-/* The second ftruncate() of a memfd cuts what it has too much. */
+/* Makes the second ftruncate() of a memfd fail, which would cut its excess pages. */
 static void keep_excess(void) {
     if (!machine_choose_huge("always"))
         test_skip("transparent_hugepage/shmem_enabled cannot be changed");
@@ -546,7 +548,7 @@ START_TEST(test_excess_of_a_ring_is_charged) {
 }
 END_TEST
 
-/* Does the system grant a huge page to a ring now? */
+/* Returns whether the system grants a huge page to a ring now. */
 static bool is_excess_granted(void) {
     struct outbox_ring ring;
     keep_excess();
@@ -556,7 +558,7 @@ static bool is_excess_granted(void) {
     return excess > 0;
 }
 
-/* Without room for it in the budget the ring stays small, and nothing is charged. */
+/* When the budget has no room for the excess pages, the ring stays small, and no byte is charged. */
 START_TEST(test_excess_that_the_budget_refuses) {
     open_pair();
     struct quota *budget = &pair.client.ctx->budget;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/ring and lane/doorbell with a thread at each end: frames, releases, and sleep, in memory that both see. The
- * thread sanitizer watches the payloads, which are plain memory: it complains if a label of doc/memory-model.md is
+ * lane/ring and lane/doorbell with a thread at each end: frames, releases, and sleep, in memory that both threads see.
+ * The payloads are plain memory, so the thread sanitizer reports an error if a barrier of doc/memory-model.md is
  * missing.
  *
- * Whoever has nothing to do looks a few times, or sleeps at once, as chance wants it. A lost wake-up is a wait that
- * never ends: it fails here. The sizes are small, so that rings are full and empty all the time; the long run, between
- * processes, is tests/stress.
+ * A thread without work polls a few times, or sleeps at once, at random. A lost wake-up is a wait that never ends, and
+ * fails the test. The sizes are small, so that rings are often full and empty; the long run, between processes, is in
+ * tests/stress.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -32,7 +32,7 @@ static struct end ends[2];
 static struct outbox outboxes[2];
 static int fds[2];
 
-/* What the frames name: each belongs to the end that has it at the moment. */
+/* The blocks that the frames name: each belongs to the end that holds it at the moment. */
 static uint64_t blocks[RELEASES][8];
 
 static void end_init(int i, uint64_t to_send, uint64_t to_take) {
@@ -87,7 +87,7 @@ static bool frame_send(struct end *end) {
     return true;
 }
 
-/* Returns whether it was the right one. */
+/* Returns whether it was the expected frame. */
 static bool frame_take(struct end *end) {
     uint8_t wanted[1024], bytes[1024];
     uint64_t words[LINE_WORDS];
@@ -132,7 +132,7 @@ static uint64_t block_sum(const uint64_t block[8]) {
     return sum;
 }
 
-/* Grants a free block to the other end, after writing to it. */
+/* Writes to a free block and grants it to the other end. */
 static void block_grant(struct end *end, uint64_t handle) {
     uint64_t words[LINE_WORDS];
     for (int i = 0; i < 8; i++)
@@ -154,7 +154,7 @@ static void *own_blocks(void *arg) {
         while (release_read(&end->ring.releases_in, &handle)) {
             if (handle < 1 || handle > RELEASES || free_count == RELEASES)
                 return "a release of what was not out";
-            blocks[handle - 1][0]++; /* ours again */
+            blocks[handle - 1][0]++; /* the block has come back */
             free_handles[free_count++] = handle;
         }
         if (end->sent < end->to_send && free_count > 0 && ring_has_room(&end->ring.out, 1) == 1)
@@ -214,7 +214,7 @@ static void run_both(void *(*first)(void *), void *(*second)(void *) ) {
     for (int i = 0; i < 2; i++) {
         ck_assert_uint_eq(ends[i].sent, ends[i].to_send);
         ck_assert_uint_eq(ends[i].taken, ends[i].to_take);
-        ck_assert_uint_le(ends[i].ring.rung, ends[1 - i].ring.arms); /* one doorbell an episode */
+        ck_assert_uint_le(ends[i].ring.rung, ends[1 - i].ring.arms); /* at most one doorbell for each episode */
         ck_assert(!ring_has_frame(&ends[i].ring.in));
         ck_assert(!release_is_there(&ends[i].ring.releases_in));
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/rotation: what is due when. */
+/* memory/rotation: when a pool must rotate its arenas, and when it must give memory back. */
 #include "support/suite.h"
 
 #include "memory/rotation.h"
@@ -11,7 +11,7 @@ static struct rotation begun(struct pool_policy policy) {
     ck_assert_uint_eq(rotation.generation, 1);
     rotation_note_arena(&rotation);
     ck_assert_int_eq(rotation_check(&rotation, 4, 0), ROTATION_NOTHING); /* a block was taken */
-    rotation.began_at = rotation.taken_at = 1000;                        /* the clock is ours from here on */
+    rotation.began_at = rotation.taken_at = 1000;                        /* the test sets the clock from here on */
     return rotation;
 }
 
@@ -55,12 +55,12 @@ START_TEST(test_age) {
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1050);
     ck_assert_uint_eq(rotation_deadline(&r, false, false), WAIT_FOREVER);
     ck_assert_int_eq(rotation_check(&r, 8, 1049), ROTATION_NOTHING);
-    ck_assert_int_eq(rotation_check(&r, 16, 1050), ROTATION_ROTATE); /* however busy it is */
-    ck_assert_int_eq(rotation_check(&r, 24, 900), ROTATION_NOTHING); /* an instant from before */
+    ck_assert_int_eq(rotation_check(&r, 16, 1050), ROTATION_ROTATE); /* even while the pool is busy */
+    ck_assert_int_eq(rotation_check(&r, 24, 900), ROTATION_NOTHING); /* an instant in the past */
 }
 END_TEST
 
-/* What was reserved and not used yet stays. */
+/* Memory that was reserved and not used yet stays. */
 START_TEST(test_unused) {
     struct rotation r = begun((struct pool_policy){.age = 50, .idle = 40});
     rotation_begin(&r, 4);
@@ -75,7 +75,7 @@ START_TEST(test_idle_and_free) {
     struct rotation r = begun((struct pool_policy){.idle = 90, .keep = 50});
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1050);
     ck_assert_uint_eq(rotation_deadline(&r, true, false), 1090);
-    ck_assert_int_eq(rotation_check(&r, 8, 1045), ROTATION_NOTHING); /* something was taken */
+    ck_assert_int_eq(rotation_check(&r, 8, 1045), ROTATION_NOTHING); /* a block was taken */
     ck_assert_uint_eq(rotation_deadline(&r, true, true), 1095);
     ck_assert_int_eq(rotation_check(&r, 8, 1094), ROTATION_NOTHING);
     ck_assert_int_eq(rotation_check(&r, 8, 1095), ROTATION_TRIM);

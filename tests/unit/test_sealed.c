@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/sealed: memory that is written, cut, frozen; and other people's, looked at before it is taken. */
+/* memory/sealed: our sealed memory, which is written, cut and frozen; and a peer's, which is examined before it is
+ * mapped. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -34,7 +35,7 @@
 
 enum { SIZES = 8 };
 
-/* Nothing, bytes, around the page, around the huge page. */
+/* Sizes: zero, a few bytes, around a page, around a huge page. */
 static size_t size_of(int i) {
     const size_t sizes[SIZES] = {0, 1, PAGE - 1, PAGE, PAGE + 1, 2 * MIB - 1, 2 * MIB, 2 * MIB + 1};
     return sizes[i];
@@ -59,7 +60,7 @@ static void drop_log(void) {
     settle_threads();
 }
 
-/* As whoever finds no other way. */
+/* Makes a sealed memory as a caller does that has no cheaper way left. */
 static int explained_new(struct sealed *ret, size_t size, enum sealed_layout layout, bool allow_huge) {
     int r = sealed_new(ret, size, layout, allow_huge, &admission);
     return r < 0 ? reserve_explain(r, size, layout == SEALED_HUGETLB, &admission) : 0;
@@ -83,7 +84,7 @@ static struct stat status_of(int fd) {
     return status;
 }
 
-/* Bytes that are nowhere the same for long: byte `i` of pattern `seed`. */
+/* Returns byte `i` of pattern `seed`; the pattern does not repeat soon. */
 static unsigned char pattern(size_t i, unsigned seed) {
     return (unsigned char) ((i * 31 + (i >> 8) * 17 + (i >> 16) + seed) % 251);
 }
@@ -122,7 +123,7 @@ static bool holds_all(struct sealed *sealed, unsigned seed) {
     return pattern_holds(view, sealed->size, 0, seed);
 }
 
-/* Does the kernel let nobody write, through any of the ways? */
+/* Checks that the kernel refuses every way of writing. */
 static void assert_unwritable(const struct sealed *sealed) {
     char link[40];
     ck_assert(memfd_seals_hold(fcntl(sealed->fd, F_GET_SEALS)));
@@ -131,18 +132,18 @@ static void assert_unwritable(const struct sealed *sealed) {
     if (sealed->data)
         ck_assert_int_eq(mprotect(sealed->data, 1, PROT_READ | PROT_WRITE), -1);
     snprintf(link, sizeof link, "/proc/self/fd/%d", sealed->fd);
-    CLEANUP_FD int fd = open(link, O_RDWR | O_CLOEXEC); /* root can */
+    CLEANUP_FD int fd = open(link, O_RDWR | O_CLOEXEC); /* root can open it */
     if (fd >= 0) {
         ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1);
-        ck_assert_int_eq(
-            errno, sealed->layout == SEALED_HUGETLB ? EINVAL : EPERM); /* into hugetlb pages nothing can be written */
+        ck_assert_int_eq(errno,
+                         sealed->layout == SEALED_HUGETLB ? EINVAL : EPERM); /* hugetlb pages accept no write() */
         ck_assert_int_eq(ftruncate(fd, (off_t) (sealed_file_size(sealed->size, sealed->layout) + 2 * MIB)), -1);
     }
 }
 
-/* --- looking at other people's --- */
+/* --- examining a peer's memory --- */
 
-/* Takes `fd`. On failure nothing is written but the reason. */
+/* Takes `fd`. On failure only the reason is written. */
 static int import(int fd, const struct sealed_claim *claim, struct sealed *ret, const char **ret_why) {
     struct sealed before;
     memset(ret, 0x5a, sizeof *ret);
@@ -156,7 +157,7 @@ static int import(int fd, const struct sealed_claim *claim, struct sealed *ret, 
     return r;
 }
 
-/* Refused without having been mapped. */
+/* Checks that the memory is refused without having been mapped. */
 static void assert_rejected(int fd, const struct sealed_claim *claim, int error, const char *word) {
     struct sealed sealed;
     const char *why;
@@ -185,7 +186,7 @@ START_TEST(test_new_memory_is_reserved_and_zero) {
     ck_assert_ptr_nonnull(data);
     ck_assert_ptr_eq(sealed_map(&sealed), data);
     ck_assert(is_zero(data, size));
-    bool may_be_huge = size >= MEMFD_HUGE_SIZE; /* as this machine is set */
+    bool may_be_huge = size >= MEMFD_HUGE_SIZE; /* depends on this machine's setting */
     int pages = sealed_pages(&sealed);
     ck_assert(pages == (size ? SEA_PAGES_SMALL : SEA_PAGES_NONE) || (may_be_huge && pages == SEA_PAGES_THP));
     memset(data, 'x', size);
@@ -239,7 +240,7 @@ START_TEST(test_what_is_written_is_frozen) {
 }
 END_TEST
 
-/* Copies to all sorts of places, beside a plain buffer to which the same happens. */
+/* Copies to many different places; a plain buffer gets the same bytes. */
 static void fill_here_and_there(struct sealed *sealed, char *model) {
     static const size_t odd[][2] = {{0, 1}, {4095, 2}, {100, 10000}, {65536, 65536}, {1, 0}, {2 * MIB - 3, 4}};
     char *bytes = malloc(MIB);
@@ -252,7 +253,7 @@ static void fill_here_and_there(struct sealed *sealed, char *model) {
         memcpy(model + offset, bytes, size);
         ck_assert_int_eq(sealed_fill(sealed, offset, bytes, size), 0);
     }
-    size_t tail = sealed->size < 7 ? sealed->size : 7; /* up to the very end */
+    size_t tail = sealed->size < 7 ? sealed->size : 7; /* up to the last byte */
     memset(model + sealed->size - tail, 'z', tail);
     ck_assert_int_eq(sealed_fill(sealed, sealed->size - tail, model + sealed->size - tail, tail), 0);
     free(bytes);
@@ -305,7 +306,7 @@ END_TEST
 
 /* --- writing from files --- */
 
-/* A file of `size` patterned bytes, deleted already, at position 0. */
+/* Returns a file of `size` patterned bytes, deleted already, at position 0. */
 static int new_file(size_t size) {
     char name[] = "/tmp/sealane-sealed-XXXXXX", *bytes = malloc(size + 1);
     int fd = mkostemp(name, O_CLOEXEC);
@@ -318,7 +319,7 @@ static int new_file(size_t size) {
     return fd;
 }
 
-/* All of it, from the descriptor's own position, to offset 0. */
+/* Fills all of it, from the descriptor's own position, to offset 0. */
 START_TEST(test_filled_from_a_file) {
     size_t size = size_of(_i);
     CLEANUP_FD int file = new_file(size);
@@ -348,11 +349,11 @@ START_TEST(test_filled_from_the_middle_of_a_file) {
         ck_assert(is_zero(data + to + size, sealed.size - to - size));
         sealed_deinit(&sealed);
     }
-    ck_assert_int_eq(lseek(file, 0, SEEK_CUR), 17); /* an offset leaves the position alone */
+    ck_assert_int_eq(lseek(file, 0, SEEK_CUR), 17); /* an explicit offset leaves the position unchanged */
 }
 END_TEST
 
-/* The position moves by what was read, so that the next block goes on where this one ended. */
+/* The position moves by the bytes that were read, so that the next block continues there. */
 START_TEST(test_files_go_on_where_they_were) {
     CLEANUP_FD int file = new_file(10000);
     for (size_t at = 0; at < 10000; at += 2500) {
@@ -378,7 +379,7 @@ START_TEST(test_a_file_that_is_too_short) {
 }
 END_TEST
 
-/* Holes are read as what they are: zeros, over what was there. */
+/* Holes read as zeros, which overwrite the old bytes. */
 START_TEST(test_a_sparse_file) {
     size_t size = 4 * MIB;
     CLEANUP_FD int file = new_file(PAGE);
@@ -391,12 +392,12 @@ START_TEST(test_a_sparse_file) {
     ck_assert(pattern_holds(view, PAGE, 0, 5));
     ck_assert(is_zero(view + PAGE, size - PAGE - 3));
     ck_assert_mem_eq(view + size - 3, "end", 3);
-    ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, size); /* it got no holes itself */
+    ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, size); /* the memory itself has got no holes */
     sealed_deinit(&sealed);
 }
 END_TEST
 
-/* A descriptor that gives `size` bytes and then the end: a pipe or a socket, with a child behind it. */
+/* A descriptor that gives `size` bytes and then the end: a pipe or a socket, with a child that writes. */
 struct source {
     struct child child;
     int fd;
@@ -448,7 +449,7 @@ START_TEST(test_filled_from_a_pipe_or_socket) {
     if (half > 0)
         ck_assert_int_eq(sealed_fill_file(&sealed, 0, source.fd, -1, half), (int64_t) half);
     ck_assert_int_eq(sealed_fill_file(&sealed, half, source.fd, -1, size + 10 - half), (int64_t) (size - half));
-    ck_assert_int_eq(sealed_fill_file(&sealed, 0, source.fd, -1, 1), 0); /* the end, again */
+    ck_assert_int_eq(sealed_fill_file(&sealed, 0, source.fd, -1, 1), 0); /* the end, once more */
     source_close(&source);
     const char *data = sealed_map(&sealed);
     ck_assert(pattern_holds(data, size, 0, 6));
@@ -465,11 +466,11 @@ START_TEST(test_a_pipe_that_does_not_wait) {
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
     ck_assert_int_eq(sealed_fill_file(&sealed, 0, ends[0], -1, 10), -EAGAIN);
     ck_assert_int_eq(write(ends[1], "abc", 3), 3);
-    ck_assert_int_eq(sealed_fill_file(&sealed, 0, ends[0], -1, 10), 3); /* what came before is not lost */
+    ck_assert_int_eq(sealed_fill_file(&sealed, 0, ends[0], -1, 10), 3); /* the bytes that came before are not lost */
     ck_assert_int_eq(sealed_fill_file(&sealed, 3, ends[0], -1, 7), -EAGAIN);
     ck_assert_int_eq(write(ends[1], "defgh", 5), 5);
     ck_assert_int_eq(sealed_fill_file(&sealed, 3, ends[0], -1, 4), 4);
-    ck_assert_int_eq(read(ends[0], &byte, 1), 1); /* no more was taken than was asked for */
+    ck_assert_int_eq(read(ends[0], &byte, 1), 1); /* no more bytes were taken than the call asked for */
     ck_assert_int_eq(byte, 'h');
     ck_assert_mem_eq(sealed_map(&sealed), "abcdefg\0", 8);
     close(ends[0]);
@@ -493,7 +494,7 @@ START_TEST(test_filled_from_the_kernels_files) {
 }
 END_TEST
 
-/* Where the kernel moves nothing itself the bytes are read; in each case they are the same. */
+/* Where the kernel moves no bytes itself the bytes are read; the result is equal in each case. */
 START_TEST(test_every_way_of_moving) {
     CLEANUP_FD int file = new_file(100000);
     struct sealed sealed = new_sealed(50000);
@@ -555,13 +556,13 @@ START_TEST(test_shrunk) {
 }
 END_TEST
 
-/* What was cut off is not told to whoever maps the rest. */
+/* A process that maps the rest cannot read the bytes that were cut off. */
 START_TEST(test_what_was_cut_off_is_gone) {
     struct sealed sealed = new_sealed(PAGE);
     memset(sealed_map(&sealed), 's', PAGE);
     ck_assert_int_eq(sealed_shrink(&sealed, 10), 0);
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
-    const char *view = sealed_map(&sealed); /* its page reaches further */
+    const char *view = sealed_map(&sealed); /* its page reaches beyond the end */
     ck_assert_mem_eq(view, "ssssssssss", 10);
     ck_assert(is_zero(view + 10, PAGE - 10));
     sealed_deinit(&sealed);
@@ -589,7 +590,7 @@ START_TEST(test_a_foreign_writer_forbids_freezing) {
     sealed_map(&sealed);
     ck_assert_int_eq(sealed_freeze(&sealed), -EBUSY);
     ck_assert(!sealed.is_frozen);
-    ck_assert_ptr_null(sealed.data); /* pointers have ended all the same */
+    ck_assert_ptr_null(sealed.data); /* the pointers have ended all the same */
     ck_assert(holds_all(&sealed, 3));
     ck_assert_int_eq(sealed_fill(&sealed, 0, "x", 1), 0); /* still writable */
     munmap(foreign, 2 * PAGE);
@@ -626,7 +627,7 @@ START_TEST(test_another_process_that_writes_forbids_freezing) {
 }
 END_TEST
 
-/* Our own mapping is not inherited: a process that forks while it writes may go on to freeze. */
+/* Our own mapping is not inherited: a process that forks while it writes can still freeze the memory. */
 START_TEST(test_a_forked_child_does_not_forbid_freezing) {
     struct sealed sealed = new_sealed(PAGE);
     int ends[2];
@@ -647,12 +648,12 @@ START_TEST(test_a_forked_child_does_not_forbid_freezing) {
 }
 END_TEST
 
-/* Pages that a pipe holds could still change under a reader of it. */
+/* A reader could see pages change that a pipe holds. */
 START_TEST(test_pages_in_a_pipe_forbid_freezing) {
     int ends[2];
     char bytes[100];
     struct sealed sealed = new_sealed(PAGE);
-    fill_all(&sealed, 3); /* or the kernel would put its page of zeros into the pipe */
+    fill_all(&sealed, 3); /* otherwise the kernel would put its page of zeros into the pipe */
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
     ck_assert_int_eq(splice(sealed.fd, &(off_t){0}, ends[1], NULL, sizeof bytes, 0), sizeof bytes);
     int busy = sealed_freeze(&sealed);
@@ -665,7 +666,7 @@ START_TEST(test_pages_in_a_pipe_forbid_freezing) {
 }
 END_TEST
 
-/* The seals are what holds; the descriptor for reading is a refinement. */
+/* The seals protect the memory; the read-only descriptor is an addition. */
 START_TEST(test_frozen_without_a_new_descriptor) {
     struct sealed sealed = new_sealed(PAGE);
     fill_all(&sealed, 3);
@@ -703,7 +704,7 @@ static void *map_and_read(void *unused) {
     return view && pattern_holds(view, shared.size, 0, 9) ? (void *) (uintptr_t) view : NULL;
 }
 
-/* Frozen memory may be read by all, and whoever is first maps it. */
+/* Any thread may read frozen memory; the first reader maps it. */
 START_TEST(test_threads_map_it_once) {
     for (int round = 0; round < 20; round++) {
         pthread_t threads[READERS];
@@ -733,7 +734,7 @@ static void overtake(void) {
     overtaking = sealed_map(&shared);
 }
 
-/* Another thread maps it while this one is about to: its mapping is the one that stays. */
+/* Another thread maps the memory while this thread is about to: the other thread's mapping stays. */
 START_TEST(test_overtaken_while_mapping) {
     shared = new_sealed(_i ? 2 * MIB + 1 : PAGE);
     fill_all(&shared, 9);
@@ -786,7 +787,7 @@ START_TEST(test_refusals_say_which_limit) {
 }
 END_TEST
 
-/* A sandbox is no shortage of huge pages, nor a kernel without them. */
+/* Neither a sandbox nor a kernel without hugetlb pages is a shortage of them. */
 START_TEST(test_hugetlb_memory_that_is_forbidden) {
     struct sealed sealed;
     fail_once(INJECT_MEMFD_CREATE, EPERM);
@@ -821,13 +822,14 @@ START_TEST(test_the_file_size_limit) {
 }
 END_TEST
 
-/* Nothing is reserved of what cannot be had: reserving is what would get somebody killed. */
+/* Memory that the machine lacks is not reserved: reserving it could make the kernel kill a process. */
 START_TEST(test_more_than_the_machine_has) {
     static const size_t sizes[] = {(size_t) 1 << 50, SIZE_MAX / 2, SIZE_MAX / 2 + 1, SIZE_MAX - 1, SIZE_MAX};
     struct sealed sealed = {.fd = -7};
     for (enum sealed_layout layout = SEALED_EXACT; layout <= SEALED_PADDED; layout++) {
         bool hugetlb = layout == SEALED_HUGETLB;
-        if (layout != SEALED_EXACT && is_under_valgrind()) /* its mmap() says EINVAL of what has no room */
+        /* valgrind's mmap() returns EINVAL for a size without room */
+        if (layout != SEALED_EXACT && is_under_valgrind())
             continue;
         fail_call(INJECT_FALLOCATE, 0, 0, 0);
         int r = explained_new(&sealed, sizes[_i], layout, true);
@@ -848,7 +850,7 @@ START_TEST(test_memory_that_cannot_be_mapped) {
     struct sealed sealed = new_sealed(PAGE);
     fail_always(INJECT_MMAP, ENOMEM);
     ck_assert_ptr_null(sealed_map(&sealed));
-    ck_assert_int_eq(sealed_fill(&sealed, 0, "abc", 3), 0); /* which does not need it */
+    ck_assert_int_eq(sealed_fill(&sealed, 0, "abc", 3), 0); /* filling does not need a mapping */
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
     ck_assert_ptr_null(sealed_map(&sealed));
     fail_off();
@@ -869,11 +871,11 @@ static void grant_huge(void) {
 }
 
 START_TEST(test_huge_pages_where_they_are_granted) {
-    size_t size = 8 * MIB + (size_t) _i; /* the end inside a page is no hindrance */
+    size_t size = 8 * MIB + (size_t) _i; /* an end inside a page does not matter */
     grant_huge();
     struct sealed sealed = new_sealed(size);
     ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, size);
-    ck_assert_ptr_nonnull(sealed.data); /* reserved by a mapping that asked */
+    ck_assert_ptr_nonnull(sealed.data); /* the mapping reserved the pages, and asked for huge ones */
     int pages = sealed_pages(&sealed);
     if (pages == SEA_PAGES_SMALL) {
         sealed_deinit(&sealed);
@@ -889,7 +891,7 @@ START_TEST(test_huge_pages_where_they_are_granted) {
 }
 END_TEST
 
-/* A receiver's mapping has them too; and the file's last huge page may reach beyond its end. */
+/* A receiver's mapping has huge pages, too; and the file's last huge page may reach beyond its end. */
 START_TEST(test_huge_pages_are_imported) {
     size_t size = 4 * MIB + 12345;
     grant_huge();
@@ -915,7 +917,7 @@ START_TEST(test_no_huge_pages_when_not_wanted) {
     memset(sealed_map(&sealed), 1, sealed.size);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_SMALL);
     sealed_deinit(&sealed);
-    ck_assert_int_eq(explained_new(&sealed, 2 * MIB - 1, SEALED_EXACT, true), 0); /* too small for one */
+    ck_assert_int_eq(explained_new(&sealed, 2 * MIB - 1, SEALED_EXACT, true), 0); /* too small for a huge page */
     memset(sealed_map(&sealed), 1, sealed.size);
     ck_assert_int_eq(sealed_pages(&sealed), SEA_PAGES_SMALL);
     sealed_deinit(&sealed);
@@ -941,11 +943,11 @@ START_TEST(test_huge_memory_can_be_shrunk) {
 }
 END_TEST
 
-/* Kernels that cannot populate reserve base pages, and a machine that is full says so. */
+/* Kernels that cannot populate reserve base pages, and a full machine is an error. */
 START_TEST(test_huge_pages_that_cannot_be_populated) {
     grant_huge();
     struct sealed sealed;
-    fail_call(INJECT_MADVISE, 3, 1, EINVAL); /* DONTFORK, HUGEPAGE, then POPULATE_WRITE */
+    fail_call(INJECT_MADVISE, 3, 1, EINVAL); /* the calls are DONTFORK, HUGEPAGE, then POPULATE_WRITE */
     ck_assert_int_eq(explained_new(&sealed, 4 * MIB, SEALED_EXACT, true), 0);
     ck_assert_uint_ge((size_t) status_of(sealed.fd).st_blocks * 512, 4 * MIB);
     sealed_deinit(&sealed);
@@ -981,7 +983,7 @@ START_TEST(test_where_padding_pays) {
 }
 END_TEST
 
-/* An old answer is not believed for ever. */
+/* A cached answer expires. */
 START_TEST(test_the_system_is_asked_again) {
     fail_call(INJECT_OPEN, 0, 0, 0);
     enum memfd_huge_policy policy = sealed_huge_policy();
@@ -992,12 +994,12 @@ START_TEST(test_the_system_is_asked_again) {
         policy = sealed_huge_policy();
     }
     ck_assert_int_ge(fail_calls(INJECT_OPEN), 1);
-    ck_assert_int_eq(policy, MEMFD_HUGE_NEVER); /* who cannot ask has been granted nothing */
+    ck_assert_int_eq(policy, MEMFD_HUGE_NEVER); /* a process that cannot read the setting has no grant */
     ck_assert_int_eq(sealed_choose_layout(MIB), SEALED_EXACT);
 }
 END_TEST
 
-/* Or skips: the kernel may have no huge page left. */
+/* Makes padded memory, or skips the test: the kernel may have no huge page left. */
 static struct sealed new_padded(size_t size) {
     struct sealed sealed;
     grant_huge();
@@ -1010,7 +1012,7 @@ static struct sealed new_padded(size_t size) {
     return sealed;
 }
 
-/* Nothing that was made for somebody else, nor was cut off, lies behind the payload. */
+/* Checks that no byte of an earlier use, or of a part that was cut off, lies behind the payload. */
 static void assert_padded(struct sealed *sealed, size_t size) {
     struct stat status = status_of(sealed->fd);
     size_t file_size = (size_t) sealed_file_size(size, SEALED_PADDED);
@@ -1039,7 +1041,7 @@ START_TEST(test_padded_memory) {
     assert_padded(&imported, size);
     ck_assert(holds_all(&imported, 5));
     sealed_deinit(&imported);
-    ck_assert_int_eq(import(dup(sealed.fd), &anything, &imported, &why), 0); /* whose payload is the whole file */
+    ck_assert_int_eq(import(dup(sealed.fd), &anything, &imported, &why), 0); /* its payload is the whole file */
     ck_assert_uint_eq(imported.size, sealed_file_size(size, SEALED_PADDED));
     ck_assert_int_eq(imported.layout, SEALED_EXACT);
     sealed_deinit(&imported);
@@ -1047,7 +1049,7 @@ START_TEST(test_padded_memory) {
 }
 END_TEST
 
-/* By all that fails, or is not granted, between the mapping and the look at what came. */
+/* Any call between the mapping and the check of the result fails, or is not granted. */
 START_TEST(test_padding_is_cut_where_there_is_no_huge_page) {
     static const struct {
         enum inject_kind kind;
@@ -1069,13 +1071,13 @@ START_TEST(test_padding_is_cut_where_there_is_no_huge_page) {
 }
 END_TEST
 
-/* Nobody asked, so base pages come, and no more of them than the payload has. */
+/* No huge page was requested, so base pages come, and only as many as the payload needs. */
 START_TEST(test_padding_without_a_grant) {
     struct sealed sealed;
     if (memfd_huge_policy() != MEMFD_HUGE_NEVER)
         test_skip("this machine grants huge pages");
     ck_assert_int_eq(explained_new(&sealed, MIB, SEALED_PADDED, true), 0);
-    if (sealed.layout == SEALED_EXACT) { /* not granted meanwhile by another test */
+    if (sealed.layout == SEALED_EXACT) { /* no other test has granted it meanwhile */
         ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) MIB);
         ck_assert_uint_eq((size_t) status_of(sealed.fd).st_blocks * 512, MIB);
     }
@@ -1083,7 +1085,7 @@ START_TEST(test_padding_without_a_grant) {
 }
 END_TEST
 
-/* The payload is allowed, its padding is not. */
+/* The limit allows the payload, but not its padding. */
 START_TEST(test_padding_over_the_file_size_limit) {
     struct rlimit before, limit;
     struct sealed sealed;
@@ -1108,7 +1110,7 @@ START_TEST(test_padding_that_cannot_be_made) {
     } cases[] = {{INJECT_MADVISE, 3, ENOMEM}, {INJECT_MMAP, 1, ENOMEM}, {INJECT_FTRUNCATE, 2, ENOMEM}};
     struct sealed sealed = {.fd = -7};
     grant_huge();
-    fail_call(INJECT_FSTAT, 2, 1, EIO); /* the first one looks for pages behind the end */
+    fail_call(INJECT_FSTAT, 2, 1, EIO); /* the first fstat() looks for pages behind the end */
     fail_call(cases[_i].kind, cases[_i].call, 1, cases[_i].error);
     ck_assert_int_eq(explained_new(&sealed, MIB, SEALED_PADDED, true), -ENOMEM);
     ck_assert_int_eq(sealed.fd, -7);
@@ -1116,7 +1118,8 @@ START_TEST(test_padding_that_cannot_be_made) {
 }
 END_TEST
 
-/* While it pays it stays padded, and what was cut off is cleared; then it is as large as the payload. */
+/* The memory stays padded while that pays, and the part that was cut off is cleared; then it gets the payload's
+ * size. */
 START_TEST(test_padded_memory_that_is_shrunk) {
     static const struct {
         size_t from, to;
@@ -1159,7 +1162,8 @@ START_TEST(test_a_shrink_of_padded_memory_that_fails) {
 }
 END_TEST
 
-/* What a peer may say of its memfd, and what it must be then. Of which pages it is makes no difference. */
+/* The declarations that a peer may make about its memfd, and the conditions that the memfd must then meet. The kind
+ * of its pages does not matter. */
 START_TEST(test_padding_is_declared) {
     const struct sealed_claim padded = {.size = MIB, .size_max = MIB, .layout = SEALED_PADDED};
     const struct sealed_claim exact = {.size = MIB, .size_max = MIB};
@@ -1255,7 +1259,8 @@ START_TEST(test_hugetlb_memory_that_is_shrunk) {
     ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) (4 * MIB));
     ck_assert_int_eq(status_of(sealed.fd).st_blocks * 512, (off_t) (4 * MIB));
     ck_assert(holds_all(&sealed, 2));
-    ck_assert(is_zero((char *) sealed_map(&sealed) + 2 * MIB + 10, 2 * MIB - 10)); /* what was cut off is gone */
+    /* the part that was cut off is gone */
+    ck_assert(is_zero((char *) sealed_map(&sealed) + 2 * MIB + 10, 2 * MIB - 10));
     ck_assert_int_eq(sealed_shrink(&sealed, 5), 0);
     ck_assert_int_eq(status_of(sealed.fd).st_size, (off_t) (2 * MIB));
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
@@ -1265,7 +1270,7 @@ START_TEST(test_hugetlb_memory_that_is_shrunk) {
 }
 END_TEST
 
-/* Into hugetlb pages nothing can be written but through a mapping. */
+/* hugetlb pages can only be written through a mapping. */
 START_TEST(test_hugetlb_memory_that_cannot_be_mapped) {
     add_hugetlb(1);
     struct sealed sealed = new_hugetlb(100);
@@ -1326,14 +1331,14 @@ START_TEST(test_sealed_memory_is_imported) {
         ck_assert(holds_all(&imported, 1));
         if (size > 0)
             assert_unwritable(&imported);
-        ck_assert_int_eq(sealed_pages(&imported), sealed_pages(&sealed)); /* as this machine is set */
+        ck_assert_int_eq(sealed_pages(&imported), sealed_pages(&sealed)); /* depends on this machine's setting */
         sealed_deinit(&imported);
     }
     sealed_deinit(&sealed);
 }
 END_TEST
 
-/* The maker may be gone: the memory is not. */
+/* The memory outlives its maker. */
 START_TEST(test_an_import_outlives_its_maker) {
     struct sealed sealed = new_sealed(2 * PAGE), imported;
     const char *why;
@@ -1378,7 +1383,7 @@ START_TEST(test_other_kinds_of_descriptors) {
     static int (*const traps[])(void) = {trap_dev_zero,  trap_pipe,    trap_socket, trap_directory,
                                          trap_path_only, trap_eventfd, trap_epoll};
     const struct sealed_claim claim = {.size = 4096, .size_max = 4096};
-    fail_always(INJECT_FSTAT, EIO); /* of such a one nothing may be asked */
+    fail_always(INJECT_FSTAT, EIO); /* on an unsealed descriptor no further call may be made */
     assert_rejected(traps[_i](), &claim, -EBADF, "not a memfd");
     ck_assert_int_eq(fail_calls(INJECT_FSTAT), 0);
 }
@@ -1432,7 +1437,7 @@ START_TEST(test_holes) {
 }
 END_TEST
 
-/* Up to the end of its last huge page a file may have blocks in good faith, but no further. */
+/* A file may have blocks up to the end of its last huge page, but no further. */
 START_TEST(test_pages_behind_the_end) {
     size_t size = _i ? 2 * MIB : 3 * PAGE;
     off_t honest = _i ? 0 : (off_t) (2 * MIB - 3 * PAGE);
@@ -1453,8 +1458,8 @@ START_TEST(test_pages_behind_the_end) {
 }
 END_TEST
 
-/* As many blocks behind the end as are missing before it: no count can tell. It reads as zeros; that whoever imports
- * charges the full size first is what protects. */
+/* As many blocks lie behind the end as are missing before it: no count shows that. The hole reads as zeros;
+ * importers are protected because they charge the full size first. */
 START_TEST(test_holes_in_disguise) {
     size_t size = _i ? 2 * MIB : 4 * PAGE;
     struct sealed imported;
@@ -1483,7 +1488,7 @@ START_TEST(test_memory_of_ours_that_others_sealed) {
 }
 END_TEST
 
-/* No fault of the sender's, and told apart from one. */
+/* This is no fault of the sender, and the error shows the difference. */
 START_TEST(test_an_import_that_cannot_be_mapped) {
     struct sealed imported;
     const char *why;
@@ -1493,7 +1498,7 @@ START_TEST(test_an_import_that_cannot_be_mapped) {
 }
 END_TEST
 
-/* Nor is this. */
+/* This is no fault of the sender either. */
 START_TEST(test_looking_fails) {
     static const enum inject_kind kinds[] = {INJECT_GET_SEALS, INJECT_FSTAT, INJECT_FSTATFS};
     static const int errors[] = {EIO, ENOMEM};
@@ -1532,7 +1537,7 @@ START_TEST(test_hugetlb_pages_are_declared) {
     ck_assert_int_eq(sealed_pages(&imported), SEA_PAGES_HUGETLB);
     sealed_deinit(&imported);
 
-    ck_assert_int_eq(import(dup(sealed.fd), &anything, &imported, &why), 0); /* of a caller who takes both */
+    ck_assert_int_eq(import(dup(sealed.fd), &anything, &imported, &why), 0); /* for a caller that accepts both */
     ck_assert_uint_eq(imported.size, 4 * MIB);
     ck_assert_int_eq(imported.layout, SEALED_HUGETLB);
     sealed_deinit(&imported);

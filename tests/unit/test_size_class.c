@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/size_class: which sizes there are, and which free block goes out next. */
+/* memory/size_class: the sizes of blocks, and the choice of the free block that goes out next. */
 #include "support/suite.h"
 #include "unit/valgrind.h"
 
@@ -15,7 +15,7 @@
 
 /* --- sizes --- */
 
-/* Is its class the smallest that will do, and less than a quarter of it wasted? */
+/* Returns whether its class is the smallest that has room, and wastes less than a quarter. */
 static bool fits(size_t size) {
     uint32_t number = size_class_number(size);
     size_t stride = size_class_stride(number);
@@ -23,7 +23,7 @@ static bool fits(size_t size) {
            (number == 0 || (size_class_stride(number - 1) < size && stride - size < (size + 3) / 4));
 }
 
-/* Says something only when it fails: each assertion of Check is a system call, and these are many. */
+/* Asserts only on failure: each assertion of Check is a system call, and there are many. */
 static void assert_fits(size_t size) {
     if (!fits(size))
         ck_abort_msg("%zu bytes: class %u of %zu", size, size_class_number(size),
@@ -72,7 +72,8 @@ static struct size_class class;
 static struct arena arenas[BLOCKS];
 static struct pool_slot slots[BLOCKS];
 
-/* So many blocks of 100 bytes, named 0, 1, ..., some in each arena, the first in the oldest. */
+/* Makes `blocks` blocks of 100 bytes, named 0, 1, ..., `in_each` of them in each arena, the first ones in the
+ * oldest. */
 static void make_class_of(uint32_t target, int blocks, int in_each) {
     memset(&class, 0, sizeof class);
     memset(slots, 0, sizeof slots);
@@ -93,7 +94,7 @@ static void make_class(uint32_t target, int blocks) {
     make_class_of(target, blocks, 1);
 }
 
-/* Those of the arenas in order; -1: one is out of its place, or of another arena than it says. */
+/* Counts the spare blocks of the arenas, in order; returns -1 if one is out of place, or names another arena. */
 static int count_spare(void) {
     int count = 0;
     for (const struct arena *arena = class.oldest; arena; arena = arena->spare_younger) {
@@ -114,7 +115,7 @@ static void assert_class(uint32_t out, uint32_t resting, uint32_t spare) {
     ck_assert(class.resting.count == 0 || class.out + class.resting.count <= class.distance);
 }
 
-/* The name of the block that goes out next; -1: none does. */
+/* Returns the name of the block that goes out next; -1: none does. */
 static int pick(bool any) {
     struct pool_slot *slot = any ? size_class_search(&class, 100, true) : size_class_pick(&class, 100);
     return slot ? (int) slot->index : -1;
@@ -128,7 +129,7 @@ START_TEST(test_a_rotation) {
     make_class(3, 5);
     for (int i = 0; i < 12; i++) {
         int name = pick(false);
-        ck_assert_int_eq(name, i % 3); /* two of the five are never touched */
+        ck_assert_int_eq(name, i % 3); /* two of the five are never used */
         put(name);
     }
     assert_class(0, 3, 2);
@@ -155,7 +156,7 @@ START_TEST(test_a_distance_of_one_is_a_stack) {
 }
 END_TEST
 
-/* Whatever came back last; within an arena that goes out first. */
+/* The oldest arena's blocks go out first; within an arena, the block that came back last. */
 START_TEST(test_the_oldest_arena_first) {
     make_class_of(1, BLOCKS, 3);
     for (int i = 0; i < BLOCKS; i++)
@@ -177,9 +178,9 @@ START_TEST(test_too_few_for_the_distance) {
     make_class(3, 2);
     put(pick(false));
     put(pick(false));
-    ck_assert_int_eq(pick(false), -1); /* another one had better be made */
+    ck_assert_int_eq(pick(false), -1); /* making another block is better */
     assert_class(0, 2, 0);
-    ck_assert_int_eq(pick(true), 0); /* but these would do */
+    ck_assert_int_eq(pick(true), 0); /* but these blocks have room */
     put(0);
     size_class_add(&class, &slots[2]);
     ck_assert_int_eq(pick(false), 2);
@@ -198,7 +199,7 @@ START_TEST(test_settled_for_fewer) {
         ck_assert_int_eq(name, i % 2);
         put(name);
     }
-    size_class_add(&class, &slots[2]); /* it goes on as it wanted to */
+    size_class_add(&class, &slots[2]); /* the class goes on with its target */
     ck_assert_uint_eq(class.distance, 4);
     ck_assert_int_eq(pick(false), 2);
     put(2);
@@ -214,7 +215,7 @@ START_TEST(test_settled_for_none) {
     make_class(2, 5);
     for (int i = 0; i < 5; i++)
         pick(false);
-    size_class_expect_growth(&class); /* more than it wants is no reason to want more */
+    size_class_expect_growth(&class); /* more blocks than the target do not raise the target */
     ck_assert_uint_eq(class.distance, 2);
 }
 END_TEST
@@ -243,7 +244,7 @@ START_TEST(test_large_blocks_differ) {
     size_class_put(&class, slot);
     ck_assert_int_eq(pick(false), 0);
     put(0);
-    ck_assert_ptr_eq(size_class_pick(&class, 110), &slots[1]); /* although another has rested longer */
+    ck_assert_ptr_eq(size_class_pick(&class, 110), &slots[1]); /* although another block has rested longer */
     ck_assert_int_eq(pick(false), 0);
     assert_class(2, 0, 1);
 }
@@ -251,7 +252,7 @@ END_TEST
 
 START_TEST(test_blocks_that_go) {
     make_class(3, 4);
-    put(pick(false)); /* 0 rests */
+    put(pick(false)); /* block 0 rests */
     size_class_remove(&class, &arenas[0], 0);
     size_class_remove(&class, &arenas[2], 0);
     assert_class(0, 0, 2);
@@ -261,7 +262,7 @@ START_TEST(test_blocks_that_go) {
 }
 END_TEST
 
-/* From the middle of what rests, and from its end: the others keep their order. */
+/* Removes blocks from the middle and from the end of the resting ones: the others keep their order. */
 START_TEST(test_blocks_that_rest_go) {
     make_class(5, 5);
     for (int i = 0; i < 5; i++)
@@ -280,7 +281,7 @@ START_TEST(test_blocks_that_rest_go) {
 }
 END_TEST
 
-/* Blocks of it that are out do not come back; its others, spare or at rest, go with it. */
+/* Blocks of the arena that are out do not come back; its other blocks, spare or resting, go with it. */
 START_TEST(test_an_arena_that_goes) {
     make_class_of(3, BLOCKS, 4);
     for (int i = 0; i < 6; i++)
@@ -297,10 +298,10 @@ START_TEST(test_an_arena_that_goes) {
 }
 END_TEST
 
-/* Against a model that only knows what must hold. */
+/* A random run against a model that knows only the rules. */
 START_TEST(test_at_random) {
     unsigned seed = 7;
-    int turns = is_under_valgrind() ? 500 : 20000; /* there, each assertion takes its time */
+    int turns = is_under_valgrind() ? 500 : 20000; /* under valgrind each assertion takes long */
     make_class_of((uint32_t) _i % 10, BLOCKS, _i / 10);
     bool is_out[BLOCKS] = {false};
     for (int turn = 0; turn < turns; turn++) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/small: small messages, which go the short way while nothing is unusual, and what happens when something is. What
- * a caller sees and what is counted is the same on either way.
+ * rpc/small: small messages, which go the short way in the usual case, and every case in which they must go the long
+ * way. The caller's results and the figures are equal on both ways.
  */
 #include "support/suite.h"
 
@@ -13,12 +13,12 @@
 #include "wire/line.h"
 
 enum method {
-    MIRROR = 1, /* the bytes, backwards */
-    REFUSE = 2, /* -EDOM, and words */
-    KEEP = 3,   /* no answer, until the next KEEP */
-    COUNT = 4,  /* one-way: numbers, each one more than the last */
+    MIRROR = 1, /* answers with the bytes in reverse order */
+    REFUSE = 2, /* answers -EDOM with a text */
+    KEEP = 3,   /* answers when the next KEEP comes */
+    COUNT = 4,  /* one-way: consecutive numbers */
     LEAVE = 5,  /* the server closes this connection */
-    TWICE = 6,  /* a one-way COUNT back, and then an answer */
+    TWICE = 6,  /* sends a one-way COUNT back, and then the answer */
     ABSENT = 99
 };
 
@@ -27,9 +27,9 @@ enum { SIZES = LINE_SMALL_BYTES + 20, RING = 64 * LINE_SIZE };
 static struct host host;
 static sea_ctx *ctx;
 static sea_conn *conn;
-static sea_msg *kept;            /* of the server's thread */
-static _Atomic uint32_t counted; /* COUNTs that came in order to the server */
-static uint32_t counted_here;    /* and to the client */
+static sea_msg *kept;            /* belongs to the server's thread */
+static _Atomic uint32_t counted; /* COUNTs that arrived in order at the server */
+static uint32_t counted_here;    /* and at the client */
 
 static void on_mirror(sea_msg *msg, void *user) {
     char mirrored[SIZES];
@@ -117,7 +117,7 @@ static void after(void) {
     host_stop(&host);
 }
 
-/* One call of MIRROR; `seed` makes its bytes. */
+/* Makes one call of MIRROR; `seed` chooses its bytes. */
 static sea_msg *mirror(size_t size, unsigned seed) {
     char sent[SIZES];
     sea_msg *reply = NULL;
@@ -136,7 +136,7 @@ static sea_msg *mirror(size_t size, unsigned seed) {
     return reply;
 }
 
-/* More laps than lines of the ring, around the bound and beyond. */
+/* More laps than the ring has lines, for sizes around the bound and beyond. */
 START_TEST(test_every_size) {
     uint64_t bytes = 0;
     for (unsigned seed = 0; seed < 3; seed++)
@@ -154,7 +154,7 @@ START_TEST(test_every_size) {
 }
 END_TEST
 
-/* Replies that stay are no memory of the next ones, and outlive the connection. */
+/* Replies that the caller keeps do not share memory with later replies, and outlive the connection. */
 START_TEST(test_replies_that_are_kept) {
     sea_msg *replies[40];
     for (unsigned i = 0; i < 40; i++)
@@ -183,7 +183,7 @@ static void counting(int number_of, int most_waiting) {
         if (i % 32 == 31)
             sea_batch_end(conn);
     }
-    sea_msg_release(mirror(1, 0)); /* what was sent before it has arrived */
+    sea_msg_release(mirror(1, 0)); /* all earlier messages have arrived */
     ck_assert_uint_eq(atomic_load(&counted), (unsigned) number_of);
 }
 
@@ -204,7 +204,7 @@ START_TEST(test_an_answer_that_is_an_error) {
 }
 END_TEST
 
-/* The first one is answered late, after its time: its answer is nobody's, and the next call's is its own. */
+/* The first call is answered after its time: its answer goes to no call, and the next call gets its own. */
 START_TEST(test_an_answer_after_its_time) {
     sea_msg *reply = NULL;
     for (int i = 0; i < 3; i++) {
@@ -222,7 +222,7 @@ static void note_status(sea_conn *of, int status, sea_msg *reply, void *user) {
     sea_msg_release(reply);
 }
 
-/* While a call waits: the answer of an older one comes first, and a message of the server's. */
+/* While a call waits, the answer of an older call comes first, and a message of the server. */
 START_TEST(test_others_come_before_the_answer) {
     int is_late = 0;
     uint64_t id;
@@ -250,7 +250,7 @@ START_TEST(test_the_server_leaves) {
 }
 END_TEST
 
-/* More unanswered calls than there are spare messages. */
+/* There are more unanswered calls than spare messages. */
 START_TEST(test_many_calls_at_once) {
     int is_late[30] = {0};
     for (int i = 0; i < 30; i++)
@@ -264,7 +264,7 @@ START_TEST(test_many_calls_at_once) {
 }
 END_TEST
 
-/* What a turn in full does is not forgotten while there are only small messages. */
+/* The work of a full turn is done also while there are only small messages. */
 START_TEST(test_blocks_come_back_meanwhile) {
     sea_pool_figures f;
     sea_block *block = NULL;

@@ -16,7 +16,7 @@
 
 #include "sys/failure.h"
 #include "sys/heap.h"
-#include "sys/socket.h" /* ours; NOLINT(readability-duplicate-include) */
+#include "sys/socket.h" /* this header is ours; NOLINT(readability-duplicate-include) */
 #include "unit/fail.h"
 
 static char dir[64], path[80], abstract[80];
@@ -32,7 +32,7 @@ static void make_dir(void) {
 static void remove_dir(void) {
     fail_off();
     unlink(path);
-    ck_assert_int_eq(rmdir(dir), 0); /* nothing else was left in it */
+    ck_assert_int_eq(rmdir(dir), 0); /* no other file was left in it */
 }
 
 static int new_listener(const char *name) {
@@ -50,7 +50,7 @@ START_TEST(test_the_mode_is_exact) {
     static const mode_t modes[] = {0600, 0660, 0666}, masks[] = {0, 022, 077, 0777};
     mode_t mode = modes[_i % 3], mask = masks[_i / 3], before = umask(mask);
     int fd = -1, r = socket_listen(path, mode, &fd);
-    ck_assert_int_eq(umask(before), mask); /* the process's umask was not touched */
+    ck_assert_int_eq(umask(before), mask); /* the process's umask is unchanged */
     ck_assert_int_eq(r, 0);
     struct stat status;
     ck_assert_int_eq(lstat(path, &status), 0);
@@ -60,7 +60,7 @@ START_TEST(test_the_mode_is_exact) {
 }
 END_TEST
 
-/* Between bind() and the widening, what the hook sees is never wider than asked for. */
+/* Between bind() and the widening, the hook sees no wider mode than the requested one. */
 static mode_t seen;
 
 static void look(void) {
@@ -109,7 +109,7 @@ START_TEST(test_a_name_is_for_one) {
     ck_assert_int_eq(socket_listen(name, 0600, &other), -EADDRINUSE);
     ck_assert_int_eq(socket_accept(listener, &other), -EAGAIN);
     ck_assert_int_eq(other, -7);
-    ck_assert_int_eq(access(path, F_OK), _i == 0 ? 0 : -1); /* it is not ours to remove */
+    ck_assert_int_eq(access(path, F_OK), _i == 0 ? 0 : -1); /* the library must not remove it */
 }
 END_TEST
 
@@ -128,7 +128,7 @@ START_TEST(test_names) {
     ck_assert_int_eq(socket_listen(name, 0600, &fd), 0);
     fd_close(fd);
 
-    memset(name, '/', 107); /* so many bytes, for a path that exists */
+    memset(name, '/', 107); /* a path of 107 bytes that exists */
     memcpy(name, dir, strlen(dir));
     name[106] = 's';
     ck_assert_uint_eq(strlen(name), 107);
@@ -143,7 +143,7 @@ START_TEST(test_where_nobody_listens) {
     ck_assert_int_eq(socket_connect(path, &fd), -ENOENT);
     ck_assert_int_eq(socket_connect(abstract, &fd), -ECONNREFUSED);
     fd_close(new_listener(path));
-    ck_assert_int_eq(socket_connect(path, &fd), -ECONNREFUSED); /* what a killed server leaves */
+    ck_assert_int_eq(socket_connect(path, &fd), -ECONNREFUSED); /* a socket that a killed server left */
     ck_assert_int_eq(socket_listen("/nowhere/at/all", 0600, &fd), -ENOENT);
     ck_assert_int_eq(socket_listen("/dev/null/s", 0600, &fd), -ENOTDIR);
     ck_assert_int_eq(fd, -7);
@@ -193,7 +193,7 @@ START_TEST(test_a_full_backlog) {
 }
 END_TEST
 
-/* Whatever fails, no descriptor and no file is left. remove_dir() checks the file. */
+/* For each failure, no descriptor and no file is left. remove_dir() checks the file. */
 START_TEST(test_failures_leave_nothing) {
     static const enum inject_kind kinds[] = {INJECT_SOCKET, INJECT_BIND, INJECT_OPEN, INJECT_FSTAT, INJECT_LISTEN};
     int fd = -7;
@@ -216,8 +216,8 @@ START_TEST(test_a_mode_that_cannot_be_widened) {
 }
 END_TEST
 
-/* Which ways fail: that of Linux 6.6, and that through /proc as well. fchmod() before bind() is a matter of a moment
- * only. */
+/* The ways that fail: the way of Linux 6.6, and the way through /proc as well. fchmod() before bind() matters only
+ * for a moment. */
 START_TEST(test_ways_to_widen_a_mode) {
     static const int failing[][2] = {{1, 1}, {2, 1}, {2, 2}};
     mode_t before = umask(077);
@@ -232,7 +232,7 @@ START_TEST(test_ways_to_widen_a_mode) {
 }
 END_TEST
 
-/* By its name alone it is not done where others could put something else there. */
+/* The mode is not changed by name where other users could put another file there. */
 START_TEST(test_a_mode_in_a_directory_of_others) {
     mode_t before = umask(077);
     int fd = -7;
@@ -251,7 +251,7 @@ static void replace_socket(void) {
     fd_close(open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 }
 
-/* In a directory that others can write, something else may stand there now: it keeps its mode. */
+/* In a directory that other users can write, another file may have the name now: it keeps its mode. */
 START_TEST(test_a_replaced_socket_is_not_widened) {
     int fd = -7;
     fail_never_but(INJECT_OPEN, replace_socket);
@@ -288,7 +288,7 @@ START_TEST(test_adopt) {
     int other = pair[1];
     ck_assert_int_eq(socket_adopt(one, false), 0);
     check_flags(one);
-    ck_assert_int_eq(fcntl(other, F_GETFD), 0); /* that one was not touched */
+    ck_assert_int_eq(fcntl(other, F_GETFD), 0); /* that descriptor is unchanged */
     ck_assert_int_eq(fcntl(listener, F_SETFD, 0), 0);
     ck_assert_int_eq(fcntl(listener, F_SETFL, 0), 0);
     ck_assert_int_eq(socket_adopt(listener, true), 0);
@@ -297,7 +297,7 @@ START_TEST(test_adopt) {
     ck_assert_int_eq(socket_adopt(listener, false), -EINVAL);
     ck_assert_int_eq(socket_adopt(one, true), -EINVAL);
     fd_close(other);
-    ck_assert_int_eq(socket_adopt(one, false), 0); /* that the peer is gone shows later */
+    ck_assert_int_eq(socket_adopt(one, false), 0); /* the peer's end shows later */
 }
 END_TEST
 
@@ -374,7 +374,7 @@ START_TEST(test_a_shutdown_is_the_end) {
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
     ck_assert_int_eq(send(pair[0], "x", 1, 0), 1);
     socket_shutdown(pair[0]);
-    ck_assert_int_eq(recv(pair[1], &byte, 1, 0), 1); /* what was sent before still arrives */
+    ck_assert_int_eq(recv(pair[1], &byte, 1, 0), 1); /* data that we sent before still arrives */
     ck_assert_int_eq(recv(pair[1], &byte, 1, 0), 0);
     ck_assert_int_eq(send(pair[1], "x", 1, MSG_NOSIGNAL), -1);
     ck_assert_int_eq(errno, EPIPE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* lane/socket_error: each way in which a server cannot be reached, or cannot listen, through the public functions; what
- * is said is true. */
+/* lane/socket_error: each way in which a server cannot be reached, or cannot listen, through the public functions.
+ * The tests check that the texts are true. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -120,7 +120,7 @@ START_TEST(test_another_kind_of_socket) {
 }
 END_TEST
 
-/* The commonest mistake: the server's user is another one, and its socket is for that user alone. */
+/* The most frequent mistake: the server runs as another user, and its socket is for that user alone. */
 START_TEST(test_a_socket_of_another_user) {
     int fd = listen_there(SOCK_SEQPACKET);
     ck_assert_int_eq(chmod(socket_path, 0600), 0);
@@ -159,7 +159,7 @@ START_TEST(test_a_full_backlog) {
 }
 END_TEST
 
-/* Each with what only another machine, or another process, would make the kernel say. */
+/* Errors that only another machine, or another process, would make the kernel return. */
 static const struct {
     enum inject_kind kind;
     int error;
@@ -172,7 +172,7 @@ static const struct {
     {INJECT_CONNECT, EIO, "connect failed"},         {INJECT_CONNECT, ENOTDIR, "the path leads nowhere"},
 };
 
-/* The last but one: the file lets us, so that it cannot be the file. */
+/* In the last case but one the file permits the connection, so the text must not blame the file. */
 START_TEST(test_what_the_kernel_says) {
     int fd = listen_there(SOCK_SEQPACKET);
     fail_once(calls[_i].kind, calls[_i].error);
@@ -191,7 +191,7 @@ START_TEST(test_no_runtime_directory) {
 }
 END_TEST
 
-/* The library ignores a relative XDG_RUNTIME_DIR: a text that only asks to set it would be no help. */
+/* The library ignores a relative XDG_RUNTIME_DIR: a text that only asks to set the variable would not help. */
 START_TEST(test_a_relative_runtime_directory) {
     setenv("XDG_RUNTIME_DIR", "run", 1);
     become_stranger();
@@ -201,7 +201,7 @@ START_TEST(test_a_relative_runtime_directory) {
 }
 END_TEST
 
-/* What is missing is a socket of systemd's, or the client's own address: no runtime directory would help. */
+/* A socket of systemd's is missing, or the client's address is wrong: a runtime directory would not help. */
 START_TEST(test_systemd_and_no_runtime_directory) {
     unsetenv("LISTEN_PID");
     assert_not_listening("systemd", -ENOENT, "LISTEN_PID");
@@ -289,7 +289,7 @@ START_TEST(test_an_abstract_name_that_is_taken) {
 }
 END_TEST
 
-/* The socket is what it should be: a text that denies it would be untrue. */
+/* The socket has the right type: a text that denies it would be untrue. */
 START_TEST(test_an_inherited_socket_whose_flags_cannot_be_set) {
     char inherited[16];
     int fd = listen_there(SOCK_SEQPACKET);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * lane/spin_policy: that looking ends, for whom it never begins, and what it learns. No test says how long anything
- * takes: waits that were long are told so by the instant at which they are said to have begun.
+ * lane/spin_policy: spinning ends, never begins where it must not, and adapts. No test asserts a duration: a long wait
+ * is simulated by setting the instant at which it began.
  */
 #include "lane/spin_policy.h"
 
@@ -25,7 +25,7 @@ static void cpus_restore(void) {
     sched_setaffinity(0, sizeof cpus_before, &cpus_before);
 }
 
-/* This process on one CPU of its own; its peer is itself. */
+/* Binds this process to one CPU; its peer is the process itself. */
 static void use_one_cpu(void) {
     cpu_set_t one;
     CPU_ZERO(&one);
@@ -45,7 +45,7 @@ static struct spin_policy spin_policy_of(int waiting) {
     return spin;
 }
 
-/* How often it looks before it gives up; fails when it never does. */
+/* Returns the number of polls before the policy gives up; fails when it never does. */
 static unsigned looks(struct spin_policy *spin) {
     uint64_t deadline = wait_deadline(test_spin_policy(20000));
     unsigned count = 0;
@@ -62,7 +62,7 @@ static void late(struct spin_policy *spin) {
 }
 
 static void soon(struct spin_policy *spin) {
-    spin->since = 0; /* before the clock was even asked */
+    spin->since = 0; /* long before the first reading of the clock */
     spin_policy_reward(spin);
 }
 
@@ -85,7 +85,8 @@ START_TEST(test_looking_ends) {
 }
 END_TEST
 
-/* It looks less and less when that did not pay, in the end for less than one look at the clock; and it comes back. */
+/* When spinning does not pay, the policy polls less and less, in the end less often than one reading of the clock;
+ * and it recovers. */
 START_TEST(test_it_learns) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_ADAPTIVE);
     for (int i = 0; i < 20; i++)
@@ -93,7 +94,7 @@ START_TEST(test_it_learns) {
     unsigned few = looks(&spin);
     ck_assert_uint_lt(few, 64);
     spin.since = 0;
-    ck_assert_uint_eq(looks(&spin), few); /* no clock in that: as often each time */
+    ck_assert_uint_eq(looks(&spin), few); /* without a reading of the clock: the same number each time */
     uint32_t worst = spin.score;
     for (int i = 0; i < 5; i++)
         soon(&spin);
@@ -117,7 +118,7 @@ START_TEST(test_what_it_learns_is_bounded) {
 }
 END_TEST
 
-/* What came ends the wait: the next one begins anew. */
+/* A frame ends the wait: the next wait begins anew. */
 START_TEST(test_a_reward_ends_the_wait) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_ADAPTIVE);
     for (int i = 0; i < 10; i++)
@@ -130,7 +131,7 @@ START_TEST(test_a_reward_ends_the_wait) {
 }
 END_TEST
 
-/* For ever, but with a look at the socket now and then. */
+/* A connection that spins polls without end, but polls the socket now and then. */
 START_TEST(test_a_spinner) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_SPIN);
     ck_assert(spin_policy_never_sleeps(&spin));
@@ -143,7 +144,7 @@ START_TEST(test_a_spinner) {
 }
 END_TEST
 
-/* Who looks there keeps the peer from writing what is looked for. */
+/* On one CPU, a process that polls keeps its peer from writing the frame. */
 START_TEST(test_never_on_one_cpu) {
     static const int ways[] = {SEA_WAIT_ADAPTIVE, SEA_WAIT_SPIN, SEA_WAIT_SLEEP};
     struct spin_policy spin;
@@ -157,7 +158,7 @@ START_TEST(test_never_on_one_cpu) {
 }
 END_TEST
 
-/* A process can be moved while it runs: it is found out, in either direction. */
+/* A process can be moved between CPU sets while it runs: the policy notices, in both directions. */
 START_TEST(test_cpus_are_counted_again) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_ADAPTIVE);
     uint64_t deadline = wait_deadline(test_spin_policy(10000));
@@ -176,7 +177,7 @@ START_TEST(test_cpus_are_counted_again) {
 }
 END_TEST
 
-/* One that spins finds it out after some rounds of a millisecond, 101 at the most, and spins again when it may. */
+/* A spinning connection notices after some rounds of a millisecond, 101 at most, and spins again when it may. */
 START_TEST(test_a_spinner_that_is_moved) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_SPIN);
     uint64_t deadline = wait_deadline(test_spin_policy(10000));
@@ -195,7 +196,7 @@ START_TEST(test_a_spinner_that_is_moved) {
 }
 END_TEST
 
-/* A round with nothing in it costs no more than the look at the socket: the CPUs are counted in few of them. */
+/* An empty round costs no more than polling the socket: the CPUs are counted in few rounds. */
 START_TEST(test_it_is_seldom_asked) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_SPIN);
     uint64_t begun = wait_now();
@@ -209,7 +210,7 @@ START_TEST(test_it_is_seldom_asked) {
 }
 END_TEST
 
-/* Else the kernel takes the CPU from it, or ends it. */
+/* Otherwise the kernel takes the CPU from the thread, or kills it. */
 START_TEST(test_a_real_time_spinner_sleeps) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_SPIN);
     struct rusage before, after;
@@ -222,13 +223,13 @@ START_TEST(test_a_real_time_spinner_sleeps) {
         looks(&spin);
     getrusage(RUSAGE_THREAD, &after);
     sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){.sched_priority = 0});
-    /* A sleep that is over before the thread has left its CPU is no switch: on a busy machine not all ten are. */
+    /* A sleep that ends before the thread has left its CPU is no switch: on a busy machine not all ten are. */
     ck_assert_int_ge(after.ru_nvcsw - before.ru_nvcsw, 5);
     ck_assert(spin_policy_never_sleeps(&spin));
 }
 END_TEST
 
-/* Its pid is not visible from our namespace: then it is taken for somebody on another CPU. */
+/* The peer's pid is not visible in our namespace: then the peer counts as running on another CPU. */
 START_TEST(test_a_peer_that_cannot_be_asked) {
     struct spin_policy spin;
     spin_policy_init(&spin, SEA_WAIT_SPIN, 0);

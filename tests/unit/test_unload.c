@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The shared library, as a plug-in has it: loaded, used, and unloaded, while its threads may still be closing
- * descriptors. */
+/* The shared library in a plug-in: loaded, used, and unloaded, while its threads may still be closing descriptors. */
 #include "support/child.h"
 #include "unit/host.h"
 
@@ -10,7 +9,7 @@
 
 enum { SPEAK = 1, HEARD = 2, ROUNDS = 25 };
 
-/* What a plug-in calls. */
+/* The functions that a plug-in calls. */
 struct library {
     void *handle;
     int (*ctx_new)(sea_ctx **, const sea_ctx_options *);
@@ -38,7 +37,7 @@ static void library_load(struct library *library) {
     find(library->handle, "sea_msg_release", &library->msg_release);
 }
 
-/* Leaves unread what the server sent: such a socket is closed on a thread of the library's. */
+/* Leaves a message of the server unread: a thread of the library closes such a socket. */
 static void library_use(const struct library *library, const char *address) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
@@ -65,7 +64,7 @@ static int load_and_unload(int line, void *address) {
     return 0;
 }
 
-/* Replies, and says something more that nobody will hear. */
+/* Replies, and sends one more message that the client never reads. */
 static void on_speak(sea_msg *msg, void *user) {
     sea_conn *conn = sea_msg_conn(msg);
     sea_block *block = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* memory/view: other people's arenas, looked at before they are mapped. */
+/* memory/view: a peer's arenas, examined before they are mapped. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -44,7 +44,7 @@ static struct view open_view(const struct arena *arena) {
     return view;
 }
 
-/* Refused without having been mapped; nothing is written but the reason. */
+/* Checks that the arena is refused without having been mapped, and that only the reason is written. */
 static void assert_rejected(int fd, uint64_t size, uint64_t stride, uint32_t count, int error, const char *word) {
     struct view view, same;
     const char *why = NULL;
@@ -96,7 +96,7 @@ START_TEST(test_a_view_outlives_its_owner) {
     struct view view = open_view(&arena);
     memcpy(arena_at(&arena, 3), "still here", 11);
     arena_deinit(&arena);
-    view_ref(&view); /* a block that the application holds */
+    view_ref(&view); /* for a block that the application holds */
     ck_assert(!view_unref(&view));
     ck_assert_str_eq(view_at(&view, 3, 4096), "still here");
     ck_assert(view_unref(&view));
@@ -146,7 +146,7 @@ START_TEST(test_each_seal_is_needed) {
 }
 END_TEST
 
-/* Memory that nobody at all can write is no worse. */
+/* An arena that not even its owner can write is equally good. */
 START_TEST(test_frozen_memory_will_do) {
     struct view view;
     const char *why = "";
@@ -158,7 +158,7 @@ END_TEST
 START_TEST(test_other_kinds_of_descriptors) {
     static int (*const traps[])(void) = {trap_dev_zero,  trap_pipe,    trap_socket, trap_directory,
                                          trap_path_only, trap_eventfd, trap_epoll};
-    fail_always(INJECT_FSTAT, EIO); /* of such a one nothing may be asked */
+    fail_always(INJECT_FSTAT, EIO); /* on an unsealed descriptor no further call may be made */
     assert_rejected(traps[_i](), 4096, 64, 1, -EBADF, "not a memfd");
     ck_assert_int_eq(fail_calls(INJECT_FSTAT), 0);
 }
@@ -233,7 +233,7 @@ START_TEST(test_looking_fails) {
 }
 END_TEST
 
-/* No fault of the peer's, and told apart from one. */
+/* This is no fault of the peer, and the error shows the difference. */
 START_TEST(test_a_view_that_cannot_be_mapped) {
     struct view view;
     const char *why = "";

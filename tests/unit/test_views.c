@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* registry/views: arenas by their numbers. */
+/* registry/views: the peer's arenas by their numbers. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 enum { MANY = 1000, ALL = HANDLE_ARENA_MAX };
 
-/* Anything that has an address. */
+/* Objects that have an address. */
 static char arenas[ALL + 1];
 static struct views views;
 
@@ -55,7 +55,7 @@ START_TEST(test_each_by_its_number) {
 }
 END_TEST
 
-/* An honest peer's numbers grow, and those that live differ in their low bits. */
+/* An honest peer's numbers grow, and the live ones differ in their low bits. */
 START_TEST(test_few_at_a_time_take_little) {
     for (uint32_t id = 1; id <= ALL; id++) {
         add(id);
@@ -66,7 +66,7 @@ START_TEST(test_few_at_a_time_take_little) {
 }
 END_TEST
 
-/* A hostile one's are alike. */
+/* A hostile peer's numbers have equal low bits. */
 START_TEST(test_the_worst_that_there_is) {
     for (uint32_t id = 1; id <= ALL; id *= 2)
         add(id);

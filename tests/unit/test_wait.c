@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* sys/wait: deadlines, waits for one descriptor, sets, bells. Nothing here asserts an upper bound on time. */
+/* sys/wait: deadlines, waits for one descriptor, sets of descriptors, and wake-up descriptors ("bells"). No test
+ * asserts an upper bound on time. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -52,7 +53,7 @@ START_TEST(test_what_is_left) {
 }
 END_TEST
 
-/* Rounded down, a loop would spin through the last millisecond. */
+/* If the time were rounded down, a loop would spin through the last millisecond. */
 START_TEST(test_what_is_left_is_rounded_up) {
     for (int i = 0; i < 1000; i++) {
         uint64_t deadline = wait_now() + MS / 2;
@@ -68,7 +69,7 @@ END_TEST
 START_TEST(test_a_ready_descriptor) {
     int ends[2];
     new_pipe(ends);
-    ck_assert_int_eq(wait_fd(ends[1], POLLOUT, 0), POLLOUT); /* also when the deadline is past */
+    ck_assert_int_eq(wait_fd(ends[1], POLLOUT, 0), POLLOUT); /* also when the deadline has passed */
     ck_assert_int_eq(wait_fd(ends[0], POLLIN, 0), 0);
     ck_assert_int_eq(write(ends[1], "x", 1), 1);
     ck_assert_int_eq(wait_fd(ends[0], POLLIN, WAIT_FOREVER), POLLIN);
@@ -100,7 +101,7 @@ static void count_alarm(int signal) {
 }
 
 START_TEST(test_an_interrupted_wait_goes_on) {
-    struct sigaction action = {.sa_handler = count_alarm}; /* not put back: an alarm may come late */
+    struct sigaction action = {.sa_handler = count_alarm}; /* not restored: an alarm may come late */
     sigaction(SIGALRM, &action, NULL);
     struct itimerval once = {.it_value = {.tv_usec = 2000}}, never = {0};
     alarms = 0;
@@ -173,12 +174,12 @@ START_TEST(test_a_set_changes) {
     wait_set_remove(set, pair[0]);
     fd_close(pair[1]);
     ck_assert_int_eq(wait_set_poll(set, &event, 1, 0), 0);
-    wait_set_remove(set, pair[0]); /* twice does no harm */
+    wait_set_remove(set, pair[0]); /* a second removal is harmless */
     fd_close(pair[0]);
 }
 END_TEST
 
-/* More events than are asked for, or fetched in one go: nobody starves. */
+/* There are more events than one call fetches: every descriptor gets its turn. */
 START_TEST(test_a_set_of_many) {
     enum { MANY = 150 };
     int fds[MANY], seen[MANY] = {0};
@@ -241,7 +242,7 @@ START_TEST(test_a_bell_is_heard_until_cleared) {
     ck_assert_int_eq(wait_bell_new(&wake_fd), 0);
     ck_assert_int_eq(fcntl(wake_fd, F_GETFD), FD_CLOEXEC);
     ck_assert_int_eq(wait_fd(wake_fd, POLLIN, 0), 0);
-    wait_bell_clear(wake_fd); /* nothing to clear does not block */
+    wait_bell_clear(wake_fd); /* clearing an idle one does not block */
     errno = E2BIG;
     wait_bell_ring(wake_fd);
     wait_bell_ring(wake_fd);
@@ -264,7 +265,7 @@ static void ring(int signal) {
 
 START_TEST(test_a_bell_rung_by_a_signal) {
     ck_assert_int_eq(wait_bell_new(&rung_by_signal), 0);
-    struct sigaction action = {.sa_handler = ring}; /* not put back: an alarm may come late */
+    struct sigaction action = {.sa_handler = ring}; /* not restored: an alarm may come late */
     sigaction(SIGALRM, &action, NULL);
     struct itimerval once = {.it_value = {.tv_usec = 5000}};
     setitimer(ITIMER_REAL, &once, NULL);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wake: who sleeps is woken for what it waits for. Both lanes are on one thread, so each test is one interleaving; all
- * of them are in tests/model. This shows that the lanes do what the model says.
+ * lane/doorbell in whole lanes: a sleeping side is woken for the events that it waits for. Both lanes are on one
+ * thread, so each test is one interleaving; tests/model has all of them. These tests show that the lanes act as the
+ * model does.
  */
 #include "support/suite.h"
 
@@ -13,7 +14,7 @@ static struct pair pair;
 
 static void pair_open_with_rings(void) {
     pair = (struct pair){.client.has_outbox = true, .server.has_outbox = true};
-    pair.client.options.ring_size = pair.server.options.ring_size = 4096; /* it does not grow */
+    pair.client.options.ring_size = pair.server.options.ring_size = 4096; /* the ring does not grow */
     pair_open(&pair);
     ck_assert(pair.client.lane.has_rings && pair.server.lane.has_rings);
 }
@@ -36,10 +37,10 @@ static int send_sealed(struct side *side) {
     return side_send(side, WIRE_ONEWAY, 0, new_sealed(side, 1, 'x'), false);
 }
 
-/* Each takes one line. */
+/* Each sends a message of one line. */
 static int (*const senders[])(struct side *side) = {send_oneway, send_cancel, send_sealed};
 
-/* Fills the ring; `sender` for the last line of each quarter, where the reader shows its cursor. */
+/* Fills the ring; `sender` sends the last line of each quarter, where the reader stores its cursor. */
 static void fill_ring(struct side *side, int (*sender)(struct side *side)) {
     uint32_t lines = side->lane.own.lines;
     lane_cork(&side->lane);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What one turn of a connection may do, whatever its peer sends: two connections, of which one is driven turn by turn.
- * What is counted is bytes, leases and messages, not time.
+ * memory/work, in a connection: the work that one turn of a connection may do, for any messages of its peer. Two
+ * connections, of which one is driven turn by turn. The tests count bytes, leases and messages, not time.
  */
 #include "support/suite.h"
 
@@ -38,7 +38,7 @@ START_TEST(test_no_copy_for_a_method_that_is_not_there) {
 }
 END_TEST
 
-/* Its caller gave up before it came. */
+/* Its caller gave up before it arrived. */
 START_TEST(test_no_copy_of_a_reply_that_comes_late) {
     uint64_t id;
     ends.a.options.accept = SEA_STABLE_ONLY;
@@ -56,9 +56,9 @@ START_TEST(test_no_copy_of_a_reply_that_comes_late) {
 }
 END_TEST
 
-/* The deadline of a blocking call passes while its peer makes us copy: the call ends before all of that is copied. */
+/* The deadline of a blocking call passes while its peer makes us copy: the call ends before the copy is complete. */
 START_TEST(test_a_blocking_call_keeps_its_deadline) {
-    enum { MANY = 30, SIZE = 4 << 20 }; /* announcements included, no more frames than a turn handles */
+    enum { MANY = 30, SIZE = 4 << 20 }; /* with the announcements, no more frames than a turn handles */
     sea_msg *reply = NULL;
     ends.a.options.accept = SEA_STABLE_ONLY;
     ends_open(&ends);
@@ -73,15 +73,15 @@ START_TEST(test_a_blocking_call_keeps_its_deadline) {
 }
 END_TEST
 
-/* However large the peer's ring is, in which a reply could lie: a late call waits for as many turns of copying as of a
- * small one. */
+/* However large the peer's ring is, in which a reply could lie: a late call waits for as many turns of copying as
+ * with a small ring. */
 START_TEST(test_a_late_call_waits_for_little_work) {
     enum { SIZE = 4 << 20, MANY = 30, FRAMES = 20000, TURNS_MOST = 20 };
     ends.a.options.accept = SEA_STABLE_ONLY;
     ends.b.options.ring_size = 1 << 20;
     ends_open(&ends);
     uint32_t number = 0;
-    for (int i = 0; i < FRAMES; i++) { /* the ring grows */
+    for (int i = 0; i < FRAMES; i++) { /* so that the ring grows */
         while (sea_send_bytes(ends.b.conn, END_SINK, &number, sizeof number, 0) == -EAGAIN)
             ends_settle(&ends);
         number++;
@@ -104,8 +104,8 @@ START_TEST(test_a_late_call_waits_for_little_work) {
 }
 END_TEST
 
-/* A reply that came in time is in time, however many turns it takes to copy it. Another late call does not wait for
- * that. */
+/* A reply that arrived in time counts as in time, however many turns its copy takes. Another late call does not wait
+ * for it. */
 START_TEST(test_a_large_reply_in_time_is_in_time) {
     enum { SIZE = 24 << 20 };
     ends.a.options.accept = SEA_STABLE_ONLY;
@@ -121,7 +121,7 @@ START_TEST(test_a_large_reply_in_time_is_in_time) {
         conn_turn(ends.a.conn, POLLIN);
     }
     ck_assert_uint_eq(ends.a.outcomes[0].tag, 1);
-    ck_assert_int_eq(ends.a.outcomes[0].status, -ETIMEDOUT); /* nobody answered it */
+    ck_assert_int_eq(ends.a.outcomes[0].status, -ETIMEDOUT); /* no reply came */
     ck_assert_int_eq(ends.a.outcomes[1].status, 0);
     ck_assert(msg_is_filled(ends.a.outcomes[1].reply, SIZE, 5));
     ends.b.kept[0] = ends.b.kept[--ends.b.kept_count];
@@ -132,8 +132,8 @@ END_TEST
 
 /* --- batches --- */
 
-/* No turn comes meanwhile, and none is needed: what comes back is used again, whatever was copied in the batch before.
- */
+/* During a batch no turn comes, and none is needed: blocks that come back are used again, even after copies in the
+ * batch before. */
 START_TEST(test_a_long_batch_reads_releases) {
     enum { MANY = 10, SIZE = 100000 };
     ends_open(&ends);
@@ -153,7 +153,7 @@ START_TEST(test_a_long_batch_reads_releases) {
 }
 END_TEST
 
-/* --- replies that nobody reads --- */
+/* --- replies that are never read --- */
 
 enum { CALLS = 8, CALLS_PAST_ALL_ROOM = 4000 };
 
@@ -173,8 +173,8 @@ static const struct {
 } answers[] = {{NO_METHOD, NULL}, {END_HOOK, answer}, {END_HOOK, refuse}, {END_HOOK, NULL}};
 enum { ANSWERS = sizeof answers / sizeof *answers };
 
-/* A call counts against calls_max until its reply is written. A peer that goes on calling and reads nothing breaks the
- * protocol, whatever the answers are; it never makes more of them wait. */
+/* A call counts against calls_max until its reply is written. A peer that goes on calling and never reads breaks the
+ * protocol, for any kind of answers; it can never make more of them wait. */
 START_TEST(test_replies_that_nobody_reads) {
     static struct draft draft;
     int fds[2], sent = 0;
@@ -198,7 +198,7 @@ START_TEST(test_replies_that_nobody_reads) {
     }
     ck_assert_int_eq(server->event.reason, -EPROTO);
     ck_assert_str_eq(server->event_text, "more calls were in flight than negotiated");
-    ck_assert_int_gt(sent, CALLS); /* what is written counts no more */
+    ck_assert_int_gt(sent, CALLS); /* a reply that is written counts no more */
     ck_assert_uint_eq(most, CALLS);
     ck_assert_uint_eq(server->conn->lane.replies_queued, 0);
     speaker_free(caller);
@@ -206,7 +206,7 @@ START_TEST(test_replies_that_nobody_reads) {
 }
 END_TEST
 
-/* And one that reads them has as many calls as ever. */
+/* A peer that reads them late has its full number of calls again. */
 START_TEST(test_replies_that_are_read_late) {
     enum { ROUNDS = 500 };
     ends.b.options.calls_max = CALLS;
@@ -229,7 +229,7 @@ END_TEST
 
 enum { LEASES = 100, LEASE_SIZE = 70000 };
 
-/* As many sealed blocks of that size may be freed in one turn. */
+/* The number of sealed blocks of that size that one turn may free. */
 #define LEASES_PER_TURN (WORK_PER_TURN / (WORK_PER_MEMFD + LEASE_SIZE) + 1)
 
 static uint64_t leased(const struct end *end) {
@@ -238,7 +238,7 @@ static uint64_t leased(const struct end *end) {
     return figures.leased_blocks;
 }
 
-/* From `a` to `b`, where the messages are kept. */
+/* Lends from `a` to `b`, which keeps the messages. */
 static void lend(bool is_sealed) {
     for (int i = 0; i < LEASES; i++) {
         sea_block *block = NULL;
@@ -252,7 +252,7 @@ static void lend(bool is_sealed) {
     ck_assert_uint_eq(leased(&ends.a), LEASES);
 }
 
-/* All come back at once. */
+/* All leases come back at once. */
 START_TEST(test_releases_take_turns) {
     ends_open(&ends);
     lend(true);
@@ -264,16 +264,17 @@ START_TEST(test_releases_take_turns) {
         uint64_t now = leased(&ends.a);
         ck_assert_uint_lt(now, before);
         ck_assert_uint_le(before - now, LEASES_PER_TURN);
-        ck_assert_uint_eq(end_figures(&ends.a).blocks, now); /* what is counted is there */
+        ck_assert_uint_eq(end_figures(&ends.a).blocks, now); /* the figures match the blocks */
         if (now > 0)
-            ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0); /* it does not sleep before; that takes some, too */
+            /* the connection must not sleep yet; sea_conn_timeout() handles some releases, too */
+            ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
         before = leased(&ends.a);
     }
     ends_deinit(&ends);
 }
 END_TEST
 
-/* Of a peer that is gone: leases of either kind, and views of its arenas. It is told once, of all. */
+/* The peer is gone: leases of both kinds, and views of its arenas. One report covers all of them. */
 START_TEST(test_the_end_takes_turns) {
     bool is_sealed = _i == 0;
     ends_open(&ends);
@@ -291,7 +292,7 @@ START_TEST(test_the_end_takes_turns) {
     }
     ck_assert_uint_ge(turns, is_sealed ? LEASES / LEASES_PER_TURN : 1);
     ck_assert_uint_eq(ends.a.closed, 1);
-    ck_assert_int_eq(ends.a.event.reason, 0); /* a farewell */
+    ck_assert_int_eq(ends.a.event.reason, 0); /* a GOODBYE */
     ck_assert_uint_eq(ends.a.event.reclaimed_blocks, LEASES);
     ck_assert_uint_eq(ends.a.event.reclaimed_bytes, LEASES * LEASE_SIZE);
     sea_figures figures = end_figures(&ends.a);
@@ -304,8 +305,8 @@ static uint64_t arenas_of(const struct end *end) {
     return end->conn->lane.account->pooled.pools.audience.count;
 }
 
-/* A loop gives a connection that ends one turn a dispatch, though its descriptor and its deadline and its process all
- * ask for one: each turn frees one large arena. */
+/* A loop gives a connection that ends one turn for each dispatch, though its descriptor, its deadline and its
+ * process all ask for one: each turn frees one large arena. */
 START_TEST(test_the_end_takes_one_turn_a_dispatch) {
     enum { LARGE = 3 << 20, MANY = 16 };
     struct poller *set = NULL;
@@ -336,15 +337,16 @@ START_TEST(test_the_end_takes_one_turn_a_dispatch) {
 }
 END_TEST
 
-/* What goes in a turn of `a`: its arena or sealed block that was lent, its view of an arena, a sealed block that came
- * and that nobody wants. */
+/* Memory that a turn of `a` frees: its arena or sealed block that was lent, its view of an arena, a sealed block
+ * that arrived and is not wanted. */
 static const struct {
     bool is_lent, is_sealed;
     uint32_t method;
 } large[] = {{true, false, END_KEEP}, {true, true, END_KEEP}, {false, false, END_HOOK}, {false, true, NO_METHOD}};
 enum { LARGES = sizeof large / sizeof *large };
 
-/* Other threads give large memory back: while these are stuck turns go on, and what was held counts as given back. */
+/* The disposal's threads give large memory back: while they are stuck turns go on, and the memory counts as given
+ * back. */
 START_TEST(test_large_memory_does_not_go_in_a_turn) {
     static struct disposal_jam jam;
     struct end *lender = large[_i].is_lent ? &ends.a : &ends.b;
@@ -373,7 +375,7 @@ START_TEST(test_large_memory_does_not_go_in_a_turn) {
 }
 END_TEST
 
-/* Whoever frees the connection halfway has it all at once. */
+/* A caller that frees the connection halfway frees everything at once. */
 START_TEST(test_freed_while_it_ends) {
     ends_open(&ends);
     lend(true);
@@ -389,9 +391,9 @@ START_TEST(test_freed_while_it_ends) {
 }
 END_TEST
 
-/* --- what comes in --- */
+/* --- incoming messages --- */
 
-static uint64_t left[3]; /* of the turn's work, when each message was handed over */
+static uint64_t left[3]; /* the work left in the turn when each message was handed over */
 static unsigned left_count;
 
 static void note_left(struct end *end, sea_msg *msg) {
@@ -414,7 +416,7 @@ static const struct {
     {4000000, WORK_PER_MEMFD, SEA_INLINE | SEA_POOLED, false},
 };
 
-/* A turn takes so much work for each of them. */
+/* A turn counts this amount of work for each of them. */
 START_TEST(test_what_comes_in_is_weighed) {
     left_count = 0;
     ends.b.hook = note_left;
@@ -431,7 +433,7 @@ START_TEST(test_what_comes_in_is_weighed) {
 }
 END_TEST
 
-/* A handler that answers with what came makes us copy it: one large copy is a turn's work. */
+/* A handler that answers with the received payload makes us copy it: one large copy is a turn's work. */
 START_TEST(test_copies_to_answer_with_take_turns) {
     enum { SIZE = 4000000, MANY = 6 };
     ends.a.options.accept = ends.b.options.accept = SEA_INLINE | SEA_POOLED;
@@ -456,7 +458,7 @@ END_TEST
 
 /* --- cancels --- */
 
-/* Each is a walk through the calls that are not answered: so many that 64 of them are more than a turn may do. */
+/* Each cancel is a walk through the unanswered calls: there are so many that 64 walks are more than a turn may do. */
 START_TEST(test_cancels_take_turns) {
     enum { KEPT = END_MAX, CANCELS = 64 };
     ends.b.options.calls_max = KEPT;
