@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the contract tests share. They ask the kernel itself: nothing here, and nothing in these tests, calls the
- * library. Each names a fact that the library relies on; a kernel where it does not hold fails the test, whatever its
- * version. A fact about something that a kernel may not have is skipped there.
+ * Helpers that the contract tests share. Contract tests ask the kernel itself; they never call the library. Each test
+ * states a fact that the library relies on; a kernel where the fact does not hold fails the test, whatever its version.
+ * A fact about a feature that a kernel may lack is skipped there.
  */
 #ifndef TESTS_CONTRACT_KERNEL_H
 #define TESTS_CONTRACT_KERNEL_H
@@ -27,10 +27,10 @@
 #define MIB ((size_t) 1 << 20)
 #define FDS_MAX 253
 
-/* Those of a block. */
+/* The seals of a block. */
 #define ALL_SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
-/* From 6.3 on, what memfds have besides: F_SEAL_EXEC. */
+/* The seals, without F_SEAL_EXEC, which memfds have from Linux 6.3 on. */
 #define SEALS_OF(fd) (fcntl((fd), F_GET_SEALS) & ~0x20)
 
 static inline int kernel_memfd(size_t size) {
@@ -50,7 +50,7 @@ static inline struct stat kernel_stat(int fd) {
     return status;
 }
 
-/* Bytes of real pages. */
+/* Returns the bytes of real pages. */
 static inline size_t kernel_allocated(int fd) {
     return (size_t) kernel_stat(fd).st_blocks * 512;
 }
@@ -70,7 +70,7 @@ static inline void kernel_close_all(const int *fds, size_t count) {
         close(fds[i]);
 }
 
-/* sendmsg() of `text` with descriptors. 0, or a negative errno value. */
+/* Sends `text` with descriptors by sendmsg(). Returns 0, or a negative errno value. */
 static inline int kernel_send(int socket, const char *text, const int *fds, size_t count) {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * (FDS_MAX + 1))] = {0};
     struct iovec piece = {.iov_base = (void *) (uintptr_t) text, .iov_len = strlen(text)};
@@ -87,16 +87,16 @@ static inline int kernel_send(int socket, const char *text, const int *fds, size
 }
 
 struct kernel_received {
-    ssize_t size; /* or a negative errno value */
+    ssize_t size; /* size, or a negative errno value */
     char text[32];
     int flags;
     size_t control_size;
-    int items; /* of SCM_RIGHTS */
+    int items; /* number of SCM_RIGHTS items */
     size_t fds_count;
     int fds[FDS_MAX];
 };
 
-/* recvmsg() with so much room for control data. */
+/* Receives by recvmsg() with `control_size` bytes for control data. */
 static inline struct kernel_received kernel_receive(int socket, size_t control_size, int flags) {
     _Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int) * FDS_MAX)];
     struct kernel_received got = {0};
@@ -130,7 +130,7 @@ static inline void kernel_nap(void) {
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 
-/* Runs `body` in a child that ends with its result. True if that was 0. */
+/* Runs `body` in a child that exits with its result. Returns true if that was 0. */
 static inline bool kernel_child(int (*body)(void *), void *arg) {
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
@@ -141,14 +141,14 @@ static inline bool kernel_child(int (*body)(void *), void *arg) {
     return status == 0;
 }
 
-/* In a child: becomes a user without rights. False: this process cannot. */
+/* Makes this process, a child, a user without rights. Returns false if it cannot. */
 static inline bool kernel_become_nobody(void) {
     return geteuid() != 0 || (setgid(12345) == 0 && setuid(12345) == 0);
 }
 
 /*
- * A system call on a thread, to see that it hangs. That it has not returned yet after a while proves little when it
- * is true, but is never false where it does hang. kernel_call_end() waits for it.
+ * A system call on a thread, to show that it hangs. A call that has not returned yet after a while may still be slow
+ * only, but a call that hangs is never reported as returned. kernel_call_end() waits for it.
  */
 struct kernel_call {
     pthread_t thread;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Clocks: what differs between time namespaces, and by what two processes can tell. */
+/* The kernel's contract on clocks: the clocks that differ between time namespaces, and how two processes can find
+ * the difference (sys/clock). */
 #include "contract/kernel.h"
 
 #include <sched.h>
@@ -27,7 +28,7 @@ struct clocks {
     ino_t space;
 };
 
-/* In the namespace that its parent made. */
+/* Runs in the namespace that its parent made. */
 static int look(void *arg) {
     const struct clocks *before = arg;
     if (seconds_of(CLOCK_MONOTONIC) - before->monotonic < DAY)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's contract on the sizes of a memfd's pages: what sys/memfd (reserve), memory/sealed and memory/view rely
- * on.
+ * The kernel's contract on the sizes of a memfd's pages: facts that sys/memfd (reserve), memory/sealed and memory/view
+ * rely on.
  *
- * Each test chooses the setting of the whole machine that it is about, for as long as it runs.
+ * Each test sets the machine's setting that it tests, for as long as it runs.
  */
 #include "contract/kernel.h"
 
@@ -40,7 +40,7 @@ static void fill(int fd, size_t size) {
     }
 }
 
-/* Where huge pages are for all memfds, the last one reaches beyond the end; none is less than its size. */
+/* Where all memfds get huge pages, the last one reaches beyond the end; no file has less than its size. */
 START_TEST(test_always_adds_pages) {
     size_t size = sizes[_i];
     choose("always");
@@ -57,7 +57,7 @@ START_TEST(test_always_adds_pages) {
 }
 END_TEST
 
-/* A file that gets the size that it has loses the pages behind its end, and nothing else, mapped or not. */
+/* Setting a file to the size that it already has cuts the pages behind its end, and nothing else, mapped or not. */
 START_TEST(test_the_same_size_cuts) {
     size_t size = sizes[_i];
     choose("always");
@@ -78,8 +78,8 @@ START_TEST(test_the_same_size_cuts) {
 }
 END_TEST
 
-/* Page faults of a mapping that ends where its file does bring pages behind the end on some kernels (6.1), and none on
- * others (6.18). A file that gets the size that it has loses these, too. */
+/* Page faults of a mapping that ends where its file does bring pages behind the end on some kernels (6.1), and none
+ * on others (6.18). Setting the size that the file already has cuts these, too. */
 START_TEST(test_pages_that_faults_add_are_cut) {
     size_t size = sizes[_i];
     choose("always");
@@ -102,7 +102,7 @@ START_TEST(test_pages_that_faults_add_are_cut) {
 }
 END_TEST
 
-/* Collapses the first 2 MiB of a file, as any process may that can read it. 0, or an errno value. */
+/* Collapses the first 2 MiB of a file, as any process can that may read the file. Returns 0, or an errno value. */
 static int collapse(int fd) {
     char *area = mmap(NULL, 2 * HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     char *at = area + (-(uintptr_t) area & (HUGE - 1));
@@ -113,7 +113,7 @@ static int collapse(int fd) {
     return r < 0 ? error : 0;
 }
 
-/* Sealed or not: what st_blocks says may grow after it was looked at, up to the end of a huge page. */
+/* Sealed or not: st_blocks may grow after it was read, up to the end of a huge page. */
 static void assert_collapse(const char *word, bool is_possible) {
     choose(word);
     int fd = kernel_memfd(PAGE);
@@ -137,8 +137,8 @@ START_TEST(test_deny_keeps_readers_from_it) {
 }
 END_TEST
 
-/* How many of the pages of a huge page are in memory, by a second mapping that reaches behind the end of the file; and
- * one page more. */
+/* Counts the pages of a huge page that are in memory, by a second mapping that reaches behind the end of the file by
+ * one page. */
 static size_t seen_through(void *data, bool *ret_is_blind) {
     unsigned char pages[HUGE / 4096 + 1];
     size_t count = 0;
@@ -153,7 +153,8 @@ static size_t seen_through(void *data, bool *ret_is_blind) {
     return count;
 }
 
-/* Without the descriptor too: a mapping of the file is enough, though it ends where the file does. */
+/* A process without the descriptor can add pages, too: a mapping of the file is enough, though it ends where the
+ * file does. */
 START_TEST(test_added_pages_can_be_seen) {
     bool is_blind = true;
     choose("never");
@@ -173,7 +174,7 @@ START_TEST(test_added_pages_can_be_seen) {
 }
 END_TEST
 
-/* Pages of 64 KiB that memfds got, on the whole machine since it started. */
+/* Returns the number of 64 KiB pages that memfds got on the whole machine since it started. */
 static uint64_t folios_made(void) {
     unsigned long long count = 0;
     FILE *file = fopen("/sys/kernel/mm/transparent_hugepage/hugepages-64kB/stats/shmem_alloc", "re");
@@ -209,15 +210,15 @@ static uint64_t made_by_faults(size_t size, size_t offset) {
     return made;
 }
 
-/* Sizes between the base page and 2 MiB: faults alone bring them, and only where address and offset in the file agree.
- */
+/* Sizes between the base page and 2 MiB: only faults bring them, and only where address and offset in the file
+ * agree. */
 START_TEST(test_folios_come_by_faults) {
     const size_t size = 512 << 10;
     bool is_still = false;
     if (!machine_choose_huge("never") || !machine_choose_folios("always"))
         test_skip("hugepages-64kB/shmem_enabled cannot be changed");
     ck_assert_uint_ge(made_by_faults(size, 0), size >> 16);
-    for (int i = 0; i < 50 && !is_still; i++) /* others may make some at the same time */
+    for (int i = 0; i < 50 && !is_still; i++) /* other processes may make some at this moment */
         is_still = made_by_filling(size, true) + made_by_filling(size, false) + made_by_faults(size, PAGE) == 0;
     ck_assert(is_still);
 }

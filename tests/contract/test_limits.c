@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's contract on limits: what sys/limits, sys/memfd (new, reserve) and memory/quota rely on. */
+/* The kernel's contract on limits: facts that sys/limits, sys/memfd (new, reserve) and memory/quota rely on. */
 #include "contract/kernel.h"
 
 #include <inttypes.h>
@@ -8,13 +8,13 @@
 #include <sys/resource.h>
 #include <sys/statvfs.h>
 
-/* Real pages, before anybody touches them. */
+/* fallocate() takes real pages before any access. */
 START_TEST(test_reserving_takes_pages) {
     int fd = kernel_memfd(MIB);
     ck_assert_uint_eq(kernel_allocated(fd), 0);
     ck_assert_int_eq(fallocate(fd, 0, 0, MIB / 2), 0);
     ck_assert_uint_ge(kernel_allocated(fd), MIB / 2);
-    ck_assert_int_eq(fallocate(fd, 0, 0, MIB), 0); /* what is there already is no hindrance */
+    ck_assert_int_eq(fallocate(fd, 0, 0, MIB), 0); /* pages that exist already are no error */
     ck_assert_uint_ge(kernel_allocated(fd), MIB);
     ck_assert_int_eq(kernel_stat(fd).st_size, MIB);
     ck_assert_int_eq(ftruncate(fd, 0), 0);
@@ -23,7 +23,7 @@ START_TEST(test_reserving_takes_pages) {
 }
 END_TEST
 
-/* What is asked about a memfd's file system says nothing. */
+/* fstatvfs() of a memfd reports no useful numbers. */
 START_TEST(test_memfds_have_no_file_system_to_ask) {
     struct statvfs system;
     int fd = kernel_memfd(PAGE);
@@ -34,8 +34,8 @@ START_TEST(test_memfds_have_no_file_system_to_ask) {
 }
 END_TEST
 
-/* Mode 2 refuses what was not promised, and does so in words. In the others a reservation is taken from what there is,
- * and may end in a kill: which is not tried here. */
+/* Mode 2 refuses memory that was not promised, with an error. In the other modes a reservation takes the memory that
+ * there is, and may end in a kill: the test does not try that. */
 START_TEST(test_strict_overcommit_is_an_error) {
     int mode = -1;
     FILE *file = fopen("/proc/sys/vm/overcommit_memory", "re");
@@ -53,7 +53,7 @@ START_TEST(test_strict_overcommit_is_an_error) {
 }
 END_TEST
 
-/* In a child, with a limit of 10000 bytes. */
+/* Runs in a child, with a limit of 10000 bytes. */
 static int grow(void *arg) {
     struct rlimit limit;
     getrlimit(RLIMIT_FSIZE, &limit);
@@ -65,7 +65,7 @@ static int grow(void *arg) {
     return ftruncate(fd, *(off_t *) arg) == 0 ? 0 : 1;
 }
 
-/* Growing past the limit is not an error but a signal, which kills: so the library compares first. */
+/* Growing a file past the limit raises a signal that kills, and returns no error: so the library compares first. */
 START_TEST(test_the_file_size_limit_kills) {
     off_t fits = 10000, too_large = 10001;
     ck_assert(kernel_child(grow, &fits));
@@ -80,14 +80,15 @@ START_TEST(test_the_file_size_limit_kills) {
 }
 END_TEST
 
-/* The limit is the first number that is not given out any more. */
+/* The limit is the first number that is never given out. */
 START_TEST(test_descriptors_end_with_emfile) {
     struct rlimit before, limit;
     int next = dup(0), last, failed, error;
     close(next);
     getrlimit(RLIMIT_NOFILE, &before);
     limit = before;
-    limit.rlim_cur = (rlim_t) next + 1; /* all below `next` are taken; those behind it may be, by whoever started us */
+    /* all below `next` are in use; the numbers above may be, by descriptors inherited from the caller */
+    limit.rlim_cur = (rlim_t) next + 1;
     setrlimit(RLIMIT_NOFILE, &limit);
     last = memfd_create("contract", MFD_CLOEXEC);
     failed = memfd_create("contract", MFD_CLOEXEC);
@@ -100,7 +101,7 @@ START_TEST(test_descriptors_end_with_emfile) {
 }
 END_TEST
 
-/* "MemAvailable:  123 kB" on a line of its own, among the first. */
+/* The line "MemAvailable:  123 kB" stands alone, among the first lines. */
 START_TEST(test_available_memory_is_told) {
     char text[512];
     int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
@@ -120,7 +121,7 @@ START_TEST(test_available_memory_is_told) {
 }
 END_TEST
 
-/* A choice stands in brackets. */
+/* The current choice stands in brackets. */
 START_TEST(test_the_huge_page_policy_is_told) {
     char text[128];
     int fd = open("/sys/kernel/mm/transparent_hugepage/shmem_enabled", O_RDONLY | O_CLOEXEC);

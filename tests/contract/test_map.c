@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's contract on mapping memfds, on holes, and on huge pages: what sys/map and memory/sealed rely on. */
+/* The kernel's contract on mapping memfds, on holes, and on huge pages: facts that sys/map and memory/sealed rely
+ * on. */
 #include "contract/kernel.h"
 
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #define MADV_POPULATE_WRITE 23
 #endif
 
-/* Shared, or, before Linux 6.7, only private: which shows the same pages. */
+/* The mapping is shared, or, before Linux 6.7, private: a private one shows the same pages. */
 START_TEST(test_a_sealed_memfd_can_be_mapped) {
     int fd = kernel_memfd(PAGE);
     ck_assert_int_eq(pwrite(fd, "frozen", 6, 0), 6);
@@ -46,7 +47,7 @@ static bool is_resident(void *page) {
     return (state & 1) != 0;
 }
 
-/* Through a mapping, reading a hole takes a page, and the reader pays. With pread() it does not. */
+/* Reading a hole through a mapping takes a page, and the reader is charged. pread() takes none. */
 START_TEST(test_reading_a_hole) {
     int fd = kernel_memfd(4 * PAGE);
     kernel_seal(fd, ALL_SEALS);
@@ -69,7 +70,8 @@ START_TEST(test_reading_a_hole) {
 }
 END_TEST
 
-/* So st_blocks finds holes of the careless only: pages behind the end count too. The quota is what holds. */
+/* So st_blocks shows only the holes of careless senders: pages behind the end count, too. The quota is the
+ * protection. */
 START_TEST(test_blocks_can_be_faked) {
     int fd = kernel_memfd(4 * PAGE);
     ck_assert_int_eq(fallocate(fd, FALLOC_FL_KEEP_SIZE, 4 * PAGE, 4 * PAGE), 0);
@@ -80,7 +82,7 @@ START_TEST(test_blocks_can_be_faked) {
 }
 END_TEST
 
-/* A size says nothing about memory. */
+/* A file's size does not mean that it has memory. */
 START_TEST(test_any_size_can_be_sealed) {
     int fd = memfd_create("contract", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     ck_assert_int_eq(ftruncate(fd, INT64_MAX), 0);
@@ -96,7 +98,7 @@ static int touch(void *page) {
     return *(volatile char *) page;
 }
 
-/* A mapping may be longer than its file. Why the size is asked for first. */
+/* A mapping may be longer than its file; therefore the library asks for the size first. */
 START_TEST(test_behind_the_end_is_sigbus) {
     int fd = kernel_memfd(PAGE);
     char *view = kernel_map(fd, 2 * PAGE, PROT_READ);
@@ -123,14 +125,14 @@ START_TEST(test_populating) {
     munmap(data, 6 * PAGE);
     close(fd);
     ck_assert_int_eq(unknown, -1);
-    ck_assert_int_eq(unknown_error, EINVAL); /* as MADV_POPULATE_WRITE was before Linux 5.14 */
+    ck_assert_int_eq(unknown_error, EINVAL); /* also the error of MADV_POPULATE_WRITE before Linux 5.14 */
     if (r < 0) {
         ck_assert_int_eq(error, EINVAL);
         test_skip("no MADV_POPULATE_WRITE: Linux 5.14");
     }
     ck_assert_uint_ge(allocated, 4 * PAGE);
     ck_assert_int_eq(behind, -1);
-    ck_assert_int_eq(behind_error, EFAULT); /* and not SIGBUS */
+    ck_assert_int_eq(behind_error, EFAULT); /* and no SIGBUS */
 }
 END_TEST
 
@@ -149,7 +151,7 @@ START_TEST(test_mappings_can_stay_behind_at_fork) {
 }
 END_TEST
 
-/* Of a mapping that begins at `data`: the kilobytes in a field of /proc/self/smaps, summed until the next mapping. */
+/* Sums the kilobytes in a field of /proc/self/smaps, from the mapping at `data` to the next mapping. */
 static uint64_t smaps_field(const void *data, const char *field) {
     char line[512];
     uint64_t sum = 0, value;
@@ -190,7 +192,7 @@ START_TEST(test_a_private_view_shares_the_pages) {
 }
 END_TEST
 
-/* A writable mapping at a multiple of 2 MiB, with MADV_HUGEPAGE if asked for. */
+/* Makes a writable mapping at a multiple of 2 MiB, with MADV_HUGEPAGE if `asks`. */
 static char *map_aligned(int fd, size_t size, int prot, bool asks) {
     char *area = mmap(NULL, size + HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     ck_assert_ptr_ne(area, MAP_FAILED);
@@ -205,14 +207,14 @@ static char *map_aligned(int fd, size_t size, int prot, bool asks) {
 }
 
 /*
- * What a filled memfd is said to have is never less than its size, with huge pages or without: a receiver may take
- * less for a hole. The sizes end inside a huge page, so that some pages of it may lie behind the end.
+ * st_blocks of a filled memfd is never less than its size, with or without huge pages: a receiver would take less for a
+ * hole. The sizes end inside a huge page, so that some of its pages may lie behind the end.
  */
 START_TEST(test_blocks_cover_the_size) {
     static const size_t sizes[] = {1, PAGE + 1, HUGE - 1, HUGE, HUGE + 1, 2 * HUGE + 12345};
     size_t size = sizes[_i % 6];
     bool asks = _i >= 6;
-    if (!machine_grant_huge() && asks) /* so that those that do not ask get none, where all would */
+    if (!machine_grant_huge() && asks) /* so that mappings that do not ask get none, where all memfds would */
         test_skip("huge pages cannot be granted to memfds here (transparent_hugepage/shmem_enabled)");
     int fd = kernel_memfd(size);
     char *data = map_aligned(fd, (size + PAGE - 1) & ~(PAGE - 1), PROT_READ | PROT_WRITE, asks);
@@ -223,14 +225,14 @@ START_TEST(test_blocks_cover_the_size) {
     ck_assert_uint_ge(kernel_allocated(fd), size);
     close(fd);
 
-    int other = kernel_memfd(size); /* by fallocate(), which asks nobody whether huge pages are wanted */
+    int other = kernel_memfd(size); /* by fallocate(), which has no way to ask for huge pages */
     ck_assert_int_eq(fallocate(other, 0, 0, (off_t) size), 0);
     ck_assert_uint_ge(kernel_allocated(other), size);
     close(other);
 }
 END_TEST
 
-/* Cutting a file that has huge pages leaves no hole in what remains. */
+/* Cutting a file that has huge pages leaves no hole in the rest. */
 START_TEST(test_blocks_cover_what_was_cut) {
     static const size_t cuts[] = {1, PAGE, HUGE - PAGE, HUGE, HUGE + 1, 2 * HUGE - 1};
     size_t size = 2 * HUGE, cut = cuts[_i];
@@ -247,7 +249,7 @@ START_TEST(test_blocks_cover_what_was_cut) {
 }
 END_TEST
 
-/* Huge pages that were granted to the writer are mapped whole for a reader that is aligned like it. */
+/* Huge pages of the writer are mapped whole for a reader with equal alignment. */
 START_TEST(test_huge_pages_are_shared) {
     if (!machine_grant_huge())
         test_skip("huge pages cannot be granted to memfds here (transparent_hugepage/shmem_enabled)");
@@ -272,7 +274,7 @@ START_TEST(test_huge_pages_are_shared) {
 }
 END_TEST
 
-/* Its mappings are as long as its pages, and cannot be cut inside one. */
+/* The length of a hugetlb mapping is rounded to its pages, and the mapping cannot be cut inside one. */
 START_TEST(test_hugetlb_mappings_are_rounded) {
     if (!machine_add_hugetlb(1))
         test_skip("the pool of 2 MiB pages cannot be made larger (vm.nr_hugepages)");
@@ -293,7 +295,7 @@ START_TEST(test_hugetlb_mappings_are_rounded) {
     ck_assert_int_eq(errno, EINVAL);
     ck_assert_int_eq(munmap(data, HUGE), 0);
 
-    ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1); /* nor can it be written to */
+    ck_assert_int_eq(pwrite(fd, "x", 1, 0), -1); /* write() is impossible, too */
     ck_assert_int_eq(errno, EINVAL);
     char byte;
     ck_assert_int_eq(pread(fd, &byte, 1, HUGE - 1), 1);
@@ -302,7 +304,7 @@ START_TEST(test_hugetlb_mappings_are_rounded) {
 }
 END_TEST
 
-/* Any bytes may be in a name; a newline does not make a line in /proc. */
+/* A name may contain any bytes; a newline does not make a line in /proc. */
 START_TEST(test_names_are_escaped) {
     int fd = memfd_create("one\ntwo", MFD_CLOEXEC);
     ck_assert_int_eq(ftruncate(fd, PAGE), 0);
@@ -331,7 +333,7 @@ static int map_all(void *arg) {
     return 2;
 }
 
-/* vm.max_map_count: an error, and nothing worse. */
+/* Exceeding vm.max_map_count is an error, and has no worse effect. */
 START_TEST(test_mappings_end_with_enomem) {
     long most = -1;
     FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
@@ -344,14 +346,14 @@ START_TEST(test_mappings_end_with_enomem) {
 }
 END_TEST
 
-/* io_uring_register() of IORING_REGISTER_BUFFERS. 0, or a negative errno value. */
+/* Calls io_uring_register() with IORING_REGISTER_BUFFERS. Returns 0, or a negative errno value. */
 static int register_buffer(int ring, void *data, size_t size) {
     struct iovec buffer = {.iov_base = data, .iov_len = size};
     return syscall(SYS_io_uring_register, ring, 0, &buffer, 1) < 0 ? -errno : 0;
 }
 
-/* Registering asks for the right to write: so what was received, and what was sealed, has to be read and written by
- * plain requests. */
+/* Registering a buffer needs the right to write: so received and sealed memory must be read and written by plain
+ * requests. */
 START_TEST(test_what_is_read_only_is_no_registered_buffer) {
     uint32_t parameters[30] = {0}; /* struct io_uring_params: 120 bytes */
     int ring = (int) syscall(SYS_io_uring_setup, 4, parameters);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Peers: what a connection inherits from its listener, and what a descriptor of a process outside of our namespace is
- * good for. */
+/* The kernel's contract on peers: the settings that a connection inherits from its listener, and the uses of a
+ * descriptor of a process outside of our pid namespace. */
 #include "contract/kernel.h"
 
 #include <poll.h>
@@ -39,12 +39,12 @@ static int listener_new(void) {
     struct sockaddr_un any = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     ck_assert_int_eq(bind(fd, (const struct sockaddr *) &any, sizeof any.sun_family),
-                     0); /* an abstract name of the kernel's choice */
+                     0); /* an abstract name that the kernel chooses */
     ck_assert_int_eq(listen(fd, 4), 0);
     return fd;
 }
 
-/* What the listener refused when the client connected is refused from the first datagram on, before anybody accepts. */
+/* A setting that the listener has when the client connects applies from the first datagram on, before accept(). */
 START_TEST(test_a_listener_can_refuse_descriptors) {
     int listener = listener_new(), off = 0, file = kernel_memfd(PAGE);
     bool can_refuse = setsockopt(listener, SOL_SOCKET, SO_PASSRIGHTS, &off, sizeof off) == 0;
@@ -60,7 +60,7 @@ START_TEST(test_a_listener_can_refuse_descriptors) {
 }
 END_TEST
 
-/* What is set on a connection later leaves what waits there already. */
+/* A setting that a connection gets later does not affect queued datagrams. */
 START_TEST(test_refusing_leaves_what_is_queued) {
     int pair[2], off = 0, file = kernel_memfd(PAGE);
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -76,7 +76,7 @@ START_TEST(test_refusing_leaves_what_is_queued) {
 }
 END_TEST
 
-/* In a pid namespace of its own, with a pidfd of its parent, which is outside. */
+/* Runs in a pid namespace of its own, with a pidfd of its parent, which is outside. */
 static int look_outside(void *arg) {
     int pidfd = *(int *) arg;
     struct pollfd item = {.fd = pidfd, .events = POLLIN};
@@ -98,13 +98,14 @@ static int can_leave(void *unused) {
     return unshare(CLONE_NEWPID) == 0 ? 0 : 1;
 }
 
-/* It tells of the process's end, and takes no signals. (Before 6.13 no pidfd tells more; then those of processes
- * outside do not.) */
+/* The pidfd reports the process's end, and sends no signals. (Before 6.13 no pidfd reports more; later, a pidfd of a
+ * process outside does not.) */
 START_TEST(test_a_process_outside_can_only_be_waited_for) {
     int pidfd = (int) syscall(SYS_pidfd_open, getpid(), 0);
     if (pidfd < 0)
         test_skip("no pidfds: %s", strerror(errno));
-    /* In children: a process that has unshared it cannot make threads any more, which the leak sanitizer wants. */
+    /* Runs in children, because a process that has unshared its pid namespace cannot make threads any more, which
+     * the leak sanitizer needs. */
     if (!kernel_child(can_leave, NULL))
         close(pidfd), test_skip("no right to make a pid namespace");
     ck_assert(kernel_child(look_from_outside, &pidfd));
@@ -112,7 +113,7 @@ START_TEST(test_a_process_outside_can_only_be_waited_for) {
 }
 END_TEST
 
-/* A pidfd of who connected, which a later process of the same number cannot take over. */
+/* A pidfd of the process that connected: a later process with an equal number cannot take its place. */
 START_TEST(test_the_peer_can_be_held) {
     int listener = listener_new(), pidfd = -1;
     int client = connected_to(listener), end = accept4(listener, NULL, NULL, SOCK_CLOEXEC);

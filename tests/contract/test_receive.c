@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's contract on receiving descriptors: what sys/fdpass, sys/memfd (inspect), sys/reaper and lane/receive
- * rely on.
+ * The kernel's contract on receiving descriptors: facts that sys/fdpass, sys/memfd (inspect), sys/reaper and
+ * lane/receive rely on.
  */
 #include "contract/kernel.h"
 
@@ -20,7 +20,7 @@
 
 #define HUGE (2 * MIB)
 
-/* Which kinds of files have seals at all. */
+/* Only some kinds of files have seals. */
 START_TEST(test_seals_tell_what_is_no_memfd) {
     int pair[2], pipe_ends[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -47,7 +47,7 @@ START_TEST(test_seals_tell_what_is_no_memfd) {
 }
 END_TEST
 
-/* So SHRINK, GROW and WRITE can never be had by a file that its maker can still change. */
+/* So a file that its maker can still change never has SHRINK, GROW and WRITE. */
 START_TEST(test_what_cannot_be_sealed_says_so) {
     int fd = memfd_create("contract", MFD_CLOEXEC);
     ck_assert_int_ge(fd, 0);
@@ -77,7 +77,7 @@ static long close_it(int fd) {
     return close(fd);
 }
 
-/* The file of a FUSE daemon that does not answer. Were the first line to hang, so would this test. */
+/* The file of a FUSE daemon that does not answer. If the first call hung, this test would hang. */
 START_TEST(test_seals_can_always_be_asked_for) {
     struct trap trap;
     char why[160];
@@ -102,7 +102,7 @@ START_TEST(test_seals_can_always_be_asked_for) {
 }
 END_TEST
 
-/* A hugetlb memfd can carry all seals and yet raise SIGBUS: only its file system tells it. */
+/* A hugetlb memfd can carry all seals and still raise SIGBUS: only its file system shows what it is. */
 START_TEST(test_the_file_system_tells_hugetlb) {
     struct statfs system;
     int fd = kernel_memfd(PAGE);
@@ -119,7 +119,7 @@ START_TEST(test_the_file_system_tells_hugetlb) {
     ck_assert_int_eq(SEALS_OF(fd), ALL_SEALS);
     ck_assert_int_eq(fstatfs(fd, &system), 0);
     ck_assert_uint_eq((uint32_t) system.f_type, 0x958458f6);
-    ck_assert_uint_eq(kernel_allocated(fd), 0); /* nothing is there */
+    ck_assert_uint_eq(kernel_allocated(fd), 0); /* no page exists */
     close(fd);
 }
 END_TEST
@@ -130,7 +130,7 @@ static void make_hanger(struct trap *ret) {
     ck_assert_int_eq(setsockopt(ret->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger), 0);
 }
 
-/* Why the reaper has threads. */
+/* The reason for the reaper's threads. */
 START_TEST(test_close_can_hang) {
     struct trap trap;
     make_hanger(&trap);
@@ -147,14 +147,14 @@ static long receive_without_room(int fd) {
     return kernel_receive(fd, 0, 0).size;
 }
 
-/* Why there is always room for as many as can come. */
+/* The reason to provide always room for the largest number of descriptors. */
 START_TEST(test_receiving_without_room_can_hang) {
     struct trap trap;
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
     make_hanger(&trap);
     ck_assert_int_eq(kernel_send(pair[0], "x", &trap.fd, 1), 0);
-    /* The last reference must be the message's. This close() has nothing to wait for. */
+    /* The last reference must be the message's, so that this close() waits for nothing. */
     close(trap.fd);
     struct kernel_call call;
     kernel_call_begin(&call, receive_without_room, pair[1]);
@@ -181,7 +181,7 @@ START_TEST(test_descriptors_can_be_refused) {
 }
 END_TEST
 
-/* At EMFILE the bytes are delivered, and the descriptors as far as there is room. Only MSG_CTRUNC tells. */
+/* At EMFILE the bytes are delivered, and as many descriptors as there is room for. Only MSG_CTRUNC shows the loss. */
 START_TEST(test_descriptors_are_lost_at_emfile) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -192,7 +192,7 @@ START_TEST(test_descriptors_are_lost_at_emfile) {
     int next = dup(pair[0]);
     close(next);
     limit = before;
-    limit.rlim_cur = (rlim_t) next + 1; /* others behind it may be taken, by whoever started us */
+    limit.rlim_cur = (rlim_t) next + 1; /* numbers above may be in use, by descriptors inherited from the caller */
     setrlimit(RLIMIT_NOFILE, &limit);
     struct kernel_received got = kernel_receive(pair[1], ROOM, 0);
     setrlimit(RLIMIT_NOFILE, &before);
@@ -218,7 +218,8 @@ START_TEST(test_descriptors_are_lost_without_room) {
 }
 END_TEST
 
-/* Whoever asks for one may get two, where a long is twice an int: arrays must be sized for the padding. */
+/* A receiver with room for one descriptor may get two, where a long is twice an int: arrays must have room for the
+ * padding. */
 START_TEST(test_padding_has_room_for_one_more) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -263,7 +264,7 @@ START_TEST(test_received_ones_are_closed_at_exec) {
 }
 END_TEST
 
-/* Why nothing peeks. */
+/* The reason that the library never uses MSG_PEEK. */
 START_TEST(test_peeking_installs_descriptors) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -284,7 +285,7 @@ START_TEST(test_peeking_installs_descriptors) {
 }
 END_TEST
 
-/* A message without bytes: 0 as at the end, but with control data, which the end never has. */
+/* A message without bytes reads as 0, as the end does, but with control data, which the end never has. */
 START_TEST(test_descriptors_without_bytes) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -307,7 +308,7 @@ START_TEST(test_descriptors_without_bytes) {
 }
 END_TEST
 
-/* The reset comes before what is queued, and once. */
+/* The reset comes before the queued messages, once. */
 START_TEST(test_a_reset_precedes_queued_messages) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -331,7 +332,7 @@ START_TEST(test_a_reset_precedes_queued_messages) {
 }
 END_TEST
 
-/* One recvmsg() is one message with its own descriptors. */
+/* One recvmsg() returns one message with its own descriptors. */
 START_TEST(test_messages_keep_their_bounds) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -366,7 +367,7 @@ START_TEST(test_bytes_that_do_not_fit_are_gone) {
 END_TEST
 
 /*
- * A socket that was sent over itself lives until some AF_UNIX socket is released; the harness relies on it when it
+ * A socket that was sent over itself lives until some AF_UNIX socket is released; the harness relies on this when it
  * counts.
  */
 START_TEST(test_a_socket_in_itself_is_collected) {
@@ -390,7 +391,7 @@ START_TEST(test_a_socket_in_itself_is_collected) {
 }
 END_TEST
 
-static void *missing_page; /* whoever touches it hangs, until the test fills it in */
+static void *missing_page; /* an access to it hangs until the test fills the page */
 
 static long write_from_missing_page(int fd) {
     return write(fd, missing_page, PAGE);
@@ -400,7 +401,7 @@ static long seal_it(int fd) {
     return fcntl(fd, F_ADD_SEALS, F_SEAL_GROW);
 }
 
-/* A page that is missing until filled in through the returned descriptor; -1: not possible here. */
+/* Makes a page that is missing until the returned descriptor fills it; returns -1 if that is impossible here. */
 static int make_missing_page(void) {
     int fd = (int) syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
@@ -422,8 +423,8 @@ static void fill_in_page(int fault_fd) {
 }
 
 /*
- * A peer stands inside write() on the file and holds its lock. What we ask of received files does not need that lock:
- * otherwise this test would hang. Sealing does: so we seal before we send.
+ * A peer is inside write() on the file and holds its lock. The calls that we make on received files do not need that
+ * lock: otherwise this test would hang. Sealing needs it: so the library seals before it sends.
  */
 START_TEST(test_a_stalled_writer_does_not_stall_us) {
     int fault_fd = make_missing_page();
@@ -458,7 +459,7 @@ START_TEST(test_a_stalled_writer_does_not_stall_us) {
 }
 END_TEST
 
-/* In a child that is another user: opens its descriptor anew, for writing. */
+/* Runs in a child that is another user: opens its descriptor again, for writing. */
 static int reopen(void *arg) {
     char path[64];
     if (!kernel_become_nobody())
@@ -467,7 +468,7 @@ static int reopen(void *arg) {
     return open(path, O_RDWR | O_CLOEXEC) >= 0 ? 0 : 1;
 }
 
-/* A descriptor for reading is no protection by itself: the file's mode, or the seals, are. */
+/* A read-only descriptor is no protection by itself: the file's mode, or the seals, are. */
 START_TEST(test_reading_descriptors_can_be_reopened_for_writing) {
     if (geteuid() != 0)
         test_skip("only root can become somebody else");
@@ -487,8 +488,8 @@ START_TEST(test_reading_descriptors_can_be_reopened_for_writing) {
 }
 END_TEST
 
-/* Who has a descriptor of ours may take a lease on the file: then open() waits until that ends, unless it is told not
- * to. */
+/* A process that has a descriptor of ours may take a lease on the file: then open() waits until the lease ends,
+ * unless it has O_NONBLOCK. */
 START_TEST(test_a_lease_and_an_open_that_does_not_wait) {
     char path[32];
     int fd = kernel_memfd(PAGE);
@@ -508,7 +509,7 @@ START_TEST(test_a_lease_and_an_open_that_does_not_wait) {
     fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     ck_assert_int_ge(fd, 0);
     ck_assert_int_eq(lseek(for_reading, 7, SEEK_SET), 7);
-    ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 0); /* an offset of its own */
+    ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 0); /* it has an offset of its own */
     close(fd);
     close(for_reading);
 }

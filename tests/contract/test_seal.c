@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's contract on seals, and on moving bytes into memfds: what sys/memfd, sys/file and memory/sealed rely
- * on. */
+/* The kernel's contract on seals, and on moving bytes into memfds: facts that sys/memfd, sys/file and memory/sealed
+ * rely on. */
 #include "contract/kernel.h"
 
 #include <signal.h>
@@ -21,7 +21,7 @@ static void check_cannot_seal(int fd) {
     ck_assert_int_eq(errno, EBUSY);
 }
 
-/* With all four, nothing changes any more: not by us, not by any other descriptor of the file. */
+/* With all four seals a file never changes again: not by us, not by any other descriptor of the file. */
 START_TEST(test_sealed_is_frozen) {
     int fd = kernel_memfd(2 * PAGE);
     ck_assert_int_eq(pwrite(fd, "frozen", 6, 0), 6);
@@ -43,7 +43,7 @@ START_TEST(test_sealed_is_frozen) {
 
     char *copy = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0), text[7] = "";
     ck_assert_ptr_ne(copy, MAP_FAILED);
-    copy[0] = 'x'; /* a copy of one's own */
+    copy[0] = 'x'; /* a private copy of the page */
     ck_assert_int_eq(pread(fd, text, 6, 0), 6);
     ck_assert_str_eq(text, "frozen");
     munmap(copy, PAGE);
@@ -71,10 +71,10 @@ START_TEST(test_a_writable_mapping_forbids_sealing) {
     void *data = kernel_map(fd, PAGE, PROT_READ | PROT_WRITE);
     check_cannot_seal(fd);
     ck_assert_int_eq(mprotect(data, PAGE, PROT_READ), 0);
-    check_cannot_seal(fd); /* it could be made writable again */
+    check_cannot_seal(fd); /* the mapping could be made writable again */
     munmap(data, PAGE);
     data = kernel_map(fd, PAGE, PROT_READ);
-    check_cannot_seal(fd); /* likewise: the descriptor was for writing */
+    check_cannot_seal(fd); /* it still could: its descriptor was open for writing */
     munmap(data, PAGE);
     kernel_seal(fd, ALL_SEALS);
     close(fd);
@@ -95,7 +95,7 @@ START_TEST(test_a_reading_descriptors_mapping_does_not) {
 }
 END_TEST
 
-/* A child holds our mappings, but for those with MADV_DONTFORK. */
+/* A child has our mappings, except those with MADV_DONTFORK. */
 START_TEST(test_a_childs_mapping_forbids_sealing) {
     int pair[2], fd = kernel_memfd(PAGE);
     char byte;
@@ -121,13 +121,13 @@ START_TEST(test_a_childs_mapping_forbids_sealing) {
     } else {
         ck_assert_int_eq(r, -1);
         ck_assert_int_eq(error, EBUSY);
-        kernel_seal(fd, ALL_SEALS); /* now it is gone */
+        kernel_seal(fd, ALL_SEALS); /* the child's mapping is gone */
     }
     close(fd);
 }
 END_TEST
 
-/* Pages that a pipe refers to could be changed behind the seal. */
+/* A pipe could change pages that it refers to behind the seal. */
 START_TEST(test_pages_in_a_pipe_forbid_sealing) {
     int fd = kernel_memfd(PAGE), ends[2];
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
@@ -143,7 +143,7 @@ START_TEST(test_pages_in_a_pipe_forbid_sealing) {
 }
 END_TEST
 
-/* F_SEAL_FUTURE_WRITE: what was mapped before writes on, and nothing else. */
+/* F_SEAL_FUTURE_WRITE: earlier mappings still write; no other way of writing is left. */
 START_TEST(test_future_writes_can_be_sealed) {
     int fd = kernel_memfd(2 * PAGE);
     char *data = kernel_map(fd, 2 * PAGE, PROT_READ | PROT_WRITE), text[4] = "";
@@ -167,7 +167,7 @@ START_TEST(test_future_writes_can_be_sealed) {
 }
 END_TEST
 
-/* The mode may be changed, also of a sealed memfd. */
+/* The mode may be changed, even of a sealed memfd. */
 START_TEST(test_a_sealed_memfds_mode_can_be_changed) {
     int fd = kernel_memfd(PAGE);
     kernel_seal(fd, ALL_SEALS);
@@ -179,7 +179,7 @@ END_TEST
 
 #define BYTES 100000
 
-/* A regular file of BYTES bytes, on a disk or what /tmp is. */
+/* Returns a regular file of BYTES bytes, on the file system of /tmp. */
 static int new_file(void) {
     char path[] = "/tmp/sealane-contract-XXXXXX", bytes[1000];
     int fd = mkostemp(path, O_CLOEXEC);
@@ -202,7 +202,8 @@ static void check_same(int fd, int file) {
     ck_assert_int_eq(difference, 0);
 }
 
-/* From a position of its own, to the memfd's position. Afterwards nothing holds the pages. */
+/* sendfile() moves bytes from a given position to the memfd's position. Afterwards no other reference holds the
+ * pages. */
 START_TEST(test_sendfile_fills_a_memfd) {
     int fd = kernel_memfd(BYTES), file = new_file();
     off_t offset = 0;
@@ -226,7 +227,7 @@ START_TEST(test_sendfile_fills_a_memfd) {
 }
 END_TEST
 
-/* Nothing is taken out of them by trying. */
+/* The attempt takes no bytes out of them. */
 START_TEST(test_sendfile_refuses_what_cannot_seek) {
     int fd = kernel_memfd(PAGE), ends[2], pair[2];
     char text[2] = "";
@@ -248,14 +249,14 @@ START_TEST(test_sendfile_refuses_what_cannot_seek) {
 }
 END_TEST
 
-/* Works within one file system. Across, it does, or says so in one of these ways; and it never says that it copied what
- * it did not. */
+/* copy_file_range() works within one file system. Across file systems it works, or fails with one of these errors;
+ * it never reports bytes that it did not copy. */
 START_TEST(test_copy_file_range) {
     int source = kernel_memfd(0), fd = kernel_memfd(BYTES), file = new_file();
     off_t from = 0, to = 0;
     ck_assert_int_eq(sendfile(source, file, &(off_t){0}, BYTES), BYTES);
     ssize_t n = copy_file_range(source, &from, fd, &to, BYTES, 0);
-    if (n != BYTES) { /* 5.3 to 5.18 may refuse here too */
+    if (n != BYTES) { /* Linux 5.3 to 5.18 may refuse here, too */
         ck_assert_int_eq(n, -1);
         ck_assert(errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP);
     } else {
@@ -279,7 +280,7 @@ START_TEST(test_copy_file_range) {
 }
 END_TEST
 
-/* From a pipe to a place in the memfd; the pages become the file's own, and the pipe holds none. */
+/* splice() moves bytes from a pipe to a position in the memfd; the file owns the pages, and the pipe holds none. */
 START_TEST(test_splice_fills_a_memfd_from_a_pipe) {
     int fd = kernel_memfd(PAGE), ends[2];
     char text[6] = "";

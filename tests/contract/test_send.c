@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's contract on sockets, on sending, and on names: what sys/fdpass, sys/socket, sys/cred, sys/path and
+ * The kernel's contract on sockets, on sending, and on names: facts that sys/fdpass, sys/socket, sys/cred, sys/path and
  * lane/send rely on.
  */
 #include "contract/kernel.h"
@@ -22,7 +22,7 @@ static void bind_to(int fd, const char *path) {
     ck_assert_int_eq(bind(fd, (struct sockaddr *) &address, sizeof address), 0);
 }
 
-/* A listening socket with a name that the kernel chose (autobind), which is told. */
+/* Makes a listening socket with a name that the kernel chooses (autobind), and returns the name. */
 static int new_listener(int backlog, struct sockaddr_un *ret_address, socklen_t *ret_size) {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     ck_assert_int_ge(fd, 0);
@@ -60,8 +60,8 @@ START_TEST(test_no_more_than_253) {
 END_TEST
 
 /*
- * Ordinary users only, so in a child. 40 in a message, and a limit of 64: the second or third message is too much.
- * Exit status: which line failed.
+ * Applies to ordinary users only, so it runs in a child. A message has 40 descriptors, and the limit is 64: the second
+ * or third message exceeds it. The exit status is the line that failed.
  */
 static int send_too_many(void *arg) {
     int pair[2], fds[40], r = 0, sent = 0;
@@ -81,9 +81,9 @@ static int send_too_many(void *arg) {
     if (r != -ETOOMANYREFS)
         return 3;
     struct pollfd item = {.fd = pair[0], .events = POLLOUT};
-    if (poll(&item, 1, 0) != 1 || item.revents != POLLOUT) /* no event tells when it is over */
+    if (poll(&item, 1, 0) != 1 || item.revents != POLLOUT) /* no event reports the end of the shortage */
         return 4;
-    if (kernel_send(pair[0], "x", NULL, 0) != 0) /* without descriptors nothing is in the way */
+    if (kernel_send(pair[0], "x", NULL, 0) != 0) /* a message without descriptors is sent */
         return 5;
     for (int i = 0; i <= sent; i++) {
         struct kernel_received got = kernel_receive(pair[1], ROOM, 0);
@@ -97,7 +97,7 @@ START_TEST(test_descriptors_in_flight_are_counted) {
 }
 END_TEST
 
-/* What sendmsg() took arrives, also when the sender closed its own. */
+/* A message that sendmsg() took arrives, even when the sender has closed its own descriptors. */
 START_TEST(test_the_kernel_holds_what_is_in_flight) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -116,7 +116,7 @@ START_TEST(test_the_kernel_holds_what_is_in_flight) {
 }
 END_TEST
 
-/* O_NONBLOCK belongs to the open file, which a peer may share; MSG_DONTWAIT to the call. */
+/* O_NONBLOCK belongs to the open file, which a peer may share; MSG_DONTWAIT belongs to the call. */
 START_TEST(test_not_waiting_is_ours_per_call) {
     int wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), theirs = fcntl(wake_fd, F_DUPFD_CLOEXEC, 0);
     ck_assert_int_eq(fcntl(theirs, F_SETFL, 0), 0);
@@ -159,7 +159,7 @@ START_TEST(test_no_signal_where_none_is_wanted) {
 }
 END_TEST
 
-/* SO_SNDBUF less 32 bytes is the largest datagram. */
+/* The largest datagram is SO_SNDBUF less 32 bytes. */
 START_TEST(test_the_largest_datagram) {
     int pair[2], size = 0;
     socklen_t length = sizeof size;
@@ -175,7 +175,7 @@ START_TEST(test_the_largest_datagram) {
 }
 END_TEST
 
-/* Optional options: there, or refused in the way that says so. */
+/* Optional options exist, or are refused with the error that means "unknown". */
 START_TEST(test_what_is_missing_says_so) {
     int pair[2], value = 0;
     socklen_t size = sizeof value;
@@ -199,7 +199,7 @@ START_TEST(test_what_is_missing_says_so) {
         ck_assert_int_eq(errno, EINVAL);
     } else {
         ck_assert_int_eq(SEALS_OF(fd), 0);
-        ck_assert_int_eq(fchmod(fd, 0400), 0); /* what it freezes are the bits for execution */
+        ck_assert_int_eq(fchmod(fd, 0400), 0); /* F_SEAL_EXEC freezes the bits for execution only */
         close(fd);
     }
     kernel_close_all(pair, 2);
@@ -229,13 +229,13 @@ struct address {
     socklen_t size;
 };
 
-/* Connects, and only then becomes somebody else. */
+/* Connects, and becomes another user afterwards. */
 static int connect_and_change(void *arg) {
     const struct address *address = arg;
     return connect_to(&address->name, address->size) >= 0 && kernel_become_nobody() ? 0 : 1;
 }
 
-/* The identity at connect() time; also after the peer became somebody else, and is gone. */
+/* SO_PEERCRED is the identity at connect() time, also after the peer changed its user, and after its end. */
 START_TEST(test_credentials_are_those_of_connecting) {
     struct address address;
     int listener = new_listener(5, &address.name, &address.size);
@@ -248,7 +248,7 @@ START_TEST(test_credentials_are_those_of_connecting) {
     ck_assert_uint_eq(cred_of(fd).gid, getegid());
     close(fd);
 
-    int client = connect_to(&address.name, address.size); /* the client sees who listened */
+    int client = connect_to(&address.name, address.size); /* the client sees the identity of the listener */
     ck_assert_int_eq(cred_of(client).pid, getpid());
     close(client);
     close(listener);
@@ -262,7 +262,7 @@ static int can_enter_a_namespace(void *unused) {
     return userns_enter() ? 0 : 1;
 }
 
-/* A pair that we made, seen from a namespace that does not map us: we look like whoever looks. */
+/* A pair that we made, read in a namespace that does not map us: we look like the user that reads. */
 static int look_from_a_namespace(void *arg) {
     const int *pair = arg;
     uint32_t own = geteuid();
@@ -283,7 +283,7 @@ START_TEST(test_users_that_are_not_mapped_look_alike) {
 }
 END_TEST
 
-/* A namespace below another one has the full identity only if that one has it. */
+/* A namespace below another one has the full identity map only if the upper one has it. */
 static int map_all_below_one(void *unused) {
     (void) unused;
     char one[32];
@@ -321,7 +321,7 @@ START_TEST(test_a_full_backlog_is_eagain) {
 }
 END_TEST
 
-/* Also when the client has gone meanwhile: what it sent before is there. */
+/* Even when the client has gone meanwhile, the data that it sent is there. */
 START_TEST(test_what_was_sent_before_accepting_arrives) {
     struct address address;
     int listener = new_listener(5, &address.name, &address.size);
@@ -337,7 +337,7 @@ START_TEST(test_what_was_sent_before_accepting_arrives) {
 }
 END_TEST
 
-/* The mode of a socket's descriptor is that of its file, less the umask: so it is never wider than wished. */
+/* The mode of a socket's descriptor is the mode of its file, less the umask: so it is never wider than requested. */
 START_TEST(test_the_mode_before_binding_counts) {
     static const mode_t modes[] = {0600, 0660, 0666, 0200}, masks[] = {0, 022, 077};
     char dir[] = "/tmp/sealane-contract-XXXXXX", path[64];
@@ -357,7 +357,7 @@ START_TEST(test_the_mode_before_binding_counts) {
 }
 END_TEST
 
-/* And can be widened through a descriptor that was opened without following anything. */
+/* The mode can be widened through a descriptor that was opened without following links. */
 START_TEST(test_a_path_descriptor_can_be_changed_through_proc) {
     char dir[] = "/tmp/sealane-contract-XXXXXX", path[64], link[64];
     ck_assert_ptr_nonnull(mkdtemp(dir));
@@ -382,7 +382,7 @@ START_TEST(test_a_path_descriptor_can_be_changed_through_proc) {
 }
 END_TEST
 
-/* A lock belongs to the open file, so the same process cannot have it twice, and ends with its last descriptor. */
+/* A lock belongs to the open file, so one process cannot take it twice, and it ends with its last descriptor. */
 START_TEST(test_a_lock_ends_with_its_holder) {
     char path[] = "/tmp/sealane-contract-XXXXXX";
     int fd = mkostemp(path, O_CLOEXEC), other = open(path, O_RDWR | O_CLOEXEC);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel's contract on who speaks through a socket, and on its end: what sys/cred, sys/fdpass, lane/receive and
- * lane/listener rely on.
+ * The kernel's contract on the process that sends through a socket, and on its end: facts that sys/cred, sys/fdpass,
+ * lane/receive and lane/listener rely on.
  */
 #include "contract/kernel.h"
 
@@ -44,7 +44,7 @@ static int new_client(void) {
 struct sender {
     struct ucred cred;
     bool has_pidfd;
-    int pidfd; /* or a negative number */
+    int pidfd; /* a descriptor, or a negative number */
 };
 
 static struct sender receive_sender(int socket) {
@@ -74,8 +74,8 @@ static int send_one(void *socket) {
     return send(*(int *) socket, "x", 1, MSG_NOSIGNAL) == 1 ? 0 : 1;
 }
 
-/* Not who connected: who sends. An accepted socket asks for it as its listener did, and what came before it was
- * accepted says it too. */
+/* The kernel names the process that sends, not the one that connected. An accepted socket inherits the option from
+ * its listener, and messages from before accept() name their sender, too. */
 START_TEST(test_the_sender_is_named) {
     int listener = new_listener(), client = new_client();
     pid_t child = fork();
@@ -104,7 +104,7 @@ START_TEST(test_the_sender_is_named) {
 }
 END_TEST
 
-/* One that has ended, and was waited for, is still named by its number; as a pidfd it may not be. */
+/* A process that has ended, and was waited for, is still named by its number; a pidfd of it may be missing. */
 START_TEST(test_a_sender_that_has_ended) {
     int listener = new_listener(), client = new_client();
     ck_assert(kernel_child(send_one, &client));
@@ -120,7 +120,7 @@ START_TEST(test_a_sender_that_has_ended) {
 }
 END_TEST
 
-/* Not asked any more: not even of what is queued. */
+/* Without the option no sender is named, not even of queued messages. */
 START_TEST(test_senders_need_not_be_named) {
     int listener = new_listener(), client = new_client(), off = 0;
     int fd = accept(listener, NULL, NULL);
@@ -143,7 +143,7 @@ static int listen_again(void *listener) {
     return listen(*(int *) listener, 10);
 }
 
-/* The peer of who connects is who called listen() last. */
+/* For a client, the peer is the process that called listen() last. */
 START_TEST(test_listening_again_renews_who_listens) {
     int listener = new_listener(), before = new_client(), pidfd = -1;
     socklen_t size = sizeof pidfd;
@@ -160,7 +160,8 @@ START_TEST(test_listening_again_renews_who_listens) {
 }
 END_TEST
 
-/* Who shuts its own end down gets what is queued, and then the end, whoever holds the other one; nothing is added. */
+/* After shutdown() of its own end, a process still receives the queued messages, and then the end, whichever process
+ * holds the other end; no message is added. */
 START_TEST(test_shutting_down_keeps_what_is_queued) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);

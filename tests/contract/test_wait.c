@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The kernel's contract on time and on waiting: what sys/wait, lane and rpc/poller rely on. */
+/* The kernel's contract on time and on waiting: facts that sys/wait, lane and rpc/poller rely on. */
 #include "contract/kernel.h"
 
 #include <linux/futex.h>
@@ -26,7 +26,7 @@ static int tell_time(void *arg) {
     return write(*(int *) arg, &time, sizeof time) == sizeof time ? 0 : 1;
 }
 
-/* So a deadline means the same instant on both sides of a connection. */
+/* So a deadline means one instant on both sides of a connection. */
 START_TEST(test_two_processes_have_one_clock) {
     int ends[2];
     uint64_t theirs = 0;
@@ -41,7 +41,8 @@ START_TEST(test_two_processes_have_one_clock) {
 }
 END_TEST
 
-/* A peer's end is seen by whoever waits to read, and also by whoever waits for nothing. What it sent is still there. */
+/* A peer's end wakes a process that waits for input, and a process that waits for no event. The messages that the
+ * peer sent can still be read. */
 START_TEST(test_the_end_wakes) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -58,7 +59,7 @@ START_TEST(test_the_end_wakes) {
 }
 END_TEST
 
-/* Room is told by POLLOUT, after there was none. */
+/* POLLOUT reports room after a shortage. */
 START_TEST(test_room_wakes) {
     int pair[2], r;
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -76,8 +77,8 @@ START_TEST(test_room_wakes) {
 END_TEST
 
 /*
- * POLLOUT is not the same as room: it goes when a quarter is used, and comes back only then, though sending succeeds
- * meanwhile. So what is to be sent is tried first, and waited for after EAGAIN only.
+ * POLLOUT does not mean that there is room: it goes away when a quarter is used, and comes back late, though sending
+ * succeeds meanwhile. So the library sends first, and waits only after EAGAIN.
  */
 START_TEST(test_room_is_told_late) {
     int pair[2], sent = 0, sent_after = 0, taken = 0;
@@ -93,12 +94,12 @@ START_TEST(test_room_is_told_late) {
     while (events_of(pair[0], POLLOUT) == 0 && kernel_receive(pair[1], ROOM, 0).size == 1)
         taken++;
     ck_assert_int_eq(events_of(pair[0], POLLOUT), POLLOUT);
-    ck_assert_int_lt(taken, sent); /* and before all was taken */
+    ck_assert_int_lt(taken, sent); /* and before everything was taken */
     kernel_close_all(pair, 2);
 }
 END_TEST
 
-/* Who waits for room is not left waiting by a peer that is gone. */
+/* A process that waits for room is woken when its peer is gone. */
 START_TEST(test_the_end_wakes_who_waits_for_room) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -112,7 +113,7 @@ START_TEST(test_the_end_wakes_who_waits_for_room) {
 }
 END_TEST
 
-/* Without EPOLLET: told again as long as it is so; and a set can itself be polled. */
+/* Without EPOLLET, epoll reports an event as long as its condition holds; and a set can itself be polled. */
 START_TEST(test_epoll_tells_levels) {
     int pair[2], set = epoll_create1(EPOLL_CLOEXEC);
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -130,18 +131,18 @@ START_TEST(test_epoll_tells_levels) {
     ck_assert_int_eq(kernel_receive(pair[1], ROOM, 0).size, 1);
     ck_assert_int_eq(epoll_wait(set, &event, 1, 0), 0);
 
-    event.events = 0; /* the end is told to those too that wait for nothing */
+    event.events = 0; /* the end is also reported to entries that wait for no event */
     ck_assert_int_eq(epoll_ctl(set, EPOLL_CTL_MOD, pair[1], &event), 0);
     close(pair[0]);
     ck_assert_int_eq(epoll_wait(set, &event, 1, 0), 1);
     ck_assert_uint_eq(event.events, EPOLLHUP);
     close(pair[1]);
-    ck_assert_int_eq(epoll_wait(set, &event, 1, 0), 0); /* a closed one leaves the set */
+    ck_assert_int_eq(epoll_wait(set, &event, 1, 0), 0); /* a closed descriptor leaves the set */
     close(set);
 }
 END_TEST
 
-/* With fewer asked for than there are, all have their turn. */
+/* When a call asks for fewer events than there are, all get their turn. */
 START_TEST(test_epoll_starves_nobody) {
     enum { MANY = 20 };
     int bells[MANY], seen[MANY] = {0}, set = epoll_create1(EPOLL_CLOEXEC);
@@ -192,7 +193,8 @@ static long wait_for_bell(int fd) {
     return poll(&item, 1, test_spin_policy(20000));
 }
 
-/* Who waits is woken, on whichever thread the handler runs; and who begins to wait afterwards finds it rung. */
+/* An eventfd wakes a waiting thread, whichever thread runs the signal handler; a thread that waits later finds the
+ * event. */
 START_TEST(test_a_signal_handler_can_ring) {
     struct sigaction action = {.sa_handler = ring}, before;
     sigset_t usr1, mask;
@@ -200,7 +202,7 @@ START_TEST(test_a_signal_handler_can_ring) {
     ck_assert_int_eq(sigaction(SIGUSR1, &action, &before), 0);
     sigemptyset(&usr1);
     sigaddset(&usr1, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &usr1, &mask); /* the thread that waits is not the one that is interrupted */
+    pthread_sigmask(SIG_BLOCK, &usr1, &mask); /* the waiting thread is not the thread that is interrupted */
     struct kernel_call call;
     kernel_call_begin(&call, wait_for_bell, handlers_bell);
     bool has_waited = kernel_call_hangs(&call);
@@ -228,7 +230,7 @@ static long wait_for_word(int fd) {
     return futex(shared_word, FUTEX_WAIT, 7);
 }
 
-/* One-writer memory can be waited on by its readers; and they can wake, too. */
+/* Readers can wait on memory that they cannot write; they can wake waiters, too. */
 START_TEST(test_a_futex_may_be_read_only) {
     int fd = kernel_memfd(PAGE);
     ck_assert_int_eq(pwrite(fd, &(uint32_t){7}, sizeof(uint32_t), 0), sizeof(uint32_t));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The attacks: a table, and a small function for each line of it. See attacks.h. */
+/* The attacks: a table, and a small function for each line of the table. See attacks.h. */
 #include "hostile/attacks.h"
 
 #include <errno.h>
@@ -12,11 +12,11 @@
 
 #include "support/suite.h"
 
-#define SIZE ((size_t) 8192) /* of a sealed payload that would be in order */
+#define SIZE ((size_t) 8192) /* size of a sealed payload that would be correct */
 #define HANDLE ((uint64_t) 7)
 #define TIB ((uint64_t) 1 << 40)
 
-/* One fully declared sealed payload of SIZE bytes, but the descriptor is `fd`. */
+/* Composes a correctly declared sealed payload of SIZE bytes with the descriptor `fd`. */
 static void carry(struct attempt *attempt, int fd) {
     draft_sealed(&attempt->draft, attempt->id, attempt->method, HANDLE, SIZE, fd);
 }
@@ -98,10 +98,10 @@ static void shm_file(struct attempt *attempt) {
 static void lingering(struct attempt *attempt) {
     trap_lingering(&attempt->trap);
     carry(attempt, attempt->trap.fd);
-    attempt->trap.fd = -1; /* the draft's now */
+    attempt->trap.fd = -1; /* the draft owns it now */
 }
 
-/* Even our own close() would hang: it stays the trap's until that is disarmed. */
+/* Even our own close() would hang: the trap keeps the descriptor until it is disarmed. */
 static void hung(struct attempt *attempt) {
     if (trap_hung(&attempt->trap, attempt->why_not, sizeof attempt->why_not))
         carry(attempt, attempt->trap.fd);
@@ -150,7 +150,7 @@ static void pages_unknown(struct attempt *attempt) {
     draft_put(&attempt->draft, 49, 1, 3);
 }
 
-/* Descriptors of the right kind, and the wrong size. */
+/* Descriptors of the right kind, with a wrong size. */
 
 static void smaller_than_declared(struct attempt *attempt) {
     carry(attempt, trap_memfd(SIZE / 2, TRAP_ALL_SEALS));
@@ -240,7 +240,7 @@ static void with_cancel(struct attempt *attempt) {
     draft_add_fd(&attempt->draft, trap_dev_zero());
 }
 
-/* Frames that are not sound. */
+/* Frames with wrong content. */
 
 static void plain(struct attempt *attempt) {
     draft_inline(&attempt->draft, attempt->id, attempt->method, 64);
@@ -328,7 +328,7 @@ static void control_characters(struct attempt *attempt) {
     attempt->draft.data[WIRE_GOODBYE_SIZE] = '\033';
 }
 
-/* Frames that are sound, and out of place. */
+/* Correct frames at a wrong time. */
 
 static void second_hello(struct attempt *attempt) {
     struct wire_hello hello = hello_sound();
@@ -360,10 +360,10 @@ static void release_none(struct attempt *attempt) {
 
 static void release_too_many(struct attempt *attempt) {
     draft_release(&attempt->draft, &(uint64_t){HANDLE}, 1);
-    draft_put(&attempt->draft, 16, 4, 0x20000000); /* times 8: 4 GiB, and nothing in 32 bits */
+    draft_put(&attempt->draft, 16, 4, 0x20000000); /* times 8 is 4 GiB, which is 0 in 32 bits */
 }
 
-/* Before the handshake. */
+/* Attacks before the handshake. */
 
 static void hello_with(struct attempt *attempt, size_t offset, size_t size, uint64_t value) {
     second_hello(attempt);
@@ -417,7 +417,7 @@ static void hello_with_all_fds(struct attempt *attempt) {
 #define NOT_MEMFD "not a memfd"
 #define LACKS "F_SEAL_"
 
-/* On a connection that has greeted, and on one that has not. */
+/* OPEN: on a connection after the greeting; EARLY: before the greeting. */
 #define OPEN(name, compose, word) \
     { name, compose, word, -EPROTO, false }
 #define EARLY(name, compose, word, reason) \
@@ -502,7 +502,7 @@ const struct attack attacks[] = {
     EARLY("sealed message before HELLO", unsealed, "before the handshake", -EPROTO),
     EARLY("RELEASE before HELLO", release_of_nothing, "before the handshake", -EPROTO),
     EARLY("garbage before HELLO", all_ones, "type", -EPROTO),
-    /* from here on: only a server can be attacked so */
+    /* from here on: attacks on a server only */
     EARLY("HELLO to another service", other_service, "service", -ENOENT),
 };
 const int attacks_count = sizeof attacks / sizeof *attacks;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Datagrams that break the protocol, for both directions: what they are, and how their refusal must read.
+ * Datagrams that break the protocol, for both directions, and the words that their refusal must contain.
  *
- * Each is composed for a connection that has greeted, unless it says otherwise; sent once, it must end that
+ * Each datagram is composed for a connection after the greeting, unless it says otherwise; sent once, it must end that
  * connection. Towards a server a message is a CALL of `method`, towards a client the REPLY to its call.
  */
 #ifndef TESTS_HOSTILE_ATTACKS_H
@@ -13,7 +13,7 @@
 #include "support/speaker.h"
 #include "support/trap.h"
 
-/* The limits that the attacked side sets, so that small attacks exceed them. */
+/* Limits of the attacked side, so that small attacks exceed them. */
 #define ATTACKED_INLINE_MAX 4096
 #define ATTACKED_BLOCK_MAX ((uint64_t) 1 << 20)
 #define ATTACKED_BLOCKS_MAX 4
@@ -21,37 +21,38 @@
 #define ATTACKED_CALLS_MAX 4
 #define ATTACKED_HANDSHAKE_MS 300
 
-/* What is under way: the datagram, and what has to be put away after it. */
+/* One attempt: the datagram, and the resources to free after it. */
 struct attempt {
-    struct draft draft; /* its descriptors are owned here: each is closed once */
-    uint64_t id;        /* of the call to make, or to answer */
-    uint32_t method;    /* 0: towards a client */
-    struct trap trap;   /* of the attacks that need one */
-    char why_not[128];  /* it cannot be tried here, and why */
+    struct draft draft; /* it owns its descriptors: each is closed once */
+    uint64_t id;        /* id of the call to make, or to answer */
+    uint32_t method;    /* 0: the attack goes to a client */
+    struct trap trap;   /* for the attacks that need one */
+    char why_not[128];  /* the reason if the attack cannot be tried here */
 };
 
 struct attack {
     const char *name;
     void (*compose)(struct attempt *attempt);
-    const char *word; /* must be in the text that tells the refusal, in any case */
+    const char *word; /* must occur in the text of the refusal, in upper or lower case */
     int reason;
     bool before_hello;
 };
 
 extern const struct attack attacks[];
 extern const int attacks_count;
-extern const int attacks_on_client_count; /* the first so many make sense towards a client too */
+extern const int attacks_on_client_count; /* the first ones of the table: these also apply to a client */
 
-/* Composes into `attempt`, which is made anew. False: impossible here, attempt->why_not says why. */
+/* Composes the attack into `attempt`, which is initialised first. Returns false if that is impossible here;
+ * attempt->why_not gives the reason. */
 bool attempt_compose(struct attempt *attempt, const struct attack *attack, uint64_t id, uint32_t method);
 
-/* Closes what was sent: the receiver has the only reference now. */
+/* Closes the descriptors that were sent: the receiver has the only references now. */
 void attempt_let_go(struct attempt *attempt);
 
-/* Puts everything away. */
+/* Frees all resources of the attempt. */
 void attempt_deinit(struct attempt *attempt);
 
-/* Is `word` in `text`, in any case? */
+/* Returns whether `text` contains `word`, in upper or lower case. */
 bool text_names(const char *text, const char *word);
 
 #endif

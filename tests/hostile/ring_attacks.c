@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Attacks from an outbox: a table, and a small function for each line of it. See ring_attacks.h. */
+/* Attacks from an outbox: a table, and a small function for each line of the table. See ring_attacks.h. */
 #include "hostile/ring_attacks.h"
 
 #include <errno.h>
@@ -16,7 +16,7 @@
 
 static struct draft draft;
 
-/* The words of a frame that is sound, to be spoiled. */
+/* Gets the words of a correct frame, which the attack then spoils. */
 static void sound_call(uint64_t words[LINE_WORDS]) {
     const struct wire_message message = {.method = METHOD, .payload_size = 16, .payload_class = WIRE_CLASS_INLINE};
     line_encode(words, WIRE_CALL, 1, &message);
@@ -27,7 +27,7 @@ static void say_and_ring(struct ring_speaker *self, const uint64_t words[LINE_WO
     ring_speaker_doorbell(self);
 }
 
-/* The sound call, with `value` in the bits of `mask` of word `i`. */
+/* Writes the correct call, with `value` in the bits of `mask` of word `i`. */
 static void say_spoiled(struct ring_speaker *self, int i, uint64_t mask, uint64_t value) {
     uint64_t words[LINE_WORDS];
     sound_call(words);
@@ -102,7 +102,7 @@ static void pooled_everywhere(struct ring_speaker *self) {
     ring_speaker_doorbell(self);
 }
 
-/* The arena that it names is not asked for: no handle looks like that. */
+/* The named arena does not matter: no valid handle has generation 0. */
 static void pooled_of_generation_0(struct ring_speaker *self) {
     const struct wire_message message = {.method = METHOD,
                                          .handle = UINT64_C(5) << 48 | 1u << 24,
@@ -112,7 +112,7 @@ static void pooled_of_generation_0(struct ring_speaker *self) {
     ring_speaker_doorbell(self);
 }
 
-/* A sound payload, but for its name. */
+/* A correct payload with a wrong name. */
 static void sealed_in_an_arena(struct ring_speaker *self) {
     draft_sealed(&draft, 1, METHOD, UINT64_C(1) << 48 | 1, 4096, trap_memfd(4096, TRAP_ALL_SEALS));
     ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
@@ -137,7 +137,7 @@ static void pooled_and_more(struct ring_speaker *self) {
     say_and_ring(self, words);
 }
 
-/* All of it was never written: it is refused before anything is read. */
+/* The frame was never written completely: it is refused before any byte of it is read. */
 static void beyond_a_quarter(struct ring_speaker *self) {
     say_spoiled(self, 3, SIZE, (uint64_t) (ring_bytes_max(self->own.lines) + 1) << 32);
 }
@@ -278,7 +278,7 @@ static void release_in_an_arena(struct ring_speaker *self) {
     release_and_ring(self, UINT64_C(1) << 48 | 1);
 }
 
-/* All entries of the release ring, at once. */
+/* Writes all entries of the release ring at once. */
 static void releases_everywhere(struct ring_speaker *self) {
     for (uint64_t i = 0; i < self->own.releases; i++)
         release_write(&self->releases_out, i << 24 | i);
@@ -309,7 +309,7 @@ static void retire_of_nothing(struct ring_speaker *self) {
     ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
 }
 
-/* A ring of so many entries, and its mark; `fd` is taken. */
+/* Announces a ring of `count` entries, with its mark; takes `fd`. */
 static void ring_of(struct ring_speaker *self, uint32_t kind, uint32_t count, uint32_t from, int fd) {
     draft_ring(&draft, &(struct wire_ring){.kind = kind, .count = count, .from = from}, fd);
     ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
@@ -317,7 +317,7 @@ static void ring_of(struct ring_speaker *self, uint32_t kind, uint32_t count, ui
     ring_say_mark(self, ++self->marks);
 }
 
-/* What an owner can still write, and nobody else: as a ring has to be. */
+/* Returns memory that its owner can still write, and no other process: as a ring must be. */
 static int ring_memory(size_t size) {
     return trap_memfd(size, TRAP_ALL_SEALS);
 }
@@ -360,8 +360,8 @@ static void frame_ring_without_a_mark_twice(struct ring_speaker *self) {
     ring_speaker_doorbell(self);
 }
 
-/* It goes on in the old lines, where nobody looks any more: what it says there is not heard, and its second growth is
- * one too many. */
+/* The attacker goes on in the old lines, which are no longer read: frames there have no effect, and its second
+ * growth is one too many. */
 static void frame_ring_twice(struct ring_speaker *self) {
     ring_of(self, WIRE_RING_FRAMES, 1024, 0, ring_memory(65536));
     ring_of(self, WIRE_RING_FRAMES, 2048, 0, ring_memory(131072));
@@ -376,7 +376,7 @@ static void mark_of_a_ring_that_never_came(struct ring_speaker *self) {
 
 static void nonsense_in_the_new_ring(struct ring_speaker *self) {
     int fd = memfd_create("ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    const uint64_t word = UINT64_C(0xff) << 32 | 1; /* of the first lap */
+    const uint64_t word = UINT64_C(0xff) << 32 | 1; /* with the tag of the first lap */
     ck_assert_int_eq(fallocate(fd, 0, 0, 65536), 0);
     for (off_t at = 0; at < 65536; at += 64)
         ck_assert_int_eq(pwrite(fd, &word, 8, at), 8);
@@ -417,7 +417,7 @@ static void release_of_nothing_in_the_new_ring(struct ring_speaker *self) {
     ring_speaker_doorbell(self);
 }
 
-/* After many good ones, and without a pause. */
+/* The attack comes after many correct frames, without a pause. */
 static void late(struct ring_speaker *self) {
     for (int i = 0; i < 60; i++)
         ring_say(self, WIRE_CANCEL, 1000 + (uint64_t) i, NULL, NULL);

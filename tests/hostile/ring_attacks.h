@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What breaks the protocol inside an outbox: frames, releases and marks that no honest writer writes.
+ * Violations of the protocol inside an outbox: frames, releases and marks that no honest writer writes.
  *
- * Each is done once, on a connection that has greeted with outboxes, and must end it with words that name what was
- * wrong. They hold in both directions, towards a server and towards a client.
+ * Each attack is made once, on a connection that has greeted with outboxes, and must end it with a text that names the
+ * violation. The attacks apply in both directions, to a server and to a client.
  */
 #ifndef TESTS_HOSTILE_RING_ATTACKS_H
 #define TESTS_HOSTILE_RING_ATTACKS_H
@@ -12,9 +12,9 @@
 
 struct ring_attack {
     const char *name;
-    void (*act)(struct ring_speaker *self); /* rings for itself */
-    const char *word;                       /* must be in the text that tells it, in any case */
-    uint32_t lines;                         /* of the attacker's ring; 0: 64 */
+    void (*act)(struct ring_speaker *self); /* makes the attack, and sends its own doorbell */
+    const char *word;                       /* must occur in the text, in upper or lower case */
+    uint32_t lines;                         /* lines of the attacker's ring; 0: 64 */
 };
 
 extern const struct ring_attack ring_attacks[];

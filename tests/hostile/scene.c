@@ -9,7 +9,7 @@
 #include "support/raw.h"
 #include "support/suite.h"
 
-#define GUARD_NS 1000000000u /* for one call of the honest client; what is observed is printed */
+#define GUARD_NS 1000000000u /* limit for one call of the honest client; the measured time is printed */
 
 const sea_options scene_attacked = {
     .inline_max = ATTACKED_INLINE_MAX,
@@ -18,7 +18,7 @@ const sea_options scene_attacked = {
     .bytes_max = ATTACKED_BYTES_MAX,
     .calls_max = ATTACKED_CALLS_MAX,
     .handshake_ms = ATTACKED_HANDSHAKE_MS,
-    .ring_size = 1 << 14, /* a lap of it is soon made */
+    .ring_size = 1 << 14, /* so that a lap is short */
 };
 
 struct scene scene;

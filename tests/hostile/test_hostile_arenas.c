@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile arenas against a real server: descriptors of every kind, announcements that do not fit them, frames that name
- * what is not there, leases that nobody gave, bytes that change while they are read.
+ * Hostile arenas against a real server: descriptors of every kind, announcements that do not match them, frames that
+ * name missing arenas and blocks, releases of leases that were never granted, bytes that change while they are read.
  *
- * As in test_hostile_server.c: what breaks the protocol ends that connection in words, what is over a limit of ours is
- * refused and the connection goes on; an honest client is served all the while, and nothing is left.
+ * As in test_hostile_server.c: a violation of the protocol ends that connection with a text; a payload over a limit of
+ * ours is refused and the connection goes on; an honest client is served all the time, and no resource is left.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -23,20 +23,20 @@
 #include "support/trap.h"
 #include "wire/handle.h"
 
-#define SIZE ((size_t) 8192) /* of the sealed payloads of attacks.c */
+#define SIZE ((size_t) 8192) /* size of the sealed payloads of attacks.c */
 #define STRIDE ((size_t) 4096)
 #define COUNT 8u
 
 static struct attempt attempt;
 
-/* An attacker: greeted, with an outbox, and an arena that it can write. */
+/* An attacker that has greeted with an outbox, and an arena that it can write. */
 static struct {
     struct ring_speaker *rings;
     struct arena arena;
 } attacker;
 
 static void attacker_open(void) {
-    static struct draft greeting; /* an attempt may be composed already */
+    static struct draft greeting; /* separate, because an attempt may be composed already */
     attacker.arena = ARENA_EMPTY;
     attacker.rings = ring_speaker_new(scene_connect(), 256, 1024);
     struct wire_hello hello = hello_sound();
@@ -48,7 +48,7 @@ static void attacker_open(void) {
     ring_speaker_open(attacker.rings);
 }
 
-/* Its words are over, but for the goodbye that comes. */
+/* The attacker sends no further frame, and waits for the GOODBYE. */
 static void attacker_close(void) {
     arena_deinit(&attacker.arena);
     attacker.arena = ARENA_EMPTY;
@@ -66,14 +66,14 @@ static void end(void) {
     scene_end();
 }
 
-/* Both were told, and that was the attacker's end. */
+/* Checks that both sides got the text, and ends the attacker. */
 static void end_told(const char *what, const char *word) {
     scene_assert_told(attacker.rings->speaker, what, -EPROTO, word);
-    attacker.rings->speaker = NULL; /* freed by that */
+    attacker.rings->speaker = NULL; /* the call above has freed it */
     end();
 }
 
-/* A numbered datagram, with its mark. */
+/* Sends a numbered datagram, with its mark. */
 static void send_marked(void) {
     ck_assert_int_eq(speaker_send(attacker.rings->speaker, &attempt.draft), 0);
     ring_say_mark(attacker.rings, ++attacker.rings->marks);
@@ -90,7 +90,7 @@ static void make_arena(size_t stride, uint32_t count) {
     ck_assert_int_eq(arena_init(&attacker.arena, stride, count, NULL), 0);
 }
 
-/* What an honest one would do first. */
+/* Announces an arena as an honest peer does. */
 static void announce_honestly(uint32_t id) {
     if (!attacker.arena.data)
         make_arena(STRIDE, COUNT);
@@ -114,18 +114,18 @@ static struct wire_message expect_reply(uint64_t id) {
     struct wire_frame frame;
     do {
         frame = ring_expect(attacker.rings, WIRE_REPLY, bytes, sizeof bytes);
-    } while (frame.head.id != id); /* what was kept is answered when it is dropped */
+    } while (frame.head.id != id); /* kept calls are answered when the connection releases them */
     return frame.message;
 }
 
-/* It is still there, and serves us. */
+/* Checks that the server still serves this connection. */
 static void assert_answers(void) {
     ring_say_inline(attacker.rings, 777, SERVICE_ECHO, 20);
     ring_speaker_doorbell(attacker.rings);
     ck_assert_int_eq(expect_reply(777).status, 0);
 }
 
-/* The lease of the payload came back by the release ring. */
+/* Checks that the payload's lease came back by the release ring. */
 static void assert_given_back(uint64_t handle) {
     uint64_t back = 0;
     for (int waited = 0; waited < SCENE_PATIENCE_MS && back != handle; waited++)
@@ -136,13 +136,13 @@ static void assert_given_back(uint64_t handle) {
 
 /* --- descriptors --- */
 
-/* Attacks of attacks.c whose descriptor is sent as an arena of SIZE bytes; and what is then said of it. */
+/* Attacks of attacks.c whose descriptor is sent as an arena of SIZE bytes, and the text of the refusal. */
 static const struct {
     const char *name, *word;
 } kinds[] = {
     {"unsealed memfd", "F_SEAL_"},
     {"memfd that cannot be sealed", "F_SEAL_"},
-    {"memfd without F_SEAL_WRITE", "F_SEAL_"}, /* nor F_SEAL_FUTURE_WRITE */
+    {"memfd without F_SEAL_WRITE", "F_SEAL_"}, /* F_SEAL_FUTURE_WRITE is missing as well */
     {"shrinkable memfd", "F_SEAL_"},
     {"growable memfd", "F_SEAL_"},
     {"memfd without F_SEAL_SEAL", "F_SEAL_"},
@@ -178,7 +178,7 @@ static const struct attack *attack_named(const char *name) {
     return NULL;
 }
 
-/* Keeps the descriptors, and writes another frame around them. */
+/* Keeps the descriptors of the draft, and puts an ARENA frame around them. */
 static void make_it_an_arena(void) {
     uint8_t frame[WIRE_ARENA_SIZE];
     const struct wire_arena arena = {.id = 3, .count = 2, .stride = SIZE / 2, .size = SIZE};
@@ -202,7 +202,7 @@ START_TEST(test_descriptors) {
 }
 END_TEST
 
-/* The arena is charged in full, whatever st_blocks says; at worst the missing page is read as zeros. */
+/* The arena is charged in full, whatever st_blocks says; at worst the missing page reads as zeros. */
 START_TEST(test_a_hole_in_disguise) {
     begin();
     int fd = trap_disguised_hole(4 * SIZE);
@@ -217,7 +217,7 @@ END_TEST
 
 /* --- announcements --- */
 
-/* Of an arena of COUNT blocks of STRIDE bytes. */
+/* Announcements of an arena of COUNT blocks of STRIDE bytes. */
 static const struct {
     const char *name;
     uint32_t id, count;
@@ -257,7 +257,7 @@ START_TEST(test_announced_twice) {
 }
 END_TEST
 
-/* A client without an outbox, which cannot have agreed. */
+/* A client without an outbox cannot have agreed to pooled payloads. */
 START_TEST(test_an_arena_without_rings) {
     scene_set();
     struct speaker *speaker = speaker_new(scene_connect());
@@ -286,7 +286,8 @@ START_TEST(test_retired_without_being_there) {
 }
 END_TEST
 
-/* Leased blocks stay readable, no further ones are named, and the name may be used again. */
+/* Leased blocks of a retired arena stay readable, no further blocks of it may be named, and its number may be used
+ * again. */
 START_TEST(test_retired_while_on_lease) {
     begin();
     announce_honestly(3);
@@ -309,8 +310,8 @@ START_TEST(test_retired_while_on_lease) {
 }
 END_TEST
 
-/* Whoever announces many has as many blocks and bytes as its quota has: the others are refused, and nobody else feels
- * it. */
+/* A client that announces many arenas gets as many blocks and bytes as its quota has: further arenas are refused,
+ * and no other client notices. */
 START_TEST(test_a_flood_of_arenas) {
     enum { MANY = 3000, BLOCKS = 64 };
     const sea_ctx_options few = {.peer.blocks = BLOCKS};
@@ -322,7 +323,7 @@ START_TEST(test_a_flood_of_arenas) {
         if (id % 50 == 0)
             assert_answers(); /* there is room in the socket and in the ring again */
     }
-    retire(1); /* a block takes one too */
+    retire(1); /* a block takes a part of the quota, too */
     say_pooled(1, SERVICE_ECHO, handle_make(BLOCKS / 2, 0, 1), 1);
     ck_assert_int_eq(expect_reply(1).status, 0);
     say_pooled(2, SERVICE_ECHO, handle_make(MANY, 0, 2), 1);
@@ -380,7 +381,7 @@ START_TEST(test_the_same_handle_twice) {
 }
 END_TEST
 
-/* One block under two names is the sender's own affair: it only writes over itself. */
+/* One block under two names harms the sender only: it overwrites its own data. */
 START_TEST(test_a_block_of_two_names) {
     begin();
     announce_honestly(3);
@@ -422,7 +423,7 @@ static void begin_with_small_quota(void) {
     announce_honestly(3);
 }
 
-/* A limit of ours and no lie: the caller is told, its lease is back, and the next arena is welcome. */
+/* This is a limit of ours and no lie: the caller gets an error, its lease is back, and the next arena is accepted. */
 START_TEST(test_an_arena_over_the_quota) {
     begin_with_small_quota();
     for (uint32_t i = 1; i <= 3; i++) {
@@ -449,9 +450,9 @@ START_TEST(test_a_one_way_message_over_the_quota) {
 }
 END_TEST
 
-/* --- leases of the server's --- */
+/* --- leases that the server grants --- */
 
-/* A pooled reply of the server's, of 5000 bytes: its handle. */
+/* Gets a pooled reply of the server, of 5000 bytes; returns its handle. */
 static uint64_t get_lease(void) {
     make_arena(8192, COUNT);
     announce_honestly(3);
@@ -487,7 +488,7 @@ START_TEST(test_releases_of_what_is_not_on_lease) {
 }
 END_TEST
 
-/* By datagram as in the ring: once. */
+/* A release by datagram counts as a release in the ring does: once. */
 START_TEST(test_a_release_through_the_socket) {
     begin();
     uint64_t handle = get_lease();
@@ -522,8 +523,8 @@ static void *scribble(void *arg) {
     return NULL;
 }
 
-/* Who takes stable payloads only sees one state of them; to everybody else they are what the sender makes of them, as
- * they are told. */
+/* A side that takes stable payloads only sees one state of the bytes; any other side sees the bytes that the sender
+ * writes, and sea_msg_is_stable() says so. */
 START_TEST(test_bytes_that_change) {
     bool is_stable_only = _i == 1;
     sea_options options = scene_attacked;
@@ -584,7 +585,7 @@ static void add_all(struct suite *suite) {
 int main(void) {
     struct suite *suite = suite_new("hostile_arenas");
     suite_guard(suite, 60);
-    suite_settle(suite, 5000); /* lingering takes two seconds */
+    suite_settle(suite, 5000); /* a lingering close takes two seconds */
     suite_fixture(suite, on_own_loop, NULL);
     add_all(suite);
     service_prepare_uv();

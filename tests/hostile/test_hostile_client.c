@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile servers against a real client: every attack of attacks.c as the answer to a call, or to the
- * greeting.
+ * Hostile servers against a real client: every attack of attacks.c, as the answer to a call or to the greeting.
  *
- * The real client (the customer) is a thread with the blocking face: what its functions returned, how often
- * which callback ran, and with which words, is written down and judged by the test when the thread has ended.
- * A second connection of the same context, to an honest server, must work before and after. All in one
- * process, so the harness sees what is left.
+ * The real client (the customer) is a thread with the blocking functions. It records their results, how often each
+ * callback ran, and the texts; the test judges these when the thread has ended. A second connection of the context, to
+ * an honest server, must work before and after. All run in one process, so the harness finds every resource that is
+ * left.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,10 +33,10 @@ struct customer {
     char address[80], honest_address[80];
     pthread_t thread;
     sea_options options;
-    bool sends_sealed; /* the call carries a sealed block, else a few inline bytes */
-    _Atomic bool naps; /* between the first call and the end it does not look at the connection */
+    bool sends_sealed; /* the call carries a sealed block instead of a few inline bytes */
+    _Atomic bool naps; /* between the first call and the end it does not drive the connection */
     int connected, called, waited, again, honest_before, honest_after;
-    char text[256]; /* sea_conn_text() after the call; after a failed connect what the context says */
+    char text[256]; /* sea_conn_text() after the call; after a failed connect the context's text */
     int opened, closed;
     struct ending ending;
     sea_figures before_free, after;
@@ -125,7 +124,8 @@ static void *customer_run(void *arg) {
     return NULL;
 }
 
-/* The scene of every test: the honest server, the hostile one's listening socket, the customer on its way. */
+/* The scene of every test: the honest server, the hostile server's listening socket, and the customer, which is
+ * connecting. */
 static struct {
     struct service *service;
     int listener;
@@ -135,7 +135,7 @@ static void scene_set(bool sends_sealed) {
     customer = (struct customer){0};
     snprintf(customer.honest_address, sizeof customer.honest_address, "unix:%s", raw_name());
     snprintf(customer.address, sizeof customer.address, "unix:%s", raw_name());
-    customer.honest_before = customer.honest_after = customer.connected = 1; /* not yet known */
+    customer.honest_before = customer.honest_after = customer.connected = 1; /* not known yet */
     customer.sends_sealed = sends_sealed;
     customer.options = (sea_options){
         .user = &customer,
@@ -153,7 +153,7 @@ static void scene_set(bool sends_sealed) {
     ck_assert_int_eq(pthread_create(&customer.thread, NULL, customer_run, &customer), 0);
 }
 
-/* The customer's connection, before anything was said. */
+/* Accepts the customer's connection, before either side has sent a frame. */
 static struct speaker *scene_accept(void) {
     struct speaker *speaker = speaker_new(raw_accept(scene.listener, PATIENCE_MS));
     speaker_expect(speaker, WIRE_HELLO);
@@ -181,7 +181,7 @@ static void scene_end(void) {
     ck_assert_int_eq(service_stop(scene.service), 0);
 }
 
-/* The connection was ended for it, once, and everybody was told in words that name the thing. */
+/* Checks that the connection ended once, and that both sides got a text that contains `word`. */
 static void assert_refused(struct speaker *speaker, const char *what, int reason, const char *word) {
     struct farewell farewell = speaker_farewell(speaker);
     speaker_free(speaker);
@@ -231,7 +231,7 @@ static void attack_greeting(const struct attack *attack) {
     ck_assert_int_eq(customer.opened, 0);
 }
 
-/* Whether it can be tried here is asked before the scene is set. */
+/* Whether the attack is possible here is decided before the scene begins. */
 START_TEST(test_attack) {
     const struct attack *attack = &attacks[_i];
     bool is_possible = attempt_compose(&attempt, attack, 1, 0);
@@ -248,7 +248,7 @@ START_TEST(test_attack) {
 }
 END_TEST
 
-/* Answers, and what is wrong only because of what came before. */
+/* Answers correctly; the attack is wrong only because of the frames before it. */
 
 static void answer_inline(struct speaker *speaker, uint64_t id) {
     draft_inline(&attempt.draft, id, 0, 64);
@@ -272,7 +272,7 @@ START_TEST(test_same_reply_twice) {
 }
 END_TEST
 
-/* Calls, which a client that serves nothing answers; many of them are no excuse. */
+/* Calls to a client that serves no method: the client does not answer them, and must notice that there are too many. */
 START_TEST(test_server_calls) {
     scene_set(false);
     struct speaker *speaker = scene_accept_greeted();
@@ -292,7 +292,7 @@ START_TEST(test_server_calls) {
 }
 END_TEST
 
-/* One-way messages with sealed blocks for nobody: taken, and given back. */
+/* One-way messages with sealed blocks that no handler takes: they are accepted, and given back. */
 START_TEST(test_server_sends_blocks) {
     scene_set(false);
     struct speaker *speaker = scene_accept_greeted();
@@ -316,7 +316,8 @@ START_TEST(test_server_sends_blocks) {
 }
 END_TEST
 
-/* Keeps the block that the call brought: it is told how it ended, and the block is reclaimed with the connection. */
+/* The server keeps the block that the call brought: the client gets the reason of the end, and reclaims the block
+ * with the connection. */
 START_TEST(test_server_keeps_block_and_dies) {
     scene_set(true);
     struct speaker *speaker = scene_accept_greeted();
@@ -332,7 +333,7 @@ START_TEST(test_server_keeps_block_and_dies) {
 }
 END_TEST
 
-/* Releases the block of the call before it answers, which is its right, and then once more, which is not. */
+/* The server releases the block of the call before it answers, which it may, and then once more, which it may not. */
 START_TEST(test_server_releases_twice) {
     scene_set(true);
     struct speaker *speaker = scene_accept_greeted();
@@ -347,7 +348,7 @@ START_TEST(test_server_releases_twice) {
 }
 END_TEST
 
-/* An errno that cannot be one, and texts, are judged; those that can be are only handed on. */
+/* The client refuses impossible errno values and texts, and hands on the possible ones. */
 START_TEST(test_server_answers_errors) {
     scene_set(false);
     struct speaker *speaker = scene_accept_greeted();
@@ -370,7 +371,8 @@ START_TEST(test_server_answers_errors) {
 }
 END_TEST
 
-/* What the client has not received yet when it frees the connection: two seconds for each, if nobody takes care. */
+/* Descriptors that the client has not received yet when it frees the connection: closing each takes two seconds on
+ * the wrong thread. */
 START_TEST(test_traps_behind_the_reply) {
     enum { TRAPS = 3 };
     struct trap traps[TRAPS];
@@ -381,11 +383,12 @@ START_TEST(test_traps_behind_the_reply) {
     for (int i = 0; i < TRAPS; i++)
         trap_lingering(&traps[i]);
     answer_inline(speaker, id);
-    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL); /* it has its reply, and does not look any more */
+    /* it has its reply, and does not drive the connection any more */
+    nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
     for (int i = 0; i < TRAPS; i++) {
         draft_sealed(&attempt.draft, 0, 0x99, 1, SIZE, traps[i].fd);
         ck_assert_int_eq(speaker_send(speaker, &attempt.draft), 0);
-        close(traps[i].fd); /* not the last: this returns at once */
+        close(traps[i].fd); /* not the last reference: this returns at once */
         traps[i].fd = -1;
     }
     speaker_farewell(speaker);
@@ -431,7 +434,7 @@ START_TEST(test_silence_instead_of_reply) {
     uint64_t id = hear_call(speaker);
     ck_assert_uint_eq(speaker_expect(speaker, WIRE_CANCEL)->head.id, id);
     uint64_t second = hear_call(speaker);
-    answer_inline(speaker, id); /* late, and no fault: the call's place is free only now */
+    answer_inline(speaker, id); /* a late reply is no fault: the call's slot becomes free only now */
     answer_inline(speaker, second);
     speaker_farewell(speaker);
     speaker_free(speaker);
@@ -441,7 +444,7 @@ START_TEST(test_silence_instead_of_reply) {
 }
 END_TEST
 
-/* Its limits are its own affair, but may not harm. */
+/* Absurd limits of a server harm the server only, but must not harm the client. */
 
 static struct speaker *scene_accept_with(const struct wire_hello *hello) {
     struct speaker *speaker = scene_accept();
@@ -504,7 +507,7 @@ START_TEST(test_hang_up_instead_of_hello) {
 }
 END_TEST
 
-/* More than a reply at a time, as fast as it goes, and the reply at last. */
+/* More one-way messages than a reply at a time, as fast as possible, and finally the reply. */
 START_TEST(test_flood_of_one_ways) {
     enum { MANY = 20000 };
     scene_set(false);
@@ -526,7 +529,7 @@ END_TEST
 int main(void) {
     struct suite *suite = suite_new("hostile_client");
     suite_guard(suite, 60);
-    suite_settle(suite, 5000); /* lingering takes two seconds */
+    suite_settle(suite, 5000); /* a lingering close takes two seconds */
     suite_add_loop(suite, test_attack, 0, attacks_on_client_count);
     suite_add(suite, test_same_reply_twice);
     suite_add(suite, test_server_calls);

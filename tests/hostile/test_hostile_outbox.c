@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile outboxes against a real server, and some against a lane that is a client: whatever a peer writes into its own
- * memory, hands out as its outbox, or does with its doorbell.
+ * Hostile outboxes against a real server, and some against a lane that is a client: any word that a peer writes into
+ * its own memory, any descriptor that it hands out as its outbox, any use of its doorbell.
  *
- * A lie ends that connection, in words that name it, and only that one: an honest client is served on meanwhile
- * (hostile/scene.h). What is no lie, however odd, ends nothing. Pages around the server's view of each outbox must not
- * be touched.
+ * A lie ends that connection, with a text that names the lie, and only that connection: an honest client is served
+ * meanwhile (hostile/scene.h). Odd content that is no lie ends nothing. No access may touch the pages around the
+ * server's view of each outbox.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -47,7 +47,7 @@ static struct ring_speaker *speaker_open(void) {
     return speaker_open_with(LINES);
 }
 
-/* Both were told. Frees the speaker. */
+/* Checks that both sides got the text. Frees the speaker. */
 static void assert_told(struct ring_speaker *self, const char *what, const char *word) {
     scene_assert_told(self->speaker, what, -EPROTO, word);
     self->speaker = NULL;
@@ -77,7 +77,7 @@ static void assert_answers(struct ring_speaker *self, uint64_t id) {
     ck_assert_uint_eq(frame.message.payload_size, 48);
 }
 
-/* It goes without a word. Its connection has ended, in whichever way, and once. */
+/* The attacker leaves without a GOODBYE. Checks that its connection has ended, in any way, once. */
 static void leave(struct ring_speaker *self) {
     struct ending ending;
     ring_speaker_free(self);
@@ -110,7 +110,7 @@ START_TEST(test_siege) {
 }
 END_TEST
 
-/* The same towards a client. */
+/* The attacks on a client. */
 START_TEST(test_attack_on_client) {
     const struct ring_attack *attack = &ring_attacks[_i];
     struct side client = {.has_outbox = true, .options = scene_attacked};
@@ -122,7 +122,7 @@ START_TEST(test_attack_on_client) {
     ring_speaker_hello(self, 0);
     side_settle(&client);
     ck_assert_int_eq(client.lane.state, LANE_OPEN);
-    client.verdict = "a reply came to no call of ours"; /* what any owner says that has made no call */
+    client.verdict = "a reply came to no call of ours"; /* the text of an owner that has made no call */
     attack->act(self);
     side_settle(&client);
     ck_assert_msg(client.end.reason == -EPROTO && text_names(client.end_text, attack->word), "%s: %d (%s)",
@@ -134,7 +134,7 @@ END_TEST
 
 enum { CALLS_BEFORE = 300 };
 
-/* Its answer lies in the ring before the call is made, so that the client never has to wait. */
+/* The answer lies in the ring before the call is made, so that the client never waits. */
 static int answered_call(sea_conn *conn, struct ring_speaker *self, uint64_t number) {
     sea_msg *reply = NULL;
     char bytes[64];
@@ -146,7 +146,7 @@ static int answered_call(sea_conn *conn, struct ring_speaker *self, uint64_t num
     return r;
 }
 
-/* A server that says goodbye, or whose socket is closed, and that answers on and on all the same. */
+/* A server sends a GOODBYE, or closes its socket, and still goes on answering. */
 START_TEST(test_answers_after_the_end) {
     const sea_options options = {.ring_size = 4096, .handshake_ms = 60000};
     char address[32];
@@ -177,7 +177,7 @@ START_TEST(test_answers_after_the_end) {
 }
 END_TEST
 
-/* Lies in datagrams are lies between sides with outboxes too. */
+/* Lies in datagrams are refused between sides with outboxes, too. */
 START_TEST(test_datagram) {
     const struct attack *attack = &attacks[_i];
     if (attack->before_hello)
@@ -195,9 +195,9 @@ START_TEST(test_datagram) {
 }
 END_TEST
 
-/* --- what is handed out as an outbox --- */
+/* --- descriptors that are handed out as an outbox --- */
 
-/* The descriptors of the other attacks, in a HELLO. */
+/* The descriptors of the other attacks, sent in a HELLO. */
 START_TEST(test_hello) {
     const struct attack *attack = &attacks[_i];
     struct wire_hello hello = hello_sound();
@@ -221,7 +221,7 @@ START_TEST(test_hello) {
 }
 END_TEST
 
-/* An outbox that was one, and whose owner says something else of it before it is looked at. */
+/* An outbox that was correct, and whose owner changes its first words before the server reads them. */
 static const struct {
     size_t offset;
     uint32_t value;
@@ -249,7 +249,7 @@ START_TEST(test_shape) {
 }
 END_TEST
 
-/* Another connection's outbox: two that say the same. What is said in it is for both, and both answer. */
+/* Another connection's outbox, so that two connections share one. Its frames are for both, and both answer. */
 START_TEST(test_anothers_outbox) {
     struct wire_hello hello = hello_sound();
     scene_set();
@@ -273,7 +273,8 @@ END_TEST
 
 /* --- cursors --- */
 
-/* Calls without reading any answer, until the server's ring is full: then it looks at our cursor, and says goodbye. */
+/* Calls without reading any answer, until the server's ring is full: then the server reads our cursor, and sends a
+ * GOODBYE. */
 static void call_until_told(struct ring_speaker *self) {
     struct pollfd item = {.fd = self->speaker->fd, .events = POLLIN};
     for (uint64_t id = 1; poll(&item, 1, 0) == 0; id++) {
@@ -297,11 +298,11 @@ START_TEST(test_absurd_cursor) {
 }
 END_TEST
 
-/* It went forward, and then back. */
+/* The cursor goes forward, and then back. */
 START_TEST(test_cursor_backwards) {
     scene_set();
     struct ring_speaker *self = speaker_open();
-    for (uint64_t id = 1; id <= 300; id++) /* honestly, past the first lap */
+    for (uint64_t id = 1; id <= 300; id++) /* correct calls, past the first lap */
         assert_answers(self, id);
     shared32_store(outbox_consumed(&self->own), 20);
     call_until_told(self);
@@ -310,7 +311,7 @@ START_TEST(test_cursor_backwards) {
 }
 END_TEST
 
-/* --- what needs more than one step --- */
+/* --- attacks of more than one step --- */
 
 START_TEST(test_calls_beyond_limit) {
     scene_set();
@@ -364,7 +365,7 @@ START_TEST(test_release_of_anothers) {
 }
 END_TEST
 
-/* By a datagram and by the ring: it is the same lease. */
+/* A release by a datagram and one by the ring name one lease: the second is a lie. */
 START_TEST(test_release_both_ways) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -378,28 +379,29 @@ START_TEST(test_release_both_ways) {
 }
 END_TEST
 
-/* Reads nothing of what it asks for: its ring fills, then its quota. */
+/* The attacker reads no answer: its ring fills, then its quota. */
 START_TEST(test_never_reads) {
     const sea_ctx_options small = {.peer = {.bytes = 1 << 20}};
     scene_set_with(&small);
     struct ring_speaker *self = speaker_open_with(1024);
-    struct pollfd item = {.fd = self->speaker->fd}; /* its end: a larger ring may come before that */
+    struct pollfd item = {.fd = self->speaker->fd}; /* waits for the end: a larger ring may come before it */
     for (uint64_t id = 1; poll(&item, 1, 0) == 0; id++) {
         ck_assert_uint_lt(id, 100000);
         if (ring_has_room(&self->out, 64) == 1)
             ring_say_inline(self, id, SERVICE_ECHO, 3000);
         ring_speaker_doorbell(self);
     }
-    scene_assert_told(self->speaker, "never reads", -EPROTO, "more calls"); /* they wait for it to read */
+    /* the calls wait for the attacker to read */
+    scene_assert_told(self->speaker, "never reads", -EPROTO, "more calls");
     self->speaker = NULL;
     ring_speaker_free(self);
     scene_end();
 }
 END_TEST
 
-/* --- odd, but no lie: it is served on --- */
+/* --- odd, but no lie: the connection is served --- */
 
-/* Its later lines were never written: the payload is whatever lies there, which is the writer's own affair. */
+/* The later lines of the frame were never written: the payload is old data, which harms only the writer. */
 START_TEST(test_torn_frame) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -416,7 +418,7 @@ START_TEST(test_torn_frame) {
 }
 END_TEST
 
-/* Lines of earlier laps, put back as they were, or with any other tag than the one that is awaited. */
+/* Lines of earlier laps, written again, or with any tag other than the awaited one. */
 START_TEST(test_replayed_lines) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -441,7 +443,8 @@ START_TEST(test_replayed_lines) {
 }
 END_TEST
 
-/* Datagrams without marks are handled when the ring is empty; marks of those that were handled are passed over. */
+/* Datagrams without marks are handled when the ring is empty; marks of datagrams that were handled already are
+ * passed over. */
 START_TEST(test_datagrams_and_old_marks) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -487,7 +490,7 @@ START_TEST(test_flood_of_doorbells) {
 }
 END_TEST
 
-/* A thread that sends the draft until it is stopped, or ended for it. */
+/* A thread that sends the draft until it is stopped, or until the connection is ended. */
 static struct flooder {
     int fd;
     pthread_t thread;
@@ -508,11 +511,11 @@ static void flood_begin(struct ring_speaker *self) {
 
 static void flood_end(void) {
     flooder.must_stop = true;
-    shutdown(flooder.fd, SHUT_RDWR); /* it may wait for room */
+    shutdown(flooder.fd, SHUT_RDWR); /* the thread may be waiting for room */
     pthread_join(flooder.thread, NULL);
 }
 
-/* A mark of a datagram that never comes, while others do, without end: they are not waited for. */
+/* The datagram of a mark never comes, while other datagrams come without end: the server does not wait for those. */
 START_TEST(test_mark_in_a_flood) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -531,7 +534,8 @@ START_TEST(test_mark_in_a_flood) {
 }
 END_TEST
 
-/* It has said goodbye, or closed its socket, and goes on writing frames: it is gone all the same. */
+/* The attacker has sent a GOODBYE, or closed its socket, and goes on writing frames: its connection ends all the
+ * same. */
 START_TEST(test_frames_after_the_end) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -556,7 +560,8 @@ START_TEST(test_frames_after_the_end) {
 }
 END_TEST
 
-/* Another episode each time it is looked at, and no doorbell is ever read: the socket fills, and nothing else. */
+/* Announces another episode of sleep after each look, and never reads a doorbell: the socket fills, and nothing else
+ * happens. */
 static struct flipper {
     struct ring_speaker *speaker;
     pthread_t thread;
@@ -587,7 +592,7 @@ END_TEST
 
 /* --- any word anywhere --- */
 
-/* Pages right before and behind the server's view of an outbox, so that a step beyond it is seen. */
+/* Pages right before and behind the server's view of an outbox, so that an access beyond it is caught. */
 struct guards {
     void *pages[2];
 };
@@ -608,7 +613,7 @@ static struct guards guards_set(const struct ring_speaker *self) {
         for (int i = 0; i < 2; i++) {
             void *page =
                 mmap((void *) at[i], 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-            guards.pages[i] = page == MAP_FAILED ? NULL : page; /* something is mapped there already */
+            guards.pages[i] = page == MAP_FAILED ? NULL : page; /* that address is in use already */
         }
     }
     fclose(maps);
@@ -625,8 +630,8 @@ static const uint32_t interesting[] = {
     0, 1, 2, 3, 7, 64, 0xff, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffffe, 0x00010000, 0x424c4553, 0x01030001};
 #define INTERESTING ((int) (sizeof interesting / sizeof *interesting))
 
-/* Each word of the first lines, in each interesting value, while the connection lives: what is not a lie is passed
- * over. */
+/* Each word of the first lines takes each interesting value while the connection lives: a value that is no lie is
+ * passed over. */
 START_TEST(test_any_word_of_the_page) {
     scene_set();
     struct ring_speaker *self = speaker_open();
@@ -648,11 +653,11 @@ START_TEST(test_any_word_of_the_page) {
 }
 END_TEST
 
-/* A frame with each half of each word in each interesting value: a lie, or some other frame. */
+/* A frame with each half of each word set to each interesting value: a lie, or another frame. */
 START_TEST(test_any_word_of_a_frame) {
     static const uint8_t types[] = {WIRE_CALL, WIRE_ONEWAY, WIRE_REPLY, WIRE_CANCEL, WIRE_MARK};
     scene_set();
-    for (int half = 1; half < 2 * LINE_WORDS; half++) /* the tag is what makes it one */
+    for (int half = 1; half < 2 * LINE_WORDS; half++) /* not the tag, which makes the line a frame */
         for (int i = 0; i < INTERESTING; i += is_under_valgrind() ? 5 : 1) {
             struct ring_speaker *self = speaker_open();
             struct guards guards = guards_set(self);
@@ -671,13 +676,13 @@ START_TEST(test_any_word_of_a_frame) {
 }
 END_TEST
 
-/* Everywhere and all the time, by another thread: frames change while they are read. */
+/* Another thread changes words everywhere, all the time: frames change while they are read. */
 static void *flip_all(void *arg) {
     struct flipper *self = arg;
     uint64_t state = 42;
     while (!self->must_stop) {
         size_t offset = random_below(&state, (uint32_t) self->speaker->own.size / 4) * (size_t) 4;
-        if (random_below(&state, 2)) /* more often where it hurts */
+        if (random_below(&state, 2)) /* more often where it matters */
             offset = 4096 + random_below(&state, LINES) * (size_t) LINE_SIZE + random_below(&state, 8) * (size_t) 4;
         uint32_t lap = random_below(&state, 4);
         shared32_store(ring_speaker_word(self->speaker, offset),
@@ -708,7 +713,7 @@ END_TEST
 int main(void) {
     struct suite *suite = suite_new("hostile_outbox");
     suite_guard(suite, 60);
-    suite_settle(suite, 5000); /* lingering takes two seconds */
+    suite_settle(suite, 5000); /* a lingering close takes two seconds */
     suite_add_loop(suite, test_attack, 0, ring_attacks_count);
     suite_add(suite, test_siege);
     suite_add_loop(suite, test_attack_on_client, 0, ring_attacks_count);

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Hostile clients against a real server: every attack of attacks.c, and those that need more than one
- * datagram.
+ * Hostile clients against a real server: every attack of attacks.c, and the attacks that need more than one datagram.
  *
- * For each of them: it is refused with a text that names what was wrong, which the attacker is told and the
- * application too; an honest client that calls all the while is served on, and none of its calls takes longer
- * than the guard; and the server holds nothing afterwards.
+ * For each attack the tests check: it is refused with a text that names the violation, which both the attacker and the
+ * application get; an honest client that calls all the time is served, and none of its calls takes longer than the
+ * guard; and the server holds no resource afterwards.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -59,7 +58,7 @@ START_TEST(test_attack) {
 }
 END_TEST
 
-/* All of them, one after the other, at one server. */
+/* All attacks, one after the other, on one server. */
 START_TEST(test_siege) {
     scene_set();
     for (int i = 0; i < attacks_count; i++) {
@@ -71,7 +70,7 @@ START_TEST(test_siege) {
 }
 END_TEST
 
-/* As many attackers at a time, each with another attack, and none waits for its answer. */
+/* Many attackers at a time, each with another attack; none waits for its answer. */
 START_TEST(test_siege_at_once) {
     scene_set();
     int *fds = calloc((size_t) attacks_count, sizeof *fds);
@@ -94,7 +93,7 @@ START_TEST(test_siege_at_once) {
 }
 END_TEST
 
-/* Limits: what is too much only because of what came before. */
+/* Limits: messages that are too much only because of the messages before them. */
 
 static void send_call(struct speaker *speaker, uint64_t id, uint32_t method) {
     draft_inline(&attempt.draft, id, method, 64);
@@ -152,7 +151,7 @@ START_TEST(test_same_handle_twice) {
 }
 END_TEST
 
-/* A block of the server's that comes back twice. */
+/* A block of the server that is released twice. */
 START_TEST(test_same_release_twice) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -168,7 +167,7 @@ START_TEST(test_same_release_twice) {
 }
 END_TEST
 
-/* Another client's lease is not to be released. */
+/* A client must not release another client's lease. */
 START_TEST(test_release_of_anothers) {
     scene_set();
     struct speaker *victim = speaker_open_greeted(), *thief = speaker_open_greeted();
@@ -185,7 +184,7 @@ START_TEST(test_release_of_anothers) {
 }
 END_TEST
 
-/* What is no lie that could hurt us, and must not end the connection: it answers a call afterwards. */
+/* After odd content that cannot hurt us the connection must go on: checks that it answers a call. */
 
 static void assert_answers(struct speaker *speaker, uint64_t id) {
     send_call(speaker, id, SERVICE_ECHO);
@@ -194,7 +193,7 @@ static void assert_answers(struct speaker *speaker, uint64_t id) {
     ck_assert_int_eq(reply->message.status, 0);
 }
 
-/* It may have crossed the reply. */
+/* The CANCEL may have crossed the reply. */
 START_TEST(test_cancel_of_nothing) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -208,7 +207,7 @@ START_TEST(test_cancel_of_nothing) {
 }
 END_TEST
 
-/* Ids are the caller's own affair: who gives one twice gets two answers to it. */
+/* Ids belong to the caller: a caller that uses one twice gets two answers with it. */
 START_TEST(test_same_call_twice) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -239,7 +238,7 @@ START_TEST(test_unknown_method) {
 }
 END_TEST
 
-/* Blocks are charged in full whatever st_blocks says; at worst they are read as zeros. */
+/* Blocks are charged in full, whatever st_blocks says; at worst the missing pages read as zeros. */
 START_TEST(test_hole_in_disguise) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -258,7 +257,7 @@ START_TEST(test_hole_in_disguise) {
 }
 END_TEST
 
-/* Silence, and those who go without a word. */
+/* Silent clients, and clients that leave without a GOODBYE. */
 
 START_TEST(test_silence) {
     scene_set();
@@ -326,7 +325,7 @@ START_TEST(test_goodbye_first) {
 }
 END_TEST
 
-/* It looks like the end; what came with it must not leak. */
+/* The datagram looks like the end; its descriptors must not leak. */
 START_TEST(test_datagram_without_bytes) {
     scene_set();
     struct speaker *speaker = _i < 2 ? speaker_open_greeted() : speaker_open();
@@ -345,7 +344,7 @@ START_TEST(test_datagram_without_bytes) {
 }
 END_TEST
 
-/* It can be told nothing any more: there is no use in keeping it. */
+/* The client can receive no further frame: the server does not keep it. */
 START_TEST(test_stops_reading) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -359,7 +358,7 @@ START_TEST(test_stops_reading) {
 }
 END_TEST
 
-/* Nothing more will come from it. */
+/* No further frame will come from the client. */
 START_TEST(test_stops_writing) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -376,7 +375,7 @@ END_TEST
 
 /* Floods. */
 
-/* Sends the draft until it is ended for it, at most so often. Returns how often. */
+/* Sends the draft until the connection is ended, at most `times` times. Returns how often it was sent. */
 static int flood(struct speaker *speaker, int times) {
     int sent = 0;
     while (sent < times && raw_send(speaker->fd, attempt.draft.data, attempt.draft.size, NULL, 0) == 0)
@@ -394,7 +393,7 @@ START_TEST(test_flood_of_releases) {
 }
 END_TEST
 
-/* Longer than the guard: there is always one more to receive. */
+/* The flood lasts longer than the guard, so there is always another frame to receive. */
 START_TEST(test_flood_of_cancels) {
     enum { MANY = 1000, SECONDS = 2 };
     scene_set();
@@ -432,8 +431,8 @@ START_TEST(test_flood_of_connections) {
 END_TEST
 
 /*
- * Calls, and never reads an answer: it is charged for what waits, and a call counts until its answer is written. So its
- * connection ends at either limit, whichever comes first; and nobody else feels it.
+ * The client calls, and never reads an answer: it is charged for the waiting answers, and a call counts until its
+ * answer is written. So its connection ends at the limit that comes first; and no other client notices.
  */
 START_TEST(test_never_reads) {
     enum { MANY = 20000 };
@@ -458,7 +457,7 @@ END_TEST
 
 /* Descriptors. */
 
-/* Fact 10: our end of the connection, sent over itself. */
+/* Our end of the connection, sent over itself: the kernel must collect it (tests/contract/test_receive.c). */
 START_TEST(test_socket_over_itself) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -470,8 +469,8 @@ START_TEST(test_socket_over_itself) {
 END_TEST
 
 /*
- * What the server has not received yet when it closes the connection is closed by the kernel, in the thread
- * that closes the socket: two seconds for each of these. All of it is there before the server looks.
+ * When the server closes the connection, the kernel closes descriptors that were not received yet, in the thread that
+ * closes the socket: two seconds for each of these. All of them arrive before the server's turn.
  */
 START_TEST(test_traps_behind_a_fault) {
     enum { TRAPS = 4 };
@@ -487,7 +486,7 @@ START_TEST(test_traps_behind_a_fault) {
     for (int i = 0; i < TRAPS; i++) {
         draft_sealed(&attempt.draft, 1, SERVICE_ECHO, 1, SIZE, traps[i].fd);
         ck_assert_int_eq(speaker_send(speaker, &attempt.draft), 0);
-        close(traps[i].fd); /* not the last: this returns at once */
+        close(traps[i].fd); /* not the last reference: this returns at once */
         traps[i].fd = -1;
     }
     speaker_expect(other, WIRE_REPLY);
@@ -499,9 +498,9 @@ START_TEST(test_traps_behind_a_fault) {
 }
 END_TEST
 
-/* Many whose close() hangs: the closing threads are all stuck, the loop must not be. Every connection sends
- * `fds` of them with one frame; `at_once`: all connect before the first one sends. Afterwards, new ones are
- * served again. */
+/* Many descriptors whose close() hangs: all closing threads are stuck, but the loop must not be. Every connection
+ * sends `fds` of them with one frame; with `at_once` all connect before the first one sends. Afterwards, new clients
+ * are served again. */
 static void attack_with_hung(int connections, size_t fds, bool at_once) {
     struct trap trap;
     char why[128];
@@ -519,13 +518,14 @@ static void attack_with_hung(int connections, size_t fds, bool at_once) {
         draft_sealed(&attempt.draft, 1, SERVICE_ECHO, 1, SIZE, trap.fd);
         while (attempt.draft.fds_count < fds)
             draft_add_fd(&attempt.draft, trap.fd);
-        raw_send(sockets[done], attempt.draft.data, attempt.draft.size, attempt.draft.fds, fds); /* or it was refused */
+        /* otherwise the server refused it */
+        raw_send(sockets[done], attempt.draft.data, attempt.draft.size, attempt.draft.fds, fds);
         goes_on = bystander_sees(scene.bystander, 8, PATIENCE_MS);
     }
     for (int i = 0; i < (at_once ? connections : done); i++)
         close(sockets[i]);
     free(sockets);
-    trap_disarm(&trap); /* or nothing of this process could ever be ended */
+    trap_disarm(&trap); /* otherwise no thread of this process could ever end */
     ck_assert_msg(goes_on, "connection %d, %zu descriptors each: the honest client waits", done, fds);
     for (int waited = 0; reaper_pending() > 0 && waited < PATIENCE_MS; waited++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -551,7 +551,7 @@ START_TEST(test_very_many_hung_at_once) {
 }
 END_TEST
 
-/* The lowest number that is free, once the service has stopped closing what it had for others. */
+/* Returns the lowest free number, once the service has stopped closing its clients' descriptors. */
 static int lowest_free(int fd) {
     int lowest = INT_MAX;
     for (int calm = 0; calm < 100; calm++) {
@@ -565,7 +565,8 @@ static int lowest_free(int fd) {
     return lowest;
 }
 
-/* No room in our table: our limit, and no reason to end anything; the block is refused, and the next one taken. */
+/* Our table has no room: this is our limit, and no reason to end the connection; the block is refused, and the next
+ * one accepted. */
 START_TEST(test_no_room_for_descriptors) {
     scene_set();
     struct speaker *speaker = speaker_open_greeted();
@@ -640,7 +641,7 @@ static void add_all(struct suite *suite) {
 int main(void) {
     struct suite *suite = suite_new("hostile_server");
     suite_guard(suite, 60);
-    suite_settle(suite, 5000); /* lingering takes two seconds */
+    suite_settle(suite, 5000); /* a lingering close takes two seconds */
     suite_fixture(suite, on_own_loop, NULL);
     add_all(suite);
     service_prepare_uv();

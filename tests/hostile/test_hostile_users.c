@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Users that cannot be told apart: all whom our user namespace does not map have one id, and one of them may be a
- * stranger. */
+/* Users that cannot be told apart: all users that our user namespace does not map have one id, and one of them may
+ * be a stranger. */
 #include "support/child.h"
 #include "support/raw.h"
 #include "support/suite.h"
@@ -43,7 +43,7 @@ static void place_init(struct place *place, int policy) {
     snprintf(place->address, sizeof place->address, "unix:%s", place->name);
 }
 
-/* Serves until the line is closed, in a namespace that maps nobody: it is the overflow id itself. */
+/* Serves until the line is closed, in a namespace that maps no user: its own user is the overflow id. */
 static int serve_unmapped(int line, void *arg) {
     const struct place *place = arg;
     sea_ctx *ctx = NULL;
@@ -80,7 +80,7 @@ static void check_refused(int r, sea_ctx *ctx, const char *text) {
     ck_assert_msg(strstr(refusal.advice, text) != NULL, "it says: %s", refusal.advice);
 }
 
-/* We are strangers to it, and have the number that it has. */
+/* We are strangers to the server, and have the same overflow id. */
 START_TEST(test_a_server_that_is_nobody) {
     struct place place;
     struct child child;
@@ -100,7 +100,7 @@ START_TEST(test_a_server_that_is_nobody) {
 }
 END_TEST
 
-/* Connects from a namespace that maps nobody, and tells how that went. */
+/* Connects from a namespace that maps no user, and reports the result. */
 static int connect_unmapped(int line, void *arg) {
     const struct place *place = arg;
     sea_ctx *ctx = NULL;
@@ -134,7 +134,8 @@ static void serve_until(sea_server *server, struct child *child) {
     }
 }
 
-/* A client greets nobody of whom it only knows that neither is mapped: it would tell a stranger its secrets. */
+/* A client must not greet a server when it only knows that neither user is mapped: the server may be a stranger, who
+ * would get the client's secrets. */
 START_TEST(test_a_client_that_is_nobody) {
     struct place place;
     struct child child;
@@ -157,7 +158,7 @@ START_TEST(test_a_client_that_is_nobody) {
 }
 END_TEST
 
-/* Connects, tells how that went, and stays. */
+/* Connects, reports the result, and stays. */
 static int connect_and_stay(int line, void *arg) {
     const struct place *place = arg;
     sea_ctx *ctx = NULL;
@@ -171,7 +172,7 @@ static int connect_and_stay(int line, void *arg) {
     return 0;
 }
 
-/* Each is a process of its own, and may be one user's with all the others: together they get what one user gets. */
+/* Each client is a process of its own, and all may be one user: together they get the share of one user. */
 START_TEST(test_users_who_cannot_be_told_apart_share) {
     enum { SLOTS = 8 };
     struct place place;

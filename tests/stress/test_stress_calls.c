@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Many messages between two processes through the public interface: calls and one-way messages of all sizes and
- * classes, in any mixture, in batches, with each way of waiting and small and large rings. Nothing is lost, doubled,
- * damaged or out of order, and afterwards nobody holds anything.
+ * classes, in any mixture, in batches, with each way of waiting and with small and large rings. No message is lost,
+ * doubled, damaged or out of order, and afterwards no side holds any resource.
  *
- * SEALANE_STRESS_CALLS: how many in each of the runs, instead of 100 000 (fewer under tools that slow everything down).
+ * SEALANE_STRESS_CALLS: number of messages in each run, instead of 100 000 (fewer under tools that slow everything
+ * down).
  */
 #include <errno.h>
 #include <sealane/sealane.h>
@@ -28,7 +29,7 @@ static uint64_t messages_wanted(void) {
     return wanted > 0 ? wanted : 1;
 }
 
-/* Bytes of message `number`: its number, and what follows from it. */
+/* Fills in the bytes of message `number`: the number, and bytes that follow from it. */
 static void payload_fill(uint64_t number, uint8_t *bytes, size_t size) {
     memcpy(bytes, &number, sizeof number);
     for (size_t i = sizeof number; i < size; i++)
@@ -46,7 +47,7 @@ static bool is_payload(uint64_t number, const uint8_t *bytes, size_t size) {
     return found == number && bytes[size - 1] == (size > 8 ? (uint8_t) (number * 31 + size - 1) : bytes[7]);
 }
 
-/* Mostly one line; some of several; a few too large for a frame, and for inline payloads at all. */
+/* Mostly one line; some of several lines; a few too large for a frame, or too large to be inline at all. */
 static size_t payload_size(uint64_t *state) {
     uint32_t chance = random_below(state, 1000);
     if (chance < 850)
@@ -61,7 +62,7 @@ static size_t payload_size(uint64_t *state) {
 static struct {
     sea_server *server;
     uint64_t taken;
-    uint64_t wrong; /* the first that was not the next, or not whole; 0: none */
+    uint64_t wrong; /* the first message that was not the next one, or not complete; 0: none */
 } here;
 
 static void on_echo(sea_msg *msg, void *user) {
@@ -150,7 +151,7 @@ static void on_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     sea_msg_release(reply);
 }
 
-/* Many at a time, without waiting for any but the last. */
+/* Starts many calls, and waits for the last one only. */
 static void echo_many(sea_conn *conn, unsigned count) {
     struct flock_of_calls calls = {0};
     sea_batch_begin(conn);
@@ -176,7 +177,7 @@ static void check_count(sea_conn *conn, uint64_t sent) {
     sea_msg_release(reply);
 }
 
-/* Returns how many one-way messages there were. */
+/* Returns the number of one-way messages. */
 static uint64_t mix(sea_conn *conn, uint64_t messages, uint64_t state) {
     static uint8_t bytes[200000];
     uint64_t sent = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Very many frames between two processes, through outboxes and the doorbell, without a lane: none is lost, doubled, out
- * of order or damaged, whatever the rhythm. And the end of either process, at any instant: what the dead has published
- * is all there, and no more.
+ * Very many frames between two processes, through outboxes and the doorbell, without a lane: no frame is lost, doubled,
+ * out of order or damaged, in any rhythm. And the end of either process, at any instant: every frame that the dead
+ * process has published is there, and no other.
  *
- * SEALANE_STRESS_FRAMES: how many, instead of 100 million (fewer under tools that slow everything down).
+ * SEALANE_STRESS_FRAMES: number of frames, instead of 100 million (fewer under tools that slow everything down).
  */
 #include <sched.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@
 #include "support/suite.h"
 
 #define PATIENCE_MS 20000
-#define LOOKS_MOST 100000 /* before somebody sleeps, where sleep would take all the time */
+#define LOOKS_MOST 100000 /* polls before a side sleeps, where sleeping would take all the time */
 
 static uint64_t frames_wanted(void) {
     const char *text = getenv("SEALANE_STRESS_FRAMES");
@@ -30,7 +30,7 @@ static uint64_t frames_wanted(void) {
     return wanted > 0 ? wanted : 1;
 }
 
-/* --- frames that can be told apart --- */
+/* --- frames with a number --- */
 
 static uint64_t mixed(uint64_t number) { /* the finalizer of SplitMix64 */
     number = (number ^ number >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -38,7 +38,7 @@ static uint64_t mixed(uint64_t number) { /* the finalizer of SplitMix64 */
     return number ^ number >> 31;
 }
 
-/* Of frame `number`: seven in eight are of one line, the others of 2 to 8. */
+/* Returns the size of frame `number`: seven in eight have one line, the others 2 to 8. */
 static uint32_t frame_size(uint64_t number) {
     uint64_t chance = mixed(number);
     if (chance & 7)
@@ -61,7 +61,7 @@ static void frame_write(struct ring_end *end, uint64_t number, uint32_t size) {
     ring_write(&end->out, words, bytes, size);
 }
 
-/* The next frame must be this one. */
+/* Reads the next frame, which must be frame `number`. */
 static void frame_read(struct ring_end *end, uint64_t number) {
     uint64_t wanted[FRAME_WORDS] = {0}, bytes[FRAME_WORDS], words[LINE_WORDS];
     struct wire_frame frame;
@@ -88,8 +88,8 @@ struct side {
     int wake_fd; /* owned */
 };
 
-/* Both do this at the same time: each hands its outbox out, and takes the other's. The word is a socket of a pair, from
- * the first. */
+/* Both processes call this together: each hands its outbox out, and takes the other's. The doorbell is a socket of a
+ * pair that was made before the fork. */
 static void side_init(struct side *side, int line, int wake_fd, uint32_t lines, uint64_t seed) {
     const char *why = "";
     int fd = -1;
@@ -107,16 +107,16 @@ static void side_deinit(struct side *side) {
     close(side->wake_fd);
 }
 
-/* What both were told before the fork. */
+/* Settings that both processes have from before the fork. */
 static struct {
     uint64_t frames;
     uint32_t lines;
-    uint32_t looks_most; /* before somebody sleeps */
+    uint32_t looks_most; /* polls before a side sleeps */
     uint64_t seed;
-    shared64 *published; /* by the writer, as it counts them itself; shared by both, trusted by both */
+    shared64 *published; /* the writer's own count, which both processes share and trust */
 } scene;
 
-/* Now and then it does something else for a while: the other end sleeps meanwhile. */
+/* Does other work for a while, now and then, so that the other end sleeps. */
 static void rest(uint64_t *state) {
     if (random_below(state, 2))
         sched_yield();
@@ -124,7 +124,7 @@ static void rest(uint64_t *state) {
         usleep(random_below(state, 100));
 }
 
-/* Mostly looks until something comes, since sleep is what takes the time here; now and then sleeps soon. */
+/* Mostly polls until a frame comes, because sleep takes the time here; now and then sleeps early. */
 static void side_wait(struct side *side, uint32_t wants) {
     uint32_t looks = random_below(&side->state, random_below(&side->state, 16) ? scene.looks_most : 64);
     for (; looks > 0; looks--) {
@@ -137,10 +137,11 @@ static void side_wait(struct side *side, uint32_t wants) {
     ring_end_sleep(&side->end, wants);
 }
 
-/* No ck_assert() in these two that passes: each tells Check of it, over a file that a process which is killed meanwhile
- * would spoil. */
+/* These two functions make no ck_assert() that passes: Check records each one in a file that a killed process would
+ * spoil. */
 
-/* In batches of as many as chance wants, one doorbell for each batch. The number of the first that was not written. */
+/* Writes in batches of random size, one doorbell for each batch. Returns the number of the first frame that was not
+ * written. */
 static uint64_t write_all(struct side *side, uint64_t frames) {
     struct ring_end *end = &side->end;
     uint64_t number = 0;
@@ -172,12 +173,13 @@ static uint64_t count_published(void) {
     return shared64_load_acquire(scene.published); /* [STRESS1], partner in write_all() */
 }
 
-/* Reads what comes, until `frames` have, or the writer is gone and all is read. Returns how many there were. */
+/* Reads frames until there are `frames` of them, or until the writer is gone and everything is read. Returns their
+ * number. */
 static uint64_t read_all(struct side *side, uint64_t frames) {
     struct ring_end *end = &side->end;
     uint64_t number = 0;
     while (number < frames) {
-        bool is_last_look = end->is_gone; /* what it wrote came before that */
+        bool is_last_look = end->is_gone; /* all its frames came before its end */
         while (number < frames && ring_has_frame(&end->in)) {
             frame_read(end, number++);
             if (random_below(&side->state, 1 << 16) == 0)
@@ -258,9 +260,9 @@ START_TEST(test_very_many_frames) {
     ck_assert(line_hear(child.line, PATIENCE_MS, &arms) && line_hear(child.line, PATIENCE_MS, &rung));
     ck_assert_int_eq(child_end(&child, PATIENCE_MS), 0);
     clock_gettime(CLOCK_MONOTONIC, &to);
-    ck_assert(!ring_has_frame(&side.end.in)); /* not one more */
+    ck_assert(!ring_has_frame(&side.end.in)); /* no further frame */
     ck_assert_uint_eq(count_published(), frames);
-    ck_assert_uint_le(rung, side.end.arms); /* one doorbell an episode, in either direction */
+    ck_assert_uint_le(rung, side.end.arms); /* at most one doorbell for each episode, in either direction */
     ck_assert_uint_le(side.end.rung, arms);
     printf("# %llu frames in %ld s, the reader slept %llu times\n", (unsigned long long) frames,
            (long) (to.tv_sec - from.tv_sec), (unsigned long long) side.end.arms);
@@ -268,8 +270,8 @@ START_TEST(test_very_many_frames) {
 }
 END_TEST
 
-/* The writer dies between any two instructions: the reader sees all that it published, whole and in order. It may have
- * died after it published a frame and before it counted it. */
+/* The writer dies between any two instructions: the reader sees every frame that it published, complete and in
+ * order. It may have died after it published a frame and before it counted the frame. */
 START_TEST(test_the_writer_is_killed) {
     scene.looks_most = 1000;
     uint64_t state = 4711, deaths = scaled(200);
@@ -285,14 +287,14 @@ START_TEST(test_the_writer_is_killed) {
         ck_assert_msg(first + second == published || first + second == published + 1, "%llu read, %llu published",
                       (unsigned long long) (first + second), (unsigned long long) published);
         while (!side.end.is_gone)
-            ring_end_sleep(&side.end, 0); /* and its end is told */
+            ring_end_sleep(&side.end, 0); /* and the writer's end is reported */
         ck_assert(!side.end.is_lost);
         scene_end(&side);
     }
 }
 END_TEST
 
-/* The reader dies: the writer finds out where it waits for room, and is not stopped by whatever it left. */
+/* The reader dies: the writer notices when it waits for room, and no state that the reader left blocks it. */
 START_TEST(test_the_reader_is_killed) {
     scene.looks_most = 1000;
     uint64_t state = 815, deaths = scaled(200);

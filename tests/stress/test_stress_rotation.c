@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What spikes leave behind, between two processes: five times 64 MiB of blocks of mixed sizes are out at once, one of a
- * hundred of which outlives its spike by another one. With lifetimes kept apart and rotation, what the kernel says that
- * each process has of shared memory, mapped or held by a descriptor alone, is back within 5 % of what it was, after
- * each spike; in one pool it is not, though all that is free goes.
+ * The memory that peaks leave behind, between two processes: five times, 64 MiB of blocks of mixed sizes are out at
+ * once, and one block in a hundred outlives its peak by another peak. With separate lifetimes and rotation, the shared
+ * memory that the kernel reports for each process, mapped or held by a descriptor alone, is back within 5 % of its
+ * earlier amount after each peak; in one pool it is not, though all free memory goes.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -21,13 +21,13 @@
 #include "support/suite.h"
 
 #define MIB ((size_t) 1 << 20)
-#define STANDING (48 * MIB) /* what both have all the while */
+#define STANDING (48 * MIB) /* blocks that both processes hold all the time */
 #define SPIKE (64 * MIB)
 #define PATIENCE_MS 60000
 
 enum { SPIKES = 5, BLOCKS_MOST = 1000, LONG_EVERY = 100, LONG_MOST = BLOCKS_MOST / LONG_EVERY + 1 };
 
-/* Of memfds that are open here, in KiB: what a missing close() keeps. */
+/* Returns the KiB of memfds that are open in this process: a missing close() keeps them. */
 static uint64_t held_memory(void) {
     uint64_t blocks = 0;
     DIR *dir = opendir("/proc/self/fd");
@@ -43,8 +43,8 @@ static uint64_t held_memory(void) {
     return blocks / 2;
 }
 
-/* And RssShmem: pages of memfds that are mapped here, as the kernel counts them. The machine's own Shmem is
- * everybody's. */
+/* Adds RssShmem: pages of memfds that are mapped in this process, as the kernel counts them. The machine's Shmem
+ * counts all processes. */
 static uint64_t shared_memory(void) {
     char line[256];
     unsigned long long kib = 0;
@@ -56,7 +56,7 @@ static uint64_t shared_memory(void) {
     return kib + held_memory();
 }
 
-/* --- the server, which holds what it is sent --- */
+/* --- the server, which holds the blocks that it receives --- */
 
 enum { STAND = 1, HOLD, KEEP, FLUSH, MEASURE };
 
@@ -70,7 +70,7 @@ static void drop(sea_msg **msgs, unsigned *count) {
         sea_msg_release(msgs[--*count]);
 }
 
-/* Reads it all, so that it is mapped here page by page. */
+/* Reads the whole payload, so that each page is mapped here. */
 static sea_msg *touched(sea_msg *msg) {
     const volatile uint8_t *bytes = sea_msg_data(msg);
     for (size_t i = 0; i < sea_msg_size(msg); i += 4096)
@@ -93,7 +93,7 @@ static void on_keep(sea_msg *msg, void *user) {
     server.kept[0][server.kept_count[0]++] = touched(msg);
 }
 
-/* The spike is over, and with it the long-lived blocks of the one before. */
+/* The peak is over, and the long-lived blocks of the peak before it end, too. */
 static void on_flush(sea_msg *msg, void *user) {
     (void) user;
     drop(server.held, &server.held_count);
@@ -155,7 +155,7 @@ struct amounts {
     uint64_t here, there;
 };
 
-/* After both have had their turns. */
+/* Measures after both processes have had their turns. */
 static struct amounts measure(void) {
     struct amounts amounts;
     ask(MEASURE, NULL);
@@ -248,7 +248,7 @@ START_TEST(test_lifetimes_apart) {
 }
 END_TEST
 
-/* What is free goes just the same; but the long-lived blocks lie everywhere, and what lies beside them stays. */
+/* Free arenas go all the same; but the long-lived blocks lie in all arenas, and the memory beside them stays. */
 START_TEST(test_lifetimes_mixed) {
     struct child child;
     sea_ctx *ctx = NULL;
@@ -273,7 +273,7 @@ START_TEST(test_lifetimes_mixed) {
 }
 END_TEST
 
-/* Whatever it holds, of whatever generation, is ours again, and then nobody's. */
+/* The blocks that the dead peer held, of any generation, come back, and then their memory goes. */
 START_TEST(test_killed_while_draining) {
     struct child child;
     sea_ctx *ctx = NULL;

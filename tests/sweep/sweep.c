@@ -21,11 +21,11 @@
 #include "wire/frame.h"
 
 #define PATIENCE_MS 5000
-#define VOYAGE_MS 60000 /* a guard: no voyage takes so long, whatever strikes it */
+#define VOYAGE_MS 60000 /* a guard: no voyage takes this long, for any fault */
 
 const char sweep_address[] = "sweep";
 
-static struct board *the_board; /* hooks are given no pointer */
+static struct board *the_board; /* hooks get no pointer */
 static char directory[64];
 
 struct board *sweep_begin(void) {
@@ -48,7 +48,7 @@ void sweep_clean(void) {
     rmdir(path);
 }
 
-/* Without it servers would not start and clients find none, which looks like many a fault. */
+/* Without the directory servers would not start and clients find none, which looks like many faults. */
 static void assert_directory(void) {
     ck_assert_msg(access(directory, F_OK) == 0, "%s was removed while the test ran, by somebody else", directory);
 }
@@ -76,8 +76,9 @@ static bool is_doorbell(const struct msghdr *msg) {
 }
 
 /*
- * The library calls this one. A socket without room holds datagrams that the peer has not read, and those wake it: for
- * want of room no wake-up is lost. It is so here too: the doorbell that finds none has another one before it.
+ * The library calls this function instead of the C library's. A socket without room holds datagrams that the peer has
+ * not read, and those wake the peer: a shortage of room loses no wake-up. That holds here, too: the doorbell that finds
+ * no room has another doorbell before it.
  */
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     if (!is_socket_full)
@@ -89,7 +90,8 @@ ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
     return -1;
 }
 
-/* Calls of several threads are counted together: which one is struck is not always the same, and need not be. */
+/* Calls of several threads are counted together: the call that is struck is not the same in each run, and need not
+ * be. */
 static int strike(enum inject_kind kind) {
     struct board *board = the_board;
     if (board->blow.kind != INJECT_KINDS && board->blow.kind != kind)
@@ -113,7 +115,8 @@ static void pause_ms(int ms) {
     nanosleep(&(struct timespec){.tv_nsec = ms * 1000000L}, NULL);
 }
 
-/* What the process holds now and did not hold before; closers on other threads get their time. */
+/* Notes the resources that the process holds now and did not hold before; threads that close descriptors get their
+ * time. */
 static void note_leaks(char text[1024], struct holdings *before) {
     bool differs = true;
     for (int waited = 0; differs && waited < test_spin_policy(PATIENCE_MS); waited++) {
@@ -153,15 +156,17 @@ static int serve(int line, void *arg) {
     const struct server_role *role = arg;
     struct board *board = role->board;
     struct holdings *before = holdings_new();
-    const sea_options options = {
-        .handshake_ms = test_spin_policy(2000), .bytes_max = 1 << 20, .blocks_max = 8}; /* what the voyage counts on */
+    const sea_options options = {/* the values that the voyage expects */
+                                 .handshake_ms = test_spin_policy(2000),
+                                 .bytes_max = 1 << 20,
+                                 .blocks_max = 8};
     if (role->is_victim)
         sweep_arm(board);
     struct service *service = service_try_start(sweep_address, NULL, &options, &board->start_error);
     if (service) {
         line_tell(line, SERVER_STARTED);
         obey(line, board, service);
-        atomic_store(&board->is_paused, false); /* ending is part of it */
+        atomic_store(&board->is_paused, false); /* the end belongs to the voyage, so it counts */
         board->run_result = service_stop(service);
     }
     note_leaks(board->leak, before);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The fault sweep: every system call of a voyage made to fail, one at a time, with each errno that it can
- * have, in the client and in the server.
+ * The fault sweep: every system call of a voyage is made to fail, one at a time, with each errno that it can have, in
+ * the client and in the server.
  *
- * Whatever fails: nothing crashes, hangs or leaks, on either side; the voyage goes all the way with the right
- * bytes, or the client's function returns an error that is not just its time-out, or the server's application
- * is told (its own function returned an error, or the refusal was counted); and the same processes can do the
- * same again when nothing fails. And what the client's texts say of the failure is true: see WORDS.
+ * For each failure: no process crashes, hangs or leaks; the voyage completes with the right bytes, or the client's
+ * function returns an error other than its time-out, or the server's application is told (its own function returned an
+ * error, or the refusal was counted); and the same processes can make the voyage again when no call fails. And the
+ * client's texts about the failure are true: see WORDS.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -18,10 +18,10 @@
 #include "support/suite.h"
 #include "sweep/sweep.h"
 
-#define CALLS_MAX 400 /* of one kind; more would be a loop that does not end */
+#define CALLS_MAX 400 /* calls of one kind; more would be an endless loop */
 
-/* What each kind can fail with. Those that a role meets in every voyage are marked: to meet none would mean that
- * the sweep sweeps nothing. */
+/* The errors of each kind. The kinds that a role meets in every voyage are marked: if a role meets none of them, the
+ * sweep tests nothing. */
 static const struct fault {
     int errors[10]; /* up to the first 0 */
     bool by_client, by_server;
@@ -73,7 +73,7 @@ static const struct fault {
     [INJECT_PTHREAD_CREATE] = {{EAGAIN}, false, false},
 };
 
-/* Findings of one test; all are collected before it fails. */
+/* Findings of one test; all are collected before the test fails. */
 static struct {
     int cases, count;
     char text[3000];
@@ -90,7 +90,7 @@ __attribute__((format(printf, 2, 3))) static void find(const struct board *board
     findings.count++;
 }
 
-/* Is this an answer to the caller? Its own time-out is none. */
+/* Judges whether the caller got an answer. The caller's own time-out is none. */
 static void judge_voyage(const struct board *board, const struct voyage_report *voyage, bool is_silence_told) {
     if (voyage->status == VOYAGE_WRONG)
         find(board, "wrong bytes at \"%s\"", voyage->step);
@@ -114,12 +114,12 @@ static void judge_second(const struct board *board, const struct voyage_report *
 }
 
 /*
- * A text speaks only of what the errno can mean. Words that belong to some errnos, and to no others: whatever was
- * struck, a limit that was not looked at, or is not short, is never named.
+ * A text may only name causes that the errno can mean. Each line has words that belong to some errnos, and to no
+ * others: for any blow, a text must not name a limit that was not checked, or that is not short.
  */
 static const struct words {
     const char *text;
-    int errors[6]; /* up to the first 0; none at all: never */
+    int errors[6]; /* up to the first 0; an empty list: never */
 } WORDS[] = {
     {"RLIMIT_NOFILE", {EMFILE, ETOOMANYREFS}},
     {"fs.file-max", {ENFILE}},
@@ -143,12 +143,12 @@ static bool has_error(const int *errors, int count, int error) {
     return false;
 }
 
-/* Of the client's own voyage: nothing but the blow has gone wrong. */
+/* Judges the text of the client's own voyage: only the blow has gone wrong. */
 static void judge_text(const struct board *board, const struct voyage_report *voyage) {
     int error = board->blow.error;
     if (voyage->status >= 0 || !atomic_load(&board->has_struck))
         return;
-    /* What reading the application's own file gives needs no text, nor that the connection has ended. */
+    /* Errors of reading the application's own file need no text, and neither does the end of the connection. */
     bool is_plain =
         voyage->status == -EPIPE || board->blow.kind == INJECT_ALLOC || strncmp(voyage->step, "fill", 4) == 0;
     if (strcmp(voyage->why, " / ") == 0 && !is_plain)
@@ -158,7 +158,7 @@ static void judge_text(const struct board *board, const struct voyage_report *vo
             find(board, "%s at \"%s\", untrue: %s", strerrorname_np(-voyage->status), voyage->step, voyage->why);
 }
 
-/* The server's settling is judged after each case; its leaks when it stops. */
+/* The server's state is judged after each case; its leaks when it stops. */
 static void judge_server(const struct board *board, bool has_answered) {
     if (!has_answered)
         find(board, "the server does not answer");
@@ -168,14 +168,14 @@ static void judge_server(const struct board *board, bool has_answered) {
         find(board, "the server's callbacks do not come once each");
 }
 
-/* There was no call to strike: it was not because something else had gone wrong before. Otherwise the sweep would end
- * here in silence, with most of it undone. */
+/* There was no call to strike: checks that this is not because of another failure before. Otherwise the sweep would
+ * end here in silence, with most of its cases left out. */
 static void judge_unstruck(const struct board *board, const struct voyage_report *voyage) {
     if (!atomic_load(&board->has_struck) && voyage->status != 0)
         find(board, "not struck, and yet: %s at \"%s\"", strerrorname_np(abs(voyage->status)), voyage->step);
 }
 
-/* One case of the client's. Returns whether the call was there to fail. */
+/* Tests one case of the client. Returns whether the call was made, so that it could fail. */
 static bool strike_client(struct board *board, struct child *server, struct blow blow) {
     sweep_aim(board, blow);
     int status = sweep_sail(board);
@@ -203,7 +203,7 @@ static void judge_start(const struct board *board) {
         find(board, "not struck, and yet the server did not start: %s", strerrorname_np(-board->start_error));
 }
 
-/* One case of the server's. */
+/* Tests one case of the server. */
 static bool strike_server(struct board *board, struct child *unused, struct blow blow) {
     struct child server;
     (void) unused;
@@ -229,14 +229,14 @@ static bool strike_server(struct board *board, struct child *unused, struct blow
 
 typedef bool strike_role(struct board *board, struct child *server, struct blow blow);
 
-/* For slow tools: SEALANE_SWEEP_SHARE=5 sweeps every fifth case only. */
+/* For slow tools: SEALANE_SWEEP_SHARE=5 tests every fifth case only. */
 static int share(void) {
     const char *text = getenv("SEALANE_SWEEP_SHARE");
     int value = text ? atoi(text) : 1;
     return value > 1 ? value : 1;
 }
 
-/* Every call of one kind, with every error. Returns how many calls there were. */
+/* Tests every call of one kind, with every error. Returns the number of calls. */
 static int sweep_kind(struct board *board, enum inject_kind kind, struct child *server, strike_role *strike) {
     const struct fault *fault = &faults[kind];
     for (int n = 1; n < CALLS_MAX; n++) {
@@ -279,7 +279,7 @@ START_TEST(test_server) {
 }
 END_TEST
 
-/* The same on a libuv loop, whose own system calls are not struck. */
+/* The server runs on a libuv loop, whose own system calls are not struck. */
 START_TEST(test_uv_server) {
     struct board *board = sweep_begin();
     service_use_uv(true);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kill sweep: a process killed with SIGKILL before each of its system calls, from the handshake to the
- * end of a voyage; once it is the client, once the server. And at any instant, while calls of every class go through
- * rings and arenas at full speed, where hardly anything is a system call.
+ * The kill sweep: a process is killed with SIGKILL before each of its system calls, from the handshake to the end of a
+ * voyage; first the client, then the server. It is also killed at any instant, while calls of every class go through
+ * rings and arenas at full speed, with hardly any system call.
  *
- * The survivor learns of it by exactly one event for each connection, holds nothing of the dead one's
- * afterwards, leaks nothing, and goes on: the server serves the next client, and the client finds the next
- * server at the same address, where the dead one has left its socket and its lock.
+ * The survivor gets exactly one event for each connection, holds no resource of the dead process afterwards, leaks
+ * nothing, and goes on: the server serves the next client, and the client finds the next server at the same address,
+ * where the dead server has left its socket and its lock.
  */
 #include <errno.h>
 #include <signal.h>
@@ -24,12 +24,12 @@
 #define INSTANTS 100
 #define INSTANTS_NS 10000000u
 #define SECOND_NS 1000000000u
-#define GUARD_NS (5 * (uint64_t) SECOND_NS) /* what is observed is printed */
+#define GUARD_NS (5 * (uint64_t) SECOND_NS) /* the measured time is printed */
 
 static struct {
     int cases, count;
     unsigned strokes;
-    uint64_t worst_ns; /* from the victim's death to the survivor's having noticed */
+    uint64_t worst_ns; /* time from the victim's death until the survivor has noticed */
     char text[3000];
 } findings;
 
@@ -80,7 +80,7 @@ static void judge_server(const struct board *board, bool has_answered) {
         find(board, "the server's callbacks do not come once each");
 }
 
-/* The client is killed. Returns false when it got home. */
+/* The client is killed. Returns false when it completed the voyage. */
 static bool kill_client(struct board *board, struct child *server, int n) {
     sweep_aim(board, (struct blow){.kind = INJECT_KINDS, .n = n});
     int status = sweep_sail(board);
@@ -97,7 +97,7 @@ static bool kill_client(struct board *board, struct child *server, int n) {
     return true;
 }
 
-/* One event for each connection that was open. One that was not may have had one, or none. */
+/* Each connection that was open has had one event. A connection that was not open may have had one, or none. */
 static void judge_events(const struct board *board, const struct voyage_report *voyage) {
     if (voyage->is_left_open)
         find(board, "a connection outlives the server");
@@ -106,16 +106,16 @@ static void judge_events(const struct board *board, const struct voyage_report *
             find(board, "connection %d: on_open %d times, on_close %d times", i, voyage->opened[i], voyage->closed[i]);
 }
 
-/* The server was killed while we were at sea. */
+/* The server was killed while the voyage went on. */
 static void judge_survivor(const struct board *board, const struct voyage_report *voyage) {
     if (voyage->status == 0)
-        return; /* it died when we were home */
+        return; /* the server died after the voyage */
     judge_events(board, voyage);
     if (voyage->status == VOYAGE_WRONG || voyage->status == -ETIMEDOUT)
         find(board, "%s at \"%s\"", voyage->status > 0 ? "wrong bytes" : "silence", voyage->step);
 }
 
-/* The dead one has left its socket and its lock where it was. */
+/* The dead server has left its socket and its lock at the address. */
 static void judge_successor(struct board *board) {
     struct child server;
     if (!sweep_serve(&server, board, false)) {
@@ -160,7 +160,7 @@ static void conclude(const char *role) {
     ck_assert_int_gt(findings.cases, 50);
 }
 
-/* At any instant of the next few milliseconds, which are some hundred calls. */
+/* Pauses until any instant of the next few milliseconds, in which some hundred calls are made. */
 static void pause_somehow(uint64_t *random) {
     nanosleep(&(struct timespec){.tv_nsec = random_below(random, INSTANTS_NS)}, NULL);
 }
@@ -243,7 +243,7 @@ START_TEST(test_client_killed) {
 }
 END_TEST
 
-/* On its own loop, and on libuv's. */
+/* On the server's own loop, and on libuv's. */
 START_TEST(test_server_killed) {
     struct board *board = sweep_begin();
     service_use_uv(_i == 1);

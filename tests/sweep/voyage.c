@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The voyage: a list of steps over one struct, which tidies up after any of them. See voyage.h. */
+/* The voyage: a list of steps over one struct, which frees all resources after any step. See voyage.h. */
 #include "sweep/voyage.h"
 
 #include <errno.h>
@@ -14,14 +14,14 @@
 #include "support/service.h"
 #include "support/suite.h"
 
-#define SIZE ((size_t) 65539)       /* no multiple of anything */
-#define FROM_BUFFER ((size_t) 3000) /* where the piece from a buffer begins, and so on */
+#define SIZE ((size_t) 65539)       /* no multiple of a page or a line */
+#define FROM_BUFFER ((size_t) 3000) /* where the piece from a buffer begins; the next lines are other pieces */
 #define FROM_FILE ((size_t) 8192)
 #define FROM_PIPE ((size_t) 20000)
 #define PIECE ((size_t) 512)
-#define PARCEL ((size_t) 300000)       /* pooled, as the next: more than one of either is too much for the server */
-#define LARGE_PARCEL ((size_t) 700000) /* its arena and those of the smaller ones, too */
-#define LETTER ((size_t) 20000)        /* likewise pooled */
+#define PARCEL ((size_t) 300000)       /* pooled, as the next one: two of either size exceed the server's limit */
+#define LARGE_PARCEL ((size_t) 700000) /* its arena does not fit beside the arenas of the smaller ones */
+#define LETTER ((size_t) 20000)        /* pooled as well */
 #define BURST 12                       /* more letters than the server holds at a time */
 #define STEP_MS 2000
 #define SLICE_MS 20
@@ -37,7 +37,7 @@ struct voyage {
     int exported;
 };
 
-/* Byte `at` of the cargo. */
+/* Returns byte `at` of the cargo. */
 static unsigned char pattern(size_t at) {
     return (unsigned char) (at * 7 + (at >> 8));
 }
@@ -65,7 +65,8 @@ static bool is_cargo_message(const sea_msg *msg, unsigned char more) {
     return is_cargo(sea_msg_data(msg), sea_msg_size(msg), more);
 }
 
-/* Callbacks: `user` is the voyage; which connection it is, is known by its pointer, or its not being known yet. */
+/* Callbacks: `user` is the voyage; a connection is identified by its pointer, or by the fact that its pointer is not
+ * known yet. */
 
 static int index_of(const struct voyage *voyage, const sea_conn *conn) {
     return voyage->conns[0] && voyage->conns[0] != conn ? 1 : 0;
@@ -88,7 +89,7 @@ static void on_item(sea_msg *msg, void *user) {
     voyage->item = msg;
 }
 
-/* Steps: 0, a negative errno value, or VOYAGE_WRONG. */
+/* Steps return 0, a negative errno value, or VOYAGE_WRONG. */
 
 static int make_ctx(struct voyage *voyage) {
     return sea_ctx_new(&voyage->ctx, NULL);
@@ -96,7 +97,7 @@ static int make_ctx(struct voyage *voyage) {
 
 static const sea_method methods[] = {{SERVICE_ITEM, "item", on_item}};
 
-/* The second one takes stable payloads only. */
+/* The second connection takes stable payloads only. */
 static int connect_as(struct voyage *voyage, int which) {
     const sea_options options = {.accept = which == 1 ? SEA_STABLE_ONLY : 0,
                                  .methods = methods,
@@ -122,7 +123,7 @@ static int fill_from_buffer(struct voyage *voyage) {
     return sea_block_fill(voyage->cargo, FROM_BUFFER, piece, PIECE);
 }
 
-/* The reader's end of something that holds PIECE bytes of the pattern: a file, or a pipe. */
+/* Returns a descriptor that gives PIECE bytes of the pattern: a file, or a pipe. */
 static int source(bool is_pipe, size_t at) {
     unsigned char piece[PIECE];
     char path[] = "/tmp/sealane-cargo-XXXXXX";
@@ -149,7 +150,7 @@ static int fill_from(struct voyage *voyage, bool is_pipe, size_t at) {
     close(fd);
     if (n < 0)
         return (int) n;
-    return n == (int64_t) PIECE ? 0 : -EIO; /* it was told how much: no silence */
+    return n == (int64_t) PIECE ? 0 : -EIO; /* the size was given, so fewer bytes must be an error */
 }
 
 static int fill_from_file(struct voyage *voyage) {
@@ -160,7 +161,7 @@ static int fill_from_pipe(struct voyage *voyage) {
     return fill_from(voyage, true, FROM_PIPE);
 }
 
-/* The rest of it, in place; what the other ways have filled is not touched. */
+/* Fills the rest of the block in place; the pieces that the other ways have filled are not touched. */
 static int fill_in_place(struct voyage *voyage) {
     unsigned char *data = sea_block_data(voyage->cargo);
     static const size_t filled[] = {FROM_BUFFER, FROM_FILE, FROM_PIPE, SIZE};
@@ -185,7 +186,7 @@ static int call_answer(struct voyage *voyage) {
     return is_cargo_message(voyage->answer, 1) ? 0 : VOYAGE_WRONG;
 }
 
-/* The server's own block, back to it and here once more: two leases on one memfd. */
+/* The server's own block goes back to it and comes here once more: two leases on one memfd. */
 static int forward_answer(struct voyage *voyage) {
     int r = call(voyage, SERVICE_ECHO, sea_block_ref(sea_msg_block(voyage->answer)), &voyage->echo);
     if (r < 0)
@@ -217,8 +218,8 @@ static int call_inline(struct voyage *voyage) {
     return is_right ? 0 : VOYAGE_WRONG;
 }
 
-/* Is it the class that both sides of a connection choose? Where a call is forbidden they do without outboxes, and what
- * goes then, and what is forwarded to them, has another one. */
+/* Returns whether the payload has the class that both sides of a connection choose. Where a system call is forbidden
+ * they work without outboxes, and then sent and forwarded payloads have another class. */
 static bool is_class(const struct voyage *voyage, int payload_class, int expected) {
     sea_figures figures;
     sea_ctx_figures(voyage->ctx, &figures);
@@ -232,7 +233,7 @@ static bool is_class(const struct voyage *voyage, int payload_class, int expecte
     return payload_class == expected;
 }
 
-/* A block of the class that is chosen for it: pooled. */
+/* Makes a block in the class that is chosen for it: pooled. */
 static int new_parcel(struct voyage *voyage, size_t size, sea_block **ret_block) {
     sea_block *block = NULL;
     int r = sea_block_new(&block, voyage->conns[0], size);
@@ -271,7 +272,7 @@ static int call_pooled(struct voyage *voyage) {
     return call_sized(voyage, PARCEL);
 }
 
-/* It lies in the server's arena: what goes back is a copy. */
+/* The parcel lies in the server's arena: the payload that goes back is a copy. */
 static int forward_parcel(struct voyage *voyage) {
     return call_with_parcel(voyage, PARCEL, sea_block_ref(sea_msg_block(voyage->parcel)));
 }
@@ -287,7 +288,7 @@ static int call_bytes(struct voyage *voyage) {
     return is_right ? 0 : VOYAGE_WRONG;
 }
 
-/* The arenas of the smaller ones go for it: the next reply comes after their releases. */
+/* The arenas of the smaller parcels must go first: the next reply comes after their releases. */
 static int call_pooled_larger(struct voyage *voyage) {
     int r = call_bytes(voyage);
     return r == 0 ? call_sized(voyage, LARGE_PARCEL) : r;
@@ -302,7 +303,7 @@ static int call_letter(struct voyage *voyage) {
     return call_sized(voyage, LETTER);
 }
 
-/* Frames of the ring, with one doorbell at most. */
+/* Sends frames of the ring, with one doorbell at most. */
 static int send_notes(struct voyage *voyage) {
     static const char note[40] = "a note";
     int r = 0;
@@ -313,7 +314,7 @@ static int send_notes(struct voyage *voyage) {
     return r;
 }
 
-/* It waits for credit, which comes by the release ring. */
+/* The letters wait for credit, which comes by the release ring. */
 static int send_letters(struct voyage *voyage) {
     int r = 0;
     for (int i = 0; i < BURST && r == 0; i++) {
@@ -327,7 +328,7 @@ static int send_letters(struct voyage *voyage) {
     return r;
 }
 
-/* So that most of the time goes into rings, and not into bytes. */
+/* Small payloads, so that most of the time goes into rings, and not into copying. */
 static int call_often(struct voyage *voyage) {
     int r = 0;
     for (int i = 0; i < 100 && r == 0; i++)
@@ -369,7 +370,7 @@ static int publish(struct voyage *voyage) {
     return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_spin_policy(STEP_MS));
 }
 
-/* What was published may not even have reached the server: then the other connection has ended. */
+/* The published block may not even have reached the server: then the other connection has ended. */
 static int publisher_status(struct voyage *voyage) {
     int r;
     while ((r = sea_conn_wait(voyage->conns[0], 0)) > 0)
@@ -394,7 +395,7 @@ static int take_item(struct voyage *voyage) {
     return r < 0 || is_cargo_message(voyage->item, 0) ? r : VOYAGE_WRONG;
 }
 
-/* Pooled to the server, pooled on to the second connection, and there a private copy. */
+/* The letter goes pooled to the server, pooled on to the second connection, and is copied there. */
 static int publish_letter(struct voyage *voyage) {
     sea_block *block = NULL;
     voyage->item = sea_msg_release(voyage->item);
@@ -413,7 +414,7 @@ static int take_letter(struct voyage *voyage) {
     return is_right && is_pattern(sea_msg_data(voyage->item), LETTER, 0) ? 0 : VOYAGE_WRONG;
 }
 
-/* A last word from the server on both, so that what was given back has arrived when the voyage is over. */
+/* Makes a last call on both connections, so that all releases have arrived when the voyage is over. */
 static int say_farewell(struct voyage *voyage) {
     voyage->item = sea_msg_release(voyage->item);
     int r = call_inline(voyage);
@@ -454,7 +455,7 @@ static const struct {
     {"farewell", say_farewell},
 };
 
-/* Again and again, at full speed, through one connection; what is held is held while others come and go. */
+/* Calls again and again, at full speed, through one connection; some payloads are held while others come and go. */
 static const struct {
     const char *name;
     int (*run)(struct voyage *voyage);
@@ -466,7 +467,7 @@ static const struct {
     {"release", release_answers},       {"calls with bytes", call_often},
 };
 
-/* Until both have ended. What still comes is handled meanwhile. */
+/* Waits until both connections have ended, and handles the messages that still come. */
 static void outlive(struct voyage *voyage) {
     for (int i = 0; i < 2; i++) {
         int r = 0;
@@ -484,7 +485,7 @@ static void note_refusals(struct voyage *voyage) {
     voyage->report->refusals = figures.refusals;
 }
 
-/* What the application can read about the step that failed. */
+/* Notes the texts that the application can read about the step that failed. */
 static void note_why(struct voyage *voyage) {
     char text[300] = "";
     sea_refusal refusal = {0};
