@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A client of digestd that lies about what it sends, through the library's public interface: the protocol of the
- * connection is kept, the one between digest and digestd is not. Each lie has the answer that it must get.
- * Usage: lying_digest ADDRESS. test_digest_trouble.sh runs it. Exit status 0: all answers were right.
+ * A client of digestd that lies, through the library's public interface: it keeps the protocol of the connection, but
+ * not the protocol between digest and digestd. Each lie has the answer that it must get. Usage: lying_digest ADDRESS.
+ * test_digest_trouble.sh runs it. Exit status 0: all answers were right.
  */
 #include <errno.h>
 #include <sealane/sealane.h>
@@ -25,7 +25,7 @@ static void expect(const char *what, int expected, int actual) {
     failed = 1;
 }
 
-/* A block with the first `size` bytes of the header, and zeros behind it if it is larger. */
+/* Makes a block with the first `size` bytes of the header, and zeros behind it if the block is larger. */
 static sea_block *block_of(const struct digest_header *header, size_t size, bool is_inline) {
     sea_block *block;
     int r = is_inline ? sea_block_new(&block, conn, size) : sea_block_new_sealed(&block, ctx, size, 0);
@@ -49,7 +49,7 @@ static int ask(const struct digest_header *header, size_t size) {
     return r;
 }
 
-/* An honest chunk of `bytes` zeros. */
+/* Makes an honest chunk of `bytes` zeros. */
 static int chunk(uint64_t file, uint64_t number, uint32_t flags, size_t bytes) {
     struct digest_header header = header_of(file, number, flags, bytes);
     return ask(&header, sizeof header + bytes);
@@ -95,7 +95,7 @@ static void try_many(void) {
     expect("one more", -EDQUOT, chunk(1, 0, 0, 1));
     expect("ending one of them", 0, chunk(1000, 1, DIGEST_LAST, 1));
     expect("then one more", 0, chunk(1, 0, 0, 1));
-    /* They are left as they are: the server forgets them with the connection. */
+    /* The files stay unfinished: the server forgets them with the connection. */
 }
 
 struct pair {
@@ -118,8 +118,8 @@ static void on_second(sea_conn *c, int status, sea_msg *reply, void *user) {
     sea_msg_release(reply);
 }
 
-/* Behind the last chunk nothing may come. If the worker still has it then, the file is forgotten and its call
- * answered with -ECANCELED; if not, the file is unknown by now. */
+/* No chunk may follow the last one. If the worker still has the last chunk, the file is forgotten and its call
+ * answered with -ECANCELED; otherwise the file is unknown by now. */
 static void try_while_busy(uint32_t second_flags) {
     struct pair pair = {0};
     size_t bytes = 8 << 20;

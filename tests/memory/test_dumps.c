@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Core dumps: shared memory, ours and the peer's, is in none of them, unless a context wants it to be.
+ * Core dumps: they contain no shared memory, neither ours nor the peer's, unless a context asks for it.
  *
- * Client and server are of one process, so that all kinds of mappings are there: outboxes, arenas and their views,
- * sealed blocks and imports. Asked is /proc/self/smaps, which shows MADV_DONTDUMP as "dd".
+ * Client and server are in one process, so that all kinds of mappings exist: outboxes, arenas and their views, sealed
+ * blocks and imports. The test reads /proc/self/smaps, which shows MADV_DONTDUMP as "dd".
  */
 #include "support/raw.h"
 #include "support/service.h"
@@ -44,7 +44,7 @@ static sea_msg *echo(sea_conn *conn, sea_block *block) {
     return reply;
 }
 
-/* Of each kind of payload one, held by both sides. */
+/* Both sides hold one payload of each kind. */
 static struct count count_in_use(const sea_ctx_options *options) {
     char address[80];
     sea_ctx *ctx = NULL;
@@ -79,7 +79,7 @@ START_TEST(test_payloads_are_in_dumps_where_they_are_wanted) {
     struct count count = count_in_use(&options);
     ck_assert_uint_ge(count.dumped, 8);
     ck_assert_uint_eq(count.kept_out, 0);
-    count = count_in_use(NULL); /* the context that wanted it is gone */
+    count = count_in_use(NULL); /* the context that asked for it is gone */
     ck_assert_uint_eq(count.dumped, 0);
 }
 END_TEST

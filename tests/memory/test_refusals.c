@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each limit made small in turn: who asks for memory gets an error that explains it, nobody is killed, the server and
- * the connection go on, and when the limit is lifted everything can be had again.
+ * Each limit is made small in turn: a caller that needs memory gets an error that explains the limit, no process is
+ * killed, the server and the connection go on, and when the limit is lifted all memory can be had again.
  *
- * The client is the test, the server a thread of it. The client's context looks for the machine's limits in a temporary
+ * The client is the test, the server a thread of it. The client's context reads the machine's limits from a temporary
  * directory (which stands for /proc and /sys/fs/cgroup); rlimits are real, and so are the cgroups at the end, in a
  * child.
  */
@@ -32,14 +32,15 @@
 #include "unit/valgrind.h"
 
 #define MIB (UINT64_C(1) << 20)
-#define SIZE (6 * MIB) /* more than one look is good for, see machine_has(); and nothing to pad */
+/* more than one look at the machine serves for, see machine_has(); and a size that needs no padding */
+#define SIZE (6 * MIB)
 
 static char address[80];
 static struct service *service;
 static sea_ctx *ctx;
 static sea_conn *conn;
 
-/* --- the machine that the context sees: 1 GiB, of which 16 MiB are kept --- */
+/* --- the machine that the context sees: 1 GiB, of which 16 MiB are kept free --- */
 
 static void machine_has(uint64_t left) {
     char text[128];
@@ -48,7 +49,7 @@ static void machine_has(uint64_t left) {
     tree_write("meminfo", text);
 }
 
-/* Not before children are forked. */
+/* Call this only after children were forked. */
 static void serve(void) {
     if (!service)
         service = service_start(address, NULL, NULL);
@@ -59,7 +60,7 @@ static void connect_with(const sea_ctx_options *ctx_options, const sea_options *
     machine_has(32 * MIB);
     ck_assert_int_eq(sea_ctx_new(&ctx, ctx_options), 0);
     ctx->admission.proc = ctx->admission.mount = tree_path;
-    ctx->admission.allowance = ctx->admission.stale = 0; /* of the real machine */
+    ctx->admission.allowance = ctx->admission.stale = 0; /* grants from the real machine */
     ck_assert_int_eq(sea_connect(&conn, ctx, address, options), 0);
 }
 
@@ -86,7 +87,8 @@ static void after(void) {
     tree_remove();
 }
 
-/* Its shadow is several times as large as what the program has: faults and groups count that too. */
+/* The thread sanitizer's shadow memory is several times as large as the program's memory: page faults and cgroups
+ * count it, too. */
 static void skip_under_tsan(void) {
 #if defined(__SANITIZE_THREAD__)
     test_skip("the thread sanitizer takes memory of its own for each page");
@@ -160,7 +162,7 @@ static void assert_refused(int r, int error, const char *limit, uint64_t needed)
 /* --- one limit after the other --- */
 
 static struct rlimit lifted;
-static int limited; /* the resource */
+static int limited; /* the limited resource */
 
 static void limit_to(int resource, rlim_t value) {
     limited = resource;
@@ -235,7 +237,7 @@ static void set_file_size(void) {
     limit_to(RLIMIT_FSIZE, SIZE - 1);
 }
 
-/* Those that are open stay so; what is closed meanwhile is not to be had again either. */
+/* Open descriptors stay open; a descriptor that is closed meanwhile cannot be opened again. */
 static void set_descriptors(void) {
     limit_to(RLIMIT_NOFILE, 3);
 }
@@ -245,7 +247,8 @@ static void set_address_space(void) {
     FILE *file = fopen("/proc/self/statm", "re");
     ck_assert(file && fscanf(file, "%lu", &pages) == 1);
     fclose(file);
-    limit_to(RLIMIT_AS, pages * (rlim_t) sysconf(_SC_PAGESIZE) - 16 * MIB); /* pools let go of some to try again */
+    /* pools give back some address space to try again */
+    limit_to(RLIMIT_AS, pages * (rlim_t) sysconf(_SC_PAGESIZE) - 16 * MIB);
 }
 
 static const struct {
@@ -280,7 +283,7 @@ START_TEST(test_a_limit_and_its_end) {
     limits[_i].set();
     for (int is_sealed = 0; is_sealed < 2; is_sealed++) {
         sea_block *block = NULL;
-        size_t size = is_sealed ? SIZE : SIZE + MIB; /* the pool has one of SIZE */
+        size_t size = is_sealed ? SIZE : SIZE + MIB; /* the pool has a free block of SIZE */
         int r = make(&block, is_sealed, size);
         assert_refused(r, limits[_i].error, limits[_i].limit, limits[_i].needed);
         assert_small_service();
@@ -291,7 +294,7 @@ START_TEST(test_a_limit_and_its_end) {
 }
 END_TEST
 
-/* What is held is what limits: it is let go of, and that is all. */
+/* The held blocks use up the budget: releasing them is enough. */
 START_TEST(test_the_budget_and_its_end) {
     const struct {
         sea_limits budget;
@@ -314,7 +317,7 @@ START_TEST(test_the_budget_and_its_end) {
 }
 END_TEST
 
-/* Small calls until the peer has given everything back, which we read while we wait for an answer. */
+/* Makes small calls until the peer's releases have arrived; the lane reads them while it waits for an answer. */
 static void await_releases(void) {
     for (int i = 0; i < 1000; i++) {
         assert_small_service();
@@ -324,7 +327,8 @@ static void await_releases(void) {
     ck_abort_msg("%llu blocks are still on lease", (unsigned long long) figures().leased_blocks);
 }
 
-/* What all connections of one user hold of ours. (Of one peer's quota the sender is not refused, but told to wait.) */
+/* The share of one user covers the blocks that all its connections hold. (The quota of one peer does not refuse the
+ * sender, but makes it wait.) */
 START_TEST(test_the_share_of_a_user) {
     const sea_ctx_options options = {.user = {.bytes = 14 * MIB}};
     sea_block *block = NULL;
@@ -344,13 +348,15 @@ START_TEST(test_the_share_of_a_user) {
 }
 END_TEST
 
-/* Others take what there was while memory is reserved: after one step of 16 MiB it is given back. */
+/* Other processes take the available memory while memory is reserved: after one step of 16 MiB the reservation is
+ * undone. */
 static void others_take_all(void) {
     machine_has(0);
 }
 
 START_TEST(test_refused_between_two_steps) {
-    const sea_ctx_options options = {.memory_flags = SEA_MEMORY_NO_HUGE}; /* then sealed ones are not touched */
+    /* without huge pages, sealed blocks are reserved and not touched */
+    const sea_ctx_options options = {.memory_flags = SEA_MEMORY_NO_HUGE};
     sea_block *block = NULL;
     int is_sealed = _i;
     enum inject_kind kind = is_sealed ? INJECT_FALLOCATE : INJECT_MADVISE;
@@ -370,7 +376,7 @@ START_TEST(test_refused_between_two_steps) {
 }
 END_TEST
 
-/* Mappings of one page each, with a gap of other rights between them, until there may be no more. */
+/* Makes mappings of one page each, separated by pages with other rights, until the limit refuses one. */
 START_TEST(test_mappings_and_their_end) {
     if (is_under_valgrind())
         test_skip("valgrind has mappings of its own");
@@ -413,8 +419,8 @@ END_TEST
 static struct {
     int calls;
     sea_refusal nearly;
-    sea_block *spare;   /* owned; let go of when memory runs low */
-    bool is_more_found; /* somebody else's memory, likewise */
+    sea_block *spare;   /* owned; released when memory runs low */
+    bool is_more_found; /* the callback makes the machine's memory larger */
 } low;
 
 static void on_low_water(const sea_refusal *nearly, void *user) {
@@ -442,11 +448,11 @@ START_TEST(test_the_budget_runs_low) {
         ck_assert_int_eq(make(&low.spare, true, SIZE), 0);
         ck_assert_int_eq(make(&first, is_sealed, SIZE), 0);
         ck_assert_int_eq(low.calls, 0);
-        ck_assert_int_eq(make(&second, is_sealed, SIZE), 0); /* leaves 1 MiB, or so it seems */
+        ck_assert_int_eq(make(&second, is_sealed, SIZE), 0); /* leaves 1 MiB, as the context sees it */
         ck_assert_int_eq(low.calls, 1);
         ck_assert_str_eq(low.nearly.limit, "budget (bytes)");
         ck_assert_int_eq(low.nearly.error, 0);
-        ck_assert_int_eq(make(&third, is_sealed, SIZE), 0); /* in the room of the spare one */
+        ck_assert_int_eq(make(&third, is_sealed, SIZE), 0); /* in the room of the spare block */
         assert_served(first);
         assert_served(second);
         assert_served(third);
@@ -455,8 +461,8 @@ START_TEST(test_the_budget_runs_low) {
 }
 END_TEST
 
-/* Whatever the budget is short of: what would be refused is had in the room of what the callback lets go of, and
- * nothing is refused. */
+/* For any shortage of the budget: a request that would be refused gets the room that the callback releases, and no
+ * refusal is counted. */
 START_TEST(test_nothing_is_refused_before) {
     const sea_limits budgets[] = {{.bytes = 14 * MIB}, {.blocks = 2}, {.fds = 2}};
     static const char *const names[] = {"budget (bytes)", "budget (blocks)", "budget (descriptors)"};
@@ -486,8 +492,8 @@ START_TEST(test_nothing_is_refused_before) {
 }
 END_TEST
 
-/* What it lets go of may lie in the very pool that asks: there are other threads, so it comes back by the stack of
- * returns. */
+/* The callback may release a block of the pool that asks: there are other threads, so the block comes back by the
+ * return stack. */
 START_TEST(test_a_block_of_the_same_pool) {
     const sea_ctx_options options = {.budget = {.bytes = 9 * MIB},
                                      .peer = {.bytes = 1 << 30},
@@ -506,7 +512,7 @@ START_TEST(test_a_block_of_the_same_pool) {
 }
 END_TEST
 
-/* The block that would be refused is had, because the callback found room. */
+/* A block that would be refused is made, because the callback found room. */
 START_TEST(test_before_the_first_refusal) {
     const sea_ctx_options options = {.low_water = 2 * MIB, .on_low_water = on_low_water, .low_water_user = &low};
     for (int is_sealed = 0; is_sealed < 2; is_sealed++) {
@@ -524,7 +530,7 @@ START_TEST(test_before_the_first_refusal) {
         low.is_more_found = false;
         machine_has(MIB);
         assert_refused(make(&block, is_sealed, SIZE + MIB), -ENOMEM, "MemAvailable", SIZE);
-        ck_assert_int_eq(low.calls, 2); /* there was more in between */
+        ck_assert_int_eq(low.calls, 2); /* there was more memory in between */
         assert_refused(make(&block, is_sealed, SIZE + MIB), -ENOMEM, "MemAvailable", SIZE);
         ck_assert_int_eq(low.calls, 2);
         disconnect();
@@ -570,7 +576,7 @@ START_TEST(test_locked) {
 }
 END_TEST
 
-/* A payload in a huge page that is not full of it: locked or not, it lies in one. */
+/* A payload that does not fill a huge page: it lies in one, locked or not. */
 START_TEST(test_locked_and_padded) {
     if (is_under_valgrind())
         test_skip("valgrind does not know mlock2()");
@@ -593,7 +599,7 @@ START_TEST(test_locked_and_padded) {
 }
 END_TEST
 
-/* That there is no huge page for it changes nothing: the padding goes, the lock stays. */
+/* When there is no huge page for it, the padding goes and the lock stays. */
 START_TEST(test_locked_and_cut) {
     const sea_ctx_options options = {.memory_flags = SEA_MEMORY_LOCK};
     sea_block *block = NULL;
@@ -603,9 +609,12 @@ START_TEST(test_locked_and_cut) {
         test_skip("shmem_enabled cannot be set here");
     connect_with(&options, NULL);
     fail_call(INJECT_FSTAT, 2, 1,
-              EIO); /* the first looks for pages behind the end; without the second it is not known what came */
+              /*
+               * the first fstat() looks for pages behind the end; without the second one the kind of pages is not known
+               */
+              EIO);
     ck_assert_int_eq(make(&block, true, 3 * MIB / 2), 0);
-    ck_assert_int_eq(fail_calls(INJECT_FSTAT), 3); /* the third counts the pages that the budget pays for */
+    ck_assert_int_eq(fail_calls(INJECT_FSTAT), 3); /* the third fstat() counts the pages that the budget pays for */
     ck_assert_uint_eq(locked_bytes(), 3 * MIB / 2);
     assert_served(block);
     disconnect();
@@ -613,7 +622,7 @@ START_TEST(test_locked_and_cut) {
 }
 END_TEST
 
-/* Without the right to lock what it likes. */
+/* Runs without the right to lock any amount of memory. */
 static int lock_too_much(int line, void *arg) {
     const sea_ctx_options options = {.memory_flags = SEA_MEMORY_LOCK};
     const struct rlimit limit = {MIB, MIB};
@@ -662,7 +671,7 @@ START_TEST(test_prefaulted) {
     char *data = sea_block_data(block);
     long first = faults();
     memset(data, 7, SIZE);
-    ck_assert_int_lt(faults() - first, 640); /* of 1536 pages; sanitizers have some of their own */
+    ck_assert_int_lt(faults() - first, 640); /* of 1536 pages; sanitizers cause some faults of their own */
     assert_served(block);
     disconnect();
 }
@@ -707,7 +716,7 @@ END_TEST
 
 struct squeeze {
     struct group group;
-    bool is_parents; /* the limit */
+    bool is_parents; /* the limit is the parent's */
     size_t size;     /* of a block */
 };
 
@@ -723,7 +732,8 @@ static uint32_t take_from(uint32_t count, bool is_sealed, size_t size, int *ret_
     return count;
 }
 
-/* What the pool merely keeps is given back for it: for sealed blocks, which are of no connection, in its next turn. */
+/* The pool's free memory is given back for this block; for sealed blocks, which belong to no connection, in the
+ * pool's next turn. */
 static uint32_t take_all(bool is_sealed, size_t size, int *ret_error) {
     uint32_t count = take_from(0, is_sealed, size, ret_error);
     ck_assert_int_eq(sea_conn_dispatch(conn, 0), 0);
@@ -742,7 +752,7 @@ static int live_in_a_group(int line, void *arg) {
     if (!group_enter(&squeeze->group) || !line_hear(line, 20000, &word))
         return 77;
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
-    ck_assert_uint_lt(ctx->budget.limit[QUOTA_BYTES], 64 * MIB); /* a share of what the group has */
+    ck_assert_uint_lt(ctx->budget.limit[QUOTA_BYTES], 64 * MIB); /* a share of the group's memory */
     sea_ctx_unref(ctx);
     ck_assert_int_eq(sea_ctx_new(&ctx, &ample), 0);
     ck_assert_int_eq(sea_connect(&conn, ctx, address, NULL), 0);
@@ -751,10 +761,10 @@ static int live_in_a_group(int line, void *arg) {
         assert_refused(error, -ENOMEM,
                        squeeze->group.is_version_1 ? "cgroup memory.limit_in_bytes" : "cgroup memory.max",
                        squeeze->size);
-        ck_assert_uint_ge(count * squeeze->size, 32 * MIB); /* of 64 */
+        ck_assert_uint_ge(count * squeeze->size, 32 * MIB); /* of 64 MiB */
         assert_small_service();
         drop_all(count);
-        ck_assert_int_eq(sea_conn_dispatch(conn, 0), 0); /* only now is the pool's bound one */
+        ck_assert_int_eq(sea_conn_dispatch(conn, 0), 0); /* only now does the pool's limit apply */
         assert_full_service(squeeze->size);
     }
     uint32_t before = take_all(true, squeeze->size, &error);
@@ -777,7 +787,7 @@ static int begin_in_a_small_group(int line, void *arg) {
     return 0;
 }
 
-/* What a context is made with is for life; what is left at that moment is not. */
+/* The settings that a context is made with stay for its life; the amount that is available at that moment does not. */
 START_TEST(test_a_context_that_begins_with_nothing) {
     struct group group;
     struct child child;
@@ -833,7 +843,7 @@ END_TEST
 
 struct hidden {
     struct group group;
-    bool is_group_seen; /* at the place of the whole hierarchy, as a container sees its own */
+    bool is_group_seen; /* the group is at the root of the hierarchy, as in a container */
 };
 
 static bool hide_proc(const struct hidden *hidden) {
@@ -858,10 +868,10 @@ static int live_without_proc(int line, void *arg) {
                        hidden->group.is_version_1 ? "cgroup memory.limit_in_bytes" : "cgroup memory.max", 4 * MIB);
     else
         assert_refused(error, -EDQUOT, "budget (bytes)", 4 * MIB);
-    ck_assert_uint_ge(count * 4 * MIB, 24 * MIB); /* of 64 */
+    ck_assert_uint_ge(count * 4 * MIB, 24 * MIB); /* of 64 MiB */
     drop_all(count);
     ctx = sea_ctx_unref(ctx);
-    ck_assert_int_eq(umount("/proc"), 0); /* the leak sanitizer looks into it at the end */
+    ck_assert_int_eq(umount("/proc"), 0); /* the leak sanitizer reads /proc at the end */
     return 0;
 }
 
@@ -886,7 +896,7 @@ START_TEST(test_a_group_without_proc) {
 }
 END_TEST
 
-/* A group that is full of files which were read once is not full. */
+/* A group that is full of file pages which were read once is not full. */
 static int fill_with_files(int line, void *arg) {
     struct squeeze *squeeze = arg;
     static char bytes[1 << 20];

@@ -1,75 +1,76 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A model of publishing, sleeping, waking and dying, for Spin: two processes, all their interleavings, and memory that
- * shows stores late. It answers one question: can a side sleep for ever although there is something for it?
- * tests/model/check.sh lists what is checked with it, and `./dev model` runs that. The code: transport/lane/doorbell.c,
- * ring.c, rings.c.
+ * shows stores late. It answers one question: can a side sleep for ever although an event waits for it?
+ * tests/model/check.sh lists the properties that are checked with it, and `./dev model` runs them. The code:
+ * transport/lane/doorbell.c, ring.c, rings.c.
  *
- * Two sides, 0 and 1, run the same program. Each owns an outbox, which only it writes:
+ * Two sides, 0 and 1, run one program. Each owns an outbox, which only it writes:
  *
- *     asleep      episode number, odd while it sleeps (or is about to), and a bit: to be woken for room, too
+ *     asleep      episode number, odd while the side sleeps (or is about to), and a bit: to be woken for room, too
  *     consumed    how many of the peer's frames it has handled; lags behind, to spare the peer's cache line
  *     tag, text   the lines of its frame ring, and behind them those of its release ring
  *
- * and each does, in any order, and as often as the limits below allow:
+ * and each side does, in any order, and as often as the limits below allow:
  *
- *     publish     store text, store tag (release). From then on it owes a look, now or at the end of the batch:
- *                 full fence, load the peer's asleep word; if it is odd, and not the one for which it rang last: ring
- *     handle      load tag (acquire), read text, count; once LAZY frames are not shown yet: show `consumed` (release),
- *                 full fence, and ring if the peer is to be woken for room
+ *     publish     store text, store tag (release). From then on it owes a check, now or at the end of the batch: full
+ *                 fence, load the peer's asleep word; if it is odd, and not the one for which it rang last: ring
+ *     handle      load tag (acquire), read text, count; once LAZY frames are not shown yet: store `consumed`
+ *                 (release), full fence, and ring if the peer must be woken for room
  *     give, take  publish and handle for the release ring, which always has room
- *     sleep       show `consumed`, make the looks that are owed; store asleep = odd; full fence; look once more for
- *                 frames, releases and, if it waits for it, room; found something: asleep = even, and on; else
- *                 poll() until there is a datagram, asleep = even, receive, and on
- *     die         at any step (CRASH). The kernel closes the socket, after all its stores. The peer's poll() says so;
- *                 the peer handles what had been published, and ends
+ *     sleep       store `consumed`, make the checks that are owed; store asleep = odd; full fence; look once more for
+ *                 frames, releases and, if it waits for it, room; if there is one: asleep = even, and go on; otherwise
+ *                 poll() until there is a datagram, asleep = even, receive, and go on
+ *     die         at any step (CRASH). The kernel closes the socket, after all its stores. The peer's poll() reports it;
+ *                 the peer handles the frames that had been published, and ends
  *
- * Memory. A store goes into the side's store buffer, a queue of BUFFER entries, and from there into memory whenever it
- * likes: that is x86. A full fence waits until the buffer is empty. With WEAK, relaxed stores overtake others, and only
- * release stores wait for all before them. A look into one's own buffer is missing: no side ever loads a word that it
- * writes, it keeps private copies. Loads are made in program order, so the acquires are taken for granted here;
- * doc/memory-model.md says what they are for. System calls are no fences here.
+ * Memory. A store goes into the side's store buffer, a queue of BUFFER entries, and from there into memory at any later
+ * step: that is x86. A full fence waits until the buffer is empty. With WEAK, relaxed stores overtake others, and only
+ * release stores wait for all before them. The model has no load from a side's own buffer: no side ever loads a word
+ * that it writes, because it keeps private copies. Loads are made in program order, so the acquires are taken for
+ * granted here; doc/memory-model.md gives their reasons. System calls are no fences here.
  *
- * Steps. An atomic step has at most one load of the other's memory (of one line) or one use of the socket, before its
- * stores. Stores go to the own buffer: nobody can tell when they were made, only when they leave it.
+ * Steps. An atomic step has at most one load of the other side's memory (of one line) or one use of the socket, before
+ * its stores. Stores go to the side's own buffer: the other side cannot see when they were made, only when they leave
+ * it.
  *
- * What is checked. When nothing moves any more, the judge looks: everything that was published was handled, nobody
- * waits for room, both sleep; or one is dead, and the other has ended. On the way: frames come in order, once, and
- * whole, and none is overwritten before it was read. And, by Spin's search for non-progress cycles with nothing marked
- * as progress: no run is infinite. So every run gets to the judge, however unfair the schedule. A lost wake-up that a
- * later one makes good does not slip through: sides sleep also with frames left to send (unless EAGER), so each frame
+ * Properties. When no step is possible any more, the judge checks: every published frame was handled, no side waits for
+ * room, both sleep; or one side is dead, and the other has ended. On the way: frames come in order, once, and complete,
+ * and none is overwritten before it was read. And, by Spin's search for non-progress cycles with no state marked as
+ * progress: no run is infinite. So every run gets to the judge, however unfair the schedule. A lost wake-up that a
+ * later one makes up for does not slip through: sides also sleep with frames left to send (unless EAGER), so each frame
  * is the last one of some run.
  *
- * What is left out: frames of several lines (the later ones are stored before the first tag, like the text here); marks
- * and other datagrams than doorbells; lies, because a side that lies can only make itself sleep.
+ * Not in the model: frames of several lines (the later ones are stored before the first tag, as the text is here);
+ * marks and datagrams other than doorbells; lies, because a side that lies can only make itself sleep.
  *
  * Limits:
  *
  *     FRAMES_0, FRAMES_1   frames that each side may publish
- *     RING, LEASES         lines of the frame ring and of the release ring; so many leases may be out
- *     LAZY                 when so many frames are handled and not shown, they are shown
+ *     RING, LEASES         lines of the frame ring and of the release ring; LEASES leases may be out
+ *     LAZY                 when this number of frames is handled and not shown, they are shown
  *     BUFFER, BELLS        entries of a store buffer; datagrams that the socket holds
  *     EPISODES             twice the number of episodes before their numbers come again
- *     TIMEOUTS             how often poll() may return for nothing
+ *     TIMEOUTS             how often poll() may return without an event
  *     SPINNER              the side that never sleeps; 2 for none
  *
- * Variants: CRASH, WEAK; EAGER (sleeps only when it has nothing to send, or may not), READS_AWAKE (receives doorbells
- * at any time), LOOP (publishes also while it sleeps: in a loop, other things wake its process).
+ * Variants: CRASH, WEAK; EAGER (sleeps only when it has no frame to send, or may not send), READS_AWAKE (receives
+ * doorbells at any time), LOOP (also publishes while it sleeps: in an event loop, other events wake its process).
  *
  * Faults, each of which Spin must find:
  *
  *     NO_PUBLISH_FENCE, NO_SLEEP_FENCE, NO_ROOM_FENCE   a fence is missing
  *     NO_REARM             LOOP: does not raise its flag anew when it begins to wait for room while it sleeps
- *     NO_ROOM_LOOK         shows `consumed` in passing and does not look who waits for it
+ *     NO_ROOM_LOOK         stores `consumed` in passing and does not check whether the peer waits for it
  *     RELAXED_TAG          the tag is stored without release (WEAK)
  *     NO_SECOND_LOOK       sleeps at once after raising the flag
  *     NO_LAST_LOOK         ends at the hang-up, without looking at the ring again
  *     EARLY_CURSOR         shows a frame as consumed, then reads it
- *     KEEPS_BATCH          sleeps in the middle of a batch and still owes the look
- *     KEEPS_CURSOR         does not show `consumed` before sleeping. No fault as long as LAZY <= RING: whoever sleeps
- *                          has handled everything, and what it has not shown leaves room for a frame
+ *     KEEPS_BATCH          sleeps in the middle of a batch and still owes the check
+ *     KEEPS_CURSOR         does not store `consumed` before sleeping. No fault as long as LAZY <= RING: a side that
+ *                          sleeps has handled everything, and the frames that it has not shown leave room for one
  *     EATS_DOORBELL        receives after its second look, before poll()
- *     DEAF_WRITER          handles nothing while it waits for room
+ *     DEAF_WRITER          handles no frame while it waits for room
  *     FLAG_FOR_EPISODE     remembers that it rang, not for which episode, until it has seen the peer awake
  *     EPISODES=4           episode numbers come again too soon
  */
@@ -106,7 +107,7 @@
 
 #define PEER (1 - me)
 
-/* Bits of an asleep word. The lowest is that of odd episodes. */
+/* Bits of an asleep word. The lowest bit is set in odd episodes. */
 #define ANY 1
 #define ROOM 128
 
@@ -176,9 +177,9 @@ inline receive() {
     fi
 }
 
-/* --- what each side knows --- */
+/* --- the private state of each side --- */
 
-/* Private to each; global only for the judge. */
+/* Private to each side; global only for the judge. */
 byte sent[2];
 byte handled[2];
 byte given[2];
@@ -249,7 +250,7 @@ bool is_dying[2];
 #define note_awake(word) skip
 #endif
 
-/* After the fence. A doorbell that finds the queue full is not needed: the peer has something to receive. */
+/* Runs after the fence. A doorbell that finds the queue full is not needed: the peer has a datagram to receive. */
 inline ring_for(bits) {
     atomic {
         seen = memory[PEER].asleep;
@@ -272,7 +273,7 @@ inline ring_for(bits) {
     fi
 }
 
-/* --- what a side does: each begins with its condition --- */
+/* --- the steps of a side: each begins with its condition --- */
 
 inline publish(if_it) {
     atomic {
@@ -364,7 +365,7 @@ inline take() {
     }
 }
 
-/* Before it sleeps: nothing stays that the peer should know. */
+/* Before it sleeps, a side shows the peer everything that the peer must know. */
 inline settle() {
 #ifndef KEEPS_CURSOR
     atomic {
@@ -385,7 +386,7 @@ inline settle() {
     fi
 }
 
-/* Also while it is up, if there is something new to wait for: that is a new episode. */
+/* Also while the flag is up, if there is a new event to wait for: that is a new episode. */
 inline raise_flag() {
     atomic {
         episode = (episode + 2) % EPISODES;
@@ -399,7 +400,7 @@ inline lower_flag() {
     store(ASLEEP, 0, episode)
 }
 
-/* What it finds must be used before it sleeps again: else a run could be infinite. */
+/* A frame that it finds must be handled before the side sleeps again: otherwise a run could be infinite. */
 inline second_look() {
 #ifndef NO_SECOND_LOOK
     atomic {
@@ -431,10 +432,10 @@ inline second_look() {
 }
 
 proctype side(byte me) {
-    byte episode; /* of its own asleep word */
-    byte rung;    /* the peer's asleep word when it was rung last */
-    byte seen;    /* the peer's asleep word; 0: nobody to ring */
-    byte shown;   /* what it has stored as `consumed` */
+    byte episode; /* of the side's own asleep word */
+    byte rung;    /* the peer's asleep word when this side rang last */
+    byte seen;    /* the peer's asleep word; 0: no side to ring */
+    byte shown;   /* the last stored value of `consumed` */
     byte timeouts;
     bool owes_look, owes_room_look, must_work;
 
@@ -457,7 +458,7 @@ proctype side(byte me) {
             raise_flag();
             second_look();
             is_asleep[me] = true;
-            do /* poll(), unless there is something already */
+            do /* poll(), unless there is an event already */
             :: atomic { must_work -> is_asleep[me] = false; lower_flag() };
                 break
             :: atomic { !must_work && bells[me] > 0 -> is_asleep[me] = false; lower_flag() };
@@ -468,7 +469,7 @@ proctype side(byte me) {
             :: atomic { !must_work && timeouts < TIMEOUTS -> timeouts++; is_asleep[me] = false; lower_flag() };
                 break
 #ifdef LOOP
-            :: publish(!wants_room[me]) /* else it waits to be told */
+            :: publish(!wants_room[me]) /* otherwise it waits to be woken */
             :: end_batch()
             :: want_room();
 #ifndef NO_REARM

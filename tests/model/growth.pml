@@ -1,36 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A model of a ring that is followed by a larger one, for Spin: a writer, a reader that may sleep, the socket between them, and memory that
- * shows stores late. It answers: is a frame ever lost, read twice or overtaken when the ring changes, and can the reader sleep for ever
- * although there is something for it? doorbell.pml has what does not depend on the change. tests/model/check.sh lists what is checked
- * with this model, and `./dev model` runs that. The code: transport/lane/ring_growth.c, receive.c, rings.c.
+ * A model of a ring that is followed by a larger one, for Spin: a writer, a reader that may sleep, the socket between
+ * them, and memory that shows stores late. It answers: is a frame ever lost, read twice or overtaken when the ring
+ * changes, and can the reader sleep for ever although a frame waits for it? doorbell.pml has the parts that do not
+ * depend on the change. tests/model/check.sh lists the properties that are checked with this model, and `./dev model`
+ * runs them. The code: transport/lane/ring_growth.c, receive.c, rings.c.
  *
  * The writer does, in any order:
  *
- *     publish     store text and tag of the next line (release). From then on it owes a look: full fence, load the reader's asleep word;
- *                 if that is odd, and not the one for which it rang last: send a DOORBELL
+ *     publish     store text and tag of the next line (release). From then on it owes a check: full fence, load the
+ *                 reader's asleep word; if that is odd, and not the one for which it rang last: send a DOORBELL
  *     say         send a MESSAGE through the socket, then publish its mark, a line that has the number of the datagram
- *     grow        once: send a RING through the socket, publish its mark in the line of the old ring that was kept for it, and go on in
- *                 the new ring. Positions go on. The new ring's tags are 0
+ *     grow        once: send a RING through the socket, publish its mark in the line of the old ring that was kept for
+ *                 it, and go on in the new ring. Positions go on. The new ring's tags are 0
  *     die         at any step (CRASH). The kernel closes the socket after all its stores
  *
  * The reader does:
  *
- *     read        the next line of the ring in use, and show `consumed`. At a mark it takes datagrams until it has the one that the mark
- *                 names; at the mark of the RING it goes over to the new ring
- *     receive     a datagram, when it has found the ring empty. A MESSAGE that comes before its mark is held until the ring was found empty
- *                 once more. A RING that comes before its mark is remembered
- *     sleep       store asleep = odd; full fence; look once more at the ring in use; nothing there: poll() until there is a datagram
+ *     read        the next line of the ring in use, and store `consumed`. At a mark it takes datagrams until it has the
+ *                 one that the mark names; at the mark of the RING it changes to the new ring
+ *     receive     a datagram, when it has found the ring empty. A MESSAGE that comes before its mark is held until the
+ *                 ring was found empty once more. A RING that comes before its mark is remembered
+ *     sleep       store asleep = odd; full fence; look once more at the ring in use; no frame there: poll() until there
+ *                 is a datagram
  *
- * With RELEASES the ring is a release ring. It has no marks: the RING names the first position that lies in the new ring, and the reader
- * goes over when it has the RING and has read everything before that position.
+ * With RELEASES the ring is a release ring. It has no marks: the RING names the first position that lies in the new
+ * ring, and the reader changes to it when it has the RING and has read everything before that position.
  *
- * Each line and each MESSAGE has the number of the frame, so that the reader knows which one comes next. When nothing moves any more,
- * the judge looks: the writer has sent everything, and the reader has read every line, in both rings, and sleeps; or the writer is dead,
- * and the reader has read everything that was sent, and has ended.
+ * Each line and each MESSAGE has the number of the frame, so that the reader knows which one comes next. When no step
+ * is possible any more, the judge checks: the writer has sent everything, and the reader has read every line, in both
+ * rings, and sleeps; or the writer is dead, and the reader has read everything that was sent, and has ended.
  *
- * Memory and steps are those of doorbell.pml. The writer does not sleep: doorbell.pml has who waits for room, and positions and
- * `consumed` do not change when the ring does.
+ * Memory and steps are as in doorbell.pml. The writer does not sleep: doorbell.pml has the side that waits for room,
+ * and positions and `consumed` do not change when the ring does.
  *
  * Limits:
  *
@@ -44,12 +46,12 @@
  *
  *     MARK_FIRST           publishes the mark before it sends the RING
  *     NO_KEPT_LINE         does not keep a line of the old ring for the mark
- *     NO_MARK_LOOK         publishes the mark and owes no look for it
- *     NO_NEW_LOOK          publishes in the new ring and owes no look for it
- *     SWITCH_AT_ONCE       goes over to the new ring when the RING arrives
- *     SWITCH_AT_ANY_MARK   goes over at the first mark after the RING has arrived, whichever datagram that names
- *     NO_SWITCH            never goes over
- *     LOOKS_AT_OLD         looks at the old ring before it sleeps, though it has gone over
+ *     NO_MARK_LOOK         publishes the mark and owes no check for it
+ *     NO_NEW_LOOK          publishes in the new ring and owes no check for it
+ *     SWITCH_AT_ONCE       changes to the new ring when the RING arrives
+ *     SWITCH_AT_ANY_MARK   changes at the first mark after the RING has arrived, whichever datagram that names
+ *     NO_SWITCH            never changes
+ *     LOOKS_AT_OLD         looks at the old ring before it sleeps, though it has changed
  *     HANDS_OVER_EARLY     does not look at the ring again before it takes a MESSAGE that came before its mark
  *     UNORDERED_SOCKET     sends a datagram before its earlier stores are there
  *     NO_SLEEP_FENCE       does not fence between raising the flag and the second look
@@ -77,7 +79,7 @@
 #define WRITER 0
 #define READER 1
 
-/* A line's text: the number of a frame, or this and the number of a datagram. */
+/* A line's text: the number of a frame, or MARK and the number of a datagram. */
 #define MARK 64
 
 /* --- memory and socket --- */
@@ -91,7 +93,7 @@ byte text[OLD + NEW];
 
 chan buffer[2] = [BUFFER] of { mtype, byte, byte, byte }; /* word, line, text, value */
 chan socket = [QUEUE] of { mtype, byte };
-bool is_closed; /* the writer's end of the socket */
+bool is_closed; /* the writer's end of the socket is closed */
 
 inline commit(word, line, words, value) {
     if
@@ -128,12 +130,12 @@ proctype drain(byte me) {
 
 #define fence(me) empty(buffer[me])
 
-/* --- where a position lies --- */
+/* --- the line of a position --- */
 
 #define line_of(position, in_new) (in_new -> OLD + (position) % NEW : (position) % OLD)
 #define tag_of(position, in_new) (in_new -> (position) / NEW + 1 : (position) / OLD + 1)
 
-/* --- what each side knows; global only for the judge --- */
+/* --- the private state of each side; global only for the judge --- */
 
 byte sent;     /* frames */
 byte tail;     /* lines */
@@ -155,7 +157,7 @@ bool is_dying;
 #define KEPT 1
 #endif
 
-/* What was stored before a datagram was sent is there for whoever has received it: the kernel sees to that. */
+/* The kernel makes earlier stores visible to the receiver of a datagram. */
 #ifdef UNORDERED_SOCKET
 #define can_send nfull(socket)
 #else
@@ -233,7 +235,7 @@ inline grow() {
 }
 #endif
 
-/* A doorbell that finds the socket full is not needed: the reader has something to receive. */
+/* A doorbell that finds the socket full is not needed: the reader has a datagram to receive. */
 inline look() {
     owes_look ->
         fence(WRITER);
@@ -298,7 +300,7 @@ active proctype killer() {
 #endif
 
 inline take(number) {
-    assert(number == handled + 1); /* else one was lost, read twice, or overtaken */
+    assert(number == handled + 1); /* otherwise a frame was lost, read twice, or overtaken */
     handled++
 }
 
@@ -315,7 +317,7 @@ inline follow() {
 }
 #endif
 
-/* One datagram. `number` is of the newest one that has a number. */
+/* Receives one datagram. `number` is the number of the newest one that has a number. */
 inline receive() {
     if
     :: socket?DOORBELL,_
@@ -354,7 +356,7 @@ inline hand_over() {
 #endif
 #endif
 
-/* Of which the text is in `words`. Takes the datagram, if it has not come yet. */
+/* Passes a mark, whose text is in `words`. Takes the datagram, if it has not come yet. */
 inline pass_mark() {
     assert(words - MARK <= number + 1);
     if
@@ -363,7 +365,7 @@ inline pass_mark() {
         mark = words;
         do
         :: number < mark - MARK ->
-            assert(nempty(socket)); /* else: a mark without its datagram */
+            assert(nempty(socket)); /* otherwise: a mark without its datagram */
             receive()
         :: else -> break
         od;
@@ -395,7 +397,7 @@ inline read() {
     }
 }
 
-/* It has found the ring empty. */
+/* The reader has found the ring empty. */
 #ifdef HANDS_OVER_EARLY
 #define found_empty() skip
 #else
@@ -418,7 +420,7 @@ proctype reader() {
             hand_over()
 #endif
             }
-        :: skip -> /* it may sleep */
+        :: skip -> /* the reader may sleep */
             atomic { episode = episode + 2; buffer[READER]!ASLEEP,0,0,episode + 1 };
             sleep_fence();
             if

@@ -3,17 +3,17 @@
  * The server that tests/protocol/client.py calls: the service "echo", at the address that is its argument, until
  * SIGTERM.
  *
- *     1 echo    answers with the very block that came
+ *     1 echo    answers with the block that came
  *     2 sum     answers with the sum of its bytes, 8 bytes, little-endian
  *     3 refuse  answers with -EACCES and a text that would upset a terminal
  *     4 note    keeps the first byte; for one-way messages
- *     5 noted   answers with what was kept, from whatever connection, and forgets it
+ *     5 noted   answers with the kept byte, of any connection, and forgets it
  *     6 hold    does not answer
  *     7 let go  ends the call that is on hold, and answers
  *     8 make    answers with a block of its own, of as many bytes as the payload says (4 bytes, little-endian): 0, 1,
- * ... 250, 0, ...
+ *               ... 250, 0, ...
  *
- * Says "ready" on its standard output when it can be connected to.
+ * Prints "ready" on its standard output when clients can connect.
  */
 #include <errno.h>
 #include <sealane/sealane.h>
@@ -84,7 +84,7 @@ static void hold(sea_msg *call, void *user) {
     on_hold = call;
 }
 
-/* A call that was cancelled is answered so by the library, when it is released. */
+/* When the server releases a cancelled call, the library answers it with -ECANCELED. */
 static void let_go(sea_msg *call, void *user) {
     (void) user;
     if (on_hold && sea_msg_is_cancelled(on_hold))

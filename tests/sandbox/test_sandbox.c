@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Sandboxes: each system call that the library makes is forbidden in turn, with EPERM and with ENOSYS, to the client
- * and to the server. Whatever is forbidden: nothing crashes or hangs; each step works, or fails with a text that names
- * the call; and a text never names a limit that has nothing to do with it.
+ * and to the server. For each call: no process crashes or hangs; each step works, or fails with a text that names the
+ * call; and a text never names a limit that is not the cause.
  *
- * SEALANE_SANDBOX_TABLE=1 prints what came of each call, as the table of doc/sandbox.md.
+ * SEALANE_SANDBOX_TABLE=1 prints the result for each call, as the table of doc/sandbox.md.
  *
  * The test's own process is the referee: client and server are its children.
  */
@@ -30,19 +30,19 @@
 #endif
 #define NONE (-1)
 
-/* Older calls for the same, which newer architectures do not have. */
+/* Older calls for a purpose that newer architectures serve by another call. */
 #ifdef SYS_open
 #define OLDER(call) SYS_##call
 #else
 #define OLDER(call) 0
 #endif
 
-/* What is forbidden together: where there are several calls for one thing, the C library chooses. */
+/* System calls that are forbidden together: where several calls have one purpose, the C library chooses one. */
 static const struct call {
-    const char *name; /* as texts name it */
+    const char *name; /* the name in texts */
     long numbers[4];  /* up to the first 0 */
-    long argument;    /* the second one that is meant; 0: whatever it is given */
-    bool is_runtime;  /* sanitizers cannot do without it */
+    long argument;    /* the second argument to forbid; 0: any */
+    bool is_runtime;  /* sanitizers need it */
 } CALLS[] = {
 #define CALL(n, ...)                            \
     {                                           \
@@ -119,7 +119,7 @@ struct result {
 /* Shared by the three processes. */
 struct report {
     struct result steps[STEPS];
-    struct result server; /* its start, or its newest refusal when it ended */
+    struct result server; /* the server's start, or its newest refusal when it ended */
     bool has_started, has_sandbox;
     uint64_t fallbacks;
 };
@@ -319,7 +319,7 @@ __attribute__((format(printf, 1, 2))) static void find(const char *format, ...) 
     findings.count++;
 }
 
-/* A text may name no limit: none has anything to do with a call that is forbidden. */
+/* A text may name no limit: no limit is the cause when a call is forbidden. */
 static bool has_false_words(const char *text) {
     static const char *const words[] = {"RLIMIT_",       "MemAvailable",  "available ",
                                         "max_map_count", "out of memory", "is the server running"};
@@ -329,7 +329,7 @@ static bool has_false_words(const char *text) {
     return false;
 }
 
-/* The name of the call, without what it is asked to do. */
+/* Returns whether the text names the call; the call's purpose does not matter. */
 static bool names_call(const char *text) {
     char name[32];
     snprintf(name, sizeof name, "%.*s", (int) strcspn(forbidden->name, "("), forbidden->name);
@@ -449,7 +449,7 @@ START_TEST(test_server) {
 }
 END_TEST
 
-/* What has to go on: all that needs no memfd; and all, where there is another way. */
+/* Steps that must work: all that need no memfd; and all others where there is another way. */
 static const struct must {
     const char *name;
     unsigned steps; /* bits */

@@ -134,7 +134,8 @@ START_TEST(inner_closes_late) {
 }
 END_TEST
 
-/* tests/contract/test_receive.c: a socket that was sent over itself, with a memfd, lives until some AF_UNIX socket is released. */
+/* A socket that was sent over itself, with a memfd, lives until some AF_UNIX socket is released
+ * (tests/contract/test_receive.c). */
 START_TEST(inner_sends_socket_over_itself) {
     int pair[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
