@@ -89,10 +89,11 @@ static uint64_t resident(const struct spiker *spiker) {
 
 /* The memory of what lives on. */
 static uint64_t alive(const struct spiker *spiker) {
-    sea_pool_figures figures = {.mapped = spiker->kept_bytes[0] + spiker->kept_bytes[1]};
+    uint64_t figures[SEA_POOL_FIGURES] = {[SEA_POOL_FIGURE_MAPPED_BYTES] =
+                                              spiker->kept_bytes[0] + spiker->kept_bytes[1]};
     if (spiker->lasting)
-        sea_pool_figures_get(spiker->lasting, &figures);
-    return figures.mapped * (spiker->is_pair ? 2 : 1);
+        sea_pool_figures(spiker->lasting, figures, SEA_POOL_FIGURES);
+    return figures[SEA_POOL_FIGURE_MAPPED_BYTES] * (spiker->is_pair ? 2 : 1);
 }
 
 static void sample(const struct spiker *spiker, int cycle, const char *moment) {

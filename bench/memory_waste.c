@@ -59,12 +59,14 @@ static void put(struct day *day) {
 }
 
 static void look(const struct day *day, double hour) {
-    sea_pool_figures own, lasting;
-    sea_pool_figures_get(sea_conn_pool(day->conn), &own);
-    sea_pool_figures_get(day->lasting, &lasting);
+    uint64_t own[SEA_POOL_FIGURES], lasting[SEA_POOL_FIGURES];
+    sea_pool_figures(sea_conn_pool(day->conn), own, SEA_POOL_FIGURES);
+    sea_pool_figures(day->lasting, lasting, SEA_POOL_FIGURES);
     printf("{\"case\":\"waste\",\"variant\":\"%s\",\"hour\":%.2f,\"mapped\":%llu,\"asked\":%llu,\"arenas\":%llu}\n",
-           day->variant, hour, (unsigned long long) own.mapped + (unsigned long long) lasting.mapped,
-           (unsigned long long) day->out, (unsigned long long) own.arenas + (unsigned long long) lasting.arenas);
+           day->variant, hour,
+           (unsigned long long) (own[SEA_POOL_FIGURE_MAPPED_BYTES] + lasting[SEA_POOL_FIGURE_MAPPED_BYTES]),
+           (unsigned long long) day->out,
+           (unsigned long long) (own[SEA_POOL_FIGURE_ARENAS] + lasting[SEA_POOL_FIGURE_ARENAS]));
 }
 
 static int move(const struct day *day, sea_block **place) {
@@ -77,10 +79,11 @@ static int move(const struct day *day, sea_block **place) {
 
 /* What lives long has left holes: all of it moves into a new generation. */
 static int compact(const struct day *day) {
-    sea_pool_figures lasting;
+    uint64_t lasting[SEA_POOL_FIGURES];
     int r = 0;
-    sea_pool_figures_get(day->lasting, &lasting);
-    if ((double) lasting.mapped <= COMPACT_ABOVE * (double) lasting.active)
+    sea_pool_figures(day->lasting, lasting, SEA_POOL_FIGURES);
+    if ((double) lasting[SEA_POOL_FIGURE_MAPPED_BYTES] <=
+        COMPACT_ABOVE * (double) lasting[SEA_POOL_FIGURE_ACTIVE_BYTES])
         return 0;
     sea_pool_rotate(day->lasting);
     for (int i = 0; r == 0 && i < day->count; i++)

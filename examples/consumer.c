@@ -208,11 +208,11 @@ static bool is_whole(const struct consumer *c) {
 }
 
 static void sum_up(const struct consumer *c, bool is_good, double seconds) {
-    sea_figures figures;
-    sea_ctx_figures(c->ctx, &figures);
+    uint64_t figures[SEA_FIGURES];
+    sea_ctx_figures(c->ctx, figures, SEA_FIGURES);
     program_sum_up("blocks", "%llu", (unsigned long long) c->blocks);
     program_sum_up("bytes", "%llu", (unsigned long long) c->bytes);
-    program_sum_up("bytes copied", "%llu", (unsigned long long) figures.copied_bytes);
+    program_sum_up("bytes copied", "%llu", (unsigned long long) figures[SEA_FIGURE_COPIED_BYTES]);
     program_sum_up("rate", "%.0f MB/s", seconds > 0 ? (double) c->bytes / seconds / 1e6 : 0);
     program_sum_up("not received", "%llu blocks before, %llu in between", (unsigned long long) c->end.before,
                    (unsigned long long) c->end.missed);

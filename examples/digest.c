@@ -173,17 +173,17 @@ static int report_no_server(const struct digest *d, sea_ctx *ctx, int error) {
 
 static void sum_up(const struct digest *d, sea_ctx *ctx, double seconds) {
     struct sender_figures sent;
-    sea_figures figures;
+    uint64_t figures[SEA_FIGURES];
     sender_figures(d->sender, &sent);
-    sea_ctx_figures(ctx, &figures);
+    sea_ctx_figures(ctx, figures, SEA_FIGURES);
     program_sum_up("files", "%llu", (unsigned long long) sent.files);
     program_sum_up("bytes", "%llu", (unsigned long long) sent.bytes);
     program_sum_up("blocks", "%llu", (unsigned long long) sent.blocks);
     /* The library counts the digests that came back, too, because they are inline. */
     program_sum_up("bytes copied", "%llu (and %llu of digests)",
-                   (unsigned long long) (figures.copied_bytes - sent.inline_bytes),
+                   (unsigned long long) (figures[SEA_FIGURE_COPIED_BYTES] - sent.inline_bytes),
                    (unsigned long long) sent.inline_bytes);
-    program_sum_up("huge blocks", "%llu", (unsigned long long) figures.huge_blocks);
+    program_sum_up("huge blocks", "%llu", (unsigned long long) figures[SEA_FIGURE_HUGE_BLOCKS]);
     program_sum_up("rate", "%.0f MB/s", seconds > 0 ? (double) sent.bytes / seconds / 1e6 : 0);
 }
 

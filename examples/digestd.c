@@ -402,17 +402,17 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
 /* ---- the program ---- */
 
 static void sum_up(const struct server *server) {
-    sea_figures figures;
-    sea_ctx_figures(server->ctx, &figures);
+    uint64_t figures[SEA_FIGURES];
+    sea_ctx_figures(server->ctx, figures, SEA_FIGURES);
     program_sum_up("clients", "%llu", (unsigned long long) server->clients);
     program_sum_up("files", "%llu", (unsigned long long) server->files_done);
     program_sum_up("bytes", "%llu", (unsigned long long) server->bytes_done);
-    program_sum_up("bytes copied", "%llu", (unsigned long long) figures.copied_bytes);
-    program_sum_up("refused", "%llu blocks", (unsigned long long) figures.refusals);
-    for (int cause = 0; cause < SEA_CAUSES; cause++)
-        if (figures.refusals_by[cause] > 0)
-            program_sum_up("", "%llu by %s", (unsigned long long) figures.refusals_by[cause], sea_cause_name(cause));
-    program_sum_up("faults", "%llu", (unsigned long long) figures.faults);
+    program_sum_up("bytes copied", "%llu", (unsigned long long) figures[SEA_FIGURE_COPIED_BYTES]);
+    program_sum_up("refused", "%llu blocks", (unsigned long long) figures[SEA_FIGURE_REFUSALS]);
+    for (unsigned i = SEA_FIGURE_REFUSALS + 1; i < SEA_FIGURES; i++)
+        if (figures[i] > 0 && strcmp(sea_ctx_figure(i)->unit, "refusals") == 0)
+            program_sum_up("", "%llu %s", (unsigned long long) figures[i], sea_ctx_figure(i)->name);
+    program_sum_up("faults", "%llu", (unsigned long long) figures[SEA_FIGURE_FAULTS]);
 }
 
 /* Ends the clients and all handles. The loop ends when the workers have finished. */

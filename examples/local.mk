@@ -12,7 +12,7 @@
 if ENABLE_EXAMPLES
 
 exampledir = $(libexecdir)/sealane/examples
-example_PROGRAMS = examples/consumer examples/hello_client examples/hello_server examples/producer
+example_PROGRAMS = examples/consumer examples/figures examples/hello_client examples/hello_server examples/producer
 
 example_cppflags = -D_GNU_SOURCE -I$(srcdir)/include
 example_ldflags = $(AM_LDFLAGS) -static
@@ -40,6 +40,11 @@ examples_consumer_CPPFLAGS = $(example_cppflags)
 examples_consumer_LDFLAGS = $(example_ldflags)
 examples_consumer_LDADD = $(example_ldadd)
 examples_consumer_SOURCES = examples/consumer.c
+
+examples_figures_CPPFLAGS = $(example_cppflags)
+examples_figures_LDFLAGS = $(example_ldflags)
+examples_figures_LDADD = transport/libsealane.la
+examples_figures_SOURCES = examples/figures.c
 
 examples_hello_client_CPPFLAGS = $(example_cppflags)
 examples_hello_client_LDFLAGS = $(example_ldflags)

@@ -174,14 +174,14 @@ static int stream(struct producer *p) {
 }
 
 static void sum_up(struct producer *p, double seconds) {
-    sea_figures figures;
-    sea_ctx_figures(p->ctx, &figures);
+    uint64_t figures[SEA_FIGURES];
+    sea_ctx_figures(p->ctx, figures, SEA_FIGURES);
     program_sum_up("blocks", "%llu", (unsigned long long) p->audience.blocks);
     program_sum_up("bytes", "%llu", (unsigned long long) p->bytes);
-    program_sum_up("bytes copied", "%llu", (unsigned long long) figures.copied_bytes);
-    program_sum_up("memory", "%llu bytes at most", (unsigned long long) figures.budget.peak.bytes);
-    program_sum_up("huge pages", "%s, %llu blocks", figures.huge_blocks > 0 ? "yes" : "no",
-                   (unsigned long long) figures.huge_blocks);
+    program_sum_up("bytes copied", "%llu", (unsigned long long) figures[SEA_FIGURE_COPIED_BYTES]);
+    program_sum_up("memory", "%llu bytes at most", (unsigned long long) figures[SEA_FIGURE_BUDGET_PEAK_BYTES]);
+    program_sum_up("huge pages", "%s, %llu blocks", figures[SEA_FIGURE_HUGE_BLOCKS] > 0 ? "yes" : "no",
+                   (unsigned long long) figures[SEA_FIGURE_HUGE_BLOCKS]);
     program_sum_up("rate", "%.0f MB/s", seconds > 0 ? (double) p->bytes / seconds / 1e6 : 0);
     program_sum_up("consumers", "%llu served, %llu died, %llu too slow", (unsigned long long) p->audience.served,
                    (unsigned long long) p->audience.died, (unsigned long long) p->audience.too_slow);

@@ -203,19 +203,19 @@ int audience_give(struct audience *a, sea_block *block, uint64_t sum) {
 }
 
 uint64_t audience_leases(const struct audience *a) {
-    sea_figures figures;
-    sea_ctx_figures(a->ctx, &figures);
-    return figures.leased_blocks;
+    uint64_t figures[SEA_FIGURES];
+    sea_ctx_figures(a->ctx, figures, SEA_FIGURES);
+    return figures[SEA_FIGURE_LEASED_BLOCKS];
 }
 
 /* Closes each consumer that has the end message and has given every block back. */
 static void dismiss(struct audience *a) {
     for (struct consumer *c = a->consumers; c != NULL; c = c->next) {
-        sea_conn_figures figures;
+        uint64_t figures[SEA_CONN_FIGURES];
         if (c->conn == NULL || c->is_due)
             continue;
-        sea_conn_figures_get(c->conn, &figures);
-        if (figures.leased_blocks == 0)
+        sea_conn_figures(c->conn, figures, SEA_CONN_FIGURES);
+        if (figures[SEA_CONN_FIGURE_LEASED_BLOCKS] == 0)
             sea_conn_close(c->conn);
     }
 }

@@ -233,24 +233,43 @@ bool host_give_up(void) {
 
 /* --- the end --- */
 
+/* The gauges that are 0 once everything was given back. */
+static const unsigned MUST_END_AT_0[] = {
+    SEA_FIGURE_BLOCKS,
+    SEA_FIGURE_BYTES,
+    SEA_FIGURE_LEASED_BLOCKS,
+    SEA_FIGURE_LEASED_BYTES,
+    SEA_FIGURE_IMPORTED_BLOCKS,
+    SEA_FIGURE_IMPORTED_BYTES,
+    SEA_FIGURE_ARENA_BYTES,
+    SEA_FIGURE_ACTIVE_BYTES,
+    SEA_FIGURE_RETAINED_BYTES,
+    SEA_FIGURE_IMPORTED_ARENA_BYTES,
+    SEA_FIGURE_OUTBOX_BYTES,
+    SEA_FIGURE_OLDEST_LEASE_NANOSECONDS,
+    SEA_FIGURE_CONNECTIONS,
+    SEA_FIGURE_OUTGOING_CALLS,
+    SEA_FIGURE_INCOMING_CALLS,
+    SEA_FIGURE_BUDGET_USED_BYTES,
+    SEA_FIGURE_BUDGET_USED_BLOCKS,
+    SEA_FIGURE_BUDGET_USED_DESCRIPTORS,
+};
+
 static uint64_t sum_left(void) {
-    sea_figures now;
-    sea_ctx_figures(host.ctx, &now);
-    demand(now.budget.used.bytes <= now.budget.limit.bytes, "over the budget");
-    return now.blocks + now.bytes + now.leased_blocks + now.leased_bytes + now.imported_blocks + now.imported_bytes +
-           now.arena_bytes + now.active_bytes + now.retained_bytes + now.imported_arena_bytes + now.outbox_bytes +
-           now.connections + now.calls_out + now.calls_in + now.oldest_lease + now.budget.used.bytes +
-           now.budget.used.blocks + now.budget.used.fds;
+    uint64_t now[SEA_FIGURES], sum = 0;
+    sea_ctx_figures(host.ctx, now, SEA_FIGURES);
+    demand(now[SEA_FIGURE_BUDGET_USED_BYTES] <= now[SEA_FIGURE_BUDGET_LIMIT_BYTES], "over the budget");
+    for (size_t i = 0; i < sizeof(MUST_END_AT_0) / sizeof(*MUST_END_AT_0); i++)
+        sum += now[MUST_END_AT_0[i]];
+    return sum;
 }
 
 static void show_left(void) {
-    sea_figures now;
-    sea_ctx_figures(host.ctx, &now);
-    const uint64_t *at = (const uint64_t *) &now;
-    for (size_t i = 0; i < offsetof(sea_figures, budget) / sizeof(*at); i++)
-        fprintf(stderr, " %llu", (unsigned long long) at[i]);
-    fprintf(stderr, "; budget %llu %u %u\n", (unsigned long long) now.budget.used.bytes, now.budget.used.blocks,
-            now.budget.used.fds);
+    uint64_t now[SEA_FIGURES];
+    sea_ctx_figures(host.ctx, now, SEA_FIGURES);
+    for (size_t i = 0; i < sizeof(MUST_END_AT_0) / sizeof(*MUST_END_AT_0); i++)
+        fprintf(stderr, " %s %llu", sea_ctx_figure(MUST_END_AT_0[i])->name, (unsigned long long) now[MUST_END_AT_0[i]]);
+    fprintf(stderr, "\n");
 }
 
 static void let_go(void) {

@@ -289,17 +289,18 @@ static void act_pool_rotate(sea_conn *conn) {
 }
 
 static void act_pool_figures(sea_conn *conn) {
-    sea_pool_figures figures;
-    sea_generation generation;
+    uint64_t figures[SEA_POOL_FIGURES], generation[SEA_POOL_FIGURES];
     sea_pool *pool = *pool_draw();
     pool = pool ? pool : sea_conn_pool(conn);
-    sea_pool_figures_get(pool, &figures);
-    sea_pool_generation_get(pool, figures.oldest_generation, &generation);
-    demand(figures.active <= figures.mapped && figures.leased <= figures.active, "a pool's figures");
+    sea_pool_figures(pool, figures, SEA_POOL_FIGURES);
+    sea_pool_generation_figures(pool, figures[SEA_POOL_FIGURE_OLDEST_GENERATION], generation, SEA_POOL_FIGURES);
+    demand(figures[SEA_POOL_FIGURE_ACTIVE_BYTES] <= figures[SEA_POOL_FIGURE_MAPPED_BYTES] &&
+               figures[SEA_POOL_FIGURE_LEASED_BYTES] <= figures[SEA_POOL_FIGURE_ACTIVE_BYTES],
+           "a pool's figures");
     if (draw(host.in) & 1)
         sea_pool_resident(pool);
     if (draw(host.in) & 1)
-        sea_pool_generation_resident(pool, figures.generation);
+        sea_pool_generation_resident(pool, figures[SEA_POOL_FIGURE_GENERATION]);
 }
 
 static void act_pool_free(sea_conn *conn) {
@@ -340,12 +341,11 @@ static void act_free(sea_conn *conn) {
 }
 
 static void act_look(sea_conn *conn) {
-    sea_conn_figures figures;
+    uint64_t figures[SEA_CONN_FIGURES], all[SEA_FIGURES];
     sea_refusal refusal;
-    sea_figures all;
     char text[300];
-    sea_conn_figures_get(conn, &figures);
-    sea_ctx_figures(host.ctx, &all);
+    sea_conn_figures(conn, figures, SEA_CONN_FIGURES);
+    sea_ctx_figures(host.ctx, all, SEA_FIGURES);
     sea_ctx_refusal(host.ctx, &refusal);
     sea_refusal_format(&refusal, text, sizeof(text));
     sea_conn_set_data(conn, &host);

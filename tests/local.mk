@@ -76,6 +76,7 @@ valgrind_tests = \
     tests/unit/test_inject \
     tests/unit/test_server \
     tests/unit/test_fair_share \
+    tests/unit/test_figures \
     tests/unit/test_size_class \
     tests/unit/test_conn_slots \
     tests/unit/test_small \
@@ -147,6 +148,7 @@ tests_libsupport_la_SOURCES = \
     tests/support/child.c \
     tests/support/child.h \
     tests/support/document.h \
+    tests/support/figures.h \
     tests/support/frame_oracle.h \
     tests/support/group.c \
     tests/support/group.h \
@@ -382,6 +384,7 @@ script_tests = \
     tests/tools/test_symbols.sh \
     tests/examples/test_digest.sh \
     tests/examples/test_digest_trouble.sh \
+    tests/examples/test_figures.sh \
     tests/examples/test_hello.sh \
     tests/examples/test_many.sh \
     tests/examples/test_no_copy.sh \

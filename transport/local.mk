@@ -95,6 +95,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/block.h \
     transport/registry/ctx.c \
     transport/registry/ctx.h \
+    transport/registry/figures.c \
+    transport/registry/figures.h \
     transport/registry/lease.c \
     transport/registry/lease.h \
     transport/registry/mailbox.c \
@@ -173,6 +175,7 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/poller.c \
     transport/rpc/poller.h \
     transport/rpc/pool.c \
+    transport/rpc/pool_figures.c \
     transport/rpc/send.c \
     transport/rpc/server.c \
     transport/rpc/server.h \
@@ -203,6 +206,7 @@ sealaneinclude_HEADERS = \
     include/sealane/block.h \
     include/sealane/conn.h \
     include/sealane/ctx.h \
+    include/sealane/figures.h \
     include/sealane/msg.h \
     include/sealane/pool.h \
     include/sealane/sealane.h \

@@ -294,28 +294,6 @@ SEA_API const char *sea_conn_text(const sea_conn *conn);
 SEA_API void sea_conn_set_data(sea_conn *conn, void *data); /* a pointer of the application's */
 SEA_API void *sea_conn_data(const sea_conn *conn);
 
-/* What the peer still owes us, what its limits still allow, and what of our memory is for it. */
-typedef struct sea_conn_figures {
-    uint64_t leased_blocks, leased_bytes;     /* of ours, that it holds */
-    uint64_t imported_blocks, imported_bytes; /* of its, that we hold */
-    uint32_t calls_out, calls_in;
-    uint32_t inline_max; /* the largest inline payload that the peer takes; sea_block_new() makes all beyond 256 bytes
-                          * pooled where it can */
-    uint32_t accept;     /* the classes that the peer takes */
-    /* Its other limits, by the names of its sea_options; 0 before the handshake. Our own quota for it may be less. */
-    uint64_t block_max, bytes_max;
-    uint32_t blocks_max, calls_max; /* calls that were cancelled count until they are answered, as in calls_out */
-    /* Of our arenas for it, bytes, as in sea_pool_figures: of all its pools, and of private memory for copies. */
-    uint64_t allocated, active, mapped, retained;
-    uint64_t mapped_peak;          /* the most that was charged for them at a time */
-    uint64_t imported_arena_bytes; /* of its arenas, that we map */
-    sea_quota quota, user_quota;   /* what it may make us hold, and all connections of its user id together */
-    sea_lease oldest_lease;        /* of ours, that it has held for longest */
-} sea_conn_figures;
-
-/* Costs a look at each of our arenas for the peer: some nanoseconds each. */
-SEA_API void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures);
-
 SEA_END
 
 #endif

@@ -21,18 +21,6 @@ typedef struct sea_limits {
     uint32_t fds;    /* descriptors held for them */
 } sea_limits;
 
-/* What is charged to a limit, the most that ever was (of each by itself), and how much may be. */
-typedef struct sea_quota {
-    sea_limits used, peak, limit;
-} sea_quota;
-
-/* One lease: a peer's hold on a block of ours. */
-typedef struct sea_lease {
-    uint64_t handle; /* 0: there is none */
-    uint64_t size;   /* of the payload */
-    uint64_t age;    /* nanoseconds, to some milliseconds */
-} sea_lease;
-
 /* A refusal in full. All texts are NUL-terminated. */
 typedef struct sea_refusal {
     int error;          /* negative errno; 0: nothing was refused yet */
@@ -135,72 +123,6 @@ SEA_API void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal);
  * Control characters, which names and peers' texts may hold, become '?'. Any thread; nothing is charged.
  */
 SEA_API int sea_refusal_format(const sea_refusal *refusal, char *buf, size_t size);
-
-/* Whose limit it is that a refusal names. doc/memory.md has all names of each. */
-enum {
-    SEA_CAUSE_BUDGET,     /* this context's */
-    SEA_CAUSE_POOL,       /* a pool's bytes_max */
-    SEA_CAUSE_PEER_QUOTA, /* what a connection may make us hold */
-    SEA_CAUSE_FAIR_SHARE, /* its part of the budget, where it has no quota */
-    SEA_CAUSE_USER_QUOTA, /* and all of one user id together */
-    SEA_CAUSE_PEER,       /* what the peer takes */
-    SEA_CAUSE_CGROUP,     /* memory that our cgroups have left */
-    SEA_CAUSE_MACHINE,    /* the machine's memory, hugetlb pages, NUMA nodes and descriptors */
-    SEA_CAUSE_PROCESS,    /* RLIMIT_..., and mappings */
-    SEA_CAUSE_OTHER,      /* the kernel refused, or private memory is short, for none of these reasons */
-    SEA_CAUSES            /* how many there are */
-};
-
-/* The cause's name, "budget", "pool", "peer quota", "fair share", "user quota", "peer", "cgroup", "machine", "process"
- * or "other"; "none" for anything else. Static. */
-SEA_API const char *sea_cause_name(int cause);
-
-/* Current amounts first, then counters that only grow. Bytes are payload bytes unless said. */
-typedef struct sea_figures {
-    /* now */
-    /* Of our own, allocated and not reclaimed; private copies of what peers sent too: inline payloads of more than 88
-     * bytes, and snapshots. */
-    uint64_t blocks, bytes;
-    uint64_t leased_blocks, leased_bytes;     /* of those and of forwarded ones, held by peers */
-    uint64_t imported_blocks, imported_bytes; /* peers' blocks that we map */
-    uint64_t arena_bytes;                     /* of memory in our arenas, for pooled blocks and small private ones */
-    uint64_t active_bytes;   /* of that, in blocks that are out: as each connection knew when it last rested */
-    uint64_t retained_bytes; /* and free, for the next blocks: likewise. The rest drains, or is of ended connections */
-    uint64_t imported_arena_bytes; /* of peers' arenas, that we map: what is imported and pooled lies there */
-    uint64_t outbox_bytes;         /* of our connections' outboxes */
-    uint64_t oldest_lease; /* nanoseconds since it was granted; of pooled blocks as active_bytes. 0: there is none */
-    uint64_t connections;  /* past the handshake */
-    uint64_t calls_out, calls_in; /* begun and not ended; ours, and peers' */
-    sea_quota budget;             /* what it takes: arenas, sealed blocks, copies, outboxes */
-    /* since the context was made */
-    uint64_t imported_arena_peak;                               /* the most there ever were of these bytes */
-    uint64_t sent_inline, sent_pooled, sent_sealed;             /* messages by class */
-    uint64_t received_inline, received_pooled, received_sealed; /* likewise */
-    uint64_t sent_bytes, received_bytes;
-    uint64_t copied_bytes; /* payload bytes that passed through user memory on their way: inline sends and receipts, and
-                            * sea_block_fill() */
-    uint64_t fallbacks;    /* payloads that travelled in another class than the one they were made in, and blocks that
-                            * were made sealed because their pool was full */
-    uint64_t snapshots;    /* of pooled payloads: copies made on receipt, for who takes only stable ones */
-    uint64_t doorbells;    /* datagrams that woke a sleeping peer */
-    uint64_t huge_blocks;  /* blocks of our own that were granted 2 MiB pages */
-    uint64_t refusals;     /* allocations and imports that a limit forbade */
-    uint64_t refusals_by[SEA_CAUSES]; /* and whose: always all of `refusals` */
-    uint64_t faults;                  /* connections ended because the peer broke the protocol */
-    uint64_t reclaimed_blocks;        /* leases dropped because their peer died or lied */
-    uint64_t reclaimed_bytes;
-} sea_figures;
-
-/*
- * What there is, summed up over all connections and pools. Any thread; takes nothing from those that work, and costs a
- * look at some 300 bytes of each (doc/tuning.md): once a second is nothing. Connections cannot begin or end meanwhile.
- *
- * True: no counter moved while it looked twice, so that all of them are of one moment. False: the process is busy; each
- * is a sum of what its parts were at some instant of the call, and two may differ by what was done during it. In either
- * case: no gauge is below 0; `refusals` is the sum of `refusals_by`; used <= peak and used <= limit in `budget`. The
- * budget, peaks, refusals and oldest_lease are read right after the rest.
- */
-SEA_API bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures);
 
 /*
  * What the kernel says is in memory of all shared memory that this process maps (RssShmem of proc(5)): bytes;

@@ -87,35 +87,8 @@ SEA_API int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block
 /* Begins a new generation. Does not block. */
 SEA_API void sea_pool_rotate(sea_pool *pool);
 
-/* Amounts of now, unless said, and all of one moment. Bytes are of memory, not of payloads: a block's is up to a
- * quarter larger. */
-typedef struct sea_pool_figures {
-    char name[32];
-    uint64_t allocated;                /* bytes of all blocks that were ever handed out */
-    uint64_t active_blocks, active;    /* out: with the application, in queues, with the peer. Bytes, here and below */
-    uint64_t arenas, mapped;           /* active, retained, and what else lies in arenas that drain */
-    uint64_t retained;                 /* free, for the next blocks */
-    uint64_t reserved;                 /* of what is mapped: by sea_pool_reserve() */
-    uint64_t leased_blocks, leased;    /* of the active ones, with the peer */
-    uint64_t mapped_peak, active_peak; /* the most there ever was */
-    uint64_t generation, oldest_generation; /* the newest one's number, from 1, and of the oldest one that has arenas */
-    uint64_t draining_arenas, draining_mapped, draining_active; /* of all but the newest one */
-    sea_lease oldest_lease; /* that the peer (sea_conn_peer()) has held for longest */
-} sea_pool_figures;
-
-/* Costs a look at each lease: some nanoseconds each. After the connection's end there are none. */
-SEA_API void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures);
-
-/* One generation; as above. `retained` of one that drains is 0: what is free of it (mapped less active) is used no
- * more. */
-typedef struct sea_generation {
-    uint64_t arenas, mapped, active_blocks, active, leased_blocks;
-    uint64_t allocated, retained, leased;
-    sea_lease oldest_lease;
-} sea_generation;
-
-/* Costs a look at each arena and lease. -ENOENT: the pool has no arena of this number. */
-SEA_API int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret_generation);
+/* The pool's name, "" if it has none; borrowed until the pool is freed. */
+SEA_API const char *sea_pool_name(const sea_pool *pool);
 
 /* What the kernel says is in memory of the pool's arenas: bytes. Expensive: a system call for each 4 MiB. */
 SEA_API uint64_t sea_pool_resident(sea_pool *pool);

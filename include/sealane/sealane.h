@@ -61,6 +61,7 @@
 #include <sealane/block.h>
 #include <sealane/conn.h>
 #include <sealane/ctx.h>
+#include <sealane/figures.h>
 #include <sealane/msg.h>
 #include <sealane/pool.h>
 #include <sealane/server.h>

@@ -12,6 +12,8 @@
 #include <thread>
 #include <unistd.h>
 
+#include "support/figures.h"
+
 namespace {
 
 enum { ECHO = 1, THROW = 2, KEEP_AND_THROW = 3, TELL = 4, HEAR = 5, DROP = 6 };
@@ -120,10 +122,10 @@ struct scene {
     }
 
     static void check_nothing_is_left(sea_ctx *which) {
-        sea_figures f;
-        sea_ctx_figures(which, &f);
-        must(f.connections == 0 && f.calls_in == 0 && f.calls_out == 0);
-        must(f.leased_blocks == 0 && f.imported_blocks == 0 && f.blocks == 0 && f.outbox_bytes == 0);
+        struct figures f;
+        sea_ctx_figures(which, f.of, SEA_FIGURES);
+        must(f.of[SEA_FIGURE_CONNECTIONS] == 0 && f.of[SEA_FIGURE_INCOMING_CALLS] == 0 && f.of[SEA_FIGURE_OUTGOING_CALLS] == 0);
+        must(f.of[SEA_FIGURE_LEASED_BLOCKS] == 0 && f.of[SEA_FIGURE_IMPORTED_BLOCKS] == 0 && f.of[SEA_FIGURE_BLOCKS] == 0 && f.of[SEA_FIGURE_OUTBOX_BYTES] == 0);
     }
 
     ~scene() {

@@ -39,7 +39,7 @@ struct customer {
     char text[256]; /* sea_conn_text() after the call; after a failed connect the context's text */
     int opened, closed;
     struct ending ending;
-    sea_figures before_free, after;
+    struct figures before_free, after;
     uint64_t closed_blocks, free_ns;
     uint32_t closed_calls;
 };
@@ -105,7 +105,7 @@ static void visit(struct customer *self, sea_ctx *ctx) {
         self->waited = sea_conn_wait(conn, 1);
         self->again = call_echo(conn, self->sends_sealed);
     }
-    sea_ctx_figures(ctx, &self->before_free);
+    sea_ctx_figures(ctx, self->before_free.of, SEA_FIGURES);
     uint64_t begun = now_ns();
     sea_conn_free(conn);
     self->free_ns = now_ns() - begun;
@@ -119,7 +119,7 @@ static void *customer_run(void *arg) {
     self->honest_before = call_honest(self, ctx);
     visit(self, ctx);
     self->honest_after = call_honest(self, ctx);
-    sea_ctx_figures(ctx, &self->after);
+    sea_ctx_figures(ctx, self->after.of, SEA_FIGURES);
     sea_ctx_unref(ctx);
     return NULL;
 }
@@ -173,11 +173,11 @@ static void scene_end(void) {
     close(scene.listener);
     ck_assert_int_eq(customer.honest_before, 0);
     ck_assert_int_eq(customer.honest_after, 0);
-    ck_assert_uint_eq(customer.after.blocks, 0);
-    ck_assert_uint_eq(customer.after.leased_blocks, 0);
-    ck_assert_uint_eq(customer.after.imported_blocks, 0);
-    ck_assert_uint_eq(customer.after.calls_out, 0);
-    ck_assert_uint_eq(customer.after.connections, 0);
+    ck_assert_uint_eq(customer.after.of[SEA_FIGURE_BLOCKS], 0);
+    ck_assert_uint_eq(customer.after.of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ck_assert_uint_eq(customer.after.of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    ck_assert_uint_eq(customer.after.of[SEA_FIGURE_OUTGOING_CALLS], 0);
+    ck_assert_uint_eq(customer.after.of[SEA_FIGURE_CONNECTIONS], 0);
     ck_assert_int_eq(service_stop(scene.service), 0);
 }
 
@@ -200,7 +200,7 @@ static void assert_call_refused(struct speaker *speaker, const char *what, const
                   "%s: connect %d, call %d, the next %d", what, customer.connected, customer.called, customer.again);
     ck_assert_int_eq(customer.waited, -EPROTO);
     ck_assert_int_eq(customer.opened, 1);
-    ck_assert_uint_eq(customer.before_free.faults, 1);
+    ck_assert_uint_eq(customer.before_free.of[SEA_FIGURE_FAULTS], 1);
 }
 
 static uint64_t hear_call(struct speaker *speaker) {

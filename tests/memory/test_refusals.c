@@ -139,9 +139,9 @@ static void assert_small_service(void) {
     sea_msg_release(reply);
 }
 
-static sea_figures figures(void) {
-    sea_figures now;
-    sea_ctx_figures(ctx, &now);
+static struct figures figures(void) {
+    struct figures now;
+    sea_ctx_figures(ctx, now.of, SEA_FIGURES);
     return now;
 }
 
@@ -321,10 +321,10 @@ END_TEST
 static void await_releases(void) {
     for (int i = 0; i < 1000; i++) {
         assert_small_service();
-        if (figures().leased_blocks == 0)
+        if (figures().of[SEA_FIGURE_LEASED_BLOCKS] == 0)
             return;
     }
-    ck_abort_msg("%llu blocks are still on lease", (unsigned long long) figures().leased_blocks);
+    ck_abort_msg("%llu blocks are still on lease", (unsigned long long) figures().of[SEA_FIGURE_LEASED_BLOCKS]);
 }
 
 /* The share of one user covers the blocks that all its connections hold. (The quota of one peer does not refuse the
@@ -474,14 +474,14 @@ START_TEST(test_nothing_is_refused_before) {
                                      .low_water_user = &low};
     for (int is_sealed = 0; is_sealed < 2; is_sealed++) {
         sea_block *first = NULL, *second = NULL;
-        sea_figures figures;
+        struct figures figures;
         memset(&low, 0, sizeof low);
         connect_with(&options, NULL);
         ck_assert_int_eq(make(&low.spare, true, SIZE), 0);
         ck_assert_int_eq(make(&first, is_sealed, SIZE), 0);
         ck_assert_int_eq(make(&second, is_sealed, SIZE), 0);
-        sea_ctx_figures(ctx, &figures);
-        ck_assert_uint_eq(figures.refusals, 0);
+        sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+        ck_assert_uint_eq(figures.of[SEA_FIGURE_REFUSALS], 0);
         ck_assert_int_eq(low.calls, 1);
         ck_assert_str_eq(low.nearly.limit, names[_i]);
         ck_assert_ptr_null(low.spare);
@@ -525,7 +525,7 @@ START_TEST(test_before_the_first_refusal) {
         ck_assert_int_eq(low.calls, 1);
         ck_assert_str_eq(low.nearly.limit, "MemAvailable");
         ck_assert_uint_eq(low.nearly.available, MIB);
-        ck_assert_uint_eq(figures().refusals, 0);
+        ck_assert_uint_eq(figures().of[SEA_FIGURE_REFUSALS], 0);
         assert_served(block);
         low.is_more_found = false;
         machine_has(MIB);

@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "support/child.h"
+#include "support/figures.h"
 #include "support/sandbox.h"
 #include "support/suite.h"
 
@@ -239,9 +240,9 @@ static int be_client(int line, void *arg) {
     if (!ctx)
         return 0;
     run_steps(ctx, file);
-    sea_figures figures;
-    sea_ctx_figures(ctx, &figures);
-    report->fallbacks = figures.fallbacks;
+    struct figures figures;
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    report->fallbacks = figures.of[SEA_FIGURE_FALLBACKS];
     sea_ctx_unref(ctx);
     return 0;
 }

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "support/child.h"
+#include "support/figures.h"
 #include "support/random.h"
 #include "support/raw.h"
 #include "support/scale.h"
@@ -113,9 +114,11 @@ static int run_server(int line, void *arg) {
     line_tell(line, 1);
     ck_assert_int_eq(sea_server_run(here.server), 0);
     here.server = sea_server_free(here.server);
-    sea_figures figures;
-    sea_ctx_figures(ctx, &figures);
-    ck_assert_uint_eq(figures.blocks + figures.leased_blocks + figures.imported_blocks + figures.faults, 0);
+    struct figures figures;
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BLOCKS] + figures.of[SEA_FIGURE_LEASED_BLOCKS] +
+                          figures.of[SEA_FIGURE_IMPORTED_BLOCKS] + figures.of[SEA_FIGURE_FAULTS],
+                      0);
     sea_ctx_unref(ctx);
     return 0;
 }
@@ -226,9 +229,11 @@ START_TEST(test_many_messages) {
     ck_assert_int_eq(sea_send_bytes(conn, QUIT, NULL, 0, -1), 0);
     ck_assert_int_eq(child_end(&child, PATIENCE_MS), 0);
     sea_conn_free(conn);
-    sea_figures figures;
-    sea_ctx_figures(ctx, &figures);
-    ck_assert_uint_eq(figures.blocks + figures.leased_blocks + figures.imported_blocks + figures.faults, 0);
+    struct figures figures;
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BLOCKS] + figures.of[SEA_FIGURE_LEASED_BLOCKS] +
+                          figures.of[SEA_FIGURE_IMPORTED_BLOCKS] + figures.of[SEA_FIGURE_FAULTS],
+                      0);
     sea_ctx_unref(ctx);
 }
 END_TEST

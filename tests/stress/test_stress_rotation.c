@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "support/child.h"
+#include "support/figures.h"
 #include "support/random.h"
 #include "support/raw.h"
 #include "support/suite.h"
@@ -237,12 +238,12 @@ START_TEST(test_lifetimes_apart) {
         sea_pool_rotate(brief);
         ck_assert_msg(is_back(measure(), base), "after spike %d", i + 1);
     }
-    sea_pool_figures figures;
-    sea_pool_figures_get(brief, &figures);
-    ck_assert_uint_eq(figures.mapped, 0);
-    ck_assert_uint_ge(figures.mapped_peak, SPIKE);
-    ck_assert_uint_eq(sea_pool_resident(lasting) >> 10,
-                      (sea_pool_figures_get(lasting, &figures), figures.mapped >> 10));
+    struct pool_figures figures;
+    sea_pool_figures(brief, figures.of, SEA_POOL_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
+    ck_assert_uint_ge(figures.of[SEA_POOL_FIGURE_MAPPED_PEAK_BYTES], SPIKE);
+    ck_assert_uint_eq(sea_pool_resident(lasting) >> 10, (sea_pool_figures(lasting, figures.of, SEA_POOL_FIGURES),
+                                                         figures.of[SEA_POOL_FIGURE_MAPPED_BYTES] >> 10));
     sea_pool_free(lasting);
     end(&child, ctx);
 }
@@ -253,7 +254,7 @@ START_TEST(test_lifetimes_mixed) {
     struct child child;
     sea_ctx *ctx = NULL;
     sea_pool *standing = NULL;
-    sea_pool_figures figures;
+    struct pool_figures figures;
     uint64_t state = 1;
     begin(&child, &ctx);
     ck_assert_int_eq(sea_pool_new(&standing, conn, NULL), 0);
@@ -264,9 +265,10 @@ START_TEST(test_lifetimes_mixed) {
         spike(mixed, mixed, &state);
         sea_ctx_trim(ctx);
         is_back(measure(), base);
-        sea_pool_figures_get(mixed, &figures);
-        ck_assert_uint_lt(figures.mapped, SPIKE / 8);
-        ck_assert_msg(figures.mapped * 5 > figures.active * 6, "after spike %d", i + 1);
+        sea_pool_figures(mixed, figures.of, SEA_POOL_FIGURES);
+        ck_assert_uint_lt(figures.of[SEA_POOL_FIGURE_MAPPED_BYTES], SPIKE / 8);
+        ck_assert_msg(figures.of[SEA_POOL_FIGURE_MAPPED_BYTES] * 5 > figures.of[SEA_POOL_FIGURE_ACTIVE_BYTES] * 6,
+                      "after spike %d", i + 1);
     }
     sea_pool_free(standing);
     end(&child, ctx);
@@ -277,7 +279,7 @@ END_TEST
 START_TEST(test_killed_while_draining) {
     struct child child;
     sea_ctx *ctx = NULL;
-    sea_figures figures;
+    struct figures figures;
     uint64_t state = 1, before = shared_memory();
     begin(&child, &ctx);
     sea_pool *pool = sea_conn_pool(conn);
@@ -287,14 +289,14 @@ START_TEST(test_killed_while_draining) {
         if (i % 2)
             sea_pool_rotate(pool);
     }
-    sea_ctx_figures(ctx, &figures);
-    ck_assert_uint_eq(figures.leased_blocks, 240);
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BLOCKS], 240);
     child_kill(&child);
     while (sea_conn_wait(conn, PATIENCE_MS) >= 0)
         ;
-    sea_ctx_figures(ctx, &figures);
-    ck_assert_uint_eq(figures.reclaimed_blocks, 240);
-    ck_assert_uint_eq(figures.arena_bytes, 0);
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECLAIMED_BLOCKS], 240);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_ARENA_BYTES], 0);
     ck_assert_uint_eq(shared_memory(), before);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);

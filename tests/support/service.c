@@ -375,18 +375,19 @@ void service_drop(struct service *service) {
     atomic_store(&service->must_drop, true);
 }
 
-sea_figures service_figures(struct service *service) {
-    sea_figures figures;
-    sea_ctx_figures(service->ctx, &figures);
+struct figures service_figures(struct service *service) {
+    struct figures figures;
+    sea_ctx_figures(service->ctx, figures.of, SEA_FIGURES);
     return figures;
 }
 
 bool service_settles(struct service *service, uint64_t connections, int ms) {
     int patience = test_spin_policy(ms);
     for (int waited = 0; waited <= patience; waited++) {
-        sea_figures f = service_figures(service);
-        if (f.connections == connections && f.leased_blocks == 0 && f.imported_blocks == 0 && f.calls_in == 0 &&
-            f.blocks == 0 && f.bytes == 0)
+        struct figures f = service_figures(service);
+        if (f.of[SEA_FIGURE_CONNECTIONS] == connections && f.of[SEA_FIGURE_LEASED_BLOCKS] == 0 &&
+            f.of[SEA_FIGURE_IMPORTED_BLOCKS] == 0 && f.of[SEA_FIGURE_INCOMING_CALLS] == 0 &&
+            f.of[SEA_FIGURE_BLOCKS] == 0 && f.of[SEA_FIGURE_BYTES] == 0)
             return true;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }

@@ -12,6 +12,8 @@
 #include <sealane/sealane.h>
 #include <stdbool.h>
 
+#include "support/figures.h"
+
 enum service_method {
     SERVICE_ECHO = 1,      /* answers with the block that came as the payload */
     SERVICE_KEEP = 2,      /* keeps calls and one-way messages unanswered until service_drop() */
@@ -75,7 +77,7 @@ bool service_events_are_single(struct service *service);
 /* Makes the server release every message that SERVICE_KEEP has kept, before it handles the next message. */
 void service_drop(struct service *service);
 
-sea_figures service_figures(struct service *service);
+struct figures service_figures(struct service *service);
 
 /* Waits until the server has no more than `connections` connections, and no leases, imports or calls. Returns false
  * if that takes longer than `ms`. */

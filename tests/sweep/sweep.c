@@ -138,7 +138,7 @@ static void check(struct board *board, struct service *service) {
     board->is_settled = service_has_failed(service) || service_settles(service, 0, PATIENCE_MS);
     for (int waited = 0; !(board->are_events_single = service_events_are_single(service)) && waited < PATIENCE_MS;)
         pause_ms(waited++ ? 1 : 0); /* on_close comes after the figures have changed */
-    board->refusals = service_figures(service).refusals;
+    board->refusals = service_figures(service).of[SEA_FIGURE_REFUSALS];
 }
 
 static void obey(int line, struct board *board, struct service *service) {

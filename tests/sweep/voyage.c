@@ -221,13 +221,14 @@ static int call_inline(struct voyage *voyage) {
 /* Returns whether the payload has the class that both sides of a connection choose. Where a system call is forbidden
  * they work without outboxes, and then sent and forwarded payloads have another class. */
 static bool is_class(const struct voyage *voyage, int payload_class, int expected) {
-    sea_figures figures;
-    sea_ctx_figures(voyage->ctx, &figures);
+    struct figures figures;
+    sea_ctx_figures(voyage->ctx, figures.of, SEA_FIGURES);
     for (int i = 0; i < 2; i++) {
-        sea_conn_figures conn = {.accept = SEA_POOLED};
+        struct conn_figures conn = {.of[SEA_CONN_FIGURE_ACCEPTS_POOLED] = 1};
         if (voyage->conns[i])
-            sea_conn_figures_get(voyage->conns[i], &conn);
-        if (!(conn.accept & SEA_POOLED) && voyage->conns[i] && (i == 0 || figures.fallbacks > 0))
+            sea_conn_figures(voyage->conns[i], conn.of, SEA_CONN_FIGURES);
+        if (!conn.of[SEA_CONN_FIGURE_ACCEPTS_POOLED] && voyage->conns[i] &&
+            (i == 0 || figures.of[SEA_FIGURE_FALLBACKS] > 0))
             return true;
     }
     return payload_class == expected;
@@ -479,10 +480,10 @@ static void outlive(struct voyage *voyage) {
 }
 
 static void note_refusals(struct voyage *voyage) {
-    sea_figures figures = {0};
+    struct figures figures = {0};
     if (voyage->ctx)
-        sea_ctx_figures(voyage->ctx, &figures);
-    voyage->report->refusals = figures.refusals;
+        sea_ctx_figures(voyage->ctx, figures.of, SEA_FIGURES);
+    voyage->report->refusals = figures.of[SEA_FIGURE_REFUSALS];
 }
 
 /* Notes the texts that the application can read about the step that failed. */

@@ -19,6 +19,7 @@
 #include "rpc/conn_turn.h"
 #include "rpc/connect.h"
 #include "rpc/msg.h"
+#include "support/figures.h"
 #include "support/suite.h"
 #include "sys/wait.h"
 
@@ -187,9 +188,9 @@ static inline void end_drop(struct end *end) {
         sea_msg_release(end->outcomes[--end->outcomes_count].reply);
 }
 
-static inline sea_figures end_figures(const struct end *end) {
-    sea_figures figures;
-    sea_ctx_figures(end->ctx, &figures);
+static inline struct figures end_figures(const struct end *end) {
+    struct figures figures;
+    sea_ctx_figures(end->ctx, figures.of, SEA_FIGURES);
     return figures;
 }
 
@@ -203,12 +204,12 @@ static inline void end_free_conn(struct end *end) {
 static inline void end_deinit(struct end *end) {
     end_free_conn(end);
     end_drop(end);
-    sea_figures f = end_figures(end);
-    ck_assert_uint_eq(f.connections, 0);
-    ck_assert_uint_eq(f.calls_out + f.calls_in, 0);
-    ck_assert_uint_eq(f.leased_blocks + f.leased_bytes, 0);
-    ck_assert_uint_eq(f.imported_blocks + f.imported_bytes, 0);
-    ck_assert_uint_eq(f.blocks + f.bytes, 0);
+    struct figures f = end_figures(end);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_CONNECTIONS], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_OUTGOING_CALLS] + f.of[SEA_FIGURE_INCOMING_CALLS], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_LEASED_BLOCKS] + f.of[SEA_FIGURE_LEASED_BYTES], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_IMPORTED_BLOCKS] + f.of[SEA_FIGURE_IMPORTED_BYTES], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_BLOCKS] + f.of[SEA_FIGURE_BYTES], 0);
     sea_ctx_unref(end->ctx);
 }
 

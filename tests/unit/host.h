@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "support/figures.h"
 #include "support/raw.h"
 #include "support/suite.h"
 #include "sys/inject.h"
@@ -72,20 +73,20 @@ static inline void host_start(struct host *host) {
     ck_assert_int_eq(pthread_create(&host->thread, NULL, host_run, host), 0);
 }
 
-static inline sea_figures host_figures(const struct host *host) {
-    sea_figures figures;
-    sea_ctx_figures(host->ctx, &figures);
+static inline struct figures host_figures(const struct host *host) {
+    struct figures figures;
+    sea_ctx_figures(host->ctx, figures.of, SEA_FIGURES);
     return figures;
 }
 
 static inline void host_close(struct host *host) {
     sea_server_free(host->server);
-    sea_figures f = host_figures(host);
-    ck_assert_uint_eq(f.connections, 0);
-    ck_assert_uint_eq(f.calls_out + f.calls_in, 0);
-    ck_assert_uint_eq(f.leased_blocks + f.leased_bytes, 0);
-    ck_assert_uint_eq(f.imported_blocks + f.imported_bytes, 0);
-    ck_assert_uint_eq(f.blocks + f.bytes, 0);
+    struct figures f = host_figures(host);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_CONNECTIONS], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_OUTGOING_CALLS] + f.of[SEA_FIGURE_INCOMING_CALLS], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_LEASED_BLOCKS] + f.of[SEA_FIGURE_LEASED_BYTES], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_IMPORTED_BLOCKS] + f.of[SEA_FIGURE_IMPORTED_BYTES], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_BLOCKS] + f.of[SEA_FIGURE_BYTES], 0);
     sea_ctx_unref(host->ctx);
 }
 

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 
 #include "lane/lane.h"
+#include "support/figures.h"
 #include "support/speaker.h"
 #include "support/suite.h"
 #include "sys/heap.h"
@@ -133,9 +134,9 @@ static inline void side_drop(struct side *side) {
     side->arrived_count = 0;
 }
 
-static inline sea_figures side_figures(const struct side *side) {
-    sea_figures figures;
-    sea_ctx_figures(side->ctx, &figures);
+static inline struct figures side_figures(const struct side *side) {
+    struct figures figures;
+    sea_ctx_figures(side->ctx, figures.of, SEA_FIGURES);
     return figures;
 }
 
@@ -143,11 +144,11 @@ static inline sea_figures side_figures(const struct side *side) {
 static inline void side_deinit(struct side *side) {
     lane_deinit(&side->lane);
     side_drop(side);
-    sea_figures f = side_figures(side);
-    ck_assert_uint_eq(f.connections, 0);
-    ck_assert_uint_eq(f.leased_blocks + f.leased_bytes, 0);
-    ck_assert_uint_eq(f.imported_blocks + f.imported_bytes, 0);
-    ck_assert_uint_eq(f.blocks + f.bytes + f.outbox_bytes, 0);
+    struct figures f = side_figures(side);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_CONNECTIONS], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_LEASED_BLOCKS] + f.of[SEA_FIGURE_LEASED_BYTES], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_IMPORTED_BLOCKS] + f.of[SEA_FIGURE_IMPORTED_BYTES], 0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_BLOCKS] + f.of[SEA_FIGURE_BYTES] + f.of[SEA_FIGURE_OUTBOX_BYTES], 0);
     sea_ctx_unref(side->ctx);
     heap_free(side->scratch);
 }

@@ -12,13 +12,14 @@
 #include <check.h>
 
 #include "registry/ctx.h"
+#include "support/figures.h"
 #include "unit/fail.h"
 
 static sea_ctx *ctx;
 
-static inline sea_figures ctx_figures(void) {
-    sea_figures figures;
-    sea_ctx_figures(ctx, &figures);
+static inline struct figures ctx_figures(void) {
+    struct figures figures;
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
     return figures;
 }
 
@@ -32,20 +33,20 @@ static inline void ctx_assert_budget(uint64_t bytes, uint64_t blocks, uint64_t f
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BYTES), bytes);
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BLOCKS), blocks);
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), fds);
-    ck_assert_uint_eq(ctx_figures().bytes, bytes);
-    ck_assert_uint_eq(ctx_figures().blocks, blocks);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], bytes);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], blocks);
 }
 
 static inline void ctx_assert_empty(void) {
-    sea_figures figures = ctx_figures();
+    struct figures figures = ctx_figures();
     ctx_assert_budget(0, 0, 0);
-    ck_assert_uint_eq(figures.leased_blocks, 0);
-    ck_assert_uint_eq(figures.leased_bytes, 0);
-    ck_assert_uint_eq(figures.imported_blocks, 0);
-    ck_assert_uint_eq(figures.imported_bytes, 0);
-    ck_assert_uint_eq(figures.connections, 0);
-    ck_assert_uint_eq(figures.calls_out, 0);
-    ck_assert_uint_eq(figures.calls_in, 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BYTES], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_IMPORTED_BYTES], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_CONNECTIONS], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_OUTGOING_CALLS], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_INCOMING_CALLS], 0);
     ck_assert_ptr_null(ctx->users);
     ck_assert_uint_eq(ctx->refs, 1);
 }

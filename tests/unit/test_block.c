@@ -166,7 +166,7 @@ START_TEST(test_the_budget) {
             ck_assert_int_eq(r, -EDQUOT);
             ck_assert_ptr_eq(three, &ctx);
             ck_assert_str_eq(ctx_refusal().limit, cases[_i].limit);
-            ck_assert_uint_eq(ctx_figures().refusals, 1);
+            ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
             ctx_assert_budget(200, 2, class ? 2 : 0);
             sea_block_unref(one); /* what is given back can be had again */
             one = new_block(class, 100);
@@ -192,7 +192,7 @@ START_TEST(test_a_machine_that_refuses) {
     fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 10), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
-    ck_assert_uint_eq(ctx_figures().refusals, 4);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 4);
     ctx_assert_budget(0, 0, 0);
 }
 END_TEST
@@ -271,7 +271,7 @@ START_TEST(test_fill_is_counted) {
     ck_assert_int_eq(sea_block_fill(block, 10, "abc", 3), 0);
     ck_assert_int_eq(sea_block_fill(block, 0, "", 0), 0);
     ck_assert_int_eq(sea_block_fill(block, 99, "xy", 2), -EINVAL);
-    ck_assert_uint_eq(ctx_figures().copied_bytes, 3);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_COPIED_BYTES], 3);
     sea_block_unref(block);
 }
 END_TEST
@@ -558,7 +558,7 @@ START_TEST(test_import) {
     if (size >= 4)
         ck_assert_mem_eq(sea_block_view(block), "trap", 4);
     ctx_assert_budget(size, 1, 1); /* like one of our own */
-    ck_assert_uint_eq(ctx_figures().imported_blocks, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
     sea_block_unref(block);
     close(fd);
@@ -586,7 +586,7 @@ START_TEST(test_what_cannot_be_imported) {
     assert_not_imported(trap_sparse(UINT64_C(1) << 46), SIZE_MAX, -EINVAL, "holes");
     assert_not_imported(trap_memfd(PAGE + 1, TRAP_ALL_SEALS), PAGE, -EMSGSIZE, "limit");
     assert_not_imported(trap_memfd(1, TRAP_ALL_SEALS), 0, -EMSGSIZE, "limit");
-    ck_assert_uint_eq(ctx_figures().refusals, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
     fail_always(INJECT_MMAP, ENOMEM);
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, -ENOMEM, "mapped");
 }
@@ -617,7 +617,7 @@ START_TEST(test_an_import_over_the_budget) {
     const sea_ctx_options options = {.budget = {.bytes = PAGE - 1}};
     ctx_anew(&options);
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, -EDQUOT, "budget");
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_import(&block, ctx, trap_memfd(PAGE - 1, TRAP_ALL_SEALS), PAGE), 0);
     sea_block_unref(block);
@@ -658,7 +658,7 @@ START_TEST(test_large_inline_payloads_are_admitted) {
     }
     ck_assert_int_eq(fail_calls(INJECT_OPEN), 0);
     ck_assert_uint_eq(ctx->admission.promised, 0);
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     tree_remove();
 }
 END_TEST
@@ -694,7 +694,7 @@ START_TEST(test_a_received_sealed_payload) {
     ck_assert(!block_is_hugetlb(block));
     ck_assert(peer_has_import(peer.peer, 7));
     owner_assert_charged(&peer, PAGE + 1, 1, 1);
-    ck_assert_uint_eq(ctx_figures().imported_blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
     ctx_assert_budget(0, 0, 0); /* it is the peer's, not ours */
 
     sea_block_ref(block);
@@ -740,7 +740,7 @@ START_TEST(test_payloads_that_are_not_taken) {
         ck_assert_ptr_eq(block, &ctx);
         bool is_refusal = cases[i].error == -EDQUOT;
         ck_assert(is_refusal || (why && why[0]));
-        ck_assert_uint_eq(ctx_figures().refusals, is_refusal);
+        ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], is_refusal);
         ck_assert(!peer_has_import(peer.peer, 7));
         owner_assert_charged(&peer, 0, 0, 0);
         ck_assert_uint_eq(peer.peer->refs, 1);
@@ -766,7 +766,7 @@ START_TEST(test_a_machine_that_cannot_take) {
     ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     owner_assert_charged(&peer, 0, 0, 0);
     fail_off();
     ck_assert_int_eq(owner_send(&peer, 7, PAGE, &block), 0); /* the handle is still free */
@@ -819,7 +819,7 @@ START_TEST(test_forwarded_and_one_of_them_ends) {
     sea_block_unref(block);
     if (_i == 0) {
         ck_assert_uint_eq(owner_end(&from, 0), 0);
-        ck_assert_uint_eq(ctx_figures().imported_blocks, 1); /* the other one reads it still */
+        ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1); /* the other one reads it still */
         ck_assert_uint_eq(owner_end(&to, PAGE), 1);
         ck_assert_uint_eq(from.released_count, 0); /* there is nobody left to tell */
     } else {
@@ -912,12 +912,12 @@ START_TEST(test_huge_pages_are_counted) {
     bool is_huge = sea_block_pages(block) == SEA_PAGES_THP;
     void *foreign = mmap(NULL, 1, PROT_WRITE, MAP_SHARED, block_fd(block), 0);
     ck_assert_int_eq(sea_block_seal(block), -EBUSY);
-    ck_assert_uint_eq(ctx_figures().huge_blocks, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS], 0);
     munmap(foreign, 1);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_int_eq(sea_block_seal(plain), 0);
-    uint64_t counted = ctx_figures().huge_blocks;
+    uint64_t counted = ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS];
     sea_block_unref(block);
     sea_block_unref(plain);
     if (!is_huge)
@@ -990,7 +990,7 @@ START_TEST(test_padded_blocks_are_exported) {
     memset(sea_block_data(block), 'p', MIB);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_THP);
-    ck_assert_uint_eq(ctx_figures().huge_blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS], 1);
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
     ck_assert_int_eq(sea_block_import(&imported, ctx, fd, 2 * MIB), 0);
     ck_assert_uint_eq(sea_block_size(imported), 2 * MIB);
@@ -1017,7 +1017,7 @@ START_TEST(test_who_does_without_padding) {
     ck_assert_int_eq(block_copy_sealed(&copy, NULL, plain), 0); /* for peers that have no room for what it was */
     ck_assert_int_eq(block_layout(copy), SEALED_EXACT);
     ctx_assert_budget(2 * MIB, 2, 2);
-    ck_assert_uint_eq(ctx_figures().refusals, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
     sea_block_unref(copy);
     sea_block_unref(plain);
 }
@@ -1033,7 +1033,7 @@ START_TEST(test_a_received_padded_payload) {
     ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), 0);
     ck_assert_uint_eq(sea_block_size(block), MIB);
     owner_assert_charged(&peer, 2 * MIB, 1, 1);
-    ck_assert_uint_eq(ctx_figures().imported_bytes, 2 * MIB);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 2 * MIB);
     sea_block_unref(block);
     owner_assert_charged(&peer, 0, 0, 0);
     fd = trap_memfd(MIB, TRAP_ALL_SEALS);
@@ -1070,11 +1070,11 @@ START_TEST(test_received_pages_are_charged) {
     int fd = trap_excess(PAGE, 7 * PAGE, TRAP_ALL_SEALS);
     ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), 0);
     owner_assert_charged(&peer, 8 * PAGE, 1, 1);
-    ck_assert_uint_eq(ctx_figures().imported_bytes, PAGE);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], PAGE);
     fd = trap_excess(PAGE, 2 * PAGE, TRAP_ALL_SEALS);
     ck_assert_int_eq(block_receive_sealed(&other, peer.peer, 8, fd, &claim, &why), -EDQUOT);
     owner_assert_charged(&peer, 8 * PAGE, 1, 1);
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     sea_block_unref(block);
     owner_assert_charged(&peer, 0, 0, 0);
     ck_assert_uint_eq(owner_end(&peer, 0), 0);
@@ -1093,7 +1093,7 @@ START_TEST(test_hugetlb_blocks) {
     ck_assert_int_eq(sea_block_fill(block, 0, "large", 5), 0);
     ck_assert_int_eq(sea_block_seal(block), 0);
     assert_text(block, "large");
-    ck_assert_uint_eq(ctx_figures().huge_blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS], 1);
 
     ck_assert_int_eq(block_copy_sealed(&copy, NULL, block), 0); /* for peers that do not take such pages */
     ck_assert(!block_is_hugetlb(copy));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* memory/calibration: the built-in table, a file's text, and the search for the file. Each test has a directory of
  * its own. */
+#include "support/figures.h"
 #include "support/suite.h"
 
 #include <errno.h>
@@ -184,14 +185,14 @@ static void write_text(const char *path, const char *text) {
 static uint64_t footprint_of_ctx(int error, const char *words) {
     sea_ctx *ctx = NULL;
     sea_refusal refusal;
-    sea_figures figures;
+    struct figures figures;
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     sea_ctx_refusal(ctx, &refusal);
-    sea_ctx_figures(ctx, &figures);
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
     ck_assert_int_eq(refusal.error, error);
     ck_assert_str_eq(refusal.limit, error ? "calibration" : "");
     ck_assert_msg(strstr(refusal.advice, words), "'%s' is not in '%s'", words, refusal.advice);
-    ck_assert_uint_eq(figures.refusals, 0); /* this is no refusal by a limit */
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_REFUSALS], 0); /* no limit refused anything */
     uint64_t footprint = ctx->calibration.reuse_footprint;
     sea_ctx_unref(ctx);
     return footprint;

@@ -198,7 +198,7 @@ START_TEST(test_a_context_tells_of_all) {
     ends_open(&ends);
     sea_shared first = shared_of(&ends.a);
     ck_assert_uint_eq(first.files, 1);
-    ck_assert_uint_eq(first.reserved, end_figures(&ends.a).outbox_bytes);
+    ck_assert_uint_eq(first.reserved, end_figures(&ends.a).of[SEA_FIGURE_OUTBOX_BYTES]);
     sea_block *pooled = end_block(&ends.a, 5000, 1), *sealed = NULL;
     ck_assert_int_eq(sea_block_new_sealed(&sealed, ends.a.ctx, 5000, 0), 0);
     memset(sea_block_data(sealed), 1, 5000);
@@ -206,7 +206,7 @@ START_TEST(test_a_context_tells_of_all) {
     ck_assert_int_eq(sea_block_seal(sealed), 0);
     sea_shared shared = shared_of(&ends.a);
     ck_assert_uint_eq(shared.files, 3);
-    ck_assert_uint_eq(shared.reserved, first.reserved + end_figures(&ends.a).arena_bytes + 2 * PAGE);
+    ck_assert_uint_eq(shared.reserved, first.reserved + end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES] + 2 * PAGE);
     ck_assert_uint_eq(shared.added, 0);
     sea_block_unref(pooled);
     sea_block_unref(sealed);

@@ -94,10 +94,10 @@ static void no_table(void) {
 
 /* Checks how many messages of each class `end` has sent. */
 static void assert_sent(const struct end *end, uint64_t in_line, uint64_t pooled, uint64_t sealed) {
-    sea_figures figures = end_figures(end);
-    ck_assert_uint_eq(figures.sent_inline, in_line);
-    ck_assert_uint_eq(figures.sent_pooled, pooled);
-    ck_assert_uint_eq(figures.sent_sealed, sealed);
+    struct figures figures = end_figures(end);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_INLINE_MESSAGES], in_line);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_POOLED_MESSAGES], pooled);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_SEALED_MESSAGES], sealed);
 }
 
 static void send_some(struct ends *ends, const size_t *sizes, size_t count) {
@@ -131,7 +131,7 @@ START_TEST(test_a_stable_only_receiver) {
     int fd = use_table("version 1\ninline_before_snapshot 32\nsnapshot_before_sealed 5000\n");
     send_some(&ends, sizes, 4);
     assert_sent(&ends.a, 0, 5, 1);
-    ck_assert_uint_eq(end_figures(&ends.b).snapshots, 5);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_SNAPSHOTS], 5);
     for (unsigned i = 0; i < ends.b.kept_count; i++)
         ck_assert(sea_msg_is_stable(ends.b.kept[i]));
     ends_deinit(&ends);
@@ -162,7 +162,7 @@ START_TEST(test_a_copy_goes_by_the_table_too) {
         ends_settle(&ends);
         assert_sent(&ends.b, 0, 1, 0);
         ck_assert(msg_is_filled(ends.a.outcomes[0].reply, 2000, 7));
-        ck_assert_uint_eq(end_figures(&ends.b).fallbacks, 1);
+        ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_FALLBACKS], 1);
         ends_deinit(&ends);
         no_table();
         close(fd);

@@ -155,10 +155,11 @@ static void scene_set(void) {
 }
 
 static void scene_end(void) {
-    sea_figures f;
-    sea_ctx_figures(ctx, &f);
-    ck_assert_uint_eq(f.connections + f.calls_out + f.calls_in, 0);
-    ck_assert_uint_eq(f.leased_blocks + f.imported_blocks + f.blocks, 0);
+    struct figures f;
+    sea_ctx_figures(ctx, f.of, SEA_FIGURES);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_CONNECTIONS] + f.of[SEA_FIGURE_OUTGOING_CALLS] + f.of[SEA_FIGURE_INCOMING_CALLS],
+                      0);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_LEASED_BLOCKS] + f.of[SEA_FIGURE_IMPORTED_BLOCKS] + f.of[SEA_FIGURE_BLOCKS], 0);
     sea_ctx_unref(ctx);
     host_stop(&host);
 }
@@ -235,15 +236,15 @@ END_TEST
 START_TEST(test_a_reply_that_nobody_wants) {
     static const size_t sizes[] = {0, 10, 1000, 100000};
     sea_conn *conn = connected(NULL);
-    sea_conn_figures figures;
+    struct conn_figures figures;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, sizes[i], 1), -1, NULL), 0);
     for (int i = 0; i < 3; i++) /* the first makes room for a message, which the short way of the others needs */
         ck_assert_int_eq(sea_call_bytes(conn, ECHO, "x", 1, -1, NULL), 0);
     ck_assert_int_eq(sea_call(conn, REFUSE, NULL, -1, NULL), -EDOM);
     ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
-    sea_conn_figures_get(conn, &figures);
-    ck_assert_uint_eq(figures.imported_blocks + figures.calls_out, 0);
+    sea_conn_figures(conn, figures.of, SEA_CONN_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_IMPORTED_BLOCKS] + figures.of[SEA_CONN_FIGURE_OUTGOING_CALLS], 0);
     sea_conn_free(conn);
 }
 END_TEST
@@ -573,11 +574,11 @@ START_TEST(test_many_connections) {
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 200; i++)
             check_echo(conns[i], round == 1 ? 70000 : 100, i % 100);
-    ck_assert_uint_eq(host_figures(&host).connections, 200);
+    ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_CONNECTIONS], 200);
     for (int i = 0; i < 200; i++)
         sea_conn_free(conns[i]);
     wait_until(atomic_load(&desk.closed) == 200); /* after it was counted out */
-    ck_assert_uint_eq(host_figures(&host).connections, 0);
+    ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_CONNECTIONS], 0);
 }
 END_TEST
 
@@ -598,7 +599,7 @@ START_TEST(test_threads_share_a_context) {
         ck_assert_int_eq(pthread_create(&threads[i], NULL, call_in_thread, &fills[i]), 0);
     for (int i = 0; i < 4; i++)
         pthread_join(threads[i], NULL);
-    wait_until(host_figures(&host).connections == 0);
+    wait_until(host_figures(&host).of[SEA_FIGURE_CONNECTIONS] == 0);
 }
 END_TEST
 

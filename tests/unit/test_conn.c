@@ -64,15 +64,17 @@ START_TEST(test_what_an_open_connection_knows) {
     ck_assert_ptr_null(sea_conn_data(ends.a.conn));
     sea_conn_set_data(ends.a.conn, &ends);
     ck_assert_ptr_eq(sea_conn_data(ends.a.conn), &ends);
-    sea_conn_figures figures;
-    sea_conn_figures_get(ends.a.conn, &figures);
-    ck_assert_uint_eq(figures.inline_max, 1000);
-    ck_assert_uint_eq(figures.accept, SEA_STABLE_ONLY);
-    ck_assert_uint_eq(figures.block_max, 5000);
-    ck_assert_uint_eq(figures.bytes_max, 70000);
-    ck_assert_uint_eq(figures.blocks_max, 6);
-    ck_assert_uint_eq(figures.calls_max, 7);
-    ck_assert_uint_eq(figures.calls_out + figures.calls_in, 0);
+    struct conn_figures figures;
+    sea_conn_figures(ends.a.conn, figures.of, SEA_CONN_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_INLINE_MAX_BYTES], 1000);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_ACCEPTS_INLINE], 1);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_ACCEPTS_POOLED], 0);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_ACCEPTS_SEALED], 1);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_BLOCK_MAX_BYTES], 5000);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_LEASED_MAX_BYTES], 70000);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_LEASED_MAX_BLOCKS], 6);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_OUTGOING_MAX_CALLS], 7);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_OUTGOING_CALLS] + figures.of[SEA_CONN_FIGURE_INCOMING_CALLS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -188,8 +190,9 @@ START_TEST(test_a_block_is_made_as_it_will_travel) {
         ck_assert_int_eq(sea_msg_class(msg), routes[_i].arrives);
         ck_assert(sea_msg_is_stable(msg) == (routes[_i].arrives != SEA_POOLED));
         ck_assert(msg_is_filled(msg, size, 5));
-        ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, size > 0 && routes[_i].arrives != SEA_INLINE);
-        ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+        ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BLOCKS],
+                          size > 0 && routes[_i].arrives != SEA_INLINE);
+        ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 0);
     }
     ends_deinit(&ends);
 }
@@ -282,7 +285,7 @@ START_TEST(test_a_block_comes_again) {
         sea_block_unref(again);
     }
     ck_assert_ptr_eq(again, block);
-    ck_assert_uint_eq(end_figures(&ends.a).blocks + end_figures(&ends.a).bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_BLOCKS] + end_figures(&ends.a).of[SEA_FIGURE_BYTES], 0);
     sea_conn_close(ends.a.conn);
     end_settle(&ends.a);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, sizes[_i]), -EPIPE);
@@ -293,15 +296,15 @@ END_TEST
 /* A stream without a turn of its sender's: what its peer has given back goes out again. */
 START_TEST(test_a_stream_goes_round) {
     struct ends ends = {0};
-    sea_pool_figures figures;
+    struct pool_figures figures;
     ends_open(&ends);
     for (int i = 0; i < 200; i++) {
         ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, i), 0), 0);
         end_settle(&ends.b);
     }
-    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &figures);
-    ck_assert_uint_ge(figures.allocated, (uint64_t) 200 << 20);
-    ck_assert_uint_le(figures.mapped_peak,
+    sea_pool_figures(sea_conn_pool(ends.a.conn), figures.of, SEA_POOL_FIGURES);
+    ck_assert_uint_ge(figures.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], (uint64_t) 200 << 20);
+    ck_assert_uint_le(figures.of[SEA_POOL_FIGURE_MAPPED_PEAK_BYTES],
                       (uint64_t) 40 << 20); /* a rotation, and the arenas are as large as all before */
     ends_deinit(&ends);
 }
@@ -318,7 +321,7 @@ static void let_read(struct end *end, sea_msg *msg) {
 
 static bool has_waited(void) {
     struct ends ends = {.a.hook = let_read};
-    sea_pool_figures before, after;
+    struct pool_figures before, after;
     ends_open(&ends);
     reader = &ends.b;
     for (int i = 0; i < 4; i++) {
@@ -326,12 +329,13 @@ static bool has_waited(void) {
             ck_assert_int_eq(sea_send(ends.b.conn, END_HOOK, NULL, 0), 0);
         ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, i), 60000), 0);
     }
-    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &before);
+    sea_pool_figures(sea_conn_pool(ends.a.conn), before.of, SEA_POOL_FIGURES);
     sea_block *next = end_block(&ends.a, 1 << 20, 4);
-    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &after);
+    sea_pool_figures(sea_conn_pool(ends.a.conn), after.of, SEA_POOL_FIGURES);
     sea_block_unref(next);
     ends_deinit(&ends);
-    return before.leased_blocks == 0 && after.mapped == before.mapped;
+    return before.of[SEA_POOL_FIGURE_LEASED_BLOCKS] == 0 &&
+           after.of[SEA_POOL_FIGURE_MAPPED_BYTES] == before.of[SEA_POOL_FIGURE_MAPPED_BYTES];
 }
 
 /* A sender that may wait lets its peer give back what fills the caches before its pool grows: for some milliseconds, in
@@ -376,7 +380,7 @@ START_TEST(test_a_refusal_passes) {
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 2);
     ck_assert_int_ne(ends.a.outcomes[1].status, -EDQUOT);
-    ck_assert_uint_eq(end_figures(&ends.b).received_pooled, 2);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 2);
     ends_deinit(&ends);
 }
 END_TEST
@@ -471,7 +475,7 @@ START_TEST(test_who_rests_is_woken_for_its_pools) {
     ck_assert_int_ge(poller_set_turn(poller, 0), 0);
     end_settle(&ends.b);
     settle_polled(poller);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* when the arena goes */
     ck_assert_uint_eq(poller_set_deadline(poller), conn_deadline(ends.a.conn));
     ends_deinit(&ends);
@@ -489,7 +493,7 @@ START_TEST(test_who_spins_takes_releases) {
     for (int turns = 0; turns < 5; turns++)
         ck_assert_int_ge(poller_set_turn(poller, wait_deadline(1)), 0);
     end_settle(&ends.b);
-    for (int turns = 0; end_figures(&ends.a).leased_blocks > 0; turns++) {
+    for (int turns = 0; end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS] > 0; turns++) {
         ck_assert_int_lt(turns, 10000);
         ck_assert_int_ge(poller_set_turn(poller, wait_deadline(1)), 0);
     }
@@ -502,15 +506,15 @@ END_TEST
 START_TEST(test_a_sender_tends_its_pools) {
     static const sea_pool_options aging = {.rotate_age_ms = 1};
     struct ends ends = {.a.options.pool = &aging};
-    sea_pool_figures figures;
+    struct pool_figures figures;
     ends_open(&ends);
     for (int i = 0; i < 3; i++) {
         ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, end_block(&ends.a, 1 << 20, i), -1), 0);
         end_settle(&ends.b);
         wait_fd(-1, 0, wait_deadline(3));
     }
-    sea_pool_figures_get(sea_conn_pool(ends.a.conn), &figures);
-    ck_assert_uint_ge(figures.generation, 2);
+    sea_pool_figures(sea_conn_pool(ends.a.conn), figures.of, SEA_POOL_FIGURES);
+    ck_assert_uint_ge(figures.of[SEA_POOL_FIGURE_GENERATION], 2);
     ends_deinit(&ends);
 }
 END_TEST
@@ -524,12 +528,13 @@ START_TEST(test_a_call_and_its_reply) {
     size_t size = sizes[_i];
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, size, 7), -1, 1, NULL), 0);
     ck_assert_uint_eq(ends.a.outcomes_count, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).calls_out, 1);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_OUTGOING_CALLS], 1);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 1);
     ck_assert_int_eq(ends.a.outcomes[0].status, 0);
     ck_assert(msg_is_filled(ends.a.outcomes[0].reply, size, 7));
-    ck_assert_uint_eq(end_figures(&ends.a).calls_out + end_figures(&ends.b).calls_in, 0);
+    ck_assert_uint_eq(
+        end_figures(&ends.a).of[SEA_FIGURE_OUTGOING_CALLS] + end_figures(&ends.b).of[SEA_FIGURE_INCOMING_CALLS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -542,7 +547,7 @@ START_TEST(test_replies_in_any_order) {
         ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 10, (int) i), -1, i, NULL), 0);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.b.kept_count, 5);
-    ck_assert_uint_eq(end_figures(&ends.b).calls_in, 5);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_INCOMING_CALLS], 5);
     for (int i = 0; i < 5; i++) {
         sea_msg *call = ends.b.kept[order[i]];
         ck_assert_int_eq(sea_reply(call, sea_block_ref(sea_msg_block(call))), 0);
@@ -628,7 +633,7 @@ START_TEST(test_no_such_method) {
     ck_assert_uint_eq(ends.a.outcomes_count, 1);
     ck_assert_int_eq(ends.a.outcomes[0].status, -ENOSYS);
     ck_assert_str_eq(sea_conn_text(ends.a.conn), "no such method: 99");
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -723,7 +728,7 @@ START_TEST(test_no_room_is_explained) {
     }
     ck_assert_int_eq(r, -EAGAIN);
     assert_explained(&ends.a, -EAGAIN, shortages[_i].limit, shortages[_i].needed, shortages[_i].available);
-    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 0);
     refusal_explain(&ends.a.ctx->refusals, -EDOM, "another", "another");
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, shortages[_i].size, SEA_BLOCK_NO_HUGE), 0);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), -EAGAIN);
@@ -778,9 +783,9 @@ START_TEST(test_an_abandoned_call_counts) {
     ends_settle(&ends);
     ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
-    sea_conn_figures figures;
-    sea_conn_figures_get(ends.a.conn, &figures);
-    ck_assert_uint_eq(figures.calls_out, 1);
+    struct conn_figures figures;
+    sea_conn_figures(ends.a.conn, figures.of, SEA_CONN_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_OUTGOING_CALLS], 1);
     end_drop(&ends.b);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.rooms, 1);
@@ -976,7 +981,7 @@ START_TEST(test_deadlines_expire_in_their_order) {
         ck_assert(tag != 2 && tag != 5);
         ck_assert_uint_ge(sea_msg_deadline(ends.b.kept[tag]), sea_msg_deadline(ends.b.kept[before]));
     }
-    ck_assert_uint_eq(end_figures(&ends.a).calls_out, 2);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_OUTGOING_CALLS], 2);
     ends_deinit(&ends);
 }
 END_TEST
@@ -1012,15 +1017,15 @@ START_TEST(test_a_reply_to_an_abandoned_call) {
     ends_open(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 100000, 1), -1, 1, &id), 0);
     end_settle(&ends.b);
-    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 1);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 1);
     ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 1);
-    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).imported_blocks, 0);
-    sea_conn_figures figures;
-    sea_conn_figures_get(ends.a.conn, &figures);
-    ck_assert_uint_eq(figures.calls_out, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    struct conn_figures figures;
+    sea_conn_figures(ends.a.conn, figures.of, SEA_CONN_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_OUTGOING_CALLS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -1373,7 +1378,7 @@ START_TEST(test_arguments_that_are_too_much) {
     assert_explained(&ends.a, -EMSGSIZE, "peer's inline_max", 1001, 1000);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).calls_out, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_OUTGOING_CALLS], 0);
     ck_assert(sea_conn_is_open(ends.a.conn));
     ends_deinit(&ends);
 }

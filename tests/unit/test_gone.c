@@ -160,7 +160,7 @@ START_TEST(test_a_killed_servers_address) {
     ck_assert_int_eq(sea_connect(&conn, ctx, address, &patient), 0);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
-    wait_until(host_figures(&host).connections == 0);
+    wait_until(host_figures(&host).of[SEA_FIGURE_CONNECTIONS] == 0);
     host_stop(&host);
     ck_assert_int_ne(access(address + 5, F_OK), 0);
     scene_end();
@@ -303,7 +303,7 @@ START_TEST(test_a_client_is_killed) {
     ck_assert_uint_ge(reclaimed, LENT);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
-    wait_until(host_figures(&host).connections == 0);
+    wait_until(host_figures(&host).of[SEA_FIGURE_CONNECTIONS] == 0);
     host_stop(&host);
     scene_end();
 }

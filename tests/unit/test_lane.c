@@ -35,7 +35,7 @@ START_TEST(test_two_lanes_greet_each_other) {
     ck_assert_uint_eq(to_server->accept, SEA_STABLE_ONLY);
     ck_assert(!to_server->peer_hugetlb);
     ck_assert_str_eq(to_server->service, "harbour");
-    ck_assert_uint_eq(side_figures(&pair.client).connections, 1);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_CONNECTIONS], 1);
     ck_assert_int_eq(pair.server.lane.peer.pid, getpid());
     ck_assert_uint_eq(pair.server.lane.peer.uid, geteuid());
     ck_assert_uint_eq(lane_deadline(&pair.client.lane), WAIT_FOREVER);
@@ -329,8 +329,10 @@ START_TEST(test_an_orderly_end) {
     ck_assert_uint_eq(pair.server.closed, 1);
     ck_assert_int_eq(pair.server.end.reason, 0);
     ck_assert_str_eq(pair.server.end_text, "");
-    ck_assert_uint_eq(side_figures(&pair.server).faults, 0);
-    ck_assert_uint_eq(side_figures(&pair.client).connections + side_figures(&pair.server).connections, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_FAULTS], 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_CONNECTIONS] +
+                          side_figures(&pair.server).of[SEA_FIGURE_CONNECTIONS],
+                      0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -416,14 +418,15 @@ START_TEST(test_the_end_drops_the_leases) {
         ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 100000, i), false), 0);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 3);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_bytes, 300000);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BYTES], 300000);
     lane_close(&pair.client.lane, _i == 0 ? 0 : -EDQUOT, "");
     ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 3);
     ck_assert_uint_eq(pair.client.end.reclaimed_bytes, 300000);
-    sea_figures figures = side_figures(&pair.client);
-    ck_assert_uint_eq(figures.leased_blocks + figures.blocks, 0);
-    ck_assert_uint_eq(figures.reclaimed_blocks, _i == 0 ? 0 : 3); /* counted when the peer died or lied */
-    ck_assert_uint_eq(figures.reclaimed_bytes, _i == 0 ? 0 : 300000);
+    struct figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BLOCKS] + figures.of[SEA_FIGURE_BLOCKS], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECLAIMED_BLOCKS],
+                      _i == 0 ? 0 : 3); /* counted when the peer died or lied */
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECLAIMED_BYTES], _i == 0 ? 0 : 300000);
     pair_settle(&pair);
     const char *bytes = sea_block_view(pair.server.arrived[2].block); /* readable beyond the end */
     ck_assert_int_eq(bytes[99999], 2);

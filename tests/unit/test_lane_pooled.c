@@ -84,12 +84,13 @@ START_TEST(test_a_payload_in_place) {
     sea_block *view = arrived(&pair.server, SEA_POOLED, LARGE, 5);
     memset(block->data, 6, LARGE); /* the sender lies */
     ck_assert(has_bytes(sea_block_view(view), LARGE, 6));
-    sea_figures sent = side_figures(&pair.client), received = side_figures(&pair.server);
-    ck_assert_uint_eq(sent.sent_pooled, 1);
-    ck_assert_uint_eq(received.received_pooled, 1);
-    ck_assert_uint_eq(sent.sent_bytes, LARGE);
-    ck_assert_uint_eq(received.received_bytes, LARGE);
-    ck_assert_uint_eq(sent.copied_bytes + received.copied_bytes + sent.fallbacks, 0);
+    struct figures sent = side_figures(&pair.client), received = side_figures(&pair.server);
+    ck_assert_uint_eq(sent.of[SEA_FIGURE_SENT_POOLED_MESSAGES], 1);
+    ck_assert_uint_eq(received.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 1);
+    ck_assert_uint_eq(sent.of[SEA_FIGURE_SENT_BYTES], LARGE);
+    ck_assert_uint_eq(received.of[SEA_FIGURE_RECEIVED_BYTES], LARGE);
+    ck_assert_uint_eq(
+        sent.of[SEA_FIGURE_COPIED_BYTES] + received.of[SEA_FIGURE_COPIED_BYTES] + sent.of[SEA_FIGURE_FALLBACKS], 0);
     assert_leased(&pair.client, 1, LARGE);
     side_drop(&pair.server);
     assert_leased(&pair.client, 0, 0);
@@ -113,13 +114,13 @@ START_TEST(test_a_snapshot_is_stable) {
     ck_assert(has_bytes(sea_block_view(copy), size, 5));
     ck_assert(sea_block_is_sealed(copy));
     assert_leased(&pair.client, 0, 0);
-    ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 1);
-    sea_figures figures = side_figures(&pair.server);
-    ck_assert_uint_eq(figures.received_pooled, 1);
-    ck_assert_uint_eq(figures.snapshots, 1);
-    ck_assert_uint_eq(figures.copied_bytes, size);
-    ck_assert_uint_eq(figures.imported_blocks, 0);
-    ck_assert_uint_eq(figures.bytes, size); /* the payload is in our memory */
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_POOLED_MESSAGES], 1);
+    struct figures figures = side_figures(&pair.server);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SNAPSHOTS], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_COPIED_BYTES], size);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BYTES], size); /* the payload is in our memory */
     sea_block_unref(block);
     pair_deinit(&pair);
 }
@@ -141,7 +142,7 @@ START_TEST(test_no_memory_for_a_snapshot) {
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_pooled(&pair.client, LARGE, 5), false), 0);
     pair_settle(&pair);
     arrived(&pair.server, SEA_INLINE, LARGE, 5);
-    ck_assert_uint_eq(side_figures(&pair.server).snapshots, 1);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_SNAPSHOTS], 1);
     assert_leased(&pair.client, 0, 0);
     pair_deinit(&pair);
 }
@@ -327,16 +328,16 @@ START_TEST(test_a_block_sent_twice) {
     ck_assert_int_eq(sea_block_class(pair.server.arrived[1].block), copies[_i].class);
     memset(block->data, 6, size);
     ck_assert(has_bytes(sea_block_view(pair.server.arrived[1].block), size, 5));
-    sea_figures figures = side_figures(&pair.client);
-    ck_assert_uint_eq(figures.fallbacks, 1);
-    ck_assert_uint_eq(figures.copied_bytes, size);
+    struct figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_FALLBACKS], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_COPIED_BYTES], size);
     side_drop(&pair.server);
     assert_leased(&pair.client, 0, 0);
     /* the lease is back: the block goes in place */
     ck_assert_int_eq(send_numbered(&pair.client, 3, sea_block_ref(block)), 0);
     pair_settle(&pair);
     arrived(&pair.server, SEA_POOLED, size, 6);
-    ck_assert_uint_eq(side_figures(&pair.client).fallbacks, 1);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_FALLBACKS], 1);
     sea_block_unref(block);
     pair_deinit(&pair);
 }
@@ -355,7 +356,7 @@ START_TEST(test_a_block_queued_twice) {
     for (uint64_t id = 1; id <= 3; id++)
         ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, id, id < 3 ? sea_block_ref(block) : NULL, true), 0);
     ck_assert_ptr_nonnull(pair.server.lane.queue_head);
-    ck_assert_uint_eq(side_figures(&pair.server).copied_bytes,
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_COPIED_BYTES],
                       LARGE); /* copied by the call that sent it, not in a turn of the library's */
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.arrived_count, before + 3);
@@ -367,8 +368,8 @@ START_TEST(test_a_block_queued_twice) {
         memset(block->data, 6, LARGE);
         ck_assert(has_bytes(sea_block_view(reply->block), LARGE, i == 0 ? 6 : 5));
     }
-    ck_assert_uint_eq(side_figures(&pair.server).fallbacks, 1);
-    ck_assert_uint_eq(side_figures(&pair.server).copied_bytes, LARGE);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_FALLBACKS], 1);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_COPIED_BYTES], LARGE);
     sea_block_unref(block);
     pair_deinit(&pair);
 }
@@ -395,7 +396,7 @@ START_TEST(test_no_copy_of_a_queued_block) {
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, sea_block_ref(block), true), 0);
     side_drop(&pair.client);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.server).leased_blocks, 1);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_LEASED_BLOCKS], 1);
     sea_block_unref(block);
     pair_deinit(&pair);
 }
@@ -439,10 +440,10 @@ START_TEST(test_a_received_block_is_forwarded) {
     pair_settle(&next);
     if (forwards[_i].result == 0) {
         arrived(&next.server, forwards[_i].class, size, 5);
-        ck_assert_uint_eq(side_figures(&next.client).fallbacks, 1);
+        ck_assert_uint_eq(side_figures(&next.client).of[SEA_FIGURE_FALLBACKS], 1);
     } else {
         ck_assert_uint_eq(next.server.arrived_count, 0);
-        ck_assert_uint_eq(side_figures(&next.client).fallbacks, 0);
+        ck_assert_uint_eq(side_figures(&next.client).of[SEA_FIGURE_FALLBACKS], 0);
     }
     /* deinitialised first, because a sealed copy is charged to the connection that the block came from */
     pair_deinit(&next);
@@ -459,7 +460,7 @@ START_TEST(test_a_block_for_somebody_else) {
     ck_assert_int_eq(send_numbered(&next.client, 1, new_pooled(&pair.client, LARGE, 5)), 0);
     pair_settle(&next);
     arrived(&next.server, SEA_POOLED, LARGE, 5);
-    ck_assert_uint_eq(side_figures(&next.client).fallbacks, 1);
+    ck_assert_uint_eq(side_figures(&next.client).of[SEA_FIGURE_FALLBACKS], 1);
     assert_leased(&pair.client, 0, 0);
     assert_leased(&next.client, 1, LARGE);
     pair_deinit(&pair);
@@ -476,7 +477,7 @@ START_TEST(test_a_received_block_goes_back) {
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, received, true), 0);
     pair_settle(&pair);
     arrived(&pair.client, SEA_POOLED, LARGE, 5);
-    ck_assert_uint_eq(side_figures(&pair.server).fallbacks, 1);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_FALLBACKS], 1);
     assert_leased(&pair.client, 0, 0);
     assert_leased(&pair.server, 1, LARGE);
     pair_deinit(&pair);
@@ -488,7 +489,7 @@ END_TEST
 static void assert_nothing_went(const sea_block *block) {
     ck_assert(pooled_is_free(block));
     ck_assert_uint_eq(pair.client.lane.account->leased_blocks, 0);
-    ck_assert_uint_eq(side_figures(&pair.client).sent_pooled, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_POOLED_MESSAGES], 0);
 }
 
 /* Checks whether the block's arena still has its descriptor: until it is announced, and no longer. */
@@ -539,12 +540,12 @@ START_TEST(test_an_announcement_that_fails_for_good) {
     fail_off();
     assert_nothing_went(block);
     sea_block *none = NULL;
-    uint64_t arenas = side_figures(&pair.client).arena_bytes;
+    uint64_t arenas = side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES];
     if (_i == 0) /* the connection is gone, so no block is made for it any more */
         ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.account->pooled.pools.own, LARGE, &none),
                          -EPIPE);
     ck_assert_ptr_null(none);
-    ck_assert_uint_eq(side_figures(&pair.client).arena_bytes, arenas);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES], arenas);
     lane_dispatch(&pair.client.lane, 0);
     ck_assert_uint_eq(pair.client.closed, 1);
     ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 0);
@@ -660,7 +661,7 @@ START_TEST(test_credit_is_not_any_frame) {
         ck_assert_uint_eq(pair.client.arrived_count, i + 1);
     }
     ck_assert_uint_eq(pair.client.rooms, 0);
-    ck_assert_uint_eq(side_figures(&pair.client).copied_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_COPIED_BYTES], 0);
     side_drop(&pair.server);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.rooms, 1);
@@ -703,7 +704,7 @@ START_TEST(test_no_copy_without_room_in_the_ring) {
     side_fill_socket(&pair.client);
     for (int i = 0; i < 10; i++)
         ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
-    ck_assert_uint_eq(side_figures(&pair.client).copied_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_COPIED_BYTES], 0);
     sea_block_unref(block);
     pair_deinit(&pair);
 }
@@ -773,7 +774,7 @@ START_TEST(test_an_arena_that_is_refused) {
         side_drop(&pair.client);
         assert_leased(&pair.client, 0, 0);
     }
-    ck_assert_uint_gt(side_figures(&pair.server).refusals, 0);
+    ck_assert_uint_gt(side_figures(&pair.server).of[SEA_FIGURE_REFUSALS], 0);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 3, new_inline(&pair.client, 500, 5), false), 0);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
@@ -870,10 +871,10 @@ START_TEST(test_the_peers_death_reclaims) {
     ck_assert_int_eq(pair.client.end.reason, -EPIPE);
     ck_assert_uint_eq(pair.client.end.reclaimed_blocks, 3);
     ck_assert_uint_eq(pair.client.end.reclaimed_bytes, 110000);
-    sea_figures figures = side_figures(&pair.client);
-    ck_assert_uint_eq(figures.leased_blocks + figures.leased_bytes, 0);
-    ck_assert_uint_eq(figures.blocks, 1);
-    ck_assert_uint_eq(figures.reclaimed_blocks, 3);
+    struct figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BLOCKS] + figures.of[SEA_FIGURE_LEASED_BYTES], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BLOCKS], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECLAIMED_BLOCKS], 3);
     ck_assert(has_bytes(sea_block_view(kept), 3000, 5));
     sea_block_unref(kept);
     side_deinit(&pair.client);
@@ -889,7 +890,7 @@ START_TEST(test_blocks_of_the_dead) {
     side_deinit(&pair.client);
     side_settle(&pair.server);
     ck_assert_uint_eq(pair.server.closed, 1);
-    ck_assert_uint_eq(side_figures(&pair.server).imported_blocks, 3);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_BLOCKS], 3);
     for (int i = 0; i < 3; i++)
         ck_assert(has_bytes(sea_block_view(pair.server.arrived[i].block), 20000, i));
     side_deinit(&pair.server);
@@ -937,7 +938,7 @@ START_TEST(test_a_release_before_it_is_asked_for) {
     ck_assert_uint_eq(pair.server.arrived_count, 0);
     ck_assert_uint_eq(lane_deadline(lane), 0);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).arena_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES], 0);
     pair_deinit(&pair);
 }
 END_TEST

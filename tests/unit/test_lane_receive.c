@@ -268,7 +268,7 @@ START_TEST(test_a_fault_ends_the_connection_in_words) {
     ck_assert_int_eq(server.end.reason, -EPROTO);
     ck_assert_msg(strstr(server.end_text, fault->text), "told: %s", server.end_text);
     ck_assert_uint_eq(server.arrived_count, fault->sound);
-    ck_assert_uint_eq(side_figures(&server).faults, 1);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_FAULTS], 1);
     struct farewell farewell = speaker_farewell(speaker);
     ck_assert_int_eq(farewell.reason, -EPROTO);
     ck_assert_str_eq(farewell.text, server.end_text);
@@ -323,8 +323,8 @@ START_TEST(test_a_fault_drops_the_leases) {
     side_settle(&server);
     ck_assert_uint_eq(server.end.reclaimed_blocks, 1);
     ck_assert_uint_eq(server.end.reclaimed_bytes, 50000);
-    ck_assert_uint_eq(side_figures(&server).reclaimed_blocks, 1);
-    ck_assert_uint_eq(side_figures(&server).blocks, 0);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_RECLAIMED_BLOCKS], 1);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_BLOCKS], 0);
     side_deinit(&server);
     speaker_free(speaker);
 }
@@ -358,12 +358,12 @@ START_TEST(test_a_sealed_payload_is_read_where_it_lies) {
     ck_assert(sea_block_is_sealed(block));
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert_int_eq(memcmp(sea_block_view(block), "trap", 4), 0);
-    sea_figures figures = side_figures(&server);
-    ck_assert_uint_eq(figures.imported_blocks, 1);
-    ck_assert_uint_eq(figures.imported_bytes, SIZE);
-    ck_assert_uint_eq(figures.received_sealed, 1);
-    ck_assert_uint_eq(figures.received_bytes, SIZE);
-    ck_assert_uint_eq(figures.copied_bytes, 0);
+    struct figures figures = side_figures(&server);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_IMPORTED_BYTES], SIZE);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_SEALED_MESSAGES], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_BYTES], SIZE);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_COPIED_BYTES], 0);
     side_deinit(&server);
     speaker_free(speaker);
 }
@@ -402,12 +402,12 @@ START_TEST(test_releases_end_leases) {
         ck_assert_uint_ne(handles[i], 0);
         ck_assert(i == 0 || handles[i] != handles[i - 1]);
     }
-    ck_assert_uint_eq(side_figures(&server).leased_blocks, 3);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_LEASED_BLOCKS], 3);
     draft_release(&draft, handles, 2);
     speak(speaker);
     side_settle(&server);
-    ck_assert_uint_eq(side_figures(&server).leased_blocks, 1);
-    ck_assert_uint_eq(side_figures(&server).blocks, 1);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_LEASED_BLOCKS], 1);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_BLOCKS], 1);
     draft_release(&draft, &handles[1], 1); /* released once too often */
     speak(speaker);
     side_settle(&server);
@@ -465,9 +465,9 @@ static void expect_refusal(struct side *server, struct speaker *speaker, int kin
     }
     if (kind == REFUSED_ONEWAY)
         ck_assert_int_eq(speaker_farewell(speaker).reason, error);
-    ck_assert_uint_eq(side_figures(server).imported_blocks, 0);
-    ck_assert_uint_eq(side_figures(server).received_sealed, 0);
-    ck_assert_uint_eq(side_figures(server).faults, 0);
+    ck_assert_uint_eq(side_figures(server).of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    ck_assert_uint_eq(side_figures(server).of[SEA_FIGURE_RECEIVED_SEALED_MESSAGES], 0);
+    ck_assert_uint_eq(side_figures(server).of[SEA_FIGURE_FAULTS], 0);
 }
 
 START_TEST(test_a_quota_refuses) {
@@ -476,7 +476,7 @@ START_TEST(test_a_quota_refuses) {
     sealed_message(_i, 9);
     speak(speaker);
     expect_refusal(&server, speaker, _i, 9, -EDQUOT);
-    ck_assert_uint_ge(side_figures(&server).refusals, 1);
+    ck_assert_uint_ge(side_figures(&server).of[SEA_FIGURE_REFUSALS], 1);
     sea_refusal refusal;
     sea_ctx_refusal(server.ctx, &refusal);
     ck_assert_str_eq(refusal.limit, "user quota (bytes)");
@@ -563,7 +563,7 @@ START_TEST(test_the_budget_refuses_inline_payloads) {
     speak(speaker);
     side_settle(&server);
     ck_assert_int_eq(speaker_expect(speaker, WIRE_REPLY)->message.status, -EDQUOT);
-    ck_assert_uint_eq(side_figures(&server).refusals, 1);
+    ck_assert_uint_eq(side_figures(&server).of[SEA_FIGURE_REFUSALS], 1);
     side_deinit(&server);
     speaker_free(speaker);
 }

@@ -70,8 +70,8 @@ START_TEST(test_both_must_want_outboxes) {
     ck_assert_int_eq(pair.client.lane.own.page != NULL, _i == 3);
     ck_assert_int_eq(pair.client.lane.own.fd, -1); /* sent to the peer, or not kept */
     ck_assert_int_eq(pair.server.lane.own.fd, -1);
-    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, _i == 3 ? OUTBOX_BYTES : 0);
-    ck_assert_uint_eq(side_figures(&pair.server).outbox_bytes, _i == 3 ? OUTBOX_BYTES : 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES], _i == 3 ? OUTBOX_BYTES : 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_OUTBOX_BYTES], _i == 3 ? OUTBOX_BYTES : 0);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), _i == 3 ? OUTBOX_BYTES : 0);
     ck_assert_uint_eq(quota_used(&pair.server.ctx->budget, QUOTA_BYTES), _i == 3 ? OUTBOX_BYTES : 0);
     send_one_way(&pair.client, 100, 1);
@@ -188,7 +188,7 @@ START_TEST(test_low_water_before_an_outbox_is_refused) {
     pair_settle(&pair);
     ck_assert_int_eq(lows, 1);
     ck_assert_uint_eq(pair.server.opened + pair.client.opened, 2);
-    ck_assert_uint_eq(side_figures(&pair.server).refusals, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_REFUSALS], 0);
     pair_deinit(&pair);
     tree_remove();
 }
@@ -656,7 +656,7 @@ START_TEST(test_room_is_used_at_once) {
     fill_ring(&pair.client);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.rooms, 3);
-    ck_assert_uint_eq(side_figures(&pair.client).sent_inline, pair.server.arrived_count);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_INLINE_MESSAGES], pair.server.arrived_count);
     pair_deinit(&pair);
 }
 END_TEST
@@ -691,7 +691,7 @@ START_TEST(test_no_room_for_a_mark) {
     datagrams_sent();
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
     ck_assert_int_eq(datagrams_sent(), 0);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     fail_off();
     pair_settle(&pair);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), 0);
@@ -786,15 +786,15 @@ START_TEST(test_releases_need_no_datagram) {
     for (int i = 0; i < 20; i++)
         ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 100, 1), false), 0);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 20);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 20);
     keep_awake(&pair.client);
     datagrams_sent();
     side_drop(&pair.server);
     ck_assert_int_eq(datagrams_sent(), 0);
     fail_off();
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
-    ck_assert_uint_eq(side_figures(&pair.client).blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_BLOCKS], 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -811,7 +811,7 @@ START_TEST(test_releases_wake) {
     ck_assert_int_eq(datagrams_sent(), 1);
     fail_off();
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -834,7 +834,7 @@ START_TEST(test_releases_at_the_full_count) {
         fill_ring(&pair.server);
         side_drop(&pair.server);
         pair_settle(&pair);
-        ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
         pair.client.arrived_count = 0;
     }
     pair_deinit(&pair);
@@ -871,7 +871,7 @@ START_TEST(test_the_user_quota_refuses_sealed_payloads) {
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_sealed(&pair.client, 90000, 1), false), 0);
     pair_settle(&pair);
     ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0); /* given back through the ring */
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0); /* given back through the ring */
     pair_deinit(&pair);
 }
 END_TEST

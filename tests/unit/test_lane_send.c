@@ -80,7 +80,7 @@ START_TEST(test_an_empty_payload_is_none) {
     ck_assert_uint_eq(pair.server.arrived_count, 2);
     ck_assert_ptr_null(pair.server.arrived[0].block);
     ck_assert_ptr_null(pair.server.arrived[1].block);
-    ck_assert_uint_eq(side_figures(&pair.client).sent_inline, 2);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_INLINE_MESSAGES], 2);
     pair_deinit(&pair);
 }
 END_TEST
@@ -106,15 +106,15 @@ START_TEST(test_a_block_may_be_sent_again) {
     ck_assert(sea_block_is_sealed(block));
     sea_block_unref(block);
     pair_settle(&pair);
-    sea_figures figures = side_figures(&pair.client);
-    ck_assert_uint_eq(figures.blocks, 1);
-    ck_assert_uint_eq(figures.leased_blocks, 3);
-    ck_assert_uint_eq(figures.leased_bytes, 210000);
+    struct figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BLOCKS], 1);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BLOCKS], 3);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BYTES], 210000);
     for (int i = 0; i < 3; i++)
         ck_assert(is_filled(pair.server.arrived[i].block, 70000, 3));
     side_drop(&pair.server);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_BLOCKS], 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -164,12 +164,12 @@ START_TEST(test_the_class_follows_what_the_peer_takes) {
         ck_assert(!in->block || sea_block_class(in->block) == (travels == SEA_POOLED ? SEA_INLINE : travels));
         ck_assert(in->block || travels == SEA_INLINE);
     }
-    sea_figures figures = side_figures(&pair.client);
-    ck_assert_uint_eq(figures.fallbacks, routes[route].fallbacks);
-    ck_assert_uint_eq(figures.sent_inline, travels == SEA_INLINE);
-    ck_assert_uint_eq(figures.sent_pooled, travels == SEA_POOLED);
-    ck_assert_uint_eq(figures.sent_sealed, travels == SEA_SEALED);
-    ck_assert_uint_eq(figures.sent_bytes, r == 0 ? size : 0);
+    struct figures figures = side_figures(&pair.client);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_FALLBACKS], routes[route].fallbacks);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_INLINE_MESSAGES], travels == SEA_INLINE);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_POOLED_MESSAGES], travels == SEA_POOLED);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_SEALED_MESSAGES], travels == SEA_SEALED);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SENT_BYTES], r == 0 ? size : 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -210,7 +210,7 @@ START_TEST(test_hugetlb_pages_go_to_who_takes_them) {
         ck_assert_int_eq(sea_block_class(in), takes || _i % PAIR_MODES == 0 ? SEA_SEALED : SEA_POOLED);
         ck_assert_int_eq(sea_block_pages(in) == SEA_PAGES_HUGETLB, takes);
         ck_assert(is_filled(in, MEMFD_HUGE_SIZE, 8));
-        ck_assert_uint_eq(side_figures(&pair.client).fallbacks, !takes);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_FALLBACKS], !takes);
     }
     pair_deinit(&pair);
     if (!block)
@@ -253,12 +253,12 @@ START_TEST(test_padding_counts_on_both_sides) {
         pair_settle(&pair);
         ck_assert_uint_eq(pair.server.arrived_count, 1);
         ck_assert(is_filled(pair.server.arrived[0].block, MEMFD_HUGE_SIZE / 2, 5));
-        ck_assert_uint_eq(side_figures(&pair.client).leased_bytes, MEMFD_HUGE_SIZE);
-        ck_assert_uint_eq(side_figures(&pair.server).imported_bytes, MEMFD_HUGE_SIZE);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BYTES], MEMFD_HUGE_SIZE);
+        ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_BYTES], MEMFD_HUGE_SIZE);
         ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, sea_block_ref(next), false), -EAGAIN);
         side_drop(&pair.server);
         pair_settle(&pair);
-        ck_assert_uint_eq(side_figures(&pair.client).leased_bytes, 0);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BYTES], 0);
     }
     sea_block_unref(block);
     sea_block_unref(next);
@@ -278,7 +278,7 @@ START_TEST(test_padding_that_the_peer_has_no_room_for) {
         pair_settle(&pair);
         ck_assert_uint_eq(pair.server.arrived_count, 1);
         ck_assert(is_filled(pair.server.arrived[0].block, MEMFD_HUGE_SIZE / 2, 4));
-        ck_assert_uint_eq(side_figures(&pair.client).fallbacks, 1);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_FALLBACKS], 1);
     }
     pair_deinit(&pair);
     if (!block)
@@ -499,7 +499,7 @@ START_TEST(test_a_peer_that_does_not_read) {
     side_turn(&pair.server);
     ck_assert_int_eq(pair.server.end.reason, -EDQUOT);
     ck_assert_str_eq(pair.server.end_text, "the peer does not read its replies");
-    ck_assert_uint_eq(side_figures(&pair.server).blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BLOCKS], 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -528,7 +528,7 @@ START_TEST(test_room_is_used_at_once) {
     side_fill_socket(&pair.client);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.client.rooms, 3);
-    ck_assert_uint_eq(side_figures(&pair.client).sent_inline, pair.server.arrived_count);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_INLINE_MESSAGES], pair.server.arrived_count);
     pair_deinit(&pair);
 }
 END_TEST
@@ -541,7 +541,7 @@ START_TEST(test_too_many_descriptors_in_flight) {
     pair_open_in(&pair, _i);
     fail_once(INJECT_SENDMSG, ETOOMANYREFS);
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 10, 1), false), -EAGAIN);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ck_assert_int_eq(lane_events(&pair.client.lane), POLLIN);
     ck_assert_uint_eq(pair.client.rooms, 0);
     side_turn_at_deadline(&pair.client);
@@ -586,7 +586,8 @@ START_TEST(test_a_lease_is_taken_back_when_nothing_was_sent) {
     pair_open_in(&pair, _i % PAIR_MODES);
     fail_once(INJECT_SENDMSG, failure[0]);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_sealed(&pair.client, 10, 1), false), failure[1]);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks + side_figures(&pair.client).blocks, 0);
+    ck_assert_uint_eq(
+        side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS] + side_figures(&pair.client).of[SEA_FIGURE_BLOCKS], 0);
     fail_off();
     side_turn_at_deadline(&pair.client);
     pair_settle(&pair);
@@ -635,7 +636,7 @@ START_TEST(test_no_memory_for_the_copy_of_a_fallback) {
     sea_block *block = new_inline(&pair.client, 11, 1);
     fail_once(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, block, false), -EMFILE);
-    ck_assert_uint_eq(side_figures(&pair.client).blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_BLOCKS], 0);
     pair_deinit(&pair);
 }
 END_TEST

@@ -89,7 +89,7 @@ START_TEST(test_a_large_copy_takes_turns) {
         ck_assert_uint_le(copied, (uint64_t) turn * WORK_PER_TURN);
         assert_wants_a_turn();
         ck_assert_uint_eq(client_leases(), 2);
-        ck_assert_uint_eq(side_figures(&pair.server).snapshots, 0);
+        ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_SNAPSHOTS], 0);
         server_turn();
     }
     pair_settle(&pair);
@@ -97,11 +97,11 @@ START_TEST(test_a_large_copy_takes_turns) {
     assert_copy(&pair.server.arrived[0], LARGE, 5);
     assert_copy(&pair.server.arrived[1], 3000, 7);
     ck_assert_uint_eq(client_leases(), 0);
-    sea_figures figures = side_figures(&pair.server);
-    ck_assert_uint_eq(figures.snapshots, 2);
-    ck_assert_uint_eq(figures.copied_bytes, LARGE + 3000);
-    ck_assert_uint_eq(figures.received_bytes, LARGE + 3000);
-    ck_assert_uint_eq(figures.received_pooled, 2);
+    struct figures figures = side_figures(&pair.server);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SNAPSHOTS], 2);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_COPIED_BYTES], LARGE + 3000);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_BYTES], LARGE + 3000);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 2);
     pair_deinit(&pair);
 }
 END_TEST
@@ -116,7 +116,7 @@ START_TEST(test_many_copies_take_turns) {
     for (int turns = 0; pair.server.arrived_count < MANY; turns++) {
         ck_assert_int_lt(turns, 10 * MANY);
         side_turn(&pair.server);
-        uint64_t copied = side_figures(&pair.server).copied_bytes;
+        uint64_t copied = side_figures(&pair.server).of[SEA_FIGURE_COPIED_BYTES];
         most = copied - before > most ? copied - before : most;
         before = copied;
     }
@@ -138,10 +138,10 @@ START_TEST(test_a_copy_in_the_heap) {
         ck_assert_uint_eq(pair.server.arrived_count, 1);
         assert_copy(&pair.server.arrived[0], SIZE, 5);
         ck_assert_ptr_null(pair.server.arrived[0].block->slot);
-        ck_assert_uint_eq(side_figures(&pair.server).bytes, SIZE);
-        ck_assert_uint_eq(side_figures(&pair.server).arena_bytes, 0);
+        ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BYTES], SIZE);
+        ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_ARENA_BYTES], 0);
         side_drop(&pair.server);
-        ck_assert_uint_eq(side_figures(&pair.server).bytes, 0);
+        ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BYTES], 0);
     }
     pair_deinit(&pair);
 }
@@ -157,9 +157,10 @@ START_TEST(test_nothing_is_copied_for_nobody) {
     ck_assert_uint_gt(pair.server.asked, 0);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
     ck_assert_ptr_null(pair.server.arrived[0].block);
-    sea_figures figures = side_figures(&pair.server);
-    ck_assert_uint_eq(figures.snapshots + figures.copied_bytes + figures.bytes, 0);
-    ck_assert_uint_eq(figures.received_pooled, 1);
+    struct figures figures = side_figures(&pair.server);
+    ck_assert_uint_eq(
+        figures.of[SEA_FIGURE_SNAPSHOTS] + figures.of[SEA_FIGURE_COPIED_BYTES] + figures.of[SEA_FIGURE_BYTES], 0);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 1);
     ck_assert_uint_eq(client_leases(), 0);
     pair_deinit(&pair);
 }
@@ -177,10 +178,11 @@ START_TEST(test_nobody_wants_it_any_more) {
     server_turn();
     ck_assert_uint_ge(pair.server.arrived_count, 1);
     ck_assert_ptr_null(pair.server.arrived[0].block);
-    ck_assert_uint_eq(side_figures(&pair.server).bytes, 0);
-    ck_assert_uint_eq(side_figures(&pair.server).snapshots, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BYTES], 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_SNAPSHOTS], 0);
     ck_assert_uint_eq(pair.server.lane.account->quota.parent->used[QUOTA_BLOCKS],
-                      side_figures(&pair.server).imported_arena_bytes > 0 ? 2 : 0); /* the client's arenas */
+                      side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_ARENA_BYTES] > 0 ? 2
+                                                                                         : 0); /* the client's arenas */
     pair_settle(&pair);
     ck_assert_uint_eq(client_leases(), 0);
     ck_assert_uint_eq(pair.server.arrived_count, 2);
@@ -204,7 +206,7 @@ START_TEST(test_a_message_that_may_not_come) {
     ck_assert_int_eq(pair.server.closed, 1);
     ck_assert_int_eq(pair.server.end.reason, -EPROTO);
     ck_assert_str_eq(pair.server.end_text, "this message may not come");
-    ck_assert_uint_eq(side_figures(&pair.server).copied_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_COPIED_BYTES], 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -240,8 +242,8 @@ START_TEST(test_an_end_halfway) {
     begin_copy();
     ends[_i]();
     ck_assert(!pair.server.lane.is_copying);
-    ck_assert_uint_eq(side_figures(&pair.server).bytes, 0);
-    ck_assert_uint_eq(side_figures(&pair.server).imported_arena_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BYTES], 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_ARENA_BYTES], 0);
     ck_assert_uint_eq(pair.server.arrived_count, 0);
     pair_deinit(&pair);
 }
@@ -281,7 +283,7 @@ START_TEST(test_the_arena_is_retired_halfway) {
     lane_dispatch(&pair.client.lane, 0); /* the release is handled; then the arena goes */
     lane_maintain_pools_now(&pair.client.lane);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.server).imported_arena_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_ARENA_BYTES], 0);
     pair_deinit(&pair);
 }
 END_TEST

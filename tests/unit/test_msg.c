@@ -88,7 +88,7 @@ START_TEST(test_what_a_one_way_message_tells) {
     ck_assert_int_eq(sea_msg_class(msg), kinds[_i].class);
     ck_assert(sea_msg_is_stable(msg) == (kinds[_i].class != SEA_POOLED));
     ck_assert(msg_is_filled(msg, kinds[_i].size, 4));
-    ck_assert_uint_eq(end_figures(&ends.b).calls_in, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_INCOMING_CALLS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -148,12 +148,13 @@ START_TEST(test_a_released_message_gives_the_lease_back) {
     struct ends ends = {0};
     ends_open(&ends);
     sea_msg *msg = kept_call(&ends, end_block(&ends.a, 100000, 4));
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 1);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_bytes, 100000);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 1);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BYTES], 100000);
     sea_msg_release(msg);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.a).blocks, 0);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS] + end_figures(&ends.a).of[SEA_FIGURE_BLOCKS],
+                      0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -165,12 +166,13 @@ START_TEST(test_a_kept_block_outlives_its_message) {
     sea_block *block = sea_block_ref(sea_msg_block(msg));
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, kinds[_i].class != SEA_INLINE); /* that one is a copy */
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS],
+                      kinds[_i].class != SEA_INLINE); /* that one is a copy */
     ck_assert_int_eq(((const char *) sea_block_view(block))[kinds[_i].size - 1], 4);
     sea_block_unref(block);
     ends_settle(&ends);
     sea_conn_dispatch(ends.a.conn, 0); /* who sleeps is not woken for the release of a pooled block */
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -187,7 +189,7 @@ START_TEST(test_a_kept_block_outlives_its_connection) {
     end_settle(&ends.b);
     ck_assert_uint_eq(ends.b.closed, 1);
     end_free_conn(&ends.b);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks,
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BLOCKS],
                       kinds[_i].class != SEA_INLINE); /* still charged to the peer */
     const char *bytes = sea_block_view(block);
     for (size_t i = 0; i < kinds[_i].size; i++)
@@ -373,7 +375,7 @@ START_TEST(test_inline_payloads_of_all_calls) {
     for (int i = 0; i < 256; i++)
         ck_assert_int_eq(keep_inline(&ends, 65536), 0);
     ck_assert_uint_eq(ends.b.kept_count, 256);
-    ck_assert_uint_eq(end_figures(&ends.b).refusals, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_REFUSALS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -475,13 +477,14 @@ START_TEST(test_a_received_block_is_forwarded) {
     ck_assert_int_eq(sea_call(conn, THIRD_INODE, sea_block_ref(sea_msg_block(msg)), -1, &reply), 0);
     memcpy(&inode, sea_msg_data(reply), sizeof inode);
     ck_assert_uint_eq(inode, inode_of(original));
-    ck_assert_uint_eq(end_figures(&ends.b).blocks, 0); /* nothing was copied, and so small a reply needs no block */
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_BLOCKS],
+                      0); /* nothing was copied, and so small a reply needs no block */
     sea_msg_release(reply);
     sea_msg_release(msg);
     sea_conn_free(conn);
     sea_block_unref(original);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
     child_kill(&third);
 }
@@ -497,11 +500,13 @@ START_TEST(test_a_received_block_is_the_reply) {
     ends_settle(&ends);
     sea_msg *reply = ends.a.outcomes[0].reply;
     ck_assert_uint_eq(inode_of(sea_msg_block(reply)), inode);
-    ck_assert_uint_eq(end_figures(&ends.b).blocks, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 1); /* b holds it as long as a holds b's lease */
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_BLOCKS], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS],
+                      1); /* b holds it as long as a holds b's lease */
     end_drop(&ends.a);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.b).leased_blocks, 0);
+    ck_assert_uint_eq(
+        end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS] + end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -515,14 +520,14 @@ START_TEST(test_a_pooled_block_as_the_reply_is_copied) {
     const sea_msg *reply = ends.a.outcomes[0].reply;
     ck_assert_int_eq(sea_msg_class(reply), SEA_POOLED);
     ck_assert(msg_is_filled(reply, 100000, 4));
-    ck_assert_uint_eq(end_figures(&ends.b).fallbacks, 1);
-    ck_assert_uint_eq(end_figures(&ends.b).copied_bytes, 100000);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_blocks, 0); /* the call's */
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
-    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 1);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_FALLBACKS], 1);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_COPIED_BYTES], 100000);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BLOCKS], 0); /* the call's */
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 1);
     end_drop(&ends.a);
     sea_conn_dispatch(ends.b.conn, 0);
-    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -702,9 +707,9 @@ START_TEST(test_an_answer_after_a_cancel) {
     else
         sea_msg_release(msg);
     expect_outcome(&ends, -ECANCELED, NULL);
-    sea_conn_figures figures;
-    sea_conn_figures_get(ends.a.conn, &figures);
-    ck_assert_uint_eq(figures.calls_out, 0);
+    struct conn_figures figures;
+    sea_conn_figures(ends.a.conn, figures.of, SEA_CONN_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_OUTGOING_CALLS], 0);
     ends_deinit(&ends);
 }
 END_TEST

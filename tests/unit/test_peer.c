@@ -38,8 +38,8 @@ static void add(struct import *import, uint64_t handle, uint64_t size) {
 static void assert_imported(uint64_t blocks, uint64_t bytes) {
     ck_assert_uint_eq(one.peer->imported_blocks, blocks);
     ck_assert_uint_eq(one.peer->imported_bytes, bytes);
-    ck_assert_uint_eq(ctx_figures().imported_blocks, blocks);
-    ck_assert_uint_eq(ctx_figures().imported_bytes, bytes);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], blocks);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], bytes);
     owner_assert_charged(&one, bytes, blocks, blocks);
 }
 
@@ -125,8 +125,8 @@ START_TEST(test_leases_are_charged) {
     ck_assert_int_eq(peer_charge_lease(one.peer, 0), 0);
     owner_assert_leased(&one, 2, 60);
     owner_assert_charged(&one, 60, 2, 0);
-    ck_assert_uint_eq(ctx_figures().leased_blocks, 2);
-    ck_assert_uint_eq(ctx_figures().leased_bytes, 60);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 2);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 60);
     peer_return_lease(one.peer, 60);
     peer_return_lease(one.peer, 0);
     owner_assert_leased(&one, 0, 0);
@@ -323,7 +323,7 @@ START_TEST(test_quotas_on_imports) {
     add(&first, 1, 100);
     ck_assert_int_eq(peer_add_import(one.peer, &second, 2, 100, false), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, cases[_i].limit);
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     ck_assert_uint_eq(second.handle, 99);
     ck_assert(!peer_has_import(one.peer, 2));
     assert_imported(1, 100);
@@ -371,7 +371,7 @@ START_TEST(test_imports_outlive_the_connection) {
     ck_assert_uint_eq(owner_end(&one, 0), 0);
     ck_assert_ptr_null(peer->owner);
     ck_assert_uint_eq(quota_used(&peer->quota, QUOTA_BYTES), 100);
-    ck_assert_uint_eq(ctx_figures().imported_bytes, 100);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 100);
     ck_assert_ptr_eq(ctx->users, peer->user);
     peer_remove_import(&imports[0], 60);
     ck_assert_uint_eq(quota_used(&peer->quota, QUOTA_BYTES), 40);
@@ -409,9 +409,9 @@ START_TEST(test_the_end_drops_the_leases) {
     sea_block_unref(block);
     add(&import, 1, 60);
     ck_assert_uint_eq(owner_end(&one, 150), 3);
-    ck_assert_uint_eq(ctx_figures().blocks, 0);
-    ck_assert_uint_eq(ctx_figures().leased_blocks, 0);
-    ck_assert_uint_eq(ctx_figures().imported_blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
     peer_remove_import(&import, 60);
 }
 END_TEST

@@ -93,12 +93,12 @@ START_TEST(test_a_new_block) {
     ck_assert(pooled_is_free(block));
     ck_assert_ptr_ne(pooled_arena(block), pooled_arena(other)); /* an arena has one audience */
     ck_assert(!pooled_arena(block)->is_announced);
-    ck_assert_uint_eq(ctx_figures().blocks, 2);
-    ck_assert_uint_eq(ctx_figures().bytes, 5001);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 2);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 5001);
     sea_block_unref(other);
     owner_end(&two, 0);
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -117,7 +117,7 @@ START_TEST(test_arenas_are_charged_to_the_budget) {
     ck_assert_uint_eq(arena->size % (size_t) sysconf(_SC_PAGESIZE), 0);
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 1);
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BLOCKS), 1);
-    ck_assert_uint_eq(ctx_figures().bytes, size);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], size);
     owner_assert_charged(&one, 0, 0, 0);
     sea_block_unref(block);
     ck_assert_uint_gt(budget_bytes(), 0); /* kept for the next */
@@ -149,7 +149,7 @@ START_TEST(test_fill_shrink_and_seal) {
     uint64_t charged = budget_bytes();
     ck_assert_int_eq(sea_block_shrink(block, 100), 0);
     ck_assert_uint_eq(sea_block_size(block), 100);
-    ck_assert_uint_eq(ctx_figures().bytes, 100);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 100);
     ck_assert_uint_eq(budget_bytes(), charged); /* the arena stays as it is */
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert(sea_block_is_sealed(block));
@@ -158,7 +158,7 @@ START_TEST(test_fill_shrink_and_seal) {
     ck_assert_int_eq(sea_block_fill(block, 0, "abc", 3), -EPERM);
     ck_assert_int_eq(sea_block_shrink(block, 10), -EPERM);
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -183,7 +183,7 @@ START_TEST(test_a_copy) {
     ck_assert(sea_block_is_sealed(block));
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert(is_filled(sea_block_view(block), sizeof bytes, 8));
-    ck_assert_uint_eq(ctx_figures().bytes, sizeof bytes);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], sizeof bytes);
     ck_assert(!pooled_arena(block)->is_announced);
     owner_end(&one, 0);
     ck_assert(is_filled(sea_block_view(block), sizeof bytes, 8));
@@ -197,7 +197,7 @@ START_TEST(test_a_copy_over_the_limit) {
     one.peer->out_limit.bytes = 2999; /* not in the pool then, but in the heap */
     ck_assert_int_eq(copy_of(&block, one.peer, bytes, sizeof bytes), 0);
     ck_assert_ptr_null(block->slot);
-    ck_assert_uint_eq(ctx_figures().refusals, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
     ck_assert_uint_eq(quota_used(&one.peer->quota, QUOTA_BYTES), sizeof bytes);
     sea_block_unref(block);
@@ -206,7 +206,7 @@ START_TEST(test_a_copy_over_the_limit) {
     one.peer->quota.limit[QUOTA_BYTES] = 2999; /* the peer pays for it */
     ck_assert_int_eq(copy_of(&block, one.peer, bytes, sizeof bytes), -EDQUOT);
     ck_assert_ptr_null(block);
-    ck_assert_uint_eq(ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -272,10 +272,10 @@ START_TEST(test_the_budget_bounds_the_pool) {
     sea_block *first = NULL, *second = NULL;
     anew(&small[_i]);
     ck_assert_int_eq(pooled_new(&first, one.peer, 30000), 0);
-    ck_assert_uint_eq(ctx_figures().refusals, 0); /* though a larger arena would not fit */
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0); /* though a larger arena would not fit */
     ck_assert_int_eq(pooled_new(&second, one.peer, next), -EDQUOT);
     assert_refused(-EDQUOT, limits[_i]);
-    ck_assert_uint_eq(ctx_figures().refusals, 1); /* however often it was tried */
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1); /* however often it was tried */
     ck_assert_ptr_null(second);
     sea_block_unref(first);
     second = new_block(&one, next); /* the first one's arena goes for it */
@@ -345,7 +345,7 @@ START_TEST(test_hoarders_leave_room) {
     hoard(&hoarders[0], 2000, maker);
     assert_refused(-EDQUOT, "fair share (bytes)");
     ck_assert_uint_gt(ctx_refusal().needed, ctx_refusal().available);
-    ck_assert_uint_eq(ctx_figures().refusals_by[SEA_CAUSE_FAIR_SHARE], 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_FAIR_SHARE_REFUSALS], 1);
     ck_assert_uint_ge(budget_bytes(), SHARED / 4);
     ck_assert_uint_le(budget_bytes(), SHARED / 3);
     for (int i = 1; i < 3; i++) {
@@ -449,7 +449,7 @@ START_TEST(test_an_arena_that_cannot_be_made) {
         if (failures[_i].result)
             ck_assert_int_eq(r, failures[_i].result);
         ck_assert_uint_eq(budget_bytes() + quota_used(&ctx->budget, QUOTA_FDS), 0);
-        ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+        ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
         if (failures[_i].limit)
             assert_refused(failures[_i].result, failures[_i].limit);
         owner_end(&one, 0);
@@ -484,8 +484,8 @@ START_TEST(test_a_lease) {
     ck_assert_uint_eq(block->refs, 2);
     owner_assert_charged(&one, 5000, 1, 0);
     owner_assert_leased(&one, 1, 5000);
-    ck_assert_uint_eq(ctx_figures().leased_blocks, 1);
-    ck_assert_uint_eq(ctx_figures().leased_bytes, 5000);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 5000);
     ck_assert_int_eq(pooled_release(one.peer, handle), 0);
     ck_assert(pooled_is_free(block));
     ck_assert_uint_eq(block->refs, 1);
@@ -501,14 +501,14 @@ START_TEST(test_a_block_ends_with_its_lease_and_its_last_reference) {
     uint64_t handle = lease(&one, block);
     if (_i == 0)
         sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert_int_eq(pooled_release(one.peer, handle), 0);
     if (_i == 1) {
-        ck_assert_uint_eq(ctx_figures().blocks, 1);
+        ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
         memset(sea_block_data(block), 3, 5000);
         sea_block_unref(block);
     }
-    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -658,8 +658,8 @@ START_TEST(test_the_end_drops_the_leases) {
     sea_block_unref(given);
     memset(sea_block_data(kept), 6, 5000);
     ck_assert_uint_eq(owner_end(&one, 12000), 2);
-    ck_assert_uint_eq(ctx_figures().leased_blocks + ctx_figures().leased_bytes, 0);
-    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS] + ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert_uint_eq(kept->refs, 1);
     ck_assert(is_filled(sea_block_view(kept), 5000, 6)); /* and it is ours to write again */
     memset(sea_block_data(kept), 7, 5000);
@@ -720,11 +720,11 @@ START_TEST(test_an_inline_block) {
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert(is_filled(sea_block_view(block), 40, 3));
     ck_assert_ptr_nonnull(sea_block_view(other));
-    ck_assert_uint_eq(ctx_figures().blocks, 2);
-    ck_assert_uint_eq(ctx_figures().bytes, 40);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 2);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 40);
     sea_block_unref(other);
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -732,10 +732,10 @@ START_TEST(test_an_inline_block_outlives_its_connection) {
     sea_block *block = new_inline(&one, 100);
     memset(sea_block_data(block), 5, 100);
     owner_end(&one, 0);
-    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert(is_filled(sea_block_view(block), 100, 5));
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
     ck_assert_uint_eq(budget_bytes(), 0);
 }
 END_TEST
@@ -757,12 +757,12 @@ START_TEST(test_what_is_ready) {
     ck_assert_ptr_nonnull(sea_block_data(block));
     ck_assert_ptr_nonnull(other = pooled_ready(one.peer, class, 91));
     ck_assert_ptr_ne(other, block);
-    ck_assert_uint_eq(ctx_figures().bytes, 181);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 181);
     sea_block_unref(block);
     sea_block_unref(other);
     ck_assert_ptr_null(pooled_ready(one.peer, class, (size_t) 20 << 20)); /* it would have to be made */
     ck_assert_ptr_null(pooled_ready(one.peer, class, SIZE_MAX));
-    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -773,10 +773,10 @@ START_TEST(test_the_last_of_several_references) {
     sea_block *block = new_inline(&one, 10);
     sea_block_ref(block);
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert_ptr_nonnull(sea_block_data(block));
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 0);
 }
 END_TEST
 
@@ -791,7 +791,7 @@ START_TEST(test_no_memory_for_an_inline_block) {
     }
     ck_assert_int_ge(calls, 3); /* the account of the pools, the pool, its arena and what belongs to that */
     sea_block_unref(block);
-    ck_assert_uint_eq(ctx_figures().blocks, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 0);
 }
 END_TEST
 
@@ -834,7 +834,7 @@ START_TEST(test_blocks_end_on_another_thread) {
     for (int i = last; i < RELAY; i++)
         atomic_store_explicit(&relay.blocks[i], blocks[i], memory_order_release);
     pthread_join(thread, NULL);
-    ck_assert_uint_eq(ctx_figures().blocks + ctx_figures().bytes, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
@@ -1008,7 +1008,7 @@ START_TEST(test_an_arena_over_the_quota) {
     if (_i == 2)
         arena.size = UINT64_C(1) << 61;
     ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     assert_refused(-EDQUOT, _i == 1 ? "user quota (bytes)" : "peer quota (bytes)");
     assert_stands_refused(3, -EDQUOT);
 }
@@ -1079,7 +1079,7 @@ START_TEST(test_an_arena_whose_descriptor_was_lost) {
     struct wire_arena arena = announced(3);
     ck_assert_int_eq(open_arena(&arena, -1, NULL), 0);
     assert_refused(-EMFILE, "RLIMIT_NOFILE");
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     assert_stands_refused(3, -EMFILE);
     open_theirs(3);
 }
@@ -1091,7 +1091,7 @@ START_TEST(test_an_arena_that_cannot_be_mapped) {
     fail_once(INJECT_MMAP, ENOMEM);
     ck_assert_int_eq(open_arena(&arena, dup(theirs.fd), NULL), 0);
     assert_refused(-ENOMEM, "address space");
-    ck_assert_uint_eq(ctx_figures().refusals, 1);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     assert_stands_refused(3, -ENOMEM);
     open_theirs(3);
 }
@@ -1134,7 +1134,7 @@ START_TEST(test_a_received_block) {
     ck_assert(peer_has_import(one.peer, handle));
     ck_assert_uint_eq(one.peer->imported_blocks, 1);
     ck_assert_uint_eq(one.peer->imported_bytes, 1000);
-    ck_assert_uint_eq(ctx_figures().imported_bytes, 1000);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 1000);
     owner_assert_charged(&one, theirs.size, 2, 0); /* its bytes with the arena */
     ctx_assert_budget(0, 0, 0);
     sea_block *again = sea_block_ref(block);
@@ -1220,7 +1220,7 @@ START_TEST(test_a_block_outlives_its_connection) {
     memset(arena_at(&theirs, 1), 5, STRIDE);
     sea_block *blocks[2] = {receive(handle_make(3, 1, 7), STRIDE), receive(handle_make(3, 1, 8), STRIDE)};
     ck_assert_uint_eq(owner_end(&one, 0), 0);
-    ck_assert_uint_eq(ctx_figures().imported_blocks, 2); /* still charged to it */
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 2); /* still charged to it */
     arena_deinit(&theirs);
     theirs = ARENA_EMPTY;
     for (int i = 0; i < 2; i++) {
@@ -1228,7 +1228,7 @@ START_TEST(test_a_block_outlives_its_connection) {
         sea_block_unref(blocks[i]);
     }
     ck_assert_uint_eq(one.released_count, 0); /* there is nobody to give it back to */
-    ck_assert_uint_eq(ctx_figures().imported_blocks, 0);
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
 }
 END_TEST
 

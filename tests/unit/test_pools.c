@@ -46,9 +46,9 @@ static sea_block *block_of(sea_pool *pool, size_t size) {
     return block;
 }
 
-static sea_pool_figures figures_of(sea_pool *pool) {
-    sea_pool_figures figures;
-    sea_pool_figures_get(pool, &figures);
+static struct pool_figures figures_of(sea_pool *pool) {
+    struct pool_figures figures;
+    sea_pool_figures(pool, figures.of, SEA_POOL_FIGURES);
     return figures;
 }
 
@@ -81,17 +81,17 @@ START_TEST(test_a_pool_is_another_memory) {
     sea_block *own = end_block(&ends.a, 5000, 1), *other = block_of(pool, 5000);
     ck_assert_int_eq(sea_block_class(other), SEA_POOLED);
     ck_assert_ptr_ne(own->slot->arena, other->slot->arena);
-    ck_assert_str_eq(figures_of(pool).name, "settings");
-    ck_assert_uint_eq(figures_of(pool).active_blocks, 1);
-    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).active_blocks, 1);
+    ck_assert_str_eq(sea_pool_name(pool), "settings");
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_ACTIVE_BLOCKS], 1);
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_ACTIVE_BLOCKS], 1);
     lend(own);
     lend(other);
-    ck_assert_uint_eq(end_figures(&ends.a).sent_pooled, 2);
-    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_SENT_POOLED_MESSAGES], 2);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 0);
     ck_assert(msg_is_filled(ends.b.kept[1], 5000, 7));
-    ck_assert_uint_eq(figures_of(pool).leased_blocks, 1);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_LEASED_BLOCKS], 1);
     give_back(2);
-    ck_assert_uint_eq(figures_of(pool).active_blocks, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_ACTIVE_BLOCKS], 0);
     sea_block *small = block_of(pool, 10);
     ck_assert_int_eq(sea_block_class(small), SEA_INLINE); /* as for sea_block_new() */
     sea_block_unref(small);
@@ -111,7 +111,7 @@ START_TEST(test_options) {
     sea_options options = {.pool = &(sea_pool_options){.rotate_age_ms = -1}};
     ck_assert_int_eq(sea_connect(&conn, ends.a.ctx, "unix:@sealane-nobody", &options), -EINVAL);
     pool = pool_of(&(sea_pool_options){.name = "a name of more than thirty-one bytes, which is cut"});
-    ck_assert_str_eq(figures_of(pool).name, "a name of more than thirty-one ");
+    ck_assert_str_eq(sea_pool_name(pool), "a name of more than thirty-one ");
     sea_pool_free(pool);
     ck_assert_ptr_null(sea_pool_free(NULL));
 }
@@ -131,7 +131,7 @@ START_TEST(test_what_is_kept_of_a_small_budget) {
     lend(end_block(&ends.a, 100 * KIB, 1));
     lend(end_block(&ends.a, 8 * MIB, 1));
     give_back(2);
-    ck_assert_uint_le(end_figures(&ends.a).arena_bytes, kept[_i]);
+    ck_assert_uint_le(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], kept[_i]);
     sea_pool_free(pool);
     sea_pool_free(other);
 }
@@ -142,9 +142,9 @@ START_TEST(test_a_pool_has_its_share) {
     sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
     ck_assert_int_eq(sea_pool_block(&third, pool, MIB), 0);
     ck_assert_int_eq(sea_block_class(third), SEA_SEALED); /* another way: no refusal, but counted */
-    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 1);
-    ck_assert_uint_eq(figures_of(pool).mapped_peak, 2 * MIB);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 1);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_PEAK_BYTES], 2 * MIB);
     sea_block_unref(first);
     sea_block_unref(second);
     sea_block_unref(third);
@@ -166,8 +166,8 @@ START_TEST(test_a_share_without_another_way) {
     ck_assert_str_eq(refusal.limit, "pool's bytes_max");
     ck_assert_uint_eq(refusal.needed, MIB);
     ck_assert_uint_eq(refusal.available, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).refusals, 1);
-    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 1);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 0);
     sea_block_unref(first);
     sea_block_unref(second);
     sea_pool_free(pool);
@@ -182,10 +182,10 @@ START_TEST(test_the_peers_limit_is_of_all) {
     ends_open(&ends);
     sea_pool *pool = pool_of(&lasting);
     sea_block_unref(block_of(pool, 3 * MIB));
-    ck_assert_uint_ge(figures_of(pool).retained, 3 * MIB);
+    ck_assert_uint_ge(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 3 * MIB);
     sea_block *block = end_block(&ends.a, 2 * MIB, 1);
     ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
-    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
     sea_block *more = block_of(pool, 3 * MIB);
     ck_assert_int_eq(sea_block_class(more), SEA_SEALED);
     sea_block_unref(more);
@@ -207,7 +207,7 @@ static sea_pool *keep_all(void) {
     ends_open(&ends);
     sea_pool *pool = pool_of(&lasting);
     sea_block_unref(block_of(pool, 6 * MIB));
-    ck_assert_uint_ge(figures_of(pool).retained, 6 * MIB);
+    ck_assert_uint_ge(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 6 * MIB);
     return pool;
 }
 
@@ -215,8 +215,8 @@ START_TEST(test_what_ones_own_pool_keeps) {
     sea_pool *pool = keep_all();
     sea_block *block = end_block(&ends.a, 6 * MIB, 1);
     ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
-    ck_assert_uint_eq(figures_of(pool).retained, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 0);
     sea_block_unref(block);
     sea_pool_free(pool);
 }
@@ -230,8 +230,8 @@ START_TEST(test_what_ones_own_pool_keeps_of_the_machine) {
     int r = sea_block_new(&block, ends.a.conn, MIB);
     fail_off();
     ck_assert_int_eq(r, 0);
-    ck_assert_uint_eq(figures_of(pool).retained, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 0);
     sea_block_unref(block);
     sea_pool_free(pool);
 }
@@ -243,8 +243,8 @@ START_TEST(test_what_the_pools_keep_for_a_sealed_block) {
     sea_pool *small = pool_of(&(sea_pool_options){.bytes_max = MIB});
     sea_block *block = block_of(small, 6 * MIB);
     ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
-    ck_assert_uint_eq(figures_of(pool).retained, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).refusals, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 0);
     sea_block_unref(block);
     sea_pool_free(small);
     sea_pool_free(pool);
@@ -259,9 +259,9 @@ START_TEST(test_what_others_keep) {
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), -EDQUOT);
     ck_assert(atomic_load(is_told));
-    ck_assert_uint_ge(figures_of(pool).retained, size);
+    ck_assert_uint_ge(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], size);
     sea_conn_dispatch(ends.a.conn, 0);
-    ck_assert_uint_eq(figures_of(pool).retained, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), 0);
     ends.a.ctx->next_trim = UINT64_MAX;
     sea_block *none = NULL;
@@ -285,25 +285,25 @@ START_TEST(test_what_others_reserved) {
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     sea_block *block = NULL;
     ck_assert_int_eq(sea_pool_reserve(pool, 65536, 4), 0);
-    uint64_t reserved = figures_of(pool).reserved;
+    uint64_t reserved = figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES];
     ck_assert_uint_ge(reserved, 4 * 65536);
     sea_block *out[4];
     for (int i = 0; i < 4; i++)
         out[i] = block_of(pool, 65536);
     sea_block_unref(block_of(pool, 5000)); /* its arena is free, and not reserved */
-    ck_assert_uint_gt(figures_of(pool).mapped, reserved);
+    ck_assert_uint_gt(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, MIB, 0), -EDQUOT);
     ck_assert_int_eq(ends.a.conn->lane.account->trim, TRIM_FREE);
     sea_conn_dispatch(ends.a.conn, 0);
-    ck_assert_uint_eq(figures_of(pool).reserved, reserved);
-    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], reserved);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     for (int i = 0; i < 4; i++)
         sea_block_unref(out[i]);
     sea_ctx_trim(ends.a.ctx);
     sea_conn_dispatch(ends.a.conn, 0);
-    ck_assert_uint_eq(figures_of(pool).reserved, 0);
-    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
 }
 END_TEST
 
@@ -341,30 +341,30 @@ START_TEST(test_long_lives_across_rotations) {
         }
         sea_pool_rotate(pool);
         ends_settle(&ends);
-        ck_assert_uint_eq(figures_of(pool).generation, (uint64_t) i + 2);
-        ck_assert_uint_eq(figures_of(pool).draining_active, (uint64_t) (i + 1) * 112 * KIB);
-        ck_assert_uint_eq(figures_of(pool).retained, 0);
-        ck_assert_uint_eq(figures_of(pool).arenas, seen_by_b());
-        ck_assert_uint_eq(sea_pool_resident(pool), figures_of(pool).mapped);
+        ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_GENERATION], (uint64_t) i + 2);
+        ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_DRAINING_ACTIVE_BYTES], (uint64_t) (i + 1) * 112 * KIB);
+        ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
+        ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_ARENAS], seen_by_b());
+        ck_assert_uint_eq(sea_pool_resident(pool), figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES]);
     }
-    ck_assert_uint_eq(figures_of(pool).oldest_generation, 1);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_OLDEST_GENERATION], 1);
     uint64_t sum = 0;
     for (uint64_t number = 1; number <= LONG; number++) {
-        sea_generation one;
-        ck_assert_int_eq(sea_pool_generation_get(pool, number, &one), 0);
-        ck_assert_uint_eq(one.active_blocks, 1);
-        ck_assert_uint_eq(one.leased_blocks, 1);
-        ck_assert_uint_eq(one.active, 112 * KIB);
-        ck_assert_uint_eq(one.leased, 112 * KIB);
-        ck_assert_uint_eq(one.allocated, 9 * 112 * KIB);
-        ck_assert_uint_eq(one.retained, 0);
-        ck_assert_uint_eq(one.oldest_lease.size, 100 * KIB);
-        ck_assert_uint_eq(sea_pool_generation_resident(pool, number), one.mapped);
-        sum += one.mapped;
+        struct pool_figures one;
+        ck_assert_int_eq(sea_pool_generation_figures(pool, number, one.of, SEA_POOL_FIGURES), 0);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_ACTIVE_BLOCKS], 1);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_LEASED_BLOCKS], 1);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_ACTIVE_BYTES], 112 * KIB);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_LEASED_BYTES], 112 * KIB);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], 9 * 112 * KIB);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_RETAINED_BYTES], 0);
+        ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_OLDEST_LEASE_BYTES], 100 * KIB);
+        ck_assert_uint_eq(sea_pool_generation_resident(pool, number), one.of[SEA_POOL_FIGURE_MAPPED_BYTES]);
+        sum += one.of[SEA_POOL_FIGURE_MAPPED_BYTES];
     }
-    ck_assert_uint_eq(sum, figures_of(pool).mapped);
-    sea_generation none;
-    ck_assert_int_eq(sea_pool_generation_get(pool, LONG + 1, &none), -ENOENT);
+    ck_assert_uint_eq(sum, figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES]);
+    struct pool_figures none;
+    ck_assert_int_eq(sea_pool_generation_figures(pool, LONG + 1, none.of, SEA_POOL_FIGURES), -ENOENT);
     ck_assert_uint_eq(sea_pool_generation_resident(pool, LONG + 1), 0);
     for (int i = LONG - 1; i >= 0; i--) {
         ck_assert(msg_is_filled(ends.b.kept[i], 100 * KIB, i));
@@ -372,33 +372,34 @@ START_TEST(test_long_lives_across_rotations) {
         give_back(1);
         ck_assert_uint_lt(seen_by_b(), seen); /* b was told by itself */
     }
-    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
     ck_assert_uint_eq(sea_pool_resident(pool), 0);
-    ck_assert_uint_gt(figures_of(pool).mapped_peak, 0);
+    ck_assert_uint_gt(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_PEAK_BYTES], 0);
 }
 END_TEST
 
 START_TEST(test_the_oldest_lease_is_told) {
     sea_pool *pool = pool_of(&lasting);
-    ck_assert_uint_eq(figures_of(pool).oldest_lease.handle, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_OLDEST_LEASE_NANOSECONDS], 0);
     lend(block_of(pool, 5000));
     lend(block_of(pool, 70000));
-    sea_pool_figures figures = figures_of(pool);
-    ck_assert_uint_ne(figures.oldest_lease.handle, 0);
-    ck_assert_uint_eq(figures.oldest_lease.size, 5000);
-    ck_assert_uint_lt(figures.oldest_lease.age, UINT64_C(3600) * 1000000000);
-    ck_assert_uint_eq(figures.leased_blocks, 2);
-    ck_assert_uint_eq(figures.leased, 5120 + 80 * KIB);
-    ck_assert_uint_eq(figures.active, figures.leased);
-    ck_assert_uint_eq(figures.allocated, figures.active);
-    sea_generation one;
-    ck_assert_int_eq(sea_pool_generation_get(pool, 1, &one), 0);
-    ck_assert_uint_eq(one.allocated, figures.allocated);
-    ck_assert_uint_eq(one.retained, figures.retained);
-    ck_assert_uint_eq(one.leased, figures.leased);
-    ck_assert_uint_eq(one.oldest_lease.handle, figures.oldest_lease.handle);
+    struct pool_figures figures = figures_of(pool);
+    ck_assert_uint_ne(figures.of[SEA_POOL_FIGURE_OLDEST_LEASE_NANOSECONDS], 0);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_OLDEST_LEASE_BYTES], 5000);
+    ck_assert_uint_lt(figures.of[SEA_POOL_FIGURE_OLDEST_LEASE_NANOSECONDS], UINT64_C(3600) * 1000000000);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_LEASED_BLOCKS], 2);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_LEASED_BYTES], 5120 + 80 * KIB);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_ACTIVE_BYTES], figures.of[SEA_POOL_FIGURE_LEASED_BYTES]);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], figures.of[SEA_POOL_FIGURE_ACTIVE_BYTES]);
+    struct pool_figures one;
+    ck_assert_int_eq(sea_pool_generation_figures(pool, 1, one.of, SEA_POOL_FIGURES), 0);
+    ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], figures.of[SEA_POOL_FIGURE_ALLOCATED_BYTES]);
+    ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_RETAINED_BYTES], figures.of[SEA_POOL_FIGURE_RETAINED_BYTES]);
+    ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_LEASED_BYTES], figures.of[SEA_POOL_FIGURE_LEASED_BYTES]);
+    ck_assert_uint_eq(one.of[SEA_POOL_FIGURE_OLDEST_LEASE_NANOSECONDS],
+                      figures.of[SEA_POOL_FIGURE_OLDEST_LEASE_NANOSECONDS]);
     give_back(2);
-    ck_assert_uint_eq(figures_of(pool).oldest_lease.handle, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_OLDEST_LEASE_NANOSECONDS], 0);
     sea_pool_free(pool);
 }
 END_TEST
@@ -410,10 +411,10 @@ START_TEST(test_rotating_by_bytes) {
         lend(block_of(pool, 100 * KIB));
         give_back(1);
     }
-    sea_pool_figures figures = figures_of(pool);
-    ck_assert_uint_eq(figures.generation, _i ? 4 : 1);
-    ck_assert_uint_gt(figures.allocated, 3 * MIB);
-    ck_assert_uint_lt(figures.allocated, 4 * MIB);
+    struct pool_figures figures = figures_of(pool);
+    ck_assert_uint_eq(figures.of[SEA_POOL_FIGURE_GENERATION], _i ? 4 : 1);
+    ck_assert_uint_gt(figures.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], 3 * MIB);
+    ck_assert_uint_lt(figures.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], 4 * MIB);
     sea_pool_free(pool);
 }
 END_TEST
@@ -440,8 +441,9 @@ START_TEST(test_an_idle_pair) {
             end_turn_at_deadline(&ends.a);
         ends_settle(&ends);
     }
-    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).mapped, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes + end_figures(&ends.a).retained_bytes, 0);
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
+    ck_assert_uint_eq(
+        end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES] + end_figures(&ends.a).of[SEA_FIGURE_RETAINED_BYTES], 0);
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
     ck_assert_int_eq(sea_conn_timeout(ends.b.conn), -1);
 }
@@ -456,11 +458,11 @@ START_TEST(test_what_comes_back_late) {
     lend(end_block(&ends.a, MIB, 1));
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1); /* nothing is free */
     ck_assert(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES);
-    uint64_t rung = end_figures(&ends.b).doorbells;
+    uint64_t rung = end_figures(&ends.b).of[SEA_FIGURE_DOORBELLS];
     sea_msg_release(ends.b.kept[--ends.b.kept_count]);
-    ck_assert_uint_eq(end_figures(&ends.b).doorbells, rung + 1);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_DOORBELLS], rung + 1);
     ends_settle(&ends);
-    while (figures_of(sea_conn_pool(ends.a.conn)).mapped > 0)
+    while (figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES] > 0)
         end_turn_at_deadline(&ends.a);
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
 }
@@ -468,24 +470,28 @@ END_TEST
 
 START_TEST(test_the_process_totals) {
     sea_block *block = end_block(&ends.a, MIB, 1);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], MIB);
     lend(block);
-    ck_assert_uint_eq(end_figures(&ends.a).retained_bytes, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).active_bytes, MIB);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_arena_bytes, MIB);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_RETAINED_BYTES], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ACTIVE_BYTES], MIB);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_ARENA_BYTES], MIB);
     give_back(1);
     lend(end_block(&ends.a, 100 * KIB, 1)); /* what b released is seen by the way */
-    sea_figures figures = end_figures(&ends.a);
-    ck_assert_uint_ge(figures.retained_bytes, MIB);
-    ck_assert_uint_eq(figures.active_bytes, 112 * KIB);
-    ck_assert_uint_eq(figures.active_bytes + figures.retained_bytes, figures.arena_bytes);
-    ck_assert_uint_eq(figures.budget.used.bytes, figures.arena_bytes + figures.outbox_bytes);
+    struct figures figures = end_figures(&ends.a);
+    ck_assert_uint_ge(figures.of[SEA_FIGURE_RETAINED_BYTES], MIB);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_ACTIVE_BYTES], 112 * KIB);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_ACTIVE_BYTES] + figures.of[SEA_FIGURE_RETAINED_BYTES],
+                      figures.of[SEA_FIGURE_ARENA_BYTES]);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BUDGET_USED_BYTES],
+                      figures.of[SEA_FIGURE_ARENA_BYTES] + figures.of[SEA_FIGURE_OUTBOX_BYTES]);
     give_back(1);
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_arena_bytes, 0);
-    ck_assert_uint_eq(end_figures(&ends.b).imported_arena_peak, figures.arena_bytes);
-    ck_assert_uint_eq(end_figures(&ends.a).budget.peak.bytes, figures.arena_bytes + figures.outbox_bytes);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_ARENA_BYTES], 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_ARENA_PEAK_BYTES],
+                      figures.of[SEA_FIGURE_ARENA_BYTES]);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_BUDGET_PEAK_BYTES],
+                      figures.of[SEA_FIGURE_ARENA_BYTES] + figures.of[SEA_FIGURE_OUTBOX_BYTES]);
 }
 END_TEST
 
@@ -500,9 +506,9 @@ START_TEST(test_the_process_is_resident) {
 }
 END_TEST
 
-static sea_conn_figures conn_figures(const struct end *end) {
-    sea_conn_figures figures;
-    sea_conn_figures_get(end->conn, &figures);
+static struct conn_figures conn_figures(const struct end *end) {
+    struct conn_figures figures;
+    sea_conn_figures(end->conn, figures.of, SEA_CONN_FIGURES);
     return figures;
 }
 
@@ -514,26 +520,30 @@ START_TEST(test_a_connection_totals) {
     for (uint64_t began = wait_now_coarse(); wait_now_coarse() == began;)
         sched_yield(); /* so that one is the older */
     lend(sealed_block(20000));
-    sea_pool_figures own = figures_of(sea_conn_pool(ends.a.conn)), other = figures_of(pool);
-    sea_conn_figures a = conn_figures(&ends.a), b = conn_figures(&ends.b);
-    ck_assert_uint_eq(a.mapped, end_figures(&ends.a).arena_bytes);
-    ck_assert_uint_gt(a.mapped, own.mapped + other.mapped); /* and private memory */
-    ck_assert_uint_eq(a.mapped_peak, a.mapped);
-    ck_assert_uint_eq(a.active + a.retained, a.mapped);
-    ck_assert_uint_eq(a.allocated, a.active);
-    ck_assert_uint_eq(a.leased_blocks, 2);
-    ck_assert_uint_eq(a.oldest_lease.size, MIB);
-    ck_assert_uint_eq(a.quota.used.blocks, 2);
-    ck_assert_uint_eq(a.quota.used.bytes, MIB + 20000);
-    ck_assert_uint_eq(a.quota.limit.blocks, ends.a.ctx->peer_limits.blocks);
-    ck_assert_uint_eq(a.user_quota.used.bytes, MIB + 20000);
-    ck_assert_uint_eq(b.imported_arena_bytes, own.mapped); /* the other pool's arena was never sent */
-    ck_assert_uint_eq(b.mapped + a.imported_arena_bytes, 0);
-    ck_assert_uint_eq(b.quota.used.bytes, own.mapped + 20000);
+    struct pool_figures own = figures_of(sea_conn_pool(ends.a.conn)), other = figures_of(pool);
+    struct conn_figures a = conn_figures(&ends.a), b = conn_figures(&ends.b);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_MAPPED_BYTES], end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES]);
+    ck_assert_uint_gt(a.of[SEA_CONN_FIGURE_MAPPED_BYTES],
+                      own.of[SEA_POOL_FIGURE_MAPPED_BYTES] +
+                          other.of[SEA_POOL_FIGURE_MAPPED_BYTES]); /* and private memory */
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES], a.of[SEA_CONN_FIGURE_MAPPED_BYTES]);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_ACTIVE_BYTES] + a.of[SEA_CONN_FIGURE_RETAINED_BYTES],
+                      a.of[SEA_CONN_FIGURE_MAPPED_BYTES]);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_ALLOCATED_BYTES], a.of[SEA_CONN_FIGURE_ACTIVE_BYTES]);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_LEASED_BLOCKS], 2);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_OLDEST_LEASE_BYTES], MIB);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_QUOTA_USED_BLOCKS], 2);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_QUOTA_USED_BYTES], MIB + 20000);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_QUOTA_LIMIT_BLOCKS], ends.a.ctx->peer_limits.blocks);
+    ck_assert_uint_eq(a.of[SEA_CONN_FIGURE_USER_QUOTA_USED_BYTES], MIB + 20000);
+    ck_assert_uint_eq(b.of[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES],
+                      own.of[SEA_POOL_FIGURE_MAPPED_BYTES]); /* the other pool's arena was never sent */
+    ck_assert_uint_eq(b.of[SEA_CONN_FIGURE_MAPPED_BYTES] + a.of[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES], 0);
+    ck_assert_uint_eq(b.of[SEA_CONN_FIGURE_QUOTA_USED_BYTES], own.of[SEA_POOL_FIGURE_MAPPED_BYTES] + 20000);
     sea_msg_release(ends.b.kept[0]); /* of the arena; the sealed one stays */
     ends.b.kept[0] = ends.b.kept[--ends.b.kept_count];
     ends_settle(&ends);
-    ck_assert_uint_eq(conn_figures(&ends.a).oldest_lease.size, 20000);
+    ck_assert_uint_eq(conn_figures(&ends.a).of[SEA_CONN_FIGURE_OLDEST_LEASE_BYTES], 20000);
     give_back(1);
     sea_block_unref(kept);
     sea_block_unref(small);
@@ -541,13 +551,15 @@ START_TEST(test_a_connection_totals) {
     sea_ctx_trim(ends.a.ctx);
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
     ends_settle(&ends);
-    ck_assert_uint_eq(conn_figures(&ends.a).mapped, end_figures(&ends.a).arena_bytes);
-    ck_assert_uint_lt(conn_figures(&ends.a).mapped, own.mapped);
-    ck_assert_uint_eq(conn_figures(&ends.a).mapped_peak, a.mapped);
-    ck_assert_uint_eq(conn_figures(&ends.a).quota.peak.blocks, 2);
-    ck_assert_uint_eq(conn_figures(&ends.a).oldest_lease.handle, 0);
-    ck_assert_uint_eq(conn_figures(&ends.b).imported_arena_bytes, 0);
-    ck_assert_uint_eq(conn_figures(&ends.b).quota.peak.bytes, own.mapped + 20000);
+    ck_assert_uint_eq(conn_figures(&ends.a).of[SEA_CONN_FIGURE_MAPPED_BYTES],
+                      end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES]);
+    ck_assert_uint_lt(conn_figures(&ends.a).of[SEA_CONN_FIGURE_MAPPED_BYTES], own.of[SEA_POOL_FIGURE_MAPPED_BYTES]);
+    ck_assert_uint_eq(conn_figures(&ends.a).of[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES], a.of[SEA_CONN_FIGURE_MAPPED_BYTES]);
+    ck_assert_uint_eq(conn_figures(&ends.a).of[SEA_CONN_FIGURE_QUOTA_PEAK_BLOCKS], 2);
+    ck_assert_uint_eq(conn_figures(&ends.a).of[SEA_CONN_FIGURE_OLDEST_LEASE_NANOSECONDS], 0);
+    ck_assert_uint_eq(conn_figures(&ends.b).of[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES], 0);
+    ck_assert_uint_eq(conn_figures(&ends.b).of[SEA_CONN_FIGURE_QUOTA_PEAK_BYTES],
+                      own.of[SEA_POOL_FIGURE_MAPPED_BYTES] + 20000);
 }
 END_TEST
 
@@ -557,11 +569,12 @@ START_TEST(test_a_connection_that_ended_holds_nothing) {
     sea_block *kept = end_block(&ends.a, MIB, 1);
     give_back(1);
     lend(end_block(&ends.a, 100 * KIB, 1));
-    ck_assert_uint_gt(end_figures(&ends.a).retained_bytes, 0);
+    ck_assert_uint_gt(end_figures(&ends.a).of[SEA_FIGURE_RETAINED_BYTES], 0);
     end_free_conn(&ends.b);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.closed, 1);
-    ck_assert_uint_eq(end_figures(&ends.a).retained_bytes + end_figures(&ends.a).active_bytes, 0);
+    ck_assert_uint_eq(
+        end_figures(&ends.a).of[SEA_FIGURE_RETAINED_BYTES] + end_figures(&ends.a).of[SEA_FIGURE_ACTIVE_BYTES], 0);
     sea_block_unref(kept);
 }
 END_TEST
@@ -579,7 +592,7 @@ START_TEST(test_retiring_through_a_full_ring) {
     while (_i && sea_send_bytes(ends.a.conn, END_KEEP, NULL, 0, 0) == 0)
         continue; /* to the last line */
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
-    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).mapped, 0); /* here it is gone */
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0); /* here it is gone */
     ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.retired_count, 1);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.retired_count, 0);
@@ -599,13 +612,14 @@ START_TEST(test_a_peer_that_gives_nothing_back) {
         lend(end_block(&ends.a, 200 * KIB, 2));
         give_back(1);
         sea_pool_rotate(pool);
-        ck_assert_uint_le(figures_of(pool).mapped, 6 * MIB);
+        ck_assert_uint_le(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 6 * MIB);
     }
-    ck_assert_uint_eq(figures_of(pool).leased_blocks, 5);
-    ck_assert_uint_eq(figures_of(pool).draining_active, figures_of(pool).active);
-    ck_assert_uint_eq(figures_of(pool).oldest_generation, 1);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_LEASED_BLOCKS], 5);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_DRAINING_ACTIVE_BYTES],
+                      figures_of(pool).of[SEA_POOL_FIGURE_ACTIVE_BYTES]);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_OLDEST_GENERATION], 1);
     give_back(5);
-    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
 }
 END_TEST
 
@@ -653,11 +667,11 @@ START_TEST(test_a_freed_pool_goes_with_its_blocks) {
     ck_assert_uint_eq(seen_by_b(), 1);
     memset(sea_block_data(kept), 8, 100 * KIB);
     lend(kept); /* it can still be sent */
-    ck_assert_uint_eq(end_figures(&ends.a).fallbacks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 0);
     ck_assert_uint_eq(seen_by_b(), 2);
     give_back(2);
     ck_assert_uint_eq(seen_by_b(), 0);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
     ck_assert_ptr_eq(ends.a.conn->lane.account->pooled.pools.all, sea_conn_pool(ends.a.conn));
 }
 END_TEST
@@ -669,11 +683,11 @@ START_TEST(test_a_pool_outlives_its_connection) {
     end_free_conn(&ends.a);
     ck_assert_int_eq(sea_pool_block(&none, pool, 5000), -EPIPE);
     sea_pool_rotate(pool);
-    ck_assert_uint_eq(figures_of(pool).mapped + sea_pool_resident(pool), 0);
-    ck_assert_uint_gt(end_figures(&ends.a).arena_bytes, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES] + sea_pool_resident(pool), 0);
+    ck_assert_uint_gt(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
     sea_block_unref(kept);
     sea_block_unref(other);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
     sea_pool_free(pool);
 }
 END_TEST
@@ -692,10 +706,10 @@ START_TEST(test_death_while_draining) {
     end_settle(&ends.a);
     ck_assert_uint_eq(ends.a.closed, 1);
     ck_assert_uint_eq(ends.a.event.reclaimed_blocks, 10);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB); /* what we hold ourselves */
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], MIB); /* what we hold ourselves */
     memset(sea_block_data(kept), 1, MIB);
     sea_block_unref(kept);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
 }
 END_TEST
 
@@ -712,7 +726,7 @@ START_TEST(test_moving_on_to_a_copy) {
     ck_assert_int_eq(memcmp(sea_block_view(copy), sea_block_view(block), 5000), 0);
     sea_block_unref(block);
     give_back(1);
-    ck_assert_uint_eq(figures_of(pool).draining_arenas, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_DRAINING_ARENAS], 0);
     lend(copy);
     ck_assert(msg_is_filled(ends.b.kept[0], 5000, 7));
     give_back(1);
@@ -729,7 +743,7 @@ START_TEST(test_keeping_a_copy) {
     ck_assert_int_eq(sea_pool_copy(&copy, kept, sea_msg_block(ends.b.kept[0])), 0);
     give_back(1);
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_settle(&ends);
     ck_assert_uint_eq(seen_by_b(), 0);
     ck_assert_int_eq(*(const char *) sea_block_view(copy), 9);
@@ -769,7 +783,7 @@ START_TEST(test_an_idle_loop) {
     uv_loop_t loop;
     bool is_done = false;
     char address[160];
-    sea_figures figures;
+    struct figures figures;
     snprintf(address, sizeof address, "unix:%s", raw_name());
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
@@ -782,17 +796,17 @@ START_TEST(test_an_idle_loop) {
     ck_assert_int_eq(sea_call_start(conn, 1, block, -1, on_reply, &is_done, NULL), 0);
     do {
         uv_run(&loop, UV_RUN_ONCE);
-        sea_ctx_figures(ctx, &figures);
-    } while (!is_done || figures.arena_bytes > 0);
+        sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    } while (!is_done || figures.of[SEA_FIGURE_ARENA_BYTES] > 0);
     struct pollfd backend = {.fd = uv_backend_fd(&loop), .events = POLLIN};
     do
         uv_run(&loop, UV_RUN_NOWAIT);
     while (uv_backend_timeout(&loop) != -1 || poll(&backend, 1, 0) > 0);
-    sea_ctx_figures(ctx, &figures);
-    uint64_t doorbells = figures.doorbells;
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    uint64_t doorbells = figures.of[SEA_FIGURE_DOORBELLS];
     ck_assert_int_eq(poll(&backend, 1, 30), 0);
-    sea_ctx_figures(ctx, &figures);
-    ck_assert_uint_eq(figures.doorbells, doorbells);
+    sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_DOORBELLS], doorbells);
     sea_conn_free(conn);
     sea_server_free(server);
     uv_run(&loop, UV_RUN_DEFAULT);
@@ -884,13 +898,13 @@ START_TEST(test_trimming_from_elsewhere) {
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_call(conn, GIVE, NULL, 60000, &reply), 0);
     sea_msg_release(reply);
-    ck_assert_uint_eq(host_figures(&host).arena_bytes, MIB);
+    ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_ARENA_BYTES], MIB);
     sea_ctx_trim(host.ctx);
-    wait_until(host_figures(&host).arena_bytes == 0);
-    uint64_t doorbells = host_figures(&host).doorbells;
+    wait_until(host_figures(&host).of[SEA_FIGURE_ARENA_BYTES] == 0);
+    uint64_t doorbells = host_figures(&host).of[SEA_FIGURE_DOORBELLS];
     for (int i = 0; i < 100; i++)
         sea_ctx_trim(host.ctx); /* nothing is left, and nobody is told of that */
-    ck_assert_uint_eq(host_figures(&host).doorbells, doorbells);
+    ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_DOORBELLS], doorbells);
     serve_no_more(_i, conn);
 }
 END_TEST
@@ -903,9 +917,9 @@ START_TEST(test_put_from_elsewhere) {
         ck_assert_int_eq(sea_call(conn, HOARD, NULL, 60000, &reply), 0);
         sea_msg_release(reply);
         wait_until(atomic_load(&hoard));
-        ck_assert_uint_eq(host_figures(&host).arena_bytes, MIB);
+        ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_ARENA_BYTES], MIB);
         sea_block_unref(atomic_exchange(&hoard, NULL));
-        wait_until(host_figures(&host).arena_bytes == 0);
+        wait_until(host_figures(&host).of[SEA_FIGURE_ARENA_BYTES] == 0);
     }
     serve_no_more(_i, conn);
 }
@@ -929,7 +943,7 @@ START_TEST(test_trimming_a_socket) {
     ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
     sea_block_unref(block);
     sea_pool_rotate(pool);
-    ck_assert_uint_eq(figures_of(pool).mapped, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
     sea_pool_free(pool);
 }
 END_TEST
@@ -939,9 +953,9 @@ START_TEST(test_trimming_who_is_asked_later) {
     lend(end_block(&ends.a, MIB, 1));
     give_back(1);
     sea_ctx_trim(ends.a.ctx);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, MIB);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], MIB);
     sea_conn_dispatch(ends.a.conn, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).arena_bytes, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
     ends_settle(&ends);
     ck_assert_uint_eq(seen_by_b(), 0);
     sea_ctx *nobody = NULL;
@@ -1031,8 +1045,9 @@ START_TEST(test_what_is_reserved_is_there) {
     sea_block *blocks[COUNT_MAX];
     sea_pool *pool = pool_of(&lasting);
     ck_assert_int_eq(sea_pool_reserve(pool, size, (uint32_t) count), 0);
-    ck_assert_uint_ge(figures_of(pool).retained, size * count);
-    ck_assert_uint_eq(figures_of(pool).reserved, figures_of(pool).mapped);
+    ck_assert_uint_ge(figures_of(pool).of[SEA_POOL_FIGURE_RETAINED_BYTES], size * count);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES],
+                      figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES]);
     ck_assert_int_eq(sea_pool_reserve(pool, size, (uint32_t) count), 0);
     fail_call(INJECT_MEMFD_CREATE, 0, 0, 0);
     for (int i = 0; i < COUNT_MAX; i++)
@@ -1055,24 +1070,24 @@ START_TEST(test_what_is_reserved_stays) {
     reopen(&stingy, 16 * MIB);
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 2), 0);
-    uint64_t reserved = figures_of(pool).reserved;
+    uint64_t reserved = figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES];
     ck_assert_uint_ge(reserved, 4 * MIB);
     lend(block_of(pool, 100 * KIB)); /* which is not */
     lend(block_of(pool, 2 * MIB));
-    ck_assert_uint_gt(figures_of(pool).mapped, reserved);
+    ck_assert_uint_gt(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     give_back(2);
     while (sea_conn_timeout(ends.a.conn) >= 0)
         end_turn_at_deadline(&ends.a);
-    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     sea_pool *other = pool_of(&lasting);
     sea_block *block = block_of(other, 14 * MIB);
     ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
-    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     lend(block_of(pool, 2 * MIB));
     ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
     ck_assert(!(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES));
     give_back(1);
-    ck_assert_uint_eq(figures_of(pool).mapped, reserved);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     sea_block_unref(block);
     sea_pool_free(other);
 }
@@ -1083,20 +1098,20 @@ START_TEST(test_what_ends_a_reservation) {
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 3), 0);
     sea_block *block = block_of(pool, 8 * MIB);
-    ck_assert_uint_eq(figures_of(pool).mapped, 24 * MIB);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 24 * MIB);
     if (_i == 0)
         sea_pool_rotate(pool);
     else
         sea_ctx_trim(ends.a.ctx);
     ends_settle(&ends);
     sea_conn_wait(ends.a.conn, 0);
-    ck_assert_uint_eq(figures_of(pool).mapped, 8 * MIB);
-    ck_assert_uint_eq(figures_of(pool).reserved, 0);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 8 * MIB);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 0);
     sea_block_unref(block);
     if (_i == 0)
-        ck_assert_uint_eq(figures_of(pool).mapped, 0);
+        ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
     ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 1), 0);
-    ck_assert_uint_eq(figures_of(pool).reserved, 8 * MIB);
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 8 * MIB);
 }
 END_TEST
 
@@ -1122,7 +1137,7 @@ START_TEST(test_reservations_that_are_refused) {
     sea_ctx_refusal(ends.a.ctx, &refusal);
     ck_assert_str_eq(refusal.limit, "pool's bytes_max");
     ck_assert_uint_eq(refusal.available, 4 * MIB);
-    ck_assert_uint_eq(figures_of(pool).reserved, 16 * MIB); /* what could be made */
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 16 * MIB); /* what could be made */
     fail_always(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 1), -EMFILE);
     fail_off();

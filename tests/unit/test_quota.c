@@ -67,28 +67,28 @@ START_TEST(test_charges_add_up_and_are_given_back) {
 }
 END_TEST
 
-static void assert_limits(const sea_limits *limits, uint64_t bytes, uint32_t blocks, uint32_t fds) {
-    ck_assert_uint_eq(limits->bytes, bytes);
-    ck_assert_uint_eq(limits->blocks, blocks);
-    ck_assert_uint_eq(limits->fds, fds);
+static void assert_amounts(const uint64_t *amounts, uint64_t bytes, uint32_t blocks, uint32_t fds) {
+    ck_assert_uint_eq(amounts[QUOTA_BYTES], bytes);
+    ck_assert_uint_eq(amounts[QUOTA_BLOCKS], blocks);
+    ck_assert_uint_eq(amounts[QUOTA_FDS], fds);
 }
 
 /* A charge that was refused, here or by the parent, never counts in a peak. */
 START_TEST(test_peaks) {
     struct quota parent = quota_of("user quota", NULL, 1000, 100, 10);
     struct quota quota = quota_of("peer quota", &parent, 2000, 10, 10);
-    sea_quota told;
+    struct quota_amounts told;
     ck_assert_int_eq(charge(&quota, 300, 2, 1), 0);
     quota_return(&quota, 200, 2, 1);
     ck_assert_int_eq(charge(&quota, 100, 4, 0), 0);
     ck_assert_int_eq(charge(&quota, 901, 1, 0), -EDQUOT);
     ck_assert_int_eq(charge(&quota, 500, 9, 0), -EDQUOT);
     quota_read(&quota, &told);
-    assert_limits(&told.used, 200, 4, 0);
-    assert_limits(&told.peak, 300, 4, 1);
-    assert_limits(&told.limit, 2000, 10, 10);
+    assert_amounts(told.used, 200, 4, 0);
+    assert_amounts(told.peak, 300, 4, 1);
+    assert_amounts(told.limit, 2000, 10, 10);
     quota_read(&parent, &told);
-    assert_limits(&told.peak, 300, 4, 1);
+    assert_amounts(told.peak, 300, 4, 1);
     quota_return(&quota, 200, 4, 0);
 }
 END_TEST

@@ -73,28 +73,28 @@ static const struct {
     const char *limit;
     int cause;
 } causes[] = {
-    {"budget (blocks)", SEA_CAUSE_BUDGET},
-    {"pool's bytes_max", SEA_CAUSE_POOL},
-    {"peer quota (bytes)", SEA_CAUSE_PEER_QUOTA},
-    {"fair share (bytes)", SEA_CAUSE_FAIR_SHARE},
-    {"user quota (descriptors)", SEA_CAUSE_USER_QUOTA},
-    {"peer's bytes_max", SEA_CAUSE_PEER},
-    {"cgroup memory.high", SEA_CAUSE_CGROUP},
-    {"cgroup memory.limit_in_bytes", SEA_CAUSE_CGROUP},
-    {"MemAvailable", SEA_CAUSE_MACHINE},
-    {"CommitLimit (vm.overcommit_memory is 2)", SEA_CAUSE_MACHINE},
-    {"NUMA node 5", SEA_CAUSE_MACHINE},
-    {"hugetlb pool", SEA_CAUSE_MACHINE},
-    {"fs.file-max", SEA_CAUSE_MACHINE},
-    {"RLIMIT_MEMLOCK", SEA_CAUSE_PROCESS},
-    {"vm.max_map_count", SEA_CAUSE_PROCESS},
-    {"address space", SEA_CAUSE_PROCESS},
-    {"memory", SEA_CAUSE_OTHER},
-    {"", SEA_CAUSE_OTHER},
+    {"budget (blocks)", CAUSE_BUDGET},
+    {"pool's bytes_max", CAUSE_POOL},
+    {"peer quota (bytes)", CAUSE_PEER_QUOTA},
+    {"fair share (bytes)", CAUSE_FAIR_SHARE},
+    {"user quota (descriptors)", CAUSE_USER_QUOTA},
+    {"peer's bytes_max", CAUSE_PEER},
+    {"cgroup memory.high", CAUSE_CGROUP},
+    {"cgroup memory.limit_in_bytes", CAUSE_CGROUP},
+    {"MemAvailable", CAUSE_MACHINE},
+    {"CommitLimit (vm.overcommit_memory is 2)", CAUSE_MACHINE},
+    {"NUMA node 5", CAUSE_MACHINE},
+    {"hugetlb pool", CAUSE_MACHINE},
+    {"fs.file-max", CAUSE_MACHINE},
+    {"RLIMIT_MEMLOCK", CAUSE_PROCESS},
+    {"vm.max_map_count", CAUSE_PROCESS},
+    {"address space", CAUSE_PROCESS},
+    {"memory", CAUSE_OTHER},
+    {"", CAUSE_OTHER},
 };
 
 START_TEST(test_each_limit_has_its_cause) {
-    uint64_t by[SEA_CAUSES], expected[SEA_CAUSES] = {0}, n = 0;
+    uint64_t by[CAUSES], expected[CAUSES] = {0}, n = 0;
     for (; n < sizeof causes / sizeof *causes; n++) {
         refusal_note(&refusals, -ENOMEM, causes[n].limit, 1, 0, "");
         expected[causes[n].cause]++;
@@ -104,18 +104,6 @@ START_TEST(test_each_limit_has_its_cause) {
     refusal_keep(&refusals, -EAGAIN, "peer's blocks_max", 1, 0, "");
     refusal_explain(&refusals, -EINVAL, "budget ", "");
     ck_assert_uint_eq(refusal_read_counts(&refusals, by), n);
-}
-END_TEST
-
-START_TEST(test_causes_have_names) {
-    ck_assert_str_eq(sea_cause_name(SEA_CAUSE_BUDGET), "budget");
-    ck_assert_str_eq(sea_cause_name(SEA_CAUSE_PROCESS), "process");
-    ck_assert_str_eq(sea_cause_name(SEA_CAUSE_OTHER), "other");
-    for (int one = 0; one < SEA_CAUSES; one++)
-        for (int other = 0; other < one; other++)
-            ck_assert_str_ne(sea_cause_name(one), sea_cause_name(other));
-    ck_assert_str_eq(sea_cause_name(SEA_CAUSES), "none");
-    ck_assert_str_eq(sea_cause_name(-1), "none");
 }
 END_TEST
 
@@ -237,7 +225,6 @@ int main(void) {
     suite_add(s, test_a_note_is_kept_and_counted);
     suite_add(s, test_an_explanation_is_kept_and_not_counted);
     suite_add(s, test_each_limit_has_its_cause);
-    suite_add(s, test_causes_have_names);
     suite_add(s, test_the_newest_wins_whole);
     suite_add(s, test_long_texts_are_cut);
     suite_add(s, test_texts_are_taken_literally);

@@ -51,8 +51,8 @@ static void assert_ids(struct side *side, uint64_t count) {
 
 START_TEST(test_an_idle_connection_has_a_page) {
     open_pair();
-    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, PAGE);
-    ck_assert_uint_eq(side_figures(&pair.server).outbox_bytes, PAGE);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES], PAGE);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_OUTBOX_BYTES], PAGE);
     ck_assert_uint_eq(pair.client.lane.own.size, PAGE);
     ck_assert_uint_eq(pair.client.lane.theirs.size, PAGE);
     pair_deinit(&pair);
@@ -66,7 +66,7 @@ START_TEST(test_a_full_ring_grows) {
     uint64_t sent = fill(&pair.client, 0);
     ck_assert_uint_eq(sent, 1023);
     ck_assert_uint_eq(lane->own.lines, 1024);
-    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, PAGE + FRAMES);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES], PAGE + FRAMES);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), PAGE + FRAMES);
     ck_assert_uint_eq(pair.server.lane.theirs.lines, 32);
     pair_settle(&pair);
@@ -220,10 +220,10 @@ END_TEST
 START_TEST(test_a_mark_wakes_the_reader) {
     open_pair();
     pair_settle(&pair);
-    uint64_t before = side_figures(&pair.client).doorbells;
+    uint64_t before = side_figures(&pair.client).of[SEA_FIGURE_DOORBELLS];
     ck_assert_int_eq(lane_grow_frames(&pair.client.lane), 0);
     lane_ring_bell(&pair.client.lane);
-    ck_assert_uint_eq(side_figures(&pair.client).doorbells, before + 1);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_DOORBELLS], before + 1);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.lane.theirs.lines, 1024);
     pair_deinit(&pair);
@@ -269,9 +269,9 @@ START_TEST(test_a_larger_ring_is_refused) {
     ck_assert_uint_ge(lane->growth.retry_at, began + GROWTH_RETRY_NS);
     ck_assert_uint_eq(lane->own.lines, 32);
     uint64_t bytes = PAGE + (refusals[_i].kind == INJECT_SENDMSG ? FRAMES : 0); /* the ring that was made is kept */
-    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, bytes);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES], bytes);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), bytes);
-    ck_assert_uint_eq(side_figures(&pair.client).refusals, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_REFUSALS], 0);
     ck_assert_str_eq(lane->shortage.limit, "frame ring (bytes)");
     ck_assert_ptr_nonnull(strstr(lane->shortage.advice, "a larger ring could not be had"));
     pair_settle(&pair);
@@ -326,7 +326,7 @@ START_TEST(test_a_budget_without_room_for_a_larger_ring) {
         assert_ids(&pair.server, sent);
         pair.client.lane.growth.retry_at = 0;
     }
-    ck_assert_uint_eq(side_figures(&pair.client).refusals, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_REFUSALS], 0);
     pair_deinit(&pair);
 }
 END_TEST
@@ -380,7 +380,7 @@ static void lend(unsigned count) {
     }
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, count);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, count);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], count);
 }
 
 /* The client does not read while the releases come back. */
@@ -392,11 +392,11 @@ START_TEST(test_a_release_ring_grows) {
         side_drop(&pair.server);
         ck_assert_uint_eq(pair.server.lane.own.releases, counts[_i] > 64 ? 1024 : 64);
         pair_settle(&pair);
-        ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
         ck_assert_uint_eq(pair.client.lane.theirs.releases, counts[_i] > 64 ? 1024 : 64);
         ck_assert_uint_eq(pair.server.lane.releases_count, 0);
     }
-    ck_assert_uint_eq(side_figures(&pair.server).outbox_bytes, PAGE + (counts[_i] > 64 ? RELEASES : 0));
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_OUTBOX_BYTES], PAGE + (counts[_i] > 64 ? RELEASES : 0));
     pair_deinit(&pair);
 }
 END_TEST
@@ -416,10 +416,10 @@ START_TEST(test_releases_without_a_larger_ring) {
         pair_settle(&pair);
         fail_off();
         ck_assert_uint_eq(pair.server.lane.own.releases, 64);
-        ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+        ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
         ck_assert_uint_eq(pair.server.lane.releases_count, 0);
     }
-    ck_assert_uint_eq(side_figures(&pair.server).outbox_bytes, PAGE);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_OUTBOX_BYTES], PAGE);
     ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
     pair_deinit(&pair);
 }
@@ -433,11 +433,11 @@ START_TEST(test_releases_that_find_no_room_at_all) {
     fail_always(INJECT_SENDMSG, EAGAIN);
     side_drop(&pair.server);
     ck_assert_uint_eq(pair.server.lane.releases_count, 200 - 64);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 200);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 200);
     fail_off();
     lane_dispatch(&pair.server.lane, POLLOUT);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ck_assert_uint_eq(pair.server.lane.releases_count, 0);
     pair_deinit(&pair);
 }
@@ -485,9 +485,9 @@ START_TEST(test_a_child_ends_a_lender_with_releases) {
     }
     ck_assert_int_eq(waitpid(pid, &status, 0), pid);
     ck_assert_int_eq(status, 0);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 5);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 5);
     pair_settle(&pair);
-    ck_assert_uint_eq(side_figures(&pair.client).leased_blocks, 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ck_assert_int_eq(pair.client.lane.state, LANE_OPEN);
     pair_deinit(&pair);
 }
@@ -524,7 +524,8 @@ START_TEST(test_excess_of_an_outbox_is_charged) {
     keep_excess();
     open_pair();
     uint64_t excess = pair.client.lane.own.excess + pair.server.lane.own.excess;
-    uint64_t charged = side_figures(&pair.client).outbox_bytes + side_figures(&pair.server).outbox_bytes;
+    uint64_t charged =
+        side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES] + side_figures(&pair.server).of[SEA_FIGURE_OUTBOX_BYTES];
     uint64_t used =
         quota_used(&pair.client.ctx->budget, QUOTA_BYTES) + quota_used(&pair.server.ctx->budget, QUOTA_BYTES);
     pair_deinit(&pair);
@@ -540,7 +541,7 @@ START_TEST(test_excess_of_a_ring_is_charged) {
     fill(&pair.client, 0);
     uint32_t excess = pair.client.lane.growth.frames.excess;
     ck_assert_uint_eq(pair.client.lane.own.lines, 1024);
-    ck_assert_uint_eq(side_figures(&pair.client).outbox_bytes, PAGE + FRAMES + excess);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES], PAGE + FRAMES + excess);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_BYTES), PAGE + FRAMES + excess);
     pair_settle(&pair);
     pair_deinit(&pair);
@@ -568,7 +569,7 @@ START_TEST(test_excess_that_the_budget_refuses) {
     fill(&pair.client, 0);
     bool has_grown = pair.client.lane.own.lines > 32, is_granted = !has_grown || is_excess_granted();
     quota_return(budget, taken, 0, 0);
-    uint64_t used = quota_used(budget, QUOTA_BYTES), bytes = side_figures(&pair.client).outbox_bytes;
+    uint64_t used = quota_used(budget, QUOTA_BYTES), bytes = side_figures(&pair.client).of[SEA_FIGURE_OUTBOX_BYTES];
     pair_settle(&pair);
     pair_deinit(&pair);
     if (!is_granted)

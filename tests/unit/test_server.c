@@ -477,9 +477,11 @@ START_TEST(test_stable_classes_only) {
     host.options.socket_only = servers[_i].socket_only;
     host_open(&host);
     clients_connect(1);
-    sea_conn_figures figures;
-    sea_conn_figures_get(clients[0].conn, &figures);
-    ck_assert_uint_eq(figures.accept, host.options.accept);
+    struct conn_figures figures;
+    sea_conn_figures(clients[0].conn, figures.of, SEA_CONN_FIGURES);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_ACCEPTS_INLINE], (host.options.accept & SEA_INLINE) != 0);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_ACCEPTS_POOLED], (host.options.accept & SEA_POOLED) != 0);
+    ck_assert_uint_eq(figures.of[SEA_CONN_FIGURE_ACCEPTS_SEALED], (host.options.accept & SEA_SEALED) != 0);
     sea_block *block = NULL;
     int r = sea_block_new(&block, clients[0].conn, 100000);
     ck_assert_int_eq(r, servers[_i].made < 0 ? servers[_i].made : 0);

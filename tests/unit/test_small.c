@@ -103,16 +103,18 @@ static void before(void) {
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), 0);
 }
 
-static sea_figures figures(void) {
-    sea_figures f;
-    sea_ctx_figures(ctx, &f);
+static struct figures figures(void) {
+    struct figures f;
+    sea_ctx_figures(ctx, f.of, SEA_FIGURES);
     return f;
 }
 
 static void after(void) {
     sea_conn_free(conn);
-    sea_figures f = figures();
-    ck_assert_uint_eq(f.connections + f.calls_out + f.calls_in + f.blocks + f.bytes, 0);
+    struct figures f = figures();
+    ck_assert_uint_eq(f.of[SEA_FIGURE_CONNECTIONS] + f.of[SEA_FIGURE_OUTGOING_CALLS] + f.of[SEA_FIGURE_INCOMING_CALLS] +
+                          f.of[SEA_FIGURE_BLOCKS] + f.of[SEA_FIGURE_BYTES],
+                      0);
     sea_ctx_unref(ctx);
     host_stop(&host);
 }
@@ -144,13 +146,13 @@ START_TEST(test_every_size) {
             sea_msg_release(mirror(size, seed));
             bytes += size;
         }
-    sea_figures f = figures();
-    ck_assert_uint_eq(f.sent_inline, 3 * SIZES);
-    ck_assert_uint_eq(f.received_inline, 3 * SIZES);
-    ck_assert_uint_eq(f.sent_bytes, bytes);
-    ck_assert_uint_eq(f.received_bytes, bytes);
-    ck_assert_uint_eq(f.copied_bytes, 2 * bytes);
-    ck_assert_uint_eq(f.calls_out, 0);
+    struct figures f = figures();
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_INLINE_MESSAGES], 3 * SIZES);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_INLINE_MESSAGES], 3 * SIZES);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_BYTES], bytes);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_BYTES], bytes);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_COPIED_BYTES], 2 * bytes);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_OUTGOING_CALLS], 0);
 }
 END_TEST
 
@@ -266,7 +268,7 @@ END_TEST
 
 /* The work of a full turn is done also while there are only small messages. */
 START_TEST(test_blocks_come_back_meanwhile) {
-    sea_pool_figures f;
+    struct pool_figures f;
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new(&block, conn, 100000), 0);
     ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
@@ -274,8 +276,8 @@ START_TEST(test_blocks_come_back_meanwhile) {
     ck_assert_int_eq(sea_send(conn, COUNT, block, -1), 0);
     for (unsigned i = 0; i < 200; i++)
         sea_msg_release(mirror(8, i));
-    sea_pool_figures_get(sea_conn_pool(conn), &f);
-    ck_assert_uint_eq(f.leased_blocks + f.active_blocks, 0);
+    sea_pool_figures(sea_conn_pool(conn), f.of, SEA_POOL_FIGURES);
+    ck_assert_uint_eq(f.of[SEA_POOL_FIGURE_LEASED_BLOCKS] + f.of[SEA_POOL_FIGURE_ACTIVE_BLOCKS], 0);
     ck_assert_uint_eq(atomic_load(&counted), 1);
 }
 END_TEST

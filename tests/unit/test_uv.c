@@ -559,7 +559,7 @@ START_TEST(test_a_client_that_waits) {
     sea_msg_release(reply);
     sea_conn_free(conn);
     end_free_conn(&clients[0]);
-    wait_until(host_figures(&host).connections == 0);
+    wait_until(host_figures(&host).of[SEA_FIGURE_CONNECTIONS] == 0);
     host_stop(&host);
 }
 END_TEST
@@ -677,7 +677,7 @@ START_TEST(test_a_block_is_made_elsewhere) {
     ck_assert_uint_eq(sea_block_size(block), 3 * MIB);
     ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_SMALL);
-    ck_assert_uint_eq(end_figures(&serving).bytes, 3 * MIB);
+    ck_assert_uint_eq(end_figures(&serving).of[SEA_FIGURE_BYTES], 3 * MIB);
     ck_assert_ptr_nonnull(block->sealed.data); /* mapped, with all its pages */
     ck_assert_uint_eq(map_count_resident(block->sealed.data, 3 * MIB), 3 * MIB);
     memset(sea_block_data(block), 1, 3 * MIB);
@@ -731,7 +731,7 @@ START_TEST(test_what_is_refused_elsewhere) {
     fail_always(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_uv_block_new_sealed(serving.ctx, &loop, 1, 0, take_block, &told), -ENOMEM);
     fail_off();
-    ck_assert_uint_eq(end_figures(&serving).blocks, 0);
+    ck_assert_uint_eq(end_figures(&serving).of[SEA_FIGURE_BLOCKS], 0);
     ck_assert_uint_eq(told.count, 3);
 }
 END_TEST

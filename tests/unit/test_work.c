@@ -30,10 +30,10 @@ START_TEST(test_no_copy_for_a_method_that_is_not_there) {
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 1);
     ck_assert_int_eq(ends.a.outcomes[0].status, -ENOSYS);
-    sea_figures figures = end_figures(&ends.b);
-    ck_assert_uint_eq(figures.received_pooled, 2);
-    ck_assert_uint_eq(figures.snapshots + figures.copied_bytes, 0);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, 0);
+    struct figures figures = end_figures(&ends.b);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 2);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SNAPSHOTS] + figures.of[SEA_FIGURE_COPIED_BYTES], 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -49,9 +49,9 @@ START_TEST(test_no_copy_of_a_reply_that_comes_late) {
     ck_assert_int_eq(sea_reply(ends.b.kept[--ends.b.kept_count], end_block(&ends.b, 3000000, 5)), 0);
     ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).received_pooled, 1);
-    ck_assert_uint_eq(end_figures(&ends.a).snapshots, 0);
-    ck_assert_uint_eq(end_figures(&ends.b).leased_blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 1);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_SNAPSHOTS], 0);
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -140,14 +140,14 @@ START_TEST(test_a_long_batch_reads_releases) {
     for (int i = 0; i < MANY; i++)
         ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, SIZE, i), 0), 0);
     ends_settle(&ends);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, MANY);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], MANY);
     sea_batch_begin(ends.a.conn);
     work_take(&ends.a.conn->lane.account->work, WORK_PER_TURN);
     while (ends.b.kept_count > 0)
         sea_msg_release(ends.b.kept[--ends.b.kept_count]);
     for (int i = 0; i < MANY; i++)
         ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, SIZE, i), 0), 0);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks, MANY);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], MANY);
     sea_batch_end(ends.a.conn);
     ends_deinit(&ends);
 }
@@ -233,9 +233,9 @@ enum { LEASES = 100, LEASE_SIZE = 70000 };
 #define LEASES_PER_TURN (WORK_PER_TURN / (WORK_PER_MEMFD + LEASE_SIZE) + 1)
 
 static uint64_t leased(const struct end *end) {
-    sea_conn_figures figures;
-    sea_conn_figures_get(end->conn, &figures);
-    return figures.leased_blocks;
+    struct conn_figures figures;
+    sea_conn_figures(end->conn, figures.of, SEA_CONN_FIGURES);
+    return figures.of[SEA_CONN_FIGURE_LEASED_BLOCKS];
 }
 
 /* Lends from `a` to `b`, which keeps the messages. */
@@ -264,7 +264,7 @@ START_TEST(test_releases_take_turns) {
         uint64_t now = leased(&ends.a);
         ck_assert_uint_lt(now, before);
         ck_assert_uint_le(before - now, LEASES_PER_TURN);
-        ck_assert_uint_eq(end_figures(&ends.a).blocks, now); /* the figures match the blocks */
+        ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_BLOCKS], now); /* the figures match the blocks */
         if (now > 0)
             /* the connection must not sleep yet; sea_conn_timeout() handles some releases, too */
             ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
@@ -295,8 +295,10 @@ START_TEST(test_the_end_takes_turns) {
     ck_assert_int_eq(ends.a.event.reason, 0); /* a GOODBYE */
     ck_assert_uint_eq(ends.a.event.reclaimed_blocks, LEASES);
     ck_assert_uint_eq(ends.a.event.reclaimed_bytes, LEASES * LEASE_SIZE);
-    sea_figures figures = end_figures(&ends.a);
-    ck_assert_uint_eq(figures.leased_blocks + figures.leased_bytes + figures.blocks + figures.arena_bytes, 0);
+    struct figures figures = end_figures(&ends.a);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_LEASED_BLOCKS] + figures.of[SEA_FIGURE_LEASED_BYTES] +
+                          figures.of[SEA_FIGURE_BLOCKS] + figures.of[SEA_FIGURE_ARENA_BYTES],
+                      0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -368,8 +370,10 @@ START_TEST(test_large_memory_does_not_go_in_a_turn) {
         ck_assert_uint_eq(ends.a.closed, 1);
     }
     ck_assert_uint_eq(disposal_pending(), before + 1);
-    sea_figures figures = end_figures(&ends.a);
-    ck_assert_uint_eq(figures.blocks + figures.arena_bytes + figures.imported_arena_bytes + figures.imported_bytes, 0);
+    struct figures figures = end_figures(&ends.a);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BLOCKS] + figures.of[SEA_FIGURE_ARENA_BYTES] +
+                          figures.of[SEA_FIGURE_IMPORTED_ARENA_BYTES] + figures.of[SEA_FIGURE_IMPORTED_BYTES],
+                      0);
     disposal_jam_end(&jam);
     ends_deinit(&ends);
 }
@@ -386,7 +390,8 @@ START_TEST(test_freed_while_it_ends) {
     ck_assert_uint_gt(leased(&ends.a), 0);
     ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EPIPE);
     end_free_conn(&ends.a);
-    ck_assert_uint_eq(end_figures(&ends.a).leased_blocks + end_figures(&ends.a).blocks, 0);
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS] + end_figures(&ends.a).of[SEA_FIGURE_BLOCKS],
+                      0);
     ends_deinit(&ends);
 }
 END_TEST
@@ -444,7 +449,7 @@ START_TEST(test_copies_to_answer_with_take_turns) {
     for (int turns = 0; before < MANY; turns++) {
         ck_assert_int_lt(turns, 10 * MANY);
         conn_turn(ends.b.conn, POLLIN);
-        uint64_t now = end_figures(&ends.b).sent_pooled;
+        uint64_t now = end_figures(&ends.b).of[SEA_FIGURE_SENT_POOLED_MESSAGES];
         ck_assert_uint_le(now - before, 1);
         before = now;
     }

@@ -78,22 +78,13 @@ void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t
             unit_return(quota, (enum quota_unit) u, amounts[u]);
 }
 
-static sea_limits limits_of(const uint64_t amounts[QUOTA_UNITS]) {
-    return (sea_limits){amounts[QUOTA_BYTES], (uint32_t) amounts[QUOTA_BLOCKS], (uint32_t) amounts[QUOTA_FDS]};
-}
-
-/* Who charges at this instant has not raised the peak yet. */
-void quota_read(const struct quota *quota, sea_quota *ret_quota) {
-    uint64_t used[QUOTA_UNITS], peak[QUOTA_UNITS];
+/* A charge of this instant may not have raised the peak yet. */
+void quota_read(const struct quota *quota, struct quota_amounts *ret_amounts) {
     for (int u = 0; u < QUOTA_UNITS; u++) {
-        used[u] = quota_used(quota, (enum quota_unit) u);
-        peak[u] = atomic_load_explicit(&quota->peak[u], memory_order_relaxed);
-        if (peak[u] < used[u])
-            peak[u] = used[u];
+        uint64_t used = quota_used(quota, (enum quota_unit) u);
+        uint64_t peak = atomic_load_explicit(&quota->peak[u], memory_order_relaxed);
+        ret_amounts->used[u] = used;
+        ret_amounts->peak[u] = peak < used ? used : peak;
+        ret_amounts->limit[u] = quota->limit[u];
     }
-    *ret_quota = (sea_quota){
-        .used = limits_of(used),
-        .peak = limits_of(peak),
-        .limit = limits_of(quota->limit),
-    };
 }

@@ -33,8 +33,11 @@ void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t
 
 uint64_t quota_used(const struct quota *quota, enum quota_unit unit);
 
-/* All of it, as the application sees it: used <= peak. */
-void quota_read(const struct quota *quota, sea_quota *ret_quota);
+/* All amounts of a quota at one instant; used <= peak. */
+struct quota_amounts {
+    uint64_t used[QUOTA_UNITS], peak[QUOTA_UNITS], limit[QUOTA_UNITS];
+};
+void quota_read(const struct quota *quota, struct quota_amounts *ret_amounts);
 
 /* There is so much now: was there ever more? */
 void peak_note(_Atomic uint64_t *peak, uint64_t now);

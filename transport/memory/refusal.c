@@ -9,34 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const CAUSE_NAMES[SEA_CAUSES] = {"budget", "pool",   "peer quota", "fair share", "user quota",
-                                                    "peer",   "cgroup", "machine",    "process",    "other"};
-
 /* How the names of limits begin. */
 static const struct {
     const char *prefix;
-    int cause;
-} CAUSES[] = {
-    {"budget ", SEA_CAUSE_BUDGET},         {"pool's ", SEA_CAUSE_POOL},
-    {"peer quota ", SEA_CAUSE_PEER_QUOTA}, {"fair share ", SEA_CAUSE_FAIR_SHARE},
-    {"user quota ", SEA_CAUSE_USER_QUOTA}, {"peer's ", SEA_CAUSE_PEER},
-    {"cgroup ", SEA_CAUSE_CGROUP},         {"MemAvailable", SEA_CAUSE_MACHINE},
-    {"free memory ", SEA_CAUSE_MACHINE},   {"CommitLimit ", SEA_CAUSE_MACHINE},
-    {"NUMA node ", SEA_CAUSE_MACHINE},     {"hugetlb pool", SEA_CAUSE_MACHINE},
-    {"fs.file-max", SEA_CAUSE_MACHINE},    {"kernel memory", SEA_CAUSE_MACHINE},
-    {"RLIMIT_", SEA_CAUSE_PROCESS},        {"vm.max_map_count", SEA_CAUSE_PROCESS},
-    {"address space", SEA_CAUSE_PROCESS},
+    enum refusal_cause cause;
+} PREFIXES[] = {
+    {"budget ", CAUSE_BUDGET},           {"pool's ", CAUSE_POOL},           {"peer quota ", CAUSE_PEER_QUOTA},
+    {"fair share ", CAUSE_FAIR_SHARE},   {"user quota ", CAUSE_USER_QUOTA}, {"peer's ", CAUSE_PEER},
+    {"cgroup ", CAUSE_CGROUP},           {"MemAvailable", CAUSE_MACHINE},   {"free memory ", CAUSE_MACHINE},
+    {"CommitLimit ", CAUSE_MACHINE},     {"NUMA node ", CAUSE_MACHINE},     {"hugetlb pool", CAUSE_MACHINE},
+    {"fs.file-max", CAUSE_MACHINE},      {"kernel memory", CAUSE_MACHINE},  {"RLIMIT_", CAUSE_PROCESS},
+    {"vm.max_map_count", CAUSE_PROCESS}, {"address space", CAUSE_PROCESS},
 };
 
-static int cause_of(const char *limit) {
-    for (size_t i = 0; i < sizeof(CAUSES) / sizeof(CAUSES[0]); i++)
-        if (strncmp(limit, CAUSES[i].prefix, strlen(CAUSES[i].prefix)) == 0)
-            return CAUSES[i].cause;
-    return SEA_CAUSE_OTHER;
-}
-
-const char *sea_cause_name(int cause) {
-    return cause >= 0 && cause < SEA_CAUSES ? CAUSE_NAMES[cause] : "none";
+static enum refusal_cause cause_of(const char *limit) {
+    for (size_t i = 0; i < sizeof(PREFIXES) / sizeof(PREFIXES[0]); i++)
+        if (strncmp(limit, PREFIXES[i].prefix, strlen(PREFIXES[i].prefix)) == 0)
+            return PREFIXES[i].cause;
+    return CAUSE_OTHER;
 }
 
 void refusal_init(struct refusal_log *log) {

@@ -11,11 +11,27 @@
 #include <sealane/ctx.h>
 #include <stdatomic.h>
 
+/* The owner of the limit that a refusal names. The order is the one of the figures: SEA_FIGURE_BUDGET_REFUSALS and so
+ * on. doc/memory.md has the limits of each. */
+enum refusal_cause {
+    CAUSE_BUDGET,
+    CAUSE_POOL,
+    CAUSE_PEER_QUOTA,
+    CAUSE_FAIR_SHARE,
+    CAUSE_USER_QUOTA,
+    CAUSE_PEER,
+    CAUSE_CGROUP,
+    CAUSE_MACHINE,
+    CAUSE_PROCESS,
+    CAUSE_OTHER,
+    CAUSES
+};
+
 struct refusal_log {
     pthread_mutex_t lock;
-    sea_refusal newest;      /* under lock */
-    _Atomic uint64_t count;  /* of those that a limit caused; written under lock */
-    uint64_t by[SEA_CAUSES]; /* under lock; their sum is `count` */
+    sea_refusal newest;     /* under lock */
+    _Atomic uint64_t count; /* of those that a limit caused; written under lock */
+    uint64_t by[CAUSES];    /* under lock; their sum is `count` */
 };
 
 void refusal_init(struct refusal_log *log);
@@ -42,7 +58,7 @@ int refusal_explain_failure(struct refusal_log *log, int r, const char *what, co
 
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal);
 
-/* How many were noted: the sum, and of each cause, SEA_CAUSES numbers. */
+/* How many were noted: the sum, and of each cause, CAUSES numbers. */
 uint64_t refusal_read_counts(struct refusal_log *log, uint64_t *ret_by);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "registry/ctx.h"
 
+#include "registry/figures.h"
 #include "registry/peer.h"
 #include "sys/disposal.h"
 #include "sys/heap.h"
@@ -166,27 +167,43 @@ void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal) {
     refusal_read(&ctx->refusals, ret_refusal);
 }
 
-/* Every counter has a figure of its name. */
+/* Every counter is a figure. */
 static const struct {
-    size_t counter, figure;
+    size_t counter;
+    unsigned figure;
 } FIGURES[] = {
-#define FIGURE(name) \
-    { offsetof(struct ctx_counters, name), offsetof(sea_figures, name) }
-    FIGURE(blocks),           FIGURE(bytes),
-    FIGURE(leased_blocks),    FIGURE(leased_bytes),
-    FIGURE(imported_blocks),  FIGURE(imported_bytes),
-    FIGURE(arena_bytes),      FIGURE(active_bytes),
-    FIGURE(retained_bytes),   FIGURE(imported_arena_bytes),
-    FIGURE(outbox_bytes),     FIGURE(connections),
-    FIGURE(calls_out),        FIGURE(calls_in),
-    FIGURE(sent_inline),      FIGURE(sent_pooled),
-    FIGURE(sent_sealed),      FIGURE(received_inline),
-    FIGURE(received_pooled),  FIGURE(received_sealed),
-    FIGURE(sent_bytes),       FIGURE(received_bytes),
-    FIGURE(copied_bytes),     FIGURE(fallbacks),
-    FIGURE(snapshots),        FIGURE(doorbells),
-    FIGURE(huge_blocks),      FIGURE(faults),
-    FIGURE(reclaimed_blocks), FIGURE(reclaimed_bytes),
+#define FIGURE(name, figure) \
+    { offsetof(struct ctx_counters, name), SEA_FIGURE_##figure }
+    FIGURE(blocks, BLOCKS),
+    FIGURE(bytes, BYTES),
+    FIGURE(leased_blocks, LEASED_BLOCKS),
+    FIGURE(leased_bytes, LEASED_BYTES),
+    FIGURE(imported_blocks, IMPORTED_BLOCKS),
+    FIGURE(imported_bytes, IMPORTED_BYTES),
+    FIGURE(arena_bytes, ARENA_BYTES),
+    FIGURE(active_bytes, ACTIVE_BYTES),
+    FIGURE(retained_bytes, RETAINED_BYTES),
+    FIGURE(imported_arena_bytes, IMPORTED_ARENA_BYTES),
+    FIGURE(outbox_bytes, OUTBOX_BYTES),
+    FIGURE(connections, CONNECTIONS),
+    FIGURE(calls_out, OUTGOING_CALLS),
+    FIGURE(calls_in, INCOMING_CALLS),
+    FIGURE(sent_inline, SENT_INLINE_MESSAGES),
+    FIGURE(sent_pooled, SENT_POOLED_MESSAGES),
+    FIGURE(sent_sealed, SENT_SEALED_MESSAGES),
+    FIGURE(received_inline, RECEIVED_INLINE_MESSAGES),
+    FIGURE(received_pooled, RECEIVED_POOLED_MESSAGES),
+    FIGURE(received_sealed, RECEIVED_SEALED_MESSAGES),
+    FIGURE(sent_bytes, SENT_BYTES),
+    FIGURE(received_bytes, RECEIVED_BYTES),
+    FIGURE(copied_bytes, COPIED_BYTES),
+    FIGURE(fallbacks, FALLBACKS),
+    FIGURE(snapshots, SNAPSHOTS),
+    FIGURE(doorbells, DOORBELLS),
+    FIGURE(huge_blocks, HUGE_BLOCKS),
+    FIGURE(faults, FAULTS),
+    FIGURE(reclaimed_blocks, RECLAIMED_BLOCKS),
+    FIGURE(reclaimed_bytes, RECLAIMED_BYTES),
 #undef FIGURE
 };
 
@@ -237,17 +254,22 @@ static bool counters_read(sea_ctx *ctx, struct sums *ret_sums) {
     return is_still;
 }
 
-bool sea_ctx_figures(sea_ctx *ctx, sea_figures *ret_figures) {
+bool sea_ctx_figures(sea_ctx *ctx, uint64_t *ret_values, size_t count) {
+    uint64_t values[SEA_FIGURES] = {0};
     struct sums sums;
     bool is_still = counters_read(ctx, &sums);
     for (size_t i = 0; i < COUNTERS; i++)
-        *(uint64_t *) (void *) ((char *) ret_figures + FIGURES[i].figure) = sums.sums[i];
-    ret_figures->oldest_lease = peers_oldest_age(ctx);
-    quota_read(&ctx->budget, &ret_figures->budget);
-    ret_figures->imported_arena_peak = atomic_load_explicit(&ctx->imported_arena_peak, memory_order_relaxed);
-    ret_figures->refusals = refusal_read_counts(&ctx->refusals, ret_figures->refusals_by);
+        values[FIGURES[i].figure] = sums.sums[i];
+    values[SEA_FIGURE_OLDEST_LEASE_NANOSECONDS] = peers_oldest_age(ctx);
+    figures_of_quota(&ctx->budget, &values[SEA_FIGURE_BUDGET_USED_BYTES]);
+    values[SEA_FIGURE_IMPORTED_ARENA_PEAK_BYTES] =
+        atomic_load_explicit(&ctx->imported_arena_peak, memory_order_relaxed);
+    values[SEA_FIGURE_REFUSALS] = refusal_read_counts(&ctx->refusals, &values[SEA_FIGURE_BUDGET_REFUSALS]);
+    figures_copy(values, SEA_FIGURES, ret_values, count);
     return is_still;
 }
+
+static_assert(SEA_FIGURE_OTHER_REFUSALS - SEA_FIGURE_BUDGET_REFUSALS == CAUSE_OTHER, "in the order of the causes");
 
 uint64_t sea_ctx_resident(const sea_ctx *ctx) {
     return meminfo_read_shared(ctx->admission.proc);

@@ -16,7 +16,7 @@
 #include <sealane/conn.h>
 #include <stdatomic.h>
 
-/* One for each field of sea_figures that is a plain counter or gauge. */
+/* One for each figure of a context that is a plain counter or gauge. */
 struct ctx_counters {
     _Atomic uint64_t blocks, bytes, leased_blocks, leased_bytes, imported_blocks, imported_bytes;
     _Atomic uint64_t arena_bytes, active_bytes, retained_bytes, imported_arena_bytes, outbox_bytes;

@@ -168,7 +168,7 @@ uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *
     return count;
 }
 
-uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_lease *ret_lease) {
+uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, struct lease_report *ret_lease) {
     uint64_t leased_at = 0;
     pthread_mutex_lock(&table->lock);
     if (peer->lease_tail) {
@@ -183,5 +183,7 @@ uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_le
 
 uint64_t lease_age(uint64_t leased_at) {
     uint64_t now = wait_now_coarse();
-    return leased_at && now > leased_at ? now - leased_at : 0;
+    if (!leased_at)
+        return 0;
+    return now > leased_at ? now - leased_at : 1;
 }

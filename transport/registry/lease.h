@@ -56,11 +56,18 @@ bool lease_drop_one(struct lease_table *table, struct peer *peer, uint64_t *ret_
 /* The peer is gone: drops all that it held. Returns how many leases, and their bytes. */
 uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes);
 
+/* A lease, for the figures. */
+struct lease_report {
+    uint64_t handle; /* 0: there is none */
+    uint64_t size;   /* of the payload, bytes */
+    uint64_t age;    /* nanoseconds, at least 1 */
+};
+
 /* The lease that it has held for longest, but for its age: returns when it was granted, wait_now_coarse(). 0: it holds
  * none. */
-uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, sea_lease *ret_lease);
+uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, struct lease_report *ret_lease);
 
-/* Nanoseconds since then. */
+/* Nanoseconds since then, at least 1; 0 for a `leased_at` of 0. */
 uint64_t lease_age(uint64_t leased_at);
 
 #endif

@@ -120,8 +120,8 @@ uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
     return count + peer->dropped_blocks;
 }
 
-sea_lease peer_oldest_lease(const struct peer *peer) {
-    sea_lease sealed = {.handle = 0};
+struct lease_report peer_oldest_lease(const struct peer *peer) {
+    struct lease_report sealed = {.handle = 0};
     uint64_t leased_at = lease_oldest(&peer->ctx->leases, peer, &sealed);
     const struct pool_slot *pooled = pools_oldest_lease(&peer->pooled.pools);
     sealed.age = lease_age(leased_at);
@@ -130,7 +130,7 @@ sea_lease peer_oldest_lease(const struct peer *peer) {
 
 uint64_t peers_oldest_age(sea_ctx *ctx) {
     uint64_t oldest = 0;
-    sea_lease unused;
+    struct lease_report unused;
     pthread_mutex_lock(&ctx->lock);
     for (const struct peer *peer = ctx->peers; peer; peer = peer->next) {
         const uint64_t times[] = {lease_oldest(&ctx->leases, peer, &unused),

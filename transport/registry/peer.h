@@ -109,7 +109,7 @@ uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
 void peer_trim(struct peer *peer);
 
 /* The lease that the peer has held for longest. */
-sea_lease peer_oldest_lease(const struct peer *peer);
+struct lease_report peer_oldest_lease(const struct peer *peer);
 
 /* Of all peers: its age, 0: none holds any. From any thread; of pooled blocks as pools_maintain() knew. */
 uint64_t peers_oldest_age(sea_ctx *ctx);

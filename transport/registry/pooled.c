@@ -37,10 +37,10 @@ const sea_block *pooled_block(const struct pool_slot *slot) {
     return (const sea_block *) (const void *) slot->extra;
 }
 
-sea_lease pooled_lease_of(const struct pool_slot *slot) {
+struct lease_report pooled_lease_of(const struct pool_slot *slot) {
     if (!slot)
-        return (sea_lease){.handle = 0};
-    return (sea_lease){
+        return (struct lease_report){.handle = 0};
+    return (struct lease_report){
         .handle = handle_make(slot->arena->id, slot->index, slot->generation),
         .size = pooled_block(slot)->size,
         .age = lease_age(slot->leased_at),

@@ -29,7 +29,7 @@ struct pooled {
 };
 
 /* NULL: none. */
-sea_lease pooled_lease_of(const struct pool_slot *slot);
+struct lease_report pooled_lease_of(const struct pool_slot *slot);
 
 /* Drops every lease, ends the pool and the views. Returns how many leases there were. */
 uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes);

@@ -1,32 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* The figures of a connection. See <sealane/conn.h>. */
+/* The figures of a connection, read where they are kept. See <sealane/figures.h>. */
+#include "registry/figures.h"
 #include "rpc/conn.h"
 
-void sea_conn_figures_get(const sea_conn *conn, sea_conn_figures *ret_figures) {
-    const struct peer *account = conn->lane.account;
+static bool is_accepted(const struct negotiated *negotiated, int payload_class) {
+    /* A peer that copies pooled payloads takes them as stable ones. */
+    return negotiated->accept & (uint32_t) payload_class &&
+           !(payload_class == SEA_POOLED && negotiated->peer_snapshots);
+}
+
+static void conn_figure_limits(const struct negotiated *negotiated, uint64_t *values) {
+    values[SEA_CONN_FIGURE_INLINE_MAX_BYTES] = negotiated->inline_max;
+    values[SEA_CONN_FIGURE_BLOCK_MAX_BYTES] = negotiated->block_max;
+    values[SEA_CONN_FIGURE_LEASED_MAX_BYTES] = negotiated->bytes_max;
+    values[SEA_CONN_FIGURE_LEASED_MAX_BLOCKS] = negotiated->blocks_max;
+    values[SEA_CONN_FIGURE_OUTGOING_MAX_CALLS] = negotiated->calls_max;
+    values[SEA_CONN_FIGURE_ACCEPTS_INLINE] = is_accepted(negotiated, SEA_INLINE);
+    values[SEA_CONN_FIGURE_ACCEPTS_POOLED] = is_accepted(negotiated, SEA_POOLED);
+    values[SEA_CONN_FIGURE_ACCEPTS_SEALED] = is_accepted(negotiated, SEA_SEALED);
+}
+
+static void conn_figure_account(const struct peer *account, uint64_t *values) {
+    struct lease_report oldest = peer_oldest_lease(account);
     struct pool_gauges arenas;
     pools_gauges(&account->pooled.pools, &arenas);
-    *ret_figures = (sea_conn_figures){
-        .leased_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed),
-        .leased_bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed),
-        .imported_blocks = account->imported_blocks,
-        .imported_bytes = account->imported_bytes,
-        .calls_out = conn->calls.in_flight,
-        .calls_in = conn->incoming_count,
-        .inline_max = conn->lane.negotiated.inline_max,
-        .blocks_max = conn->lane.negotiated.blocks_max,
-        .calls_max = conn->lane.negotiated.calls_max,
-        .block_max = conn->lane.negotiated.block_max,
-        .bytes_max = conn->lane.negotiated.bytes_max,
-        .accept = conn->lane.negotiated.accept & ~(uint32_t) (conn->lane.negotiated.peer_snapshots ? SEA_POOLED : 0),
-        .allocated = arenas.allocated,
-        .active = arenas.bytes_out,
-        .mapped = arenas.mapped,
-        .retained = arenas.retained,
-        .mapped_peak = account->pooled.pools.mapped_peak,
-        .imported_arena_bytes = account->pooled.views_mapped,
-        .oldest_lease = peer_oldest_lease(account),
-    };
-    quota_read(&account->quota, &ret_figures->quota);
-    quota_read(&account->user->quota, &ret_figures->user_quota);
+    values[SEA_CONN_FIGURE_LEASED_BLOCKS] = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
+    values[SEA_CONN_FIGURE_LEASED_BYTES] = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
+    values[SEA_CONN_FIGURE_IMPORTED_BLOCKS] = account->imported_blocks;
+    values[SEA_CONN_FIGURE_IMPORTED_BYTES] = account->imported_bytes;
+    values[SEA_CONN_FIGURE_ALLOCATED_BYTES] = arenas.allocated;
+    values[SEA_CONN_FIGURE_ACTIVE_BYTES] = arenas.bytes_out;
+    values[SEA_CONN_FIGURE_MAPPED_BYTES] = arenas.mapped;
+    values[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES] = account->pooled.pools.mapped_peak;
+    values[SEA_CONN_FIGURE_RETAINED_BYTES] = arenas.retained;
+    values[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES] = account->pooled.views_mapped;
+    values[SEA_CONN_FIGURE_OLDEST_LEASE_BYTES] = oldest.size;
+    values[SEA_CONN_FIGURE_OLDEST_LEASE_NANOSECONDS] = oldest.age;
+    figures_of_quota(&account->quota, &values[SEA_CONN_FIGURE_QUOTA_USED_BYTES]);
+    figures_of_quota(&account->user->quota, &values[SEA_CONN_FIGURE_USER_QUOTA_USED_BYTES]);
+}
+
+void sea_conn_figures(const sea_conn *conn, uint64_t *ret_values, size_t count) {
+    uint64_t values[SEA_CONN_FIGURES] = {0};
+    conn_figure_account(conn->lane.account, values);
+    conn_figure_limits(&conn->lane.negotiated, values);
+    values[SEA_CONN_FIGURE_OUTGOING_CALLS] = conn->calls.in_flight;
+    values[SEA_CONN_FIGURE_INCOMING_CALLS] = conn->incoming_count;
+    figures_copy(values, SEA_CONN_FIGURES, ret_values, count);
 }

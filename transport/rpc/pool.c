@@ -4,7 +4,6 @@
 #include "rpc/block.h"
 
 #include <errno.h>
-#include <stdio.h>
 
 /* NULL: it has ended. */
 static sea_conn *pool_conn(const sea_pool *pool) {
@@ -78,60 +77,8 @@ void sea_pool_rotate(sea_pool *pool) {
     lane_maintain_pools_now(&conn->lane);
 }
 
-static void figure_leases(const sea_pool *pool, sea_pool_figures *figures) {
-    const struct pool_slot *slot = NULL;
-    while ((slot = pool_next_lease(pool->pool, slot))) {
-        figures->leased_blocks++;
-        figures->leased += slot->arena->stride;
-    }
-    figures->oldest_lease = pooled_lease_of(pool_oldest_lease(pool->pool));
-}
-
-void sea_pool_figures_get(sea_pool *pool, sea_pool_figures *ret_figures) {
-    struct pool_gauges gauges = {.generation = 1};
-    *ret_figures = (sea_pool_figures){.oldest_generation = 1};
-    if (pool->pool) {
-        lane_take_releases(&pool_conn(pool)->lane);
-        pool_gauges(pool->pool, &gauges);
-    }
-    snprintf(ret_figures->name, sizeof(ret_figures->name), "%s", pool->name);
-    ret_figures->allocated = gauges.allocated;
-    ret_figures->active_blocks = gauges.blocks_out;
-    ret_figures->active = gauges.bytes_out;
-    ret_figures->arenas = gauges.arenas;
-    ret_figures->mapped = gauges.mapped;
-    ret_figures->retained = gauges.retained;
-    ret_figures->reserved = gauges.reserved;
-    ret_figures->mapped_peak = gauges.mapped_peak;
-    ret_figures->active_peak = gauges.out_peak;
-    ret_figures->generation = gauges.generation;
-    ret_figures->draining_arenas = gauges.draining_arenas;
-    ret_figures->draining_mapped = gauges.draining_mapped;
-    ret_figures->draining_active = gauges.draining_bytes_out;
-    if (!pool->pool)
-        return;
-    ret_figures->oldest_generation = pool_oldest_generation(pool->pool);
-    figure_leases(pool, ret_figures);
-}
-
-int sea_pool_generation_get(sea_pool *pool, uint64_t number, sea_generation *ret_generation) {
-    struct pool_gauges gauges = {.arenas = 0};
-    if (pool->pool)
-        pool_generation(pool->pool, number, &gauges);
-    if (!gauges.arenas)
-        return -ENOENT;
-    *ret_generation = (sea_generation){
-        .arenas = gauges.arenas,
-        .mapped = gauges.mapped,
-        .active_blocks = gauges.blocks_out,
-        .active = gauges.bytes_out,
-        .leased_blocks = gauges.leases,
-        .allocated = gauges.allocated,
-        .retained = gauges.retained,
-        .leased = gauges.leased,
-        .oldest_lease = pooled_lease_of(gauges.oldest_lease),
-    };
-    return 0;
+const char *sea_pool_name(const sea_pool *pool) {
+    return pool->name;
 }
 
 uint64_t sea_pool_resident(sea_pool *pool) {
