@@ -78,8 +78,17 @@ bench_scale_LDFLAGS = $(AM_LDFLAGS) -static
 bench_scale_LDADD = bench/libwork.la transport/libsealane.la
 bench_scale_SOURCES = bench/scale.c
 
+# ./dev trace makes it, in a build where the library counts its function calls.
+EXTRA_PROGRAMS = bench/calls
+bench_calls_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_calls_LDFLAGS = $(AM_LDFLAGS) -static
+bench_calls_LDADD = transport/libsealane.la
+bench_calls_SOURCES = bench/calls.c
+CLEANFILES += bench/calls
+
 EXTRA_DIST += \
     bench/run/__main__.py \
+    bench/run/calls.py \
     bench/run/cells.py \
     bench/run/compare.py \
     bench/run/document.py \
