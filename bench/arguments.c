@@ -20,7 +20,7 @@ const char *work_mode_name(int mode) {
     return MODES[mode];
 }
 
-/* Which of the names it is; 0 for none. */
+/* Returns the index of the name; 0 if it is none of the names. */
 static int named(const char *const names[], const char *name) {
     for (int i = 1; i < NAMES; i++)
         if (names[i] && strcmp(names[i], name) == 0)
@@ -101,7 +101,7 @@ static bool has_variant(const struct adapter *adapter, const char *name) {
     return false;
 }
 
-/* What the cell asks for and the adapter does not offer; NULL: nothing. */
+/* Returns the option of the cell that the adapter does not offer; NULL: the adapter offers all. */
 static const char *missing(const struct cell *cell) {
     const struct adapter *adapter = cell->adapter;
     if (!(adapter->cases & cell->kind))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock of the measurements: which one, its rate, its step and its cost. */
+/* The clock of the measurements: the choice of the clock, its rate, its step and its cost. */
 #include "clock.h"
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@ static const uint64_t CALIBRATION_NS = 10000000;
 
 struct clock bench_clock = {.tick_ns = 1, .step = 1, .scale = 1u << 20};
 
-/* Does the time-stamp counter run evenly, whatever the core does? */
+/* Returns whether the time-stamp counter runs at a constant rate in every state of the core. */
 static int counter_is_invariant(void) {
 #if defined(__x86_64__)
     unsigned a, b, c, d;
@@ -36,7 +36,7 @@ static bool is_about_multiple(uint64_t value, uint64_t of) {
     return rest <= ROUNDING || rest >= of - ROUNDING;
 }
 
-/* Readings some while apart, each time another while. Returns the smallest difference beyond rounding. */
+/* Takes readings after varying delays. Returns the smallest difference beyond rounding. */
 static uint64_t take_differences(uint64_t *ret_differences) {
     uint64_t least = UINT64_MAX, last = clock_ticks();
     for (int i = 0; i < READINGS; i++) {
@@ -51,7 +51,8 @@ static uint64_t take_differences(uint64_t *ret_differences) {
     return least;
 }
 
-/* The mean of what the short differences are multiples of, if they are multiples of about `least`. */
+/* Returns the exact step: the mean of the numbers that the short differences are multiples of, if they are multiples
+ * of about `least`. */
 static uint64_t refine(const uint64_t *differences, uint64_t least) {
     uint64_t sum = 0, steps = 0;
     for (int i = 0; i < READINGS; i++)
@@ -62,7 +63,7 @@ static uint64_t refine(const uint64_t *differences, uint64_t least) {
     return steps ? (sum + steps / 2) / steps : 1;
 }
 
-/* If almost all differences are multiples of one, that is the step. */
+/* If almost all differences are multiples of one number, that number is the step. */
 static uint64_t measure_step(void) {
     uint64_t differences[READINGS], least = take_differences(differences), step = refine(differences, least);
     int multiples = 0;
@@ -71,7 +72,7 @@ static uint64_t measure_step(void) {
     return multiples > READINGS / 10 * 9 ? step : 1;
 }
 
-/* The cheapest of some runs: what disturbs a run makes it dearer. */
+/* Takes the cheapest of several runs: a disturbance only makes a run dearer. */
 static uint64_t measure_cost(void) {
     uint64_t least = UINT64_MAX;
     for (int run = 0; run < 8; run++) {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The clock of the measurements: the cheapest one that is honest.
+ * The clock of the measurements: the cheapest exact clock.
  *
- * On x86 with an invariant time-stamp counter it is that counter, else CLOCK_MONOTONIC. Counters do not count singly
- * (one of 2.6 GHz went in steps of 26, ten nanoseconds): the step is found when the clock is calibrated, and a
- * reading's own cost too, so that a short round trip is not charged for being timed. One process calibrates; those
- * that it forks inherit.
+ * On x86 with an invariant time-stamp counter it is that counter, otherwise CLOCK_MONOTONIC. A counter may not count
+ * singly (one of 2.6 GHz went in steps of 26, ten nanoseconds): the calibration finds the step, and also the cost of a
+ * reading, so that a short round trip is not charged for being timed. One process calibrates; its children inherit the
+ * result.
  */
 #ifndef BENCH_CLOCK_H
 #define BENCH_CLOCK_H
@@ -18,16 +18,16 @@
 #endif
 
 struct clock {
-    int counts;     /* is it the counter? Else ticks are nanoseconds */
+    int counts;     /* the clock is the counter; otherwise ticks are nanoseconds */
     double tick_ns; /* nanoseconds in a tick */
-    uint64_t step;  /* ticks: the smallest difference that it can show */
-    uint64_t cost;  /* ticks that reading it takes */
+    uint64_t step;  /* ticks: the smallest difference that the clock can show */
+    uint64_t cost;  /* ticks that a reading takes */
     uint64_t scale; /* of clock_steps(): 2^20 / step, so that no lap is lengthened by a division */
 };
 
 extern struct clock bench_clock;
 
-/* Takes some twenty milliseconds. To be called once, before clock_ticks(). */
+/* Takes some twenty milliseconds. Call it once, before clock_ticks(). */
 void clock_calibrate(void);
 
 static inline uint64_t clock_now_ns(void) {
@@ -44,7 +44,7 @@ static inline uint64_t clock_ticks(void) {
     return clock_now_ns();
 }
 
-/* How long something took in steps, rounded, without what taking the time took. */
+/* Converts a duration to steps, rounded, less the cost of the reading. */
 static inline uint64_t clock_steps(uint64_t ticks) {
     return ticks <= bench_clock.cost ? 0 : ((ticks - bench_clock.cost) * bench_clock.scale + (1u << 19)) >> 20;
 }

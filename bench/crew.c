@@ -79,15 +79,15 @@ void crew_be_traced(void) {
     raise(SIGSTOP);
 }
 
-/* Is it stopped where a call begins, not where one ends? C libraries differ in what they call the struct; its first
- * byte tells. */
+/* Returns whether the thread is stopped at the beginning of a system call, not at its end. C libraries give the
+ * struct different names; its first byte is the answer. */
 static bool is_entry(pid_t tid) {
     unsigned char info[256] = {0};
     long size = ptrace(PTRACE_GET_SYSCALL_INFO, tid, sizeof(info), info);
     return size > 0 && info[0] == PTRACE_SYSCALL_INFO_ENTRY;
 }
 
-/* A stopped thread goes on to its next system call. Stops of the tracing's own are not handed on as signals. */
+/* Lets a stopped thread run to its next system call. Stops that tracing causes are not passed on as signals. */
 static void go_on(pid_t tid, int status) {
     int stop = WSTOPSIG(status);
     bool is_ours = stop == SYSCALL_STOP || stop == SIGSTOP || stop == SIGTRAP;

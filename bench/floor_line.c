@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The floor of all floors: a word there and a word back. No payload: the size is ignored. */
+/* The lowest floor: a word there and a word back. There is no payload: the size is ignored. */
 #include "floors.h"
 #include "line.h"
 
 #include <errno.h>
 
 struct two_lines {
-    struct line there, back; /* written by the client; by the server */
+    struct line there, back; /* written by the client, and by the server */
 };
 
 static size_t shared(const struct cell *cell) {

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A payload in a fresh memfd, sealed, its descriptor sent through a socket, verified, mapped and read: the sequences
- * that a person may write by hand. They differ in how the pages come to be.
+ * A payload in a fresh memfd, which is sealed, sent as a descriptor through a socket, verified, mapped and read:
+ * sequences of system calls that a person may write by hand. They differ in the way in which the pages are made.
  *
- *     naive      mapped and filled page by page, as the faults come; the reader's map likewise
- *     populate   both maps are populated at once
+ *     naive      mapped and filled page by page, by page faults; the reader's mapping, too
+ *     populate   both mappings are populated at once
  *     write      the payload is made in private memory that is used again, and written with one write()
- *     huge       mapped and filled in transparent 2 MiB pages, where the system grants them to who asks
+ *     huge       mapped and filled in transparent 2 MiB pages, where the system grants them on request
  *     hugetlb    in 2 MiB pages of the hugetlb pool, where there are enough
  */
 #include "floors.h"
@@ -29,7 +29,7 @@ enum { HUGE_SHIFT = 26 }; /* the kernel's MFD_HUGE_SHIFT */
 static const size_t HUGE_SIZE = 2u << 20;
 
 static int pair[2];
-static char *private; /* of "write" */
+static char *private; /* memory of the variant "write" */
 
 static bool is(const struct cell *cell, const char *variant) {
     return strcmp(cell->variant, variant) == 0;
@@ -60,7 +60,7 @@ static int give(int socket, const void *data, size_t size, int fd) {
     return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
-/* The descriptor that came along, -1 for none. */
+/* Receives; returns the descriptor that came along, -1 for none. */
 static int take(const struct cell *cell, void *data, size_t size, int socket, int *ret_fd) {
     union control control;
     struct iovec part = {data, size};
@@ -106,7 +106,7 @@ static int fill_written(struct cell *cell, int fd) {
     return 0;
 }
 
-/* Whole large pages, also where the payload fills but a part of one. */
+/* Whole large pages, even where the payload fills only a part of one. */
 static size_t file_size(const struct cell *cell) {
     return is(cell, "huge") || is(cell, "hugetlb") ? (cell->size + HUGE_SIZE - 1) / HUGE_SIZE * HUGE_SIZE : cell->size;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What one process can do with so much memory: write it, read it, copy it. A lap is one pass. */
+/* The speed of one process at writing, reading and copying memory. A lap is one pass. */
 #include "floors.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A bare ring of frames: one producer, one consumer, both spinning. Each side keeps what it last saw of the other's
- * cursor and looks again only when that is used up; a message is published by one release store.
+ * A bare ring of frames: one producer, one consumer, both spinning. Each side keeps the last value that it read of the
+ * other side's cursor, and reads the cursor again only when that value is used up; one release store publishes a
+ * message.
  */
 #include "floors.h"
 
@@ -10,12 +11,12 @@
 enum { RING_BYTES = 1 << 16, LEAST_SLOTS = 8 };
 
 struct ring {
-    _Alignas(64) _Atomic uint64_t head; /* messages published; the producer's */
-    _Alignas(64) _Atomic uint64_t tail; /* messages read; the consumer's */
+    _Alignas(64) _Atomic uint64_t head; /* messages published; written by the producer */
+    _Alignas(64) _Atomic uint64_t tail; /* messages read; written by the consumer */
     _Alignas(64) char slots[];
 };
 
-/* A power of two. */
+/* Returns the number of slots, a power of two. */
 static uint64_t slots_of(const struct cell *cell) {
     uint64_t slots = LEAST_SLOTS;
     while (slots * 2 * cell->size <= RING_BYTES)

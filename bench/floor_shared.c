@@ -3,8 +3,8 @@
  * A payload in memory that both sides map from the start: one buffer, used again each time, or eight in rotation. The
  * reply stands in the line that announces it.
  *
- * "snapshot" is the rotation with a reader who first copies the payload into memory of its own: what a receiver does
- * that will not look at what others can change.
+ * "snapshot" is the rotation with a reader that first copies the payload into private memory: as a receiver does that
+ * must not read memory which the sender can change.
  */
 #include "floors.h"
 #include "line.h"
@@ -36,7 +36,7 @@ static size_t shared(const struct cell *cell) {
     return sizeof(struct shared_memory) + buffers_of(cell) * cell->size;
 }
 
-/* Of the lap's payload. */
+/* Returns the buffer of the lap's payload. */
 static char *buffer_of(const struct cell *cell, uint32_t lap) {
     struct shared_memory *memory = cell->shared;
     return memory->buffers + lap % buffers_of(cell) * cell->size;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A payload copied through a Unix socket, of packets or of bytes; spinning is receiving without waiting. */
+/* A payload copied through a Unix socket, of packets or of bytes. In the spinning mode, a side receives without
+ * waiting. */
 #include "floors.h"
 
 #include <errno.h>
@@ -9,7 +10,7 @@
 
 static const char *const VARIANTS[] = {"seqpacket", "stream", NULL};
 
-static const int ROOM = 4 << 20; /* bytes; we get what the kernel grants, and a packet must fit */
+static const int ROOM = 4 << 20; /* bytes; the kernel may grant less, and a packet must fit */
 
 static int pair[2];
 

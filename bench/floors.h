@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The floors: what a person would write by hand, without a library, for one case each. A library's figures mean
- * something beside these, taken in the same moment.
+ * The floors: programs that a person would write by hand, without a library, for one case each. A library's figures are
+ * compared with these, taken at the same moment.
  *
- * None of them checks anything or trusts anybody less than itself.
+ * No floor checks data or protects one side from the other.
  */
 #ifndef BENCH_FLOORS_H
 #define BENCH_FLOORS_H
@@ -15,6 +15,6 @@ extern const struct adapter floor_ring;   /* one producer, one consumer, one way
 extern const struct adapter floor_shared; /* a payload in memory that both map from the start */
 extern const struct adapter floor_socket; /* a payload copied through a Unix socket */
 extern const struct adapter floor_memfd;  /* a payload in a fresh sealed memfd, its descriptor through a socket */
-extern const struct adapter floor_memory; /* one process: copying, writing, reading */
+extern const struct adapter floor_memory; /* one process: copies, writes, reads */
 
 #endif

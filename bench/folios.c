@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What do arenas cost with the pages that the machine gives now? bench/run/folios.py changes that, and asks by turns.
+ * The cost of arenas with the pages that the machine gives now. bench/run/folios.py changes the page settings, and runs
+ * this program for each by turns.
  *
- * For each size, in a pool of its own each time, so that an arena is made: how long it takes to get a block, then to
- * write all of it, to read all of it, and to give it and its arena back. Prints the medians in microseconds:
- * "65536 26.1 3.0 2.2 9.0". One process serves, and is sent nothing. Blocks of other classes than pooled are an error.
+ * For each size, in a pool of its own each time, so that an arena is made: the time to get a block, then to write all
+ * of it, to read all of it, and to give it and its arena back. Prints the medians in microseconds: "65536 26.1 3.0 2.2
+ * 9.0". One process serves, and gets no message. Blocks of other classes than pooled are an error.
  */
 #include <errno.h>
 #include <sealane/sealane.h>
@@ -44,7 +45,7 @@ static int serve(const char *address, int ready) {
     return fail("server", r);
 }
 
-/* One word of each line of the cache. */
+/* Reads one word of each cache line. */
 static uint64_t read_all(const unsigned char *data, size_t size) {
     uint64_t sum = 0;
     for (size_t at = 0; at < size; at += 64)
@@ -67,7 +68,7 @@ static int one_arena(sea_conn *conn, size_t size, double *ret_parts) {
     memset(sea_block_data(block), 1, size);
     double written = now_us();
     uint64_t sum = read_all(sea_block_data(block), size);
-    __asm__ volatile("" : : "r"(sum)); /* else nothing is read */
+    __asm__ volatile("" : : "r"(sum)); /* otherwise the compiler removes the reading */
     double was_read = now_us();
     sea_block_unref(block);
     sea_pool_free(pool);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A histogram of fixed size: adding up and percentiles. */
+/* A histogram of fixed size: summing and percentiles. */
 #include "histogram.h"
 
 uint64_t histogram_bucket_floor(size_t bucket) {
@@ -17,7 +17,7 @@ void histogram_merge(struct histogram *h, const struct histogram *other) {
         h->buckets[i] += other->buckets[i];
 }
 
-/* The place in the bucket where `below` of its `held` values lie below. */
+/* Returns the place in the bucket below which `below` of its `held` values lie. */
 static double inside(size_t bucket, double below, double held) {
     double from = (double) histogram_bucket_floor(bucket), to = (double) histogram_bucket_floor(bucket + 1);
     double value = from - 0.5 + (to - from) * (below / held);

@@ -3,10 +3,10 @@
  * A histogram of fixed size for durations, exact where they are short and to 0.8 % where they are long.
  *
  * Durations are counted in quanta, the clock's step. Bucket i < 2 * SUB holds the one value i; above that, each power
- * of two is cut into SUB buckets. A value v stands for durations in [v - 1/2, v + 1/2), over which they are taken to
- * be spread evenly: so a percentile is finer than the clock's step, as the mean of many readings is.
+ * of two is cut into SUB buckets. A value v stands for durations in [v - 1/2, v + 1/2), over which they are taken to be
+ * spread evenly: so a percentile is finer than the clock's step, as the mean of many readings is.
  *
- * No allocation, no floating point on the way in. One writer; adding up is for afterwards.
+ * Adding a value needs no allocation and no floating point. One writer; histograms are summed afterwards.
  */
 #ifndef BENCH_HISTOGRAM_H
 #define BENCH_HISTOGRAM_H
@@ -17,7 +17,7 @@
 enum {
     HISTOGRAM_SUB_BITS = 7,
     HISTOGRAM_SUB = 1 << HISTOGRAM_SUB_BITS,
-    HISTOGRAM_TOP_BITS = 40, /* quanta; what takes longer (three hours in steps of 10 ns) counts as that */
+    HISTOGRAM_TOP_BITS = 40, /* quanta; a longer duration (three hours in steps of 10 ns) counts as this one */
     HISTOGRAM_BUCKETS = (HISTOGRAM_TOP_BITS - HISTOGRAM_SUB_BITS + 1) * HISTOGRAM_SUB
 };
 
@@ -42,12 +42,13 @@ static inline void histogram_add(struct histogram *h, uint64_t value) {
         h->max = value;
 }
 
-/* The smallest value of a bucket; of the one past the last too. */
+/* Returns the smallest value of a bucket; also defined for the bucket after the last. */
 uint64_t histogram_bucket_floor(size_t bucket);
 
 void histogram_merge(struct histogram *h, const struct histogram *other);
 
-/* The value in quanta that `share` (0 to 1) of all stay below, never above the largest; 0 of an empty one. */
+/* Returns the value in quanta below which `share` (0 to 1) of all values lie, never above the largest; 0 if the
+ * histogram is empty. */
 double histogram_percentile(const struct histogram *h, double share);
 
 #endif

@@ -12,7 +12,7 @@
 enum { WARM_LAPS = 2000, TIMED_LAPS = 20000 };
 
 struct floor_run {
-    struct line there, back; /* written by the client; by the server */
+    struct line there, back; /* written by the client, and by the server */
     double result_ns;
     struct histogram histogram;
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines: words in shared memory, each alone in its cache line and written by one side, that processes tell each other
- * something by. The floor of the machine at any moment is what one such word costs there and back.
+ * Lines: words in shared memory, each alone in its cache line and written by one side, by which processes signal each
+ * other. The floor of the machine at any moment is the round trip of one word.
  *
- * Whoever sleeps for a word (a futex) must be told with the same `asleep`.
+ * A process that sleeps for a word (a futex) must be woken with the same value of `asleep`.
  */
 #ifndef BENCH_LINE_H
 #define BENCH_LINE_H
@@ -32,8 +32,8 @@ static inline void line_await(struct line *line, uint32_t word, bool asleep) {
             syscall(SYS_futex, &line->word, FUTEX_WAIT, seen, NULL, NULL, 0);
 }
 
-/* The median round trip of a cache line between two processes of our own, spinning on these CPUs, in nanoseconds; 0
- * when it is the same CPU, or when it could not be measured. Takes some ten milliseconds. */
+/* Returns the median round trip of a cache line between two processes of our own, spinning on these CPUs, in
+ * nanoseconds; 0 when the CPUs are one, or when the measurement failed. Takes some ten milliseconds. */
 double line_floor_ns(int here, int there);
 
 #endif

@@ -76,7 +76,7 @@ double seconds_now(void) {
     return (double) clock_now_ns() / 1e9;
 }
 
-/* Knuth's linear congruence, of which the upper bits are good. */
+/* Knuth's linear congruential generator, whose upper bits are good. */
 double random_share(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return (double) (*state >> 11) / (double) (1ull << 53);
@@ -127,7 +127,7 @@ int main(int argc, char **argv) {
         if (strcmp(order.name, CASES[i].name) == 0) {
             order.seconds = order.seconds > 0 ? order.seconds : CASES[i].seconds;
             clock_calibrate();
-            setvbuf(stdout, NULL, _IOLBF, 0); /* who reads a soak sees how it goes */
+            setvbuf(stdout, NULL, _IOLBF, 0); /* a reader of a soak sees each line at once */
             int r = CASES[i].run(&order);
             if (r < 0)
                 fprintf(stderr, "bench: memory: %s: %s\n", order.name, strerror(-r));

@@ -4,12 +4,12 @@
  *
  *     slow       asks for large replies, and does not read them
  *     hoarder    reads them, and gives none back
- *     crashing   connects, sends what nobody will answer in time, and is killed; again and again
+ *     crashing   connects, sends calls that are not answered in time, and is killed; again and again
  *
- * What does a good one still get done? Each round with the bad ones lies between two without, to be compared with these
- * alone: what else runs on the machine changes within seconds. The bad ones take their time, so that it is not the CPU
- * that is measured; and all sleep while they wait, because ten that spin on two CPUs are measured by the scheduler's
- * luck.
+ * The figure is the work that a good client gets done. Each round with the bad clients lies between two rounds without,
+ * and is compared with these alone, because the load of the machine changes within seconds. The bad clients act slowly,
+ * so that the CPU is not the measured resource; and all clients sleep while they wait, because with ten spinning
+ * clients on two CPUs the scheduler would decide the result.
  */
 #include "memory.h"
 
@@ -110,7 +110,7 @@ static _Noreturn void be_hoarder(const char *address) {
     bool is_open = open_client(address, &ctx, &conn) == 0;
     for (;;) {
         if (is_open)
-            (void) call(conn, MORE, &reply); /* refused or not, it is not given back */
+            (void) call(conn, MORE, &reply); /* the reply is not given back, whether or not it is a refusal */
         pause_ms(20);
     }
 }
@@ -132,12 +132,12 @@ static _Noreturn void be_crashing(const char *address) {
 static void (*const BAD[])(const char *address) = {be_slow, be_hoarder, be_crashing};
 enum { BAD_COUNT = sizeof(BAD) / sizeof(BAD[0]) };
 
-/* --- both --- */
+/* --- both kinds of clients --- */
 
 struct crowd {
     struct service service;
     pid_t good[GOOD], bad[BAD_COUNT];
-    _Atomic uint64_t *calls; /* of each good one */
+    _Atomic uint64_t *calls; /* for each good client */
 };
 
 static void end_all(pid_t *pids, int count) {
@@ -180,7 +180,7 @@ int memory_fair(const struct order *order) {
             be_good(crowd.service.address, &crowd.calls[i]);
     for (int i = 0; r == 0 && i <= 2 * (order->count ? order->count : ROUNDS); i++)
         round_of(&crowd, i / 2, i % 2 == 1, order->seconds);
-    for (int i = 0; r == 0 && i < GOOD; i++) /* they were served to the end */
+    for (int i = 0; r == 0 && i < GOOD; i++) /* all were served to the end */
         r = atomic_load_explicit(&crowd.calls[i], memory_order_relaxed) > 0 ? 0 : -ETIMEDOUT;
     end_all(crowd.good, GOOD);
     service_end(&crowd.service);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each limit made small in turn: what is refused, how is that explained, are small calls served meanwhile, and is
- * everything as fast as before once the limit is lifted?
+ * Each limit is made small in turn. The figures show: which requests are refused, the explanation of the refusal,
+ * whether small calls are served meanwhile, and whether everything is as fast as before once the limit is lifted.
  *
- * Each has a child of its own, which holds blocks until it is refused. Both sides share one CPU, where a round trip
- * differs least from one moment to the next. What would make the whole machine small (MemAvailable, overcommit) is left
- * to tests/memory/test_refusals.c, which shows the library files that stand for the kernel's.
+ * Each limit has a child of its own, which holds blocks until a request is refused. Both sides share one CPU, where a
+ * round trip varies least over time. Limits that would affect the whole machine (MemAvailable, overcommit) are left to
+ * tests/memory/test_refusals.c, which gives the library files that stand for the kernel's.
  */
 #include "crew.h"
 #include "memory.h"
@@ -82,9 +82,9 @@ struct trial {
 };
 
 struct strait {
-    const char *limit; /* as refusals name it; several: the first letters */
+    const char *limit; /* the name in refusals; where there are several, their first letters */
     sea_ctx_options options;
-    bool (*tighten)(struct trial *trial); /* false: that cannot be done here. NULL: the options are small enough */
+    bool (*tighten)(struct trial *trial); /* false: impossible here. NULL: the options are small enough */
     void (*lift)(struct trial *trial);
     bool is_sent, is_group;
 };
@@ -102,7 +102,7 @@ static int make(struct trial *trial, sea_block **ret_block) {
     return r;
 }
 
-/* Until that is refused. 0: it never was. */
+/* Makes blocks until one is refused. Returns 0 if none was. */
 static int take_all(struct trial *trial) {
     for (int i = 0; i < HELD_MAX; i++) {
         sea_block *block = NULL;
@@ -136,7 +136,7 @@ static int echo(struct trial *trial) {
     return sea_call(trial->conn, ECHO, block, PATIENCE_MS, NULL);
 }
 
-/* Calls a second, in the least disturbed of some slices. Negative: an error. */
+/* Returns calls a second, in the least disturbed of several slices; negative: an error. */
 static double rate_of(struct trial *trial, double seconds) {
     double best = 0;
     for (int i = 0; i < SLICES; i++) {
@@ -156,7 +156,7 @@ static double rate_of(struct trial *trial, double seconds) {
 
 /* --- the limits --- */
 
-/* They have mappings of their own, and of each page a shadow. */
+/* Sanitizers have mappings of their own, and shadow memory for each page. */
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
 static const bool IS_SANITIZED = true;
 #else
@@ -199,7 +199,7 @@ static void lift_addresses(struct trial *trial) {
     setrlimit(RLIMIT_AS, &trial->lifted);
 }
 
-/* Root may lock what it likes. */
+/* Root may lock any amount of memory. */
 static bool limit_locked(struct trial *trial) {
     return limit_to(trial, RLIMIT_MEMLOCK, LARGE) && (geteuid() != 0 || seteuid(NOBODY) == 0);
 }
@@ -210,7 +210,7 @@ static void lift_locked(struct trial *trial) {
         _exit(UNTRIED);
 }
 
-/* Every second page with other rights than its neighbours, until there may be no more. */
+/* Gives every second page other rights than its neighbours, until the limit is reached. */
 enum { PIECES = 200000 };
 
 static bool limit_mappings(struct trial *trial) {
@@ -222,7 +222,8 @@ static bool limit_mappings(struct trial *trial) {
     while (trial->pieces && i < PIECES && mprotect(trial->pieces + i * page, page, PROT_READ) == 0)
         i += 2;
     if (i < PIECES)
-        trial->last = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0); /* mprotect() may need two */
+        /* mprotect() may need two mappings */
+        trial->last = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     return trial->pieces && i < PIECES;
 }
 
@@ -309,7 +310,7 @@ static int meet(struct trial *trial, double seconds) {
     return 0;
 }
 
-/* A child that failed, or was killed, is a line too. */
+/* A child that failed, or was killed, prints a line, too. */
 static void try_one(struct trial *trial, double seconds) {
     const char *why = "needs rights, or more of the machine, than there are";
     if (trial->strait->is_group && !group_make(&trial->group, &why)) {

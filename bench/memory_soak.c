@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A soak: clients call a server with payloads of all sizes, keep some replies for a while, rotate pools on both sides,
- * and connect anew; four times a second one of them is killed and another one begins. What the server holds, and what
- * one client that is never killed holds, is looked at all the while: nothing of it may grow.
+ * and connect anew; four times a second one of them is killed and another one begins. The program watches the memory of
+ * the server, and of one client that is never killed: neither may grow.
  */
 #include "memory.h"
 
@@ -77,7 +77,7 @@ static int make_block(struct sailor *sailor, sea_block **ret_block) {
     return r;
 }
 
-/* The reply takes the place of an older one. */
+/* The reply replaces an older one. */
 static int echo(struct sailor *sailor) {
     sea_msg **place = &sailor->kept[(int) (random_share(&sailor->seed) * KEPT)];
     sea_block *block = NULL;
@@ -127,7 +127,7 @@ static _Noreturn void be_sailor(const char *address, uint64_t seed) {
     _exit(1);
 }
 
-/* --- looking --- */
+/* --- observing the processes --- */
 
 static int entries(pid_t pid, const char *what) {
     char path[40];
@@ -153,7 +153,7 @@ static int lines(pid_t pid, const char *what) {
     return count;
 }
 
-/* Of memfds, in kB. */
+/* Returns the memory of memfds, in kB. */
 static unsigned long shared_kb(pid_t pid) {
     char path[40], line[128];
     unsigned long kb = 0;
@@ -175,7 +175,7 @@ static void look(const char *who, pid_t pid, double t) {
 
 struct fleet {
     struct service service;
-    pid_t sailors[CLIENTS]; /* the first is never killed */
+    pid_t sailors[CLIENTS]; /* the first client is never killed */
     uint64_t seed;
 };
 
@@ -190,7 +190,7 @@ static void sink(struct fleet *fleet, int i) {
     waitpid(fleet->sailors[i], NULL, 0);
 }
 
-/* Has somebody ended that was not to? */
+/* Returns whether a process has ended that must not end. */
 static bool is_lost(const struct fleet *fleet) {
     siginfo_t info = {.si_pid = 0};
     (void) fleet;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The cost of a block: loaned, its first and last byte written, given back. Beside it that of malloc() and free(), of
- * whatever library has been loaded to provide them (LD_PRELOAD).
+ * The cost of a block: loaned, its first and last byte written, given back. Beside it the cost of malloc() and free(),
+ * of the library that is loaded for them (LD_PRELOAD).
  *
  *     one      the next is loaned when the last was given back
  *     window   64 are out; the oldest goes back before the next is loaned
  *
- * Steady: what a size needs was made before its time is taken. Times are medians of short slices, so that neither a
- * slice that was interrupted counts, nor the first ones.
+ * Steady state: the memory that a size needs was made before the measurement. Times are medians of short slices, so
+ * that neither interrupted slices nor the first ones count.
  */
 #include "clock.h"
 #include "memory.h"
@@ -21,7 +21,7 @@ enum { WINDOW = 64, SLICES = 25, LAPS_FIRST = 4096 };
 
 static const size_t SIZES[] = {64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
 
-/* Who loans: the blocks of a connection, or memory. */
+/* The source of memory: the blocks of a connection, or malloc(). */
 struct loaner {
     void *(*loan)(sea_conn *conn, size_t size, void **ret_data); /* NULL: none */
     void (*give_back)(void *loan);
@@ -45,14 +45,14 @@ static void *memory_loan(sea_conn *conn, size_t size, void **ret_data) {
     return *ret_data = malloc(size);
 }
 
-/* Also so that the compiler does not see that nothing is done with it. */
+/* Also keeps the compiler from removing the loan. */
 static inline void touch(void *data, size_t size) {
     volatile char *bytes = data;
     bytes[0] = 1;
     bytes[size - 1] = 1;
 }
 
-/* Inlined for each pattern and loaner, so that both are called alike: directly. */
+/* Inlined for each pattern and loaner, so that both are called directly. */
 static inline __attribute__((always_inline)) bool laps(const struct loaner *loaner, void *out[], int window,
                                                        size_t size, int count) {
     for (int i = 0; i < count; i++) {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Spikes: for a moment, much is needed, in blocks of 16 B to 64 MiB; one in a hundred lives until the next spike has
- * passed. How much stays in memory?
+ * Spikes: for a moment much memory is needed, in blocks of 16 B to 64 MiB; one block in a hundred lives until the next
+ * spike has passed. How much memory stays?
  *
- * Variants: "rotate", which has a pool for what lives long, and rotates the other one after each spike; "still", which
- * has one pool and leaves it alone; each with "-pair" behind it for blocks that a second process holds and reads, so
- * that both are counted.
+ * Variants: "rotate", which has a pool for long-lived blocks, and rotates the other pool after each spike; "still",
+ * which has one pool and never rotates it; each with "-pair" behind it for blocks that a second process holds and
+ * reads, so that both processes are counted.
  *
- *     expected = what was resident before, and the memory of the blocks that are still alive, in each process
+ *     expected = memory that was resident before, and the memory of the blocks that are still alive, in each process
  *
- * Before: after a first spike, rotated in any case, which makes what any use makes once (some 250 kB, the allocator's),
- * and when all blocks are gone.
+ * Before: after a first spike, rotated in any case, which makes the memory that any use makes once (some 250 kB, the
+ * allocator's), and when all blocks are gone.
  */
 #include "memory.h"
 
@@ -25,7 +25,7 @@ enum { BLOCKS = 8192, LONG_ONE_IN = 100, CYCLES = 20, SAMPLES = 8, PAGE = 4096, 
 static const size_t LEAST = 16, MOST = (size_t) 64 << 20;
 static const uint64_t BYTES = UINT64_C(1) << 30;
 
-/* --- the second process: it reads what comes, and holds it until it is told --- */
+/* --- the second process: it reads payloads, and holds them until it must release them --- */
 
 static struct holder {
     sea_msg *held[BLOCKS], *kept[2][BLOCKS];
@@ -74,11 +74,11 @@ struct spiker {
     struct service service;
     sea_ctx *ctx;
     sea_conn *conn;
-    sea_pool *lasting; /* for what lives long; NULL: there is one pool for all */
+    sea_pool *lasting; /* for long-lived blocks; NULL: there is one pool for all */
     bool is_pair, rotates;
-    sea_block *held[BLOCKS], *kept[2][BLOCKS]; /* not those of a pair: the other one has them */
+    sea_block *held[BLOCKS], *kept[2][BLOCKS]; /* not used for a pair: the other process holds the blocks */
     int held_count, kept_count[2];
-    uint64_t kept_bytes[2]; /* this cycle's, and the last one's */
+    uint64_t kept_bytes[2]; /* of this cycle, and of the last one */
     uint64_t seed, base;
     double began;
 };
@@ -87,7 +87,7 @@ static uint64_t resident(const struct spiker *spiker) {
     return resident_of(getpid()) + (spiker->is_pair ? resident_of(spiker->service.pid) : 0);
 }
 
-/* The memory of what lives on. */
+/* Returns the memory of the blocks that live on. */
 static uint64_t alive(const struct spiker *spiker) {
     uint64_t figures[SEA_POOL_FIGURES] = {[SEA_POOL_FIGURE_MAPPED_BYTES] =
                                               spiker->kept_bytes[0] + spiker->kept_bytes[1]};
@@ -160,7 +160,7 @@ static int let_go(struct spiker *spiker) {
     return r;
 }
 
-/* Until nothing changes any more: the other process is told, and unmaps. */
+/* Waits until no figure changes any more: the other process is told, and unmaps. */
 static int settle(const struct spiker *spiker) {
     uint64_t before = 0;
     int r = 0, still = 0;
@@ -188,7 +188,7 @@ static int run(struct spiker *spiker) {
     const struct order *order = spiker->order;
     uint64_t bytes = order->bytes ? order->bytes : BYTES;
     int r = spike(spiker, 0, bytes);
-    for (int i = 0; r == 0 && i < 2; i++) /* what lived long ends too */
+    for (int i = 0; r == 0 && i < 2; i++) /* the long-lived blocks end, too */
         r = spike(spiker, 0, 0);
     spiker->base = resident(spiker);
     spiker->began = seconds_now();

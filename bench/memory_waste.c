@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A day of mixed load, compressed: blocks of 300 B to 1 MiB that live as long as chance will have it, more of them by
- * day than by night, larger ones in the evening; one in ten lives fifty times as long, in a pool of its own. How much
- * is mapped for what was asked for?
+ * A day of mixed load, compressed: blocks of 300 B to 1 MiB with random lifetimes, more of them by day than by night,
+ * larger ones in the evening; one block in ten lives fifty times as long, in a pool of its own. How much memory is
+ * mapped beyond the requested amount?
  *
- *     waste = bytes in arenas / bytes of the payloads that are out, looked at many times an hour
+ *     waste = bytes in arenas / bytes of the payloads that are out, taken many times an hour
  *
- * The program does what doc/tuning.md advises: now and then it waits for messages, when what is free goes; and what
- * lives long is moved together when it has left too many holes. The pools keep as much free memory as they do by
- * themselves; with --variant spare, 1 MiB each.
+ * The program follows the advice of doc/tuning.md: now and then it waits for messages, during which free memory goes;
+ * and it compacts the long-lived blocks when they have left too many holes. The pools keep as much free memory as they
+ * do by default; with --variant spare, 1 MiB each.
  */
 #include "memory.h"
 
@@ -20,7 +20,7 @@
 enum { HOURS = 24, TURNS = 40000, LOOKS = 10, RESTS = 40, PLACES = 65536, LONG_ONE_IN = 10, LONGER = 50 };
 
 static const size_t LEAST = 300, MOST_BY_DAY = (size_t) 256 << 10, MOST_BY_NIGHT = (size_t) 1 << 20;
-static const double COMPACT_ABOVE = 1.2; /* bytes in arenas to those in blocks */
+static const double COMPACT_ABOVE = 1.2; /* ratio of bytes in arenas to bytes in blocks */
 static const uint64_t BYTES = UINT64_C(512) << 20, RETAINED = UINT64_C(1) << 20;
 
 static struct {
@@ -32,8 +32,8 @@ struct day {
     const char *variant;
     sea_conn *conn;
     sea_pool *lasting;
-    uint64_t seed, out; /* bytes that were asked for */
-    int count;          /* places [0, count) are taken */
+    uint64_t seed, out; /* bytes that were requested */
+    int count;          /* places [0, count) are in use */
 };
 
 static int take(struct day *day, size_t most) {
@@ -77,7 +77,7 @@ static int move(const struct day *day, sea_block **place) {
     return r;
 }
 
-/* What lives long has left holes: all of it moves into a new generation. */
+/* The long-lived blocks have left holes: moves all of them into a new generation. */
 static int compact(const struct day *day) {
     uint64_t lasting[SEA_POOL_FIGURES];
     int r = 0;
@@ -92,7 +92,7 @@ static int compact(const struct day *day) {
     return r;
 }
 
-/* Between two messages: nothing happens, and what is free goes. */
+/* Waits between two messages: free memory goes meanwhile. */
 static int rest(const struct day *day) {
     int r = sea_conn_wait(day->conn, 1);
     return r < 0 ? r : compact(day);
@@ -115,7 +115,7 @@ static int hour(struct day *day, int number, uint64_t bytes) {
     return r;
 }
 
-/* Nothing is sent: each arena keeps its descriptor. */
+/* No block is sent, so each arena keeps its descriptor. */
 static void want_descriptors(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Payloads at the speed of memory: the loops are written once, with vectors of the compiler's, and compiled twice on
- * x86-64, for every processor and for those with AVX2. (Without it, 1 MiB took twice as long to write as memcpy()
- * takes.) Functions of another file, so that no caller's compiler knows what they do.
+ * Payloads at the speed of memory: the loops are written once, with the compiler's vectors, and compiled twice on
+ * x86-64, for every processor and for processors with AVX2. (Without it, 1 MiB took twice as long to write as memcpy()
+ * takes.) The functions are in a file of their own, so that a caller's compiler cannot see what they do.
  */
 #include "payload.h"
 
@@ -19,7 +19,7 @@ static const size_t LARGE = 256;
 
 static const words STAIRS = {0, 1, 2, 3};
 
-/* Both work on whole steps and return how many bytes those were. */
+/* Both process whole steps and return the number of bytes in them. */
 
 ALWAYS_INLINE size_t fill_steps(char *to, size_t size, uint64_t seed) {
     words even = seed + STAIRS, odd = even + LANES;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every system carries: 64-bit words seed, seed + 1, seed + 2, ... in full, or only the first and the last.
+ * The payload of every system: 64-bit words seed, seed + 1, seed + 2, ... in full, or only the first and the last.
  *
- * A reader adds all words up and compares with what the first one promises, so that an old or torn payload shows, and
- * no compiler can leave the reading out. Both directions run at the speed of memory. Sizes are multiples of 8.
+ * A reader adds up all words and compares the sum with the one that the first word implies, so that an old or torn
+ * payload shows, and no compiler can remove the reading. Both directions run at the speed of memory. Sizes are
+ * multiples of 8.
  */
 #ifndef BENCH_PAYLOAD_H
 #define BENCH_PAYLOAD_H
@@ -13,7 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Memory may be aligned in any way; multiples of 8 are fastest. */
+/* Any alignment is allowed; multiples of 8 are fastest. */
 void payload_fill_large(void *data, size_t size, uint64_t seed);
 uint64_t payload_sum_large(const void *data, size_t size);
 
@@ -49,7 +50,7 @@ static inline bool payload_is_right(const void *data, size_t size) {
     return payload_sum(data, size) == count * payload_word(data, 0) + count * (count - 1) / 2;
 }
 
-/* Only the ends. */
+/* Writes only the ends. */
 void payload_fill_ends(void *data, size_t size, uint64_t seed);
 bool payload_ends_are_right(const void *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the programs that measure other systems share. */
+/* Functions that the programs which measure other systems share. */
 #include "peer.h"
 
 #include "work.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cap'n Proto's RPC over a Unix socket. Payloads are built in the message that travels, whose size is told beforehand,
- * and read in place. One way is its streaming call, which has flow control. Spinning is polling its event loop.
+ * Cap'n Proto's RPC over a Unix socket. Payloads are built in the outgoing message, whose size is given beforehand, and
+ * read in place. The one-way case is its streaming call, which has flow control. In the spinning mode its event loop is
+ * polled.
  */
 #include "peer_capnp.capnp.h"
 
@@ -19,8 +20,8 @@ extern "C" {
 namespace {
 
 constexpr uint64_t UNLIMITED = uint64_t(1) << 60;
-constexpr uint64_t STREAM_BURST = 64;        /* small calls that are sent before we look whether they may */
-constexpr size_t DATA_MAX = size_t(1) << 29; /* bytes: what a pointer of Cap'n Proto can tell */
+constexpr uint64_t STREAM_BURST = 64;        /* small calls that are sent between two checks of the flow control */
+constexpr size_t DATA_MAX = size_t(1) << 29; /* bytes: the largest size in a pointer of Cap'n Proto */
 
 capnp::MessageSize room_for(size_t size) {
     return {size / sizeof(capnp::word) + 32, 0};
@@ -86,7 +87,7 @@ void send_all(struct cell *cell, Bench::Client &server, kj::WaitScope &scope) {
 
 using capnp::rpc::twoparty::Side;
 
-/* A connection and the loop that it lives in. */
+/* A connection and its event loop. */
 struct Wire {
     Wire(int fd, Side side)
         : io(kj::setupAsyncIo()), stream(io.lowLevelProvider->wrapSocketFd(fd)), network(*stream, side, unlimited()) {}

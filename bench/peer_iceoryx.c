@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * iceoryx 2: request and response for round trips, publish and subscribe one way. Payloads are written into loaned
- * chunks and read in place. Asleep both sides wait in a wait set; spinning they take without waiting.
+ * iceoryx 2: request and response for round trips, publish and subscribe for the one-way case. Payloads are written
+ * into loaned chunks and read in place. In the sleeping mode both sides wait in a wait set; in the spinning mode they
+ * take without waiting.
  *
- * It needs its daemon, RouDi, with pools of chunks that fit: we start it, and end it. RouDi cleans up only if all who
- * used it took their leave, which the library does in exit(): hence the server's care for SIGTERM.
+ * It needs its daemon, RouDi, with suitable pools of chunks: the program starts and ends it. RouDi cleans up only if
+ * all its users have left in order, which the library does in exit(): therefore the server handles SIGTERM.
  */
 #include "work.h"
 
@@ -25,13 +26,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { CHUNK_HEADERS = 256 /* more than they take */, ALIGNMENT = 64, QUEUE_MAX = 256, QUEUE_BYTES = 4 << 20 };
+enum { CHUNK_HEADERS = 256 /* more than the headers take */, ALIGNMENT = 64, QUEUE_MAX = 256, QUEUE_BYTES = 4 << 20 };
 
 static const char SERVICE[] = "sealane", INSTANCE[] = "bench", EVENT[] = "cell";
 
 /* --- the daemon --- */
 
-/* Messages under way one way. */
+/* Messages in flight in the one-way case. */
 static uint64_t queue_length(const struct cell *cell) {
     uint64_t length = QUEUE_BYTES / cell->size;
     return length < 2 ? 2 : length > QUEUE_MAX ? QUEUE_MAX : length;
@@ -51,7 +52,7 @@ static int write_pools(const struct cell *cell, const char *path) {
 
 static pid_t roudi;
 
-/* A machine has room for one. */
+/* A machine has room for one RouDi. */
 static bool is_another_running(void) {
     int fd = open("/tmp/iox-unique-roudi.lock", O_RDWR | O_CLOEXEC);
     bool is_locked = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
@@ -91,7 +92,7 @@ static void end_roudi(void) {
 
 enum { NAME_ROOM = 64 };
 
-/* The processes of a cell have one parent. */
+/* All processes of a cell have one parent, whose number makes the name unique. */
 static const char *name_of(bool is_server, pid_t parent, char name[static NAME_ROOM]) {
     snprintf(name, NAME_ROOM, "sealane-bench-%s-%d", is_server ? "server" : "client", (int) parent);
     return name;
@@ -103,7 +104,7 @@ static void join(const struct cell *cell) {
     iox_runtime_init(name_of(cell->client < 0, getppid(), name));
 }
 
-/* What a process leaves that was killed: its socket, and a lock. */
+/* Removes the socket and the lock that a killed process leaves. */
 static void sweep(bool is_server) {
     char name[NAME_ROOM], path[NAME_ROOM + 16];
     name_of(is_server, getpid(), name);
@@ -127,7 +128,7 @@ static void await_event(const struct cell *cell, iox_ws_t set) {
 static iox_ws_t server_set;
 static volatile sig_atomic_t is_stopping;
 
-/* As its examples do. */
+/* Stops as the examples of iceoryx do. */
 static void stop(int signal) {
     (void) signal;
     is_stopping = 1;

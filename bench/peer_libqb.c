@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libqb: its shared-memory rings, a server on its main loop, and a client that calls and waits. Payloads are copied
- * into and out of the rings by the library. Its server is told by its main loop that something has come: there is no
- * way to spin. Its files in /dev/shm go only when the server destroys its service, hence the care for SIGTERM.
+ * libqb: its shared-memory rings, a server on its main loop, and a client that calls and waits. The library copies
+ * payloads into and out of the rings. Its main loop notifies the server of messages, so it has no spinning mode. Its
+ * files in /dev/shm go only when the server destroys its service: therefore the server handles SIGTERM.
  */
 #include "peer.h"
 #include "work.h"
@@ -17,12 +17,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { HEADERS = 4096 /* more than any header, and whole pages */, RING_MESSAGES = 4, NAME_ROOM = 64 };
+enum { HEADERS = 4096 /* more than any header, in whole pages */, RING_MESSAGES = 4, NAME_ROOM = 64 };
 
 static qb_loop_t *loop;
 static char *reply_payload;
 
-/* The processes of a cell have one parent. */
+/* All processes of a cell have one parent, whose number makes the name unique. */
 static const char *service_name(char name[static NAME_ROOM]) {
     snprintf(name, NAME_ROOM, "sealane-bench-%d", (int) getppid());
     return name;
@@ -128,7 +128,7 @@ static int one_lap(struct cell *cell, qb_ipcc_connection_t *server, char *payloa
     return r;
 }
 
-/* What waits in the ring when we disconnect would be lost. */
+/* Messages that wait in the ring when the client disconnects would be lost. */
 static void await_arrivals(const struct cell *cell) {
     while (!cell_all_arrived(cell))
         usleep(10);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * nanomsg: request and reply, and push and pull, over ipc://. Payloads are written into memory of nn_allocmsg(), which
- * is sent and received without a copy of the library's own (NN_MSG). Spinning is receiving with NN_DONTWAIT; its own
- * thread sleeps nevertheless, and shares our CPU.
+ * the library sends and receives without a copy (NN_MSG). In the spinning mode the program receives with NN_DONTWAIT;
+ * the library's own thread sleeps nevertheless, and shares our CPU.
  */
 #include "peer.h"
 #include "work.h"

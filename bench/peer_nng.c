@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * nng: request and reply, and push and pull, over ipc://. Payloads are written into its messages, which it sends
- * without a copy of its own; a reply is written into the request's message. Spinning is receiving with
- * NNG_FLAG_NONBLOCK; its own threads sleep nevertheless, and share our CPU.
+ * without a copy of its own; a reply is written into the request's message. In the spinning mode the program receives
+ * with NNG_FLAG_NONBLOCK; the library's own threads sleep nevertheless, and share our CPU.
  */
 #include "peer.h"
 #include "work.h"
@@ -21,7 +21,7 @@ static int on_error(int error) {
     return -EIO;
 }
 
-/* Consumes the message, whose body shall be of that size. */
+/* Consumes the message, whose body must have that size. */
 static int send_one(struct cell *cell, nng_socket socket, nng_msg *msg, size_t size) {
     cell_write(cell, nng_msg_body(msg), size);
     int error = nng_sendmsg(socket, msg, 0);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * D-Bus without a bus: two peers that speak sd-bus over a Unix socket. Payloads are arrays of bytes, written into the
- * message's own memory (sd_bus_message_append_array_space) and read where it was received. Memfds, as an array's source
- * or as a handle of their own, were slower at every size up to 16 MiB: since kdbus they are copied, or mapped anew for
- * each message. Spinning is sd_bus_process() without sd_bus_wait().
+ * message's own memory (sd_bus_message_append_array_space) and read where they were received. Memfds, as an array's
+ * source or as a handle of their own, were slower at every size up to 16 MiB: since kdbus they are copied, or mapped
+ * anew for each message. In the spinning mode the program calls sd_bus_process() without sd_bus_wait().
  */
 #include "peer.h"
 #include "work.h"
@@ -14,7 +14,7 @@
 
 static const char PATH[] = "/bench", INTERFACE[] = "sealane.Bench";
 
-enum { ARRAY_MAX = 1 << 26 /* the specification's */, QUEUED_MAX = 64, QUEUED_BYTES = 1 << 20 };
+enum { ARRAY_MAX = 1 << 26 /* the limit of the specification */, QUEUED_MAX = 64, QUEUED_BYTES = 1 << 20 };
 
 static int put_payload(struct cell *cell, sd_bus_message *m, size_t size) {
     void *data;
@@ -113,7 +113,7 @@ static int round_trip(struct cell *cell, sd_bus *bus, sd_bus_message *m) {
     return r;
 }
 
-/* Its queue is an array that moves up with each message that leaves: it must stay short. */
+/* The library's queue is an array that is moved for each outgoing message: it must stay short. */
 static int one_way(const struct cell *cell, sd_bus *bus, sd_bus_message *m) {
     uint64_t queued = 0;
     int r = sd_bus_message_set_expect_reply(m, 0);

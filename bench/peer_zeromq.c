@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ZeroMQ: request and reply, and push and pull, over ipc://. Payloads are written into messages that ZeroMQ allocates
- * (zmq_msg_init_size), which it sends without a copy of its own. Spinning is receiving with ZMQ_DONTWAIT; its I/O
- * thread sleeps nevertheless, and shares our CPU.
+ * (zmq_msg_init_size), which it sends without a copy of its own. In the spinning mode the program receives with
+ * ZMQ_DONTWAIT; the library's I/O thread sleeps nevertheless, and shares our CPU.
  */
 #include "peer.h"
 #include "work.h"
@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { WAITING_MESSAGES = 1000 /* its default */, WAITING_BYTES = 64 << 20 };
+enum { WAITING_MESSAGES = 1000 /* ZeroMQ's default */, WAITING_BYTES = 64 << 20 };
 
 static int on_error(void) {
     return -zmq_errno();
@@ -38,7 +38,7 @@ static int receive_one(struct cell *cell, void *socket, size_t size) {
     return r;
 }
 
-/* How many messages may wait: as many as ever, but not for gigabytes. */
+/* Limits the number of waiting messages: the default number, but no gigabytes. */
 static int high_water(const struct cell *cell) {
     size_t messages = WAITING_BYTES / cell->size;
     return messages < 2 ? 2 : messages > WAITING_MESSAGES ? WAITING_MESSAGES : (int) messages;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One measurement as a line. What was not measured is null, never 0. */
+/* One measurement as a line. A value that was not measured is null, never 0. */
 #include "report.h"
 
 #include <string.h>
@@ -32,7 +32,7 @@ double report_ratio(const struct measurement *m) {
     return m->latency && floor_ns(m) > 0 ? percentile_ns(m, 0.5) / floor_ns(m) : 0;
 }
 
-/* A member of the object; negative values stand for what was not measured. */
+/* Writes a member of the object; a negative value was not measured. */
 static void number(FILE *out, const char *name, double value, int digits) {
     if (value < 0)
         fprintf(out, ",\"%s\":null", name);

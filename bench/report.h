@@ -8,17 +8,17 @@
 #include <stdio.h>
 
 struct measurement {
-    uint64_t laps;             /* round trips, or messages one way, of all clients in the steady time */
+    uint64_t laps;             /* round trips, or one-way messages, of all clients in the steady time */
     double seconds;            /* the steady time */
-    struct histogram *latency; /* of round trips, or of a message on average; NULL: none was taken */
-    double finer;              /* it is in so many parts of the clock's steps */
-    double floors[2];          /* before and after, nanoseconds; 0 is none */
+    struct histogram *latency; /* of round trips, or the mean time of a message; NULL: not measured */
+    double finer;              /* the histogram's quantum is the clock's step divided by this */
+    double floors[2];          /* before and after, nanoseconds; 0: not measured */
     double syscalls;           /* for each message, on both sides together; negative: not counted */
-    double wakeups;            /* of both sides in a second; negative: not counted */
+    double wakeups;            /* for both sides together, each second; negative: not counted */
     const char *note;
 };
 
-/* p50 over the floor; 0 without either. */
+/* Returns p50 divided by the floor; 0 if one of them is missing. */
 double report_ratio(const struct measurement *m);
 
 void report_json(FILE *out, const struct cell *cell, const struct measurement *m);

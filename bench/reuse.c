@@ -2,16 +2,16 @@
 /*
  * Which free block should be handed out: the one that came back last, or one that has rested?
  *
- * Two processes, each on a CPU of its own, spinning, one payload at a time through memory that both mapped before. A
- * payload is written in full by one and read in full by the other; with "both", one of the same size comes back in the
- * same way. The writer takes 1, 2, ... 64 buffers by turns. `reuse 0 1 20` measures on CPUs 0 and 1 for 20 seconds,
- * over and over, because the host moves the CPUs; each line is one moment:
+ * Two processes, each on a CPU of its own, spinning, one payload at a time through memory that both mapped before. One
+ * process writes a payload in full and the other reads it in full; with "both", a payload of equal size comes back in
+ * this way. The writer uses 1, 2, ... 64 buffers by turns. `reuse 0 1 20` measures on CPUs 0 and 1 for 20 seconds, over
+ * and over, because the host moves the CPUs; each line is one moment:
  *
  *     floor 131 ns  both     1 MiB    139.2 us   1.00 0.61 ...
  *
- * the round trip of one cache line just before and after, which says how far apart the cores are; the time of a round
- * trip with one buffer; and for each number of buffers the ratio to that. The end is a table of the medians of these
- * ratios, for cores that are near (floor under 300 ns) and for cores that are far.
+ * the round trip of one cache line just before and after, which shows the distance of the cores; the time of a round
+ * trip with one buffer; and for each number of buffers the ratio to that time. The end is a table of the medians of
+ * these ratios, for near cores (floor under 300 ns) and for far ones.
  */
 #include <sched.h>
 #include <signal.h>
@@ -44,15 +44,15 @@ enum { SAMPLES_MAX = 4096, GROUPS_MAX = 1024 };
 /* Two lines, each written by one side. */
 struct line {
     _Alignas(64) _Atomic uint64_t turn;
-    size_t size; /* 0: nothing is written or read; from client to server, as all below */
+    size_t size; /* 0: no payload; from client to server, as the fields below */
     size_t buffer;
     bool is_both;
-    long preemptions; /* of the server; in the reply to one of size 0 */
+    long preemptions; /* of the server; in the reply to a request of size 0 */
 };
 
 static struct line *request, *reply;
-static char *areas[2]; /* what the client writes, what the server writes */
-static uint64_t sum;   /* so that what was read is of use */
+static char *areas[2]; /* written by the client, and by the server */
+static uint64_t sum;   /* so that the reading has an effect */
 
 static double now_us(void) {
     struct timespec t;
@@ -85,7 +85,7 @@ static void wait_for(_Atomic uint64_t *turn, uint64_t value) {
     }
 }
 
-/* As fast as a core can: slower code would hide what the memory costs. */
+/* Writes as fast as a core can: slower code would hide the cost of the memory. */
 static void write_in_full(char *area, size_t size, size_t buffer, uint64_t value) {
     char *data = area + buffer * size;
     memset(data, (int) (value & 0x7f), size);
@@ -107,7 +107,7 @@ static void read_in_full(const char *area, size_t size, size_t buffer) {
     sum += sums[0][0] + sums[0][1];
 }
 
-/* How often this process had to wait for its CPU. */
+/* Returns how often this process had to wait for its CPU. */
 static long preemptions(void) {
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
@@ -151,7 +151,7 @@ static double median(double *values, size_t count) {
     return count > 0 ? values[count / 2] : 0;
 }
 
-/* The median of a slice; the first lap only takes the buffers' lines to where they belong. */
+/* Returns the median of a slice; the first lap only moves the buffers' lines to their places. */
 static double measure_once(size_t size, size_t count, bool is_both) {
     static double samples[SAMPLES_MAX];
     size_t taken = 0, buffer = 0;
@@ -170,8 +170,8 @@ static long all_preemptions(void) {
     return preemptions() + reply->preemptions;
 }
 
-/* Others use the machine too: a slice that shared its CPUs is measured again, and given up if that goes on. 0: given
- * up. */
+/* Other processes use the machine, too: a slice that shared its CPUs is measured again, and given up if that
+ * repeats. Returns 0 if it was given up. */
 static double measure(size_t size, size_t count, bool is_both) {
     for (int tries = 0; tries < 4; tries++) {
         long before = all_preemptions();
@@ -182,7 +182,7 @@ static double measure(size_t size, size_t count, bool is_both) {
     return 0;
 }
 
-/* Of a thousand together: the clock is dearer than the trip. */
+/* Measures a thousand round trips together, because a reading of the clock takes longer than one. */
 static double floor_ns(void) {
     double samples[5];
     for (size_t i = 0; i < COUNT(samples); i++) {
@@ -194,7 +194,7 @@ static double floor_ns(void) {
     return median(samples, COUNT(samples));
 }
 
-/* What was seen, for the table: ratios by distance of the cores, direction, size and count. */
+/* The results for the table: ratios by distance of the cores, direction, size and count. */
 static struct group {
     double ratios[GROUPS_MAX];
     size_t count;
@@ -220,7 +220,7 @@ static void measure_size(size_t which, bool is_both) {
     double after = floor_ns();
     bool is_far = after >= FAR_NS;
     if ((before >= FAR_NS) != is_far)
-        return; /* the cores were moved meanwhile */
+        return; /* the host has moved the cores meanwhile */
     if (times[0] <= 0)
         return;
     printf("floor %3.0f ns  %-4s %s %9.1f us  ", after, is_both ? "both" : "one", size_name(size), times[0]);
@@ -259,7 +259,8 @@ int main(int argc, char **argv) {
         serve();
     }
     pin(argc > 1 ? argv[1] : "0");
-    /* From somewhere on, in steps that visit all: so that many short runs see all sizes alike. */
+    /* Begins at a different size for each run, and goes in steps that visit all sizes: so that many short runs
+     * measure all sizes equally often. */
     for (size_t i = (size_t) server % COUNT(sizes); now_us() < end; i = (i + 5) % COUNT(sizes))
         for (int both = 0; both < 2; both++)
             measure_size(i, both);

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Many connections that do nothing: what do they cost, and whom do they disturb?
+ * The cost of many idle connections, and their effect on an active client.
  *
  *     scale [--count N] [--rounds N] [--seconds S]
  *
  * Processes: servers, which hold the N idle connections; clients, which have opened them; an active client; and a quiet
- * server, which has the active client's connections alone. One server holds as many connections as it has descriptors
+ * server, which has only the active client's connections. One server holds as many connections as it has descriptors
  * for, two for each; another server holds the rest.
  *
- * Lines of JSON: how the connections are spread; memory by kind before the first connection, with all, and after the
- * last one has ended; the rate of connecting; and the time of a call beside the idle connections and at the quiet
+ * Lines of JSON: the distribution of the connections; memory by kind before the first connection, with all, and after
+ * the last one has ended; the rate of connecting; and the time of a call beside the idle connections and at the quiet
  * server, by turns, in many rounds.
  *
- * Each process has opened, used and ended one connection before the start is measured, so that what a process makes
- * once does not count. Shared pages count in proportion to those that map them (Pss_Shmem), so their sum is what there
- * is.
+ * Each process has opened, used and ended one connection before the start is measured, so that memory that a process
+ * makes once does not count. Shared pages count in proportion to the processes that map them (Pss_Shmem), so their sum
+ * is the total.
  */
 #include "clock.h"
 #include "crew.h"
@@ -34,10 +34,10 @@
 
 enum { ECHO = 1, ACTIVE = 8, CLIENTS = 4, SERVERS_MAX = 64, SIZE = 64, PATIENCE_MS = 10000, MISUSED = 2 };
 
-/* Descriptors of a process that are no connections'. */
+/* Descriptors of a process that do not belong to connections. */
 static const unsigned DESCRIPTORS_SPARE = 64;
 
-/* After the last connection came or went, what is done in the background is over after so long. */
+/* Work in the background has ended this long after the last connection came or went. */
 static const long SETTLED_MS = 1500;
 
 struct order {
@@ -45,10 +45,10 @@ struct order {
     double seconds; /* of a half round */
 };
 
-/* A process that does what it is told. */
+/* A process that runs commands. */
 struct helper {
     pid_t pid;
-    int fd; /* to tell it: a byte goes there, a result comes back */
+    int fd; /* carries commands, one byte each, and results */
     char address[64];
 };
 
@@ -119,7 +119,7 @@ static int client_new(struct client *client, unsigned count) {
     return client->conns ? sea_ctx_new(&client->ctx, NULL) : -ENOMEM;
 }
 
-/* Its part of the idle connections: from number `first` on, at the servers of `order`. */
+/* The client's part of the idle connections: from number `first` on, at the servers of `order`. */
 struct part {
     const struct helper *servers;
     unsigned first, count, per_server;
@@ -149,7 +149,7 @@ static int be_client(const struct part *part, int fd) {
 
 /* --- the active client --- */
 
-/* p50 of calls on each connection in turn. Nanoseconds; negative: errno. */
+/* Returns p50 of calls on each connection in turn, in nanoseconds; negative: errno. */
 static double time_calls(const struct client *client, double seconds, struct histogram *histogram) {
     uint64_t end = clock_now_ns() + (uint64_t) (seconds * 1e9);
     memset(histogram, 0, sizeof(*histogram));
@@ -168,7 +168,7 @@ static int time_round(const struct client clients[2], unsigned round, double sec
     static struct histogram histogram;
     double p50[2];
     for (unsigned i = 0; i < 2; i++) {
-        unsigned which = (i + round) % 2; /* each begins as often as the other */
+        unsigned which = (i + round) % 2; /* each kind begins equally often */
         p50[which] = time_calls(&clients[which], seconds, &histogram);
         if (p50[which] < 0)
             return (int) p50[which];
@@ -202,7 +202,7 @@ struct memory {
     uint64_t anon, shmem, tables, slab; /* KiB */
 };
 
-/* What the line "NAME: N kB" of a file says; 0: there is none. */
+/* Returns the number in the line "NAME: N kB" of a file; 0: there is no such line. */
 static uint64_t kib_of(const char *path, const char *name) {
     char line[256];
     size_t length = strlen(name);
@@ -231,7 +231,7 @@ static void print_memory(const char *moment, const char *who, const struct memor
            (unsigned long long) memory->tables * 1024, (unsigned long long) memory->slab * 1024);
 }
 
-/* A line for each process. */
+/* Prints a line for each process. */
 static void show_memory(const char *moment, const char *who, const struct helper *helpers, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         const struct memory memory = memory_of(helpers[i].pid);
@@ -265,7 +265,7 @@ static bool helper_tell(const struct helper *helper, char what) {
     return write(helper->fd, &what, 1) == 1;
 }
 
-/* In the parent true; the child has its end of the pair in *ret_fd. */
+/* Returns true in the parent; the child has its end of the pair in *ret_fd. */
 static bool helper_fork(struct helper *helper, int *ret_fd) {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
@@ -362,13 +362,14 @@ static int conduct(struct stage *stage) {
     return r;
 }
 
-/* How many connections one server has descriptors for, after the limit was raised as far as it goes. */
+/* Raises the limit of descriptors as far as possible; returns the number of connections that one server has
+ * descriptors for. */
 static unsigned descriptors_raise(unsigned count) {
     struct rlimit limit;
     rlim_t wanted = 2 * (rlim_t) (count + ACTIVE) + DESCRIPTORS_SPARE;
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return 0;
-    if (limit.rlim_max < wanted) /* root may, where it has all of its rights */
+    if (limit.rlim_max < wanted) /* root may raise it, where it has all capabilities */
         setrlimit(RLIMIT_NOFILE, &(struct rlimit){wanted, wanted});
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;

@@ -2,13 +2,13 @@
 /*
  * Sealane, through its public interface alone.
  *
- *     auto      what is best for the size: plain bytes up to 256, above that a block whose class the library chooses
+ *     auto      the best way for the size: plain bytes up to 256, above that a block whose class the library chooses
  *               (of 512 bytes, spinning, a round trip took 720 ns as bytes and 560 as a block; of 256, 490 and 570)
- *     bytes     plain bytes, whatever the size
- *     block     a block, whatever the size
- *     stable    a server that takes only what nobody can change any more
+ *     bytes     plain bytes, for any size
+ *     block     a block, for any size
+ *     stable    a server that only takes payloads that no process can change any more
  *     copy      a server that takes only copies
- *     snapshot  a server that takes all, and copies each payload into memory of its own before it reads it
+ *     snapshot  a server that takes all, and copies each payload into private memory before it reads it
  *     sealed    sealed blocks in base pages
  *     huge      sealed blocks in transparent 2 MiB pages, where the system grants them
  *     hugetlb   sealed blocks in pages of the hugetlb pool
@@ -39,7 +39,7 @@ static void address_of(const struct cell *cell, char *ret_address, size_t size) 
     snprintf(ret_address, size, "unix:%s/socket", cell->dir);
 }
 
-/* Say what the library said too. */
+/* Prints the library's explanation as well. */
 static int explain(sea_ctx *ctx, int r) {
     sea_refusal refusal = {0};
     if (r < 0 && ctx)
@@ -52,7 +52,7 @@ static int explain(sea_ctx *ctx, int r) {
 
 /* --- the server --- */
 
-static char *private; /* for snapshots; NULL: payloads are read where they lie */
+static char *private; /* for snapshots; NULL: payloads are read in place */
 
 static void handle(sea_msg *msg, void *user) {
     struct cell *cell = user;
@@ -100,9 +100,9 @@ struct client {
     struct cell *cell;
     sea_ctx *ctx;
     sea_conn *conn;
-    char *private;  /* where plain bytes are made; NULL: blocks are sent */
-    bool sealed;    /* blocks of our own choice of class? */
-    unsigned flags; /* then SEA_BLOCK_... */
+    char *private;  /* memory for plain bytes; NULL: blocks are sent */
+    bool sealed;    /* the program chooses the blocks' class */
+    unsigned flags; /* flags for these blocks, SEA_BLOCK_... */
 };
 
 static int block_new(const struct client *client, sea_block **ret_block) {
@@ -113,7 +113,7 @@ static int block_new(const struct client *client, sea_block **ret_block) {
     return r == -ENOMEM && client->flags == SEA_BLOCK_HUGETLB ? -EOPNOTSUPP : r;
 }
 
-/* A block with the next payload in it. */
+/* Makes a block with the next payload. */
 static int block_written(const struct client *client, sea_block **ret_block) {
     int r = block_new(client, ret_block);
     if (r == 0) {
@@ -163,7 +163,7 @@ static int call_all(const struct client *client) {
     return r;
 }
 
-/* In batches: a sleeper is woken once for each. */
+/* Sends in batches: a sleeping server is woken once for each batch. */
 static int tell_all(const struct client *client) {
     bool more = true;
     int r = 0;
@@ -178,7 +178,7 @@ static int tell_all(const struct client *client) {
     return r < 0 ? r : 0;
 }
 
-/* What the block's class and pages turned out to be, for the report. */
+/* Notes the class and the pages that the block got, for the report. */
 static void note_block(const struct client *client) {
     static const char *const PAGES[] = {"", ", 4 KiB pages", ", 2 MiB pages (THP)", ", 2 MiB pages (hugetlb)"};
     sea_block *block = NULL;
@@ -189,7 +189,7 @@ static void note_block(const struct client *client) {
     cell_note(client->cell, note);
 }
 
-/* What the variant says. */
+/* Sets the client up for the variant. */
 static void client_init(struct client *client, struct cell *cell) {
     *client = (struct client){.cell = cell};
     if (is(cell, "bytes") || (is(cell, "auto") && cell->size <= BYTES_MAX))

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where does a sealed memfd become cheaper than a copy through the socket?
+ * The size from which a sealed memfd is cheaper than a copy through the socket.
  *
- * Two processes, one call at a time; each payload is written in full by one and read in full by the other. Both classes
- * take turns call by call, so that they see the same moment of the machine. Prints the medians' ratio for each size:
- * above 1, sealed is cheaper. `threshold 0 1` pins client and server to these CPUs, `threshold 0 0` to one.
+ * Two processes, one call at a time; one writes each payload in full and the other reads it in full. Both classes take
+ * turns call by call, so that the machine's state affects both equally. Prints the medians' ratio for each size: above
+ * 1, sealed is cheaper. `threshold 0 1` pins client and server to these CPUs, `threshold 0 0` to one.
  */
 #include <errno.h>
 #include <sched.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One cell: the laps of a client, and the course of the whole. The parent measures the floor, forks a server and its
+ * One cell: the laps of a client, and the order of the whole. The parent measures the floor, forks a server and its
  * clients, waits for the clients, ends the server, and measures the floor again.
  */
 #include "work.h"
@@ -22,16 +22,16 @@
 
 enum {
     SKIPPED = 77,      /* an exit status: the system cannot do this */
-    LEAST_LAPS = 5,    /* in the steady time, however long they take */
+    LEAST_LAPS = 5,    /* in the steady time, for any duration */
     WARM_LAPS = 3,     /* before it */
-    STRIDE = 64,       /* small one-way messages between two looks at the clock */
-    STRIDE_MAX = 4096, /* the largest size of those */
-    IDLE_LAPS = 100    /* before a pair is idle */
+    STRIDE = 64,       /* small one-way messages between two readings of the clock */
+    STRIDE_MAX = 4096, /* the largest size to which STRIDE applies */
+    IDLE_LAPS = 100    /* before a pair becomes idle */
 };
 
-static const double WINDOW = 0.001;    /* seconds in which one-way messages are counted, at the least */
-static const double WARM_SHARE = 0.15; /* of the time, for the first laps that do not count */
-static const double PATIENCE = 20;     /* seconds until a server is ready, or beyond a cell's own */
+static const double WINDOW = 0.001;    /* minimum of seconds in which one-way messages are counted */
+static const double WARM_SHARE = 0.15; /* share of the time for the first laps, which do not count */
+static const double PATIENCE = 20;     /* seconds until a server must be ready, and beyond a cell's own time */
 
 /* --- the laps of a client --- */
 
@@ -43,7 +43,7 @@ static uint64_t arrived(const struct cell *cell) {
     return atomic_load_explicit(&cell->served->arrived, memory_order_acquire);
 }
 
-/* How many of the steady laps are over; one way, how many messages have been counted since. */
+/* Returns the number of steady laps so far; in the one-way case, of the messages counted since. */
 static uint64_t steady_laps(const struct cell *cell) {
     return cell->kind == WORK_ONEWAY ? cell->counted - cell->before : cell->laps - 1 - cell->before;
 }
@@ -55,8 +55,8 @@ static void begin_steady(struct cell *cell, uint64_t now) {
     atomic_store_explicit(&cell->tally->steady, 1, memory_order_release);
 }
 
-/* The lap that cell_next() has just begun was not meant to be. One-way messages are counted where they arrive, those of
- * all clients together: the first one stands for all. */
+/* Undoes the lap that cell_next() has just begun. One-way messages are counted where they arrive, all clients
+ * together: the first client stands for all. */
 static bool end_laps(struct cell *cell, uint64_t now) {
     cell->laps--;
     cell->tally->end = now;
@@ -68,7 +68,7 @@ static bool end_laps(struct cell *cell, uint64_t now) {
     return false;
 }
 
-/* One-way: the mean time of a message in each window, so that a disturbed one does not count for the median. */
+/* One-way: takes the mean time of a message in each window, so that a disturbed window does not affect the median. */
 static void count_window(struct cell *cell, uint64_t now) {
     uint64_t count = arrived(cell), messages = count - cell->counted;
     if (messages == 0 || now - cell->window < ticks_of(WINDOW))
@@ -139,13 +139,13 @@ static bool await_server(const struct cell *cell) {
     return false;
 }
 
-/* None may get lost. */
+/* Waits until all messages have arrived. */
 static void await_arrivals(const struct cell *cell) {
     while (!cell_all_arrived(cell))
         nanosleep(&MOMENT, NULL);
 }
 
-/* The exit status that stands for r, which is told if it is an error. */
+/* Returns the exit status for `r`, and prints `r` if it is an error. */
 static int status_of(const struct cell *cell, const char *who, int r) {
     if (r >= 0)
         return 0;
@@ -154,7 +154,8 @@ static int status_of(const struct cell *cell, const char *who, int r) {
 }
 
 static _Noreturn void leave(const struct cell *cell, const char *who, int r) {
-    exit(status_of(cell, who, r)); /* with farewells: iceoryx counts those who left */
+    /* exit() lets the systems leave in order: iceoryx counts the processes that have left */
+    exit(status_of(cell, who, r));
 }
 
 static bool all_measured(const struct cell *cell) {
@@ -164,13 +165,14 @@ static bool all_measured(const struct cell *cell) {
     return true;
 }
 
-/* No lap shall pay for the first touch of a page. */
+/* Touches every page, so that no lap pays for the first access to one. */
 static void populate(const struct cell *cell) {
     if (cell->shared)
         madvise(cell->shared, cell->shared_size, MADV_POPULATE_WRITE);
 }
 
-/* A server whose clients are done sees them go, and may end; one whose client fails leaves the last word to it. */
+/* When all clients are done, the server sees them leave, and may end; when a client fails, the server leaves the
+ * report to that client. */
 static _Noreturn void be_server(struct cell *cell) {
     cell->client = -1;
     populate(cell);
@@ -199,7 +201,7 @@ struct crew {
     pid_t *clients;
 };
 
-/* Forks whoever the cell needs; false when that failed. */
+/* Forks the processes of the cell; returns false on failure. */
 static bool crew_assemble(struct crew *crew, struct cell *cell) {
     crew->server = cell->adapter->serve ? crew_fork(cell->cpus[1]) : 0;
     if (crew->server == 0 && cell->adapter->serve) {
@@ -231,7 +233,7 @@ static bool is_steady(void *user) {
     return atomic_load_explicit(&cell->tallies[0].steady, memory_order_acquire);
 }
 
-/* Waits until every client has done its work. The first bad exit status, else 0. */
+/* Waits until every client has done its work. Returns the first bad exit status, or 0. */
 static int crew_work(struct crew *crew, struct cell *cell, uint64_t *ret_syscalls) {
     int left = cell->clients, status = 0;
     while (left > 0 && status == 0) {
@@ -249,7 +251,7 @@ static int crew_work(struct crew *crew, struct cell *cell, uint64_t *ret_syscall
     return status;
 }
 
-/* Lets an idle pair be, and counts how often the two wake up. */
+/* Leaves an idle pair alone, and counts how often the two processes wake up. */
 static int crew_idle(const struct crew *crew, struct cell *cell, double *ret_wakeups) {
     for (int i = 0; !is_steady(cell); i++) {
         if (i >= (int) (PATIENCE * 10000))
@@ -300,7 +302,7 @@ static void remove_directory(const char *path) {
     rmdir(path);
 }
 
-/* Adds up what the clients found. Their steady times overlap but for moments. */
+/* Adds up the clients' results. Their steady times overlap except for moments. */
 static int cell_sum_up(const struct cell *cell, struct measurement *m) {
     struct tally *first = &cell->tallies[0];
     uint64_t wrong = atomic_load(&cell->served->wrong);
