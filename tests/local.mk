@@ -83,6 +83,7 @@ valgrind_tests = \
     tests/unit/test_socket \
     tests/unit/test_negotiation \
     tests/unit/test_uv \
+    tests/unit/test_util \
     tests/unit/test_view \
     tests/unit/test_views \
     tests/unit/test_wait \

@@ -7,6 +7,12 @@ transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"
 # -fexceptions: a C++ exception that leaves a handler runs the cleanup attributes of the functions below it.
 transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) -fexceptions
 transport_libtransport_la_SOURCES = \
+    transport/util/arith.h \
+    transport/util/fifo.h \
+    transport/util/id_table.c \
+    transport/util/id_table.h \
+    transport/util/list.h \
+    transport/util/slot_table.h \
     transport/sys/single_thread.h \
     transport/sys/caches.c \
     transport/sys/caches.h \
