@@ -58,6 +58,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/thread_id.h \
     transport/sys/wait.c \
     transport/sys/wait.h \
+    transport/sys/worker.c \
+    transport/sys/worker.h \
     transport/wire/frame.c \
     transport/wire/frame.h \
     transport/wire/handle.h \

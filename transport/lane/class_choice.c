@@ -2,9 +2,7 @@
 /* The choice of a payload's class. See class_choice.h. */
 #include "lane/class_choice.h"
 
-static uint64_t min_u64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
+#include "util/arith.h"
 
 struct class_choice class_choice_make(const struct calibration *calibration, const struct negotiated *negotiated,
                                       uint32_t ring_bytes) {

@@ -4,6 +4,7 @@
 
 #include "lane/outbox.h"
 #include "sys/clock.h"
+#include "util/arith.h"
 #include <errno.h>
 #include <string.h>
 
@@ -21,14 +22,6 @@ static const uint64_t SNAPSHOT_MAX_DEFAULT = UINT64_C(64) << 20;
 
 /* Room that a datagram needs beside an inline payload. */
 static const size_t DATAGRAM_REST = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;
-
-static uint32_t min_u32(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
-static uint64_t min_u64(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
 
 static bool is_service_name(const char *name) {
     size_t n = strlen(name);

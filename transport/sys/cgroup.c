@@ -17,6 +17,7 @@
 #include "sys/cgroup.h"
 
 #include "sys/file.h"
+#include "util/arith.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -93,17 +94,13 @@ static void name_group(const struct cgroup_dir *dir, char *ret_name, size_t size
 }
 
 static uint64_t kept_of(uint64_t limit) {
-    uint64_t share = limit / 32 < CGROUP_KEPT_MAX ? limit / 32 : CGROUP_KEPT_MAX;
+    uint64_t share = min_u64(limit / 32, CGROUP_KEPT_MAX);
     return share > KEPT_MIN ? share : KEPT_MIN;
-}
-
-static uint64_t less(uint64_t from, uint64_t what) {
-    return from > what ? from - what : 0;
 }
 
 /* What is to be kept does not count; where neither has more, the group does that has less. */
 static bool is_tighter(uint64_t left, uint64_t kept, const struct cgroup_room *than) {
-    uint64_t a = less(left, kept), b = less(than->left, than->kept);
+    uint64_t a = subtract_to_zero(left, kept), b = subtract_to_zero(than->left, than->kept);
     return a < b || (a == b && left < than->left);
 }
 

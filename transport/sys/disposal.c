@@ -28,18 +28,19 @@
 #include "sys/disposal.h"
 
 #include "sys/heap.h"
-#include "sys/inject.h"
 #include "sys/wait.h"
+#include "sys/worker.h"
+#include "util/arith.h"
+#include "util/fifo.h"
+#include "util/list.h"
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
 
 #define QUEUE_SIZE 4096
 #define THREADS_MAX 2
-#define STACK_SIZE ((size_t) 256 << 10)
 
 /* Some 0.1 s for two threads. */
 #define WAITING_MAX (UINT64_C(1) << 30)
@@ -75,7 +76,7 @@ static struct {
     pthread_cond_t moved; /* an item has ended, by CLOCK_MONOTONIC */
     pthread_once_t once;
     struct item queue[QUEUE_SIZE]; /* a ring */
-    size_t first, waiting;         /* waiting ones are queue[first] and on */
+    struct fifo waiting;           /* the places of the items in the queue */
     size_t threads;
     struct work *works; /* what is being ended; borrowed from the threads that end it */
     uint64_t waiting_bytes;
@@ -88,7 +89,7 @@ void disposal_unmap(const void *data, size_t size) {
         return;
     /* EINVAL: the end lies inside a hugetlb page. */
     if (munmap(begin, size) < 0 && errno == EINVAL)
-        munmap(begin, (size + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1));
+        munmap(begin, round_up(size, HUGE_PAGE));
 }
 
 static void unmap_in_steps(char *data, size_t size) {
@@ -110,9 +111,7 @@ static void item_end(const struct item *item) {
 }
 
 static struct item pop(void) {
-    struct item item = disposal.queue[disposal.first];
-    disposal.first = (disposal.first + 1) % QUEUE_SIZE;
-    disposal.waiting--;
+    struct item item = disposal.queue[fifo_pop(&disposal.waiting, QUEUE_SIZE)];
     disposal.waiting_bytes -= item.size;
     return item;
 }
@@ -135,7 +134,7 @@ static void after_fork_in_parent(void) {
 
 /* Threads that wait in the parent are not here. */
 static void after_fork_in_child(void) {
-    disposal.waiting = disposal.threads = 0;
+    disposal.waiting.count = disposal.threads = 0;
     disposal.works = NULL;
     disposal.waiting_bytes = 0;
     init_moved();
@@ -158,11 +157,8 @@ static void work_begin(struct work *work) {
     disposal.works = work;
 }
 
-static void work_end(const struct work *work) {
-    struct work **link = &disposal.works;
-    while (*link != work)
-        link = &(*link)->next;
-    *link = work->next;
+static void work_end(struct work *work) {
+    CHAIN_REMOVE(&disposal.works, work, next);
 }
 
 /* Under the lock, which is given back meanwhile. */
@@ -186,7 +182,7 @@ static size_t working(void) {
 
 /* Is an item with this number, or a lower one, still here? */
 static bool has_any_up_to(uint64_t number) {
-    if (disposal.waiting > 0 && disposal.queue[disposal.first].number <= number)
+    if (disposal.waiting.count > 0 && disposal.queue[disposal.waiting.first].number <= number)
         return true;
     for (const struct work *work = disposal.works; work; work = work->next)
         if (work->number <= number)
@@ -197,40 +193,19 @@ static bool has_any_up_to(uint64_t number) {
 static void *end_waiting(void *unused) {
     (void) unused;
     pthread_mutex_lock(&disposal.lock);
-    while (disposal.waiting > 0)
+    while (disposal.waiting.count > 0)
         end_first();
     disposal.threads--;
     pthread_mutex_unlock(&disposal.lock);
     return NULL;
 }
 
-/* Under the lock. All signals are blocked from the thread's birth: they are the application's. So is a real-time
- * priority: who has the same one gets no CPU from this thread for as long as an item takes. */
-static void start_thread(void) {
-    pthread_attr_t attributes;
-    if (pthread_attr_init(&attributes) != 0)
-        return;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-    if (wait_is_realtime())
-        pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED); /* SCHED_OTHER */
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int error = INJECT_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, end_waiting, NULL));
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    disposal.threads += error == 0;
-}
-
 static bool push(const struct item *item) {
-    if (disposal.waiting == QUEUE_SIZE)
+    if (disposal.waiting.count == QUEUE_SIZE)
         return false;
-    struct item *place = &disposal.queue[(disposal.first + disposal.waiting) % QUEUE_SIZE];
+    struct item *place = &disposal.queue[fifo_push(&disposal.waiting, QUEUE_SIZE)];
     *place = *item;
     place->number = ++disposal.queued;
-    disposal.waiting++;
     disposal.waiting_bytes += item->size;
     return true;
 }
@@ -238,9 +213,10 @@ static bool push(const struct item *item) {
 static void take(const struct item *item) {
     lock();
     bool is_queued = push(item);
-    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting + working())
-        start_thread();
-    while (disposal.threads == 0 && disposal.waiting > 0)
+    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting.count + working() &&
+        worker_start(end_waiting) == 0)
+        disposal.threads++;
+    while (disposal.threads == 0 && disposal.waiting.count > 0)
         end_first();
     pthread_mutex_unlock(&disposal.lock);
     if (!is_queued)
@@ -271,7 +247,7 @@ bool disposal_has_room(void) {
 
 size_t disposal_pending(void) {
     lock();
-    size_t pending = disposal.waiting + working();
+    size_t pending = disposal.waiting.count + working();
     pthread_mutex_unlock(&disposal.lock);
     return pending;
 }
@@ -301,7 +277,7 @@ int disposal_room_ms(void) {
         bytes += work->size;
     pthread_mutex_unlock(&disposal.lock);
     uint64_t parts = bytes / AWAIT_PART;
-    return DISPOSAL_AWAIT_MS * (int) (1 + (parts < AWAIT_PARTS_MAX ? parts : AWAIT_PARTS_MAX));
+    return DISPOSAL_AWAIT_MS * (int) (1 + min_u64(parts, AWAIT_PARTS_MAX));
 }
 
 bool disposal_await_room(void) {

@@ -20,6 +20,7 @@
 #include "sys/inject.h"
 #include "sys/reaper.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
@@ -28,6 +29,8 @@
 #ifndef SCM_PIDFD /* Linux 6.5 */
 #define SCM_PIDFD 0x04
 #endif
+
+static_assert(FDPASS_MAX <= REAPER_BATCH_MAX, "the reaper has room for the descriptors of a datagram");
 
 #define RIGHTS_SIZE CMSG_SPACE(sizeof(int) * FDPASS_MAX)
 

@@ -12,6 +12,7 @@
 #include "sys/file.h"
 #include "sys/heap.h"
 #include "sys/inject.h"
+#include "util/arith.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -36,10 +37,6 @@ uint64_t limits_fsize(void) {
     return soft_limit(getrlimit(RLIMIT_FSIZE, &limit), &limit);
 }
 
-static uint64_t less(uint64_t from, uint64_t what) {
-    return from > what ? from - what : 0;
-}
-
 /* The number behind `field` of a file; UINT64_MAX: there is none. */
 static uint64_t read_number(const char *path, const char *field) {
     char text[4096], *end;
@@ -61,14 +58,14 @@ uint64_t limits_locked_left(void) {
     struct rlimit limit;
     uint64_t most = soft_limit(getrlimit(RLIMIT_MEMLOCK, &limit), &limit);
     uint64_t kilobytes = most != UINT64_MAX ? read_number("/proc/self/status", "\nVmLck:") : UINT64_MAX;
-    return kilobytes != UINT64_MAX ? less(most, kilobytes * 1024) : UINT64_MAX;
+    return kilobytes != UINT64_MAX ? subtract_to_zero(most, kilobytes * 1024) : UINT64_MAX;
 }
 
 uint64_t limits_address_left(void) {
     struct rlimit limit;
     uint64_t most = soft_limit(getrlimit(RLIMIT_AS, &limit), &limit);
     uint64_t pages = most != UINT64_MAX ? read_number("/proc/self/statm", "") : UINT64_MAX;
-    return pages != UINT64_MAX ? less(most, pages * (uint64_t) sysconf(_SC_PAGESIZE)) : UINT64_MAX;
+    return pages != UINT64_MAX ? subtract_to_zero(most, pages * (uint64_t) sysconf(_SC_PAGESIZE)) : UINT64_MAX;
 }
 
 /* A line each. */
@@ -85,5 +82,5 @@ static uint64_t count_maps(void) {
 
 uint64_t limits_maps_left(void) {
     uint64_t most = limits_maps(), count = count_maps();
-    return count != UINT64_MAX ? less(most, count) : UINT64_MAX;
+    return count != UINT64_MAX ? subtract_to_zero(most, count) : UINT64_MAX;
 }

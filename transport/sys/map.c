@@ -23,6 +23,7 @@
 #include "sys/failure.h"
 #include "sys/inject.h"
 #include "sys/memfd.h"
+#include "util/arith.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -47,10 +48,6 @@ static _Atomic uint64_t mappings;
 static void note_ended(const void *data) {
     if (data)
         atomic_fetch_sub_explicit(&mappings, 1, memory_order_relaxed);
-}
-
-static size_t round_up(size_t size, size_t unit) {
-    return (size + unit - 1) & ~(unit - 1);
 }
 
 static size_t page_size(void) {
@@ -280,7 +277,7 @@ size_t map_count_resident(const void *data, size_t size) {
     unsigned char pages[1024];
     size_t page = page_size(), step = sizeof pages * page, count = 0;
     for (size_t at = 0; at < size; at += step) {
-        size_t length = size - at < step ? size - at : step;
+        size_t length = (size_t) min_u64(size - at, step);
         if (INJECT(MINCORE, mincore((char *) (uintptr_t) data + at, length, pages)) < 0)
             continue;
         for (size_t i = 0; i < round_up(length, page) / page; i++)

@@ -21,14 +21,13 @@
  */
 #include "sys/reaper.h"
 
-#include "sys/fdpass.h"
 #include "sys/heap.h"
-#include "sys/inject.h"
 #include "sys/limits.h"
+#include "sys/worker.h"
+#include "util/fifo.h"
 
-#include <errno.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdint.h>
 
 #define QUEUE_SIZE 18432
 
@@ -44,22 +43,16 @@
  * connections. */
 #define CALM_MAX 1024
 
-/* close() needs little; the rest is room for static thread-local storage and for sanitizers. */
-#define STACK_SIZE ((size_t) 256 << 10)
-
 static struct {
     pthread_mutex_t lock;
     pthread_once_t once;
     int queue[QUEUE_SIZE]; /* owned; a ring */
-    size_t first, waiting; /* waiting ones are queue[first] and on */
+    struct fifo waiting;   /* the places of the descriptors in the queue */
     size_t threads, closing;
 } reaper = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
 
 static int pop(void) {
-    int fd = reaper.queue[reaper.first];
-    reaper.first = (reaper.first + 1) % QUEUE_SIZE;
-    reaper.waiting--;
-    return fd;
+    return reaper.queue[fifo_pop(&reaper.waiting, QUEUE_SIZE)];
 }
 
 static void before_fork(void) {
@@ -71,7 +64,7 @@ static void after_fork_in_parent(void) {
 }
 
 static void after_fork_in_child(void) {
-    reaper.waiting = 0;
+    reaper.waiting.count = 0;
     reaper.threads = 0;
     reaper.closing = 0;
     pthread_mutex_unlock(&reaper.lock);
@@ -90,7 +83,7 @@ static void lock(void) {
 static void *close_waiting(void *unused) {
     (void) unused;
     pthread_mutex_lock(&reaper.lock);
-    while (reaper.waiting > 0) {
+    while (reaper.waiting.count > 0) {
         int fd = pop();
         reaper.closing++;
         pthread_mutex_unlock(&reaper.lock);
@@ -103,37 +96,16 @@ static void *close_waiting(void *unused) {
     return NULL;
 }
 
-/* Under the lock. All signals are blocked from the thread's birth: they are the application's. */
-static int start_thread(void) {
-    pthread_attr_t attributes;
-    int error = pthread_attr_init(&attributes);
-    if (error != 0)
-        return -error;
-    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    pthread_attr_setstacksize(&attributes, STACK_SIZE);
-
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    error = INJECT_OR(PTHREAD_CREATE, errno, pthread_create(&thread, &attributes, close_waiting, NULL));
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    if (error != 0)
-        return -error;
-    reaper.threads++;
-    return 0;
-}
-
+/* Under the lock. */
 static void start_threads(void) {
-    while (reaper.threads < THREADS_MAX && reaper.threads < reaper.waiting + reaper.closing)
-        if (start_thread() < 0)
-            break;
+    while (reaper.threads < THREADS_MAX && reaper.threads < reaper.waiting.count + reaper.closing &&
+           worker_start(close_waiting) == 0)
+        reaper.threads++;
 }
 
 /* The last resort. Takes and gives back the lock around each. */
 static void close_in_place(void) {
-    while (reaper.waiting > 0) {
+    while (reaper.waiting.count > 0) {
         int fd = pop();
         pthread_mutex_unlock(&reaper.lock);
         fd_close(fd);
@@ -147,10 +119,8 @@ void reaper_take(const int *fds, size_t count) {
 
     size_t queued = 0;
     lock();
-    for (; queued < count && reaper.waiting < QUEUE_SIZE; queued++) {
-        reaper.queue[(reaper.first + reaper.waiting) % QUEUE_SIZE] = fds[queued];
-        reaper.waiting++;
-    }
+    for (; queued < count && reaper.waiting.count < QUEUE_SIZE; queued++)
+        reaper.queue[fifo_push(&reaper.waiting, QUEUE_SIZE)] = fds[queued];
     start_threads();
     if (reaper.threads == 0)
         close_in_place();
@@ -159,14 +129,14 @@ void reaper_take(const int *fds, size_t count) {
 
 bool reaper_has_room(void) {
     lock();
-    bool has_room = reaper.waiting + RECEIVERS_AT_ONCE * FDPASS_MAX <= ROOM;
+    bool has_room = reaper.waiting.count + RECEIVERS_AT_ONCE * REAPER_BATCH_MAX <= ROOM;
     pthread_mutex_unlock(&reaper.lock);
     return has_room;
 }
 
 size_t reaper_pending(void) {
     lock();
-    size_t pending = reaper.waiting + reaper.closing;
+    size_t pending = reaper.waiting.count + reaper.closing;
     pthread_mutex_unlock(&reaper.lock);
     return pending;
 }
