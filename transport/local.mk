@@ -78,6 +78,9 @@ transport_libtransport_la_SOURCES = \
     transport/memory/pool_arenas.c \
     transport/memory/pool_arenas.h \
     transport/memory/pool.c \
+    transport/memory/pool_front.c \
+    transport/memory/pool_front.h \
+    transport/memory/pool_ops.h \
     transport/memory/pool.h \
     transport/memory/quota.c \
     transport/memory/quota.h \

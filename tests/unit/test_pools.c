@@ -972,7 +972,7 @@ static unsigned kept_by(const struct end *end) {
         end->conn->spares,           end->conn->calls.slots,
         end->conn->lane.releases,    account->imports,
         account->pooled.views.table, account->pooled.pools.retired,
-        end->ctx->leases.slots,      account->pooled.pools.audience.table,
+        end->ctx->leases.slots,      account->pooled.pools.audience.table.entries,
     };
     unsigned count = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)

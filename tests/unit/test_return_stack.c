@@ -20,8 +20,8 @@ START_TEST(test_the_newest_comes_first) {
     put(&returns, &slots[1]);
     ck_assert_ptr_eq(return_stack_top(&returns), &slots[1]);
     ck_assert_ptr_eq(return_stack_take(&returns), &slots[1]);
-    ck_assert_ptr_eq(slots[1].next, &slots[0]);
-    ck_assert_ptr_null(slots[0].next);
+    ck_assert_ptr_eq(slots[1].link.next, &slots[0]);
+    ck_assert_ptr_null(slots[0].link.next);
     ck_assert_ptr_null(return_stack_top(&returns));
 }
 END_TEST
@@ -46,9 +46,9 @@ START_TEST(test_what_is_put_over_the_mark) {
     put(&returns, &slots[1]);
     ck_assert(!return_stack_try_watch(&returns));
     ck_assert_ptr_eq(return_stack_take(&returns), &slots[1]);
-    ck_assert(return_stack_is_slot(slots[1].next));
-    ck_assert_ptr_eq(slots[0].next, RETURN_STACK_WATCHED);
-    ck_assert(!return_stack_is_slot(slots[0].next));
+    ck_assert(return_stack_is_slot(slots[1].link.next));
+    ck_assert_ptr_eq(slots[0].link.next, RETURN_STACK_WATCHED);
+    ck_assert(!return_stack_is_slot(slots[0].link.next));
 }
 END_TEST
 

@@ -100,7 +100,7 @@ static int count_spare(void) {
     for (const struct arena *arena = class.oldest; arena; arena = arena->spare_younger) {
         if (!arena->spare || (arena->spare_younger && arena->spare_younger->order <= arena->order))
             return -1;
-        for (const struct pool_slot *slot = arena->spare; slot; slot = slot->next, count++)
+        for (const struct pool_slot *slot = arena->spare; slot; slot = slot->link.next, count++)
             if (slot->arena != arena || !slot->is_free)
                 return -1;
     }

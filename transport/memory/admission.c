@@ -10,6 +10,7 @@
 
 #include "sys/disposal.h"
 #include "sys/wait.h"
+#include "util/arith.h"
 #include <errno.h>
 #include <stdio.h>
 
@@ -17,16 +18,8 @@
 
 #define RESERVE_OF_MACHINE_MAX (256 * MIB)
 
-static uint64_t least(uint64_t a, uint64_t b) {
-    return a < b ? a : b;
-}
-
-static uint64_t less(uint64_t from, uint64_t what) {
-    return from > what ? from - what : 0;
-}
-
 static uint64_t reserve_of_machine(uint64_t total) {
-    return least(total / 64, RESERVE_OF_MACHINE_MAX);
+    return min_u64(total / 64, RESERVE_OF_MACHINE_MAX);
 }
 
 /* Is this limit the tightest so far? Then its words are still to be written. */
@@ -34,10 +27,10 @@ static bool verdict_take(struct admission_verdict *verdict, uint64_t left, uint6
     if (left == UINT64_MAX)
         return false;
     if (reserve > 0)
-        verdict->reserve = least(verdict->reserve, reserve);
-    if (less(left, reserve) >= verdict->tightest.available)
+        verdict->reserve = min_u64(verdict->reserve, reserve);
+    if (subtract_to_zero(left, reserve) >= verdict->tightest.available)
         return false;
-    verdict->tightest.available = less(left, reserve);
+    verdict->tightest.available = subtract_to_zero(left, reserve);
     return true;
 }
 
@@ -73,7 +66,7 @@ void admission_judge(const struct admission_numbers *numbers, uint64_t size, str
         snprintf(tightest->limit, sizeof(tightest->limit), "cgroup %s", group->knob);
     }
     if (tightest->available < UINT64_MAX)
-        tightest->available = less(tightest->available, numbers->promised);
+        tightest->available = subtract_to_zero(tightest->available, numbers->promised);
     tightest->error = size > tightest->available ? -ENOMEM : 0;
     *ret_verdict = verdict;
 }
@@ -127,12 +120,12 @@ static void watch_unit(struct admission *admission, enum quota_unit unit, uint64
     static const char *const names[QUOTA_UNITS] = {"budget (bytes)", "budget (blocks)", "budget (descriptors)"};
     uint64_t available = admission->budget->limit[unit] - quota_used(admission->budget, unit);
     int which = ADMISSION_BUDGET + (int) unit;
-    if (!low_changes(admission, which, less(available, needed)))
+    if (!low_changes(admission, which, subtract_to_zero(available, needed)))
         return;
     sea_refusal nearly = {.needed = needed, .available = available};
     WORDS(&nearly, names[unit], "release blocks, or raise the budget in sea_ctx_options");
     pthread_mutex_lock(&admission->lock);
-    if (low_begins(admission, which, less(available, needed)))
+    if (low_begins(admission, which, subtract_to_zero(available, needed)))
         low_note(admission, &nearly);
     pthread_mutex_unlock(&admission->lock);
 }
@@ -163,8 +156,8 @@ static void allow(struct admission *admission, const struct admission_verdict *v
     admission->looked_at = wait_now();
     admission->allowance = rest / 8;
     if (!is_low(admission, ADMISSION_MACHINE)) /* then the mark is not to be passed unseen */
-        admission->allowance = least(admission->allowance, less(rest, admission->low_mark));
-    admission->stale = least(admission->allowance, verdict->reserve / 4);
+        admission->allowance = min_u64(admission->allowance, subtract_to_zero(rest, admission->low_mark));
+    admission->stale = min_u64(admission->allowance, verdict->reserve / 4);
 }
 
 /* The files are read last: what is made meanwhile is counted twice then, rather than not at all. `own` of what is
@@ -175,13 +168,13 @@ static int look(struct admission *admission, uint64_t size, uint64_t own, struct
         enough = UINT64_MAX;
     struct admission_numbers numbers;
     pthread_mutex_lock(&admission->lock);
-    numbers.promised = less(admission->promised, own);
+    numbers.promised = subtract_to_zero(admission->promised, own);
     pthread_mutex_unlock(&admission->lock);
     meminfo_read(admission->proc, &numbers.memory);
     cgroup_read(admission->proc, admission->mount, enough, &numbers.cgroup);
     admission_judge(&numbers, size, ret_verdict);
     pthread_mutex_lock(&admission->lock);
-    if (mark > 0 && low_begins(admission, ADMISSION_MACHINE, less(ret_verdict->tightest.available, size)))
+    if (mark > 0 && low_begins(admission, ADMISSION_MACHINE, subtract_to_zero(ret_verdict->tightest.available, size)))
         low_note(admission, &ret_verdict->tightest);
     allow(admission, ret_verdict);
     pthread_mutex_unlock(&admission->lock);
@@ -201,7 +194,7 @@ void admission_made(struct admission *admission, uint64_t size) {
     if (!admission)
         return;
     pthread_mutex_lock(&admission->lock);
-    admission->promised = less(admission->promised, size);
+    admission->promised = subtract_to_zero(admission->promised, size);
     pthread_mutex_unlock(&admission->lock);
 }
 
@@ -210,8 +203,8 @@ static bool spend(struct admission *admission, uint64_t size) {
     bool is_fresh = wait_now() - admission->looked_at < ADMISSION_AGE;
     if (size > (is_fresh ? admission->allowance : admission->stale))
         return false;
-    admission->allowance = less(admission->allowance, size);
-    admission->stale = less(admission->stale, size);
+    admission->allowance = subtract_to_zero(admission->allowance, size);
+    admission->stale = subtract_to_zero(admission->stale, size);
     return true;
 }
 
@@ -222,7 +215,7 @@ int admission_admit(struct admission *admission, uint64_t size) {
         return 0;
     pthread_mutex_lock(&admission->lock);
     bool is_known = spend(admission, size);
-    uint64_t own = least(size, UINT64_MAX - admission->promised);
+    uint64_t own = min_u64(size, UINT64_MAX - admission->promised);
     admission->promised += own;
     pthread_mutex_unlock(&admission->lock);
     int r = is_known ? 0 : look(admission, size, own, &verdict);

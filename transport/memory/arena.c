@@ -19,6 +19,7 @@
 #include "sys/map.h"
 #include "sys/memfd.h"
 #include "sys/wait.h"
+#include "util/arith.h"
 #include "wire/handle.h"
 #include <errno.h>
 #include <sealane/ctx.h>
@@ -30,7 +31,7 @@ size_t arena_size(size_t stride, uint32_t count) {
     if (count == 0 || count > HANDLE_INDEX_MAX + 1 || stride == 0 || stride % ARENA_STRIDE_UNIT != 0 ||
         __builtin_mul_overflow(stride, count, &size) || size > SIZE_MAX / 2)
         return 0;
-    return (size + page - 1) / page * page;
+    return round_up(size, page);
 }
 
 /* From here on nobody else can write it, nor change its size. */

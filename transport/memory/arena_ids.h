@@ -10,11 +10,11 @@
 #define MEMORY_ARENA_IDS_H
 
 #include "memory/arena.h"
+#include "util/id_table.h"
 
 /* Zeroed: an empty one. */
 struct arena_ids {
-    struct arena **table; /* owned */
-    uint32_t capacity;    /* a power of two, or 0 */
+    struct id_table table; /* owned entries */
     uint32_t count;
     uint64_t made; /* arenas that were added, and numbers passed over because they were taken */
 };

@@ -4,6 +4,7 @@
 
 #include "sys/map.h"
 #include "sys/memfd.h"
+#include "util/arith.h"
 #include <stdbool.h>
 #include <unistd.h>
 
@@ -29,17 +30,12 @@ static void enter(struct census *census, struct census_entry *entry) {
     struct census_part *part = part_for(census, entry);
     pthread_mutex_lock(&part->lock);
     entry->part = part;
-    entry->next = part->first;
-    entry->link = &part->first;
-    if (entry->next)
-        entry->next->link = &entry->next;
-    part->first = entry;
+    LIST_PUSH(&part->first, entry, link);
     pthread_mutex_unlock(&part->lock);
 }
 
 static uint64_t whole_pages(uint64_t size) {
-    uint64_t page = (uint64_t) sysconf(_SC_PAGESIZE);
-    return (size + page - 1) / page * page;
+    return round_up_u64(size, (uint64_t) sysconf(_SC_PAGESIZE));
 }
 
 void census_enter_mapped(struct census *census, struct census_entry *entry, const void *data, size_t size,
@@ -60,9 +56,7 @@ void census_leave(struct census_entry *entry) {
     if (!part)
         return;
     pthread_mutex_lock(&part->lock);
-    *entry->link = entry->next;
-    if (entry->next)
-        entry->next->link = entry->link;
+    LIST_REMOVE(entry, link);
     pthread_mutex_unlock(&part->lock);
     entry->part = NULL;
 }
@@ -87,7 +81,7 @@ void census_count(struct census *census, struct census_sums *ret_sums) {
     for (int i = 0; i < CENSUS_PARTS; i++) {
         struct census_part *part = &census->parts[i];
         pthread_mutex_lock(&part->lock);
-        for (const struct census_entry *entry = part->first; entry; entry = entry->next)
+        for (const struct census_entry *entry = part->first; entry; entry = entry->link.next)
             add(ret_sums, entry);
         pthread_mutex_unlock(&part->lock);
     }

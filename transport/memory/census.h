@@ -20,6 +20,7 @@
 #ifndef MEMORY_CENSUS_H
 #define MEMORY_CENSUS_H
 
+#include "util/list.h"
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,7 +33,7 @@ struct census_entry {
     int fd;           /* borrowed; without a mapping */
     uint64_t reserved;
     struct census_part *part; /* NULL: the entry is in no census */
-    struct census_entry *next, **link;
+    LIST_LINK(struct census_entry) link;
 };
 
 struct census_part {

@@ -18,6 +18,7 @@
 #include "sys/heap.h"
 #include "sys/single_thread.h"
 #include "sys/wait.h"
+#include "util/arith.h"
 #include "wire/handle.h"
 #include <assert.h>
 #include <errno.h>
@@ -43,7 +44,8 @@ struct pool {
     uint64_t retained_max;
     uint64_t reuse_footprint, reuse_least;
     struct size_class *levels[LEVELS]; /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
-    struct slot_list leases;
+    QUEUE(struct pool_slot) leases;    /* the newest first */
+    uint32_t leases_count;
     bool is_waiting, is_ended;
 
     char apart[64]; /* other threads write what follows */
@@ -53,12 +55,6 @@ struct pool {
 
 static_assert(offsetof(struct pool, arenas) == 0 && offsetof(struct pool_arenas, front) == 0,
               "pool.h looks at the front");
-
-struct pool_slot pool_closed;
-
-static size_t round_up(size_t size, size_t unit) {
-    return size + (unit - size % unit) % unit;
-}
 
 static struct pool *pool_of(const struct pool_slot *slot) {
     return (struct pool *) pool_arena_of(slot)->arenas;
@@ -99,36 +95,21 @@ static uint32_t grow_count(const struct pool *pool, const struct size_class *cla
         count = class->target - class->total;
     if (count < first)
         count = first;
-    if (count > most)
-        count = most;
+    count = (size_t) min_u64(count, most);
     return count > 0 ? (uint32_t) count : 1;
 }
 
 /* --- out and back --- */
 
-/* None may lie there: whoever puts is to be seen. All have been put where they belong. */
-static void hot_close(struct pool *pool) {
-    for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        pool->arenas.front.hot[i] = &pool_closed;
-}
-
-static bool hot_open(struct pool *pool) {
-    if (pool->arenas.front.hot[0] != &pool_closed)
-        return false;
-    for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        pool->arenas.front.hot[i] = NULL;
-    return true;
-}
-
 /* All that came back. Was the owner to be told of it? From here on it is not. */
 static bool pool_collect(struct pool *pool) {
     struct pool_slot *slot = return_stack_take(&pool->returns);
     while (return_stack_is_slot(slot)) {
-        struct pool_slot *next = slot->next;
+        struct pool_slot *next = slot->link.next;
         slot_come_back(&pool->arenas, slot);
         slot = next;
     }
-    return slot && hot_open(pool);
+    return slot && pool_front_open(&pool->arenas.front);
 }
 
 static void pool_drain(struct pool *pool) {
@@ -136,15 +117,11 @@ static void pool_drain(struct pool *pool) {
         pool_collect(pool);
 }
 
-static bool is_hot(const struct pool_slot *slot) {
-    return slot && slot != &pool_closed;
-}
-
 /* All that came back is FREE, the hot ones too. */
 static void pool_collect_returns(struct pool *pool) {
     pool_drain(pool);
     for (int i = 0; i < POOL_HOT_CLASSES; i++)
-        if (is_hot(pool->arenas.front.hot[i])) {
+        if (pool_front_is_hot(pool->arenas.front.hot[i])) {
             slot_come_back(&pool->arenas, pool->arenas.front.hot[i]);
             pool->arenas.front.hot[i] = NULL;
         }
@@ -154,7 +131,7 @@ static void pool_collect_returns(struct pool *pool) {
 static void pool_watch(struct pool *pool) {
     while (!return_stack_try_watch(&pool->returns))
         pool_drain(pool);
-    hot_close(pool);
+    pool_front_close(&pool->arenas.front);
 }
 
 /* So many blocks of a class go round in any case: one is written while another is read. */
@@ -165,9 +142,10 @@ uint64_t pool_growth(const struct pool_slot *slot) {
     const struct pool *pool = pool_of(slot);
     const struct size_class *class = home->class;
     size_t stride = home->arena.stride;
-    if (pool->is_ended || !class || pool->leases.count == 0)
+    if (pool->is_ended || !class || pool->leases_count == 0)
         return 0;
-    if (class->out < class->total || return_stack_is_slot(return_stack_top(&pool->returns)) || is_hot(*slot->hot))
+    if (class->out < class->total || return_stack_is_slot(return_stack_top(&pool->returns)) ||
+        pool_front_is_hot(*slot->hot))
         return 0;
     if (class->total < ROUND_LEAST || class->total * stride < pool->reuse_footprint)
         return 0;
@@ -278,19 +256,19 @@ static void pool_begin_end(struct pool *pool) {
     atomic_store_explicit(&pool->left, 1 + pool_arenas_end(&pool->arenas), memory_order_relaxed);
     for (uint32_t i = 0; i < LEVELS; i++)
         pool->levels[i] = heap_free(pool->levels[i]);
-    hot_close(pool);
+    pool_front_close(&pool->arenas.front);
     pool->is_ended = true;
 }
 
 struct pool *pool_end(struct pool *pool) {
     if (!pool)
         return NULL;
-    assert(pool->leases.count == 0);
+    assert(pool->leases_count == 0);
     pool_collect_returns(pool);
     pool_begin_end(pool);
     struct pool_slot *slot = return_stack_end(&pool->returns);
     while (return_stack_is_slot(slot)) {
-        struct pool_slot *next = slot->next;
+        struct pool_slot *next = slot->link.next;
         slot_drop(slot);
         slot = next;
     }
@@ -395,16 +373,16 @@ static bool has_arenas(const struct pool_arenas *arenas) {
 static bool waits_for_returns(const struct pool_arenas *arenas) {
     bool is_all_reserved = arenas->mapped == arenas->reserved;
     return arenas->draining.arenas > 0 ||
-           (arenas->bytes_out > 0 && arenas->rotation.policy.keep && !arenas->idle_head && !is_all_reserved);
+           (arenas->bytes_out > 0 && arenas->rotation.policy.keep && !arenas->idle.first && !is_all_reserved);
 }
 
 /* So much goes at a time, and the last one whole: more would be felt. Returns whether more than `keep` is still
  * retained, and idle. */
 static bool maintain_trim(struct pool_arenas *arenas, uint64_t keep) {
     uint64_t gone = 0, most = keep > 0 ? keep + arenas->reserved : 0;
-    while (gone < WORK_PER_TURN && arenas->idle_head && pool_arenas_retained(arenas) > most)
+    while (gone < WORK_PER_TURN && arenas->idle.first && pool_arenas_retained(arenas) > most)
         gone += pool_arenas_retire_one(arenas);
-    return arenas->idle_head && pool_arenas_retained(arenas) > most;
+    return arenas->idle.first && pool_arenas_retained(arenas) > most;
 }
 
 /* Is there more to do at once? A generation begins when what is idle of the one before has gone. */
@@ -428,7 +406,7 @@ uint64_t pool_maintain(struct pool *pool, uint64_t now) {
     pool->is_waiting = waits_for_returns(arenas);
     if (pool->is_waiting)
         pool_watch(pool);
-    return has_more ? now : rotation_deadline(&arenas->rotation, has_arenas(arenas), arenas->idle_head);
+    return has_more ? now : rotation_deadline(&arenas->rotation, has_arenas(arenas), arenas->idle.first);
 }
 
 bool pool_is_waiting(const struct pool *pool) {
@@ -440,7 +418,9 @@ uint64_t slot_lease(struct pool_slot *slot) {
     slot->is_leased = true;
     slot->leased_at = wait_now_coarse();
     slot->generation = handle_next_generation(slot->generation);
-    slot_list_prepend(&pool_of(slot)->leases, slot);
+    struct pool *pool = pool_of(slot);
+    QUEUE_PREPEND(&pool->leases, slot, link);
+    pool->leases_count++;
     return handle_make(slot->arena->id, slot->index, slot->generation);
 }
 
@@ -462,19 +442,21 @@ struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t han
 void slot_release(struct pool_slot *slot) {
     assert(slot->is_leased);
     slot->is_leased = false;
-    slot_list_remove(&pool_of(slot)->leases, slot);
+    struct pool *pool = pool_of(slot);
+    QUEUE_REMOVE(&pool->leases, slot, link);
+    pool->leases_count--;
 }
 
 const struct pool_slot *pool_oldest_lease(const struct pool *pool) {
-    return pool->leases.tail;
+    return pool->leases.last;
 }
 
 struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot) {
-    return slot ? slot->next : pool->leases.head;
+    return slot ? slot->link.next : pool->leases.first;
 }
 
 static void generation_leases(const struct pool *pool, uint64_t number, struct pool_gauges *sum) {
-    for (const struct pool_slot *slot = pool->leases.head; slot; slot = slot->next) {
+    for (const struct pool_slot *slot = pool->leases.first; slot; slot = slot->link.next) {
         if (pool_arena_of(slot)->generation != number)
             continue;
         sum->leases++;
@@ -486,7 +468,7 @@ static void generation_leases(const struct pool *pool, uint64_t number, struct p
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges) {
     pool_collect_returns(pool);
     pool_arenas_gauges(&pool->arenas, ret_gauges);
-    ret_gauges->leases = pool->leases.count;
+    ret_gauges->leases = pool->leases_count;
 }
 
 void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges) {

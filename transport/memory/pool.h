@@ -32,53 +32,11 @@
 #ifndef MEMORY_POOL_H
 #define MEMORY_POOL_H
 
-#include "memory/arena_ids.h"
-#include "memory/rotation.h"
+#include "memory/pool_front.h"
+#include "memory/pool_ops.h"
 #include "memory/size_class.h"
 
 struct pool;
-
-/* What a pool begins with. The classes are those up to 16 KiB. */
-enum { POOL_HOT_CLASSES = 17 };
-struct pool_front {
-    /* Or &pool_closed: while somebody is to be told of what is put, and at the end. */
-    struct pool_slot *hot[POOL_HOT_CLASSES];
-    uint64_t allocated; /* bytes of all blocks that were ever taken */
-};
-extern struct pool_slot pool_closed;
-
-struct pool_ops {
-    /* An arena is about to be made. 0, or a negative errno value: the pool retires what it can and asks once more.
-     * Blocks may come back meanwhile. */
-    int (*charge)(void *owner, uint64_t bytes, uint32_t fds);
-    /* An arena is gone. For each charge once; of an arena, and of the pool, the very last thing, on whatever thread. */
-    void (*uncharge)(void *owner, uint64_t bytes, uint32_t fds);
-    /* An arena was announced, and its descriptor is closed. */
-    void (*uncharge_fd)(void *owner);
-    /* An announced arena is about to go: the peer may unmap it, and its id will be used again, though not soon. Not
-     * called at or after pool_end(). */
-    void (*retired)(void *owner, uint32_t arena_id);
-    /* On the owner's thread: before that sleeps it is to call pool_maintain(). */
-    void (*needs_maintenance)(void *owner);
-    /* A slot comes back that pool_maintain() wants to know of: the owner's thread is to be woken. On any thread; `hold`
-     * comes before it, for which the owner lives until `tell` is done. */
-    void (*hold)(void *owner);
-    void (*tell)(void *owner);
-};
-
-struct pool_options {
-    const struct pool_ops *ops;  /* borrowed, static */
-    void *owner;                 /* borrowed until all that was charged is uncharged */
-    struct admission *admission; /* borrowed likewise; NULL: nobody is asked */
-    struct census *census;       /* borrowed likewise, until the last arena is gone; NULL: none */
-    struct arena_ids *audience;  /* borrowed until pool_end(); of several pools */
-    size_t extra;                /* bytes of slot->extra; zeroed when an arena is made, then the user's */
-    uint64_t retained_max;       /* bytes */
-    uint64_t reuse_footprint;    /* bytes; see pool_distance() */
-    uint64_t reuse_least;        /* bytes */
-    bool is_private;             /* private arenas: no descriptors, and no leases */
-    struct pool_policy policy;
-};
 
 /* Makes an empty one, without an arena. -ENOMEM. */
 int pool_new(struct pool **ret_pool, const struct pool_options *options);
@@ -124,14 +82,6 @@ uint64_t pool_growth(const struct pool_slot *slot);
 /* Gives back an OUT slot: from any thread; or, the short way, from the owner's, also after pool_end(). */
 void pool_put(struct pool_slot *slot);
 void pool_put_own(struct pool_slot *slot);
-
-/* On the owner's thread: does it become the hot one? Otherwise it is still to be put. Also after pool_end(). */
-static inline bool pool_put_hot(struct pool_slot *slot) {
-    if (*slot->hot)
-        return false;
-    *slot->hot = slot;
-    return true;
-}
 
 /*
  * Makes arenas until `count` blocks of at least `size` bytes are free, and where that is more as many as the pool
@@ -190,21 +140,6 @@ const struct pool_slot *pool_oldest_lease(const struct pool *pool);
 
 /* --- */
 
-struct pool_gauges {
-    uint64_t mapped; /* bytes in arenas */
-    uint64_t arenas;
-    uint64_t blocks_out;
-    uint64_t bytes_out; /* of these blocks */
-    uint64_t retained;  /* bytes */
-    uint64_t reserved;  /* bytes of reserved arenas */
-    uint64_t leases;
-    uint64_t leased;                                               /* bytes; of one generation only */
-    const struct pool_slot *oldest_lease;                          /* likewise; NULL: there is none */
-    uint64_t allocated;                                            /* bytes of all blocks ever taken */
-    uint64_t mapped_peak, out_peak;                                /* the most of mapped and bytes_out there ever was */
-    uint64_t draining_arenas, draining_mapped, draining_bytes_out; /* of older generations; included above */
-    uint64_t generation;                                           /* the newest one's number, from 1 */
-};
 /* Looks at all arenas. */
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
 

@@ -4,19 +4,19 @@
 
 #include "sys/heap.h"
 #include "sys/map.h"
+#include "util/arith.h"
 #include <errno.h>
 
 /* The place of those that are never hot. */
 static struct pool_slot *no_place = &pool_closed;
 
 void pool_arenas_init(struct pool_arenas *arenas, const struct pool_options *options) {
-    const size_t unit = _Alignof(max_align_t);
     arenas->ops = options->ops;
     arenas->owner = options->owner;
     arenas->admission = options->admission;
     arenas->census = options->census;
     arenas->audience = options->audience;
-    arenas->slot_size = sizeof(struct pool_slot) + (options->extra + unit - 1) / unit * unit;
+    arenas->slot_size = sizeof(struct pool_slot) + round_up(options->extra, _Alignof(max_align_t));
     arenas->is_private = options->is_private;
     rotation_init(&arenas->rotation, &options->policy);
 }
@@ -135,14 +135,14 @@ static void pool_arena_retire_idle(struct pool_arena *home) {
 
 void pool_arenas_retire_idle(struct pool_arenas *arenas, uint64_t keep) {
     uint64_t most = keep > 0 ? keep + arenas->reserved : 0; /* beside what is reserved, some of which may be out */
-    while (arenas->idle_head && pool_arenas_retained(arenas) > most)
-        pool_arena_retire_idle(arenas->idle_head);
+    while (arenas->idle.first && pool_arenas_retained(arenas) > most)
+        pool_arena_retire_idle(arenas->idle.first);
 }
 
 uint64_t pool_arenas_retire_one(struct pool_arenas *arenas) {
     uint64_t before = arenas->mapped;
-    if (arenas->idle_head)
-        pool_arena_retire_idle(arenas->idle_head);
+    if (arenas->idle.first)
+        pool_arena_retire_idle(arenas->idle.first);
     return before - arenas->mapped;
 }
 
@@ -166,7 +166,7 @@ uint32_t pool_arenas_reserve(struct pool_arenas *arenas, const struct size_class
         if (home->class != class || home->arena.stride < size || ready == 0)
             continue;
         pool_arena_reserve(home);
-        count -= ready < count ? ready : count;
+        count -= min_u32(ready, count);
     }
     return count;
 }

@@ -21,8 +21,9 @@
 #ifndef MEMORY_POOL_ARENAS_H
 #define MEMORY_POOL_ARENAS_H
 
-#include "memory/census.h"
-#include "memory/pool.h"
+#include "memory/pool_front.h"
+#include "memory/pool_ops.h"
+#include "memory/size_class.h"
 #include <assert.h>
 #include <stdatomic.h>
 
@@ -33,7 +34,7 @@ struct pool_arena {
     struct size_class *class;   /* borrowed; NULL: of an older generation; it drains */
     uint64_t generation;
     uint64_t allocated;                 /* by its generation, once that is over */
-    struct pool_arena *next, *previous; /* on the idle list */
+    QUEUE_LINK(struct pool_arena) link; /* on the idle list */
     uint32_t out;
     bool is_reserved;
     _Atomic uint32_t left; /* slots that are out, of a pool that has ended */
@@ -49,7 +50,7 @@ struct pool_arenas {
     struct census *census;       /* likewise */
     struct arena_ids *audience;  /* borrowed until pool_end() */
     size_t slot_size;
-    struct pool_arena *idle_head, *idle_tail; /* the longest idle first */
+    QUEUE(struct pool_arena) idle; /* the longest idle first */
     uint64_t mapped, arenas, bytes_out, mapped_peak, out_peak, reserved;
     struct {
         uint64_t arenas, mapped, bytes_out;
@@ -109,19 +110,13 @@ static inline struct pool_slot *pool_arena_slot(const struct pool_arena *home, u
 /* --- out and back --- */
 
 static inline void pool_arenas_add_idle(struct pool_arenas *arenas, struct pool_arena *home) {
-    if (home->is_reserved)
-        return;
-    home->next = NULL;
-    home->previous = arenas->idle_tail;
-    *(arenas->idle_tail ? &arenas->idle_tail->next : &arenas->idle_head) = home;
-    arenas->idle_tail = home;
+    if (!home->is_reserved)
+        QUEUE_APPEND(&arenas->idle, home, link);
 }
 
 static inline void pool_arenas_remove_idle(struct pool_arenas *arenas, struct pool_arena *home) {
-    if (home->is_reserved)
-        return;
-    *(home->previous ? &home->previous->next : &arenas->idle_head) = home->next;
-    *(home->next ? &home->next->previous : &arenas->idle_tail) = home->previous;
+    if (!home->is_reserved)
+        QUEUE_REMOVE(&arenas->idle, home, link);
 }
 
 /* The slot has been taken from its class. */

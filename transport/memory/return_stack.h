@@ -8,7 +8,7 @@
  *     any of these   --return_stack_end()-->        ENDED, for good
  *
  * It is empty when its top is NULL, or WATCHED: then the owner sleeps, and whoever puts a slot over that mark tells it.
- * The owner takes it whole, so that no slot can come back to its top while somebody looks at it. Linked by slot->next,
+ * The owner takes it whole, so that no slot can come back to its top while somebody looks at it. Linked by slot->link.next,
  * the newest first.
  *
  * It tells nobody, and counts nothing: memory/pool.c does. Private memory.
@@ -52,7 +52,7 @@ static inline struct pool_slot *return_stack_top_acquire(const struct return_sta
 /* Puts an OUT slot over `*top`, which is not ENDED. Not done: something else is there by now, or nothing was tried; it
  * is in `*top`. */
 static inline bool return_stack_try_put(struct return_stack *returns, struct pool_slot **top, struct pool_slot *slot) {
-    slot->next = *top;
+    slot->link.next = *top;
     /* Release [POOL1], partner in return_stack_take(). Afterwards neither the slot nor the stack is ours. */
     return atomic_compare_exchange_weak_explicit(&returns->top, top, slot, memory_order_acq_rel, memory_order_acquire);
 }

@@ -19,6 +19,7 @@
 #include "sys/memfd.h"
 #include "sys/reaper.h"
 #include "sys/wait.h"
+#include "util/arith.h"
 #include <errno.h>
 #include <sealane/block.h>
 #include <sealane/ctx.h>
@@ -33,14 +34,8 @@
 /* Of a payload without bytes; nobody reads or writes it. */
 static char sealed_nothing[1];
 
-/* Of what is too large, the largest number there is. */
-static uint64_t round_up(uint64_t size, uint64_t unit) {
-    uint64_t rest = (unit - size % unit) % unit;
-    return size > UINT64_MAX - rest ? UINT64_MAX : size + rest;
-}
-
 uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout) {
-    return layout == SEALED_EXACT ? size : round_up(size, MEMFD_HUGE_SIZE);
+    return layout == SEALED_EXACT ? size : round_up_u64(size, MEMFD_HUGE_SIZE);
 }
 
 enum memfd_huge_policy sealed_huge_policy(void) {

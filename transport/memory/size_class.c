@@ -26,7 +26,7 @@ static struct arena **place_of(struct size_class *class, const struct arena *are
 
 void size_class_put_first_spare(struct size_class *class, struct pool_slot *slot) {
     struct arena *arena = slot->arena, **place = place_of(class, arena);
-    slot->next = NULL;
+    slot->link.next = NULL;
     arena->spare = slot;
     arena->spare_younger = *place;
     *place = arena;
@@ -41,7 +41,7 @@ void size_class_add(struct size_class *class, struct pool_slot *slot) {
 
 static void queue_remove_all(struct slot_queue *queue, const struct arena *arena) {
     struct pool_slot *previous = NULL;
-    for (struct pool_slot *slot = queue->head; slot; slot = slot->next)
+    for (struct pool_slot *slot = queue->head; slot; slot = slot->link.next)
         if (slot->arena == arena)
             slot_queue_remove(queue, slot, previous);
         else
@@ -67,7 +67,7 @@ static struct pool_slot *queue_take(struct slot_queue *queue, size_t size) {
             return slot;
         }
         previous = slot;
-        slot = slot->next;
+        slot = slot->link.next;
     }
     return NULL;
 }

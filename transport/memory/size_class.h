@@ -71,7 +71,7 @@ struct pool_slot *size_class_search(struct size_class *class, size_t size, bool 
 static inline struct pool_slot *size_class_take_spare(struct size_class *class, struct arena *arena,
                                                       struct arena *previous) {
     struct pool_slot *slot = arena->spare;
-    arena->spare = slot->next;
+    arena->spare = slot->link.next;
     if (!arena->spare)
         *(previous ? &previous->spare_younger : &class->oldest) = arena->spare_younger;
     return slot;
@@ -100,7 +100,7 @@ static inline void size_class_put_spare(struct size_class *class, struct pool_sl
         size_class_put_first_spare(class, slot);
         return;
     }
-    slot->next = arena->spare;
+    slot->link.next = arena->spare;
     arena->spare = slot;
 }
 

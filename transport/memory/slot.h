@@ -13,6 +13,7 @@
 #define MEMORY_SLOT_H
 
 #include "memory/arena.h"
+#include "util/list.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,7 +21,7 @@
 struct pool_slot {
     _Alignas(max_align_t) struct arena *arena; /* borrowed: it outlives its slots */
     void *data;                                /* the block's first byte */
-    struct pool_slot *next, *previous;
+    QUEUE_LINK(struct pool_slot) link;
     /* Borrowed from the pool: where it may lie between the owner's put and take. Taken by somebody: it may not. */
     struct pool_slot **hot;
     uint32_t index;      /* of the block in its arena */
@@ -31,26 +32,6 @@ struct pool_slot {
     char extra[] __attribute__((aligned(_Alignof(max_align_t)))); /* the user's, of pool_options.extra bytes */
 };
 
-/* A list of slots, linked both ways. */
-struct slot_list {
-    struct pool_slot *head, *tail;
-    uint32_t count;
-};
-
-static inline void slot_list_prepend(struct slot_list *list, struct pool_slot *slot) {
-    slot->previous = NULL;
-    slot->next = list->head;
-    *(list->head ? &list->head->previous : &list->tail) = slot;
-    list->head = slot;
-    list->count++;
-}
-
-static inline void slot_list_remove(struct slot_list *list, struct pool_slot *slot) {
-    *(slot->previous ? &slot->previous->next : &list->head) = slot->next;
-    *(slot->next ? &slot->next->previous : &list->tail) = slot->previous;
-    list->count--;
-}
-
 /* Slots in order, linked one way. */
 struct slot_queue {
     struct pool_slot *head, *tail; /* the tail of an empty one means nothing */
@@ -58,9 +39,9 @@ struct slot_queue {
 };
 
 static inline void slot_queue_append(struct slot_queue *queue, struct pool_slot *slot) {
-    slot->next = NULL;
+    slot->link.next = NULL;
     if (queue->head)
-        queue->tail->next = slot; /* who has a head has a tail; NOLINT(clang-analyzer-core.NullDereference) */
+        queue->tail->link.next = slot; /* who has a head has a tail; NOLINT(clang-analyzer-core.NullDereference) */
     else
         queue->head = slot;
     queue->tail = slot;
@@ -69,7 +50,7 @@ static inline void slot_queue_append(struct slot_queue *queue, struct pool_slot 
 
 /* `previous` is the one before it, NULL for the head. */
 static inline void slot_queue_remove(struct slot_queue *queue, struct pool_slot *slot, struct pool_slot *previous) {
-    *(previous ? &previous->next : &queue->head) = slot->next;
+    *(previous ? &previous->link.next : &queue->head) = slot->link.next;
     if (queue->tail == slot)
         queue->tail = previous;
     queue->count--;

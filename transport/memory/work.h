@@ -10,6 +10,7 @@
 #ifndef MEMORY_WORK_H
 #define MEMORY_WORK_H
 
+#include "util/arith.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,7 +36,7 @@ static inline bool work_is_over(const struct work *work) {
 }
 
 static inline void work_take(struct work *work, uint64_t bytes) {
-    work->left -= bytes < work->left ? bytes : work->left;
+    work->left -= min_u64(bytes, work->left);
 }
 
 #endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The front of a pool: its hot blocks. Of each small size the block that the owner's thread has put last is hot, and goes
+ * out next. memory/pool.h says what is counted meanwhile.
+ *
+ *     hot[number] = NULL, a slot of that class, or &pool_closed
+ *     all places are closed, or none
+ *
+ * Threads: the pool's owner's.
+ */
+#ifndef MEMORY_POOL_FRONT_H
+#define MEMORY_POOL_FRONT_H
+
+#include "memory/slot.h"
+
+/* What a pool begins with. The classes are those up to 16 KiB. */
+enum { POOL_HOT_CLASSES = 17 };
+struct pool_front {
+    /* Or &pool_closed: while somebody is to be told of what is put, and at the end. */
+    struct pool_slot *hot[POOL_HOT_CLASSES];
+    uint64_t allocated; /* bytes of all blocks that were ever taken */
+};
+extern struct pool_slot pool_closed;
+
+/* Is there a hot block in this place? */
+static inline bool pool_front_is_hot(const struct pool_slot *slot) {
+    return slot && slot != &pool_closed;
+}
+
+/* Closes all places, which are empty: from here on each block that is put goes to the pool itself. */
+void pool_front_close(struct pool_front *front);
+
+/* Opens all places. Returns whether they were closed. */
+bool pool_front_open(struct pool_front *front);
+
+/* On the owner's thread: does it become the hot one? Otherwise it is still to be put. Also after pool_end(). */
+static inline bool pool_put_hot(struct pool_slot *slot) {
+    if (*slot->hot)
+        return false;
+    *slot->hot = slot;
+    return true;
+}
+
+#endif
