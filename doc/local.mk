@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Manual pages and documents. hello_server and hello_client have no page: the README is theirs.
+# Manual pages and documents. The README shows thumbnail_client and thumbnail_server,
+# and sealane(7) shows hello_client and hello_server: these programs have no page of their own.
 
 dist_man_MANS = \
     doc/man/consumer.1 \
@@ -29,6 +30,7 @@ nobase_dist_doc_DATA = \
     doc/memory.md \
     doc/memory/soak.svg \
     doc/memory/spikes.svg \
+    doc/payload.svg \
     doc/sandbox.md \
     doc/security.md \
     doc/tuning.md \
@@ -38,7 +40,9 @@ nobase_dist_doc_DATA = \
     $(examples_digestd_SOURCES) \
     $(examples_hello_client_SOURCES) \
     $(examples_hello_server_SOURCES) \
-    $(examples_producer_SOURCES)
+    $(examples_producer_SOURCES) \
+    $(examples_thumbnail_client_SOURCES) \
+    $(examples_thumbnail_server_SOURCES)
 
 EXTRA_DIST += \
     doc/benchmarks/ends.png \

@@ -12,7 +12,14 @@
 if ENABLE_EXAMPLES
 
 exampledir = $(libexecdir)/sealane/examples
-example_PROGRAMS = examples/consumer examples/figures examples/hello_client examples/hello_server examples/producer
+example_PROGRAMS = \
+    examples/consumer \
+    examples/figures \
+    examples/hello_client \
+    examples/hello_server \
+    examples/producer \
+    examples/thumbnail_client \
+    examples/thumbnail_server
 
 example_cppflags = -D_GNU_SOURCE -I$(srcdir)/include
 example_ldflags = $(AM_LDFLAGS) -static
@@ -60,6 +67,16 @@ examples_producer_CPPFLAGS = $(example_cppflags)
 examples_producer_LDFLAGS = $(example_ldflags)
 examples_producer_LDADD = $(example_ldadd)
 examples_producer_SOURCES = examples/producer.c examples/producer_audience.c examples/producer_audience.h
+
+examples_thumbnail_client_CPPFLAGS = $(example_cppflags)
+examples_thumbnail_client_LDFLAGS = $(example_ldflags)
+examples_thumbnail_client_LDADD = transport/libsealane.la
+examples_thumbnail_client_SOURCES = examples/thumbnail_client.c
+
+examples_thumbnail_server_CPPFLAGS = $(example_cppflags)
+examples_thumbnail_server_LDFLAGS = $(example_ldflags)
+examples_thumbnail_server_LDADD = transport/libsealane.la
+examples_thumbnail_server_SOURCES = examples/thumbnail_server.c
 
 if HAVE_CRYPTO
 example_PROGRAMS += examples/digest examples/digestd

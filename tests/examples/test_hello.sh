@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The two programs that the README shows.
+# The programs that sealane(7) shows, hello_server and hello_client; and those of the README, thumbnail_server and
+# thumbnail_client.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
-needs hello_server hello_client
+needs hello_server hello_client thumbnail_server thumbnail_client
 
 run "no server" 1 hello_client
 says "no server" err "hello_client: No such file or directory (hello: "
@@ -34,7 +35,19 @@ kill -KILL "$pid"
 ended "the next server" "$pid" 137
 rm -f "$XDG_RUNTIME_DIR/sealane/hello" # what a killed server leaves for the next one
 
-# --- sealane(7) shows them, too, as they are ---
+# --- a payload of 16 MiB, and its thumbnail of 256 KiB ---
+
+run "no thumbnail server" 1 thumbnail_client
+says "no thumbnail server" err "thumbnail_client: No such file or directory (thumbnails: "
+start server thumbnail_server
+await "the thumbnail server" test -S "$XDG_RUNTIME_DIR/sealane/thumbnails"
+run "a thumbnail" 0 thumbnail_client
+is "a thumbnail" "262144 pixels, mean 127.5" "$(cat out)"
+kill -KILL "$pid"
+ended "the thumbnail server" "$pid" 137
+rm -f "$XDG_RUNTIME_DIR/sealane/thumbnails"
+
+# --- sealane(7) shows the hello programs as they are ---
 
 page=$tests_dir/../../doc/man/sealane.7
 for program in hello_server hello_client; do

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-readme: the README shows the hello programs as they are; and it refuses one that does not.
-# The programs are as short as they were promised to be.
+# tools/check-readme: the README shows the thumbnail programs as they are; and it refuses one that does not.
+# The hello programs, which sealane(7) shows, are as short as they were promised to be.
 # Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
 
 set -u
@@ -32,10 +32,10 @@ must "this README" check "$srcdir"
 
 mkdir "$work/examples"
 cp "$srcdir/README.md" "$work/"
-cp "$srcdir"/examples/hello_*.c "$work/examples/"
+cp "$srcdir"/examples/thumbnail_*.c "$work/examples/"
 chmod u+w "$work/README.md" "$work"/examples/*
-echo '/* another line */' >>"$work/examples/hello_client.c"
-must_refuse "a file that changed" "another examples/hello_client.c" check "$work"
+echo '/* another line */' >>"$work/examples/thumbnail_client.c"
+must_refuse "a file that changed" "another examples/thumbnail_client.c" check "$work"
 must "mending it" check --write "$work"
 must "the mended one" check "$work"
 
