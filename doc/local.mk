@@ -26,6 +26,7 @@ nobase_dist_doc_DATA = \
     doc/benchmarks/sealed.svg \
     doc/benchmarks/throughput.svg \
     doc/kernels.md \
+    doc/measurements.md \
     doc/memory-model.md \
     doc/memory.md \
     doc/memory/soak.svg \
