@@ -17,7 +17,7 @@
 
 #define HUGE_SIZE ((size_t) 2 << 20)
 
-/* <linux/memfd.h>'s MFD_HUGE_2MB, which <sys/mman.h> does not have. */
+/* MFD_HUGE_2MB of <linux/memfd.h>, which <sys/mman.h> lacks. */
 static const unsigned HUGETLB = MFD_HUGETLB | 21u << 26;
 
 static const unsigned SEALS_GOOD = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
@@ -39,7 +39,7 @@ static void shelf_add(struct shelf *shelf, struct item item) {
     shelf->items[shelf->count++] = item;
 }
 
-/* A memfd of `size` bytes, of which the first `filled` have pages. -1: not with these flags. */
+/* Returns a memfd of `size` bytes, the first `filled` of which have pages. Returns -1 if these flags are impossible. */
 static int memfd_filled(size_t size, size_t filled, unsigned flags) {
     int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
     if (fd < 0)
@@ -84,11 +84,11 @@ static void fill_arenas(void) {
         item.fd = cabinet_shared_memfd(sizes[i], &item.data);
         shelf_add(&cabinet.arenas, item);
     }
-    /* Sealed against its owner too: as good as any. */
+    /* Sealed against its owner, too: equally good. */
     shelf_add(&cabinet.arenas, (struct item){memfd_sealed(65536, 65536, 0, SEALS_GOOD), 65536, 0, NULL});
 }
 
-/* More blocks than it has bytes: they lie behind its end. */
+/* Returns a memfd with more blocks than its size needs: they lie behind its end. */
 static int memfd_faking_pages(void) {
     int fd = memfd_filled(65536, 0, 0);
     demand(fd >= 0 && fallocate(fd, FALLOC_FL_KEEP_SIZE, 1 << 20, 65536) == 0, "fallocate");

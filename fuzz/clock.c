@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The clock that can be moved on, waits that do not wait, and the stopwatch. See clock.h. */
+/* The movable clock, simulated waits, and the stopwatch. See clock.h. */
 #include "clock.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout
 int __real_close(int fd);
 int __wrap_close(int fd);
 
-/* A number that is closed twice is somebody else's descriptor the second time, sooner or later. */
+/* Finds double closes: the number of a closed descriptor may belong to another file by then. */
 int __wrap_close(int fd) {
     int r = __real_close(fd);
     if (r < 0 && errno == EBADF) {
@@ -60,7 +60,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *ret_time) {
     return 0;
 }
 
-/* The world acts. false: that was enough, the wait is over. */
+/* Lets the world act. Returns false when the wait is over. */
 static bool wait_round(unsigned rounds, bool is_endless, uint64_t ns) {
     if (!is_endless && (ns == 0 || rounds >= WAIT_ROUNDS)) {
         clock_pass(ns);
@@ -84,7 +84,7 @@ int __wrap_ppoll(struct pollfd *items, nfds_t count, const struct timespec *time
     return r;
 }
 
-/* What the library does where ppoll() is forbidden; and looks that do not wait. */
+/* The library calls poll() where ppoll() is forbidden, and to look without waiting. */
 int __wrap_poll(struct pollfd *items, nfds_t count, int timeout_ms) {
     if (timeout_ms == 0)
         return __real_poll(items, count, 0);

@@ -3,8 +3,8 @@
  * Time for a fuzz target: the library's clock, which the target can move on, and the stopwatch for the CPU time of one
  * turn.
  *
- * The program is linked with --wrap for clock_gettime(), poll(), ppoll() and epoll_wait(). Nothing really waits: a wait
- * that finds nothing has the world act (clock_on_wait), looks again, and after some rounds moves the clock to its end.
+ * The program is linked with --wrap for clock_gettime(), poll(), ppoll() and epoll_wait(). No call really waits: a wait
+ * without an event lets the world act (clock_on_wait), looks again, and after some rounds moves the clock to its end.
  * One thread.
  */
 #ifndef FUZZ_CLOCK_H
@@ -13,27 +13,27 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The library's clock goes on by so much at once. */
+/* Moves the library's clock on by `ns` at once. */
 void clock_pass(uint64_t ns);
 
-/* Called in each round of a wait that found nothing; `rounds` from 0. After WAIT_ROUNDS it must make something happen
+/* Runs in each round of a wait without an event; `rounds` counts from 0. After WAIT_ROUNDS it must cause an event
  * when the wait is without end. */
 enum { WAIT_ROUNDS = 8 };
 extern void (*clock_on_wait)(unsigned rounds, bool is_endless);
 
-/* The CPU time of this thread, nanoseconds. */
+/* Returns the CPU time of this thread, in nanoseconds. */
 uint64_t clock_cpu(void);
 
 /*
- * The stopwatch counts the thread's CPU time between turn_begin() and turn_end(), but not where it is paused: in the
+ * The stopwatch counts the thread's CPU time between turn_begin() and turn_end(), except where it is paused: in the
  * handlers of the application, and while the library waits. Pauses nest. It costs more than many a turn, so it runs
- * only where it was asked for.
+ * only on request.
  */
-void turn_watch(bool is_wanted); /* forgets what was counted */
+void turn_watch(bool is_wanted); /* also resets the stopwatch */
 void turn_begin(void);
 void turn_end(void);
 void turn_pause(void);
 void turn_resume(void);
-uint64_t turn_longest(void); /* since turn_watch(), nanoseconds */
+uint64_t turn_longest(void); /* longest turn since turn_watch(), nanoseconds */
 
 #endif

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the peer does, one act at a time, as the input's bytes say. See evil_peer.h.
+ * The peer's acts, one at a time, chosen by the input's bytes. See evil_peer.h.
  *
- * Most draws give what an honest peer might send; each act has some that do not. Where a byte counts, 0 is honest.
+ * Most draws give values that an honest peer might send; each act also has some that it would not. Where a byte
+ * chooses, 0 is honest.
  */
 #include "evil_peer.h"
 
@@ -16,10 +17,10 @@
 #include "speaker.h"
 #include "wire/handle.h"
 
-/* Of sizes in bytes: each side of what decides about lines, classes and limits. */
+/* Sizes in bytes: on each side of the borders of lines, classes and limits. */
 static const uint32_t SIZES[] = {0, 5, 32, 33, 88, 89, 200, 256, 257, 500, 872, 873, 1000, 4096, 5000, 66000};
 
-/* The host's methods, one that does not exist, and a reserved one. */
+/* The host's methods, a missing one, and a reserved one. */
 static const uint32_t METHODS[] = {0, 1, 2, 3, 4, 5, 99, 0xffff0001};
 
 static const uint8_t BYTES[EVIL_DATAGRAM_MAX];
@@ -32,7 +33,7 @@ static void put_fd(struct draft *draft, int fd) {
     draft->fds[draft->fds_count++] = fd;
 }
 
-/* Changes some bytes, and perhaps how many there are and how many descriptors. */
+/* Changes some bytes, and possibly the number of bytes and of descriptors. */
 static void spoil(struct draft *draft, struct input *in) {
     uint8_t how = draw(in);
     for (unsigned i = 0; i < how % 4u; i++) {
@@ -95,7 +96,7 @@ static void hello_lessen(struct wire_hello *hello, struct input *in) {
     hello->fds_max = 1;
 }
 
-/* The clock of another time namespace, or one that cannot be. */
+/* Names the clock of another time namespace, or an impossible clock. */
 static void hello_name_clock(struct wire_hello *hello, struct input *in) {
     hello->features |= WIRE_FEATURE_CLOCK;
     hello->clock_epoch = (int64_t) draw_u64(in);
@@ -119,7 +120,7 @@ static void hello_vary(struct wire_hello *hello, uint8_t kind, struct input *in)
         hello_name_clock(hello, in);
 }
 
-/* Another descriptor than the outbox, or another beginning of it. */
+/* Sends another descriptor than the outbox, or an outbox with another beginning. */
 static void greet_oddly(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     switch (draw_below(in, 4)) {
@@ -169,14 +170,14 @@ static uint64_t deadline_draw(struct input *in) {
     return kind == 0 ? 0 : kind == 1 ? ns + 1000000 : kind == 2 ? ns + 10000000000u : kind == 3 ? 1 : UINT64_MAX;
 }
 
-/* The id that the library's next call will have in a slot that was used before: its answer can be there before the call
- * is. */
+/* Returns the id that the library's next call will have in a slot that was used before: its answer can be there
+ * before the call is. */
 static uint64_t next_call_of(const struct evil_peer *peer, struct input *in) {
     uint8_t known = draw(in);
     return known ? known : peer->answered + ((uint64_t) 1 << 32);
 }
 
-/* Method and status, as the type has them. Returns the id. */
+/* Draws method and status for the type. Returns the id. */
 static uint64_t message_draw(struct evil_peer *peer, enum wire_type type, struct wire_message *ret, struct input *in) {
     uint8_t kind = draw(in);
     *ret = (struct wire_message){.method = type == WIRE_REPLY ? 0 : METHODS[kind % 8u]};
@@ -201,7 +202,7 @@ static void message_put_inline(struct wire_message *message, uint32_t size, uint
     message->payload_size = message->payload_class ? (size < most ? size : most) : 0;
 }
 
-/* A text has no zeros in it. */
+/* A text contains no zeros. */
 static const void *bytes_of(const struct wire_message *message) {
     static char text[WIRE_TEXT_MAX];
     memset(text, 'x', sizeof(text));
@@ -218,7 +219,7 @@ static void act_say_inline(struct evil_peer *peer, struct input *in) {
     evil_say(peer, words, bytes_of(&message), (uint32_t) message.payload_size + message.text_size);
 }
 
-/* A payload of an arena: number n lies in arena n of the cabinet when the peer is honest. */
+/* Sends a payload of an arena: number n lies in arena n of the cabinet when the peer is honest. */
 static void act_say_pooled(struct evil_peer *peer, struct input *in) {
     static const uint32_t sizes[] = {1, 64, 300, 4096, 65536, 1 << 20, 8 << 20, 100000};
     struct wire_message message;
@@ -245,7 +246,7 @@ static void act_say_mark(struct evil_peer *peer, struct input *in) {
     evil_say_mark(peer, peer->marks + (uint64_t) (int64_t) (int8_t) draw(in));
 }
 
-/* A line of which some words are anything. */
+/* Writes a line with some arbitrary words. */
 static void act_say_words(struct evil_peer *peer, struct input *in) {
     uint64_t words[LINE_WORDS];
     struct wire_message message;
@@ -323,8 +324,8 @@ static void act_send_retire(struct evil_peer *peer, struct input *in) {
     evil_send(peer, draft, true, !(which & 0x40));
 }
 
-/* A larger ring, or what is none. Unless it is a sound one, the peer goes on writing where it is: what the library
- * looks for there is what the arena holds. */
+/* Announces a larger ring, or a descriptor that is none. Unless the ring is sound, the peer goes on writing in the
+ * old one: the library then reads the arena's contents as frames. */
 static void act_send_ring(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     uint8_t odd = draw(in);
@@ -379,7 +380,7 @@ static void act_send_goodbye(struct evil_peer *peer, struct input *in) {
     evil_send(peer, draft, false, false);
 }
 
-/* Bytes of no frame. */
+/* Sends bytes that are no frame. */
 static void act_send_noise(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     draft_begin(draft, 1 + draw(in));
@@ -388,7 +389,7 @@ static void act_send_noise(struct evil_peer *peer, struct input *in) {
     evil_send(peer, draft, !(draw(in) & 1), true);
 }
 
-/* So many that the socket, or the turn, is full. */
+/* Sends so many datagrams that the socket, or the turn, is full. */
 static void act_send_many(struct evil_peer *peer, struct input *in) {
     struct draft *draft = &evil_draft;
     struct wire_message message = {.method = draw_of(in, METHODS)};
@@ -402,7 +403,7 @@ static void act_send_many(struct evil_peer *peer, struct input *in) {
         evil_send(peer, draft, true, true);
 }
 
-/* The same call again and again. */
+/* Sends one call again and again. */
 static void act_say_many(struct evil_peer *peer, struct input *in) {
     struct wire_message message = {.method = draw_of(in, METHODS)};
     uint64_t words[LINE_WORDS];
@@ -412,7 +413,7 @@ static void act_say_many(struct evil_peer *peer, struct input *in) {
     }
 }
 
-/* One large payload named again and again: of a side that copies, each is a copy. */
+/* Names one large payload again and again: for a side that copies, each is a copy. */
 static void act_say_pooled_many(struct evil_peer *peer, struct input *in) {
     struct wire_message message = {.method = draw_of(in, METHODS), .payload_class = WIRE_CLASS_POOLED};
     uint64_t words[LINE_WORDS];
@@ -441,7 +442,7 @@ static void act_move_cursor(struct evil_peer *peer, struct input *in) {
                    (uint32_t) peer->in.head + (uint32_t) (int8_t) draw(in));
 }
 
-/* The tags of many lines at once: all that lies there is a frame. */
+/* Writes the tags of many lines at once: every line counts as a frame then. */
 static void act_write_tags(struct evil_peer *peer, struct input *in) {
     struct line *lines = (struct line *) (void *) (peer->own.page + 1024);
     uint32_t tag = draw(in), type = draw(in), count = draw_below(in, 64);
@@ -461,7 +462,7 @@ static void act_give_back_all(struct evil_peer *peer, struct input *in) {
     peer->handles = (struct heard){.count = 0};
 }
 
-/* Into an arena, while the library may be reading it. */
+/* Writes into an arena, while the library may be reading it. */
 static void act_scribble(struct evil_peer *peer, struct input *in) {
     (void) peer;
     const struct item *item = shelf_draw(&cabinet.arenas, in);
@@ -469,7 +470,7 @@ static void act_scribble(struct evil_peer *peer, struct input *in) {
         item->data[draw_u16(in) % item->size] = draw(in);
 }
 
-/* --- the rest --- */
+/* --- other acts --- */
 
 static void act_read(struct evil_peer *peer, struct input *in) {
     uint8_t how = draw(in);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The peer's socket, outbox and ears. See evil_peer.h; what it does with them is in evil_acts.c. */
+/* The peer's socket, its outbox, and its reading. See evil_peer.h; evil_acts.c has its acts. */
 #include "evil_peer.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 #include "wire/line.h"
 
-/* A small outbox: what the input can do with more lines it can do with these, and a lap is soon made. */
+/* A small outbox: more lines would allow no further behaviour, and a lap is short. */
 enum {
     LINES = 64,
     RELEASES = 256,
@@ -30,7 +30,7 @@ static const uint32_t MAGIC = 0x424c4553;
 struct evil_peer evil_peers[EVIL_PEERS];
 struct draft evil_draft;
 
-static shared32 nowhere; /* their cursor, before their outbox has come */
+static shared32 nowhere; /* stands for the library's cursor before its outbox has come */
 
 static void demand(bool holds, const char *what) {
     if (holds)
@@ -113,13 +113,13 @@ void evil_end(struct evil_peer *peer) {
     peer->fd = -1;
 }
 
-/* Room for all that a draft can have beside its bytes. */
+/* Room for all control data that a draft can have. */
 union control {
     struct cmsghdr align;
     char bytes[CMSG_SPACE(253 * sizeof(int)) + CMSG_SPACE(sizeof(struct ucred))];
 };
 
-/* Adds an item behind those that are there. */
+/* Adds an item behind the existing ones. */
 static void control_add(struct msghdr *msg, int type, const void *data, size_t size) {
     struct cmsghdr *item = (struct cmsghdr *) (void *) ((char *) msg->msg_control + msg->msg_controllen);
     *item = (struct cmsghdr){.cmsg_len = CMSG_LEN(size), .cmsg_level = SOL_SOCKET, .cmsg_type = type};
@@ -188,7 +188,8 @@ static void announce_ring(struct evil_peer *peer, const struct wire_ring *ring) 
     evil_send(peer, &draft, true, true);
 }
 
-/* Of the frame ring no line is kept for the mark: where it has no room, the library waits for it, or ends. */
+/* The frame ring keeps no line for the mark: where it has no room, the library waits for the mark, or ends the
+ * connection. */
 void evil_grow(struct evil_peer *peer, uint32_t kind) {
     const struct evil_ring *memory = &peer->own_rings[kind - 1];
     bool is_frames = kind == WIRE_RING_FRAMES;
@@ -206,7 +207,7 @@ void evil_grow(struct evil_peer *peer, uint32_t kind) {
         release_out_move(&peer->releases_out, (struct release_entry *) (void *) memory->at, ring.count);
 }
 
-/* --- what it hears --- */
+/* --- reading --- */
 
 static void follow_releases(struct evil_peer *peer) {
     struct evil_ring *ring = &peer->their_rings[WIRE_RING_RELEASES - 1];

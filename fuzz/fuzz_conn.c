@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Fuzzes a whole connection: the input's bytes drive a peer that lies (evil_peer.h) against a real server or a real
- * client (host.h), and what the application there does. After each input nothing may be left, and no turn may have cost
- * more than TURN_NS of CPU.
+ * client (host.h), and the application's acts there. After each input no resource may be left, and no turn may have
+ * cost more than TURN_NS of CPU time.
  *
- * An input is: the scene, the peer's HELLO, then acts. An act's upper bit asks for a turn of the library's after it.
+ * An input is: the scene, the peer's HELLO, then acts. An act's upper bit asks for a turn of the library after it.
  * Build with -fsanitize=fuzzer, and with or without address,undefined. doc/fuzzing.md says how it is run. Seeds:
  * fuzz/corpus/conn.hex.
  */
@@ -24,7 +24,7 @@
 #define SLOWNESS 1
 #endif
 
-/* What one turn may cost: CPU time of its thread, handlers aside. */
+/* Limit of one turn: CPU time of its thread, without handlers. */
 #define TURN_NS (UINT64_C(10000000) * SLOWNESS)
 
 enum { ACTS_MOST = 300, RUNS_TO_JUDGE = 3 };
@@ -34,18 +34,18 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static struct {
     struct input in;
-    struct evil_peer *peer; /* the one that acts */
+    struct evil_peer *peer; /* the acting peer */
 } world;
 
 /* --- calls that fail --- */
 
 static struct {
     enum inject_kind kind;
-    unsigned after; /* so many of its kind are let through */
+    unsigned after; /* calls of the kind that succeed before */
     int error;
 } fault;
 
-/* Of the library's own thread: the reaper's are the kernel's business. */
+/* True on the library's own thread: calls of the reaper's threads do not fail. */
 static _Thread_local bool is_world;
 
 static int fail_one(enum inject_kind kind) {
@@ -67,7 +67,7 @@ static void act_fail(void) {
     inject_set_hook(fail_one);
 }
 
-/* --- acts that are neither the peer's nor the application's --- */
+/* --- acts that belong neither to the peer nor to the application --- */
 
 static void act_meet(void) {
     int other;
@@ -104,7 +104,7 @@ static void act_turns(void) {
         host_turn(false);
 }
 
-/* While the library waits, nobody else is on its thread: only the peer acts. */
+/* While the library waits, no application code runs on its thread: only the peer acts. */
 static void on_wait(unsigned rounds, bool is_endless) {
     bool has_more = world.in.left > 0 && rounds < WAIT_ROUNDS;
     if (has_more)
@@ -143,7 +143,7 @@ static void run(const uint8_t *data, size_t size) {
     host_end();
 }
 
-/* A finding only if it is so each time: the machine has other things to do. */
+/* A slow turn is a finding only if it is slow each time, because the machine has other work. */
 static void judge_time(const uint8_t *data, size_t size) {
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < RUNS_TO_JUDGE && least > TURN_NS; i++) {
@@ -158,7 +158,7 @@ static void judge_time(const uint8_t *data, size_t size) {
     abort();
 }
 
-/* Where the sanitizers are linked in they start a program that names addresses, when they first need it. */
+/* Sanitizers start a program that resolves addresses when they first need it. */
 extern void __sanitizer_symbolize_pc(void *pc, const char *format, char *text, size_t size) __attribute__((weak));
 
 static void start_symbolizer(void) {
@@ -187,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     is_begun = true;
     uint64_t before = clock_cpu();
     run(data, size);
-    if (clock_cpu() - before > TURN_NS) /* all of it; perhaps one turn */
+    if (clock_cpu() - before > TURN_NS) /* the whole input; possibly one turn */
         judge_time(data, size);
     host_check_holdings();
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzes wire/frame.h: what is decoded keeps every promise of that header and is encoded again to the very same bytes;
- * and any string can be cleaned into a text that is decoded. Build with -fsanitize=fuzzer,address,undefined.
+ * Fuzzes wire/frame.h: a decoded frame keeps every promise of that header and is encoded to the bytes that it came
+ * from; and any string can be cleaned into a text that is decoded. Build with -fsanitize=fuzzer,address,undefined.
  * Seeds: fuzz/corpus/frame, made by fuzz/seeds.py from doc/PROTOCOL.md.
  */
 #include "support/frame_oracle.h"
@@ -19,7 +19,7 @@ static void fuzz_decode(const uint8_t *data, size_t size) {
     static uint8_t again[FRAME_MAX];
     struct wire_frame frame;
 
-    memset(&frame, 0xa5, sizeof(frame)); /* what a decoder forgets to set is wrong, not zero */
+    memset(&frame, 0xa5, sizeof(frame)); /* a field that the decoder forgets to set is wrong, not zero */
     if (wire_decode(data, size, &frame))
         return;
     demand(!oracle_violation(data, size, &frame));
@@ -27,7 +27,7 @@ static void fuzz_decode(const uint8_t *data, size_t size) {
     demand(frame_encode_again(&frame, again) == size && memcmp(again, data, size) == 0);
 }
 
-/* As fuzz_decode(), past the first hurdle, which chance seldom takes: the frame's size. */
+/* Decodes as fuzz_decode() does, but with the right size field, which random bytes seldom have. */
 static void fuzz_decode_sized(const uint8_t *data, size_t size) {
     if (size < WIRE_HEAD_SIZE || size > UINT16_MAX)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fuzzes wire/line.h: a first line that is decoded keeps every promise of that header, and is encoded again to the very
- * same words. Build with -fsanitize=fuzzer,address,undefined. Seeds: fuzz/corpus/line, made by fuzz/seeds.py from
+ * Fuzzes wire/line.h: a decoded first line keeps every promise of that header, and is encoded to the words that it came
+ * from. Build with -fsanitize=fuzzer,address,undefined. Seeds: fuzz/corpus/line, made by fuzz/seeds.py from
  * doc/PROTOCOL.md.
  */
 #include "support/line_oracle.h"
@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint32_t bytes = 0xa5a5a5a5;
 
     memcpy(words, data, size < sizeof(words) ? size : sizeof(words));
-    memset(&frame, 0xa5, sizeof(frame)); /* what a decoder forgets to set is wrong, not zero */
+    memset(&frame, 0xa5, sizeof(frame)); /* a field that the decoder forgets to set is wrong, not zero */
     memset(again, 0xa5, sizeof(again));
     const char *wrong = line_decode(words, &frame, &bytes);
     demand(!line_is_small(words) || line_oracle_is_small(words, &frame, wrong, bytes));

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The fuzzed side: its life, its turns, and the look at what is left. See host.h; what the application does is in
- * host_acts.c. */
+/* The fuzzed side: its life, its turns, and the check for leaks. See host.h; host_acts.c has the application's acts. */
 #include "host.h"
 
 #include <errno.h>
@@ -22,23 +21,24 @@
 
 struct host host;
 
-/* Descriptors with the reaper, inputs in a row without a look, and looks without the full inventory. */
+/* Limits: descriptors with the reaper, inputs in a row without a check, and checks without the full inventory. */
 enum { PENDING_MOST = 256, PASSED_MOST = 64, LOOKS_PER_INVENTORY = 256 };
 
-/* A lap of a ring may name 64 payloads of up to 64 MiB, which are copied a MiB a turn. */
+/* A lap of a ring may name 64 payloads of up to 64 MiB, which are copied a MiB for each turn. */
 enum { TURNS_TO_END = 2 * 64 * 64, TURNS_AT_ONCE = 40 };
 
-/* After a server could not accept it looks again; what waits in its backlog is to come to its end, too. */
+/* A server that could not accept a connection tries again after this time; connections in its backlog must come to
+ * their end, too. */
 static const uint64_t ACCEPT_RETRY_NS = 200 * 1000 * 1000;
 
-/* With SEALANE_FUZZ_TALK in the environment it says why connections end: for whoever writes an input by hand. */
+/* With SEALANE_FUZZ_TALK in the environment the program prints why connections end: for writing an input by hand. */
 static bool talks;
 
-/* With SEALANE_FUZZ_STRICT it looks at what is left after each input: slower, but the input that fails is the guilty
- * one. */
+/* With SEALANE_FUZZ_STRICT the program checks for leaks after each input: slower, but then the failing input is the
+ * guilty one. */
 static bool is_strict;
 
-/* What lasts from input to input. */
+/* State that lasts from input to input. */
 static struct {
     sea_ctx *ctx;
     sea_server *server;
@@ -159,7 +159,8 @@ static void await_reaper(void) {
         nanosleep(&moment, NULL);
 }
 
-/* A socket is the library's once it has been seen to be one: a call that failed before that leaves it open. */
+/* A socket belongs to the library once the library has seen that it is one: a call that failed before that leaves it
+ * open. */
 static void close_if_left(int fd, const struct stat *before) {
     struct stat now;
     await_reaper();
@@ -233,7 +234,7 @@ bool host_give_up(void) {
 
 /* --- the end --- */
 
-/* The gauges that are 0 once everything was given back. */
+/* Gives turns until all connections are gone, or `most` turns were given. Kept messages keep their connections. */
 static const unsigned MUST_END_AT_0[] = {
     SEA_FIGURE_BLOCKS,
     SEA_FIGURE_BYTES,
@@ -283,7 +284,7 @@ static void let_go(void) {
         host.pools[i] = sea_pool_free(host.pools[i]);
 }
 
-/* Turns until all connections are gone, or so many. Messages that are kept keep theirs. */
+/* before the connections end, or after */
 static bool end_conns(int most) {
     for (int i = 0; i < HOST_CONNS && host.scene->is_client; i++)
         host.conns[i] = sea_conn_free(host.conns[i]);
@@ -295,11 +296,11 @@ static bool end_conns(int most) {
 
 void host_end(void) {
     static const uint8_t nothing;
-    bool is_early = draw(host.in) & 1; /* before the connections end, or after */
+    bool is_early = draw(host.in) & 1; /* Handlers of the last lap keep messages, too. */
     *host.in = (struct input){&nothing, 0};
     if (is_early)
         let_go();
-    /* Handlers of the last lap keep messages, too. */
+    /* The kernel counts them (since Linux 6.2); before, there is only the full inventory. */
     for (int turns = 0; turns < TURNS_TO_END && !end_conns(TURNS_AT_ONCE); turns += TURNS_AT_ONCE)
         let_go();
     let_go();
@@ -311,7 +312,8 @@ void host_end(void) {
     demand(host.closed >= host.opened || host.scene->is_client, "a connection was not closed");
 }
 
-/* The kernel counts them (Linux 6.2); before, there is the full inventory only. */
+/* Another thread closes descriptors that were refused. The program waits for it only now and then, and when many
+ * have gathered. */
 static uint64_t fds_open(void) {
     struct stat now;
     return stat("/proc/self/fd", &now) == 0 ? (uint64_t) now.st_size : 0;

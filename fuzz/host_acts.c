@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the application does, one act at a time: in its handlers, and between turns. See host.h.
+ * The application's acts, one at a time: in its handlers, and between turns. See host.h.
  *
- * It uses the library as its headers allow, and nothing else: every message is ended once, every reference dropped
- * once, and nothing is touched after its end. Errors are expected of everything.
+ * The application uses the library exactly as its headers allow: it ends every message once, drops every reference
+ * once, and uses no object after its end. Any function may return an error.
  */
 #include "host.h"
 
@@ -29,7 +29,7 @@ static void demand(bool holds, const char *what) {
     abort();
 }
 
-/* --- what is at hand; NULL: nothing --- */
+/* --- objects at hand; NULL: there is none --- */
 
 static sea_conn *conn_draw(void) {
     uint8_t at = draw(host.in);
@@ -47,7 +47,7 @@ static sea_pool **pool_draw(void) {
     return &host.pools[draw_below(host.in, HOST_POOLS)];
 }
 
-/* Takes the reference; what lay there before goes. */
+/* Takes the reference; releases the block that was there before. */
 static void keep_block(sea_block *block) {
     sea_block **place = block_draw();
     sea_block_unref(*place);
@@ -71,7 +71,7 @@ static void keep_msg(sea_msg *msg) {
     sea_msg_release(before);
 }
 
-/* The oldest promise: what is said to be stable stays so. */
+/* Checks a promise of the library: a stable message stays unchanged. */
 static sea_msg *msg_take(void) {
     unsigned place = draw_below(host.in, HOST_KEPT);
     sea_msg *msg = host.msgs[place];
@@ -96,7 +96,7 @@ static void on_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     turn_resume();
 }
 
-/* What a connection's next payload is: kept, or new, or none. The caller has the reference. */
+/* Draws a connection's next payload: a kept block, a new one, or none. The caller has the reference. */
 static sea_block *payload_draw(sea_conn *conn) {
     uint8_t kind = draw(host.in);
     sea_block *block = NULL;
@@ -207,7 +207,7 @@ static void act_fill(sea_conn *conn) {
         data[draw_u16(host.in) % size] = 1;
 }
 
-/* From a file, from a pipe, and from what cannot be read. */
+/* Fills from a file, from a pipe, and from a descriptor that cannot be read. */
 static void act_fill_file(sea_conn *conn) {
     sea_block *block = *block_draw();
     (void) conn;
@@ -365,7 +365,7 @@ static void count_conn(sea_conn *conn, void *user) {
     ++*(unsigned *) user;
 }
 
-/* Also a loop inside the loop, and a run that is stopped at once. */
+/* Also runs a loop inside the loop, and a run that is stopped at once. */
 static void act_server(sea_conn *conn) {
     unsigned count = 0;
     (void) conn;
@@ -383,7 +383,7 @@ static void act_server(sea_conn *conn) {
     demand(sea_server_fd(host.server) >= 0 && *sea_server_address(host.server), "a server's address");
 }
 
-/* Servers and clients at addresses of all kinds. */
+/* Makes servers and clients at addresses of all kinds. */
 static void act_address(sea_conn *conn) {
     static const char *const addresses[] = {"",
                                             "fuzz/fuzz",
@@ -463,7 +463,7 @@ static void look_at(sea_msg *msg) {
     sea_msg_release(msg);
 }
 
-/* Ends the message in one of the ways that there are. */
+/* Ends the message in one of the possible ways. */
 static void finish(sea_msg *msg) {
     switch (draw_below(host.in, 12)) {
     case 0:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bytes of one fuzz input, drawn from the front. Past the end every draw is 0: each number's 0 is its plainest
- * value, so that a short input still means something. One thread.
+ * The bytes of one fuzz input, drawn from the front. Past the end every draw is 0: 0 is the plainest choice everywhere,
+ * so that a short input still has a meaning. One thread.
  */
 #ifndef FUZZ_INPUT_H
 #define FUZZ_INPUT_H
@@ -22,7 +22,7 @@ static inline uint8_t draw(struct input *in) {
     return *in->at++;
 }
 
-/* From 0, and below n. */
+/* Draws a number from 0 to n - 1. */
 static inline uint8_t draw_below(struct input *in, uint32_t n) {
     return (uint8_t) (draw(in) % n);
 }
@@ -42,7 +42,7 @@ static inline uint64_t draw_u64(struct input *in) {
     return low | (uint64_t) draw_u32(in) << 32;
 }
 
-/* One of the items of an array. */
+/* Draws one of the items of an array. */
 #define draw_of(in, items) ((items)[draw_below((in), sizeof(items) / sizeof(*(items)))])
 
 #endif

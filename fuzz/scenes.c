@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Configurations of the fuzzed side. See host.h. */
+/* The scenes of the fuzzed side: sets of options. See host.h. */
 #include "host.h"
 
 #define METHODS                                                                                                     \

@@ -11,7 +11,7 @@
 /* No other descriptor of the fuzzer has a larger number. */
 enum { LAST_FD = 1000 };
 
-static pid_t speaker; /* 0: none */
+static pid_t speaker; /* 0: there is none */
 
 static pid_t spawn(void) {
     static char name[] = "sleep", seconds[] = "60";
@@ -22,8 +22,8 @@ static pid_t spawn(void) {
 
 /*
  * The new process closes our descriptors, which are close-on-exec, in the order of their numbers, and some time after
- * posix_spawn() has returned. Until then it would keep connections open that are closed here. So the end of a pipe that
- * has the last number is waited for.
+ * posix_spawn() has returned. Until then it would keep connections open that are closed here. So this function waits
+ * for the end of a pipe that has the last number.
  */
 static pid_t spawn_alone(void) {
     char byte;
@@ -41,7 +41,7 @@ static pid_t spawn_alone(void) {
     return pid;
 }
 
-/* The number of one that ended by itself is nobody else's until it was waited for. */
+/* The number of a process that ended by itself is not used again before it was waited for. */
 pid_t speaker_begin(void) {
     if (speaker && waitpid(speaker, NULL, WNOHANG) == speaker)
         speaker = 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * For clang-tidy alone, included before everything: errno is positive after a failure. Without that its analyzer
- * believes that `return -errno` may return 0, and reports what would happen then. It cannot negate a range (clang 14),
- * so these are values: two that are often treated apart, and one for all others.
+ * For clang-tidy alone, included before everything: declares errno positive after a failure. Otherwise the analyzer
+ * believes that `return -errno` may return 0, and reports the consequences. It cannot negate a range (clang 14), so
+ * these are values: two that the code often treats separately, and one for all others.
  */
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sealane-calibrate: measures which way payloads travel best on this machine, by size, and writes what the library
- * reads when a context is made. See sealane-calibrate(1).
+ * sealane-calibrate: measures which way payloads travel best on this machine, by size, and writes the table that the
+ * library reads when a context is made. See sealane-calibrate(1).
  */
 #include "calibrate/cpus.h"
 #include "calibrate/table.h"
@@ -54,7 +54,7 @@ static int complain(const char *what, int error) {
     return EXIT_TROUBLE;
 }
 
-/* `what` is empty when getopt has said it. */
+/* `what` is empty when getopt() has printed the error. */
 _Noreturn static void bad_usage(const char *what) {
     if (*what)
         fprintf(stderr, "sealane-calibrate: %s\n", what);
@@ -167,7 +167,7 @@ static void write_head(FILE *file, const struct wish *wish, size_t rounds, doubl
         machine, date, system.sysname, system.release, system.machine, wish->cpus[0], wish->cpus[1], rounds, spent);
 }
 
-/* Returns how many values can be believed, and which. */
+/* Returns the number of reliable values, and the values. */
 static size_t write_values(FILE *file, const struct trial *trials, struct calibration table, bool ret_certain[TRIALS]) {
     size_t count = 0;
     for (size_t i = 0; i < TRIALS; i++)
@@ -175,7 +175,7 @@ static size_t write_values(FILE *file, const struct trial *trials, struct calibr
     return count;
 }
 
-/* Would the library take it? */
+/* Returns whether the library would accept the file. */
 static bool is_usable(const char *path) {
     sea_ctx *ctx = NULL;
     sea_refusal refusal;
@@ -202,7 +202,7 @@ static int make_parents(const char *path) {
     return EXIT_SUCCESS;
 }
 
-/* Before the work, not after it: could a file be made there? */
+/* Checks before the measurements whether the file can be made there. */
 static int check_directory(const char *path) {
     char dir[PATH_SIZE];
     snprintf(dir, sizeof(dir), "%s", path);
@@ -212,7 +212,7 @@ static int check_directory(const char *path) {
     return access(slash ? dir : ".", W_OK | X_OK) == 0 ? EXIT_SUCCESS : complain(path, errno);
 }
 
-/* Where the result goes. */
+/* Finds the path of the result. */
 static int find_place(const struct wish *wish, char *ret_path) {
     int length = 0;
     if (wish->is_print)
@@ -227,7 +227,7 @@ static int find_place(const struct wish *wish, char *ret_path) {
     return status ? status : check_directory(ret_path);
 }
 
-/* Whoever reads it sees the old file or the new one, whole. */
+/* A reader sees the old file or the new one, complete. */
 static int replace(const char *path, const char *text, size_t size) {
     char temporary[PATH_SIZE + 8];
     snprintf(temporary, sizeof(temporary), "%s.XXXXXX", path);

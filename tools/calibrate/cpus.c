@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which two CPUs. See cpus.h. */
+/* The choice of two CPUs. See cpus.h. */
 #include "calibrate/cpus.h"
 
 #include <sched.h>
@@ -19,7 +19,8 @@ static int topology(int cpu, const char *field) {
     return value;
 }
 
-/* Two threads of one core share all caches: what they exchange never travels. What is not known differs. */
+/* Two threads of one core share all caches: data between them never travels. CPUs with unknown cores count as
+ * different cores. */
 static bool share_core(int a, int b) {
     int core = topology(a, "core_id");
     return core >= 0 && core == topology(b, "core_id") &&

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Which two CPUs to measure between. */
+/* The choice of two CPUs to measure between. */
 #ifndef CALIBRATE_CPUS_H
 #define CALIBRATE_CPUS_H
 
 #include <stdbool.h>
 
-/* The first that this process may use, and the first of another core; where there is none, of the same core, or the
- * same. */
+/* Chooses the first CPU that this process may use, and the first CPU of another core; if there is none, another CPU
+ * of that core, or the first CPU again. */
 void cpus_choose(int ret_cpus[2]);
 
 /* "A,B" */

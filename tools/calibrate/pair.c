@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The client and the server of one measurement. See pair.h. What is static belongs to one of the two processes. */
+/* The client and the server of one measurement. See pair.h. Static data belongs to one of the two processes. */
 #include "calibrate/pair.h"
 
 #include "calibrate/table.h"
@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Slices are short: where others want the CPUs too, both processes must have theirs all through one. */
+/* Slices are short: where other processes use the CPUs, both of ours must have theirs during a whole slice. */
 static const double SLICE_US = 700, MOMENT_US = 15000, WARM_UP_US = 5000, NEAR = 1.25;
 enum { SLICES = 3, SAMPLES_MOST = 4096 };
 
@@ -44,7 +44,7 @@ static double now_us(void) {
     return (double) t.tv_sec * 1e6 + (double) t.tv_nsec / 1e3;
 }
 
-/* SIGALRM ends this process then; 0: never. */
+/* Makes SIGALRM end this process at the deadline; 0: never. */
 static void end_at(double deadline_us) {
     double left = deadline_us - now_us();
     long us = deadline_us == 0 ? 0 : left < 1 ? 1 : (long) left;
@@ -69,7 +69,7 @@ static void settle_down(int cpu, pid_t parent, double deadline_us) {
         give_up("sched_setaffinity", NULL, -errno);
 }
 
-/* Contexts that are made from now on read this table. It needs no name in a file system. */
+/* Makes new contexts read this table. The table needs no name in a file system. */
 static void order_table(const struct calibration *table) {
     char path[64];
     int fd = memfd_create("calibration", MFD_CLOEXEC);
@@ -103,11 +103,11 @@ static int waiting(const int cpus[PAIR_CPUS]) {
 
 /* --- payloads --- */
 
-/* Plain bytes lie anywhere. */
+/* Plain bytes have any alignment. */
 typedef uint64_t vector __attribute__((vector_size(16), aligned(1), may_alias));
-static volatile uint64_t sum; /* so that what was read is of use */
+static volatile uint64_t sum; /* so that the reading has an effect */
 
-/* As fast as a core can: slower code would hide what the memory costs. */
+/* Reads as fast as a core can: slower code would hide the cost of the memory. */
 static void read_in_full(const void *data, size_t size) {
     const vector *at = data, *end = at + size / sizeof(*at);
     vector sums[2] = {{0}};
@@ -156,7 +156,7 @@ _Noreturn static void serve(const struct way *way, const char *address, int how,
     sea_server *server = NULL;
     sea_ctx *ctx = ctx_of(way);
     int r = sea_server_new(&server, ctx, address, &options);
-    end_at(0); /* whoever started it will: else the client would see it go, and complain */
+    end_at(0); /* the parent ends this process; otherwise the client would see it go, and report an error */
     if (r == 0 && write(ready, "", 1) == 1)
         r = sea_server_run(server);
     give_up("the server", ctx, r);
@@ -228,8 +228,8 @@ static void warm_up(const struct client *client, const struct work *work) {
 }
 
 /*
- * The least of some slices, once another came near it: then nobody interfered with either, whether it was another
- * process, the kernel or the host. 0 where none did.
+ * Returns the least of several slices, once another slice came near it: then neither was disturbed by another process,
+ * the kernel or the host. Returns 0 if there were no two such slices.
  */
 static double measure(const struct client *client, const struct work *work) {
     double least = INFINITY, second = INFINITY;
@@ -257,7 +257,7 @@ _Noreturn static void call_all(const struct way *way, const char *address, int h
 
 /* --- both --- */
 
-/* 0: its time was over before it was ready. */
+/* Returns 0 if its time was over before it was ready. */
 static pid_t start_server(const struct way *way, const int cpus[PAIR_CPUS], const char *address, double deadline_us) {
     int ready[2], status = 0;
     char byte;

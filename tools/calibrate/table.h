@@ -9,7 +9,7 @@
 uint64_t table_value(const struct calibration *table, const struct calibration_key *key);
 void table_set(struct calibration *table, const struct calibration_key *key, uint64_t value);
 
-/* "version 1", which comes first; then lines with a key each. */
+/* Writes "version 1", which comes first; then lines with a key each. */
 void table_write_version(FILE *file);
 void table_write_value(FILE *file, uint64_t value);
 void table_write_key(FILE *file, const struct calibration_key *key, uint64_t value);

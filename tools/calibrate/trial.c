@@ -12,10 +12,11 @@
 #define KIB ((size_t) 1024)
 #define MIB (KIB * KIB)
 
-/* A pool keeps no more than this for a rotation. */
+/* A pool keeps no more than this for a rotation of blocks. */
 #define FOOTPRINT_MOST (16 * MIB)
 
-/* So many times as long as in another round is no measurement; nor is a way so many times as dear as the other. */
+/* A time that differs by the factor FAR from another round is no measurement; nor is a way that costs IMPLAUSIBLE
+ * times as much as the other. */
 static const double FAR = 2, IMPLAUSIBLE = 64;
 
 static const struct calibration_key *key_of(size_t offset) {
@@ -32,7 +33,7 @@ static void add_works(struct trial *trial, enum pattern pattern, const size_t *s
 }
 #define ADD_WORKS(trial, pattern, sizes) add_works(trial, pattern, sizes, sizeof(sizes) / sizeof(*(sizes)))
 
-/* A way with one value of the table changed. */
+/* Adds a way with one value of the table changed. */
 static struct way *add_way(struct trial *trial, const struct calibration *table, uint64_t value, int payload_class) {
     struct way *way = &trial->ways[trial->ways_count++];
     *way = (struct way){.table = *table, .accept = SEA_ANY_CLASS, .payload_class = payload_class};
@@ -128,15 +129,15 @@ bool trial_run(struct trial *trial, const int cpus[PAIR_CPUS], double deadline_u
     return true;
 }
 
-/* --- what follows --- */
+/* --- conclusions --- */
 
-/* All rounds, or every other one: two halves that know nothing of each other. */
-struct fair_share {
+/* All rounds, or every other one: two halves with independent measurements. */
+struct subset {
     size_t first, step;
 };
-static const struct fair_share ALL = {0, 1}, HALVES[2] = {{0, 2}, {1, 2}};
+static const struct subset ALL = {0, 1}, HALVES[2] = {{0, 2}, {1, 2}};
 
-/* 0: that one was not measured, or is far from what the same took in other rounds: somebody interfered. */
+/* Returns 0 if the time was not measured, or is far from the times of other rounds: another process interfered. */
 static double time_in(const struct trial *trial, size_t round, size_t way, size_t work) {
     double time = trial->times[round][way][work];
     for (size_t r = 0; r < trial->rounds; r++)
@@ -145,11 +146,12 @@ static double time_in(const struct trial *trial, size_t round, size_t way, size_
     return time;
 }
 
-/* The median over these rounds of log(first way / that way), for one work. false: none, or one that no machine has. */
-static bool ratio_of(const struct trial *trial, struct fair_share share, size_t way, size_t work, double *ret_ratio) {
+/* Gets the median over these rounds of log(first way / that way), for one work. Returns false if there is none, or
+ * an impossible one. */
+static bool ratio_of(const struct trial *trial, struct subset subset, size_t way, size_t work, double *ret_ratio) {
     double ratios[ROUNDS_MOST];
     size_t count = 0;
-    for (size_t r = share.first; r < trial->rounds; r += share.step) {
+    for (size_t r = subset.first; r < trial->rounds; r += subset.step) {
         double first = time_in(trial, r, 0, work), that = time_in(trial, r, way, work);
         if (first > 0 && that > 0)
             ratios[count++] = log(first / that);
@@ -158,7 +160,7 @@ static bool ratio_of(const struct trial *trial, struct fair_share share, size_t 
     return count && fabs(*ret_ratio) < log(IMPLAUSIBLE);
 }
 
-/* Of the first way. */
+/* Returns the time of the first way. */
 static double time_of(const struct trial *trial, size_t work) {
     double times[ROUNDS_MOST];
     size_t count = 0;
@@ -177,10 +179,11 @@ static void write_size(FILE *file, uint64_t size) {
         fprintf(file, "%8" PRIu64 " B", size);
 }
 
-/* `first` sizes go the first way. The value says which is the last of these; beyond what was measured, the bounds. */
+/* Returns the value when `first` sizes go the first way: it names the last of these sizes; beyond the measured
+ * sizes, the bound. */
 static uint64_t value_of(const struct trial *trial, size_t first) {
     const struct calibration_key *key = trial->key;
-    bool is_from = key == KEY(reuse_least); /* it says which is the first of the others */
+    bool is_from = key == KEY(reuse_least); /* this key names the first of the other sizes */
     size_t last = trial->works_count - 1;
     if (is_from)
         return first <= last ? trial->works[first].size : 2 * trial->works[last].size;
@@ -197,12 +200,12 @@ static size_t usual_count(const struct trial *trial, uint64_t built_in) {
     return count;
 }
 
-/* What is not known speaks for neither way. false: too little is. */
-static bool find_crossover(const struct trial *trial, struct fair_share share, uint64_t built_in, uint64_t *ret_value) {
+/* An unknown ratio counts for neither way. Returns false if too few are known. */
+static bool find_crossover(const struct trial *trial, struct subset subset, uint64_t built_in, uint64_t *ret_value) {
     double ratios[WORKS_MOST] = {0};
     size_t known = 0, usual = usual_count(trial, built_in);
     for (size_t i = 0; i < trial->works_count; i++) {
-        bool is_known = ratio_of(trial, share, 1, i, &ratios[i]);
+        bool is_known = ratio_of(trial, subset, 1, i, &ratios[i]);
         known += is_known;
         ratios[i] = is_known ? ratios[i] : 0;
     }
@@ -211,29 +214,29 @@ static bool find_crossover(const struct trial *trial, struct fair_share share, u
     return known * 3 >= trial->works_count * 2;
 }
 
-/* All works weigh the same. Returns how many are known. */
-static size_t mean_of(const struct trial *trial, struct fair_share share, size_t way, double *ret_mean) {
+/* All works have equal weight. Returns the number of known ones. */
+static size_t mean_of(const struct trial *trial, struct subset subset, size_t way, double *ret_mean) {
     double ratios[WORKS_MOST];
     size_t known = 0;
     for (size_t i = 0; i < trial->works_count; i++)
-        known += ratio_of(trial, share, way, i, &ratios[known]);
+        known += ratio_of(trial, subset, way, i, &ratios[known]);
     *ret_mean = -verdict_mean(ratios, known);
     return known;
 }
 
-static bool find_footprint(const struct trial *trial, struct fair_share share, uint64_t *ret_value) {
+static bool find_footprint(const struct trial *trial, struct subset subset, uint64_t *ret_value) {
     double means[WAYS_MOST] = {0};
     bool is_known = true;
     for (size_t w = 0; w < trial->ways_count; w++)
-        if (mean_of(trial, share, w, &means[w]) * 3 < trial->works_count * 2)
+        if (mean_of(trial, subset, w, &means[w]) * 3 < trial->works_count * 2)
             is_known = false;
     *ret_value = trial->footprints[verdict_cheapest(means, trial->ways_count)];
     return is_known;
 }
 
-static bool find_value(const struct trial *trial, struct fair_share share, uint64_t built_in, uint64_t *ret_value) {
-    return trial->key == KEY(reuse_footprint) ? find_footprint(trial, share, ret_value)
-                                              : find_crossover(trial, share, built_in, ret_value);
+static bool find_value(const struct trial *trial, struct subset subset, uint64_t built_in, uint64_t *ret_value) {
+    return trial->key == KEY(reuse_footprint) ? find_footprint(trial, subset, ret_value)
+                                              : find_crossover(trial, subset, built_in, ret_value);
 }
 
 static void write_sizes(const struct trial *trial, FILE *file) {

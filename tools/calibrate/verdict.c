@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What measurements come to. See verdict.h. */
+/* Conclusions from measurements. See verdict.h. */
 #include "calibrate/verdict.h"
 
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static double capped(double ratio) {
     return ratio > VERDICT_CAP ? VERDICT_CAP : ratio < -VERDICT_CAP ? -VERDICT_CAP : ratio;
 }
 
-/* What is paid too much when the first `first` go the one way. */
+/* Returns the excess cost when the first `first` sizes go the one way. */
 static double regret(const double *ratios, size_t count, size_t first) {
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
