@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Measurements, run by hand; doc/tuning.md says what they showed.
+# Measurements, run by hand; doc/tuning.md has their results.
 
-# What every program shares: see bench/work.h.
+# The part that every program shares: see bench/work.h.
 noinst_LTLIBRARIES += bench/libwork.la
 bench_libwork_la_CPPFLAGS = -D_GNU_SOURCE
 bench_libwork_la_SOURCES = \
@@ -34,7 +34,7 @@ bench_folios_LDFLAGS = $(AM_LDFLAGS) -static
 bench_folios_LDADD = transport/libsealane.la
 bench_folios_SOURCES = bench/folios.c
 
-# One cell each; bench/run.py runs many.
+# Each runs one cell; bench/run.py runs many.
 noinst_PROGRAMS += bench/floors bench/sealane
 
 bench_floors_CPPFLAGS = -D_GNU_SOURCE
@@ -54,7 +54,7 @@ bench_sealane_LDFLAGS = $(AM_LDFLAGS) -static
 bench_sealane_LDADD = bench/libwork.la transport/libsealane.la
 bench_sealane_SOURCES = bench/sealane.c
 
-# One case each; bench/run/memory.py asks them all.
+# Each case is one question; bench/run/memory.py runs them all.
 noinst_PROGRAMS += bench/memory
 bench_memory_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -I$(srcdir)/tests
 bench_memory_LDFLAGS = $(AM_LDFLAGS) -static
@@ -117,7 +117,7 @@ EXTRA_DIST += \
     bench/peer_zeromq.c \
     bench/peers.mk
 
-# Measures the machine, not the library.
+# This program measures the machine, not the library.
 noinst_PROGRAMS += bench/reuse
 bench_reuse_CPPFLAGS = -D_GNU_SOURCE
 bench_reuse_SOURCES = bench/reuse.c

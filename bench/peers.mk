@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# The programs that measure other systems, for whoever has their libraries: `./dev bench --compare` installs those and
-# runs this. They are no part of the build: neither configure nor make knows of them.
+# The programs that measure other systems, for machines with their libraries: `./dev bench --compare` installs those and
+# runs this. They are no part of the build: neither configure nor make knows them.
 #
 #     make -f bench/peers.mk O=build/peers
 
@@ -12,7 +12,7 @@ WARNINGS = -Wall -Wextra -Wconversion -Wshadow
 
 in_c = iceoryx libqb nanomsg nng sdbus zeromq
 
-# What pkg-config knows, and what it does not.
+# Flags: of the libraries that pkg-config knows, and of the others.
 flags_capnp = $(shell pkg-config --cflags --libs capnp-rpc)
 flags_iceoryx = $(addprefix -isystem ,$(wildcard /usr/include/iceoryx/v2*)) -liceoryx_binding_c
 flags_libqb = $(shell pkg-config --cflags --libs libqb)
@@ -31,7 +31,7 @@ $(shared): $(O)/%.o: bench/%.c $(wildcard bench/*.h) | $(O)
 $(in_c:%=$(O)/peer_%): $(O)/peer_%: bench/peer_%.c $(shared)
 	$(CC) -std=gnu11 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -o $@ $^ $(flags_$*)
 
-# C++23 understands <stdatomic.h>. Nothing is asked of what the compiler of Cap'n Proto made.
+# C++23 understands <stdatomic.h>. The output of Cap'n Proto's compiler gets no warnings.
 $(O)/peer_capnp: bench/peer_capnp.cpp $(O)/peer_capnp.capnp.h $(shared)
 	$(CXX) -std=gnu++23 -D_GNU_SOURCE -isystem $(O) -iquote bench $(CXXFLAGS) -o $@ \
 	    $< $(O)/peer_capnp.capnp.c++ $(shared) $(flags_capnp)

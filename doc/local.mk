@@ -10,7 +10,8 @@ dist_man_MANS = \
     doc/man/sealane-calibrate.1 \
     doc/man/sealane.7
 
-# Installed as they lie in the tree, with their pictures and the programs that are built: the links among them hold there too.
+# Installed with the layout of the tree, with their pictures and the programs that are built, so that the links among
+# them work there, too.
 nobase_dist_doc_DATA = \
     LICENSE \
     NEWS \

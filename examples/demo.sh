@@ -4,12 +4,12 @@
 # demo.sh BUILD-DIR: Sealane at work on files of this machine. `./dev demo` calls it.
 #
 # 1. digestd hashes some 300 MiB of shared libraries for digest, and sha256sum must agree.
-# 2. producer streams them to two consumers; one of these is killed with blocks in its hands, which must come back to the
+# 2. producer streams them to two consumers; one of these is killed while it holds blocks, which must come back to the
 #    producer, while the other consumer gets and verifies the whole stream.
 # 3. A small call and a large one are timed, beside a plain socket: `./dev bench` measures with more care.
 #
-# Everything happens in a directory of its own, with a runtime directory of its own. It ends with success only if
-# all of that held, no byte was copied, and nothing is left behind.
+# Everything happens in a temporary directory, with a runtime directory inside it. The demo succeeds only if all checks
+# hold, no byte was copied, and nothing is left behind.
 
 set -u
 
@@ -39,7 +39,7 @@ die() {
     exit 1
 }
 
-# start NAME PROGRAM ARGUMENT...: in the background; what it says is in NAME.err, its process in $pid.
+# start NAME PROGRAM ARGUMENT...: runs it in the background; its messages are in NAME.err, its process in $pid.
 start() {
     local name=$1 program=$2
     shift 2
@@ -49,7 +49,7 @@ start() {
     pids+=("$pid")
 }
 
-# await NAME WORDS [NUMBER]: until NAME has said so, in that many lines.
+# await NAME WORDS [NUMBER]: waits until NAME has printed WORDS, in NUMBER lines.
 await() {
     local end=$((SECONDS + patience))
     until [ "$(grep -c "$2" "$work/$1.err")" -ge "${3:-1}" ]; do
@@ -135,7 +135,7 @@ show "huge pages" "$(field producer 'huge pages')"
 
 [ "$(nproc)" -gt 1 ] && cpus=0,1 || cpus=0,0
 
-# cell FIELD PROGRAM ARGUMENT...: one short measurement; prints the field's number.
+# cell FIELD PROGRAM ARGUMENT...: makes one short measurement; prints the field's number.
 cell() {
     local field=$1 program=$2
     shift 2
@@ -149,7 +149,7 @@ round_trip() {
     shift
     microseconds "$(cell p50_ns "$@" --case roundtrip --size 64 --mode "$mode")"
 }
-# rate GB-A-SECOND: in the unit in which it has some digits, also on a busy machine.
+# rate GB-A-SECOND: prints the rate in a unit that gives it some digits, also on a busy machine.
 rate() {
     awk -v gb="$1" 'BEGIN {
         if (gb == "") printf "not measured, the machine is too busy"

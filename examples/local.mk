@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: MIT
 # The example programs.
 #
-# They are installed into $(libexecdir)/sealane/examples, not into $(bindir): "digest" or "producer" are
-# names that belong to nobody, and a package must not put them in everybody's PATH. Whoever wants them
-# puts that directory into the PATH.
+# They are installed into $(libexecdir)/sealane/examples, not into $(bindir): names like "digest" or "producer" are too
+# general for every user's PATH. A user who wants them adds that directory to the PATH.
 #
-# -static makes libtool link libsealane.a: the program runs from the build tree as it is, without
-# libtool's wrapper script around it, so that what is traced, timed or killed is the program. System
-# libraries remain shared. (The shared libsealane is tried by tests/install.)
+# -static makes libtool link libsealane.a: the program runs from the build tree without libtool's wrapper script around
+# it, so that the process that is traced, timed or killed is the program. System libraries remain shared. (tests/install
+# tests the shared libsealane.)
 
 if ENABLE_EXAMPLES
 
@@ -25,7 +24,7 @@ example_cppflags = -D_GNU_SOURCE -I$(srcdir)/include
 example_ldflags = $(AM_LDFLAGS) -static
 example_ldadd = examples/libcommon.la transport/libsealane.la
 
-# What the larger ones share.
+# The part that the larger ones share.
 noinst_LTLIBRARIES += examples/libcommon.la
 examples_libcommon_la_CPPFLAGS = $(example_cppflags)
 examples_libcommon_la_SOURCES = \

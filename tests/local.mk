@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: MIT
 # The tests. `make check` runs them all; `make check-valgrind` runs the unit tests under valgrind.
 #
-# A C test is one program, tests/FOLDER/test_NOUN.c, linked with the harness and with every object of the
-# library. Each of them, and each script, appends "name passed failed skipped" to the file that
-# SEALANE_TALLY names, if it names one.
+# A C test is one program, tests/FOLDER/test_NOUN.c, linked with the harness and with every object of the library. Each
+# program and each script appends "name passed failed skipped" to the file that SEALANE_TALLY names, if it is set.
 
-# Against a test that hangs as a whole; the single ones in it have guards of their own.
+# Ends a test program that hangs as a whole; the single tests in it have guards of their own.
 guard = timeout --kill-after=10 900
 
 if HAVE_CHECK
 
-# One for each room.
+# One program for each room.
 valgrind_tests = \
     tests/unit/test_address \
     tests/unit/test_admission \
@@ -90,8 +89,8 @@ valgrind_tests = \
     tests/unit/test_wake \
     tests/unit/test_work
 
-# The first measures its address space, which valgrind shares; the second starts itself anew through /proc; the last one loads
-# the shared library.
+# The first program measures its address space, which valgrind shares; the second starts itself again through /proc; the
+# last one loads the shared library.
 unit_tests = \
     $(valgrind_tests) \
     tests/unit/test_map \
@@ -138,7 +137,7 @@ stress_tests = \
     tests/stress/test_stress_rotation
 
 test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sandbox_tests) $(sweep_tests) $(stress_tests)
-# With the peers that scripts need.
+# With the peers that the scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
 check_LTLIBRARIES += tests/libsupport.la
@@ -193,7 +192,7 @@ tests_libsupport_la_SOURCES = \
     tests/unit/fork_asking.h \
     tests/unit/valgrind.h
 
-# For programs that say nothing else: all test programs. (Everything else names its own.)
+# The libraries of a program without an LDADD of its own: all test programs. (All other programs have one.)
 LDADD = tests/libsupport.la transport/libtransport.la $(CHECK_LIBS) $(UV_LIBS)
 
 tests_contract_test_clock_SOURCES = \
@@ -285,8 +284,8 @@ EXTRA_tests_unit_test_unload_DEPENDENCIES = transport/libsealane.la
 
 tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
 
-# Children that the harness forks are followed anyway; --trace-children is about programs that tests execute. The
-# multiplier lengthens the hang guards.
+# valgrind follows the children that the harness forks in any case; --trace-children covers programs that tests execute.
+# The multiplier lengthens the hang guards.
 valgrind_flags = --quiet --error-exitcode=99 --leak-check=full --show-leak-kinds=definite,possible \
     --errors-for-leak-kinds=definite,possible --trace-children=no --num-callers=30 \
     --suppressions=$(srcdir)/tests/valgrind.supp
@@ -297,15 +296,15 @@ check-valgrind: $(valgrind_tests)
 	    TEST_SUITE_LOG=valgrind-suite.log LOG_COMPILER="$(guard) $(VALGRIND)" AM_LOG_FLAGS="$(valgrind_flags)"
 .PHONY: check-valgrind
 
-# Under the thread sanitizer: all but the sweeps, which fork thousands of processes and have one thread each.
+# Under the thread sanitizer: all tests except the sweeps, which fork thousands of processes with one thread each.
 check-tsan: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS \
 	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(stress_tests) $(script_tests)"
 .PHONY: check-tsan
 
-# Some tests change a setting of the whole machine for a while, how huge pages are granted, and other tests are disturbed by that:
-# these tests take turns. The valgrind tests come first: a test that one of them waits for would run under valgrind too. (Through
-# variables, because Automake takes a rule for tests/x.log for a substitute of its own.)
+# Some tests change a setting of the whole machine for a while (the grant of huge pages), and this disturbs other tests:
+# these tests take turns. The valgrind tests come first: a test that one of them waits for would run under valgrind,
+# too. (Through variables, because Automake takes a rule for tests/x.log for a replacement of its own rule.)
 turn_0 = tests/unit/test_arena.log
 turn_1 = tests/unit/test_block.log tests/unit/test_view.log
 turn_2 = tests/unit/test_ctx.log
@@ -336,7 +335,7 @@ $(turn_12): $(turn_11)
 $(turn_13): $(turn_12)
 $(turn_14): $(turn_13)
 
-# Those that tools/kernels runs on other kernels: what the kernel is relied on to do, and the rooms that stand closest to it.
+# The tests that tools/kernels runs on other kernels: the kernel's contract, and the rooms that make system calls.
 kernel_tests = \
     $(contract_tests) \
     tests/unit/test_arena \
@@ -354,12 +353,12 @@ kernel_tests = \
     tests/unit/test_socket \
     tests/unit/test_wait
 
-# Builds them, and names them in one line, the last.
+# Builds the kernel tests, and names them in one line, the last.
 kernel-tests: $(kernel_tests)
 	@echo $(kernel_tests)
 .PHONY: kernel-tests
 
-# Builds them all, runs none.
+# Builds all test programs, and runs none.
 test-programs: $(check_PROGRAMS)
 .PHONY: test-programs
 
@@ -404,7 +403,7 @@ AM_TESTS_ENVIRONMENT = \
     PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
     export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS UV_LIBS PACKAGE_VERSION SEALANE_CALIBRATION;
 
-# What was installed, is it enough to build and run a program?
+# Checks that the installed files are enough to build and run a program.
 installcheck-local:
 	srcdir='$(abs_srcdir)' DESTDIR='$(DESTDIR)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' libdir='$(libdir)' \
 	    bindir='$(bindir)' includedir='$(includedir)' libexecdir='$(libexecdir)' mandir='$(mandir)' \

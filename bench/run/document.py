@@ -46,7 +46,7 @@ PLOTS = """
 {plots}
 """
 
-# The headings of sections that other programs write (bench/run/scale.py). They are the last ones of the document.
+# The headings of sections that other programs write (bench/run/scale.py). They are the last sections of the document.
 SCALE = "## Many idle connections"
 
 

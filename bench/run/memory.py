@@ -25,7 +25,7 @@ WASTE_LIMIT = 1.25  # mapped over what was asked for
 FAIR_LIMIT = 0.9  # of the rate beside others without faults
 BACK_LIMIT = 0.9  # of the rate before a limit was small, when it is lifted
 
-# How much a figure may have grown at the end of a soak: a share of its mean, and so much in any case.
+# Limits of a figure's growth at the end of a soak: a share of its mean, and an amount that is allowed in any case.
 SOAK_SHARE = 0.05
 SOAK_SLACK = {"fds": 4, "mappings": 8, "resident": MIB, "shmem": MIB}
 SOAK_BINS, SOAK_ERRORS = 12, 2  # what lies within two standard errors may be chance
@@ -33,7 +33,7 @@ SOAK_NOISE = 0.5  # of the mean, and the slack: where chance may be more than th
 SOAK_LONG = 180  # seconds: in less, a few clients that are large by chance make all the difference, and no more than a jump is found
 SOAK_START = 0.25  # of the time, which does not count: the first clients begin, caches fill
 
-# Other allocators, as Debian installs them; those that are not there are left out.
+# Other allocators, as Debian installs them; those that are not installed are left out.
 LIBRARIES = {
     "glibc": None,
     "jemalloc": "libjemalloc.so.2",

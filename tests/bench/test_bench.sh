@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The benchmark's programs: one tiny cell of each kind, and that what they print is what they promise. Nothing here
-# looks at how long anything took.
+# The benchmark's programs: one tiny cell of each kind, and the lines that they print. No check depends on a measured
+# time.
 
 # shellcheck source-path=SCRIPTDIR source=../examples/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../examples/lib.sh"
@@ -16,7 +16,7 @@ needs floors memory scale sealane "$python"
 TMPDIR=$PWD # so that what others measure at the same time is not taken for ours
 export TMPDIR
 
-# The line has all that a measurement must have, and nothing that is not a number or null where a number belongs.
+# The line must have all members of a measurement, and numbers or null where numbers belong.
 cat >check.py <<'PYTHON'
 import json, sys
 line = json.loads(open("out").read())
@@ -36,8 +36,8 @@ if line["p50_ns"] is not None:
     assert line["p50_ns"] <= line["p99_ns"] <= line["p999_ns"] <= line["max_ns"] and line["n"] > 0, line
 PYTHON
 
-# cell WHAT "WISHES" PROGRAM ARGUMENTS...: it runs, and its line has these members (name=value, or about that much:
-# name~value), or has them at all.
+# cell WHAT "WISHES" PROGRAM ARGUMENTS...: it runs, and its line has these members (name=value, or about that value:
+# name~value), or has these names at all.
 cell() {
     local what=$1 wishes=$2
     shift 2
@@ -81,12 +81,12 @@ cell "sealane, five clients" "clients=5 $sleeping" sealane --mode sleep --client
 cell "sealane, five clients one way" "clients=5 case=oneway" sealane --mode sleep --clients 5 --case oneway
 cell "sealane, idle" "case=idle wakeups_per_s=0.0 p50_ns=None" sealane --mode sleep --case idle
 
-# Counting stops the processes at each call (ptrace), and who is stopped so cannot look for leaks.
+# Counting stops the processes at each system call (ptrace), and a traced process cannot check for leaks.
 export ASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0
 cell "socket, calls counted" "syscalls_per_msg~4 p50_ns=None rate=None" floors --system socket --mode sleep --syscalls
 cell "memory, no calls" "syscalls_per_msg~0" floors --system memory --mode spin --syscalls
 
-# What cannot be done is told from what makes no sense.
+# A cell that is impossible has another status than a wrong command line.
 run "a ring that cannot sleep" 77 floors --system ring --case oneway --mode sleep
 says "a ring that cannot sleep" err "does not wait that way"
 run "no such case" 77 floors --system ring --mode spin
@@ -101,7 +101,7 @@ says "too many clients" err "usage:"
 
 is "directories left" "" "$(find "$TMPDIR" -maxdepth 1 -name 'sealane-bench-*')"
 
-# Memory: what a loan costs, each size and pattern once.
+# Memory: the cost of a loan, each size and pattern once.
 run "memory, speed" 0 memory speed --seconds 0.0002
 is "memory, speed: lines" 16 "$(grep -c '"case":"speed","system":"sealane","pattern":"[a-z]*","size":[0-9]*,"ns":[0-9.]*}$' out)"
 run "memory, speed of malloc" 0 memory speed --system some --seconds 0.0002
@@ -123,14 +123,15 @@ is "memory, soak: who" "client server" "$(sed 's/.*"who":"\([a-z]*\)".*"shmem":[
 run "memory, no such case" 2 memory none
 run "memory, no case" 2 memory
 
-# Idle connections: each kind of line, and what is judged of them.
+# Idle connections: each kind of line, and the judgement of the lines.
 run "scale" 0 scale --count 200 --rounds 2 --seconds 0.01
 is "scale: rounds" 2 "$(grep -c '"round":[0-9]*,"alone_ns":[0-9.]*,"beside_ns":[0-9.]*}$' out)"
 is "scale: moments, of a server, four clients and the machine" 18 "$(grep -c '"moment":"[a-z]*","who":"[a-z]*","anon":[0-9]*,' out)"
 is "scale: spread" 1 "$(grep -c '"count":200,"servers":1,"per_server":200,"clients":4,"rate":[0-9.]*}$' out)"
 run "scale, too few" 2 scale --count 1
 
-# The day's load is the same each time, and nothing in it is of time: so it is judged here too, where its 700 MiB are made soon enough.
+# The day's load is equal in each run, and none of its figures is a time: so it is judged here too, where its 700 MiB
+# are made quickly enough.
 if [ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ]; then
     skips "memory, waste: this build is too slow for all of it"
 else
@@ -139,7 +140,7 @@ else
     is "memory, waste: verdicts" 2 "$(grep -c 'HOLDS$' out)"
 fi
 
-# The driver: what it judges, without running anything.
+# The driver: its judgements, without running a cell.
 run "the driver's own tests" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_run.py"
 
 finish_examples bench

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# For the tests through the real programs. A script sources this, uses what is below, and ends with
-# `finish_examples NAME`. Each has a directory of its own ($work, also the current one), with a runtime directory
-# of its own, so that several can run at once. Whatever a script started is gone when it ends.
+# Functions for the tests through the real programs. A script sources this file, uses the functions below, and ends with
+# `finish_examples NAME`. Each script has a directory of its own ($work, also the current one), with a runtime directory
+# inside it, so that several can run at once. Every process that a script started is gone when the script ends.
 #
 # Environment: top_builddir (or builddir), CK_TIMEOUT_MULTIPLIER (for slow builds), SEALANE_TALLY.
 
@@ -33,7 +33,7 @@ trap 'exit 1' INT TERM
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 cd "$work" || exit 1
 
-# needs PROGRAM...: ends the script, visibly, where one was not built or installed.
+# needs PROGRAM...: ends the script, visibly, if one of the programs was not built or installed.
 needs() {
     local program
     for program in "$@"; do
@@ -84,7 +84,7 @@ same() {
     fi
 }
 
-# more WHAT LEAST NUMBER: the number is at least so large.
+# more WHAT LEAST NUMBER: NUMBER is at least LEAST.
 more() {
     if [ "$3" -ge "$2" ] 2>/dev/null; then
         passes
@@ -93,7 +93,7 @@ more() {
     fi
 }
 
-# await WHAT COMMAND...: until it succeeds.
+# await WHAT COMMAND...: waits until the command succeeds.
 await() {
     local what=$1 end=$((SECONDS + patience))
     shift
@@ -106,9 +106,9 @@ await() {
     done
 }
 
-# start NAME COMMAND...: in the background, with the signals as they are for a command in the foreground; its output is
-# in ./NAME.out and ./NAME.err, its process in $pid. Descriptor 3 is the script's own: a fifo's other end, say.
-# Without "<&0" the shell would give it /dev/null to read.
+# start NAME COMMAND...: runs it in the background, with the signals of a foreground command; its output is in
+# ./NAME.out and ./NAME.err, its process in $pid. Descriptor 3 stays the script's own (it may be the other end of a
+# fifo). Without "<&0" the shell would give the command /dev/null to read.
 start() {
     local name=$1
     shift
@@ -118,7 +118,7 @@ start() {
     pids+=("$pid")
 }
 
-# The same for something that says where it listens (-v).
+# start_server NAME COMMAND...: as start, for a program that prints its address (-v); waits for that line.
 start_server() {
     start "$@" && await "$1 listens" grep -q 'listening at' "$1.err"
 }
@@ -127,7 +127,7 @@ is_gone() {
     ! kill -0 "$1" 2>/dev/null
 }
 
-# ended WHAT PID STATUS: it ends by itself, with that status.
+# ended WHAT PID STATUS: the process ends by itself, with that status.
 ended() {
     local status=0
     await "$1: the end" is_gone "$2" || return
@@ -135,25 +135,25 @@ ended() {
     is "$1: status" "$3" "$status"
 }
 
-# stop WHAT PID: ends a server, which must do so in good order.
+# stop WHAT PID: ends a server, which must end in good order.
 stop() {
     kill -TERM "$2"
     ended "$1" "$2" 0
 }
 
-# field LABEL FILE: the number in a summary's line.
+# field LABEL FILE: prints the number in a summary's line.
 field() {
     sed -n "s/^$1  *\([0-9]*\).*/\1/p" "$2"
 }
 
-# to_true COMMAND...: its output goes to somebody who does not read it; the status is its own.
+# to_true COMMAND...: sends its output to a process that does not read it; returns the command's status.
 to_true() {
     "$@" | true
     return "${PIPESTATUS[0]}"
 }
 export -f to_true
 
-# Nothing may be left: no process that was started, no socket.
+# No process and no socket may be left.
 finish_examples() {
     local left
     for left in "${pids[@]}"; do

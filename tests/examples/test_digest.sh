@@ -7,7 +7,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 needs digest digestd sha256sum
 
-# as_sha256sum WHAT FILE...: both print the same.
+# as_sha256sum WHAT FILE...: both programs must print equal lines.
 as_sha256sum() {
     local what=$1
     shift
@@ -77,7 +77,7 @@ sha256sum - large - <sizes/65 >expected
 run "standard input twice" 0 digest - large - <sizes/65
 same "standard input twice" expected out
 
-# --- what has another size than it says ---
+# --- files whose size is wrong or unknown ---
 
 as_sha256sum "a file of /proc" /proc/version
 mkfifo fifo
@@ -86,7 +86,8 @@ pids+=($!)
 run "a fifo" 0 digest fifo
 is "a fifo" "$(sha256sum <large | sed 's/-$/fifo/')" "$(cat out)"
 
-# Cut in the middle while it is being read, and then lengthened: the digest is that of something, and nothing breaks.
+# The file is cut in the middle while it is read, and then lengthened: the digest belongs to some content, and no
+# program breaks.
 cp large changing
 (
     for _ in $(seq 20); do
@@ -137,7 +138,7 @@ is "an empty name in the list: the others" 2 "$(grep -c sizes/ out)"
 run "a list that is missing" 1 digest --files0-from=nowhere
 says "a list that is missing" err "nowhere: No such file or directory"
 
-# --- the summary is the library's ---
+# --- the summary comes from the library's figures ---
 
 run "a summary" 0 digest --summary large sizes/*
 is "files" 15 "$(field files err)"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# digest and digestd when things go wrong: said clearly, with the right status, without a hang.
+# digest and digestd in case of errors: a clear message, the right status, and no hang.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -89,7 +89,7 @@ run "a second server" 2 digestd
 says "a second server" err "there is a server at 'digest' already"
 run "the first one serves on" 0 digest file
 
-# A call in flight for certain: the server is stopped before the input ends.
+# A call is certainly in flight: the server is stopped before the input ends.
 mkfifo input
 exec 3<>input
 start client digest <input

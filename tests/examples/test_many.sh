@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Much: 20 000 files in a directory, and one file of 4 GiB (SEALANE_LARGE_FILE makes that another size, in bytes,
-# rounded down to 64 MiB). Afterwards the server holds what it held before.
+# Large amounts: 20 000 files in a directory, and one file of 4 GiB (SEALANE_LARGE_FILE sets another size, in bytes,
+# rounded down to 64 MiB). Afterwards the server holds no more than before.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -10,7 +10,7 @@ needs digest digestd sha256sum
 patience=$((patience * 10))
 large=${SEALANE_LARGE_FILE:-$((4 << 30))}
 
-# holdings PID: descriptors, mappings of blocks, and shared memory of a process.
+# holdings PID: prints the descriptors, mappings of blocks, and shared memory of a process.
 holdings() {
     local fds
     fds=(/proc/"$1"/fd/*)
@@ -24,7 +24,7 @@ run "a small file" 0 digest small # what is made once, for the first client, is 
 await "it is gone" grep -q ' left: ' server.err
 before=$(holdings "$server")
 
-# In memory if possible: a disk may need a minute to remove them.
+# In memory if possible: removing the files from a disk may take a minute.
 elsewhere=$(mktemp -d -p /dev/shm 2>/dev/null) || elsewhere=$(mktemp -d) || exit 1
 seq 20000 | split -l 1 -a 4 - "$elsewhere/"
 run "20 000 files" 0 digest -r --summary "$elsewhere"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# strace as the witness: of a file of 64 MiB, neither digest nor digestd reads the payload into user memory.
+# strace proves that, for a file of 64 MiB, neither digest nor digestd reads the payload into user memory.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -13,8 +13,8 @@ if ! strace -o trace true 2>err; then
 fi
 export ASAN_OPTIONS=${ASAN_OPTIONS:-}:detect_leaks=0 # its leak check cannot run under strace
 
-# Everything that brings bytes into user memory; sums what it brought. What programs read while they are being loaded is
-# less than 1 MiB.
+# Every system call that brings bytes into user memory; the script adds up their bytes. Programs read less than 1 MiB
+# while they are loaded.
 calls=read,pread64,readv,preadv,preadv2,recvfrom,recvmsg,recvmmsg
 bytes_read() {
     sed -n 's/.* = \([0-9][0-9]*\)$/\1/p' "$1" | awk '{ sum += $1 } END { print sum + 0 }'

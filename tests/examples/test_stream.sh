@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# producer and consumer: what goes in comes out, for every consumer, from one set of blocks.
+# producer and consumer: every consumer gets the whole input, from one set of blocks.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -26,7 +26,7 @@ is "bytes sent" 10000001 "$(field bytes producer.err)"
 is "bytes copied by the producer" 0 "$(field 'bytes copied' producer.err)"
 is "nothing to reclaim" 0 "$(field reclaimed producer.err)"
 
-# --- several, which share the blocks; several files; blocks of another size ---
+# --- several consumers, which share the blocks; several files; blocks of another size ---
 
 start_server producer producer -v --checksum --wait-for=3 --block=64k file other file
 producer=$pid
@@ -61,7 +61,7 @@ run "standard input" 0 consumer -o copy
 same "standard input" file copy
 ended "standard input: the producer" "$producer" 0
 
-# --- nothing at all ---
+# --- empty input ---
 
 start_server producer producer -v --checksum /dev/null
 producer=$pid
@@ -69,7 +69,7 @@ run "nothing" 0 consumer --verify -o copy
 is "nothing" 0 "$(wc -c <copy)"
 ended "nothing: the producer" "$producer" 0
 
-# --- part of it, and several times ---
+# --- a part of the input, and the input several times ---
 
 start_server producer producer -v --limit=3 --block=1k file
 producer=$pid
@@ -87,7 +87,7 @@ run "--repeat=0" 0 consumer
 is "--repeat=0" 50 "$(field blocks err)"
 ended "--repeat=0: the producer" "$producer" 0
 
-# --- one that comes late can verify what it got ---
+# --- a late consumer can verify its part ---
 
 start_server producer producer -v --checksum --rate=20 --block=100k --repeat=3 file
 producer=$pid
@@ -101,7 +101,7 @@ ended "the early one" "$early" 0
 is "the early one: blocks before" 0 "$(field 'not received' early.err)"
 ended "with --rate" "$producer" 0
 
-# --- slow ones ---
+# --- slow consumers ---
 
 start_server producer producer -v --checksum --slow=wait --block=100k file
 producer=$pid

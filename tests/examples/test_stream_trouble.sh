@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# producer and consumer when things go wrong; above all, when one of them is killed.
+# producer and consumer in case of errors; above all, when one of them is killed.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -28,7 +28,7 @@ for program in producer consumer; do
     says "$program --version" out "$program (Sealane) "
 done
 
-# --- nobody there ---
+# --- no producer, no consumer ---
 
 run "no producer" 2 consumer -o copy
 says "no producer" err "no producer at 'stream'"
@@ -62,7 +62,7 @@ ended "missing files: the producer" "$producer" 1
 says "missing files" producer.err "nowhere: No such file or directory"
 says "missing files" producer.err ".: Is a directory"
 
-# --- a consumer is killed with blocks in its hands ---
+# --- a consumer is killed while it holds blocks ---
 
 start_server producer producer -v --checksum --wait-for=2 --block=64k --rate=20 --repeat=4 file
 producer=$pid
@@ -90,7 +90,7 @@ kill -KILL "$victim"
 ended "the only consumer is killed" "$producer" 1
 says "the only consumer is killed" producer.err "no consumer is left"
 
-# One that is stopped: the others wait for it, as they were told, and its death sets them free.
+# A stopped consumer: the others wait for it, as the policy says, and its death ends their wait.
 start_server producer producer -v --wait-for=2 --block=64k --repeat=4 file
 producer=$pid
 start victim consumer --window=2 --delay=1
@@ -105,7 +105,7 @@ kill -KILL "$victim"
 ended "set free" "$other" 0
 ended "set free: the producer" "$producer" 0
 
-# At the end, one that gives nothing back is waited for, but not for ever.
+# At the end, the producer waits for a consumer that gives nothing back, but not for ever.
 start_server producer producer -v --linger=0.3 --block=64k file
 producer=$pid
 start victim consumer --window=100 --delay=5

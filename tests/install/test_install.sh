@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# What was installed is enough: the hello programs, built with nothing but `pkg-config --cflags --libs
-# sealane`, do a call; and static linking works. Run by `make installcheck`.
-# Environment, from the Makefile: what is demanded below, and INSTALLED_EXAMPLES (may be empty).
+# The installed files are complete: the hello programs, built with nothing but `pkg-config --cflags --libs sealane`,
+# make a call; and static linking works. Run by `make installcheck`. Environment, from the Makefile: the variables that
+# are checked below, and INSTALLED_EXAMPLES (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -23,7 +23,7 @@ trap 'stop_server; rm -rf "$work"' EXIT
 PKG_CONFIG_PATH=$DESTDIR$pkgconfigdir${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}
 export PKG_CONFIG_PATH
 if [ -n "$DESTDIR" ]; then
-    # Its paths are those of the final place: what is installed elsewhere for now is found through this.
+    # The paths in the .pc file are the final ones: this variable leads to the files in the temporary place.
     PKG_CONFIG_SYSROOT_DIR=$DESTDIR
     export PKG_CONFIG_SYSROOT_DIR
 fi
@@ -38,14 +38,14 @@ uses_installed_library() {
     LD_LIBRARY_PATH=$DESTDIR$libdir ldd "$work/hello_client" | grep "libsealane.so.* => $DESTDIR$libdir/"
 }
 
-# Only Sealane statically: its own dependencies come as the system has them.
+# Links only Sealane statically: its dependencies are the system's shared libraries.
 build_static() {
     # shellcheck disable=SC2046,SC2086
     $CC "$srcdir/examples/hello_client.c" -o "$work/static_client" -I"$DESTDIR$includedir" \
         "$DESTDIR$libdir/libsealane.a" $("$PKG_CONFIG" --libs libuv) -pthread
 }
 
-# Does the client get its answer? The server gets a few seconds to listen, however slow the machine.
+# Checks that the client gets its answer. The server gets a few seconds to listen, also on a slow machine.
 hello_works() {
     XDG_RUNTIME_DIR=$work/run
     LD_LIBRARY_PATH=$DESTDIR$libdir
@@ -65,7 +65,8 @@ hello_works() {
     [ -n "$answer" ]
 }
 
-# The links of installed documents that lead to no installed file, one a line. Those into the web are nobody's business here.
+# Prints the links of installed documents that lead to no installed file, one a line. Links into the web are not
+# checked.
 dead_links() {
     find "$DESTDIR$docdir" -name '*.md' | while read -r page; do
         grep -o ']([^)#]*' "$page" | sed 's/^](//; /^$/d; /^https\{0,1\}:/d' | while read -r link; do

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# Has Spin check the models doorbell.pml and growth.pml: the protocol as it is, in several worlds, must hold; with one fault in it, it
-# must not. A model that cannot fail proves nothing.
+# Makes Spin check the models doorbell.pml and growth.pml: the protocol must hold in several configurations; with one
+# fault in it, it must not. A model that cannot fail proves nothing.
 #
 #     tests/model/check.sh [NAME]...     all, or those of that name or that model
 #
-# Prints a line for each, with the number of states searched; for one that surprises, how the run ended that Spin found.
-# Works in build/model, and needs up to 700 MB of memory for each CPU.
+# Prints a line for each run, with the number of states searched; for an unexpected result, also the end of the run that
+# Spin found. Works in build/model, and needs up to 700 MB of memory for each CPU.
 
 set -uo pipefail
 self=$(realpath "${BASH_SOURCE[0]}")
@@ -82,7 +82,7 @@ fails growth   relaxed-tag        FRAMES=3 WEAK RELAXED_TAG
 TABLE
 }
 
-# make_verifier KIND FLAG...: here, as ./pan.
+# make_verifier KIND FLAG...: builds the verifier here, as ./pan.
 make_verifier() {
     local kind=$1 pan_flags=(-DSAFETY -O1)
     shift
@@ -93,14 +93,14 @@ make_verifier() {
     spin -a "${@/#/-D}" model.pml && "${CC:-cc}" -w -DMEMLIM=1500 "${pan_flags[@]}" -o pan pan.c
 }
 
-# run_verifier KIND. -E: the judge knows better than Spin which ends are good ones.
+# run_verifier KIND. -E: the judge in the model decides which end states are good, not Spin.
 run_verifier() {
     local options=(-n -m100000 -w22 -E)
     [ "$1" = ends ] && options+=(-l)
     timeout --kill-after=10 300 ./pan "${options[@]}" >out 2>&1
 }
 
-# What Spin found, in a word: none, fault, or nothing if it could not search all.
+# Prints the result of Spin in a word: none, fault, or nothing if Spin could not search everything.
 verdict() {
     if grep -q 'errors: [1-9]' out; then
         if grep -qE 'assertion violated|non-progress cycle' out; then echo fault; fi
@@ -113,7 +113,7 @@ states() {
     sed -n 's/^ *\([0-9.e+]*\) states, stored.*/\1/p' out | head -n 1
 }
 
-# What pan said, and the last steps of the way there: spin follows the trail that pan left.
+# Prints pan's output, and the last steps of the run: spin follows the trail that pan left.
 show() {
     head -n 20 out
     if [ -e model.pml.trail ]; then
@@ -121,7 +121,7 @@ show() {
     fi
 }
 
-# one KIND MODEL NAME FLAG...: in a folder of its own; prints "verdict states".
+# one KIND MODEL NAME FLAG...: runs in a folder of its own; prints "verdict states".
 one() {
     local kind=$1 model=$2 name=$2-$3 wanted=none found
     shift 3
@@ -156,7 +156,7 @@ for tool in spin "${CC:-cc}"; do
     fi
 done
 
-# Those whose names were given, or all.
+# Prints the runs with the given names, or all.
 chosen() {
     if [ $# -eq 0 ]; then
         runs
@@ -167,5 +167,5 @@ chosen() {
 
 chosen=$(chosen "$@")
 [ -n "$chosen" ] || { printf 'no such run: %s\n' "$*" >&2 && exit 2; }
-# Each is a process of its own, so that every CPU has one.
+# Each run is a process of its own, one for each CPU.
 printf '%s\n' "$chosen" | xargs -P "$(nproc)" -L 1 "$self" --one

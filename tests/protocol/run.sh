@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# doc/PROTOCOL.md is enough to write a client: one in Python, written from it alone, calls a Sealane server, with
-# and without rings.
-# Environment, from the Makefile: srcdir, builddir, PYTHON3 (may be empty). ECHO_SERVER names another server program.
+# doc/PROTOCOL.md is enough to write a client: a Python client, written from this document alone, calls a Sealane
+# server, with and without rings. Environment, from the Makefile: srcdir, builddir, PYTHON3 (may be empty). ECHO_SERVER
+# names another server program.
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# A short soak (`./dev soak` is the long one): clients with mixed load are killed, rotate and connect anew, and nothing that the
-# server or a client holds may grow. SEALANE_SOAK_SECONDS: how long.
+# A short soak (`./dev soak` is the long one): clients with mixed load are killed, rotate and connect anew, and the
+# memory of the server and of a client must not grow. SEALANE_SOAK_SECONDS: the duration.
 
 tests_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source-path=SCRIPTDIR source=../examples/lib.sh

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
-# For test scripts: counts, reports and tallies like the harness of the C tests does (tests/support/suite.h).
-# A script sources this, calls passes, fails and skips, and ends with `finish NAME`.
+# Functions for test scripts: they count, report and tally as the harness of the C tests does (tests/support/suite.h). A
+# script sources this file, calls passes, fails and skips, and ends with `finish NAME`.
 
 passed=0 failed=0 skipped=0
 
@@ -26,7 +26,7 @@ must() {
     if output=$("$@" 2>&1); then passes; else fails "$what: $output"; fi
 }
 
-# Runs a command that must fail and say `words`.
+# Runs a command that must fail and print `words`.
 must_refuse() {
     what=$1 words=$2
     shift 2

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# sealane-calibrate, as it is called: two quick measurements, and what it refuses. Nothing here looks at how long
-# anything took, nor at which values came out.
+# sealane-calibrate from its command line: two quick measurements, and its refusals. No check depends on a measured time
+# or value.
 
 # shellcheck source-path=SCRIPTDIR source=../examples/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../examples/lib.sh"
@@ -40,7 +40,7 @@ says "a time" err "--time: not a number of seconds"
 
 # --- too busy ---
 
-# As on a machine where everything else has the CPUs: nothing can be measured.
+# Simulates a machine where other processes have the CPUs: no measurement is possible.
 echo old >table
 run "no time" 3 sealane-calibrate --time=0 --output=table
 says "no time" err "this machine is too busy to be measured: try again when it rests"
@@ -50,7 +50,7 @@ is "nothing is printed" "" "$(cat out)"
 
 # --- measured ---
 
-# measure WHAT COMMAND...: whether there is a result; the machine of a test may really be too busy.
+# measure WHAT COMMAND...: returns whether there is a result; the test's machine may really be too busy.
 measure() {
     local what=$1 status=0
     shift

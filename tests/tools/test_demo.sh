@@ -1,15 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# examples/demo.sh: how it prints what it measured. A busy machine, on which a copy takes long or nothing could be timed, shows no zeros.
-# Environment, from the Makefile: srcdir.
+# examples/demo.sh: the printing of its measurements. A busy machine, on which a copy takes long or no call could be
+# timed, shows no zeros. Environment, from the Makefile: srcdir.
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
 
 demo=$srcdir/examples/demo.sh
 
-# is NAME VALUE TEXT: does the function print that?
+# is NAME VALUE TEXT: checks that the function prints TEXT.
 is() {
     said=$(sh -c "$(sed -n "/^$1() {/,/^}/p" "$demo"); $1 \"\$1\"" sh "$2")
     printf 'it says "%s"\n' "$said"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/kernels: which kernels it would choose, and what it makes of consoles. No kernel is started.
-# Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+# tools/kernels: its choice of kernels, and its table from consoles. No kernel is started. Environment, from the
+# Makefile: srcdir, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

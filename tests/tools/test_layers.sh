@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-layers accepts this tree and refuses bad ones. Each bad tree is a good one with one offence.
-# Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+# tools/check-layers accepts this tree and refuses bad ones. Each bad tree is a good tree with one offence. Environment,
+# from the Makefile: srcdir, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-readme: the README shows the thumbnail programs as they are; and it refuses one that does not.
-# The hello programs, which sealane(7) shows, are as short as they were promised to be.
-# Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+# tools/check-readme accepts a README that shows the thumbnail programs exactly, and refuses one that does not. The
+# hello programs, which sealane(7) shows, stay within their promised length. Environment, from the Makefile: srcdir,
+# PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

@@ -1,9 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-symbols: headers, map and library agree; and it refuses a map that lacks a function, has one
-# too many, or has one twice.
-# Environment, from the Makefile: srcdir, builddir, PYTHON3 (may be empty).
+# tools/check-symbols: headers, map and library agree; it refuses a map that lacks a function, has one too many, or has
+# one twice. Environment, from the Makefile: srcdir, builddir, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

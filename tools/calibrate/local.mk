@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-# sealane-calibrate. It knows two things of the library's inside: the table with its bounds, and where it is looked for.
+# sealane-calibrate. It uses two internal parts of the library: the table with its bounds, and the search path of the
+# file.
 
 calibrate_cppflags = -D_GNU_SOURCE -I$(srcdir)/include -iquote $(srcdir)/transport -iquote $(srcdir)/tools
 
-# All but the program itself: the tests link this.
+# Everything except main(): the tests link this.
 noinst_LTLIBRARIES += tools/calibrate/libcalibrate.la
 tools_calibrate_libcalibrate_la_CPPFLAGS = $(calibrate_cppflags)
 tools_calibrate_libcalibrate_la_SOURCES = \

@@ -100,7 +100,7 @@ class Archive:
         if not lines:
             raise Trouble("apt knows of no Debian archive here: `apt-get indextargets` names none")
         (self.apt / "sources.list").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        # A suite that is not there is an error, and the others are read all the same.
+        # A missing suite is an error of apt-get, but the other suites are read all the same.
         subprocess.run(["apt-get", *self.options, "update"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         stamp.touch()
 

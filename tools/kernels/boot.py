@@ -10,7 +10,7 @@ MEMORY = "1536"  # MiB: the tests fill some hundred, and the file system of the 
 
 
 def command(kernel, image):
-    # Software emulation, always: /dev/kvm may be there and not work.
+    # Always software emulation: /dev/kvm may exist and not work.
     return [
         *(QEMU, "-accel", "tcg", "-cpu", "max", "-smp", "2", "-m", MEMORY),
         *("-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"),

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=sh
 #
-# The first process under the kernel that is tried: runs each test program, says between lines that begin with "@@"
-# what became of it, and ends the machine. Their names are in /etc/programs; image.py fills in the word in capitals.
+# The first process under the tested kernel: runs each test program, prints the results between lines that begin with
+# "@@", and ends the machine. The names of the programs are in /etc/programs; image.py fills in the word in capitals.
 
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/root CK_VERBOSITY=verbose CK_TIMEOUT_MULTIPLIER=@SLOWNESS@ SEALANE_TALLY=/tmp/tally
