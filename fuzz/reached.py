@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Says which functions of the library a fuzz corpus reaches, layer by layer.
+"""Prints which functions of the library a fuzz corpus reaches, layer by layer.
 
 Usage: fuzz/reached.py OBJECT PROFILE [LEAST]
 
-OBJECT is a program that was built with -fprofile-instr-generate -fcoverage-mapping, PROFILE what llvm-profdata merged.
-Counted are wire, registry, lane and rpc: what a connection's bytes can reach. Exits with 1 below LEAST percent of these.
+OBJECT is a program that was built with -fprofile-instr-generate -fcoverage-mapping, PROFILE is the merged output of
+llvm-profdata. The layers wire, registry, lane and rpc count: a connection's bytes can reach these. Exits with 1 below
+LEAST percent of their functions.
 """
 import collections
 import json
@@ -17,7 +18,7 @@ LAYERS = ["wire", "registry", "lane", "rpc"]
 
 
 def functions(program, profile):
-    """(layer, file, function) and how often it was entered; inline ones of headers count once."""
+    """(layer, file, function) and the number of its entries; inline functions of headers count once."""
     text = subprocess.run(["llvm-cov", "export", program, f"-instr-profile={profile}", "-skip-expansions"],
                           check=True, capture_output=True, text=True).stdout
     entered = collections.Counter()

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes the seeds of the fuzz targets: each hex block of doc/PROTOCOL.md becomes a file of its name in fuzz/corpus/frame,
-each line block one in fuzz/corpus/line.
+"""Writes the seeds of the fuzz targets: each hex block of doc/PROTOCOL.md becomes a file with its name in
+fuzz/corpus/frame, each line block one in fuzz/corpus/line.
 
 Usage: fuzz/seeds.py doc/PROTOCOL.md fuzz/corpus
 """

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The seeds of fuzz_conn: one file, fuzz/corpus/conn.hex, an input a line; a folder of files for the fuzzer.
+"""The seeds of fuzz_conn: one file, fuzz/corpus/conn.hex, with an input in each line; the fuzzer needs a folder of
+files.
 
 Usage: fuzz/seeds_conn.py unpack fuzz/corpus/conn.hex FOLDER
        fuzz/seeds_conn.py pack FOLDER fuzz/corpus/conn.hex
 
-`pack` takes a folder that was made small before: fuzz_conn -merge=1 -set_cover_merge=1 -use_counters=0 FOLDER ...
+`pack` takes a folder that was minimized before: fuzz_conn -merge=1 -set_cover_merge=1 -use_counters=0 FOLDER ...
 """
 import hashlib
 import pathlib

@@ -38,7 +38,7 @@ def parse(arguments):
 
 
 def measure(options, runner, peers):
-    """Runs what was asked for; returns what can be judged."""
+    """Runs the requested measurements; returns the targets that can be judged."""
     judged = [target for target in targets(options.quick) if options.only in target.what]
     plan.run_targets(runner, judged, QUICK_ROUNDS if options.quick else FULL_ROUNDS)
     if not options.quick and not options.only:

@@ -2,7 +2,7 @@
 """Cells, and how they are run: each by a program of its own that prints one line of JSON (bench/work.h).
 
 The floor of the machine flips between three states within seconds, as the host moves its virtual CPUs. So each cell
-brings the floor of before and of after; a cell during which it changed is run again; and only cells of one state are
+carries the floor before and after; a cell during which the floor changed is run again; and only cells of one state are
 compared with each other.
 """
 
@@ -23,7 +23,7 @@ NEAR_NS, MIDDLE_NS = 80, 280  # bounds between the states
 
 @dataclasses.dataclass(frozen=True)
 class Cell:
-    """What to measure. Two cells that are equal measure the same."""
+    """A measurement to make. Two equal cells measure equal things."""
 
     program: str  # below the build directory's bench/
     case: str = "roundtrip"
@@ -50,7 +50,7 @@ class Cell:
         return dataclasses.replace(self, **changes)
 
     def label(self):
-        """Which system it is, for people."""
+        """The name of the system, for people."""
         system = self.system or self.program.rpartition("/")[2].removeprefix("peer_")
         return f"{system} {self.variant}" if self.variant else system
 
@@ -81,7 +81,8 @@ def is_steady(measurement):
 
 
 def syscalls_but_looks(measurement):
-    """System calls for each message, without the one look at the socket that a spinning side may have each millisecond."""
+    """System calls for each message, without the one read of the socket that a spinning side may make each
+    millisecond."""
     if measurement.get("syscalls_per_msg") is None:
         return None
     looks = SIDES * measurement["seconds"] * 1000 / measurement["n"]
@@ -104,16 +105,16 @@ class Results:
         self.by_cell.setdefault(cell, []).append(measurement)
 
     def cannot(self, cell):
-        """Does its system not do that at all? (To fail is something else.)"""
+        """True if the cell's system cannot run the cell at all. (A failure is another case.)"""
         return self.reasons.get(cell, FAILED).startswith(CANNOT_DO)
 
     def label(self, cell):
-        """What its system calls itself, where it has been measured."""
+        """The name that the system gives itself, if it has been measured."""
         measured = self.by_cell.get(cell)
         return f"{measured[0]['system']} {measured[0]['variant']}".strip() if measured else cell.label()
 
     def usual_state(self):
-        """The state in which most was measured."""
+        """The state with most measurements."""
         states = [m["state"] for m in self.lines]
         return max(("near", "middle", "far"), key=states.count)
 
@@ -124,7 +125,7 @@ class Results:
         return min(steady, key=lambda m: cost_ns(m) or 0, default=None)
 
     def common_state(self, cells):
-        """The state in which all the cells (but those that cannot be run) were measured, and most often; or None."""
+        """The most frequent state in which all the cells (except impossible ones) were measured; or None."""
         counts = {}
         for state in ("near", "middle", "far", "one"):
             counts[state] = min(
@@ -140,14 +141,14 @@ class Results:
 
 
 def cost_ns(measurement):
-    """What is compared: the median of a round trip, or the mean time of a message."""
+    """The figure for comparisons: the median of a round trip, or the mean time of a message."""
     if measurement["p50_ns"] is not None:
         return measurement["p50_ns"]
     return 1e9 / measurement["rate"] if measurement["rate"] else None
 
 
 class Runner:
-    """Runs cells, and keeps what they measured."""
+    """Runs cells, and keeps their measurements."""
 
     def __init__(self, programs, seconds, is_json=False, is_quiet=False):
         self.programs = programs  # the directory that they are in
@@ -187,14 +188,14 @@ class Runner:
             print(json.dumps(measurement), flush=True)
 
     def note_reason(self, cell, reason):
-        """What failed once may be tried again; what cannot be done may not."""
+        """Notes a failure: a cell that failed once may be tried again; an impossible cell may not."""
         if cell not in self.results.by_cell:
             self.results.reasons[cell] = reason
         if reason.startswith(FAILED):
             self.say(f"{cell.name()}: {reason}")
 
     def run_rounds(self, cells, rounds, seconds=None, more=4):
-        """Runs all of them by turns, and some rounds more while no state of the floor has seen them all."""
+        """Runs all cells by turns, and some rounds more while no state of the floor has measurements of all."""
         for done in range(rounds + more):
             if done >= rounds and self.results.common_state(cells):
                 return

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Other people's systems, whichever were built: the same cells as Sealane's, by turns with them, waiting the same way."""
+"""Other people's systems, as far as they were built: they run Sealane's cells, by turns with Sealane, with equal
+modes of waiting."""
 
 import dataclasses
 import os
@@ -15,7 +16,7 @@ ROUNDS = 3
 
 @dataclasses.dataclass(frozen=True)
 class Peer:
-    """A system: how to make its cell for a case, a mode and a size."""
+    """A system: makes its cell for a case, a mode and a size."""
 
     name: str
     make: object
@@ -26,7 +27,7 @@ class Peer:
 
 
 def peers_in(directory):
-    """Those whose programs are in a directory, bench/peer_NAME.c; and a bare socket."""
+    """The systems with programs in a directory, bench/peer_NAME.c; and a bare socket."""
     found = [Peer("Unix socket", lambda size, **changes: socket_copy(size, **changes))]
     for path in sorted(directory.glob("peer_*")):
         if path.is_file() and os.access(path, os.X_OK):
@@ -40,7 +41,7 @@ def peer_of(name, program):
 
 
 def shapes():
-    """Case, mode and size of everything that is compared."""
+    """Case, mode and size of every comparison."""
     for mode in MODES:
         for case, sizes in (("roundtrip", SIZES), ("oneway", ONEWAY_SIZES)):
             for size in sizes:
@@ -48,7 +49,7 @@ def shapes():
 
 
 def run(runner, peers):
-    """Measures all of them, and returns a target for each system and way to wait."""
+    """Measures all of them, and returns a target for each system and mode."""
     for shape in shapes():
         contests = [peer.contest(*shape) for peer in peers]
         cells = list(dict.fromkeys(cell for contest in contests for cell in contest.cells()))
@@ -65,7 +66,7 @@ def can(results, peer, mode):
 
 
 def target_of(results, peer, mode):
-    """Every size that both can carry."""
+    """Compares every size that both systems can carry."""
     contests = [contest for contest in contests_of(peer, mode) if not results.cannot(contest.others[0])]
     what = f"every size / {peer.name}, {'spinning' if mode == 'spin' else 'asleep'}"
     return Target(what, 1.0, contests, others_may_fail=True)

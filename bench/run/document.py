@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""doc/benchmarks.md: written by the program, from one run, with what it misses as plainly as what it holds."""
+"""doc/benchmarks.md: written by the program, from one run; targets that are missed are shown as clearly as targets
+that hold."""
 
 import datetime
 import shutil
@@ -51,13 +52,13 @@ SCALE = "## Many idle connections"
 
 
 def section_of(path, heading):
-    """From the heading on; "": there is none."""
+    """Returns the section from its heading on; "": there is none."""
     text = path.read_text() if path.exists() else ""
     return text[text.index(heading) :] if heading in text else ""
 
 
 def write_section(path, heading, text):
-    """Puts it in the place of the one with that heading, or at the end."""
+    """Replaces the section with that heading, or appends a new one."""
     rest = path.read_text().removesuffix(section_of(path, heading)) if path.exists() else ""
     path.write_text(f"{rest.rstrip()}\n\n{heading}\n\n{text.strip()}\n")
 
@@ -116,7 +117,7 @@ def failures(results):
 
 
 def write(path, facts, run, verdicts, peers, plots, pictures):
-    """`path`: the document; pictures go into a directory beside it, and are taken from `pictures`."""
+    """Writes the document at `path`; copies the pictures from `pictures` into a directory beside it."""
     results, rounds = run
     directory = path.parent / path.stem
     directory.mkdir(exist_ok=True)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Says what pages between the base page and 2 MiB bring to arenas: with and without them by turns.
+"""Measures what pages between the base page and 2 MiB bring to arenas: with and without them by turns.
 
     python3 bench/run/folios.py --build build/bench [--rounds N] [--size 64]
 
-Needs the right to change hugepages-64kB/shmem_enabled, a setting of the whole machine. It is put back at the end, also when this is
-interrupted.
+Needs the right to change hugepages-64kB/shmem_enabled, a setting of the whole machine. The setting is restored at the
+end, also after an interrupt.
 """
 
 import argparse
@@ -31,7 +31,7 @@ def parse(arguments):
 
 
 def why_not(path):
-    """Why nothing can be measured, or None."""
+    """The reason why no measurement is possible, or None."""
     if not path.exists():
         return f"this kernel gives memfds no pages of that size: {path} is missing (Linux 6.11 has it)"
     if huge.transparent() == "deny":
@@ -44,13 +44,13 @@ def why_not(path):
 
 
 def ask(program):
-    """Of each size the microseconds of each part."""
+    """For each size, the microseconds of each part."""
     lines = subprocess.run([program], check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return {int(size): [float(part) for part in parts] for size, *parts in map(str.split, lines)}
 
 
 def by_turns(path, program, rounds):
-    """Pairs of what was measured without and with larger pages."""
+    """Pairs of measurements without and with larger pages."""
     pairs = []
     with huge.setting(path, lambda before: before, lambda before, after, now: before):
         for _ in range(rounds):
@@ -62,7 +62,8 @@ def by_turns(path, program, rounds):
 
 
 def row(size, pairs):
-    """The medians of each part without and with, and the median of the ratios of all parts together, each within its turn."""
+    """The medians of each part without and with larger pages, and the median of the ratios of all parts together,
+    each within its turn."""
     cells = [size_name(size)]
     for part in range(len(PARTS)):
         cells += [f"{statistics.median(pair[side][size][part] for pair in pairs):.0f}" for side in (0, 1)]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Huge pages, for as long as some cells need them: settings of the whole machine, put back afterwards.
+"""Huge pages, for as long as some cells need them: settings of the whole machine, restored afterwards.
 
-The tests change the same settings, and lock the files of those meanwhile; so does this.
+The tests change these settings, too, and lock the files meanwhile; this module takes the locks as well.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ POOL_PAGES = 128  # 256 MiB
 
 
 def transparent():
-    """What the machine grants to shared memory now: "never", "advise", ..."""
+    """The machine's present grant to shared memory: "never", "advise", ..."""
     try:
         return chosen(SHARED_MEMORY)
     except OSError:
@@ -23,7 +23,8 @@ def transparent():
 
 @contextlib.contextmanager
 def setting(path, change, undo):
-    """The setting is change(before) within, and undo(before, after, now) afterwards. Changes nothing where we may not."""
+    """Sets the setting to change(before) for the block, and to undo(before, after, now) afterwards. Changes nothing
+    where this user may not."""
     try:
         file = open(path, "r+", encoding="ascii")
     except OSError:
@@ -41,18 +42,19 @@ def setting(path, change, undo):
 
 
 def chosen(path):
-    """Of "always [never]" the word in brackets; else all of it."""
+    """The word in brackets of "always [never]"; without brackets the whole text."""
     text = path.read_text().strip()
     return text.partition("[")[2].partition("]")[0] or text
 
 
 def advise():
-    """Whoever asks gets transparent ones."""
+    """Grants transparent huge pages on request."""
     return setting(SHARED_MEMORY, lambda before: "advise", lambda before, after, now: before)
 
 
 def pool():
-    """More of them in the pool; as many fewer afterwards, for others may have changed it meanwhile."""
+    """Adds pages to the pool; removes as many afterwards, because other processes may have changed the pool
+    meanwhile."""
     return setting(
         POOL,
         lambda before: str(int(before) + POOL_PAGES),
@@ -62,7 +64,8 @@ def pool():
 
 @contextlib.contextmanager
 def granted():
-    """Transparent huge pages for whoever asks, and a pool of them, within. Yields whether there are transparent ones."""
+    """Grants transparent huge pages on request, and fills the pool, for the block. Yields whether there are
+    transparent ones."""
     with contextlib.ExitStack() as stack:
         if transparent() == "never":
             stack.enter_context(advise())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What machine this is: figures mean nothing without it."""
+"""A description of this machine: figures mean nothing without it."""
 
 import os
 import pathlib
@@ -24,7 +24,7 @@ def hypervisor():
 
 
 def caches():
-    """Of the first CPU: "L1d 32K, L2 1024K, L3 32768K"."""
+    """Caches of the first CPU: "L1d 32K, L2 1024K, L3 32768K"."""
     found = []
     for index in sorted(pathlib.Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
         kind = {"Data": "d", "Instruction": "i"}.get(read(index / "type"), "")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Asks bench/memory its questions, and says which promises about memory hold: one line for each.
+"""Runs the cases of bench/memory, and prints which promises about memory hold: one line for each.
 
-    python3 bench/run/memory.py --build build/bench [--quick] [--only WORD] [--soak SECONDS]
+python3 bench/run/memory.py --build build/bench [--quick] [--only WORD] [--soak SECONDS]
 """
 
 import argparse
@@ -42,7 +42,7 @@ LIBRARIES = {
 
 
 class Cases:
-    """Runs the cases of bench/memory, and keeps what they said."""
+    """Runs the cases of bench/memory, and keeps their lines."""
 
     def __init__(self, program, is_quick):
         self.program = program
@@ -50,7 +50,8 @@ class Cases:
         self.lines = []
 
     def ask(self, *words, preload=None, progress=None):
-        """The lines of one case, as dictionaries; each is shown to `progress` as it comes. None: it failed, and has said why."""
+        """The lines of one case, as dictionaries; each goes to `progress` as it comes. None: the case failed, and
+        has printed the reason."""
         command = ["env", f"LD_PRELOAD={preload}"] if preload else []
         command += [str(self.program), *words]
         lines = []
@@ -64,14 +65,15 @@ class Cases:
 
 
 def library_path(name):
-    """Where the loader finds it; None: nowhere."""
+    """The path at which the loader finds the library; None: there is none."""
     found = subprocess.run(["/sbin/ldconfig", "-p"], stdout=subprocess.PIPE, text=True, check=False).stdout
     paths = [line.rpartition(" => ")[2] for line in found.splitlines() if line.split(" ")[0].strip() == name]
     return paths[0] if paths else None
 
 
 def speeds(cases):
-    """What a loan costs: {(pattern, size): [{system: ns}, one for each round]}. The systems of a round are measured within a second."""
+    """The cost of a loan: {(pattern, size): [{system: ns}, one for each round]}. The systems of a round are measured
+    within a second."""
     paths = {system: library and library_path(library) for system, library in LIBRARIES.items()}
     there = [system for system, library in LIBRARIES.items() if library is None or paths[system]]
     found = {}
@@ -86,12 +88,12 @@ def speeds(cases):
 
 
 def least(rounds):
-    """Each system's least disturbed round: the host slows a CPU down for seconds, and not for all systems alike."""
+    """Each system's least disturbed round: the host slows a CPU down for seconds, and not for all systems equally."""
     return {system: min(r[system] for r in rounds if system in r) for system in set().union(*rounds)}
 
 
 def loan_ratio(rounds):
-    """Ours to the best other's, and whose that is."""
+    """The ratio of our cost to the best other system's, and the name of that system."""
     ns = least(rounds)
     best = min((system for system in ns if system != "sealane"), key=ns.get)
     return ns["sealane"] / ns[best], best
@@ -122,12 +124,12 @@ STILL = {"still": "spikes, not rotated", "still-pair": "spikes, not rotated, two
 
 
 def spike_ratio(lines):
-    """The worst cycle's: what stayed over what was expected."""
+    """The worst cycle's ratio: memory that stayed over the expected memory."""
     return max(line["resident"] / line["expected"] for line in lines if line["moment"] == "after")
 
 
 def judge_spikes(cases):
-    """Rotation brings memory back; and only rotation does, or this would show nothing."""
+    """Rotation must bring memory back; and only rotation, otherwise the case would prove nothing."""
     size = ["--count", "5", "--bytes", str(256 * MIB)] if cases.is_quick else []
     verdicts = []
     for variant, what in (SPIKES | STILL).items():
@@ -148,7 +150,7 @@ WASTE = {"default": "mapped / asked for, a day of mixed load", "spare": "the sam
 
 
 def judge_waste(cases):
-    """With the pools' defaults, and as tuned for it."""
+    """Judges with the pools' defaults, and as tuned for the case."""
     limit, verdicts = f"<= {WASTE_LIMIT:.2f}", []
     for variant, what in WASTE.items():
         lines = cases.ask("waste", "--variant", variant)
@@ -162,7 +164,8 @@ def judge_waste(cases):
 
 
 def fair_ratio(rates):
-    """Of rounds alone, beside, alone, ..., alone: the median of what each beside is to the mean of its two neighbours."""
+    """Of rounds alone, beside, alone, ..., alone: the median of the ratios of each "beside" round to the mean of its
+    two neighbours."""
     return statistics.median(2 * rates[i] / (rates[i - 1] + rates[i + 1]) for i in range(1, len(rates) - 1, 2))
 
 
@@ -178,7 +181,8 @@ def judge_fair(cases):
 
 
 def back_ratio(lines):
-    """Of how often each limit was tried with each class: the median of the rate after to the rate before; the least, and whose that is."""
+    """For the trials of each limit with each class: the median of the rate after to the rate before; returns the
+    least, and its limit."""
     ratios = {}
     for line in lines:
         ratios.setdefault(f"{line['limit']}, {line['class']}", []).append(line["after"] / line["before"])
@@ -186,7 +190,7 @@ def back_ratio(lines):
 
 
 def judge_refusals(cases):
-    """Limits that cannot be made small here are named, and no more."""
+    """Names the limits that cannot be made small here, without judging them."""
     what, limit = "refused, explained, lifted: of the rate before", f">= {BACK_LIMIT:.2f}"
     lines = cases.ask("refusals", "--count", "3" if cases.is_quick else "5")
     tried = [line for line in lines or [] if "why" not in line]
@@ -209,7 +213,8 @@ def bins(points):
 
 
 def growth(points):
-    """How much the line through the points (least squares) rises from the first to the last, and by how much that may be chance."""
+    """The rise of the line through the points (least squares) from the first to the last, and the part of it that
+    may be chance."""
     mean_t, mean = (statistics.fmean(values) for values in zip(*points))
     spread = sum((t - mean_t) ** 2 for t, _ in points)
     slope = sum((t - mean_t) * (value - mean) for t, value in points) / spread
@@ -220,7 +225,7 @@ def growth(points):
 
 
 class Log:
-    """Says how a soak goes, once a minute."""
+    """Prints the state of a soak once a minute."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -304,7 +309,7 @@ def draw_soak(lines, directory):
 
 
 def draw_spikes(lines, directory):
-    """Resident over time, rotated and not."""
+    """Resident memory over time, rotated and not."""
     spikes = [line for line in lines if line["case"] == "spikes"]
     if not spikes:
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is measured: the cells of the targets, and the landscape around them."""
+"""The plan of the measurements: the cells of the targets, and the landscape around them."""
 
 import contextlib
 
@@ -15,7 +15,7 @@ LANDSCAPE_ROUNDS = 2
 
 
 def run_targets(runner, judged, rounds):
-    """Measures what the targets compare, and what must stand beside it."""
+    """Measures the cells that the targets compare, and the cells that must stand beside them."""
     for target in judged:
         with huge.granted() if target.needs_huge else contextlib.nullcontext(True) as is_granted:
             if not is_granted:
@@ -24,7 +24,7 @@ def run_targets(runner, judged, rounds):
 
 
 def run_target(runner, target, rounds):
-    """By turns within a size, so that what is compared is measured within seconds."""
+    """Runs by turns within a size, so that compared cells are measured within seconds."""
     for group in by_size(target.cells()):
         if group[0].case == "idle":
             runner.run_rounds(group, 1, IDLE_SECONDS, more=0)
@@ -73,7 +73,7 @@ def landscape():
 
 
 def landscape_huge():
-    """The same with huge pages granted, where those can matter."""
+    """The landscape with huge pages granted, where those can matter."""
     for size in (size for size in SIZES if size >= 256 * KIB):
         for mode in ("spin", "sleep"):
             yield [

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Plots, by gnuplot: SVG and PNG. Each has two panels, spinning and asleep, so that no figure stands without the other."""
+"""Plots, by gnuplot: SVG and PNG. Each has two panels, spinning and asleep, so that no figure stands without the
+other."""
 
 import dataclasses
 import shutil
@@ -24,7 +25,7 @@ SIZE_TICKS = '("64 B" 64, "1 KiB" 1024, "16 KiB" 16384, "256 KiB" 262144, "4 MiB
 
 @dataclasses.dataclass
 class Plot:
-    """Lines over sizes or clients. The first line is ours: a second figure is shown of it alone, in dashes."""
+    """Lines over sizes or clients. The first line is ours: only this one has a second figure, in dashes."""
 
     file: str
     title: str
@@ -65,7 +66,7 @@ FAN_IN = [
 
 
 def plots_of(peers):
-    """`peers`: the names of systems that were measured too."""
+    """`peers`: the names of other systems that were measured."""
     others = [line(peer, peer) for peer in peers]
     tails = ("p50_ns", "p999_ns")
     result = [
@@ -90,7 +91,7 @@ def plots_of(peers):
 
 
 def panel(plot, results, mode, name):
-    """The commands of one panel; none if there is nothing to show."""
+    """The commands of one panel; none if there is no line."""
     blocks, parts = [], []
     for colour, wanted in enumerate(plot.lines, 1):
         for dash, figure in enumerate(plot.figures, 1):
@@ -122,7 +123,7 @@ def script(plot, results, terminal, path):
 
 
 def draw(results, directory, peers=()):
-    """Draws what there is. Returns the names of the plots."""
+    """Draws the plots that have lines. Returns their names."""
     drawn = []
     if not shutil.which("gnuplot"):
         return drawn

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Asks bench/scale what thousands of idle connections cost, says which promises hold, and writes that into doc/benchmarks.md.
+"""Runs bench/scale for the cost of thousands of idle connections, judges the promises, and writes both into
+doc/benchmarks.md.
 
-    python3 bench/run/scale.py --build build/bench [--quick] [--count N] [--write FILE]
+python3 bench/run/scale.py --build build/bench [--quick] [--count N] [--write FILE]
 """
 
 import argparse
@@ -52,7 +53,7 @@ def run(program, options):
 
 
 class Found:
-    """What one run of bench/scale said."""
+    """The results of one run of bench/scale."""
 
     def __init__(self, lines):
         self.lines = lines
@@ -75,12 +76,13 @@ class Found:
         return sum(self.grown(moment, who, kind) for kind in KINDS) + self.slab(moment)
 
     def left(self, who):
-        """Of the process in which most stays: bytes, without the slab, which the kernel keeps for the next ones."""
+        """The bytes of the process in which most stays, without the slab, which the kernel keeps for later
+        connections."""
         pairs = zip(self.memory("start", who), self.memory("closed", who))
         return max(sum(after[kind] - before[kind] for kind in KINDS) for before, after in pairs)
 
     def times(self):
-        """p50 alone, p50 beside the idle ones, and the median of the rounds' ratios."""
+        """p50 alone, p50 beside the idle connections, and the median of the rounds' ratios."""
         rounds = [line for line in self.lines if "round" in line]
         alone, beside = (statistics.median(line[name] for line in rounds) for name in ("alone_ns", "beside_ns"))
         return alone, beside, statistics.median(line["beside_ns"] / line["alone_ns"] for line in rounds)
@@ -112,7 +114,7 @@ def judge(found):
 
 
 def memory_rows(found):
-    """All that grew by kind: for each connection while all are there, and in all after the last one."""
+    """Growth by kind: for each connection while all are open, and in all after the last one."""
     rows = [("memory", *(f"{side}, a connection" for side in SIDES.values()), *(f"{side}, after the end" for side in SIDES.values()))]
     for kind, name in KINDS.items():
         each = (kib(found.grown("idle", who, kind) / found.count) for who in SIDES)
@@ -130,7 +132,7 @@ def spread_text(found):
 
 
 def section(found, verdicts):
-    """For doc/benchmarks.md."""
+    """The section for doc/benchmarks.md."""
     head, *rows = memory_rows(found)
     judged = [(v.what, v.limit, v.measured, "holds" if v.holds else "**misses**") for v in verdicts]
     return TEXT.format(

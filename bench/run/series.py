@@ -8,7 +8,7 @@ from cells import cost_ns, is_steady
 
 @dataclasses.dataclass(frozen=True)
 class Line:
-    """One system's line: its name, and what its measurements must have."""
+    """One system's line: its name, and the properties of its measurements."""
 
     name: str
     wanted: tuple  # pairs of member and value
@@ -23,7 +23,7 @@ def line(name, system, variant="", case="roundtrip", touch="full", clients=1, cp
 
 
 def points(results, wanted, mode, over, figure):
-    """[(over, figure)] of the least disturbed measurements, those of the usual state if there are some."""
+    """[(over, figure)] of the least disturbed measurements, in the usual state if there are any."""
     usual, best = results.usual_state(), {}
     for m in results.lines:
         if wanted.fits(m) and m["mode"] == mode and m[figure] is not None:

@@ -41,7 +41,7 @@ class Contest:
         return [self.subject] + self.others
 
     def ratio(self, results):
-        """The ratio, the state of the floor, and the other that was best; None if it could not be measured."""
+        """The ratio, the state of the floor, and the best other system; None if there is no measurement."""
         state = results.common_state(self.cells())
         subject = results.best(self.subject, state) if state else None
         others = [(results.best(cell, state), cell) for cell in self.others]
@@ -54,7 +54,7 @@ class Contest:
 
 @dataclasses.dataclass
 class Target:
-    """What is promised, and the contests that show it. With several, the worst one counts."""
+    """A promise, and the contests that prove it. With several, the worst one counts."""
 
     what: str
     limit: float
@@ -68,7 +68,7 @@ class Target:
         return list(dict.fromkeys(cell for contest in self.contests for cell in contest.cells()))
 
     def beside(self):
-        """The cells whose figures a headline must not be without: the subjects asleep."""
+        """The cells that must accompany a headline: the subjects asleep."""
         return list(dict.fromkeys(contest.subject.but(mode="sleep") for contest in self.contests))
 
     def verdict(self, results):
@@ -91,7 +91,7 @@ class Target:
         return Verdict(self.what, limit, f"{shown} ({where})", holds, figures(results, contest.subject, state))
 
     def is_excused(self, contest, results):
-        """Did somebody else's system fail, where ours did not?"""
+        """True if another system failed, where ours did not."""
         others_failed = all(cell in results.reasons for cell in contest.others)
         return self.others_may_fail and others_failed and contest.subject in results.by_cell
 
@@ -108,7 +108,7 @@ def time_name(ns):
 
 
 def figures(results, cell, state):
-    """p50 and 99.9 %, awake and asleep: what stands beside every headline."""
+    """p50 and 99.9 %, awake and asleep: the figures beside every headline."""
     parts = []
     for name, measurement in (
         (cell.mode, results.best(cell, state)),
@@ -123,7 +123,7 @@ def figures(results, cell, state):
 
 @dataclasses.dataclass
 class FloorTarget:
-    """A small call against the floor that its own cell brought along."""
+    """A small call against the floor that its own cell carries."""
 
     what: str
     limit: float
@@ -150,7 +150,7 @@ class FloorTarget:
 
 @dataclasses.dataclass
 class CountTarget:
-    """Something that is counted in each of the cells."""
+    """A count in each of the cells."""
 
     what: str
     limit: float
@@ -178,7 +178,7 @@ def memfds(size, mode, variants):
 
 
 def socket_copy(size, **changes):
-    """The cheaper kind of socket that can carry so much."""
+    """The cheaper kind of socket that can carry this size."""
     return floor("socket", variant="seqpacket" if size <= 128 * KIB else "stream", size=size, **changes)
 
 
@@ -213,7 +213,7 @@ def sealed(sizes, mode, others):
 
 
 def stable(sizes):
-    """What the library chooses against each of its own three ways; where the payload is most of the work, by hand too."""
+    """The library's choice against each of its own three ways; where the payload is most of the work, also by hand."""
     contests = []
     for size in sizes:
         others = [sealane(variant=variant, size=size) for variant in ("copy", "snapshot", "sealed")]
@@ -225,7 +225,7 @@ def stable(sizes):
 
 
 def targets(is_quick):
-    """All that can be judged without other people's systems."""
+    """All targets that can be judged without other people's systems."""
     sizes = [64 * KIB, MIB, 16 * MIB] if is_quick else [64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB]
     sealed_sizes = [256 * KIB, MIB, 16 * MIB] if is_quick else [256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB]
     stable_sizes = [64, 4 * KIB, 64 * KIB, MIB] if is_quick else [64, KIB, 4 * KIB, 16 * KIB] + sizes

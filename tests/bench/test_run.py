@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The driver of the benchmark: what it compares, and what it concludes. Runs no cell; the measurements are made up."""
+"""The driver of the benchmark: its comparisons and its conclusions. Runs no cell; the measurements are invented."""
 
 import pathlib
 import sys
@@ -276,7 +276,7 @@ class Memory(unittest.TestCase):
 class Scale(unittest.TestCase):
     @staticmethod
     def found(each=(4096, 4000, 50), slab=16384, left=0, rate=2500, beside=110):
-        """Of 100 connections, one server and two clients."""
+        """Results for 100 connections, one server and two clients."""
 
         def lines(moment, share, machine):
             sizes = dict(zip(("anon", "shmem", "tables"), (round(share * size) for size in each)))

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What is tried with client.py.
+"""The tests that use client.py.
 
 Usage: calls.py PATH [socket | rings], where tests/protocol/echo_server listens; both kinds of connection unless one is
-named. Prints a line for each thing that was found as the document says, and one for each that cannot be tried; ends
-with an exception at the first that was not so. Some things are waited for without end: a watchdog shows where.
+named. Prints a line for each behaviour that equals the document's, and one for each that cannot be tested; ends with an
+exception at the first difference. Some waits are without end: a watchdog shows where.
 """
 import errno
 import faulthandler
@@ -30,7 +30,7 @@ def found(what, holds, shown=""):
 
 
 def calls(path, rings):
-    """What every connection can do."""
+    """The behaviour of every connection."""
     it = Connection(path, rings)
     found(f"handshake, {'with' if rings else 'without'} rings", it.greet() == "echo" and bool(it.theirs) == rings)
     found("call with 32 bytes, reply", (reply := it.call(ECHO, BIG[:32])) == (0, BIG[:32]), reply)

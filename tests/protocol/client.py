@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""A Sealane client in python3's standard library, written from doc/PROTOCOL.md alone; calls.py tries it.
+"""A Sealane client in python3's standard library, written from doc/PROTOCOL.md alone; calls.py tests it.
 
-A connection has rings or not, as it was asked for. Whatever comes that is not as the document says is an exception.
-Rings only on x86-64: python has no release stores, and there needs none.
+A connection has rings or not, as requested. Any frame that differs from the document raises an exception. Rings only on
+x86-64: python has no release stores, and x86-64 needs none.
 """
 import array
 import collections
@@ -177,7 +177,7 @@ class Connection:
         self.final, self.is_over = (reason, body[FINAL.size:].decode()), True
 
     def receive(self):
-        """One datagram, if there is one. Messages are held back: section 10.4."""
+        """Receives one datagram, if there is one. Messages are held back: section 10.4."""
         try:
             kind, call, body, fd = self.datagram(socket.MSG_DONTWAIT) or (None, 0, b"", None)
         except BlockingIOError:
@@ -254,7 +254,7 @@ class Connection:
             self.wake(ROOM)
 
     def collect(self):
-        """All that has come, in order, to the inbox: section 10.4. And the releases: section 10.6."""
+        """Moves all messages, in order, to the inbox: section 10.4. And the releases: section 10.6."""
         while True:
             found = self.read()
             if found and found.kind == MARK:
@@ -328,7 +328,7 @@ class Connection:
         self.wake(FRAMES)
 
     def post(self, datagram, fd=None):
-        """A numbered datagram and its mark, or one of a connection without rings."""
+        """Sends a numbered datagram and its mark, or a datagram of a connection without rings."""
         if self.theirs and not self.has_room(1):
             self.wait(lambda: self.has_room(1), ROOM)
         self.send(datagram, fd)
@@ -337,7 +337,7 @@ class Connection:
             self.write(MARK, self.sent)
 
     def request(self, kind, call, method, payload=b"", handle=0):
-        """CALL or ONEWAY. With a handle, the payload is in a descriptor that is sent along."""
+        """Sends a CALL or ONEWAY. With a handle, the payload is in a descriptor that is sent along."""
         place, fd = (SEALED, memfd(payload)) if handle else (INLINE if payload else NONE, None)
         if self.theirs and not handle and len(payload) <= MOST:
             return self.write(kind, call, place, method, len(payload), payload)
@@ -348,7 +348,7 @@ class Connection:
         return self.write(CANCEL, call) if self.theirs else self.send(frame(CANCEL, call=call))
 
     def reply(self, wanted):
-        """Waits for a call's REPLY: its status, and its text or payload, which is copied and given back."""
+        """Waits for a call's REPLY: returns its status, and its text or payload, which is copied and given back."""
         self.wait(lambda: self.inbox)
         found = self.inbox.popleft()
         assert (found.kind, found.id) == (REPLY, wanted)

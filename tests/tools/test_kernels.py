@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tools/kernels: its choice of kernels, its archive of files, and its table; the consoles are made up."""
+"""tools/kernels: its choice of kernels, its archive of files, and its table; the consoles are invented."""
 
 import gzip
 import lzma

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Runs test programs on Debian's kernels in QEMU, and writes which facts hold on which.
+"""Runs test programs on Debian's kernels in QEMU, and writes which facts hold on which kernel.
 
     python3 -B tools/kernels --build build/gcc [--work build/kernels] [--kernels 5.10,6.1,newest] [--seconds N]
                              [--write doc/kernels.md] PROGRAM...

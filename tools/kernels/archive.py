@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Debian's kernels: which its archive has, and one of each wanted series, fetched and unpacked. Nothing is installed.
+"""Debian's kernels: lists the archive, and fetches and unpacks one kernel of each wanted series. Nothing is installed.
 
-apt does the work, on lists and caches of its own under the work directory, so that the machine's are as before. Where
-the archive lies, the machine's own apt knows.
+apt does the work, on lists and caches of its own under the work directory, so that the machine's stay unchanged. The
+address of the archive comes from the machine's own apt.
 """
 
 import pathlib
@@ -19,7 +19,7 @@ LISTS_LAST = 24 * 3600  # seconds
 
 
 class Trouble(Exception):
-    """What went wrong, in a sentence for people."""
+    """An error with a text for people."""
 
 
 def output_of(command, **more):
@@ -30,7 +30,7 @@ def output_of(command, **more):
 
 
 def sources(targets):
-    """Lines for apt, from what `apt-get indextargets` says in lines of "label|address"."""
+    """Lines for apt, from the output of `apt-get indextargets`, lines of "label|address"."""
     options = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
     lines = set()
     for target in targets.splitlines():
@@ -46,12 +46,12 @@ def series(version):
 
 
 def numbers(version):
-    """For comparing versions of different releases; the parts that Debian adds are left out."""
+    """A key for comparing versions of different releases, without the parts that Debian adds."""
     return tuple(int(part) for part in re.match(r"[\d.]+", version).group().strip(".").split("."))
 
 
 def choices(shown):
-    """{version: image} of what `apt-cache show` printed of the package. Release candidates are left out."""
+    """{version: image} from the output of `apt-cache show` for the package. Release candidates are left out."""
     found = {}
     for paragraph in shown.split("\n\n"):
         fields = dict(re.findall(r"^([\w-]+): (.*)$", paragraph, re.M))
@@ -62,7 +62,7 @@ def choices(shown):
 
 
 def choose(found, wanted):
-    """For each wanted series the newest (version, image) of it, oldest series first; "newest" is that of all."""
+    """For each wanted series its newest (version, image), oldest series first; "newest" is the newest of all."""
     chosen = {}
     for name in wanted:
         versions = [v for v in found if name in (NEWEST, series(v))]
@@ -109,7 +109,7 @@ class Archive:
         return choose(choices(output_of(["apt-cache", *self.options, "show", PACKAGE])), wanted)
 
     def unpack(self, name, target):
-        """Downloads a package and unpacks it. What it depends on."""
+        """Downloads a package and unpacks it. Returns its dependencies."""
         output_of(["apt-get", *self.options, "download", name], cwd=self.work)
         package = max(self.work.glob(f"{name}_*.deb"))
         output_of(["dpkg-deb", "-x", str(package), str(target)])
@@ -136,7 +136,7 @@ def kernel_of(directory):
 
 
 def module_of(directory, name):
-    """(suffix, bytes) of a module's file; None: the image has none of that name."""
+    """(suffix, bytes) of a module's file; None: the image has no such name."""
     for path in pathlib.Path(directory).rglob(f"{name}.ko*"):
         return path.suffix, path.read_bytes()
     return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starts one kernel in QEMU, and keeps what it writes on its serial line."""
+"""Starts one kernel in QEMU, and keeps the output of its serial line."""
 
 import subprocess
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""The file system that a kernel starts with: busybox, the test programs with the libraries that they are linked with,
-and an /init that runs them all and powers off. Written as a cpio archive ("newc"), which needs no rights."""
+"""The file system that a kernel starts with: busybox, the test programs with their shared libraries, and an /init
+that runs them all and powers off. Written as a cpio archive ("newc"), which needs no rights."""
 
 import gzip
 import lzma
@@ -47,7 +47,7 @@ def padded(data):
 
 
 def libraries_of(programs):
-    """The files that the loader would map for them, the loader included."""
+    """The files that the loader would map for the programs, including the loader."""
     said = output_of(["ldd", *map(str, programs)])
     missing = re.findall(r"(\S+) => not found", said)
     if missing:
@@ -61,7 +61,7 @@ def stripped(path):
 
 
 def unpacked_zstd(name, data):
-    """Python has had no module for it before 3.14."""
+    """Python has a module for zstd only since 3.14."""
     if not shutil.which("zstd"):
         raise Trouble(f"the kernel's module {name} is packed by zstd, which is not here: install the package zstd")
     done = subprocess.run(["zstd", "-d", "-c"], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
@@ -71,7 +71,7 @@ def unpacked_zstd(name, data):
 
 
 def unpacked(name, suffix, data):
-    """A module as /init loads it, which may not count on a busybox or a kernel that unpacks."""
+    """A module as /init loads it: not every busybox and kernel can unpack one."""
     if suffix == ".ko":
         return data
     if suffix == ".xz":
@@ -90,7 +90,7 @@ def init_of(slowness):
 
 
 class Image:
-    """What is the same for all kernels is read once."""
+    """The parts that all kernels share are read once."""
 
     def __init__(self, busybox, build, names, slowness):
         """`busybox`: the directory with Debian's busybox-static."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What the kernels' consoles said, as facts and as a table.
+"""The output of the kernels' consoles, as facts and as a table.
 
-A console has lines of init.sh's ("@@ ..."), and among them those of Check ("FILE:LINE:P:test_x:test_x:0: Passed"; F and E
-have failed) and of the tests' harness ("SKIP test_x: why", "NOTE test_x: what was found").
+A console has lines of init.sh's ("@@ ..."), and among them those of Check ("FILE:LINE:P:test_x:test_x:0: Passed"; F and
+E have failed) and of the tests' harness ("SKIP test_x: why", "NOTE test_x: what was found").
 """
 
 import re
@@ -65,7 +65,7 @@ class Console:
             words.append(text)
 
     def unfinished(self):
-        """Programs that did not come to their end: killed, crashed, or never begun to tell."""
+        """Programs that did not come to their end: killed, crashed, or never started."""
         return [name for name, (status, tally) in self.programs.items() if status not in (0, 1, 77) or not tally]
 
     def failures(self):
@@ -141,7 +141,7 @@ def sections_of(text):
 
 
 def table(consoles, before=""):
-    """Rooms that did not run keep the lines that `before` has, if that is of the same kernels."""
+    """Rooms that did not run keep their lines of `before`, if that has these kernels."""
     names = [console.release or "?" for console in consoles]
     head, kept = sections_of(before)
     found = sections(consoles)
@@ -161,6 +161,6 @@ def unexplained(text, consoles):
 
 
 def renew(text, consoles):
-    """The document with a new table; what people wrote stays, and so do the rooms that did not run."""
+    """The document with a new table; text that people wrote stays, and so do the rooms that did not run."""
     begin, end = text.index(BEGIN), text.index(END)
     return text[:begin] + BEGIN + "\n" + table(consoles, text[begin:end]) + "\n" + text[end:]
