@@ -85,7 +85,7 @@ START_TEST(test_the_sender_is_named) {
         pause();
     }
     struct pollfd item = {.fd = listener, .events = POLLIN};
-    ck_assert_int_eq(poll(&item, 1, test_spin_policy(10000)), 1);
+    ck_assert_int_eq(poll(&item, 1, test_timeout_ms(10000)), 1);
     int fd = accept(listener, NULL, NULL);
     struct sender sender = receive_sender(fd);
     ck_assert_int_eq(sender.cred.pid, child);

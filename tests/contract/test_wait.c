@@ -190,7 +190,7 @@ static void ring(int signal) {
 
 static long wait_for_bell(int fd) {
     struct pollfd item = {.fd = fd, .events = POLLIN};
-    return poll(&item, 1, test_spin_policy(20000));
+    return poll(&item, 1, test_timeout_ms(20000));
 }
 
 /* An eventfd wakes a waiting thread, whichever thread runs the signal handler; a thread that waits later finds the
@@ -243,7 +243,7 @@ START_TEST(test_a_futex_may_be_read_only) {
     shared_word = one;
     kernel_call_begin(&call, wait_for_word, -1);
     long woken = 0;
-    for (int i = 0; i < test_spin_policy(10000) && woken == 0; i++) {
+    for (int i = 0; i < test_timeout_ms(10000) && woken == 0; i++) {
         woken = futex(other, FUTEX_WAKE, INT32_MAX);
         kernel_nap();
     }

@@ -73,7 +73,7 @@ static int call_echo(sea_conn *conn, bool sealed) {
     sea_msg *reply = NULL;
     int r = sealed ? sea_block_new_sealed(&block, sea_conn_ctx(conn), SIZE, 0) : sea_block_new(&block, conn, 64);
     if (r == 0)
-        r = sea_call(conn, SERVICE_ECHO, block, test_spin_policy(CALL_MS), &reply);
+        r = sea_call(conn, SERVICE_ECHO, block, test_timeout_ms(CALL_MS), &reply);
     sea_msg_release(reply);
     return r;
 }
@@ -146,7 +146,7 @@ static void scene_set(bool sends_sealed) {
         .blocks_max = ATTACKED_BLOCKS_MAX,
         .bytes_max = ATTACKED_BYTES_MAX,
         .calls_max = ATTACKED_CALLS_MAX,
-        .handshake_ms = test_spin_policy(ATTACKED_HANDSHAKE_MS),
+        .handshake_ms = test_timeout_ms(ATTACKED_HANDSHAKE_MS),
     };
     scene.service = service_start(customer.honest_address, NULL, NULL);
     scene.listener = raw_listen(customer.address + strlen("unix:"));
@@ -395,7 +395,7 @@ START_TEST(test_traps_behind_the_reply) {
     speaker_free(speaker);
     scene_end();
     ck_assert_int_eq(customer.called, 0);
-    ck_assert_msg(customer.free_ns < (uint64_t) test_spin_policy(1000) * 1000000, "freeing took %.1f s",
+    ck_assert_msg(customer.free_ns < (uint64_t) test_timeout_ms(1000) * 1000000, "freeing took %.1f s",
                   (double) customer.free_ns / 1e9);
     for (int i = 0; i < TRAPS; i++)
         trap_free(&traps[i]);

@@ -57,7 +57,7 @@ static void assert_told(struct ring_speaker *self, const char *what, const char 
 /* Waits for room, as an honest writer would. */
 static void await_room(struct ring_speaker *self, uint64_t lines) {
     for (int waited = 0; ring_has_room(&self->out, lines) != 1; waited++) {
-        ck_assert_int_lt(waited, test_spin_policy(PATIENCE_MS) * 10);
+        ck_assert_int_lt(waited, test_timeout_ms(PATIENCE_MS) * 10);
         if (waited % 16 == 15)
             ring_speaker_doorbell(self);
         usleep(100);
@@ -168,7 +168,7 @@ START_TEST(test_answers_after_the_end) {
         ck_assert_int_eq(shutdown(self->speaker->fd, SHUT_RDWR), 0);
     else
         ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
-    for (uint64_t end = wait_deadline(test_spin_policy(PATIENCE_MS)); r == 0 && wait_now() < end; number++)
+    for (uint64_t end = wait_deadline(test_timeout_ms(PATIENCE_MS)); r == 0 && wait_now() < end; number++)
         r = answered_call(conn, self, number);
     ck_assert_int_eq(r, -EPIPE);
     sea_conn_free(conn);

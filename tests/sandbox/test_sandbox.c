@@ -159,7 +159,7 @@ static int call_block(sea_conn *conn, sea_block *block) {
     if (!data)
         return sea_block_unref(block), -ENOMEM;
     memset(data, 'x', size);
-    int r = sea_call(conn, 1, block, test_spin_policy(3000), &reply);
+    int r = sea_call(conn, 1, block, test_timeout_ms(3000), &reply);
     if (r == 0 && (sea_msg_size(reply) != size || ((const char *) sea_msg_data(reply))[size - 1] != 'x'))
         r = 1;
     sea_msg_release(reply);
@@ -180,7 +180,7 @@ static int call_sealed(sea_ctx *ctx, sea_conn *conn) {
 
 static int call_bytes(sea_conn *conn) {
     sea_msg *reply = NULL;
-    int r = sea_call_bytes(conn, 1, "ten bytes.", 10, test_spin_policy(3000), &reply);
+    int r = sea_call_bytes(conn, 1, "ten bytes.", 10, test_timeout_ms(3000), &reply);
     sea_msg_release(reply);
     return r;
 }
@@ -206,7 +206,7 @@ static int make_file(void) {
 }
 
 static int connect_to(sea_conn **ret, sea_ctx *ctx, bool socket_only) {
-    const sea_options options = {.socket_only = socket_only, .handshake_ms = test_spin_policy(1000)};
+    const sea_options options = {.socket_only = socket_only, .handshake_ms = test_timeout_ms(1000)};
     return sea_connect(ret, ctx, address, &options);
 }
 
@@ -283,7 +283,7 @@ static void serve(int line, sea_ctx *ctx, sea_server *server) {
 
 static int be_server(int line, void *arg) {
     static const sea_method methods[] = {{1, "echo", echo}};
-    const sea_options options = {.methods = methods, .methods_count = 1, .handshake_ms = test_spin_policy(1000)};
+    const sea_options options = {.methods = methods, .methods_count = 1, .handshake_ms = test_timeout_ms(1000)};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;
     if (arg && !enter_sandbox())

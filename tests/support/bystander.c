@@ -61,7 +61,7 @@ static void call_once(struct bystander *self, sea_conn *conn, unsigned number) {
         return;
     }
     uint64_t begun = now_ns();
-    r = sea_call(conn, SERVICE_ECHO, block, test_spin_policy(CALL_GUARD_MS), &reply);
+    r = sea_call(conn, SERVICE_ECHO, block, test_timeout_ms(CALL_GUARD_MS), &reply);
     uint64_t took = now_ns() - begun;
     if (took > self->report.worst_ns)
         self->report.worst_ns = took;
@@ -103,7 +103,7 @@ struct bystander *bystander_start(const char *address) {
 
 int bystander_sees(struct bystander *self, unsigned calls, int ms) {
     unsigned until = atomic_load(&self->calls) + calls;
-    int patience = test_spin_policy(ms);
+    int patience = test_timeout_ms(ms);
     for (int waited = 0; atomic_load(&self->calls) < until; waited++) {
         if (waited >= patience)
             return 0;

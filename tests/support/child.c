@@ -66,7 +66,7 @@ static bool line_send(int line, const void *data, size_t size) {
 
 static bool line_is_ready(int line, int ms) {
     struct pollfd poll_fd = {.fd = line, .events = POLLIN};
-    return poll(&poll_fd, 1, ms < 0 ? ms : test_spin_policy(ms)) == 1;
+    return poll(&poll_fd, 1, ms < 0 ? ms : test_timeout_ms(ms)) == 1;
 }
 
 bool line_tell(int line, uint64_t word) {
@@ -127,7 +127,7 @@ bool line_hear_fd(int line, int ms, int *ret_fd) {
 }
 
 int child_wait(struct child *child, int ms) {
-    int status, patience = test_spin_policy(ms);
+    int status, patience = test_timeout_ms(ms);
     for (int waited = 0; waitpid(child->pid, &status, WNOHANG) == 0; waited++) {
         if (waited >= patience) {
             child_kill(child);

@@ -63,7 +63,7 @@ int raw_listen(const char *name) {
 
 static short wait_for(int fd, short events, int ms) {
     struct pollfd poll_fd = {.fd = fd, .events = events};
-    return poll(&poll_fd, 1, test_spin_policy(ms)) == 1 ? poll_fd.revents : 0;
+    return poll(&poll_fd, 1, test_timeout_ms(ms)) == 1 ? poll_fd.revents : 0;
 }
 
 int raw_accept(int listener, int ms) {

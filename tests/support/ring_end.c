@@ -35,7 +35,7 @@ bool ring_end_has(struct ring_end *end, uint32_t wants) {
 static void doorbell_wait(struct ring_end *end) {
     struct pollfd item = {.fd = end->fd, .events = POLLIN};
     char byte;
-    end->is_lost |= poll(&item, 1, test_spin_policy(LOST_MS)) == 0;
+    end->is_lost |= poll(&item, 1, test_timeout_ms(LOST_MS)) == 0;
     while (recv(end->fd, &byte, 1, 0) == 1)
         continue;
     end->is_gone |= (item.revents & POLLHUP) != 0;

@@ -134,7 +134,7 @@ static void frame_take(struct ring_speaker *self, struct wire_frame *ret_frame, 
 struct wire_frame ring_expect(struct ring_speaker *self, enum wire_type type, void *bytes, uint32_t size) {
     struct wire_frame frame = {0};
     struct timespec pause = {.tv_nsec = 100000};
-    for (int waited = 0; waited < test_spin_policy(PATIENCE_MS) * 10; waited++) {
+    for (int waited = 0; waited < test_timeout_ms(PATIENCE_MS) * 10; waited++) {
         while (ring_has_frame(&self->in)) {
             frame_take(self, &frame, bytes, size);
             if (frame.head.type == type)

@@ -340,7 +340,7 @@ bool service_has_failed(struct service *service) {
 static struct timespec instant_in(int ms) {
     struct timespec at;
     clock_gettime(CLOCK_MONOTONIC, &at);
-    int64_t ns = at.tv_nsec + (int64_t) test_spin_policy(ms) * 1000000;
+    int64_t ns = at.tv_nsec + (int64_t) test_timeout_ms(ms) * 1000000;
     return (struct timespec){.tv_sec = at.tv_sec + ns / 1000000000, .tv_nsec = ns % 1000000000};
 }
 
@@ -382,7 +382,7 @@ struct figures service_figures(struct service *service) {
 }
 
 bool service_settles(struct service *service, uint64_t connections, int ms) {
-    int patience = test_spin_policy(ms);
+    int patience = test_timeout_ms(ms);
     for (int waited = 0; waited <= patience; waited++) {
         struct figures f = service_figures(service);
         if (f.of[SEA_FIGURE_CONNECTIONS] == connections && f.of[SEA_FIGURE_LEASED_BLOCKS] == 0 &&

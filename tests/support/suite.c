@@ -129,7 +129,7 @@ static double multiplier(void) {
     return value >= 1 ? value : 1;
 }
 
-int test_spin_policy(int ms) {
+int test_timeout_ms(int ms) {
     return (int) (ms * multiplier());
 }
 
@@ -159,7 +159,7 @@ static bool inventory_differs(struct suite *suite, char *text, size_t size) {
 
 static void judge(struct suite *suite) {
     char text[2048];
-    int patience = test_spin_policy(suite->settle_ms);
+    int patience = test_timeout_ms(suite->settle_ms);
     for (int waited = 0; inventory_differs(suite, text, sizeof text); waited += 5) {
         if (waited >= patience)
             ck_abort_msg("leak: %s", text);

@@ -64,6 +64,6 @@ _Noreturn void test_skip(const char *why, ...) __attribute__((format(printf, 1, 
 void test_note(const char *text);
 
 /* Scales a wait of a test: milliseconds times CK_TIMEOUT_MULTIPLIER, so that slow tools (valgrind) get their time. */
-int test_spin_policy(int ms);
+int test_timeout_ms(int ms);
 
 #endif

@@ -119,7 +119,7 @@ static void pause_ms(int ms) {
  * time. */
 static void note_leaks(char text[1024], struct holdings *before) {
     bool differs = true;
-    for (int waited = 0; differs && waited < test_spin_policy(PATIENCE_MS); waited++) {
+    for (int waited = 0; differs && waited < test_timeout_ms(PATIENCE_MS); waited++) {
         struct holdings *now = holdings_new();
         differs = holdings_differ(before, now, text, 1024);
         holdings_free(now);
@@ -157,7 +157,7 @@ static int serve(int line, void *arg) {
     struct board *board = role->board;
     struct holdings *before = holdings_new();
     const sea_options options = {/* the values that the voyage expects */
-                                 .handshake_ms = test_spin_policy(2000),
+                                 .handshake_ms = test_timeout_ms(2000),
                                  .bytes_max = 1 << 20,
                                  .blocks_max = 8};
     if (role->is_victim)
@@ -249,7 +249,7 @@ static int rush(int line, void *arg) {
 
 bool sweep_rush(struct child *ret, struct board *board) {
     child_start(ret, rush, board);
-    for (int waited = 0; waited < test_spin_policy(PATIENCE_MS); waited++) {
+    for (int waited = 0; waited < test_timeout_ms(PATIENCE_MS); waited++) {
         if (atomic_load(&board->strokes) > 0)
             return true;
         pause_ms(1);

@@ -54,7 +54,7 @@ static void note_delay(const struct board *board, uint64_t since_ns) {
     uint64_t took = now_ns() - since_ns;
     if (took > findings.worst_ns)
         findings.worst_ns = took;
-    if (took > GUARD_NS * (uint64_t) test_spin_policy(1))
+    if (took > GUARD_NS * (uint64_t) test_timeout_ms(1))
         find(board, "the survivor took %.1f s to notice", (double) took / 1e9);
 }
 

@@ -105,7 +105,7 @@ static int connect_as(struct voyage *voyage, int which) {
                                  .user = voyage,
                                  .on_open = on_open,
                                  .on_close = on_close,
-                                 .handshake_ms = test_spin_policy(STEP_MS)};
+                                 .handshake_ms = test_timeout_ms(STEP_MS)};
     return sea_connect(&voyage->conns[which], voyage->ctx, voyage->address, &options);
 }
 
@@ -176,7 +176,7 @@ static int fill_in_place(struct voyage *voyage) {
 }
 
 static int call(struct voyage *voyage, uint32_t method, sea_block *block, sea_msg **ret_reply) {
-    return sea_call(voyage->conns[0], method, block, test_spin_policy(STEP_MS), ret_reply);
+    return sea_call(voyage->conns[0], method, block, test_timeout_ms(STEP_MS), ret_reply);
 }
 
 static int call_answer(struct voyage *voyage) {
@@ -281,7 +281,7 @@ static int forward_parcel(struct voyage *voyage) {
 static int call_bytes(struct voyage *voyage) {
     static const char text[] = "fewer bytes than a line of the ring has";
     sea_msg *reply = NULL;
-    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_spin_policy(STEP_MS), &reply);
+    int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, sizeof text, test_timeout_ms(STEP_MS), &reply);
     if (r < 0)
         return r;
     bool is_right = sea_msg_size(reply) == sizeof text && !memcmp(sea_msg_data(reply), text, sizeof text);
@@ -310,7 +310,7 @@ static int send_notes(struct voyage *voyage) {
     int r = 0;
     sea_batch_begin(voyage->conns[0]);
     for (int i = 0; i < BURST && r == 0; i++)
-        r = sea_send_bytes(voyage->conns[0], SERVICE_SINK, note, sizeof note, test_spin_policy(STEP_MS));
+        r = sea_send_bytes(voyage->conns[0], SERVICE_SINK, note, sizeof note, test_timeout_ms(STEP_MS));
     sea_batch_end(voyage->conns[0]);
     return r;
 }
@@ -322,7 +322,7 @@ static int send_letters(struct voyage *voyage) {
         sea_block *block = NULL;
         r = new_parcel(voyage, LETTER, &block);
         if (r == 0)
-            r = sea_send(voyage->conns[0], SERVICE_SINK, block, test_spin_policy(STEP_MS));
+            r = sea_send(voyage->conns[0], SERVICE_SINK, block, test_timeout_ms(STEP_MS));
         else
             sea_block_unref(block);
     }
@@ -353,7 +353,7 @@ static int import_copy(struct voyage *voyage) {
 static int send_copy(struct voyage *voyage) {
     sea_block *copy = voyage->copy;
     voyage->copy = NULL;
-    return sea_send(voyage->conns[0], SERVICE_SINK, copy, test_spin_policy(STEP_MS));
+    return sea_send(voyage->conns[0], SERVICE_SINK, copy, test_timeout_ms(STEP_MS));
 }
 
 static int connect_second(struct voyage *voyage) {
@@ -362,13 +362,13 @@ static int connect_second(struct voyage *voyage) {
 
 static int subscribe(struct voyage *voyage) {
     sea_msg *reply = NULL;
-    int r = sea_call(voyage->conns[1], SERVICE_SUBSCRIBE, NULL, test_spin_policy(STEP_MS), &reply);
+    int r = sea_call(voyage->conns[1], SERVICE_SUBSCRIBE, NULL, test_timeout_ms(STEP_MS), &reply);
     sea_msg_release(reply);
     return r;
 }
 
 static int publish(struct voyage *voyage) {
-    return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_spin_policy(STEP_MS));
+    return sea_send(voyage->conns[0], SERVICE_PUBLISH, sea_block_ref(voyage->cargo), test_timeout_ms(STEP_MS));
 }
 
 /* The published block may not even have reached the server: then the other connection has ended. */
@@ -384,7 +384,7 @@ static int await_item(struct voyage *voyage) {
     for (int waited = 0; !voyage->item && r >= 0; waited += SLICE_MS) {
         if (waited >= STEP_MS)
             return -ETIMEDOUT;
-        r = sea_conn_wait(voyage->conns[1], test_spin_policy(SLICE_MS));
+        r = sea_conn_wait(voyage->conns[1], test_timeout_ms(SLICE_MS));
         if (r == 0)
             r = publisher_status(voyage);
     }
@@ -402,7 +402,7 @@ static int publish_letter(struct voyage *voyage) {
     voyage->item = sea_msg_release(voyage->item);
     int r = new_parcel(voyage, LETTER, &block);
     if (r == 0)
-        return sea_send(voyage->conns[0], SERVICE_PUBLISH, block, test_spin_policy(STEP_MS));
+        return sea_send(voyage->conns[0], SERVICE_PUBLISH, block, test_timeout_ms(STEP_MS));
     sea_block_unref(block);
     return r;
 }
@@ -473,7 +473,7 @@ static void outlive(struct voyage *voyage) {
     for (int i = 0; i < 2; i++) {
         int r = 0;
         for (int turn = 0; voyage->conns[i] && r >= 0 && turn < FAREWELL_MS / 100; turn++)
-            r = sea_conn_wait(voyage->conns[i], test_spin_policy(100));
+            r = sea_conn_wait(voyage->conns[i], test_timeout_ms(100));
         if (voyage->conns[i] && r >= 0)
             voyage->report->is_left_open = true;
     }

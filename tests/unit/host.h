@@ -102,12 +102,12 @@ static inline void nap(void) {
 }
 
 /* Waits until `condition` holds, for events that another thread or the kernel produces in its own time. */
-#define wait_until(condition)                                                                \
-    do {                                                                                     \
-        for (int waited_ = 0; !(condition); waited_++) {                                     \
-            ck_assert_msg(waited_ < test_spin_policy(10000), "not in time: %s", #condition); \
-            nap();                                                                           \
-        }                                                                                    \
+#define wait_until(condition)                                                               \
+    do {                                                                                    \
+        for (int waited_ = 0; !(condition); waited_++) {                                    \
+            ck_assert_msg(waited_ < test_timeout_ms(10000), "not in time: %s", #condition); \
+            nap();                                                                          \
+        }                                                                                   \
     } while (0)
 
 #endif

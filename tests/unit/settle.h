@@ -34,7 +34,7 @@ static inline void settle_begin(void) {
 static inline void settle_threads(void) {
     /* otherwise the count would always be too high, and each wait would take its full time */
     ck_assert_int_gt(settle_threads_before, 0);
-    for (int ms = 0; ms < test_spin_policy(100) && settle_count() > settle_threads_before; ms++)
+    for (int ms = 0; ms < test_timeout_ms(100) && settle_count() > settle_threads_before; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 }
 

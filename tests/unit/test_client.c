@@ -290,7 +290,7 @@ START_TEST(test_replies_in_another_order) {
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(sea_call_start(conn, REVERSED, new_block(conn, 10, i), -1, count_end, &tally, NULL), 0);
     while (tally.ended < 5)
-        ck_assert_int_gt(sea_conn_wait(conn, test_spin_policy(10000)), 0);
+        ck_assert_int_gt(sea_conn_wait(conn, test_timeout_ms(10000)), 0);
     for (int i = 0; i < 5; i++)
         ck_assert(is_filled(tally.replies[i], 10, 4 - i));
     tally_clear(&tally);
@@ -312,7 +312,7 @@ START_TEST(test_a_call_beyond_the_limit_waits) {
     ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0);
     check_echo(conn, 100000, 2);
     while (tally.ended < 8)
-        ck_assert_int_gt(sea_conn_wait(conn, test_spin_policy(10000)), 0);
+        ck_assert_int_gt(sea_conn_wait(conn, test_timeout_ms(10000)), 0);
     for (int i = 0; i < 8; i++)
         ck_assert_int_eq(tally.statuses[i], -ECANCELED);
     tally_clear(&tally);
@@ -339,7 +339,7 @@ START_TEST(test_wait_counts_and_has_its_time) {
     ck_assert_int_eq(sea_conn_wait(conn, 5), 0);
     ck_assert_int_eq(sea_send(conn, PUSH, NULL, 0), 0);
     for (int handled = 0; handled < 10;) {
-        int r = sea_conn_wait(conn, test_spin_policy(10000));
+        int r = sea_conn_wait(conn, test_timeout_ms(10000));
         ck_assert_int_gt(r, 0);
         handled += r;
     }
@@ -358,7 +358,7 @@ START_TEST(test_a_wait_for_an_idle_end) {
     host_start(&own);
     ck_assert_int_eq(sea_connect(&conn, ctx, own.address, &patient), 0);
     do {
-        r = sea_conn_wait(conn, test_spin_policy(10000));
+        r = sea_conn_wait(conn, test_timeout_ms(10000));
         numbers++;
     } while (r > 0);
     ck_assert_int_eq(r, -EPIPE);

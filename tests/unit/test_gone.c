@@ -111,7 +111,7 @@ static sea_conn *connect_and_leave_an_heir(sea_ctx *ctx, int waiting) {
     const sea_options options = {.waiting = waiting, .handshake_ms = 60000};
     ck_assert_int_eq(sea_connect(&conn, ctx, address, &options), 0);
     need_pidfds(sea_conn_peer(conn));
-    ck_assert_int_eq(sea_call(conn, HEIR, NULL, test_spin_policy(PATIENCE_MS), &reply), 0);
+    ck_assert_int_eq(sea_call(conn, HEIR, NULL, test_timeout_ms(PATIENCE_MS), &reply), 0);
     note_heir(reply);
     sea_msg_release(reply);
     return conn;
@@ -129,7 +129,7 @@ START_TEST(test_a_call_to_a_server_that_is_killed) {
     sea_conn *conn = connect_and_leave_an_heir(ctx, waits[_i / 2]);
     ck_assert_int_eq(sea_conn_peer(conn)->pid, server.pid);
     child_kill(&server);
-    ck_assert_int_eq(sea_call(conn, KEEP, NULL, test_spin_policy(PATIENCE_MS), &reply), -EPIPE);
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, test_timeout_ms(PATIENCE_MS), &reply), -EPIPE);
     ck_assert_str_eq(sea_conn_text(conn), "the peer is gone");
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
@@ -197,7 +197,7 @@ START_TEST(test_another_loops_server_is_killed) {
     child_kill(&server);
     while (r == 0) {
         item.events = sea_conn_events(conn);
-        int most = test_spin_policy(PATIENCE_MS), ms = sea_conn_timeout(conn);
+        int most = test_timeout_ms(PATIENCE_MS), ms = sea_conn_timeout(conn);
         ck_assert_int_gt(poll(&item, 1, ms >= 0 && ms < most ? ms : most), 0);
         r = sea_conn_dispatch(conn, item.revents);
     }

@@ -35,7 +35,7 @@
 
 /* The reaper closes an inherited descriptor: others may wait in its queue. */
 static bool is_all_reaped(void) {
-    for (int ms = 0; ms < test_spin_policy(1000) && reaper_pending() > 0; ms++)
+    for (int ms = 0; ms < test_timeout_ms(1000) && reaper_pending() > 0; ms++)
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     return reaper_pending() == 0;
 }

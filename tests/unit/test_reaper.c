@@ -40,7 +40,7 @@ static void nap(void) {
 
 /* A bounded wait, so that a missing event is a failure and not a hang of the test. */
 static bool wait_until(bool (*holds)(void)) {
-    for (int i = 0; i < test_spin_policy(10000); i++) {
+    for (int i = 0; i < test_timeout_ms(10000); i++) {
         if (holds())
             return true;
         nap();
@@ -178,7 +178,7 @@ static bool are_hangers_in_close(void) {
 START_TEST(test_what_is_taken_is_closed) {
     struct witness witness = new_witness();
     reaper_take(&witness.writer, 1);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     fd_close(witness.reader);
 }
 END_TEST
@@ -193,7 +193,7 @@ START_TEST(test_many) {
         reaper_take(fds, EACH);
     }
     fd_close(witness.writer);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     fd_close(witness.reader);
 }
 END_TEST
@@ -226,7 +226,7 @@ START_TEST(test_from_several_threads) {
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
     fd_close(witness.writer);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     fd_close(witness.reader);
 }
 END_TEST
@@ -239,13 +239,13 @@ START_TEST(test_a_hanging_close_holds_up_nobody) {
     struct witness witness = new_witness();
     int both[] = {hanger.hanging, witness.writer};
     reaper_take(both, 2);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     ck_assert(wait_until(is_one_pending));
     ck_assert(reaper_has_room());
 
     struct witness later = new_witness();
     reaper_take(&later.writer, 1);
-    ck_assert(has_ended(later, test_spin_policy(10000)));
+    ck_assert(has_ended(later, test_timeout_ms(10000)));
     ck_assert(wait_until(is_one_pending));
     fd_close(hanger.peer);
     fd_close(witness.reader);
@@ -342,7 +342,7 @@ START_TEST(test_room_ends_and_comes_back) {
     ck_assert_uint_eq(reaper_pending(), taken + HANGERS);
     release_hangers(hangers);
     fd_close(witness.writer);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     ck_assert(wait_until(is_drained));
     ck_assert(reaper_has_room());
     ck_assert(reaper_is_calm());
@@ -373,7 +373,7 @@ START_TEST(test_what_finds_no_place_stays_open) {
     ck_assert(!has_ended(witness, 0));
     for (size_t i = taken; i < MANY; i++)
         fd_close(fds[i]);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     setrlimit(RLIMIT_NOFILE, &limit);
     fd_close(witness.reader);
 }
@@ -400,7 +400,7 @@ START_TEST(test_one_thread_is_enough) {
         fds[i] = fcntl(witness.writer, F_DUPFD_CLOEXEC, 0);
     fail_call(INJECT_PTHREAD_CREATE, 2, FAIL_ALWAYS, EAGAIN);
     reaper_take(fds, 3);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     fd_close(witness.reader);
 }
 END_TEST
@@ -422,7 +422,7 @@ static int drain_in_child(const int *fds, size_t waiting) {
         return 1;
     struct witness own = new_witness();
     reaper_take(&own.writer, 1);
-    if (!has_ended(own, test_spin_policy(10000)) || !wait_until(is_drained))
+    if (!has_ended(own, test_timeout_ms(10000)) || !wait_until(is_drained))
         return 2;
     for (size_t i = 0; i < waiting; i++)
         if (fcntl(fds[i], F_GETFD) < 0)
@@ -456,7 +456,7 @@ START_TEST(test_a_child_starts_anew) {
     ck_assert_uint_eq(reaper_pending(), WAITING + HANGERS); /* our own descriptors wait as before */
     release_hangers(hangers);
     fd_close(witness.writer);
-    ck_assert(has_ended(witness, test_spin_policy(10000)));
+    ck_assert(has_ended(witness, test_timeout_ms(10000)));
     fd_close(witness.reader);
 }
 END_TEST

@@ -273,7 +273,7 @@ static int connect_once(int line, void *address) {
     uint64_t word;
     ck_assert(line_hear(line, 10000, &word));
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
-    int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_spin_policy(10000)});
+    int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_timeout_ms(10000)});
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
     return -r;
@@ -716,7 +716,7 @@ START_TEST(test_a_stop_from_another_thread) {
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), 0);
     host_stop(&host); /* that asserts the end of the run */
     while (sea_conn_is_open(conn))
-        ck_assert_int_ne(sea_conn_wait(conn, test_spin_policy(10000)), 0);
+        ck_assert_int_ne(sea_conn_wait(conn, test_timeout_ms(10000)), 0);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -EPIPE);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
@@ -1341,7 +1341,7 @@ static int take_all_as_nobody(int line, void *address) {
         char result = 1;
         pid_t pid = fork();
         if (pid == 0) { /* holds its connection until all have ended */
-            int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_spin_policy(10000)});
+            int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_timeout_ms(10000)});
             result = (char) (r == -EUSERS ? 2 : r < 0);
             if (write(ended[1], &result, 1) == 1)
                 pause();

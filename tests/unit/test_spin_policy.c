@@ -47,7 +47,7 @@ static struct spin_policy spin_policy_of(int waiting) {
 
 /* Returns the number of polls before the policy gives up; fails when it never does. */
 static unsigned looks(struct spin_policy *spin) {
-    uint64_t deadline = wait_deadline(test_spin_policy(20000));
+    uint64_t deadline = wait_deadline(test_timeout_ms(20000));
     unsigned count = 0;
     while (spin_policy_continue(spin)) {
         count++;
@@ -161,7 +161,7 @@ END_TEST
 /* A process can be moved between CPU sets while it runs: the policy notices, in both directions. */
 START_TEST(test_cpus_are_counted_again) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_ADAPTIVE);
-    uint64_t deadline = wait_deadline(test_spin_policy(10000));
+    uint64_t deadline = wait_deadline(test_timeout_ms(10000));
     for (int turn = 0; turn < 2; turn++) {
         use_one_cpu();
         while (spin_policy_continue(&spin)) {
@@ -180,7 +180,7 @@ END_TEST
 /* A spinning connection notices after some rounds of a millisecond, 101 at most, and spins again when it may. */
 START_TEST(test_a_spinner_that_is_moved) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_SPIN);
-    uint64_t deadline = wait_deadline(test_spin_policy(10000));
+    uint64_t deadline = wait_deadline(test_timeout_ms(10000));
     int rounds = 0;
     use_one_cpu();
     for (; spin_policy_never_sleeps(&spin); rounds++)

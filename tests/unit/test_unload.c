@@ -42,7 +42,7 @@ static void library_use(const struct library *library, const char *address) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
     sea_msg *reply = NULL;
-    const sea_options options = {.handshake_ms = test_spin_policy(10000)};
+    const sea_options options = {.handshake_ms = test_timeout_ms(10000)};
     ck_assert_int_eq(library->ctx_new(&ctx, NULL), 0);
     ck_assert_int_eq(library->connect(&conn, ctx, address, &options), 0);
     ck_assert_int_eq(library->call_bytes(conn, SPEAK, "hello", 5, -1, &reply), 0);
