@@ -26,7 +26,7 @@ static void done(sea_conn *conn, int status, sea_msg *reply, void *user) {
 
 static void make_table(void) {
     fail_off();
-    calls = (struct calls){.capacity = 0};
+    calls = (struct calls){.in_flight = 0};
 }
 
 static void drop_table(void) {
@@ -237,7 +237,7 @@ START_TEST(test_a_slot_again_is_another_call) {
         else
             finish(ids[i], i);
     }
-    ck_assert_uint_eq(calls.capacity, 8); /* one slot at a time is in use */
+    ck_assert_uint_eq(calls.slots.capacity, 8); /* one slot at a time is in use */
 }
 END_TEST
 
@@ -252,11 +252,11 @@ START_TEST(test_trimmed) {
     for (int i = 1; i < 20; i++)
         finish(ids[i], i);
     calls_trim(&calls);
-    ck_assert_uint_eq(calls.capacity, 32);
+    ck_assert_uint_eq(calls.slots.capacity, 32);
     finish(ids[0], 0);
     calls_trim(&calls);
-    ck_assert_uint_eq(calls.capacity, 0);
-    ck_assert_ptr_null(calls.slots);
+    ck_assert_uint_eq(calls.slots.capacity, 0);
+    ck_assert_ptr_null(calls.slots.slots);
     ck_assert_uint_eq(calls_next_id(&calls, PLENTY), 0);
     for (int i = 0; i < 20; i++) {
         uint64_t id = begin(i, 1);
@@ -320,7 +320,7 @@ START_TEST(test_no_memory_to_grow) {
     fail_call(INJECT_ALLOC, 3, FAIL_ALWAYS, ENOMEM);
     while (calls_begin(&calls, PLENTY, (uint64_t) n, waiter, &id) == 0)
         ids[n++] = id;
-    ck_assert_int_eq(n, (int) calls.capacity);
+    ck_assert_int_eq(n, (int) calls.slots.capacity);
     ck_assert_int_gt(n, 8);
     assert_first(ids[0], 0); /* all that was there still is */
     for (int i = 0; i < n; i++) {

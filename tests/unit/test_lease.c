@@ -114,7 +114,7 @@ START_TEST(test_a_slot_again_is_another_handle) {
         used = handle;
     }
     ck_assert_int_eq(release(&one, used), 0);
-    ck_assert_uint_eq(ctx->leases.capacity, 64);
+    ck_assert_uint_eq(ctx->leases.slots.capacity, 64);
     sea_block_unref(block);
 }
 END_TEST
@@ -129,11 +129,11 @@ START_TEST(test_trimmed) {
     for (int i = 1; i < 100; i++)
         ck_assert_int_eq(release(&one, handles[i]), 0);
     lease_table_trim(&ctx->leases);
-    ck_assert_uint_eq(ctx->leases.capacity, 128);
+    ck_assert_uint_eq(ctx->leases.slots.capacity, 128);
     ck_assert_int_eq(release(&one, handles[0]), 0);
     lease_table_trim(&ctx->leases);
-    ck_assert_uint_eq(ctx->leases.capacity, 0);
-    ck_assert_ptr_null(ctx->leases.slots);
+    ck_assert_uint_eq(ctx->leases.slots.capacity, 0);
+    ck_assert_ptr_null(ctx->leases.slots.slots);
     ck_assert_int_eq(release(&one, handles[0]), -ESTALE);
     for (int i = 0; i < 100; i++) {
         uint64_t handle = grant(&one, block);
@@ -310,7 +310,7 @@ START_TEST(test_the_table_grows_and_keeps) {
     sea_block *block = new_block(3);
     for (int i = 0; i < MANY; i++)
         handles[i] = grant(i % 2 ? &one : &other, block);
-    ck_assert_uint_eq(ctx->leases.capacity, 8192); /* seven doublings */
+    ck_assert_uint_eq(ctx->leases.slots.capacity, 8192); /* seven doublings */
     ck_assert_uint_eq(block->refs, MANY + 1);
     for (int i = 0; i < MANY; i += 3) {
         ck_assert_int_eq(release(i % 2 ? &other : &one, handles[i]), -ESTALE);
@@ -323,7 +323,7 @@ START_TEST(test_the_table_grows_and_keeps) {
         for (int k = i % 97; k < MANY; k += 97)
             ck_assert_uint_ne(handle, handles[k]);
     }
-    ck_assert_uint_eq(ctx->leases.capacity, 8192);
+    ck_assert_uint_eq(ctx->leases.slots.capacity, 8192);
     ck_assert_uint_eq(drop_all(&one, 3 * MANY / 2), MANY / 2);
     ck_assert_uint_eq(drop_all(&other, 3 * MANY / 2), MANY / 2);
     free(handles);

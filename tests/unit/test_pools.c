@@ -969,10 +969,14 @@ END_TEST
 static unsigned kept_by(const struct end *end) {
     const struct peer *account = end->conn->lane.account;
     const void *const tables[] = {
-        end->conn->spares,           end->conn->calls.slots,
-        end->conn->lane.releases,    account->imports,
-        account->pooled.views.table, account->pooled.pools.retired,
-        end->ctx->leases.slots,      account->pooled.pools.audience.table.entries,
+        end->conn->spares,
+        end->conn->calls.slots.slots,
+        end->conn->lane.releases,
+        account->imports,
+        account->pooled.views.table.entries,
+        account->pooled.pools.retired,
+        end->ctx->leases.slots.slots,
+        account->pooled.pools.audience.table.entries,
     };
     unsigned count = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -1014,7 +1018,7 @@ START_TEST(test_trimming_all_that_is_kept) {
     lend(end_block(&ends.a, MIB, 1));
     lend(sealed_block(1000));
     trim_both();
-    ck_assert_ptr_nonnull(ends.a.ctx->leases.slots);
+    ck_assert_ptr_nonnull(ends.a.ctx->leases.slots.slots);
     ck_assert_ptr_nonnull(ends.b.conn->lane.account->imports);
     ck_assert(msg_is_filled(ends.b.kept[0], MIB, 1));
     give_back(2);

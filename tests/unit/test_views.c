@@ -62,7 +62,7 @@ START_TEST(test_few_at_a_time_take_little) {
         if (id > 8 && views_remove(&views, id - 8) != arena(id - 8))
             ck_abort_msg("%u", id);
     }
-    ck_assert_uint_le(views.capacity, 16);
+    ck_assert_uint_le(views.table.capacity, 16);
 }
 END_TEST
 
@@ -71,7 +71,7 @@ START_TEST(test_the_worst_that_there_is) {
     for (uint32_t id = 1; id <= ALL; id *= 2)
         add(id);
     add(ALL / 2 + 2); /* 0x8001: collides with 1 until all bits count */
-    ck_assert_uint_eq(views.capacity, ALL + 1);
+    ck_assert_uint_eq(views.table.capacity, ALL + 1);
     for (uint32_t id = 1; id <= ALL; id *= 2)
         ck_assert_ptr_eq(views_find(&views, id), arena(id));
 }

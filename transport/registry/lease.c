@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of leases. See lease.h. Slots never move while leased but by index, so lists link indices + 1. */
+/* The table of leases. See lease.h. A LEASED slot moves when the table grows, so lists link slots by number (util/slot_table.h). */
 #include "registry/lease.h"
 
 #include "registry/block.h"
@@ -10,95 +10,81 @@
 #include "wire/handle.h"
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 static const uint32_t CAPACITY_FIRST = 64;
 
 struct lease_slot {
-    struct peer *peer; /* borrowed; NULL: the slot is FREE */
-    sea_block *block;  /* owned reference while LEASED */
-    uint32_t generation;
-    uint32_t next, previous; /* index + 1 on the peer's list, the newest first, or (next) on the free list; 0: none */
-    uint64_t leased_at;      /* wait_now_coarse() */
+    struct slot_head head; /* on the peer's list while LEASED */
+    struct peer *peer;     /* borrowed; NULL: the slot is FREE */
+    sea_block *block;      /* owned reference while LEASED */
+    uint64_t leased_at;    /* wait_now_coarse() */
 };
 
+enum { SLOT_SIZE = sizeof(struct lease_slot) };
+
 void lease_table_init(struct lease_table *table) {
-    *table = (struct lease_table){.generation = 1};
+    *table = (struct lease_table){.slots = {.generation = 1}};
     pthread_mutex_init(&table->lock, NULL);
 }
 
 void lease_table_deinit(struct lease_table *table) {
-    heap_free(table->slots);
+    heap_free(table->slots.slots);
     pthread_mutex_destroy(&table->lock);
 }
 
+static struct lease_slot *slot_at(const struct slot_table *slots, uint32_t number) {
+    return (struct lease_slot *) slot_table_at(slots, SLOT_SIZE, number);
+}
+
 /* Doubles the table. */
-static int table_grow(struct lease_table *table) {
-    uint32_t capacity = table->capacity ? table->capacity * 2 : CAPACITY_FIRST;
+static int table_grow(struct slot_table *table) {
+    uint32_t before = table->capacity, capacity = before ? before * 2 : CAPACITY_FIRST;
     if (capacity > HANDLE_INDEX_MAX)
         return -ENOMEM;
-    struct lease_slot *slots = heap_resize(table->slots, capacity, sizeof(*slots));
+    struct lease_slot *slots = heap_resize(table->slots, capacity, SLOT_SIZE);
     if (!slots)
         return -ENOMEM;
-    for (uint32_t i = capacity; i-- > table->capacity;) {
-        slots[i] = (struct lease_slot){.generation = table->generation, .next = table->free_head};
-        table->free_head = i + 1;
-    }
-    table->slots = slots;
-    table->capacity = capacity;
+    memset(&slots[before], 0, SLOT_SIZE * (capacity - before));
+    slot_table_add(table, SLOT_SIZE, slots, capacity);
     return 0;
 }
 
-static int slot_occupy(struct lease_table *table, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
-    if (!table->free_head && table_grow(table) < 0)
+static int slot_occupy(struct slot_table *slots, struct peer *peer, sea_block *block, uint64_t *ret_handle) {
+    if (!slots->free_first && table_grow(slots) < 0)
         return -ENOMEM;
-    uint32_t index = table->free_head - 1;
-    struct lease_slot *slot = &table->slots[index];
-    table->free_head = slot->next;
+    uint32_t number = slot_table_take(slots, SLOT_SIZE);
+    struct lease_slot *slot = slot_at(slots, number);
     slot->peer = peer;
     slot->block = block;
-    slot->previous = 0;
-    slot->next = peer->lease_head;
     slot->leased_at = wait_now_coarse();
-    *(slot->next ? &table->slots[slot->next - 1].previous : &peer->lease_tail) = index + 1;
-    peer->lease_head = index + 1;
-    *ret_handle = handle_make(0, index, slot->generation);
+    slot_list_insert(&peer->leases, slots, SLOT_SIZE, 0, number);
+    *ret_handle = handle_make(0, number - 1, slot->head.generation);
     return 0;
 }
 
 /* Frees a LEASED slot and hands its reference of the block over. */
-static sea_block *slot_free(struct lease_table *table, uint32_t index) {
-    struct lease_slot *slot = &table->slots[index];
+static sea_block *slot_free(struct slot_table *slots, uint32_t number) {
+    struct lease_slot *slot = slot_at(slots, number);
     sea_block *block = slot->block;
-    *(slot->next ? &table->slots[slot->next - 1].previous : &slot->peer->lease_tail) = slot->previous;
-    *(slot->previous ? &table->slots[slot->previous - 1].next : &slot->peer->lease_head) = slot->next;
+    slot_list_remove(&slot->peer->leases, slots, SLOT_SIZE, number);
     slot->peer = NULL;
     slot->block = NULL;
-    slot->generation = handle_next_generation(slot->generation);
-    slot->next = table->free_head;
-    table->free_head = index + 1;
+    slot_table_give(slots, SLOT_SIZE, number, handle_next_generation(slot->head.generation));
     return block;
 }
 
-/* The highest generation of any slot, or what new ones begin with; 0: one is LEASED. */
-static uint32_t table_generation(const struct lease_table *table) {
-    uint32_t generation = table->generation;
-    for (uint32_t i = 0; i < table->capacity; i++) {
-        if (table->slots[i].peer)
-            return 0;
-        if (table->slots[i].generation > generation)
-            generation = table->slots[i].generation;
-    }
-    return generation;
+static bool has_leased(const struct slot_table *slots) {
+    for (uint32_t number = 1; number <= slots->capacity; number++)
+        if (slot_at(slots, number)->peer)
+            return true;
+    return false;
 }
 
 void lease_table_trim(struct lease_table *table) {
     pthread_mutex_lock(&table->lock);
-    uint32_t generation = table_generation(table);
-    if (generation) {
-        table->slots = heap_free(table->slots);
-        table->capacity = table->free_head = 0;
-        table->generation = generation;
-    }
+    if (!has_leased(&table->slots))
+        heap_free(slot_table_clear(&table->slots, SLOT_SIZE));
     pthread_mutex_unlock(&table->lock);
 }
 
@@ -120,7 +106,7 @@ int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, 
     if (r < 0)
         return r;
     pthread_mutex_lock(&table->lock);
-    r = slot_occupy(table, peer, block, ret_handle);
+    r = slot_occupy(&table->slots, peer, block, ret_handle);
     pthread_mutex_unlock(&table->lock);
     if (r < 0) {
         peer_return_lease(peer, block_footprint(block));
@@ -132,14 +118,12 @@ int lease_grant(struct lease_table *table, struct peer *peer, sea_block *block, 
 }
 
 int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle) {
-    uint32_t index = handle_index(handle);
+    uint32_t number = handle_index(handle) + 1;
     sea_block *block = NULL;
     pthread_mutex_lock(&table->lock);
-    if (handle_arena(handle) == 0 && index < table->capacity) {
-        const struct lease_slot *slot = &table->slots[index];
-        if (slot->peer == peer && slot->generation == handle_generation(handle))
-            block = slot_free(table, index);
-    }
+    if (handle_arena(handle) == 0 && slot_table_find(&table->slots, SLOT_SIZE, number, handle_generation(handle)) &&
+        slot_at(&table->slots, number)->peer == peer)
+        block = slot_free(&table->slots, number);
     pthread_mutex_unlock(&table->lock);
     if (!block)
         return -ESTALE;
@@ -150,8 +134,8 @@ int lease_release(struct lease_table *table, struct peer *peer, uint64_t handle)
 bool lease_drop_one(struct lease_table *table, struct peer *peer, uint64_t *ret_bytes) {
     sea_block *block = NULL;
     pthread_mutex_lock(&table->lock);
-    if (peer->lease_head)
-        block = slot_free(table, peer->lease_head - 1);
+    if (peer->leases.first)
+        block = slot_free(&table->slots, peer->leases.first);
     pthread_mutex_unlock(&table->lock);
     if (!block)
         return false;
@@ -171,10 +155,10 @@ uint64_t lease_drop_all(struct lease_table *table, struct peer *peer, uint64_t *
 uint64_t lease_oldest(struct lease_table *table, const struct peer *peer, struct lease_report *ret_lease) {
     uint64_t leased_at = 0;
     pthread_mutex_lock(&table->lock);
-    if (peer->lease_tail) {
-        const struct lease_slot *slot = &table->slots[peer->lease_tail - 1];
+    if (peer->leases.last) {
+        const struct lease_slot *slot = slot_at(&table->slots, peer->leases.last);
         leased_at = slot->leased_at;
-        ret_lease->handle = handle_make(0, peer->lease_tail - 1, slot->generation);
+        ret_lease->handle = handle_make(0, peer->leases.last - 1, slot->head.generation);
         ret_lease->size = slot->block->size;
     }
     pthread_mutex_unlock(&table->lock);

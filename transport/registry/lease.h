@@ -18,20 +18,17 @@
 #ifndef REGISTRY_LEASE_H
 #define REGISTRY_LEASE_H
 
+#include "util/slot_table.h"
 #include <pthread.h>
 #include <sealane/ctx.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 struct peer;
-struct lease_slot;
 
 struct lease_table {
     pthread_mutex_t lock;
-    struct lease_slot *slots; /* under lock, as all below */
-    uint32_t capacity;
-    uint32_t free_head;  /* index + 1; 0: none */
-    uint32_t generation; /* of new slots; never 0, so that no handle is */
+    struct slot_table slots; /* owned; under lock. No generation is 0, so that no handle is */
 };
 
 void lease_table_init(struct lease_table *table);

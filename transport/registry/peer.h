@@ -47,7 +47,7 @@ struct peer {
     sea_ctx *ctx;                                 /* owned reference */
     struct user *user;                            /* owned reference */
     struct quota quota;                           /* leases and imports together; its parent is the user's */
-    uint32_t lease_head, lease_tail;              /* under the lease table's lock */
+    struct slot_list leases;                      /* the newest first; under the lease table's lock */
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted it */
     _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;

@@ -285,7 +285,8 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
 enum { VIEWS_FREE = 1024 };
 
 static uint64_t views_charge(const struct views *views) {
-    return views->capacity > VIEWS_FREE ? views->capacity * sizeof(*views->table) : 0;
+    uint32_t capacity = views->table.capacity;
+    return capacity > VIEWS_FREE ? capacity * sizeof(struct id_entry) : 0;
 }
 
 static int charge_views(struct peer *peer) {

@@ -10,64 +10,44 @@
 
 enum { CAPACITY_FIRST = 16 };
 
-static struct views_entry *place_of(const struct views *views, uint32_t id) {
-    return &views->table[id & (views->capacity - 1)];
-}
-
-/* Those that have places of their own keep them with one bit more. */
-static int widen(struct views *views) {
-    struct views wider = {.capacity = views->capacity ? views->capacity * 2 : CAPACITY_FIRST};
-    wider.table = heap_new(wider.capacity, sizeof(*wider.table));
-    if (!wider.table)
+static int widen(struct id_table *table) {
+    uint32_t capacity = table->capacity ? table->capacity * 2 : CAPACITY_FIRST;
+    struct id_entry *entries = heap_new(capacity, sizeof(*entries));
+    if (!entries)
         return -ENOMEM;
-    for (uint32_t i = 0; i < views->capacity; i++)
-        if (views->table[i].view)
-            *place_of(&wider, views->table[i].id) = views->table[i];
-    heap_free(views->table);
-    *views = wider;
+    heap_free(id_table_widen(table, entries, capacity));
     return 0;
 }
 
 int views_reserve(struct views *views, uint32_t id) {
     int r = 0;
     assert(id <= HANDLE_ARENA_MAX); /* so that there is an end of it */
-    while (r == 0 && (views->capacity == 0 || place_of(views, id)->view))
-        r = widen(views);
+    while (r == 0 && !id_table_is_free(&views->table, id))
+        r = widen(&views->table);
     return r;
 }
 
 void views_add(struct views *views, uint32_t id, struct arena_view *view) {
-    *place_of(views, id) = (struct views_entry){view, id};
+    id_table_put(&views->table, id, view);
 }
 
 struct arena_view *views_find(const struct views *views, uint32_t id) {
-    const struct views_entry *entry = views->capacity ? place_of(views, id) : NULL;
-    return entry && entry->id == id ? entry->view : NULL;
+    return id_table_find(&views->table, id);
 }
 
 struct arena_view *views_remove(struct views *views, uint32_t id) {
-    struct arena_view *view = views_find(views, id);
-    if (view)
-        place_of(views, id)->view = NULL;
-    return view;
+    return id_table_remove(&views->table, id);
 }
 
 struct arena_view *views_next(const struct views *views, uint32_t *place) {
-    while (*place < views->capacity) {
-        struct arena_view *view = views->table[(*place)++].view;
-        if (view)
-            return view;
-    }
-    return NULL;
+    return id_table_next(&views->table, place);
 }
 
-struct arena_view *views_take(const struct views *views, uint32_t place) {
-    struct arena_view *view = views->table[place].view;
-    views->table[place].view = NULL;
-    return view;
+struct arena_view *views_take(struct views *views, uint32_t place) {
+    return id_table_take(&views->table, place + 1);
 }
 
 void views_deinit(struct views *views) {
-    heap_free(views->table);
-    *views = (struct views){.table = NULL};
+    heap_free(views->table.entries);
+    *views = (struct views){.table = {.entries = NULL}};
 }

@@ -2,8 +2,6 @@
 /*
  * The peer's arenas that we look at, by the numbers that it gave them.
  *
- *     table[id & (capacity - 1)] = the one of that id
- *
  * Two that would be in the same place make the table larger. An honest peer hands out numbers that differ in the low
  * bits (memory/arena_ids.h), so that the table stays as small as its own; a hostile one makes it 65 536 entries large
  * at most.
@@ -13,19 +11,14 @@
 #ifndef REGISTRY_VIEWS_H
 #define REGISTRY_VIEWS_H
 
+#include "util/id_table.h"
 #include <stdint.h>
 
 struct arena_view;
 
-struct views_entry {
-    struct arena_view *view; /* NULL: none */
-    uint32_t id;
-};
-
 /* Zeroed: an empty one. */
 struct views {
-    struct views_entry *table; /* owned */
-    uint32_t capacity;         /* a power of two, or 0 */
+    struct id_table table; /* owned entries */
 };
 
 /* Makes room for that number, which nobody has. -ENOMEM. */
@@ -44,7 +37,7 @@ struct arena_view *views_remove(struct views *views, uint32_t id);
 struct arena_view *views_next(const struct views *views, uint32_t *place);
 
 /* Removes the one at that place, which is below views_next()'s `*place`, and returns it. */
-struct arena_view *views_take(const struct views *views, uint32_t place);
+struct arena_view *views_take(struct views *views, uint32_t place);
 
 /* Forgets all. */
 void views_deinit(struct views *views);

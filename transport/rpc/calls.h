@@ -16,6 +16,7 @@
 #ifndef RPC_CALLS_H
 #define RPC_CALLS_H
 
+#include "util/slot_table.h"
 #include <sealane/conn.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -31,40 +32,41 @@ struct call_waiter {
 enum call_state { CALL_FREE, CALL_PENDING, CALL_ABANDONED };
 
 struct call_slot {
+    struct slot_head head; /* on the list of pending calls while PENDING */
     enum call_state state;
-    uint32_t generation;
-    uint32_t next, previous; /* slot + 1 */
     uint64_t deadline;
     struct call_waiter waiter;
 };
 
 struct calls {
-    struct call_slot *slots; /* owned */
-    uint32_t capacity;
-    uint32_t free_head;  /* slot + 1; 0: none */
-    uint32_t head, tail; /* of the PENDING ones, by deadline, earliest first; slot + 1 */
-    uint32_t in_flight;  /* PENDING and ABANDONED */
-    uint32_t generation; /* of new slots */
+    struct slot_table slots;  /* owned */
+    struct slot_list pending; /* by deadline, the earliest first */
+    uint32_t in_flight;       /* PENDING and ABANDONED */
 };
 
 /* -EAGAIN: `limit` are in flight · -ENOMEM. */
 int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct call_waiter waiter, uint64_t *ret_id);
 
-/* The name of slot `at` - 1. */
-static inline uint64_t calls_id(const struct calls *calls, uint32_t at) {
-    return (uint64_t) calls->slots[at - 1].generation << 32 | at;
+/* The call slot with this number (util/slot_table.h). */
+static inline struct call_slot *calls_at(const struct calls *calls, uint32_t number) {
+    return (struct call_slot *) slot_table_at(&calls->slots, sizeof(struct call_slot), number);
+}
+
+/* The id that the call in this slot has. */
+static inline uint64_t calls_id(const struct calls *calls, uint32_t number) {
+    return (uint64_t) calls_at(calls, number)->head.generation << 32 | number;
 }
 
 /* The id that the next calls_begin() will give; 0 when that may fail. */
 static inline uint64_t calls_next_id(const struct calls *calls, uint32_t limit) {
-    uint32_t at = calls->free_head;
-    return at && calls->in_flight < limit ? calls_id(calls, at) : 0;
+    uint32_t number = calls->slots.free_first;
+    return number && calls->in_flight < limit ? calls_id(calls, number) : 0;
 }
 
 /* The short way, for a call that was sent under that id and is answered before anybody else gets a turn: it is never
  * pending, and no other call gets its id. */
 static inline void calls_skip_id(struct calls *calls) {
-    calls->slots[calls->free_head - 1].generation++;
+    calls_at(calls, calls->slots.free_first)->head.generation++;
 }
 
 /* It was never sent. */

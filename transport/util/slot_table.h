@@ -89,20 +89,23 @@ struct slot_list {
 /* Puts a slot behind the slot `before`; 0: before all. */
 static inline void slot_list_insert(struct slot_list *list, const struct slot_table *table, size_t size,
                                     uint32_t before, uint32_t number) {
-    struct slot_head *slot = slot_table_at(table, size, number);
-    uint32_t *next = before ? &slot_table_at(table, size, before)->next : &list->first;
+    const struct slot_table slots = *table; /* stores into slots do not change it */
+    struct slot_head *slot = slot_table_at(&slots, size, number);
+    uint32_t *next = before ? &slot_table_at(&slots, size, before)->next : &list->first;
     uint32_t after = *next;
-    slot->previous = before;
-    slot->next = after;
     *next = number;
-    *(after ? &slot_table_at(table, size, after)->previous : &list->last) = number;
+    *(after ? &slot_table_at(&slots, size, after)->previous : &list->last) = number;
+    slot->next = after;
+    slot->previous = before;
 }
 
 static inline void slot_list_remove(struct slot_list *list, const struct slot_table *table, size_t size,
                                     uint32_t number) {
-    const struct slot_head *slot = slot_table_at(table, size, number);
-    *(slot->previous ? &slot_table_at(table, size, slot->previous)->next : &list->first) = slot->next;
-    *(slot->next ? &slot_table_at(table, size, slot->next)->previous : &list->last) = slot->previous;
+    const struct slot_table slots = *table;
+    const struct slot_head *slot = slot_table_at(&slots, size, number);
+    uint32_t before = slot->previous, after = slot->next;
+    *(before ? &slot_table_at(&slots, size, before)->next : &list->first) = after;
+    *(after ? &slot_table_at(&slots, size, after)->previous : &list->last) = before;
 }
 
 #endif
