@@ -3,12 +3,12 @@
 
     bench/run/calls.py PROGRAM [--list]
 
-PROGRAM is bench/calls of a build with -finstrument-functions, which ./dev trace makes. The script prints a table: for each
-size and side the number of functions entered, all of them and by layer. A sequence of functions that is repeated at once counts
-once, and the trace shown is longer than a tenth of all: how often a side looks at an empty ring, and
-in which turn a release arrives, is chance. A function in
-a header counts too, though the compiler puts it into its caller. --list prints each trace, one function a line, in their order.
-The script exits with 1 if a number is over its limit.
+PROGRAM is bench/calls of a build with -finstrument-functions, which ./dev trace makes. The script prints a table: for
+each size and side the number of functions entered, all of them and by layer. A sequence of functions that is repeated
+at once counts once, and the trace shown is longer than a tenth of all traces, because chance decides how often a side
+looks at an empty ring, and in which turn a release arrives. A function in a header counts, too, though the compiler
+puts it into its caller. --list prints each trace, one function a line, in their order. The script exits with 1 if a
+number is over its limit.
 """
 
 import collections
@@ -27,7 +27,8 @@ LIMITS = {("64", "client"): 64, ("64", "server"): 83,
 
 
 def without_repeats(trace):
-    """The trace, in which a sequence that follows itself counts once: how often a side looked at a ring is chance."""
+    """The trace, in which a sequence that follows itself counts once: chance decides how often a side looks at a
+    ring."""
     trace = list(trace)
     for period in range(1, REPEATED_MOST + 1):
         at = 0

@@ -54,7 +54,9 @@ def run(runner, peers):
         contests = [peer.contest(*shape) for peer in peers]
         cells = list(dict.fromkeys(cell for contest in contests for cell in contest.cells()))
         runner.run_rounds(cells, ROUNDS, more=1)
-    return [target_of(runner.results, peer, mode) for peer in peers for mode in MODES if can(runner.results, peer, mode)]
+    return [
+        target_of(runner.results, peer, mode) for peer in peers for mode in MODES if can(runner.results, peer, mode)
+    ]
 
 
 def contests_of(peer, mode):

@@ -20,7 +20,9 @@ def processor():
 
 
 def hypervisor():
-    return "a virtual machine" if re.search(r"^flags\s*:.*\bhypervisor\b", read("/proc/cpuinfo"), re.M) else "no virtual machine"
+    return "a virtual machine" if re.search(
+        r"^flags\s*:.*\bhypervisor\b", read("/proc/cpuinfo"), re.M
+    ) else "no virtual machine"
 
 
 def caches():

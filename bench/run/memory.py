@@ -30,7 +30,8 @@ SOAK_SHARE = 0.05
 SOAK_SLACK = {"fds": 4, "mappings": 8, "resident": MIB, "shmem": MIB}
 SOAK_BINS, SOAK_ERRORS = 12, 2  # what lies within two standard errors may be chance
 SOAK_NOISE = 0.5  # of the mean, and the slack: where chance may be more than that, nothing can be said
-SOAK_LONG = 180  # seconds: in less, a few clients that are large by chance make all the difference, and no more than a jump is found
+# seconds: in less, a few clients that are large by chance make all the difference, and no more than a jump is found
+SOAK_LONG = 180
 SOAK_START = 0.25  # of the time, which does not count: the first clients begin, caches fill
 
 # Other allocators, as Debian installs them; those that are not installed are left out.
@@ -235,7 +236,8 @@ class Log:
         if line["t"] >= self.due:
             self.due += 60
             print(
-                f"soak: {line['t'] / 60:.0f} of {self.seconds / 60:.0f} min, {line['who']}: {line['fds']} fds, {line['mappings']} mappings,"
+                f"soak: {line['t'] / 60:.0f} of {self.seconds / 60:.0f} min, {line['who']}: "
+                f"{line['fds']} fds, {line['mappings']} mappings,"
                 f" {line['resident'] / MIB:.1f} MiB resident, {line['shmem'] / MIB:.1f} of them shmem",
                 file=sys.stderr,
                 flush=True,
@@ -255,7 +257,8 @@ def judge_soak(cases, seconds):
             grown, chance = growth(bins(points))
             most = SOAK_SHARE * mean + slack
             is_noisy = seconds >= SOAK_LONG and chance > SOAK_NOISE * mean + slack
-            measured = f"{grown:+.4g} (give or take {chance:.4g}{': too noisy' if is_noisy else ''}) at a mean of {mean:.4g}"
+            noise = ": too noisy" if is_noisy else ""
+            measured = f"{grown:+.4g} (give or take {chance:.4g}{noise}) at a mean of {mean:.4g}"
             what = f"soak, {seconds:g} s: growth of {figure}, {who}"
             verdicts.append(Verdict(what, f"<= {most:.4g}", measured, not is_noisy and grown - chance <= most))
     return verdicts
@@ -299,7 +302,11 @@ def draw_soak(lines, directory):
         return
     blocks = []
     for who in ("server", "client"):
-        rows = [f"{m['t'] / 60} {m['fds']} {m['mappings']} {m['resident'] / MIB} {m['shmem'] / MIB}" for m in soak if m["who"] == who]
+        rows = [
+            f"{m['t'] / 60} {m['fds']} {m['mappings']} {m['resident'] / MIB} {m['shmem'] / MIB}"
+            for m in soak
+            if m["who"] == who
+        ]
         blocks.append(f"${who} << END\n" + "\n".join(rows) + "\nEND")
     panels = ['set xlabel "minutes"\nset yrange [0:*]']
     for column, title in enumerate(("descriptors", "mappings", "resident, MiB", "of them shmem, MiB"), start=2):
@@ -319,13 +326,21 @@ def draw_spikes(lines, directory):
         blocks.append(f"${variant.replace('-', '_')} << END\n" + "\n".join(rows) + "\nEND")
     for title, variants in (("rotated", SPIKES), ("not rotated", STILL)):
         parts = [
-            f'${variant.replace("-", "_")} using 1:2 with lines title "{"two processes" if "pair" in variant else "one process"}"'
+            f'${variant.replace("-", "_")} using 1:2 with lines '
+            f'title "{"two processes" if "pair" in variant else "one process"}"'
             for variant in variants
             if any(line["variant"] == variant for line in spikes)
         ]
         if parts:
             panels.append(f'set title "{title}"\nplot ' + ", ".join(parts))
-    plot(directory, "spikes", "1,2", "Resident memory over spikes (of both processes, where there are two)", blocks, panels)
+    plot(
+        directory,
+        "spikes",
+        "1,2",
+        "Resident memory over spikes (of both processes, where there are two)",
+        blocks,
+        panels,
+    )
 
 
 def parse(arguments):
@@ -333,7 +348,9 @@ def parse(arguments):
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/bench")
     parser.add_argument("--quick", action="store_true", help="within five minutes")
     parser.add_argument("--only", default="", help="only questions whose names have this in them")
-    parser.add_argument("--soak", type=float, metavar="SECONDS", help="instead: mixed load with kills, and nothing may grow")
+    parser.add_argument(
+        "--soak", type=float, metavar="SECONDS", help="instead: mixed load with kills, and nothing may grow"
+    )
     return parser.parse_args(arguments)
 
 

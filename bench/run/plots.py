@@ -18,7 +18,9 @@ set xlabel "{xlabel}"
 set ylabel "{ylabel}"
 """
 
-TERMINALS = {"svg": 'svg size 1200,520 font "sans,11" background "white"', "png": 'pngcairo size 1200,520 font "sans,10"'}
+TERMINALS = {
+    "svg": 'svg size 1200,520 font "sans,11" background "white"', "png": 'pngcairo size 1200,520 font "sans,10"'
+}
 
 SIZE_TICKS = '("64 B" 64, "1 KiB" 1024, "16 KiB" 16384, "256 KiB" 262144, "4 MiB" 4194304, "64 MiB" 67108864)'
 
@@ -38,7 +40,9 @@ class Plot:
 
 
 SEALANE = [line("Sealane", "sealane", "auto")]
-ENDS = [line("Sealane, ends touched", "sealane", "auto", touch="ends"), line("Sealane, stable only", "sealane", "stable")]
+ENDS = [
+    line("Sealane, ends touched", "sealane", "auto", touch="ends"), line("Sealane, stable only", "sealane", "stable")
+]
 BY_HAND = [
     line("shared buffer, one", "shared", "single"),
     line("shared buffers, eight in turn", "shared", "rotating"),
@@ -70,7 +74,12 @@ def plots_of(peers):
     others = [line(peer, peer) for peer in peers]
     tails = ("p50_ns", "p999_ns")
     result = [
-        Plot("latency", "Round trip, payload written and read in full: p50, of Sealane 99.9 % too (dashed)", SEALANE + BY_HAND, tails),
+        Plot(
+            "latency",
+            "Round trip, payload written and read in full: p50, of Sealane 99.9 % too (dashed)",
+            SEALANE + BY_HAND,
+            tails,
+        ),
         Plot("ends", "Round trip, by what the reader does and accepts: p50", SEALANE + ENDS, tails),
         Plot("sealed", "Round trip in a fresh sealed block: p50", SEALED),
         Plot("throughput", "One way, written and read in full", ONEWAY, ("gb_s",), ylabel="GB/s", scale=1),
@@ -81,9 +90,18 @@ def plots_of(peers):
     ]
     if others:
         result += [
-            Plot("peers-latency", "Round trip beside other systems: p50, of Sealane 99.9 % too (dashed)", SEALANE + BY_HAND[2:] + others, tails),
             Plot(
-                *("peers-throughput", "One way beside other systems", ONEWAY + [line(p, p, case="oneway") for p in peers]),
+                "peers-latency",
+                "Round trip beside other systems: p50, of Sealane 99.9 % too (dashed)",
+                SEALANE + BY_HAND[2:] + others,
+                tails,
+            ),
+            Plot(
+                *(
+                    "peers-throughput",
+                    "One way beside other systems",
+                    ONEWAY + [line(p, p, case="oneway") for p in peers],
+                ),
                 *(("gb_s",), "size", "GB/s", 1),
             ),
         ]
@@ -101,7 +119,9 @@ def panel(plot, results, mode, name):
             block = f"${mode}_{colour}_{dash}"
             blocks.append(f"{block} << END\n" + "".join(f"{x} {y * plot.scale:g}\n" for x, y in found) + "END")
             title = f'title "{wanted.name}"' if dash == 1 else "notitle"
-            parts.append(f"{block} using 1:2 with linespoints linecolor {colour} dashtype {dash} pointtype {colour} {title}")
+            parts.append(
+                f"{block} using 1:2 with linespoints linecolor {colour} dashtype {dash} pointtype {colour} {title}"
+            )
     if not parts:
         return ""
     return "\n".join(blocks) + f'\nset title "{name}"\nplot ' + ", \\\n    ".join(parts) + "\n"

@@ -66,7 +66,9 @@ class Found:
 
     def grown(self, moment, who, kind):
         """Bytes since the start, of all processes."""
-        return sum(after[kind] - before[kind] for before, after in zip(self.memory("start", who), self.memory(moment, who)))
+        return sum(
+            after[kind] - before[kind] for before, after in zip(self.memory("start", who), self.memory(moment, who))
+        )
 
     def slab(self, moment):
         return self.grown(moment, "machine", "slab") / 2
@@ -106,28 +108,46 @@ def judge(found):
     verdicts.append(Verdict("connections a second", f">= {RATE_LIMIT}", f"{rate:.0f}", rate >= RATE_LIMIT))
     alone, beside, ratio = found.times()
     measured = f"{ratio:.2f} ({time_name(beside)}, alone {time_name(alone)})"
-    verdicts.append(Verdict("a call beside the idle ones / alone", f"<= {BESIDE_LIMIT:.2f}", measured, ratio <= BESIDE_LIMIT))
+    verdicts.append(
+        Verdict("a call beside the idle ones / alone", f"<= {BESIDE_LIMIT:.2f}", measured, ratio <= BESIDE_LIMIT)
+    )
     for who, side in SIDES.items():
         left = found.left(who)
-        verdicts.append(Verdict(f"left in a {side} after the last end", f"<= {mib(LEFT_LIMIT)}", mib(left), left <= LEFT_LIMIT))
+        verdicts.append(
+            Verdict(f"left in a {side} after the last end", f"<= {mib(LEFT_LIMIT)}", mib(left), left <= LEFT_LIMIT)
+        )
     return verdicts
 
 
 def memory_rows(found):
     """Growth by kind: for each connection while all are open, and in all after the last one."""
-    rows = [("memory", *(f"{side}, a connection" for side in SIDES.values()), *(f"{side}, after the end" for side in SIDES.values()))]
+    rows = [
+        (
+            "memory",
+            *(f"{side}, a connection" for side in SIDES.values()),
+            *(f"{side}, after the end" for side in SIDES.values()),
+        )
+    ]
     for kind, name in KINDS.items():
         each = (kib(found.grown("idle", who, kind) / found.count) for who in SIDES)
         rows.append((name, *each, *(mib(found.grown("closed", who, kind)) for who in SIDES)))
     rows.append(("slab, a half", *2 * [kib(found.slab("idle") / found.count)], *2 * [mib(found.slab("closed"))]))
-    rows.append(("in all", *(kib(found.side("idle", who) / found.count) for who in SIDES), *(mib(found.side("closed", who)) for who in SIDES)))
+    rows.append(
+        (
+            "in all",
+            *(kib(found.side("idle", who) / found.count) for who in SIDES),
+            *(mib(found.side("closed", who)) for who in SIDES),
+        )
+    )
     return rows
 
 
 def spread_text(found):
     spread = found.spread
     servers = "one server" if spread["servers"] == 1 else f"{spread['servers']} servers"
-    why = "" if spread["servers"] == 1 else f": RLIMIT_NOFILE lets one have {spread['per_server']}, with two descriptors each"
+    why = ""
+    if spread["servers"] != 1:
+        why = f": RLIMIT_NOFILE lets one have {spread['per_server']}, with two descriptors each"
     return f"{spread['count']} connections of {spread['clients']} client processes to {servers}{why}."
 
 
@@ -147,9 +167,13 @@ def section(found, verdicts):
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench scale", description="Measures what idle connections cost.")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/bench")
-    parser.add_argument("--quick", action="store_true", help=f"{QUICK_COUNT} connections and not {COUNT}; nothing is written")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{QUICK_COUNT} connections and not {COUNT}; nothing is written"
+    )
     parser.add_argument("--count", type=int, help="so many connections; nothing is written")
-    parser.add_argument("--write", type=pathlib.Path, default="doc/benchmarks.md", help="the document that gets the table")
+    parser.add_argument(
+        "--write", type=pathlib.Path, default="doc/benchmarks.md", help="the document that gets the table"
+    )
     return parser.parse_args(arguments)
 
 

@@ -23,7 +23,17 @@ SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("
 def measured(p50, before=128.0, after=None, **more):
     after = before if after is None else after
     floor = None if before is None else (before + after) / 2
-    line = {"system": "some", "variant": "", "note": "", "p50_ns": p50, "p99_ns": p50, "p999_ns": p50, "max_ns": p50, "rate": None, "floor_ns": floor}
+    line = {
+        "system": "some",
+        "variant": "",
+        "note": "",
+        "p50_ns": p50,
+        "p99_ns": p50,
+        "p999_ns": p50,
+        "max_ns": p50,
+        "rate": None,
+        "floor_ns": floor,
+    }
     line |= {"floor_before_ns": before, "floor_after_ns": after, "ratio": floor and p50 and p50 / floor}
     return line | more
 
@@ -213,7 +223,9 @@ class Memory(unittest.TestCase):
         lines = [dict(mapped=120, asked=100), dict(mapped=30, asked=10)]
 
         def holds(default, spare):
-            verdicts, _ = memory.judge_waste(self.answers(lambda *words: {"default": default, "spare": spare}[words[2]]))
+            verdicts, _ = memory.judge_waste(
+                self.answers(lambda *words: {"default": default, "spare": spare}[words[2]])
+            )
             return [verdict.holds for verdict in verdicts]
 
         self.assertEqual(holds(lines[:1], lines[:1]), [True, True])
@@ -268,7 +280,9 @@ class Memory(unittest.TestCase):
 
     def test_what_was_not_measured_does_not_hold(self):
         nothing = self.answers(lambda *_: None)
-        for judge in (memory.judge_loans, memory.judge_spikes, memory.judge_waste, memory.judge_refusals, memory.judge_fair):
+        for judge in (
+            memory.judge_loans, memory.judge_spikes, memory.judge_waste, memory.judge_refusals, memory.judge_fair
+        ):
             self.assertFalse(any(verdict.holds for verdict in judge(nothing)[0]))
         self.assertFalse(memory.judge_soak(nothing, 1)[0].holds)
 
@@ -281,20 +295,25 @@ class Scale(unittest.TestCase):
         def lines(moment, share, machine):
             sizes = dict(zip(("anon", "shmem", "tables"), (round(share * size) for size in each)))
             for who, part in (("servers", 1), ("clients", 2), ("clients", 2)):
-                yield dict(moment=moment, who=who, **{kind: 7777 + size // part for kind, size in sizes.items()}, slab=0)
+                yield dict(
+                    moment=moment, who=who, **{kind: 7777 + size // part for kind, size in sizes.items()}, slab=0
+                )
             yield dict(moment=moment, who="machine", anon=0, shmem=0, tables=0, slab=10**9 + machine)
 
         share = left / sum(each)
         rounds = [dict(round=i, alone_ns=100 + i, beside_ns=beside + i) for i in range(3)]
         spread = dict(count=100, servers=1, per_server=100, clients=2, rate=rate)
-        return scale.Found([*lines("start", 0, 0), spread, *lines("idle", 100, 100 * slab), *rounds, *lines("closed", share, 0)])
+        return scale.Found(
+            [*lines("start", 0, 0), spread, *lines("idle", 100, 100 * slab), *rounds, *lines("closed", share, 0)]
+        )
 
     def holds(self, **changes):
         return [verdict.holds for verdict in scale.judge(self.found(**changes))]
 
     def test_each_promise_is_judged_by_its_own_figures(self):
         self.assertEqual(self.holds(), [True] * 6)
-        self.assertEqual(self.holds(each=(8193, 0, 0)), [False, False, True, True, True, True])  # with a half of the slab
+        # with a half of the slab
+        self.assertEqual(self.holds(each=(8193, 0, 0)), [False, False, True, True, True, True])
         self.assertEqual(self.holds(rate=1999), [True, True, False, True, True, True])
         self.assertEqual(self.holds(beside=123), [True, True, True, False, True, True])
         self.assertEqual(self.holds(left=1.5 * scale.MIB), [True, True, True, True, False, True])

@@ -17,7 +17,8 @@ import threading
 
 HELLO, GOODBYE, CALL, ONEWAY, REPLY, RELEASE, CANCEL, DOORBELL, MARK, ARENA, RETIRE, RING = range(1, 13)
 NONE, INLINE, POOLED, SEALED = 0, 1, 2, 4
-HEAD, LIMITS, FINAL, MESSAGE, RELEASED, BLOCKS, RETIRED, GROWN, LINE = map(struct.Struct, (  # sections 5.1 to 5.9, and 10.3
+# sections 5.1 to 5.9, and 10.3
+HEAD, LIMITS, FINAL, MESSAGE, RELEASED, BLOCKS, RETIRED, GROWN, LINE = map(struct.Struct, (
     "<BBHIQ", "<4sHHQIIQQIIIB3s", "<iHH", "<IiQQQBBHHH", "<II", "<IIQQ", "<II", "<IIII", "<BBHQQII32s"))
 OUTBOX, TMPFS, FDS_MOST, WORD, PAGE = 2, 0x01021994, 253, 0xffffffff, 4096
 FROZEN, OTHERS = 1 | 2 | 4 | 8, 1 | 2 | 4 | 16  # seals: SEAL, SHRINK, GROW, and WRITE or FUTURE_WRITE
@@ -142,8 +143,9 @@ class Connection:
     def datagram(self, how=0):  # sections 3 and 5: type, id, body, descriptor or None. None: the end
         while True:
             try:
-                data, parts, flags, _ = self.socket.recvmsg(HEAD.size + 40 + INLINE_MAX, socket.CMSG_SPACE(4 * FDS_MOST),
-                                                            socket.MSG_CMSG_CLOEXEC | how)
+                data, parts, flags, _ = self.socket.recvmsg(
+                    HEAD.size + 40 + INLINE_MAX, socket.CMSG_SPACE(4 * FDS_MOST), socket.MSG_CMSG_CLOEXEC | how
+                )
                 break
             except ConnectionResetError:
                 continue

@@ -43,7 +43,9 @@ NOTE test_a_view_is_shared: shared
 @@ ended tests-contract-test_map 0 3 0 0
 @@ program tests-unit-test_ring
 """
-DOCUMENT = "# Kernels\n\nOf a view is shared it is said what follows.\n\n" + table.BEGIN + "old\n" + table.END + "the rest\n"
+DOCUMENT = (
+    "# Kernels\n\nOf a view is shared it is said what follows.\n\n" + table.BEGIN + "old\n" + table.END + "the rest\n"
+)
 SHOWN = """Package: linux-image-cloud-amd64
 Version: 6.1.176-1
 Depends: linux-image-6.1.0-50-cloud-amd64 (= 6.1.176-1)
@@ -77,7 +79,9 @@ class Choice(unittest.TestCase):
             archive.choose(archive.choices(SHOWN), ["4.19"])
 
     def test_sources_come_from_the_machine(self):
-        lines = archive.sources("Debian|http://a/debian|\nDebian-Security|http://a/security|\nOther|http://b|\n".replace("|\n", "\n"))
+        lines = archive.sources(
+            "Debian|http://a/debian|\nDebian-Security|http://a/security|\nOther|http://b|\n".replace("|\n", "\n")
+        )
         self.assertTrue(any("http://a/debian bullseye main" in line for line in lines))
         self.assertTrue(any("http://a/security bookworm-security main" in line for line in lines))
         self.assertFalse(any("http://b" in line for line in lines))
@@ -134,7 +138,9 @@ class Tables(unittest.TestCase):
         self.assertIn("unit-test_ring: test_order: (after", told)
 
     def test_a_machine_that_stopped(self):
-        self.assertEqual(self.new.failures(), ["unit-test_ring: ended with status None", "the machine did not come to its end"])
+        self.assertEqual(
+            self.new.failures(), ["unit-test_ring: ended with status None", "the machine did not come to its end"]
+        )
 
     def test_the_table(self):
         text = table.renew(DOCUMENT, [self.old, self.new])

@@ -37,7 +37,11 @@ def try_kernel(options, image, directory):
     console = table.Console(boot(kernel_of(directory), initramfs, log, options.seconds))
     initramfs.unlink()
     tested = len(console.states)
-    print(f"{console.release or directory.name}: {tested} tests in {time.monotonic() - began:.0f} s; the console is in {log}", flush=True)
+    print(
+        f"{console.release or directory.name}: {tested} tests in {time.monotonic() - began:.0f} s; "
+        f"the console is in {log}",
+        flush=True,
+    )
     for failure in console.failures():
         print(f"  {failure}", flush=True)
     return console

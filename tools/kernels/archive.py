@@ -83,7 +83,8 @@ class Archive:
             "Dir::Etc::SourceParts": "/dev/null",
             "Dir::State::Lists": self.apt / "lists",
             "Dir::Cache": self.apt,
-            "Dir::Cache::pkgcache": "pkgcache.bin",  # images of containers switch it off, and then each call takes many seconds
+            # images of containers switch it off, and then each call takes many seconds
+            "Dir::Cache::pkgcache": "pkgcache.bin",
             "Dir::Cache::srcpkgcache": "srcpkgcache.bin",
             "Acquire::Languages": "none",
             "APT::Sandbox::User": "root",  # or it complains of a directory that it may not enter
@@ -101,7 +102,9 @@ class Archive:
             raise Trouble("apt knows of no Debian archive here: `apt-get indextargets` names none")
         (self.apt / "sources.list").write_text("\n".join(lines) + "\n", encoding="utf-8")
         # A missing suite is an error of apt-get, but the other suites are read all the same.
-        subprocess.run(["apt-get", *self.options, "update"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            ["apt-get", *self.options, "update"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+        )
         stamp.touch()
 
     def choose(self, wanted):

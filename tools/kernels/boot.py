@@ -23,7 +23,14 @@ def boot(kernel, image, log, seconds):
     """The text of the serial line, also in the file `log`. Ends the machine after `seconds`."""
     with open(log, "wb") as out:
         try:
-            subprocess.run(command(kernel, image), stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, timeout=seconds, check=False)
+            subprocess.run(
+                command(kernel, image),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=seconds,
+                check=False,
+            )
         except FileNotFoundError as error:
             raise Trouble(f"{QEMU} is missing (Debian: qemu-system-x86)") from error
         except subprocess.TimeoutExpired:

@@ -56,7 +56,9 @@ def libraries_of(programs):
 
 
 def stripped(path):
-    done = subprocess.run(["strip", "-o", "/dev/stdout", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        ["strip", "-o", "/dev/stdout", str(path)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
+    )
     return done.stdout if done.returncode == 0 and done.stdout else path.read_bytes()
 
 

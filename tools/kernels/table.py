@@ -70,7 +70,11 @@ class Console:
 
     def failures(self):
         """Sentences."""
-        failed = [f"{p.replace('tests-', '')}: {t}: {'; '.join(self.words[p, t])}" for (p, t), s in self.states.items() if s == FAILED]
+        failed = [
+            f"{p.replace('tests-', '')}: {t}: {'; '.join(self.words[p, t])}"
+            for (p, t), s in self.states.items()
+            if s == FAILED
+        ]
         ended = [f"{p.replace('tests-', '')}: ended with status {self.programs[p][0]}" for p in self.unfinished()]
         return failed + ended + ([] if self.is_whole else ["the machine did not come to its end"])
 
