@@ -233,7 +233,7 @@ START_TEST(test_blocks_cover_the_size) {
 END_TEST
 
 /* Cutting a file that has huge pages leaves no hole in the rest. */
-START_TEST(test_blocks_cover_what_was_cut) {
+START_TEST(test_blocks_cover_a_file_that_was_cut) {
     static const size_t cuts[] = {1, PAGE, HUGE - PAGE, HUGE, HUGE + 1, 2 * HUGE - 1};
     size_t size = 2 * HUGE, cut = cuts[_i];
     if (!machine_grant_huge())
@@ -354,7 +354,7 @@ static int register_buffer(int ring, void *data, size_t size) {
 
 /* Registering a buffer needs the right to write: so received and sealed memory must be read and written by plain
  * requests. */
-START_TEST(test_what_is_read_only_is_no_registered_buffer) {
+START_TEST(test_read_only_memory_is_no_registered_buffer) {
     uint32_t parameters[30] = {0}; /* struct io_uring_params: 120 bytes */
     int ring = (int) syscall(SYS_io_uring_setup, 4, parameters);
     if (ring < 0)
@@ -388,11 +388,11 @@ int main(void) {
     suite_add(s, test_mappings_can_stay_behind_at_fork);
     suite_add(s, test_a_private_view_shares_the_pages);
     suite_add_loop(s, test_blocks_cover_the_size, 0, 12);
-    suite_add_loop(s, test_blocks_cover_what_was_cut, 0, 6);
+    suite_add_loop(s, test_blocks_cover_a_file_that_was_cut, 0, 6);
     suite_add(s, test_huge_pages_are_shared);
     suite_add(s, test_hugetlb_mappings_are_rounded);
     suite_add(s, test_names_are_escaped);
     suite_add(s, test_mappings_end_with_enomem);
-    suite_add(s, test_what_is_read_only_is_no_registered_buffer);
+    suite_add(s, test_read_only_memory_is_no_registered_buffer);
     return suite_run(s);
 }

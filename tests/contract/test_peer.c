@@ -61,7 +61,7 @@ START_TEST(test_a_listener_can_refuse_descriptors) {
 END_TEST
 
 /* A setting that a connection gets later does not affect queued datagrams. */
-START_TEST(test_refusing_leaves_what_is_queued) {
+START_TEST(test_refusing_leaves_queued_messages) {
     int pair[2], off = 0, file = kernel_memfd(PAGE);
     kernel_pair(SOCK_SEQPACKET, pair);
     ck_assert_int_eq(kernel_send(pair[0], "x", &file, 1), 0);
@@ -133,7 +133,7 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("contract_peer");
     suite_add(s, test_a_listener_can_refuse_descriptors);
-    suite_add(s, test_refusing_leaves_what_is_queued);
+    suite_add(s, test_refusing_leaves_queued_messages);
     suite_add(s, test_the_peer_can_be_held);
     suite_add(s, test_a_process_outside_can_only_be_waited_for);
     return suite_run(s);

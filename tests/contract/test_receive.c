@@ -21,7 +21,7 @@
 #define HUGE (2 * MIB)
 
 /* Only some kinds of files have seals. */
-START_TEST(test_seals_tell_what_is_no_memfd) {
+START_TEST(test_only_memfds_have_seals) {
     int pair[2], pipe_ends[2];
     kernel_pair(SOCK_SEQPACKET, pair);
     ck_assert_int_eq(pipe2(pipe_ends, O_CLOEXEC), 0);
@@ -518,7 +518,7 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("contract_receive");
     suite_add(s, test_a_lease_and_an_open_that_does_not_wait);
-    suite_add(s, test_seals_tell_what_is_no_memfd);
+    suite_add(s, test_only_memfds_have_seals);
     suite_add(s, test_what_cannot_be_sealed_says_so);
     suite_add(s, test_seals_can_always_be_asked_for);
     suite_add(s, test_the_file_system_tells_hugetlb);

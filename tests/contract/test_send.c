@@ -98,7 +98,7 @@ START_TEST(test_descriptors_in_flight_are_counted) {
 END_TEST
 
 /* A message that sendmsg() took arrives, even when the sender has closed its own descriptors. */
-START_TEST(test_the_kernel_holds_what_is_in_flight) {
+START_TEST(test_the_kernel_holds_messages_in_flight) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
     int fd = kernel_memfd(PAGE);
@@ -176,7 +176,7 @@ START_TEST(test_the_largest_datagram) {
 END_TEST
 
 /* Optional options exist, or are refused with the error that means "unknown". */
-START_TEST(test_what_is_missing_says_so) {
+START_TEST(test_missing_options_say_so) {
     int pair[2], value = 0;
     socklen_t size = sizeof value;
     kernel_pair(SOCK_SEQPACKET, pair);
@@ -236,7 +236,7 @@ static int connect_and_change(void *arg) {
 }
 
 /* SO_PEERCRED is the identity at connect() time, also after the peer changed its user, and after its end. */
-START_TEST(test_credentials_are_those_of_connecting) {
+START_TEST(test_credentials_are_of_connect_time) {
     struct address address;
     int listener = new_listener(5, &address.name, &address.size);
     ck_assert(kernel_child(connect_and_change, &address));
@@ -300,7 +300,7 @@ START_TEST(test_the_full_identity_cannot_be_claimed) {
 }
 END_TEST
 
-START_TEST(test_nobody_has_no_credentials) {
+START_TEST(test_an_unconnected_socket_has_no_peer) {
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     ck_assert_uint_eq(cred_of(fd).uid, (uid_t) -1);
     ck_assert_int_eq(cred_of(fd).pid, 0);
@@ -322,7 +322,7 @@ START_TEST(test_a_full_backlog_is_eagain) {
 END_TEST
 
 /* Even when the client has gone meanwhile, the data that it sent is there. */
-START_TEST(test_what_was_sent_before_accepting_arrives) {
+START_TEST(test_messages_sent_before_accepting_arrive) {
     struct address address;
     int listener = new_listener(5, &address.name, &address.size);
     int client = connect_to(&address.name, address.size);
@@ -401,18 +401,18 @@ int main(void) {
     struct suite *s = suite_new("contract_send");
     suite_add(s, test_no_more_than_253);
     suite_add(s, test_descriptors_in_flight_are_counted);
-    suite_add(s, test_the_kernel_holds_what_is_in_flight);
+    suite_add(s, test_the_kernel_holds_messages_in_flight);
     suite_add(s, test_not_waiting_is_ours_per_call);
     suite_add(s, test_no_signal_where_none_is_wanted);
     suite_add(s, test_the_largest_datagram);
-    suite_add(s, test_what_is_missing_says_so);
+    suite_add(s, test_missing_options_say_so);
     suite_add(s, test_a_pair_shows_its_maker);
-    suite_add(s, test_credentials_are_those_of_connecting);
+    suite_add(s, test_credentials_are_of_connect_time);
     suite_add(s, test_users_that_are_not_mapped_look_alike);
     suite_add(s, test_the_full_identity_cannot_be_claimed);
-    suite_add(s, test_nobody_has_no_credentials);
+    suite_add(s, test_an_unconnected_socket_has_no_peer);
     suite_add(s, test_a_full_backlog_is_eagain);
-    suite_add(s, test_what_was_sent_before_accepting_arrives);
+    suite_add(s, test_messages_sent_before_accepting_arrive);
     suite_add_loop(s, test_the_mode_before_binding_counts, 0, 12);
     suite_add(s, test_a_path_descriptor_can_be_changed_through_proc);
     suite_add(s, test_a_lock_ends_with_its_holder);

@@ -144,7 +144,7 @@ static int listen_again(void *listener) {
 }
 
 /* For a client, the peer is the process that called listen() last. */
-START_TEST(test_listening_again_renews_who_listens) {
+START_TEST(test_listening_again_renews_the_listener) {
     int listener = new_listener(), before = new_client(), pidfd = -1;
     socklen_t size = sizeof pidfd;
     ck_assert_int_eq(listener_pid(before), getpid());
@@ -162,7 +162,7 @@ END_TEST
 
 /* After shutdown() of its own end, a process still receives the queued messages, and then the end, whichever process
  * holds the other end; no message is added. */
-START_TEST(test_shutting_down_keeps_what_is_queued) {
+START_TEST(test_shutting_down_keeps_queued_messages) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
     ck_assert_int_eq(kernel_send(pair[0], "before", NULL, 0), 0);
@@ -182,7 +182,7 @@ int main(void) {
     suite_add(s, test_the_sender_is_named);
     suite_add(s, test_a_sender_that_has_ended);
     suite_add(s, test_senders_need_not_be_named);
-    suite_add(s, test_listening_again_renews_who_listens);
-    suite_add(s, test_shutting_down_keeps_what_is_queued);
+    suite_add(s, test_listening_again_renews_the_listener);
+    suite_add(s, test_shutting_down_keeps_queued_messages);
     return suite_run(s);
 }

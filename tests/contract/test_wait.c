@@ -100,7 +100,7 @@ START_TEST(test_room_is_told_late) {
 END_TEST
 
 /* A process that waits for room is woken when its peer is gone. */
-START_TEST(test_the_end_wakes_who_waits_for_room) {
+START_TEST(test_the_end_wakes_a_waiter_for_room) {
     int pair[2];
     kernel_pair(SOCK_SEQPACKET, pair);
     while (kernel_send(pair[0], "x", NULL, 0) == 0)
@@ -143,7 +143,7 @@ START_TEST(test_epoll_tells_levels) {
 END_TEST
 
 /* When a call asks for fewer events than there are, all get their turn. */
-START_TEST(test_epoll_starves_nobody) {
+START_TEST(test_epoll_starves_no_descriptor) {
     enum { MANY = 20 };
     int bells[MANY], seen[MANY] = {0}, set = epoll_create1(EPOLL_CLOEXEC);
     for (int i = 0; i < MANY; i++) {
@@ -261,9 +261,9 @@ int main(void) {
     suite_add(s, test_the_end_wakes);
     suite_add(s, test_room_wakes);
     suite_add(s, test_room_is_told_late);
-    suite_add(s, test_the_end_wakes_who_waits_for_room);
+    suite_add(s, test_the_end_wakes_a_waiter_for_room);
     suite_add(s, test_epoll_tells_levels);
-    suite_add(s, test_epoll_starves_nobody);
+    suite_add(s, test_epoll_starves_no_descriptor);
     suite_add(s, test_a_bell_keeps_its_rings);
     suite_add(s, test_a_signal_handler_can_ring);
     suite_add(s, test_a_futex_may_be_read_only);

@@ -151,6 +151,12 @@ class Tables(unittest.TestCase):
         self.assertTrue(text.startswith("# Kernels") and text.endswith("the rest\n") and "old" not in text)
         self.assertEqual(table.renew(text, [self.old, self.new]), text)
 
+    def test_long_reasons_have_lines_of_their_own(self):
+        why = "no " + "large " * 15 + "page"
+        text = table.renew(DOCUMENT, [table.Console(OLD.replace("no MADV_POPULATE_WRITE", why)), self.new])
+        self.assertIn(f"| populating | - | yes |\n| *5.10.0: ({why})* |  |  |\n", text)
+        self.assertLessEqual(max(map(len, text.splitlines())), 120)
+
     def test_rooms_that_did_not_run_stay(self):
         text = table.renew(DOCUMENT, [self.old, self.new])
         seal = NEW.replace("test_map", "test_seal").replace("test_a_view_is_shared", "test_seals_hold")

@@ -102,6 +102,19 @@ def line(cells):
     return "| " + " | ".join(text.replace("|", "\\|") for text in cells) + " |"
 
 
+WIDTH = 120  # columns of a document
+
+
+def lines(sentence, cells, names):
+    """The lines of one fact. Where they would be too wide, each text has a line of its own below, with its kernels."""
+    if len(line([sentence, *cells])) <= WIDTH:
+        return [line([sentence, *cells])]
+    short = [text if len(text) < 12 else PASSED if text.startswith(PASSED) else SKIPPED for text in cells]
+    texts = dict.fromkeys(text for text, shortened in zip(cells, short) if text != shortened)
+    series = {text: ", ".join(name.split("-")[0] for name, other in zip(names, cells) if other == text) for text in texts}
+    return [line([sentence, *short])] + [line([f"*{series[text]}: {text}*", *[""] * len(cells)]) for text in texts]
+
+
 def differing(consoles):
     return [(test, cells) for _, test, cells in rows(consoles) if len(set(cells)) > 1]
 
@@ -123,7 +136,7 @@ def sections(consoles):
     found = {}
     for program, test, cells in rows(consoles):
         room = program.removeprefix(CONTRACT).removeprefix("test_")
-        found.setdefault(room, []).append(line([fact(test), *cells]))
+        found.setdefault(room, []).extend(lines(fact(test), cells, [console.release or "?" for console in consoles]))
     if any(not name.startswith(CONTRACT) for console in consoles for name in console.programs):
         found[OWN_TESTS] = [line([f"**{OWN_TESTS}**", *[programs_of(console) for console in consoles]])]
     return found
