@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <openssl/evp.h>
+#include <sealane/uv.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

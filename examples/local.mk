@@ -78,18 +78,21 @@ examples_thumbnail_server_LDADD = transport/libsealane.la
 examples_thumbnail_server_SOURCES = examples/thumbnail_server.c
 
 if HAVE_CRYPTO
-example_PROGRAMS += examples/digest examples/digestd
+example_PROGRAMS += examples/digest
 
 examples_digest_CPPFLAGS = $(example_cppflags)
 examples_digest_LDFLAGS = $(example_ldflags)
 examples_digest_LDADD = $(example_ldadd)
 examples_digest_SOURCES = examples/digest.c examples/digest_send.c examples/digest_send.h
 
+if HAVE_UV
+example_PROGRAMS += examples/digestd
 examples_digestd_CPPFLAGS = $(example_cppflags)
 examples_digestd_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(CRYPTO_CFLAGS)
 examples_digestd_LDFLAGS = $(example_ldflags)
-examples_digestd_LDADD = $(example_ldadd) $(UV_LIBS) $(CRYPTO_LIBS)
+examples_digestd_LDADD = examples/libcommon.la transport/libsealane-uv.la transport/libsealane.la $(UV_LIBS) $(CRYPTO_LIBS)
 examples_digestd_SOURCES = examples/digestd.c
+endif
 endif
 
 endif

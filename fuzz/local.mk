@@ -3,7 +3,7 @@
 
 if ENABLE_FUZZ
 noinst_PROGRAMS += fuzz/fuzz_conn fuzz/fuzz_frame fuzz/fuzz_line
-fuzz_fuzz_conn_LDADD = transport/libtransport.la $(UV_LIBS)
+fuzz_fuzz_conn_LDADD = transport/libtransport.la
 fuzz_fuzz_conn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer -Wl,--wrap=clock_gettime,--wrap=poll,--wrap=ppoll,--wrap=epoll_wait,--wrap=close
 fuzz_fuzz_conn_SOURCES = \
     fuzz/cabinet.c \
@@ -23,10 +23,10 @@ fuzz_fuzz_conn_SOURCES = \
     fuzz/speaker.h \
     tests/support/holdings.c \
     tests/support/holdings.h
-fuzz_fuzz_frame_LDADD = transport/libtransport.la $(UV_LIBS)
+fuzz_fuzz_frame_LDADD = transport/libtransport.la
 fuzz_fuzz_frame_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_frame_SOURCES = fuzz/fuzz_frame.c tests/support/frame_oracle.h
-fuzz_fuzz_line_LDADD = transport/libtransport.la $(UV_LIBS)
+fuzz_fuzz_line_LDADD = transport/libtransport.la
 fuzz_fuzz_line_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
 fuzz_fuzz_line_SOURCES = fuzz/fuzz_line.c tests/support/line_oracle.h
 endif

@@ -81,7 +81,7 @@ valgrind_tests = \
     tests/unit/test_small \
     tests/unit/test_socket \
     tests/unit/test_negotiation \
-    tests/unit/test_uv \
+    $(uv_tests) \
     tests/unit/test_util \
     tests/unit/test_view \
     tests/unit/test_views \
@@ -96,6 +96,10 @@ unit_tests = \
     tests/unit/test_map \
     tests/support/test_suite \
     $(unload_test)
+
+if HAVE_UV
+uv_tests = tests/unit/test_uv tests/unit/test_uv_library
+endif
 
 if BUILD_SHARED
 unload_test = tests/unit/test_unload
@@ -193,7 +197,7 @@ tests_libsupport_la_SOURCES = \
     tests/unit/valgrind.h
 
 # The libraries of a program without an LDADD of its own: all test programs. (All other programs have one.)
-LDADD = tests/libsupport.la transport/libtransport.la $(CHECK_LIBS) $(UV_LIBS)
+LDADD = tests/libsupport.la $(loop_libs) transport/libtransport.la $(CHECK_LIBS)
 
 tests_contract_test_clock_SOURCES = \
     tests/contract/test_clock.c \
@@ -279,8 +283,16 @@ tests_unit_test_bench_work_LDADD = bench/libwork.la $(LDADD)
 tests_unit_test_calibrate_CPPFLAGS = $(AM_CPPFLAGS) -iquote $(srcdir)/tools
 tests_unit_test_calibrate_LDADD = tools/calibrate/libcalibrate.la $(LDADD) -lm
 
-tests_unit_test_unload_CPPFLAGS = $(AM_CPPFLAGS) -DSHARED_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane.so"'
+# The test decides which library sea_uv_* find.
+tests_unit_test_uv_library_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sea_private_loop_interface
+
+tests_unit_test_unload_CPPFLAGS = $(AM_CPPFLAGS) -DSHARED_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane.so"' \
+    -DSHARED_UV_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane-uv.so"'
+if HAVE_UV
+EXTRA_tests_unit_test_unload_DEPENDENCIES = transport/libsealane.la transport/libsealane-uv.la
+else
 EXTRA_tests_unit_test_unload_DEPENDENCIES = transport/libsealane.la
+endif
 
 tests_unit_test_calibration_CPPFLAGS = $(AM_CPPFLAGS) -DSYSCONFDIR='"$(sysconfdir)"'
 
@@ -399,21 +411,22 @@ CLEANFILES += valgrind-suite.log
 
 AM_TESTS_ENVIRONMENT = \
     srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
-    INSTRUMENT_CFLAGS='$(INSTRUMENT_CFLAGS)' UV_LIBS='$(UV_LIBS)' \
+    INSTRUMENT_CFLAGS='$(INSTRUMENT_CFLAGS)' WITH_UV='$(with_uv)' \
     PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
-    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS UV_LIBS PACKAGE_VERSION SEALANE_CALIBRATION;
+    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS WITH_UV PACKAGE_VERSION SEALANE_CALIBRATION;
 
 # Checks that the installed files are enough to build and run a program.
 installcheck-local:
 	srcdir='$(abs_srcdir)' DESTDIR='$(DESTDIR)' CC='$(CC)' PKG_CONFIG='$(PKG_CONFIG)' libdir='$(libdir)' \
 	    bindir='$(bindir)' includedir='$(includedir)' libexecdir='$(libexecdir)' mandir='$(mandir)' \
-	    docdir='$(docdir)' pkgconfigdir='$(pkgconfigdir)' INSTALLED_EXAMPLES='$(example_PROGRAMS)' \
+	    docdir='$(docdir)' pkgconfigdir='$(pkgconfigdir)' WITH_UV='$(with_uv)' INSTALLED_EXAMPLES='$(example_PROGRAMS)' \
 	    $(SHELL) $(srcdir)/tests/install/test_install.sh
 
 EXTRA_DIST += \
     $(script_tests) \
     tests/bench/test_run.py \
     tests/cpp/thrower.cc \
+    tests/install/loop.c \
     tests/install/test_install.sh \
     tests/examples/lib.sh \
     tests/model/check.sh \

@@ -5,7 +5,7 @@
 noinst_LTLIBRARIES += transport/libtransport.la
 transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"' -I$(srcdir)/include -iquote $(srcdir)/transport
 # -fexceptions: a C++ exception that leaves a handler runs the cleanup attributes of the functions below it.
-transport_libtransport_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) -fexceptions
+transport_libtransport_la_CFLAGS = $(AM_CFLAGS) -fexceptions
 transport_libtransport_la_SOURCES = \
     transport/util/arith.h \
     transport/util/fifo.h \
@@ -177,6 +177,8 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/connect.h \
     transport/rpc/interrupt.c \
     transport/rpc/interrupt.h \
+    transport/rpc/loop_interface.c \
+    transport/rpc/loop_interface.h \
     transport/rpc/msg.c \
     transport/rpc/msg.h \
     transport/rpc/msg_memory.c \
@@ -191,9 +193,7 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/server.c \
     transport/rpc/server.h \
     transport/rpc/small.c \
-    transport/rpc/small.h \
-    transport/loop/uv.c \
-    transport/loop/uv_memory.c
+    transport/rpc/small.h
 
 # libsealane: the same objects behind the symbol map.
 #
@@ -205,11 +205,11 @@ transport_libtransport_la_SOURCES = \
 # the symbol map only grows. Before the first release it stays 0:0:0.
 lib_LTLIBRARIES += transport/libsealane.la
 transport_libsealane_la_SOURCES =
-transport_libsealane_la_LIBADD = transport/libtransport.la $(UV_LIBS)
+transport_libsealane_la_LIBADD = transport/libtransport.la
 transport_libsealane_la_LDFLAGS = $(AM_LDFLAGS) $(LIBRARY_LDFLAGS) -pthread -no-undefined -version-info 0:0:0 \
     -Wl,--version-script=$(srcdir)/transport/libsealane.map
 EXTRA_transport_libsealane_la_DEPENDENCIES = $(srcdir)/transport/libsealane.map
-EXTRA_DIST += transport/libsealane.map
+EXTRA_DIST += transport/libsealane.map transport/libsealane-uv.map
 
 sealaneincludedir = $(includedir)/sealane
 sealaneinclude_HEADERS = \
@@ -221,5 +221,30 @@ sealaneinclude_HEADERS = \
     include/sealane/msg.h \
     include/sealane/pool.h \
     include/sealane/sealane.h \
-    include/sealane/server.h \
-    include/sealane/uv.h
+    include/sealane/server.h
+
+# libsealane-uv: the layer `loop`. A library of its own, so that a program without a libuv loop needs libc alone. As with
+# libsealane there is an archive of all objects, which the tests link.
+if HAVE_UV
+noinst_LTLIBRARIES += transport/libloop.la
+transport_libloop_la_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -iquote $(srcdir)/transport
+transport_libloop_la_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) -fexceptions
+transport_libloop_la_SOURCES = \
+    transport/loop/library.h \
+    transport/loop/uv.c \
+    transport/loop/uv_memory.c
+
+# VERSION: as above.
+lib_LTLIBRARIES += transport/libsealane-uv.la
+transport_libsealane_uv_la_SOURCES =
+transport_libsealane_uv_la_LIBADD = transport/libloop.la transport/libsealane.la $(UV_LIBS)
+transport_libsealane_uv_la_LDFLAGS = $(AM_LDFLAGS) $(LIBRARY_LDFLAGS) -pthread -no-undefined -version-info 0:0:0 \
+    -Wl,--version-script=$(srcdir)/transport/libsealane-uv.map
+EXTRA_transport_libsealane_uv_la_DEPENDENCIES = $(srcdir)/transport/libsealane-uv.map
+
+sealaneinclude_HEADERS += include/sealane/uv.h
+pkgconfig_DATA += sealane-uv.pc
+loop_libs = transport/libloop.la $(UV_LIBS)
+else
+EXTRA_DIST += include/sealane/uv.h transport/loop/library.h transport/loop/uv.c transport/loop/uv_memory.c
+endif

@@ -65,6 +65,5 @@
 #include <sealane/msg.h>
 #include <sealane/pool.h>
 #include <sealane/server.h>
-#include <sealane/uv.h>
 
 #endif

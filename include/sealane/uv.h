@@ -6,7 +6,10 @@
  * called in on_close.
  * In callbacks of libuv itself (a timer's, a signal's) both sea_server_free() and sea_conn_free() may be called; the
  * first in all but handlers and callbacks of that server.
- * Link with `pkg-config --cflags --libs sealane libuv`.
+ *
+ * These functions are in a library of their own, libsealane-uv: link with `pkg-config --cflags --libs sealane-uv`, which
+ * names libsealane and libuv too. <sealane/sealane.h> does not include this header. libsealane-uv uses internals of
+ * libsealane and works with a libsealane of exactly its own version: otherwise each function returns -ELIBBAD.
  */
 #ifndef SEALANE_UV_H
 #define SEALANE_UV_H

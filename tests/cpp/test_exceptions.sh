@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # C++ exceptions that leave handlers: see thrower.cc, which is built with the archive of this build.
-# Environment, from the Makefile: srcdir, builddir, CXX (may be empty), INSTRUMENT_CFLAGS, UV_LIBS.
+# Environment, from the Makefile: srcdir, builddir, CXX (may be empty), INSTRUMENT_CFLAGS.
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -14,7 +14,7 @@ built() {
     # The command and flags are lists of words.
     # shellcheck disable=SC2086
     $CXX -std=c++11 -g -pthread -Wall -Wextra -Wpedantic $INSTRUMENT_CFLAGS -I"$srcdir/include" -o "$directory/thrower" \
-        "$srcdir/tests/cpp/thrower.cc" "${builddir:?}/transport/.libs/libtransport.a" $UV_LIBS
+        "$srcdir/tests/cpp/thrower.cc" "${builddir:?}/transport/.libs/libtransport.a"
 }
 
 if [ -z "$CXX" ] || ! printf 'int main() {}\n' | $CXX -x c++ -o "$directory/nothing" - 2>/dev/null; then

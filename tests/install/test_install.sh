@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 #
 # The installed files are complete: the hello programs, built with nothing but `pkg-config --cflags --libs sealane`,
-# make a call; and static linking works. Run by `make installcheck`. Environment, from the Makefile: the variables that
-# are checked below, and INSTALLED_EXAMPLES (may be empty).
+# make a call and load the C library alone; a program on a libuv loop needs nothing but `sealane-uv`; and static linking
+# works. Run by `make installcheck`. Environment, from the Makefile: the variables that are checked below, WITH_UV, and
+# INSTALLED_EXAMPLES (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -38,10 +39,27 @@ uses_installed_library() {
     LD_LIBRARY_PATH=$DESTDIR$libdir ldd "$work/hello_client" | grep "libsealane.so.* => $DESTDIR$libdir/"
 }
 
+# The libraries that a program loads beside libc and the runtime of the compiler, one a line.
+strangers() {
+    LD_LIBRARY_PATH=$DESTDIR$libdir ldd "$work/$1" |
+        grep -vE '^[[:space:]]*(linux-vdso|(libc|libgcc_s|libpthread|libsealane)\.so|[^ ]*ld-linux)'
+}
+
 # Links only Sealane statically: its dependencies are the system's shared libraries.
 build_static() {
-    # shellcheck disable=SC2046,SC2086
+    # shellcheck disable=SC2086
     $CC "$srcdir/examples/hello_client.c" -o "$work/static_client" -I"$DESTDIR$includedir" \
+        "$DESTDIR$libdir/libsealane.a" -pthread
+}
+
+build_uv() {
+    # shellcheck disable=SC2046,SC2086
+    $CC "$srcdir/tests/install/loop.c" -o "$work/loop" $("$PKG_CONFIG" --cflags --libs sealane-uv)
+}
+
+build_uv_static() {
+    # shellcheck disable=SC2046,SC2086
+    $CC "$srcdir/tests/install/loop.c" -o "$work/static_loop" -I"$DESTDIR$includedir" "$DESTDIR$libdir/libsealane-uv.a" \
         "$DESTDIR$libdir/libsealane.a" $("$PKG_CONFIG" --libs libuv) -pthread
 }
 
@@ -75,11 +93,17 @@ dead_links() {
     done
 }
 
+# A call between a server and a client on one libuv loop.
+loop_works() {
+    LD_LIBRARY_PATH=$DESTDIR$libdir "$work/$1" "unix:$work/loop.socket"
+}
+
 mkdir -m 700 "$work/run"
 must "sealane.pc is found" "$PKG_CONFIG" --exists sealane
 must "hello_server.c builds" build hello_server
 must "hello_client.c builds" build hello_client
 must "the library is the installed one" uses_installed_library
+must "it loads libc alone, not $(strangers hello_client)" test -z "$(strangers hello_client)"
 hello_works >"$work/hello.log" 2>&1
 must "a call" test "$?" -eq 0
 cat "$work/hello.log"
@@ -88,6 +112,20 @@ if [ -e "$DESTDIR$libdir/libsealane.a" ]; then
     must "static linking" build_static
 else
     skips "static linking: this build has no static library"
+fi
+
+if [ "${WITH_UV:-0}" = 1 ]; then
+    must "sealane-uv.pc is found" "$PKG_CONFIG" --exists sealane-uv
+    must "a program on a libuv loop builds" build_uv
+    must "it makes a call" loop_works loop
+    if [ -e "$DESTDIR$libdir/libsealane-uv.a" ]; then
+        must "it links statically" build_uv_static
+        must "the static one makes a call" loop_works static_loop
+    fi
+else
+    must "sealane-uv.pc is not installed" test ! -e "$DESTDIR$pkgconfigdir/sealane-uv.pc"
+    must "<sealane/uv.h> is not installed" test ! -e "$DESTDIR$includedir/sealane/uv.h"
+    skips "programs on a libuv loop: this build has no libuv"
 fi
 
 for page in man1/digest.1 man1/digestd.1 man1/producer.1 man1/consumer.1 man1/sealane-calibrate.1 man7/sealane.7; do

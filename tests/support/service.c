@@ -13,9 +13,13 @@
 #include <errno.h>
 #include <pthread.h>
 #include <time.h>
-#include <uv.h>
 
 #include "support/suite.h"
+
+#if WITH_UV
+#include <sealane/uv.h>
+#include <uv.h>
+#endif
 
 #define ENDINGS_MAX 256
 #define KEPT_MAX 4096
@@ -25,21 +29,21 @@ const char service_name[] = "harbour";
 static bool use_uv;
 
 void service_use_uv(bool uses) {
+#if !WITH_UV
+    if (uses)
+        test_skip("this build has no libuv");
+#endif
     use_uv = uses;
-}
-
-void service_prepare_uv(void) {
-    uv_loop_t loop;
-    if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
-        abort(); /* this process has no Check to report to */
 }
 
 struct service {
     sea_ctx *ctx;
     sea_server *server; /* under lock while the thread runs; NULL once its loop has failed */
     bool is_uv;
+#if WITH_UV
     uv_loop_t loop; /* of the thread, as `server` is while the loop runs */
     uv_async_t stop;
+#endif
     pthread_t thread;
     int result; /* result of sea_server_run(), once the thread has ended */
     _Atomic bool has_failed, must_drop;
@@ -225,6 +229,14 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
     pthread_mutex_unlock(&service->lock);
 }
 
+#if WITH_UV
+
+void service_prepare_uv(void) {
+    uv_loop_t loop;
+    if (uv_loop_init(&loop) != 0 || uv_loop_close(&loop) != 0)
+        abort(); /* this process has no Check to report to */
+}
+
 static void on_uv_stop(uv_async_t *async) {
     struct service *service = async->data;
     drop_kept(service);
@@ -237,6 +249,57 @@ static void *serve_uv(void *arg) {
     service->result = uv_run(&service->loop, UV_RUN_DEFAULT);
     return NULL;
 }
+
+static void service_open_loop(struct service *service) {
+    ck_assert_int_eq(uv_loop_init(&service->loop), 0);
+    ck_assert_int_eq(uv_async_init(&service->loop, &service->stop, on_uv_stop), 0);
+    service->stop.data = service;
+}
+
+static int service_begin_on_loop(struct service *service, const char *address, const sea_options *options) {
+    return sea_uv_server_new(&service->server, service->ctx, &service->loop, address, options);
+}
+
+static void service_ring_loop(struct service *service) {
+    uv_async_send(&service->stop);
+}
+
+/* Also closes a loop that did not run. */
+static void service_close_loop(struct service *service) {
+    if (!uv_is_closing((uv_handle_t *) &service->stop))
+        uv_close((uv_handle_t *) &service->stop, NULL);
+    uv_run(&service->loop, UV_RUN_DEFAULT);
+    ck_assert_int_eq(uv_loop_close(&service->loop), 0);
+}
+
+#else /* service_use_uv() lets no service come here */
+
+void service_prepare_uv(void) {}
+
+static void *serve_uv(void *arg) {
+    return arg;
+}
+
+static void service_open_loop(struct service *service) {
+    (void) service;
+}
+
+static int service_begin_on_loop(struct service *service, const char *address, const sea_options *options) {
+    (void) service;
+    (void) address;
+    (void) options;
+    return -ENOSYS;
+}
+
+static void service_ring_loop(struct service *service) {
+    (void) service;
+}
+
+static void service_close_loop(struct service *service) {
+    (void) service;
+}
+
+#endif
 
 /* A server whose loop has failed serves no client: the thread frees it at once, so that the clients learn of it. */
 static void *serve(void *arg) {
@@ -264,20 +327,9 @@ static struct service *service_new(void) {
     pthread_cond_init(&service->changed, &attr);
     pthread_condattr_destroy(&attr);
     service->is_uv = use_uv;
-    if (service->is_uv) {
-        ck_assert_int_eq(uv_loop_init(&service->loop), 0);
-        ck_assert_int_eq(uv_async_init(&service->loop, &service->stop, on_uv_stop), 0);
-        service->stop.data = service;
-    }
+    if (service->is_uv)
+        service_open_loop(service);
     return service;
-}
-
-/* Also closes a loop that did not run. */
-static void service_close_loop(struct service *service) {
-    if (!uv_is_closing((uv_handle_t *) &service->stop))
-        uv_close((uv_handle_t *) &service->stop, NULL);
-    uv_run(&service->loop, UV_RUN_DEFAULT);
-    ck_assert_int_eq(uv_loop_close(&service->loop), 0);
 }
 
 static void service_free(struct service *service) {
@@ -302,7 +354,7 @@ struct service *service_try_start(const char *address, const sea_ctx_options *ct
     own.service = service_name;
     int r = sea_ctx_new(&service->ctx, ctx_options);
     if (r == 0)
-        r = service->is_uv ? sea_uv_server_new(&service->server, service->ctx, &service->loop, address, &own)
+        r = service->is_uv ? service_begin_on_loop(service, address, &own)
                            : sea_server_new(&service->server, service->ctx, address, &own);
     if (r < 0) {
         service_free(service);
@@ -323,7 +375,7 @@ struct service *service_start(const char *address, const sea_ctx_options *ctx_op
 int service_stop(struct service *service) {
     pthread_mutex_lock(&service->lock);
     if (service->is_uv)
-        uv_async_send(&service->stop);
+        service_ring_loop(service);
     else if (service->server)
         sea_server_stop(service->server);
     pthread_mutex_unlock(&service->lock);

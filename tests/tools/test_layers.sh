@@ -34,7 +34,7 @@ int b(int s) { return sendmsg(s, 0, 0); }
 C
     printf '#include "sys/fdpass.h"\nint c(struct ops *o) { return o->mmap(0) + my_mmap(0); }\n' \
         >"$work/tree/transport/lane/lane.c"
-    printf '#include <uv.h>\n#include <sealane/uv.h>\n#include "lane/lane.h"\nint d(void) { return uv_run(0, 0); }\n' \
+    printf '#include <uv.h>\n#include <sealane/uv.h>\n#include "rpc/loop_interface.h"\nint d(void) { return uv_run(0, 0); }\n' \
         >"$work/tree/transport/loop/uv.c"
     printf '#include <stdint.h>\n' >"$work/tree/include/sealane/base.h"
     printf '#include <sealane/base.h>\n' >"$work/tree/examples/hello.c"
@@ -63,6 +63,7 @@ offence "memfd_create outside sys" "$lane" 'int f = memfd_create("", 0);' "only 
 offence "a call behind a comment" "$lane" '/* x */ int f = close(3); // y' "only transport/sys may name close()"
 offence "uv.h outside loop" "$lane" '#include <uv.h>' "$lane:3: only transport/loop may include <uv.h>"
 offence "a libuv name outside loop" "$lane" 'uv_loop_t *l;' "$lane:3: only transport/loop may name uv_loop_t"
+offence "internals in loop" transport/loop/uv.c '#include "rpc/conn.h"' "loop is a library of its own"
 for own in __thread _Thread_local thread_local pthread_key_t tss_t; do
     offence "$own" "$lane" "static $own x;" "$lane:3: no thread keeps anything of its own ($own)"
 done

@@ -17,12 +17,14 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "support/child.h"
 #include "unit/host.h"
 
+#if WITH_UV
 #include <sealane/uv.h>
+#include <uv.h>
+#endif
 
 enum method { HEIR = 1, KEEP = 2, LEND = 3 };
 
@@ -167,7 +169,7 @@ START_TEST(test_a_killed_servers_address) {
 }
 END_TEST
 
-static unsigned done, closed;
+static unsigned done;
 static int done_status;
 
 static void note_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
@@ -211,6 +213,10 @@ START_TEST(test_another_loops_server_is_killed) {
 }
 END_TEST
 
+#if WITH_UV
+
+static unsigned closed;
+
 static void note_close(sea_conn *conn, const sea_close_event *event, void *user) {
     (void) conn;
     (void) user;
@@ -248,6 +254,15 @@ START_TEST(test_a_uv_clients_server_is_killed) {
     scene_end();
 }
 END_TEST
+
+#else
+
+START_TEST(test_a_uv_clients_server_is_killed) {
+    test_skip("this build has no libuv");
+}
+END_TEST
+
+#endif
 
 /* --- a client is killed --- */
 
@@ -309,6 +324,8 @@ START_TEST(test_a_client_is_killed) {
 }
 END_TEST
 
+#if WITH_UV
+
 static sea_server *uv_server;
 
 static void leave_the_loop(sea_conn *conn, const sea_close_event *event, void *user) {
@@ -350,6 +367,17 @@ static void prepare_uv(void) {
     if (uv_loop_init(&loop) == 0)
         uv_loop_close(&loop);
 }
+
+#else
+
+START_TEST(test_a_uv_servers_client_is_killed) {
+    test_skip("this build has no libuv");
+}
+END_TEST
+
+static void prepare_uv(void) {}
+
+#endif
 
 int main(void) {
     struct suite *s = suite_new("gone");

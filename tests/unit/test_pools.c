@@ -7,13 +7,17 @@
 
 #include <sched.h>
 #include <stdatomic.h>
-#include <uv.h>
 
 #include "memory/arena.h"
 #include "unit/conn_pair.h"
 #include "unit/fail.h"
 #include "unit/host.h"
 #include "wire/handle.h"
+
+#if WITH_UV
+#include <sealane/uv.h>
+#include <uv.h>
+#endif
 
 #define KIB ((size_t) 1 << 10)
 #define MIB ((size_t) 1 << 20)
@@ -754,6 +758,8 @@ END_TEST
 
 /* --- loops that wait --- */
 
+#if WITH_UV
+
 static void close_handle(uv_handle_t *handle, void *user) {
     (void) user;
     ck_abort_msg("a handle of type %d was left", (int) handle->type);
@@ -816,6 +822,15 @@ START_TEST(test_an_idle_loop) {
 }
 END_TEST
 
+#else
+
+START_TEST(test_an_idle_loop) {
+    test_skip("this build has no libuv");
+}
+END_TEST
+
+#endif
+
 /* --- other threads: a server that sleeps, in its own loop (0) or on libuv (1) --- */
 
 enum { LOOPS = 2, GIVE = 1, HOARD = 2 };
@@ -843,6 +858,8 @@ static void on_hoard(sea_msg *msg, void *user) {
 
 static const sea_method giving[] = {{GIVE, "give", on_give}, {HOARD, "hoard", on_hoard}};
 
+#if WITH_UV
+
 static struct {
     pthread_t thread;
     uv_loop_t loop;
@@ -861,36 +878,62 @@ static void *loop_run(void *arg) {
     return arg;
 }
 
+static void loop_start(void) {
+    snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
+    ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
+    ck_assert_int_eq(uv_loop_init(&looped.loop), 0);
+    ck_assert_int_eq(uv_async_init(&looped.loop, &looped.stop, on_stop), 0);
+    ck_assert_int_eq(sea_uv_server_new(&looped.server, host.ctx, &looped.loop, host.address, &host.options), 0);
+    ck_assert_int_eq(pthread_create(&looped.thread, NULL, loop_run, NULL), 0);
+}
+
+static void loop_end(void) {
+    uv_async_send(&looped.stop);
+    ck_assert_int_eq(pthread_join(looped.thread, NULL), 0);
+    ck_assert_int_eq(uv_loop_close(&looped.loop), 0);
+    sea_ctx_unref(host.ctx);
+}
+
+/* libuv's own descriptors stay open from its first loop on. */
+static bool prepare_uv(void) {
+    uv_loop_t loop;
+    return uv_loop_init(&loop) == 0 && uv_loop_close(&loop) == 0;
+}
+
+#else
+
+static void loop_start(void) {
+    test_skip("this build has no libuv");
+}
+
+static void loop_end(void) {}
+
+static bool prepare_uv(void) {
+    return true;
+}
+
+#endif
+
 static sea_conn *served_by(int loop) {
     sea_conn *conn = NULL;
     memset(&host, 0, sizeof host);
     host.options.methods = giving;
     host.options.methods_count = 2;
     host.options.pool = &lasting;
-    if (loop == 0) {
+    if (loop == 0)
         host_start(&host);
-    } else {
-        snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
-        ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
-        ck_assert_int_eq(uv_loop_init(&looped.loop), 0);
-        ck_assert_int_eq(uv_async_init(&looped.loop, &looped.stop, on_stop), 0);
-        ck_assert_int_eq(sea_uv_server_new(&looped.server, host.ctx, &looped.loop, host.address, &host.options), 0);
-        ck_assert_int_eq(pthread_create(&looped.thread, NULL, loop_run, NULL), 0);
-    }
+    else
+        loop_start();
     ck_assert_int_eq(sea_connect(&conn, ends.a.ctx, host.address, NULL), 0);
     return conn;
 }
 
 static void serve_no_more(int loop, sea_conn *conn) {
     sea_conn_free(conn);
-    if (loop == 0) {
+    if (loop == 0)
         host_stop(&host);
-        return;
-    }
-    uv_async_send(&looped.stop);
-    ck_assert_int_eq(pthread_join(looped.thread, NULL), 0);
-    ck_assert_int_eq(uv_loop_close(&looped.loop), 0);
-    sea_ctx_unref(host.ctx);
+    else
+        loop_end();
 }
 
 START_TEST(test_trimming_from_elsewhere) {
@@ -1161,9 +1204,7 @@ START_TEST(test_reservations_that_are_refused) {
 END_TEST
 
 int main(void) {
-    uv_loop_t loop;
-    if (uv_loop_init(&loop) != 0 ||
-        uv_loop_close(&loop) != 0) /* libuv's own descriptors stay open from its first loop on */
+    if (!prepare_uv())
         return 1;
     struct suite *s = suite_new("pools");
     suite_fixture(s, before, after);

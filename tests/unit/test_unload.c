@@ -87,8 +87,25 @@ START_TEST(test_unloaded_while_its_threads_work) {
 }
 END_TEST
 
+static void stays_loaded(const char *path) {
+    void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    ck_assert_msg(handle != NULL, "%s", dlerror());
+    ck_assert_int_eq(dlclose(handle), 0);
+    handle = dlopen(path, RTLD_NOW | RTLD_NOLOAD);
+    ck_assert_msg(handle != NULL, "%s was unmapped", path);
+    dlclose(handle);
+}
+
+START_TEST(test_the_libraries_stay_mapped) {
+    stays_loaded(SHARED_LIBRARY);
+    if (WITH_UV)
+        stays_loaded(SHARED_UV_LIBRARY);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("unload");
+    suite_add(s, test_the_libraries_stay_mapped);
     suite_add(s, test_unloaded_while_its_threads_work);
     return suite_run(s);
 }

@@ -6,10 +6,7 @@
  * which frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our
  * descriptors.
  */
-#include "rpc/conn_loop.h"
-#include "rpc/connect.h"
-#include "rpc/server.h"
-#include "sys/heap.h"
+#include "loop/library.h"
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
@@ -20,7 +17,8 @@ struct uv_watch;
 
 struct uv_poller {
     struct poller poller;
-    uv_loop_t *loop;      /* borrowed */
+    const struct loop_interface *library; /* borrowed, static */
+    uv_loop_t *loop;                      /* borrowed */
     struct uv_watch *due; /* borrowed; those that are called in the next turn of the loop, before it waits */
     uv_prepare_t prepare; /* calls those, and asks the hot watches, before the loop waits */
     uv_async_t async;     /* wakes the loop from other threads */
@@ -32,7 +30,8 @@ struct uv_poller {
 struct uv_watch {
     uv_poll_t poll;
     uv_timer_t timer;
-    struct watch *watch; /* borrowed; NULL once removed */
+    const struct loop_interface *library; /* borrowed, static */
+    struct watch *watch;                  /* borrowed; NULL once removed */
     int open_handles;
     short armed;                           /* what uv_poll_start() was last told */
     uint64_t deadline;                     /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
@@ -68,7 +67,7 @@ static void due_call(struct uv_watch *w) {
     due_remove(w);
     uv_timer_stop(&w->timer);
     w->deadline = WAIT_FOREVER;
-    watch_call(w->watch, 0);
+    w->library->watch_call(w->watch, 0);
 }
 
 /* Each once: what becomes due meanwhile waits for the next turn of the loop. */
@@ -98,7 +97,7 @@ static void on_prepare(uv_prepare_t *prepare) {
     for (int i = 0; !uv_is_closing(idle) && i < LOOKS_PER_TURN && poller->poller.hot &&
                     poller->poller.work < FRAMES_PER_TURN && (state == WATCH_HOT || state == WATCH_READY);
          i++) {
-        state = poller_check_hot(&poller->poller, true);
+        state = poller->library->poller_check_hot(&poller->poller, true);
         was_ready |= state == WATCH_READY;
     }
     if (uv_is_closing(idle))
@@ -112,13 +111,13 @@ static void on_prepare(uv_prepare_t *prepare) {
 static void on_poller_closed(uv_handle_t *handle) {
     struct uv_poller *poller = handle->data;
     if (--poller->open_handles == 0)
-        heap_free(poller);
+        poller->library->heap_free(poller);
 }
 
 static void on_handle_closed(uv_handle_t *handle) {
     struct uv_watch *w = handle->data;
     if (--w->open_handles == 0)
-        heap_free(w);
+        w->library->heap_free(w);
 }
 
 static void on_timer(uv_timer_t *timer) {
@@ -128,7 +127,7 @@ static void on_timer(uv_timer_t *timer) {
     w->deadline = WAIT_FOREVER;
     due_remove(w);
     ((struct uv_poller *) (void *) w->watch->poller)->was_called = true;
-    watch_call(w->watch, 0);
+    w->library->watch_call(w->watch, 0);
 }
 
 static short poll_events(int status, int events) {
@@ -143,7 +142,7 @@ static void on_poll(uv_poll_t *poll, int status, int events) {
     if (status < 0)
         w->armed = 0;
     if (w->watch)
-        watch_call(w->watch, poll_events(status, events));
+        w->library->watch_call(w->watch, poll_events(status, events));
 }
 
 static void arm_events(struct uv_watch *w) {
@@ -159,7 +158,7 @@ static void arm_timer(struct uv_watch *w) {
     if (w->watch->deadline == w->deadline)
         return;
     w->deadline = w->watch->deadline;
-    int left = wait_left_ms(w->deadline);
+    int left = w->library->wait_left_ms(w->deadline);
     if (left < 0)
         uv_timer_stop(&w->timer);
     else /* never 0: libuv calls those that such a timer starts, on and on, before anybody else has a turn */
@@ -178,16 +177,16 @@ static void uv_watch_arm(struct uv_watch *w) {
 }
 
 static int uv_add(struct poller *poller, struct watch *watch) {
-    uv_loop_t *loop = ((struct uv_poller *) (void *) poller)->loop;
-    struct uv_watch *w = heap_new(1, sizeof(*w));
+    const struct uv_poller *own = (const struct uv_poller *) (void *) poller;
+    struct uv_watch *w = own->library->heap_new(1, sizeof(*w));
     if (!w)
         return -ENOMEM;
-    int r = uv_poll_init(loop, &w->poll, watch->fd);
+    int r = uv_poll_init(own->loop, &w->poll, watch->fd);
     if (r < 0) {
-        heap_free(w);
-        return r;
+        return own->library->heap_free(w), r;
     }
-    uv_timer_init(loop, &w->timer);
+    uv_timer_init(own->loop, &w->timer);
+    w->library = own->library;
     w->poll.data = w->timer.data = w;
     w->open_handles = 2;
     w->watch = watch;
@@ -214,7 +213,7 @@ static void uv_remove(struct poller *poller, struct watch *watch) {
 static void on_async(uv_async_t *async) {
     struct uv_poller *poller = async->data;
     poller->was_called = true;
-    poller_call_woken(&poller->poller);
+    poller->library->poller_call_woken(&poller->poller);
 }
 
 static void uv_ring(struct poller *poller) {
@@ -231,13 +230,13 @@ static void uv_free(struct poller *poller) {
 static const struct poller_ops UV_OPS = {
     .add = uv_add, .update = uv_update, .remove = uv_remove, .ring = uv_ring, .free = uv_free};
 
-static struct poller *uv_poller_new(uv_loop_t *loop) {
-    struct uv_poller *poller = heap_new(1, sizeof(*poller));
+static struct poller *uv_poller_new(const struct loop_interface *library, uv_loop_t *loop) {
+    struct uv_poller *poller = library->heap_new(1, sizeof(*poller));
     if (!poller)
         return NULL;
-    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .loop = loop, .open_handles = 3};
+    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .library = library, .loop = loop, .open_handles = 3};
     if (uv_async_init(loop, &poller->async, on_async) < 0)
-        return heap_free(poller);
+        return library->heap_free(poller);
     uv_prepare_init(loop, &poller->prepare);
     uv_idle_init(loop, &poller->idle);
     poller->prepare.data = poller->idle.data = poller->async.data = poller;
@@ -250,18 +249,24 @@ static struct poller *uv_poller_new(uv_loop_t *loop) {
 
 int sea_uv_server_new(sea_server **ret_server, sea_ctx *ctx, struct uv_loop_s *loop, const char *address,
                       const sea_options *options) {
-    struct poller *poller = uv_poller_new(loop);
-    return poller ? server_new(ret_server, ctx, address, options, poller) : -ENOMEM;
+    const struct loop_interface *library = library_interface();
+    if (!library)
+        return -ELIBBAD;
+    struct poller *poller = uv_poller_new(library, loop);
+    return poller ? library->server_new(ret_server, ctx, address, options, poller) : -ENOMEM;
 }
 
 int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *loop, const char *address,
                    const sea_options *options) {
+    const struct loop_interface *library = library_interface();
     sea_conn *conn = NULL;
-    int r = conn_connect(&conn, ctx, address, options);
+    if (!library)
+        return -ELIBBAD;
+    int r = library->conn_connect(&conn, ctx, address, options);
     if (r < 0)
         return r;
-    conn->own_poller = uv_poller_new(loop);
-    r = conn->own_poller ? conn_watch(conn, conn->own_poller) : -ENOMEM;
+    struct poller *poller = uv_poller_new(library, loop);
+    r = poller ? library->conn_drive(conn, poller) : -ENOMEM;
     if (r < 0) {
         sea_conn_free(conn);
         return r;

@@ -6,7 +6,7 @@
  * context, which is thread-safe: uv_queue_work() orders what either wrote. It holds a reference of the context until
  * its callback has returned.
  */
-#include "sys/heap.h"
+#include "loop/library.h"
 #include <errno.h>
 #include <sealane/block.h>
 #include <sealane/ctx.h>
@@ -15,7 +15,8 @@
 
 struct request {
     uv_work_t work;
-    sea_ctx *ctx; /* owned reference */
+    const struct loop_interface *library; /* borrowed, static */
+    sea_ctx *ctx;                         /* owned reference */
     size_t size;
     unsigned flags;
     int status;
@@ -36,16 +37,20 @@ static void request_done(uv_work_t *work, int status) {
     (void) status;
     request->made(request->status, request->block, request->user);
     sea_ctx_unref(request->ctx);
-    heap_free(request);
+    request->library->heap_free(request);
 }
 
 int sea_uv_block_new_sealed(sea_ctx *ctx, struct uv_loop_s *loop, size_t size, unsigned flags, sea_uv_made *made,
                             void *user) {
-    struct request *request = made ? heap_new(1, sizeof(*request)) : NULL;
+    const struct loop_interface *library = library_interface();
+    if (!library || !made)
+        return library ? -EINVAL : -ELIBBAD;
+    struct request *request = library->heap_new(1, sizeof(*request));
     if (!request)
-        return made ? -ENOMEM : -EINVAL;
+        return -ENOMEM;
     *request = (struct request){
         .work.data = request,
+        .library = library,
         .ctx = sea_ctx_ref(ctx),
         .size = size,
         .flags = flags | SEA_BLOCK_PREFAULT,

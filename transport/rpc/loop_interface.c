@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table that libsealane-uv gets. Each function is that of its own room; this file adds one that gives a connection
+ * its poller.
+ *
+ * Threads: the table is constant. Its functions have the threads of their rooms.
+ */
+#include "rpc/loop_interface.h"
+
+#include "rpc/conn_loop.h"
+#include "rpc/connect.h"
+#include "rpc/server.h"
+#include "sys/heap.h"
+#include "sys/wait.h"
+
+static int conn_drive(sea_conn *conn, struct poller *poller) {
+    conn->own_poller = poller;
+    return conn_watch(conn, poller);
+}
+
+const struct loop_interface *sea_private_loop_interface(unsigned version) {
+    static const struct loop_interface table = {
+        .size = sizeof(table),
+        .poller_size = sizeof(struct poller),
+        .watch_size = sizeof(struct watch),
+        .server_new = server_new,
+        .conn_connect = conn_connect,
+        .conn_drive = conn_drive,
+        .poller_call_woken = poller_call_woken,
+        .poller_check_hot = poller_check_hot,
+        .watch_call = watch_call,
+        .wait_left_ms = wait_left_ms,
+        .heap_new = heap_new,
+        .heap_free = heap_free,
+    };
+    return version == SEA_VERSION_NUMBER ? &table : NULL;
+}
