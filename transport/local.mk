@@ -102,12 +102,16 @@ transport_libtransport_la_SOURCES = \
     transport/memory/view.c \
     transport/memory/view.h \
     transport/memory/work.h \
+    transport/registry/account.c \
+    transport/registry/account.h \
     transport/registry/block.c \
     transport/registry/block.h \
     transport/registry/ctx.c \
     transport/registry/ctx.h \
     transport/registry/figures.c \
     transport/registry/figures.h \
+    transport/registry/imports.c \
+    transport/registry/imports.h \
     transport/registry/lease.c \
     transport/registry/lease.h \
     transport/registry/mailbox.c \

@@ -27,20 +27,21 @@ static inline void owner_init(struct owner *ret, uint32_t uid) {
     *ret = (struct owner){.peer = NULL};
     ret->peer = peer_new(ctx, uid, owner_on_release, ret);
     ck_assert_ptr_nonnull(ret->peer);
-    ret->peer->in_limit = ret->peer->out_limit = (struct credit){.bytes = UINT64_MAX, .blocks = UINT32_MAX};
+    ret->peer->account->in_limit = ret->peer->account->out_limit =
+        (struct credit){.bytes = UINT64_MAX, .blocks = UINT32_MAX};
 }
 
 /* Ends the connection. Returns how many of our blocks the peer held, after comparing their bytes. */
 static inline uint64_t owner_end(struct owner *owner, uint64_t expected_bytes) {
     uint64_t bytes = 77, count = peer_end(owner->peer, &bytes);
     ck_assert_uint_eq(bytes, expected_bytes);
-    owner->peer = peer_unref(owner->peer);
+    owner->peer = peer_free(owner->peer);
     return count;
 }
 
 /* Checks the charge of the peer, and of its user if the user has no other peer. */
 static inline void owner_assert_charged(const struct owner *owner, uint64_t bytes, uint64_t blocks, uint64_t fds) {
-    const struct quota *quotas[] = {&owner->peer->quota, &owner->peer->user->quota};
+    const struct quota *quotas[] = {&owner->peer->account->quota, &owner->peer->account->user->quota};
     for (int i = 0; i < 2; i++) {
         ck_assert_uint_eq(quota_used(quotas[i], QUOTA_BYTES), bytes);
         ck_assert_uint_eq(quota_used(quotas[i], QUOTA_BLOCKS), blocks);
@@ -49,8 +50,8 @@ static inline void owner_assert_charged(const struct owner *owner, uint64_t byte
 }
 
 static inline void owner_assert_leased(const struct owner *owner, uint64_t blocks, uint64_t bytes) {
-    ck_assert_uint_eq(owner->peer->leased_blocks, blocks);
-    ck_assert_uint_eq(owner->peer->leased_bytes, bytes);
+    ck_assert_uint_eq(owner->peer->account->leased_blocks, blocks);
+    ck_assert_uint_eq(owner->peer->account->leased_bytes, bytes);
 }
 
 /* Imports a sealed block as if the peer had sent one. */

@@ -692,7 +692,7 @@ START_TEST(test_a_received_sealed_payload) {
     ck_assert_uint_eq(sea_block_size(block), PAGE + 1);
     ck_assert_mem_eq(sea_block_view(block), "trap", 4);
     ck_assert(!block_is_hugetlb(block));
-    ck_assert(peer_has_import(peer.peer, 7));
+    ck_assert(imports_have(peer.peer->account, 7));
     owner_assert_charged(&peer, PAGE + 1, 1, 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
     ctx_assert_budget(0, 0, 0); /* it is the peer's, not ours */
@@ -741,9 +741,9 @@ START_TEST(test_payloads_that_are_not_taken) {
         bool is_refusal = cases[i].error == -EDQUOT;
         ck_assert(is_refusal || (why && why[0]));
         ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], is_refusal);
-        ck_assert(!peer_has_import(peer.peer, 7));
+        ck_assert(!imports_have(peer.peer->account, 7));
         owner_assert_charged(&peer, 0, 0, 0);
-        ck_assert_uint_eq(peer.peer->refs, 1);
+        ck_assert_uint_eq(peer.peer->account->refs, 1);
         ck_assert_uint_eq(peer.released_count, 0);
         ck_assert_uint_eq(owner_end(&peer, 0), 0);
     }
@@ -785,7 +785,7 @@ START_TEST(test_a_forwarded_block) {
     owner_init(&from, 1000);
     owner_init(&to, 1001);
     ck_assert_int_eq(owner_send(&from, 7, PAGE, &block), 0);
-    ck_assert_int_eq(lease_grant(&ctx->leases, to.peer, block, &handle), 0);
+    ck_assert_int_eq(lease_grant(&to.peer->leases, block, &handle), 0);
     owner_assert_charged(&from, PAGE, 1, 1);
     owner_assert_charged(&to, PAGE, 1, 0);
     ctx_assert_budget(0, 0, 0);
@@ -793,7 +793,7 @@ START_TEST(test_a_forwarded_block) {
     if (_i == 0)
         sea_block_unref(block); /* we let go first */
     ck_assert_uint_eq(from.released_count, 0);
-    ck_assert_int_eq(lease_release(&ctx->leases, to.peer, handle), 0);
+    ck_assert_int_eq(lease_release(&to.peer->leases, handle), 0);
     if (_i == 1) {
         ck_assert_uint_eq(from.released_count, 0);
         ck_assert_mem_eq(sea_block_view(block), "trap", 4);
@@ -815,7 +815,7 @@ START_TEST(test_forwarded_and_one_of_them_ends) {
     owner_init(&from, 1000);
     owner_init(&to, 1001);
     ck_assert_int_eq(owner_send(&from, 7, PAGE, &block), 0);
-    ck_assert_int_eq(lease_grant(&ctx->leases, to.peer, block, &handle), 0);
+    ck_assert_int_eq(lease_grant(&to.peer->leases, block, &handle), 0);
     sea_block_unref(block);
     if (_i == 0) {
         ck_assert_uint_eq(owner_end(&from, 0), 0);
@@ -837,11 +837,11 @@ START_TEST(test_sent_back_to_where_it_came_from) {
     uint64_t handle;
     owner_init(&peer, 1000);
     ck_assert_int_eq(owner_send(&peer, 7, PAGE, &block), 0);
-    ck_assert_int_eq(lease_grant(&ctx->leases, peer.peer, block, &handle), 0);
+    ck_assert_int_eq(lease_grant(&peer.peer->leases, block, &handle), 0);
     owner_assert_charged(&peer, 2 * PAGE, 2, 1); /* both ways */
     sea_block_unref(block);
     if (_i == 0) {
-        ck_assert_int_eq(lease_release(&ctx->leases, peer.peer, handle), 0);
+        ck_assert_int_eq(lease_release(&peer.peer->leases, handle), 0);
         ck_assert_uint_eq(peer.released_count, 1);
         ck_assert_uint_eq(owner_end(&peer, 0), 0);
     } else {

@@ -89,8 +89,8 @@ END_TEST
 
 /* An age of 0 says that there is no lease, so that a lease of this instant is at least a nanosecond old. */
 START_TEST(test_a_young_lease_has_an_age) {
-    ck_assert_uint_ge(lease_age(wait_now_coarse()), 1);
-    ck_assert_uint_eq(lease_age(0), 0);
+    ck_assert_uint_ge(ctx_age(wait_now_coarse()), 1);
+    ck_assert_uint_eq(ctx_age(0), 0);
 }
 END_TEST
 

@@ -36,7 +36,7 @@ static void before(void) {
 
 static sea_block *new_pooled(struct side *side, size_t size, int fill) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_new(&block, side->lane.account, size), 0);
+    ck_assert_int_eq(pooled_new(&block, side->lane.remote, size), 0);
     return filled(block, fill);
 }
 
@@ -68,8 +68,8 @@ static sea_block *arrived(const struct side *side, int class, size_t size, int f
 
 static void assert_leased(struct side *side, uint64_t blocks, uint64_t bytes) {
     lane_dispatch(&side->lane, 0); /* a sleeping side is not woken for the release of a pooled block */
-    ck_assert_uint_eq(side->lane.account->leased_blocks, blocks);
-    ck_assert_uint_eq(side->lane.account->leased_bytes, bytes);
+    ck_assert_uint_eq(side->lane.remote->account->leased_blocks, blocks);
+    ck_assert_uint_eq(side->lane.remote->account->leased_bytes, bytes);
 }
 
 /* --- in place --- */
@@ -488,7 +488,7 @@ END_TEST
 
 static void assert_nothing_went(const sea_block *block) {
     ck_assert(pooled_is_free(block));
-    ck_assert_uint_eq(pair.client.lane.account->leased_blocks, 0);
+    ck_assert_uint_eq(pair.client.lane.remote->account->leased_blocks, 0);
     ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_POOLED_MESSAGES], 0);
 }
 
@@ -542,7 +542,7 @@ START_TEST(test_an_announcement_that_fails_for_good) {
     sea_block *none = NULL;
     uint64_t arenas = side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES];
     if (_i == 0) /* the connection is gone, so no block is made for it any more */
-        ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.account->pooled.pools.own, LARGE, &none),
+        ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.remote->pooled.pools.own, LARGE, &none),
                          -EPIPE);
     ck_assert_ptr_null(none);
     ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES], arenas);
@@ -585,7 +585,7 @@ START_TEST(test_no_room_for_a_retirement) {
     open_pair();
     ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, 100000, 5)), 0);
     pair_settle(&pair);
-    uint64_t held = quota_used(&pair.server.lane.account->quota, QUOTA_BYTES);
+    uint64_t held = quota_used(&pair.server.lane.remote->account->quota, QUOTA_BYTES);
     ck_assert_uint_ge(held, 100000);
     side_drop(&pair.server);
     assert_leased(&pair.client, 0, 0);
@@ -600,7 +600,7 @@ START_TEST(test_no_room_for_a_retirement) {
     ck_assert_uint_eq(pair.client.lane.datagrams_out, 3);
     pair_settle(&pair);
     arrived(&pair.server, SEA_POOLED, 150000, 5);
-    held = quota_used(&pair.server.lane.account->quota, QUOTA_BYTES);
+    held = quota_used(&pair.server.lane.remote->account->quota, QUOTA_BYTES);
     ck_assert_uint_ge(held, 150000);
     ck_assert_uint_le(held, 200000); /* the first arena is gone */
     pair_deinit(&pair);
@@ -616,7 +616,7 @@ START_TEST(test_a_reply_waits_for_its_announcement) {
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_pooled(&pair.server, LARGE, 5), true), 0);
     fail_off();
     ck_assert_ptr_nonnull(pair.server.lane.queue_head);
-    ck_assert_uint_eq(pair.server.lane.account->leased_blocks, 0);
+    ck_assert_uint_eq(pair.server.lane.remote->account->leased_blocks, 0);
     pair_settle(&pair);
     arrived(&pair.client, SEA_POOLED, LARGE, 5);
     assert_leased(&pair.server, 1, LARGE);
@@ -932,7 +932,7 @@ START_TEST(test_a_release_before_it_is_asked_for) {
     pair_settle(&pair);
     ck_assert(lane->doorbell.is_armed && lane->doorbell.wants == 0);
     fail_never_but(INJECT_SENDMSG, let_go); /* blocks of the arena that is retired */
-    pool_rotate(lane->account->pooled.pools.own.pool);
+    pool_rotate(lane->remote->pooled.pools.own.pool);
     lane_maintain_pools_now(lane);
     fail_off();
     ck_assert_uint_eq(pair.server.arrived_count, 0);

@@ -31,7 +31,7 @@ static void before(void) {
 /* Sends a block whose bytes are `fill`, except the last one. */
 static void send_block(enum wire_type type, uint64_t id, size_t size, int fill) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_new(&block, pair.client.lane.account, size), 0);
+    ck_assert_int_eq(pooled_new(&block, pair.client.lane.remote, size), 0);
     char *bytes = sea_block_data(block);
     memset(bytes, fill, size);
     bytes[size - 1] = (char) (fill + 1);
@@ -72,7 +72,7 @@ static void assert_wants_a_turn(void) {
 
 static uint64_t client_leases(void) {
     lane_take_releases(&pair.client.lane);
-    return pair.client.lane.account->leased_blocks;
+    return pair.client.lane.remote->account->leased_blocks;
 }
 
 /* --- steps --- */
@@ -180,7 +180,7 @@ START_TEST(test_nobody_wants_it_any_more) {
     ck_assert_ptr_null(pair.server.arrived[0].block);
     ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BYTES], 0);
     ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_SNAPSHOTS], 0);
-    ck_assert_uint_eq(pair.server.lane.account->quota.parent->used[QUOTA_BLOCKS],
+    ck_assert_uint_eq(pair.server.lane.remote->account->quota.parent->used[QUOTA_BLOCKS],
                       side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_ARENA_BYTES] > 0 ? 2
                                                                                          : 0); /* the client's arenas */
     pair_settle(&pair);
@@ -275,7 +275,7 @@ END_TEST
 /* The arena of a copy's source is retired by the peer's next message, and goes when the copy is complete. */
 START_TEST(test_the_arena_is_retired_halfway) {
     begin_copy();
-    pool_rotate(pair.client.lane.account->pooled.pools.own.pool);
+    pool_rotate(pair.client.lane.remote->pooled.pools.own.pool);
     lane_maintain_pools_now(&pair.client.lane);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);

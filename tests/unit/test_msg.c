@@ -249,7 +249,7 @@ START_TEST(test_kept_messages_are_charged) {
     sea_block *bytes = NULL;
     ends.b.options.calls_max = 4;
     ends_open(&ends);
-    const struct quota *quota = &ends.b.conn->lane.account->quota;
+    const struct quota *quota = &ends.b.conn->lane.remote->account->quota;
     for (int i = 0; i < 300; i++) {
         ck_assert_int_eq(sea_send_bytes(ends.a.conn, END_HOOK, "small", 6, 0), 0);
         ends_settle(&ends);
@@ -265,14 +265,14 @@ START_TEST(test_kept_messages_are_charged) {
     bytes = sea_block_ref(sea_msg_block(ends.b.kept[99]));
     end_drop(&ends.b);
     ck_assert_uint_le(quota_used(quota, QUOTA_BYTES), 17 * one); /* those bytes, and some messages for the next ones */
-    struct peer *payer = ends.b.conn->lane.account;
+    struct account *payer = ends.b.conn->lane.remote->account;
     payer->refs++;
     end_free_conn(&ends.b);
     ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), one);
     ck_assert_int_eq(memcmp(sea_block_view(bytes), "small", 6), 0);
     sea_block_unref(bytes);
     ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), 0);
-    peer_unref(payer);
+    account_unref(payer);
     ends_deinit(&ends);
 }
 END_TEST
@@ -303,10 +303,10 @@ END_TEST
 
 /* Inline payloads: through the ring, and through the socket. */
 static const size_t inline_sizes[] = {10000, 60000};
-enum { INLINE_FREE = PEER_INLINE_FREE, COST = 256 /* of each, beside its bytes */ };
+enum { INLINE_FREE = ACCOUNT_INLINE_FREE, COST = 256 /* of each, beside its bytes */ };
 
 static uint64_t charged_to_peer(const struct ends *ends) {
-    return quota_used(&ends->b.conn->lane.account->quota, QUOTA_BYTES);
+    return quota_used(&ends->b.conn->lane.remote->account->quota, QUOTA_BYTES);
 }
 
 /* A call that b keeps. Its outcome, if there is one already: its status; else 0. */
@@ -328,17 +328,17 @@ START_TEST(test_inline_payloads_are_charged) {
     for (int i = 1; i < 20; i++)
         ck_assert_int_eq(keep_inline(&ends, size), 0);
     ck_assert_uint_eq(charged_to_peer(&ends), (20 - INLINE_FREE / size) * (size + COST));
-    ck_assert_uint_eq(quota_used(&ends.b.conn->lane.account->quota, QUOTA_BLOCKS), 0);
+    ck_assert_uint_eq(quota_used(&ends.b.conn->lane.remote->account->quota, QUOTA_BLOCKS), 0);
     sea_block *last = sea_block_ref(sea_msg_block(ends.b.kept[19]));
     end_drop(&ends.b);
     ck_assert_uint_eq(charged_to_peer(&ends), size + COST);
-    struct peer *payer = ends.b.conn->lane.account;
+    struct account *payer = ends.b.conn->lane.remote->account;
     payer->refs++;
     end_free_conn(&ends.b);
     ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES), size + COST);
     sea_block_unref(last);
     ck_assert_uint_eq(quota_used(&payer->quota, QUOTA_BYTES) + quota_used(&payer->quota, QUOTA_BLOCKS), 0);
-    peer_unref(payer);
+    account_unref(payer);
     ends_deinit(&ends);
 }
 END_TEST

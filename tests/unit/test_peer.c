@@ -24,20 +24,20 @@ static void after(void) {
 }
 
 static void anew(const sea_ctx_options *options) {
-    one.peer = peer_unref(one.peer);
+    one.peer = peer_free(one.peer);
     ctx_anew(options);
     owner_init(&one, 1000);
 }
 
 static void add(struct import *import, uint64_t handle, uint64_t size) {
-    ck_assert_int_eq(peer_add_import(one.peer, import, handle, size, false), 0);
-    ck_assert_ptr_eq(import->peer, one.peer);
+    ck_assert_int_eq(imports_add(one.peer->account, import, handle, size, false), 0);
+    ck_assert_ptr_eq(import->account, one.peer->account);
     ck_assert_uint_eq(import->handle, handle);
 }
 
 static void assert_imported(uint64_t blocks, uint64_t bytes) {
-    ck_assert_uint_eq(one.peer->imported_blocks, blocks);
-    ck_assert_uint_eq(one.peer->imported_bytes, bytes);
+    ck_assert_uint_eq(one.peer->account->imported_blocks, blocks);
+    ck_assert_uint_eq(one.peer->account->imported_bytes, bytes);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], blocks);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], bytes);
     owner_assert_charged(&one, bytes, blocks, blocks);
@@ -46,17 +46,17 @@ static void assert_imported(uint64_t blocks, uint64_t bytes) {
 /* --- the account --- */
 
 START_TEST(test_a_new_account) {
-    ck_assert_ptr_eq(one.peer->ctx, ctx);
+    ck_assert_ptr_eq(one.peer->account->ctx, ctx);
     ck_assert_uint_eq(ctx->refs, 2);
-    ck_assert_ptr_eq(one.peer->user, ctx->users);
+    ck_assert_ptr_eq(one.peer->account->user, ctx->users);
     ck_assert_uint_eq(ctx->users->name, 1000);
-    ck_assert_ptr_eq(one.peer->quota.parent, &ctx->users->quota);
-    ck_assert_str_eq(one.peer->quota.name, "peer quota");
-    ck_assert_uint_eq(one.peer->quota.limit[QUOTA_BYTES], ctx->peer_limits.bytes);
-    ck_assert_uint_eq(one.peer->quota.limit[QUOTA_BLOCKS], ctx->peer_limits.blocks);
-    ck_assert_uint_eq(one.peer->quota.limit[QUOTA_FDS], ctx->peer_limits.fds);
-    ck_assert(!peer_has_import(one.peer, 0));
-    ck_assert(!peer_has_import(one.peer, 1));
+    ck_assert_ptr_eq(one.peer->account->quota.parent, &ctx->users->quota);
+    ck_assert_str_eq(one.peer->account->quota.name, "peer quota");
+    ck_assert_uint_eq(one.peer->account->quota.limit[QUOTA_BYTES], ctx->peer_limits.bytes);
+    ck_assert_uint_eq(one.peer->account->quota.limit[QUOTA_BLOCKS], ctx->peer_limits.blocks);
+    ck_assert_uint_eq(one.peer->account->quota.limit[QUOTA_FDS], ctx->peer_limits.fds);
+    ck_assert(!imports_have(one.peer->account, 0));
+    ck_assert(!imports_have(one.peer->account, 1));
     owner_assert_leased(&one, 0, 0);
     assert_imported(0, 0);
 }
@@ -66,22 +66,22 @@ START_TEST(test_connections_of_one_user_share_its_account) {
     struct owner again, somebody;
     owner_init(&again, 1000);
     owner_init(&somebody, 1001);
-    ck_assert_ptr_eq(again.peer->user, one.peer->user);
-    ck_assert_ptr_ne(somebody.peer->user, one.peer->user);
+    ck_assert_ptr_eq(again.peer->account->user, one.peer->account->user);
+    ck_assert_ptr_ne(somebody.peer->account->user, one.peer->account->user);
     ck_assert_uint_eq(owner_end(&one, 0), 0);
-    ck_assert_uint_eq(again.peer->user->name, 1000);
+    ck_assert_uint_eq(again.peer->account->user->name, 1000);
     ck_assert_uint_eq(owner_end(&somebody, 0), 0);
     ck_assert_uint_eq(owner_end(&again, 0), 0);
 }
 END_TEST
 
 START_TEST(test_nobody) {
-    ck_assert_ptr_null(peer_unref(NULL));
+    ck_assert_ptr_null(peer_free(NULL));
 }
 END_TEST
 
 START_TEST(test_no_memory_for_an_account) {
-    fail_call(INJECT_ALLOC, 1 + _i, 1, ENOMEM); /* the account, its user */
+    fail_call(INJECT_ALLOC, 1 + _i, 1, ENOMEM); /* the peer, its account, its user */
     ck_assert_ptr_null(peer_new(ctx, 1001, owner_on_release, &one));
     ck_assert_int_eq(fail_calls(INJECT_ALLOC), 1 + _i);
     ck_assert_uint_eq(ctx->refs, 2);
@@ -91,44 +91,44 @@ END_TEST
 /* --- what it lets us lend to it --- */
 
 START_TEST(test_credit) {
-    one.peer->out_limit = (struct credit){.bytes = 100, .blocks = 2};
-    ck_assert(peer_has_credit(one.peer, 0));
-    ck_assert(peer_has_credit(one.peer, 100));
-    ck_assert(!peer_has_credit(one.peer, 101));
-    ck_assert(!peer_has_credit(one.peer, UINT64_MAX));
-    ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
-    ck_assert(peer_has_credit(one.peer, 40));
-    ck_assert(!peer_has_credit(one.peer, 41));
-    ck_assert_int_eq(peer_charge_lease(one.peer, 40), 0);
-    ck_assert(!peer_has_credit(one.peer, 0)); /* two blocks are out */
-    peer_return_lease(one.peer, 60);
-    ck_assert(peer_has_credit(one.peer, 60));
-    ck_assert(!peer_has_credit(one.peer, 61));
-    peer_return_lease(one.peer, 40);
-    one.peer->out_limit = (struct credit){.bytes = 0, .blocks = 0};
-    ck_assert(!peer_has_credit(one.peer, 0));
+    one.peer->account->out_limit = (struct credit){.bytes = 100, .blocks = 2};
+    ck_assert(account_has_credit(one.peer->account, 0));
+    ck_assert(account_has_credit(one.peer->account, 100));
+    ck_assert(!account_has_credit(one.peer->account, 101));
+    ck_assert(!account_has_credit(one.peer->account, UINT64_MAX));
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 60), 0);
+    ck_assert(account_has_credit(one.peer->account, 40));
+    ck_assert(!account_has_credit(one.peer->account, 41));
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 40), 0);
+    ck_assert(!account_has_credit(one.peer->account, 0)); /* two blocks are out */
+    account_return_lease(one.peer->account, 60);
+    ck_assert(account_has_credit(one.peer->account, 60));
+    ck_assert(!account_has_credit(one.peer->account, 61));
+    account_return_lease(one.peer->account, 40);
+    one.peer->account->out_limit = (struct credit){.bytes = 0, .blocks = 0};
+    ck_assert(!account_has_credit(one.peer->account, 0));
 }
 END_TEST
 
 /* Its word may have been larger than it is now. */
 START_TEST(test_credit_that_shrank) {
-    ck_assert_int_eq(peer_charge_lease(one.peer, 100), 0);
-    one.peer->out_limit.bytes = 50;
-    ck_assert(!peer_has_credit(one.peer, 0));
-    ck_assert(!peer_has_credit(one.peer, UINT64_MAX - 60));
-    peer_return_lease(one.peer, 100);
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 100), 0);
+    one.peer->account->out_limit.bytes = 50;
+    ck_assert(!account_has_credit(one.peer->account, 0));
+    ck_assert(!account_has_credit(one.peer->account, UINT64_MAX - 60));
+    account_return_lease(one.peer->account, 100);
 }
 END_TEST
 
 START_TEST(test_leases_are_charged) {
-    ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
-    ck_assert_int_eq(peer_charge_lease(one.peer, 0), 0);
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 60), 0);
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 0), 0);
     owner_assert_leased(&one, 2, 60);
     owner_assert_charged(&one, 60, 2, 0);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 2);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 60);
-    peer_return_lease(one.peer, 60);
-    peer_return_lease(one.peer, 0);
+    account_return_lease(one.peer->account, 60);
+    account_return_lease(one.peer->account, 0);
     owner_assert_leased(&one, 0, 0);
     owner_assert_charged(&one, 0, 0, 0);
 }
@@ -139,15 +139,15 @@ END_TEST
 START_TEST(test_an_import) {
     struct import import;
     add(&import, 7, 100);
-    ck_assert(peer_has_import(one.peer, 7));
-    ck_assert(!peer_has_import(one.peer, 8));
+    ck_assert(imports_have(one.peer->account, 7));
+    ck_assert(!imports_have(one.peer->account, 8));
     assert_imported(1, 100);
-    ck_assert_uint_eq(one.peer->refs, 2);
-    peer_remove_import(&import, 100);
-    ck_assert(!peer_has_import(one.peer, 7));
-    ck_assert_ptr_null(import.peer);
+    ck_assert_uint_eq(one.peer->account->refs, 2);
+    imports_end(&import, 100, 0);
+    ck_assert(!imports_have(one.peer->account, 7));
+    ck_assert_ptr_null(import.account);
     assert_imported(0, 0);
-    ck_assert_uint_eq(one.peer->refs, 1);
+    ck_assert_uint_eq(one.peer->account->refs, 1);
     ck_assert_uint_eq(one.released_count, 1); /* the lease went back */
     ck_assert_uint_eq(one.released[0], 7);
 }
@@ -157,9 +157,9 @@ END_TEST
 START_TEST(test_an_import_that_is_taken_back) {
     struct import import;
     add(&import, 7, 100);
-    peer_cancel_import(&import, 100);
-    ck_assert(!peer_has_import(one.peer, 7));
-    ck_assert_ptr_null(import.peer);
+    imports_cancel(&import, 100);
+    ck_assert(!imports_have(one.peer->account, 7));
+    ck_assert_ptr_null(import.account);
     assert_imported(0, 0);
     ck_assert_uint_eq(one.released_count, 0);
 }
@@ -169,7 +169,7 @@ START_TEST(test_a_handle_may_come_again) {
     struct import import;
     for (unsigned i = 1; i <= 3; i++) {
         add(&import, UINT64_MAX, 10);
-        peer_remove_import(&import, 10);
+        imports_end(&import, 10, 0);
         ck_assert_uint_eq(one.released_count, i);
     }
 }
@@ -178,8 +178,8 @@ END_TEST
 /* Finds handles that share a chain with `handle`, by the key that no peer knows. The table is there. */
 static size_t collide(uint64_t handle, uint64_t *ret_handles, size_t count) {
     size_t found = 0;
-    uint64_t key = one.peer->imports_key, hash = (handle * key) >> 56;
-    ck_assert_uint_eq(one.peer->imports_capacity, 1 << 8);
+    uint64_t key = one.peer->account->imports.key, hash = (handle * key) >> 56;
+    ck_assert_uint_eq(one.peer->account->imports.capacity, 1 << 8);
     for (uint64_t i = 1; found < count; i++)
         if ((i * key) >> 56 == hash && i != handle)
             ret_handles[found++] = i;
@@ -192,18 +192,18 @@ START_TEST(test_handles_that_collide) {
     uint64_t handles[N];
     struct import imports[N];
     add(&imports[0], 1, 1);
-    peer_cancel_import(&imports[0], 1);
+    imports_cancel(&imports[0], 1);
     ck_assert_uint_eq(collide(12345, handles, N), N);
     for (int i = 0; i < N; i++)
         add(&imports[i], handles[i], (uint64_t) i);
-    ck_assert(!peer_has_import(one.peer, 12345));
+    ck_assert(!imports_have(one.peer->account, 12345));
     assert_imported(N, N * (N - 1) / 2);
     bool is_gone[N] = {false};
     for (int i = 0; i < N; i++) {
         int at = i * (_i + 1) % N; /* N is a prime: each once */
         for (int k = 0; k < N; k++)
-            ck_assert_int_eq(peer_has_import(one.peer, handles[k]), !is_gone[k]);
-        peer_remove_import(&imports[at], (uint64_t) at);
+            ck_assert_int_eq(imports_have(one.peer->account, handles[k]), !is_gone[k]);
+        imports_end(&imports[at], (uint64_t) at, 0);
         is_gone[at] = true;
         ck_assert_uint_eq(one.released[i], handles[at]);
     }
@@ -213,9 +213,9 @@ END_TEST
 
 static uint32_t longest_chain(const struct peer *peer) {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < peer->imports_capacity; i++) {
+    for (uint32_t i = 0; i < peer->account->imports.capacity; i++) {
         uint32_t length = 0;
-        for (const struct import *import = peer->imports[i]; import; import = import->next)
+        for (const struct import *import = peer->account->imports.heads[i]; import; import = import->next)
             length++;
         most = length > most ? length : most;
     }
@@ -238,32 +238,32 @@ START_TEST(test_no_chain_is_long) {
     ck_assert_uint_eq(golden * inverse, 1);
     for (uint64_t i = 0; i < MANY; i++) {
         uint64_t handle = _i == 0 ? i + 1 : _i == 1 ? (i + 1) << 48 | (i + 1) : (i + 1) * inverse;
-        ck_assert(!peer_has_import(one.peer, handle));
+        ck_assert(!imports_have(one.peer->account, handle));
         add(&imports[i], handle, 1);
-        ck_assert(peer_has_import(one.peer, handle));
+        ck_assert(imports_have(one.peer->account, handle));
     }
     ck_assert_uint_lt(longest_chain(one.peer), LONG);
     for (uint64_t i = 0; i < MANY; i++)
-        peer_cancel_import(&imports[i], 1);
+        imports_cancel(&imports[i], 1);
     assert_imported(0, 0);
     peer_trim(one.peer);
-    ck_assert_ptr_null(one.peer->imports);
+    ck_assert_ptr_null(one.peer->account->imports.heads);
 }
 END_TEST
 
 /* A table that cannot grow is kept. */
 START_TEST(test_no_memory_for_a_larger_table) {
-    enum { MANY = PEER_CHAINS_FIRST + 1 };
+    enum { MANY = IMPORTS_FIRST + 1 };
     static struct import imports[MANY];
     for (uint64_t i = 0; i < MANY - 1; i++)
         add(&imports[i], i + 1, 1);
     fail_once(INJECT_ALLOC, ENOMEM);
     add(&imports[MANY - 1], MANY, 1);
     fail_off();
-    ck_assert_uint_eq(one.peer->imports_capacity, PEER_CHAINS_FIRST);
+    ck_assert_uint_eq(one.peer->account->imports.capacity, IMPORTS_FIRST);
     for (uint64_t i = 0; i < MANY; i++) {
-        ck_assert(peer_has_import(one.peer, i + 1));
-        peer_cancel_import(&imports[i], 1);
+        ck_assert(imports_have(one.peer->account, i + 1));
+        imports_cancel(&imports[i], 1);
     }
     assert_imported(0, 0);
 }
@@ -277,13 +277,13 @@ START_TEST(test_many_imports) {
     ck_assert_ptr_nonnull(imports);
     for (uint64_t i = 0; i < MANY; i++) {
         uint64_t handle = i << (i % 40) | i; /* handles as the peer likes */
-        ck_assert_int_eq(peer_add_import(one.peer, &imports[i], handle, 1, false), 0);
+        ck_assert_int_eq(imports_add(one.peer->account, &imports[i], handle, 1, false), 0);
     }
     assert_imported(MANY, MANY);
     for (uint64_t i = 0; i < MANY; i++)
-        ck_assert(peer_has_import(one.peer, i << (i % 40) | i));
+        ck_assert(imports_have(one.peer->account, i << (i % 40) | i));
     for (size_t i = 0; i < MANY; i++)
-        peer_cancel_import(&imports[i * 7 % MANY], 1);
+        imports_cancel(&imports[i * 7 % MANY], 1);
     assert_imported(0, 0);
     free(imports);
 }
@@ -291,20 +291,20 @@ END_TEST
 
 START_TEST(test_limits_on_imports) {
     struct import imports[2];
-    one.peer->in_limit = (struct credit){.bytes = 100, .blocks = 2};
-    ck_assert(!peer_is_over_limit(one.peer, 0));
-    ck_assert(!peer_is_over_limit(one.peer, 100));
-    ck_assert(peer_is_over_limit(one.peer, 101));
-    ck_assert(peer_is_over_limit(one.peer, UINT64_MAX));
+    one.peer->account->in_limit = (struct credit){.bytes = 100, .blocks = 2};
+    ck_assert(!account_is_over_limit(one.peer->account, 0));
+    ck_assert(!account_is_over_limit(one.peer->account, 100));
+    ck_assert(account_is_over_limit(one.peer->account, 101));
+    ck_assert(account_is_over_limit(one.peer->account, UINT64_MAX));
     add(&imports[0], 1, 60);
-    ck_assert(!peer_is_over_limit(one.peer, 40));
-    ck_assert(peer_is_over_limit(one.peer, 41));
+    ck_assert(!account_is_over_limit(one.peer->account, 40));
+    ck_assert(account_is_over_limit(one.peer->account, 41));
     add(&imports[1], 2, 40);
-    ck_assert(peer_is_over_limit(one.peer, 0));
-    peer_remove_import(&imports[0], 60);
-    ck_assert(!peer_is_over_limit(one.peer, 60));
-    ck_assert(peer_is_over_limit(one.peer, 61));
-    peer_remove_import(&imports[1], 40);
+    ck_assert(account_is_over_limit(one.peer->account, 0));
+    imports_end(&imports[0], 60, 0);
+    ck_assert(!account_is_over_limit(one.peer->account, 60));
+    ck_assert(account_is_over_limit(one.peer->account, 61));
+    imports_end(&imports[1], 40, 0);
 }
 END_TEST
 
@@ -321,15 +321,15 @@ START_TEST(test_quotas_on_imports) {
     struct import first, second = {.handle = 99};
     anew(&options);
     add(&first, 1, 100);
-    ck_assert_int_eq(peer_add_import(one.peer, &second, 2, 100, false), -EDQUOT);
+    ck_assert_int_eq(imports_add(one.peer->account, &second, 2, 100, false), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, cases[_i].limit);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     ck_assert_uint_eq(second.handle, 99);
-    ck_assert(!peer_has_import(one.peer, 2));
+    ck_assert(!imports_have(one.peer->account, 2));
     assert_imported(1, 100);
-    peer_remove_import(&first, 100);
+    imports_end(&first, 100, 0);
     add(&second, 2, 100);
-    peer_remove_import(&second, 100);
+    imports_end(&second, 100, 0);
 }
 END_TEST
 
@@ -338,25 +338,25 @@ START_TEST(test_leases_and_imports_share_the_quota) {
     const sea_ctx_options options = {.peer = {.bytes = 100, .blocks = 2}};
     struct import import;
     anew(&options);
-    ck_assert_int_eq(peer_charge_lease(one.peer, 60), 0);
-    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 41, false), -EDQUOT);
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 60), 0);
+    ck_assert_int_eq(imports_add(one.peer->account, &import, 1, 41, false), -EDQUOT);
     add(&import, 1, 40);
-    ck_assert_int_eq(peer_charge_lease(one.peer, 0), -EDQUOT);
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 0), -EDQUOT);
     owner_assert_leased(&one, 1, 60);
     owner_assert_charged(&one, 100, 2, 1);
-    peer_return_lease(one.peer, 60);
-    peer_remove_import(&import, 40);
+    account_return_lease(one.peer->account, 60);
+    imports_end(&import, 40, 0);
 }
 END_TEST
 
 START_TEST(test_no_memory_for_imports) {
     struct import import;
     fail_once(INJECT_ALLOC, ENOMEM);
-    ck_assert_int_eq(peer_add_import(one.peer, &import, 1, 10, false), -ENOMEM);
+    ck_assert_int_eq(imports_add(one.peer->account, &import, 1, 10, false), -ENOMEM);
     assert_imported(0, 0);
-    ck_assert_uint_eq(one.peer->refs, 1);
+    ck_assert_uint_eq(one.peer->account->refs, 1);
     add(&import, 1, 10); /* the second try finds memory */
-    peer_remove_import(&import, 10);
+    imports_end(&import, 10, 0);
 }
 END_TEST
 
@@ -365,17 +365,17 @@ END_TEST
 /* The memory is held, and charged, until the application lets go of it; nobody is told any more. */
 START_TEST(test_imports_outlive_the_connection) {
     struct import imports[2];
-    struct peer *peer = one.peer;
+    struct account *account = one.peer->account;
     add(&imports[0], 1, 60);
     add(&imports[1], 2, 40);
     ck_assert_uint_eq(owner_end(&one, 0), 0);
-    ck_assert_ptr_null(peer->owner);
-    ck_assert_uint_eq(quota_used(&peer->quota, QUOTA_BYTES), 100);
+    ck_assert_ptr_null(account->owner);
+    ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BYTES), 100);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 100);
-    ck_assert_ptr_eq(ctx->users, peer->user);
-    peer_remove_import(&imports[0], 60);
-    ck_assert_uint_eq(quota_used(&peer->quota, QUOTA_BYTES), 40);
-    peer_remove_import(&imports[1], 40); /* and with it the account */
+    ck_assert_ptr_eq(ctx->users, account->user);
+    imports_end(&imports[0], 60, 0);
+    ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BYTES), 40);
+    imports_end(&imports[1], 40, 0); /* and with it the account */
     ck_assert_uint_eq(one.released_count, 0);
     ck_assert_ptr_null(ctx->users);
 }
@@ -389,12 +389,12 @@ START_TEST(test_a_new_connection_does_not_clear_the_user) {
     add(&import, 1, 70);
     ck_assert_uint_eq(owner_end(&one, 0), 0);
     owner_init(&one, 1000);
-    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40, false), -EDQUOT);
+    ck_assert_int_eq(imports_add(one.peer->account, &more, 1, 40, false), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, "user quota (bytes)");
-    peer_remove_import(&import, 70);
+    imports_end(&import, 70, 0);
     ck_assert_uint_eq(one.released_count, 0); /* handle 1 of the new connection is not meant */
-    ck_assert_int_eq(peer_add_import(one.peer, &more, 1, 40, false), 0);
-    peer_remove_import(&more, 40);
+    ck_assert_int_eq(imports_add(one.peer->account, &more, 1, 40, false), 0);
+    imports_end(&more, 40, 0);
     ck_assert_uint_eq(one.released_count, 1);
 }
 END_TEST
@@ -405,14 +405,14 @@ START_TEST(test_the_end_drops_the_leases) {
     struct import import;
     ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 50), 0);
     for (int i = 0; i < 3; i++)
-        ck_assert_int_eq(lease_grant(&ctx->leases, one.peer, block, &handle), 0);
+        ck_assert_int_eq(lease_grant(&one.peer->leases, block, &handle), 0);
     sea_block_unref(block);
     add(&import, 1, 60);
     ck_assert_uint_eq(owner_end(&one, 150), 3);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 0);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
-    peer_remove_import(&import, 60);
+    imports_end(&import, 60, 0);
 }
 END_TEST
 
@@ -421,13 +421,13 @@ END_TEST
 START_TEST(test_queued_bytes_are_the_peers) {
     const sea_ctx_options options = {.peer = {.bytes = 100}};
     anew(&options);
-    ck_assert_int_eq(peer_charge_held(one.peer, 60), 0);
+    ck_assert_int_eq(account_charge(one.peer->account, 60), 0);
     owner_assert_charged(&one, 60, 0, 0);
-    ck_assert_int_eq(peer_charge_held(one.peer, 41), -EDQUOT);
+    ck_assert_int_eq(account_charge(one.peer->account, 41), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, "peer quota (bytes)");
-    ck_assert_int_eq(peer_charge_lease(one.peer, 41), -EDQUOT);
+    ck_assert_int_eq(account_charge_lease(one.peer->account, 41), -EDQUOT);
     owner_assert_charged(&one, 60, 0, 0);
-    peer_return_held(one.peer, 60);
+    account_return(one.peer->account, 60);
     owner_assert_charged(&one, 0, 0, 0);
 }
 END_TEST
@@ -438,7 +438,7 @@ int main(void) {
     suite_add(s, test_a_new_account);
     suite_add(s, test_connections_of_one_user_share_its_account);
     suite_add(s, test_nobody);
-    suite_add_loop(s, test_no_memory_for_an_account, 0, 2);
+    suite_add_loop(s, test_no_memory_for_an_account, 0, 3);
     suite_add(s, test_credit);
     suite_add(s, test_credit_that_shrank);
     suite_add(s, test_leases_are_charged);

@@ -42,7 +42,7 @@ static void after(void) {
 }
 
 static void anew(const sea_ctx_options *options) {
-    one.peer = peer_unref(one.peer);
+    one.peer = peer_free(one.peer);
     ctx_anew(options);
     owner_init(&one, 1000);
 }
@@ -194,16 +194,16 @@ END_TEST
 START_TEST(test_a_copy_over_the_limit) {
     sea_block *block = NULL;
     char bytes[3000] = "";
-    one.peer->out_limit.bytes = 2999; /* not in the pool then, but in the heap */
+    one.peer->account->out_limit.bytes = 2999; /* not in the pool then, but in the heap */
     ck_assert_int_eq(copy_of(&block, one.peer, bytes, sizeof bytes), 0);
     ck_assert_ptr_null(block->slot);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
-    ck_assert_uint_eq(quota_used(&one.peer->quota, QUOTA_BYTES), sizeof bytes);
+    ck_assert_uint_eq(quota_used(&one.peer->account->quota, QUOTA_BYTES), sizeof bytes);
     sea_block_unref(block);
-    ck_assert_uint_eq(quota_used(&one.peer->quota, QUOTA_BYTES), 0);
+    ck_assert_uint_eq(quota_used(&one.peer->account->quota, QUOTA_BYTES), 0);
     block = NULL;
-    one.peer->quota.limit[QUOTA_BYTES] = 2999; /* the peer pays for it */
+    one.peer->account->quota.limit[QUOTA_BYTES] = 2999; /* the peer pays for it */
     ck_assert_int_eq(copy_of(&block, one.peer, bytes, sizeof bytes), -EDQUOT);
     ck_assert_ptr_null(block);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 0);
@@ -223,7 +223,7 @@ static void assert_refused(int error, const char *limit) {
 START_TEST(test_the_peers_limit_bounds_the_pool) {
     sea_block *blocks[64];
     int count = 0, r = 0;
-    one.peer->out_limit.bytes = 100000;
+    one.peer->account->out_limit.bytes = 100000;
     while (count < 64 && (r = pooled_new(&blocks[count], one.peer, 10000)) == 0) {
         ck_assert_uint_le(budget_bytes(), 100000);
         count++;
@@ -244,7 +244,7 @@ END_TEST
 
 START_TEST(test_more_than_the_peer_takes) {
     sea_block *block = NULL;
-    one.peer->out_limit.bytes = 100000;
+    one.peer->account->out_limit.bytes = 100000;
     ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
     assert_refused(-EDQUOT, "peer's bytes_max");
     ck_assert_ptr_null(block);
@@ -256,7 +256,7 @@ END_TEST
 START_TEST(test_more_than_a_peer_may_have) {
     sea_block *block = NULL;
     anew(&(sea_ctx_options){.peer.bytes = 100000});
-    one.peer->out_limit.bytes = 100000;
+    one.peer->account->out_limit.bytes = 100000;
     ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
     assert_refused(-EDQUOT, "peer quota (bytes)");
     ck_assert_ptr_nonnull(strstr(ctx_refusal().advice, "peer.bytes"));
@@ -315,7 +315,7 @@ static int make_arrived(struct hoarder *hoarder, sea_block **ret_block) {
 /* In the heap, where the pool has no room. */
 static int make_copy(struct hoarder *hoarder, sea_block **ret_block) {
     static const char bytes[UNIT];
-    hoarder->owner.peer->out_limit.bytes = 0;
+    hoarder->owner.peer->account->out_limit.bytes = 0;
     return copy_of(ret_block, hoarder->owner.peer, bytes, UNIT);
 }
 
@@ -370,11 +370,11 @@ START_TEST(test_a_new_connection_does_not_clear_the_share) {
     const sea_ctx_options options = {.budget.bytes = SHARED};
     anew(&options);
     hoard(&hoarders[0], 2000, 0);
-    uint64_t made = hoarders[0].owner.peer->user->made;
+    uint64_t made = hoarders[0].owner.peer->account->user->made;
     owner_end(&hoarders[0].owner, 0);
     hoard(&hoarders[1], 2000, 0);
-    ck_assert_uint_gt(hoarders[1].owner.peer->user->made, made);
-    ck_assert_uint_lt(hoarders[1].owner.peer->user->made, made + made / 2);
+    ck_assert_uint_gt(hoarders[1].owner.peer->account->user->made, made);
+    ck_assert_uint_lt(hoarders[1].owner.peer->account->user->made, made + made / 2);
     owner_init(&hoarders[0].owner, 2000);
     hoarder_end(&hoarders[0]);
     hoarder_end(&hoarders[1]);
@@ -598,7 +598,7 @@ END_TEST
 /* The peer is told of those that it knows: the list waits for the lane. */
 START_TEST(test_retired_arenas_are_noted) {
     bool is_announced = _i == 1;
-    one.peer->out_limit.bytes = 200000;
+    one.peer->account->out_limit.bytes = 200000;
     sea_block *block = new_block(&one, 100000);
     uint32_t id = pooled_arena(block)->id;
     uint64_t handle = lease(&one, block);
@@ -620,7 +620,7 @@ END_TEST
 START_TEST(test_many_retired_arenas) {
     enum { MANY = 100 };
     uint32_t ids[MANY];
-    one.peer->out_limit.bytes = 200000;
+    one.peer->account->out_limit.bytes = 200000;
     for (int i = 0; i < MANY; i++) {
         sea_block *block = new_block(&one, i % 2 ? 150000 : 100000);
         ids[i] = pooled_arena(block)->id;
@@ -675,7 +675,7 @@ START_TEST(test_a_block_outlives_everybody) {
     struct owner owner = {.peer = NULL};
     ck_assert_int_eq(sea_ctx_new(&last, NULL), 0);
     owner.peer = peer_new(last, 1000, owner_on_release, &owner);
-    owner.peer->out_limit.bytes = UINT64_MAX;
+    owner.peer->account->out_limit.bytes = UINT64_MAX;
     sea_block *blocks[3];
     for (int i = 0; i < 3; i++)
         memset(sea_block_data(blocks[i] = new_block(&owner, 100000)), i, 100000);
@@ -1131,9 +1131,9 @@ START_TEST(test_a_received_block) {
     ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert(!pooled_is_for(one.peer, block)); /* of its own arenas we never name a block */
-    ck_assert(peer_has_import(one.peer, handle));
-    ck_assert_uint_eq(one.peer->imported_blocks, 1);
-    ck_assert_uint_eq(one.peer->imported_bytes, 1000);
+    ck_assert(imports_have(one.peer->account, handle));
+    ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
+    ck_assert_uint_eq(one.peer->account->imported_bytes, 1000);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 1000);
     owner_assert_charged(&one, theirs.size, 2, 0); /* its bytes with the arena */
     ctx_assert_budget(0, 0, 0);
@@ -1143,7 +1143,7 @@ START_TEST(test_a_received_block) {
     sea_block_unref(again);
     ck_assert_uint_eq(one.released_count, 1);
     ck_assert_uint_eq(one.released[0], handle);
-    ck_assert(!peer_has_import(one.peer, handle));
+    ck_assert(!imports_have(one.peer->account, handle));
     owner_assert_charged(&one, theirs.size, 1, 0);
 }
 END_TEST
@@ -1156,7 +1156,7 @@ START_TEST(test_a_received_block_over_the_quota) {
     sea_block *first = receive(handle_make(3, 0, 1), 1);
     ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 1, 1), 1), -EDQUOT);
     ck_assert_ptr_null(block);
-    ck_assert_uint_eq(one.peer->imported_blocks, 1);
+    ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     sea_block_unref(first);
     sea_block_unref(receive(handle_make(3, 1, 1), 1));
     ck_assert_uint_eq(one.released_count, 2); /* what was refused is not given back here */
@@ -1171,7 +1171,7 @@ START_TEST(test_no_memory_for_a_received_block) {
         ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 0, 1), 1), -ENOMEM);
         fail_off();
         ck_assert_ptr_null(block);
-        ck_assert_uint_eq(one.peer->imported_blocks, 0);
+        ck_assert_uint_eq(one.peer->account->imported_blocks, 0);
         owner_assert_charged(&one, theirs.size, 1, 0);
     }
     sea_block_unref(receive(handle_make(3, 0, 1), 1));

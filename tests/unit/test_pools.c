@@ -58,7 +58,7 @@ static struct pool_figures figures_of(sea_pool *pool) {
 
 /* What b maps of a's: the arenas are charged as blocks, besides those that lie in them. */
 static uint64_t seen_by_b(void) {
-    const struct peer *account = ends.b.conn->lane.account;
+    const struct account *account = ends.b.conn->lane.remote->account;
     return quota_used(&account->quota, QUOTA_BLOCKS) - account->imported_blocks;
 }
 
@@ -259,7 +259,7 @@ END_TEST
 START_TEST(test_what_others_keep) {
     static const size_t size = 6 * MIB;
     sea_pool *pool = keep_all();
-    _Atomic int *is_told = &ends.a.conn->lane.account->trim;
+    _Atomic int *is_told = &ends.a.conn->lane.remote->account->member.trim;
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, size, 0), -EDQUOT);
     ck_assert(atomic_load(is_told));
@@ -298,7 +298,7 @@ START_TEST(test_what_others_reserved) {
     ck_assert_uint_gt(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
     ck_assert_int_eq(sea_block_new_sealed(&block, ends.a.ctx, MIB, 0), -EDQUOT);
-    ck_assert_int_eq(ends.a.conn->lane.account->trim, TRIM_FREE);
+    ck_assert_int_eq(ends.a.conn->lane.remote->account->member.trim, TRIM_FREE);
     sea_conn_dispatch(ends.a.conn, 0);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], reserved);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
@@ -319,17 +319,17 @@ START_TEST(test_a_full_share_tells_nobody) {
     ends.b.options.bytes_max = 4 * MIB;
     ends_open(&ends);
     struct peer *other = peer_new(ends.a.ctx, 1000, NULL, NULL);
-    other->pooled.pools.has_memory = true;
+    other->account->member.has_memory = true;
     sea_block *block = NULL;
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 5 * MIB), -EMSGSIZE);
     sea_block *first = end_block(&ends.a, 3 * MIB, 1);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 3 * MIB), -EDQUOT);
-    ck_assert(!other->trim);
+    ck_assert(!other->account->member.trim);
     ends.a.ctx->budget.limit[QUOTA_BYTES] = quota_used(&ends.a.ctx->budget, QUOTA_BYTES);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, MIB / 2), -EDQUOT);
-    ck_assert(other->trim);
+    ck_assert(other->account->member.trim);
     sea_block_unref(first);
-    peer_unref(other);
+    peer_free(other);
 }
 END_TEST
 
@@ -597,12 +597,12 @@ START_TEST(test_retiring_through_a_full_ring) {
         continue; /* to the last line */
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
     ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0); /* here it is gone */
-    ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.retired_count, 1);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.retired_count, 1);
     ends_settle(&ends);
-    ck_assert_uint_eq(ends.a.conn->lane.account->pooled.pools.retired_count, 0);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.retired_count, 0);
     end_drop(&ends.b);
     ends_settle(&ends);
-    ck_assert_uint_eq(quota_used(&ends.b.conn->lane.account->quota, QUOTA_FDS), 0);
+    ck_assert_uint_eq(quota_used(&ends.b.conn->lane.remote->account->quota, QUOTA_FDS), 0);
     ck_assert(sea_conn_is_open(ends.a.conn) && sea_conn_is_open(ends.b.conn));
 }
 END_TEST
@@ -676,7 +676,7 @@ START_TEST(test_a_freed_pool_goes_with_its_blocks) {
     give_back(2);
     ck_assert_uint_eq(seen_by_b(), 0);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
-    ck_assert_ptr_eq(ends.a.conn->lane.account->pooled.pools.all, sea_conn_pool(ends.a.conn));
+    ck_assert_ptr_eq(ends.a.conn->lane.remote->pooled.pools.all, sea_conn_pool(ends.a.conn));
 }
 END_TEST
 
@@ -1010,16 +1010,16 @@ END_TEST
 
 /* Of what a connection keeps for later, how much is there? */
 static unsigned kept_by(const struct end *end) {
-    const struct peer *account = end->conn->lane.account;
+    const struct peer *remote = end->conn->lane.remote;
     const void *const tables[] = {
         end->conn->spares,
         end->conn->calls.slots.slots,
         end->conn->lane.releases,
-        account->imports,
-        account->pooled.views.table.entries,
-        account->pooled.pools.retired,
-        end->ctx->leases.slots.slots,
-        account->pooled.pools.audience.table.entries,
+        remote->account->imports.heads,
+        remote->pooled.views.table.entries,
+        remote->pooled.pools.retired,
+        remote->leases.slots.slots,
+        remote->pooled.pools.audience.table.entries,
     };
     unsigned count = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
@@ -1061,8 +1061,8 @@ START_TEST(test_trimming_all_that_is_kept) {
     lend(end_block(&ends.a, MIB, 1));
     lend(sealed_block(1000));
     trim_both();
-    ck_assert_ptr_nonnull(ends.a.ctx->leases.slots.slots);
-    ck_assert_ptr_nonnull(ends.b.conn->lane.account->imports);
+    ck_assert_ptr_nonnull(ends.a.conn->lane.remote->leases.slots.slots);
+    ck_assert_ptr_nonnull(ends.b.conn->lane.remote->account->imports.heads);
     ck_assert(msg_is_filled(ends.b.kept[0], MIB, 1));
     give_back(2);
     exchange(&later);

@@ -142,7 +142,7 @@ START_TEST(test_a_long_batch_reads_releases) {
     ends_settle(&ends);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], MANY);
     sea_batch_begin(ends.a.conn);
-    work_take(&ends.a.conn->lane.account->work, WORK_PER_TURN);
+    work_take(&ends.a.conn->lane.remote->account->work, WORK_PER_TURN);
     while (ends.b.kept_count > 0)
         sea_msg_release(ends.b.kept[--ends.b.kept_count]);
     for (int i = 0; i < MANY; i++)
@@ -304,7 +304,7 @@ START_TEST(test_the_end_takes_turns) {
 END_TEST
 
 static uint64_t arenas_of(const struct end *end) {
-    return end->conn->lane.account->pooled.pools.audience.count;
+    return end->conn->lane.remote->pooled.pools.audience.count;
 }
 
 /* A loop gives a connection that ends one turn for each dispatch, though its descriptor, its deadline and its
@@ -403,7 +403,7 @@ static unsigned left_count;
 
 static void note_left(struct end *end, sea_msg *msg) {
     ck_assert_uint_lt(left_count, 3);
-    left[left_count++] = end->conn->lane.account->work.left;
+    left[left_count++] = end->conn->lane.remote->account->work.left;
     sea_msg_release(msg);
 }
 

@@ -43,8 +43,8 @@ static int lane_identify(struct lane *lane) {
                             .pidfd = cred.pidfd,
                             .is_uid_ambiguous = !idmap_names_user(cred.uid),
                             .is_gid_ambiguous = !idmap_names_group(cred.gid)};
-    lane->account = peer_new(lane->ctx, user_name(lane->ctx, &lane->peer), lane_release, lane);
-    return lane->account ? 0 : refusal_explain(&lane->ctx->refusals, -ENOMEM, "connection", "out of memory");
+    lane->remote = peer_new(lane->ctx, user_name(lane->ctx, &lane->peer), lane_release, lane);
+    return lane->remote ? 0 : refusal_explain(&lane->ctx->refusals, -ENOMEM, "connection", "out of memory");
 }
 
 /* The peer has to know which clock our deadlines are of. */
@@ -58,7 +58,7 @@ static void lane_name_clock(struct lane *lane) {
 static void lane_set_offer(struct lane *lane, const sea_options *options) {
     lane->hello = negotiation_offer(lane->ctx, options);
     lane_name_clock(lane);
-    lane->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
+    lane->remote->account->in_limit = (struct credit){lane->hello.bytes_max, lane->hello.blocks_max};
 }
 
 /* As if the options said socket_only: a call that outboxes need is forbidden here. */
@@ -146,7 +146,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {
-        pools_set_options(&lane->account->pooled.pools.own, options->pool);
+        pools_set_options(&lane->remote->pooled.pools.own, options->pool);
         lane_set_offer(lane, options);
         r = lane_greet(lane);
     }
@@ -161,15 +161,15 @@ void lane_deinit(struct lane *lane) {
         sea_block_unref(lane->held.block);
     lane->has_held = false;
     snapshot_drop(lane);
-    if (lane->account) {
-        peer_end(lane->account, &bytes);
+    if (lane->remote) {
+        peer_end(lane->remote, &bytes);
         lane_tell_pools(lane);
     }
     if (lane->state == LANE_OPEN)
         tally_uncount(&lane->tally, connections, 1);
     lane_clear_queue(lane);
     lane_close_outboxes(lane);
-    lane->account = peer_unref(lane->account);
+    lane->remote = peer_free(lane->remote);
     lane->releases = heap_free(lane->releases);
     fork_guard_remove(lane->fd);
     lane->fd = fdpass_close(lane->fd);
@@ -181,7 +181,7 @@ void lane_deinit(struct lane *lane) {
 }
 
 static bool has_retired(const struct lane *lane) {
-    return lane->account && lane->account->pooled.pools.retired_count;
+    return lane->remote && lane->remote->pooled.pools.retired_count;
 }
 
 bool lane_wants_socket(const struct lane *lane) {
@@ -208,7 +208,7 @@ uint64_t lane_deadline(const struct lane *lane) {
 }
 
 uint64_t lane_pools_deadline(const struct lane *lane) {
-    const struct pools *pools = &lane->account->pooled.pools;
+    const struct pools *pools = &lane->remote->pooled.pools;
     return lane->state != LANE_OPEN ? WAIT_FOREVER : pools->needs_maintenance ? 0 : pools->deadline;
 }
 
@@ -244,7 +244,7 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
 static void lane_take_all_releases(struct lane *lane) {
     int r = lane->generation == fork_guard_generation() ? 0 : -ECHILD;
     while (r == 0 && lane->has_rings && release_is_there(&lane->releases_in)) {
-        work_begin(&lane->account->work);
+        work_begin(&lane->remote->account->work);
         r = lane_take_releases(lane);
     }
 }
@@ -274,7 +274,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     snapshot_drop(lane);
     lane->releases_count = 0;
     lane_take_all_releases(lane); /* what it gave back before its end is not reclaimed */
-    event.reclaimed_blocks = peer_end(lane->account, &event.reclaimed_bytes);
+    event.reclaimed_blocks = peer_end(lane->remote, &event.reclaimed_bytes);
     lane_tell_pools(lane);
     if (was_open)
         tally_uncount(&lane->tally, connections, 1);
@@ -302,7 +302,7 @@ static bool lane_check_clock(struct lane *lane) {
 
 static bool lane_has_room(const struct lane *lane) {
     return !lane->queue_head && !lane->is_socket_full && !lane->is_ring_full && lane->retry_at == WAIT_FOREVER &&
-           (!lane->room_credit || peer_has_credit(lane->account, lane->room_credit));
+           (!lane->room_credit || account_has_credit(lane->remote->account, lane->room_credit));
 }
 
 static void lane_offer_room(struct lane *lane) {
@@ -316,7 +316,7 @@ static void lane_offer_room(struct lane *lane) {
 static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->handled = lane->taken;
     lane->has_more = false;
-    work_begin(&lane->account->work);
+    work_begin(&lane->remote->account->work);
     if (lane->has_rings && lane->doorbell.is_armed)
         doorbell_disarm(&lane->doorbell);
     bool is_late = lane_check_clock(lane);
@@ -331,7 +331,7 @@ static bool lane_begin_turn(struct lane *lane, short revents) {
 
 /* What goes out at the end of a turn, now that the peer's frames may have made room. */
 static void lane_end_turn(struct lane *lane) {
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     bool has_more = lane->has_more;
     work_begin(work);
     lane_take_releases(lane);
@@ -353,15 +353,15 @@ bool lane_is_calm(const struct lane *lane) {
 
 /* Is little left to drop? Of each kind as much as a turn may: releases, what waits, leases and views. */
 static bool lane_end_some(struct lane *lane) {
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     bool has_releases = lane_take_releases(lane) == 0 && work_is_over(work);
     lane->handled++;
-    return !has_releases && lane_clear_some(lane) && peer_end_some(lane->account);
+    return !has_releases && lane_clear_some(lane) && peer_end_some(lane->remote);
 }
 
 /* Of a doomed one. The peer is told at once; we hold on to nothing else than what it takes time to drop. */
 static void lane_end(struct lane *lane) {
-    work_begin(&lane->account->work);
+    work_begin(&lane->remote->account->work);
     if (!lane->is_ending && lane->reason != -EPIPE)
         lane_send_goodbye(lane, lane->reason, lane->text);
     lane->is_ending = true;
@@ -403,7 +403,7 @@ static void lane_turn(struct lane *lane, short revents) {
                    ? 1
                    : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
     int done = lane->taken;
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     lane_cork(lane);
     bool is_late = lane_begin_turn(lane, revents);
     lane->taken = 0;
@@ -427,7 +427,7 @@ int lane_dispatch(struct lane *lane, short revents) {
         return lane->handled;
     }
     lane_turn(lane, revents);
-    work_begin(&lane->account->work);
+    work_begin(&lane->remote->account->work);
     if (lane->has_failed && lane->state != LANE_CLOSED)
         lane_end(lane);
     return lane->handled;

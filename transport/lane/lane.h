@@ -111,7 +111,7 @@ struct lane {
     uint8_t *scratch;        /* borrowed, LANE_SCRATCH_SIZE; NULL: the context lends one for each datagram */
     sea_peer peer;           /* its pidfd is owned */
     bool has_speaker;        /* `peer` is the process that sent the HELLO, and its end is the connection's */
-    struct peer *account;    /* owned reference; NULL before lane_init() succeeded */
+    struct peer *remote;     /* owned; NULL before lane_init() succeeded */
     struct wire_hello hello; /* ours */
     struct negotiated negotiated;
     struct class_choice choice; /* zero before OPEN */
@@ -228,7 +228,7 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
 
 /* The pools may have something to do before we sleep: asks for a turn then. */
 static inline void lane_request_maintenance(const struct lane *lane) {
-    if (lane->account->pooled.pools.needs_maintenance)
+    if (lane->remote->pooled.pools.needs_maintenance)
         lane->ops->changed(lane->owner);
 }
 

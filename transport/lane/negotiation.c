@@ -3,6 +3,7 @@
 #include "lane/negotiation.h"
 
 #include "lane/outbox.h"
+#include "registry/pools.h"
 #include "sys/clock.h"
 #include "util/arith.h"
 #include <errno.h>

@@ -5,7 +5,7 @@
 #ifndef LANE_NEGOTIATION_H
 #define LANE_NEGOTIATION_H
 
-#include "registry/peer.h"
+#include "registry/account.h"
 #include "wire/frame.h"
 #include <sealane/conn.h>
 

@@ -85,7 +85,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         socket_refuse_fds(lane->fd);
     uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->growth.lines) : 0;
     lane->choice = class_choice_make(&lane->ctx->calibration, &lane->negotiated, ring_bytes);
-    lane->account->out_limit = negotiation_credit(&lane->negotiated, &lane->ctx->peer_limits);
+    lane->remote->account->out_limit = negotiation_credit(&lane->negotiated, &lane->ctx->peer_limits);
     lane->small_max = lane_takes_bytes(lane, LINE_SMALL_BYTES) ? LINE_SMALL_BYTES : (uint32_t) lane->choice.bytes_most;
     lane->state = LANE_OPEN;
     tally_count(&lane->tally, connections, 1);
@@ -147,11 +147,11 @@ static const char *message_check_credit(const struct lane *lane, const struct wi
     const char *why = handle_check(lane, message);
     if (why)
         return why;
-    if (peer_has_import(lane->account, message->handle))
+    if (imports_have(lane->remote->account, message->handle))
         return "a handle was announced that is already on lease";
     uint64_t size = sealed_file_size(message->payload_size, (enum sealed_layout) message->pages);
-    if (peer_is_over_limit(lane->account, size) ||
-        lane->releases_count >= lane->account->in_limit.blocks - lane->account->imported_blocks)
+    if (account_is_over_limit(lane->remote->account, size) ||
+        lane->releases_count >= lane->remote->account->in_limit.blocks - lane->remote->account->imported_blocks)
         return "more blocks or bytes were sent than the negotiated credit";
     return NULL;
 }
@@ -203,11 +203,11 @@ static const char *refusal_text(int error) {
 }
 
 static int receive_copied(struct lane *lane, const struct wire_message *message, sea_block **ret_block) {
-    int r = block_new_arrived(ret_block, lane->account, (size_t) message->payload_size);
+    int r = block_new_arrived(ret_block, lane->remote, (size_t) message->payload_size);
     if (r < 0)
         return r;
     memcpy((*ret_block)->bytes, message->payload, (size_t) message->payload_size);
-    work_take(&lane->account->work, message->payload_size);
+    work_take(&lane->remote->account->work, message->payload_size);
     (*ret_block)->is_sealed = true;
     return 0;
 }
@@ -222,11 +222,11 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
         return *ret_why = "a pooled payload was named outside the ring", -EPROTO;
     if (fd < 0)
         return reserve_explain(-EMFILE, message->payload_size, false, &lane->ctx->admission);
-    work_take(&lane->account->work, WORK_PER_MEMFD);
+    work_take(&lane->remote->account->work, WORK_PER_MEMFD);
     const struct sealed_claim claim = {.size = message->payload_size,
                                        .size_max = lane->hello.block_max,
                                        .layout = (enum sealed_layout) message->pages};
-    return block_receive_sealed(ret_block, lane->account, message->handle, fd, &claim, ret_why);
+    return block_receive_sealed(ret_block, lane->remote, message->handle, fd, &claim, ret_why);
 }
 
 /*
@@ -337,15 +337,15 @@ static bool is_numbered(uint8_t type) {
 /* Takes `fd`. */
 static void accept_arena(struct lane *lane, const struct wire_arena *arena, int fd) {
     const char *why = NULL;
-    work_take(&lane->account->work, WORK_PER_MEMFD);
-    int r = pooled_open(lane->account, arena, fd, &why);
+    work_take(&lane->remote->account->work, WORK_PER_MEMFD);
+    int r = pooled_open(lane->remote, arena, fd, &why);
     if (r < 0)
         lane_fail(lane, r, why);
 }
 
 /* A peer with many calls in flight makes each of its cancels a walk through them. */
 static void accept_cancel(struct lane *lane, uint64_t id) {
-    work_take(&lane->account->work, lane->ops->cancelled(lane->owner, id) * WORK_PER_LOOK);
+    work_take(&lane->remote->account->work, lane->ops->cancelled(lane->owner, id) * WORK_PER_LOOK);
 }
 
 /* Takes `fd`. */
@@ -386,7 +386,7 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         accept_ring(lane, &frame->ring, fd);
         break;
     case WIRE_RETIRE:
-        if (pooled_retire(lane->account, frame->retire.id) < 0)
+        if (pooled_retire(lane->remote, frame->retire.id) < 0)
             lane_fault(lane, "an arena was retired that was not announced");
         break;
     default:
@@ -553,11 +553,11 @@ static int collect_payload(struct lane *lane, uint32_t size, const uint64_t word
         in->bytes_size = size;
         return 0;
     }
-    int r = block_new_arrived(&in->block, lane->account, size);
+    int r = block_new_arrived(&in->block, lane->remote, size);
     if (r < 0)
         return r;
     ring_collect(&lane->in, in->block->bytes, size);
-    work_take(&lane->account->work, size);
+    work_take(&lane->remote->account->work, size);
     in->block->is_sealed = true;
     return 0;
 }
@@ -577,10 +577,10 @@ static int find_payload(struct lane *lane, const struct wire_message *message, s
     bool is_snapshot = lane->hello.features & WIRE_FEATURE_SNAPSHOT;
     const char *why = NULL;
     int r = is_snapshot ? snapshot_begin(lane, message, in, &why)
-                        : pooled_receive(&in->block, lane->account, message->handle, message->payload_size);
+                        : pooled_receive(&in->block, lane->remote, message->handle, message->payload_size);
     *ret_why = why            ? why
                : r == -EPROTO ? "a pooled payload lies in no announced arena"
-               : r < 0        ? pooled_why(lane->account, message->handle)
+               : r < 0        ? pooled_why(lane->remote, message->handle)
                               : NULL;
     return r;
 }

@@ -69,7 +69,7 @@ int lane_make_outbox(struct lane *lane) {
         r = enter_outbox(lane);
     }
     if (r < 0)
-        peers_give_back(lane->ctx, NULL); /* for who comes next */
+        ctx_ask_others(lane->ctx, NULL); /* for who comes next */
     return r;
 }
 
@@ -131,12 +131,11 @@ static bool is_waiting_for_room(const struct lane *lane) {
 }
 
 int lane_end_lease(struct lane *lane, uint64_t handle) {
-    return handle_arena(handle) ? pooled_release(lane->account, handle)
-                                : lease_release(&lane->ctx->leases, lane->account, handle);
+    return handle_arena(handle) ? pooled_release(lane->remote, handle) : lease_release(&lane->remote->leases, handle);
 }
 
 int lane_take_releases(struct lane *lane) {
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     uint64_t handle;
     int r = 0, before = lane->handled;
     if (lane->corks == lane->batches) /* in no turn: a batch may be as long as the application likes */
@@ -168,7 +167,7 @@ bool lane_has_work(struct lane *lane) {
 static uint32_t lane_wants(const struct lane *lane) {
     if (is_waiting_for_room(lane))
         return DOORBELL_ROOM | DOORBELL_RELEASES;
-    return lane->account->pooled.pools.is_waiting ? DOORBELL_RELEASES : 0;
+    return lane->remote->pooled.pools.is_waiting ? DOORBELL_RELEASES : 0;
 }
 
 /* What is kept for later; tables only while they are empty. */
@@ -176,23 +175,23 @@ static void lane_trim(struct lane *lane) {
     if (lane->scratch)
         map_discard(lane->scratch, LANE_SCRATCH_SIZE);
     ctx_drop_scratch(lane->ctx);
-    if (lane->releases_count == 0 && lane->account->imported_blocks == 0) {
+    if (lane->releases_count == 0 && lane->remote->account->imported_blocks == 0) {
         lane->releases = heap_free(lane->releases);
         lane->releases_capacity = 0;
     }
-    peer_trim(lane->account);
+    peer_trim(lane->remote);
     lane->ops->trim(lane->owner);
 }
 
 void lane_tell_pools(struct lane *lane) {
-    const struct pools *pools = &lane->account->pooled.pools;
+    const struct pools *pools = &lane->remote->pooled.pools;
     tally_set(&lane->tally, active_bytes, pools->active);
     tally_set(&lane->tally, retained_bytes, pools->retained);
 }
 
 void lane_maintain_pools(struct lane *lane) {
     lane_take_releases(lane);
-    bool has_to_trim_all = pools_maintain(lane->account);
+    bool has_to_trim_all = pools_maintain(lane->remote);
     lane_tell_pools(lane);
     if (lane->state == LANE_OPEN && !lane->has_failed && !lane->is_broken)
         lane_write_retired(lane);
@@ -203,7 +202,7 @@ void lane_maintain_pools(struct lane *lane) {
 /* The clock is asked only if something will be due. */
 bool lane_pools_are_due(const struct lane *lane) {
     uint64_t deadline = lane_pools_deadline(lane);
-    return pools_need_maintenance(lane->account) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
+    return pools_need_maintenance(lane->remote) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {

@@ -93,7 +93,7 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
 /* The class in which a block can go to this peer as it is; 0: in none. */
 static int payload_class_of(const struct lane *lane, const sea_block *block) {
     const struct negotiated *negotiated = &lane->negotiated;
-    bool is_ours = block->slot && pooled_is_for(lane->account, block);
+    bool is_ours = block->slot && pooled_is_for(lane->remote, block);
     int class = is_ours && negotiation_take(negotiated, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
     if (!negotiation_take(negotiated, class, block->size) || (block_is_hugetlb(block) && !negotiated->peer_hugetlb))
         return 0;
@@ -113,7 +113,7 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
     int r = pooled_take(ret_block, pool, size);
     lane_request_maintenance(lane);
     bool has_another_way = r == -EDQUOT && negotiation_take(&lane->negotiated, SEA_SEALED, size);
-    return r == 0 || has_another_way ? r : pools_explain(lane->account, r, size);
+    return r == 0 || has_another_way ? r : pools_explain(lane->remote, r, size);
 }
 
 /* As lane_ring_room(), for a message. */
@@ -134,13 +134,14 @@ static int message_ring_room(struct lane *lane, uint64_t lines) {
 
 /* No release will ever make room for a block larger than the whole quota. */
 static int credit_refuse(struct lane *lane, uint64_t size) {
-    return refusal_note(&lane->ctx->refusals, -EDQUOT, "peer quota (bytes)", size, lane->account->out_limit.bytes,
+    return refusal_note(&lane->ctx->refusals, -EDQUOT, "peer quota (bytes)", size,
+                        lane->remote->account->out_limit.bytes,
                         "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
 }
 
 /* The peer holds as many blocks, or bytes, as it takes, or as our own quota lets it. */
 static int credit_wait(struct lane *lane, uint64_t size) {
-    const struct peer *account = lane->account;
+    const struct account *account = lane->remote->account;
     const struct credit *most = &account->out_limit;
     uint64_t bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
     bool is_blocks = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed) >= most->blocks;
@@ -163,7 +164,7 @@ static int credit_wait(struct lane *lane, uint64_t size) {
 static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? lane_block_new(lane, &lane->account->pooled.pools.own, from->size, &block) : -ENOMEM;
+    int r = bytes ? lane_block_new(lane, &lane->remote->pooled.pools.own, from->size, &block) : -ENOMEM;
     if (r < 0)
         return r;
     memcpy(sea_block_data(block), bytes, from->size);
@@ -186,7 +187,7 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
  * sends; and it is this turn's work, where a handler answers with what came. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     int class = class_choice_for(&lane->choice, &lane->negotiated, block->size);
-    work_take(&lane->account->work, block->size);
+    work_take(&lane->remote->account->work, block->size);
     if (class == SEA_INLINE)
         return payload_as_inline(block, ret_class, ret_block);
     if (class == 0)
@@ -198,7 +199,7 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
     if (class == SEA_POOLED && (r != -EDQUOT || !negotiation_take(&lane->negotiated, SEA_SEALED, block->size)))
         return r;
     *ret_class = SEA_SEALED;
-    r = block_copy_sealed(ret_block, lane->account, block);
+    r = block_copy_sealed(ret_block, lane->remote, block);
     if (failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size))
         return payload_as_inline(block, ret_class, ret_block);
     return r;
@@ -211,7 +212,7 @@ static int copy_room(struct lane *lane, uint64_t size) {
     if (class != SEA_POOLED && class != SEA_SEALED)
         return 0;
     int r = lane->queue_head ? NO_CREDIT : lane->has_rings ? message_ring_room(lane, 1) : 0;
-    if (r == 0 && size <= lane->account->out_limit.bytes && !peer_has_credit(lane->account, size))
+    if (r == 0 && size <= lane->remote->account->out_limit.bytes && !account_has_credit(lane->remote->account, size))
         r = credit_wait(lane, size);
     return r;
 }
@@ -321,7 +322,7 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
 }
 
 int lane_write_retired(struct lane *lane) {
-    struct pools *pools = &lane->account->pooled.pools;
+    struct pools *pools = &lane->remote->pooled.pools;
     uint8_t buf[WIRE_RETIRE_SIZE];
     int r = 0;
     while (r == 0 && pools->retired_count) {
@@ -350,23 +351,24 @@ static int announce(struct lane *lane, struct arena *arena) {
 /* A lease on the message's block, right before the frame that names it. As message_transmit(). */
 static int lease_payload(struct lane *lane, sea_block *block, int payload_class, uint64_t *ret_handle) {
     uint64_t charge = block_footprint(block);
-    if (!peer_has_credit(lane->account, charge))
-        return charge > lane->account->out_limit.bytes ? credit_refuse(lane, charge) : credit_wait(lane, charge);
+    if (!account_has_credit(lane->remote->account, charge))
+        return charge > lane->remote->account->out_limit.bytes ? credit_refuse(lane, charge)
+                                                               : credit_wait(lane, charge);
     if (payload_class == SEA_SEALED)
-        return lease_grant(&lane->ctx->leases, lane->account, block, ret_handle);
-    int r = pooled_lease(lane->account, block, ret_handle);
+        return lease_grant(&lane->remote->leases, block, ret_handle);
+    int r = pooled_lease(lane->remote, block, ret_handle);
     if (r == 0 && !pooled_arena(block)->is_announced)
         r = announce(lane, pooled_arena(block));
     if (r < 0 && *ret_handle)
-        pooled_release(lane->account, *ret_handle);
+        pooled_release(lane->remote, *ret_handle);
     return r;
 }
 
 static void unlease_payload(struct lane *lane, int payload_class, uint64_t handle) {
     if (payload_class == SEA_SEALED)
-        lease_release(&lane->ctx->leases, lane->account, handle);
+        lease_release(&lane->remote->leases, handle);
     else
-        pooled_release(lane->account, handle);
+        pooled_release(lane->remote, handle);
 }
 
 /* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
@@ -392,7 +394,7 @@ static void queued_note_block(const struct lane_queued *queued, bool is_queued) 
 }
 
 static void queued_free(struct lane *lane, struct lane_queued *queued) {
-    peer_return_held(lane->account, queued->charged);
+    account_return(lane->remote->account, queued->charged);
     queued_note_block(queued, false);
     sea_block_unref(queued->message.block);
     lane->replies_queued -= queued->message.type == WIRE_REPLY;
@@ -415,7 +417,7 @@ void lane_clear_queue(struct lane *lane) {
 
 /* A block that waited is freed with it. */
 bool lane_clear_some(struct lane *lane) {
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     while (lane->queue_head && !work_is_over(work)) {
         work_take(work, WORK_PER_ENTRY + lane->queue_head->charged);
         queue_pop(lane);
@@ -429,7 +431,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
     size_t size = sizeof(struct lane_queued) + text_size + 1;
     struct lane_queued *queued = heap_new(1, size);
     uint64_t charged = size + (message->block ? message->block->size : 0);
-    int r = queued ? peer_charge_held(lane->account, charged) : -ENOMEM;
+    int r = queued ? account_charge(lane->remote->account, charged) : -ENOMEM;
     if (r < 0) {
         heap_free(queued);
         if (r == -EDQUOT && message->block && !lane->is_socket_full && !lane->is_ring_full)
@@ -458,7 +460,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
 static int lane_queue_bytes(struct lane *lane, const struct lane_message *message) {
     struct lane_message copied = *message;
     copied.bytes_size = 0;
-    int r = block_receive_inline(&copied.block, lane->ctx, lane->account, message->bytes, message->bytes_size);
+    int r = block_receive_inline(&copied.block, lane->ctx, lane->remote, message->bytes, message->bytes_size);
     if (r == 0)
         r = lane_queue(lane, &copied, SEA_INLINE);
     sea_block_unref(copied.block);
@@ -582,7 +584,7 @@ static int flush_releases(struct lane *lane) {
 
 /* As much as the peer's work allows. */
 void lane_flush(struct lane *lane) {
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     int r = lane->releases_count ? flush_releases(lane) : 0;
     if (r == 0)
         r = lane_write_retired(lane);
@@ -590,11 +592,11 @@ void lane_flush(struct lane *lane) {
         struct lane_queued *queued = lane->queue_head;
         uint64_t charged = queued->charged;
         work_take(work, WORK_PER_ENTRY + (queued->payload_class == SEA_INLINE ? charged : 0));
-        peer_return_held(lane->account, charged); /* else a lease on its block would be charged on top */
+        account_return(lane->remote->account, charged); /* else a lease on its block would be charged on top */
         queued->charged = 0;
         r = queued_transmit(lane, queued);
         if (r < 0) {
-            if (peer_charge_held(lane->account, charged) == 0)
+            if (account_charge(lane->remote->account, charged) == 0)
                 queued->charged = charged;
             break;
         }
@@ -606,7 +608,7 @@ void lane_flush(struct lane *lane) {
 int lane_reserve_release(struct lane *lane) {
     if (lane->has_rings && lane->own.releases >= lane->growth.entries)
         return 0; /* the ring has an entry for each */
-    uint64_t need = lane->releases_count + lane->account->imported_blocks + 1;
+    uint64_t need = lane->releases_count + lane->remote->account->imported_blocks + 1;
     if (need <= lane->releases_capacity)
         return 0;
     uint32_t capacity = lane->releases_capacity ? lane->releases_capacity * 2 : RELEASES_FIRST;

@@ -18,9 +18,9 @@
 
 /* The room for a copy, charged to the peer. */
 static int copy_new(struct lane *lane, struct snapshot *snapshot) {
-    int r = pooled_new_copy(&snapshot->in.block, lane->account, (size_t) snapshot->size);
+    int r = pooled_new_copy(&snapshot->in.block, lane->remote, (size_t) snapshot->size);
     if (r == 0)
-        snapshot->view = pooled_hold_view(lane->account, snapshot->handle);
+        snapshot->view = pooled_hold_view(lane->remote, snapshot->handle);
     return r;
 }
 
@@ -29,7 +29,7 @@ int snapshot_begin(struct lane *lane, const struct wire_message *message, const 
     struct snapshot *snapshot = &lane->snapshot;
     const void *data = NULL;
     bool is_wanted = false;
-    int r = pooled_find(lane->account, message->handle, message->payload_size, &data);
+    int r = pooled_find(lane->remote, message->handle, message->payload_size, &data);
     if (r < 0)
         return r;
     *ret_why = lane->ops->coming(lane->owner, in, &is_wanted);
@@ -50,7 +50,7 @@ static void forget_unwanted(struct lane *lane, struct snapshot *snapshot) {
 }
 
 static void copy_bytes(struct lane *lane, struct snapshot *snapshot) {
-    struct work *work = &lane->account->work;
+    struct work *work = &lane->remote->account->work;
     uint64_t rest = snapshot->size - snapshot->done, step = rest < work->left ? rest : work->left;
     char *to = (char *) (uintptr_t) sea_block_view(snapshot->in.block);
     memcpy(to + snapshot->done, snapshot->data + snapshot->done, (size_t) step);

@@ -246,7 +246,7 @@ int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsig
 }
 
 int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size) {
-    return block_new_flagged(ret_block, peer->ctx, peer, size, 0);
+    return block_new_flagged(ret_block, peer->account->ctx, peer, size, 0);
 }
 
 int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size) {
@@ -262,12 +262,12 @@ int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer,
 
 int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
     struct import import;
-    int r = peer_add_inline(peer, &import, size);
+    int r = imports_add_inline(peer->account, &import, size);
     if (r < 0)
         return r;
-    r = new_inline(ret_block, peer->ctx, import.is_free ? NULL : peer, size, 0);
+    r = new_inline(ret_block, peer->account->ctx, import.is_free ? NULL : peer, size, 0);
     if (r < 0)
-        peer_remove_import(&import, size);
+        imports_end(&import, size, 0);
     else
         (*ret_block)->import = import; /* of no chain */
     return r;
@@ -285,10 +285,10 @@ void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(
 
 int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
                          const void *data, size_t size) {
-    sea_block *block = block_alloc(peer->ctx, SEA_POOLED, size);
+    sea_block *block = block_alloc(peer->account->ctx, SEA_POOLED, size);
     if (!block)
-        return block_refuse(peer->ctx, sizeof(*block));
-    int r = peer_add_import(peer, &block->import, handle, size, true);
+        return block_refuse(peer->account->ctx, sizeof(*block));
+    int r = imports_add(peer->account, &block->import, handle, size, true);
     if (r < 0) {
         block_discard(block);
         return r;
@@ -302,23 +302,23 @@ int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t hand
 
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why) {
-    sea_block *block = block_alloc(peer->ctx, SEA_SEALED, (size_t) claim->size);
+    sea_block *block = block_alloc(peer->account->ctx, SEA_SEALED, (size_t) claim->size);
     uint64_t footprint = sealed_file_size(claim->size, claim->layout);
-    int r = block ? peer_add_import(peer, &block->import, handle, footprint, false) : -ENOMEM;
+    int r = block ? imports_add(peer->account, &block->import, handle, footprint, false) : -ENOMEM;
     if (r < 0) {
         reaper_take(&fd, 1);
         if (block)
             block_discard(block);
-        return r == -ENOMEM ? block_refuse(peer->ctx, (size_t) claim->size) : r;
+        return r == -ENOMEM ? block_refuse(peer->account->ctx, (size_t) claim->size) : r;
     }
     block->is_sealed = true;
     r = sealed_import(&block->sealed, fd, claim, ret_why);
     if (r == -ENOMEM || failure_call(r))
-        r = reserve_explain_map(r, claim->size, &peer->ctx->refusals);
+        r = reserve_explain_map(r, claim->size, &peer->account->ctx->refusals);
     if (r == 0)
-        r = peer_charge_pages(peer, block->sealed.excess);
+        r = account_charge(peer->account, block->sealed.excess);
     if (r < 0) {
-        peer_cancel_import(&block->import, footprint);
+        imports_cancel(&block->import, footprint);
         block_discard(block);
         return r;
     }
@@ -400,11 +400,9 @@ static void block_end_alone(sea_block *block, bool is_ours) {
 }
 
 static RARE void block_end(sea_block *block) {
-    bool is_ours = !block->import.peer || block->import.is_copy;
-    if (block->import.peer && !block->import.is_copy)
-        peer_return_pages(block->import.peer, block->sealed.excess);
-    if (block->import.peer)
-        peer_remove_import(&block->import, block_footprint(block));
+    bool is_ours = !block->import.account || block->import.is_copy;
+    if (block->import.account)
+        imports_end(&block->import, block_footprint(block), block->sealed.excess);
     if (block->slot)
         pooled_return(block);
     else
@@ -414,7 +412,7 @@ static RARE void block_end(sea_block *block) {
 sea_block *sea_block_unref(sea_block *block) {
     if (!block || !block_drop(block))
         return NULL;
-    if (!block->slot || block->import.peer || !is_single_threaded())
+    if (!block->slot || block->import.account || !is_single_threaded())
         block_end(block);
     else if (pooled_return_hot(block))
         pool_put(block->slot);
@@ -424,7 +422,7 @@ sea_block *sea_block_unref(sea_block *block) {
 void block_unref_own(sea_block *block) {
     if (!block_drop(block))
         return;
-    if (block->import.peer)
+    if (block->import.account)
         block_end(block);
     else
         pooled_return_own(block);

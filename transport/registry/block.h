@@ -60,7 +60,7 @@ int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
 /*
  * A peer's sealed block. Takes `fd`. First charged to the peer, then verified, then mapped. On -EBADF, -EMSGSIZE and
  * -ENODATA the peer has lied, as *ret_why says; other errors are refusals, and noted. The caller has checked
- * peer_has_import() and peer_is_over_limit(). After a failure no lease is given back here.
+ * imports_have() and account_is_over_limit(). After a failure no lease is given back here.
  */
 int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
                          const struct sealed_claim *claim, const char **ret_why);

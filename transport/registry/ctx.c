@@ -6,12 +6,12 @@
 #include "registry/ctx.h"
 
 #include "registry/figures.h"
-#include "registry/peer.h"
 #include "sys/disposal.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
 #include "sys/map.h"
 #include "sys/meminfo.h"
+#include "sys/wait.h"
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
@@ -24,6 +24,10 @@ static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
 static const uint64_t BUDGET_LEAST = UINT64_C(32)
                                      << 20; /* and what may be taken where nobody can see how much there is */
 enum { LOOKS_AGAIN_MAX = 2 };
+
+/* What members keep saves them time: a connection that stays at a limit costs them that no more often. */
+static const uint64_t TRIM_NS = UINT64_C(1000) * 1000 * 1000;
+
 static const uint64_t LOW_MARK_MAX = UINT64_C(1) << 60; /* so that sums with it stay numbers */
 
 unsigned sea_version(void) {
@@ -115,7 +119,6 @@ int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
     if (options->memory_flags & SEA_MEMORY_DUMP)
         map_dump_begin();
     ctx_calibrate(ctx);
-    lease_table_init(&ctx->leases);
     census_init(&ctx->census);
     pthread_mutex_init(&ctx->lock, NULL);
     *ret_ctx = ctx;
@@ -134,7 +137,6 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
         return NULL;
     if (ctx->admission.wishes.flags & SEA_MEMORY_DUMP)
         map_dump_end();
-    lease_table_deinit(&ctx->leases);
     census_deinit(&ctx->census);
     admission_deinit(&ctx->admission);
     refusal_deinit(&ctx->refusals);
@@ -165,6 +167,91 @@ void ctx_drop_scratch(sea_ctx *ctx) {
 
 void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal) {
     refusal_read(&ctx->refusals, ret_refusal);
+}
+
+void ctx_join(sea_ctx *ctx, struct ctx_member *member) {
+    pthread_mutex_lock(&ctx->lock);
+    member->next = ctx->members;
+    member->link = &ctx->members;
+    if (member->next)
+        member->next->link = &member->next;
+    ctx->members = member;
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void ctx_leave(sea_ctx *ctx, struct ctx_member *member) {
+    pthread_mutex_lock(&ctx->lock);
+    if (member->link) {
+        *member->link = member->next;
+        if (member->next)
+            member->next->link = member->link;
+    }
+    member->link = NULL;
+    member->wake = NULL;
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+void ctx_set_wake(sea_ctx *ctx, struct ctx_member *member, void (*wake)(void *waker), void *waker) {
+    pthread_mutex_lock(&ctx->lock);
+    member->wake = wake;
+    member->waker = waker;
+    pthread_mutex_unlock(&ctx->lock);
+}
+
+/* Returns whether a member was asked. */
+static bool ask_to_trim(sea_ctx *ctx, const struct ctx_member *but, enum trim trim) {
+    bool is_told = false;
+    pthread_mutex_lock(&ctx->lock);
+    for (struct ctx_member *member = ctx->members; member; member = member->next) {
+        bool has_memory = atomic_load_explicit(&member->has_memory, memory_order_relaxed);
+        if (member == but || (trim == TRIM_FREE && !has_memory))
+            continue;
+        if (atomic_load_explicit(&member->trim, memory_order_relaxed) < (int) trim)
+            atomic_store_explicit(&member->trim, (int) trim, memory_order_relaxed);
+        ctx_wake(member);
+        is_told = true;
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    return is_told;
+}
+
+void sea_ctx_trim(sea_ctx *ctx) {
+    ask_to_trim(ctx, NULL, TRIM_ALL);
+}
+
+void ctx_ask_others(sea_ctx *ctx, const struct ctx_member *but) {
+    uint64_t now = wait_now();
+    if (now < atomic_load_explicit(&ctx->next_trim, memory_order_relaxed))
+        return;
+    if (ask_to_trim(ctx, but, TRIM_FREE))
+        atomic_store_explicit(&ctx->next_trim, now + TRIM_NS, memory_order_relaxed);
+}
+
+enum trim ctx_take_trim(struct ctx_member *member) {
+    int trim = atomic_load_explicit(&member->trim, memory_order_relaxed);
+    if (trim != TRIM_NOTHING)
+        trim = atomic_exchange_explicit(&member->trim, TRIM_NOTHING, memory_order_relaxed);
+    return (enum trim) trim;
+}
+
+uint64_t ctx_age(uint64_t then) {
+    uint64_t now = wait_now_coarse();
+    return !then ? 0 : now > then ? now - then : 1;
+}
+
+/* Of the oldest lease of all members. */
+static uint64_t oldest_age(sea_ctx *ctx) {
+    uint64_t oldest = 0;
+    pthread_mutex_lock(&ctx->lock);
+    for (const struct ctx_member *member = ctx->members; member; member = member->next) {
+        const uint64_t times[] = {atomic_load_explicit(&member->oldest_sealed, memory_order_relaxed),
+                                  atomic_load_explicit(&member->oldest_pooled, memory_order_relaxed)};
+        for (int i = 0; i < 2; i++)
+            if (times[i] && (!oldest || times[i] < oldest))
+                oldest = times[i];
+    }
+    pthread_mutex_unlock(&ctx->lock);
+    return ctx_age(oldest);
 }
 
 /* Every counter is a figure. */
@@ -260,7 +347,7 @@ bool sea_ctx_figures(sea_ctx *ctx, uint64_t *ret_values, size_t count) {
     bool is_still = counters_read(ctx, &sums);
     for (size_t i = 0; i < COUNTERS; i++)
         values[FIGURES[i].figure] = sums.sums[i];
-    values[SEA_FIGURE_OLDEST_LEASE_NANOSECONDS] = peers_oldest_age(ctx);
+    values[SEA_FIGURE_OLDEST_LEASE_NANOSECONDS] = oldest_age(ctx);
     figures_of_quota(&ctx->budget, &values[SEA_FIGURE_BUDGET_USED_BYTES]);
     values[SEA_FIGURE_IMPORTED_ARENA_PEAK_BYTES] =
         atomic_load_explicit(&ctx->imported_arena_peak, memory_order_relaxed);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The context: budget, users' quotas, the table of leases, the refusal log and the counters of one
- * process. Thread-safe; alive until the last reference goes.
+ * The context: the budget, the quotas of users, the refusal log and the counters of one process, and the list of its
+ * members.
+ *
+ * A member is what keeps memory for a connection: an account (registry/account.h). The context knows of a member how to
+ * wake its thread, what it is asked to give back, and how old its leases are; it knows no connection.
+ *
+ * Threads: any. A context lives until its last reference goes.
  */
 #ifndef REGISTRY_CTX_H
 #define REGISTRY_CTX_H
@@ -11,7 +16,6 @@
 #include "memory/census.h"
 #include "memory/quota.h"
 #include "memory/refusal.h"
-#include "registry/lease.h"
 #include <pthread.h>
 #include <sealane/conn.h>
 #include <stdatomic.h>
@@ -43,6 +47,22 @@ struct tally {
     bool is_listed;             /* its thread's */
 };
 
+/* What a member is asked to give back. TRIM_FREE: free memory, because another member found no room. TRIM_ALL: reserved
+ * memory and tables too, by sea_ctx_trim() alone. */
+enum trim { TRIM_NOTHING, TRIM_FREE, TRIM_ALL };
+
+struct ctx_member {
+    struct ctx_member *next, **link; /* under the context's lock; `link` NULL: not on the list */
+    /* Called on any thread, under the context's lock: gives the connection a turn. NULL: nothing does. */
+    void (*wake)(void *waker);
+    void *waker;             /* under the context's lock; borrowed until the member leaves */
+    _Atomic int trim;        /* enum trim; raised by any thread, taken in the connection's next turn */
+    _Atomic bool has_memory; /* stored by the connection's thread, read by any */
+    /* When the oldest lease was granted, wait_now_coarse(); 0: there is none. Stored by the connection's thread, read by
+     * any. Of pooled blocks: when the pools were last maintained. */
+    _Atomic uint64_t oldest_sealed, oldest_pooled;
+};
+
 struct sea_ctx {
     _Atomic uint32_t refs;
     struct quota budget;
@@ -53,13 +73,12 @@ struct sea_ctx {
     struct admission admission;
     struct ctx_counters counters;
     _Atomic uint64_t imported_arena_peak;
-    struct lease_table leases;
     struct census census; /* of arenas, outboxes and rings, and of sealed blocks */
-    pthread_mutex_t lock; /* of users, tallies, peers */
+    pthread_mutex_t lock; /* of users, tallies, members */
     struct user *users;
-    struct peer *peers;
+    struct ctx_member *members;
     struct tally *tallies;
-    _Atomic uint64_t next_trim; /* CLOCK_MONOTONIC; by peers_give_back() */
+    _Atomic uint64_t next_trim; /* CLOCK_MONOTONIC; by ctx_ask_others() */
     void *_Atomic scratch;      /* owned; see ctx_lend_scratch(). NULL: none is kept */
     _Atomic uint32_t strangers; /* names given so far to those that have neither a user id nor a process id */
 };
@@ -89,6 +108,30 @@ void tally_end(struct tally *tally, sea_ctx *ctx);
 void *ctx_lend_scratch(sea_ctx *ctx, size_t size);
 void ctx_return_scratch(sea_ctx *ctx, void *scratch);
 void ctx_drop_scratch(sea_ctx *ctx); /* the one that is kept */
+
+/* Puts a zeroed member on the list, and takes it off: when ctx_leave() returns, no thread is inside `wake`, and none calls
+ * it later. To leave twice does nothing. */
+void ctx_join(sea_ctx *ctx, struct ctx_member *member);
+void ctx_leave(sea_ctx *ctx, struct ctx_member *member);
+
+/* Sets what wakes a member; `wake` NULL: nothing. */
+void ctx_set_wake(sea_ctx *ctx, struct ctx_member *member, void (*wake)(void *waker), void *waker);
+
+/* Gives the member's connection a turn soon. Under the context's lock. */
+static inline void ctx_wake(const struct ctx_member *member) {
+    if (member->wake)
+        member->wake(member->waker);
+}
+
+/* A limit of the process or of the machine is reached: asks all members `but` one (NULL: all) for free memory, at most
+ * once a second. */
+void ctx_ask_others(sea_ctx *ctx, const struct ctx_member *but);
+
+/* What the member is asked to give back since the last call. */
+enum trim ctx_take_trim(struct ctx_member *member);
+
+/* Nanoseconds since `then`, which wait_now_coarse() returned: at least 1. 0 for a `then` of 0. */
+uint64_t ctx_age(uint64_t then);
 
 /*
  * Whose account it is: of one user id. Users that our user namespace does not map all have the same one; each of their

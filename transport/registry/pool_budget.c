@@ -15,8 +15,8 @@ struct pool_budget *pool_budget_new(sea_pool *pool) {
     if (!budget)
         return NULL;
     atomic_store_explicit(&budget->refs, 1, memory_order_relaxed);
-    budget->ctx = sea_ctx_ref(pool->peer->ctx);
-    budget->user = user_ref(budget->ctx, pool->peer->user);
+    budget->ctx = sea_ctx_ref(pool->peer->account->ctx);
+    budget->user = user_ref(budget->ctx, pool->peer->account->user);
     budget->pool = pool;
     tally_begin(&budget->tally, budget->ctx);
     return budget;
@@ -73,10 +73,10 @@ static int check_limit(struct refusal_log *log, const char *limit, uint64_t most
 
 /* Of the budget: what was made for the peer, for its user, and what is left. */
 static struct fair_share peer_share(const struct peer *peer) {
-    const struct quota *budget = &peer->ctx->budget;
+    const struct quota *budget = &peer->account->ctx->budget;
     struct fair_share share = {.budget = budget->limit[QUOTA_BYTES],
                                .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
-                               .user = atomic_load_explicit(&peer->user->made, memory_order_relaxed)};
+                               .user = atomic_load_explicit(&peer->account->user->made, memory_order_relaxed)};
     for (const sea_pool *pool = peer->pooled.pools.all; pool; pool = pool->next)
         if (pool->budget)
             share.peer +=
@@ -86,9 +86,9 @@ static struct fair_share peer_share(const struct peer *peer) {
 
 /* Where the application gave quotas these hold. That of the peer bounds what it takes, out_limit, and its leases. */
 static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_log *log) {
-    const struct quota *quota = &peer->user->quota;
-    uint64_t made = atomic_load_explicit(&peer->user->made, memory_order_relaxed);
-    if (quota->limit[QUOTA_BYTES] >= peer->ctx->budget.limit[QUOTA_BYTES])
+    const struct quota *quota = &peer->account->user->quota;
+    uint64_t made = atomic_load_explicit(&peer->account->user->made, memory_order_relaxed);
+    if (quota->limit[QUOTA_BYTES] >= peer->account->ctx->budget.limit[QUOTA_BYTES])
         return 0; /* the budget will say so */
     return check_limit(log, "user quota (bytes)", quota->limit[QUOTA_BYTES], made, bytes,
                        "release blocks, or raise the bytes of `user` in sea_ctx_options");
@@ -96,7 +96,7 @@ static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_lo
 
 /* `but` is growing. */
 static int check_share(const struct peer *peer, const sea_pool *but, uint64_t bytes, struct refusal_log *log) {
-    if (!peer->ctx->has_fair_shares)
+    if (!peer->account->ctx->has_fair_shares)
         return check_user(peer, bytes, log);
     struct fair_share share = peer_share(peer);
     if (!fair_share_allows(&share, bytes)) {
@@ -114,10 +114,10 @@ static int check_share(const struct peer *peer, const sea_pool *but, uint64_t by
 static int check_limits(const struct pool_budget *budget, uint64_t bytes) {
     const sea_pool *pool = budget->pool;
     struct pools *pools = &pool->peer->pooled.pools;
-    uint64_t most = pool->peer->out_limit.bytes;
+    uint64_t most = pool->peer->account->out_limit.bytes;
     if (bytes > most || pools_used(pools) > most - bytes)
         pools_trim_others(pools, pool);
-    bool is_ours = most >= pool->peer->ctx->peer_limits.bytes;
+    bool is_ours = most >= pool->peer->account->ctx->peer_limits.bytes;
     int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
                         bytes,
                         is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
@@ -156,7 +156,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
     pool_budget_ref(budget);
-    atomic_store_explicit(&pools->has_memory, true, memory_order_relaxed);
+    atomic_store_explicit(&budget->pool->peer->account->member.has_memory, true, memory_order_relaxed);
     pools_note_peak(pools);
     return 0;
 }
@@ -193,7 +193,7 @@ static void budget_tell(void *owner) {
     struct pool_budget *budget = owner;
     pthread_mutex_lock(&budget->ctx->lock);
     if (budget->pool)
-        pools_wake(budget->pool->peer);
+        ctx_wake(&budget->pool->peer->account->member);
     pthread_mutex_unlock(&budget->ctx->lock);
     pool_budget_unref(budget);
 }

@@ -13,9 +13,9 @@
 
 struct arena_view {
     struct view view;
-    struct peer *peer; /* owned reference; charged with view.size, view.excess, and a block */
-    int error;         /* of those that are refused: what their blocks are refused with */
-    const char *why;   /* likewise, static */
+    struct account *account; /* owned reference; charged with view.size, view.excess, and a block */
+    int error;               /* of those that are refused: what their blocks are refused with */
+    const char *why;         /* likewise, static */
 };
 
 /* In the place of an arena that a limit of ours refused: they cost us nothing. */
@@ -43,14 +43,17 @@ struct lease_report pooled_lease_of(const struct pool_slot *slot) {
     return (struct lease_report){
         .handle = handle_make(slot->arena->id, slot->index, slot->generation),
         .size = pooled_block(slot)->size,
-        .age = lease_age(slot->leased_at),
+        .age = ctx_age(slot->leased_at),
     };
 }
 
 /* What stays as it is for as long as there is the slot. */
 static void slot_make_block(struct pool_slot *slot, const sea_pool *pool) {
-    *slot_block(slot) = (sea_block){
-        .ctx = pool->peer->ctx, .sealed = SEALED_EMPTY, .data = slot->data, .slot = slot, .budget = pool->budget};
+    *slot_block(slot) = (sea_block){.ctx = pool->peer->account->ctx,
+                                    .sealed = SEALED_EMPTY,
+                                    .data = slot->data,
+                                    .slot = slot,
+                                    .budget = pool->budget};
 }
 
 static sea_block *slot_lend(struct pool_slot *slot, const sea_pool *pool, size_t size) {
@@ -107,7 +110,7 @@ static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
 static int copy_make(sea_block **ret_block, struct peer *peer, size_t size) {
     int r = copy_take(ret_block, peer, size);
     if (r == -EDQUOT)
-        return block_new_inline(ret_block, peer->ctx, peer, size);
+        return block_new_inline(ret_block, peer->account->ctx, peer, size);
     if (r < 0)
         return pools_explain(peer, r, size);
     (*ret_block)->payload_class = SEA_INLINE;
@@ -117,12 +120,12 @@ static int copy_make(sea_block **ret_block, struct peer *peer, size_t size) {
 /* Charged first: of what is over the quota nothing is made. */
 int pooled_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
     struct import import;
-    int r = peer_add_copy(peer, &import, size);
+    int r = imports_add_copy(peer->account, &import, size);
     if (r < 0)
         return r;
     r = copy_make(ret_block, peer, size);
     if (r < 0)
-        peer_remove_import(&import, size);
+        imports_end(&import, size, 0);
     else
         (*ret_block)->import = import; /* of no chain */
     return r;
@@ -151,7 +154,7 @@ void pooled_note_queued(const sea_block *block, bool is_queued) {
 int pooled_lease(struct peer *peer, sea_block *block, uint64_t *ret_handle) {
     int r = block->slot->arena->is_announced ? 0 : pools_reserve_retired(&peer->pooled.pools);
     if (r == 0)
-        r = peer_charge_lease(peer, block->size);
+        r = account_charge_lease(peer->account, block->size);
     if (r < 0)
         return r;
     *ret_handle = slot_lease(block->slot);
@@ -164,10 +167,10 @@ uint64_t pooled_end_lease(struct peer *peer, struct pool_slot *slot) {
     const struct pool_budget *budget = block->budget; /* of a pool that lives */
     uint64_t size = block->size, used = pool_budget_used(budget);
     slot_release(slot);
-    peer_return_lease(peer, size);
+    account_return_lease(peer->account, size);
     block_unref_own(block);
     uint64_t left = pool_budget_used(budget); /* with the last block that drains an arena goes */
-    work_take(&peer->work, WORK_PER_ENTRY + (left < used ? WORK_PER_MEMFD + used - left : 0));
+    work_take(&peer->account->work, WORK_PER_ENTRY + (left < used ? WORK_PER_MEMFD + used - left : 0));
     return size;
 }
 
@@ -182,7 +185,7 @@ int pooled_release(struct peer *peer, uint64_t handle) {
 /* There is none. */
 static void drop_views_table(struct peer *peer) {
     views_deinit(&peer->pooled.views);
-    peer_return_held(peer, peer->pooled.views_charged);
+    account_return(peer->account, peer->pooled.views_charged);
     peer->pooled.views_charged = 0;
 }
 
@@ -197,11 +200,11 @@ void pooled_trim(struct peer *peer) {
 static bool drop_some_views(struct peer *peer) {
     struct arena_view *view;
     uint32_t place = 0;
-    while (!work_is_over(&peer->work) && (view = views_next(&peer->pooled.views, &place))) {
-        work_take(&peer->work, WORK_PER_MEMFD + view->view.size);
+    while (!work_is_over(&peer->account->work) && (view = views_next(&peer->pooled.views, &place))) {
+        work_take(&peer->account->work, WORK_PER_MEMFD + view->view.size);
         pooled_drop_view(views_take(&peer->pooled.views, place - 1));
     }
-    return !work_is_over(&peer->work);
+    return !work_is_over(&peer->account->work);
 }
 
 bool pooled_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes) {
@@ -224,25 +227,25 @@ uint64_t pooled_end(struct peer *peer, uint64_t *ret_bytes) {
 void pooled_drop_view(struct arena_view *view) {
     if (!view || view->error || !view_unref(&view->view))
         return;
-    struct peer *peer = view->peer;
-    peer->pooled.views_mapped -= view->view.size;
-    ctx_uncount(peer->ctx, imported_arena_bytes, view->view.size);
-    quota_return(&peer->quota, view->view.size + view->view.excess, 1, 0);
+    struct account *account = view->account;
+    account->mapped_bytes -= view->view.size;
+    ctx_uncount(account->ctx, imported_arena_bytes, view->view.size);
+    quota_return(&account->quota, view->view.size + view->view.excess, 1, 0);
     heap_free(view);
-    peer_unref(peer);
+    account_unref(account);
 }
 
 static void view_count(struct peer *peer, uint64_t size) {
-    uint64_t before = ctx_count(peer->ctx, imported_arena_bytes, size);
-    peak_note(&peer->ctx->imported_arena_peak, before + size);
-    peer->pooled.views_mapped += size;
+    uint64_t before = ctx_count(peer->account->ctx, imported_arena_bytes, size);
+    peak_note(&peer->account->ctx->imported_arena_peak, before + size);
+    peer->account->mapped_bytes += size;
 }
 
 /* Charged, as a block too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
 static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
                      const char **ret_why) {
     if (fd < 0) {
-        reserve_explain(-EMFILE, arena->size, false, &peer->ctx->admission);
+        reserve_explain(-EMFILE, arena->size, false, &peer->account->ctx->admission);
         *ret_view = &without_fd;
         return 0;
     }
@@ -251,7 +254,7 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
         reaper_take(&fd, 1);
         return -ENOMEM;
     }
-    if (quota_charge(&peer->quota, arena->size, 1, 0, &peer->ctx->refusals) < 0) {
+    if (quota_charge(&peer->account->quota, arena->size, 1, 0, &peer->account->ctx->refusals) < 0) {
         reaper_take(&fd, 1);
         heap_free(view);
         *ret_view = &over_quota;
@@ -259,23 +262,23 @@ static int view_make(struct peer *peer, const struct wire_arena *arena, int fd, 
     }
     int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
     if (r < 0) {
-        quota_return(&peer->quota, arena->size, 1, 0);
+        quota_return(&peer->account->quota, arena->size, 1, 0);
         heap_free(view);
         if (r != -ENOMEM && !failure_call(r))
             return -EPROTO;
-        reserve_explain_map(r, arena->size, &peer->ctx->refusals);
+        reserve_explain_map(r, arena->size, &peer->account->ctx->refusals);
         *ret_view = &unmapped[reserve_unmapped(r, arena->size)];
         return 0;
     }
-    if (peer_charge_pages(peer, view->view.excess) < 0) {
-        quota_return(&peer->quota, arena->size, 1, 0);
+    if (account_charge(peer->account, view->view.excess) < 0) {
+        quota_return(&peer->account->quota, arena->size, 1, 0);
         view_unref(&view->view);
         heap_free(view);
         *ret_view = &over_quota;
         return 0;
     }
-    view->peer = peer;
-    peer->refs++;
+    view->account = peer->account;
+    peer->account->refs++;
     view_count(peer, arena->size);
     *ret_view = view;
     return 0;
@@ -291,7 +294,7 @@ static uint64_t views_charge(const struct views *views) {
 
 static int charge_views(struct peer *peer) {
     uint64_t charge = views_charge(&peer->pooled.views), more = charge - peer->pooled.views_charged;
-    int r = more > 0 ? peer_charge_held(peer, more) : 0;
+    int r = more > 0 ? account_charge(peer->account, more) : 0;
     if (r == 0)
         peer->pooled.views_charged = charge;
     return r;

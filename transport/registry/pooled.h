@@ -25,7 +25,6 @@ struct pooled {
     struct pools pools;
     struct views views;
     uint64_t views_charged; /* to the peer, bytes */
-    uint64_t views_mapped;  /* bytes, of retired ones too */
 };
 
 /* NULL: none. */

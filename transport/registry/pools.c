@@ -50,7 +50,7 @@ void pools_set_options(sea_pool *pool, const sea_pool_options *options) {
         options = &defaults;
     snprintf(pool->name, sizeof(pool->name), "%s", options->name ? options->name : "");
     pool->bytes_max = options->bytes_max;
-    pool->retained_max = options->retained_max ? options->retained_max : retained_default(pool->peer->ctx);
+    pool->retained_max = options->retained_max ? options->retained_max : retained_default(pool->peer->account->ctx);
     pool->policy = (struct pool_policy){
         .bytes = options->rotate_bytes,
         .age = ms_to_ns(options->rotate_age_ms),
@@ -122,7 +122,7 @@ bool pools_give_back(sea_ctx *ctx, struct peer *peer) {
     uint32_t before = peer ? audience->count : 0;
     if (peer)
         pools_trim_others(&peer->pooled.pools, NULL);
-    peers_give_back(ctx, peer);
+    ctx_ask_others(ctx, peer ? &peer->account->member : NULL);
     return peer && audience->count < before;
 }
 
@@ -134,9 +134,9 @@ static bool is_memory_short(const struct pools *pools, int error) {
 /* After an attempt that ended with `error`: is it worth another one? */
 static bool pools_make_room(const sea_pool *pool, int error) {
     struct peer *peer = pool->peer;
-    bool has_more = admission_tell(&peer->ctx->admission);
+    bool has_more = admission_tell(&peer->account->ctx->admission);
     if (error < 0 && is_memory_short(&peer->pooled.pools, error))
-        has_more |= pools_give_back(peer->ctx, peer);
+        has_more |= pools_give_back(peer->account->ctx, peer);
     return error < 0 && has_more && pool->pool;
 }
 
@@ -152,8 +152,8 @@ int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
 int pools_explain(struct peer *peer, int error, size_t size) {
     if (error == -EPIPE)
         return error;
-    return error == -EDQUOT ? refusal_pass(&peer->pooled.pools.refused, &peer->ctx->refusals)
-                            : reserve_explain(error, size, false, &peer->ctx->admission);
+    return error == -EDQUOT ? refusal_pass(&peer->pooled.pools.refused, &peer->account->ctx->refusals)
+                            : reserve_explain(error, size, false, &peer->account->ctx->admission);
 }
 
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count) {
@@ -193,7 +193,7 @@ static uint64_t pool_drop_leases(struct peer *peer, const sea_pool *pool, uint64
 
 static void drop_some_leases(struct peer *peer, const sea_pool *pool, uint64_t *count, uint64_t *bytes) {
     struct pool_slot *slot;
-    while (pool->pool && !work_is_over(&peer->work) && (slot = pool_next_lease(pool->pool, NULL))) {
+    while (pool->pool && !work_is_over(&peer->account->work) && (slot = pool_next_lease(pool->pool, NULL))) {
         *bytes += pooled_end_lease(peer, slot);
         ++*count;
     }
@@ -204,17 +204,17 @@ static void free_some_arenas(struct peer *peer, const sea_pool *pool) {
     uint64_t freed = 1;
     if (pool->pool)
         pool_unreserve(pool->pool);
-    while (pool->pool && !work_is_over(&peer->work) && (freed = pool_trim_one(pool->pool)))
-        work_take(&peer->work, WORK_PER_MEMFD + freed);
+    while (pool->pool && !work_is_over(&peer->account->work) && (freed = pool_trim_one(pool->pool)))
+        work_take(&peer->account->work, WORK_PER_MEMFD + freed);
 }
 
 bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes) {
     const struct pools *pools = &peer->pooled.pools;
-    for (const sea_pool *pool = pools->all; pool && !work_is_over(&peer->work); pool = pool->next) {
+    for (const sea_pool *pool = pools->all; pool && !work_is_over(&peer->account->work); pool = pool->next) {
         drop_some_leases(peer, pool, count, bytes);
         free_some_arenas(peer, pool);
     }
-    return !work_is_over(&peer->work);
+    return !work_is_over(&peer->account->work);
 }
 
 uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
@@ -333,17 +333,16 @@ void pools_renew(struct peer *peer) {
     pools->needs_maintenance = true;
 }
 
-static void pools_tell_leases(struct pools *pools) {
+static void pools_tell_leases(struct peer *peer) {
+    const struct pools *pools = &peer->pooled.pools;
     const struct pool_slot *oldest = pools_oldest_lease(pools);
-    atomic_store_explicit(&pools->leased_at, oldest ? oldest->leased_at : 0, memory_order_relaxed);
+    atomic_store_explicit(&peer->account->member.oldest_pooled, oldest ? oldest->leased_at : 0, memory_order_relaxed);
 }
 
 bool pools_maintain(struct peer *peer) {
     struct pools *pools = &peer->pooled.pools;
-    enum trim trim = (enum trim) atomic_load_explicit(&peer->trim, memory_order_relaxed);
+    enum trim trim = ctx_take_trim(&peer->account->member);
     uint64_t now = pools->audience.count > 0 ? wait_now() : 0;
-    if (trim != TRIM_NOTHING)
-        trim = (enum trim) atomic_exchange_explicit(&peer->trim, TRIM_NOTHING, memory_order_relaxed);
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
     pools->active = pools->retained = 0;
@@ -358,8 +357,8 @@ bool pools_maintain(struct peer *peer) {
         heap_free(pool);
     }
     pools->needs_maintenance = false;
-    atomic_store_explicit(&pools->has_memory, pools->active + pools->retained > 0, memory_order_relaxed);
-    pools_tell_leases(pools);
+    atomic_store_explicit(&peer->account->member.has_memory, pools->active + pools->retained > 0, memory_order_relaxed);
+    pools_tell_leases(peer);
     return trim == TRIM_ALL;
 }
 
@@ -369,9 +368,4 @@ void pools_trim(struct pools *pools) {
         return;
     pools->retired = heap_free(pools->retired);
     pools->retired_capacity = 0;
-}
-
-void pools_wake(struct peer *peer) {
-    if (peer->wake)
-        peer->wake(peer->waker);
 }

@@ -6,7 +6,7 @@
  * peer takes, each never more than its bytes_max. A pool that the application has let go of, or that has ended with the
  * connection, lives on in memory/pool.h until its blocks are back.
  *
- * Threads: the connection's, but for pools_wake().
+ * Threads: the connection's.
  */
 #ifndef REGISTRY_POOLS_H
 #define REGISTRY_POOLS_H
@@ -39,8 +39,6 @@ struct pools {
     uint32_t retired_count, retired_capacity;
     struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
     uint64_t active, retained;  /* bytes, when pools_maintain() was last called */
-    _Atomic uint64_t leased_at; /* likewise: when the oldest lease was granted; 0: none is. Any thread reads it */
-    _Atomic bool has_memory;    /* likewise, or some was made since. Any thread reads it */
     uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
     uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;          /* when to call pools_maintain(); WAIT_FOREVER: no need to */
@@ -120,8 +118,5 @@ void pools_trim(struct pools *pools);
  * which it may have room for by then. At most once a second.
  */
 void pools_renew(struct peer *peer);
-
-/* From any thread: the connection's is to call pools_maintain() soon. Under the context's lock. */
-void pools_wake(struct peer *peer);
 
 #endif

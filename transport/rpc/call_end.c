@@ -16,7 +16,7 @@ void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_msg *re
 
 /* Who holds all that it takes gets no more: the reply waits at the other side, which is not to blame. */
 static void say_late(sea_conn *conn, const struct call_waiter *waiter) {
-    const struct peer *peer = conn->lane.account;
+    const struct account *peer = conn->lane.remote->account;
     int length = snprintf(conn->text, sizeof(conn->text), "no reply of method %" PRIu32 " within its %d ms",
                           waiter->method, waiter->timeout_ms);
     if (peer->imported_blocks)

@@ -20,10 +20,11 @@ static void conn_figure_limits(const struct negotiated *negotiated, uint64_t *va
     values[SEA_CONN_FIGURE_ACCEPTS_SEALED] = is_accepted(negotiated, SEA_SEALED);
 }
 
-static void conn_figure_account(const struct peer *account, uint64_t *values) {
-    struct lease_report oldest = peer_oldest_lease(account);
+static void conn_figure_account(const struct peer *remote, uint64_t *values) {
+    const struct account *account = remote->account;
+    struct lease_report oldest = peer_oldest_lease(remote);
     struct pool_gauges arenas;
-    pools_gauges(&account->pooled.pools, &arenas);
+    pools_gauges(&remote->pooled.pools, &arenas);
     values[SEA_CONN_FIGURE_LEASED_BLOCKS] = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
     values[SEA_CONN_FIGURE_LEASED_BYTES] = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
     values[SEA_CONN_FIGURE_IMPORTED_BLOCKS] = account->imported_blocks;
@@ -31,9 +32,9 @@ static void conn_figure_account(const struct peer *account, uint64_t *values) {
     values[SEA_CONN_FIGURE_ALLOCATED_BYTES] = arenas.allocated;
     values[SEA_CONN_FIGURE_ACTIVE_BYTES] = arenas.bytes_out;
     values[SEA_CONN_FIGURE_MAPPED_BYTES] = arenas.mapped;
-    values[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES] = account->pooled.pools.mapped_peak;
+    values[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES] = remote->pooled.pools.mapped_peak;
     values[SEA_CONN_FIGURE_RETAINED_BYTES] = arenas.retained;
-    values[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES] = account->pooled.views_mapped;
+    values[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES] = account->mapped_bytes;
     values[SEA_CONN_FIGURE_OLDEST_LEASE_BYTES] = oldest.size;
     values[SEA_CONN_FIGURE_OLDEST_LEASE_NANOSECONDS] = oldest.age;
     figures_of_quota(&account->quota, &values[SEA_CONN_FIGURE_QUOTA_USED_BYTES]);
@@ -42,7 +43,7 @@ static void conn_figure_account(const struct peer *account, uint64_t *values) {
 
 void sea_conn_figures(const sea_conn *conn, uint64_t *ret_values, size_t count) {
     uint64_t values[SEA_CONN_FIGURES] = {0};
-    conn_figure_account(conn->lane.account, values);
+    conn_figure_account(conn->lane.remote, values);
     conn_figure_limits(&conn->lane.negotiated, values);
     values[SEA_CONN_FIGURE_OUTGOING_CALLS] = conn->calls.in_flight;
     values[SEA_CONN_FIGURE_INCOMING_CALLS] = conn->incoming_count;

@@ -83,7 +83,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     }
     conn->ctx = sea_ctx_ref(ctx);
     heap_herd_joins();
-    conn->lane.account->pooled.pools.own.conn = conn;
+    conn->lane.remote->pooled.pools.own.conn = conn;
     *ret_conn = conn;
     return 0;
 }
@@ -99,6 +99,6 @@ int conn_watch(sea_conn *conn, struct poller *poller) {
     conn->watch.deadline = conn_deadline(conn);
     int r = watch_add(&conn->watch, poller);
     if (r == 0)
-        peer_set_wake(conn->lane.account, conn_wake, conn);
+        ctx_set_wake(conn->ctx, &conn->lane.remote->account->member, conn_wake, conn);
     return r;
 }

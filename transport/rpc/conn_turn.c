@@ -66,7 +66,7 @@ static uint64_t conn_activity(const sea_conn *conn) {
 }
 
 static bool conn_is_in_use(const sea_conn *conn) {
-    const struct peer *account = conn->lane.account;
+    const struct account *account = conn->lane.remote->account;
     return conn->calls.in_flight || conn->incoming_count || account->messages > conn->spares_count ||
            account->imported_blocks || atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
 }
@@ -167,7 +167,7 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
     if (r == 0)
         offer_call(conn);
     if (r == 0 && is_shortage(in->status) && !in->is_refused)
-        pools_renew(conn->lane.account);
+        pools_renew(conn->lane.remote);
     if (r < 0 || !waiter.done) {
         sea_block_unref(in->block);
         return r < 0 ? "a reply came to no call of ours" : NULL;

@@ -12,11 +12,11 @@ enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
 
 /* Also one that is a block by now. */
 void msg_discard(sea_msg *msg) {
-    struct peer *payer = msg->payer;
-    peer_return_held(payer, msg->charged);
+    struct account *payer = msg->payer;
+    account_return(payer, msg->charged);
     payer->messages--;
     heap_free(msg);
-    peer_unref(payer);
+    account_unref(payer);
 }
 
 /*
@@ -24,14 +24,14 @@ void msg_discard(sea_msg *msg) {
  * which the calls in flight bound: a peer that uses all the bytes it was granted must still be heard.
  */
 static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
-    struct peer *payer = conn->lane.account;
+    struct account *payer = conn->lane.remote->account;
     uint64_t charged = payer->messages < conn->lane.hello.calls_max + SPARES_MOST ? 0 : MSG_SIZE;
-    int r = peer_charge_held(payer, charged);
+    int r = account_charge(payer, charged);
     if (r < 0)
         return r;
     sea_msg *msg = heap_new(1, MSG_SIZE);
     if (!msg) {
-        peer_return_held(payer, charged);
+        account_return(payer, charged);
         return -ENOMEM;
     }
     msg->charged = charged;

@@ -10,7 +10,7 @@
 
 struct sea_msg {
     sea_conn *conn;         /* owned reference; borrowed while it is a spare */
-    struct peer *payer;     /* owned reference */
+    struct account *payer;  /* owned reference */
     uint64_t charged;       /* to it, bytes */
     struct lane_message in; /* owns a reference of its block, and its text; its bytes are `bytes` */
     bool is_cancelled;

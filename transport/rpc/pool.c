@@ -16,7 +16,7 @@ int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *op
         return refusal_explain(&conn->ctx->refusals, -EINVAL, "sea_pool_options", why);
     if (conn->is_ended)
         return -EPIPE;
-    int r = pools_new(ret_pool, conn->lane.account, options);
+    int r = pools_new(ret_pool, conn->lane.remote, options);
     if (r == 0)
         (*ret_pool)->conn = conn;
     return r;
@@ -33,7 +33,7 @@ sea_pool *sea_pool_free(sea_pool *pool) {
 }
 
 sea_pool *sea_conn_pool(sea_conn *conn) {
-    return &conn->lane.account->pooled.pools.own;
+    return &conn->lane.remote->pooled.pools.own;
 }
 
 int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size) {

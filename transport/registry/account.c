@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* Accounts. See account.h. */
+#include "registry/account.h"
+
+#include "sys/heap.h"
+
+struct account *account_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner) {
+    struct account *account = heap_new(1, sizeof(*account));
+    struct user *found = account ? user_get(ctx, user) : NULL;
+    if (!found)
+        return heap_free(account);
+    account->refs = 1;
+    account->ctx = sea_ctx_ref(ctx);
+    account->user = found;
+    account->on_release = on_release;
+    account->owner = owner;
+    quota_init(&account->quota, "peer quota", &found->quota, &ctx->peer_limits);
+    ctx_join(ctx, &account->member);
+    return account;
+}
+
+struct account *account_unref(struct account *account) {
+    if (!account || --account->refs > 0)
+        return NULL;
+    ctx_leave(account->ctx, &account->member);
+    user_put(account->ctx, account->user);
+    sea_ctx_unref(account->ctx);
+    heap_free(account->imports.heads);
+    return heap_free(account);
+}
+
+void account_end(struct account *account) {
+    ctx_leave(account->ctx, &account->member);
+    account->owner = NULL;
+}
+
+int account_charge_lease(struct account *account, uint64_t size) {
+    int r = quota_charge(&account->quota, size, 1, 0, &account->ctx->refusals);
+    if (r < 0)
+        return r;
+    atomic_fetch_add_explicit(&account->leased_blocks, 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&account->leased_bytes, size, memory_order_relaxed);
+    ctx_count(account->ctx, leased_blocks, 1);
+    ctx_count(account->ctx, leased_bytes, size);
+    return 0;
+}
+
+void account_return_lease(struct account *account, uint64_t size) {
+    atomic_fetch_sub_explicit(&account->leased_blocks, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&account->leased_bytes, size, memory_order_relaxed);
+    ctx_uncount(account->ctx, leased_blocks, 1);
+    ctx_uncount(account->ctx, leased_bytes, size);
+    quota_return(&account->quota, size, 1, 0);
+}
+
+int account_charge(struct account *account, uint64_t bytes) {
+    return bytes > 0 ? quota_charge(&account->quota, bytes, 0, 0, &account->ctx->refusals) : 0;
+}
+
+void account_return(struct account *account, uint64_t bytes) {
+    if (bytes > 0)
+        quota_return(&account->quota, bytes, 0, 0);
+}

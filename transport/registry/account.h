@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An account: what one peer holds of ours, what we hold of the peer's, and what each may.
+ *
+ * One for each connection. Imports (registry/imports.h) keep the account alive beyond the end of the connection: their
+ * memory is charged until the application lets go of it.
+ *
+ * Invariants: leased_blocks == leases of sealed blocks + leases of pooled blocks; imported_blocks == imports in the
+ * chains while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
+ * the peer's payloads (import.is_copy) + arenas of the peer that we map. The bytes include these arenas, inline payloads
+ * beyond ACCOUNT_INLINE_FREE, replies that are queued, and messages that are kept.
+ *
+ * Memory: by reference. Threads: the connection's; `member` says which of its fields any thread reads.
+ */
+#ifndef REGISTRY_ACCOUNT_H
+#define REGISTRY_ACCOUNT_H
+
+#include "memory/work.h"
+#include "registry/ctx.h"
+#include <stdbool.h>
+
+struct import;
+
+/* What one side lets the other make it hold. */
+struct credit {
+    uint64_t bytes;
+    uint32_t blocks;
+};
+
+/* Called when a block that came from this peer has lost its last reference: the lease goes back. */
+typedef void account_on_release(void *owner, uint64_t handle);
+
+/* Bytes of inline payloads that a connection has free, like its buffers: small messages that come and go cost nothing,
+ * and a peer that uses all that it was granted is still heard. */
+#define ACCOUNT_INLINE_FREE (UINT64_C(64) << 10)
+
+/* Imports by their handles; see registry/imports.h. Zeroed: empty. */
+struct import_chains {
+    struct import **heads; /* owned; made with the first import */
+    uint32_t capacity;     /* of `heads`: 0, or a power of two */
+    uint64_t key;          /* of the hash, odd; the peer does not know it */
+};
+
+struct account {
+    uint32_t refs;
+    sea_ctx *ctx;                                 /* owned reference */
+    struct user *user;                            /* owned reference */
+    struct ctx_member member;                     /* until account_end() */
+    struct quota quota;                           /* leases and imports together; its parent is the user's */
+    struct credit out_limit, in_limit;            /* as the peer granted us, as we granted the peer */
+    _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
+    uint64_t imported_blocks, imported_bytes;
+    uint64_t mapped_bytes; /* of the peer's arenas that we map, retired ones too */
+    uint64_t messages;     /* of its connection, that there are */
+    uint64_t inline_free;  /* bytes of inline payloads that the peer is not charged with */
+    struct work work;      /* that the connection may still do for the peer in this turn */
+    struct import_chains imports;
+    account_on_release *on_release;
+    void *owner; /* of on_release, borrowed; NULL once the connection has ended */
+};
+
+/* `user` is what user_name() says. The caller owns one reference. NULL: out of memory. */
+struct account *account_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner);
+struct account *account_unref(struct account *account);
+
+/* The connection has ended: nothing wakes it any more, and on_release is not called. */
+void account_end(struct account *account);
+
+/* Is there room for one more lease of `size` bytes within what the peer granted? */
+static inline bool account_has_credit(const struct account *account, uint64_t size) {
+    uint64_t bytes = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
+    return atomic_load_explicit(&account->leased_blocks, memory_order_relaxed) < account->out_limit.blocks &&
+           bytes <= account->out_limit.bytes && size <= account->out_limit.bytes - bytes;
+}
+
+/* Would one more import of `size` bytes exceed what we granted? */
+static inline bool account_is_over_limit(const struct account *account, uint64_t size) {
+    return account->imported_blocks >= account->in_limit.blocks || account->imported_bytes > account->in_limit.bytes ||
+           size > account->in_limit.bytes - account->imported_bytes;
+}
+
+/* Charges the peer with a lease. Only the grantors of leases call these two. -EDQUOT. */
+int account_charge_lease(struct account *account, uint64_t size);
+void account_return_lease(struct account *account, uint64_t size);
+
+/*
+ * Charges the peer and its user with bytes that no credit counts: what waits for the peer to read it, messages that are
+ * kept, and pages that the kernel added to an import. -EDQUOT.
+ */
+int account_charge(struct account *account, uint64_t bytes);
+void account_return(struct account *account, uint64_t bytes);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* Imports. See imports.h. */
+#include "registry/imports.h"
+
+#include "sys/heap.h"
+#include "sys/wait.h"
+#include <errno.h>
+
+/* Bytes that a block in the heap takes beside its payload, about. */
+static const uint64_t INLINE_COST = 256;
+
+/* Multiplied by an odd number that the peer does not know, two handles of its choice share a chain about as often as
+ * random ones. */
+static struct import **chain_of(const struct import_chains *chains, uint64_t handle) {
+    return &chains->heads[handle * chains->key >> (64 - __builtin_ctz(chains->capacity))];
+}
+
+/* Our addresses and the clock are mixed: any bit of these changes about half the bits of the key (the finalizer of
+ * splitmix64). */
+static uint64_t key_new(const struct account *account) {
+    uint64_t key = wait_now() ^ (uint64_t) (uintptr_t) account << 16;
+    key = (key ^ key >> 30) * 0xbf58476d1ce4e5b9u;
+    key = (key ^ key >> 27) * 0x94d049bb133111ebu;
+    return (key ^ key >> 31) | 1;
+}
+
+static void chains_move(const struct import_chains *from, const struct import_chains *to) {
+    for (uint32_t i = 0; i < from->capacity; i++)
+        for (struct import *import = from->heads[i], *next; import; import = next) {
+            struct import **chain = chain_of(to, import->handle);
+            next = import->next;
+            import->next = *chain;
+            *chain = import;
+        }
+}
+
+/* A table that cannot grow goes on as it is. */
+static int imports_grow(struct account *account) {
+    struct import_chains *chains = &account->imports;
+    struct import_chains more = {.capacity = chains->capacity ? chains->capacity * 2 : IMPORTS_FIRST};
+    more.heads = heap_new(more.capacity, sizeof(struct import *));
+    if (!more.heads)
+        return chains->capacity ? 0 : -ENOMEM;
+    more.key = key_new(account);
+    chains_move(chains, &more);
+    heap_free(chains->heads);
+    *chains = more;
+    return 0;
+}
+
+/* A chain has one import on average, up to the largest table. */
+static bool is_crowded(const struct account *account) {
+    uint32_t capacity = account->imports.capacity;
+    return account->imported_blocks >= capacity && capacity < IMPORTS_MAX;
+}
+
+void imports_trim(struct account *account) {
+    if (account->imported_blocks > 0)
+        return;
+    heap_free(account->imports.heads);
+    account->imports = (struct import_chains){.heads = NULL};
+}
+
+bool imports_have(const struct account *account, uint64_t handle) {
+    if (account->imported_blocks == 0)
+        return false;
+    for (const struct import *i = *chain_of(&account->imports, handle); i; i = i->next)
+        if (i->handle == handle)
+            return true;
+    return false;
+}
+
+/* Blocks, bytes and descriptors: a pooled import's arena is charged already, and has no descriptor. */
+static int import_charge(struct account *account, uint64_t size, bool is_pooled) {
+    return quota_charge(&account->quota, is_pooled ? 0 : size, 1, is_pooled ? 0 : 1, &account->ctx->refusals);
+}
+
+int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
+    int r = is_crowded(account) ? imports_grow(account) : 0;
+    if (r == 0)
+        r = import_charge(account, size, is_pooled);
+    if (r < 0)
+        return r;
+    struct import **chain = chain_of(&account->imports, handle);
+    *import = (struct import){.account = account, .handle = handle, .next = *chain, .is_pooled = is_pooled};
+    *chain = import;
+    account->refs++;
+    account->imported_blocks++;
+    account->imported_bytes += size;
+    ctx_count(account->ctx, imported_blocks, 1);
+    ctx_count(account->ctx, imported_bytes, size);
+    return 0;
+}
+
+/* Undoes imports_add(), but for the reference of the account, which this function hands over. */
+static struct account *import_forget(struct import *import, uint64_t size, uint64_t excess) {
+    struct account *account = import->account;
+    struct import **link = chain_of(&account->imports, import->handle);
+    while (*link != import)
+        link = &(*link)->next;
+    *link = import->next;
+    quota_return(&account->quota, (import->is_pooled ? 0 : size) + excess, 1, import->is_pooled ? 0 : 1);
+    *import = (struct import){.account = NULL};
+    account->imported_blocks--;
+    account->imported_bytes -= size;
+    ctx_uncount(account->ctx, imported_blocks, 1);
+    ctx_uncount(account->ctx, imported_bytes, size);
+    return account;
+}
+
+void imports_cancel(struct import *import, uint64_t size) {
+    account_unref(import_forget(import, size, 0));
+}
+
+int imports_add_copy(struct account *account, struct import *import, uint64_t size) {
+    int r = quota_charge(&account->quota, size, 1, 0, &account->ctx->refusals);
+    if (r < 0)
+        return r;
+    *import = (struct import){.account = account, .is_copy = true};
+    account->refs++;
+    return 0;
+}
+
+int imports_add_inline(struct account *account, struct import *import, uint64_t size) {
+    bool is_free = size <= ACCOUNT_INLINE_FREE - account->inline_free;
+    int r = is_free ? 0 : account_charge(account, size + INLINE_COST);
+    if (r < 0)
+        return r;
+    *import = (struct import){.account = account, .is_copy = true, .is_inline = true, .is_free = is_free};
+    account->inline_free += is_free ? size : 0;
+    account->refs++;
+    return 0;
+}
+
+static struct account *copy_forget(struct import *import, uint64_t size) {
+    struct account *account = import->account;
+    if (import->is_free)
+        account->inline_free -= size;
+    else if (import->is_inline)
+        account_return(account, size + INLINE_COST);
+    else
+        quota_return(&account->quota, size, 1, 0);
+    *import = (struct import){.account = NULL};
+    return account;
+}
+
+void imports_end(struct import *import, uint64_t size, uint64_t excess) {
+    bool is_lease = !import->is_copy;
+    uint64_t handle = import->handle;
+    struct account *account = is_lease ? import_forget(import, size, excess) : copy_forget(import, size);
+    if (is_lease && account->owner)
+        account->on_release(account->owner, handle);
+    account_unref(account);
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Imports: what a block holds of a peer, and what the peer's account is charged with for it.
+ *
+ *     of a lease       the peer's sealed or pooled block: entered under its handle; its end gives the lease back
+ *     of a copy        private memory of ours that a payload of the peer's takes up: no handle, no lease
+ *
+ * An import is embedded in its block and has a reference of the account. imports_end() ends an import of any kind; no
+ * other function gives a lease back.
+ *
+ * Threads: the connection's.
+ */
+#ifndef REGISTRY_IMPORTS_H
+#define REGISTRY_IMPORTS_H
+
+#include "registry/account.h"
+
+struct import {
+    struct account *account; /* owned reference; NULL: the block is not an import */
+    uint64_t handle;
+    struct import *next;
+    bool is_pooled; /* its bytes are charged with its arena */
+    bool is_copy;   /* private memory of ours: no lease */
+    bool is_inline; /* a copy of an inline payload: charged in bytes alone, since it takes no mapping */
+    bool is_free;   /* such a copy within ACCOUNT_INLINE_FREE: not charged */
+};
+
+/* Number of chains: of the first table, and of the largest, in which imports are entered anew within a millisecond. */
+enum { IMPORTS_FIRST = 256, IMPORTS_MAX = 1 << 15 };
+
+/* Does the peer have a lease of that name with us at this moment? */
+bool imports_have(const struct account *account, uint64_t handle);
+
+/* Charges an import to the peer and its user, and enters it. -EDQUOT, -ENOMEM. */
+int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled);
+
+/* Charges the peer with a copy of its payload. -EDQUOT. */
+int imports_add_copy(struct account *account, struct import *import, uint64_t size);
+
+/* Charges the peer with an inline payload beyond the first ACCOUNT_INLINE_FREE bytes that there are at a time. -EDQUOT. */
+int imports_add_inline(struct account *account, struct import *import, uint64_t size);
+
+/* Ends an import of `size` bytes, and gives its lease back while the connection lives. `excess` are the bytes of pages
+ * that the kernel added (account_charge()). `import` is not of any account then. */
+void imports_end(struct import *import, uint64_t size, uint64_t excess);
+
+/* Takes an import back whose block could not be made; its lease is not given back. */
+void imports_cancel(struct import *import, uint64_t size);
+
+/* Gives the table back if it is empty. */
+void imports_trim(struct account *account);
+
+#endif
