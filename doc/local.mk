@@ -40,6 +40,7 @@ nobase_dist_doc_DATA = \
     $(examples_consumer_SOURCES) \
     $(examples_digest_SOURCES) \
     $(examples_digestd_SOURCES) \
+    $(examples_figures_SOURCES) \
     $(examples_hello_client_SOURCES) \
     $(examples_hello_server_SOURCES) \
     $(examples_producer_SOURCES) \

@@ -136,7 +136,7 @@ must "links among the documents: $(dead_links)" test -z "$(dead_links)"
 must "sealane-calibrate" "$DESTDIR$bindir/sealane-calibrate" --version
 for program in ${INSTALLED_EXAMPLES-}; do
     must "example ${program##*/}" test -x "$DESTDIR$libexecdir/sealane/$program"
-    must "its source" test -s "$DESTDIR$docdir/$program.c"
+    must "the source of ${program##*/}" test -s "$DESTDIR$docdir/$program.c"
 done
 
 finish install
