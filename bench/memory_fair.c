@@ -47,7 +47,8 @@ static void on_call(sea_msg *msg, void *user) {
     sea_reply(msg, block);
 }
 
-static const sea_method METHODS[] = {{ECHO, "echo", on_call}, {MORE, "more", on_call}};
+static const sea_method METHODS[] = {{.number = ECHO, .name = "echo", .handler = on_call},
+                                     {.number = MORE, .name = "more", .handler = on_call}};
 static const sea_options SERVER = {.methods = METHODS, .methods_count = 2, .waiting = SEA_WAIT_SLEEP};
 
 /* --- clients --- */

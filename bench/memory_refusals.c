@@ -61,7 +61,9 @@ static void on_drop(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, NULL, 0);
 }
 
-static const sea_method METHODS[] = {{ECHO, "echo", on_echo}, {KEEP, "keep", on_keep}, {DROP, "drop", on_drop}};
+static const sea_method METHODS[] = {{.number = ECHO, .name = "echo", .handler = on_echo},
+                                     {.number = KEEP, .name = "keep", .handler = on_keep},
+                                     {.number = DROP, .name = "drop", .handler = on_drop}};
 static const sea_options SERVER = {.methods = METHODS, .methods_count = 3, .waiting = SEA_WAIT_SLEEP};
 
 /* --- a client --- */
@@ -241,13 +243,13 @@ static void lift_group(struct trial *trial) {
     group_limit(&trial->group, false, INT64_MAX / 4);
 }
 
-#define AMPLE UINT32_MAX, HELD_MAX, HELD_MAX
+#define LIMITS(who, bytes, blocks, fds) .who##_bytes = (bytes), .who##_blocks = (blocks), .who##_fds = (fds)
+#define AMPLE(who) LIMITS(who, UINT32_MAX, HELD_MAX, HELD_MAX)
 
 static const struct strait STRAITS[] = {
-    {.limit = "budget (bytes)", .options = {.budget = {ROOM, HELD_MAX, HELD_MAX}, .peer = {AMPLE}, .user = {AMPLE}}},
-    {.limit = "budget (descriptors)",
-     .options = {.budget = {UINT32_MAX, HELD_MAX, 16}, .peer = {AMPLE}, .user = {AMPLE}}},
-    {.limit = "user quota (bytes)", .options = {.user = {ROOM, HELD_MAX, HELD_MAX}}, .is_sent = true},
+    {.limit = "budget (bytes)", .options = {LIMITS(budget, ROOM, HELD_MAX, HELD_MAX), AMPLE(peer), AMPLE(user)}},
+    {.limit = "budget (descriptors)", .options = {LIMITS(budget, UINT32_MAX, HELD_MAX, 16), AMPLE(peer), AMPLE(user)}},
+    {.limit = "user quota (bytes)", .options = {LIMITS(user, ROOM, HELD_MAX, HELD_MAX)}, .is_sent = true},
     {.limit = "RLIMIT_FSIZE", .tighten = limit_files, .lift = lift_files},
     {.limit = "RLIMIT_NOFILE", .tighten = limit_descriptors, .lift = lift_descriptors},
     {.limit = "RLIMIT_AS", .tighten = limit_addresses, .lift = lift_addresses},
@@ -296,7 +298,7 @@ static int meet(struct trial *trial, double seconds) {
     if (strait->tighten && !strait->tighten(trial))
         return UNTRIED;
     int error = take_all(trial);
-    sea_ctx_refusal(trial->ctx, &answer.refusal);
+    sea_ctx_refusal(trial->ctx, &answer.refusal, sizeof(answer.refusal));
     answer.is_named = error < 0 && error == answer.refusal.error &&
                       strncmp(answer.refusal.limit, strait->limit, strlen(strait->limit)) == 0;
     answer.is_served = is_served(trial);

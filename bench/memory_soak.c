@@ -55,7 +55,9 @@ static void on_rotate(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, NULL, 0);
 }
 
-static const sea_method METHODS[] = {{ECHO, "echo", on_echo}, {TELL, "tell", on_tell}, {ROTATE, "rotate", on_rotate}};
+static const sea_method METHODS[] = {{.number = ECHO, .name = "echo", .handler = on_echo},
+                                     {.number = TELL, .name = "tell", .handler = on_tell},
+                                     {.number = ROTATE, .name = "rotate", .handler = on_rotate}};
 static const sea_options SERVER = {.methods = METHODS, .methods_count = 3};
 
 /* --- a client --- */

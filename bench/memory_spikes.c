@@ -64,7 +64,9 @@ static void on_let_go(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, NULL, 0);
 }
 
-static const sea_method METHODS[] = {{HOLD, "hold", on_hold}, {KEEP, "keep", on_hold}, {LET_GO, "let go", on_let_go}};
+static const sea_method METHODS[] = {{.number = HOLD, .name = "hold", .handler = on_hold},
+                                     {.number = KEEP, .name = "keep", .handler = on_hold},
+                                     {.number = LET_GO, .name = "let go", .handler = on_let_go}};
 static const sea_options SERVER = {.methods = METHODS, .methods_count = 3, .blocks_max = 2 * BLOCKS};
 
 /* --- the first one --- */

@@ -64,7 +64,7 @@ static void on_echo(sea_msg *msg, void *user) {
 }
 
 static int serve(const char *address, int ready, unsigned count) {
-    static const sea_method methods[] = {{ECHO, "echo", on_echo}};
+    static const sea_method methods[] = {{.number = ECHO, .name = "echo", .handler = on_echo}};
     const sea_options options = {.methods = methods,
                                  .methods_count = 1,
                                  .waiting = SEA_WAIT_SLEEP,

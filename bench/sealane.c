@@ -43,7 +43,7 @@ static void address_of(const struct cell *cell, char *ret_address, size_t size) 
 static int explain(sea_ctx *ctx, int r) {
     sea_refusal refusal = {0};
     if (r < 0 && ctx)
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     if (r < 0 && refusal.error)
         fprintf(stderr, "bench: sealane: %s: %llu needed, %llu there; %s\n", refusal.limit,
                 (unsigned long long) refusal.needed, (unsigned long long) refusal.available, refusal.advice);
@@ -73,7 +73,7 @@ static uint32_t accepted(const struct cell *cell) {
 }
 
 static int serve(struct cell *cell) {
-    const sea_method methods[] = {{METHOD, "work", handle}};
+    const sea_method methods[] = {{.number = METHOD, .name = "work", .handler = handle}};
     const sea_options options = {.methods = methods,
                                  .methods_count = 1,
                                  .user = cell,

@@ -44,7 +44,7 @@ static void read_in_full(sea_msg *call, void *user) {
 }
 
 static int serve(const char *cpu) {
-    const sea_method methods[] = {{1, "read", read_in_full}};
+    const sea_method methods[] = {{.number = 1, .name = "read", .handler = read_in_full}};
     const sea_options options = {.methods = methods, .methods_count = 1, .inline_max = LARGEST};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;

@@ -226,7 +226,8 @@ static void close_output(struct consumer *c) {
 }
 
 static int connect_to(struct consumer *c) {
-    static const sea_method methods[] = {{STREAM_BLOCK, "block", on_block}, {STREAM_END, "end", on_end}};
+    static const sea_method methods[] = {{.number = STREAM_BLOCK, .name = "block", .handler = on_block},
+                                         {.number = STREAM_END, .name = "end", .handler = on_end}};
     const sea_options options = {
         .methods = methods,
         .methods_count = 2,

@@ -459,7 +459,7 @@ static int batches_new(struct server *server) {
 }
 
 static int serve(struct server *server, const char *address, sea_options *options) {
-    static const sea_method methods[] = {{DIGEST_CHUNK, "chunk", on_chunk}};
+    static const sea_method methods[] = {{.number = DIGEST_CHUNK, .name = "chunk", .handler = on_chunk}};
     char reason[512];
     options->methods = methods;
     options->methods_count = 1;
@@ -488,8 +488,8 @@ static int serve(struct server *server, const char *address, sea_options *option
     return PROGRAM_OK;
 }
 
-static int run(struct server *server, const char *address, const sea_limits *peer, sea_options *options) {
-    sea_ctx_options ctx_options = {.peer = *peer};
+static int run(struct server *server, const char *address, uint64_t peer_bytes, sea_options *options) {
+    sea_ctx_options ctx_options = {.peer_bytes = peer_bytes};
     int r = sea_ctx_new(&server->ctx, &ctx_options);
     int status = PROGRAM_TROUBLE;
     server->sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -522,7 +522,7 @@ int main(int argc, char **argv) {
     const char *address = DIGEST_ADDRESS;
     struct server server = {.loop = uv_default_loop(), .jobs = uv_available_parallelism()};
     sea_options options = {0};
-    sea_limits peer = {0};
+    uint64_t peer_bytes = 0;
     program_start("digestd");
     for (int option; (option = getopt_long(argc, argv, "a:j:vhV", long_options, NULL)) != -1;) {
         switch (option) {
@@ -536,7 +536,7 @@ int main(int argc, char **argv) {
             options.block_max = program_size("--max-block", optarg, 1, INT64_MAX);
             break;
         case OPTION_MAX_BYTES:
-            peer.bytes = options.bytes_max = program_size("--max-bytes", optarg, 1, INT64_MAX);
+            peer_bytes = options.bytes_max = program_size("--max-bytes", optarg, 1, INT64_MAX);
             break;
         case OPTION_MAX_CONNECTIONS:
             options.connections_max = (uint32_t) program_number("--max-connections", optarg, 1, UINT32_MAX);
@@ -554,5 +554,5 @@ int main(int argc, char **argv) {
     }
     if (optind < argc)
         program_bad_usage("the program takes no arguments, but got '%s'", argv[optind]);
-    return run(&server, address, &peer, &options);
+    return run(&server, address, peer_bytes, &options);
 }

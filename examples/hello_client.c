@@ -15,7 +15,7 @@ int main(int argc, char **argv) {
     if (r == 0 && (r = sea_connect(&conn, ctx, "hello", NULL)) == 0)
         r = sea_call_bytes(conn, 1, name, strlen(name), 1000, &reply); /* waits for at most a second */
     if (ctx)
-        sea_ctx_refusal(ctx, &refusal), sea_refusal_format(&refusal, why, sizeof why);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal)), sea_refusal_format(&refusal, why, sizeof why);
     if (r == 0)
         printf("%.*s\n", (int) sea_msg_size(reply), (const char *) sea_msg_data(reply));
     else

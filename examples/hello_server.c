@@ -22,7 +22,8 @@ static void greet(sea_msg *call, void *user) {
 }
 
 int main(void) {
-    const sea_options options = {.methods = (const sea_method[]){{1, "greet", greet}}, .methods_count = 1};
+    const sea_options options = {.methods = (const sea_method[]){{.number = 1, .name = "greet", .handler = greet}},
+                                 .methods_count = 1};
     sea_refusal refusal = {.error = -ENOMEM};
     char why[256];
     sea_server *server = NULL;
@@ -31,7 +32,7 @@ int main(void) {
     if (r == 0 && (r = sea_server_new(&server, ctx, "hello", &options)) == 0)
         r = sea_server_run(server);
     if (ctx)
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     sea_refusal_format(&refusal, why, sizeof why);
     fprintf(stderr, "hello_server: %s\n", why);
     sea_server_free(server);

@@ -25,7 +25,7 @@ int main(void) {
         r = sea_call(conn, MAKE_THUMBNAIL, picture, 1000, &reply); /* takes the block; waits for at most a second */
     }
     if (ctx)
-        sea_ctx_refusal(ctx, &refusal), sea_refusal_format(&refusal, why, sizeof why);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal)), sea_refusal_format(&refusal, why, sizeof why);
     if (r == 0) {
         const uint8_t *pixels = sea_msg_data(reply); /* the server's pages: read where the server wrote */
         unsigned long sum = 0;

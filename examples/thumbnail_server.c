@@ -29,7 +29,7 @@ static void make_thumbnail(sea_msg *call, void *user) {
 }
 
 int main(void) {
-    const sea_method methods[] = {{MAKE_THUMBNAIL, "make_thumbnail", make_thumbnail}};
+    const sea_method methods[] = {{.number = MAKE_THUMBNAIL, .name = "make_thumbnail", .handler = make_thumbnail}};
     const sea_options options = {.methods = methods, .methods_count = 1};
     sea_refusal refusal = {.error = -ENOMEM};
     char why[256];
@@ -39,7 +39,7 @@ int main(void) {
     if (r == 0 && (r = sea_server_new(&server, ctx, "thumbnails", &options)) == 0)
         r = sea_server_run(server);
     if (ctx)
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     sea_refusal_format(&refusal, why, sizeof why);
     fprintf(stderr, "thumbnail_server: %s\n", why);
     sea_server_free(server);

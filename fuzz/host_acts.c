@@ -346,7 +346,7 @@ static void act_look(sea_conn *conn) {
     char text[300];
     sea_conn_figures(conn, figures, SEA_CONN_FIGURES);
     sea_ctx_figures(host.ctx, all, SEA_FIGURES);
-    sea_ctx_refusal(host.ctx, &refusal);
+    sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     sea_refusal_format(&refusal, text, sizeof(text));
     sea_conn_set_data(conn, &host);
     demand(sea_conn_data(conn) == &host && sea_conn_ctx(conn) == host.ctx, "a connection's data");
@@ -354,7 +354,7 @@ static void act_look(sea_conn *conn) {
     demand(sea_conn_peer(conn)->uid == geteuid(), "a connection's peer");
     demand(sea_conn_dispatch(conn, 0) <= 0, "a turn in a turn");
     sea_shared shared;
-    sea_ctx_shared(host.ctx, &shared);
+    sea_ctx_shared(host.ctx, &shared, sizeof(shared));
     demand(shared.untold <= shared.reserved, "what the kernel does not tell about was reserved");
     demand(sea_ctx_resident(host.ctx) > 0 && sea_version() && sea_class_name(draw(host.in)), "what there always is");
 }

@@ -2,9 +2,13 @@
 /* The scenes of the fuzzed side: sets of options. See host.h. */
 #include "host.h"
 
-#define METHODS                                                                                                     \
-    .methods = (const sea_method[]){{0, "zero", host_handle},  {1, "one", host_handle},  {2, "two", host_handle},   \
-                                    {3, "three", host_handle}, {4, "four", host_handle}, {5, "five", host_handle}}, \
+#define METHODS                                                                             \
+    .methods = (const sea_method[]){{.number = 0, .name = "zero", .handler = host_handle},  \
+                                    {.number = 1, .name = "one", .handler = host_handle},   \
+                                    {.number = 2, .name = "two", .handler = host_handle},   \
+                                    {.number = 3, .name = "three", .handler = host_handle}, \
+                                    {.number = 4, .name = "four", .handler = host_handle},  \
+                                    {.number = 5, .name = "five", .handler = host_handle}}, \
     .methods_count = 6
 
 /* Two scenes have rings that grow. */
@@ -33,21 +37,21 @@ static int allow(const sea_peer *peer, void *user) {
 static const uint32_t ids[] = {12345, 54321};
 
 const struct scene scenes[] = {
-    {"server", false, {METHODS, ASLEEP, .bytes_max = 64 << 20}, {.budget.bytes = 256 << 20}},
-    {"server, small", false, {METHODS, ASLEEP, SMALL, .pool = &busy_pool}, {.budget.bytes = 64 << 20}},
+    {"server", false, {METHODS, ASLEEP, .bytes_max = 64 << 20}, {.budget_bytes = 256 << 20}},
+    {"server, small", false, {METHODS, ASLEEP, SMALL, .pool = &busy_pool}, {.budget_bytes = 64 << 20}},
     {"server, stable",
      false,
      {METHODS, ASLEEP, .accept = SEA_STABLE_ONLY, .bytes_max = 64 << 20},
-     {.budget.bytes = 256 << 20}},
+     {.budget_bytes = 256 << 20}},
     {"server, socket",
      false,
      {METHODS, ASLEEP, .socket_only = true, .bytes_max = 64 << 20},
-     {.budget.bytes = 256 << 20}},
-    {"server, inline", false, {METHODS, ASLEEP, .accept = SEA_INLINE, .service = "fuzz"}, {.budget.bytes = 256 << 20}},
+     {.budget_bytes = 256 << 20}},
+    {"server, inline", false, {METHODS, ASLEEP, .accept = SEA_INLINE, .service = "fuzz"}, {.budget_bytes = 256 << 20}},
     {"server, poor",
      false,
      {METHODS, ASLEEP, .accept_hugetlb = true, .allow = allow},
-     {.budget.bytes = 2 << 20, .peer.bytes = 1 << 20}},
+     {.budget_bytes = 2 << 20, .peer_bytes = 1 << 20}},
     {"server, locked",
      false,
      {METHODS, ASLEEP, .connections_max = 2},
@@ -55,22 +59,22 @@ const struct scene scenes[] = {
     {"server, awake",
      false,
      {METHODS, GROWING, .pool = &busy_pool, .users = ids, .users_count = 2, .groups = ids, .groups_count = 2},
-     {.user.bytes = 8 << 20}},
-    {"client", true, {METHODS, ASLEEP, .bytes_max = 64 << 20}, {.budget.bytes = 256 << 20}},
-    {"client, small", true, {METHODS, ASLEEP, SMALL, .pool = &busy_pool}, {.budget.bytes = 64 << 20}},
+     {.user_bytes = 8 << 20}},
+    {"client", true, {METHODS, ASLEEP, .bytes_max = 64 << 20}, {.budget_bytes = 256 << 20}},
+    {"client, small", true, {METHODS, ASLEEP, SMALL, .pool = &busy_pool}, {.budget_bytes = 64 << 20}},
     {"client, stable",
      true,
      {METHODS, ASLEEP, .accept = SEA_STABLE_ONLY, .bytes_max = 64 << 20},
-     {.budget.bytes = 256 << 20}},
-    {"client, socket", true, {METHODS, ASLEEP, .socket_only = true, .service = "fuzz"}, {.budget.bytes = 256 << 20}},
+     {.budget_bytes = 256 << 20}},
+    {"client, socket", true, {METHODS, ASLEEP, .socket_only = true, .service = "fuzz"}, {.budget_bytes = 256 << 20}},
     {"client, poor",
      true,
      {METHODS, ASLEEP, .pool = &busy_pool},
-     {.budget.bytes = 2 << 20, .low_water = 1 << 20, .on_low_water = on_low_water}},
+     {.budget_bytes = 2 << 20, .low_water = 1 << 20, .on_low_water = on_low_water}},
     {"client, sealed",
      true,
      {METHODS, ASLEEP, .accept = SEA_SEALED, .accept_hugetlb = true},
      {.memory_flags = SEA_MEMORY_NO_HUGE}},
-    {"client, awake", true, {METHODS, GROWING, .bytes_max = 64 << 20}, {.budget.bytes = 256 << 20}},
+    {"client, awake", true, {METHODS, GROWING, .bytes_max = 64 << 20}, {.budget_bytes = 256 << 20}},
 };
 const size_t scenes_count = sizeof(scenes) / sizeof(*scenes);

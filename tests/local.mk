@@ -54,6 +54,7 @@ valgrind_tests = \
     tests/unit/test_meminfo \
     tests/unit/test_msg \
     tests/unit/test_numa \
+    tests/unit/test_options \
     tests/unit/test_outbox \
     tests/unit/test_path \
     tests/unit/test_spin_policy \

@@ -114,6 +114,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/imports.h \
     transport/registry/lease.c \
     transport/registry/lease.h \
+    transport/registry/options.c \
+    transport/registry/options.h \
     transport/registry/mailbox.c \
     transport/registry/mailbox.h \
     transport/registry/peer.c \

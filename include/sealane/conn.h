@@ -37,7 +37,7 @@ SEA_BEGIN
  * that namespace. Before Linux 6.5 the kernel tells no more than its number: if that process has ended and another one
  * has its number, they are of that one. `uid` and `gid` are always right.) In `allow`, before, they are those of
  * connect time. The connection ends with that process: when it is killed, a child that it had forked keeps nothing
- * alive.
+ * alive. The struct may grow at its end: programs do not copy it.
  */
 typedef struct sea_peer {
     int32_t pid; /* 0 where it is not visible from our pid namespace */
@@ -59,15 +59,29 @@ typedef struct sea_peer {
 /* Called for an arriving call or one-way message. Takes `msg`. */
 typedef void sea_handler(sea_msg *msg, void *user);
 
+/*
+ * A method that a connection or a server serves. Name the fields that you set (`.number = ...`): the struct may grow at
+ * its end. A program that sets fields of a later version than the first says so in sea_options.method_size.
+ */
 typedef struct sea_method {
-    uint32_t number;  /* below SEA_METHOD_RESERVED */
-    const char *name; /* for people; may be NULL */
+    uint32_t number;         /* below SEA_METHOD_RESERVED, or SEA_METHOD_ANY */
+    uint32_t flags;          /* 0; other bits are refused with -EINVAL */
+    const char *name;        /* for people; may be NULL */
+    const char *description; /* for people; may be NULL */
     sea_handler *handler;
+    void *user; /* handed to the handler; NULL: sea_options.user */
+    /* The largest payload in bytes that the handler takes; 0: any that the connection takes. A larger call is answered
+     * with -EMSGSIZE, and a larger one-way message is dropped, before anything of it is copied. The last field of the
+     * first version. */
+    uint64_t payload_max;
 } sea_method;
 
 #define SEA_METHOD_RESERVED 0xffff0000u
+/* The number of an entry that gets every call and one-way message that no other entry serves. sea_msg_method() tells
+ * its handler the number. Numbers from SEA_METHOD_RESERVED on do not reach it. */
+#define SEA_METHOD_ANY 0xffffffffu
 
-/* Why a connection ended, and what that reclaimed. Borrowed for the callback. */
+/* Why a connection ended, and what that reclaimed. Borrowed for the callback. The struct may grow at its end. */
 typedef struct sea_close_event {
     int reason;       /* 0: closed on this side, or by an orderly goodbye · -EPIPE: the peer is gone ·
                        * -EPROTO: it broke the protocol · -EACCES, -ETIMEDOUT, ...: the handshake failed ·
@@ -97,11 +111,15 @@ enum {
 /* For servers and for connections. Zero in any field means its default. The struct is copied; what its pointers
  * point at is borrowed until the connection or server is freed. */
 typedef struct sea_options {
+    /* sizeof(sea_options). 0: the size of the first version, so that a program that sets no later field may leave it.
+     * See "Options" in <sealane/sealane.h>. */
+    size_t size;
     /* What we serve. A call to any other number is answered with -ENOSYS; a one-way message to one is
      * dropped. */
     const sea_method *methods;
     size_t methods_count;
-    void *user; /* handed to every handler and callback */
+    size_t method_size; /* sizeof(sea_method). 0: the size of the first version */
+    void *user;         /* handed to every handler and callback */
 
     void (*on_open)(sea_conn *conn, void *user); /* the handshake succeeded */
     /* Called exactly once, also when the handshake failed and on_open was not called; but not after sea_conn_free().
@@ -145,8 +163,7 @@ typedef struct sea_options {
                                * the outbox of each side: 4 KiB, up to 84 KiB or so of a busy connection */
     uint32_t ring_size; /* bytes to which our ring of frames grows, once the connection is busy: a power of two from
                          * 4096 to 1 048 576; default 65 536 */
-    const struct sea_pool_options *pool; /* of each connection's own pool (<sealane/pool.h>); NULL: defaults */
-    int handshake_ms; /* a peer that has not finished its handshake by then is dropped; default 2000 */
+    int handshake_ms;   /* a peer that has not finished its handshake by then is dropped; default 2000 */
     /* Group id of a server's socket file; 0: as the directory makes it. Only root may give it to a group that this
      * process is not in. */
     uint32_t socket_group;
@@ -158,9 +175,9 @@ typedef struct sea_options {
     /* Of a server: a connection that has no calls in flight, no leases and no messages on either side, and sent and got
      * none for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */
     int idle_ms;
-    int reserved_words[1];
     bool interruptible; /* of sea_connect(): sea_conn_interrupt() ends its waits. Takes one more descriptor */
-    uint64_t reserved[5];
+    /* Options of each connection's own pool (<sealane/pool.h>); NULL: defaults. The last field of the first version. */
+    const struct sea_pool_options *pool;
 } sea_options;
 
 /*

@@ -31,8 +31,8 @@ enum {
 
 /*
  * The description of a figure. Static: it is never freed. The struct may grow at its end; programs do not copy it.
- * Names and units follow OpenMetrics: a name is in snake_case and ends with its unit. To the name of a counter a printer
- * of OpenMetrics appends "_total".
+ * Names and units follow OpenMetrics: a name is in snake_case and ends with its unit. To the name of a counter a
+ * printer of OpenMetrics appends "_total".
  */
 typedef struct sea_figure {
     const char *name; /* "sent_bytes" */
@@ -210,8 +210,8 @@ SEA_API void sea_conn_figures(const sea_conn *conn, uint64_t *ret_values, size_t
  * thread. */
 SEA_API void sea_pool_figures(sea_pool *pool, uint64_t *ret_values, size_t count);
 
-/* Copies the first `count` figures of the pool's generation `number` to `ret_values`. Reads each arena and lease. On the
- * connection's thread. -ENOENT: the pool has no arena of this generation. */
+/* Copies the first `count` figures of the pool's generation `number` to `ret_values`. Reads each arena and lease. On
+ * the connection's thread. -ENOENT: the pool has no arena of this generation. */
 SEA_API int sea_pool_generation_figures(sea_pool *pool, uint64_t number, uint64_t *ret_values, size_t count);
 
 SEA_END

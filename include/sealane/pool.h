@@ -32,6 +32,7 @@ SEA_BEGIN
 
 /* Zero in any field means its default. */
 typedef struct sea_pool_options {
+    size_t size;      /* sizeof(sea_pool_options); 0: the size of the first version. See <sealane/sealane.h> */
     const char *name; /* for people: its lifetime; copied, at most 31 bytes of it. Default: "" */
     /* Of its arenas. Beyond, blocks are sealed if the peer takes such, which is a fallback, else refused. Default: what
      * the peer takes, of all pools of the connection together. */
@@ -43,8 +44,7 @@ typedef struct sea_pool_options {
     int rotate_idle_ms;    /* rotates when no block was taken for so long; default: never. Neither rotates before the
                             * first block was taken from a generation: what was reserved waits for it */
     uint64_t rotate_bytes; /* rotates when blocks of so many bytes were taken; looked at when an arena is made, and when
-                            * the connection is about to sleep, so later under load (doc/tuning.md). Default: never */
-    uint64_t reserved[4];
+                            * the connection is about to sleep, so later under load (doc/tuning.md). Default: never. The last field of the first version */
 } sea_pool_options;
 
 /* Makes one, without any memory yet. `options` (borrowed for the call) may be NULL. The caller owns it. Errors: -EPIPE,

@@ -33,6 +33,17 @@
  *     connection   two processes, one socket. Symmetric: both sides may call.
  *     refusal      an allocation or a peer's wish that a limit forbade, kept with its explanation.
  *
+ * Options
+ *   The structs sea_ctx_options, sea_options, sea_pool_options and sea_method may grow at their ends. The first three
+ *   begin with their size, and method_size in sea_options is the size of a sea_method. A size of 0 stands for the first
+ *   version of the struct: later fields of the program's struct are not read. A program that sets later fields writes
+ *   `.size = sizeof(sea_options)`. A library that is newer than the program takes defaults for the fields that the
+ *   program does not have. A library that is older accepts a longer struct if the fields that it does not know are
+ *   zero; otherwise it refuses with -E2BIG.
+ *   Structs that the library fills (sea_refusal, sea_shared) come with their size: the library writes no more, and
+ *   zeroes what it does not know. Structs that the library hands out (sea_peer, sea_close_event, sea_figure, the
+ *   sea_refusal of on_low_water) may be longer than the program's headers say: programs do not copy them.
+ *
  * Rules that hold for every function
  *   - It returns 0, a count, or a negative errno value; errno itself means nothing. Fixed meanings:
  *     -EAGAIN no room now · -EPIPE peer gone · -EPROTO peer broke the protocol · -EDQUOT a quota or the
@@ -41,7 +52,7 @@
  *   - Outputs come last, are named ret_..., and are written only on success.
  *   - "takes" means that the argument is consumed, also on failure. "borrows" means that it is not.
  *   - Destructors accept NULL and return NULL.
- *   - Options are zero-initialised: zero is the default, and `reserved` stays zero (else -EINVAL).
+ *   - Options are zero-initialised: zero is the default.
  *   - A context may be used by any thread. A connection, its messages, and blocks that came from its
  *     messages belong to one thread at a time; their bytes may be read by any thread.
  *   - A C++ exception may leave a handler, on_open, on_close, on_room and sea_done. It comes out of what drives the

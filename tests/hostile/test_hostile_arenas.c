@@ -314,7 +314,7 @@ END_TEST
  * and no other client notices. */
 START_TEST(test_a_flood_of_arenas) {
     enum { MANY = 3000, BLOCKS = 64 };
-    const sea_ctx_options few = {.peer.blocks = BLOCKS};
+    const sea_ctx_options few = {.peer_blocks = BLOCKS};
     scene_set_with(&few);
     attacker_open();
     make_arena(64, 1);
@@ -416,7 +416,7 @@ END_TEST
 /* --- quotas --- */
 
 static void begin_with_small_quota(void) {
-    const sea_ctx_options small = {.peer.bytes = 1 << 20}; /* enough for the honest client */
+    const sea_ctx_options small = {.peer_bytes = 1 << 20}; /* enough for the honest client */
     scene_set_with(&small);
     attacker_open();
     make_arena(1 << 20, 2);

@@ -93,7 +93,7 @@ static void visit(struct customer *self, sea_ctx *ctx) {
     self->connected = sea_connect(&conn, ctx, self->address, &self->options);
     if (self->connected < 0) {
         sea_refusal refusal;
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
         snprintf(self->text, sizeof self->text, "%s", refusal.advice);
         return;
     }

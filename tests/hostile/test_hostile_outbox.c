@@ -381,7 +381,7 @@ END_TEST
 
 /* The attacker reads no answer: its ring fills, then its quota. */
 START_TEST(test_never_reads) {
-    const sea_ctx_options small = {.peer = {.bytes = 1 << 20}};
+    const sea_ctx_options small = {.peer_bytes = 1 << 20};
     scene_set_with(&small);
     struct ring_speaker *self = speaker_open_with(1024);
     struct pollfd item = {.fd = self->speaker->fd}; /* waits for the end: a larger ring may come before it */

@@ -436,7 +436,7 @@ END_TEST
  */
 START_TEST(test_never_reads) {
     enum { MANY = 20000 };
-    const sea_ctx_options small = {.peer = {.bytes = 8 << 20}};
+    const sea_ctx_options small = {.peer_bytes = 8 << 20};
     scene_set_with(&small);
     struct speaker *speaker = speaker_open_greeted();
     struct ending ending;

@@ -76,7 +76,7 @@ static void start(struct child *child, child_run *run, struct place *place) {
 static void check_refused(int r, sea_ctx *ctx, const char *text) {
     sea_refusal refusal;
     ck_assert_int_eq(r, -EACCES);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_msg(strstr(refusal.advice, text) != NULL, "it says: %s", refusal.advice);
 }
 
@@ -113,7 +113,7 @@ static int connect_unmapped(int line, void *arg) {
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     int r = sea_connect(&conn, ctx, place->address, &place->options);
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     line_tell_text(line, refusal.advice);
     sea_conn_free(conn);
     sea_ctx_unref(ctx);

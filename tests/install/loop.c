@@ -32,7 +32,7 @@ static void on_open(sea_conn *conn, void *user) {
 }
 
 int main(int argc, char **argv) {
-    const sea_method echo = {1, "echo", on_echo};
+    const sea_method echo = {.number = 1, .name = "echo", .handler = on_echo};
     const sea_options serving = {.methods = &echo, .methods_count = 1}, calling = {.on_open = on_open};
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;

@@ -126,7 +126,7 @@ static void assert_full_service(size_t size) {
         sea_block *block = NULL;
         int r = make(&block, is_sealed, size);
         sea_refusal refusal;
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
         ck_assert_msg(r == 0, "%s: %d (%s, %s)", is_sealed ? "sealed" : "pooled", r, refusal.limit, refusal.advice);
         assert_served(block);
     }
@@ -148,7 +148,7 @@ static struct figures figures(void) {
 static void assert_refused(int r, int error, const char *limit, uint64_t needed) {
     sea_refusal refusal;
     char line[256];
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(r, error);
     ck_assert_int_eq(refusal.error, error);
     ck_assert_str_eq(refusal.limit, limit);
@@ -297,12 +297,20 @@ END_TEST
 /* The held blocks use up the budget: releasing them is enough. */
 START_TEST(test_the_budget_and_its_end) {
     const struct {
-        sea_limits budget;
+        struct {
+            uint64_t bytes;
+            uint32_t blocks, fds;
+        } budget;
         const char *limit;
         uint64_t needed;
     } cases[] = {{{.bytes = 9 * MIB}, "budget (bytes)", SIZE}, {{.fds = 1}, "budget (descriptors)", 1}};
-    const sea_ctx_options options = {
-        .budget = cases[_i].budget, .peer = {.bytes = 1 << 30, .fds = 100}, .user = {.bytes = 1 << 30, .fds = 100}};
+    const sea_ctx_options options = {.budget_bytes = cases[_i].budget.bytes,
+                                     .budget_blocks = cases[_i].budget.blocks,
+                                     .budget_fds = cases[_i].budget.fds,
+                                     .peer_bytes = 1 << 30,
+                                     .peer_fds = 100,
+                                     .user_bytes = 1 << 30,
+                                     .user_fds = 100};
     for (int is_sealed = 0; is_sealed < 2; is_sealed++) {
         sea_block *held = NULL, *block = NULL;
         connect_with(&options, NULL);
@@ -330,7 +338,7 @@ static void await_releases(void) {
 /* The share of one user covers the blocks that all its connections hold. (The quota of one peer does not refuse the
  * sender, but makes it wait.) */
 START_TEST(test_the_share_of_a_user) {
-    const sea_ctx_options options = {.user = {.bytes = 14 * MIB}};
+    const sea_ctx_options options = {.user_bytes = 14 * MIB};
     sea_block *block = NULL;
     connect_with(&options, NULL);
     for (int i = 0; i < 2; i++) {
@@ -395,10 +403,10 @@ START_TEST(test_mappings_and_their_end) {
     void *last = i < pages ? mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : NULL;
     int r_pooled = make(&pooled, false, SIZE + MIB);
     sea_refusal first;
-    sea_ctx_refusal(ctx, &first);
+    sea_ctx_refusal(ctx, &first, sizeof(first));
     int r_sealed = make(&sealed, true, SIZE);
     sea_refusal second;
-    sea_ctx_refusal(ctx, &second);
+    sea_ctx_refusal(ctx, &second, sizeof(second));
     munmap(area, pages * page);
     if (last && last != MAP_FAILED)
         munmap(last, page);
@@ -435,9 +443,9 @@ static void on_low_water(const sea_refusal *nearly, void *user) {
 }
 
 START_TEST(test_the_budget_runs_low) {
-    const sea_ctx_options options = {.budget = {.bytes = 19 * MIB},
-                                     .peer = {.bytes = 1 << 30},
-                                     .user = {.bytes = 1 << 30},
+    const sea_ctx_options options = {.budget_bytes = 19 * MIB,
+                                     .peer_bytes = 1 << 30,
+                                     .user_bytes = 1 << 30,
                                      .low_water = 2 * MIB,
                                      .on_low_water = on_low_water,
                                      .low_water_user = &low};
@@ -464,11 +472,20 @@ END_TEST
 /* For any shortage of the budget: a request that would be refused gets the room that the callback releases, and no
  * refusal is counted. */
 START_TEST(test_nothing_is_refused_before) {
-    const sea_limits budgets[] = {{.bytes = 14 * MIB}, {.blocks = 2}, {.fds = 2}};
+    const struct {
+        uint64_t bytes;
+        uint32_t blocks, fds;
+    } budgets[] = {{.bytes = 14 * MIB}, {.blocks = 2}, {.fds = 2}};
     static const char *const names[] = {"budget (bytes)", "budget (blocks)", "budget (descriptors)"};
-    const sea_ctx_options options = {.budget = budgets[_i],
-                                     .peer = {.bytes = 1 << 30, .blocks = 100, .fds = 100},
-                                     .user = {.bytes = 1 << 30, .blocks = 100, .fds = 100},
+    const sea_ctx_options options = {.budget_bytes = budgets[_i].bytes,
+                                     .budget_blocks = budgets[_i].blocks,
+                                     .budget_fds = budgets[_i].fds,
+                                     .peer_bytes = 1 << 30,
+                                     .peer_blocks = 100,
+                                     .peer_fds = 100,
+                                     .user_bytes = 1 << 30,
+                                     .user_blocks = 100,
+                                     .user_fds = 100,
                                      .low_water = MIB,
                                      .on_low_water = on_low_water,
                                      .low_water_user = &low};
@@ -495,9 +512,9 @@ END_TEST
 /* The callback may release a block of the pool that asks: there are other threads, so the block comes back by the
  * return stack. */
 START_TEST(test_a_block_of_the_same_pool) {
-    const sea_ctx_options options = {.budget = {.bytes = 9 * MIB},
-                                     .peer = {.bytes = 1 << 30},
-                                     .user = {.bytes = 1 << 30},
+    const sea_ctx_options options = {.budget_bytes = 9 * MIB,
+                                     .peer_bytes = 1 << 30,
+                                     .user_bytes = 1 << 30,
                                      .low_water = MIB,
                                      .on_low_water = on_low_water,
                                      .low_water_user = &low};
@@ -560,7 +577,7 @@ START_TEST(test_locked) {
     int r = make(&sealed, true, 2 * MIB);
     uint64_t one = locked_bytes();
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     if (r < 0 && strcmp(refusal.limit, "RLIMIT_MEMLOCK") == 0) {
         disconnect();
         test_skip("RLIMIT_MEMLOCK is less than 2 MiB");
@@ -633,7 +650,7 @@ static int lock_too_much(int line, void *arg) {
         return 77;
     ck_assert_int_eq(sea_ctx_new(&ctx, &options), 0);
     int r = sea_block_new_sealed(&block, ctx, 2 * MIB, 0);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(r, -ENOMEM);
     ck_assert_str_eq(refusal.limit, "RLIMIT_MEMLOCK");
     ck_assert_uint_eq(refusal.needed, 2 * MIB);
@@ -721,8 +738,12 @@ struct squeeze {
 };
 
 enum { HELD_MAX = 4096 };
-static const sea_ctx_options ample = {.budget = {UINT32_MAX, HELD_MAX, HELD_MAX},
-                                      .peer = {UINT32_MAX, HELD_MAX, HELD_MAX}};
+static const sea_ctx_options ample = {.budget_bytes = UINT32_MAX,
+                                      .budget_blocks = HELD_MAX,
+                                      .budget_fds = HELD_MAX,
+                                      .peer_bytes = UINT32_MAX,
+                                      .peer_blocks = HELD_MAX,
+                                      .peer_fds = HELD_MAX};
 static sea_block *held[HELD_MAX];
 
 static uint32_t take_from(uint32_t count, bool is_sealed, size_t size, int *ret_error) {

@@ -113,9 +113,11 @@ static void make(sea_msg *call, void *user) {
 }
 
 int main(int argc, char **argv) {
-    static const sea_method methods[] = {{1, "echo", echo},     {2, "sum", sum},     {3, "refuse", refuse},
-                                         {4, "note", note},     {5, "noted", noted}, {6, "hold", hold},
-                                         {7, "let go", let_go}, {8, "make", make}};
+    static const sea_method methods[] = {
+        {.number = 1, .name = "echo", .handler = echo},     {.number = 2, .name = "sum", .handler = sum},
+        {.number = 3, .name = "refuse", .handler = refuse}, {.number = 4, .name = "note", .handler = note},
+        {.number = 5, .name = "noted", .handler = noted},   {.number = 6, .name = "hold", .handler = hold},
+        {.number = 7, .name = "let go", .handler = let_go}, {.number = 8, .name = "make", .handler = make}};
     /* The client wants replies of a quarter of the ring, four of which fill it. */
     const sea_options options = {.methods = methods, .methods_count = 8, .service = "echo", .ring_size = 1 << 14};
     sea_ctx *ctx = NULL;

@@ -142,7 +142,7 @@ static void note(struct result *result, sea_ctx *ctx, sea_conn *conn, int r) {
     sea_refusal refusal = {0};
     char why[300] = "";
     if (ctx)
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     if (refusal.error)
         sea_refusal_format(&refusal, why, sizeof why);
     result->r = r;
@@ -276,13 +276,13 @@ static void serve(int line, sea_ctx *ctx, sea_server *server) {
     sea_server_stop(server);
     pthread_join(thread, NULL);
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     if (refusal.error)
         sea_refusal_format(&refusal, report->server.text, sizeof report->server.text);
 }
 
 static int be_server(int line, void *arg) {
-    static const sea_method methods[] = {{1, "echo", echo}};
+    static const sea_method methods[] = {{.number = 1, .name = "echo", .handler = echo}};
     const sea_options options = {.methods = methods, .methods_count = 1, .handshake_ms = test_timeout_ms(1000)};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;

@@ -92,8 +92,10 @@ static void on_quit(sea_msg *msg, void *user) {
     sea_server_stop(here.server);
 }
 
-static const sea_method methods[] = {
-    {ECHO, "echo", on_echo}, {TAKE, "take", on_take}, {COUNT, "count", on_count}, {QUIT, "quit", on_quit}};
+static const sea_method methods[] = {{.number = ECHO, .name = "echo", .handler = on_echo},
+                                     {.number = TAKE, .name = "take", .handler = on_take},
+                                     {.number = COUNT, .name = "count", .handler = on_count},
+                                     {.number = QUIT, .name = "quit", .handler = on_quit}};
 
 static sea_options options_of(int waiting, uint32_t ring_size) {
     return (sea_options){.methods = methods, .methods_count = 4, .waiting = waiting, .ring_size = ring_size};

@@ -121,11 +121,11 @@ static void on_gone(sea_conn *conn, const sea_close_event *event, void *user) {
 }
 
 static int serve(int line, void *arg) {
-    static const sea_method methods[] = {{STAND, "stand", on_stand},
-                                         {HOLD, "hold", on_hold},
-                                         {KEEP, "keep", on_keep},
-                                         {FLUSH, "flush", on_flush},
-                                         {MEASURE, "measure", on_measure}};
+    static const sea_method methods[] = {{.number = STAND, .name = "stand", .handler = on_stand},
+                                         {.number = HOLD, .name = "hold", .handler = on_hold},
+                                         {.number = KEEP, .name = "keep", .handler = on_keep},
+                                         {.number = FLUSH, .name = "flush", .handler = on_flush},
+                                         {.number = MEASURE, .name = "measure", .handler = on_measure}};
     sea_ctx *ctx = NULL;
     sea_server *self = NULL;
     const sea_options options = {

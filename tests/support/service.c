@@ -183,14 +183,14 @@ static void on_watch(sea_msg *msg, void *user) {
 }
 
 static const sea_method methods[] = {
-    {SERVICE_ECHO, "echo", on_echo},
-    {SERVICE_KEEP, "keep", on_keep},
-    {SERVICE_SINK, "sink", on_sink},
-    {SERVICE_SUBSCRIBE, "subscribe", on_subscribe},
-    {SERVICE_PUBLISH, "publish", on_publish},
-    {SERVICE_ANSWER, "answer", on_answer},
-    {SERVICE_NAP, "nap", on_nap},
-    {SERVICE_WATCH, "watch", on_watch},
+    {.number = SERVICE_ECHO, .name = "echo", .handler = on_echo},
+    {.number = SERVICE_KEEP, .name = "keep", .handler = on_keep},
+    {.number = SERVICE_SINK, .name = "sink", .handler = on_sink},
+    {.number = SERVICE_SUBSCRIBE, .name = "subscribe", .handler = on_subscribe},
+    {.number = SERVICE_PUBLISH, .name = "publish", .handler = on_publish},
+    {.number = SERVICE_ANSWER, .name = "answer", .handler = on_answer},
+    {.number = SERVICE_NAP, .name = "nap", .handler = on_nap},
+    {.number = SERVICE_WATCH, .name = "watch", .handler = on_watch},
 };
 
 /* Marks that are stored with a connection, to find callbacks that come in the wrong order or number. */

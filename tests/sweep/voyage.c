@@ -95,7 +95,7 @@ static int make_ctx(struct voyage *voyage) {
     return sea_ctx_new(&voyage->ctx, NULL);
 }
 
-static const sea_method methods[] = {{SERVICE_ITEM, "item", on_item}};
+static const sea_method methods[] = {{.number = SERVICE_ITEM, .name = "item", .handler = on_item}};
 
 /* The second connection takes stable payloads only. */
 static int connect_as(struct voyage *voyage, int which) {
@@ -491,7 +491,7 @@ static void note_why(struct voyage *voyage) {
     char text[300] = "";
     sea_refusal refusal = {0};
     if (voyage->ctx)
-        sea_ctx_refusal(voyage->ctx, &refusal);
+        sea_ctx_refusal(voyage->ctx, &refusal, sizeof(refusal));
     if (refusal.error)
         sea_refusal_format(&refusal, text, sizeof text);
     snprintf(voyage->report->why, sizeof voyage->report->why, "%s / ", text);

@@ -98,10 +98,10 @@ static inline void end_on_sink(sea_msg *msg, void *user) {
 }
 
 static const sea_method end_methods[] = {
-    {END_ECHO, "echo", end_on_echo},
-    {END_KEEP, "keep", end_on_keep},
-    {END_HOOK, "hook", end_on_hook},
-    {END_SINK, "sink", end_on_sink},
+    {.number = END_ECHO, .name = "echo", .handler = end_on_echo},
+    {.number = END_KEEP, .name = "keep", .handler = end_on_keep},
+    {.number = END_HOOK, .name = "hook", .handler = end_on_hook},
+    {.number = END_SINK, .name = "sink", .handler = end_on_sink},
 };
 
 static inline void end_on_open(sea_conn *conn, void *user) {

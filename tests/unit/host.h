@@ -64,7 +64,7 @@ static inline void host_open(struct host *host) {
     ck_assert_int_eq(sea_ctx_new(&host->ctx, &host->ctx_options), 0);
     int r = sea_server_new(&host->server, host->ctx, host->address, &host->options);
     sea_refusal refusal;
-    sea_ctx_refusal(host->ctx, &refusal);
+    sea_ctx_refusal(host->ctx, &refusal, sizeof(refusal));
     ck_assert_msg(r == 0, "the server did not start (%d): %s", r, refusal.advice);
 }
 

@@ -25,7 +25,7 @@ static inline struct figures ctx_figures(void) {
 
 static inline sea_refusal ctx_refusal(void) {
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     return refusal;
 }
 

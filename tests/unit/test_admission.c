@@ -33,7 +33,7 @@ static void on_low(const sea_refusal *nearly, void *user) {
 }
 
 static void before(void) {
-    const sea_limits limits = {.bytes = 100 * MIB, .blocks = 1000, .fds = 1000};
+    const struct limits limits = {.bytes = 100 * MIB, .blocks = 1000, .fds = 1000};
     fail_off();
     tree_make();
     memset(&told, 0, sizeof told);

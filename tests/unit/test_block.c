@@ -151,13 +151,15 @@ END_TEST
 
 START_TEST(test_the_budget) {
     static const struct {
-        sea_limits budget;
+        struct limits budget;
         const char *limit;
         bool is_for_inline;
     } cases[] = {{{.bytes = 250}, "budget (bytes)", true},
                  {{.blocks = 2}, "budget (blocks)", true},
                  {{.fds = 2}, "budget (descriptors)", false}};
-    const sea_ctx_options options = {.budget = cases[_i].budget};
+    const sea_ctx_options options = {.budget_bytes = cases[_i].budget.bytes,
+                                     .budget_blocks = cases[_i].budget.blocks,
+                                     .budget_fds = cases[_i].budget.fds};
     for (int class = 0; class < 2; class ++) {
         ctx_anew(&options);
         sea_block *one = new_block(class, 100), *two = new_block(class, 100), *three = (sea_block *) &ctx;
@@ -468,7 +470,7 @@ static void assert_export_fails(sea_block *block, int error, const char *word) {
     int fd = -7;
     ck_assert_int_eq(sea_block_export(block, &fd), error);
     ck_assert_int_eq(fd, -7);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, error);
     ck_assert_msg(strstr(refusal.advice, word) != NULL, "it says: %s", refusal.advice);
 }
@@ -614,7 +616,7 @@ START_TEST(test_an_import_is_close_on_exec) {
 END_TEST
 
 START_TEST(test_an_import_over_the_budget) {
-    const sea_ctx_options options = {.budget = {.bytes = PAGE - 1}};
+    const sea_ctx_options options = {.budget_bytes = PAGE - 1};
     ctx_anew(&options);
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, -EDQUOT, "budget");
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
@@ -675,7 +677,7 @@ START_TEST(test_a_received_inline_payload) {
     ctx_assert_budget(5, 1, 0);
     sea_block_unref(block);
 
-    const sea_ctx_options options = {.budget = {.bytes = 4}};
+    const sea_ctx_options options = {.budget_bytes = 4};
     ctx_anew(&options);
     block = (sea_block *) &ctx;
     ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 5), -EDQUOT);
@@ -710,11 +712,11 @@ END_TEST
 
 /* Lies are told from refusals; after neither is anything charged, taken or given back. */
 START_TEST(test_payloads_that_are_not_taken) {
-    static const sea_limits none = {0};
+    static const struct limits none = {0};
     const struct {
         int fd;
         size_t size;
-        sea_limits peer, user;
+        struct limits peer, user;
         int error;
     } cases[] = {
         {trap_memfd(PAGE, F_SEAL_WRITE), PAGE, none, none, -EBADF},
@@ -728,7 +730,12 @@ START_TEST(test_payloads_that_are_not_taken) {
         {trap_sparse(INT64_MAX), INT64_MAX, none, none, -EDQUOT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const sea_ctx_options options = {.peer = cases[i].peer, .user = cases[i].user};
+        const sea_ctx_options options = {.peer_bytes = cases[i].peer.bytes,
+                                         .peer_blocks = cases[i].peer.blocks,
+                                         .peer_fds = cases[i].peer.fds,
+                                         .user_bytes = cases[i].user.bytes,
+                                         .user_blocks = cases[i].user.blocks,
+                                         .user_fds = cases[i].user.fds};
         const struct sealed_claim claim = {.size = cases[i].size, .size_max = cases[i].size};
         struct owner peer;
         sea_block *block = (sea_block *) &ctx;
@@ -1004,7 +1011,7 @@ START_TEST(test_padded_blocks_are_exported) {
 END_TEST
 
 START_TEST(test_who_does_without_padding) {
-    const sea_ctx_options options = {.budget = {.bytes = 2 * MIB + MIB / 2}};
+    const sea_ctx_options options = {.budget_bytes = 2 * MIB + MIB / 2};
     ctx_anew(&options);
     sea_block *padded = new_padded(MIB), *plain = NULL, *copy = NULL;
     sea_block *exact = new_sealed(MIB / 4); /* there is room for it, and not for its padding */
@@ -1060,7 +1067,7 @@ END_TEST
 
 /* Pages behind the end, as a peer has them where huge pages are for all memfds: charged, but of no credit. */
 START_TEST(test_received_pages_are_charged) {
-    const sea_ctx_options options = {.peer = {.bytes = 10 * PAGE}};
+    const sea_ctx_options options = {.peer_bytes = 10 * PAGE};
     const struct sealed_claim claim = {.size = PAGE, .size_max = PAGE};
     struct owner peer;
     sea_block *block = NULL, *other = NULL;
@@ -1110,7 +1117,7 @@ START_TEST(test_hugetlb_blocks) {
 END_TEST
 
 START_TEST(test_the_hugetlb_pool_is_too_small) {
-    const sea_ctx_options options = {.budget = {.bytes = UINT64_MAX}};
+    const sea_ctx_options options = {.budget_bytes = UINT64_MAX};
     sea_block *block = (sea_block *) &ctx;
     ctx_anew(&options);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, (size_t) 1 << 45, SEA_BLOCK_HUGETLB), -ENOMEM);

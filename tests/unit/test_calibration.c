@@ -187,7 +187,7 @@ static uint64_t footprint_of_ctx(int error, const char *words) {
     sea_refusal refusal;
     struct figures figures;
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     sea_ctx_figures(ctx, figures.of, SEA_FIGURES);
     ck_assert_int_eq(refusal.error, error);
     ck_assert_str_eq(refusal.limit, error ? "calibration" : "");

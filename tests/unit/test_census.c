@@ -186,7 +186,7 @@ END_TEST
 
 static sea_shared shared_of(const struct end *end) {
     sea_shared shared;
-    sea_ctx_shared(end->ctx, &shared);
+    sea_ctx_shared(end->ctx, &shared, sizeof(shared));
     return shared;
 }
 

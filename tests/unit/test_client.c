@@ -133,9 +133,15 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
 }
 
 static const sea_method methods[] = {
-    {ECHO, "echo", on_echo},       {KEEP, "keep", on_keep},           {DROP, "drop", on_drop},
-    {REFUSE, "refuse", on_refuse}, {CALL_BACK, "back", on_call_back}, {REVERSED, "reversed", on_reversed},
-    {COUNT, "count", on_count},    {LEAVE, "leave", on_leave},        {PUSH, "push", on_push},
+    {.number = ECHO, .name = "echo", .handler = on_echo},
+    {.number = KEEP, .name = "keep", .handler = on_keep},
+    {.number = DROP, .name = "drop", .handler = on_drop},
+    {.number = REFUSE, .name = "refuse", .handler = on_refuse},
+    {.number = CALL_BACK, .name = "back", .handler = on_call_back},
+    {.number = REVERSED, .name = "reversed", .handler = on_reversed},
+    {.number = COUNT, .name = "count", .handler = on_count},
+    {.number = LEAVE, .name = "leave", .handler = on_leave},
+    {.number = PUSH, .name = "push", .handler = on_push},
 };
 
 static struct host host;
@@ -170,7 +176,7 @@ static sea_conn *connected(const sea_options *options) {
     patient.handshake_ms = 60000; /* a crowded machine is no failure */
     int r = sea_connect(&conn, ctx, host.address, &patient);
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_msg(r == 0, "not connected (%d): %s", r, refusal.advice);
     return conn;
 }
@@ -202,7 +208,7 @@ static void check_echo(sea_conn *conn, size_t size, int fill) {
 
 static void assert_explained(int error, const char *limit) {
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, error);
     ck_assert_str_eq(refusal.limit, limit);
 }
@@ -387,7 +393,7 @@ START_TEST(test_an_interrupt_that_cannot_be_had) {
     fail_off();
     ck_assert_ptr_null(conn);
     assert_explained(-cases[_i].error, cases[_i].limit);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_ptr_nonnull(strstr(refusal.advice, cases[_i].advice));
 }
 END_TEST
@@ -744,7 +750,7 @@ static void free_at_open(sea_conn *conn, void *user) {
 }
 
 START_TEST(test_freed_while_a_call_waits) {
-    const sea_method freeing[] = {{ECHO, NULL, free_it}};
+    const sea_method freeing[] = {{.number = ECHO, .name = NULL, .handler = free_it}};
     const sea_options options = {.methods = freeing, .methods_count = 1};
     sea_conn *conn = to_free = connected(&options);
     sea_msg *reply = NULL;
@@ -755,7 +761,7 @@ END_TEST
 
 /* No slot is free yet, so there is no call that could end. */
 START_TEST(test_freed_while_a_call_waits_for_room) {
-    const sea_method freeing[] = {{ECHO, NULL, free_it}};
+    const sea_method freeing[] = {{.number = ECHO, .name = NULL, .handler = free_it}};
     const sea_options options = {.methods = freeing, .methods_count = 1};
     sea_conn *conn = to_free = connected(&options);
     struct ended_calls tally = {0};
@@ -797,7 +803,7 @@ static int refused(const char *address, const sea_options *options) {
     sea_refusal refusal;
     int r = sea_connect(&conn, ctx, address, options);
     ck_assert_ptr_null(conn);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, r);
     size_t length = strlen(address), most = sizeof refusal.limit - 4; /* of a long one the end, behind "..." */
     ck_assert_str_eq(length <= most + 3 ? refusal.limit : refusal.limit + 3,
@@ -857,7 +863,7 @@ START_TEST(test_a_name_in_the_runtime_directory) {
 END_TEST
 
 START_TEST(test_options_without_sense) {
-    ck_assert_int_eq(refused(host.address, &(sea_options){.reserved = {1}}), -EINVAL);
+    ck_assert_int_eq(refused(host.address, &(sea_options){.size = 1}), -EINVAL);
     ck_assert_int_eq(refused(host.address, &(sea_options){.handshake_ms = -1}), -EINVAL);
 }
 END_TEST
@@ -948,7 +954,7 @@ START_TEST(test_an_inherited_socket_that_the_kernel_puts_off) {
     inject_set_hook(NULL);
     ck_assert_int_eq(r, -ENOBUFS);
     assert_explained(-ENOBUFS, "handshake");
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_msg(strncmp(refusal.advice, cases[_i].what, strlen(cases[_i].what)) == 0, "it says: %s", refusal.advice);
     ck_assert_int_eq(fcntl(fds[0], F_GETFD), -1);
     close(fds[1]);
@@ -1010,7 +1016,7 @@ START_TEST(test_what_a_server_says_is_kept) {
     for (int i = 0; i < 50; i++) {
         ck_assert_int_eq(pthread_create(&thread, NULL, refuse_in_thread, &listener), 0);
         ck_assert_int_eq(refused(address, NULL), -EXDEV);
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
         ck_assert_str_eq(refusal.advice, "not from there");
         pthread_join(thread, NULL);
     }

@@ -103,7 +103,8 @@ static void on_back(sea_msg *msg, void *user) {
         sea_reply_error(msg, -EIO, "");
 }
 
-static const sea_method methods[] = {{ASK, "ask", on_ask}, {BACK, "back", on_back}};
+static const sea_method methods[] = {{.number = ASK, .name = "ask", .handler = on_ask},
+                                     {.number = BACK, .name = "back", .handler = on_back}};
 
 struct scene {
     struct host host;

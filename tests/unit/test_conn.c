@@ -34,7 +34,7 @@ static struct speaker *end_face_speaker(struct end *end, bool is_server) {
 
 static void assert_explained(const struct end *end, int error, const char *limit, uint64_t needed, uint64_t available) {
     sea_refusal refusal;
-    sea_ctx_refusal(end->ctx, &refusal);
+    sea_ctx_refusal(end->ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, error);
     ck_assert_str_eq(refusal.limit, limit);
     ck_assert_uint_eq(refusal.needed, needed);
@@ -365,7 +365,7 @@ END_TEST
 /* An arena that the peer refused it goes on to refuse: what it has room for later lies in another one. */
 START_TEST(test_a_refusal_passes) {
     struct ends ends = {0};
-    ends.b.ctx_options.peer.bytes = 8 << 20;
+    ends.b.ctx_options.peer_bytes = 8 << 20;
     ends.b.options.bytes_max = 64 << 20; /* more than there is */
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 5 << 20, 1), 0), 0);
@@ -392,7 +392,7 @@ static void answer_much(struct end *end, sea_msg *msg) {
 /* It says nothing about what the peer takes. */
 START_TEST(test_a_refusal_of_our_own_renews_nothing) {
     struct ends ends = {.b.hook = answer_much};
-    ends.a.ctx_options.peer.bytes = 8 << 20;
+    ends.a.ctx_options.peer_bytes = 8 << 20;
     ends.a.options.bytes_max = 64 << 20; /* more than there is */
     ends_open(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 0, NULL), 0);
@@ -1250,7 +1250,7 @@ START_TEST(test_nothing_waits_inside_a_handler) {
     for (int i = 0; i < 4; i++)
         ck_assert_int_eq(seen_inside[i], -EDEADLK);
     sea_refusal refusal;
-    sea_ctx_refusal(sea_conn_ctx(ends.b.conn), &refusal);
+    sea_ctx_refusal(sea_conn_ctx(ends.b.conn), &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EDEADLK);
     ck_assert_ptr_nonnull(strstr(refusal.advice, "in a handler"));
     ck_assert_uint_eq(ends.a.sunk, 1);

@@ -71,7 +71,9 @@ static void on_lend(sea_msg *msg, void *user) {
     sea_reply(msg, block);
 }
 
-static const sea_method methods[] = {{HEIR, "heir", on_heir}, {KEEP, "keep", on_keep}, {LEND, "lend", on_lend}};
+static const sea_method methods[] = {{.number = HEIR, .name = "heir", .handler = on_heir},
+                                     {.number = KEEP, .name = "keep", .handler = on_keep},
+                                     {.number = LEND, .name = "lend", .handler = on_lend}};
 
 static void scene_set(int i) {
     snprintf(address, sizeof address, "unix:%s", raw_name());
@@ -155,7 +157,7 @@ START_TEST(test_a_killed_servers_address) {
     sea_conn_free(conn);
     child_kill(&server);
     ck_assert_int_eq(sea_connect(&conn, ctx, address, &patient), -ETIMEDOUT);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_ptr_nonnull(strstr(refusal.advice, "has ended"));
     snprintf(host.address, sizeof host.address, "%s", address);
     host_start(&host);

@@ -755,7 +755,7 @@ END_TEST
 /* --- payloads that the receiver refuses --- */
 
 static void open_with_small_quota(struct side *side) {
-    side->ctx_options.peer.bytes = 50000;
+    side->ctx_options.peer_bytes = 50000;
     /* more than the quota has: another connection may have the rest */
     side->options.bytes_max = side->options.block_max = 1 << 20;
     open_pair();

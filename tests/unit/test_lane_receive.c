@@ -471,14 +471,14 @@ static void expect_refusal(struct side *server, struct speaker *speaker, int kin
 }
 
 START_TEST(test_a_quota_refuses) {
-    struct side server = {.ctx_options.user.bytes = SIZE - 1};
+    struct side server = {.ctx_options.user_bytes = SIZE - 1};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     sealed_message(_i, 9);
     speak(speaker);
     expect_refusal(&server, speaker, _i, 9, -EDQUOT);
     ck_assert_uint_ge(side_figures(&server).of[SEA_FIGURE_REFUSALS], 1);
     sea_refusal refusal;
-    sea_ctx_refusal(server.ctx, &refusal);
+    sea_ctx_refusal(server.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "user quota (bytes)");
     ck_assert_uint_eq(refusal.needed, SIZE);
     side_deinit(&server);
@@ -488,7 +488,7 @@ END_TEST
 
 /* The owner is asked about a refused reply all the same: the reply may answer no call. */
 START_TEST(test_a_refused_reply_may_be_a_fault) {
-    struct side server = {.ctx_options.user.bytes = SIZE - 1, .verdict = "a reply came to no call of ours"};
+    struct side server = {.ctx_options.user_bytes = SIZE - 1, .verdict = "a reply came to no call of ours"};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     sealed_message(REFUSED_REPLY, 9);
     speak(speaker);
@@ -557,7 +557,7 @@ END_TEST
 
 /* Received inline payloads lie in our memory: the budget bounds them. */
 START_TEST(test_the_budget_refuses_inline_payloads) {
-    struct side server = {.ctx_options.budget.bytes = 7};
+    struct side server = {.ctx_options.budget_bytes = 7};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     any_call();
     speak(speaker);

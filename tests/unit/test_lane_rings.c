@@ -119,7 +119,7 @@ END_TEST
 
 static sea_refusal refusal_of(const struct side *side) {
     sea_refusal refusal;
-    sea_ctx_refusal(side->ctx, &refusal);
+    sea_ctx_refusal(side->ctx, &refusal, sizeof(refusal));
     return refusal;
 }
 
@@ -138,11 +138,11 @@ static void assert_no_room_for_it(int error) {
 
 START_TEST(test_a_budget_without_room_for_it) {
     pair.client.has_outbox = pair.server.has_outbox = true;
-    pair.server.ctx_options.budget.bytes = OUTBOX_BYTES - 1;
+    pair.server.ctx_options.budget_bytes = OUTBOX_BYTES - 1;
     pair_init(&pair);
     assert_no_room_for_it(-EDQUOT);
     memset(&pair, 0, sizeof pair);
-    pair.server.ctx_options.budget.bytes = OUTBOX_BYTES;
+    pair.server.ctx_options.budget_bytes = OUTBOX_BYTES;
     pair_open_in(&pair, 1);
     pair_deinit(&pair);
 }
@@ -207,7 +207,7 @@ START_TEST(test_a_client_without_memory_for_its_own) {
     int r = lane_init(&side->lane, side->ctx, fds[0], false, &side->options, side->scratch, &side_ops, side);
     ck_assert_int_eq(r, scarce[_i] == INJECT_OPEN ? -EMFILE : -ENOMEM);
     sea_refusal refusal;
-    sea_ctx_refusal(side->ctx, &refusal);
+    sea_ctx_refusal(side->ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, scarce[_i] == INJECT_OPEN ? "RLIMIT_NOFILE" : "memory");
     ck_assert_uint_eq(refusal.needed, scarce[_i] == INJECT_OPEN ? 1 : OUTBOX_BYTES);
     fail_off();
@@ -846,7 +846,7 @@ END_TEST
 /* Small payloads need no memory of ours; larger ones do, and are refused as in the socket mode. */
 START_TEST(test_the_budget_refuses) {
     memset(&pair, 0, sizeof pair);
-    pair.server.ctx_options.budget.bytes = OUTBOX_BYTES + 500;
+    pair.server.ctx_options.budget_bytes = OUTBOX_BYTES + 500;
     pair_open_in(&pair, 1);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_inline(&pair.client, 88, 1), false), 0);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, new_inline(&pair.client, 501, 1), false), 0);
@@ -866,7 +866,7 @@ END_TEST
 
 START_TEST(test_the_user_quota_refuses_sealed_payloads) {
     memset(&pair, 0, sizeof pair);
-    pair.server.ctx_options.user.bytes = 80000;
+    pair.server.ctx_options.user_bytes = 80000;
     pair_open_in(&pair, 1);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_sealed(&pair.client, 90000, 1), false), 0);
     pair_settle(&pair);
@@ -1001,7 +1001,7 @@ START_TEST(test_the_end_inside_a_mark) {
     memset(&pair, 0, sizeof pair);
     pair.client.options.ring_size = pair.server.options.ring_size = RING_SMALL;
     if (_i)
-        pair.client.ctx_options.user.bytes = 80000;
+        pair.client.ctx_options.user_bytes = 80000;
     pair.client.on_arrived = close_at_the_reply;
     pair_open_in(&pair, 1);
     keep_awake(&pair.client);

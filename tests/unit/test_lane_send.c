@@ -344,11 +344,11 @@ END_TEST
 
 /* Our own quota for a peer bounds the blocks that it may hold, even if it accepts more. */
 START_TEST(test_a_block_over_our_quota_for_the_peer) {
-    struct pair pair = {.client.ctx_options.peer.bytes = 1000};
+    struct pair pair = {.client.ctx_options.peer_bytes = 1000};
     pair_open_in(&pair, _i);
     sea_refusal refusal;
     ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_sealed(&pair.client, 1001, 1), false), -EDQUOT);
-    sea_ctx_refusal(pair.client.ctx, &refusal);
+    sea_ctx_refusal(pair.client.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EDQUOT);
     ck_assert_uint_eq(refusal.needed, 1001);
     ck_assert_uint_eq(refusal.available, 1000);
@@ -361,7 +361,7 @@ END_TEST
 
 /* The connections of one user share a quota: this connection cannot use the part that the others took meanwhile. */
 START_TEST(test_a_queued_reply_that_gets_no_lease_is_an_error) {
-    struct pair pair = {.server.ctx_options = {.peer = {.bytes = 100000}, .user = {.bytes = 100000}},
+    struct pair pair = {.server.ctx_options = {.peer_bytes = 100000, .user_bytes = 100000},
                         .client.options.blocks_max = 1};
     pair_open_in(&pair, _i);
     uint32_t uid = geteuid();
@@ -383,7 +383,7 @@ END_TEST
 
 /* A reply is charged as a queued one while it waits, and then as a leased one, but never as both. */
 START_TEST(test_a_queued_reply_is_charged_once) {
-    struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
+    struct pair pair = {.server.ctx_options.peer_bytes = 100000, .client.options.blocks_max = 1};
     pair_open_in(&pair, _i);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 90000, 2), true), 0);
@@ -399,7 +399,7 @@ END_TEST
 
 /* The peer reads, but does not release: it gets answers without blocks, and keeps its connection. */
 START_TEST(test_a_peer_that_is_slow_to_release) {
-    struct pair pair = {.server.ctx_options.peer.bytes = 100000, .client.options.blocks_max = 1};
+    struct pair pair = {.server.ctx_options.peer_bytes = 100000, .client.options.blocks_max = 1};
     pair_open_in(&pair, _i);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
     ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 60000, 2), true), 0);
@@ -487,7 +487,7 @@ END_TEST
 
 /* A peer that calls and does not read the answers is disconnected. */
 START_TEST(test_a_peer_that_does_not_read) {
-    struct pair pair = {.server.ctx_options.peer.bytes = 100000};
+    struct pair pair = {.server.ctx_options.peer_bytes = 100000};
     pair_open_in(&pair, _i);
     int r = 0;
     for (unsigned i = 0; r == 0; i++) {

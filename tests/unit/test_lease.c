@@ -377,12 +377,11 @@ END_TEST
 START_TEST(test_a_peers_quota) {
     static const char *const limits[] = {"peer quota (bytes)", "peer quota (blocks)", "user quota (bytes)",
                                          "user quota (blocks)"};
-    sea_ctx_options options = {.budget = {.fds = 10}};
-    sea_limits *of = _i < 2 ? &options.peer : &options.user;
+    sea_ctx_options options = {.budget_fds = 10};
     if (_i % 2)
-        of->blocks = 2;
+        *(_i < 2 ? &options.peer_blocks : &options.user_blocks) = 2;
     else
-        of->bytes = 20;
+        *(_i < 2 ? &options.peer_bytes : &options.user_bytes) = 20;
     peer_free(one.peer);
     peer_free(other.peer);
     ctx_anew(&options);

@@ -233,7 +233,7 @@ static void on_inode(sea_msg *msg, void *user) {
 }
 
 static int third_process(int line, void *arg) {
-    const sea_method methods[] = {{THIRD_INODE, "inode", on_inode}};
+    const sea_method methods[] = {{.number = THIRD_INODE, .name = "inode", .handler = on_inode}};
     struct host own = {.options = {.methods = methods, .methods_count = 1}};
     snprintf(own.address, sizeof own.address, "%s", (const char *) arg);
     host_open(&own);
@@ -280,7 +280,7 @@ END_TEST
 /* At the quota a call is answered with that, and a one-way message, which must not be lost in silence, is the end. */
 START_TEST(test_kept_messages_have_a_limit) {
     struct ends ends = {0};
-    ends.b.ctx_options.peer.bytes = 20000;
+    ends.b.ctx_options.peer_bytes = 20000;
     ends.b.options.calls_max = 4;
     ends_open(&ends);
     for (unsigned i = 0; ends.a.outcomes_count == i; i++) { /* the one more that a call needs is not to be had */
@@ -347,13 +347,13 @@ START_TEST(test_inline_payloads_have_a_limit) {
     struct ends ends = {0};
     size_t size = inline_sizes[_i], most = (1000000 / (size + COST)) + (INLINE_FREE / size);
     sea_refusal refusal;
-    ends.b.ctx_options.peer.bytes = 1000000;
+    ends.b.ctx_options.peer_bytes = 1000000;
     ends.b.options.accept = SEA_INLINE;
     ends_open(&ends);
     for (size_t i = 0; i < most; i++)
         ck_assert_int_eq(keep_inline(&ends, size), 0);
     ck_assert_int_eq(keep_inline(&ends, size), -EDQUOT);
-    sea_ctx_refusal(ends.b.ctx, &refusal);
+    sea_ctx_refusal(ends.b.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "peer quota (bytes)");
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, NULL), 0); /* the connection lives on */
     sea_msg_release(ends.b.kept[--ends.b.kept_count]);
@@ -438,7 +438,7 @@ static void hoard(struct ends *ends, int kind) {
 START_TEST(test_hoarders_and_a_good_one) {
     static struct ends all[4];
     for (int i = 0; i < 4; i++) {
-        all[i].b.ctx_options.budget.bytes = UINT64_C(16) << 20;
+        all[i].b.ctx_options.budget_bytes = UINT64_C(16) << 20;
         all[i].a.options.socket_only = i < 3 && hoarders[_i].socket_only;
         all[i].b.options.accept = i < 3 ? hoarders[_i].accept : 0;
         ends_open_to(&all[i], i == 0 ? NULL : all[0].b.ctx);
@@ -649,7 +649,7 @@ START_TEST(test_a_reply_that_the_caller_cannot_take) {
 END_TEST
 
 START_TEST(test_a_reply_over_our_quota_for_the_caller) {
-    struct ends ends = {.b.ctx_options.peer.bytes = 99999};
+    struct ends ends = {.b.ctx_options.peer_bytes = 99999};
     sea_block *block = NULL;
     ends_open(&ends);
     sea_msg *msg = kept_call(&ends, NULL);

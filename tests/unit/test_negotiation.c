@@ -45,7 +45,8 @@ static const char name_of_63[] = "1234567890123456789012345678901234567890123456
 static const char name_of_64[] = "1234567890123456789012345678901234567890123456789012345678901--4";
 
 START_TEST(test_the_largest_options_are_good) {
-    const sea_method methods[] = {{0, NULL, handler}, {SEA_METHOD_RESERVED - 1, "last", handler}};
+    const sea_method methods[] = {{.number = 0, .name = NULL, .handler = handler},
+                                  {.number = SEA_METHOD_RESERVED - 1, .name = "last", .handler = handler}};
     const sea_options options = {
         .methods = methods,
         .methods_count = 2,
@@ -87,9 +88,6 @@ static const struct {
     {"ring_size", {.ring_size = 2048}},
     {"ring_size", {.ring_size = 4097}},
     {"ring_size", {.ring_size = 1u << 21}},
-    {"reserved", {.reserved = {1}}},
-    {"reserved", {.reserved = {[sizeof((sea_options){0}.reserved) / sizeof(uint64_t) - 1] = UINT64_MAX}}},
-    {"reserved", {.reserved_words = {1}}},
     {"idle_ms", {.idle_ms = -1}},
 };
 
@@ -116,10 +114,14 @@ END_TEST
 
 START_TEST(test_methods) {
     static const sea_method bad[][2] = {
-        {{5, "a", handler}, {5, "b", handler}},                   /* twice */
-        {{5, "a", handler}, {SEA_METHOD_RESERVED, "b", handler}}, /* ours */
-        {{UINT32_MAX, "a", handler}, {5, "b", handler}},          /* likewise */
-        {{5, "a", NULL}, {6, "b", handler}},                      /* this table serves no method */
+        {{.number = 5, .name = "a", .handler = handler}, {.number = 5, .name = "b", .handler = handler}}, /* twice */
+        {{.number = 5, .name = "a", .handler = handler},
+         {.number = SEA_METHOD_RESERVED, .name = "b", .handler = handler}}, /* one of ours */
+        {{.number = 5, .flags = 1, .handler = handler}, {.number = 6, .handler = handler}}, /* unknown flags */
+        {{.number = UINT32_MAX - 1, .name = "a", .handler = handler},
+         {.number = 5, .name = "b", .handler = handler}}, /* one of ours */
+        {{.number = 5, .name = "a", .handler = NULL},
+         {.number = 6, .name = "b", .handler = handler}}, /* this table serves no method */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const sea_options options = {.methods = bad[i], .methods_count = 2};
@@ -132,7 +134,7 @@ END_TEST
 
 /* --- the offer --- */
 
-static const sea_ctx_options limits = {.peer = {.bytes = 1000000, .blocks = 300, .fds = 200}};
+static const sea_ctx_options limits = {.peer_bytes = 1000000, .peer_blocks = 300, .peer_fds = 200};
 
 START_TEST(test_the_default_offer) {
     const sea_options options = {0};
@@ -155,7 +157,7 @@ END_TEST
 
 /* Copies of pooled payloads are made, and each is freed at once. */
 START_TEST(test_a_block_of_which_copies_are_made) {
-    const sea_ctx_options large = {.peer = {.bytes = UINT64_C(1) << 30, .blocks = 100, .fds = 100}};
+    const sea_ctx_options large = {.peer_bytes = UINT64_C(1) << 30, .peer_blocks = 100, .peer_fds = 100};
     const sea_options stable = {.accept = SEA_STABLE_ONLY}, any = {.accept = SEA_ANY_CLASS},
                       asked = {.accept = SEA_STABLE_ONLY, .block_max = UINT64_C(100) << 20},
                       socket = {.accept = SEA_STABLE_ONLY, .socket_only = true};
@@ -197,7 +199,7 @@ START_TEST(test_blocks_are_no_more_than_the_quota) {
         uint32_t asked, blocks, fds, offered;
     } cases[] = {{0, 5000, 5000, 1024}, {0, 300, 5000, 300},      {0, 5000, 300, 300},
                  {400, 300, 5000, 300}, {UINT32_MAX, 50, 60, 50}, {4000, 5000, 6000, 4000}};
-    const sea_ctx_options quota = {.peer = {.bytes = 1, .blocks = cases[_i].blocks, .fds = cases[_i].fds}};
+    const sea_ctx_options quota = {.peer_bytes = 1, .peer_blocks = cases[_i].blocks, .peer_fds = cases[_i].fds};
     const sea_options options = {.blocks_max = cases[_i].asked};
     ctx_anew(&quota);
     ck_assert_uint_eq(negotiation_offer(ctx, &options).blocks_max, cases[_i].offered);
@@ -474,7 +476,7 @@ START_TEST(test_credit) {
         {10, 20, 10, 3, 2, 2}, {20, 10, 10, 2, 3, 2}, {UINT64_MAX, 5, 5, UINT32_MAX, 6, 6}, {0, 5, 0, 0, 6, 0}};
     struct negotiated negotiated = {
         .accept = SEA_ANY_CLASS, .bytes_max = cases[_i].bytes, .blocks_max = cases[_i].blocks};
-    const sea_limits quota = {.bytes = cases[_i].quota_bytes, .blocks = cases[_i].quota_blocks, .fds = 1};
+    const struct limits quota = {.bytes = cases[_i].quota_bytes, .blocks = cases[_i].quota_blocks, .fds = 1};
     struct credit credit = negotiation_credit(&negotiated, &quota);
     ck_assert_uint_eq(credit.bytes, cases[_i].credit_bytes);
     ck_assert_uint_eq(credit.blocks, cases[_i].credit_blocks);

@@ -228,9 +228,12 @@ START_TEST(test_no_chain_is_long) {
     enum { MANY = 10000, LONG = 64 };
     static struct import imports[MANY];
     const uint64_t golden = 0x9e3779b97f4a7c15u;
-    const sea_ctx_options options = {.budget = {.blocks = MANY, .fds = MANY},
-                                     .peer = {.blocks = MANY, .fds = MANY},
-                                     .user = {.blocks = MANY, .fds = MANY}};
+    const sea_ctx_options options = {.budget_blocks = MANY,
+                                     .budget_fds = MANY,
+                                     .peer_blocks = MANY,
+                                     .peer_fds = MANY,
+                                     .user_blocks = MANY,
+                                     .user_fds = MANY};
     anew(&options);
     uint64_t inverse = golden; /* of Newton's method: right in 3 bits, then in 6, 12, 24, 48 and 96 */
     for (int i = 0; i < 5; i++)
@@ -271,7 +274,7 @@ END_TEST
 
 START_TEST(test_many_imports) {
     enum { MANY = 3000 };
-    const sea_ctx_options options = {.budget = {.fds = MANY}, .peer = {.fds = MANY}};
+    const sea_ctx_options options = {.budget_fds = MANY, .peer_fds = MANY};
     anew(&options);
     struct import *imports = calloc(MANY, sizeof *imports);
     ck_assert_ptr_nonnull(imports);
@@ -310,14 +313,19 @@ END_TEST
 
 START_TEST(test_quotas_on_imports) {
     static const struct {
-        sea_limits peer, user;
+        struct limits peer, user;
         const char *limit;
     } cases[] = {
         {{.bytes = 150}, {0}, "peer quota (bytes)"},   {{.blocks = 1}, {0}, "peer quota (blocks)"},
         {{.fds = 1}, {0}, "peer quota (descriptors)"}, {{0}, {.bytes = 150}, "user quota (bytes)"},
         {{0}, {.blocks = 1}, "user quota (blocks)"},   {{0}, {.fds = 1}, "user quota (descriptors)"},
     };
-    const sea_ctx_options options = {.peer = cases[_i].peer, .user = cases[_i].user};
+    const sea_ctx_options options = {.peer_bytes = cases[_i].peer.bytes,
+                                     .peer_blocks = cases[_i].peer.blocks,
+                                     .peer_fds = cases[_i].peer.fds,
+                                     .user_bytes = cases[_i].user.bytes,
+                                     .user_blocks = cases[_i].user.blocks,
+                                     .user_fds = cases[_i].user.fds};
     struct import first, second = {.handle = 99};
     anew(&options);
     add(&first, 1, 100);
@@ -335,7 +343,7 @@ END_TEST
 
 /* Leases and imports are one account. */
 START_TEST(test_leases_and_imports_share_the_quota) {
-    const sea_ctx_options options = {.peer = {.bytes = 100, .blocks = 2}};
+    const sea_ctx_options options = {.peer_bytes = 100, .peer_blocks = 2};
     struct import import;
     anew(&options);
     ck_assert_int_eq(account_charge_lease(one.peer->account, 60), 0);
@@ -383,7 +391,7 @@ END_TEST
 
 /* A user who comes back is charged for what is left of the last time. */
 START_TEST(test_a_new_connection_does_not_clear_the_user) {
-    const sea_ctx_options options = {.user = {.bytes = 100}};
+    const sea_ctx_options options = {.user_bytes = 100};
     struct import import, more;
     anew(&options);
     add(&import, 1, 70);
@@ -419,7 +427,7 @@ END_TEST
 /* --- replies that wait --- */
 
 START_TEST(test_queued_bytes_are_the_peers) {
-    const sea_ctx_options options = {.peer = {.bytes = 100}};
+    const sea_ctx_options options = {.peer_bytes = 100};
     anew(&options);
     ck_assert_int_eq(account_charge(one.peer->account, 60), 0);
     owner_assert_charged(&one, 60, 0, 0);

@@ -255,18 +255,18 @@ END_TEST
 /* Our own limit for the peer, which it would not mind if it were larger. */
 START_TEST(test_more_than_a_peer_may_have) {
     sea_block *block = NULL;
-    anew(&(sea_ctx_options){.peer.bytes = 100000});
+    anew(&(sea_ctx_options){.peer_bytes = 100000});
     one.peer->account->out_limit.bytes = 100000;
     ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
     assert_refused(-EDQUOT, "peer quota (bytes)");
-    ck_assert_ptr_nonnull(strstr(ctx_refusal().advice, "peer.bytes"));
+    ck_assert_ptr_nonnull(strstr(ctx_refusal().advice, "peer_bytes"));
     ck_assert_ptr_null(block);
     ck_assert_uint_eq(budget_bytes(), 0);
 }
 END_TEST
 
 START_TEST(test_the_budget_bounds_the_pool) {
-    const sea_ctx_options small[] = {{.budget.bytes = 50000, .peer.bytes = 50000}, {.budget.fds = 1}};
+    const sea_ctx_options small[] = {{.budget_bytes = 50000, .peer_bytes = 50000}, {.budget_fds = 1}};
     static const char *const limits[] = {"budget (bytes)", "budget (descriptors)"};
     const size_t next = _i == 0 ? 30001 : 70000; /* not in the first one's arena */
     sea_block *first = NULL, *second = NULL;
@@ -338,7 +338,7 @@ static void hoarder_end(struct hoarder *hoarder) {
 /* Three hoarders, of one user or each of its own, and whatever they take: the next one has its call answered. */
 START_TEST(test_hoarders_leave_room) {
     static struct hoarder hoarders[3];
-    const sea_ctx_options options = {.budget.bytes = SHARED, .budget.blocks = 100000};
+    const sea_ctx_options options = {.budget_bytes = SHARED, .budget_blocks = 100000};
     int maker = _i % MAKERS, are_strangers = _i / MAKERS;
     uint64_t before;
     anew(&options);
@@ -367,7 +367,7 @@ END_TEST
 /* Whoever comes back finds what the user still holds. */
 START_TEST(test_a_new_connection_does_not_clear_the_share) {
     static struct hoarder hoarders[2];
-    const sea_ctx_options options = {.budget.bytes = SHARED};
+    const sea_ctx_options options = {.budget_bytes = SHARED};
     anew(&options);
     hoard(&hoarders[0], 2000, 0);
     uint64_t made = hoarders[0].owner.peer->account->user->made;
@@ -383,7 +383,7 @@ END_TEST
 
 /* What lies free in the connection's other pools goes first. */
 START_TEST(test_the_share_of_a_connection_is_of_all_its_pools) {
-    const sea_ctx_options options = {.budget.bytes = SHARED};
+    const sea_ctx_options options = {.budget_bytes = SHARED};
     sea_pool *pool = NULL;
     sea_block *block = NULL;
     anew(&options);
@@ -401,8 +401,8 @@ END_TEST
 /* Who gives a quota gets that, and nothing else. */
 START_TEST(test_given_quotas_hold_instead) {
     static struct hoarder hoarder;
-    const sea_ctx_options options[] = {{.budget.bytes = SHARED, .peer.bytes = SHARED},
-                                       {.budget.bytes = SHARED, .user.bytes = SHARED / 2}};
+    const sea_ctx_options options[] = {{.budget_bytes = SHARED, .peer_bytes = SHARED},
+                                       {.budget_bytes = SHARED, .user_bytes = SHARED / 2}};
     const uint64_t most[] = {SHARED, SHARED / 2};
     static const char *const limits[] = {"budget (bytes)", "user quota (bytes)"};
     anew(&options[_i]);
@@ -527,7 +527,7 @@ START_TEST(test_no_handle_comes_twice) {
 END_TEST
 
 START_TEST(test_a_lease_over_the_quota) {
-    const sea_ctx_options small[] = {{.peer.bytes = 4999}, {.peer.blocks = 1}, {.user.blocks = 1}};
+    const sea_ctx_options small[] = {{.peer_bytes = 4999}, {.peer_blocks = 1}, {.user_blocks = 1}};
     anew(&small[_i]);
     sea_block *blocks[2] = {new_block(&one, _i > 0 ? 1 : 5000), new_block(&one, 5000)};
     uint64_t handle = 0, first = _i > 0 ? lease(&one, blocks[0]) : 0;
@@ -1001,7 +1001,7 @@ static void assert_stands_refused(uint32_t id, int error) {
 /* Charged before it is looked at: so what it declares, and be it a lie, is refused. */
 START_TEST(test_an_arena_over_the_quota) {
     const sea_ctx_options small[] = {
-        {.peer.bytes = COUNT * STRIDE - 1}, {.user.bytes = COUNT * STRIDE - 1}, {.peer.bytes = 0}};
+        {.peer_bytes = COUNT * STRIDE - 1}, {.user_bytes = COUNT * STRIDE - 1}, {.peer_bytes = 0}};
     anew(&small[_i]);
     make_theirs();
     struct wire_arena arena = announced(3);
@@ -1016,7 +1016,7 @@ END_TEST
 
 /* Pages behind the end, as a peer has them where huge pages are for all memfds. */
 START_TEST(test_an_arenas_pages_are_charged) {
-    const sea_ctx_options small = {.peer.bytes = 10 * 4096};
+    const sea_ctx_options small = {.peer_bytes = 10 * 4096};
     const struct wire_arena arena = {.id = 1, .count = 4, .stride = 1024, .size = 4096};
     const int seals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE;
     struct wire_arena other = arena;
@@ -1035,7 +1035,7 @@ END_TEST
 
 /* Each is one mapping, of which a process has only so many: however small they are, they are counted. */
 START_TEST(test_more_arenas_than_blocks) {
-    const sea_ctx_options small = {.peer.blocks = 2};
+    const sea_ctx_options small = {.peer_blocks = 2};
     anew(&small);
     open_theirs(1);
     open_theirs(2);
@@ -1054,7 +1054,7 @@ END_TEST
 /* Numbers that want a large table, and no quota is left to charge it to: that refuses the arena, and no more. */
 START_TEST(test_a_table_over_the_quota) {
     enum { WIDE = 1024 };
-    anew(&(sea_ctx_options){.peer.bytes = 3 * COUNT * STRIDE});
+    anew(&(sea_ctx_options){.peer_bytes = 3 * COUNT * STRIDE});
     open_theirs(1);
     open_theirs(2);
     open_theirs(1 + WIDE);
@@ -1149,7 +1149,7 @@ START_TEST(test_a_received_block) {
 END_TEST
 
 START_TEST(test_a_received_block_over_the_quota) {
-    const sea_ctx_options small = {.peer.blocks = 2};
+    const sea_ctx_options small = {.peer_blocks = 2};
     sea_block *block = NULL;
     anew(&small);
     open_theirs(3);

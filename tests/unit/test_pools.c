@@ -109,7 +109,7 @@ START_TEST(test_options) {
     sea_pool *pool = NULL;
     ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.rotate_age_ms = -1}), -EINVAL);
     ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.rotate_idle_ms = -1}), -EINVAL);
-    ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.reserved = {0, 1}}), -EINVAL);
+    ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.size = 1}), -EINVAL);
     ck_assert_ptr_null(pool);
     sea_conn *conn = NULL;
     sea_options options = {.pool = &(sea_pool_options){.rotate_age_ms = -1}};
@@ -126,7 +126,7 @@ START_TEST(test_what_is_kept_of_a_small_budget) {
     static const uint64_t budgets[] = {64 * MIB, 640 * MIB, UINT64_C(1) << 40}, kept[] = {MIB, 10 * MIB, 32 * MIB};
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
-    ends.a.ctx_options.budget.bytes = budgets[_i];
+    ends.a.ctx_options.budget_bytes = budgets[_i];
     ends_open(&ends);
     ck_assert_uint_eq(sea_conn_pool(ends.a.conn)->retained_max, kept[_i]);
     sea_pool *pool = pool_of(NULL), *other = pool_of(&(sea_pool_options){.retained_max = 7});
@@ -166,7 +166,7 @@ START_TEST(test_a_share_without_another_way) {
     sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
     sea_refusal refusal;
     ck_assert_int_eq(sea_pool_block(&third, pool, MIB), -EDQUOT);
-    sea_ctx_refusal(ends.a.ctx, &refusal);
+    sea_ctx_refusal(ends.a.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "pool's bytes_max");
     ck_assert_uint_eq(refusal.needed, MIB);
     ck_assert_uint_eq(refusal.available, 0);
@@ -207,7 +207,7 @@ static sea_pool *keep_all(void) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
     ends.a.options.pool = ends.b.options.pool = &lasting;
-    ends.a.ctx_options = (sea_ctx_options){.budget.bytes = BUDGET, .peer.bytes = 100 * BUDGET};
+    ends.a.ctx_options = (sea_ctx_options){.budget_bytes = BUDGET, .peer_bytes = 100 * BUDGET};
     ends_open(&ends);
     sea_pool *pool = pool_of(&lasting);
     sea_block_unref(block_of(pool, 6 * MIB));
@@ -781,7 +781,7 @@ static void on_echo(sea_msg *msg, void *user) {
 
 /* Once all was given back, a loop waits without end. */
 START_TEST(test_an_idle_loop) {
-    static const sea_method method = {1, "echo", on_echo};
+    static const sea_method method = {.number = 1, .name = "echo", .handler = on_echo};
     const sea_options options = {.methods = &method, .methods_count = 1, .pool = &hasty[_i]};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;
@@ -856,7 +856,8 @@ static void on_hoard(sea_msg *msg, void *user) {
     atomic_store(&hoard, block);
 }
 
-static const sea_method giving[] = {{GIVE, "give", on_give}, {HOARD, "hoard", on_hoard}};
+static const sea_method giving[] = {{.number = GIVE, .name = "give", .handler = on_give},
+                                    {.number = HOARD, .name = "hoard", .handler = on_hoard}};
 
 #if WITH_UV
 
@@ -1181,14 +1182,14 @@ START_TEST(test_reservations_that_are_refused) {
     sea_refusal refusal;
     sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 20 * MIB});
     ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 3), -EDQUOT);
-    sea_ctx_refusal(ends.a.ctx, &refusal);
+    sea_ctx_refusal(ends.a.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "pool's bytes_max");
     ck_assert_uint_eq(refusal.available, 4 * MIB);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 16 * MIB); /* what could be made */
     fail_always(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 1), -EMFILE);
     fail_off();
-    sea_ctx_refusal(ends.a.ctx, &refusal);
+    sea_ctx_refusal(ends.a.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "RLIMIT_NOFILE");
     ck_assert_int_eq(sea_pool_reserve(pool, 10, 1), -EOPNOTSUPP); /* inline */
     ck_assert_int_eq(sea_pool_reserve(pool, SIZE_MAX, 1), -EMSGSIZE);

@@ -20,7 +20,7 @@ static void drop_log(void) {
 }
 
 static struct quota quota_of(const char *name, struct quota *parent, uint64_t bytes, uint32_t blocks, uint32_t fds) {
-    const sea_limits limits = {.bytes = bytes, .blocks = blocks, .fds = fds};
+    const struct limits limits = {.bytes = bytes, .blocks = blocks, .fds = fds};
     struct quota quota;
     memset(&quota, 0xff, sizeof quota);
     quota_init(&quota, name, parent, &limits);

@@ -316,7 +316,7 @@ START_TEST(test_a_ring_that_cannot_be_announced_is_kept) {
 END_TEST
 
 START_TEST(test_a_budget_without_room_for_a_larger_ring) {
-    pair.client.ctx_options.budget.bytes = 3 * PAGE;
+    pair.client.ctx_options.budget_bytes = 3 * PAGE;
     open_pair();
     for (int lap = 0; lap < 20; lap++) {
         pair.server.arrived_count = 0;

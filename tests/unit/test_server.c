@@ -113,13 +113,13 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
 }
 
 static const sea_method methods[] = {
-    {ECHO, "echo", end_on_echo},
-    {KEEP, "keep", on_keep},
-    {CLOSE_OTHERS, "close others", on_close_others},
-    {CLOSE_ALL, "close all", on_close_all},
-    {STOP, "stop", on_stop},
-    {PROBE, "probe", on_probe},
-    {STOP_AND_RUN, "stop and run", on_stop_and_run},
+    {.number = ECHO, .name = "echo", .handler = end_on_echo},
+    {.number = KEEP, .name = "keep", .handler = on_keep},
+    {.number = CLOSE_OTHERS, .name = "close others", .handler = on_close_others},
+    {.number = CLOSE_ALL, .name = "close all", .handler = on_close_all},
+    {.number = STOP, .name = "stop", .handler = on_stop},
+    {.number = PROBE, .name = "probe", .handler = on_probe},
+    {.number = STOP_AND_RUN, .name = "stop and run", .handler = on_stop_and_run},
 };
 
 static void scene_set(void) {
@@ -511,7 +511,7 @@ START_TEST(test_no_descriptor_for_an_accept) {
     ck_assert_uint_eq(clients[0].opened, 0);
     ck_assert_int_gt(sea_server_timeout(host.server), 0); /* no event will come: it looks again by the clock */
     sea_refusal refusal;
-    sea_ctx_refusal(host.ctx, &refusal);
+    sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -errors[_i]);
     ck_assert_str_eq(refusal.limit, limits[_i] ? limits[_i] : host.address);
     while (!clients[0].opened) {
@@ -561,7 +561,7 @@ START_TEST(test_no_strangers_while_mappings_are_short) {
     ck_assert_int_eq(clients[1].event.reason, -ENOMEM);
     ck_assert_ptr_nonnull(strstr(clients[1].event_text, "vm.max_map_count"));
     sea_refusal refusal;
-    sea_ctx_refusal(host.ctx, &refusal);
+    sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -ENOMEM);
     ck_assert_str_eq(refusal.limit, "vm.max_map_count");
     ck_assert_uint_eq(refusal.needed, 6);
@@ -621,7 +621,7 @@ START_TEST(test_strangers_wait_while_the_reaper_is_stuck) {
     ck_assert_uint_le(reaper_pending(), before + STRANGERS_AT_THE_DOOR / 3);
     check_call(&clients[0], ECHO, 0);
     sea_refusal refusal;
-    sea_ctx_refusal(host.ctx, &refusal);
+    sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EBUSY);
     jam_end(&jam);
     end_connect(&clients[1], host.address);
@@ -700,7 +700,7 @@ START_TEST(test_a_run_inside_a_handler) {
     ck_assert_int_eq(sea_server_dispatch(host.server), 0);
     ck_assert_int_eq(run_inside, -EDEADLK);
     sea_refusal refusal;
-    sea_ctx_refusal(host.ctx, &refusal);
+    sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EDEADLK);
     ck_assert_ptr_nonnull(strstr(refusal.advice, "inside a handler"));
     ck_assert_int_eq(sea_server_run(host.server), 0);
@@ -852,7 +852,7 @@ static int server_refused(const char *address, const sea_options *options) {
     int r = sea_server_new(&server, ctx, address, options);
     ck_assert_int_lt(r, 0);
     ck_assert_ptr_null(server);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, r);
     ck_assert_str_ne(refusal.advice, "");
     sea_ctx_unref(ctx);
@@ -964,7 +964,8 @@ START_TEST(test_addresses_that_cannot_be_had) {
 END_TEST
 
 START_TEST(test_options_without_sense) {
-    const sea_method twice[] = {{1, "a", end_on_echo}, {1, "b", end_on_echo}};
+    const sea_method twice[] = {{.number = 1, .name = "a", .handler = end_on_echo},
+                                {.number = 1, .name = "b", .handler = end_on_echo}};
     ck_assert_int_eq(server_refused("unix:@never", &(sea_options){.methods = twice, .methods_count = 2}), -EINVAL);
     ck_assert_int_eq(server_refused("unix:@never", &(sea_options){.service = "no/slash"}), -EINVAL);
 }
@@ -1007,7 +1008,7 @@ START_TEST(test_an_inherited_socket_that_is_shut_down) {
     check_call(&clients[0], ECHO, 0);
     ck_assert_int_eq(sea_server_timeout(host.server), -1);
     sea_refusal refusal;
-    sea_ctx_refusal(host.ctx, &refusal);
+    sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EINVAL);
     ck_assert_ptr_nonnull(strstr(refusal.advice, "shut down"));
     scene_end();
@@ -1314,7 +1315,7 @@ START_TEST(test_a_file_that_may_not_be_given_away) {
         sea_refusal refusal;
         ck_assert_int_eq(sea_ctx_new(&host.ctx, NULL), 0);
         ck_assert_int_eq(sea_server_new(&host.server, host.ctx, host.address, &host.options), -cases[_i].error);
-        sea_ctx_refusal(host.ctx, &refusal);
+        sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
         ck_assert_msg(strstr(refusal.advice, cases[_i].why) != NULL, "it says: %s", refusal.advice);
         const char *end = strstr(refusal.advice, "change socket_group or groups");
         ck_assert_msg(end && strlen(end) == strlen("change socket_group or groups"), "it was cut: %s", refusal.advice);

@@ -86,10 +86,13 @@ static void on_twice(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, "y", 1);
 }
 
-static const sea_method methods[] = {{MIRROR, "mirror", on_mirror}, {REFUSE, "refuse", on_refuse},
-                                     {KEEP, "keep", on_keep},       {COUNT, "count", on_count},
-                                     {LEAVE, "leave", on_leave},    {TWICE, "twice", on_twice}};
-static const sea_method methods_here[] = {{COUNT, "count", on_count_here}};
+static const sea_method methods[] = {{.number = MIRROR, .name = "mirror", .handler = on_mirror},
+                                     {.number = REFUSE, .name = "refuse", .handler = on_refuse},
+                                     {.number = KEEP, .name = "keep", .handler = on_keep},
+                                     {.number = COUNT, .name = "count", .handler = on_count},
+                                     {.number = LEAVE, .name = "leave", .handler = on_leave},
+                                     {.number = TWICE, .name = "twice", .handler = on_twice}};
+static const sea_method methods_here[] = {{.number = COUNT, .name = "count", .handler = on_count_here}};
 
 static void before(void) {
     sea_options options = {.methods = methods_here, .methods_count = 1, .ring_size = RING, .handshake_ms = 60000};

@@ -48,13 +48,13 @@ static void after(void) {
 
 static const char *advice(void) {
     static sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     return refusal.advice;
 }
 
 static void assert_says(int error, const char *word) {
     sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, error);
     ck_assert_msg(strstr(advice(), word) != NULL, "\"%s\" does not say \"%s\"", advice(), word);
 }

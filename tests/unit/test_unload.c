@@ -75,7 +75,7 @@ static void on_speak(sea_msg *msg, void *user) {
 }
 
 START_TEST(test_unloaded_while_its_threads_work) {
-    static const sea_method methods[] = {{SPEAK, "speak", on_speak}};
+    static const sea_method methods[] = {{.number = SPEAK, .name = "speak", .handler = on_speak}};
     struct host host = {.options = {.methods = methods, .methods_count = 1}};
     struct child child;
     snprintf(host.address, sizeof host.address, "unix:%s", raw_name());

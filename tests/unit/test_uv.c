@@ -430,7 +430,7 @@ static void answer_gathered(uv_check_t *check) {
 }
 
 static int serve_by_turns(int line, void *arg) {
-    static const sea_method methods[] = {{END_ECHO, "gather", gather}};
+    static const sea_method methods[] = {{.number = END_ECHO, .name = "gather", .handler = gather}};
     const sea_options options = {.methods = methods, .methods_count = 1, .calls_max = 1000, .waiting = SEA_WAIT_SLEEP};
     uv_loop_t own;
     uv_check_t check;
@@ -708,13 +708,13 @@ END_TEST
 START_TEST(test_what_is_refused_elsewhere) {
     sea_refusal refusal;
     end_deinit(&serving);
-    serving.ctx_options.budget.bytes = MIB;
+    serving.ctx_options.budget_bytes = MIB;
     end_prepare(&serving);
     told_begin();
     ck_assert_int_eq(sea_uv_block_new_sealed(serving.ctx, &loop, 1, 0, NULL, NULL), -EINVAL);
     ask(serving.ctx, 2 * MIB, 0);
     run();
-    sea_ctx_refusal(serving.ctx, &refusal);
+    sea_ctx_refusal(serving.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(told.statuses[0], -EDQUOT);
     ck_assert_str_eq(refusal.limit, "budget (bytes)");
     ck_assert_uint_eq(refusal.needed, 2 * MIB);
@@ -725,7 +725,7 @@ START_TEST(test_what_is_refused_elsewhere) {
     ask(serving.ctx, 1, 0);
     run();
     fail_off();
-    sea_ctx_refusal(serving.ctx, &refusal);
+    sea_ctx_refusal(serving.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(told.statuses[2], -ENOMEM);
     ck_assert_int_eq(refusal.error, -ENOMEM);
     fail_always(INJECT_ALLOC, ENOMEM);
@@ -797,7 +797,7 @@ START_TEST(test_a_listener_that_is_shut_down) {
     ck_assert_int_le(fail_calls(INJECT_ACCEPT),
                      2 * ticks + 4); /* its timer, then the socket; no tick is ever left out */
     sea_refusal refusal;
-    sea_ctx_refusal(serving.ctx, &refusal);
+    sea_ctx_refusal(serving.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EINVAL);
     uv_close((uv_handle_t *) &timer, NULL);
 }

@@ -182,7 +182,7 @@ static bool is_usable(const char *path) {
     setenv("SEALANE_CALIBRATION", path, 1);
     if (sea_ctx_new(&ctx, NULL) < 0)
         return false;
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     sea_ctx_unref(ctx);
     if (refusal.error)
         fprintf(stderr, "sealane-calibrate: %s\n", refusal.advice);

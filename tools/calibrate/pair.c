@@ -32,7 +32,7 @@ enum { METHOD_READ = 1, METHOD_BOTH = 2, NO_DEADLINE = -1, PLAIN_MAX = 1 << 16 }
 _Noreturn static void give_up(const char *what, sea_ctx *ctx, int error) {
     sea_refusal refusal = {0};
     if (ctx)
-        sea_ctx_refusal(ctx, &refusal);
+        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     fprintf(stderr, "sealane-calibrate: %s: %s%s%s\n", what, strerror(-error), refusal.error ? ": " : "",
             refusal.advice);
     _exit(1);
@@ -91,7 +91,7 @@ static sea_ctx *ctx_of(const struct way *way) {
     int r = sea_ctx_new(&ctx, NULL);
     if (r < 0)
         give_up("a context", NULL, r);
-    sea_ctx_refusal(ctx, &refusal);
+    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     if (refusal.error)
         give_up("the table of a measurement", ctx, refusal.error);
     return ctx;
@@ -150,7 +150,8 @@ static void on_both(sea_msg *call, void *user) {
 }
 
 _Noreturn static void serve(const struct way *way, const char *address, int how, int ready) {
-    const sea_method methods[] = {{METHOD_READ, "read", on_read}, {METHOD_BOTH, "both", on_both}};
+    const sea_method methods[] = {{.number = METHOD_READ, .name = "read", .handler = on_read},
+                                  {.number = METHOD_BOTH, .name = "both", .handler = on_both}};
     const sea_options options = {
         .methods = methods, .methods_count = 2, .accept = way->accept, .inline_max = 131072, .waiting = how};
     sea_server *server = NULL;

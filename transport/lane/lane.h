@@ -53,7 +53,9 @@ struct lane_message {
     sea_block *block;  /* NULL: the payload is `bytes` */
     const void *bytes; /* borrowed for the call; nobody else can change them */
     size_t bytes_size; /* 0: no payload */
-    bool is_refused;   /* a reply that arrived: a limit of ours kept its payload out, and its status is ours */
+    /* Of a message that arrives: the size that its frame says, also when its payload was not fetched. */
+    uint64_t payload_size;
+    bool is_refused; /* a reply that arrived: a limit of ours kept its payload out, and its status is ours */
 };
 
 /* Arriving payloads up to this size come as bytes, without a block. */

@@ -3,6 +3,7 @@
 #include "lane/negotiation.h"
 
 #include "lane/outbox.h"
+#include "registry/options.h"
 #include "registry/pools.h"
 #include "sys/clock.h"
 #include "util/arith.h"
@@ -35,12 +36,15 @@ static bool is_service_name(const char *name) {
 /* What is wrong with the methods, or NULL. */
 static const char *methods_check(const sea_options *options) {
     for (size_t i = 0; i < options->methods_count; i++) {
-        if (options->methods[i].number >= SEA_METHOD_RESERVED)
+        const sea_method *method = method_at(options, i);
+        if (method->number >= SEA_METHOD_RESERVED && method->number != SEA_METHOD_ANY)
             return "methods: a number is one of the library's own (SEA_METHOD_RESERVED)";
-        if (!options->methods[i].handler)
+        if (!method->handler)
             return "methods: one has no handler";
+        if (method->flags)
+            return "methods: one has flags that this library does not know";
         for (size_t k = 0; k < i; k++)
-            if (options->methods[k].number == options->methods[i].number)
+            if (method_at(options, k)->number == method->number)
                 return "methods: a number is given twice";
     }
     return NULL;
@@ -55,15 +59,14 @@ uint32_t negotiation_ring_lines(const sea_options *options) {
 }
 
 int negotiation_check_options(const sea_options *options, const char **ret_why) {
-    static const uint64_t nothing[sizeof(options->reserved) / sizeof(uint64_t)];
     const char *methods_why = methods_check(options);
-    const char *pool_why = options->pool ? pools_check_options(options->pool) : NULL;
+    int r = pools_check_options(options->pool, ret_why);
+    if (r < 0)
+        return r;
     const struct {
         bool is_good;
         const char *why;
     } rules[] = {
-        {memcmp(options->reserved, nothing, sizeof(nothing)) == 0 && options->reserved_words[0] == 0,
-         "reserved: not zero"},
         {!methods_why, methods_why},
         {!options->service || is_service_name(options->service),
          "service: a name has at most 63 visible ASCII characters, and no '/'"},
@@ -75,7 +78,6 @@ int negotiation_check_options(const sea_options *options, const char **ret_why) 
         {is_ring_size(options->ring_size), "ring_size: not a power of two from 4096 to 1048576"},
         {options->handshake_ms >= 0, "handshake_ms: negative"},
         {options->idle_ms >= 0, "idle_ms: negative"},
-        {!pool_why, pool_why},
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++)
         if (!rules[i].is_good)
@@ -84,7 +86,7 @@ int negotiation_check_options(const sea_options *options, const char **ret_why) 
 }
 
 struct wire_hello negotiation_offer(const sea_ctx *ctx, const sea_options *options) {
-    const sea_limits *quota = &ctx->peer_limits;
+    const struct limits *quota = &ctx->peer_limits;
     uint32_t accept = options->accept ? options->accept : SEA_ANY_CLASS;
     uint32_t blocks_max = min_u32(options->blocks_max ? options->blocks_max : BLOCKS_DEFAULT, quota->fds);
     uint64_t hugetlb = options->accept_hugetlb ? WIRE_FEATURE_HUGETLB : 0;
@@ -165,7 +167,7 @@ bool negotiation_take(const struct negotiated *negotiated, int payload_class, si
                                        : size <= negotiated->block_max && size <= negotiated->bytes_max;
 }
 
-struct credit negotiation_credit(const struct negotiated *negotiated, const sea_limits *quota) {
+struct credit negotiation_credit(const struct negotiated *negotiated, const struct limits *quota) {
     /* Sealed ones take a descriptor each, and there are no others where the peer does not take pooled ones. */
     uint32_t blocks = negotiated->accept & SEA_POOLED ? quota->blocks : min_u32(quota->blocks, quota->fds);
     return (struct credit){min_u64(negotiated->bytes_max, quota->bytes), min_u32(negotiated->blocks_max, blocks)};

@@ -41,7 +41,7 @@ static inline bool negotiation_take_fds(const struct wire_hello *offer) {
 bool negotiation_take(const struct negotiated *negotiated, int payload_class, size_t size);
 
 /* What the peer may hold of ours: what it takes, but no more than our own quota for it. */
-struct credit negotiation_credit(const struct negotiated *negotiated, const sea_limits *quota);
+struct credit negotiation_credit(const struct negotiated *negotiated, const struct limits *quota);
 
 /*
  * What follows from our HELLO and the peer's. `datagram_max` is what our socket can carry. On failure *ret_why is

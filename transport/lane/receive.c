@@ -280,6 +280,7 @@ static struct lane_message message_begin(const struct wire_head *head, const str
         .status = message->status,
         .deadline = message->deadline,
         .text = "",
+        .payload_size = message->payload_size,
     };
 }
 

@@ -136,7 +136,7 @@ static int message_ring_room(struct lane *lane, uint64_t lines) {
 static int credit_refuse(struct lane *lane, uint64_t size) {
     return refusal_note(&lane->ctx->refusals, -EDQUOT, "peer quota (bytes)", size,
                         lane->remote->account->out_limit.bytes,
-                        "send smaller blocks, or raise `peer.bytes` in sea_ctx_options");
+                        "send smaller blocks, or raise `peer_bytes` in sea_ctx_options");
 }
 
 /* The peer holds as many blocks, or bytes, as it takes, or as our own quota lets it. */

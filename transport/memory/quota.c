@@ -9,7 +9,7 @@
 
 static const char *const UNIT_NAMES[QUOTA_UNITS] = {"bytes", "blocks", "descriptors"};
 
-void quota_init(struct quota *quota, const char *name, struct quota *parent, const sea_limits *limits) {
+void quota_init(struct quota *quota, const char *name, struct quota *parent, const struct limits *limits) {
     *quota = (struct quota){.name = name, .parent = parent, .limit = {limits->bytes, limits->blocks, limits->fds}};
 }
 

@@ -15,6 +15,12 @@
 
 enum quota_unit { QUOTA_BYTES, QUOTA_BLOCKS, QUOTA_FDS, QUOTA_UNITS };
 
+/* Limits in all three units. */
+struct limits {
+    uint64_t bytes;
+    uint32_t blocks, fds;
+};
+
 struct quota {
     const char *name;     /* static: "budget", "user quota", "peer quota" */
     struct quota *parent; /* borrowed; charged as well. NULL: none */
@@ -23,7 +29,7 @@ struct quota {
     _Atomic uint64_t peak[QUOTA_UNITS];
 };
 
-void quota_init(struct quota *quota, const char *name, struct quota *parent, const sea_limits *limits);
+void quota_init(struct quota *quota, const char *name, struct quota *parent, const struct limits *limits);
 
 /* Charges this quota and its parents. -EDQUOT: one of them has not so much left; noted in `log`, nothing is charged. */
 int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds, struct refusal_log *log);

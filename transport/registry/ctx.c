@@ -6,6 +6,7 @@
 #include "registry/ctx.h"
 
 #include "registry/figures.h"
+#include "registry/options.h"
 #include "sys/disposal.h"
 #include "sys/heap.h"
 #include "sys/limits.h"
@@ -47,8 +48,8 @@ const char *sea_class_name(int payload_class) {
     }
 }
 
-static sea_limits limits_or(sea_limits asked, sea_limits otherwise) {
-    return (sea_limits){
+static struct limits limits_or(struct limits asked, struct limits otherwise) {
+    return (struct limits){
         .bytes = asked.bytes ? asked.bytes : otherwise.bytes,
         .blocks = asked.blocks ? asked.blocks : otherwise.blocks,
         .fds = asked.fds ? asked.fds : otherwise.fds,
@@ -70,10 +71,13 @@ static void ctx_set_limits(sea_ctx *ctx, const sea_ctx_options *options) {
     struct admission_verdict verdict;
     admission_check(&ctx->admission, 0, &verdict);
     uint64_t memory = verdict.is_blind ? 0 : verdict.tightest.available / 4 * 3;
-    sea_limits budget = limits_or(options->budget, (sea_limits){at_least(memory, BUDGET_LEAST), blocks, fds / 2});
-    ctx->peer_limits = limits_or(options->peer, (sea_limits){budget.bytes / 2, peer_blocks, fds / 4});
-    ctx->user_limits = limits_or(options->user, budget);
-    ctx->has_fair_shares = options->peer.bytes == 0 && options->user.bytes == 0;
+    struct limits budget =
+        limits_or((struct limits){options->budget_bytes, options->budget_blocks, options->budget_fds},
+                  (struct limits){at_least(memory, BUDGET_LEAST), blocks, fds / 2});
+    ctx->peer_limits = limits_or((struct limits){options->peer_bytes, options->peer_blocks, options->peer_fds},
+                                 (struct limits){budget.bytes / 2, peer_blocks, fds / 4});
+    ctx->user_limits = limits_or((struct limits){options->user_bytes, options->user_blocks, options->user_fds}, budget);
+    ctx->has_fair_shares = options->peer_bytes == 0 && options->user_bytes == 0;
     quota_init(&ctx->budget, "budget", NULL, &budget);
 }
 
@@ -86,10 +90,8 @@ static void ctx_calibrate(sea_ctx *ctx) {
 }
 
 static bool are_options_valid(const sea_ctx_options *options) {
-    static const sea_ctx_options defaults;
     const unsigned flags = SEA_MEMORY_LOCK | SEA_MEMORY_PREFAULT | SEA_MEMORY_NO_HUGE | SEA_MEMORY_DUMP;
-    return !(options->memory_flags & ~flags) && (options->on_low_water || options->low_water == 0) &&
-           memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) == 0;
+    return !(options->memory_flags & ~flags) && (options->on_low_water || options->low_water == 0);
 }
 
 static void ctx_set_wishes(sea_ctx *ctx, const sea_ctx_options *options) {
@@ -102,12 +104,12 @@ static void ctx_set_wishes(sea_ctx *ctx, const sea_ctx_options *options) {
     admission->allowance = admission->stale = 0; /* of a look that knew of no mark */
 }
 
-int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options) {
-    static const sea_ctx_options defaults;
-    if (!options)
-        options = &defaults;
-    if (!are_options_valid(options))
-        return -EINVAL;
+int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *given) {
+    sea_ctx_options taken, *options = &taken;
+    const char *why;
+    int r = ctx_options_take(given, options, &why);
+    if (r < 0 || !are_options_valid(options))
+        return r < 0 ? r : -EINVAL;
     sea_ctx *ctx = heap_new(1, sizeof(*ctx));
     if (!ctx)
         return -ENOMEM;
@@ -165,8 +167,10 @@ void ctx_drop_scratch(sea_ctx *ctx) {
     heap_free(scratch_swap(ctx, NULL));
 }
 
-void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal) {
-    refusal_read(&ctx->refusals, ret_refusal);
+void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal, size_t size) {
+    sea_refusal newest;
+    refusal_read(&ctx->refusals, &newest);
+    sized_copy(&newest, sizeof(newest), ret_refusal, size);
 }
 
 void ctx_join(sea_ctx *ctx, struct ctx_member *member) {
@@ -362,14 +366,15 @@ uint64_t sea_ctx_resident(const sea_ctx *ctx) {
     return meminfo_read_shared(ctx->admission.proc);
 }
 
-void sea_ctx_shared(sea_ctx *ctx, sea_shared *ret_shared) {
+void sea_ctx_shared(sea_ctx *ctx, sea_shared *ret_shared, size_t size) {
     struct census_sums sums;
     census_count(&ctx->census, &sums);
-    *ret_shared = (sea_shared){.files = sums.files,
+    const sea_shared shared = {.files = sums.files,
                                .reserved = sums.reserved,
                                .resident = sums.resident,
                                .added = sums.added,
                                .untold = sums.untold};
+    sized_copy(&shared, sizeof(shared), ret_shared, size);
 }
 
 void tally_begin(struct tally *tally, sea_ctx *ctx) {

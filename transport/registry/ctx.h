@@ -67,7 +67,7 @@ struct sea_ctx {
     _Atomic uint32_t refs;
     struct quota budget;
     struct calibration calibration; /* never changed */
-    sea_limits peer_limits, user_limits;
+    struct limits peer_limits, user_limits;
     bool has_fair_shares; /* the application gave no quota of bytes, neither for peers nor for users */
     struct refusal_log refusals;
     struct admission admission;

@@ -91,7 +91,7 @@ static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_lo
     if (quota->limit[QUOTA_BYTES] >= peer->account->ctx->budget.limit[QUOTA_BYTES])
         return 0; /* the budget will say so */
     return check_limit(log, "user quota (bytes)", quota->limit[QUOTA_BYTES], made, bytes,
-                       "release blocks, or raise the bytes of `user` in sea_ctx_options");
+                       "release blocks, or raise user_bytes in sea_ctx_options");
 }
 
 /* `but` is growing. */
@@ -107,7 +107,7 @@ static int check_share(const struct peer *peer, const sea_pool *but, uint64_t by
         return 0;
     return refusal_note(
         log, -EDQUOT, "fair share (bytes)", bytes, fair_share_room(&share),
-        "release blocks, raise the budget, or set the bytes of `peer` in sea_ctx_options, which bound it instead");
+        "release blocks, raise the budget, or set peer_bytes in sea_ctx_options, which bounds it instead");
 }
 
 /* What the peer takes, and what the application wants of the pool. */
@@ -120,7 +120,7 @@ static int check_limits(const struct pool_budget *budget, uint64_t bytes) {
     bool is_ours = most >= pool->peer->account->ctx->peer_limits.bytes;
     int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
                         bytes,
-                        is_ours ? "release blocks, or raise peer.bytes in sea_ctx_options"
+                        is_ours ? "release blocks, or raise peer_bytes in sea_ctx_options"
                                 : "release blocks, or raise the peer's bytes_max in sea_options");
     if (r < 0 || !pool->bytes_max)
         return r;

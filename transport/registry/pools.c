@@ -4,6 +4,7 @@
 
 #include "memory/reserve.h"
 #include "registry/block.h"
+#include "registry/options.h"
 #include "registry/pool_budget.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
@@ -28,11 +29,12 @@ static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
 
-const char *pools_check_options(const sea_pool_options *options) {
-    static const sea_pool_options defaults;
-    if (memcmp(options->reserved, defaults.reserved, sizeof(defaults.reserved)) != 0)
-        return "reserved fields of the pool's options are not zero";
-    return options->rotate_age_ms < 0 || options->rotate_idle_ms < 0 ? "a pool's time is negative" : NULL;
+int pools_check_options(const sea_pool_options *given, const char **ret_why) {
+    sea_pool_options options;
+    int r = pool_options_take(given, &options, ret_why);
+    if (r == 0 && (options.rotate_age_ms < 0 || options.rotate_idle_ms < 0))
+        return *ret_why = "a pool's time is negative", -EINVAL;
+    return r;
 }
 
 static uint64_t ms_to_ns(int ms) {
@@ -44,10 +46,10 @@ static uint64_t retained_default(const sea_ctx *ctx) {
     return share < RETAINED_MAX ? share : RETAINED_MAX;
 }
 
-void pools_set_options(sea_pool *pool, const sea_pool_options *options) {
-    static const sea_pool_options defaults;
-    if (!options)
-        options = &defaults;
+void pools_set_options(sea_pool *pool, const sea_pool_options *given) {
+    sea_pool_options taken, *options = &taken;
+    const char *why;
+    pool_options_take(given, options, &why); /* pools_check_options() has refused others */
     snprintf(pool->name, sizeof(pool->name), "%s", options->name ? options->name : "");
     pool->bytes_max = options->bytes_max;
     pool->retained_max = options->retained_max ? options->retained_max : retained_default(pool->peer->account->ctx);

@@ -57,10 +57,10 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes);
 bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes);
 
 /* NULL: nothing is wrong; else what is. */
-const char *pools_check_options(const sea_pool_options *options);
+int pools_check_options(const sea_pool_options *given, const char **ret_why);
 
 /* Sets what a pool without arenas will do. `options` were checked, and may be NULL. */
-void pools_set_options(sea_pool *pool, const sea_pool_options *options);
+void pools_set_options(sea_pool *pool, const sea_pool_options *given);
 
 /* -ENOMEM, -EPIPE. The caller owns it. */
 int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *options);

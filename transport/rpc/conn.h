@@ -15,6 +15,7 @@
 #define RPC_CONN_H
 
 #include "lane/lane.h"
+#include "registry/options.h"
 #include "rpc/calls.h"
 #include "rpc/conn_slots.h"
 #include "rpc/interrupt.h"
@@ -89,13 +90,26 @@ void conn_turn_again(sea_conn *conn);
 /* Ends it now, inside a turn of its own. */
 void conn_end(sea_conn *conn, int reason, const char *text);
 
-/* The one of that number; NULL: there is none. */
+/* The method that serves this number: its own, or the one for any number. NULL: no method does. */
 static inline const sea_method *conn_method(const sea_conn *conn, uint32_t number) {
-    const sea_method *methods = conn->options.methods;
-    for (size_t i = 0; i < conn->options.methods_count; i++)
-        if (methods[i].number == number)
-            return &methods[i];
-    return NULL;
+    const sea_method *any = NULL;
+    for (size_t i = 0; i < conn->options.methods_count; i++) {
+        const sea_method *method = method_at(&conn->options, i);
+        if (method->number == SEA_METHOD_ANY)
+            any = method;
+        else if (method->number == number)
+            return method;
+    }
+    return number < SEA_METHOD_RESERVED ? any : NULL;
+}
+
+static inline bool method_takes(const sea_method *method, uint64_t size) {
+    return !method->payload_max || size <= method->payload_max;
+}
+
+/* Runs the handler, which takes `msg`. */
+static inline void method_handle(const sea_method *method, const sea_conn *conn, sea_msg *msg) {
+    method->handler(msg, method->user ? method->user : conn->options.user);
 }
 
 /* May its user wait for it, or drive it: does no loop drive it, and is it in no turn? */

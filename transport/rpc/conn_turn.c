@@ -111,10 +111,14 @@ static const char *refusal_text(int error) {
     return error == -EDQUOT ? "the receiver keeps as many messages of this peer as its limits allow" : "out of memory";
 }
 
-static void refuse_method(sea_conn *conn, const struct lane_message *in) {
-    char text[64];
-    snprintf(text, sizeof(text), "no such method: %" PRIu32, in->method);
-    call_refuse(conn, in->id, -ENOSYS, text);
+static void refuse_method(sea_conn *conn, const struct lane_message *in, const sea_method *method) {
+    char text[WIRE_TEXT_MAX];
+    if (!method)
+        snprintf(text, sizeof(text), "no such method: %" PRIu32, in->method);
+    else
+        snprintf(text, sizeof(text), "method %" PRIu32 " takes payloads of at most %" PRIu64 " bytes", in->method,
+                 method->payload_max);
+    call_refuse(conn, in->id, method ? -EMSGSIZE : -ENOSYS, text);
 }
 
 /* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies
@@ -132,16 +136,16 @@ static const char *request_arrived(sea_conn *conn, const struct lane_message *in
         return CALLS_TOO_MANY;
     }
     const sea_method *method = conn_method(conn, in->method);
-    if (!method) {
+    if (!method || !method_takes(method, in->payload_size)) {
         sea_block_unref(in->block);
         if (in->type == WIRE_CALL)
-            refuse_method(conn, in);
+            refuse_method(conn, in, method);
         return NULL;
     }
     sea_msg *msg = NULL;
     int r = msg_new(conn, in, &msg);
     if (r == 0)
-        method->handler(msg, conn->options.user);
+        method_handle(method, conn, msg);
     else if (in->type == WIRE_CALL)
         call_refuse(conn, in->id, r, refusal_text(r));
     else
@@ -189,7 +193,12 @@ static const char *on_arrived(void *owner, const struct lane_message *in) {
 static const char *on_coming(void *owner, const struct lane_message *in, bool *ret_is_wanted) {
     const sea_conn *conn = owner;
     bool is_reply = in->type == WIRE_REPLY;
-    *ret_is_wanted = is_reply ? calls_is_pending(&conn->calls, in->id) : conn_method(conn, in->method) != NULL;
+    if (is_reply) {
+        *ret_is_wanted = calls_is_pending(&conn->calls, in->id);
+    } else {
+        const sea_method *method = conn_method(conn, in->method);
+        *ret_is_wanted = method && method_takes(method, in->payload_size);
+    }
     return is_call_too_many(conn, in) ? CALLS_TOO_MANY : NULL;
 }
 

@@ -20,8 +20,6 @@
 /* A full backlog tells nobody when it has room. */
 static const uint64_t CONNECT_RETRY_NS = 1000 * 1000;
 
-static const sea_options NO_OPTIONS;
-
 static int socket_open(const char *address, int *ret_fd, bool *ret_inherited, const char **ret_why) {
     struct address where;
     int r = address_parse(address, false, &where, ret_why);
@@ -47,13 +45,14 @@ static int explain_inherited(sea_ctx *ctx, int r) {
     return refusal_explain(&ctx->refusals, -ENOBUFS, last.limit, last.advice);
 }
 
-int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
+int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given) {
     const char *why = "";
     int fd = -1;
     bool is_inherited = false;
-    if (!options)
-        options = &NO_OPTIONS;
-    int r = negotiation_check_options(options, &why);
+    sea_options taken, *options = &taken;
+    int r = conn_options_take(given, options, &why);
+    if (r == 0)
+        r = negotiation_check_options(options, &why);
     if (r < 0)
         return refusal_explain(&ctx->refusals, r, address, why);
     r = socket_open(address, &fd, &is_inherited, &why);
@@ -102,8 +101,13 @@ static int conn_wait_open(sea_conn *conn, const char *address) {
 
 int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     sea_conn *conn = NULL;
-    uint64_t deadline = wait_deadline(lane_handshake_ms(options ? options : &NO_OPTIONS));
-    int r = conn_connect(&conn, ctx, address, options);
+    sea_options taken;
+    const char *why;
+    int r = conn_options_take(options, &taken, &why);
+    if (r < 0)
+        return refusal_explain(&ctx->refusals, r, address, why);
+    uint64_t deadline = wait_deadline(lane_handshake_ms(&taken));
+    r = conn_connect(&conn, ctx, address, options);
     while (r == -EAGAIN && wait_now() < deadline) {
         wait_fd(-1, 0, wait_now() + CONNECT_RETRY_NS);
         r = conn_connect(&conn, ctx, address, options);

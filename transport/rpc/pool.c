@@ -11,12 +11,13 @@ static sea_conn *pool_conn(const sea_pool *pool) {
 }
 
 int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *options) {
-    const char *why = options ? pools_check_options(options) : NULL;
-    if (why)
-        return refusal_explain(&conn->ctx->refusals, -EINVAL, "sea_pool_options", why);
+    const char *why = "";
+    int r = pools_check_options(options, &why);
+    if (r < 0)
+        return refusal_explain(&conn->ctx->refusals, r, "sea_pool_options", why);
     if (conn->is_ended)
         return -EPIPE;
-    int r = pools_new(ret_pool, conn->lane.remote, options);
+    r = pools_new(ret_pool, conn->lane.remote, options);
     if (r == 0)
         (*ret_pool)->conn = conn;
     return r;

@@ -279,7 +279,6 @@ static int server_open(sea_server *server, const char *address) {
 
 int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
                struct poller *poller) {
-    static const sea_options nothing;
     sea_server *server = heap_new(1, sizeof(*server));
     if (!server) {
         if (poller)
@@ -287,13 +286,16 @@ int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const
         return -ENOMEM;
     }
     server->ctx = sea_ctx_ref(ctx);
-    server->options = options ? *options : nothing;
+    const char *why = "";
+    int taken = conn_options_take(options, &server->options, &why);
     server->listener = LISTENER_EMPTY;
     server->is_set = !poller;
     server->poller = poller;
     server->scratch = heap_new(1, LANE_SCRATCH_SIZE);
     int r = !server->scratch ? -ENOMEM : poller ? 0 : poller_set_new(&server->poller);
     r = server_explain(server, r);
+    if (r == 0 && taken < 0)
+        r = refusal_explain(&ctx->refusals, taken, address, why);
     if (r == 0)
         r = server_open(server, address);
     if (r < 0) {

@@ -29,7 +29,7 @@ static bool small_take(sea_conn *conn) {
         !lane_peek_small(lane, head))
         return false;
     const sea_method *method = conn_method(conn, (uint32_t) head[3]);
-    if (!method || line_type(head) == WIRE_REPLY)
+    if (!method || line_type(head) == WIRE_REPLY || !method_takes(method, line_inline_size(head)))
         return false;
     sea_msg *msg = msg_take_spare(conn, head);
     size_t size = msg->in.bytes_size;
@@ -38,7 +38,7 @@ static bool small_take(sea_conn *conn) {
     if (line_type(head) == WIRE_CALL)
         msg_add_incoming(msg);
     CLEANUP(received_count) struct received received = {lane, size};
-    method->handler(msg, conn->options.user);
+    method_handle(method, conn, msg);
     return true;
 }
 
