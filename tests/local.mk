@@ -390,6 +390,7 @@ script_tests = \
     tests/stress/test_soak.sh \
     tests/tools/test_calibrate.sh \
     tests/tools/test_circles.sh \
+    tests/tools/test_english.sh \
     tests/tools/test_kernels.sh \
     tests/tools/test_demo.sh \
     tests/tools/test_layers.sh \
