@@ -69,7 +69,7 @@ number() {
 }
 
 show() {
-    printf '  %-14s %s\n' "$1" "$2"
+    printf '  %-14s %s\n' "$1" "${*:2}"
 }
 
 mkdir -m 700 "$XDG_RUNTIME_DIR"
@@ -82,7 +82,8 @@ while IFS=$'\t' read -r -d '' size file; do
     [ "$((bytes + size))" -le "$size_limit" ] || continue
     files+=("$file")
     bytes=$((bytes + size))
-done < <(find /usr/lib /lib /usr/local/lib -type f -name '*.so*' -readable -printf '%s\t%p\0' 2>/dev/null | sort -z -u -k 2)
+done < <(find /usr/lib /lib /usr/local/lib -type f -name '*.so*' -readable -printf '%s\t%p\0' 2>/dev/null |
+    sort -z -u -k 2)
 [ "${#files[@]}" -gt 0 ] || die "there are no shared libraries here"
 
 printf "Sealane at work: %d shared libraries of this machine, %d MiB\n" "${#files[@]}" "$((bytes >> 20))"
@@ -119,7 +120,8 @@ wait "$survivor" || die "the other consumer did not get the stream"
 wait "$producer" || die "producer did not end well"
 [ "$(number producer reclaimed)" -gt 0 ] || die "nothing was reclaimed"
 
-show "stream" "$(number producer blocks) blocks, $(number producer bytes) bytes, to two consumers, $(field producer rate)"
+show "stream" "$(number producer blocks) blocks, $(number producer bytes) bytes, to two consumers," \
+    "$(field producer rate)"
 show "killed" "one of them, in mid-stream; the other verified the whole stream: $(field survivor verified)"
 show "reclaimed" "$(field producer reclaimed)"
 
@@ -169,8 +171,10 @@ mapfile -t packets < <(plain seqpacket)
 mapfile -t stream < <(plain stream)
 show "round trip" "64 bytes: $(round_trip adaptive sealane); both asleep: $(round_trip sleep sealane)"
 show "" "a plain socket: $(round_trip spin "${packets[@]}"), polled; both asleep: $(round_trip sleep "${packets[@]}")"
-show "throughput" "1 MiB written and read in full: $(throughput sealane --mode adaptive); both asleep: $(throughput sealane --mode sleep)"
-show "" "a plain socket: $(throughput "${stream[@]}" --mode spin), polled; both asleep: $(throughput "${stream[@]}" --mode sleep)"
+show "throughput" "1 MiB written and read in full: $(throughput sealane --mode adaptive);" \
+    "both asleep: $(throughput sealane --mode sleep)"
+show "" "a plain socket: $(throughput "${stream[@]}" --mode spin), polled;" \
+    "both asleep: $(throughput "${stream[@]}" --mode sleep)"
 
 for pid in "${pids[@]}"; do
     ! kill -0 "$pid" 2>/dev/null || die "process $pid is still there"

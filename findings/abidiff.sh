@@ -93,7 +93,8 @@ changed 4 "an int and an unsigned are swapped" \
 for name in private.h public.h; do
     rm -rf before after
     for side in before after; do
-        library "$side" "$name" 'struct hidden; int f(struct hidden *h);' 'int f(struct hidden *h) { return h->first; }' \
+        library "$side" "$name" 'struct hidden; int f(struct hidden *h);' \
+            'int f(struct hidden *h) { return h->first; }' \
             "$([ "$side" = before ] || echo 'int more;')"
     done
     if [ "$name" = private.h ]; then

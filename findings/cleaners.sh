@@ -3,9 +3,9 @@
 #
 # What two cleaners of temporary directories do with the files of a running server: a socket, and a lock file beside it.
 #
-# Guessed: a cleaner spares a file that somebody holds with flock(); a sticky bit protects a file from every cleaner, as the XDG
-# base directory rules suggest; a socket that a process listens on is spared.
-# Seen, with systemd-tmpfiles 252.39-1~deb12u2 and tmpreaper 1.6.17 (Debian 12):
+# Guessed: a cleaner spares a file that a process holds with flock(); a sticky bit protects a file from every cleaner, as
+# the XDG base directory rules suggest; a socket that a process listens on is spared. Seen, with systemd-tmpfiles
+# 252.39-1~deb12u2 and tmpreaper 1.6.17 (Debian 12):
 #
 #   file, 40 days old                   systemd-tmpfiles --clean     tmpreaper     tmpreaper --all
 #   listening socket                    kept                         kept          removed
@@ -19,8 +19,8 @@
 # So the usual end is the worst one: the lock goes, the live socket stays. systemd-tmpfiles finds live sockets in
 # /proc/net/unix, which lists those of one network namespace.
 #
-# Installs nothing on this machine: the packages are unpacked in a temporary directory. Needs apt-get, python3, unshare and root.
-# Exit status 0: all is as said above. 77: it could not be tried. 1: something is different.
+# Installs nothing on this machine: the packages are unpacked in a temporary directory. Needs apt-get, python3, unshare
+# and root. Exit status 0: all is as said above. 77: it could not be tried. 1: something is different.
 
 set -euo pipefail
 
@@ -57,7 +57,9 @@ STICKY = 0o1000
 
 
 def listener(path, mode, prefix=()):
-    process = subprocess.Popen([*prefix, sys.executable, "-c", LISTEN, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [*prefix, sys.executable, "-c", LISTEN, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     process.stdout.readline()
     os.chmod(path, mode)
     return process
@@ -99,7 +101,10 @@ def clean(command):
 EXPECTED = (
     (TMPFILES, {"dead", "elsewhere", "locked"}),
     (TMPREAPER, {"locked", "locked-sticky"}),
-    (TMPREAPER + ["--all"], {"live", "live-sticky", "elsewhere", "elsewhere-sticky", "dead", "locked", "locked-sticky"}),
+    (
+        TMPREAPER + ["--all"],
+        {"live", "live-sticky", "elsewhere", "elsewhere-sticky", "dead", "locked", "locked-sticky"},
+    ),
 )
 different = False
 for command, expected in EXPECTED:

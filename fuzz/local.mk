@@ -4,7 +4,8 @@
 if ENABLE_FUZZ
 noinst_PROGRAMS += fuzz/fuzz_conn fuzz/fuzz_frame fuzz/fuzz_line
 fuzz_fuzz_conn_LDADD = transport/libtransport.la
-fuzz_fuzz_conn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer -Wl,--wrap=clock_gettime,--wrap=poll,--wrap=ppoll,--wrap=epoll_wait,--wrap=close
+fuzz_fuzz_conn_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer \
+    -Wl,--wrap=clock_gettime,--wrap=poll,--wrap=ppoll,--wrap=epoll_wait,--wrap=close
 fuzz_fuzz_conn_SOURCES = \
     fuzz/cabinet.c \
     fuzz/cabinet.h \

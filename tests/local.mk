@@ -141,7 +141,8 @@ stress_tests = \
     tests/stress/test_stress_rings \
     tests/stress/test_stress_rotation
 
-test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sandbox_tests) $(sweep_tests) $(stress_tests)
+test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sandbox_tests) \
+    $(sweep_tests) $(stress_tests)
 # With the peers that the scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
@@ -330,7 +331,8 @@ turn_8 = tests/unit/test_ring_growth.log
 turn_9 = tests/unit/test_census.log
 turn_10 = tests/unit/test_map.log
 turn_11 = tests/contract/test_map.log
-turn_12 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
+turn_12 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log \
+    tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
 turn_13 = tests/memory/test_refusals.log
 turn_14 = tests/contract/test_folios.log
 $(turn_1): $(turn_0)

@@ -21,8 +21,8 @@ cat >check.py <<'PYTHON'
 import json, sys
 line = json.loads(open("out").read())
 words = ["case", "system", "variant", "mode", "touch", "cpus", "note"]
-numbers = ["clients", "size", "reply", "n", "seconds", "p50_ns", "p99_ns", "p999_ns", "max_ns", "rate", "gb_s", "floor_ns",
-           "floor_before_ns", "floor_after_ns", "ratio", "syscalls_per_msg", "wakeups_per_s"]
+numbers = ["clients", "size", "reply", "n", "seconds", "p50_ns", "p99_ns", "p999_ns", "max_ns", "rate", "gb_s",
+           "floor_ns", "floor_before_ns", "floor_after_ns", "ratio", "syscalls_per_msg", "wakeups_per_s"]
 assert sorted(line) == sorted(words + numbers), sorted(line)
 assert all(isinstance(line[word], str) for word in words), line
 assert all(line[number] is None or line[number] >= 0 for number in numbers), line
@@ -58,13 +58,14 @@ for variant in single rotating snapshot; do
         --mode sleep --size 65536
 done
 for variant in seqpacket stream; do
-    cell "socket, $variant" "variant=$variant reply=64 $sleeping" floors --system socket --variant $variant --mode sleep \
-        --size 4096 --reply 64
+    cell "socket, $variant" "variant=$variant reply=64 $sleeping" floors --system socket --variant $variant \
+        --mode sleep --size 4096 --reply 64
     cell "socket, $variant, one way" "case=oneway $sleeping" floors --system socket --variant $variant --mode sleep \
         --case oneway
 done
 for variant in naive populate write huge; do
-    cell "memfd, $variant" "variant=$variant $sleeping" floors --system memfd --variant $variant --mode sleep --size 8192
+    cell "memfd, $variant" "variant=$variant $sleeping" floors --system memfd --variant $variant \
+        --mode sleep --size 8192
 done
 for variant in copy fill read; do
     cell "memory, $variant" "variant=$variant p50_ns gb_s" floors --system memory --variant $variant --mode spin
@@ -103,12 +104,14 @@ is "directories left" "" "$(find "$TMPDIR" -maxdepth 1 -name 'sealane-bench-*')"
 
 # Memory: the cost of a loan, each size and pattern once.
 run "memory, speed" 0 memory speed --seconds 0.0002
-is "memory, speed: lines" 16 "$(grep -c '"case":"speed","system":"sealane","pattern":"[a-z]*","size":[0-9]*,"ns":[0-9.]*}$' out)"
+is "memory, speed: lines" 16 \
+    "$(grep -c '"case":"speed","system":"sealane","pattern":"[a-z]*","size":[0-9]*,"ns":[0-9.]*}$' out)"
 run "memory, speed of malloc" 0 memory speed --system some --seconds 0.0002
 is "memory, speed of malloc: lines" 16 "$(grep -c '"system":"some"' out)"
 for variant in rotate rotate-pair still still-pair; do
     run "memory, spikes, $variant" 0 memory spikes --variant $variant --count 2 --bytes 4000000
-    is "memory, spikes, $variant: cycles" 2 "$(grep -c '"moment":"after","t":[0-9.]*,"resident":[0-9]*,"expected":[0-9]*}$' out)"
+    is "memory, spikes, $variant: cycles" 2 \
+        "$(grep -c '"moment":"after","t":[0-9.]*,"resident":[0-9]*,"expected":[0-9]*}$' out)"
 done
 run "memory, waste" 0 memory waste --bytes 1000000
 is "memory, waste: looks" 240 "$(grep -c '"mapped":[0-9]*,"asked":[0-9]*,"arenas":[0-9]*}$' out)"
@@ -126,7 +129,8 @@ run "memory, no case" 2 memory
 # Idle connections: each kind of line, and the judgement of the lines.
 run "scale" 0 scale --count 200 --rounds 2 --seconds 0.01
 is "scale: rounds" 2 "$(grep -c '"round":[0-9]*,"alone_ns":[0-9.]*,"beside_ns":[0-9.]*}$' out)"
-is "scale: moments, of a server, four clients and the machine" 18 "$(grep -c '"moment":"[a-z]*","who":"[a-z]*","anon":[0-9]*,' out)"
+is "scale: moments, of a server, four clients and the machine" 18 \
+    "$(grep -c '"moment":"[a-z]*","who":"[a-z]*","anon":[0-9]*,' out)"
 is "scale: spread" 1 "$(grep -c '"count":200,"servers":1,"per_server":200,"clients":4,"rate":[0-9.]*}$' out)"
 run "scale, too few" 2 scale --count 1
 
@@ -136,7 +140,8 @@ if [ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ]; then
     skips "memory, waste: this build is too slow for all of it"
 else
     mkdir -p judged/bench && ln -s "$build/bench/memory" judged/bench/memory
-    run "memory, waste: what is promised" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../../bench/run/memory.py" --build judged --only waste
+    run "memory, waste: what is promised" 0 env PYTHONDONTWRITEBYTECODE=1 \
+        "$python" "$tests_dir/../../bench/run/memory.py" --build judged --only waste
     is "memory, waste: verdicts" 2 "$(grep -c 'HOLDS$' out)"
 fi
 

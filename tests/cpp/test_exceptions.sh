@@ -13,8 +13,8 @@ trap 'rm -rf "$directory"' EXIT
 built() {
     # The command and flags are lists of words.
     # shellcheck disable=SC2086
-    $CXX -std=c++11 -g -pthread -Wall -Wextra -Wpedantic $INSTRUMENT_CFLAGS -I"$srcdir/include" -o "$directory/thrower" \
-        "$srcdir/tests/cpp/thrower.cc" "${builddir:?}/transport/.libs/libtransport.a"
+    $CXX -std=c++11 -g -pthread -Wall -Wextra -Wpedantic $INSTRUMENT_CFLAGS -I"$srcdir/include" \
+        -o "$directory/thrower" "$srcdir/tests/cpp/thrower.cc" "${builddir:?}/transport/.libs/libtransport.a"
 }
 
 if [ -z "$CXX" ] || ! printf 'int main() {}\n' | $CXX -x c++ -o "$directory/nothing" - 2>/dev/null; then

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
-// Exceptions that leave handlers and callbacks: they come out where the connection, or the server, was driven, and both go on.
-// A server on a thread of its own, and clients. Built and run by test_exceptions.sh; says what is wrong and exits with 1.
+// Exceptions that leave handlers and callbacks: they come out of the function that drives the connection or the server,
+// and both go on. A server on a thread of its own, and clients. Built and run by test_exceptions.sh; prints each error
+// and exits with 1.
 #include <sealane/sealane.h>
 
 #include <atomic>
@@ -24,7 +25,7 @@ struct trouble {
 
 std::atomic<int> caught, opened, closed;
 std::atomic<bool> throws_on_open, throws_on_close, is_stopping;
-sea_msg *kept; // the server's thread's
+sea_msg *kept; // belongs to the server's thread
 
 #define must(condition)                                                           \
     do {                                                                          \
@@ -44,7 +45,7 @@ void on_throw(sea_msg *msg, void *) {
     throw trouble{THROW};
 }
 
-// The handler has taken the message: it stays the application's.
+// The handler has taken the message: the application still owns it.
 void on_keep_and_throw(sea_msg *msg, void *) {
     kept = msg;
     throw trouble{KEEP_AND_THROW};
@@ -57,7 +58,7 @@ void on_drop(sea_msg *msg, void *) {
     sea_reply(msg, nullptr);
 }
 
-// Has a handler of the client's throw while the client waits for the reply.
+// Makes a handler of the client throw while the client waits for the reply.
 void on_tell(sea_msg *msg, void *) {
     must(sea_send_bytes(sea_msg_conn(msg), HEAR, "x", 1, 0) == 0);
     sea_reply_bytes(msg, "told", 4);
@@ -85,7 +86,7 @@ void serve(sea_server *server) {
     while (!is_stopping)
         try {
             int r = sea_server_run(server);
-            must(r == 0); // -EDEADLK: it takes itself for being inside a handler
+            must(r == 0); // -EDEADLK: the connection would believe that a handler is running
         } catch (const trouble &) {
             caught++;
         }
@@ -124,8 +125,10 @@ struct scene {
     static void check_nothing_is_left(sea_ctx *which) {
         struct figures f;
         sea_ctx_figures(which, f.of, SEA_FIGURES);
-        must(f.of[SEA_FIGURE_CONNECTIONS] == 0 && f.of[SEA_FIGURE_INCOMING_CALLS] == 0 && f.of[SEA_FIGURE_OUTGOING_CALLS] == 0);
-        must(f.of[SEA_FIGURE_LEASED_BLOCKS] == 0 && f.of[SEA_FIGURE_IMPORTED_BLOCKS] == 0 && f.of[SEA_FIGURE_BLOCKS] == 0 && f.of[SEA_FIGURE_OUTBOX_BYTES] == 0);
+        must(f.of[SEA_FIGURE_CONNECTIONS] == 0 && f.of[SEA_FIGURE_INCOMING_CALLS] == 0 &&
+             f.of[SEA_FIGURE_OUTGOING_CALLS] == 0);
+        must(f.of[SEA_FIGURE_LEASED_BLOCKS] == 0 && f.of[SEA_FIGURE_IMPORTED_BLOCKS] == 0 &&
+             f.of[SEA_FIGURE_BLOCKS] == 0 && f.of[SEA_FIGURE_OUTBOX_BYTES] == 0);
     }
 
     ~scene() {
@@ -157,12 +160,12 @@ struct scene {
 
 const size_t sizes[] = {0, 5, 200, 5000, 300000};
 
-// Out of a server's handlers, whichever way the payload came.
+// An exception leaves a server's handler, for each class of payload.
 void handlers(scene &s) {
     int thrown = 0;
     for (int round = 0; round < 10; round++)
         for (size_t size : sizes) {
-            must(s.call(THROW, size) == -ECANCELED); // it was released without an answer
+            must(s.call(THROW, size) == -ECANCELED); // the message was released without an answer
             must(s.call(ECHO, size) == 0);
             thrown++;
         }
@@ -191,7 +194,8 @@ void messages_that_are_kept(scene &s) {
     must(late.status == 0);
 }
 
-// Out of a blocking call, through a handler of the client's: nothing is told to its frame of the stack later.
+// An exception leaves a blocking call, through a handler of the client: no later callback writes to the call's stack
+// frame.
 void handlers_of_a_client_that_waits(scene &s) {
     for (int round = 0; round < 10; round++) {
         bool is_thrown = false;
@@ -207,14 +211,14 @@ void handlers_of_a_client_that_waits(scene &s) {
 
 void opening(scene &s) {
     int before = caught;
-    throws_on_open = true; // the server's
+    throws_on_open = true; // on the server
     sea_conn *conn = nullptr;
     must(sea_connect(&conn, s.ctx, s.address.c_str(), &s.options) == 0);
     must(sea_call_bytes(conn, ECHO, "x", 1, 20000, nullptr) == 0);
     must(caught == before + 1);
     sea_conn_free(conn);
     conn = nullptr;
-    sea_options mine = s.options; // the client's: sea_connect() leaves none
+    sea_options mine = s.options; // for the client: sea_connect() fails and makes no connection
     mine.on_open = on_open;
     bool is_thrown = false;
     try {
@@ -227,7 +231,7 @@ void opening(scene &s) {
     must(s.call(ECHO, 5) == 0);
 }
 
-// What ends is gone, whatever its callback does.
+// An object that ends is gone, even if its callback throws.
 void closing(scene &s) {
     throws_on_close = true;
     for (int round = 0; round < 5; round++) {
@@ -241,7 +245,7 @@ void closing(scene &s) {
     throws_on_close = false;
 }
 
-// Callbacks of calls that end with the connection: each is told, though the first one throws.
+// Calls that end with the connection: each callback runs, though the first one throws.
 void pending_calls(scene &s) {
     static int told;
     told = 0;

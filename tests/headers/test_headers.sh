@@ -32,7 +32,8 @@ must "base.h says $version, configure.ac $PACKAGE_VERSION" test "$version" = "$P
 
 fields() { # STRUCT: the names of its members in conn.h, one a line, but for the reserved one
     # shellcheck disable=SC2086
-    $CC -E -P -I"$srcdir/include" "$srcdir/include/sealane/conn.h" | tr '\n' ' ' | sed "s/.*struct $1 {\([^}]*\)} $1;.*/\1/" |
+    $CC -E -P -I"$srcdir/include" "$srcdir/include/sealane/conn.h" | tr '\n' ' ' |
+        sed "s/.*struct $1 {\([^}]*\)} $1;.*/\1/" |
         tr ';' '\n' | sed -n 's/.*(\*\([a-z_]*\))(.*/\1/p; t; s/.*[ *]\([a-z_][a-z_]*\) *$/\1/p'
 }
 

@@ -8,7 +8,8 @@
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
-: "${CC:?}" "${DESTDIR?}" "${bindir:?}" "${PKG_CONFIG:?}" "${pkgconfigdir:?}" "${libdir:?}" "${includedir:?}" "${libexecdir:?}" "${mandir:?}" "${docdir:?}"
+: "${CC:?}" "${DESTDIR?}" "${bindir:?}" "${PKG_CONFIG:?}" "${pkgconfigdir:?}" "${libdir:?}"
+: "${includedir:?}" "${libexecdir:?}" "${mandir:?}" "${docdir:?}"
 
 work=$(mktemp -d) || exit 1
 server=

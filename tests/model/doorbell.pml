@@ -21,8 +21,8 @@
  *     sleep       store `consumed`, make the checks that are owed; store asleep = odd; full fence; look once more for
  *                 frames, releases and, if it waits for it, room; if there is one: asleep = even, and go on; otherwise
  *                 poll() until there is a datagram, asleep = even, receive, and go on
- *     die         at any step (CRASH). The kernel closes the socket, after all its stores. The peer's poll() reports it;
- *                 the peer handles the frames that had been published, and ends
+ *     die         at any step (CRASH). The kernel closes the socket, after all its stores. The peer's poll() reports
+ *                 it; the peer handles the frames that had been published, and ends
  *
  * Memory. A store goes into the side's store buffer, a queue of BUFFER entries, and from there into memory at any later
  * step: that is x86. A full fence waits until the buffer is empty. With WEAK, relaxed stores overtake others, and only

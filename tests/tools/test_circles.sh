@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-circles finds circles by includes and by symbols, and accepts a tree without a circle. The test plants each
-# circle in a small tree of four files, whose objects it compiles.
-# Environment, from the Makefile: srcdir, builddir, CC, PYTHON3 (may be empty).
+# tools/check-circles finds circles by includes and by symbols, and accepts a tree without a circle. The test plants
+# each circle in a small tree of four files, whose objects it compiles. Environment, from the Makefile: srcdir,
+# builddir, CC, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -46,7 +46,8 @@ fresh() {
     write memory/arena.h '#include "sys/map.h"' 'int arena_size(void);'
     write memory/arena.c '#include "memory/arena.h"' 'int arena_size(void) { return map_size(); }'
     write memory/pool.h 'int pool_size(void);'
-    write memory/pool.c '#include "memory/pool.h"' '#include "memory/arena.h"' 'int pool_size(void) { return arena_size(); }'
+    write memory/pool.c '#include "memory/pool.h"' '#include "memory/arena.h"' \
+        'int pool_size(void) { return arena_size(); }'
     write memory/table.h 'struct table { int size; };'
 }
 

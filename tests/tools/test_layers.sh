@@ -71,7 +71,8 @@ offence "the public interface in sys" transport/sys/fdpass.c '#include <sealane/
 offence "uv.h in a public header" include/sealane/base.h '#include <uv.h>' "base.h:2: a public header may not include"
 offence "an example with internals" examples/hello.c '#include "lane/lane.h"' "hello.c:2: an example may not include"
 offence "a measurement with internals" bench/line.c '#include "lane/lane.h"' "line.c:1: an example may not include"
-offence "an example with internals by a path" examples/hello.c '#include "../transport/lane/lane.c"' "an example may not"
+offence "an example with internals by a path" examples/hello.c '#include "../transport/lane/lane.c"' \
+    "an example may not"
 
 fresh
 mkdir -p "$work/tree/transport/attic"
