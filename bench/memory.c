@@ -76,7 +76,7 @@ double seconds_now(void) {
     return (double) clock_now_ns() / 1e9;
 }
 
-/* Knuth's linear congruential generator, whose upper bits are good. */
+/* Knuth's linear congruential generator; its upper bits are good. */
 double random_share(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return (double) (*state >> 11) / (double) (1ull << 53);

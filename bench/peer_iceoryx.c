@@ -92,7 +92,7 @@ static void end_roudi(void) {
 
 enum { NAME_ROOM = 64 };
 
-/* All processes of a cell have one parent, whose number makes the name unique. */
+/* The name is unique, because it has the number of the parent of all processes of the cell. */
 static const char *name_of(bool is_server, pid_t parent, char name[static NAME_ROOM]) {
     snprintf(name, NAME_ROOM, "sealane-bench-%s-%d", is_server ? "server" : "client", (int) parent);
     return name;

@@ -22,7 +22,7 @@ enum { HEADERS = 4096 /* more than any header, in whole pages */, RING_MESSAGES 
 static qb_loop_t *loop;
 static char *reply_payload;
 
-/* All processes of a cell have one parent, whose number makes the name unique. */
+/* The name is unique, because it has the number of the parent of all processes of the cell. */
 static const char *service_name(char name[static NAME_ROOM]) {
     snprintf(name, NAME_ROOM, "sealane-bench-%d", (int) getppid());
     return name;

@@ -21,7 +21,7 @@ static int on_error(int error) {
     return -EIO;
 }
 
-/* Consumes the message, whose body must have that size. */
+/* Consumes the message; its body must have that size. */
 static int send_one(struct cell *cell, nng_socket socket, nng_msg *msg, size_t size) {
     cell_write(cell, nng_msg_body(msg), size);
     int error = nng_sendmsg(socket, msg, 0);

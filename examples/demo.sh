@@ -102,7 +102,7 @@ wait "$digestd" || die "digestd did not end well"
 show "digest" "$(number digest files) files, $(number digest bytes) bytes, $(field digest rate)"
 show "sha256sum" "agrees about all of them"
 
-# --- producer and two consumers, one of which is killed ---
+# --- producer and two consumers; one is killed ---
 
 repeat=$((size_limit / bytes)) # so that there is a middle, however few the libraries
 start producer producer -v --checksum --wait-for=2 --block=1M --rate=250 --repeat="$repeat" "${files[@]}"

@@ -2,7 +2,7 @@
 # The example programs.
 #
 # They are installed into $(libexecdir)/sealane/examples, not into $(bindir): names like "digest" or "producer" are too
-# general for every user's PATH. A user who wants them adds that directory to the PATH.
+# general for every user's PATH. To run them by name, add that directory to the PATH.
 #
 # -static makes libtool link libsealane.a: the program runs from the build tree without libtool's wrapper script around
 # it, so that the process that is traced, timed or killed is the program. System libraries remain shared. (tests/install

@@ -17,7 +17,7 @@
 #   the same, sticky                    kept                         removed       removed
 #
 # So the usual end is the worst one: the lock goes, the live socket stays. systemd-tmpfiles finds live sockets in
-# /proc/net/unix, which lists those of one network namespace.
+# /proc/net/unix, which lists the sockets of one network namespace.
 #
 # Installs nothing on this machine: the packages are unpacked in a temporary directory. Needs apt-get, python3, unshare
 # and root. Exit status 0: all is as said above. 77: it could not be tried. 1: something is different.
@@ -66,7 +66,7 @@ def listener(path, mode, prefix=()):
 
 
 def clean(command):
-    """Makes the scene, lets the cleaner see it when it is old enough, and tells what is left."""
+    """Makes the scene, lets the cleaner see it when it is old enough, and reports the files that are left."""
     scene = os.path.join(HERE, "scene")
     os.mkdir(scene)
     with open("scene.conf", "w") as conf:

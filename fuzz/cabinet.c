@@ -39,7 +39,7 @@ static void shelf_add(struct shelf *shelf, struct item item) {
     shelf->items[shelf->count++] = item;
 }
 
-/* Returns a memfd of `size` bytes, the first `filled` of which have pages. Returns -1 if these flags are impossible. */
+/* Returns a memfd of `size` bytes with pages for the first `filled` bytes. Returns -1 if these flags are impossible. */
 static int memfd_filled(size_t size, size_t filled, unsigned flags) {
     int fd = memfd_create("fuzz", MFD_CLOEXEC | MFD_ALLOW_SEALING | flags);
     if (fd < 0)

@@ -22,7 +22,7 @@ from targets import targets
 
 QUICK_SECONDS, QUICK_ROUNDS = 0.08, 3
 FULL_SECONDS, FULL_ROUNDS = 0.4, 4
-BUSY = 0.7  # a load from which on others disturb what is measured
+BUSY = 0.7  # from this load on other processes disturb the measurements
 
 
 def parse(arguments):
@@ -33,7 +33,7 @@ def parse(arguments):
     parser.add_argument("--peers", type=pathlib.Path, default="build/peers", help="where their programs were built")
     parser.add_argument("--json", action="store_true", help="print the measurements, a line of JSON each, and no table")
     parser.add_argument("--seconds", type=float, help="of a cell; otherwise as is enough")
-    parser.add_argument("--only", default="", help="only targets whose names have this in them")
+    parser.add_argument("--only", default="", help="only targets with this text in their names")
     return parser.parse_args(arguments)
 
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 ENVIRONMENT = {**os.environ, "SEALANE_CALIBRATION": ""}  # the built-in table, whatever this machine was calibrated to
-CANNOT = 77  # exit status of a program whose system cannot do what was asked
+CANNOT = 77  # exit status of a program when its system cannot run the cell
 SIDES = 2
 CANNOT_DO, FAILED = "cannot", "failed"  # how the reason of a cell that has no measurement begins
 TRIES = 4  # until a cell's two floors agree

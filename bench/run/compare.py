@@ -20,7 +20,7 @@ class Peer:
 
     name: str
     make: object
-    system: str = ""  # as its program calls it; "" of what is measured anyway
+    system: str = ""  # its name in the program; "" for systems that are measured anyway
 
     def contest(self, case, mode, size):
         return Contest(sealane(case=case, mode=mode, size=size), [self.make(case=case, mode=mode, size=size)], 1.0)

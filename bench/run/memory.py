@@ -20,8 +20,8 @@ from targets import Verdict
 
 MIB = 1 << 20
 LOAN_LIMIT = 1.5
-SPIKE_LIMIT = 1.05  # resident over what is expected, after each
-WASTE_LIMIT = 1.25  # mapped over what was asked for
+SPIKE_LIMIT = 1.05  # resident memory over the expected memory, after each spike
+WASTE_LIMIT = 1.25  # mapped memory over the requested memory
 FAIR_LIMIT = 0.9  # of the rate beside others without faults
 BACK_LIMIT = 0.9  # of the rate before a limit was small, when it is lifted
 
@@ -347,7 +347,7 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench memory", description="Measures what Sealane does with memory.")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/bench")
     parser.add_argument("--quick", action="store_true", help="within five minutes")
-    parser.add_argument("--only", default="", help="only questions whose names have this in them")
+    parser.add_argument("--only", default="", help="only cases with this text in their names")
     parser.add_argument(
         "--soak", type=float, metavar="SECONDS", help="instead: mixed load with kills, and nothing may grow"
     )

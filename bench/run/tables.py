@@ -11,7 +11,7 @@ def columns(rows, gap="  "):
 
 
 def target_lines(verdicts):
-    """One line for each target, the last word of which is HOLDS or MISSES."""
+    """One line for each target, ending with HOLDS or MISSES."""
     rows = [("target", "limit", "measured", "p50 and 99.9 %", "")]
     for verdict in verdicts:
         word = "HOLDS" if verdict.holds else "MISSES"

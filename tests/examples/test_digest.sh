@@ -77,7 +77,7 @@ sha256sum - large - <sizes/65 >expected
 run "standard input twice" 0 digest - large - <sizes/65
 same "standard input twice" expected out
 
-# --- files whose size is wrong or unknown ---
+# --- files with a wrong or unknown size ---
 
 as_sha256sum "a file of /proc" /proc/version
 mkfifo fifo

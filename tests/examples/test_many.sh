@@ -20,7 +20,7 @@ holdings() {
 start_server server digestd -v
 server=$pid
 echo x >small
-run "a small file" 0 digest small # what is made once, for the first client, is made now
+run "a small file" 0 digest small # makes the memory that the first client needs
 await "it is gone" grep -q ' left: ' server.err
 before=$(holdings "$server")
 

@@ -71,7 +71,7 @@ victim=$pid
 start other consumer --verify
 other=$pid
 await "the other consumer" grep -q "process $other of" producer.err
-sleep 0.3 # until it has what it holds
+sleep 0.3 # until the consumer holds its blocks
 kill -KILL "$victim"
 ended "the other consumer" "$other" 0
 ended "the producer" "$producer" 0

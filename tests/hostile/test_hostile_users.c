@@ -134,8 +134,8 @@ static void serve_until(sea_server *server, struct child *child) {
     }
 }
 
-/* A client must not greet a server when it only knows that neither user is mapped: the server may be a stranger, who
- * would get the client's secrets. */
+/* A client must not greet a server when it only knows that neither user is mapped: the server may be a stranger
+ * and would get the client's secrets. */
 START_TEST(test_a_client_that_is_nobody) {
     struct place place;
     struct child child;

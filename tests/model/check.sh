@@ -4,7 +4,7 @@
 # Makes Spin check the models doorbell.pml and growth.pml: the protocol must hold in several configurations; with one
 # fault in it, it must not. A model that cannot fail proves nothing.
 #
-#     tests/model/check.sh [NAME]...     all, or those of that name or that model
+#     tests/model/check.sh [NAME]...     all runs, or the runs with that name or model
 #
 # Prints a line for each run, with the number of states searched; for an unexpected result, also the end of the run that
 # Spin found. Works in build/model, and needs up to 700 MB of memory for each CPU.

@@ -61,7 +61,7 @@ def calls(path, rings):
     it.greet()
     while not notes:
         notes = it.call(NOTED)[1]
-    found("what was sent before a goodbye is handled", notes == b"z", notes)
+    found("messages before a goodbye are handled", notes == b"z", notes)
     it.leave()
 
 
@@ -105,7 +105,7 @@ def sleepers(path):
         it.collect()
     found("client that sleeps is rung, once", it.doorbells == doorbells + 1)
     it.own.words[ASLEEP] = it.episode << 3
-    found("replies to who slept", it.reply(1) == (0, b"1") and it.reply(2) == (0, b"2"))
+    found("replies to a sleeping client", it.reply(1) == (0, b"1") and it.reply(2) == (0, b"2"))
     for i in range(5):  # replies for more than a ring, and none of them is read
         it.request(CALL, i, ECHO, BIG[:MOST])
         while it.theirs.words[CONSUMED] != it.tail & WORD:
@@ -184,7 +184,7 @@ LIES_IN_RINGS = (
     ("a size beyond a quarter of the ring", lambda it: it.write(CALL, 1, INLINE, ECHO, MOST + 1, b"12345")),
     ("a mark without its datagram", lambda it: it.write(MARK, 1)),
     ("an id where there is no call", lambda it: it.write(ONEWAY, 1)),
-    ("a cursor beyond what was written", absurd_cursor),
+    ("a cursor beyond the written position", absurd_cursor),
     ("a release of nothing pooled", lambda it: [it.give_back(1 << 48 | 1), it.write(CANCEL)]),
     ("a payload in no arena", pooled),
     ("a payload beyond the last block", lambda it: [arena(it), pooled(it, 3 << 48 | 2 << 24 | 1)]),

@@ -24,7 +24,7 @@ typedef int child_run(int line, void *arg);
 
 void child_start(struct child *ret, child_run *run, void *arg);
 
-/* For a child that another function forked: closes the descriptors that such a child must not keep, as above. */
+/* For a child that another function forked: closes the descriptors that a child must not keep, as above. */
 void child_close_others(int line);
 
 /* Sends one word over the line. Returns false if the other end is gone. */

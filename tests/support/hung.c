@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A file of a FUSE file system whose daemon hangs.
+ * A file of a FUSE file system with a daemon that hangs.
  *
  * The daemon is a child process, the only holder of /dev/fuse. When it is killed, the kernel aborts the file system,
  * and every call that hangs on it ends with an error. The daemon mounts with fsopen() and fsmount(), into no name

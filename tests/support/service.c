@@ -301,7 +301,7 @@ static void service_close_loop(struct service *service) {
 
 #endif
 
-/* A server whose loop has failed serves no client: the thread frees it at once, so that the clients learn of it. */
+/* A server serves no client after its loop has failed: the thread frees it at once, so that the clients learn of it. */
 static void *serve(void *arg) {
     struct service *service = arg;
     service->result = sea_server_run(service->server);

@@ -59,7 +59,7 @@ struct speaker *speaker_free(struct speaker *speaker);
 int speaker_send(struct speaker *speaker, const struct draft *draft);
 
 /* Waits for a frame of this type. Other frames before it are passed over, except a GOODBYE and the end. Descriptors
- * that come with the frame are left in speaker->in; those of other frames are closed. */
+ * that come with the frame are left in speaker->in; descriptors of other frames are closed. */
 const struct wire_frame *speaker_expect(struct speaker *speaker, enum wire_type type);
 
 /* Sends `hello`, or a sound HELLO if NULL, and waits for the other side's HELLO. */

@@ -230,7 +230,7 @@ static int run_inner(const char *name) {
     return 99;
 }
 
-/* Starts this program with `argument`; returns its exit status and, in `output`, what it printed. */
+/* Starts this program with `argument`; returns its exit status and, in `output`, its printed text. */
 static int start_self(const char *argument, const char *fork_mode, const char *tally, char *output, size_t size) {
     int ends[2];
     ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);

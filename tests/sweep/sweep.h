@@ -75,7 +75,7 @@ int sweep_stop(struct child *server);
  * sweep_stop() does. */
 int sweep_sail(struct board *board);
 
-/* Runs a client in a child, not armed: one voyage, whose report goes to `report`, which is one of the board's. Its
+/* Runs a client in a child, not armed: one voyage; its report goes to `report`, which is one of the board's. Its
  * leaks are in board->client_leak. */
 int sweep_visit(struct board *board, bool outlives, struct voyage_report *report);
 

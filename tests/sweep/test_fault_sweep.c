@@ -279,7 +279,7 @@ START_TEST(test_server) {
 }
 END_TEST
 
-/* The server runs on a libuv loop, whose own system calls are not struck. */
+/* The server runs on a libuv loop; libuv's own system calls are not struck. */
 START_TEST(test_uv_server) {
     struct board *board = sweep_begin();
     service_use_uv(true);

@@ -28,7 +28,7 @@ struct side {
     bool has_outbox;                       /* offers an outbox: the opposite of options.socket_only */
     const char *verdict;                   /* result of the `arrived` callback */
     void (*on_arrived)(struct side *side); /* runs after the message was recorded; NULL: nothing runs */
-    void (*on_room)(struct side *side);    /* likewise */
+    void (*on_room)(struct side *side);    /* runs when there is room again; NULL: nothing runs */
 
     struct lane lane;
     sea_ctx *ctx;

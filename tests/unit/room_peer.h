@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Peers without a connection, for the unit tests of the registry: accounts whose owner records the handles that go
- * back. */
+/* Peers without a connection, for the unit tests of the registry: accounts with an owner that records the handles
+ * that go back. */
 #ifndef TESTS_UNIT_ROOM_PEER_H
 #define TESTS_UNIT_ROOM_PEER_H
 

@@ -221,7 +221,7 @@ START_TEST(test_the_mount_alone) {
     assert_no_limit();
     ck_assert(!read_tree(0).is_unseen);
     tree_write("self/cgroup", "0::/\n");
-    fail_once(INJECT_PREAD, EIO); /* likewise */
+    fail_once(INJECT_PREAD, EIO); /* a failure to read self/cgroup */
     group_2("", "3145728\n", "max\n", "1048576\n");
     assert_room(3 * MIB, 2 * MIB, "memory.max", "/");
 }

@@ -21,7 +21,7 @@
 #include "unit/fork_asking.h"
 
 #define PAGE ((size_t) 4096)
-#define LARGE (DISPOSAL_LEAST * 2 + PAGE) /* several steps, of which the last is a partial one */
+#define LARGE (DISPOSAL_LEAST * 2 + PAGE) /* several steps, the last one partial */
 
 static struct disposal_jam jam;
 
@@ -59,7 +59,7 @@ static bool has_ended(int reader) {
     return poll(&item, 1, 0) == 1 && (item.revents & POLLHUP);
 }
 
-/* --- what it takes --- */
+/* --- the memory that it takes --- */
 
 START_TEST(test_nothing) {
     disposal_take_mapping(NULL, 0, -1);

@@ -410,7 +410,7 @@ static void wait_for_reaper(void) {
     } while (reaper_pending() > 0 || status.st_nlink > 3);
 }
 
-/* Makes a socket whose close() hangs until `peer` is closed. */
+/* Makes a socket with a close() that hangs until `peer` is closed. */
 static int make_hanger(int *ret_peer) {
     struct trap trap;
     if (is_under_valgrind()) {
@@ -424,7 +424,7 @@ static int make_hanger(int *ret_peer) {
     return trap.fd;
 }
 
-/* The last reference to a descriptor whose close() hangs is in a datagram that was never read: with bytes, without,
+/* The last reference to a descriptor with a hanging close() is in a datagram that was never read: with bytes, without,
  * behind other datagrams. */
 START_TEST(test_closing_what_was_not_read) {
     static const char *const texts[] = {"x", "", "x"};

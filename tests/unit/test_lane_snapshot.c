@@ -28,7 +28,7 @@ static void before(void) {
     memset(&pair, 0, sizeof pair);
 }
 
-/* Sends a block whose bytes are `fill`, except the last one. */
+/* Sends a block with the bytes `fill`, except the last one. */
 static void send_block(enum wire_type type, uint64_t id, size_t size, int fill) {
     sea_block *block = NULL;
     ck_assert_int_eq(pooled_new(&block, pair.client.lane.remote, size), 0);

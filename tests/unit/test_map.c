@@ -355,7 +355,7 @@ START_TEST(test_names_do_not_count) {
 }
 END_TEST
 
-/* The kernel rounds such mappings up to its pages, also where the caller did not. */
+/* The kernel rounds hugetlb mappings up to its pages, also where the caller did not. */
 START_TEST(test_hugetlb_of_any_size) {
     static const size_t asked[] = {4 * MIB, 2 * MIB + 4096, 2 * MIB, 100};
     if (!machine_add_hugetlb(2))

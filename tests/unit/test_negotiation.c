@@ -116,10 +116,10 @@ START_TEST(test_methods) {
     static const sea_method bad[][2] = {
         {{.number = 5, .name = "a", .handler = handler}, {.number = 5, .name = "b", .handler = handler}}, /* twice */
         {{.number = 5, .name = "a", .handler = handler},
-         {.number = SEA_METHOD_RESERVED, .name = "b", .handler = handler}}, /* one of ours */
+         {.number = SEA_METHOD_RESERVED, .name = "b", .handler = handler}}, /* reserved for the library */
         {{.number = 5, .flags = 1, .handler = handler}, {.number = 6, .handler = handler}}, /* unknown flags */
         {{.number = UINT32_MAX - 1, .name = "a", .handler = handler},
-         {.number = 5, .name = "b", .handler = handler}}, /* one of ours */
+         {.number = 5, .name = "b", .handler = handler}}, /* reserved for the library */
         {{.number = 5, .name = "a", .handler = NULL},
          {.number = 6, .name = "b", .handler = handler}}, /* this table serves no method */
     };

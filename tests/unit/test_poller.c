@@ -355,7 +355,7 @@ START_TEST(test_the_nearest_of_several) {
     ck_assert_uint_eq(poller_set_deadline(poller), at);
     watch_update(&sides[0].watch, POLLIN, WAIT_FOREVER); /* its deadline was the nearest */
     ck_assert_uint_eq(poller_set_deadline(poller), at + 1);
-    watch_remove(&sides[5].watch); /* likewise */
+    watch_remove(&sides[5].watch); /* its deadline was the nearest */
     ck_assert_uint_eq(poller_set_deadline(poller), at + 2);
     watch_update(&sides[2].watch, POLLIN, at + 100);
     ck_assert_uint_eq(poller_set_deadline(poller), at + 3);

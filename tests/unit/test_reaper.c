@@ -2,7 +2,7 @@
 /*
  * sys/reaper: closes descriptors that may not be closed in place.
  *
- * To make close() hang for any time, the tests use a TCP socket with SO_LINGER whose peer reads nothing. Closing the
+ * To make close() hang for any time, the tests use a TCP socket with SO_LINGER and a peer that reads nothing. Closing the
  * peer resets the connection, and ends the hang.
  */
 #include "support/suite.h"
@@ -98,7 +98,7 @@ static void after(void) {
     ck_assert(wait_until(are_threads_gone));
 }
 
-/* A pipe whose reader sees the end when all copies of `writer` are closed. */
+/* A pipe: its reader sees the end when all copies of `writer` are closed. */
 struct witness {
     int reader, writer;
 };

@@ -37,7 +37,7 @@ static void library_load(struct library *library) {
     find(library->handle, "sea_msg_release", &library->msg_release);
 }
 
-/* Leaves a message of the server unread: a thread of the library closes such a socket. */
+/* Leaves a message of the server unread: a thread of the library closes the socket then. */
 static void library_use(const struct library *library, const char *address) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;

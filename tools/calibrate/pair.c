@@ -230,7 +230,7 @@ static void warm_up(const struct client *client, const struct work *work) {
 
 /*
  * Returns the least of several slices, once another slice came near it: then neither was disturbed by another process,
- * the kernel or the host. Returns 0 if there were no two such slices.
+ * the kernel or the host. Returns 0 if no two slices were near.
  */
 static double measure(const struct client *client, const struct work *work) {
     double least = INFINITY, second = INFINITY;

@@ -25,7 +25,7 @@ def arguments():
     parser.add_argument("--kernels", default="5.10,6.1,newest", help="series, and the word newest")
     parser.add_argument("--seconds", type=int, default=3600, help="at most, for each kernel")
     parser.add_argument("--slowness", type=int, default=10, help="of the emulation: lengthens the tests' own limits")
-    parser.add_argument("--write", type=pathlib.Path, help="the document whose table is to be renewed")
+    parser.add_argument("--write", type=pathlib.Path, help="the document with the table to renew")
     parser.add_argument("programs", nargs="+")
     return parser.parse_args()
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The output of the kernels' consoles, as facts and as a table.
 
-A console has lines of init.sh's ("@@ ..."), and among them those of Check ("FILE:LINE:P:test_x:test_x:0: Passed"; F and
+A console has lines of init.sh's ("@@ ..."), and among them lines of Check ("FILE:LINE:P:test_x:test_x:0: Passed"; F and
 E have failed) and of the tests' harness ("SKIP test_x: why", "NOTE test_x: what was found").
 """
 
