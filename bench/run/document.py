@@ -4,6 +4,7 @@ that hold."""
 
 import datetime
 import shutil
+import textwrap
 
 import tables
 from cells import size_name
@@ -12,32 +13,33 @@ from targets import sealane, time_name
 
 INTRODUCTION = """# Benchmarks
 
-Written by `./dev bench --compare` on {date}; run it on your machine, and it describes yours. What is here is one run on
-one machine:
+`./dev bench --compare` wrote this page on {date}. It has one run on one machine; run the command on your
+machine, and the page describes yours.
 
 {machine}
 
 ## How it is measured
 
-Two processes, pinned to two CPUs (or to one), each cell a pair of its own. Of a *round trip*, the request is written in
-full by one side and read in full by the other, and so is the reply of 32 bytes; `ends` means that only the first and last
-word are touched. *Asleep*: neither side ever looks twice before it sleeps. Every payload is checked: each word counts.
-A round trip's time has the clock's own cost taken off, for all systems alike.
+Two processes are pinned to two CPUs (or to one), and each cell has a pair of its own. In a *round trip* one side
+writes the request in full and the other reads it in full; the reply of 32 bytes is written and read in full, too.
+`ends` means that the sides touch only the first and last word. *Asleep*: each side looks once, and then sleeps. Every
+payload is checked: each word counts. The cost of the clock is taken off each round trip, for all systems alike.
 
-The machine's floor is the time that a cache line needs from one process to the other and back. It has three states, near
-(below 80 ns), middle (below 280 ns) and far, and flips between them when the host moves its virtual CPUs. Each cell has the
-floor measured before and after; a cell during which it changed is run again, and only cells of the same state are compared.
-Cells that are compared are run by turns, in {rounds} rounds, and of each the least disturbed one counts, ours and others' alike.
+The machine's floor is the time that a cache line needs from one process to the other and back. It has three states,
+near (below 80 ns), middle (below 280 ns) and far, and flips between them when the host moves its virtual CPUs. The
+program measures the floor before and after each cell. It repeats a cell during which the state changed, and compares
+only cells of one state. It runs compared cells by turns, in {rounds} rounds, and the least disturbed round of each
+cell counts, for Sealane and for other systems alike.
 
-Other systems are used as their own documentation advises for speed, by programs that you can read: `bench/peer_*.c`. Theirs
-are the figures that they reach here, in our hands; whoever knows how to make one faster is invited to.
+The programs use other systems as their own documentation advises for speed; you can read them: `bench/peer_*.c`. The
+figures are those that these systems reach here, in our hands. If you know how to make one faster, please tell us.
 """
 
 OTHERS = """
 ## Other systems
 
-Of round trips p50 (small and spinning: how many floors that is) and 99.9 %, in the {state} state of the floor where nothing
-else is said. A dash: the system cannot do that."""
+Round trips show p50 (small and spinning: also as a multiple of the floor), and in a second table 99.9 %. The floor is
+in its {state} state where a cell says nothing else. A dash: the system cannot do that."""
 
 FEW_BYTES = 4096
 
@@ -63,43 +65,77 @@ def write_section(path, heading, text):
     path.write_text(f"{rest.rstrip()}\n\n{heading}\n\n{text.strip()}\n")
 
 
+WIDTH = 120  # columns of a document
+
+
 def markdown(headings, rows):
     lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
-def verdicts_table(verdicts):
-    rows = [(v.what, v.limit, v.measured, v.beside or "-", "holds" if v.holds else "**misses**") for v in verdicts]
-    held = sum(v.holds for v in verdicts)
-    return (
-        f"\n## Targets\n\n{held} of {len(verdicts)} hold in this run. With several sizes the worst one is shown; the limit is "
-        "for all of them. Why some miss, and what was\ntried, is in [tuning.md](tuning.md): the frame ring, the short way "
-        "of a small call, which block is used again (and between far cores), huge pages.\n\n"
-        + markdown(("target", "limit", "measured", "p50 and 99.9 %, awake and asleep", ""), rows)
+def paragraph(text, first="", rest=""):
+    """The text in lines that are no wider than a document."""
+    return textwrap.fill(
+        text, WIDTH - 4, initial_indent=first, subsequent_indent=rest, break_long_words=False, break_on_hyphens=False
     )
 
 
-def figure(results, cell):
-    """p50, 99.9 % and the floor's ratio; or a rate."""
+def verdicts_table(verdicts):
+    """A table of the ratios, and below it a list of the cells that they are of: these texts are long."""
+    words = ("holds", "**misses**")
+    rows = [(v.what, v.limit, v.measured.partition(" (")[0], words[not v.holds]) for v in verdicts]
+    cells = [(v.what, v.measured.partition(" (")[2].removesuffix(")"), v.beside.strip(" -")) for v in verdicts]
+    held = sum(v.holds for v in verdicts)
+    return (
+        f"\n## Targets\n\n{held} of {len(verdicts)} hold in this run.\n\n"
+        + markdown(("target", "limit", "measured", ""), rows)
+        + "\n\n"
+        + paragraph(
+            "With several sizes the worst one counts; the limit is for all of them. The cells of these ratios, and "
+            "their p50 and 99.9 %, awake and asleep:"
+        )
+        + "\n\n"
+        + "\n".join(
+            paragraph(f"{what}: {'; '.join(filter(None, (cell, beside)))}", "* ", "  ")
+            for what, cell, beside in cells
+            if cell or beside
+        )
+        + "\n\n"
+        + paragraph(
+            "[measurements.md](measurements.md) explains why some targets miss, and the attempts to reach them: the "
+            "frame ring, the short way of a small call, which block is used again (and between far cores), fresh "
+            "sealed memory."
+        )
+    )
+
+
+def figures(results, cell):
+    """p50 with the floor's ratio, and 99.9 %; or a rate, and its bytes."""
     usual = results.usual_state()
     best = results.best(cell, usual) or results.best(cell)
     if not best:
-        return "-" if results.cannot(cell) else "failed"
+        return 2 * ("-" if results.cannot(cell) else "failed",)
     if cell.case == "oneway":
-        return f"{best['rate']:.3g}/s, {best['gb_s']:.2g} GB/s"
+        return f"{best['rate']:.3g}/s", f"{best['gb_s']:.2g} GB/s"
     ratio = f" ({best['ratio']:.1f})" if best["ratio"] and cell.mode == "spin" and cell.size <= FEW_BYTES else ""
     mark = f" *{best['state']}*" if best["state"] != usual else ""
-    return f"{time_name(best['p50_ns'])}{ratio}, {time_name(best['p999_ns'])}{mark}"
+    return f"{time_name(best['p50_ns'])}{ratio}{mark}", f"{time_name(best['p999_ns'])}{mark}"
 
 
 def systems_table(results, peers, case, mode, sizes):
+    """Two tables: each has one of the two figures of a cell."""
     rows = []
     systems = [("**Sealane**", lambda **shape: sealane(**shape))] + [(peer.name, peer.make) for peer in peers]
     for name, make in systems:
         cells = [make(case=case, mode=mode, size=size) for size in sizes]
         if any(cell in results.by_cell for cell in cells):
-            rows.append((name, *(figure(results, cell) for cell in cells)))
-    return markdown(("system", *(size_name(size) for size in sizes)), rows)
+            rows.append((name, [figures(results, cell) for cell in cells]))
+    names = ("messages", "bytes") if case == "oneway" else ("p50", "99.9 %")
+    headings = [size_name(size) for size in sizes]
+    return "\n\n".join(
+        markdown((title, *headings), [(name, *(pair[i] for pair in pairs)) for name, pairs in rows])
+        for i, title in enumerate(names)
+    )
 
 
 def comparison(results, peers):

@@ -29,15 +29,18 @@ KINDS = {"anon": "private", "shmem": "shared", "tables": "page tables"}
 SIDES = {"servers": "server", "clients": "client"}
 
 TEXT = """
-Written by `./dev bench scale` on {date}, beside the rest of this document.
+`./dev bench scale` wrote this section on {date}, apart from the rest of this page.
 
 {machine}
 
-{spread} Each connection was opened and then left alone. The kernel's figures count: private memory is RssAnon, shared memory Pss_Shmem, page
-tables VmPTE, of the processes of a side; the slab (sockets, files, mappings) is that of the whole machine, a half for each side.
-After the end the kernel keeps some of the slab for the next ones, so that the verdicts on what is left do not count it. A call of 64
-bytes there and back was timed on 8 active connections that sleep: by turns on a server that has the idle ones too, and on one that has nothing
-else. The ratio is the median of the rounds'.
+{spread}
+
+The program opened each connection and then left it alone. The figures are of the kernel: private memory is RssAnon,
+shared memory Pss_Shmem, page tables VmPTE, of the processes of a side; the slab (sockets, files, mappings) is of the
+whole machine, a half for each side. After the end the kernel keeps some of the slab for later connections, so that the
+verdicts on the memory that is left do not count it. The program timed a call of 64 bytes there and back on 8 active
+connections that sleep: by turns on a server that has the idle connections too, and on a server that has nothing else.
+The ratio is the median of the rounds' ratios.
 
 {memory}
 
@@ -158,7 +161,7 @@ def section(found, verdicts):
     return TEXT.format(
         date=datetime.date.today().isoformat(),
         machine=document.markdown(("", ""), machine.facts()),
-        spread=spread_text(found),
+        spread=document.paragraph(spread_text(found)),
         memory=document.markdown(head, rows),
         verdicts=document.markdown(("promise", "limit", "measured", ""), judged),
     )

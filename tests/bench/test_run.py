@@ -15,7 +15,7 @@ import memory
 import scale
 import tables
 from cells import Cell, Results, Runner
-from targets import Contest, CountTarget, FloorTarget, Target, targets
+from targets import Contest, CountTarget, FloorTarget, Target, Verdict, targets
 
 SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("floors", system="socket")
 
@@ -285,6 +285,16 @@ class Memory(unittest.TestCase):
         ):
             self.assertFalse(any(verdict.holds for verdict in judge(nothing)[0]))
         self.assertFalse(memory.judge_soak(nothing, 1)[0].holds)
+
+
+class Document(unittest.TestCase):
+    def test_no_line_of_the_targets_is_too_wide(self):
+        cell = "4 MiB, middle, against memfd huge; sealed, 2 MiB pages (THP)"
+        beside = "spin 368 us, 99.9 % 1.36 ms · sleep 449 us, 99.9 % 5.46 ms"
+        text = document.verdicts_table([Verdict("a target", "<= 1.15", f"1.47 ({cell})", False, beside)])
+        self.assertIn("| a target | <= 1.15 | 1.47 | **misses** |", text)
+        self.assertIn(f"* a target: {cell}; {beside}", " ".join(text.split()))
+        self.assertLessEqual(max(map(len, text.splitlines())), document.WIDTH)
 
 
 class Scale(unittest.TestCase):
