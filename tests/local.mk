@@ -392,6 +392,7 @@ script_tests = \
     tests/stress/test_soak.sh \
     tests/tools/test_calibrate.sh \
     tests/tools/test_circles.sh \
+    tests/tools/test_dev.sh \
     tests/tools/test_english.sh \
     tests/tools/test_kernels.sh \
     tests/tools/test_demo.sh \
