@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# Measurements, run by hand; doc/tuning.md has their results.
+# Measurements, run by hand; doc/measurements.md has their results.
 
 # The part that every program shares: see bench/work.h.
 noinst_LTLIBRARIES += bench/libwork.la

@@ -9,7 +9,7 @@
  *
  * A pooled block, which is what sea_block_new() makes of all but small payloads, is for one connection. Sent through
  * another one, or again while the peer still holds it, it travels as a copy, which is counted (the figure fallbacks).
- * The call that sends it makes the copy: 64 MiB take some 50 ms there (doc/tuning.md).
+ * The call that sends it makes the copy: 64 MiB take some 50 ms there (doc/measurements.md).
  * For several peers, for other software, and for keeping there is sea_block_new_sealed().
  *
  * References: every function that sends takes one reference. To send a block twice, or to keep it,

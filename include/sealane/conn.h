@@ -245,7 +245,7 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
  * most `timeout_ms` (0: not at all, < 0: without end); on a connection that a loop drives, or inside a
  * handler, it must be 0. Where it may wait it does so also after a pooled block, while the peer holds all that fill the
  * caches: for one that comes back, within `timeout_ms` and for no longer than making another one takes, half a
- * nanosecond a byte (doc/tuning.md).
+ * nanosecond a byte (doc/measurements.md).
  * Errors: -EAGAIN (no room: sea_ctx_refusal() says of what; with a `timeout_ms` of 0 once until on_room), -EPIPE
  * (sea_conn_text() says why), -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK. The block is taken then too: to try again
  * with it, take a reference first.

@@ -190,8 +190,8 @@ SEA_API const sea_figure *sea_pool_figure(unsigned i);
 
 /*
  * Copies the first `count` figures of the context to `ret_values`. Any thread. The function holds up no connection that
- * works, and reads some 300 bytes of each (doc/tuning.md): calling it once a second costs nothing that can be measured.
- * Connections cannot begin or end meanwhile.
+ * works, and reads some 300 bytes of each (doc/measurements.md): calling it once a second costs nothing that can be
+ * measured. Connections cannot begin or end meanwhile.
  *
  * Returns true if no counter moved while the function read all of them twice: the figures are of one moment. Returns
  * false if the process is busy: each figure is a sum of values that its parts had at some instant of the call, and two

@@ -10,14 +10,14 @@
 #include <errno.h>
 #include <string.h>
 
-/* Up to here a copy through the socket was cheaper than a sealed memfd in every setting: doc/tuning.md. */
+/* Up to here a copy through the socket was cheaper than a sealed memfd in every setting: doc/measurements.md. */
 static const uint32_t INLINE_DEFAULT = 1u << 16;
 static const uint32_t CALLS_DEFAULT = 256;
 static const uint32_t CALLS_MOST = 65536;
 static const uint32_t BLOCKS_DEFAULT = 1024;
 static const uint32_t RING_LEAST = 1u << 12;
 static const uint32_t RING_MOST = OUTBOX_LINES_MOST * LINE_SIZE;
-static const uint32_t RING_DEFAULT = 1u << 16; /* doc/tuning.md */
+static const uint32_t RING_DEFAULT = 1u << 16; /* doc/measurements.md */
 
 /* Of a side that copies pooled payloads: the memory of a copy is freed in one go, in some 5 ms for so many bytes. */
 static const uint64_t SNAPSHOT_MAX_DEFAULT = UINT64_C(64) << 20;

@@ -5,8 +5,8 @@
  *
  * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines:
  * neighbours lie in different pages, because a prefetcher that fetches the next line takes it away from its writer
- * (doc/tuning.md). The tag in each line is the lap in which it was written, counted from 1, so a line of an earlier
- * lap, or never written, is no frame. All lines of a frame get their tags; that of the first is stored last, and
+ * (doc/measurements.md). The tag in each line is the lap in which it was written, counted from 1, so a line of an
+ * earlier lap, or never written, is no frame. All lines of a frame get their tags; that of the first is stored last, and
  * publishes it.
  *
  *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private

@@ -5,7 +5,8 @@
  * published, while the peer reads it.
  *
  * Inline, because a round trip is little more than its instructions between seeing one line and publishing the next
- * (doc/tuning.md). Whatever is unusual goes the long way (send.c, receive.c), which writes and reads the same lines.
+ * (doc/measurements.md). An unusual frame goes the long way (send.c, receive.c), which writes and reads the same
+ * lines.
  */
 #ifndef LANE_SMALL_H
 #define LANE_SMALL_H
@@ -21,7 +22,7 @@ static inline bool lane_takes_small(const struct lane *lane, size_t size) {
 
 /*
  * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just
- * written wait until those have left the store buffer (doc/tuning.md).
+ * written wait until those have left the store buffer (doc/measurements.md).
  */
 static inline void small_put(struct line *line, int at, const void *bytes, size_t size) {
     const char *from = bytes;

@@ -64,7 +64,8 @@ static size_t folio_size(void) {
     return size;
 }
 
-/* Touched in order to get larger pages than base ones: a third of the time where there are some (doc/tuning.md). */
+/* Touched in order to get larger pages than base ones: a third of the time where there are some
+ * (doc/measurements.md). */
 static bool is_folio_wanted(const struct arena *arena, const struct admission *admission) {
     if (admission && (admission->wishes.flags & SEA_MEMORY_NO_HUGE))
         return false;

@@ -2,8 +2,8 @@
 /*
  * The calibration: the few sizes by which it is chosen how a payload travels, and which free block goes out next.
  *
- * Built in is what was measured on one machine (doc/tuning.md); a file that sealane-calibrate(1) wrote says better.
- * They are hints for speed: no value in its bounds makes anything fail that would not fail otherwise.
+ * The built-in values were measured on one machine (doc/measurements.md); a file of sealane-calibrate(1) has better
+ * ones. They are hints for speed: no value in its bounds makes anything fail that would not fail otherwise.
  *
  * The file. One "key value" a line, '#' begins a comment. The first line is "version 1"; "machine TEXT" ties it to
  * machines with such caches; then sizes in bytes, with K, M or G as powers of 1024, or "unlimited". What is not named

@@ -30,7 +30,7 @@ static const size_t ARENA_SIZE_MAX = (size_t) 16 << 20;
 static const size_t ARENA_SIZE_FIRST = (size_t) 64 << 10;
 /* Private memory takes no system call, but for the allocator's own: two pages' worth are enough to begin with. */
 static const size_t PRIVATE_SIZE_FIRST = (size_t) 8 << 10;
-/* Beyond that a class grows by a twelfth: of what it has free then, less is wasted (doc/memory.md). */
+/* Beyond that a class grows by a twelfth: of what it has free then, less is wasted (doc/measurements.md). */
 static const size_t GROWS_TWOFOLD_MAX = (size_t) 512 << 10;
 enum { GROWS_BY_ONE_IN = 12 };
 /* Larger payloads have arenas of their own. */

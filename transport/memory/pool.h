@@ -114,7 +114,7 @@ bool pool_is_waiting(const struct pool *pool);
 /*
  * Over how many blocks of `size` bytes a pool rotates: as many as `footprint` holds, at most 64; but over one of those
  * that are larger than that, or smaller than `least`. Where writing and reading is cheapest: memory/calibration.h,
- * doc/tuning.md. Pure; at least 1.
+ * doc/measurements.md. Pure; at least 1.
  */
 uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 

@@ -14,7 +14,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Some 0.3 ms (doc/tuning.md): a thousand connections that all do their worst still have three turns a second each. */
+/* Some 0.3 ms (doc/measurements.md): a thousand connections that all do their worst still have three turns a second
+ * each. */
 #define WORK_PER_TURN (UINT64_C(1) << 20)
 
 /* What other work counts as. To free memory takes about as long as to copy as many bytes, and some system calls for
