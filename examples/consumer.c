@@ -173,7 +173,7 @@ static int consume(struct consumer *c) {
     while (!c->is_closed && !stop_is_asked() && c->failed == 0) {
         struct pollfd fds[] = {{.fd = sea_conn_fd(c->conn), .events = sea_conn_events(c->conn)},
                                {.fd = c->stop_fd, .events = POLLIN}};
-        if (poll(fds, 2, sea_conn_timeout(c->conn)) < 0 && errno != EINTR)
+        if (poll(fds, 2, sea_conn_prepare(c->conn)) < 0 && errno != EINTR)
             return -errno;
         int r = sea_conn_dispatch(c->conn, fds[0].revents);
         if (r < 0 && !c->is_closed)

@@ -216,7 +216,7 @@ static int sender_wait_input(struct sender *s, int fd) {
     for (;;) {
         struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
                                {.fd = sea_conn_fd(s->conn), .events = sea_conn_events(s->conn)}};
-        if (poll(fds, 2, needs_ticks(s) ? TICK_MS : sea_conn_timeout(s->conn)) < 0 && errno != EINTR)
+        if (poll(fds, 2, needs_ticks(s) ? TICK_MS : sea_conn_prepare(s->conn)) < 0 && errno != EINTR)
             return -errno;
         int r = sender_wait(s, 0);
         if (r < 0)

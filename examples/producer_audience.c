@@ -95,7 +95,7 @@ int audience_attend(struct audience *a, int input, int timeout_ms) {
     struct pollfd fds[] = {{.fd = sea_server_fd(a->server), .events = POLLIN},
                            {.fd = a->stop_fd, .events = POLLIN},
                            {.fd = input, .events = POLLIN}};
-    if (poll(fds, 3, sooner(timeout_ms, sea_server_timeout(a->server))) < 0 && errno != EINTR)
+    if (poll(fds, 3, sooner(timeout_ms, sea_server_prepare(a->server))) < 0 && errno != EINTR)
         return -errno;
     int r = sea_server_dispatch(a->server);
     sweep(a);

@@ -195,7 +195,7 @@ void host_join(int other) {
 static void turn_client(sea_conn *conn, bool is_resting) {
     struct pollfd item = {.fd = sea_conn_fd(conn)};
     if (is_resting)
-        sea_conn_timeout(conn);
+        sea_conn_prepare(conn);
     item.events = sea_conn_events(conn);
     int ready = item.fd < 0 ? 0 : poll(&item, 1, 0);
     turn_begin();
@@ -213,7 +213,7 @@ void host_turn(bool is_resting) {
         return;
     turn_begin();
     if (is_resting)
-        sea_server_timeout(host.server);
+        sea_server_prepare(host.server);
     sea_server_dispatch(host.server);
     turn_end();
 }

@@ -397,6 +397,7 @@ script_tests = \
     tests/tools/test_kernels.sh \
     tests/tools/test_demo.sh \
     tests/tools/test_layers.sh \
+    tests/tools/test_outputs.sh \
     tests/tools/test_readme.sh \
     tests/tools/test_symbols.sh \
     tests/examples/test_digest.sh \

@@ -205,18 +205,31 @@ SEA_API sea_conn *sea_conn_free(sea_conn *conn);
 /* Ends the connection in good order; on_close follows with reason 0, on the next turn of its loop. */
 SEA_API void sea_conn_close(sea_conn *conn);
 
-/* A call with a deadline, waiting for its reply. Takes one reference of `block`, which may be NULL.
- * `timeout_ms` < 0: no deadline. Handlers of other arrivals run meanwhile. Returns 0 and the reply, or
- * the status that the other side answered (a negative errno value; sea_conn_text() has its text), or:
- * -ETIMEDOUT (the deadline passed; the other side was told to give up. A reply waits there also while we keep as many
- * as our blocks_max and bytes_max allow: sea_conn_text() has the numbers), -EPIPE, -EPROTO, -EINTR
- * (sea_conn_interrupt()), -EDEADLK (called from inside one of this connection's handlers, or driven by a loop),
- * -EMSGSIZE, -EDQUOT (also: the other side takes no calls at all), -EBUSY (the block cannot be sealed). Who needs no
- * reply passes NULL for `ret_reply`: it is waited for, and released. */
+/*
+ * Deadlines. `timeout_ms` counts from the call of the function: < 0 sets no deadline. 0 is a deadline that has passed
+ * already: a call ends with -ETIMEDOUT at once and nothing is sent, and a function that waits does not wait.
+ * `deadline_ns` is an instant of CLOCK_MONOTONIC in nanoseconds, as sea_msg_deadline() returns it, so that a server can
+ * pass the deadline of a call on to the calls that it makes for it; 0 sets no deadline.
+ */
+
+/*
+ * Calls a method and waits for its reply. Takes one reference of `block`, which may be NULL. Handlers of other arrivals
+ * run meanwhile. A program that needs no reply passes NULL for `ret_reply`: the function waits for the reply, and
+ * releases it.
+ * Returns 0 and the reply, or the status that the other side answered (a negative errno value), or an error:
+ * -ETIMEDOUT (the deadline passed, and the other side was told to give up; a reply also waits while we keep as many
+ * blocks as our blocks_max and bytes_max allow), -EPIPE, -EPROTO, -EINTR (sea_conn_interrupt()), -EDEADLK (called from
+ * inside one of this connection's handlers, or on a connection that a loop drives), -EMSGSIZE, -EDQUOT (also: the other
+ * side takes no calls at all), -EBUSY (the block cannot be sealed). sea_explain() has the text of each.
+ */
 SEA_API int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply);
 
-/* The same for a payload that lies in the caller's memory (borrowed): `size` bytes are copied, small ones straight into
- * the frame. The cheapest call for payloads up to some hundred bytes. */
+/* Calls as sea_call() does, until an absolute deadline. */
+SEA_API int sea_call_until(sea_conn *conn, uint32_t method, sea_block *block, uint64_t deadline_ns,
+                           sea_msg **ret_reply);
+
+/* Calls as sea_call() does, with a payload in the caller's memory (borrowed): the function copies `size` bytes, small
+ * ones straight into the frame. This is the cheapest call for payloads up to some hundred bytes. */
 SEA_API int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                            sea_msg **ret_reply);
 
@@ -235,6 +248,14 @@ typedef void sea_done(sea_conn *conn, int status, sea_msg *reply, void *user);
  */
 SEA_API int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done,
                            void *user, uint64_t *ret_id);
+
+/* Begins a call as sea_call_start() does, with an absolute deadline. */
+SEA_API int sea_call_start_until(sea_conn *conn, uint32_t method, sea_block *block, uint64_t deadline_ns,
+                                 sea_done *done, void *user, uint64_t *ret_id);
+
+/* Begins a call as sea_call_start() does, with a payload in the caller's memory (borrowed), which is copied. */
+SEA_API int sea_call_start_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                                 sea_done *done, void *user, uint64_t *ret_id);
 
 /* Cancels: `done` is called with -ECANCELED before this returns, and the other side is told. The call counts against
  * the peer's calls_max until it has been answered. -ENOENT: it has ended already. */
@@ -284,14 +305,28 @@ SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
  */
 SEA_API int sea_conn_interrupt(sea_conn *conn);
 
-/* For other loops: poll the descriptor (borrowed) for the events (POLLIN, POLLOUT), wake at the latest
- * after so many milliseconds (-1: no need to; inside a handler 0), and then dispatch what poll said. -EPIPE or -EPROTO
- * from dispatch: it has ended; -EDEADLK: inside a handler, or driven by a loop (a server's, libuv), for which the
- * time-out is -1. The descriptor of an open connection stays the same until its end: an epoll set, made when it is
- * first asked for, of the socket and of the peer's process (where such a set cannot be made: the socket itself). */
+/*
+ * Another loop drives a connection by three steps, in this order: prepare, poll, dispatch.
+ *
+ *     do {
+ *         int timeout_ms = sea_conn_prepare(conn);
+ *         struct pollfd item = {.fd = sea_conn_fd(conn), .events = sea_conn_events(conn)};
+ *         poll(&item, 1, timeout_ms);
+ *     } while ((r = sea_conn_dispatch(conn, item.revents)) == 0);
+ *
+ * sea_conn_prepare() acts: it tells the peer that this side is about to sleep, so that the peer rings for the next
+ * message, and it looks once more for messages that came meanwhile. A loop that polls without it is not woken for its
+ * replies. It returns how many milliseconds poll() may wait: -1 without end, 0 if there is work already.
+ * sea_conn_fd() returns the descriptor to poll (borrowed), and sea_conn_events() the events (POLLIN, POLLOUT). Of an
+ * open connection the descriptor stays the same until its end: an epoll set, made at the first call of sea_conn_fd(),
+ * of the socket and of the peer's process (where the kernel gives no such set, the socket itself).
+ * sea_conn_dispatch() takes the events that poll() returned and gives the connection its turn; handlers run inside it.
+ * It returns 0; -EPIPE or -EPROTO: the connection has ended; -EDEADLK: inside a handler (where sea_conn_prepare()
+ * returns 0), or on a connection that a server or libuv drives (where it returns -1).
+ */
+SEA_API int sea_conn_prepare(sea_conn *conn);
 SEA_API int sea_conn_fd(sea_conn *conn);
 SEA_API short sea_conn_events(sea_conn *conn);
-SEA_API int sea_conn_timeout(sea_conn *conn);
 SEA_API int sea_conn_dispatch(sea_conn *conn, short revents);
 
 SEA_API bool sea_conn_is_open(const sea_conn *conn);

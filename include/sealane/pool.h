@@ -20,7 +20,7 @@
  *
  * When: what is free is trimmed, and generations begin by age, idleness or bytes, in the connection's turns: on its own
  * in a server's loop and on libuv; in the blocking functions (sea_call(), sea_conn_wait(), ...), and through
- * sea_conn_timeout() and sea_conn_dispatch(), when one of these is called. Who calls none of them for an hour keeps for
+ * sea_conn_prepare() and sea_conn_dispatch(), when one of these is called. Who calls none of them for an hour keeps for
  * an hour what is free. A connection that has nothing to give back wakes up for none of this.
  */
 #ifndef SEALANE_POOL_H

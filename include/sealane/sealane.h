@@ -49,7 +49,9 @@
  *     -EAGAIN no room now · -EPIPE peer gone · -EPROTO peer broke the protocol · -EDQUOT a quota or the
  *     budget · -ENOMEM the machine · -EMSGSIZE over a negotiated limit · -EACCES credentials ·
  *     -ETIMEDOUT deadline · -ECANCELED cancelled · -EINVAL an argument of yours.
- *   - Outputs come last, are named ret_..., and are written only on success.
+ *   - Outputs are named ret_.... An object that a function makes is its first parameter; every other output is among
+ *     the last parameters, an array or a struct that may grow together with its size (tools/check-outputs). Functions
+ *     write outputs only on success.
  *   - "takes" means that the argument is consumed, also on failure. "borrows" means that it is not.
  *   - Destructors accept NULL and return NULL.
  *   - Options are zero-initialised: zero is the default.

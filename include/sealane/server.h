@@ -40,12 +40,23 @@ SEA_API int sea_server_run(sea_server *server);
 /* Makes sea_server_run() return. From any thread, and from signal handlers. */
 SEA_API void sea_server_stop(sea_server *server);
 
-/* For other loops: one descriptor (borrowed) to poll for POLLIN, a time-out in milliseconds (-1: none), and what
- * to call then; sea_server_dispatch() never blocks (-EDEADLK: inside a handler, where the time-out is 0). Ask for the
- * time-out before each poll: it tells the peers that we are about to sleep, and serves first what came meanwhile, so
- * that handlers may run inside it. */
+/*
+ * Another loop drives a server by three steps, in this order: prepare, poll, dispatch.
+ *
+ *     do {
+ *         int timeout_ms = sea_server_prepare(server);
+ *         struct pollfd item = {.fd = sea_server_fd(server), .events = POLLIN};
+ *         poll(&item, 1, timeout_ms);
+ *     } while ((r = sea_server_dispatch(server)) >= 0);
+ *
+ * sea_server_prepare() acts: it tells the peers that this side is about to sleep, and first serves the messages that
+ * came meanwhile, so that handlers may run inside it. A loop that polls without it is not woken for messages. It
+ * returns how many milliseconds poll() may wait: -1 without end, 0 inside a handler.
+ * sea_server_fd() returns the descriptor to poll (borrowed). sea_server_dispatch() serves and never blocks (-EDEADLK:
+ * inside a handler).
+ */
+SEA_API int sea_server_prepare(sea_server *server);
 SEA_API int sea_server_fd(sea_server *server);
-SEA_API int sea_server_timeout(sea_server *server);
 SEA_API int sea_server_dispatch(sea_server *server);
 
 /* Calls `each` for every open connection. `each` may close the one it is given. */

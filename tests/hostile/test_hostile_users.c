@@ -56,7 +56,7 @@ static int serve_unmapped(int line, void *arg) {
     ck_assert(line_tell(line, 1));
     struct pollfd items[] = {{.fd = sea_server_fd(server), .events = POLLIN}, {.fd = line, .events = POLLIN}};
     while (!items[1].revents) {
-        ck_assert_int_ge(poll(items, 2, sea_server_timeout(server)), 0);
+        ck_assert_int_ge(poll(items, 2, sea_server_prepare(server)), 0);
         ck_assert_int_eq(sea_server_dispatch(server), 0);
     }
     sea_server_free(server);
@@ -129,7 +129,7 @@ static int serve_all(const sea_peer *peer, void *user) {
 static void serve_until(sea_server *server, struct child *child) {
     struct pollfd items[] = {{.fd = sea_server_fd(server), .events = POLLIN}, {.fd = child->line, .events = POLLIN}};
     while (!items[1].revents) {
-        ck_assert_int_ge(poll(items, 2, sea_server_timeout(server)), 0);
+        ck_assert_int_ge(poll(items, 2, sea_server_prepare(server)), 0);
         ck_assert_int_eq(sea_server_dispatch(server), 0);
     }
 }

@@ -219,7 +219,7 @@ static inline bool end_turn(struct end *end) {
         return false;
     struct pollfd item = {.fd = sea_conn_fd(end->conn), .events = sea_conn_events(end->conn)};
     ck_assert_int_ge(poll(&item, 1, 0), 0);
-    if (!item.revents && sea_conn_timeout(end->conn) != 0)
+    if (!item.revents && sea_conn_prepare(end->conn) != 0)
         return false;
     sea_conn_dispatch(end->conn, item.revents);
     return true;
@@ -232,7 +232,7 @@ static inline void end_settle(struct end *end) {
 
 /* Waits for the connection's deadline, and gives it the turn that it asked for. */
 static inline void end_turn_at_deadline(struct end *end) {
-    int ms = sea_conn_timeout(end->conn);
+    int ms = sea_conn_prepare(end->conn);
     ck_assert_int_ge(ms, 0);
     wait_fd(-1, 0, wait_deadline(ms));
     sea_conn_dispatch(end->conn, 0);

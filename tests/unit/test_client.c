@@ -262,11 +262,50 @@ START_TEST(test_a_deadline) {
     ck_assert_int_eq(sea_call(conn, KEEP, new_block(conn, 100000, 1), 20, &reply), -ETIMEDOUT);
     snprintf(text, sizeof text, "no reply of method %d within its 20 ms", KEEP);
     ck_assert_str_eq(sea_conn_text(conn), text);
-    ck_assert_int_eq(sea_call(conn, KEEP, NULL, 0, &reply), -ETIMEDOUT);
     ck_assert_ptr_null(reply);
     check_echo(conn, 10, 1);
     ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0); /* the late answers come, to nobody */
     check_echo(conn, 10, 2);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* A deadline that has passed: nothing is sent, by any function that takes one. */
+START_TEST(test_a_deadline_that_has_passed) {
+    static const char text[] = "method 1: the deadline had passed before the call was sent";
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    check_echo(conn, 10, 1); /* so that a call can go the short way */
+    uint64_t sent = figures_of_ctx(ctx).of[SEA_FIGURE_SENT_INLINE_MESSAGES];
+    ck_assert_int_eq(ECHO, 1);
+    ck_assert_int_eq(sea_call(conn, ECHO, NULL, 0, &reply), -ETIMEDOUT);
+    ck_assert_str_eq(sea_conn_text(conn), text);
+    ck_assert_int_eq(sea_call_bytes(conn, ECHO, "x", 1, 0, &reply), -ETIMEDOUT);
+    ck_assert_int_eq(sea_call_until(conn, ECHO, new_block(conn, 10, 1), 1, &reply), -ETIMEDOUT);
+    ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, wait_now(), &reply), -ETIMEDOUT);
+    ck_assert_str_eq(sea_conn_text(conn), text);
+    ck_assert_int_eq(sea_conn_wait(conn, 0), 0);
+    ck_assert_ptr_null(reply);
+    ck_assert_uint_eq(figures_of_ctx(ctx).of[SEA_FIGURE_SENT_INLINE_MESSAGES], sent);
+    ck_assert_int_eq(sea_send_bytes(conn, DROP, "x", 1, 0), 0); /* this one does not wait, and is sent */
+    check_echo(conn, 10, 2);
+    sea_conn_free(conn);
+}
+END_TEST
+
+START_TEST(test_an_absolute_deadline) {
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    uint64_t deadline = wait_now() + 50000000;
+    ck_assert_int_eq(sea_call_until(conn, KEEP, NULL, deadline, &reply), -ETIMEDOUT);
+    ck_assert_uint_ge(wait_now(), deadline);
+    ck_assert_ptr_nonnull(strstr(sea_conn_text(conn), " within its 4")); /* 49 ms, or fewer */
+    ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, wait_now() + UINT64_C(3600000000000), &reply), 0);
+    sea_msg_release(reply);
+    ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, 0, &reply), 0); /* without one */
+    sea_msg_release(reply);
+    ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, UINT64_MAX, &reply), 0);
+    sea_msg_release(reply);
     sea_conn_free(conn);
 }
 END_TEST
@@ -560,15 +599,15 @@ START_TEST(test_driven_by_poll) {
                sea_call_start(conn, ECHO, new_block(conn, 1000, 1), 60000, count_end, &tally, NULL) == 0)
             begun++;
         struct pollfd item = {.fd = sea_conn_fd(conn), .events = sea_conn_events(conn)};
-        ck_assert_int_ge(sea_conn_timeout(conn), 0);
-        ck_assert_int_ge(poll(&item, 1, sea_conn_timeout(conn)), 0);
+        ck_assert_int_ge(sea_conn_prepare(conn), 0);
+        ck_assert_int_ge(poll(&item, 1, sea_conn_prepare(conn)), 0);
         ck_assert_int_eq(sea_conn_dispatch(conn, item.revents), 0);
         for (unsigned i = 0; i < tally.ended; i++)
             ck_assert_int_eq(tally.statuses[i], 0);
         ended += tally.ended;
         tally_clear(&tally);
     }
-    ck_assert_int_ne(sea_conn_timeout(conn), 0); /* what the pool keeps goes some time */
+    ck_assert_int_ne(sea_conn_prepare(conn), 0); /* what the pool keeps goes some time */
     sea_conn_free(conn);
 }
 END_TEST
@@ -1037,6 +1076,8 @@ int main(void) {
     suite_add(s, test_an_answer_that_is_an_error);
     suite_add(s, test_a_reply_that_nobody_wants);
     suite_add(s, test_a_deadline);
+    suite_add(s, test_a_deadline_that_has_passed);
+    suite_add(s, test_an_absolute_deadline);
     suite_add(s, test_replies_in_another_order);
     suite_add(s, test_a_call_beyond_the_limit_waits);
     suite_add(s, test_handlers_run_while_a_call_waits);

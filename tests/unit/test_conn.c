@@ -7,6 +7,7 @@
 #include "support/suite.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -871,11 +872,56 @@ START_TEST(test_a_deadline_while_all_is_kept) {
 }
 END_TEST
 
+/* A middle tier passes the deadline of a call on to the call that it makes for it. */
+START_TEST(test_a_deadline_is_passed_on) {
+    static struct tagged tag;
+    struct ends ends = {0};
+    ends_open(&ends);
+    uint64_t deadline = wait_now() + UINT64_C(3600000000000);
+    tag = (struct tagged){&ends.a, 1};
+    ck_assert_int_eq(sea_call_start_until(ends.a.conn, END_KEEP, NULL, deadline, end_done, &tag, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(sea_msg_deadline(ends.b.kept[0]), deadline);
+    ck_assert_int_eq(sea_call_start_until(ends.a.conn, END_KEEP, NULL, 1, end_done, &tag, NULL), -ETIMEDOUT);
+    ck_assert_int_eq(sea_call_start_until(ends.a.conn, END_KEEP, NULL, 0, end_done, &tag, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.kept_count, 2);
+    ck_assert_uint_eq(sea_msg_deadline(ends.b.kept[1]), 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
+/* Small, in a frame of its own, and in a block. */
+START_TEST(test_calls_of_bytes_begin) {
+    static const size_t sizes[] = {0, 1, 50, 3000, 200000};
+    static struct tagged tag;
+    struct ends ends = {0};
+    char *bytes = malloc(200000);
+    memset(bytes, 7, 200000);
+    ends_open(&ends);
+    tag = (struct tagged){&ends.a, 1};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        ck_assert_int_eq(sea_call_start_bytes(ends.a.conn, END_ECHO, bytes, sizes[i], -1, end_done, &tag, NULL), 0);
+        ends_settle(&ends);
+        ck_assert_uint_eq(ends.a.outcomes_count, 1);
+        ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+        ck_assert(msg_is_filled(ends.a.outcomes[0].reply, sizes[i], 7));
+        end_drop(&ends.a);
+    }
+    ck_assert_int_eq(sea_call_start_bytes(ends.a.conn, END_ECHO, bytes, 9, 0, end_done, &tag, NULL), -ETIMEDOUT);
+    ck_assert_int_eq(sea_call_start_bytes(ends.a.conn, END_ECHO, bytes, 9, -1, NULL, NULL, NULL), -EINVAL);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 0);
+    free(bytes);
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_a_deadline_ends_the_call_on_both_sides) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 20, 1, NULL), 0);
-    ck_assert_int_le(sea_conn_timeout(ends.a.conn), 20);
+    ck_assert_int_le(sea_conn_prepare(ends.a.conn), 20);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.b.kept_count, 1);
     ck_assert_uint_gt(sea_msg_deadline(ends.b.kept[0]), 0);
@@ -886,7 +932,7 @@ START_TEST(test_a_deadline_ends_the_call_on_both_sides) {
     char text[64];
     snprintf(text, sizeof text, "no reply of method %d within its 20 ms", END_KEEP);
     ck_assert_str_eq(sea_conn_text(ends.a.conn), text);
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
     ck_assert_uint_ge(wait_now(), sea_msg_deadline(ends.b.kept[0]));
     ends_settle(&ends);
     ck_assert(sea_msg_is_cancelled(ends.b.kept[0]));
@@ -1134,7 +1180,7 @@ START_TEST(test_a_close_from_this_side) {
     sea_conn_close(ends.a.conn);
     sea_conn_close(ends.a.conn);
     ck_assert_uint_eq(ends.a.closed, 0); /* on the next turn */
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), 0);
     ck_assert_int_eq(end_call(&ends.a, END_KEEP, block, -1, 2, NULL), -EPIPE);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.closed, 1);
@@ -1261,7 +1307,7 @@ END_TEST
 static struct ends *both;
 
 static void rest_inside(struct end *end, sea_msg *msg) {
-    seen_inside[0] = sea_conn_timeout(end->conn);
+    seen_inside[0] = sea_conn_prepare(end->conn);
     ck_assert_int_eq(sea_send(both->a.conn, END_SINK, end_number(&both->a, 0), 0), 0);
     sea_msg_release(msg);
 }
@@ -1476,6 +1522,8 @@ int main(void) {
     suite_add(s, test_a_reply_to_nothing);
     suite_add(s, test_a_second_reply_is_a_reply_to_nothing);
     suite_add(s, test_a_deadline_while_all_is_kept);
+    suite_add(s, test_a_deadline_is_passed_on);
+    suite_add(s, test_calls_of_bytes_begin);
     suite_add(s, test_a_deadline_ends_the_call_on_both_sides);
     suite_add(s, test_a_reply_and_the_deadline_in_one_turn);
     suite_add_loop(s, test_a_reply_that_is_there_is_in_time, 0, 4);

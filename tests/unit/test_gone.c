@@ -196,12 +196,12 @@ START_TEST(test_another_loops_server_is_killed) {
     done = 0;
     ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, note_done, NULL, NULL), 0);
     struct pollfd item = {.fd = sea_conn_fd(conn), .events = sea_conn_events(conn)};
-    while (sea_conn_timeout(conn) == 0)
+    while (sea_conn_prepare(conn) == 0)
         ck_assert_int_eq(sea_conn_dispatch(conn, 0), 0);
     child_kill(&server);
     while (r == 0) {
         item.events = sea_conn_events(conn);
-        int most = test_timeout_ms(PATIENCE_MS), ms = sea_conn_timeout(conn);
+        int most = test_timeout_ms(PATIENCE_MS), ms = sea_conn_prepare(conn);
         ck_assert_int_gt(poll(&item, 1, ms >= 0 && ms < most ? ms : most), 0);
         r = sea_conn_dispatch(conn, item.revents);
     }

@@ -434,22 +434,22 @@ START_TEST(test_an_idle_pair) {
     ends.a.options.pool = &hasty[_i];
     ends.b.options.pool = &lasting;
     ends_open(&ends);
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
-    ck_assert_int_eq(sea_conn_timeout(ends.b.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.b.conn), -1);
     lend(end_block(&ends.a, 100 * KIB, 1));
     lend(end_block(&ends.a, MIB, 1));
     ck_assert_uint_eq(seen_by_b(), 2);
     give_back(2);
     while (seen_by_b() > 0) {
-        if (sea_conn_timeout(ends.a.conn) >= 0)
+        if (sea_conn_prepare(ends.a.conn) >= 0)
             end_turn_at_deadline(&ends.a);
         ends_settle(&ends);
     }
     ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
     ck_assert_uint_eq(
         end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES] + end_figures(&ends.a).of[SEA_FIGURE_RETAINED_BYTES], 0);
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
-    ck_assert_int_eq(sea_conn_timeout(ends.b.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.b.conn), -1);
 }
 END_TEST
 
@@ -460,7 +460,7 @@ START_TEST(test_what_comes_back_late) {
     ends.a.options.pool = &hasty[0];
     ends_open(&ends);
     lend(end_block(&ends.a, MIB, 1));
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1); /* nothing is free */
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1); /* nothing is free */
     ck_assert(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES);
     uint64_t rung = end_figures(&ends.b).of[SEA_FIGURE_DOORBELLS];
     sea_msg_release(ends.b.kept[--ends.b.kept_count]);
@@ -468,7 +468,7 @@ START_TEST(test_what_comes_back_late) {
     ends_settle(&ends);
     while (figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES] > 0)
         end_turn_at_deadline(&ends.a);
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
 }
 END_TEST
 
@@ -653,10 +653,10 @@ START_TEST(test_room_that_is_seen_by_the_way) {
         figures_of(sea_conn_pool(ends.a.conn));
     else
         lane_prepare_sleep(&ends.a.conn->lane);
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), 0);
     sea_conn_dispatch(ends.a.conn, 0);
     ck_assert_uint_eq(ends.a.rooms, 1);
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
 }
 END_TEST
 
@@ -1124,7 +1124,7 @@ START_TEST(test_what_is_reserved_stays) {
     lend(block_of(pool, 2 * MIB));
     ck_assert_uint_gt(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     give_back(2);
-    while (sea_conn_timeout(ends.a.conn) >= 0)
+    while (sea_conn_prepare(ends.a.conn) >= 0)
         end_turn_at_deadline(&ends.a);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     sea_pool *other = pool_of(&lasting);
@@ -1132,7 +1132,7 @@ START_TEST(test_what_is_reserved_stays) {
     ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     lend(block_of(pool, 2 * MIB));
-    ck_assert_int_eq(sea_conn_timeout(ends.a.conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
     ck_assert(!(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES));
     give_back(1);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);

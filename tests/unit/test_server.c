@@ -83,7 +83,7 @@ static void on_probe(sea_msg *msg, void *user) {
     (void) user;
     probes++;
     depth_most = ++depth > depth_most ? depth : depth_most;
-    timeout_inside = sea_server_timeout(host.server);
+    timeout_inside = sea_server_prepare(host.server);
     dispatch_inside = sea_server_dispatch(host.server);
     depth--;
     sea_msg_release(msg);
@@ -137,7 +137,7 @@ static void scene_set(void) {
 static bool host_turn(void) {
     struct pollfd item = {.fd = sea_server_fd(host.server), .events = POLLIN};
     ck_assert_int_ge(poll(&item, 1, 0), 0);
-    if (!item.revents && sea_server_timeout(host.server) != 0)
+    if (!item.revents && sea_server_prepare(host.server) != 0)
         return false;
     ck_assert_int_eq(sea_server_dispatch(host.server), 0);
     return true;
@@ -208,7 +208,7 @@ START_TEST(test_a_client_that_does_not_greet) {
     settle();
     ck_assert_uint_eq(sea_server_connections(host.server), 0);
     while (closed == 0) {
-        int ms = sea_server_timeout(host.server);
+        int ms = sea_server_prepare(host.server);
         ck_assert_int_ge(ms, 0);
         wait_fd(-1, 0, wait_deadline(ms));
         settle();
@@ -216,7 +216,7 @@ START_TEST(test_a_client_that_does_not_greet) {
     ck_assert_uint_eq(opened, 0);
     ck_assert_int_eq(endings[0].reason, -ETIMEDOUT);
     ck_assert_int_eq(speaker_farewell(speaker).reason, -ETIMEDOUT);
-    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    ck_assert_int_eq(sea_server_prepare(host.server), -1);
     speaker_free(speaker);
     scene_end();
     ck_assert_uint_eq(closed, 1);
@@ -302,7 +302,7 @@ START_TEST(test_one_process_does_not_take_all) {
                              {.fd = child.line, .events = POLLIN}};
     while (!items[1].revents) {
         settle();
-        ck_assert_int_ge(poll(items, 2, sea_server_timeout(host.server)), 0);
+        ck_assert_int_ge(poll(items, 2, sea_server_prepare(host.server)), 0);
     }
     ck_assert_int_eq(child_end(&child, 10000), 0);
     for (int i = 0; i < COME - 1; i++) {
@@ -317,7 +317,7 @@ END_TEST
 /* Turns, until so many have ended. */
 static void settle_until_closed(unsigned count) {
     while (closed < count) {
-        int ms = sea_server_timeout(host.server);
+        int ms = sea_server_prepare(host.server);
         ck_assert_int_ge(ms, 0);
         struct pollfd item = {.fd = sea_server_fd(host.server), .events = POLLIN};
         ck_assert_int_ge(poll(&item, 1, ms), 0);
@@ -355,7 +355,7 @@ END_TEST
 START_TEST(test_without_an_idle_limit_none_ends) {
     host_open(&host);
     clients_connect(1);
-    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    ck_assert_int_eq(sea_server_prepare(host.server), -1);
     ck_assert_uint_eq(closed, 0);
     scene_end();
 }
@@ -509,17 +509,17 @@ START_TEST(test_no_descriptor_for_an_accept) {
     fail_once(INJECT_ACCEPT, errors[_i]);
     settle();
     ck_assert_uint_eq(clients[0].opened, 0);
-    ck_assert_int_gt(sea_server_timeout(host.server), 0); /* no event will come: it looks again by the clock */
+    ck_assert_int_gt(sea_server_prepare(host.server), 0); /* no event will come: it looks again by the clock */
     sea_refusal refusal;
     sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -errors[_i]);
     ck_assert_str_eq(refusal.limit, limits[_i] ? limits[_i] : host.address);
     while (!clients[0].opened) {
-        wait_fd(-1, 0, wait_deadline(sea_server_timeout(host.server)));
+        wait_fd(-1, 0, wait_deadline(sea_server_prepare(host.server)));
         settle();
     }
     check_call(&clients[0], ECHO, 0);
-    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    ck_assert_int_eq(sea_server_prepare(host.server), -1);
     end_connect(&clients[1], host.address); /* and the next one at once */
     settle();
     ck_assert_uint_eq(clients[1].opened, 1);
@@ -626,7 +626,7 @@ START_TEST(test_strangers_wait_while_the_reaper_is_stuck) {
     jam_end(&jam);
     end_connect(&clients[1], host.address);
     while (!clients[1].opened) {
-        wait_fd(-1, 0, wait_deadline(sea_server_timeout(host.server)));
+        wait_fd(-1, 0, wait_deadline(sea_server_prepare(host.server)));
         settle();
     }
     scene_end();
@@ -763,7 +763,7 @@ START_TEST(test_no_turn_inside_a_handler) {
         probes = depth_most = 0;
         for (int sent = 0; sent < 3; sent++)
             ck_assert_int_eq(sea_send(clients[0].conn, PROBE, NULL, 0), 0);
-        ck_assert_int_eq(i == 0 ? sea_server_dispatch(host.server) : sea_server_timeout(host.server), 0);
+        ck_assert_int_eq(i == 0 ? sea_server_dispatch(host.server) : sea_server_prepare(host.server), 0);
         ck_assert_int_eq(probes, 3);
         ck_assert_int_eq(depth_most, 1);
         ck_assert_int_eq(timeout_inside, 0);
@@ -782,7 +782,7 @@ START_TEST(test_its_connections_are_driven_by_nobody_else) {
     ck_assert_int_eq(sea_server_dispatch(host.server), 0);
     ck_assert_int_eq(kept_count, 1);
     sea_conn *conn = sea_msg_conn(kept[0]);
-    ck_assert_int_eq(sea_conn_timeout(conn), -1);
+    ck_assert_int_eq(sea_conn_prepare(conn), -1);
     ck_assert(!conn->lane.doorbell.is_armed);
     ck_assert_int_eq(sea_conn_dispatch(conn, POLLIN), -EDEADLK);
     scene_end();
@@ -1006,7 +1006,7 @@ START_TEST(test_an_inherited_socket_that_is_shut_down) {
     ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
     settle(); /* would not end if it were looked at again and again */
     check_call(&clients[0], ECHO, 0);
-    ck_assert_int_eq(sea_server_timeout(host.server), -1);
+    ck_assert_int_eq(sea_server_prepare(host.server), -1);
     sea_refusal refusal;
     sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EINVAL);

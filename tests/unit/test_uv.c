@@ -185,7 +185,7 @@ START_TEST(test_nothing_waits_on_a_loop) {
     ck_assert_int_eq(sea_send(conn, END_ECHO, end_block(&clients[0], 100000, 1), -1), -EDEADLK);
     ck_assert_int_eq(sea_server_run(server), -EDEADLK);
     ck_assert_int_eq(sea_server_fd(server), -EDEADLK);
-    ck_assert_int_eq(sea_server_timeout(server), -1);
+    ck_assert_int_eq(sea_server_prepare(server), -1);
     ck_assert_int_eq(sea_server_dispatch(server), -EDEADLK);
     sea_server_stop(server); /* of no effect */
     ck_assert_int_eq(sea_send(conn, END_KEEP, NULL, 0), 0);

@@ -266,8 +266,8 @@ START_TEST(test_releases_take_turns) {
         ck_assert_uint_le(before - now, LEASES_PER_TURN);
         ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_BLOCKS], now); /* the figures match the blocks */
         if (now > 0)
-            /* the connection must not sleep yet; sea_conn_timeout() handles some releases, too */
-            ck_assert_int_eq(sea_conn_timeout(ends.a.conn), 0);
+            /* the connection must not sleep yet; sea_conn_prepare() handles some releases, too */
+            ck_assert_int_eq(sea_conn_prepare(ends.a.conn), 0);
         before = leased(&ends.a);
     }
     ends_deinit(&ends);

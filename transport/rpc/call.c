@@ -14,6 +14,11 @@
 
 #include "lane/small.h"
 #include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+
+static const uint64_t NS_PER_MS = 1000 * 1000;
 
 /* How often the answer of a call is looked for before the call is entered among those that wait: a few microseconds. */
 static const unsigned LOOKS = 256;
@@ -56,18 +61,65 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
     return 0;
 }
 
-int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
-                   uint64_t *ret_id) {
-    struct lane_message call = {.method = method, .block = block};
+/* A deadline, and how long it is away, for the text of a call that it ends. A time-out of 0 has passed already. */
+struct term {
+    uint64_t deadline;
+    int timeout_ms;
+    bool has_passed;
+};
+
+static struct term term_of(int timeout_ms) {
+    return (struct term){wait_deadline(timeout_ms), timeout_ms, timeout_ms == 0};
+}
+
+static struct term term_until(uint64_t deadline_ns) {
+    uint64_t now = wait_now();
+    if (deadline_ns == 0 || deadline_ns == WAIT_FOREVER)
+        return (struct term){WAIT_FOREVER, -1, false};
+    uint64_t left_ms = deadline_ns > now ? (deadline_ns - now) / NS_PER_MS : 0;
+    return (struct term){deadline_ns, left_ms < INT_MAX ? (int) left_ms : INT_MAX, deadline_ns <= now};
+}
+
+static int explain_passed(sea_conn *conn, uint32_t method) {
+    snprintf(conn->text, sizeof(conn->text), "method %" PRIu32 ": the deadline had passed before the call was sent",
+             method);
+    return -ETIMEDOUT;
+}
+
+/* `call` brings method and payload, which is borrowed. */
+static int call_start_term(sea_conn *conn, struct lane_message *call, struct term term, sea_done *done, void *user,
+                           uint64_t *ret_id) {
     bool is_first = !conn->lane.wants_room && !conn->wants_call;
-    struct call_waiter waiter = {done, user, method, timeout_ms};
-    int r = done ? call_start(conn, &call, wait_deadline(timeout_ms), waiter) : -EINVAL;
-    sea_block_unref(block);
+    struct call_waiter waiter = {done, user, call->method, term.timeout_ms};
+    int r = !done             ? -EINVAL
+            : term.has_passed ? explain_passed(conn, call->method)
+                              : call_start(conn, call, term.deadline, waiter);
     if (r == -EAGAIN && is_first)
         lane_explain(&conn->lane, r);
     if (r == 0 && ret_id)
-        *ret_id = call.id;
+        *ret_id = call->id;
     return r;
+}
+
+int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
+                   uint64_t *ret_id) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    struct lane_message call = {.method = method, .block = taken};
+    return call_start_term(conn, &call, term_of(timeout_ms), done, user, ret_id);
+}
+
+int sea_call_start_until(sea_conn *conn, uint32_t method, sea_block *block, uint64_t deadline_ns, sea_done *done,
+                         void *user, uint64_t *ret_id) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    struct lane_message call = {.method = method, .block = taken};
+    return call_start_term(conn, &call, term_until(deadline_ns), done, user, ret_id);
+}
+
+int sea_call_start_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms, sea_done *done,
+                         void *user, uint64_t *ret_id) {
+    CLEANUP_MESSAGE struct lane_message call = {.block = NULL};
+    int r = message_of_bytes(conn, method, data, size, &call);
+    return r == 0 ? call_start_term(conn, &call, term_of(timeout_ms), done, user, ret_id) : r;
 }
 
 struct blocking_call {
@@ -82,17 +134,18 @@ static void blocking_done(sea_conn *conn, int status, sea_msg *reply, void *user
     *call = (struct blocking_call){.is_done = true, .status = status, .reply = reply};
 }
 
-static int call_begin_waiting(sea_conn *conn, struct lane_message *message, int timeout_ms,
+static int call_begin_waiting(sea_conn *conn, struct lane_message *message, struct term term,
                               struct blocking_call *call) {
-    struct call_waiter waiter = {blocking_done, call, message->method, timeout_ms};
-    uint64_t deadline = wait_deadline(timeout_ms);
+    struct call_waiter waiter = {blocking_done, call, message->method, term.timeout_ms};
+    if (term.has_passed)
+        return explain_passed(conn, message->method);
     for (;;) {
-        int r = call_start(conn, message, deadline, waiter);
+        int r = call_start(conn, message, term.deadline, waiter);
         if (r != -EAGAIN)
             return r;
-        if (deadline != WAIT_FOREVER && wait_now() >= deadline)
+        if (term.deadline != WAIT_FOREVER && wait_now() >= term.deadline)
             return lane_explain(&conn->lane, -ETIMEDOUT);
-        r = conn_wait_turn(conn, deadline);
+        r = conn_wait_turn(conn, term.deadline);
         if (r < 0)
             return interrupt_tell(&conn->interrupt, r);
     }
@@ -131,17 +184,23 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
 }
 
 /* Calls and waits. `message` brings method and payload, which is borrowed. */
-static int call_blocking(sea_conn *conn, struct lane_message *message, int timeout_ms, sea_msg **ret_reply) {
+static int call_blocking(sea_conn *conn, struct lane_message *message, struct term term, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
-    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, timeout_ms, &call) : conn_explain_deadlock(conn);
+    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, term, &call) : conn_explain_deadlock(conn);
     return r == 0 ? call_await(conn, &call, message->id, ret_reply) : r;
 }
 
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
     CLEANUP_BLOCK sea_block *taken = block;
     struct lane_message call = {.method = method, .block = taken};
-    return call_blocking(conn, &call, timeout_ms, ret_reply);
+    return call_blocking(conn, &call, term_of(timeout_ms), ret_reply);
+}
+
+int sea_call_until(sea_conn *conn, uint32_t method, sea_block *block, uint64_t deadline_ns, sea_msg **ret_reply) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    struct lane_message call = {.method = method, .block = taken};
+    return call_blocking(conn, &call, term_until(deadline_ns), ret_reply);
 }
 
 static int call_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply) {
@@ -157,7 +216,7 @@ static int call_bytes_blocking(sea_conn *conn, uint32_t method, const void *data
                                sea_msg **ret_reply) {
     CLEANUP_MESSAGE struct lane_message call = {.block = NULL};
     int r = message_of_bytes(conn, method, data, size, &call);
-    return r == 0 ? call_blocking(conn, &call, timeout_ms, ret_reply) : r;
+    return r == 0 ? call_blocking(conn, &call, term_of(timeout_ms), ret_reply) : r;
 }
 
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
@@ -184,7 +243,7 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
                    sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
     uint64_t id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
-    if (!id || !ret_reply || !takes_call(conn, size))
+    if (!id || !ret_reply || timeout_ms == 0 || !takes_call(conn, size))
         return call_bytes_blocking(conn, method, data, size, timeout_ms, ret_reply);
     uint64_t deadline = wait_deadline(timeout_ms);
     lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);

@@ -53,7 +53,7 @@ short sea_conn_events(sea_conn *conn) {
     return POLLIN;
 }
 
-int sea_conn_timeout(sea_conn *conn) {
+int sea_conn_prepare(sea_conn *conn) {
     if (conn->is_looped)
         return -1;
     if (conn->turns) /* who is awake does not say that it sleeps */

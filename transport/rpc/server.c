@@ -346,7 +346,7 @@ int sea_server_fd(sea_server *server) {
     return server->is_set ? poller_set_fd(server->poller) : server_explain_deadlock(server);
 }
 
-int sea_server_timeout(sea_server *server) {
+int sea_server_prepare(sea_server *server) {
     return server->is_set ? wait_left_ms(poller_set_prepare_sleep(server->poller)) : -1;
 }
 
