@@ -6,8 +6,8 @@
  * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines:
  * neighbours lie in different pages, because a prefetcher that fetches the next line takes it away from its writer
  * (doc/measurements.md). The tag in each line is the lap in which it was written, counted from 1, so a line of an
- * earlier lap, or never written, is no frame. All lines of a frame get their tags; that of the first is stored last, and
- * publishes it.
+ * earlier lap, or never written, is no frame. All lines of a frame get their tags; the writer stores the tag of the
+ * first line last, which publishes the frame.
  *
  *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private
  * position) reader:  tags of positions below tail are there; that of `tail` is not
