@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* registry/block: what a block promises to those who make, fill, send, keep and forward it; and what is charged. */
+/* registry/block: the promises of a block to code that makes, fills, sends, keeps and forwards it, and its charges. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -55,7 +55,7 @@ static sea_block *new_inline(size_t size) {
     return block;
 }
 
-/* Of either class: most promises are the same. */
+/* Makes a block of either class: most promises hold for both. */
 static sea_block *new_block(bool is_sealed_class, size_t size) {
     return is_sealed_class ? new_sealed(size) : new_inline(size);
 }
@@ -88,7 +88,7 @@ START_TEST(test_new_blocks) {
     ck_assert(!sea_block_is_sealed(block));
     ctx_assert_budget(size, 1, (uint64_t) (_i % 2));
     char *data = sea_block_data(block);
-    ck_assert_ptr_nonnull(data); /* also of an empty one */
+    ck_assert_ptr_nonnull(data); /* also for an empty block */
     ck_assert(is_zero(data, size));
     memset(data, 'x', size);
     ck_assert_ptr_eq(sea_block_view(block), data);
@@ -132,7 +132,7 @@ START_TEST(test_base_pages_on_request) {
 }
 END_TEST
 
-/* Also an empty one, and where the kernel knows no MADV_POPULATE_WRITE. */
+/* Also for an empty block, and where the kernel lacks MADV_POPULATE_WRITE. */
 START_TEST(test_prefault_on_request) {
     sea_block *block = NULL;
     unsigned flags = SEA_BLOCK_PREFAULT | SEA_BLOCK_NO_HUGE;
@@ -141,7 +141,7 @@ START_TEST(test_prefault_on_request) {
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, MIB, flags), 0);
     ck_assert_uint_eq(map_count_resident(sea_block_data(block), MIB), MIB);
     sea_block_unref(block);
-    fail_call(INJECT_MADVISE, 2, FAIL_ALWAYS, EINVAL); /* the first is MADV_DONTFORK */
+    fail_call(INJECT_MADVISE, 2, FAIL_ALWAYS, EINVAL); /* the first madvise() is MADV_DONTFORK */
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, MIB, flags), 0);
     fail_off();
     memset(sea_block_data(block), 1, MIB);
@@ -170,7 +170,7 @@ START_TEST(test_the_budget) {
             ck_assert_str_eq(ctx_refusal().limit, cases[_i].limit);
             ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
             ctx_assert_budget(200, 2, class ? 2 : 0);
-            sea_block_unref(one); /* what is given back can be had again */
+            sea_block_unref(one); /* a descriptor that was given back is available again */
             one = new_block(class, 100);
         } else {
             ck_assert_int_eq(r, 0); /* inline blocks have no descriptor */
@@ -207,7 +207,7 @@ START_TEST(test_sealing) {
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert(sea_block_is_sealed(block));
     ck_assert_ptr_null(sea_block_data(block));
-    ck_assert_int_eq(sea_block_seal(block), 0); /* does nothing */
+    ck_assert_int_eq(sea_block_seal(block), 0); /* a second call does nothing */
     assert_text(block, "frozen");
     const void *view = sea_block_view(block);
     ck_assert_ptr_eq(sea_block_view(block), view);
@@ -316,7 +316,7 @@ START_TEST(test_shrinking_gives_back) {
     assert_text(block, "0123");
     ctx_assert_budget(4, 1, (uint64_t) _i);
     ck_assert_int_eq(sea_block_fill(block, 4, "x", 1), -EINVAL);
-    ck_assert_int_eq(sea_block_shrink(block, 5), -EINVAL); /* it does not grow again */
+    ck_assert_int_eq(sea_block_shrink(block, 5), -EINVAL); /* a block never grows */
     ck_assert_int_eq(sea_block_shrink(block, 0), 0);
     ctx_assert_budget(0, 1, (uint64_t) _i);
     ck_assert_ptr_nonnull(sea_block_data(block));
@@ -343,7 +343,7 @@ START_TEST(test_a_block_that_cannot_be_mapped) {
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "address space");
-    ck_assert_int_eq(sea_block_fill(block, 0, "abc", 3), 0); /* it need not be, to be filled and sealed */
+    ck_assert_int_eq(sea_block_fill(block, 0, "abc", 3), 0); /* filling and sealing need no mapping */
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_ptr_null(sea_block_view(block));
     fail_off();
@@ -371,7 +371,7 @@ static void *use_in_common(void *unused) {
     return is_good ? NULL : (void *) "something else was read";
 }
 
-/* A sealed block may be referenced and read from many threads; the last of them ends it. */
+/* Many threads may reference and read a sealed block; the last reference ends it. */
 START_TEST(test_threads_share_a_sealed_block) {
     pthread_t threads[THREADS];
     void *complaint, *first = NULL;
@@ -397,7 +397,7 @@ static void *fill_and_hand_on(void *block) {
     return sea_block_fill(block, 0, "made", 4) == 0 && sea_block_seal(block) == 0 ? block : NULL;
 }
 
-/* Made here, written there, ended here. */
+/* One thread makes the block, another writes it, a third ends it. */
 START_TEST(test_a_block_goes_from_thread_to_thread) {
     pthread_t thread;
     void *made = NULL;
@@ -414,11 +414,11 @@ END_TEST
 START_TEST(test_export) {
     sea_block *block = new_text(true, "exported");
     int fd = -7;
-    ck_assert_int_eq(sea_block_export(block, &fd), -EPERM); /* not sealed yet: others could write */
+    ck_assert_int_eq(sea_block_export(block, &fd), -EPERM); /* not sealed yet: other processes could write */
     ck_assert_int_eq(fd, -7);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
-    ctx_assert_budget(8, 1, 1); /* the descriptor is the application's */
+    ctx_assert_budget(8, 1, 1); /* the application owns the descriptor */
     sea_block_unref(block);
 
     char text[20];
@@ -434,7 +434,7 @@ START_TEST(test_export) {
 }
 END_TEST
 
-/* Has a description that others have too: `peers` is the sender's descriptor. */
+/* Makes an import with an open file that other processes share: `peers` is the sender's descriptor. */
 static sea_block *new_import(int *ret_peers) {
     sea_block *block = NULL;
     int fd = trap_memfd(8192, TRAP_ALL_SEALS);
@@ -457,7 +457,7 @@ START_TEST(test_an_exports_offset_is_its_own) {
     ck_assert_mem_eq(text, "trap", 4);
     ck_assert_int_eq(lseek(peers, 0, SEEK_CUR), 8192);
     ck_assert_int_eq(sea_block_export(block, &other), 0);
-    ck_assert_int_eq(lseek(other, 0, SEEK_CUR), 0); /* nor have two exports one in common */
+    ck_assert_int_eq(lseek(other, 0, SEEK_CUR), 0); /* two exports share no position either */
     sea_block_unref(block);
     close(fd);
     close(other);
@@ -501,7 +501,7 @@ START_TEST(test_an_export_that_its_maker_forbids) {
 }
 END_TEST
 
-/* What one of another user made can be exported: its mode lets those read who have its descriptor. */
+/* A block that another user made can be exported: the file's mode lets a process read that has its descriptor. */
 START_TEST(test_an_export_of_another_users_block) {
     sea_block *block = new_text(true, "a");
     int fd = -1;
@@ -516,12 +516,12 @@ START_TEST(test_an_export_of_another_users_block) {
 }
 END_TEST
 
-/* It would be waited for, for as long as /proc/sys/fs/lease-break-time says: 45 s. */
+/* Otherwise open() would wait for as long as /proc/sys/fs/lease-break-time says: 45 s. */
 START_TEST(test_an_export_under_a_lease) {
     int peers;
     sea_block *block = new_text(true, "a");
     ck_assert_int_eq(sea_block_seal(block), 0);
-    peers = block->sealed.fd; /* as each receiver has it */
+    peers = block->sealed.fd; /* the descriptor that each receiver has */
     signal(SIGIO, SIG_IGN);
     if (fcntl(peers, F_SETLEASE, F_WRLCK) < 0)
         test_skip("this kernel gives no lease on a memfd");
@@ -559,7 +559,7 @@ START_TEST(test_import) {
     ck_assert_ptr_nonnull(sea_block_view(block));
     if (size >= 4)
         ck_assert_mem_eq(sea_block_view(block), "trap", 4);
-    ctx_assert_budget(size, 1, 1); /* like one of our own */
+    ctx_assert_budget(size, 1, 1); /* charged as a block of our own */
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
     sea_block_unref(block);
@@ -567,7 +567,7 @@ START_TEST(test_import) {
 }
 END_TEST
 
-/* The refusal says why. */
+/* Checks the error and the reason in the refusal. */
 static void assert_not_imported(int fd, size_t max_size, int error, const char *word) {
     sea_block *block = (sea_block *) &ctx;
     ck_assert_int_eq(sea_block_import(&block, ctx, fd, max_size), error);
@@ -594,7 +594,7 @@ START_TEST(test_what_cannot_be_imported) {
 }
 END_TEST
 
-/* Only those, in words. */
+/* The text names exactly the missing seals. */
 START_TEST(test_missing_seals_are_named) {
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS & ~F_SEAL_WRITE), PAGE, -EINVAL, "lacks F_SEAL_WRITE");
     ck_assert_str_eq(ctx_refusal().advice, "the memfd lacks F_SEAL_WRITE");
@@ -604,7 +604,7 @@ START_TEST(test_missing_seals_are_named) {
 }
 END_TEST
 
-/* Whatever its maker had in mind: what the library owns does not survive exec. */
+/* For any flags of its maker: a descriptor that the library owns does not survive exec. */
 START_TEST(test_an_import_is_close_on_exec) {
     sea_block *block = NULL;
     int fd = trap_memfd(PAGE, TRAP_ALL_SEALS);
@@ -636,16 +636,17 @@ START_TEST(test_no_memory_for_an_import) {
 }
 END_TEST
 
-/* --- what peers send --- */
+/* --- payloads from peers --- */
 
-/* From 16 KiB on, and looked up only when the last look is used up. */
+/* Admission covers inline payloads from 16 KiB on, and reads the machine's memory only when the last look is used
+ * up. */
 START_TEST(test_large_inline_payloads_are_admitted) {
     static const char text[16384];
     sea_block *block = NULL;
     tree_make();
     ctx->admission.proc = ctx->admission.mount = tree_path;
-    ctx->admission.allowance = ctx->admission.stale = 0;                     /* of the real machine */
-    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16384 kB\n"); /* all of it is kept */
+    ctx->admission.allowance = ctx->admission.stale = 0;                     /* grants from the real machine */
+    tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16384 kB\n"); /* all of it is kept free */
     ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16384), -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "MemAvailable");
     ctx_assert_budget(0, 0, 0);
@@ -669,7 +670,7 @@ START_TEST(test_a_received_inline_payload) {
     char text[] = "hello";
     sea_block *block = NULL;
     ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 5), 0);
-    memset(text, '#', 5); /* it is a private copy */
+    memset(text, '#', 5); /* the payload is a private copy */
     assert_text(block, "hello");
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
     ck_assert(sea_block_is_sealed(block));
@@ -697,7 +698,7 @@ START_TEST(test_a_received_sealed_payload) {
     ck_assert(imports_have(peer.peer->account, 7));
     owner_assert_charged(&peer, PAGE + 1, 1, 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
-    ctx_assert_budget(0, 0, 0); /* it is the peer's, not ours */
+    ctx_assert_budget(0, 0, 0); /* charged to the peer, not to us */
 
     sea_block_ref(block);
     sea_block_unref(block);
@@ -710,7 +711,8 @@ START_TEST(test_a_received_sealed_payload) {
 }
 END_TEST
 
-/* Lies are told from refusals; after neither is anything charged, taken or given back. */
+/* Lies and refusals have different errors; after either, the payload is neither charged nor taken, and no handle is
+ * given back. */
 START_TEST(test_payloads_that_are_not_taken) {
     static const struct limits none = {0};
     const struct {
@@ -726,7 +728,7 @@ START_TEST(test_payloads_that_are_not_taken) {
         {trap_sparse(PAGE), PAGE, none, none, -ENODATA},
         {trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, {.bytes = PAGE - 1}, none, -EDQUOT},
         {trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, none, {.bytes = PAGE - 1}, -EDQUOT},
-        {trap_memfd(PAGE, 0), PAGE, {.bytes = PAGE - 1}, none, -EDQUOT}, /* charged first, then looked at */
+        {trap_memfd(PAGE, 0), PAGE, {.bytes = PAGE - 1}, none, -EDQUOT}, /* charged first, then examined */
         {trap_sparse(INT64_MAX), INT64_MAX, none, none, -EDQUOT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -784,7 +786,7 @@ END_TEST
 
 /* --- forwarding --- */
 
-/* What one peer sent goes on to another: it stays lent by the first until the second has given it back. */
+/* A payload of one peer goes on to another: it stays lent by the first until the second has given it back. */
 START_TEST(test_a_forwarded_block) {
     struct owner from, to;
     sea_block *block = NULL;
@@ -798,7 +800,7 @@ START_TEST(test_a_forwarded_block) {
     ctx_assert_budget(0, 0, 0);
 
     if (_i == 0)
-        sea_block_unref(block); /* we let go first */
+        sea_block_unref(block); /* this process releases it first */
     ck_assert_uint_eq(from.released_count, 0);
     ck_assert_int_eq(lease_release(&to.peer->leases, handle), 0);
     if (_i == 1) {
@@ -814,7 +816,7 @@ START_TEST(test_a_forwarded_block) {
 }
 END_TEST
 
-/* Either may end first. */
+/* Either peer may end first. */
 START_TEST(test_forwarded_and_one_of_them_ends) {
     struct owner from, to;
     sea_block *block = NULL;
@@ -826,9 +828,9 @@ START_TEST(test_forwarded_and_one_of_them_ends) {
     sea_block_unref(block);
     if (_i == 0) {
         ck_assert_uint_eq(owner_end(&from, 0), 0);
-        ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1); /* the other one reads it still */
+        ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 1); /* the other peer still reads it */
         ck_assert_uint_eq(owner_end(&to, PAGE), 1);
-        ck_assert_uint_eq(from.released_count, 0); /* there is nobody left to tell */
+        ck_assert_uint_eq(from.released_count, 0); /* the first peer is gone, so no handle is given back */
     } else {
         ck_assert_uint_eq(owner_end(&to, PAGE), 1);
         ck_assert_uint_eq(from.released_count, 1);
@@ -837,7 +839,7 @@ START_TEST(test_forwarded_and_one_of_them_ends) {
 }
 END_TEST
 
-/* An answer with the block that the question brought. */
+/* The answer carries the block that the question brought. */
 START_TEST(test_sent_back_to_where_it_came_from) {
     struct owner peer;
     sea_block *block = NULL;
@@ -845,7 +847,7 @@ START_TEST(test_sent_back_to_where_it_came_from) {
     owner_init(&peer, 1000);
     ck_assert_int_eq(owner_send(&peer, 7, PAGE, &block), 0);
     ck_assert_int_eq(lease_grant(&peer.peer->leases, block, &handle), 0);
-    owner_assert_charged(&peer, 2 * PAGE, 2, 1); /* both ways */
+    owner_assert_charged(&peer, 2 * PAGE, 2, 1); /* in both directions */
     sea_block_unref(block);
     if (_i == 0) {
         ck_assert_int_eq(lease_release(&peer.peer->leases, handle), 0);
@@ -933,7 +935,7 @@ START_TEST(test_huge_pages_are_counted) {
 }
 END_TEST
 
-/* Where huge pages are for all memfds, small blocks cost what their size says; and what cannot be cut is charged. */
+/* Where all memfds get huge pages, a small block is charged by its size; pages that cannot be cut are charged, too. */
 START_TEST(test_the_budget_is_what_the_kernel_says) {
     sea_block *blocks[20], *last = NULL;
     uint64_t real = 0, allocated = 0;
@@ -962,7 +964,7 @@ START_TEST(test_the_budget_is_what_the_kernel_says) {
 }
 END_TEST
 
-/* Or skips. */
+/* Makes a padded block, or skips the test. */
 static sea_block *new_padded(size_t size) {
     if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
         test_skip("huge pages for memfds cannot be had: transparent_hugepage/shmem_enabled");
@@ -990,7 +992,7 @@ START_TEST(test_padded_blocks_are_charged_in_full) {
 }
 END_TEST
 
-/* Its descriptor shows the padding, for whose end nobody vouches but zeros. */
+/* The exported descriptor shows the padding, which reads as zeros. */
 START_TEST(test_padded_blocks_are_exported) {
     sea_block *block = new_padded(MIB), *imported = NULL;
     int fd = -1;
@@ -1014,14 +1016,14 @@ START_TEST(test_who_does_without_padding) {
     const sea_ctx_options options = {.budget_bytes = 2 * MIB + MIB / 2};
     ctx_anew(&options);
     sea_block *padded = new_padded(MIB), *plain = NULL, *copy = NULL;
-    sea_block *exact = new_sealed(MIB / 4); /* there is room for it, and not for its padding */
+    sea_block *exact = new_sealed(MIB / 4); /* the quota has room for the payload, and not for its padding */
     ck_assert_int_eq(block_layout(exact), SEALED_EXACT);
     ctx_assert_budget(2 * MIB + MIB / 4, 2, 2);
     sea_block_unref(exact);
     sea_block_unref(padded);
     ck_assert_int_eq(sea_block_new_sealed(&plain, ctx, MIB, SEA_BLOCK_NO_HUGE), 0);
     ck_assert_int_eq(block_layout(plain), SEALED_EXACT);
-    ck_assert_int_eq(block_copy_sealed(&copy, NULL, plain), 0); /* for peers that have no room for what it was */
+    ck_assert_int_eq(block_copy_sealed(&copy, NULL, plain), 0); /* for peers without room for the padding */
     ck_assert_int_eq(block_layout(copy), SEALED_EXACT);
     ctx_assert_budget(2 * MIB, 2, 2);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
@@ -1055,7 +1057,7 @@ START_TEST(test_what_is_resident) {
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 16 * PAGE + 1, SEA_BLOCK_NO_HUGE), 0);
     ck_assert_uint_eq(sea_block_resident(block), 17 * PAGE);
     ck_assert_int_eq(sea_block_seal(block), 0);
-    ck_assert_uint_ge(sea_block_resident(block), 17 * PAGE); /* a reader may have added some */
+    ck_assert_uint_ge(sea_block_resident(block), 17 * PAGE); /* a reader may have added some pages */
     fail_once(INJECT_FSTAT, EIO);
     ck_assert_uint_eq(sea_block_resident(block), UINT64_MAX);
     sea_block_unref(block);
@@ -1065,7 +1067,8 @@ START_TEST(test_what_is_resident) {
 }
 END_TEST
 
-/* Pages behind the end, as a peer has them where huge pages are for all memfds: charged, but of no credit. */
+/* Pages behind the end, as a peer gets them where all memfds get huge pages: they are charged, but do not count
+ * against the credit. */
 START_TEST(test_received_pages_are_charged) {
     const sea_ctx_options options = {.peer_bytes = 10 * PAGE};
     const struct sealed_claim claim = {.size = PAGE, .size_max = PAGE};
@@ -1094,7 +1097,7 @@ START_TEST(test_hugetlb_blocks) {
     if (!machine_add_hugetlb(1))
         test_skip("no 2 MiB pages for the pool: vm.nr_hugepages");
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 5, SEA_BLOCK_HUGETLB), 0);
-    ctx_assert_budget(2 * MIB, 1, 1); /* what it takes up */
+    ctx_assert_budget(2 * MIB, 1, 1); /* the memory in use */
     ck_assert(block_is_hugetlb(block));
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_HUGETLB);
     ck_assert_int_eq(sea_block_fill(block, 0, "large", 5), 0);
@@ -1102,11 +1105,11 @@ START_TEST(test_hugetlb_blocks) {
     assert_text(block, "large");
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS], 1);
 
-    ck_assert_int_eq(block_copy_sealed(&copy, NULL, block), 0); /* for peers that do not take such pages */
+    ck_assert_int_eq(block_copy_sealed(&copy, NULL, block), 0); /* for peers that do not accept these pages */
     ck_assert(!block_is_hugetlb(copy));
     assert_text(copy, "large");
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
-    ck_assert_int_eq(sea_block_import(&imported, ctx, fd, 2 * MIB), 0); /* the caller's own doing */
+    ck_assert_int_eq(sea_block_import(&imported, ctx, fd, 2 * MIB), 0); /* the caller asked for it */
     ck_assert(block_is_hugetlb(imported));
     ck_assert_uint_eq(sea_block_size(imported), 2 * MIB);
     ck_assert_mem_eq(sea_block_view(imported), "large", 5);
@@ -1129,7 +1132,7 @@ END_TEST
 
 /* --- every failure --- */
 
-/* All that one does with blocks. Returns the first error. */
+/* Uses every function of a block. Returns the first error. */
 static int live(void) {
     sea_block *block = NULL, *imported = NULL, *copy = NULL;
     int fd = -1;
@@ -1161,7 +1164,7 @@ static int live(void) {
     return r;
 }
 
-/* Each system call of it fails once: whatever comes of that, it is an error or none, and nothing is left. */
+/* Each system call of live() fails once: the result is an error or success, and nothing is left. */
 START_TEST(test_every_call_may_fail) {
     enum inject_kind kind = (enum inject_kind) _i;
     fail_call(kind, 0, 0, 0);

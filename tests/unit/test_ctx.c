@@ -42,7 +42,7 @@ static void assert_quota_limits(const struct quota *quota, uint64_t bytes, uint6
     ck_assert_uint_eq(quota->limit[QUOTA_FDS], fds);
 }
 
-/* What `field` of /proc/meminfo says, in bytes. */
+/* Returns the bytes in `field` of /proc/meminfo. */
 static uint64_t meminfo(const char *field) {
     char line[128];
     unsigned long long kilobytes = 0;
@@ -92,7 +92,7 @@ START_TEST(test_defaults_come_from_the_machine) {
 }
 END_TEST
 
-/* Nobody knows what may be taken: little is. */
+/* When the machine's memory is unknown, the limits are small. */
 START_TEST(test_an_unknown_machine_is_small) {
     fail_always(INJECT_OPEN, ENOENT);
     if (_i > 0)
@@ -124,7 +124,7 @@ START_TEST(test_limits_that_are_given) {
 }
 END_TEST
 
-/* A zero means the default of that field alone; those of peers and users follow the budget that was given. */
+/* A zero means the default of that field alone; the defaults for peers and users follow the budget that was given. */
 START_TEST(test_limits_that_are_given_in_part) {
     const sea_ctx_options options = {.budget_bytes = 1000, .budget_fds = 30, .peer_blocks = 5, .user_fds = 9};
     rlim_t before;
@@ -214,7 +214,7 @@ START_TEST(test_a_new_context_has_nothing_to_tell) {
 }
 END_TEST
 
-/* A tally counts from its beginning to its end, and what it has counted stays. */
+/* A tally counts from its beginning to its end, and its counts stay in the figures. */
 START_TEST(test_tallies) {
     struct tally one = {.next = NULL}, other = {.next = NULL};
     tally_begin(&one, ctx);
@@ -237,7 +237,7 @@ START_TEST(test_tallies) {
 }
 END_TEST
 
-/* Its blocks come from one thread and go on another. */
+/* The tally's blocks are made on one thread and end on another. */
 static void *end_elsewhere(void *arg) {
     struct tally *tally = arg;
     for (int i = 0; i < TURNS * 20; i++) {
@@ -250,7 +250,7 @@ static void *end_elsewhere(void *arg) {
 START_TEST(test_no_gauge_is_below_nothing) {
     enum { TALLIES = 300 };
     static struct tally tallies[TALLIES];
-    struct tally *first = &tallies[0], *last = &tallies[TALLIES - 1]; /* in the order in which they are looked at */
+    struct tally *first = &tallies[0], *last = &tallies[TALLIES - 1]; /* in the order in which figures reads them */
     pthread_t one, other;
     bool is_below = false, was_still = false;
     memset(tallies, 0, sizeof tallies);
@@ -268,11 +268,11 @@ START_TEST(test_no_gauge_is_below_nothing) {
     for (int i = 0; i < TALLIES; i++)
         tally_end(&tallies[i], ctx);
     ck_assert(!is_below);
-    ck_assert(!was_still); /* of one moment there are two at most */
+    ck_assert(!was_still); /* there are at most two in one moment */
 }
 END_TEST
 
-/* Who asks while nothing moves is told so. */
+/* A read of the figures while no counter changes reports one moment. */
 START_TEST(test_figures_of_one_moment) {
     struct figures figures;
     struct tally tally = {.next = NULL};
@@ -298,7 +298,7 @@ START_TEST(test_the_budget_is_told) {
 }
 END_TEST
 
-/* Each counter is told under its own name. */
+/* Each figure has the value of its own counter. */
 START_TEST(test_every_figure_is_its_counter) {
 /* clang-format off */
 #define EACH(X) \
@@ -319,7 +319,8 @@ START_TEST(test_every_figure_is_its_counter) {
 #define UNCOUNT(name, figure) ctx_uncount(ctx, name, ++n);
     uint64_t n = 0;
     EACH(COUNT)
-    /* The others: refusals come from the log, the budget from a quota, the oldest lease and the peak from peers. */
+    /* The other figures: refusals come from the log, the budget from a quota, the oldest lease and the peak from
+     * peers. */
     ck_assert_uint_eq(n, SEA_FIGURES - (1 + CAUSES) - FIGURES_OF_QUOTA - 2);
     struct figures figures = ctx_figures();
     n = 0;
@@ -369,7 +370,7 @@ START_TEST(test_a_user_has_one_account) {
     ck_assert_str_eq(one->quota.name, "user quota");
     ck_assert_ptr_null(one->quota.parent);
     user_put(ctx, one);
-    ck_assert_ptr_eq(user_get(ctx, 1000), one); /* it still had a holder */
+    ck_assert_ptr_eq(user_get(ctx, 1000), one); /* another reference kept it */
     user_put(ctx, one);
     user_put(ctx, again);
     ck_assert_ptr_eq(ctx->users, other);
@@ -378,7 +379,8 @@ START_TEST(test_a_user_has_one_account) {
 }
 END_TEST
 
-/* Whom nothing but one number tells from others gets no account together with them. */
+/* A user with an ambiguous id gets an account for each process: an equal number does not make two processes one
+ * user. */
 START_TEST(test_the_names_of_accounts) {
     const sea_peer user = {.pid = 7, .uid = 65534}, again = {.pid = 8, .uid = 65534},
                    process = {.pid = 7, .uid = 65534, .is_uid_ambiguous = true},

@@ -43,7 +43,7 @@ START_TEST(test_descriptions) {
 }
 END_TEST
 
-/* What lies behind `count` values is the caller's. */
+/* The function does not write behind `count` values. */
 START_TEST(test_a_short_array) {
     uint64_t values[2] = {7, 7};
     sea_ctx_figures(ends.a.ctx, values, 1);
@@ -58,7 +58,7 @@ START_TEST(test_a_short_array) {
 }
 END_TEST
 
-/* A program whose headers are newer than the library. */
+/* A program with newer headers than the library's. */
 START_TEST(test_a_long_array) {
     enum { LONG = 200 };
     uint64_t values[LONG];

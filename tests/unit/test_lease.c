@@ -24,12 +24,12 @@ static void before(void) {
 
 static void after(void) {
     fail_off();
-    ck_assert_uint_eq(owner_end(&one, 0), 0); /* each test has given back what it took */
+    ck_assert_uint_eq(owner_end(&one, 0), 0); /* each test has released its leases */
     ck_assert_uint_eq(owner_end(&other, 0), 0);
     ctx_after();
 }
 
-/* Any block will do. */
+/* Makes a block; its content does not matter. */
 static sea_block *new_block(size_t size) {
     sea_block *block = NULL;
     ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size), 0);
@@ -62,13 +62,13 @@ START_TEST(test_a_lease_holds_the_block) {
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 100);
 
-    sea_block_unref(block); /* our own reference */
+    sea_block_unref(block); /* drops our own reference */
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert_int_eq(release(&one, handle), 0);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 0);
     owner_assert_leased(&one, 0, 0);
     owner_assert_charged(&one, 0, 0, 0);
-    ck_assert_uint_eq(one.released_count, 0); /* that is for what it lent us */
+    ck_assert_uint_eq(one.released_count, 0); /* released_count counts leases that the peer granted */
 }
 END_TEST
 
@@ -100,7 +100,7 @@ START_TEST(test_a_lease_is_given_back_once) {
 }
 END_TEST
 
-/* The slot is used again; the handle is not. */
+/* The slot is used again; its handle is not. */
 START_TEST(test_a_slot_again_is_another_handle) {
     sea_block *block = new_block(1);
     uint64_t used = grant(&one, block);
@@ -119,7 +119,7 @@ START_TEST(test_a_slot_again_is_another_handle) {
 }
 END_TEST
 
-/* The slots are given back while nothing is leased, and handles that were granted name no later lease all the same. */
+/* The table's memory is given back while no block is leased, and old handles still name no later lease. */
 START_TEST(test_trimmed) {
     sea_block *block = new_block(1);
     uint64_t handles[100];
@@ -146,7 +146,7 @@ START_TEST(test_trimmed) {
 }
 END_TEST
 
-/* Guesses near the true handle, and far from it. */
+/* Handles near the true handle, and far from it. */
 START_TEST(test_handles_that_were_never_given) {
     sea_block *block = new_block(1);
     uint64_t handle = grant(&one, block);
@@ -154,7 +154,7 @@ START_TEST(test_handles_that_were_never_given) {
         ck_assert_int_eq(release(&one, handle ^ UINT64_C(1) << bit), -ESTALE);
     for (uint64_t index = 0; index < 1000; index++) {
         ck_assert_int_eq(release(&one, index << HANDLE_GENERATION_BITS),
-                         -ESTALE); /* free slots have a generation too */
+                         -ESTALE); /* free slots have a generation, too */
         ck_assert_int_eq(release(&one, (index + 1) << HANDLE_GENERATION_BITS | 1), -ESTALE);
         ck_assert_int_eq(release(&one, index << (HANDLE_GENERATION_BITS + HANDLE_INDEX_BITS) | handle),
                          index == 0 ? 0 : -ESTALE);
@@ -185,7 +185,7 @@ START_TEST(test_another_peers_handle_is_not_ours) {
 }
 END_TEST
 
-/* A block that a peer gets twice is two leases. */
+/* Two leases of one block to one peer. */
 START_TEST(test_two_leases_on_one_block) {
     sea_block *block = new_block(10);
     uint64_t first = grant(&one, block), second = grant(&one, block);
@@ -219,13 +219,13 @@ START_TEST(test_the_oldest_lease) {
     uint64_t others = grant(&other, blocks[3]);
     ck_assert_uint_eq(oldest(&one, &handle), 10);
     ck_assert_uint_eq(handle, handles[0]);
-    ck_assert_int_eq(release(&one, handles[1]), 0); /* in the middle */
+    ck_assert_int_eq(release(&one, handles[1]), 0); /* from the middle */
     ck_assert_uint_eq(oldest(&one, &handle), 10);
-    ck_assert_int_eq(release(&one, handles[0]), 0); /* at the end */
+    ck_assert_int_eq(release(&one, handles[0]), 0); /* from the end */
     ck_assert_uint_eq(oldest(&one, &handle), 30);
     handles[3] = grant(&one, blocks[3]);
     ck_assert_uint_eq(oldest(&one, &handle), 30);
-    ck_assert_int_eq(release(&one, handles[3]), 0); /* at the beginning */
+    ck_assert_int_eq(release(&one, handles[3]), 0); /* from the beginning */
     ck_assert_uint_eq(oldest(&one, &handle), 30);
     ck_assert_int_eq(release(&one, handles[2]), 0);
     ck_assert_uint_eq(oldest(&one, &handle), 0);
@@ -237,7 +237,7 @@ START_TEST(test_the_oldest_lease) {
 }
 END_TEST
 
-/* Of whichever peer; the clock has moved on when it is told. */
+/* The oldest lease of all peers; its age grows with the clock. */
 START_TEST(test_the_process_has_an_oldest_lease) {
     sea_block *block = new_block(10);
     uint64_t first = grant(&one, block), began = wait_now_coarse();
@@ -274,13 +274,13 @@ START_TEST(test_all_of_a_peers_leases_go_at_once) {
         ck_assert_int_eq(release(&one, handles[i]), -ESTALE);
     ck_assert_uint_eq(drop_all(&one, 0), 0);
 
-    owner_assert_leased(&other, 1, 1000); /* the other's are untouched */
+    owner_assert_leased(&other, 1, 1000); /* the other peer's leases are untouched */
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert_int_eq(release(&other, kept), 0);
 }
 END_TEST
 
-/* From the middle of a peer's list, from its ends, in any order; and what is left is dropped. */
+/* Leases are released from the middle and the ends of a peer's list, in any order; the end drops the rest. */
 START_TEST(test_released_in_any_order) {
     enum { N = 7 };
     sea_block *block = new_block(1);
@@ -289,7 +289,7 @@ START_TEST(test_released_in_any_order) {
         for (int i = 0; i < N; i++)
             handles[i] = grant(i % 3 ? &one : &other, block);
         for (int i = kept; i < N; i++) {
-            int at = i * (_i + 1) % N; /* N is a prime: each once */
+            int at = i * (_i + 1) % N; /* N is a prime: each index comes once */
             ck_assert_int_eq(release(at % 3 ? &one : &other, handles[at]), 0);
         }
         owner_assert_leased(&one, one.peer->account->leased_bytes, one.peer->account->leased_bytes);
@@ -318,7 +318,7 @@ START_TEST(test_the_table_grows_and_keeps) {
         ck_assert_int_eq(release(i % 2 ? &one : &other, handles[i]), 0);
     for (int i = 0; i < MANY; i++)
         ck_assert_int_eq(release(i % 2 ? &one : &other, handles[i]), i % 3 ? 0 : -ESTALE);
-    for (int i = 0; i < MANY; i++) { /* all slots a second time, all handles new */
+    for (int i = 0; i < MANY; i++) { /* every slot is used a second time, with a new handle */
         uint64_t handle = grant(i % 2 ? &one : &other, block);
         for (int k = i % 97; k < MANY; k += 97)
             ck_assert_uint_ne(handle, handles[k]);
@@ -342,11 +342,11 @@ START_TEST(test_no_memory_to_grow) {
     ck_assert_int_eq(lease_grant(&one.peer->leases, block, &handle), -ENOMEM);
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "memory");
-    owner_assert_leased(&one, 64, 192); /* as if it had not been asked for */
+    owner_assert_leased(&one, 64, 192); /* as before the failed call */
     owner_assert_charged(&one, 192, 64, 0);
     ck_assert_uint_eq(block->refs, 65);
     ck_assert_int_eq(release(&one, first), 0);
-    grant(&one, block); /* there is a slot again, without memory */
+    grant(&one, block); /* a slot is free again, so no memory is needed */
     fail_off();
     grant(&one, block);
     ck_assert_uint_eq(drop_all(&one, 195), 65);
@@ -354,7 +354,7 @@ START_TEST(test_no_memory_to_grow) {
 }
 END_TEST
 
-/* After as many uses as there are generations a slot begins anew, and passes over 0: no handle is 0. */
+/* After all generations a slot begins anew, and passes over 0: no handle is 0. */
 START_TEST(test_generations_wrap) {
     if (test_timeout_ms(1) > 1)
         test_skip("sixteen million leases take too long under this tool");
@@ -410,7 +410,7 @@ enum { THREADS = 4, TURNS = 3000, HELD = 50 };
 
 static sea_block *common;
 
-/* Each thread has a peer of its own; the block is common, and the oldest lease is read meanwhile. */
+/* Each thread has a peer of its own; the threads share the block, and read the oldest lease meanwhile. */
 static void *lease_and_release(void *arg) {
     struct peer *peer = arg;
     uint64_t handles[HELD] = {0}, bytes;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* registry/peer: what a peer holds of ours, what we hold of it, and what it may. */
+/* registry/peer and registry/account: the blocks that a peer holds of ours, the blocks that we hold of it, and its
+ * limits. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -88,7 +89,7 @@ START_TEST(test_no_memory_for_an_account) {
 }
 END_TEST
 
-/* --- what it lets us lend to it --- */
+/* --- credit: the blocks that we may lend to the peer --- */
 
 START_TEST(test_credit) {
     one.peer->account->out_limit = (struct credit){.bytes = 100, .blocks = 2};
@@ -110,7 +111,7 @@ START_TEST(test_credit) {
 }
 END_TEST
 
-/* Its word may have been larger than it is now. */
+/* The peer's announced limit may have been larger before. */
 START_TEST(test_credit_that_shrank) {
     ck_assert_int_eq(account_charge_lease(one.peer->account, 100), 0);
     one.peer->account->out_limit.bytes = 50;
@@ -153,7 +154,7 @@ START_TEST(test_an_import) {
 }
 END_TEST
 
-/* What could not be taken is not given back either: whoever refused it answers for that. */
+/* An import that could not be completed gives no handle back: the function that refused it does. */
 START_TEST(test_an_import_that_is_taken_back) {
     struct import import;
     add(&import, 7, 100);
@@ -175,7 +176,7 @@ START_TEST(test_a_handle_may_come_again) {
 }
 END_TEST
 
-/* Finds handles that share a chain with `handle`, by the key that no peer knows. The table is there. */
+/* Finds handles that share a chain with `handle`, by the key that no peer knows. The table exists already. */
 static size_t collide(uint64_t handle, uint64_t *ret_handles, size_t count) {
     size_t found = 0;
     uint64_t key = one.peer->account->imports.key, hash = (handle * key) >> 56;
@@ -186,7 +187,8 @@ static size_t collide(uint64_t handle, uint64_t *ret_handles, size_t count) {
     return found;
 }
 
-/* All in one chain, removed from its begin, its end and its middle: each is found as long as it is there. */
+/* All handles are in one chain, and are removed from its beginning, its end and its middle: each is found as long as
+ * it is there. */
 START_TEST(test_handles_that_collide) {
     enum { N = 11 };
     uint64_t handles[N];
@@ -200,7 +202,7 @@ START_TEST(test_handles_that_collide) {
     assert_imported(N, N * (N - 1) / 2);
     bool is_gone[N] = {false};
     for (int i = 0; i < N; i++) {
-        int at = i * (_i + 1) % N; /* N is a prime: each once */
+        int at = i * (_i + 1) % N; /* N is a prime: each index comes once */
         for (int k = 0; k < N; k++)
             ck_assert_int_eq(imports_have(one.peer->account, handles[k]), !is_gone[k]);
         imports_end(&imports[at], (uint64_t) at, 0);
@@ -222,8 +224,8 @@ static uint32_t longest_chain(const struct peer *peer) {
     return most;
 }
 
-/* The handles of a hostile peer: as it may make them, one behind the other, or such that any hash without a secret has
- * all in one chain. */
+/* The handles of a hostile peer: arbitrary, consecutive, or chosen so that any hash without a secret puts all of
+ * them into one chain. */
 START_TEST(test_no_chain_is_long) {
     enum { MANY = 10000, LONG = 64 };
     static struct import imports[MANY];
@@ -235,7 +237,7 @@ START_TEST(test_no_chain_is_long) {
                                      .user_blocks = MANY,
                                      .user_fds = MANY};
     anew(&options);
-    uint64_t inverse = golden; /* of Newton's method: right in 3 bits, then in 6, 12, 24, 48 and 96 */
+    uint64_t inverse = golden; /* Newton's method: right in 3 bits, then in 6, 12, 24, 48 and 96 */
     for (int i = 0; i < 5; i++)
         inverse *= 2 - golden * inverse;
     ck_assert_uint_eq(golden * inverse, 1);
@@ -254,7 +256,7 @@ START_TEST(test_no_chain_is_long) {
 }
 END_TEST
 
-/* A table that cannot grow is kept. */
+/* A table that cannot grow stays in use. */
 START_TEST(test_no_memory_for_a_larger_table) {
     enum { MANY = IMPORTS_FIRST + 1 };
     static struct import imports[MANY];
@@ -279,7 +281,7 @@ START_TEST(test_many_imports) {
     struct import *imports = calloc(MANY, sizeof *imports);
     ck_assert_ptr_nonnull(imports);
     for (uint64_t i = 0; i < MANY; i++) {
-        uint64_t handle = i << (i % 40) | i; /* handles as the peer likes */
+        uint64_t handle = i << (i % 40) | i; /* arbitrary handles */
         ck_assert_int_eq(imports_add(one.peer->account, &imports[i], handle, 1, false), 0);
     }
     assert_imported(MANY, MANY);
@@ -341,7 +343,7 @@ START_TEST(test_quotas_on_imports) {
 }
 END_TEST
 
-/* Leases and imports are one account. */
+/* Leases and imports are charged to one account. */
 START_TEST(test_leases_and_imports_share_the_quota) {
     const sea_ctx_options options = {.peer_bytes = 100, .peer_blocks = 2};
     struct import import;
@@ -370,7 +372,7 @@ END_TEST
 
 /* --- the end --- */
 
-/* The memory is held, and charged, until the application lets go of it; nobody is told any more. */
+/* The memory is held, and charged, until the application releases it; the peer is not told any more. */
 START_TEST(test_imports_outlive_the_connection) {
     struct import imports[2];
     struct account *account = one.peer->account;
@@ -383,13 +385,13 @@ START_TEST(test_imports_outlive_the_connection) {
     ck_assert_ptr_eq(ctx->users, account->user);
     imports_end(&imports[0], 60, 0);
     ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BYTES), 40);
-    imports_end(&imports[1], 40, 0); /* and with it the account */
+    imports_end(&imports[1], 40, 0); /* the account ends with it */
     ck_assert_uint_eq(one.released_count, 0);
     ck_assert_ptr_null(ctx->users);
 }
 END_TEST
 
-/* A user who comes back is charged for what is left of the last time. */
+/* A user that comes back is still charged for the blocks of its last connection. */
 START_TEST(test_a_new_connection_does_not_clear_the_user) {
     const sea_ctx_options options = {.user_bytes = 100};
     struct import import, more;
@@ -400,7 +402,7 @@ START_TEST(test_a_new_connection_does_not_clear_the_user) {
     ck_assert_int_eq(imports_add(one.peer->account, &more, 1, 40, false), -EDQUOT);
     ck_assert_str_eq(ctx_refusal().limit, "user quota (bytes)");
     imports_end(&import, 70, 0);
-    ck_assert_uint_eq(one.released_count, 0); /* handle 1 of the new connection is not meant */
+    ck_assert_uint_eq(one.released_count, 0); /* handle 1 of the new connection is another lease */
     ck_assert_int_eq(imports_add(one.peer->account, &more, 1, 40, false), 0);
     imports_end(&more, 40, 0);
     ck_assert_uint_eq(one.released_count, 1);

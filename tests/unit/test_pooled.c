@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry/pooled: the pool of ours that one peer reads, and our views of its arenas: what is charged to whom and for
- * how long, who holds what, what is refused and what is a lie, and the end, with blocks still in the application's
- * hands.
+ * registry/pooled and registry/views: our pool that one peer reads, and our views of the peer's arenas. The tests check
+ * the charges and their duration, the leases, refusals and lies, and the end of a peer while the application still
+ * holds blocks.
  */
 #include "support/suite.h"
 
@@ -24,7 +24,7 @@
 #define COUNT 4u
 
 static struct owner one;
-static struct arena theirs; /* the peer's memory, as the peer has it */
+static struct arena theirs; /* the peer's own, writable view of its memory */
 
 static void before(void) {
     ctx_before();
@@ -73,7 +73,7 @@ static bool is_filled(const void *data, size_t size, int fill) {
     return true;
 }
 
-/* --- ours: blocks and what they are charged to --- */
+/* --- our pool: blocks and their charges --- */
 
 START_TEST(test_a_new_block) {
     struct owner two;
@@ -105,8 +105,8 @@ END_TEST
 static const size_t sizes[] = {0, 1, 1023, 1024, 1025, 65536, 100000, 1 << 20, (4 << 20) + 1, 17 << 20};
 #define SIZES ((int) (sizeof sizes / sizeof *sizes))
 
-/* Whole arenas are charged, and to the budget alone: bytes, a descriptor, and as one block whatever comes and goes in
- * them. */
+/* Whole arenas are charged, to the budget alone: bytes, a descriptor, and one block for each arena, for any use of
+ * its blocks. */
 START_TEST(test_arenas_are_charged_to_the_budget) {
     size_t size = sizes[_i];
     sea_block *block = new_block(&one, size);
@@ -120,7 +120,7 @@ START_TEST(test_arenas_are_charged_to_the_budget) {
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], size);
     owner_assert_charged(&one, 0, 0, 0);
     sea_block_unref(block);
-    ck_assert_uint_gt(budget_bytes(), 0); /* kept for the next */
+    ck_assert_uint_gt(budget_bytes(), 0); /* kept for the next block */
     owner_end(&one, 0);
     ck_assert_uint_eq(budget_bytes(), 0);
 }
@@ -150,7 +150,7 @@ START_TEST(test_fill_shrink_and_seal) {
     ck_assert_int_eq(sea_block_shrink(block, 100), 0);
     ck_assert_uint_eq(sea_block_size(block), 100);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 100);
-    ck_assert_uint_eq(budget_bytes(), charged); /* the arena stays as it is */
+    ck_assert_uint_eq(budget_bytes(), charged); /* the arena stays unchanged */
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert(sea_block_is_sealed(block));
     ck_assert_ptr_null(sea_block_data(block));
@@ -171,7 +171,7 @@ static int copy_of(sea_block **ret_block, struct peer *peer, const void *bytes, 
     return 0;
 }
 
-/* A private copy: of the class inline, though it lies in memory that is used again, and that the peer may read. */
+/* A private copy: its class is inline, though it lies in memory that is used again, and that the peer may read. */
 START_TEST(test_a_copy) {
     char bytes[3000];
     sea_block *block = NULL;
@@ -194,7 +194,7 @@ END_TEST
 START_TEST(test_a_copy_over_the_limit) {
     sea_block *block = NULL;
     char bytes[3000] = "";
-    one.peer->account->out_limit.bytes = 2999; /* not in the pool then, but in the heap */
+    one.peer->account->out_limit.bytes = 2999; /* so the copy lies in the heap, not in the pool */
     ck_assert_int_eq(copy_of(&block, one.peer, bytes, sizeof bytes), 0);
     ck_assert_ptr_null(block->slot);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
@@ -203,14 +203,14 @@ START_TEST(test_a_copy_over_the_limit) {
     sea_block_unref(block);
     ck_assert_uint_eq(quota_used(&one.peer->account->quota, QUOTA_BYTES), 0);
     block = NULL;
-    one.peer->account->quota.limit[QUOTA_BYTES] = 2999; /* the peer pays for it */
+    one.peer->account->quota.limit[QUOTA_BYTES] = 2999; /* the copy is charged to the peer */
     ck_assert_int_eq(copy_of(&block, one.peer, bytes, sizeof bytes), -EDQUOT);
     ck_assert_ptr_null(block);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
-/* --- ours: limits --- */
+/* --- our pool: limits --- */
 
 static void assert_refused(int error, const char *limit) {
     sea_refusal refusal = ctx_refusal();
@@ -219,7 +219,7 @@ static void assert_refused(int error, const char *limit) {
     ck_assert_uint_gt(strlen(refusal.advice), 0);
 }
 
-/* What the peer takes bounds the arenas, so that it never has to refuse one. */
+/* The peer's limit bounds our arenas, so that the peer never has to refuse one. */
 START_TEST(test_the_peers_limit_bounds_the_pool) {
     sea_block *blocks[64];
     int count = 0, r = 0;
@@ -237,7 +237,7 @@ START_TEST(test_the_peers_limit_bounds_the_pool) {
     for (int i = 0; i <= count; i++)
         sea_block_unref(blocks[i]);
     ck_assert_uint_gt(quota_used(&ctx->budget, QUOTA_FDS), 0);
-    sea_block_unref(new_block(&one, 90000)); /* what is free makes room for another size */
+    sea_block_unref(new_block(&one, 90000)); /* free memory makes room for another size */
     ck_assert_uint_le(budget_bytes(), 100000);
 }
 END_TEST
@@ -252,7 +252,7 @@ START_TEST(test_more_than_the_peer_takes) {
 }
 END_TEST
 
-/* Our own limit for the peer, which it would not mind if it were larger. */
+/* Our own limit for the peer is smaller than the peer's limit. */
 START_TEST(test_more_than_a_peer_may_have) {
     sea_block *block = NULL;
     anew(&(sea_ctx_options){.peer_bytes = 100000});
@@ -268,28 +268,28 @@ END_TEST
 START_TEST(test_the_budget_bounds_the_pool) {
     const sea_ctx_options small[] = {{.budget_bytes = 50000, .peer_bytes = 50000}, {.budget_fds = 1}};
     static const char *const limits[] = {"budget (bytes)", "budget (descriptors)"};
-    const size_t next = _i == 0 ? 30001 : 70000; /* not in the first one's arena */
+    const size_t next = _i == 0 ? 30001 : 70000; /* too large for the first arena */
     sea_block *first = NULL, *second = NULL;
     anew(&small[_i]);
     ck_assert_int_eq(pooled_new(&first, one.peer, 30000), 0);
-    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0); /* though a larger arena would not fit */
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0); /* although a larger arena would not fit */
     ck_assert_int_eq(pooled_new(&second, one.peer, next), -EDQUOT);
     assert_refused(-EDQUOT, limits[_i]);
-    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1); /* however often it was tried */
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1); /* one refusal for several attempts */
     ck_assert_ptr_null(second);
     sea_block_unref(first);
-    second = new_block(&one, next); /* the first one's arena goes for it */
+    second = new_block(&one, next); /* the first block's arena is given back for it */
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 1);
     sea_block_unref(second);
 }
 END_TEST
 
-/* --- ours: fair shares --- */
+/* --- our pool: fair shares --- */
 
 enum { UNIT = 10000, UNITS_MOST = 1000 };
 static const uint64_t SHARED = UINT64_C(8) << 20;
 
-/* Somebody who takes all that there is for it, and gives nothing back. */
+/* A peer that takes everything that it may, and gives nothing back. */
 struct hoarder {
     struct owner owner;
     sea_block *blocks[UNITS_MOST];
@@ -312,7 +312,7 @@ static int make_arrived(struct hoarder *hoarder, sea_block **ret_block) {
     return block_new_arrived(ret_block, hoarder->owner.peer, UNIT);
 }
 
-/* In the heap, where the pool has no room. */
+/* Makes a copy in the heap, where the pool has no room. */
 static int make_copy(struct hoarder *hoarder, sea_block **ret_block) {
     static const char bytes[UNIT];
     hoarder->owner.peer->account->out_limit.bytes = 0;
@@ -335,7 +335,8 @@ static void hoarder_end(struct hoarder *hoarder) {
         sea_block_unref(hoarder->blocks[--hoarder->count]);
 }
 
-/* Three hoarders, of one user or each of its own, and whatever they take: the next one has its call answered. */
+/* There are three hoarders, of one user or each of its own, with any kind of blocks: the next peer still gets its
+ * call answered. */
 START_TEST(test_hoarders_leave_room) {
     static struct hoarder hoarders[3];
     const sea_ctx_options options = {.budget_bytes = SHARED, .budget_blocks = 100000};
@@ -359,12 +360,12 @@ START_TEST(test_hoarders_leave_room) {
         hoarder_end(&hoarders[i]);
     owner_end(&one, 0);
     ck_assert_uint_eq(left_of_budget(), SHARED);
-    ck_assert_ptr_null(ctx->users); /* and so nothing is left in anybody's account */
+    ck_assert_ptr_null(ctx->users); /* no charge of any user is left */
     owner_init(&one, 1000);
 }
 END_TEST
 
-/* Whoever comes back finds what the user still holds. */
+/* A connection that comes back finds the share that its user still holds. */
 START_TEST(test_a_new_connection_does_not_clear_the_share) {
     static struct hoarder hoarders[2];
     const sea_ctx_options options = {.budget_bytes = SHARED};
@@ -381,7 +382,7 @@ START_TEST(test_a_new_connection_does_not_clear_the_share) {
 }
 END_TEST
 
-/* What lies free in the connection's other pools goes first. */
+/* Free memory in the connection's other pools is given back first. */
 START_TEST(test_the_share_of_a_connection_is_of_all_its_pools) {
     const sea_ctx_options options = {.budget_bytes = SHARED};
     sea_pool *pool = NULL;
@@ -398,7 +399,7 @@ START_TEST(test_the_share_of_a_connection_is_of_all_its_pools) {
 }
 END_TEST
 
-/* Who gives a quota gets that, and nothing else. */
+/* A context with a given quota applies this quota alone. */
 START_TEST(test_given_quotas_hold_instead) {
     static struct hoarder hoarder;
     const sea_ctx_options options[] = {{.budget_bytes = SHARED, .peer_bytes = SHARED},
@@ -417,7 +418,7 @@ END_TEST
 static const struct {
     enum inject_kind kind;
     int error, result;
-    const char *limit; /* NULL: any */
+    const char *limit; /* NULL: any limit */
 } failures[] = {
     {INJECT_ALLOC, ENOMEM, -ENOMEM, NULL},
     {INJECT_MEMFD_CREATE, ENOMEM, -ENOMEM, NULL},
@@ -431,8 +432,8 @@ static const struct {
 };
 #define FAILURES ((int) (sizeof failures / sizeof *failures))
 
-/* Each call in turn fails, for good: nothing is charged or left, the refusal is told, and the next one finds it as it
- * was. */
+/* Each call in turn fails, each time: no charge and no memory is left, the refusal is reported, and the next block
+ * finds the pool unchanged. */
 START_TEST(test_an_arena_that_cannot_be_made) {
     int refused = 0;
     for (int n = 1; n < 100; n++) {
@@ -460,7 +461,7 @@ START_TEST(test_an_arena_that_cannot_be_made) {
 }
 END_TEST
 
-/* A connection has numbers for so many arenas: that is no want of memory. */
+/* A connection has numbers for this many arenas: running out of them is no shortage of memory. */
 START_TEST(test_no_number_for_an_arena) {
     sea_block *block = NULL;
     uint32_t *count = &one.peer->pooled.pools.audience.count;
@@ -473,7 +474,7 @@ START_TEST(test_no_number_for_an_arena) {
 }
 END_TEST
 
-/* --- ours: leases --- */
+/* --- our pool: leases --- */
 
 START_TEST(test_a_lease) {
     sea_block *block = new_block(&one, 5000);
@@ -495,7 +496,7 @@ START_TEST(test_a_lease) {
 }
 END_TEST
 
-/* The block is the pool's again when both are gone, in whichever order. */
+/* The block returns to the pool when its lease and its last reference are gone, in any order. */
 START_TEST(test_a_block_ends_with_its_lease_and_its_last_reference) {
     sea_block *block = new_block(&one, 5000);
     uint64_t handle = lease(&one, block);
@@ -552,12 +553,12 @@ static void assert_stale(uint64_t handle) {
 START_TEST(test_a_handle_that_is_none) {
     assert_stale(handle_make(1, 0, 1)); /* there is no pool yet */
     sea_block *block = new_block(&one, 5000);
-    assert_stale(handle_make(pooled_arena(block)->id, 0, 1)); /* no lease yet */
+    assert_stale(handle_make(pooled_arena(block)->id, 0, 1)); /* there is no lease yet */
     uint64_t handle = lease(&one, block);
     uint32_t id = handle_arena(handle), index = handle_index(handle), generation = handle_generation(handle);
     assert_stale(0);
     assert_stale(UINT64_MAX);
-    assert_stale(handle_make(0, index, generation)); /* a sealed one's */
+    assert_stale(handle_make(0, index, generation)); /* the handle of a sealed block */
     assert_stale(handle_make(id + 1, index, generation));
     assert_stale(handle_make(id + 8, index, generation)); /* the same place in the table */
     assert_stale(handle_make(id ^ 0x8000, index, generation));
@@ -570,13 +571,13 @@ START_TEST(test_a_handle_that_is_none) {
     ck_assert_int_eq(pooled_release(one.peer, handle), 0);
     assert_stale(handle); /* twice */
     uint64_t next = lease(&one, block);
-    assert_stale(handle); /* and not its successor's */
+    assert_stale(handle); /* and it does not name its successor's lease */
     ck_assert_int_eq(pooled_release(one.peer, next), 0);
     sea_block_unref(block);
 }
 END_TEST
 
-/* Each peer's handles are its own, though the same numbers are in use with both. */
+/* Each peer has handles of its own, though both peers use equal numbers. */
 START_TEST(test_anothers_handle) {
     struct owner two;
     owner_init(&two, 1000);
@@ -593,9 +594,9 @@ START_TEST(test_anothers_handle) {
 }
 END_TEST
 
-/* --- ours: arenas that go --- */
+/* --- our pool: arenas that are given back --- */
 
-/* The peer is told of those that it knows: the list waits for the lane. */
+/* Retired arenas that the peer knows go to a list, from which the lane announces them. */
 START_TEST(test_retired_arenas_are_noted) {
     bool is_announced = _i == 1;
     one.peer->account->out_limit.bytes = 200000;
@@ -607,16 +608,16 @@ START_TEST(test_retired_arenas_are_noted) {
     ck_assert_int_eq(pooled_release(one.peer, handle), 0);
     sea_block_unref(block);
     ck_assert_uint_eq(one.peer->pooled.pools.retired_count, 0);
-    block = new_block(&one, 150000); /* there is room for one of them */
+    block = new_block(&one, 150000); /* the limit has room for one of the two */
     ck_assert_uint_eq(one.peer->pooled.pools.retired_count, is_announced);
     if (is_announced)
         ck_assert_uint_eq(one.peer->pooled.pools.retired[0], id);
-    ck_assert_uint_ne(pooled_arena(block)->id, id); /* a name is not used again so soon */
+    ck_assert_uint_ne(pooled_arena(block)->id, id); /* a number is used again only much later */
     sea_block_unref(block);
 }
 END_TEST
 
-/* However many go before the lane has time to tell of them. */
+/* For any number of arenas that go before the lane can announce them. */
 START_TEST(test_many_retired_arenas) {
     enum { MANY = 100 };
     uint32_t ids[MANY];
@@ -635,7 +636,7 @@ START_TEST(test_many_retired_arenas) {
 }
 END_TEST
 
-/* The place on the list is made with the lease, which fails instead. */
+/* The place in the list is allocated with the lease, so that the lease fails instead. */
 START_TEST(test_no_memory_for_a_lease) {
     sea_block *block = new_block(&one, 5000);
     uint64_t handle = 0;
@@ -649,7 +650,7 @@ START_TEST(test_no_memory_for_a_lease) {
 }
 END_TEST
 
-/* --- ours: the end --- */
+/* --- our pool: the end --- */
 
 START_TEST(test_the_end_drops_the_leases) {
     sea_block *kept = new_block(&one, 5000), *given = new_block(&one, 7000);
@@ -661,15 +662,15 @@ START_TEST(test_the_end_drops_the_leases) {
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS] + ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 0);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
     ck_assert_uint_eq(kept->refs, 1);
-    ck_assert(is_filled(sea_block_view(kept), 5000, 6)); /* and it is ours to write again */
+    ck_assert(is_filled(sea_block_view(kept), 5000, 6)); /* the block can be written again */
     memset(sea_block_data(kept), 7, 5000);
-    ck_assert_uint_gt(budget_bytes(), 0); /* still charged, and only for it */
+    ck_assert_uint_gt(budget_bytes(), 0); /* only this block is still charged */
     sea_block_unref(kept);
     ck_assert_uint_eq(budget_bytes(), 0);
 }
 END_TEST
 
-/* The context is whole until the last block of the pool is gone. */
+/* The context stays complete until the last block of the pool is gone. */
 START_TEST(test_a_block_outlives_everybody) {
     sea_ctx *last = NULL;
     struct owner owner = {.peer = NULL};
@@ -696,7 +697,7 @@ START_TEST(test_the_end_of_nothing) {
 }
 END_TEST
 
-/* --- ours: inline blocks --- */
+/* --- our pool: inline blocks --- */
 
 static sea_block *new_inline(struct owner *owner, size_t size) {
     sea_block *block = NULL;
@@ -704,7 +705,7 @@ static sea_block *new_inline(struct owner *owner, size_t size) {
     return block;
 }
 
-/* A copy of it will be sent: it lies where no peer can see it, and takes no descriptor. */
+/* A copy of the block will be sent: the block lies in memory that no peer can see, and takes no descriptor. */
 START_TEST(test_an_inline_block) {
     sea_block *block = new_inline(&one, 100), *other = new_inline(&one, 0);
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
@@ -740,7 +741,7 @@ START_TEST(test_an_inline_block_outlives_its_connection) {
 }
 END_TEST
 
-/* The next of the same size lies where the last one lay, and is as new. */
+/* The next block of that size lies where the last one lay, and is as good as new. */
 START_TEST(test_what_is_ready) {
     int class = _i ? SEA_POOLED : SEA_INLINE;
     if (!is_single_threaded())
@@ -760,13 +761,13 @@ START_TEST(test_what_is_ready) {
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 181);
     sea_block_unref(block);
     sea_block_unref(other);
-    ck_assert_ptr_null(pooled_ready(one.peer, class, (size_t) 20 << 20)); /* it would have to be made */
+    ck_assert_ptr_null(pooled_ready(one.peer, class, (size_t) 20 << 20)); /* such a block would have to be made */
     ck_assert_ptr_null(pooled_ready(one.peer, class, SIZE_MAX));
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
 
-/* Two references: whoever drops the second one gives it back. */
+/* Two references: dropping the second one gives the block back. */
 START_TEST(test_the_last_of_several_references) {
     if (_i)
         crowd_gather();
@@ -789,13 +790,13 @@ START_TEST(test_no_memory_for_an_inline_block) {
         ck_assert(r == 0 || r == -ENOMEM);
         fail_off();
     }
-    ck_assert_int_ge(calls, 3); /* the account of the pools, the pool, its arena and what belongs to that */
+    ck_assert_int_ge(calls, 3); /* the account of the pools, the pool, its arena, and the arena's own memory */
     sea_block_unref(block);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 0);
 }
 END_TEST
 
-/* --- ours: other threads --- */
+/* --- our pool: other threads --- */
 
 #define RELAY 1000
 
@@ -815,7 +816,7 @@ static void *unref_all(void *arg) {
     return NULL;
 }
 
-/* The last reference goes on another thread, while this one takes more; or after the end. */
+/* The last reference goes on another thread, while this thread takes further blocks; or after the end. */
 START_TEST(test_blocks_end_on_another_thread) {
     static struct relay relay;
     pthread_t thread;
@@ -838,9 +839,9 @@ START_TEST(test_blocks_end_on_another_thread) {
 }
 END_TEST
 
-/* --- the peer's: arenas --- */
+/* --- the peer's arenas --- */
 
-/* How the peer would announce `theirs`, and a descriptor for it. */
+/* Announces `theirs` as the peer would, with a descriptor for it. */
 static struct wire_arena announced(uint32_t id) {
     return (struct wire_arena){.id = id, .count = theirs.count, .stride = theirs.stride, .size = theirs.size};
 }
@@ -889,18 +890,18 @@ START_TEST(test_a_peers_arena) {
         memset(arena_at(&theirs, i), (int) i, STRIDE);
     for (uint32_t i = 0; i < COUNT; i++)
         ck_assert(is_filled(found(handle_make(3, i, 1), STRIDE), STRIDE, (int) i));
-    memset(arena_at(&theirs, 2), 9, STRIDE); /* it is the peer's to change */
+    memset(arena_at(&theirs, 2), 9, STRIDE); /* the peer may change it */
     ck_assert(is_filled(found(handle_make(3, 2, 1), STRIDE), STRIDE, 9));
     ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
     owner_assert_charged(&one, 0, 0, 0);
     ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EPROTO);
     ck_assert_int_eq(pooled_retire(one.peer, 3), -EPROTO);
-    open_theirs(3); /* its name may be used again */
+    open_theirs(3); /* its number may be used again */
 }
 END_TEST
 
 START_TEST(test_a_payload_that_lies_nowhere) {
-    ck_assert_int_eq(find(handle_make(1, 0, 1), 1), -EPROTO); /* no arena at all */
+    ck_assert_int_eq(find(handle_make(1, 0, 1), 1), -EPROTO); /* there is no arena at all */
     ck_assert_int_eq(pooled_retire(one.peer, 1), -EPROTO);
     open_theirs(3);
     ck_assert_int_eq(find(handle_make(3, 0, 1), STRIDE), 0);
@@ -942,7 +943,7 @@ START_TEST(test_announced_twice) {
 }
 END_TEST
 
-/* What is declared of an arena of COUNT blocks, and does not fit it. */
+/* Announcements of an arena of COUNT blocks that do not match it. */
 static const struct {
     uint64_t size, stride;
     uint32_t count;
@@ -967,7 +968,7 @@ START_TEST(test_an_arena_of_another_shape) {
     ck_assert_int_eq(open_arena(&lie, dup(theirs.fd), NULL), -EPROTO);
     owner_assert_charged(&one, 0, 0, 0);
     ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EPROTO);
-    open_theirs(3); /* the lie has taken no place */
+    open_theirs(3); /* the lie has used no place */
 }
 END_TEST
 
@@ -983,9 +984,9 @@ START_TEST(test_a_descriptor_that_is_no_arena) {
 }
 END_TEST
 
-/* --- the peer's: what we refuse --- */
+/* --- arenas of the peer that we refuse --- */
 
-/* In place of the arena there is a refusal, under its name, until it is retired. */
+/* Checks that the arena's number stands for a refusal until the arena is retired. */
 static void assert_stands_refused(uint32_t id, int error) {
     sea_block *block = NULL;
     owner_assert_charged(&one, 0, 0, 0);
@@ -998,7 +999,7 @@ static void assert_stands_refused(uint32_t id, int error) {
     ck_assert_int_eq(find(handle_make(id, 0, 1), 1), -EPROTO);
 }
 
-/* Charged before it is looked at: so what it declares, and be it a lie, is refused. */
+/* An arena is charged before it is examined: an announced size beyond the quota is refused, even if it is a lie. */
 START_TEST(test_an_arena_over_the_quota) {
     const sea_ctx_options small[] = {
         {.peer_bytes = COUNT * STRIDE - 1}, {.user_bytes = COUNT * STRIDE - 1}, {.peer_bytes = 0}};
@@ -1014,7 +1015,7 @@ START_TEST(test_an_arena_over_the_quota) {
 }
 END_TEST
 
-/* Pages behind the end, as a peer has them where huge pages are for all memfds. */
+/* Pages behind the end, as a peer gets them where all memfds get huge pages. */
 START_TEST(test_an_arenas_pages_are_charged) {
     const sea_ctx_options small = {.peer_bytes = 10 * 4096};
     const struct wire_arena arena = {.id = 1, .count = 4, .stride = 1024, .size = 4096};
@@ -1033,7 +1034,7 @@ START_TEST(test_an_arenas_pages_are_charged) {
 }
 END_TEST
 
-/* Each is one mapping, of which a process has only so many: however small they are, they are counted. */
+/* Each arena is one mapping, and a process has a limited number of mappings: so arenas of any size count. */
 START_TEST(test_more_arenas_than_blocks) {
     const sea_ctx_options small = {.peer_blocks = 2};
     anew(&small);
@@ -1051,7 +1052,8 @@ START_TEST(test_more_arenas_than_blocks) {
 }
 END_TEST
 
-/* Numbers that want a large table, and no quota is left to charge it to: that refuses the arena, and no more. */
+/* An arena's number needs a large table, and the quota has no room for the table: this refuses the arena, and no
+ * other. */
 START_TEST(test_a_table_over_the_quota) {
     enum { WIDE = 1024 };
     anew(&(sea_ctx_options){.peer_bytes = 3 * COUNT * STRIDE});
@@ -1073,7 +1075,7 @@ START_TEST(test_a_table_over_the_quota) {
 }
 END_TEST
 
-/* Lost for want of room in our table of descriptors: our limit, not its lie. */
+/* Our descriptor table had no room: this is our limit, and no lie of the peer. */
 START_TEST(test_an_arena_whose_descriptor_was_lost) {
     make_theirs();
     struct wire_arena arena = announced(3);
@@ -1109,7 +1111,7 @@ START_TEST(test_no_memory_for_a_view) {
 }
 END_TEST
 
-/* --- the peer's: blocks --- */
+/* --- blocks of the peer --- */
 
 static sea_block *receive(uint64_t handle, size_t size) {
     sea_block *block = NULL;
@@ -1126,16 +1128,16 @@ START_TEST(test_a_received_block) {
     ck_assert_uint_eq(sea_block_size(block), 1000);
     ck_assert(sea_block_is_sealed(block));
     ck_assert_ptr_null(sea_block_data(block));
-    ck_assert_ptr_eq(sea_block_view(block), found(handle, 1000)); /* in place */
+    ck_assert_ptr_eq(sea_block_view(block), found(handle, 1000)); /* it lies in place */
     ck_assert(is_filled(sea_block_view(block), 1000, 5));
     ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
     ck_assert_int_eq(sea_block_seal(block), 0);
-    ck_assert(!pooled_is_for(one.peer, block)); /* of its own arenas we never name a block */
+    ck_assert(!pooled_is_for(one.peer, block)); /* we never name a block of the peer's own arenas */
     ck_assert(imports_have(one.peer->account, handle));
     ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     ck_assert_uint_eq(one.peer->account->imported_bytes, 1000);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 1000);
-    owner_assert_charged(&one, theirs.size, 2, 0); /* its bytes with the arena */
+    owner_assert_charged(&one, theirs.size, 2, 0); /* its bytes are charged with the arena */
     ctx_assert_budget(0, 0, 0);
     sea_block *again = sea_block_ref(block);
     sea_block_unref(block);
@@ -1159,7 +1161,7 @@ START_TEST(test_a_received_block_over_the_quota) {
     ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     sea_block_unref(first);
     sea_block_unref(receive(handle_make(3, 1, 1), 1));
-    ck_assert_uint_eq(one.released_count, 2); /* what was refused is not given back here */
+    ck_assert_uint_eq(one.released_count, 2); /* a refused block is not given back here */
 }
 END_TEST
 
@@ -1178,7 +1180,7 @@ START_TEST(test_no_memory_for_a_received_block) {
 }
 END_TEST
 
-/* What the application holds stays readable, and charged, whatever the peer does with its arena. */
+/* A block that the application holds stays readable, and charged, whatever the peer does with its arena. */
 START_TEST(test_a_block_outlives_its_arena) {
     open_theirs(3);
     memset(arena_at(&theirs, 1), 5, STRIDE);
@@ -1220,14 +1222,14 @@ START_TEST(test_a_block_outlives_its_connection) {
     memset(arena_at(&theirs, 1), 5, STRIDE);
     sea_block *blocks[2] = {receive(handle_make(3, 1, 7), STRIDE), receive(handle_make(3, 1, 8), STRIDE)};
     ck_assert_uint_eq(owner_end(&one, 0), 0);
-    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 2); /* still charged to it */
+    ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 2); /* still charged to the peer */
     arena_deinit(&theirs);
     theirs = ARENA_EMPTY;
     for (int i = 0; i < 2; i++) {
         ck_assert(is_filled(sea_block_view(blocks[i]), STRIDE, 5));
         sea_block_unref(blocks[i]);
     }
-    ck_assert_uint_eq(one.released_count, 0); /* there is nobody to give it back to */
+    ck_assert_uint_eq(one.released_count, 0); /* the peer is gone, so no handle is given back */
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
 }
 END_TEST
@@ -1238,7 +1240,7 @@ START_TEST(test_the_end_closes_the_views) {
     struct wire_arena lost = announced(5);
     ck_assert_int_eq(open_arena(&lost, -1, NULL), 0);
     ck_assert_uint_eq(owner_end(&one, 0), 0);
-    ck_assert_ptr_null(ctx->users); /* nothing of it is charged any more */
+    ck_assert_ptr_null(ctx->users); /* no charge of the peer is left */
 }
 END_TEST
 

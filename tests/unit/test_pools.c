@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pools as the application has them, over two connections: lifetimes that are kept apart, generations that drain, and
- * the memory of both sides, which comes back by itself and wakes nobody for nothing.
+ * registry/pools and the public pools, over two connections: separate lifetimes, generations that drain, and the memory
+ * of both sides, which is given back without a call of the application, and without waking a side that has nothing to
+ * give.
  */
 #include "support/suite.h"
 
@@ -24,7 +25,7 @@
 
 static struct ends ends;
 
-/* Both ends' own pools give nothing back by the clock. */
+/* The own pools of both ends give back nothing by the clock. */
 static const sea_pool_options lasting = {.retained_ms = -1};
 
 static void before(void) {
@@ -56,13 +57,13 @@ static struct pool_figures figures_of(sea_pool *pool) {
     return figures;
 }
 
-/* What b maps of a's: the arenas are charged as blocks, besides those that lie in them. */
+/* Returns the number of a's blocks that b maps: the arenas are charged as blocks, beside the blocks in them. */
 static uint64_t seen_by_b(void) {
     const struct account *account = ends.b.conn->lane.remote->account;
     return quota_used(&account->quota, QUOTA_BLOCKS) - account->imported_blocks;
 }
 
-/* b keeps it, and with it the lease. */
+/* b keeps the block, and with it the lease. */
 static void lend(sea_block *block) {
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), 0);
     ends_settle(&ends);
@@ -97,7 +98,7 @@ START_TEST(test_a_pool_is_another_memory) {
     give_back(2);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_ACTIVE_BLOCKS], 0);
     sea_block *small = block_of(pool, 10);
-    ck_assert_int_eq(sea_block_class(small), SEA_INLINE); /* as for sea_block_new() */
+    ck_assert_int_eq(sea_block_class(small), SEA_INLINE); /* as sea_block_new() does */
     sea_block_unref(small);
     ck_assert_ptr_null(sea_pool_free(pool));
     ends_settle(&ends);
@@ -121,7 +122,7 @@ START_TEST(test_options) {
 }
 END_TEST
 
-/* What is kept by default is derived from the budget: 32 MiB at most. */
+/* By default a pool keeps an amount that follows from the budget: 32 MiB at most. */
 START_TEST(test_what_is_kept_of_a_small_budget) {
     static const uint64_t budgets[] = {64 * MIB, 640 * MIB, UINT64_C(1) << 40}, kept[] = {MIB, 10 * MIB, 32 * MIB};
     ends_deinit(&ends);
@@ -145,7 +146,8 @@ START_TEST(test_a_pool_has_its_share) {
     sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
     sea_block *first = block_of(pool, MIB), *second = block_of(pool, MIB), *third = NULL;
     ck_assert_int_eq(sea_pool_block(&third, pool, MIB), 0);
-    ck_assert_int_eq(sea_block_class(third), SEA_SEALED); /* another way: no refusal, but counted */
+    /* made in another way: this is no refusal, but it is counted */
+    ck_assert_int_eq(sea_block_class(third), SEA_SEALED);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_REFUSALS], 0);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 1);
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_PEAK_BYTES], 2 * MIB);
@@ -156,7 +158,7 @@ START_TEST(test_a_pool_has_its_share) {
 }
 END_TEST
 
-/* There is no other way where the peer takes no sealed ones. */
+/* There is no other way where the peer accepts no sealed blocks. */
 START_TEST(test_a_share_without_another_way) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -178,7 +180,7 @@ START_TEST(test_a_share_without_another_way) {
 }
 END_TEST
 
-/* What one pool keeps for later is no reason to refuse another what the peer takes. */
+/* Memory that one pool keeps for later must not use up the peer's limit for another pool. */
 START_TEST(test_the_peers_limit_is_of_all) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -198,11 +200,11 @@ START_TEST(test_the_peers_limit_is_of_all) {
 }
 END_TEST
 
-/* --- what is merely kept is no reason to refuse --- */
+/* --- memory that is only kept must not cause a refusal --- */
 
 #define BUDGET (9 * MIB) /* room for one block of 6 MiB */
 
-/* Afterwards connection a keeps 6 MiB. */
+/* Makes connection a keep 6 MiB of free memory. */
 static sea_pool *keep_all(void) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -226,11 +228,11 @@ START_TEST(test_what_ones_own_pool_keeps) {
 }
 END_TEST
 
-/* The same of the machine's memory, which the first attempt finds wanting. */
+/* The machine's memory is short: the first attempt notices, and the pool's free memory goes. */
 START_TEST(test_what_ones_own_pool_keeps_of_the_machine) {
     sea_pool *pool = keep_all();
     sea_block *block = NULL;
-    fail_call(INJECT_MEMFD_CREATE, 1, 2, ENOMEM); /* with one pool's, and without */
+    fail_call(INJECT_MEMFD_CREATE, 1, 2, ENOMEM); /* once with one pool's free memory, and once without any */
     int r = sea_block_new(&block, ends.a.conn, MIB);
     fail_off();
     ck_assert_int_eq(r, 0);
@@ -241,7 +243,8 @@ START_TEST(test_what_ones_own_pool_keeps_of_the_machine) {
 }
 END_TEST
 
-/* A peer that takes no more than the pool's share gets a sealed one, of what the connection's pools keep. */
+/* A peer with a limit no larger than the pool's share gets a sealed block, of memory that the connection's pools
+ * keep. */
 START_TEST(test_what_the_pools_keep_for_a_sealed_block) {
     sea_pool *pool = keep_all();
     sea_pool *small = pool_of(&(sea_pool_options){.bytes_max = MIB});
@@ -255,7 +258,8 @@ START_TEST(test_what_the_pools_keep_for_a_sealed_block) {
 }
 END_TEST
 
-/* What belongs to other threads goes in their connections' next turns; they are told, but not at each attempt. */
+/* Memory that belongs to other threads goes in the next turns of their connections; these are woken, but not at each
+ * attempt. */
 START_TEST(test_what_others_keep) {
     static const size_t size = 6 * MIB;
     sea_pool *pool = keep_all();
@@ -273,7 +277,7 @@ START_TEST(test_what_others_keep) {
     ck_assert(!atomic_load(is_told));
     ends.a.ctx->next_trim = 0;
     ck_assert_int_eq(sea_block_new_sealed(&none, ends.a.ctx, size, 0), -EDQUOT);
-    ck_assert(!atomic_load(is_told)); /* it has nothing */
+    ck_assert(!atomic_load(is_told)); /* it keeps no memory */
     sea_block_unref(block_of(pool, 4096));
     ck_assert_int_eq(sea_block_new_sealed(&none, ends.a.ctx, size, 0), -EDQUOT);
     ck_assert_int_eq(atomic_load(is_told), TRIM_FREE);
@@ -284,7 +288,7 @@ START_TEST(test_what_others_keep) {
 }
 END_TEST
 
-/* Others' want takes what is free, not what is reserved. */
+/* A shortage elsewhere takes free memory, but no reserved memory. */
 START_TEST(test_what_others_reserved) {
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     sea_block *block = NULL;
@@ -311,7 +315,7 @@ START_TEST(test_what_others_reserved) {
 }
 END_TEST
 
-/* The peer's own limit is none that others' memory makes room for. */
+/* Memory of other connections makes no room under this peer's own limit. */
 START_TEST(test_a_full_share_tells_nobody) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -333,7 +337,7 @@ START_TEST(test_a_full_share_tells_nobody) {
 }
 END_TEST
 
-/* Long-lived blocks are still there after many rotations, and hold no more than their own arenas. */
+/* Long-lived blocks are still there after many rotations, and hold only their own arenas. */
 START_TEST(test_long_lives_across_rotations) {
     enum { LONG = 6 };
     sea_pool *pool = sea_conn_pool(ends.a.conn);
@@ -374,7 +378,7 @@ START_TEST(test_long_lives_across_rotations) {
         ck_assert(msg_is_filled(ends.b.kept[i], 100 * KIB, i));
         uint64_t seen = seen_by_b();
         give_back(1);
-        ck_assert_uint_lt(seen_by_b(), seen); /* b was told by itself */
+        ck_assert_uint_lt(seen_by_b(), seen); /* a woke b without a call */
     }
     ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
     ck_assert_uint_eq(sea_pool_resident(pool), 0);
@@ -408,7 +412,7 @@ START_TEST(test_the_oldest_lease_is_told) {
 }
 END_TEST
 
-/* After so many bytes a generation begins, and what is free of the older ones goes; by itself none does. */
+/* A generation begins after this number of bytes, and the free arenas of older ones go; none begins by itself. */
 START_TEST(test_rotating_by_bytes) {
     sea_pool *pool = pool_of(&(sea_pool_options){.retained_ms = -1, .rotate_bytes = _i ? MIB : 0});
     for (int i = 0; i < 35; i++) {
@@ -423,11 +427,11 @@ START_TEST(test_rotating_by_bytes) {
 }
 END_TEST
 
-/* Those that give all back by the clock. */
+/* Pools that give back everything by the clock. */
 static const sea_pool_options hasty[] = {
     {.retained_ms = 1}, {.retained_ms = -1, .rotate_idle_ms = 1}, {.retained_ms = -1, .rotate_age_ms = 1}};
 
-/* Time alone gives it back, on both sides; and then neither wakes up for anything any more. */
+/* Time alone gives the memory back, on both sides; afterwards neither side wakes up any more. */
 START_TEST(test_an_idle_pair) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -453,14 +457,14 @@ START_TEST(test_an_idle_pair) {
 }
 END_TEST
 
-/* The same where the blocks come back only after all has gone to sleep. */
+/* The blocks come back only after both sides have gone to sleep. */
 START_TEST(test_what_comes_back_late) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
     ends.a.options.pool = &hasty[0];
     ends_open(&ends);
     lend(end_block(&ends.a, MIB, 1));
-    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1); /* nothing is free */
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1); /* no arena is free */
     ck_assert(ends.a.conn->lane.doorbell.wants & DOORBELL_RELEASES);
     uint64_t rung = end_figures(&ends.b).of[SEA_FIGURE_DOORBELLS];
     sea_msg_release(ends.b.kept[--ends.b.kept_count]);
@@ -480,7 +484,7 @@ START_TEST(test_the_process_totals) {
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ACTIVE_BYTES], MIB);
     ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_ARENA_BYTES], MIB);
     give_back(1);
-    lend(end_block(&ends.a, 100 * KIB, 1)); /* what b released is seen by the way */
+    lend(end_block(&ends.a, 100 * KIB, 1)); /* the sending side finds b's releases */
     struct figures figures = end_figures(&ends.a);
     ck_assert_uint_ge(figures.of[SEA_FIGURE_RETAINED_BYTES], MIB);
     ck_assert_uint_eq(figures.of[SEA_FIGURE_ACTIVE_BYTES], 112 * KIB);
@@ -499,7 +503,7 @@ START_TEST(test_the_process_totals) {
 }
 END_TEST
 
-/* The kernel counts a little late, for each CPU. */
+/* The kernel's counts are a little late, for each CPU. */
 START_TEST(test_the_process_is_resident) {
     uint64_t resident = sea_ctx_resident(ends.a.ctx);
     if (resident == UINT64_MAX)
@@ -516,13 +520,13 @@ static struct conn_figures conn_figures(const struct end *end) {
     return figures;
 }
 
-/* All pools together, and of either side what the other makes it hold. */
+/* The totals of all pools, and for each side the memory that the other side makes it hold. */
 START_TEST(test_a_connection_totals) {
     sea_pool *pool = pool_of(&lasting);
     sea_block *kept = block_of(pool, 5000), *small = block_of(pool, 100);
     lend(end_block(&ends.a, MIB, 1));
     for (uint64_t began = wait_now_coarse(); wait_now_coarse() == began;)
-        sched_yield(); /* so that one is the older */
+        sched_yield(); /* so that one lease is the older */
     lend(sealed_block(20000));
     struct pool_figures own = figures_of(sea_conn_pool(ends.a.conn)), other = figures_of(pool);
     struct conn_figures a = conn_figures(&ends.a), b = conn_figures(&ends.b);
@@ -544,7 +548,7 @@ START_TEST(test_a_connection_totals) {
                       own.of[SEA_POOL_FIGURE_MAPPED_BYTES]); /* the other pool's arena was never sent */
     ck_assert_uint_eq(b.of[SEA_CONN_FIGURE_MAPPED_BYTES] + a.of[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES], 0);
     ck_assert_uint_eq(b.of[SEA_CONN_FIGURE_QUOTA_USED_BYTES], own.of[SEA_POOL_FIGURE_MAPPED_BYTES] + 20000);
-    sea_msg_release(ends.b.kept[0]); /* of the arena; the sealed one stays */
+    sea_msg_release(ends.b.kept[0]); /* the arena's message; the sealed block stays */
     ends.b.kept[0] = ends.b.kept[--ends.b.kept_count];
     ends_settle(&ends);
     ck_assert_uint_eq(conn_figures(&ends.a).of[SEA_CONN_FIGURE_OLDEST_LEASE_BYTES], 20000);
@@ -567,7 +571,7 @@ START_TEST(test_a_connection_totals) {
 }
 END_TEST
 
-/* What ended has nothing more to tell, though it was not freed yet. */
+/* A connection that has ended reports nothing more, even before it is freed. */
 START_TEST(test_a_connection_that_ended_holds_nothing) {
     lend(end_block(&ends.a, MIB, 1));
     sea_block *kept = end_block(&ends.a, MIB, 1);
@@ -583,7 +587,7 @@ START_TEST(test_a_connection_that_ended_holds_nothing) {
 }
 END_TEST
 
-/* A retirement that finds no room in the ring, or in the socket, waits for it. */
+/* A retirement that finds no room in the ring, or in the socket, waits for room. */
 START_TEST(test_retiring_through_a_full_ring) {
     lend(end_block(&ends.a, MIB, 1));
     give_back(1);
@@ -594,9 +598,10 @@ START_TEST(test_retiring_through_a_full_ring) {
                : sea_send(ends.a.conn, END_KEEP, sealed_block(10), 0);
     ck_assert_int_eq(r, -EAGAIN);
     while (_i && sea_send_bytes(ends.a.conn, END_KEEP, NULL, 0, 0) == 0)
-        continue; /* to the last line */
+        continue; /* up to the last line */
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
-    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0); /* here it is gone */
+    /* on this side the arena is gone */
+    ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
     ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.retired_count, 1);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.retired_count, 0);
@@ -607,7 +612,7 @@ START_TEST(test_retiring_through_a_full_ring) {
 }
 END_TEST
 
-/* What b lies about is its own loss: leases that it never gives back hold their arenas, and nothing else. */
+/* A lie of b harms only b: leases that it never gives back hold their arenas, and nothing else. */
 START_TEST(test_a_peer_that_gives_nothing_back) {
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     for (int i = 0; i < 50; i++) {
@@ -627,7 +632,7 @@ START_TEST(test_a_peer_that_gives_nothing_back) {
 }
 END_TEST
 
-/* A lie that is found when the releases are looked at before sleeping: nobody goes to sleep over it. */
+/* A lie is found when the releases are read before sleeping: the connection must not go to sleep. */
 START_TEST(test_a_lie_before_sleeping) {
     lend(end_block(&ends.a, MIB, 1));
     release_write(&ends.b.conn->lane.releases_out, handle_make(7, 1, 1));
@@ -638,7 +643,8 @@ START_TEST(test_a_lie_before_sleeping) {
 }
 END_TEST
 
-/* Looking at a pool takes in what came back, for which something may be waiting: that is not forgotten. */
+/* Reading a pool's figures also reads the releases, and a message may be waiting for these: the room event must not
+ * be lost. */
 START_TEST(test_room_that_is_seen_by_the_way) {
     static const sea_pool_options options = {.retained_ms = -1};
     ends_deinit(&ends);
@@ -660,7 +666,7 @@ START_TEST(test_room_that_is_seen_by_the_way) {
 }
 END_TEST
 
-/* --- pools and the end of things --- */
+/* --- pools, freed or with a connection that ends --- */
 
 START_TEST(test_a_freed_pool_goes_with_its_blocks) {
     sea_pool *pool = pool_of(&lasting);
@@ -670,7 +676,7 @@ START_TEST(test_a_freed_pool_goes_with_its_blocks) {
     ends_settle(&ends);
     ck_assert_uint_eq(seen_by_b(), 1);
     memset(sea_block_data(kept), 8, 100 * KIB);
-    lend(kept); /* it can still be sent */
+    lend(kept); /* the block can still be sent */
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_FALLBACKS], 0);
     ck_assert_uint_eq(seen_by_b(), 2);
     give_back(2);
@@ -696,7 +702,7 @@ START_TEST(test_a_pool_outlives_its_connection) {
 }
 END_TEST
 
-/* The peer dies with leases on generations that drain, and on a pool that was freed. */
+/* The peer dies while it holds leases on draining generations, and on a pool that was freed. */
 START_TEST(test_death_while_draining) {
     sea_pool *pool = pool_of(&lasting);
     for (int i = 0; i < 5; i++) {
@@ -710,7 +716,7 @@ START_TEST(test_death_while_draining) {
     end_settle(&ends.a);
     ck_assert_uint_eq(ends.a.closed, 1);
     ck_assert_uint_eq(ends.a.event.reclaimed_blocks, 10);
-    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], MIB); /* what we hold ourselves */
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], MIB); /* the arena of the block that we hold */
     memset(sea_block_data(kept), 1, MIB);
     sea_block_unref(kept);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
@@ -738,7 +744,7 @@ START_TEST(test_moving_on_to_a_copy) {
 }
 END_TEST
 
-/* A receiver keeps what arrived in memory of its own: the sender's is free. */
+/* A receiver copies an arrived payload to private memory: the sender's block is free. */
 START_TEST(test_keeping_a_copy) {
     sea_pool *kept = NULL;
     sea_block *copy = NULL;
@@ -779,7 +785,7 @@ static void on_echo(sea_msg *msg, void *user) {
     sea_reply(msg, block);
 }
 
-/* Once all was given back, a loop waits without end. */
+/* Once everything is given back, a loop waits without end. */
 START_TEST(test_an_idle_loop) {
     static const sea_method method = {.number = 1, .name = "echo", .handler = on_echo};
     const sea_options options = {.methods = &method, .methods_count = 1, .pool = &hasty[_i]};
@@ -845,7 +851,7 @@ static void on_give(sea_msg *msg, void *user) {
     sea_reply(msg, block);
 }
 
-/* Keeps a block of a generation that drains. */
+/* Keeps a block of a draining generation. */
 static void on_hoard(sea_msg *msg, void *user) {
     sea_block *block = NULL;
     sea_pool *pool = sea_conn_pool(sea_msg_conn(msg));
@@ -947,13 +953,13 @@ START_TEST(test_trimming_from_elsewhere) {
     wait_until(host_figures(&host).of[SEA_FIGURE_ARENA_BYTES] == 0);
     uint64_t doorbells = host_figures(&host).of[SEA_FIGURE_DOORBELLS];
     for (int i = 0; i < 100; i++)
-        sea_ctx_trim(host.ctx); /* nothing is left, and nobody is told of that */
+        sea_ctx_trim(host.ctx); /* no memory is left, so the server is not woken */
     ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_DOORBELLS], doorbells);
     serve_no_more(_i, conn);
 }
 END_TEST
 
-/* The last block of a generation is let go by another thread while its owner sleeps. */
+/* Another thread drops the last block of a generation while its owner sleeps. */
 START_TEST(test_put_from_elsewhere) {
     sea_conn *conn = served_by(_i);
     for (int i = 0; i < 20; i++) {
@@ -969,7 +975,7 @@ START_TEST(test_put_from_elsewhere) {
 }
 END_TEST
 
-/* Connections without outboxes have no pooled blocks, but receive into something too. */
+/* Connections without outboxes have no pooled blocks, but they have a receive buffer. */
 START_TEST(test_trimming_a_socket) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -980,10 +986,10 @@ START_TEST(test_trimming_a_socket) {
     sea_conn_dispatch(ends.a.conn, 0);
     ck_assert_ptr_null(ends.a.ctx->scratch);
     ctx_return_scratch(ends.a.ctx, ctx_lend_scratch(ends.a.ctx, LANE_SCRATCH_SIZE));
-    sea_conn_dispatch(ends.a.conn, 0); /* once is enough */
+    sea_conn_dispatch(ends.a.conn, 0); /* one turn is enough */
     ck_assert_ptr_nonnull(ends.a.ctx->scratch);
     sea_pool *pool = pool_of(&lasting);
-    sea_block *block = block_of(pool, 100 * KIB); /* sealed, as there is no other way */
+    sea_block *block = block_of(pool, 100 * KIB); /* sealed, because there is no other way */
     ck_assert_int_eq(sea_block_class(block), SEA_SEALED);
     sea_block_unref(block);
     sea_pool_rotate(pool);
@@ -992,7 +998,7 @@ START_TEST(test_trimming_a_socket) {
 }
 END_TEST
 
-/* Of a connection of the blocking face that is idle, in its next turn. */
+/* An idle connection with blocking functions trims in its next turn. */
 START_TEST(test_trimming_who_is_asked_later) {
     lend(end_block(&ends.a, MIB, 1));
     give_back(1);
@@ -1009,7 +1015,7 @@ START_TEST(test_trimming_who_is_asked_later) {
 }
 END_TEST
 
-/* Of what a connection keeps for later, how much is there? */
+/* Returns how many kinds of spare objects a connection keeps. */
 static unsigned kept_by(const struct end *end) {
     const struct peer *remote = end->conn->lane.remote;
     const void *const tables[] = {
@@ -1034,7 +1040,7 @@ static void trim_both(void) {
     ends_settle(&ends);
 }
 
-/* Each side calls, lends what is pooled and what is sealed, and lets go of all again. */
+/* Each side calls, lends pooled and sealed payloads, and releases everything again. */
 static void exchange(uint64_t *ret_id) {
     for (int i = 0; i < 2; i++) {
         struct end *end = i ? &ends.a : &ends.b;
@@ -1049,14 +1055,14 @@ static void exchange(uint64_t *ret_id) {
     }
 }
 
-/* What is idle goes, what is not stays, and the connection is as good as new. */
+/* Idle memory goes, memory in use stays, and the connection works as a new one does. */
 START_TEST(test_trimming_all_that_is_kept) {
     uint64_t id = 0, later = 0;
     exchange(&id);
     ck_assert_uint_eq(kept_by(&ends.a), 8);
     ck_assert_uint_eq(kept_by(&ends.b), 8);
     trim_both();
-    trim_both(); /* by now each knows that the other's arenas are gone */
+    trim_both(); /* by now each side knows that the other side's arenas are gone */
     ck_assert_uint_eq(kept_by(&ends.a), 0);
     ck_assert_uint_eq(kept_by(&ends.b), 0);
     lend(end_block(&ends.a, MIB, 1));
@@ -1074,7 +1080,7 @@ START_TEST(test_trimming_all_that_is_kept) {
 }
 END_TEST
 
-/* --- reserved --- */
+/* --- reserved memory --- */
 
 static void reopen(const sea_pool_options *own, uint64_t bytes_max) {
     ends_deinit(&ends);
@@ -1086,7 +1092,7 @@ static void reopen(const sea_pool_options *own, uint64_t bytes_max) {
 
 static const size_t reserved_sizes[][2] = {{5000, 100}, {200 * KIB, 20}, {5 * MIB, 3}, {MIB, 1}};
 
-/* Then blocks are taken, given back and taken again, one at a time and all of them, and nothing is made for it. */
+/* Blocks are taken, given back and taken again, one at a time and all together, and no memory is made for them. */
 START_TEST(test_what_is_reserved_is_there) {
     enum { COUNT_MAX = 100 };
     size_t size = reserved_sizes[_i][0], count = reserved_sizes[_i][1];
@@ -1112,7 +1118,8 @@ START_TEST(test_what_is_reserved_is_there) {
 }
 END_TEST
 
-/* By the clock, for another pool, and by the limit of what is kept; and nobody wakes up for it. */
+/* Reserved memory stays when the clock, another pool, or the limit of kept memory demands memory; and no side wakes
+ * up for it. */
 START_TEST(test_what_is_reserved_stays) {
     static const sea_pool_options stingy = {.retained_ms = 1, .retained_max = MIB};
     reopen(&stingy, 16 * MIB);
@@ -1120,7 +1127,7 @@ START_TEST(test_what_is_reserved_stays) {
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 2), 0);
     uint64_t reserved = figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES];
     ck_assert_uint_ge(reserved, 4 * MIB);
-    lend(block_of(pool, 100 * KIB)); /* which is not */
+    lend(block_of(pool, 100 * KIB)); /* this arena is not reserved */
     lend(block_of(pool, 2 * MIB));
     ck_assert_uint_gt(figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES], reserved);
     give_back(2);
@@ -1163,7 +1170,7 @@ START_TEST(test_what_ends_a_reservation) {
 }
 END_TEST
 
-/* There is no room for what the pool would like to rotate over: it does without. */
+/* There is no room for the blocks over which the pool would rotate: it works without them. */
 START_TEST(test_a_reservation_of_all_there_may_be) {
     sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 2 * MIB});
     ck_assert_int_eq(sea_pool_reserve(pool, MIB, 2), 0);
@@ -1185,7 +1192,8 @@ START_TEST(test_reservations_that_are_refused) {
     sea_ctx_refusal(ends.a.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "pool's bytes_max");
     ck_assert_uint_eq(refusal.available, 4 * MIB);
-    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 16 * MIB); /* what could be made */
+    /* the amount that could be made */
+    ck_assert_uint_eq(figures_of(pool).of[SEA_POOL_FIGURE_RESERVED_BYTES], 16 * MIB);
     fail_always(INJECT_MEMFD_CREATE, EMFILE);
     ck_assert_int_eq(sea_pool_reserve(pool, 2 * MIB, 1), -EMFILE);
     fail_off();

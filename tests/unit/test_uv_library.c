@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libsealane-uv with a libsealane of another version: every function refuses, and touches nothing. The linker sends
- * what asks for libsealane's internal functions to this file (--wrap).
+ * loop/uv with another version of libsealane: every function of libsealane-uv refuses, and changes nothing. The linker
+ * directs calls of libsealane's internal functions to this file (--wrap).
  */
 #include "support/suite.h"
 
@@ -61,7 +61,7 @@ START_TEST(test_another_version) {
 }
 END_TEST
 
-/* The number is that of our version, but a structure has another size, as between two releases. */
+/* The version number is ours, but a structure has another size, as between two releases. */
 START_TEST(test_another_layout) {
     struct loop_interface other = *__real_sea_private_loop_interface(SEA_VERSION_NUMBER);
     size_t *const sizes[] = {&other.size, &other.poller_size, &other.watch_size};
