@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* rpc/calls: who waits for which reply, in the order of the deadlines; slots, and ids that never come again. */
+/* rpc/calls: the calls that wait for replies, in the order of their deadlines; slots, and ids that are never used
+ * again. */
 #include "support/suite.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 enum { PLENTY = 1000000 };
 
 static struct calls calls;
-static int users[4096]; /* their addresses tell waiters apart */
+static int users[4096]; /* their addresses identify the callers */
 
 static void done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     (void) conn;
@@ -98,7 +99,8 @@ START_TEST(test_a_call_that_was_never_sent) {
 }
 END_TEST
 
-/* Whatever order they came in, they come up by deadline; those without one come last, and equals as they came. */
+/* For any order of beginning, calls come up by deadline; calls without one come last, and calls with equal deadlines
+ * in the order in which they began. */
 START_TEST(test_the_nearest_deadline_is_first) {
     static const uint64_t orders[][6] = {
         {10, 20, 30, 40, 50, 60},
@@ -129,10 +131,10 @@ START_TEST(test_any_of_the_list_may_end) {
     uint64_t ids[5];
     for (int i = 0; i < 5; i++)
         ids[i] = begin(i, 10 + (uint64_t) i);
-    finish(ids[2], 2); /* out of the middle */
+    finish(ids[2], 2); /* from the middle */
     assert_first(ids[0], 10);
-    finish(ids[4], 4); /* the last */
-    finish(ids[0], 0); /* the first */
+    finish(ids[4], 4); /* the last one */
+    finish(ids[0], 0); /* the first one */
     assert_first(ids[1], 11);
     uint64_t last = begin(9, 99), between = begin(8, 12);
     finish(ids[1], 1);
@@ -146,8 +148,7 @@ START_TEST(test_any_of_the_list_may_end) {
 }
 END_TEST
 
-/* The caller has been told; the slot is the peer's until it answers. */
-/* The first of those whose time is over, but for one. */
+/* calls_first_late() finds the first call with a deadline in the past, except a given one. */
 START_TEST(test_late_calls) {
     uint64_t second = begin(1, 20), first = begin(2, 10), id = 77;
     ck_assert(!calls_first_late(&calls, 9, 0, &id) && id == 77);
@@ -162,18 +163,20 @@ START_TEST(test_late_calls) {
 }
 END_TEST
 
+/* The caller has its error already; the slot is in use until the peer answers. */
 START_TEST(test_an_abandoned_call_holds_its_slot) {
     uint64_t id = begin(1, 10), other = begin(2, 20), refused = 77;
     struct call_waiter waiter = {0};
     ck_assert_int_eq(calls_abandon(&calls, id, &waiter), 0);
     ck_assert(waiter.done == done);
     ck_assert_ptr_eq(waiter.user, &users[1]);
-    assert_first(other, 20); /* it expires no more */
+    assert_first(other, 20); /* it does not expire any more */
     ck_assert_uint_eq(calls.in_flight, 2);
     ck_assert_int_eq(calls_begin(&calls, 2, 30, waiter, &refused), -EAGAIN);
 
-    ck_assert_int_eq(calls_abandon(&calls, id, &waiter), -ENOENT); /* once only */
-    ck_assert_int_eq(calls_finish(&calls, id, &waiter), 0);        /* the late reply is expected, by nobody */
+    ck_assert_int_eq(calls_abandon(&calls, id, &waiter), -ENOENT); /* only once */
+    /* the late reply is expected, but goes to no caller */
+    ck_assert_int_eq(calls_finish(&calls, id, &waiter), 0);
     ck_assert(waiter.done == NULL);
     ck_assert_uint_eq(calls.in_flight, 1);
     ck_assert_int_eq(calls_finish(&calls, id, &waiter), -ENOENT);
@@ -241,7 +244,7 @@ START_TEST(test_a_slot_again_is_another_call) {
 }
 END_TEST
 
-/* The slots are given back while there is no call, and ids that were given name no later one all the same. */
+/* The slots' memory is given back while there is no call, and old ids still name no later call. */
 START_TEST(test_trimmed) {
     struct call_waiter waiter;
     uint64_t ids[20];
@@ -267,7 +270,7 @@ START_TEST(test_trimmed) {
 }
 END_TEST
 
-/* Ids that a lying peer may answer: near the true one in every part. */
+/* Ids that a lying peer may answer: near the true id in every part. */
 START_TEST(test_ids_that_were_never_given) {
     struct call_waiter waiter = {.user = &calls};
     uint64_t id = begin(0, 1);
@@ -288,7 +291,7 @@ START_TEST(test_the_table_grows_and_keeps) {
     enum { MANY = 1000 };
     uint64_t ids[MANY];
     for (int i = 0; i < MANY; i++) {
-        ids[i] = begin(i, (uint64_t) (i * 7919 % MANY)); /* each deadline once, in disorder */
+        ids[i] = begin(i, (uint64_t) (i * 7919 % MANY)); /* each deadline once, in a mixed order */
         for (int k = 0; k < i; k += 97)
             ck_assert_uint_ne(ids[k], ids[i]);
     }
@@ -322,7 +325,7 @@ START_TEST(test_no_memory_to_grow) {
         ids[n++] = id;
     ck_assert_int_eq(n, (int) calls.slots.capacity);
     ck_assert_int_gt(n, 8);
-    assert_first(ids[0], 0); /* all that was there still is */
+    assert_first(ids[0], 0); /* all earlier calls are still there */
     for (int i = 0; i < n; i++) {
         struct call_waiter ended;
         ck_assert_int_eq(calls_finish(&calls, ids[i], &ended), 0);
@@ -331,7 +334,7 @@ START_TEST(test_no_memory_to_grow) {
 }
 END_TEST
 
-/* A thousand random steps beside a list that is too simple to be wrong. */
+/* A thousand random steps, compared with a plain list. */
 START_TEST(test_against_a_plain_list) {
     enum { FREE, PENDING, ABANDONED, CALLS = 64 };
     struct {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/client: the blocking face, against a server on another thread, a server process that is killed, and peers that
- * are none: connecting and why not, calls that wait, and what may happen while one waits.
+ * The blocking functions (rpc/connect, rpc/call, rpc/conn_wait, rpc/interrupt), against a server on another thread, a
+ * server process that is killed, and peers that are no servers. The tests cover connecting and its errors, calls that
+ * wait, and events while a call waits.
  */
 #include "support/suite.h"
 
@@ -26,12 +27,12 @@
 #include "unit/host.h"
 
 enum method {
-    ECHO = 1,      /* the block that came */
-    KEEP = 2,      /* no answer, until DROP */
-    DROP = 3,      /* one-way: all that was kept is released */
-    REFUSE = 4,    /* -EDOM, and words */
+    ECHO = 1,      /* answers with the block that came */
+    KEEP = 2,      /* answers only at DROP */
+    DROP = 3,      /* one-way: releases all kept messages */
+    REFUSE = 4,    /* answers -EDOM with a text */
     CALL_BACK = 5, /* calls ECHO of the caller with the payload, and answers with the result */
-    REVERSED = 6,  /* the first of five is answered last */
+    REVERSED = 6,  /* answers the first of five calls last */
     COUNT = 7,     /* one-way */
     LEAVE = 8,     /* the server closes this connection */
     PUSH = 9,      /* one-way: ten COUNTs back */
@@ -39,7 +40,7 @@ enum method {
 
 #define KEPT_MAX 16
 
-/* Of the server's thread, but for what is atomic. */
+/* Belongs to the server's thread, except atomic fields. */
 static struct desk {
     sea_msg *kept[KEPT_MAX];
     int kept_count;
@@ -154,7 +155,7 @@ static void scene_set(void) {
                                      .on_close = on_close,
                                      .service = "harbour",
                                      .calls_max = 8,
-                                     .connections_per_process = 256}, /* also where RLIMIT_NOFILE is 1024 */
+                                     .connections_per_process = 256}, /* enough even where RLIMIT_NOFILE is 1024 */
                          .at_end = desk_clear};
     host_start(&host);
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
@@ -173,7 +174,7 @@ static void scene_end(void) {
 static sea_conn *connected(const sea_options *options) {
     sea_conn *conn = NULL;
     sea_options patient = options ? *options : (sea_options){0};
-    patient.handshake_ms = 60000; /* a crowded machine is no failure */
+    patient.handshake_ms = 60000; /* a busy machine must not end a handshake */
     int r = sea_connect(&conn, ctx, host.address, &patient);
     sea_refusal refusal;
     sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
@@ -198,7 +199,7 @@ static bool is_filled(const sea_msg *msg, size_t size, int fill) {
     return true;
 }
 
-/* One call that must succeed. */
+/* Makes one call that must succeed. */
 static void check_echo(sea_conn *conn, size_t size, int fill) {
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, size, fill), -1, &reply), 0);
@@ -238,14 +239,14 @@ START_TEST(test_an_answer_that_is_an_error) {
 }
 END_TEST
 
-/* The reply is released: scene_end() finds no import of ours, and the server's block comes back. */
+/* The library releases the reply: scene_end() finds no import of ours, and the server's block comes back. */
 START_TEST(test_a_reply_that_nobody_wants) {
     static const size_t sizes[] = {0, 10, 1000, 100000};
     sea_conn *conn = connected(NULL);
     struct conn_figures figures;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         ck_assert_int_eq(sea_call(conn, ECHO, new_block(conn, sizes[i], 1), -1, NULL), 0);
-    for (int i = 0; i < 3; i++) /* the first makes room for a message, which the short way of the others needs */
+    for (int i = 0; i < 3; i++) /* the first call makes a spare message, which the short way of the others needs */
         ck_assert_int_eq(sea_call_bytes(conn, ECHO, "x", 1, -1, NULL), 0);
     ck_assert_int_eq(sea_call(conn, REFUSE, NULL, -1, NULL), -EDOM);
     ck_assert_str_eq(sea_conn_text(conn), "out of the domain");
@@ -264,13 +265,13 @@ START_TEST(test_a_deadline) {
     ck_assert_str_eq(sea_conn_text(conn), text);
     ck_assert_ptr_null(reply);
     check_echo(conn, 10, 1);
-    ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0); /* the late answers come, to nobody */
+    ck_assert_int_eq(sea_send(conn, DROP, NULL, 0), 0); /* the late answers come, and go to no call */
     check_echo(conn, 10, 2);
     sea_conn_free(conn);
 }
 END_TEST
 
-/* A deadline that has passed: nothing is sent, by any function that takes one. */
+/* A deadline in the past: no function that takes a deadline sends anything. */
 START_TEST(test_a_deadline_that_has_passed) {
     static const char text[] = "method 1: the deadline had passed before the call was sent";
     sea_conn *conn = connected(NULL);
@@ -287,7 +288,7 @@ START_TEST(test_a_deadline_that_has_passed) {
     ck_assert_int_eq(sea_conn_wait(conn, 0), 0);
     ck_assert_ptr_null(reply);
     ck_assert_uint_eq(figures_of_ctx(ctx).of[SEA_FIGURE_SENT_INLINE_MESSAGES], sent);
-    ck_assert_int_eq(sea_send_bytes(conn, DROP, "x", 1, 0), 0); /* this one does not wait, and is sent */
+    ck_assert_int_eq(sea_send_bytes(conn, DROP, "x", 1, 0), 0); /* this function does not wait, and sends */
     check_echo(conn, 10, 2);
     sea_conn_free(conn);
 }
@@ -302,7 +303,7 @@ START_TEST(test_an_absolute_deadline) {
     ck_assert_ptr_nonnull(strstr(sea_conn_text(conn), " within its 4")); /* 49 ms, or fewer */
     ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, wait_now() + UINT64_C(3600000000000), &reply), 0);
     sea_msg_release(reply);
-    ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, 0, &reply), 0); /* without one */
+    ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, 0, &reply), 0); /* a call without a deadline */
     sea_msg_release(reply);
     ck_assert_int_eq(sea_call_until(conn, ECHO, NULL, UINT64_MAX, &reply), 0);
     sea_msg_release(reply);
@@ -343,7 +344,7 @@ START_TEST(test_replies_in_another_order) {
 }
 END_TEST
 
-/* All slots are taken: a waiting call gets the first that is free, or its deadline. */
+/* All slots are taken: a waiting call gets the first free slot, or ends at its deadline. */
 START_TEST(test_a_call_beyond_the_limit_waits) {
     sea_conn *conn = connected(NULL);
     struct ended_calls tally = {0};
@@ -365,7 +366,7 @@ START_TEST(test_a_call_beyond_the_limit_waits) {
 }
 END_TEST
 
-/* The server asks us while we wait for it. */
+/* The server calls the client while the client waits for it. */
 START_TEST(test_handlers_run_while_a_call_waits) {
     const sea_options options = {.methods = methods, .methods_count = 1};
     sea_conn *conn = connected(&options);
@@ -394,7 +395,7 @@ START_TEST(test_wait_counts_and_has_its_time) {
 }
 END_TEST
 
-/* What the server says at the end is something that happened: there may be a number, once, and then the error. */
+/* The server's last message is an event: the wait may first return a number, and then the error. */
 START_TEST(test_a_wait_for_an_idle_end) {
     struct host own = {.options = {.idle_ms = 30}};
     const sea_options patient = {.handshake_ms = 60000};
@@ -416,7 +417,7 @@ START_TEST(test_a_wait_for_an_idle_end) {
 }
 END_TEST
 
-/* What the interrupt needs is a descriptor, and a call that may be forbidden. */
+/* An interrupt needs a descriptor, and a system call that may be forbidden. */
 START_TEST(test_an_interrupt_that_cannot_be_had) {
     static const struct {
         int error;
@@ -437,7 +438,7 @@ START_TEST(test_an_interrupt_that_cannot_be_had) {
 }
 END_TEST
 
-/* The wait ends for whoever asks for it, once, and what was asked before it began is not lost. */
+/* An interrupt ends one wait, and an interrupt before the wait is not lost. */
 START_TEST(test_a_wait_is_interrupted) {
     const sea_options options = {.interruptible = true};
     sea_conn *conn = connected(&options);
@@ -459,7 +460,7 @@ START_TEST(test_a_wait_is_interrupted) {
 }
 END_TEST
 
-/* A raiser that was slow rings after the interrupt was told: that bell ends one wait at most. */
+/* A slow thread may write to the wake-up descriptor after the interrupt was reported: this ends one wait at most. */
 START_TEST(test_a_late_bell_is_silenced) {
     const sea_options options = {.interruptible = true};
     sea_conn *conn = connected(&options);
@@ -472,7 +473,7 @@ START_TEST(test_a_late_bell_is_silenced) {
 }
 END_TEST
 
-/* Turns that a late call had for its reply are not taken from the next one. */
+/* The turns that one late call took for its reply are not taken from the next late call. */
 START_TEST(test_each_late_call_has_its_turns) {
     sea_conn *conn = connected(NULL);
     conn->late_turns = 1000;
@@ -495,7 +496,7 @@ static void *interrupt_soon(void *thread) {
     return NULL;
 }
 
-/* Ctrl-C: whichever moment it comes in. A signal whose handler does nothing ends no wait. */
+/* Ctrl-C, at any moment. A signal with a handler that does nothing ends no wait. */
 START_TEST(test_a_signal_handler_interrupts) {
     const sea_options options = {.interruptible = true, .waiting = _i};
     struct sigaction action = {.sa_handler = on_signal};
@@ -519,7 +520,7 @@ START_TEST(test_who_did_not_ask_for_it_is_not_interrupted) {
 }
 END_TEST
 
-/* Its server lets no descriptors through: the client's outbox cannot be sent, and is done without. */
+/* The server accepts no descriptors: the client cannot send its outbox, and works without one. */
 START_TEST(test_a_server_that_takes_no_descriptors) {
     struct host own = {.options = {.methods = host.options.methods,
                                    .methods_count = host.options.methods_count,
@@ -564,7 +565,7 @@ START_TEST(test_a_flood_waits_for_room) {
 }
 END_TEST
 
-/* The server does not look: what fits in the socket goes, then the time is over. */
+/* The server has no turn: as many messages as fit go into the socket, then the time is over. */
 START_TEST(test_a_send_has_its_time) {
     int fds[2], sent = 0, r;
     char address[32];
@@ -589,7 +590,7 @@ START_TEST(test_a_send_has_its_time) {
 }
 END_TEST
 
-/* As a loop of somebody else's would: poll, then dispatch. */
+/* Driven as a foreign loop does it: poll, then dispatch. */
 START_TEST(test_driven_by_poll) {
     sea_conn *conn = connected(NULL);
     struct ended_calls tally = {0};
@@ -607,7 +608,7 @@ START_TEST(test_driven_by_poll) {
         ended += tally.ended;
         tally_clear(&tally);
     }
-    ck_assert_int_ne(sea_conn_prepare(conn), 0); /* what the pool keeps goes some time */
+    ck_assert_int_ne(sea_conn_prepare(conn), 0); /* the pool's free memory goes at some time */
     sea_conn_free(conn);
 }
 END_TEST
@@ -622,7 +623,7 @@ START_TEST(test_many_connections) {
     ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_CONNECTIONS], 200);
     for (int i = 0; i < 200; i++)
         sea_conn_free(conns[i]);
-    wait_until(atomic_load(&desk.closed) == 200); /* after it was counted out */
+    wait_until(atomic_load(&desk.closed) == 200); /* the callback runs after the figures have changed */
     ck_assert_uint_eq(host_figures(&host).of[SEA_FIGURE_CONNECTIONS], 0);
 }
 END_TEST
@@ -636,7 +637,7 @@ static void *call_in_thread(void *arg) {
     return NULL;
 }
 
-/* One context, a connection for each thread. */
+/* Threads share one context, and have a connection each. */
 START_TEST(test_threads_share_a_context) {
     pthread_t threads[4];
     int fills[4] = {1, 2, 3, 4};
@@ -655,7 +656,7 @@ START_TEST(test_the_server_leaves) {
     sea_msg *reply = NULL;
     struct ended_calls tally = {0};
     ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, count_end, &tally, NULL), 0);
-    ck_assert_int_eq(sea_call(conn, LEAVE, NULL, -1, &reply), -EPIPE); /* after the goodbye nothing is answered */
+    ck_assert_int_eq(sea_call(conn, LEAVE, NULL, -1, &reply), -EPIPE); /* no call is answered after the GOODBYE */
     ck_assert_int_eq(sea_call(conn, ECHO, NULL, -1, &reply), -EPIPE);
     ck_assert_uint_eq(tally.ended, 1);
     ck_assert_int_eq(tally.statuses[0], -EPIPE);
@@ -682,7 +683,7 @@ static void note_close(sea_conn *conn, const sea_close_event *event, void *user)
     last_close = *event;
 }
 
-/* A server that is killed while calls wait in it: each ends once, what it held is ours again. */
+/* A server is killed while calls wait in it: each call ends once, and the blocks that the server held come back. */
 START_TEST(test_the_server_is_killed) {
     char address[160];
     struct child child;
@@ -747,7 +748,7 @@ START_TEST(test_a_server_that_breaks_the_protocol) {
 }
 END_TEST
 
-/* Polling itself fails, while a call waits: it ends, and its late answer finds nobody. */
+/* poll() itself fails while a call waits: the call ends, and its late answer goes to no call. */
 START_TEST(test_polling_fails) {
     sea_conn *conn = connected(NULL);
     sea_msg *reply = NULL;
@@ -767,7 +768,7 @@ START_TEST(test_polling_fails) {
 }
 END_TEST
 
-/* sea_conn_free() from inside, while a function of the blocking face waits */
+/* sea_conn_free() from a callback, while a blocking function waits */
 
 static sea_conn *to_free;
 
@@ -798,7 +799,7 @@ START_TEST(test_freed_while_a_call_waits) {
 }
 END_TEST
 
-/* No slot is free yet, so there is no call that could end. */
+/* No slot is free yet, so no call ends. */
 START_TEST(test_freed_while_a_call_waits_for_room) {
     const sea_method freeing[] = {{.number = ECHO, .name = NULL, .handler = free_it}};
     const sea_options options = {.methods = freeing, .methods_count = 1};
@@ -835,7 +836,7 @@ START_TEST(test_freed_inside_connect) {
 }
 END_TEST
 
-/* connecting, and why not */
+/* connecting and its errors */
 
 static int refused(const char *address, const sea_options *options) {
     sea_conn *conn = NULL;
@@ -844,7 +845,7 @@ static int refused(const char *address, const sea_options *options) {
     ck_assert_ptr_null(conn);
     sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, r);
-    size_t length = strlen(address), most = sizeof refusal.limit - 4; /* of a long one the end, behind "..." */
+    size_t length = strlen(address), most = sizeof refusal.limit - 4; /* of a long address only the end, behind "..." */
     ck_assert_str_eq(length <= most + 3 ? refusal.limit : refusal.limit + 3,
                      length <= most + 3 ? address : address + (length - most));
     ck_assert_str_ne(refusal.advice, "");
@@ -913,7 +914,7 @@ START_TEST(test_the_service_is_another) {
 }
 END_TEST
 
-/* Descriptors that are not what a client can use. They stay the caller's. */
+/* Descriptors that a client cannot use. The caller keeps them. */
 START_TEST(test_inherited_descriptors_of_other_kinds) {
     char address[32];
     int pair[2], listener = raw_listen(raw_name());
@@ -931,7 +932,7 @@ START_TEST(test_inherited_descriptors_of_other_kinds) {
 }
 END_TEST
 
-/* It is the library's from then on; wrong options are told before. */
+/* From then on the library owns the socket; wrong options are reported before. */
 START_TEST(test_an_inherited_socket_is_taken_when_it_fails_later) {
     char address[32];
     int fds[2];
@@ -946,7 +947,7 @@ START_TEST(test_an_inherited_socket_is_taken_when_it_fails_later) {
 }
 END_TEST
 
-/* It is closed once: another try would be made with somebody else's descriptor. */
+/* The socket is closed once: a second close would hit a descriptor of another owner. */
 START_TEST(test_an_inherited_socket_that_is_full) {
     sea_conn *conn = NULL;
     char address[32], byte = 0;
@@ -963,7 +964,7 @@ START_TEST(test_an_inherited_socket_that_is_full) {
 }
 END_TEST
 
-/* The kernel is short of something: that passes. */
+/* A shortage in the kernel is temporary. */
 START_TEST(test_a_greeting_that_the_kernel_puts_off) {
     static const int errors[] = {ETOOMANYREFS, ENOBUFS};
     sea_conn *conn = NULL;
@@ -976,7 +977,7 @@ START_TEST(test_a_greeting_that_the_kernel_puts_off) {
 }
 END_TEST
 
-/* An inherited socket is closed by then. What was short is named. */
+/* An inherited socket is closed by then. The text names the shortage. */
 START_TEST(test_an_inherited_socket_that_the_kernel_puts_off) {
     static const struct {
         int error;
@@ -1010,7 +1011,7 @@ START_TEST(test_an_inherited_connection) {
 }
 END_TEST
 
-/* Somebody listens, but never answers; or never accepts. */
+/* A process listens, but never answers; or never accepts. */
 START_TEST(test_a_server_that_says_nothing) {
     const sea_options hurried = {.handshake_ms = 20};
     char address[160];
@@ -1045,7 +1046,7 @@ static void *refuse_in_thread(void *arg) {
     return NULL;
 }
 
-/* Whatever the reason, and whether the goodbye or our greeting was faster. */
+/* For any reason, and in both orders of the GOODBYE and our greeting. */
 START_TEST(test_what_a_server_says_is_kept) {
     char address[160];
     pthread_t thread;

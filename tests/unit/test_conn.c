@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/conn: two connections that call each other, each driven by poll() and sea_conn_dispatch(): calls and how
- * they end, limits, deadlines, and what callbacks may do. Nothing here waits but for deadlines that the library
- * named.
+ * rpc/conn: two connections that call each other, each driven by poll() and sea_conn_dispatch(). The tests cover calls
+ * and their ends, limits, deadlines, and the functions that callbacks may use. The tests wait only for deadlines that
+ * the library named.
  */
 #include "support/suite.h"
 
@@ -18,7 +18,7 @@
 
 static struct draft draft;
 
-/* A connection whose peer is a speaker, past the handshake. */
+/* Makes a connection with a speaker as its peer, past the handshake. */
 static struct speaker *end_face_speaker(struct end *end, bool is_server) {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
@@ -99,17 +99,17 @@ START_TEST(test_before_the_handshake_there_is_no_room) {
 END_TEST
 
 /*
- * The class in which a block for a peer is made, and that in which it arrives there; they differ when the peer wants
- * what it gets to be stable, and copies what is pooled.
+ * The class in which a block for a peer is made, and the class in which it arrives; they differ when the peer accepts
+ * stable payloads only, and copies pooled ones.
  */
 static const struct {
-    uint32_t accept;                      /* the receiver's */
-    bool sender_socket_only, socket_only; /* and whether either has no outbox */
-    uint32_t inline_max;                  /* the receiver's, as the next */
+    uint32_t accept;                      /* classes that the receiver accepts */
+    bool sender_socket_only, socket_only; /* the sender, and the receiver, have no outbox */
+    uint32_t inline_max;                  /* the receiver's limit, as the next field */
     uint64_t block_max;
     size_t size;
     int made;    /* SEA_..., or a negative errno value */
-    int arrives; /* and whether that is stable follows */
+    int arrives; /* the class; it decides whether the payload is stable */
 } routes[] = {
     /* all classes: inline only while copying through the ring is cheaper */
     {0, false, false, 0, 0, 0, SEA_INLINE, SEA_INLINE},
@@ -122,7 +122,7 @@ static const struct {
     {0, false, false, 100, 0, 101, SEA_POOLED, SEA_POOLED},
     {0, false, false, 1000, 5000, 5000, SEA_POOLED, SEA_POOLED},
     {0, false, false, 1000, 5000, 5001, -EMSGSIZE, 0},
-    {0, false, false, 5000, 1000, 1001, SEA_INLINE, SEA_INLINE}, /* too large for a pooled one */
+    {0, false, false, 5000, 1000, 1001, SEA_INLINE, SEA_INLINE}, /* too large for a pooled block */
     {0, false, false, 5000, 1000, 5001, -EMSGSIZE, 0},
     /* stable ones only: the receiver's own library copies */
     {SEA_STABLE_ONLY, false, false, 0, 0, 256, SEA_INLINE, SEA_INLINE},
@@ -159,7 +159,7 @@ static const struct {
 };
 #define ROUTES ((int) (sizeof routes / sizeof *routes))
 
-/* The largest inline payload that the receiver takes. */
+/* The largest inline payload that the receiver accepts. */
 static uint32_t inline_most(int route) {
     bool takes_inline = !routes[route].accept || routes[route].accept & SEA_INLINE;
     return !takes_inline ? 0 : routes[route].inline_max ? routes[route].inline_max : 65536;
@@ -199,8 +199,9 @@ START_TEST(test_a_block_is_made_as_it_will_travel) {
 }
 END_TEST
 
-/* The pool has no more than the peer takes. What is made while the peer holds all of that is sealed, if it takes such,
- * and waits for credit; what has been given back meanwhile is there at once. */
+/* The pool has no more than the peer accepts. A block that is made while the peer holds all of the pool is sealed,
+ * if the peer accepts sealed blocks, and waits for credit; a block that has been given back meanwhile is available
+ * at once. */
 START_TEST(test_blocks_while_the_peer_holds_all) {
     bool takes_sealed = _i == 0;
     struct ends ends = {.b.options = {.bytes_max = 300000, .accept = takes_sealed ? 0 : SEA_INLINE | SEA_POOLED}};
@@ -217,7 +218,7 @@ START_TEST(test_blocks_while_the_peer_holds_all) {
         ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, sea_block_ref(block), 0), -EAGAIN);
     }
     sea_block_unref(block);
-    end_drop(&ends.b); /* and nobody has told a */
+    end_drop(&ends.b); /* a has had no turn since */
     block = end_block(&ends.a, 120000, 3);
     ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block, 0), 0);
@@ -228,7 +229,7 @@ START_TEST(test_blocks_while_the_peer_holds_all) {
 }
 END_TEST
 
-/* Also of a reply that has to be a copy: it is not lost. */
+/* This also holds for a reply that has to be a copy: it is not lost. */
 START_TEST(test_a_copy_while_the_peer_holds_all) {
     struct ends ends = {.a.options.bytes_max = 300000};
     ends_open(&ends);
@@ -237,7 +238,7 @@ START_TEST(test_a_copy_while_the_peer_holds_all) {
     ends_settle(&ends);
     for (unsigned i = 0; i < 3; i++) {
         ends_settle(&ends);
-        ck_assert_uint_eq(ends.a.outcomes_count, i < 2 ? 2 : 1); /* a holds no more than it takes */
+        ck_assert_uint_eq(ends.a.outcomes_count, i < 2 ? 2 : 1); /* a holds no more than it accepts */
         const struct outcome *outcome = &ends.a.outcomes[0];
         ck_assert_uint_eq(outcome->tag, i);
         ck_assert_int_eq(outcome->status, 0);
@@ -250,8 +251,8 @@ START_TEST(test_a_copy_while_the_peer_holds_all) {
 }
 END_TEST
 
-/* What a sealed block is filled with before it is written: nothing. Others may keep an earlier payload of the same
- * peer. */
+/* A sealed block contains zeros before it is written. Pooled and inline blocks may contain an earlier payload for
+ * that peer. */
 START_TEST(test_the_first_bytes_of_a_block) {
     static const size_t sizes[] = {256, 257, 100000};
     struct ends ends = {.b.options.socket_only = _i >= 3};
@@ -270,7 +271,8 @@ START_TEST(test_the_first_bytes_of_a_block) {
 }
 END_TEST
 
-/* What was given back is what the next one gets; until the end of the connection, which is told from then on. */
+/* The block that was given back is the block that comes next, until the connection ends; from then on a new block is
+ * an error. */
 START_TEST(test_a_block_comes_again) {
     static const size_t sizes[] = {0, 1, 256, 257, 5000, 70000};
     struct ends ends = {0};
@@ -280,7 +282,7 @@ START_TEST(test_a_block_comes_again) {
     ck_assert_int_eq(sea_block_class(block), sizes[_i] <= 256 ? SEA_INLINE : SEA_POOLED);
     ck_assert_int_eq(sea_block_seal(block), 0);
     sea_block_unref(block);
-    for (int i = 0; i < 100 && again != block; i++) { /* all of a rotation */
+    for (int i = 0; i < 100 && again != block; i++) { /* all blocks of a rotation */
         ck_assert_int_eq(sea_block_new(&again, ends.a.conn, sizes[_i]), 0);
         ck_assert_ptr_nonnull(sea_block_data(again));
         sea_block_unref(again);
@@ -294,7 +296,7 @@ START_TEST(test_a_block_comes_again) {
 }
 END_TEST
 
-/* A stream without a turn of its sender's: what its peer has given back goes out again. */
+/* A stream without a turn of its sender: blocks that its peer has given back go out again. */
 START_TEST(test_a_stream_goes_round) {
     struct ends ends = {0};
     struct pool_figures figures;
@@ -306,12 +308,13 @@ START_TEST(test_a_stream_goes_round) {
     sea_pool_figures(sea_conn_pool(ends.a.conn), figures.of, SEA_POOL_FIGURES);
     ck_assert_uint_ge(figures.of[SEA_POOL_FIGURE_ALLOCATED_BYTES], (uint64_t) 200 << 20);
     ck_assert_uint_le(figures.of[SEA_POOL_FIGURE_MAPPED_PEAK_BYTES],
-                      (uint64_t) 40 << 20); /* a rotation, and the arenas are as large as all before */
+                      /* enough for a rotation, with arenas that are as large as all earlier ones */
+                      (uint64_t) 40 << 20);
     ends_deinit(&ends);
 }
 END_TEST
 
-/* What the sender hears while it waits gives the peer its turn. */
+/* A message that arrives while the sender waits gives the peer its turn. */
 static struct end *reader;
 
 static void let_read(struct end *end, sea_msg *msg) {
@@ -339,8 +342,8 @@ static bool has_waited(void) {
            after.of[SEA_POOL_FIGURE_MAPPED_BYTES] == before.of[SEA_POOL_FIGURE_MAPPED_BYTES];
 }
 
-/* A sender that may wait lets its peer give back what fills the caches before its pool grows: for some milliseconds, in
- * which a busy machine may let nobody run. */
+/* A sender that may wait lets its peer give back the blocks that fill the caches before its pool grows. It waits
+ * some milliseconds, in which a busy machine may run no thread of the peer. */
 START_TEST(test_a_stream_waits_for_its_blocks) {
     int tries = 0;
     while (tries < 50 && !has_waited())
@@ -349,7 +352,7 @@ START_TEST(test_a_stream_waits_for_its_blocks) {
 }
 END_TEST
 
-/* In vain, if the peer keeps them. */
+/* The wait is in vain if the peer keeps the blocks. */
 START_TEST(test_a_stream_to_a_hoarder_goes_on) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -363,11 +366,11 @@ START_TEST(test_a_stream_to_a_hoarder_goes_on) {
 }
 END_TEST
 
-/* An arena that the peer refused it goes on to refuse: what it has room for later lies in another one. */
+/* The peer keeps refusing an arena that it has refused: a block for which it has room later lies in another arena. */
 START_TEST(test_a_refusal_passes) {
     struct ends ends = {0};
     ends.b.ctx_options.peer_bytes = 8 << 20;
-    ends.b.options.bytes_max = 64 << 20; /* more than there is */
+    ends.b.options.bytes_max = 64 << 20; /* more than the budget has */
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 5 << 20, 1), 0), 0);
     ends_settle(&ends);
@@ -390,11 +393,11 @@ static void answer_much(struct end *end, sea_msg *msg) {
     sea_reply(msg, end_block(end, 10 << 20, 1));
 }
 
-/* It says nothing about what the peer takes. */
+/* A refusal of our own says nothing about the peer's limit. */
 START_TEST(test_a_refusal_of_our_own_renews_nothing) {
     struct ends ends = {.b.hook = answer_much};
     ends.a.ctx_options.peer_bytes = 8 << 20;
-    ends.a.options.bytes_max = 64 << 20; /* more than there is */
+    ends.a.options.bytes_max = 64 << 20; /* more than the budget has */
     ends_open(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 0, NULL), 0);
     ends_settle(&ends);
@@ -405,8 +408,8 @@ START_TEST(test_a_refusal_of_our_own_renews_nothing) {
 }
 END_TEST
 
-/* Small blocks, of which copies are sent, lie in memory that the peer never maps: they take nothing of what it lets us
- * lend. */
+/* Small blocks, which are sent as copies, lie in memory that the peer never maps: they use nothing of the peer's
+ * credit. */
 START_TEST(test_small_blocks_take_nothing_of_the_peers) {
     enum { MANY = 4096 };
     static sea_block *small[MANY];
@@ -438,8 +441,8 @@ static struct poller *poller_new(void) {
     return poller;
 }
 
-/* Between two turns: what is made then, or goes out again, is looked after, or it would lie free until the peer says
- * something. */
+/* A block is made, or goes out again, between two turns: the connection must ask for a turn, or free memory would
+ * stay until the peer sends a frame. */
 START_TEST(test_a_block_from_outside_asks_for_a_turn) {
     static const size_t sizes[] = {1, 5000};
     struct ends ends = {0};
@@ -454,19 +457,19 @@ START_TEST(test_a_block_from_outside_asks_for_a_turn) {
     ck_assert_int_eq(sea_block_new(&other, ends.a.conn, sizes[_i]), 0);
     sea_block_unref(other);
     settle_polled(poller);
-    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER); /* `block` tells when it comes back */
+    ck_assert_uint_eq(poller_set_deadline(poller), WAIT_FOREVER); /* the return of `block` will wake the connection */
     ck_assert_int_eq(sea_block_new(&again, ends.a.conn, sizes[_i]), 0);
     ck_assert_uint_eq(poller_set_deadline(poller), 0);
     sea_block_unref(again);
     sea_block_unref(block);
     settle_polled(poller);
-    ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* when it goes */
+    ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* the time at which it goes */
     ends_deinit(&ends);
     poller->ops->free(poller);
 }
 END_TEST
 
-/* What a connection does when it comes to rest is not what its last turn left: it is woken when that is due. */
+/* A connection that prepares to sleep changes the state that its last turn left: it is woken when that work is due. */
 START_TEST(test_who_rests_is_woken_for_its_pools) {
     struct ends ends = {0};
     struct poller *poller = poller_new();
@@ -477,7 +480,7 @@ START_TEST(test_who_rests_is_woken_for_its_pools) {
     end_settle(&ends.b);
     settle_polled(poller);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
-    ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* when the arena goes */
+    ck_assert_uint_ne(poller_set_deadline(poller), WAIT_FOREVER); /* the time at which the arena goes */
     ck_assert_uint_eq(poller_set_deadline(poller), conn_deadline(ends.a.conn));
     ends_deinit(&ends);
     poller->ops->free(poller);
@@ -503,7 +506,7 @@ START_TEST(test_who_spins_takes_releases) {
 }
 END_TEST
 
-/* Who sends on and on, and never waits, has pools too. */
+/* A connection that sends without end, and never waits, maintains its pools, too. */
 START_TEST(test_a_sender_tends_its_pools) {
     static const sea_pool_options aging = {.rotate_age_ms = 1};
     struct ends ends = {.a.options.pool = &aging};
@@ -596,7 +599,7 @@ static void call_back(struct end *end, sea_msg *msg) {
     ck_assert_int_eq(end_call(end, END_ECHO, sea_block_ref(sea_msg_block(msg)), -1, 9, NULL), 0);
 }
 
-/* The handler asks the caller something before it answers: nobody waits, so nothing can lock up. */
+/* The handler calls the caller before it answers: neither side blocks, so there is no deadlock. */
 START_TEST(test_a_call_from_inside_a_handler) {
     struct ends ends = {.b.hook = call_back};
     ends_open(&ends);
@@ -675,7 +678,8 @@ START_TEST(test_calls_beyond_the_peers_limit) {
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.rooms, 1);
     ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 2, NULL), 0);
-    ck_assert_int_eq(end_call(&ends.b, END_ECHO, NULL, -1, 0, NULL), 0); /* the other direction has its own */
+    /* the other direction has a limit of its own */
+    ck_assert_int_eq(end_call(&ends.b, END_ECHO, NULL, -1, 0, NULL), 0);
     ends_settle(&ends);
     ck_assert_uint_eq(ends.b.outcomes_count, 1);
     ck_assert_uint_eq(ends.b.kept_count, 2);
@@ -683,7 +687,7 @@ START_TEST(test_calls_beyond_the_peers_limit) {
 }
 END_TEST
 
-/* Not for any frame that comes. */
+/* Room for a call means that an answer has come, not any frame. */
 START_TEST(test_room_for_a_call_is_an_answer) {
     struct ends ends = {.b.options.calls_max = 2};
     ends_open(&ends);
@@ -701,7 +705,7 @@ START_TEST(test_room_for_a_call_is_an_answer) {
 }
 END_TEST
 
-/* What the last one of so many one-way messages is told to wait for, with so many bytes each. */
+/* The limit that the error text of the last one-way message names, for messages of a number and size. */
 static const struct {
     sea_options sender, receiver;
     unsigned count;
@@ -711,13 +715,14 @@ static const struct {
 } shortages[] = {
     {{0}, {.blocks_max = 2}, 3, 1000, "peer's blocks_max", 1, 0},
     {{0}, {.bytes_max = 300000}, 3, 120000, "peer's bytes_max", 120000, 60000},
-    {{0}, {0}, 1024, 0, "frame ring (bytes)", 64, 0}, /* one line has the mark after which the larger ring follows */
+    /* one line carries the mark, behind which the larger ring follows */
+    {{0}, {0}, 1024, 0, "frame ring (bytes)", 64, 0},
     {{0}, {.accept = SEA_INLINE}, 342, 100, "frame ring (bytes)", 192, 0},
     {{.socket_only = true}, {0}, 1000, 0, "socket", 0, 0},
 };
 #define SHORTAGES ((int) (sizeof shortages / sizeof *shortages))
 
-/* Once in a row: whoever tries again and again gets no new one for it. Nothing was refused for good. */
+/* One text for several tries in a row. Nothing was refused for good, so no refusal is counted. */
 START_TEST(test_no_room_is_explained) {
     struct ends ends = {.a.options = shortages[_i].sender, .b.options = shortages[_i].receiver};
     int r = 0;
@@ -738,7 +743,7 @@ START_TEST(test_no_room_is_explained) {
 }
 END_TEST
 
-/* The socket takes no descriptor: as the kernel says it, and when to try again is known to the clock alone. */
+/* The socket accepts no descriptor: the text has the kernel's error, and only the clock says when to try again. */
 START_TEST(test_no_room_for_a_descriptor_is_explained) {
     struct ends ends = {0};
     sea_block *block = NULL;
@@ -752,7 +757,7 @@ START_TEST(test_no_room_for_a_descriptor_is_explained) {
 }
 END_TEST
 
-/* There is nothing to wait for. */
+/* There is no room to wait for. */
 START_TEST(test_a_peer_that_takes_no_calls) {
     struct end end = {0};
     int fds[2];
@@ -775,7 +780,7 @@ START_TEST(test_a_peer_that_takes_no_calls) {
 }
 END_TEST
 
-/* Who was abandoned counts until the peer has answered. */
+/* An abandoned call counts until the peer has answered it. */
 START_TEST(test_an_abandoned_call_counts) {
     struct ends ends = {.b.options.calls_max = 1};
     uint64_t id;
@@ -855,7 +860,7 @@ static void reply_5000(struct end *end, sea_msg *msg) {
     ck_assert_int_eq(sea_reply(msg, end_block(end, 5000, 1)), 0);
 }
 
-/* Who keeps all that it takes is told that it is not the other side's fault. */
+/* The error of a caller that keeps all blocks that it may says that this is not the other side's fault. */
 START_TEST(test_a_deadline_while_all_is_kept) {
     struct ends ends = {.a.options.blocks_max = 1, .b.hook = reply_5000};
     ends_open(&ends);
@@ -891,7 +896,7 @@ START_TEST(test_a_deadline_is_passed_on) {
 }
 END_TEST
 
-/* Small, in a frame of its own, and in a block. */
+/* Small calls: in a frame, and in a block. */
 START_TEST(test_calls_of_bytes_begin) {
     static const size_t sizes[] = {0, 1, 50, 3000, 200000};
     static struct tagged tag;
@@ -944,7 +949,7 @@ START_TEST(test_a_deadline_ends_the_call_on_both_sides) {
 }
 END_TEST
 
-/* A reply that came before, in the same turn, counts. */
+/* A reply that came earlier in the turn counts as in time. */
 START_TEST(test_a_reply_and_the_deadline_in_one_turn) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -960,7 +965,7 @@ END_TEST
 
 static uint32_t sent_before;
 
-/* The most that goes in one go, but for what a hook still has to say. */
+/* Sends as many messages as go out at once, less those that a hook still has to send. */
 static void send_numbers(struct end *end, uint32_t most) {
     for (uint32_t i = 0; i < most; i++) {
         if (sea_send(end->conn, END_SINK, end_number(end, sent_before), 0) < 0)
@@ -975,8 +980,8 @@ static void send_much_and_reply(struct end *end, sea_msg *msg) {
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
 }
 
-/* Nor does it matter that the turn is the clock's, which says nothing of the socket, and that there is more than one
- * turn takes. */
+/* It does not matter that the turn is for the deadline, which says nothing of the socket, and that more messages
+ * have arrived than one turn takes. */
 START_TEST(test_a_reply_that_is_there_is_in_time) {
     struct ends ends = {.a.options.socket_only = _i & 1, .b.options.socket_only = _i & 1};
     sent_before = 0;
@@ -994,7 +999,7 @@ START_TEST(test_a_reply_that_is_there_is_in_time) {
 }
 END_TEST
 
-/* But who sends on and on does not keep a call from its end. */
+/* A peer that sends without end does not keep a call from its deadline. */
 START_TEST(test_a_flood_does_not_stop_the_clock) {
     struct ends ends = {.a.options.socket_only = _i, .b.options.socket_only = _i};
     sent_before = 0;
@@ -1056,7 +1061,7 @@ START_TEST(test_a_cancelled_call) {
 }
 END_TEST
 
-/* The reply was on its way when the call was given up: nobody gets it, and its lease goes back. */
+/* The reply was on its way when the call was abandoned: it goes to no caller, and its lease goes back. */
 START_TEST(test_a_reply_to_an_abandoned_call) {
     struct ends ends = {0};
     uint64_t id;
@@ -1097,7 +1102,7 @@ END_TEST
 
 /* the end */
 
-/* Every call of ours ends once, then the end is told once. */
+/* Every call of ours ends once; then the end is reported once. */
 START_TEST(test_the_peers_end_ends_every_call) {
     struct ends ends = {0};
     uint64_t id;
@@ -1105,7 +1110,7 @@ START_TEST(test_the_peers_end_ends_every_call) {
     for (unsigned i = 0; i < 100; i++)
         ck_assert_int_eq(end_call(&ends.a, END_KEEP, end_block(&ends.a, 70000, 1), i % 2 ? -1 : 60000, i, &id), 0);
     ends_settle(&ends);
-    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0); /* ended, but not answered */
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0); /* the call has ended, but it is not answered */
     ck_assert_uint_eq(ends.b.kept_count, 100);
     sea_conn_close(ends.b.conn);
     ends_settle(&ends);
@@ -1129,7 +1134,7 @@ START_TEST(test_the_peers_end_ends_every_call) {
 }
 END_TEST
 
-/* Before the turn that notices it: what was sent here until then can still be read. */
+/* Until a turn notices the end, the messages that the peer sent can still be read. */
 START_TEST(test_a_peer_that_is_gone) {
     struct ends ends = {.a.options.socket_only = _i};
     ends_open(&ends);
@@ -1171,7 +1176,7 @@ START_TEST(test_after_the_end) {
 }
 END_TEST
 
-/* The block is taken also when nothing was sent: the figures of end_deinit() show it. */
+/* The block is taken even when the message was not sent: the figures in end_deinit() show it. */
 START_TEST(test_a_close_from_this_side) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -1179,7 +1184,7 @@ START_TEST(test_a_close_from_this_side) {
     sea_block *block = end_block(&ends.a, 100000, 1);
     sea_conn_close(ends.a.conn);
     sea_conn_close(ends.a.conn);
-    ck_assert_uint_eq(ends.a.closed, 0); /* on the next turn */
+    ck_assert_uint_eq(ends.a.closed, 0); /* it comes in the next turn */
     ck_assert_int_eq(sea_conn_prepare(ends.a.conn), 0);
     ck_assert_int_eq(end_call(&ends.a, END_KEEP, block, -1, 2, NULL), -EPIPE);
     ends_settle(&ends);
@@ -1218,7 +1223,7 @@ START_TEST(test_free_of_nothing) {
 }
 END_TEST
 
-/* sea_conn_free() from inside each callback, with more behind it */
+/* sea_conn_free() from inside each callback, with more messages to handle */
 
 static void free_at_hook(struct end *end, sea_msg *msg) {
     end_free_conn(end);
@@ -1229,7 +1234,7 @@ static void free_at_done(struct end *end, const struct outcome *outcome) {
     (void) outcome;
     if (end->outcomes_count == 1) {
         sea_conn *conn = end->conn;
-        sea_conn_free(conn); /* the others end inside this: end->conn is compared */
+        sea_conn_free(conn); /* this ends the other calls; their callbacks compare end->conn */
         end->conn = NULL;
     }
 }
@@ -1312,7 +1317,7 @@ static void rest_inside(struct end *end, sea_msg *msg) {
     sea_msg_release(msg);
 }
 
-/* Who asks for the time-out inside a handler does not sleep by that: what comes next still wakes it. */
+/* Asking for the time-out inside a handler does not prepare the connection for sleep: the next frame still wakes it. */
 START_TEST(test_no_rest_inside_a_handler) {
     struct ends ends = {.b.hook = rest_inside};
     both = &ends;
@@ -1332,14 +1337,14 @@ START_TEST(test_no_rest_inside_a_handler) {
 }
 END_TEST
 
-/* A message outlives its connection, and keeps no more of it than it needs: no place to receive into. */
+/* A message outlives its connection, and keeps only the memory that it needs: no receive buffer. */
 START_TEST(test_what_a_kept_message_keeps) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 100, 1), 0), 0);
     ends_settle(&ends);
     const sea_conn *conn = ends.b.conn;
-    ck_assert_ptr_null(conn->lane.scratch); /* the context lends one when something comes */
+    ck_assert_ptr_null(conn->lane.scratch); /* the context lends one when a datagram comes */
     end_free_conn(_i == 0 ? &ends.a : &ends.b);
     end_settle(&ends.b);
     ck_assert_ptr_null(conn->lane.scratch);
@@ -1348,7 +1353,7 @@ START_TEST(test_what_a_kept_message_keeps) {
 }
 END_TEST
 
-/* What cannot be received for want of memory waits in the socket. */
+/* A datagram that cannot be received for want of memory waits in the socket. */
 START_TEST(test_no_memory_to_receive_into) {
     struct ends ends = {.a.options.socket_only = true};
     ends_open(&ends);
@@ -1368,7 +1373,7 @@ START_TEST(test_no_memory_to_receive_into) {
 }
 END_TEST
 
-/* A mistake of the program's own, which would keep doorbells back for good. */
+/* This is an error of the program, which would hold back doorbells for ever. */
 START_TEST(test_a_batch_that_was_not_begun) {
     const struct rlimit no_core = {0};
     struct ends ends = {0};
@@ -1453,7 +1458,7 @@ START_TEST(test_no_memory_for_a_message) {
 }
 END_TEST
 
-/* Nobody would miss it: so the connection ends. */
+/* The loss of a one-way message would go unnoticed: so the connection ends. */
 START_TEST(test_no_memory_for_a_one_way_message) {
     struct ends ends = {0};
     ends_open(&ends);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/msg: what a message tells, how a call is answered, and what is kept of a message beyond its end, its connection's
- * and its sender's.
+ * rpc/msg: the properties of a message, the answer to a call, and the parts of a message that stay beyond its end, its
+ * connection's and its sender's.
  */
 #include "support/suite.h"
 
@@ -15,7 +15,7 @@
 #include "unit/fail.h"
 #include "unit/host.h"
 
-/* Which memfd is it? */
+/* Returns the inode number of the block's memfd. */
 static ino_t inode_of(sea_block *block) {
     struct stat status;
     CLEANUP_FD int fd = -1;
@@ -24,16 +24,16 @@ static ino_t inode_of(sea_block *block) {
     return status.st_ino;
 }
 
-/* The three ways in which a payload travels, and what is then known of it. */
+/* The three ways in which a payload travels, and its properties after each. */
 static const struct {
     size_t size;
-    bool is_made_sealed; /* asked for; else the connection chooses */
+    bool is_made_sealed; /* the test makes the block sealed; otherwise the connection chooses */
     int class;
 } kinds[] = {{100, false, SEA_INLINE}, {100000, false, SEA_POOLED}, {100000, true, SEA_SEALED}};
 #define KINDS 3
 #define SEALED_KIND 2
 
-/* All bytes are 4. */
+/* Makes a block of that kind, with all bytes 4. */
 static sea_block *end_block_of_kind(struct end *end, int kind) {
     sea_block *block = NULL;
     if (!kinds[kind].is_made_sealed)
@@ -43,7 +43,7 @@ static sea_block *end_block_of_kind(struct end *end, int kind) {
     return block;
 }
 
-/* a sends a call of END_KEEP with `block`, and b keeps it. */
+/* Sends a call of END_KEEP with `block` from a; b keeps it. */
 static sea_msg *kept_call(struct ends *ends, sea_block *block) {
     ck_assert_int_eq(end_call(&ends->a, END_KEEP, block, -1, 1, NULL), 0);
     ends_settle(ends);
@@ -51,7 +51,7 @@ static sea_msg *kept_call(struct ends *ends, sea_block *block) {
     return ends->b.kept[--ends->b.kept_count];
 }
 
-/* what it tells */
+/* properties of messages */
 
 START_TEST(test_what_a_call_tells) {
     struct ends ends = {0};
@@ -75,7 +75,7 @@ START_TEST(test_what_a_call_tells) {
 }
 END_TEST
 
-/* What is pooled is not stable, and says so. */
+/* A pooled payload is not stable, and the message says so. */
 START_TEST(test_what_a_one_way_message_tells) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -142,7 +142,7 @@ START_TEST(test_the_payload_is_a_block) {
 }
 END_TEST
 
-/* what is kept */
+/* kept messages */
 
 START_TEST(test_a_released_message_gives_the_lease_back) {
     struct ends ends = {0};
@@ -167,17 +167,17 @@ START_TEST(test_a_kept_block_outlives_its_message) {
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
     ends_settle(&ends);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS],
-                      kinds[_i].class != SEA_INLINE); /* that one is a copy */
+                      kinds[_i].class != SEA_INLINE); /* that payload is a copy */
     ck_assert_int_eq(((const char *) sea_block_view(block))[kinds[_i].size - 1], 4);
     sea_block_unref(block);
     ends_settle(&ends);
-    sea_conn_dispatch(ends.a.conn, 0); /* who sleeps is not woken for the release of a pooled block */
+    sea_conn_dispatch(ends.a.conn, 0); /* a sleeping side is not woken for the release of a pooled block */
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ends_deinit(&ends);
 }
 END_TEST
 
-/* Beyond the connection, its peer, and whoever made it. */
+/* The block outlives the connection, its peer, and the process that made it. */
 START_TEST(test_a_kept_block_outlives_its_connection) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -214,12 +214,12 @@ START_TEST(test_a_kept_message_outlives_its_connection) {
     ck_assert_int_eq(sea_reply(first, sea_block_ref(sea_msg_block(first))), -EPIPE);
     if (!is_by_owner)
         end_free_conn(&ends.b);
-    sea_msg_release(second); /* the last one takes the connection with it */
+    sea_msg_release(second); /* the connection ends with its last message */
     ends_deinit(&ends);
 }
 END_TEST
 
-/* A third process gets the very memory that the first one wrote. */
+/* A third process gets the memory that the first one wrote. */
 
 enum third_method { THIRD_INODE = 1 };
 
@@ -243,7 +243,8 @@ static int third_process(int line, void *arg) {
 
 enum { FREE_MESSAGES = 4 + 16 }; /* calls in flight, and spares */
 
-/* Who keeps small messages, or their bytes, has their sender pay; as many as come and go are free. */
+/* Small messages that a handler keeps, or their bytes, are charged to the sender; a free number of messages comes
+ * and goes without charge. */
 START_TEST(test_kept_messages_are_charged) {
     struct ends ends = {0};
     sea_block *bytes = NULL;
@@ -264,7 +265,7 @@ START_TEST(test_kept_messages_are_charged) {
     ck_assert_uint_eq(quota_used(quota, QUOTA_BYTES), (100 - FREE_MESSAGES) * one);
     bytes = sea_block_ref(sea_msg_block(ends.b.kept[99]));
     end_drop(&ends.b);
-    ck_assert_uint_le(quota_used(quota, QUOTA_BYTES), 17 * one); /* those bytes, and some messages for the next ones */
+    ck_assert_uint_le(quota_used(quota, QUOTA_BYTES), 17 * one); /* the kept bytes, and some spare messages */
     struct account *payer = ends.b.conn->lane.remote->account;
     payer->refs++;
     end_free_conn(&ends.b);
@@ -277,13 +278,15 @@ START_TEST(test_kept_messages_are_charged) {
 }
 END_TEST
 
-/* At the quota a call is answered with that, and a one-way message, which must not be lost in silence, is the end. */
+/* At the quota a call gets this error, and a one-way message, which must not be lost in silence, ends the
+ * connection. */
 START_TEST(test_kept_messages_have_a_limit) {
     struct ends ends = {0};
     ends.b.ctx_options.peer_bytes = 20000;
     ends.b.options.calls_max = 4;
     ends_open(&ends);
-    for (unsigned i = 0; ends.a.outcomes_count == i; i++) { /* the one more that a call needs is not to be had */
+    /* there is no room for the message that one more call needs */
+    for (unsigned i = 0; ends.a.outcomes_count == i; i++) {
         ck_assert_int_eq(sea_send_bytes(ends.a.conn, END_KEEP, "small", 6, 0), 0);
         ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), 0);
         ends_settle(&ends);
@@ -303,13 +306,13 @@ END_TEST
 
 /* Inline payloads: through the ring, and through the socket. */
 static const size_t inline_sizes[] = {10000, 60000};
-enum { INLINE_FREE = ACCOUNT_INLINE_FREE, COST = 256 /* of each, beside its bytes */ };
+enum { INLINE_FREE = ACCOUNT_INLINE_FREE, COST = 256 /* for each, beside its bytes */ };
 
 static uint64_t charged_to_peer(const struct ends *ends) {
     return quota_used(&ends->b.conn->lane.remote->account->quota, QUOTA_BYTES);
 }
 
-/* A call that b keeps. Its outcome, if there is one already: its status; else 0. */
+/* Makes a call that b keeps. Returns the status of its outcome, if there is one already; otherwise 0. */
 static int keep_inline(struct ends *ends, size_t size) {
     unsigned before = ends->a.outcomes_count;
     ck_assert_int_eq(end_call(&ends->a, END_KEEP, end_block(&ends->a, size, 4), -1, 1, NULL), 0);
@@ -317,7 +320,7 @@ static int keep_inline(struct ends *ends, size_t size) {
     return ends->a.outcomes_count > before ? ends->a.outcomes[before].status : 0;
 }
 
-/* Beyond what a connection has free, which comes and goes. */
+/* Beyond the amount that each connection has without charge. */
 START_TEST(test_inline_payloads_are_charged) {
     struct ends ends = {0};
     size_t size = inline_sizes[_i];
@@ -355,7 +358,7 @@ START_TEST(test_inline_payloads_have_a_limit) {
     ck_assert_int_eq(keep_inline(&ends, size), -EDQUOT);
     sea_ctx_refusal(ends.b.ctx, &refusal, sizeof(refusal));
     ck_assert_str_eq(refusal.limit, "peer quota (bytes)");
-    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, NULL), 0); /* the connection lives on */
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 2, NULL), 0); /* the connection still works */
     sea_msg_release(ends.b.kept[--ends.b.kept_count]);
     ends_settle(&ends);
     ck_assert_int_eq(keep_inline(&ends, size), 0);
@@ -367,7 +370,7 @@ START_TEST(test_inline_payloads_have_a_limit) {
 }
 END_TEST
 
-/* As many calls as a peer may have in flight, as large as they may be, by the defaults. */
+/* The largest number of calls that a peer may have in flight, of the largest size, with the defaults. */
 START_TEST(test_inline_payloads_of_all_calls) {
     struct ends ends = {0};
     ends.b.options.accept = SEA_INLINE;
@@ -382,7 +385,7 @@ END_TEST
 
 /* hoarders */
 
-enum { MUCH = 200000 }; /* not inline */
+enum { MUCH = 200000 }; /* too large to be inline */
 
 static void answer_much(struct end *end, sea_msg *msg) {
     sea_block *block = NULL;
@@ -393,7 +396,7 @@ static void answer_much(struct end *end, sea_msg *msg) {
         sea_reply(msg, block);
 }
 
-/* One more connection of the server `ctx`; NULL: the first. */
+/* Makes one more connection of the server `ctx`; NULL: the first. */
 static void ends_open_to(struct ends *ends, sea_ctx *ctx) {
     int fds[2];
     ck_assert_int_eq(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
@@ -409,16 +412,16 @@ static void ends_open_to(struct ends *ends, sea_ctx *ctx) {
     ck_assert_uint_eq(ends->a.opened, 1);
 }
 
-/* It keeps its replies, pooled or sealed, or has b keep what it sends. */
+/* Hoarders keep their replies, pooled or sealed, or make b keep their payloads. */
 static const struct {
     uint32_t method;
     size_t size;
     bool socket_only;
-    uint32_t accept; /* of b */
+    uint32_t accept; /* classes that b accepts */
 } hoarders[] = {{END_HOOK, 1, false, 0}, {END_HOOK, 1, true, 0}, {END_KEEP, 60000, false, SEA_INLINE}};
 #define HOARDERS ((int) (sizeof hoarders / sizeof *hoarders))
 
-/* Until it is refused. */
+/* Hoards until a request is refused. */
 static void hoard(struct ends *ends, int kind) {
     for (unsigned i = 0; i < 400; i++) {
         sea_block *block = end_block(&ends->a, hoarders[kind].size, 4);
@@ -433,8 +436,8 @@ static void hoard(struct ends *ends, int kind) {
     ck_abort_msg("it was never refused");
 }
 
-/* Three connections of one user take all that they get, and give nothing back: the fourth has its call answered, by the
- * defaults. */
+/* Three connections of one user take everything that they get, and give nothing back: the fourth still gets its call
+ * answered, with the defaults. */
 START_TEST(test_hoarders_and_a_good_one) {
     static struct ends all[4];
     for (int i = 0; i < 4; i++) {
@@ -478,7 +481,7 @@ START_TEST(test_a_received_block_is_forwarded) {
     memcpy(&inode, sea_msg_data(reply), sizeof inode);
     ck_assert_uint_eq(inode, inode_of(original));
     ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_BLOCKS],
-                      0); /* nothing was copied, and so small a reply needs no block */
+                      0); /* no byte was copied, and a reply of this size needs no block */
     sea_msg_release(reply);
     sea_msg_release(msg);
     sea_conn_free(conn);
@@ -511,7 +514,7 @@ START_TEST(test_a_received_block_is_the_reply) {
 }
 END_TEST
 
-/* It lies in an arena that only b and a have: what goes back, or on, is a copy. */
+/* The block lies in an arena that only b and a have: the payload that goes back, or on to another peer, is a copy. */
 START_TEST(test_a_pooled_block_as_the_reply_is_copied) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -522,7 +525,7 @@ START_TEST(test_a_pooled_block_as_the_reply_is_copied) {
     ck_assert(msg_is_filled(reply, 100000, 4));
     ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_FALLBACKS], 1);
     ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_COPIED_BYTES], 100000);
-    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BLOCKS], 0); /* the call's */
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_IMPORTED_BLOCKS], 0); /* the import of the call */
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
     ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_LEASED_BLOCKS], 1);
     end_drop(&ends.a);
@@ -534,7 +537,7 @@ END_TEST
 
 /* answers */
 
-/* The outcome of a's only call so far. */
+/* Checks the outcome of a's only call so far. */
 static void expect_outcome(struct ends *ends, int status, const char *text) {
     ends_settle(ends);
     ck_assert_uint_eq(ends->a.outcomes_count, 1);
@@ -611,7 +614,7 @@ static const struct {
 };
 #define TEXTS ((int) (sizeof texts / sizeof *texts))
 
-/* Whatever the application says, the connection lives on. */
+/* For any text of the application the connection goes on. */
 START_TEST(test_texts) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -672,7 +675,7 @@ START_TEST(test_a_reply_that_cannot_be_sealed) {
 }
 END_TEST
 
-/* giving up */
+/* abandoned calls */
 
 START_TEST(test_a_deadline_that_passed) {
     struct ends ends = {0};
@@ -682,10 +685,10 @@ START_TEST(test_a_deadline_that_passed) {
     sea_msg *msg = ends.b.kept[--ends.b.kept_count];
     while (wait_now() < sea_msg_deadline(msg))
         nap();
-    ck_assert(sea_msg_is_cancelled(msg)); /* though nobody has said so */
+    ck_assert(sea_msg_is_cancelled(msg)); /* without a message from the caller */
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
     end_turn(&ends.a);
-    expect_outcome(&ends, 0, NULL); /* it came before the caller looked at its clock */
+    expect_outcome(&ends, 0, NULL); /* the answer came before the caller read its clock */
     ends_deinit(&ends);
 }
 END_TEST

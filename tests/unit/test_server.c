@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rpc/server: listening and taking over, who is let in, how it is run and stopped, and what callbacks may do to
- * it. Mostly driven on the test's thread, as another loop would; on its own where waiting is what is tested.
+ * rpc/server: listening and taking over, the peers that are let in, running and stopping, and the functions that
+ * callbacks may use. Mostly driven on the test's thread, as a foreign loop does; on a thread of its own where the tests
+ * are about waiting.
  */
 #include "support/suite.h"
 
@@ -18,7 +19,7 @@
 #include "sys/limits.h"
 #include "sys/map.h"
 #include "sys/memfd.h"
-#include "sys/socket.h" /* NOLINT(readability-duplicate-include): ours */
+#include "sys/socket.h" /* NOLINT(readability-duplicate-include): this header is ours */
 #include "unit/conn_pair.h"
 #include "unit/fail.h"
 #include "unit/host.h"
@@ -30,10 +31,10 @@
 enum server_method {
     ECHO = END_ECHO,
     KEEP = END_KEEP,
-    CLOSE_OTHERS = 10, /* sea_conn_close() for every connection but the caller's */
-    CLOSE_ALL = 11,    /* and the caller's too, after the answer */
+    CLOSE_OTHERS = 10, /* calls sea_conn_close() for every connection except the caller's */
+    CLOSE_ALL = 11,    /* closes the caller's, too, after the answer */
     STOP = 12,         /* sea_server_stop() */
-    PROBE = 13,        /* the server's functions of a turn, from inside */
+    PROBE = 13,        /* calls the server's functions of a turn, from a handler */
     STOP_AND_RUN = 14
 };
 
@@ -42,7 +43,7 @@ static struct end clients[CLIENTS_MAX];
 static sea_msg *kept[CLIENTS_MAX];
 static int kept_count;
 static unsigned opened, closed;
-static sea_close_event endings[CLIENTS_MAX]; /* without their texts */
+static sea_close_event endings[CLIENTS_MAX]; /* their texts are not kept */
 
 static void on_keep(sea_msg *msg, void *user) {
     (void) user;
@@ -133,7 +134,7 @@ static void scene_set(void) {
                                      .on_close = on_close}};
 }
 
-/* One turn of the server, if it asks for one. */
+/* Gives the server one turn, if it asks for one. */
 static bool host_turn(void) {
     struct pollfd item = {.fd = sea_server_fd(host.server), .events = POLLIN};
     ck_assert_int_ge(poll(&item, 1, 0), 0);
@@ -167,7 +168,7 @@ static void scene_end(void) {
     host_close(&host);
 }
 
-/* A call of one client that must be answered with `status`. */
+/* Makes a call of one client that must be answered with `status`. */
 static void check_call(struct end *client, uint32_t method, int status) {
     ck_assert_int_eq(end_call(client, method, NULL, -1, 0, NULL), 0);
     settle();
@@ -200,7 +201,7 @@ START_TEST(test_connections_come_and_go) {
 }
 END_TEST
 
-/* Who has not greeted is no connection yet, and its end is told without an opening. */
+/* A client that has not greeted is no connection yet: its end runs on_close, without on_open. */
 START_TEST(test_a_client_that_does_not_greet) {
     host.options.handshake_ms = 20;
     host_open(&host);
@@ -279,7 +280,7 @@ static int connect_once(int line, void *address) {
     return -r;
 }
 
-/* A process that opens all it can, and sleeps, keeps no other process out. */
+/* A process that opens as many connections as it can, and sleeps, keeps no other process out. */
 START_TEST(test_one_process_does_not_take_all) {
     enum { MOST = 8, SHARE = 6, COME = 12 };
     int fds[COME];
@@ -314,7 +315,7 @@ START_TEST(test_one_process_does_not_take_all) {
 }
 END_TEST
 
-/* Turns, until so many have ended. */
+/* Gives turns until `count` connections have ended. */
 static void settle_until_closed(unsigned count) {
     while (closed < count) {
         int ms = sea_server_prepare(host.server);
@@ -325,7 +326,7 @@ static void settle_until_closed(unsigned count) {
     }
 }
 
-/* Who wants a slot for itself, and does nothing with it, loses it; not who waits for an answer. */
+/* A connection without activity loses its slot; a connection that waits for an answer keeps it. */
 START_TEST(test_idle_connections_end) {
     host.options.idle_ms = 100;
     host_open(&host);
@@ -342,7 +343,7 @@ START_TEST(test_idle_connections_end) {
     ck_assert_uint_eq(clients[1].closed, 0);
     wait_fd(-1, 0, wait_deadline(300));
     settle();
-    ck_assert_uint_eq(clients[1].closed, 0); /* for longer than twice the limit */
+    ck_assert_uint_eq(clients[1].closed, 0); /* although it lasted longer than twice the limit */
     drop_kept();
     settle();
     end_drop(&clients[1]);
@@ -361,7 +362,7 @@ START_TEST(test_without_an_idle_limit_none_ends) {
 }
 END_TEST
 
-/* By default so many that there is room for the descriptors that a peer may send: of a small table half. */
+/* By default the number of connections leaves room for the descriptors that a peer may send: half of a small table. */
 START_TEST(test_as_many_as_leave_room) {
     enum { TABLE = 256, FIT = TABLE / 4, COME = FIT + 2 };
     struct rlimit before, small;
@@ -377,7 +378,7 @@ START_TEST(test_as_many_as_leave_room) {
     ck_assert_uint_eq(closed, COME - FIT);
     ck_assert_int_eq(endings[0].reason, -EUSERS);
     ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-    for (int i = 0; i < COME; i++) { /* a few at a time: each is written down */
+    for (int i = 0; i < COME; i++) { /* a few at a time, because each end is recorded */
         close(fds[i]);
         settle();
         closed = 0;
@@ -389,7 +390,7 @@ END_TEST
 START_TEST(test_others_are_closed_from_inside_a_handler) {
     host_open(&host);
     clients_connect(10);
-    for (int i = 0; i < 10; i++) /* so that all of them are in one turn */
+    for (int i = 0; i < 10; i++) /* so that all of them come in one turn */
         ck_assert_int_eq(end_call(&clients[i], i == 4 ? CLOSE_OTHERS : ECHO, NULL, -1, 0, NULL), 0);
     settle();
     ck_assert_uint_eq(sea_server_connections(host.server), 1);
@@ -460,10 +461,10 @@ START_TEST(test_free_of_nothing) {
 }
 END_TEST
 
-/* what it takes */
+/* classes that the server accepts */
 
-/* What the client makes for such a server, and what the server's handler sees. Of pooled payloads that are copied on
- * receipt nobody is told that they are accepted. */
+/* The class of a block that the client makes for such a server, and the class that the server's handler sees. The
+ * offer does not show that the server accepts pooled payloads in order to copy them. */
 START_TEST(test_stable_classes_only) {
     static const struct {
         uint32_t accept;
@@ -500,7 +501,8 @@ END_TEST
 
 /* descriptors run out */
 
-/* Nobody is lost: who waits in the backlog is served once there is a descriptor again, or whatever else was missing. */
+/* No client is lost: a client that waits in the backlog is served once there is a descriptor again, or the other
+ * missing resource. */
 START_TEST(test_no_descriptor_for_an_accept) {
     static const int errors[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS, EPERM, EIO};
     static const char *const limits[] = {"RLIMIT_NOFILE", "fs.file-max", "kernel memory", "kernel memory", NULL, NULL};
@@ -509,7 +511,8 @@ START_TEST(test_no_descriptor_for_an_accept) {
     fail_once(INJECT_ACCEPT, errors[_i]);
     settle();
     ck_assert_uint_eq(clients[0].opened, 0);
-    ck_assert_int_gt(sea_server_prepare(host.server), 0); /* no event will come: it looks again by the clock */
+    /* no event will come: the server tries again at its deadline */
+    ck_assert_int_gt(sea_server_prepare(host.server), 0);
     sea_refusal refusal;
     sea_ctx_refusal(host.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -errors[_i]);
@@ -520,7 +523,7 @@ START_TEST(test_no_descriptor_for_an_accept) {
     }
     check_call(&clients[0], ECHO, 0);
     ck_assert_int_eq(sea_server_prepare(host.server), -1);
-    end_connect(&clients[1], host.address); /* and the next one at once */
+    end_connect(&clients[1], host.address); /* and the next client at once */
     settle();
     ck_assert_uint_eq(clients[1].opened, 1);
     scene_end();
@@ -540,7 +543,7 @@ START_TEST(test_a_connection_that_cannot_be_polled) {
 }
 END_TEST
 
-/* Nobody is let in while so few mappings are left; connections that are there go on. */
+/* No client is let in while so few mappings are left; existing connections go on. */
 START_TEST(test_no_strangers_while_mappings_are_short) {
     enum { PAGE = 4096, MAPS_MOST = 200000 };
     uint64_t most = limits_maps(), count = 0;
@@ -577,7 +580,7 @@ START_TEST(test_no_strangers_while_mappings_are_short) {
 }
 END_TEST
 
-/* Each stranger could leave more hostile descriptors behind: while many wait to be closed, none is let in. */
+/* Each new client could leave more hostile descriptors: while many wait to be closed, none is let in. */
 START_TEST(test_no_strangers_while_the_reaper_is_busy) {
     struct jam jam;
     host_open(&host);
@@ -599,8 +602,8 @@ START_TEST(test_no_strangers_while_the_reaper_is_busy) {
 }
 END_TEST
 
-/* Whoever is turned away unheard leaves a socket that has to wait too. Before these fill our table, the others are left
- * in the backlog. */
+/* A client that is turned away before its greeting leaves a socket that has to wait for the reaper, too. Before
+ * these sockets fill our table, further clients stay in the backlog. */
 START_TEST(test_strangers_wait_while_the_reaper_is_stuck) {
     enum { STRANGERS_AT_THE_DOOR = 300 };
     struct jam jam;
@@ -681,7 +684,7 @@ START_TEST(test_a_stop_from_a_handler) {
     sea_ctx *ctx = NULL;
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     host_open(&host);
-    for (int i = 0; i < 2; i++) { /* it can be run again */
+    for (int i = 0; i < 2; i++) { /* a server can run again */
         ck_assert_int_eq(pthread_create(&thread, NULL, call_until_stopped, ctx), 0);
         ck_assert_int_eq(sea_server_run(host.server), 0);
         pthread_join(thread, NULL);
@@ -691,7 +694,7 @@ START_TEST(test_a_stop_from_a_handler) {
 }
 END_TEST
 
-/* A run that is none does not take the stop that is meant for the other. */
+/* A nested run is an error, and does not take the stop that is meant for the outer run. */
 START_TEST(test_a_run_inside_a_handler) {
     host_open(&host);
     clients_connect(1);
@@ -714,7 +717,7 @@ START_TEST(test_a_stop_from_another_thread) {
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     host_start(&host);
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), 0);
-    host_stop(&host); /* that asserts the end of the run */
+    host_stop(&host); /* this asserts the end of the run */
     while (sea_conn_is_open(conn))
         ck_assert_int_ne(sea_conn_wait(conn, test_timeout_ms(10000)), 0);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -EPIPE);
@@ -732,7 +735,7 @@ static int signal_parent(int line, void *arg) {
     uint64_t word;
     (void) arg;
     while (line_hear(line, 10000, &word)) {
-        usleep((useconds_t) word * 500); /* it may meet the parent before its poll, or in it */
+        usleep((useconds_t) word * 500); /* the signal may meet the parent before its poll(), or in it */
         kill(getppid(), SIGUSR1);
     }
     return 0;
@@ -755,7 +758,7 @@ START_TEST(test_a_stop_from_a_signal_handler) {
 }
 END_TEST
 
-/* Handlers run in the last look before the poll, too. */
+/* Handlers run in the last look before poll(), too. */
 START_TEST(test_no_turn_inside_a_handler) {
     host_open(&host);
     clients_connect(1);
@@ -774,7 +777,8 @@ START_TEST(test_no_turn_inside_a_handler) {
 }
 END_TEST
 
-/* Who drives them gives them their turns, and says when they sleep. */
+/* The server gives its connections their turns, and decides when they sleep: the functions for a foreign loop
+ * refuse. */
 START_TEST(test_its_connections_are_driven_by_nobody_else) {
     host_open(&host);
     clients_connect(1);
@@ -817,7 +821,7 @@ static const char *in_dir(const char *name) {
     return path;
 }
 
-/* Nothing may be left in it. */
+/* Removes the directory, which must be empty. */
 static void dir_remove(void) {
     ck_assert_int_eq(rmdir(dir), 0);
 }
@@ -924,7 +928,7 @@ START_TEST(test_a_name_in_the_runtime_directory) {
     ck_assert_str_eq(sea_server_address(host.server), runtime);
     ck_assert_uint_eq(mode_of(in_dir("sealane")), 0700);
     clients_connect(1);
-    end_connect(&clients[1], runtime); /* by the other form too */
+    end_connect(&clients[1], runtime); /* by the other form of the address, too */
     settle();
     check_call(&clients[0], ECHO, 0);
     check_call(&clients[1], ECHO, 0);
@@ -991,11 +995,12 @@ START_TEST(test_an_inherited_listening_socket) {
     snprintf(host.address, sizeof host.address, "unix:%s", name);
     clients_connect(2);
     check_call(&clients[1], ECHO, 0);
-    scene_end(); /* it has closed the descriptor: the harness looks */
+    scene_end(); /* the server has closed the descriptor: the harness checks */
 }
 END_TEST
 
-/* By somebody who has it too. Those who are there are served on, and the server sleeps in between. */
+/* Another process that has the socket shuts it down. Existing connections are served, and the server sleeps in
+ * between. */
 START_TEST(test_an_inherited_socket_that_is_shut_down) {
     const char *name = raw_name();
     int fd = raw_listen(name);
@@ -1004,7 +1009,7 @@ START_TEST(test_an_inherited_socket_that_is_shut_down) {
     snprintf(host.address, sizeof host.address, "unix:%s", name);
     clients_connect(1);
     ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
-    settle(); /* would not end if it were looked at again and again */
+    settle(); /* would not end if the server tried the listener again and again */
     check_call(&clients[0], ECHO, 0);
     ck_assert_int_eq(sea_server_prepare(host.server), -1);
     sea_refusal refusal;
@@ -1025,7 +1030,7 @@ START_TEST(test_an_inherited_socket_that_does_not_listen) {
 }
 END_TEST
 
-/* As systemd would start it: the third descriptor and those after it, named in the environment. */
+/* Serves as a process that systemd starts: the third descriptor and those after it, named in the environment. */
 static int serve_activated(int line, void *arg) {
     char pid[16];
     int own_line = fcntl(line, F_DUPFD_CLOEXEC, 20), listener = raw_listen(arg);
@@ -1036,10 +1041,10 @@ static int serve_activated(int line, void *arg) {
     setenv("LISTEN_FDS", "2", 1);
     setenv("LISTEN_FDNAMES", "other:harbour", 1);
     setenv("LISTEN_PID", "1", 1);
-    ck_assert_int_eq(server_refused("systemd:harbour", NULL), -ENOENT); /* meant for somebody else */
+    ck_assert_int_eq(server_refused("systemd:harbour", NULL), -ENOENT); /* named for another service */
     setenv("LISTEN_PID", pid, 1);
     ck_assert_int_eq(server_refused("systemd:airport", NULL), -ENOENT);
-    ck_assert_int_eq(server_refused("systemd", NULL), -ENOTSOCK); /* the first is no socket */
+    ck_assert_int_eq(server_refused("systemd", NULL), -ENOTSOCK); /* the first descriptor is no socket */
     snprintf(host.address, sizeof host.address, "systemd:harbour");
     host_open(&host);
     line_tell(own_line, 1);
@@ -1067,8 +1072,8 @@ START_TEST(test_a_server_that_is_started_by_its_socket) {
 }
 END_TEST
 
-/* Whatever fails on the way, nothing is left: no descriptor, no socket, no memory. (A lock file may be: whoever could
- * not lock it may not remove it. The last try takes it along.) */
+/* For each failure nothing is left: no descriptor, no socket, no memory. (A lock file may stay, because a process
+ * that could not lock it may not remove it. The last try removes it.) */
 static const enum inject_kind steps[] = {INJECT_ALLOC,     INJECT_OPEN,    INJECT_FLOCK,  INJECT_SOCKET,
                                          INJECT_BIND,      INJECT_FCHMOD,  INJECT_LISTEN, INJECT_EPOLL_CREATE,
                                          INJECT_EPOLL_CTL, INJECT_EVENTFD, INJECT_FSTAT};
@@ -1086,7 +1091,7 @@ START_TEST(test_a_server_that_cannot_be_made) {
         if (r < 0)
             ck_assert_int_eq(access(in_dir("socket"), F_OK), -1);
         ck_assert(r == 0 || r == -ENOMEM);
-        ck_assert(n > 1 || r < 0 || steps[_i] == INJECT_FCHMOD); /* it has another way */
+        ck_assert(n > 1 || r < 0 || steps[_i] == INJECT_FCHMOD); /* there is another way */
     }
     clients_connect(1);
     check_call(&clients[0], ECHO, 0);
@@ -1104,9 +1109,9 @@ START_TEST(test_a_server_without_descriptors) {
 }
 END_TEST
 
-/* who is let in */
+/* the peers that are let in */
 
-/* Of the other user; more than the library reads at once. */
+/* Groups of the other user; more than the library reads at once. */
 static gid_t supplementary[100];
 static size_t supplementary_count;
 
@@ -1128,7 +1133,7 @@ static int allow(const sea_peer *peer, void *user) {
     return allow_answer;
 }
 
-/* As another user: connects, calls, and tells how that went. */
+/* Becomes another user, connects, calls, and reports the result. */
 static int call_as_nobody(int line, void *arg) {
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
@@ -1156,7 +1161,7 @@ static const struct {
     const char *what;
     sea_options options;
     int answer, error;
-    size_t groups; /* supplementary ones */
+    size_t groups; /* number of supplementary groups */
 } strangers[] = {
     {.what = "not by default", .error = EACCES},
     {.what = "listed by user", .options = {.users = nobody, .users_count = 2}},
@@ -1201,7 +1206,7 @@ START_TEST(test_another_user) {
 }
 END_TEST
 
-/* The file's mode stands before the policy. */
+/* The mode of the socket file is checked before the policy. */
 START_TEST(test_another_user_and_the_socket_file) {
     struct child child;
     if (geteuid() != 0)
@@ -1221,7 +1226,7 @@ START_TEST(test_another_user_and_the_socket_file) {
 }
 END_TEST
 
-/* What lets others in opens the file for them, and no further. */
+/* An option that lets other users in opens the file for them, and no further. */
 static const struct {
     sea_options options;
     size_t groups;
@@ -1254,7 +1259,8 @@ static const struct {
     {.options = {.groups = their_group, .groups_count = 1, .socket_mode = 0620, .socket_group = 4001},
      .mode = 0620,
      .group = 4001},
-    {.options = {.socket_group = 4001}, .mode = 0660, .group = 4001, .error = EACCES}, /* it may come, and is refused */
+    /* the user may connect, and is refused */
+    {.options = {.socket_group = 4001}, .mode = 0660, .group = 4001, .error = EACCES},
 };
 #define FILES ((int) (sizeof files / sizeof *files))
 
@@ -1289,7 +1295,8 @@ START_TEST(test_who_may_open_the_socket_file) {
 }
 END_TEST
 
-/* Without the right to give the file away it is opened for all; an application that named the group is told. */
+/* Without the right to change the file's group the file is opened for all users; an application that named the group
+ * is told. */
 START_TEST(test_a_file_that_may_not_be_given_away) {
     static const struct {
         int error;
@@ -1326,7 +1333,7 @@ START_TEST(test_a_file_that_may_not_be_given_away) {
 }
 END_TEST
 
-/* As another user, in processes of its own: how many it gets. */
+/* Becomes another user, in processes of its own; reports how many connections it gets. */
 static int take_all_as_nobody(int line, void *address) {
     sea_ctx *ctx = NULL;
     uint64_t word;
@@ -1341,7 +1348,7 @@ static int take_all_as_nobody(int line, void *address) {
         sea_conn *conn = NULL;
         char result = 1;
         pid_t pid = fork();
-        if (pid == 0) { /* holds its connection until all have ended */
+        if (pid == 0) { /* this process holds its connection until all have ended */
             int r = sea_connect(&conn, ctx, address, &(sea_options){.handshake_ms = test_timeout_ms(10000)});
             result = (char) (r == -EUSERS ? 2 : r < 0);
             if (write(ended[1], &result, 1) == 1)
@@ -1368,7 +1375,7 @@ static int take_all_in_a_group(int line, void *address) {
     return take_all_as_nobody(line, address);
 }
 
-/* Another user gets half of the slots, whatever number of processes it has; our own user is not counted. */
+/* Another user gets half of the slots, for any number of processes; our own user is not counted. */
 START_TEST(test_one_user_does_not_take_all) {
     struct child child;
     uint64_t count = 0;
@@ -1391,7 +1398,7 @@ START_TEST(test_one_user_does_not_take_all) {
 }
 END_TEST
 
-/* From the moment a client connects: nobody has accepted it yet. */
+/* This holds from the moment at which a client connects, before accept(). */
 START_TEST(test_a_server_without_use_for_descriptors_lets_none_through) {
     struct host own = {.options = {.accept = SEA_INLINE, .socket_only = true}};
     int pair[2], file = open("/dev/null", O_RDONLY | O_CLOEXEC);

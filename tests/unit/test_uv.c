@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop/uv: servers and connections on libuv loops. Every test ends with its loop running dry by itself, without a
- * handle, and closing: what a watch leaves behind would show there.
+ * loop/uv: servers and connections on libuv loops. In every test the loop ends by itself, has no handle left, and can
+ * be closed: a watch that was left behind would prevent that.
  */
 #include "support/suite.h"
 
@@ -75,7 +75,7 @@ static void count_handle(uv_handle_t *handle, void *count) {
     ++*(int *) count;
 }
 
-/* Whatever the test has left is freed; then the loop must end, and be empty. */
+/* Frees the objects that the test has left; then the loop must end, and be empty. */
 static void scene_end(void) {
     int handles = 0;
     fail_off();
@@ -95,7 +95,7 @@ static void run(void) {
     ck_assert_int_eq(uv_run(&loop, UV_RUN_DEFAULT), 0);
 }
 
-/* Turns of the loop until it holds. */
+/* Gives the loop turns until the condition holds. */
 #define run_until(condition)                                                                  \
     while (!(condition)) {                                                                    \
         int is_alive_ = uv_run(&loop, UV_RUN_ONCE);                                           \
@@ -104,7 +104,7 @@ static void run(void) {
 
 /* one loop */
 
-/* Frees the client at its last answer; the server when there is no client any more. */
+/* Frees the client at its last answer, and the server when there is no client any more. */
 static unsigned clients_left;
 
 static void leave_at_the_last(struct end *end, const struct outcome *outcome) {
@@ -126,7 +126,7 @@ static void must_not_close(struct end *end) {
     ck_abort_msg("a connection ended (%d): %s", end->event.reason, end->event.text);
 }
 
-static const unsigned crowds[][2] = {{1, 1}, {1, 200}, {100, 10}}; /* clients, calls of each */
+static const unsigned crowds[][2] = {{1, 1}, {1, 200}, {100, 10}}; /* number of clients, and calls of each */
 
 START_TEST(test_server_and_clients_on_one_loop) {
     server_open();
@@ -138,7 +138,7 @@ START_TEST(test_server_and_clients_on_one_loop) {
         clients[i].sunk = crowds[_i][1];
         client_open(&clients[i]);
     }
-    run(); /* ends by itself */
+    run(); /* the loop ends by itself */
     ck_assert_ptr_null(server);
     ck_assert_uint_eq(serving.opened, crowds[_i][0]);
     ck_assert_uint_eq(serving.closed, crowds[_i][0]);
@@ -152,7 +152,7 @@ START_TEST(test_server_and_clients_on_one_loop) {
 }
 END_TEST
 
-/* An end in steps takes a turn of the loop for each, and no time in between. */
+/* An end in steps takes a turn of the loop for each step, and no time in between. */
 START_TEST(test_the_end_goes_on_in_each_turn) {
     enum { LEASES = 100, SIZE = 70000, TURNS_MOST = 30 };
     server_open();
@@ -169,7 +169,7 @@ START_TEST(test_the_end_goes_on_in_each_turn) {
     for (; !clients[0].closed && turns < TURNS_MOST; turns++)
         uv_run(&loop, UV_RUN_NOWAIT);
     ck_assert_uint_eq(clients[0].closed, 1);
-    ck_assert_int_gt(turns, 4); /* and not all at once */
+    ck_assert_int_gt(turns, 4); /* and not all steps at once */
     ck_assert_uint_eq(clients[0].event.reclaimed_blocks, LEASES);
 }
 END_TEST
@@ -187,7 +187,7 @@ START_TEST(test_nothing_waits_on_a_loop) {
     ck_assert_int_eq(sea_server_fd(server), -EDEADLK);
     ck_assert_int_eq(sea_server_prepare(server), -1);
     ck_assert_int_eq(sea_server_dispatch(server), -EDEADLK);
-    sea_server_stop(server); /* of no effect */
+    sea_server_stop(server); /* has no effect */
     ck_assert_int_eq(sea_send(conn, END_KEEP, NULL, 0), 0);
     run_until(serving.kept_count == 1);
 }
@@ -224,7 +224,7 @@ START_TEST(test_a_flood_goes_on_when_there_is_room) {
 }
 END_TEST
 
-/* A reply outside of any turn, when the socket was full: the loop must be told. */
+/* A reply outside of any turn, while the socket is full: the loop must poll for room. */
 START_TEST(test_late_replies_find_a_full_socket) {
     unsigned sent = 0;
     server_open();
@@ -233,7 +233,7 @@ START_TEST(test_late_replies_find_a_full_socket) {
     for (unsigned i = 0; i < 200; i++)
         ck_assert_int_eq(end_call(&clients[0], END_KEEP, NULL, -1, i, NULL), 0);
     run_until(serving.kept_count == 200);
-    while (sea_send(serving.conn, 99, NULL, 0) == 0) /* no such method: dropped */
+    while (sea_send(serving.conn, 99, NULL, 0) == 0) /* there is no such method: the message is dropped */
         ck_assert_uint_lt(++sent, 10000);
     end_drop(&serving);
     run_until(clients[0].outcomes_count == 200);
@@ -277,7 +277,7 @@ START_TEST(test_a_server_that_does_not_greet) {
     int listener = raw_listen(address + strlen("unix:"));
     clients[0].options.handshake_ms = 10;
     client_open(&clients[0]);
-    run(); /* an ended connection holds no loop alive */
+    run(); /* an ended connection keeps no loop alive */
     ck_assert_uint_eq(clients[0].closed, 1);
     ck_assert_int_eq(clients[0].event.reason, -ETIMEDOUT);
     ck_assert_uint_eq(clients[0].opened, 0);
@@ -328,7 +328,7 @@ static void free_at_done(struct end *end, const struct outcome *outcome) {
     (void) outcome;
     if (end->outcomes_count > 1)
         return;
-    sea_conn_free(end->conn); /* the others end inside this: end->conn is compared */
+    sea_conn_free(end->conn); /* this ends the other calls; their callbacks compare end->conn */
     end->conn = NULL;
 }
 
@@ -453,7 +453,7 @@ static void count_answer(sea_conn *conn, int status, sea_msg *reply, void *count
     ++*(unsigned *) count;
 }
 
-/* Many at a time: more than one turn handles, so that some are handled by timers and before the poll. */
+/* There are more calls than one turn handles, so that timers handle some of them, before the poll. */
 START_TEST(test_calls_are_answered_at_the_end_of_the_turn) {
     struct child child;
     const sea_options options = {.ring_size = 1 << 18};
@@ -476,7 +476,7 @@ START_TEST(test_calls_are_answered_at_the_end_of_the_turn) {
 }
 END_TEST
 
-/* --- a flood, and others on the loop --- */
+/* --- a flood beside other users of the loop --- */
 
 static int flood_in_child(int line, void *arg) {
     const sea_options options = {.waiting = SEA_WAIT_SLEEP};
@@ -492,7 +492,7 @@ static int flood_in_child(int line, void *arg) {
     return r;
 }
 
-/* Slower than they send. */
+/* Handles messages more slowly than they come. */
 static void be_slow(struct end *end, sea_msg *msg) {
     uint64_t begin = wait_now();
     (void) end;
@@ -505,7 +505,7 @@ static void count_tick(uv_timer_t *timer) {
     ++*(unsigned *) timer->data;
 }
 
-/* Timers of others fire, and new connections are served. */
+/* The application's timers fire, and new connections are served. */
 START_TEST(test_a_flood_leaves_the_loop_its_turns) {
     struct child children[2];
     unsigned ticks = 0;
@@ -538,7 +538,7 @@ START_TEST(test_the_server_is_killed) {
     ck_assert_int_eq(end_call(&clients[0], END_ECHO, end_block(&clients[0], 100000, 1), -1, 1, NULL), 0);
     run_until(clients[0].outcomes_count == 1);
     child_kill(&child);
-    run(); /* the end of the only connection */
+    run(); /* the only connection ends */
     ck_assert_uint_eq(clients[0].closed, 1);
     ck_assert_int_eq(clients[0].event.reason, -EPIPE);
 }
@@ -569,7 +569,7 @@ static void on_stop(uv_async_t *async) {
     uv_close((uv_handle_t *) async, NULL);
 }
 
-/* A loop of the server's own, on a thread. */
+/* A loop that belongs to the server, on a thread. */
 struct other_loop {
     uv_loop_t loop;
     uv_async_t stop;
@@ -588,7 +588,7 @@ START_TEST(test_two_loops_on_two_threads) {
     ck_assert_int_eq(uv_async_init(&other.loop, &other.stop, on_stop), 0);
     ck_assert_int_eq(sea_uv_server_new(&server, serving.ctx, &other.loop, address, &serving.options), 0);
     ck_assert_int_eq(pthread_create(&other.thread, NULL, run_other, &other), 0);
-    clients_left = CLIENTS_MAX; /* one more than there are: the server is the other thread's */
+    clients_left = CLIENTS_MAX; /* one more than there are, because the other thread frees the server */
     for (int i = 0; i < 20; i++) {
         clients[i].at_open = call_at_open;
         clients[i].at_done = leave_at_the_last;
@@ -630,7 +630,7 @@ END_TEST
 enum { ASKED_MAX = 16 };
 
 static struct {
-    pthread_t thread; /* the loop's */
+    pthread_t thread; /* the thread of the loop */
     sea_block *blocks[ASKED_MAX];
     int statuses[ASKED_MAX];
     unsigned count;
@@ -651,7 +651,7 @@ static void take_block(int status, sea_block *block, void *user) {
     told.statuses[told.count++] = status;
 }
 
-/* From here on memfds are counted. */
+/* Counts memfds from here on. */
 static void told_begin(void) {
     memset(&told, 0, sizeof told);
     told.thread = pthread_self();
@@ -662,7 +662,7 @@ static void told_begin(void) {
 static void ask(sea_ctx *ctx, size_t size, unsigned flags) {
     unsigned count = told.count;
     ck_assert_int_eq(sea_uv_block_new_sealed(ctx, &loop, size, flags, take_block, &told), 0);
-    ck_assert_uint_eq(told.count, count); /* never from inside */
+    ck_assert_uint_eq(told.count, count); /* the callback never runs inside the call */
 }
 
 START_TEST(test_a_block_is_made_elsewhere) {
@@ -686,7 +686,8 @@ START_TEST(test_a_block_is_made_elsewhere) {
 }
 END_TEST
 
-/* Many more than there are threads; meanwhile their context loses its owner, and the loop cannot be closed. */
+/* There are many more requests than threads; meanwhile the application drops the context, and the loop cannot be
+ * closed. */
 START_TEST(test_a_loop_that_ends_while_blocks_are_made) {
     sea_ctx *ctx = NULL;
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
@@ -782,10 +783,10 @@ static void on_tick(uv_timer_t *timer) {
     ++*(int *) timer->data;
 }
 
-/* By somebody who has it too. It rests in between, longer than a tick. */
+/* Another process that has the listener shuts it down. The loop sleeps in between, longer than a tick. */
 START_TEST(test_a_listener_that_is_shut_down) {
     int fd = raw_listen(raw_name()), ticks = 0;
-    static uv_timer_t timer; /* closed by scene_end() */
+    static uv_timer_t timer; /* scene_end() closes it */
     snprintf(address, sizeof address, "fd:%d", fd);
     server_open();
     ck_assert_int_eq(shutdown(fd, SHUT_RDWR), 0);
@@ -794,8 +795,7 @@ START_TEST(test_a_listener_that_is_shut_down) {
     timer.data = &ticks;
     ck_assert_int_eq(uv_timer_start(&timer, on_tick, 20, 20), 0);
     run_until(ticks >= 10 && fail_calls(INJECT_ACCEPT) >= 2);
-    ck_assert_int_le(fail_calls(INJECT_ACCEPT),
-                     2 * ticks + 4); /* its timer, then the socket; no tick is ever left out */
+    ck_assert_int_le(fail_calls(INJECT_ACCEPT), 2 * ticks + 4); /* the timer, then the socket; no tick is left out */
     sea_refusal refusal;
     sea_ctx_refusal(serving.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(refusal.error, -EINVAL);
@@ -803,7 +803,7 @@ START_TEST(test_a_listener_that_is_shut_down) {
 }
 END_TEST
 
-/* The watch of an accepted connection finds no memory: it is told, and the server goes on. */
+/* The watch of an accepted connection finds no memory: the application is told, and the server goes on. */
 START_TEST(test_no_memory_for_an_accept) {
     server_open();
     for (int n = 1; n <= 6; n++) {
