@@ -85,7 +85,7 @@ valgrind_tests = \
     $(uv_tests) \
     tests/unit/test_util \
     tests/unit/test_view \
-    tests/unit/test_views \
+    tests/unit/test_view_table \
     tests/unit/test_wait \
     tests/unit/test_wake \
     tests/unit/test_work

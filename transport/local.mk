@@ -122,10 +122,14 @@ transport_libtransport_la_SOURCES = \
     transport/registry/peer.h \
     transport/registry/pool_budget.c \
     transport/registry/pool_budget.h \
-    transport/registry/pooled.c \
-    transport/registry/pooled.h \
+    transport/registry/pooled_block.c \
+    transport/registry/pooled_block.h \
     transport/registry/pools.c \
     transport/registry/pools.h \
+    transport/registry/sealed_block.c \
+    transport/registry/sealed_block.h \
+    transport/registry/view_table.c \
+    transport/registry/view_table.h \
     transport/registry/views.c \
     transport/registry/views.h \
     transport/lane/address.c \

@@ -252,7 +252,7 @@ static inline sea_block *filled(sea_block *block, int fill) {
 
 static inline sea_block *new_inline(struct side *side, size_t size, int fill) {
     sea_block *block = NULL;
-    ck_assert_int_eq(block_new_inline(&block, side->ctx, NULL, size), 0);
+    ck_assert_int_eq(block_new_inline(&block, side->ctx, NULL, size, 1), 0);
     return filled(block, fill);
 }
 

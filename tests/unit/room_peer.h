@@ -58,7 +58,8 @@ static inline void owner_assert_leased(const struct owner *owner, uint64_t block
 static inline int owner_send(struct owner *owner, uint64_t handle, size_t size, sea_block **ret_block) {
     const struct sealed_claim claim = {.size = size, .size_max = size};
     const char *why = NULL;
-    return block_receive_sealed(ret_block, owner->peer, handle, trap_memfd(size, TRAP_ALL_SEALS), &claim, &why);
+    return sealed_block_receive(ret_block, owner->peer->account, handle, trap_memfd(size, TRAP_ALL_SEALS), &claim,
+                                &why);
 }
 
 #endif

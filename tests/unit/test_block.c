@@ -51,7 +51,7 @@ static sea_block *new_sealed(size_t size) {
 
 static sea_block *new_inline(size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size), 0);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size, 1), 0);
     return block;
 }
 
@@ -163,7 +163,7 @@ START_TEST(test_the_budget) {
     for (int class = 0; class < 2; class ++) {
         ctx_anew(&options);
         sea_block *one = new_block(class, 100), *two = new_block(class, 100), *three = (sea_block *) &ctx;
-        int r = class ? sea_block_new_sealed(&three, ctx, 100, 0) : block_new_inline(&three, ctx, NULL, 100);
+        int r = class ? sea_block_new_sealed(&three, ctx, 100, 0) : block_new_inline(&three, ctx, NULL, 100, 1);
         if (class || cases[_i].is_for_inline) {
             ck_assert_int_eq(r, -EDQUOT);
             ck_assert_ptr_eq(three, &ctx);
@@ -192,7 +192,7 @@ START_TEST(test_a_machine_that_refuses) {
     fail_once(INJECT_ALLOC, ENOMEM);
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 10, 0), -ENOMEM);
     fail_once(INJECT_ALLOC, ENOMEM);
-    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 10), -ENOMEM);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 10, 1), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 4);
     ctx_assert_budget(0, 0, 0);
@@ -235,7 +235,7 @@ END_TEST
 
 START_TEST(test_sealing_while_somebody_writes) {
     sea_block *block = new_text(true, "still mine");
-    void *foreign = mmap(NULL, 10, PROT_WRITE, MAP_SHARED, block_fd(block), 0);
+    void *foreign = mmap(NULL, 10, PROT_WRITE, MAP_SHARED, sealed_block_fd(block), 0);
     ck_assert(foreign != MAP_FAILED);
     ck_assert_int_eq(sea_block_seal(block), -EBUSY);
     ck_assert(!sea_block_is_sealed(block));
@@ -610,7 +610,7 @@ START_TEST(test_an_import_is_close_on_exec) {
     int fd = trap_memfd(PAGE, TRAP_ALL_SEALS);
     ck_assert_int_eq(fcntl(fd, F_SETFD, 0), 0);
     ck_assert_int_eq(sea_block_import(&block, ctx, fd, PAGE), 0);
-    ck_assert_int_eq(fcntl(block_fd(block), F_GETFD), FD_CLOEXEC);
+    ck_assert_int_eq(fcntl(sealed_block_fd(block), F_GETFD), FD_CLOEXEC);
     sea_block_unref(block);
 }
 END_TEST
@@ -647,14 +647,14 @@ START_TEST(test_large_inline_payloads_are_admitted) {
     ctx->admission.proc = ctx->admission.mount = tree_path;
     ctx->admission.allowance = ctx->admission.stale = 0;                     /* grants from the real machine */
     tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 16384 kB\n"); /* all of it is kept free */
-    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16384), -ENOMEM);
+    ck_assert_int_eq(block_copy_inline(&block, ctx, NULL, text, 16384), -ENOMEM);
     ck_assert_str_eq(ctx_refusal().limit, "MemAvailable");
     ctx_assert_budget(0, 0, 0);
-    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16383), 0);
+    ck_assert_int_eq(block_copy_inline(&block, ctx, NULL, text, 16383), 0);
     sea_block_unref(block);
     tree_write("meminfo", "MemTotal: 1048576 kB\nMemAvailable: 65536 kB\n");
     for (int i = 0; i < 3; i++) {
-        ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 16384), 0);
+        ck_assert_int_eq(block_copy_inline(&block, ctx, NULL, text, 16384), 0);
         sea_block_unref(block);
         if (i == 0)
             fail_call(INJECT_OPEN, 0, 0, 0);
@@ -669,7 +669,7 @@ END_TEST
 START_TEST(test_a_received_inline_payload) {
     char text[] = "hello";
     sea_block *block = NULL;
-    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 5), 0);
+    ck_assert_int_eq(block_copy_inline(&block, ctx, NULL, text, 5), 0);
     memset(text, '#', 5); /* the payload is a private copy */
     assert_text(block, "hello");
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
@@ -681,7 +681,7 @@ START_TEST(test_a_received_inline_payload) {
     const sea_ctx_options options = {.budget_bytes = 4};
     ctx_anew(&options);
     block = (sea_block *) &ctx;
-    ck_assert_int_eq(block_receive_inline(&block, ctx, NULL, text, 5), -EDQUOT);
+    ck_assert_int_eq(block_copy_inline(&block, ctx, NULL, text, 5), -EDQUOT);
     ck_assert_ptr_eq(block, &ctx);
 }
 END_TEST
@@ -744,7 +744,7 @@ START_TEST(test_payloads_that_are_not_taken) {
         const char *why = NULL;
         ctx_anew(&options);
         owner_init(&peer, 1000);
-        int r = block_receive_sealed(&block, peer.peer, 7, cases[i].fd, &claim, &why);
+        int r = sealed_block_receive(&block, peer.peer->account, 7, cases[i].fd, &claim, &why);
         ck_assert_msg(r == cases[i].error, "%zu: %d, %s", i, r, why);
         ck_assert_ptr_eq(block, &ctx);
         bool is_refusal = cases[i].error == -EDQUOT;
@@ -772,7 +772,7 @@ START_TEST(test_a_machine_that_cannot_take) {
     int fd = trap_memfd(PAGE, TRAP_ALL_SEALS);
     owner_init(&peer, 1000);
     fail_call(cases[_i].kind, cases[_i].n, 1, ENOMEM);
-    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), -ENOMEM);
+    ck_assert_int_eq(sealed_block_receive(&block, peer.peer->account, 7, fd, &claim, &why), -ENOMEM);
     ck_assert_ptr_eq(block, &ctx);
     ck_assert_int_eq(ctx_refusal().error, -ENOMEM);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
@@ -881,7 +881,7 @@ END_TEST
 START_TEST(test_a_copy_in_sealed_memory) {
     sea_block *from = new_text(_i, "the same"), *copy = NULL;
     ck_assert_int_eq(sea_block_seal(from), 0);
-    ck_assert_int_eq(block_copy_sealed(&copy, NULL, from), 0);
+    ck_assert_int_eq(sealed_block_copy(&copy, NULL, from), 0);
     ck_assert_ptr_ne(copy, from);
     ck_assert_int_eq(sea_block_class(copy), SEA_SEALED);
     ck_assert(sea_block_is_sealed(copy));
@@ -902,7 +902,7 @@ START_TEST(test_a_copy_that_fails) {
                  {INJECT_ADD_SEALS, EBUSY, -EBUSY}};
     sea_block *from = new_text(false, "the same"), *copy = (sea_block *) &ctx;
     fail_once(cases[_i].kind, cases[_i].error);
-    ck_assert_int_eq(block_copy_sealed(&copy, NULL, from), cases[_i].result);
+    ck_assert_int_eq(sealed_block_copy(&copy, NULL, from), cases[_i].result);
     ck_assert_ptr_eq(copy, &ctx);
     ctx_assert_budget(8, 1, 0);
     sea_block_unref(from);
@@ -919,7 +919,7 @@ START_TEST(test_huge_pages_are_counted) {
     memset(sea_block_data(block), 'h', 4 * MIB);
     memset(sea_block_data(plain), 'h', 4 * MIB);
     bool is_huge = sea_block_pages(block) == SEA_PAGES_THP;
-    void *foreign = mmap(NULL, 1, PROT_WRITE, MAP_SHARED, block_fd(block), 0);
+    void *foreign = mmap(NULL, 1, PROT_WRITE, MAP_SHARED, sealed_block_fd(block), 0);
     ck_assert_int_eq(sea_block_seal(block), -EBUSY);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS], 0);
     munmap(foreign, 1);
@@ -945,7 +945,7 @@ START_TEST(test_the_budget_is_what_the_kernel_says) {
         blocks[i] = new_sealed(64 << 10);
         memset(sea_block_data(blocks[i]), 'h', 64 << 10);
         ck_assert_int_eq(sea_block_seal(blocks[i]), 0);
-        ck_assert_int_eq(memfd_allocated(block_fd(blocks[i]), &allocated), 0);
+        ck_assert_int_eq(memfd_allocated(sealed_block_fd(blocks[i]), &allocated), 0);
         real += allocated;
     }
     ck_assert_uint_eq(real, 20 * (64 << 10));
@@ -953,7 +953,7 @@ START_TEST(test_the_budget_is_what_the_kernel_says) {
     fail_call(INJECT_FTRUNCATE, 2, FAIL_ALWAYS, EBUSY);
     last = new_sealed(64 << 10);
     fail_off();
-    ck_assert_int_eq(memfd_allocated(block_fd(last), &allocated), 0);
+    ck_assert_int_eq(memfd_allocated(sealed_block_fd(last), &allocated), 0);
     ctx_assert_budget(real + allocated, 21, 21);
     ck_assert_int_eq(sea_block_shrink(last, 4096), 0);
     ctx_assert_budget(real + 4096, 21, 21);
@@ -969,7 +969,7 @@ static sea_block *new_padded(size_t size) {
     if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
         test_skip("huge pages for memfds cannot be had: transparent_hugepage/shmem_enabled");
     sea_block *block = new_sealed(size);
-    if (block_layout(block) == SEALED_EXACT) {
+    if (block->sealed.layout == SEALED_EXACT) {
         ctx_assert_budget(size, 1, 1);
         sea_block_unref(block);
         test_skip("the system granted no huge page: memory is fragmented");
@@ -1017,14 +1017,14 @@ START_TEST(test_who_does_without_padding) {
     ctx_anew(&options);
     sea_block *padded = new_padded(MIB), *plain = NULL, *copy = NULL;
     sea_block *exact = new_sealed(MIB / 4); /* the quota has room for the payload, and not for its padding */
-    ck_assert_int_eq(block_layout(exact), SEALED_EXACT);
+    ck_assert_int_eq(exact->sealed.layout, SEALED_EXACT);
     ctx_assert_budget(2 * MIB + MIB / 4, 2, 2);
     sea_block_unref(exact);
     sea_block_unref(padded);
     ck_assert_int_eq(sea_block_new_sealed(&plain, ctx, MIB, SEA_BLOCK_NO_HUGE), 0);
-    ck_assert_int_eq(block_layout(plain), SEALED_EXACT);
-    ck_assert_int_eq(block_copy_sealed(&copy, NULL, plain), 0); /* for peers without room for the padding */
-    ck_assert_int_eq(block_layout(copy), SEALED_EXACT);
+    ck_assert_int_eq(plain->sealed.layout, SEALED_EXACT);
+    ck_assert_int_eq(sealed_block_copy(&copy, NULL, plain), 0); /* for peers without room for the padding */
+    ck_assert_int_eq(copy->sealed.layout, SEALED_EXACT);
     ctx_assert_budget(2 * MIB, 2, 2);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0);
     sea_block_unref(copy);
@@ -1039,14 +1039,14 @@ START_TEST(test_a_received_padded_payload) {
     const char *why = NULL;
     owner_init(&peer, 1000);
     int fd = trap_memfd(2 * MIB, TRAP_ALL_SEALS);
-    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), 0);
+    ck_assert_int_eq(sealed_block_receive(&block, peer.peer->account, 7, fd, &claim, &why), 0);
     ck_assert_uint_eq(sea_block_size(block), MIB);
     owner_assert_charged(&peer, 2 * MIB, 1, 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 2 * MIB);
     sea_block_unref(block);
     owner_assert_charged(&peer, 0, 0, 0);
     fd = trap_memfd(MIB, TRAP_ALL_SEALS);
-    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), -EMSGSIZE);
+    ck_assert_int_eq(sealed_block_receive(&block, peer.peer->account, 7, fd, &claim, &why), -EMSGSIZE);
     owner_assert_charged(&peer, 0, 0, 0);
     ck_assert_uint_eq(owner_end(&peer, 0), 0);
 }
@@ -1061,7 +1061,7 @@ START_TEST(test_what_is_resident) {
     fail_once(INJECT_FSTAT, EIO);
     ck_assert_uint_eq(sea_block_resident(block), UINT64_MAX);
     sea_block_unref(block);
-    ck_assert_int_eq(block_new_inline(&small, ctx, NULL, 100), 0);
+    ck_assert_int_eq(block_new_inline(&small, ctx, NULL, 100, 1), 0);
     ck_assert_uint_eq(sea_block_resident(small), 0);
     sea_block_unref(small);
 }
@@ -1078,11 +1078,11 @@ START_TEST(test_received_pages_are_charged) {
     ctx_anew(&options);
     owner_init(&peer, 1000);
     int fd = trap_excess(PAGE, 7 * PAGE, TRAP_ALL_SEALS);
-    ck_assert_int_eq(block_receive_sealed(&block, peer.peer, 7, fd, &claim, &why), 0);
+    ck_assert_int_eq(sealed_block_receive(&block, peer.peer->account, 7, fd, &claim, &why), 0);
     owner_assert_charged(&peer, 8 * PAGE, 1, 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], PAGE);
     fd = trap_excess(PAGE, 2 * PAGE, TRAP_ALL_SEALS);
-    ck_assert_int_eq(block_receive_sealed(&other, peer.peer, 8, fd, &claim, &why), -EDQUOT);
+    ck_assert_int_eq(sealed_block_receive(&other, peer.peer->account, 8, fd, &claim, &why), -EDQUOT);
     owner_assert_charged(&peer, 8 * PAGE, 1, 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1);
     sea_block_unref(block);
@@ -1105,7 +1105,7 @@ START_TEST(test_hugetlb_blocks) {
     assert_text(block, "large");
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_HUGE_BLOCKS], 1);
 
-    ck_assert_int_eq(block_copy_sealed(&copy, NULL, block), 0); /* for peers that do not accept these pages */
+    ck_assert_int_eq(sealed_block_copy(&copy, NULL, block), 0); /* for peers that do not accept these pages */
     ck_assert(!block_is_hugetlb(copy));
     assert_text(copy, "large");
     ck_assert_int_eq(sea_block_export(block, &fd), 0);
@@ -1152,7 +1152,7 @@ static int live(void) {
     if (r == 0)
         r = sea_block_import(&imported, ctx, fd_steal(&fd), 2 * MIB);
     if (r == 0)
-        r = block_copy_sealed(&copy, NULL, imported);
+        r = sealed_block_copy(&copy, NULL, imported);
     const char *view = r == 0 ? sea_block_view(copy) : NULL;
     if (r == 0 && !view)
         r = -ENOMEM;

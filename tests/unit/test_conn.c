@@ -403,7 +403,7 @@ START_TEST(test_a_refusal_of_our_own_renews_nothing) {
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 1);
     ck_assert_int_eq(ends.a.outcomes[0].status, -EDQUOT);
-    ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.renewed_at, 0);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pools.renewed_at, 0);
     ends_deinit(&ends);
 }
 END_TEST

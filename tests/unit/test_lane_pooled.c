@@ -36,7 +36,7 @@ static void before(void) {
 
 static sea_block *new_pooled(struct side *side, size_t size, int fill) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_new(&block, side->lane.remote, size), 0);
+    ck_assert_int_eq(pools_new_block(&block, &side->lane.remote->pools, size), 0);
     return filled(block, fill);
 }
 
@@ -487,14 +487,14 @@ END_TEST
 /* --- no room --- */
 
 static void assert_nothing_went(const sea_block *block) {
-    ck_assert(pooled_is_free(block));
+    ck_assert(pooled_block_is_free(block));
     ck_assert_uint_eq(pair.client.lane.remote->account->leased_blocks, 0);
     ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_SENT_POOLED_MESSAGES], 0);
 }
 
 /* Checks whether the block's arena still has its descriptor: until it is announced, and no longer. */
 static void assert_has_descriptor(const sea_block *block, bool has) {
-    ck_assert_int_eq(pooled_arena(block)->fd >= 0, has);
+    ck_assert_int_eq(pooled_block_arena(block)->fd >= 0, has);
     ck_assert_uint_eq(quota_used(&pair.client.ctx->budget, QUOTA_FDS), has);
 }
 
@@ -517,7 +517,7 @@ START_TEST(test_no_room_for_an_announcement) {
     ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
     fail_off();
     assert_nothing_went(block);
-    ck_assert(!pooled_arena(block)->is_announced);
+    ck_assert(!pooled_block_arena(block)->is_announced);
     assert_has_descriptor(block, true);
     if (_i > 0)
         side_turn_at_deadline(&pair.client); /* no event reports these */
@@ -542,8 +542,7 @@ START_TEST(test_an_announcement_that_fails_for_good) {
     sea_block *none = NULL;
     uint64_t arenas = side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES];
     if (_i == 0) /* the connection is gone, so no block is made for it any more */
-        ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.remote->pooled.pools.own, LARGE, &none),
-                         -EPIPE);
+        ck_assert_int_eq(lane_block_new(&pair.client.lane, &pair.client.lane.remote->pools.own, LARGE, &none), -EPIPE);
     ck_assert_ptr_null(none);
     ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_ARENA_BYTES], arenas);
     lane_dispatch(&pair.client.lane, 0);
@@ -563,7 +562,7 @@ START_TEST(test_a_ring_that_is_almost_full) {
         ck_assert_int_eq(send_numbered(&pair.client, 0, NULL), 0);
     int r = send_numbered(&pair.client, 1, sea_block_ref(block));
     ck_assert_int_eq(r, _i < 2 ? -EAGAIN : 0);
-    ck_assert(pooled_arena(block)->is_announced == (_i > 0));
+    ck_assert(pooled_block_arena(block)->is_announced == (_i > 0));
     assert_has_descriptor(block, _i == 0);
     if (r == 0) {
         pair_settle(&pair);
@@ -932,7 +931,7 @@ START_TEST(test_a_release_before_it_is_asked_for) {
     pair_settle(&pair);
     ck_assert(lane->doorbell.is_armed && lane->doorbell.wants == 0);
     fail_never_but(INJECT_SENDMSG, let_go); /* blocks of the arena that is retired */
-    pool_rotate(lane->remote->pooled.pools.own.pool);
+    pool_rotate(lane->remote->pools.own.pool);
     lane_maintain_pools_now(lane);
     fail_off();
     ck_assert_uint_eq(pair.server.arrived_count, 0);

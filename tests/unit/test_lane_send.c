@@ -241,7 +241,7 @@ static sea_block *new_padded(struct side *side, int fill) {
     if (memfd_huge_policy() == MEMFD_HUGE_NEVER && !machine_grant_huge())
         return NULL;
     ck_assert_int_eq(sea_block_new_sealed(&block, side->ctx, MEMFD_HUGE_SIZE / 2, 0), 0);
-    return block_layout(block) == SEALED_PADDED ? filled(block, fill) : sea_block_unref(block);
+    return block->sealed.layout == SEALED_PADDED ? filled(block, fill) : sea_block_unref(block);
 }
 
 START_TEST(test_padding_counts_on_both_sides) {

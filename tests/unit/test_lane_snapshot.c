@@ -31,7 +31,7 @@ static void before(void) {
 /* Sends a block with the bytes `fill`, except the last one. */
 static void send_block(enum wire_type type, uint64_t id, size_t size, int fill) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_new(&block, pair.client.lane.remote, size), 0);
+    ck_assert_int_eq(pools_new_block(&block, &pair.client.lane.remote->pools, size), 0);
     char *bytes = sea_block_data(block);
     memset(bytes, fill, size);
     bytes[size - 1] = (char) (fill + 1);
@@ -275,7 +275,7 @@ END_TEST
 /* The arena of a copy's source is retired by the peer's next message, and goes when the copy is complete. */
 START_TEST(test_the_arena_is_retired_halfway) {
     begin_copy();
-    pool_rotate(pair.client.lane.remote->pooled.pools.own.pool);
+    pool_rotate(pair.client.lane.remote->pools.own.pool);
     lane_maintain_pools_now(&pair.client.lane);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);

@@ -32,7 +32,7 @@ static void after(void) {
 /* Makes a block; its content does not matter. */
 static sea_block *new_block(size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size), 0);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, size, 1), 0);
     return block;
 }
 

@@ -413,7 +413,7 @@ START_TEST(test_the_end_drops_the_leases) {
     sea_block *block = NULL;
     uint64_t handle;
     struct import import;
-    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 50), 0);
+    ck_assert_int_eq(block_new_inline(&block, ctx, NULL, 50, 1), 0);
     for (int i = 0; i < 3; i++)
         ck_assert_int_eq(lease_grant(&one.peer->leases, block, &handle), 0);
     sea_block_unref(block);

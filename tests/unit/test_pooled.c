@@ -49,15 +49,15 @@ static void anew(const sea_ctx_options *options) {
 
 static sea_block *new_block(struct owner *owner, size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_new(&block, owner->peer, size), 0);
+    ck_assert_int_eq(pools_new_block(&block, &owner->peer->pools, size), 0);
     return block;
 }
 
 static uint64_t lease(struct owner *owner, sea_block *block) {
     uint64_t handle = 0;
-    ck_assert(pooled_is_free(block));
-    ck_assert_int_eq(pooled_lease(owner->peer, block, &handle), 0);
-    ck_assert(!pooled_is_free(block));
+    ck_assert(pooled_block_is_free(block));
+    ck_assert_int_eq(pools_lease(&owner->peer->pools, block, &handle), 0);
+    ck_assert(!pooled_block_is_free(block));
     return handle;
 }
 
@@ -88,11 +88,13 @@ START_TEST(test_a_new_block) {
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_NONE);
     int fd = -1;
     ck_assert_int_eq(sea_block_export(block, &fd), -EOPNOTSUPP);
-    ck_assert(pooled_is_for(one.peer, block) && !pooled_is_for(two.peer, block));
-    ck_assert(pooled_is_for(two.peer, other) && !pooled_is_for(one.peer, other));
-    ck_assert(pooled_is_free(block));
-    ck_assert_ptr_ne(pooled_arena(block), pooled_arena(other)); /* an arena has one audience */
-    ck_assert(!pooled_arena(block)->is_announced);
+    ck_assert((block->slot && pools_have(&one.peer->pools, block->slot)) &&
+              !(block->slot && pools_have(&two.peer->pools, block->slot)));
+    ck_assert((other->slot && pools_have(&two.peer->pools, other->slot)) &&
+              !(other->slot && pools_have(&one.peer->pools, other->slot)));
+    ck_assert(pooled_block_is_free(block));
+    ck_assert_ptr_ne(pooled_block_arena(block), pooled_block_arena(other)); /* an arena has one audience */
+    ck_assert(!pooled_block_arena(block)->is_announced);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 2);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 5001);
     sea_block_unref(other);
@@ -110,7 +112,7 @@ static const size_t sizes[] = {0, 1, 1023, 1024, 1025, 65536, 100000, 1 << 20, (
 START_TEST(test_arenas_are_charged_to_the_budget) {
     size_t size = sizes[_i];
     sea_block *block = new_block(&one, size);
-    const struct arena *arena = pooled_arena(block);
+    const struct arena *arena = pooled_block_arena(block);
     memset(sea_block_data(block), 1, size);
     ck_assert_uint_eq(budget_bytes(), arena->size);
     ck_assert_uint_ge(arena->stride, size);
@@ -163,11 +165,11 @@ START_TEST(test_fill_shrink_and_seal) {
 END_TEST
 
 static int copy_of(sea_block **ret_block, struct peer *peer, const void *bytes, size_t size) {
-    int r = pooled_new_copy(ret_block, peer, size);
+    int r = peer_new_copy(ret_block, peer, size);
     if (r < 0)
         return r;
     memcpy(sea_block_data(*ret_block), bytes, size);
-    (*ret_block)->is_sealed = true;
+    (*ret_block)->is_readonly = true;
     return 0;
 }
 
@@ -184,7 +186,7 @@ START_TEST(test_a_copy) {
     ck_assert_ptr_null(sea_block_data(block));
     ck_assert(is_filled(sea_block_view(block), sizeof bytes, 8));
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], sizeof bytes);
-    ck_assert(!pooled_arena(block)->is_announced);
+    ck_assert(!pooled_block_arena(block)->is_announced);
     owner_end(&one, 0);
     ck_assert(is_filled(sea_block_view(block), sizeof bytes, 8));
     sea_block_unref(block);
@@ -224,7 +226,7 @@ START_TEST(test_the_peers_limit_bounds_the_pool) {
     sea_block *blocks[64];
     int count = 0, r = 0;
     one.peer->account->out_limit.bytes = 100000;
-    while (count < 64 && (r = pooled_new(&blocks[count], one.peer, 10000)) == 0) {
+    while (count < 64 && (r = pools_new_block(&blocks[count], &one.peer->pools, 10000)) == 0) {
         ck_assert_uint_le(budget_bytes(), 100000);
         count++;
     }
@@ -245,7 +247,7 @@ END_TEST
 START_TEST(test_more_than_the_peer_takes) {
     sea_block *block = NULL;
     one.peer->account->out_limit.bytes = 100000;
-    ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
+    ck_assert_int_eq(pools_new_block(&block, &one.peer->pools, 100001), -EDQUOT);
     assert_refused(-EDQUOT, "peer's bytes_max");
     ck_assert_ptr_null(block);
     ck_assert_uint_eq(budget_bytes(), 0);
@@ -257,7 +259,7 @@ START_TEST(test_more_than_a_peer_may_have) {
     sea_block *block = NULL;
     anew(&(sea_ctx_options){.peer_bytes = 100000});
     one.peer->account->out_limit.bytes = 100000;
-    ck_assert_int_eq(pooled_new(&block, one.peer, 100001), -EDQUOT);
+    ck_assert_int_eq(pools_new_block(&block, &one.peer->pools, 100001), -EDQUOT);
     assert_refused(-EDQUOT, "peer quota (bytes)");
     ck_assert_ptr_nonnull(strstr(ctx_refusal().advice, "peer_bytes"));
     ck_assert_ptr_null(block);
@@ -271,9 +273,9 @@ START_TEST(test_the_budget_bounds_the_pool) {
     const size_t next = _i == 0 ? 30001 : 70000; /* too large for the first arena */
     sea_block *first = NULL, *second = NULL;
     anew(&small[_i]);
-    ck_assert_int_eq(pooled_new(&first, one.peer, 30000), 0);
+    ck_assert_int_eq(pools_new_block(&first, &one.peer->pools, 30000), 0);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 0); /* although a larger arena would not fit */
-    ck_assert_int_eq(pooled_new(&second, one.peer, next), -EDQUOT);
+    ck_assert_int_eq(pools_new_block(&second, &one.peer->pools, next), -EDQUOT);
     assert_refused(-EDQUOT, limits[_i]);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_REFUSALS], 1); /* one refusal for several attempts */
     ck_assert_ptr_null(second);
@@ -301,15 +303,15 @@ static uint64_t left_of_budget(void) {
 }
 
 static int make_pooled(struct hoarder *hoarder, sea_block **ret_block) {
-    return pooled_new(ret_block, hoarder->owner.peer, UNIT);
+    return pools_new_block(ret_block, &hoarder->owner.peer->pools, UNIT);
 }
 
 static int make_sealed(struct hoarder *hoarder, sea_block **ret_block) {
-    return block_new_sealed_for(ret_block, hoarder->owner.peer, UNIT);
+    return peer_new_sealed(ret_block, hoarder->owner.peer, UNIT);
 }
 
 static int make_arrived(struct hoarder *hoarder, sea_block **ret_block) {
-    return block_new_arrived(ret_block, hoarder->owner.peer, UNIT);
+    return peer_new_arrived(ret_block, hoarder->owner.peer, UNIT);
 }
 
 /* Makes a copy in the heap, where the pool has no room. */
@@ -388,10 +390,10 @@ START_TEST(test_the_share_of_a_connection_is_of_all_its_pools) {
     sea_pool *pool = NULL;
     sea_block *block = NULL;
     anew(&options);
-    ck_assert_int_eq(pools_new(&pool, one.peer, NULL), 0);
-    ck_assert_int_eq(pooled_take(&block, pool, SHARED / 5), 0);
+    ck_assert_int_eq(pools_new(&pool, &one.peer->pools, NULL), 0);
+    ck_assert_int_eq(pools_take_block(&block, pool, SHARED / 5), 0);
     sea_block *other = NULL;
-    ck_assert_int_eq(pooled_new(&other, one.peer, SHARED / 5), -EDQUOT);
+    ck_assert_int_eq(pools_new_block(&other, &one.peer->pools, SHARED / 5), -EDQUOT);
     assert_refused(-EDQUOT, "fair share (bytes)");
     sea_block_unref(block);
     sea_block_unref(new_block(&one, SHARED / 5));
@@ -439,7 +441,7 @@ START_TEST(test_an_arena_that_cannot_be_made) {
     for (int n = 1; n < 100; n++) {
         sea_block *block = NULL;
         fail_call(failures[_i].kind, n, FAIL_ALWAYS, failures[_i].error);
-        int r = pooled_new(&block, one.peer, 5000);
+        int r = pools_new_block(&block, &one.peer->pools, 5000);
         fail_off();
         if (r == 0) {
             sea_block_unref(block);
@@ -464,9 +466,9 @@ END_TEST
 /* A connection has numbers for this many arenas: running out of them is no shortage of memory. */
 START_TEST(test_no_number_for_an_arena) {
     sea_block *block = NULL;
-    uint32_t *count = &one.peer->pooled.pools.audience.count;
+    uint32_t *count = &one.peer->pools.audience.count;
     *count = HANDLE_ARENA_MAX;
-    int r = pooled_new(&block, one.peer, 5000);
+    int r = pools_new_block(&block, &one.peer->pools, 5000);
     *count = 0;
     ck_assert_int_eq(r, -ENOMEM);
     assert_refused(-ENOMEM, "arenas of a connection");
@@ -479,16 +481,16 @@ END_TEST
 START_TEST(test_a_lease) {
     sea_block *block = new_block(&one, 5000);
     uint64_t handle = lease(&one, block);
-    ck_assert_uint_eq(handle_arena(handle), pooled_arena(block)->id);
+    ck_assert_uint_eq(handle_arena(handle), pooled_block_arena(block)->id);
     ck_assert_uint_gt(handle_arena(handle), 0);
-    ck_assert_ptr_eq(sea_block_view(block), arena_at(pooled_arena(block), handle_index(handle)));
+    ck_assert_ptr_eq(sea_block_view(block), arena_at(pooled_block_arena(block), handle_index(handle)));
     ck_assert_uint_eq(block->refs, 2);
     owner_assert_charged(&one, 5000, 1, 0);
     owner_assert_leased(&one, 1, 5000);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BLOCKS], 1);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_LEASED_BYTES], 5000);
-    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
-    ck_assert(pooled_is_free(block));
+    ck_assert_int_eq(pools_release(&one.peer->pools, handle), 0);
+    ck_assert(pooled_block_is_free(block));
     ck_assert_uint_eq(block->refs, 1);
     owner_assert_charged(&one, 0, 0, 0);
     owner_assert_leased(&one, 0, 0);
@@ -503,7 +505,7 @@ START_TEST(test_a_block_ends_with_its_lease_and_its_last_reference) {
     if (_i == 0)
         sea_block_unref(block);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
-    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    ck_assert_int_eq(pools_release(&one.peer->pools, handle), 0);
     if (_i == 1) {
         ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS], 1);
         memset(sea_block_data(block), 3, 5000);
@@ -521,7 +523,7 @@ START_TEST(test_no_handle_comes_twice) {
         ck_assert_uint_ne(handles[i], 0);
         for (int k = 0; k < i; k++)
             ck_assert_uint_ne(handles[i], handles[k]);
-        ck_assert_int_eq(pooled_release(one.peer, handles[i]), 0);
+        ck_assert_int_eq(pools_release(&one.peer->pools, handles[i]), 0);
     }
     sea_block_unref(block);
 }
@@ -532,14 +534,14 @@ START_TEST(test_a_lease_over_the_quota) {
     anew(&small[_i]);
     sea_block *blocks[2] = {new_block(&one, _i > 0 ? 1 : 5000), new_block(&one, 5000)};
     uint64_t handle = 0, first = _i > 0 ? lease(&one, blocks[0]) : 0;
-    ck_assert_int_eq(pooled_lease(one.peer, blocks[1], &handle), -EDQUOT);
+    ck_assert_int_eq(pools_lease(&one.peer->pools, blocks[1], &handle), -EDQUOT);
     ck_assert_uint_eq(handle, 0);
-    ck_assert(pooled_is_free(blocks[1]));
+    ck_assert(pooled_block_is_free(blocks[1]));
     ck_assert_uint_eq(blocks[1]->refs, 1);
     owner_assert_leased(&one, first != 0, first != 0);
     if (first) {
-        ck_assert_int_eq(pooled_release(one.peer, first), 0);
-        ck_assert_int_eq(pooled_release(one.peer, lease(&one, blocks[1])), 0);
+        ck_assert_int_eq(pools_release(&one.peer->pools, first), 0);
+        ck_assert_int_eq(pools_release(&one.peer->pools, lease(&one, blocks[1])), 0);
     }
     for (int i = 0; i < 2; i++)
         sea_block_unref(blocks[i]);
@@ -547,13 +549,13 @@ START_TEST(test_a_lease_over_the_quota) {
 END_TEST
 
 static void assert_stale(uint64_t handle) {
-    ck_assert_int_eq(pooled_release(one.peer, handle), -ESTALE);
+    ck_assert_int_eq(pools_release(&one.peer->pools, handle), -ESTALE);
 }
 
 START_TEST(test_a_handle_that_is_none) {
     assert_stale(handle_make(1, 0, 1)); /* there is no pool yet */
     sea_block *block = new_block(&one, 5000);
-    assert_stale(handle_make(pooled_arena(block)->id, 0, 1)); /* there is no lease yet */
+    assert_stale(handle_make(pooled_block_arena(block)->id, 0, 1)); /* there is no lease yet */
     uint64_t handle = lease(&one, block);
     uint32_t id = handle_arena(handle), index = handle_index(handle), generation = handle_generation(handle);
     assert_stale(0);
@@ -563,16 +565,16 @@ START_TEST(test_a_handle_that_is_none) {
     assert_stale(handle_make(id + 8, index, generation)); /* the same place in the table */
     assert_stale(handle_make(id ^ 0x8000, index, generation));
     assert_stale(handle_make(id, index + 1, generation));
-    assert_stale(handle_make(id, pooled_arena(block)->count, generation));
+    assert_stale(handle_make(id, pooled_block_arena(block)->count, generation));
     assert_stale(handle_make(id, HANDLE_INDEX_MAX, generation));
     assert_stale(handle_make(id, index, generation + 1));
     assert_stale(handle_make(id, index, 0));
     owner_assert_leased(&one, 1, 5000);
-    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    ck_assert_int_eq(pools_release(&one.peer->pools, handle), 0);
     assert_stale(handle); /* twice */
     uint64_t next = lease(&one, block);
     assert_stale(handle); /* and it does not name its successor's lease */
-    ck_assert_int_eq(pooled_release(one.peer, next), 0);
+    ck_assert_int_eq(pools_release(&one.peer->pools, next), 0);
     sea_block_unref(block);
 }
 END_TEST
@@ -585,9 +587,9 @@ START_TEST(test_anothers_handle) {
     uint64_t handle = lease(&two, others);
     assert_stale(handle);
     ck_assert_uint_eq(lease(&one, mine), handle);
-    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+    ck_assert_int_eq(pools_release(&one.peer->pools, handle), 0);
     owner_assert_leased(&two, 1, 5000);
-    ck_assert_int_eq(pooled_release(two.peer, handle), 0);
+    ck_assert_int_eq(pools_release(&two.peer->pools, handle), 0);
     sea_block_unref(mine);
     sea_block_unref(others);
     owner_end(&two, 0);
@@ -601,18 +603,18 @@ START_TEST(test_retired_arenas_are_noted) {
     bool is_announced = _i == 1;
     one.peer->account->out_limit.bytes = 200000;
     sea_block *block = new_block(&one, 100000);
-    uint32_t id = pooled_arena(block)->id;
+    uint32_t id = pooled_block_arena(block)->id;
     uint64_t handle = lease(&one, block);
     if (is_announced)
-        pool_note_announced(pooled_arena(block));
-    ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+        pool_note_announced(pooled_block_arena(block));
+    ck_assert_int_eq(pools_release(&one.peer->pools, handle), 0);
     sea_block_unref(block);
-    ck_assert_uint_eq(one.peer->pooled.pools.retired_count, 0);
+    ck_assert_uint_eq(one.peer->pools.retired_count, 0);
     block = new_block(&one, 150000); /* the limit has room for one of the two */
-    ck_assert_uint_eq(one.peer->pooled.pools.retired_count, is_announced);
+    ck_assert_uint_eq(one.peer->pools.retired_count, is_announced);
     if (is_announced)
-        ck_assert_uint_eq(one.peer->pooled.pools.retired[0], id);
-    ck_assert_uint_ne(pooled_arena(block)->id, id); /* a number is used again only much later */
+        ck_assert_uint_eq(one.peer->pools.retired[0], id);
+    ck_assert_uint_ne(pooled_block_arena(block)->id, id); /* a number is used again only much later */
     sea_block_unref(block);
 }
 END_TEST
@@ -624,15 +626,15 @@ START_TEST(test_many_retired_arenas) {
     one.peer->account->out_limit.bytes = 200000;
     for (int i = 0; i < MANY; i++) {
         sea_block *block = new_block(&one, i % 2 ? 150000 : 100000);
-        ids[i] = pooled_arena(block)->id;
+        ids[i] = pooled_block_arena(block)->id;
         uint64_t handle = lease(&one, block);
-        pool_note_announced(pooled_arena(block));
-        ck_assert_int_eq(pooled_release(one.peer, handle), 0);
+        pool_note_announced(pooled_block_arena(block));
+        ck_assert_int_eq(pools_release(&one.peer->pools, handle), 0);
         sea_block_unref(block);
     }
-    ck_assert_uint_eq(one.peer->pooled.pools.retired_count, MANY - 1);
+    ck_assert_uint_eq(one.peer->pools.retired_count, MANY - 1);
     for (uint32_t i = 0; i < MANY - 1; i++)
-        ck_assert_uint_eq(one.peer->pooled.pools.retired[i], ids[i]);
+        ck_assert_uint_eq(one.peer->pools.retired[i], ids[i]);
 }
 END_TEST
 
@@ -641,11 +643,11 @@ START_TEST(test_no_memory_for_a_lease) {
     sea_block *block = new_block(&one, 5000);
     uint64_t handle = 0;
     fail_once(INJECT_ALLOC, ENOMEM);
-    ck_assert_int_eq(pooled_lease(one.peer, block, &handle), -ENOMEM);
+    ck_assert_int_eq(pools_lease(&one.peer->pools, block, &handle), -ENOMEM);
     ck_assert_uint_eq(handle, 0);
-    ck_assert(pooled_is_free(block));
+    ck_assert(pooled_block_is_free(block));
     owner_assert_charged(&one, 0, 0, 0);
-    ck_assert_int_eq(pooled_release(one.peer, lease(&one, block)), 0);
+    ck_assert_int_eq(pools_release(&one.peer->pools, lease(&one, block)), 0);
     sea_block_unref(block);
 }
 END_TEST
@@ -691,9 +693,9 @@ END_TEST
 
 START_TEST(test_the_end_of_nothing) {
     uint64_t bytes = 77;
-    ck_assert_uint_eq(pooled_end(one.peer, &bytes), 0);
+    ck_assert_uint_eq(pools_end(&one.peer->pools, &bytes), 0);
     ck_assert_uint_eq(bytes, 0);
-    ck_assert_uint_eq(pooled_end(one.peer, &bytes), 0);
+    ck_assert_uint_eq(pools_end(&one.peer->pools, &bytes), 0);
 }
 END_TEST
 
@@ -701,7 +703,7 @@ END_TEST
 
 static sea_block *new_inline(struct owner *owner, size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_new_inline(&block, owner->peer, size), 0);
+    ck_assert_int_eq(pools_new_inline(&block, &owner->peer->pools, size), 0);
     return block;
 }
 
@@ -711,8 +713,8 @@ START_TEST(test_an_inline_block) {
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
     ck_assert_uint_eq(sea_block_size(block), 100);
     ck_assert(!sea_block_is_sealed(block));
-    ck_assert(!pooled_is_for(one.peer, block));
-    ck_assert_int_eq(pooled_arena(block)->fd, -1);
+    ck_assert(!(block->slot && pools_have(&one.peer->pools, block->slot)));
+    ck_assert_int_eq(pooled_block_arena(block)->fd, -1);
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 0);
     ck_assert_uint_gt(budget_bytes(), 100);
     memset(sea_block_data(block), 3, 100);
@@ -746,23 +748,24 @@ START_TEST(test_what_is_ready) {
     int class = _i ? SEA_POOLED : SEA_INLINE;
     if (!is_single_threaded())
         test_skip("a tool has a thread of its own here");
-    ck_assert_ptr_null(block_lend_hot(one.peer, class, 200));
-    ck_assert_ptr_null(pooled_ready(one.peer, class, 200));
+    ck_assert_ptr_null(pools_hot_block(&one.peer->pools, class, 200));
+    ck_assert_ptr_null(pools_ready_block(&one.peer->pools, class, 200));
     sea_block *block = _i ? new_block(&one, 200) : new_inline(&one, 200), *other;
     ck_assert_int_eq(sea_block_seal(block), 0);
     sea_block_unref(block);
-    ck_assert_ptr_eq(other = block_lend_hot(one.peer, class, 90), block);
-    ck_assert_ptr_null(block_lend_hot(one.peer, class, 90));
+    ck_assert_ptr_eq(other = pools_hot_block(&one.peer->pools, class, 90), block);
+    ck_assert_ptr_null(pools_hot_block(&one.peer->pools, class, 90));
     ck_assert_int_eq(sea_block_class(block), class);
     ck_assert_uint_eq(sea_block_size(block), 90);
     ck_assert_ptr_nonnull(sea_block_data(block));
-    ck_assert_ptr_nonnull(other = pooled_ready(one.peer, class, 91));
+    ck_assert_ptr_nonnull(other = pools_ready_block(&one.peer->pools, class, 91));
     ck_assert_ptr_ne(other, block);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BYTES], 181);
     sea_block_unref(block);
     sea_block_unref(other);
-    ck_assert_ptr_null(pooled_ready(one.peer, class, (size_t) 20 << 20)); /* such a block would have to be made */
-    ck_assert_ptr_null(pooled_ready(one.peer, class, SIZE_MAX));
+    ck_assert_ptr_null(
+        pools_ready_block(&one.peer->pools, class, (size_t) 20 << 20)); /* such a block would have to be made */
+    ck_assert_ptr_null(pools_ready_block(&one.peer->pools, class, SIZE_MAX));
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_BLOCKS] + ctx_figures().of[SEA_FIGURE_BYTES], 0);
 }
 END_TEST
@@ -786,7 +789,7 @@ START_TEST(test_no_memory_for_an_inline_block) {
     int calls = 0;
     for (int r = -1; r < 0; calls++) {
         fail_call(INJECT_ALLOC, calls + 1, 1, ENOMEM);
-        r = pooled_new_inline(&block, one.peer, 100);
+        r = pools_new_inline(&block, &one.peer->pools, 100);
         ck_assert(r == 0 || r == -ENOMEM);
         fail_off();
     }
@@ -848,7 +851,7 @@ static struct wire_arena announced(uint32_t id) {
 
 static int open_arena(const struct wire_arena *arena, int fd, const char **ret_why) {
     const char *why = NULL;
-    int r = pooled_open(one.peer, arena, fd, &why);
+    int r = views_open(&one.peer->views, arena, fd, &why);
     if (r < 0)
         ck_assert(why && *why);
     if (ret_why)
@@ -871,14 +874,14 @@ static void open_theirs(uint32_t id) {
 
 static const void *found(uint64_t handle, uint64_t size) {
     const void *data = NULL;
-    ck_assert_int_eq(pooled_find(one.peer, handle, size, &data), 0);
+    ck_assert_int_eq(views_find(&one.peer->views, handle, size, &data), 0);
     return data;
 }
 
 static int find(uint64_t handle, uint64_t size) {
     static const char untouched;
     const void *data = &untouched;
-    int r = pooled_find(one.peer, handle, size, &data);
+    int r = views_find(&one.peer->views, handle, size, &data);
     ck_assert(r == 0 || data == &untouched);
     return r;
 }
@@ -892,17 +895,17 @@ START_TEST(test_a_peers_arena) {
         ck_assert(is_filled(found(handle_make(3, i, 1), STRIDE), STRIDE, (int) i));
     memset(arena_at(&theirs, 2), 9, STRIDE); /* the peer may change it */
     ck_assert(is_filled(found(handle_make(3, 2, 1), STRIDE), STRIDE, 9));
-    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), 0);
     owner_assert_charged(&one, 0, 0, 0);
     ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EPROTO);
-    ck_assert_int_eq(pooled_retire(one.peer, 3), -EPROTO);
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), -EPROTO);
     open_theirs(3); /* its number may be used again */
 }
 END_TEST
 
 START_TEST(test_a_payload_that_lies_nowhere) {
     ck_assert_int_eq(find(handle_make(1, 0, 1), 1), -EPROTO); /* there is no arena at all */
-    ck_assert_int_eq(pooled_retire(one.peer, 1), -EPROTO);
+    ck_assert_int_eq(views_retire(&one.peer->views, 1), -EPROTO);
     open_theirs(3);
     ck_assert_int_eq(find(handle_make(3, 0, 1), STRIDE), 0);
     ck_assert_int_eq(find(handle_make(3, COUNT - 1, 1), STRIDE), 0);
@@ -913,8 +916,8 @@ START_TEST(test_a_payload_that_lies_nowhere) {
     for (uint32_t id = 0; id < 40; id++)
         ck_assert_int_eq(find(handle_make(id, 0, 1), 1), id == 3 ? 0 : -EPROTO);
     ck_assert_int_eq(find(handle_make(HANDLE_ARENA_MAX, 0, 1), 1), -EPROTO);
-    ck_assert_int_eq(pooled_retire(one.peer, 4), -EPROTO);
-    ck_assert_int_eq(pooled_retire(one.peer, UINT32_MAX), -EPROTO);
+    ck_assert_int_eq(views_retire(&one.peer->views, 4), -EPROTO);
+    ck_assert_int_eq(views_retire(&one.peer->views, UINT32_MAX), -EPROTO);
 }
 END_TEST
 
@@ -926,7 +929,7 @@ START_TEST(test_arenas_of_all_names) {
     for (int i = 0; i < 7; i++)
         ck_assert_int_eq(find(handle_make(ids[i], 0, 1), STRIDE), 0);
     for (int i = 0; i < 7; i += 2)
-        ck_assert_int_eq(pooled_retire(one.peer, ids[i]), 0);
+        ck_assert_int_eq(views_retire(&one.peer->views, ids[i]), 0);
     for (int i = 0; i < 7; i++)
         ck_assert_int_eq(find(handle_make(ids[i], 0, 1), STRIDE), i % 2 ? 0 : -EPROTO);
 }
@@ -980,7 +983,7 @@ START_TEST(test_a_descriptor_that_is_no_arena) {
     int fd = _i < 5 ? trap_memfd(COUNT * STRIDE, seals[_i]) : _i == 5 ? trap_pipe() : trap_sparse(COUNT * STRIDE);
     ck_assert_int_eq(open_arena(&arena, fd, NULL), -EPROTO);
     owner_assert_charged(&one, 0, 0, 0);
-    ck_assert_int_eq(pooled_retire(one.peer, 3), -EPROTO);
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), -EPROTO);
 }
 END_TEST
 
@@ -991,11 +994,11 @@ static void assert_stands_refused(uint32_t id, int error) {
     sea_block *block = NULL;
     owner_assert_charged(&one, 0, 0, 0);
     ck_assert_int_eq(find(handle_make(id, 0, 1), 1), error);
-    ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(id, 0, 1), 1), error);
+    ck_assert_int_eq(views_receive(&block, &one.peer->views, handle_make(id, 0, 1), 1), error);
     ck_assert_ptr_null(block);
     struct wire_arena again = announced(id);
     ck_assert_int_eq(open_arena(&again, -1, NULL), -EPROTO);
-    ck_assert_int_eq(pooled_retire(one.peer, id), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, id), 0);
     ck_assert_int_eq(find(handle_make(id, 0, 1), 1), -EPROTO);
 }
 
@@ -1029,7 +1032,7 @@ START_TEST(test_an_arenas_pages_are_charged) {
     assert_refused(-EDQUOT, "peer quota (bytes)");
     owner_assert_charged(&one, 8 * 4096, 1, 0);
     ck_assert_int_eq(find(handle_make(2, 0, 1), 1), -EDQUOT);
-    ck_assert_int_eq(pooled_retire(one.peer, 1), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 1), 0);
     owner_assert_charged(&one, 0, 0, 0);
 }
 END_TEST
@@ -1045,8 +1048,8 @@ START_TEST(test_more_arenas_than_blocks) {
     owner_assert_charged(&one, 2 * theirs.size, 2, 0);
     ck_assert_int_eq(find(handle_make(2, 0, 1), 1), 0);
     ck_assert_int_eq(find(handle_make(3, 0, 1), 1), -EDQUOT);
-    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
-    ck_assert_int_eq(pooled_retire(one.peer, 2), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 2), 0);
     open_theirs(3);
     ck_assert_int_eq(find(handle_make(3, 0, 1), 1), 0);
 }
@@ -1064,13 +1067,13 @@ START_TEST(test_a_table_over_the_quota) {
     owner_assert_charged(&one, 2 * theirs.size, 2, 0);
     ck_assert_int_eq(find(handle_make(1 + WIDE, 0, 1), STRIDE), -EDQUOT);
     ck_assert_int_eq(find(handle_make(1, 0, 1), STRIDE), 0);
-    ck_assert_int_eq(pooled_retire(one.peer, 1), 0);
-    ck_assert_int_eq(pooled_retire(one.peer, 2), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 1), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 2), 0);
     assert_stands_refused(1 + WIDE, -EDQUOT);
     open_theirs(1 + WIDE);
     ck_assert_int_eq(find(handle_make(1 + WIDE, 0, 1), STRIDE), 0);
-    ck_assert_int_eq(pooled_retire(one.peer, 1 + WIDE), 0);
-    pooled_trim(one.peer);
+    ck_assert_int_eq(views_retire(&one.peer->views, 1 + WIDE), 0);
+    peer_trim(one.peer);
     owner_assert_charged(&one, 0, 0, 0);
 }
 END_TEST
@@ -1115,7 +1118,7 @@ END_TEST
 
 static sea_block *receive(uint64_t handle, size_t size) {
     sea_block *block = NULL;
-    ck_assert_int_eq(pooled_receive(&block, one.peer, handle, size), 0);
+    ck_assert_int_eq(views_receive(&block, &one.peer->views, handle, size), 0);
     return block;
 }
 
@@ -1132,7 +1135,8 @@ START_TEST(test_a_received_block) {
     ck_assert(is_filled(sea_block_view(block), 1000, 5));
     ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
     ck_assert_int_eq(sea_block_seal(block), 0);
-    ck_assert(!pooled_is_for(one.peer, block)); /* we never name a block of the peer's own arenas */
+    ck_assert(!(block->slot &&
+                pools_have(&one.peer->pools, block->slot))); /* we never name a block of the peer's own arenas */
     ck_assert(imports_have(one.peer->account, handle));
     ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     ck_assert_uint_eq(one.peer->account->imported_bytes, 1000);
@@ -1156,7 +1160,7 @@ START_TEST(test_a_received_block_over_the_quota) {
     anew(&small);
     open_theirs(3);
     sea_block *first = receive(handle_make(3, 0, 1), 1);
-    ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 1, 1), 1), -EDQUOT);
+    ck_assert_int_eq(views_receive(&block, &one.peer->views, handle_make(3, 1, 1), 1), -EDQUOT);
     ck_assert_ptr_null(block);
     ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     sea_block_unref(first);
@@ -1170,7 +1174,7 @@ START_TEST(test_no_memory_for_a_received_block) {
     for (int n = 1; n <= 2; n++) {
         sea_block *block = NULL;
         fail_call(INJECT_ALLOC, n, 1, ENOMEM);
-        ck_assert_int_eq(pooled_receive(&block, one.peer, handle_make(3, 0, 1), 1), -ENOMEM);
+        ck_assert_int_eq(views_receive(&block, &one.peer->views, handle_make(3, 0, 1), 1), -ENOMEM);
         fail_off();
         ck_assert_ptr_null(block);
         ck_assert_uint_eq(one.peer->account->imported_blocks, 0);
@@ -1185,7 +1189,7 @@ START_TEST(test_a_block_outlives_its_arena) {
     open_theirs(3);
     memset(arena_at(&theirs, 1), 5, STRIDE);
     sea_block *block = receive(handle_make(3, 1, 7), STRIDE);
-    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), 0);
     ck_assert_int_eq(find(handle_make(3, 1, 7), 1), -EPROTO);
     size_t size = theirs.size;
     arena_deinit(&theirs);
@@ -1202,7 +1206,7 @@ START_TEST(test_a_name_is_used_again_while_its_old_block_is_held) {
     open_theirs(3);
     memset(arena_at(&theirs, 0), 5, STRIDE);
     sea_block *old = receive(handle_make(3, 0, 1), STRIDE);
-    ck_assert_int_eq(pooled_retire(one.peer, 3), 0);
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), 0);
     arena_deinit(&theirs);
     make_theirs();
     open_theirs(3);

@@ -602,9 +602,9 @@ START_TEST(test_retiring_through_a_full_ring) {
     sea_pool_rotate(sea_conn_pool(ends.a.conn));
     /* on this side the arena is gone */
     ck_assert_uint_eq(figures_of(sea_conn_pool(ends.a.conn)).of[SEA_POOL_FIGURE_MAPPED_BYTES], 0);
-    ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.retired_count, 1);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pools.retired_count, 1);
     ends_settle(&ends);
-    ck_assert_uint_eq(ends.a.conn->lane.remote->pooled.pools.retired_count, 0);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pools.retired_count, 0);
     end_drop(&ends.b);
     ends_settle(&ends);
     ck_assert_uint_eq(quota_used(&ends.b.conn->lane.remote->account->quota, QUOTA_FDS), 0);
@@ -682,7 +682,7 @@ START_TEST(test_a_freed_pool_goes_with_its_blocks) {
     give_back(2);
     ck_assert_uint_eq(seen_by_b(), 0);
     ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_ARENA_BYTES], 0);
-    ck_assert_ptr_eq(ends.a.conn->lane.remote->pooled.pools.all, sea_conn_pool(ends.a.conn));
+    ck_assert_ptr_eq(ends.a.conn->lane.remote->pools.all, sea_conn_pool(ends.a.conn));
 }
 END_TEST
 
@@ -1023,10 +1023,10 @@ static unsigned kept_by(const struct end *end) {
         end->conn->calls.slots.slots,
         end->conn->lane.releases,
         remote->account->imports.heads,
-        remote->pooled.views.table.entries,
-        remote->pooled.pools.retired,
+        remote->views.table.ids.entries,
+        remote->pools.retired,
         remote->leases.slots.slots,
-        remote->pooled.pools.audience.table.entries,
+        remote->pools.audience.table.entries,
     };
     unsigned count = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)

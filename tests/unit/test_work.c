@@ -304,7 +304,7 @@ START_TEST(test_the_end_takes_turns) {
 END_TEST
 
 static uint64_t arenas_of(const struct end *end) {
-    return end->conn->lane.remote->pooled.pools.audience.count;
+    return end->conn->lane.remote->pools.audience.count;
 }
 
 /* A loop gives a connection that ends one turn for each dispatch, though its descriptor, its deadline and its

@@ -146,7 +146,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {
-        pools_set_options(&lane->remote->pooled.pools.own, options->pool);
+        pools_set_options(&lane->remote->pools.own, options->pool);
         lane_set_offer(lane, options);
         r = lane_greet(lane);
     }
@@ -181,7 +181,7 @@ void lane_deinit(struct lane *lane) {
 }
 
 static bool has_retired(const struct lane *lane) {
-    return lane->remote && lane->remote->pooled.pools.retired_count;
+    return lane->remote && lane->remote->pools.retired_count;
 }
 
 bool lane_wants_socket(const struct lane *lane) {
@@ -208,7 +208,7 @@ uint64_t lane_deadline(const struct lane *lane) {
 }
 
 uint64_t lane_pools_deadline(const struct lane *lane) {
-    const struct pools *pools = &lane->remote->pooled.pools;
+    const struct pools *pools = &lane->remote->pools;
     return lane->state != LANE_OPEN ? WAIT_FOREVER : pools->needs_maintenance ? 0 : pools->deadline;
 }
 

@@ -225,12 +225,12 @@ int lane_fail_socket(struct lane *lane, int r);
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
 /* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as
- * pooled_new(); but of -EDQUOT nothing is noted where the peer takes a sealed one instead. */
+ * pools_new_block(); but of -EDQUOT nothing is noted where the peer takes a sealed one instead. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block);
 
 /* The pools may have something to do before we sleep: asks for a turn then. */
 static inline void lane_request_maintenance(const struct lane *lane) {
-    if (lane->remote->pooled.pools.needs_maintenance)
+    if (lane->remote->pools.needs_maintenance)
         lane->ops->changed(lane->owner);
 }
 
@@ -305,13 +305,12 @@ int lane_note_sent(struct lane *lane, int r); /* what `r` of a datagram means: 0
 int lane_send_hello(struct lane *lane);
 void lane_send_goodbye(struct lane *lane, int reason, const char *text);
 int lane_reserve_release(struct lane *lane);
-int lane_end_lease(struct lane *lane, uint64_t handle); /* -ESTALE: the peer has no such lease */
 void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
 bool lane_clear_some(struct lane *lane); /* as much as its work allows. true: it is empty */
 void lane_part(struct lane *lane);       /* the peer's end was seen */
 int lane_receive(struct lane *lane);     /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
-/* `in` is without block and text. Errors: as pooled_find(), pooled_new_copy(); -EPROTO with *ret_why: the message may
+/* `in` is without block and text. Errors: as views_find(), peer_new_copy(); -EPROTO with *ret_why: the message may
  * not come. */
 int snapshot_begin(struct lane *lane, const struct wire_message *message, const struct lane_message *in,
                    const char **ret_why);

@@ -127,7 +127,7 @@ static void accept_goodbye(struct lane *lane, const struct wire_goodbye *goodbye
 
 static void accept_release(struct lane *lane, const struct wire_release *release) {
     for (uint32_t i = 0; i < release->count; i++)
-        if (lane_end_lease(lane, release->handles[i]) < 0) {
+        if (peer_release(lane->remote, release->handles[i]) < 0) {
             lane_fault(lane, "a handle was released that is not on lease to this peer");
             return;
         }
@@ -203,12 +203,12 @@ static const char *refusal_text(int error) {
 }
 
 static int receive_copied(struct lane *lane, const struct wire_message *message, sea_block **ret_block) {
-    int r = block_new_arrived(ret_block, lane->remote, (size_t) message->payload_size);
+    int r = peer_new_arrived(ret_block, lane->remote, (size_t) message->payload_size);
     if (r < 0)
         return r;
     memcpy((*ret_block)->bytes, message->payload, (size_t) message->payload_size);
     work_take(&lane->remote->account->work, message->payload_size);
-    (*ret_block)->is_sealed = true;
+    (*ret_block)->is_readonly = true;
     return 0;
 }
 
@@ -226,7 +226,7 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
     const struct sealed_claim claim = {.size = message->payload_size,
                                        .size_max = lane->hello.block_max,
                                        .layout = (enum sealed_layout) message->pages};
-    return block_receive_sealed(ret_block, lane->remote, message->handle, fd, &claim, ret_why);
+    return sealed_block_receive(ret_block, lane->remote->account, message->handle, fd, &claim, ret_why);
 }
 
 /*
@@ -339,7 +339,7 @@ static bool is_numbered(uint8_t type) {
 static void accept_arena(struct lane *lane, const struct wire_arena *arena, int fd) {
     const char *why = NULL;
     work_take(&lane->remote->account->work, WORK_PER_MEMFD);
-    int r = pooled_open(lane->remote, arena, fd, &why);
+    int r = views_open(&lane->remote->views, arena, fd, &why);
     if (r < 0)
         lane_fail(lane, r, why);
 }
@@ -387,7 +387,7 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         accept_ring(lane, &frame->ring, fd);
         break;
     case WIRE_RETIRE:
-        if (pooled_retire(lane->remote, frame->retire.id) < 0)
+        if (views_retire(&lane->remote->views, frame->retire.id) < 0)
             lane_fault(lane, "an arena was retired that was not announced");
         break;
     default:
@@ -554,12 +554,12 @@ static int collect_payload(struct lane *lane, uint32_t size, const uint64_t word
         in->bytes_size = size;
         return 0;
     }
-    int r = block_new_arrived(&in->block, lane->remote, size);
+    int r = peer_new_arrived(&in->block, lane->remote, size);
     if (r < 0)
         return r;
     ring_collect(&lane->in, in->block->bytes, size);
     work_take(&lane->remote->account->work, size);
-    in->block->is_sealed = true;
+    in->block->is_readonly = true;
     return 0;
 }
 
@@ -578,10 +578,10 @@ static int find_payload(struct lane *lane, const struct wire_message *message, s
     bool is_snapshot = lane->hello.features & WIRE_FEATURE_SNAPSHOT;
     const char *why = NULL;
     int r = is_snapshot ? snapshot_begin(lane, message, in, &why)
-                        : pooled_receive(&in->block, lane->remote, message->handle, message->payload_size);
+                        : views_receive(&in->block, &lane->remote->views, message->handle, message->payload_size);
     *ret_why = why            ? why
                : r == -EPROTO ? "a pooled payload lies in no announced arena"
-               : r < 0        ? pooled_why(lane->remote, message->handle)
+               : r < 0        ? views_why(&lane->remote->views, message->handle)
                               : NULL;
     return r;
 }

@@ -130,10 +130,6 @@ static bool is_waiting_for_room(const struct lane *lane) {
     return lane->queue_head || lane->wants_room || lane->wants_blocks || lane->is_ring_full;
 }
 
-int lane_end_lease(struct lane *lane, uint64_t handle) {
-    return handle_arena(handle) ? pooled_release(lane->remote, handle) : lease_release(&lane->remote->leases, handle);
-}
-
 int lane_take_releases(struct lane *lane) {
     struct work *work = &lane->remote->account->work;
     uint64_t handle;
@@ -143,7 +139,7 @@ int lane_take_releases(struct lane *lane) {
     while (r == 0 && !work_is_over(work) && lane->has_rings && release_read(&lane->releases_in, &handle)) {
         lane_follow_releases(lane);
         lane->handled++;
-        r = lane_end_lease(lane, handle);
+        r = peer_release(lane->remote, handle);
         if (r < 0)
             lane_fail(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
@@ -167,7 +163,7 @@ bool lane_has_work(struct lane *lane) {
 static uint32_t lane_wants(const struct lane *lane) {
     if (is_waiting_for_room(lane))
         return DOORBELL_ROOM | DOORBELL_RELEASES;
-    return lane->remote->pooled.pools.is_waiting ? DOORBELL_RELEASES : 0;
+    return lane->remote->pools.is_waiting ? DOORBELL_RELEASES : 0;
 }
 
 /* What is kept for later; tables only while they are empty. */
@@ -184,14 +180,14 @@ static void lane_trim(struct lane *lane) {
 }
 
 void lane_tell_pools(struct lane *lane) {
-    const struct pools *pools = &lane->remote->pooled.pools;
+    const struct pools *pools = &lane->remote->pools;
     tally_set(&lane->tally, active_bytes, pools->active);
     tally_set(&lane->tally, retained_bytes, pools->retained);
 }
 
 void lane_maintain_pools(struct lane *lane) {
     lane_take_releases(lane);
-    bool has_to_trim_all = pools_maintain(lane->remote);
+    bool has_to_trim_all = pools_maintain(&lane->remote->pools);
     lane_tell_pools(lane);
     if (lane->state == LANE_OPEN && !lane->has_failed && !lane->is_broken)
         lane_write_retired(lane);
@@ -202,7 +198,7 @@ void lane_maintain_pools(struct lane *lane) {
 /* The clock is asked only if something will be due. */
 bool lane_pools_are_due(const struct lane *lane) {
     uint64_t deadline = lane_pools_deadline(lane);
-    return pools_need_maintenance(lane->remote) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
+    return pools_need_maintenance(&lane->remote->pools) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {

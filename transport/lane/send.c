@@ -93,7 +93,7 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
 /* The class in which a block can go to this peer as it is; 0: in none. */
 static int payload_class_of(const struct lane *lane, const sea_block *block) {
     const struct negotiated *negotiated = &lane->negotiated;
-    bool is_ours = block->slot && pooled_is_for(lane->remote, block);
+    bool is_ours = block->slot && (block->slot && pools_have(&lane->remote->pools, block->slot));
     int class = is_ours && negotiation_take(negotiated, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
     if (!negotiation_take(negotiated, class, block->size) || (block_is_hugetlb(block) && !negotiated->peer_hugetlb))
         return 0;
@@ -110,10 +110,10 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
         return -EPIPE;
     if (lane->has_rings && release_is_there(&lane->releases_in))
         lane_take_releases(lane);
-    int r = pooled_take(ret_block, pool, size);
+    int r = pools_take_block(ret_block, pool, size);
     lane_request_maintenance(lane);
     bool has_another_way = r == -EDQUOT && negotiation_take(&lane->negotiated, SEA_SEALED, size);
-    return r == 0 || has_another_way ? r : pools_explain(lane->remote, r, size);
+    return r == 0 || has_another_way ? r : pools_explain(&lane->remote->pools, r, size);
 }
 
 /* As lane_ring_room(), for a message. */
@@ -164,11 +164,11 @@ static int credit_wait(struct lane *lane, uint64_t size) {
 static int copy_pooled(struct lane *lane, sea_block *from, sea_block **ret_block) {
     sea_block *block = NULL;
     const void *bytes = sea_block_view(from);
-    int r = bytes ? lane_block_new(lane, &lane->remote->pooled.pools.own, from->size, &block) : -ENOMEM;
+    int r = bytes ? lane_block_new(lane, &lane->remote->pools.own, from->size, &block) : -ENOMEM;
     if (r < 0)
         return r;
     memcpy(sea_block_data(block), bytes, from->size);
-    block->is_sealed = true;
+    block->is_readonly = true;
     tally_count(&lane->tally, copied_bytes, from->size);
     *ret_block = block;
     return 0;
@@ -199,7 +199,7 @@ static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, 
     if (class == SEA_POOLED && (r != -EDQUOT || !negotiation_take(&lane->negotiated, SEA_SEALED, block->size)))
         return r;
     *ret_class = SEA_SEALED;
-    r = block_copy_sealed(ret_block, lane->remote, block);
+    r = peer_copy_sealed(ret_block, lane->remote, block);
     if (failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size))
         return payload_as_inline(block, ret_class, ret_block);
     return r;
@@ -223,7 +223,7 @@ static int payload_choose(struct lane *lane, sea_block *block, bool may_queue, i
     if (r < 0)
         return r;
     int class = payload_class_of(lane, block);
-    if (!class || (class == SEA_POOLED && !pooled_is_free(block))) {
+    if (!class || (class == SEA_POOLED && !pooled_block_is_free(block))) {
         r = may_queue ? 0 : copy_room(lane, block->size);
         return r < 0 ? r : payload_convert(lane, block, ret_class, ret_block);
     }
@@ -253,7 +253,7 @@ static struct wire_message message_fields(const struct lane_message *message, in
         .handle = handle,
         .payload_size = block ? block->size : message->bytes_size,
         .payload_class = (uint8_t) payload_class,
-        .pages = payload_class == SEA_SEALED ? (uint8_t) block_layout(block) : 0,
+        .pages = payload_class == SEA_SEALED ? (uint8_t) block->sealed.layout : 0,
         .text_size = message->text ? (uint16_t) strlen(message->text) : 0,
     };
 }
@@ -317,12 +317,12 @@ static int message_write(struct lane *lane, const struct lane_message *message, 
          .iov_len = is_inline ? (size_t) fields.payload_size : 0},
         {.iov_base = (void *) (uintptr_t) message->text, .iov_len = fields.text_size},
     };
-    int fd = payload_class == SEA_SEALED && block ? block_fd(block) : -1;
+    int fd = payload_class == SEA_SEALED && block ? sealed_block_fd(block) : -1;
     return datagram_write(lane, iov, 3, &fd);
 }
 
 int lane_write_retired(struct lane *lane) {
-    struct pools *pools = &lane->remote->pooled.pools;
+    struct pools *pools = &lane->remote->pools;
     uint8_t buf[WIRE_RETIRE_SIZE];
     int r = 0;
     while (r == 0 && pools->retired_count) {
@@ -356,11 +356,11 @@ static int lease_payload(struct lane *lane, sea_block *block, int payload_class,
                                                                : credit_wait(lane, charge);
     if (payload_class == SEA_SEALED)
         return lease_grant(&lane->remote->leases, block, ret_handle);
-    int r = pooled_lease(lane->remote, block, ret_handle);
-    if (r == 0 && !pooled_arena(block)->is_announced)
-        r = announce(lane, pooled_arena(block));
+    int r = pools_lease(&lane->remote->pools, block, ret_handle);
+    if (r == 0 && !pooled_block_arena(block)->is_announced)
+        r = announce(lane, pooled_block_arena(block));
     if (r < 0 && *ret_handle)
-        pooled_release(lane->remote, *ret_handle);
+        pools_release(&lane->remote->pools, *ret_handle);
     return r;
 }
 
@@ -368,7 +368,7 @@ static void unlease_payload(struct lane *lane, int payload_class, uint64_t handl
     if (payload_class == SEA_SEALED)
         lease_release(&lane->remote->leases, handle);
     else
-        pooled_release(lane->remote, handle);
+        pools_release(&lane->remote->pools, handle);
 }
 
 /* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
@@ -390,7 +390,7 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
 /* A pooled block waits in one message at most: what is sent with it meanwhile is a copy. */
 static void queued_note_block(const struct lane_queued *queued, bool is_queued) {
     if (queued->payload_class == SEA_POOLED && queued->message.block)
-        pooled_note_queued(queued->message.block, is_queued);
+        pooled_block_note_queued(queued->message.block, is_queued);
 }
 
 static void queued_free(struct lane *lane, struct lane_queued *queued) {
@@ -460,7 +460,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
 static int lane_queue_bytes(struct lane *lane, const struct lane_message *message) {
     struct lane_message copied = *message;
     copied.bytes_size = 0;
-    int r = block_receive_inline(&copied.block, lane->ctx, lane->remote, message->bytes, message->bytes_size);
+    int r = peer_copy_inline(&copied.block, lane->remote, message->bytes, message->bytes_size);
     if (r == 0)
         r = lane_queue(lane, &copied, SEA_INLINE);
     sea_block_unref(copied.block);

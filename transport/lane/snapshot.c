@@ -18,9 +18,9 @@
 
 /* The room for a copy, charged to the peer. */
 static int copy_new(struct lane *lane, struct snapshot *snapshot) {
-    int r = pooled_new_copy(&snapshot->in.block, lane->remote, (size_t) snapshot->size);
+    int r = peer_new_copy(&snapshot->in.block, lane->remote, (size_t) snapshot->size);
     if (r == 0)
-        snapshot->view = pooled_hold_view(lane->remote, snapshot->handle);
+        snapshot->view = views_hold(&lane->remote->views, snapshot->handle);
     return r;
 }
 
@@ -29,7 +29,7 @@ int snapshot_begin(struct lane *lane, const struct wire_message *message, const 
     struct snapshot *snapshot = &lane->snapshot;
     const void *data = NULL;
     bool is_wanted = false;
-    int r = pooled_find(lane->remote, message->handle, message->payload_size, &data);
+    int r = views_find(&lane->remote->views, message->handle, message->payload_size, &data);
     if (r < 0)
         return r;
     *ret_why = lane->ops->coming(lane->owner, in, &is_wanted);
@@ -59,8 +59,8 @@ static void copy_bytes(struct lane *lane, struct snapshot *snapshot) {
 }
 
 static void copy_end(struct lane *lane, struct snapshot *snapshot) {
-    snapshot->in.block->is_sealed = true;
-    pooled_drop_view(snapshot->view);
+    snapshot->in.block->is_readonly = true;
+    views_drop(snapshot->view);
     snapshot->view = NULL;
     tally_count(&lane->tally, snapshots, 1);
     tally_count(&lane->tally, copied_bytes, snapshot->size);
@@ -87,6 +87,6 @@ void snapshot_drop(struct lane *lane) {
         return;
     lane->is_copying = false;
     snapshot->in.block = sea_block_unref(snapshot->in.block);
-    pooled_drop_view(snapshot->view);
+    views_drop(snapshot->view);
     snapshot->view = NULL;
 }

@@ -2,80 +2,115 @@
 /*
  * Blocks, as the layers above see them: one payload's memory, its class, its references, and what was charged for it.
  *
- * States:  LOANED  --sea_block_seal()-->  SEALED  --last reference-->  gone.
+ * States:  LOANED  --sea_block_seal()-->  READ-ONLY  --last reference-->  gone.
  * References are held by the application, by messages, by queued frames, and one by each lease.
  *
- * Charges. A block of ours is charged to the context's budget, from block_new_...() to its end. A peer's block is
- * charged to the peer, from block_receive_sealed() to its end, and its end gives the lease back.
+ * Each kind of memory is a room of its own, which a block reaches through block_ops: private memory in the heap (here),
+ * a memfd of its own (registry/sealed_block.h), a slot of a pool of ours (registry/pooled_block.h), and a peer's arena
+ * (registry/views.h).
+ *
+ * Charges. A block of ours is charged to the context's budget from its beginning to its end, and to the share of the
+ * connection that it was made for, if there is one. A peer's block is charged to the peer's account while it lives, and
+ * its end gives the lease back (registry/imports.h).
  */
 #ifndef REGISTRY_BLOCK_H
 #define REGISTRY_BLOCK_H
 
 #include "memory/sealed.h"
-#include "registry/peer.h"
+#include "registry/imports.h"
 #include "registry/pool_budget.h"
 #include <sealane/block.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
-struct sea_block {
-    _Atomic uint32_t refs;
-    bool is_sealed;    /* nobody may write any more */
-    int payload_class; /* SEA_... */
-    size_t size;
-    size_t charged_bytes; /* to the budget */
-    uint32_t
-        charged_blocks; /* likewise: none for an inline payload that arrived, which by the peer's choice may be small */
-    sea_ctx *ctx;       /* owned reference */
-    struct sealed sealed;       /* SEA_SEALED */
-    struct import import;       /* a peer's block: whose */
-    void *data;                 /* SEA_POOLED: borrowed, in our arena or in the view */
-    struct pool_slot *slot;     /* of a pool of ours: the block lies in it. It borrows its context then */
-    struct pool_budget *budget; /* and this, of that pool. Without a slot: of whose share it takes; owned, or NULL */
-    struct arena_view *view;    /* SEA_POOLED, a peer's: owned reference */
-    /* Of a block in somebody else's memory, charged to nobody: instead of freeing it. NULL: none. */
+/* What a kind of memory does. NULL: as for private memory in the heap. */
+struct block_ops {
+    /* The last reference is gone, and the block is no import any more: gives its memory back. */
     void (*end)(sea_block *block);
-    char bytes[]; /* SEA_INLINE. Of a SEA_SEALED one: its entry in the census */
+    /* The block's bytes, mapped on demand. NULL: noted as a refusal. */
+    void *(*map)(sea_block *block);
+    /* What the payload takes up, and is charged with. */
+    uint64_t (*footprint)(const sea_block *block);
+    /* Makes the block read-only; it is not yet. */
+    int (*freeze)(sea_block *block);
+    /* Of a block that is writable, and a range that lies in it. `fill` copies, `shrink` sets no size. */
+    int (*fill)(sea_block *block, size_t offset, const void *data, size_t size);
+    int64_t (*fill_file)(sea_block *block, size_t offset, int fd, int64_t file_offset, size_t size);
+    int (*shrink)(sea_block *block, size_t size);
+    /* NULL: SEA_PAGES_NONE; 0 bytes; -EOPNOTSUPP. The block is read-only when it is exported. */
+    int (*pages)(sea_block *block);
+    uint64_t (*resident)(sea_block *block);
+    int (*export)(sea_block *block, int *ret_fd);
 };
 
-/* As sea_block_new_sealed(), for a connection: of its share of the budget, and what its pools keep makes room. */
-int block_new_sealed_for(sea_block **ret_block, struct peer *peer, size_t size);
-
-/* An inline block of ours: private memory, sent as a copy. Here and below, `peer` is whom the block is made for, and of
- * whose share of the budget it takes (-EDQUOT; -EPIPE: its connection has ended); NULL: nobody. Admitted from 16 KiB
- * on. -ENOMEM. */
-int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, size_t size);
-
-/* A sealed inline block in the caller's memory, behind which its `size` bytes lie. `end` is called when the last
- * reference is gone. */
-void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, void (*end)(sea_block *block));
-
-/* A private copy of `size` bytes, sealed. Charged to the budget, and admitted likewise. */
-int block_receive_inline(sea_block **ret_block, sea_ctx *ctx, struct peer *peer, const void *data, size_t size);
-
-/* Room for an inline payload that arrives, which the caller fills and seals: charged to the peer too. -EDQUOT, -ENOMEM.
- */
-int block_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
+struct sea_block {
+    _Atomic uint32_t refs;
+    bool is_readonly;  /* no process writes any more, or may, of a pooled one: its owner does not */
+    bool is_charged;   /* to the budget: block_charge() */
+    int payload_class; /* SEA_... */
+    const struct block_ops *ops;
+    size_t size;
+    size_t charged_bytes; /* to the budget */
+    /* To the budget too: no block for an inline payload that arrived, which by the peer's choice may be small. */
+    uint32_t charged_blocks, charged_fds;
+    sea_ctx *ctx;               /* owned reference; borrowed by a block with a slot */
+    struct sealed sealed;       /* of a sealed block */
+    struct import import;       /* a peer's block, or a copy of a peer's payload: whose */
+    void *data;                 /* of a pooled block: borrowed, in our arena or in the view. NULL: `ops->map` knows */
+    struct pool_slot *slot;     /* of a pool of ours: the block lies in it */
+    struct pool_budget *budget; /* with a slot: borrowed, the pool's. Without: the share; owned reference, or NULL */
+    struct arena_view *view;    /* of a block in a peer's arena: owned reference */
+    char bytes[];               /* of a block in the heap: the payload; of a sealed one: its entry in the census */
+};
 
 /*
- * A peer's sealed block. Takes `fd`. First charged to the peer, then verified, then mapped. On -EBADF, -EMSGSIZE and
- * -ENODATA the peer has lied, as *ret_why says; other errors are refusals, and noted. The caller has checked
- * imports_have() and account_is_over_limit(). After a failure no lease is given back here.
+ * An inline block of ours: private memory, sent as a copy. Here and below, `share` is the budget of the connection that
+ * the block is made for, whose share the block takes of; borrowed; NULL: the block is made for no connection. Admitted
+ * from 16 KiB on. `blocks` is what is charged besides the bytes. -EDQUOT, -ENOMEM.
  */
-int block_receive_sealed(sea_block **ret_block, struct peer *peer, uint64_t handle, int fd,
-                         const struct sealed_claim *claim, const char **ret_why);
+int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size, uint32_t blocks);
 
-/* For pooled.c. The first drops a reference on the thread of the connection to which the block's slot belongs; the
- * second makes a block of a peer's, and takes a reference of `view` when the caller adds one: on success. -EDQUOT,
- * -ENOMEM. */
-void block_unref_own(sea_block *block);
-int block_receive_pooled(sea_block **ret_block, struct peer *peer, uint64_t handle, struct arena_view *view,
-                         const void *data, size_t size);
+/* A read-only private copy of `size` bytes. Errors: as block_new_inline(). */
+int block_copy_inline(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, const void *data, size_t size);
 
-/* As block_new_sealed_for(), with the same bytes, in base pages or THP, frozen. The caller owns it. */
-int block_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from);
+/* A read-only inline block in the caller's memory, behind which its `size` bytes lie. `ops` end it. */
+void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, const struct block_ops *ops);
 
-/* For pooled.c, and for the steady state. */
+/* What the payload takes up, and is charged with: its size, or its memfd's where that is rounded up. */
+static inline uint64_t block_footprint(const sea_block *block) {
+    return block->ops->footprint ? block->ops->footprint(block) : block->size;
+}
+
+static inline bool block_is_hugetlb(const sea_block *block) {
+    return block->sealed.layout == SEALED_HUGETLB;
+}
+
+/* --- for the kinds of blocks --- */
+
+/* A block with `extra` bytes behind it, and a reference of the context. NULL: out of memory. */
+sea_block *block_alloc(sea_ctx *ctx, const struct block_ops *ops, int payload_class, size_t size, size_t extra);
+
+/* Frees a block that is not charged, or not any more, with its reference of the share. `extra` as in block_alloc(). */
+void block_free(sea_block *block, size_t extra);
+
+/* Charges the budget and the share, and enters the figures. -EDQUOT, noted in `log`. */
+int block_charge(sea_block *block, struct pool_budget *share, uint64_t bytes, uint32_t blocks, uint32_t fds,
+                 struct refusal_log *log);
+
+/* Charges for pages that the kernel added. -EDQUOT, noted in `log`. */
+int block_charge_excess(sea_block *block, uint64_t bytes, struct refusal_log *log);
+
+/* The block is charged with `bytes` from now on, which are no more than before. */
+void block_charge_less(sea_block *block, uint64_t bytes);
+
+/* Undoes block_charge(), if there was one. */
+void block_uncharge(sea_block *block);
+
+/* Notes that there is no memory for `size` bytes. Returns -ENOMEM. */
+int block_refuse(sea_ctx *ctx, size_t size);
+
+/* --- blocks in slots, for the steady state --- */
+
 static inline sea_block *slot_block(struct pool_slot *slot) {
     return (sea_block *) (void *) slot->extra;
 }
@@ -83,7 +118,7 @@ static inline sea_block *slot_block(struct pool_slot *slot) {
 /* The block of a slot that was taken, writable. */
 static inline sea_block *block_lend(sea_block *block, int payload_class, size_t size) {
     atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
-    block->is_sealed = false;
+    block->is_readonly = false;
     block->payload_class = payload_class;
     block->size = size;
     tally_count(&block->budget->tally, blocks, 1);
@@ -91,10 +126,10 @@ static inline sea_block *block_lend(sea_block *block, int payload_class, size_t 
     return block;
 }
 
-/* On the thread of the slot's connection, or of the whole process. Is it still to be put? */
-static inline bool pooled_return_hot(sea_block *block) {
+/* On the thread of the slot's connection, or of the whole process. Is the slot still to be put? */
+static inline bool block_return_hot(sea_block *block) {
     struct pool_budget *budget = block->budget;
-    if (budget->pool) {
+    if (budget->group) {
         tally_uncount(&budget->tally, blocks, 1);
         tally_uncount(&budget->tally, bytes, block->size);
     } else {
@@ -104,26 +139,7 @@ static inline bool pooled_return_hot(sea_block *block) {
     return !pool_put_hot(block->slot);
 }
 
-/* As pooled_return(), on the thread of the slot's connection. */
-static inline void pooled_return_own(sea_block *block) {
-    if (pooled_return_hot(block))
-        pool_put_own(block->slot);
-}
-
-/* As pooled_ready(), of the memory that came back last. NULL: there is none. */
-static inline sea_block *block_lend_hot(const struct peer *peer, int payload_class, size_t size) {
-    struct pool *pool = (payload_class == SEA_INLINE ? &peer->pooled.pools.private : &peer->pooled.pools.own)->pool;
-    struct pool_slot *slot = pool ? pool_take_hot(pool, size) : NULL;
-    return slot ? block_lend(slot_block(slot), payload_class, size) : NULL;
-}
-
-bool block_is_hugetlb(const sea_block *block);
-enum sealed_layout block_layout(const sea_block *block);
-
-/* What the payload takes up, and is charged with: its size, or its memfd's where that is rounded up. */
-uint64_t block_footprint(const sea_block *block);
-
-/* Of a sealed block of SEA_SEALED: the descriptor to send, borrowed. */
-int block_fd(const sea_block *block);
+/* Drops a reference on the thread of the connection to which the block's slot belongs. */
+void block_unref_own(sea_block *block);
 
 #endif

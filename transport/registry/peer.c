@@ -3,6 +3,8 @@
 #include "registry/peer.h"
 
 #include "sys/heap.h"
+#include "wire/handle.h"
+#include <errno.h>
 
 struct peer *peer_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner) {
     struct peer *peer = heap_new(1, sizeof(*peer));
@@ -11,7 +13,8 @@ struct peer *peer_new(sea_ctx *ctx, uint64_t user, account_on_release *on_releas
         return heap_free(peer);
     peer->account = account;
     lease_table_init(&peer->leases, account);
-    pools_init(peer);
+    pools_init(&peer->pools, account);
+    peer->views.account = account;
     return peer;
 }
 
@@ -19,9 +22,96 @@ struct peer *peer_free(struct peer *peer) {
     if (!peer)
         return NULL;
     lease_table_deinit(&peer->leases);
-    refusal_deinit(&peer->pooled.pools.refused);
+    pools_deinit(&peer->pools);
     account_unref(peer->account);
     return heap_free(peer);
+}
+
+/* The share of the connection is the budget of its own pool. */
+static int share_of(struct peer *peer, struct pool_budget **ret_share) {
+    return pools_share(&peer->pools, ret_share);
+}
+
+static int new_inline(sea_block **ret_block, struct peer *peer, size_t size, uint32_t blocks) {
+    struct pool_budget *share = NULL;
+    int r = share_of(peer, &share);
+    return r < 0 ? r : block_new_inline(ret_block, peer->account->ctx, share, size, blocks);
+}
+
+int peer_new_inline(sea_block **ret_block, struct peer *peer, size_t size) {
+    return new_inline(ret_block, peer, size, 1);
+}
+
+int peer_copy_inline(sea_block **ret_block, struct peer *peer, const void *data, size_t size) {
+    struct pool_budget *share = NULL;
+    int r = share_of(peer, &share);
+    return r < 0 ? r : block_copy_inline(ret_block, peer->account->ctx, share, data, size);
+}
+
+int peer_new_sealed(sea_block **ret_block, struct peer *peer, size_t size) {
+    struct pool_budget *share = NULL;
+    int r = share_of(peer, &share);
+    return r < 0 ? r : sealed_block_new(ret_block, peer->account->ctx, share, size);
+}
+
+int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from) {
+    struct pool_budget *share = NULL;
+    int r = share_of(peer, &share);
+    return r < 0 ? r : sealed_block_copy(ret_block, share, from);
+}
+
+int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
+    struct import import;
+    int r = imports_add_inline(peer->account, &import, size);
+    if (r < 0)
+        return r;
+    r = import.is_free ? block_new_inline(ret_block, peer->account->ctx, NULL, size, 0)
+                       : new_inline(ret_block, peer, size, 0);
+    if (r < 0)
+        imports_end(&import, size, 0);
+    else
+        (*ret_block)->import = import; /* of no chain */
+    return r;
+}
+
+/* An arena is made in one go, within some 3 ms for so many bytes. The pages of a larger copy come while it is filled:
+ * it has none before, unless the pool has a block of that size. */
+static const size_t COPY_ARENA_MAX = (size_t) 4 << 20;
+
+static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
+    if (size <= COPY_ARENA_MAX)
+        return pools_take_block(ret_block, &peer->pools.own, size);
+    *ret_block = pools_ready_block(&peer->pools, SEA_POOLED, size);
+    return *ret_block ? 0 : -EDQUOT;
+}
+
+/* The peer's pool may be full, of what it let us lend; the machine need not be: then it is made in the heap. */
+static int copy_make(sea_block **ret_block, struct peer *peer, size_t size) {
+    int r = copy_take(ret_block, peer, size);
+    if (r == -EDQUOT)
+        return peer_new_inline(ret_block, peer, size);
+    if (r < 0)
+        return pools_explain(&peer->pools, r, size);
+    (*ret_block)->payload_class = SEA_INLINE;
+    return 0;
+}
+
+/* Charged first: of what is over the quota nothing is made. */
+int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
+    struct import import;
+    int r = imports_add_copy(peer->account, &import, size);
+    if (r < 0)
+        return r;
+    r = copy_make(ret_block, peer, size);
+    if (r < 0)
+        imports_end(&import, size, 0);
+    else
+        (*ret_block)->import = import; /* of no chain */
+    return r;
+}
+
+int peer_release(struct peer *peer, uint64_t handle) {
+    return handle_arena(handle) ? pools_release(&peer->pools, handle) : lease_release(&peer->leases, handle);
 }
 
 static bool drop_some_sealed(struct peer *peer) {
@@ -35,13 +125,15 @@ static bool drop_some_sealed(struct peer *peer) {
 }
 
 bool peer_end_some(struct peer *peer) {
-    return drop_some_sealed(peer) && pooled_end_some(peer, &peer->dropped_blocks, &peer->dropped_bytes);
+    return drop_some_sealed(peer) && pools_end_some(&peer->pools, &peer->dropped_blocks, &peer->dropped_bytes) &&
+           views_end_some(&peer->views);
 }
 
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
     uint64_t pooled_bytes;
     account_end(peer->account);
-    uint64_t count = pooled_end(peer, &pooled_bytes);
+    uint64_t count = pools_end(&peer->pools, &pooled_bytes);
+    views_end(&peer->views);
     count += lease_drop_all(&peer->leases, ret_bytes);
     lease_table_deinit(&peer->leases);
     *ret_bytes += pooled_bytes + peer->dropped_bytes;
@@ -51,13 +143,14 @@ uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes) {
 struct lease_report peer_oldest_lease(const struct peer *peer) {
     struct lease_report sealed = {.handle = 0};
     uint64_t leased_at = lease_oldest(&peer->leases, &sealed);
-    const struct pool_slot *pooled = pools_oldest_lease(&peer->pooled.pools);
+    const struct pool_slot *pooled = pools_oldest_lease(&peer->pools);
     sealed.age = ctx_age(leased_at);
-    return pooled && (!leased_at || pooled->leased_at < leased_at) ? pooled_lease_of(pooled) : sealed;
+    return pooled && (!leased_at || pooled->leased_at < leased_at) ? pooled_block_lease_of(pooled) : sealed;
 }
 
 void peer_trim(struct peer *peer) {
     imports_trim(peer->account);
     lease_table_trim(&peer->leases);
-    pooled_trim(peer);
+    pools_trim(&peer->pools);
+    views_trim(&peer->views);
 }

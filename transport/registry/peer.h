@@ -10,16 +10,18 @@
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
 
-#include "registry/imports.h"
 #include "registry/lease.h"
-#include "registry/pooled.h"
+#include "registry/pools.h"
+#include "registry/sealed_block.h"
+#include "registry/views.h"
 #include <sealane/block.h>
 #include <stdbool.h>
 
 struct peer {
-    struct account *account; /* owned reference */
-    struct lease_table leases;
-    struct pooled pooled;
+    struct account *account;                /* owned reference */
+    struct lease_table leases;              /* sealed blocks of ours */
+    struct pools pools;                     /* pooled blocks of ours */
+    struct views views;                     /* the peer's arenas */
     uint64_t dropped_blocks, dropped_bytes; /* leases that peer_end_some() has dropped */
 };
 
@@ -29,11 +31,34 @@ struct peer *peer_new(sea_ctx *ctx, uint64_t user, account_on_release *on_releas
 /* After peer_end(). Returns NULL. */
 struct peer *peer_free(struct peer *peer);
 
-/* Is pools_maintain() wanted soon, though the connection may not rest? */
-static inline bool pools_need_maintenance(const struct peer *peer) {
-    return peer->pooled.pools.needs_maintenance ||
-           atomic_load_explicit(&peer->account->member.trim, memory_order_relaxed);
-}
+/* --- blocks for the peer: each takes of the connection's share of the budget (-EDQUOT; -EPIPE: the connection has ended)
+ * --- */
+
+/* An inline block. Errors: as block_new_inline(). */
+int peer_new_inline(sea_block **ret_block, struct peer *peer, size_t size);
+
+/* A read-only private copy. Errors: as block_new_inline(). */
+int peer_copy_inline(sea_block **ret_block, struct peer *peer, const void *data, size_t size);
+
+/* A sealed block, or one with the bytes of `from`. Errors: as sealed_block_new(). */
+int peer_new_sealed(sea_block **ret_block, struct peer *peer, size_t size);
+int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from);
+
+/* --- payloads of the peer --- */
+
+/* Room for an inline payload that arrives, charged to the peer too. The caller fills it and makes it read-only.
+ * -EDQUOT, -ENOMEM. */
+int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
+
+/* Room for a copy of the peer's payload, which the peer cannot write: of the class inline, charged to the peer. The
+ * caller fills it and makes it read-only. It is a block of our pool, whose memory is recycled (the peer may read it, and
+ * knows the bytes), or else lies in the heap. Errors: as pools_new_block(). */
+int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
+
+/* --- leases --- */
+
+/* The peer gives a lease back, or it was never sent. -ESTALE: the peer has no such lease. */
+int peer_release(struct peer *peer, uint64_t handle);
 
 /* The connection is about to end: does what peer_end() has to do, as much as the account's work allows. true: the rest
  * takes no time. */

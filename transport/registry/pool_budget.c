@@ -3,29 +3,36 @@
 #include "registry/pool_budget.h"
 
 #include "memory/fair_share.h"
-#include "registry/peer.h"
 #include "sys/heap.h"
 #include <errno.h>
 
 /* Of the budget. So many connections can take all of it by what is little. */
 enum { LITTLE = 1024 };
 
-struct pool_budget *pool_budget_new(sea_pool *pool) {
+struct pool_budget *pool_budget_new(struct budget_group *group, uint64_t bytes_max, bool is_private) {
     struct pool_budget *budget = heap_new(1, sizeof(*budget));
     if (!budget)
         return NULL;
     atomic_store_explicit(&budget->refs, 1, memory_order_relaxed);
-    budget->ctx = sea_ctx_ref(pool->peer->account->ctx);
-    budget->user = user_ref(budget->ctx, pool->peer->account->user);
-    budget->pool = pool;
+    budget->ctx = sea_ctx_ref(group->account->ctx);
+    budget->user = user_ref(budget->ctx, group->account->user);
+    budget->group = group;
+    budget->bytes_max = bytes_max;
+    budget->is_private = is_private;
+    budget->next = group->all;
+    group->all = budget;
     tally_begin(&budget->tally, budget->ctx);
     return budget;
 }
 
 struct pool_budget *pool_budget_end(struct pool_budget *budget) {
+    struct pool_budget **link = &budget->group->all;
+    while (*link != budget)
+        link = &(*link)->next;
+    *link = budget->next;
     tally_end(&budget->tally, budget->ctx);
     pthread_mutex_lock(&budget->ctx->lock);
-    budget->pool = NULL;
+    budget->group = NULL;
     pthread_mutex_unlock(&budget->ctx->lock);
     return pool_budget_unref(budget);
 }
@@ -45,23 +52,18 @@ struct pool_budget *pool_budget_unref(struct pool_budget *budget) {
     return heap_free(budget);
 }
 
-uint64_t pool_budget_used(const struct pool_budget *budget) {
-    return budget ? atomic_load_explicit(&budget->used, memory_order_relaxed) : 0;
-}
-
-/* Of what the peer maps. */
-static uint64_t pools_used(const struct pools *pools) {
+/* Bytes of the arenas that the peer maps; with private ones, of all. */
+static uint64_t group_used(const struct budget_group *group, bool with_private) {
     uint64_t used = 0;
-    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
-        used += pool->is_private ? 0 : pool_budget_used(pool->budget);
+    for (const struct pool_budget *budget = group->all; budget; budget = budget->next)
+        used += budget->is_private && !with_private ? 0 : pool_budget_used(budget);
     return used;
 }
 
-/* Private memory too. */
-static void pools_note_peak(struct pools *pools) {
-    uint64_t used = pools_used(pools) + pool_budget_used(pools->private.budget);
-    if (used > pools->mapped_peak)
-        pools->mapped_peak = used;
+static void group_note_peak(struct budget_group *group) {
+    uint64_t used = group_used(group, true);
+    if (used > group->mapped_peak)
+        group->mapped_peak = used;
 }
 
 static int check_limit(struct refusal_log *log, const char *limit, uint64_t most, uint64_t used, uint64_t bytes,
@@ -72,36 +74,35 @@ static int check_limit(struct refusal_log *log, const char *limit, uint64_t most
 }
 
 /* Of the budget: what was made for the peer, for its user, and what is left. */
-static struct fair_share peer_share(const struct peer *peer) {
-    const struct quota *budget = &peer->account->ctx->budget;
+static struct fair_share group_share(const struct budget_group *group) {
+    const struct quota *budget = &group->account->ctx->budget;
     struct fair_share share = {.budget = budget->limit[QUOTA_BYTES],
                                .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
-                               .user = atomic_load_explicit(&peer->account->user->made, memory_order_relaxed)};
-    for (const sea_pool *pool = peer->pooled.pools.all; pool; pool = pool->next)
-        if (pool->budget)
-            share.peer +=
-                pool_budget_used(pool->budget) + atomic_load_explicit(&pool->budget->others, memory_order_relaxed);
+                               .user = atomic_load_explicit(&group->account->user->made, memory_order_relaxed)};
+    for (const struct pool_budget *one = group->all; one; one = one->next)
+        share.peer += pool_budget_used(one) + atomic_load_explicit(&one->others, memory_order_relaxed);
     return share;
 }
 
 /* Where the application gave quotas these hold. That of the peer bounds what it takes, out_limit, and its leases. */
-static int check_user(const struct peer *peer, uint64_t bytes, struct refusal_log *log) {
-    const struct quota *quota = &peer->account->user->quota;
-    uint64_t made = atomic_load_explicit(&peer->account->user->made, memory_order_relaxed);
-    if (quota->limit[QUOTA_BYTES] >= peer->account->ctx->budget.limit[QUOTA_BYTES])
+static int check_user(const struct account *account, uint64_t bytes, struct refusal_log *log) {
+    const struct quota *quota = &account->user->quota;
+    uint64_t made = atomic_load_explicit(&account->user->made, memory_order_relaxed);
+    if (quota->limit[QUOTA_BYTES] >= account->ctx->budget.limit[QUOTA_BYTES])
         return 0; /* the budget will say so */
     return check_limit(log, "user quota (bytes)", quota->limit[QUOTA_BYTES], made, bytes,
                        "release blocks, or raise user_bytes in sea_ctx_options");
 }
 
 /* `but` is growing. */
-static int check_share(const struct peer *peer, const sea_pool *but, uint64_t bytes, struct refusal_log *log) {
-    if (!peer->account->ctx->has_fair_shares)
-        return check_user(peer, bytes, log);
-    struct fair_share share = peer_share(peer);
+static int check_share(const struct budget_group *group, const struct pool_budget *but, uint64_t bytes,
+                       struct refusal_log *log) {
+    if (!group->account->ctx->has_fair_shares)
+        return check_user(group->account, bytes, log);
+    struct fair_share share = group_share(group);
     if (!fair_share_allows(&share, bytes)) {
-        pools_trim_others(&peer->pooled.pools, but);
-        share = peer_share(peer);
+        group->ops->trim_others(group->owner, but);
+        share = group_share(group);
     }
     if (fair_share_allows(&share, bytes))
         return 0;
@@ -112,52 +113,50 @@ static int check_share(const struct peer *peer, const sea_pool *but, uint64_t by
 
 /* What the peer takes, and what the application wants of the pool. */
 static int check_limits(const struct pool_budget *budget, uint64_t bytes) {
-    const sea_pool *pool = budget->pool;
-    struct pools *pools = &pool->peer->pooled.pools;
-    uint64_t most = pool->peer->account->out_limit.bytes;
-    if (bytes > most || pools_used(pools) > most - bytes)
-        pools_trim_others(pools, pool);
-    bool is_ours = most >= pool->peer->account->ctx->peer_limits.bytes;
-    int r = check_limit(&pools->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most, pools_used(pools),
-                        bytes,
+    struct budget_group *group = budget->group;
+    uint64_t most = group->account->out_limit.bytes;
+    if (bytes > most || group_used(group, false) > most - bytes)
+        group->ops->trim_others(group->owner, budget);
+    bool is_ours = most >= group->account->ctx->peer_limits.bytes;
+    int r = check_limit(&group->refused, is_ours ? "peer quota (bytes)" : "peer's bytes_max", most,
+                        group_used(group, false), bytes,
                         is_ours ? "release blocks, or raise peer_bytes in sea_ctx_options"
                                 : "release blocks, or raise the peer's bytes_max in sea_options");
-    if (r < 0 || !pool->bytes_max)
+    if (r < 0 || !budget->bytes_max)
         return r;
-    return check_limit(&pools->refused, "pool's bytes_max", pool->bytes_max, pool_budget_used(budget), bytes,
+    return check_limit(&group->refused, "pool's bytes_max", budget->bytes_max, pool_budget_used(budget), bytes,
                        "release blocks of this pool, or raise its bytes_max in sea_pool_options");
 }
 
 static int budget_check(const struct pool_budget *budget, uint64_t bytes) {
-    const sea_pool *pool = budget->pool;
-    struct pools *pools = &pool->peer->pooled.pools;
-    pools->is_at_own_limit = false;
-    int r = check_share(pool->peer, pool, bytes, &pools->refused);
-    if (r < 0 || pool->is_private)
+    struct budget_group *group = budget->group;
+    group->is_at_own_limit = false;
+    int r = check_share(group, budget, bytes, &group->refused);
+    if (r < 0 || budget->is_private)
         return r;
     r = check_limits(budget, bytes);
-    pools->is_at_own_limit = r < 0;
+    group->is_at_own_limit = r < 0;
     return r;
 }
 
 /* An arena counts as a block too: small ones without number would use up our mappings. */
 static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     struct pool_budget *budget = owner;
-    struct pools *pools = &budget->pool->peer->pooled.pools;
+    struct budget_group *group = budget->group;
     int r = budget_check(budget, bytes);
     if (r < 0)
         return r;
     admission_watch(&budget->ctx->admission, bytes, 1, fds);
     admission_tell(&budget->ctx->admission); /* what it lets go of may be what is missing */
-    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &pools->refused);
+    r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &group->refused);
     if (r < 0)
         return r;
     ctx_count(budget->ctx, arena_bytes, bytes);
     atomic_fetch_add_explicit(&budget->user->made, bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed);
     pool_budget_ref(budget);
-    atomic_store_explicit(&budget->pool->peer->account->member.has_memory, true, memory_order_relaxed);
-    pools_note_peak(pools);
+    atomic_store_explicit(&group->account->member.has_memory, true, memory_order_relaxed);
+    group_note_peak(group);
     return 0;
 }
 
@@ -176,13 +175,13 @@ static void budget_uncharge_fd(void *owner) {
 }
 
 static void budget_needs_maintenance(void *owner) {
-    struct pool_budget *budget = owner;
-    budget->pool->peer->pooled.pools.needs_maintenance = true;
+    const struct pool_budget *budget = owner;
+    budget->group->ops->needs_maintenance(budget->group->owner);
 }
 
 static void budget_retired(void *owner, uint32_t arena_id) {
-    struct pool_budget *budget = owner;
-    pools_retire(&budget->pool->peer->pooled.pools, arena_id);
+    const struct pool_budget *budget = owner;
+    budget->group->ops->retired(budget->group->owner, arena_id);
 }
 
 static void budget_hold(void *owner) {
@@ -192,8 +191,8 @@ static void budget_hold(void *owner) {
 static void budget_tell(void *owner) {
     struct pool_budget *budget = owner;
     pthread_mutex_lock(&budget->ctx->lock);
-    if (budget->pool)
-        ctx_wake(&budget->pool->peer->account->member);
+    if (budget->group)
+        ctx_wake(&budget->group->account->member);
     pthread_mutex_unlock(&budget->ctx->lock);
     pool_budget_unref(budget);
 }
@@ -215,7 +214,7 @@ static bool is_little(const struct pool_budget *budget, uint64_t bytes) {
 }
 
 int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log) {
-    int r = is_little(budget, bytes) ? 0 : check_share(budget->pool->peer, NULL, bytes, log);
+    int r = is_little(budget, bytes) ? 0 : check_share(budget->group, NULL, bytes, log);
     if (r < 0)
         return r;
     atomic_fetch_add_explicit(&budget->others, bytes, memory_order_relaxed);
@@ -226,4 +225,13 @@ int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_l
 void pool_budget_return(struct pool_budget *budget, uint64_t bytes) {
     atomic_fetch_sub_explicit(&budget->others, bytes, memory_order_relaxed);
     atomic_fetch_sub_explicit(&budget->user->made, bytes, memory_order_relaxed);
+}
+
+bool pool_budget_make_room(sea_ctx *ctx, const struct pool_budget *budget) {
+    struct budget_group *group = budget ? budget->group : NULL;
+    uint64_t before = group ? group_used(group, true) : 0;
+    if (group)
+        group->ops->trim_others(group->owner, NULL);
+    ctx_ask_others(ctx, group ? &group->account->member : NULL);
+    return group && group_used(group, true) < before;
 }

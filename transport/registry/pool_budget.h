@@ -1,44 +1,71 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whom a pool's memory is charged to, and whether there may be more of it.
+ * The budget of a pool: what its memory is charged to, and whether there may be more of it.
  *
- * One for each pool that has begun. Its arenas are charged to the context's budget, one by one. Before that its peer's
- * fair share of the budget is asked, or where the application gave quotas that of the user; then what the peer takes;
- * then the pool's bytes_max. Other blocks for that peer, sealed ones and in the heap, count in the same share, wherever
- * they go then, but registry/block.c charges them. What a share or the peer refuses has the other pools of the
- * connection trimmed first; what else is done about a refusal, and when pools give back, registry/pools.c decides.
+ * One for each pool that has begun. The arenas are charged to the context's budget, one by one. Before that three limits
+ * are asked: the fair share of the connection, or where the application gave quotas that of the user; what the peer
+ * takes; and the pool's bytes_max. Other blocks for the same peer, sealed ones and in the heap, count in the share too,
+ * wherever they go then; registry/block.c charges them. When a limit refuses, the other pools of the connection are
+ * trimmed first.
  *
- * Owned by reference: the pool's, one by each arena, and one by each other block. So it outlives the pool and the
+ * The budgets of one connection are a group. The group does not know the pools: it calls them through budget_ops.
+ *
+ * Owned by reference: the pool's, one by each arena, and one by each other block. So a budget outlives its pool and the
  * connection for as long as the application holds blocks, and with it the context and the account of the user.
  *
  * Threads: the connection's, but for what gives back: pool_budget_return(), pool_budget_unref(), and what
  * POOL_BUDGET_OPS have for late blocks.
  *
- * Invariants: used == sum of the pool's arenas, == 0 with the last reference; others likewise of other blocks. The
- * user's `made` == sum of used + others over all pools of its connections.
+ * Invariants: used == sum of the pool's arenas, == 0 with the last reference; others == sum of other blocks. The user's
+ * `made` == sum of used + others over all pools of its connections.
  */
 #ifndef REGISTRY_POOL_BUDGET_H
 #define REGISTRY_POOL_BUDGET_H
 
 #include "memory/pool.h"
-#include "registry/ctx.h"
-#include <sealane/pool.h>
+#include "registry/account.h"
+
+struct pool_budget;
+
+/* How budgets call the pools of their connection. `owner` is the group's. */
+struct budget_ops {
+    /* All pools give back what is free, but not that of `but` (NULL: all). */
+    void (*trim_others)(void *owner, const struct pool_budget *but);
+    /* An announced arena is gone: the peer is to be told. */
+    void (*retired)(void *owner, uint32_t arena_id);
+    /* Before the connection sleeps, its pools want maintenance. */
+    void (*needs_maintenance)(void *owner);
+};
+
+/* The budgets of one connection. */
+struct budget_group {
+    struct account *account; /* borrowed */
+    const struct budget_ops *ops;
+    void *owner;                /* of `ops`, borrowed */
+    struct pool_budget *all;    /* of the pools that have begun */
+    struct refusal_log refused; /* by a limit: why a charge failed last. No refusal yet, there may be another way */
+    uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
+    bool is_at_own_limit; /* a charge failed since the peer takes no more, or the pool: other memory makes no room */
+};
 
 struct pool_budget {
     struct tally tally; /* of its blocks; it has ended when the pool has */
     _Atomic uint32_t refs;
-    _Atomic uint64_t used;   /* of arenas */
-    _Atomic uint64_t others; /* of other blocks that were made for the pool's peer: sealed ones, and in the heap */
-    sea_ctx *ctx;            /* owned reference */
-    struct user *user;       /* owned reference */
-    sea_pool *pool;          /* borrowed; NULL once that has ended. Set under the context's lock */
+    _Atomic uint64_t used;      /* bytes of arenas */
+    _Atomic uint64_t others;    /* bytes of other blocks that were made for the peer: sealed ones, and in the heap */
+    sea_ctx *ctx;               /* owned reference */
+    struct user *user;          /* owned reference */
+    struct budget_group *group; /* borrowed; NULL once the pool has ended. Set under the context's lock */
+    struct pool_budget *next;   /* of the group */
+    uint64_t bytes_max;         /* 0: no limit of its own */
+    bool is_private;            /* no peer maps its arenas */
 };
 
-/* How a struct pool asks, whose owner is a budget. What concerns the connection's other pools is passed on to these. */
+/* How a struct pool asks, whose owner is a budget. */
 extern const struct pool_ops POOL_BUDGET_OPS;
 
 /* Of a pool that begins, whose connection lives. The caller owns one reference. NULL: out of memory. */
-struct pool_budget *pool_budget_new(sea_pool *pool);
+struct pool_budget *pool_budget_new(struct budget_group *group, uint64_t bytes_max, bool is_private);
 
 /* The pool has ended: drops its reference. Returns NULL. */
 struct pool_budget *pool_budget_end(struct pool_budget *budget);
@@ -47,13 +74,22 @@ struct pool_budget *pool_budget_ref(struct pool_budget *budget);
 struct pool_budget *pool_budget_unref(struct pool_budget *budget);
 
 /* Bytes of arenas. NULL: none. */
-uint64_t pool_budget_used(const struct pool_budget *budget);
+static inline uint64_t pool_budget_used(const struct pool_budget *budget) {
+    return budget ? atomic_load_explicit(&budget->used, memory_order_relaxed) : 0;
+}
 
 /*
- * Of a block that is made for the pool's peer elsewhere. Whoever makes it holds a reference (pools_ref_budget()), adds
- * its bytes before it charges the context with them (-EDQUOT, noted in `log`), and returns as many.
+ * Of a block that is made for the peer elsewhere. Its maker has a reference, adds the bytes before the context is charged
+ * with them (-EDQUOT, noted in `log`), and returns as many.
  */
 int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log);
 void pool_budget_return(struct pool_budget *budget, uint64_t bytes);
+
+/*
+ * Before something is refused for want of memory: what the connection of `budget` keeps goes at once (NULL: no
+ * connection is known), the other members of the context are asked. Returns whether something has gone: then it is worth
+ * another try.
+ */
+bool pool_budget_make_room(sea_ctx *ctx, const struct pool_budget *budget);
 
 #endif

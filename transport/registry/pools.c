@@ -3,9 +3,7 @@
 #include "registry/pools.h"
 
 #include "memory/reserve.h"
-#include "registry/block.h"
 #include "registry/options.h"
-#include "registry/pool_budget.h"
 #include "sys/heap.h"
 #include "sys/wait.h"
 #include <assert.h>
@@ -52,7 +50,7 @@ void pools_set_options(sea_pool *pool, const sea_pool_options *given) {
     pool_options_take(given, options, &why); /* pools_check_options() has refused others */
     snprintf(pool->name, sizeof(pool->name), "%s", options->name ? options->name : "");
     pool->bytes_max = options->bytes_max;
-    pool->retained_max = options->retained_max ? options->retained_max : retained_default(pool->peer->account->ctx);
+    pool->retained_max = options->retained_max ? options->retained_max : retained_default(pool->pools->account->ctx);
     pool->policy = (struct pool_policy){
         .bytes = options->rotate_bytes,
         .age = ms_to_ns(options->rotate_age_ms),
@@ -61,34 +59,64 @@ void pools_set_options(sea_pool *pool, const sea_pool_options *given) {
     };
 }
 
-static void pools_add(struct peer *peer, sea_pool *pool, const sea_pool_options *options) {
-    struct pools *pools = &peer->pooled.pools;
-    pool->peer = peer;
+static void pools_add(struct pools *pools, sea_pool *pool, const sea_pool_options *options) {
+    pool->pools = pools;
     pools_set_options(pool, options);
     pool->next = pools->all;
     pools->all = pool;
 }
 
-void pools_init(struct peer *peer) {
-    peer->pooled.pools = (struct pools){.deadline = WAIT_FOREVER};
-    refusal_init(&peer->pooled.pools.refused);
-    static const sea_pool_options private = {.retained_max = PRIVATE_RETAINED_MAX};
-    peer->pooled.pools.private.is_private = true;
-    pools_add(peer, &peer->pooled.pools.private, &private);
-    pools_add(peer, &peer->pooled.pools.own, NULL);
+static void trim_but(void *owner, const struct pool_budget *but) {
+    const struct pools *pools = owner;
+    for (sea_pool *pool = pools->all; pool; pool = pool->next)
+        if (pool->pool && pool->budget != but)
+            pool_trim(pool->pool, 0);
 }
 
-int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *options) {
+/* Notes an announced arena that is gone; pools_reserve_retired() has made room for it. */
+static void note_retired(void *owner, uint32_t arena_id) {
+    struct pools *pools = owner;
+    pools->retired[pools->retired_count++] = arena_id;
+    pools->needs_maintenance = true;
+}
+
+static void want_maintenance(void *owner) {
+    struct pools *pools = owner;
+    pools->needs_maintenance = true;
+}
+
+static const struct budget_ops BUDGET_OPS = {
+    .trim_others = trim_but,
+    .retired = note_retired,
+    .needs_maintenance = want_maintenance,
+};
+
+void pools_init(struct pools *pools, struct account *account) {
+    static const sea_pool_options private = {.retained_max = PRIVATE_RETAINED_MAX};
+    *pools = (struct pools){.account = account,
+                            .group = {.account = account, .ops = &BUDGET_OPS, .owner = pools},
+                            .deadline = WAIT_FOREVER};
+    refusal_init(&pools->group.refused);
+    pools->private.is_private = true;
+    pools_add(pools, &pools->private, &private);
+    pools_add(pools, &pools->own, NULL);
+}
+
+void pools_deinit(struct pools *pools) {
+    refusal_deinit(&pools->group.refused);
+}
+
+int pools_new(sea_pool **ret_pool, struct pools *pools, const sea_pool_options *options) {
     sea_pool *pool = heap_new(1, sizeof(*pool));
     if (!pool)
         return -ENOMEM;
-    pools_add(peer, pool, options);
+    pools_add(pools, pool, options);
     *ret_pool = pool;
     return 0;
 }
 
 static int pool_begin(sea_pool *pool) {
-    struct pool_budget *budget = pool_budget_new(pool);
+    struct pool_budget *budget = pool_budget_new(&pool->pools->group, pool->bytes_max, pool->is_private);
     if (!budget)
         return -ENOMEM;
     const struct pool_options options = {
@@ -96,7 +124,7 @@ static int pool_begin(sea_pool *pool) {
         .owner = budget,
         .admission = &budget->ctx->admission,
         .census = &budget->ctx->census,
-        .audience = &pool->peer->pooled.pools.audience,
+        .audience = &pool->pools->audience,
         .extra = sizeof(sea_block),
         .retained_max = pool->retained_max,
         .reuse_footprint = budget->ctx->calibration.reuse_footprint,
@@ -113,37 +141,22 @@ static int pool_begin(sea_pool *pool) {
     return 0;
 }
 
-void pools_trim_others(const struct pools *pools, const sea_pool *but) {
-    for (sea_pool *pool = pools->all; pool; pool = pool->next)
-        if (pool != but && pool->pool)
-            pool_trim(pool->pool, 0);
-}
-
-bool pools_give_back(sea_ctx *ctx, struct peer *peer) {
-    const struct arena_ids *audience = peer ? &peer->pooled.pools.audience : NULL;
-    uint32_t before = peer ? audience->count : 0;
-    if (peer)
-        pools_trim_others(&peer->pooled.pools, NULL);
-    ctx_ask_others(ctx, peer ? &peer->account->member : NULL);
-    return peer && audience->count < before;
-}
-
 /* Would more memory help? */
 static bool is_memory_short(const struct pools *pools, int error) {
-    return error == -ENOMEM || (error == -EDQUOT && !pools->is_at_own_limit);
+    return error == -ENOMEM || (error == -EDQUOT && !pools->group.is_at_own_limit);
 }
 
 /* After an attempt that ended with `error`: is it worth another one? */
 static bool pools_make_room(const sea_pool *pool, int error) {
-    struct peer *peer = pool->peer;
-    bool has_more = admission_tell(&peer->account->ctx->admission);
-    if (error < 0 && is_memory_short(&peer->pooled.pools, error))
-        has_more |= pools_give_back(peer->account->ctx, peer);
+    sea_ctx *ctx = pool->pools->account->ctx;
+    bool has_more = admission_tell(&ctx->admission);
+    if (error < 0 && is_memory_short(pool->pools, error))
+        has_more |= pool_budget_make_room(ctx, pool->budget);
     return error < 0 && has_more && pool->pool;
 }
 
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
-    if (!pool->peer)
+    if (!pool->pools)
         return -EPIPE;
     int r = pool->pool ? 0 : pool_begin(pool);
     if (r == 0)
@@ -151,11 +164,12 @@ int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot) {
     return pools_make_room(pool, r) ? pool_take(pool->pool, size, ret_slot) : r;
 }
 
-int pools_explain(struct peer *peer, int error, size_t size) {
+int pools_explain(struct pools *pools, int error, size_t size) {
+    sea_ctx *ctx = pools->account->ctx;
     if (error == -EPIPE)
         return error;
-    return error == -EDQUOT ? refusal_pass(&peer->pooled.pools.refused, &peer->account->ctx->refusals)
-                            : reserve_explain(error, size, false, &peer->account->ctx->admission);
+    return error == -EDQUOT ? refusal_pass(&pools->group.refused, &ctx->refusals)
+                            : reserve_explain(error, size, false, &ctx->admission);
 }
 
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count) {
@@ -164,18 +178,72 @@ int pools_reserve(sea_pool *pool, size_t size, uint32_t count) {
         r = pool_reserve(pool->pool, size, count);
     if (pools_make_room(pool, r))
         r = pool_reserve(pool->pool, size, count);
-    return r < 0 ? pools_explain(pool->peer, r, size) : 0;
+    return r < 0 ? pools_explain(pool->pools, r, size) : 0;
 }
 
-int pools_ref_budget(sea_pool *pool, struct pool_budget **ret_budget) {
-    if (!pool->peer)
+int pools_share(struct pools *pools, struct pool_budget **ret_share) {
+    sea_pool *pool = &pools->own;
+    if (!pool->pools)
         return -EPIPE;
     int r = pool->pool ? 0 : pool_begin(pool);
-    if (r < 0)
-        return r;
-    *ret_budget = pool_budget_ref(pool->budget);
+    if (r == 0)
+        *ret_share = pool->budget;
+    return r;
+}
+
+/* --- blocks --- */
+
+int pools_take_block(sea_block **ret_block, sea_pool *pool, size_t size) {
+    struct pool_slot *slot = NULL;
+    int r = pools_take(pool, size, &slot);
+    if (r == 0)
+        *ret_block = pooled_block_lend(slot, pool->budget, size);
+    return r;
+}
+
+int pools_new_block(sea_block **ret_block, struct pools *pools, size_t size) {
+    int r = pools_take_block(ret_block, &pools->own, size);
+    return r < 0 ? pools_explain(pools, r, size) : 0;
+}
+
+int pools_new_inline(sea_block **ret_block, struct pools *pools, size_t size) {
+    return pools_take_block(ret_block, &pools->private, size);
+}
+
+sea_block *pools_ready_block(const struct pools *pools, int payload_class, size_t size) {
+    const sea_pool *pool = payload_class == SEA_INLINE ? &pools->private : &pools->own;
+    struct pool_slot *slot = pool->pool ? pool_take_ready(pool->pool, size) : NULL;
+    return slot ? pooled_block_lend(slot, pool->budget, size) : NULL;
+}
+
+/* As many as there are arenas, so that arenas can be retired without fail. */
+static int reserve_retired(struct pools *pools) {
+    uint32_t need = pools->retired_count + pools->audience.count;
+    if (need < pools->retired_capacity)
+        return 0;
+    uint32_t capacity = need * 2 + 8;
+    uint32_t *retired = heap_resize(pools->retired, capacity, sizeof(*retired));
+    if (!retired)
+        return -ENOMEM;
+    pools->retired = retired;
+    pools->retired_capacity = capacity;
     return 0;
 }
+
+int pools_lease(struct pools *pools, sea_block *block, uint64_t *ret_handle) {
+    int r = block->slot->arena->is_announced ? 0 : reserve_retired(pools);
+    return r < 0 ? r : pooled_block_lease(pools->account, block, ret_handle);
+}
+
+int pools_release(struct pools *pools, uint64_t handle) {
+    struct pool_slot *slot = pool_find_lease(&pools->audience, handle);
+    if (!slot)
+        return -ESTALE;
+    pooled_block_end_lease(pools->account, slot);
+    return 0;
+}
+
+/* --- the end --- */
 
 /* No lease is left. */
 static void pool_finish(sea_pool *pool) {
@@ -185,49 +253,47 @@ static void pool_finish(sea_pool *pool) {
     pool->budget = pool_budget_end(pool->budget);
 }
 
-static uint64_t pool_drop_leases(struct peer *peer, const sea_pool *pool, uint64_t *bytes) {
+static uint64_t pool_drop_leases(struct pools *pools, const sea_pool *pool, uint64_t *bytes) {
     struct pool_slot *slot;
     uint64_t count = 0;
     for (; pool->pool && (slot = pool_next_lease(pool->pool, NULL)); count++)
-        *bytes += pooled_end_lease(peer, slot);
+        *bytes += pooled_block_end_lease(pools->account, slot);
     return count;
 }
 
-static void drop_some_leases(struct peer *peer, const sea_pool *pool, uint64_t *count, uint64_t *bytes) {
+static void drop_some_leases(struct pools *pools, const sea_pool *pool, uint64_t *count, uint64_t *bytes) {
     struct pool_slot *slot;
-    while (pool->pool && !work_is_over(&peer->account->work) && (slot = pool_next_lease(pool->pool, NULL))) {
-        *bytes += pooled_end_lease(peer, slot);
+    while (pool->pool && !work_is_over(&pools->account->work) && (slot = pool_next_lease(pool->pool, NULL))) {
+        *bytes += pooled_block_end_lease(pools->account, slot);
         ++*count;
     }
 }
 
 /* What is free, the arenas that were reserved included. */
-static void free_some_arenas(struct peer *peer, const sea_pool *pool) {
+static void free_some_arenas(struct pools *pools, const sea_pool *pool) {
     uint64_t freed = 1;
     if (pool->pool)
         pool_unreserve(pool->pool);
-    while (pool->pool && !work_is_over(&peer->account->work) && (freed = pool_trim_one(pool->pool)))
-        work_take(&peer->account->work, WORK_PER_MEMFD + freed);
+    while (pool->pool && !work_is_over(&pools->account->work) && (freed = pool_trim_one(pool->pool)))
+        work_take(&pools->account->work, WORK_PER_MEMFD + freed);
 }
 
-bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes) {
-    const struct pools *pools = &peer->pooled.pools;
-    for (const sea_pool *pool = pools->all; pool && !work_is_over(&peer->account->work); pool = pool->next) {
-        drop_some_leases(peer, pool, count, bytes);
-        free_some_arenas(peer, pool);
+bool pools_end_some(struct pools *pools, uint64_t *count, uint64_t *bytes) {
+    for (const sea_pool *pool = pools->all; pool && !work_is_over(&pools->account->work); pool = pool->next) {
+        drop_some_leases(pools, pool, count, bytes);
+        free_some_arenas(pools, pool);
     }
-    return !work_is_over(&peer->account->work);
+    return !work_is_over(&pools->account->work);
 }
 
-uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
-    struct pools *pools = &peer->pooled.pools;
+uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes) {
     uint64_t count = 0;
     *ret_bytes = 0;
     for (sea_pool *pool = pools->all, *next; pool; pool = next) {
         next = pool->next;
-        count += pool_drop_leases(peer, pool, ret_bytes);
+        count += pool_drop_leases(pools, pool, ret_bytes);
         pool_finish(pool);
-        pool->peer = NULL;
+        pool->pools = NULL;
         if (pool->is_freed)
             heap_free(pool);
     }
@@ -244,13 +310,13 @@ uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes) {
 
 /* Its blocks may be out: then it goes in pools_maintain(). */
 sea_pool *pools_free(sea_pool *pool) {
-    if (!pool || !pool->peer)
+    if (!pool || !pool->pools)
         return heap_free(pool);
-    assert(pool != &pool->peer->pooled.pools.own); /* the connection's */
+    assert(pool != &pool->pools->own); /* the connection's */
     if (pool->pool)
         pool_rotate(pool->pool);
     pool->is_freed = true;
-    pool->peer->pooled.pools.needs_maintenance = true;
+    pool->pools->needs_maintenance = true;
     return NULL;
 }
 
@@ -284,25 +350,6 @@ void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums) {
     }
 }
 
-/* As many as there are arenas. */
-int pools_reserve_retired(struct pools *pools) {
-    uint32_t need = pools->retired_count + pools->audience.count;
-    if (need < pools->retired_capacity)
-        return 0;
-    uint32_t capacity = need * 2 + 8;
-    uint32_t *retired = heap_resize(pools->retired, capacity, sizeof(*retired));
-    if (!retired)
-        return -ENOMEM;
-    pools->retired = retired;
-    pools->retired_capacity = capacity;
-    return 0;
-}
-
-void pools_retire(struct pools *pools, uint32_t arena_id) {
-    pools->retired[pools->retired_count++] = arena_id;
-    pools->needs_maintenance = true;
-}
-
 /* Is it over: freed, and nothing of it is left? */
 static bool pool_is_gone(const sea_pool *pool) {
     return pool->is_freed && (!pool->pool || pool_budget_used(pool->budget) == 0);
@@ -323,8 +370,7 @@ static void pools_maintain_one(struct pools *pools, sea_pool *pool, uint64_t now
     pools->retained += pool_retained(pool->pool);
 }
 
-void pools_renew(struct peer *peer) {
-    struct pools *pools = &peer->pooled.pools;
+void pools_renew(struct pools *pools) {
     uint64_t now = wait_now();
     if (now - pools->renewed_at < RENEWAL_NS)
         return;
@@ -335,15 +381,13 @@ void pools_renew(struct peer *peer) {
     pools->needs_maintenance = true;
 }
 
-static void pools_tell_leases(struct peer *peer) {
-    const struct pools *pools = &peer->pooled.pools;
+static void pools_tell_leases(struct pools *pools) {
     const struct pool_slot *oldest = pools_oldest_lease(pools);
-    atomic_store_explicit(&peer->account->member.oldest_pooled, oldest ? oldest->leased_at : 0, memory_order_relaxed);
+    atomic_store_explicit(&pools->account->member.oldest_pooled, oldest ? oldest->leased_at : 0, memory_order_relaxed);
 }
 
-bool pools_maintain(struct peer *peer) {
-    struct pools *pools = &peer->pooled.pools;
-    enum trim trim = ctx_take_trim(&peer->account->member);
+bool pools_maintain(struct pools *pools) {
+    enum trim trim = ctx_take_trim(&pools->account->member);
     uint64_t now = pools->audience.count > 0 ? wait_now() : 0;
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
@@ -359,8 +403,9 @@ bool pools_maintain(struct peer *peer) {
         heap_free(pool);
     }
     pools->needs_maintenance = false;
-    atomic_store_explicit(&peer->account->member.has_memory, pools->active + pools->retained > 0, memory_order_relaxed);
-    pools_tell_leases(peer);
+    atomic_store_explicit(&pools->account->member.has_memory, pools->active + pools->retained > 0,
+                          memory_order_relaxed);
+    pools_tell_leases(pools);
     return trim == TRIM_ALL;
 }
 

@@ -11,15 +11,13 @@
 #ifndef REGISTRY_POOLS_H
 #define REGISTRY_POOLS_H
 
-#include "memory/pool.h"
-#include "registry/ctx.h"
+#include "registry/pooled_block.h"
 #include <sealane/pool.h>
 
-struct peer;
-struct pool_budget;
+struct pools;
 
 struct sea_pool {
-    struct peer *peer;          /* borrowed; NULL once the connection has ended */
+    struct pools *pools;        /* borrowed; NULL once the connection has ended */
     void *conn;                 /* the application's face of it, borrowed; for the layers above */
     struct pool *pool;          /* owned; made with the first block */
     struct pool_budget *budget; /* owned reference; as `pool` */
@@ -32,29 +30,31 @@ struct sea_pool {
 };
 
 struct pools {
+    struct account *account; /* borrowed */
+    struct budget_group group;
     struct arena_ids audience; /* owned */
     sea_pool own, private;     /* of the connection itself */
     sea_pool *all;             /* these and others, which are owned once they are freed */
     uint32_t *retired;         /* owned; ids of arenas that are gone, of which the peer was not told yet */
     uint32_t retired_count, retired_capacity;
-    struct refusal_log refused; /* by a quota: why pools_take() failed last. No refusal yet, there may be another way */
-    uint64_t active, retained;  /* bytes, when pools_maintain() was last called */
-    uint64_t mapped_peak;       /* bytes, the most that was charged at a time */
-    uint64_t renewed_at;        /* CLOCK_MONOTONIC, by pools_renew() */
-    uint64_t deadline;          /* when to call pools_maintain(); WAIT_FOREVER: no need to */
-    bool is_at_own_limit; /* it failed since the peer takes no more, or the pool: no other memory makes room for that */
-    bool needs_maintenance; /* before the connection sleeps, pools_maintain() is to be called */
-    bool is_waiting;        /* its return is looked for: of something that may be with the peer */
+    uint64_t active, retained; /* bytes, when pools_maintain() was last called */
+    uint64_t renewed_at;       /* CLOCK_MONOTONIC, by pools_renew() */
+    uint64_t deadline;         /* when to call pools_maintain(); WAIT_FOREVER: no need to */
+    bool needs_maintenance;    /* before the connection sleeps, pools_maintain() is to be called */
+    bool is_waiting;           /* its return is looked for: of something that may be with the peer */
 };
 
-void pools_init(struct peer *peer);
+void pools_init(struct pools *pools, struct account *account);
+
+/* After pools_end(). */
+void pools_deinit(struct pools *pools);
 
 /* Drops every lease and ends all pools. Returns how many leases there were. */
-uint64_t pools_end(struct peer *peer, uint64_t *ret_bytes);
+uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes);
 
-/* Before pools_end(): as much of that as the peer's work allows; adds to both what the leases were. true: little is
+/* Before pools_end(): as much of that as the account's work allows; adds to both what the leases were. true: little is
  * left. */
-bool pools_end_some(struct peer *peer, uint64_t *count, uint64_t *bytes);
+bool pools_end_some(struct pools *pools, uint64_t *count, uint64_t *bytes);
 
 /* NULL: nothing is wrong; else what is. */
 int pools_check_options(const sea_pool_options *given, const char **ret_why);
@@ -63,7 +63,7 @@ int pools_check_options(const sea_pool_options *given, const char **ret_why);
 void pools_set_options(sea_pool *pool, const sea_pool_options *given);
 
 /* -ENOMEM, -EPIPE. The caller owns it. */
-int pools_new(sea_pool **ret_pool, struct peer *peer, const sea_pool_options *options);
+int pools_new(sea_pool **ret_pool, struct pools *pools, const sea_pool_options *options);
 sea_pool *pools_free(sea_pool *pool);
 
 /* A block's memory. On failure an error for pools_explain(), should there be no other way. */
@@ -71,23 +71,44 @@ int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
 
 /* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, -ENFILE,
  * -ENODEV, -EACCES. */
-int pools_explain(struct peer *peer, int error, size_t size);
+int pools_explain(struct pools *pools, int error, size_t size);
 
 /* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM,
  * -EMFILE: noted as refusals. */
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count);
 
-/* All pools `but` one (NULL: all) give back what is free. */
-void pools_trim_others(const struct pools *pools, const sea_pool *but);
+/* The budget of the connection's own pool, borrowed: the share of a block that is made for the peer elsewhere. -ENOMEM,
+ * -EPIPE. */
+int pools_share(struct pools *pools, struct pool_budget **ret_share);
 
-/*
- * Before something is refused for want of memory: what this connection keeps goes at once (`peer` NULL: none is known),
- * the others of the context are told. Returns whether something has gone: then it is worth another try.
- */
-bool pools_give_back(sea_ctx *ctx, struct peer *peer);
+/* --- blocks --- */
 
-/* For a block that is made for the pool's peer elsewhere. The caller owns a reference. -ENOMEM, -EPIPE. */
-int pools_ref_budget(sea_pool *pool, struct pool_budget **ret_budget);
+/* A writable block from one of the pools. Errors: as pools_take(). */
+int pools_take_block(sea_block **ret_block, sea_pool *pool, size_t size);
+
+/* A writable block of `size` bytes from the connection's own pool. Its bytes are what an earlier payload for this peer
+ * left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
+int pools_new_block(sea_block **ret_block, struct pools *pools, size_t size);
+
+/* A writable inline block of at most POOLS_INLINE_MAX bytes. Errors: as pools_take(). */
+int pools_new_inline(sea_block **ret_block, struct pools *pools, size_t size);
+#define POOLS_INLINE_MAX SIZE_CLASS_SMALLEST
+
+/* Such a block, of SEA_POOLED or SEA_INLINE, from free memory. NULL: an arena has to be made. */
+sea_block *pools_ready_block(const struct pools *pools, int payload_class, size_t size);
+
+/* Such a block in the memory that came back last. NULL: there is none. */
+static inline sea_block *pools_hot_block(const struct pools *pools, int payload_class, size_t size) {
+    struct pool *pool = (payload_class == SEA_INLINE ? &pools->private : &pools->own)->pool;
+    struct pool_slot *slot = pool ? pool_take_hot(pool, size) : NULL;
+    return slot ? block_lend(slot_block(slot), payload_class, size) : NULL;
+}
+
+/* Grants the lease of a block for which pools_have() is true. -EDQUOT, -ENOMEM. */
+int pools_lease(struct pools *pools, sea_block *block, uint64_t *ret_handle);
+
+/* The peer gives a lease back, or it was never sent. -ESTALE: it has no such lease. */
+int pools_release(struct pools *pools, uint64_t handle);
 
 /* Is the slot one of this connection's? */
 bool pools_have(const struct pools *pools, const struct pool_slot *slot);
@@ -98,17 +119,16 @@ const struct pool_slot *pools_oldest_lease(const struct pools *pools);
 /* Sums: allocated, bytes_out, mapped and retained. Looks at all arenas. */
 void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums);
 
-/* So that arenas can be retired without fail: before one is announced. -ENOMEM. */
-int pools_reserve_retired(struct pools *pools);
-
-/* Notes an announced arena that is gone: the peer is to be told. */
-void pools_retire(struct pools *pools, uint32_t arena_id);
-
 /*
  * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps.
  * Returns whether sea_ctx_trim() was called: then the caller gives back what it keeps itself.
  */
-bool pools_maintain(struct peer *peer);
+bool pools_maintain(struct pools *pools);
+
+/* Is pools_maintain() wanted soon, though the connection may not rest? */
+static inline bool pools_need_maintenance(const struct pools *pools) {
+    return pools->needs_maintenance || atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed);
+}
 
 /* Gives back the tables of arenas while there are none, and none to tell of. */
 void pools_trim(struct pools *pools);
@@ -117,6 +137,6 @@ void pools_trim(struct pools *pools);
  * The peer had no room for something of ours. An arena that it refused it goes on to refuse: so new ones are made,
  * which it may have room for by then. At most once a second.
  */
-void pools_renew(struct peer *peer);
+void pools_renew(struct pools *pools);
 
 #endif

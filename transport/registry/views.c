@@ -1,53 +1,226 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers of the peer's arenas. See views.h. */
+/* Views of the peer's arenas. See views.h. */
 #include "registry/views.h"
 
+#include "memory/reserve.h"
+#include "sys/failure.h"
 #include "sys/heap.h"
+#include "sys/reaper.h"
 #include "wire/handle.h"
-#include <assert.h>
 #include <errno.h>
-#include <stddef.h>
 
-enum { CAPACITY_FIRST = 16 };
+struct arena_view {
+    struct view view;
+    struct account *account; /* owned reference; charged with view.size, view.excess, and a block */
+    int error;               /* of those that are refused: what their blocks are refused with */
+    const char *why;         /* likewise, static */
+};
 
-static int widen(struct id_table *table) {
-    uint32_t capacity = table->capacity ? table->capacity * 2 : CAPACITY_FIRST;
-    struct id_entry *entries = heap_new(capacity, sizeof(*entries));
-    if (!entries)
-        return -ENOMEM;
-    heap_free(id_table_widen(table, entries, capacity));
+/* In the place of an arena that a limit of ours refused: they cost us nothing. */
+static struct arena_view
+    over_quota = {.error = -EDQUOT,
+                  .why = "refused by a limit of the receiver: its quota for this peer had no room for the arena"},
+    without_fd = {
+        .error = -EMFILE,
+        .why = "refused by a limit of the receiver: its process had no descriptor left for the arena (RLIMIT_NOFILE)"};
+
+/* In the place of one that could not be verified or mapped, for each cause. */
+static struct arena_view unmapped[RESERVE_UNMAPPED] = {
+    [RESERVE_FORBIDDEN] = {.error = -EPERM},    [RESERVE_FAILED] = {.error = -EIO},
+    [RESERVE_OUT_OF_MAPS] = {.error = -ENOMEM}, [RESERVE_OUT_OF_ADDRESSES] = {.error = -ENOMEM},
+    [RESERVE_NO_ROOM] = {.error = -ENOMEM},
+};
+
+void views_drop(struct arena_view *view) {
+    if (!view || view->error || !view_unref(&view->view))
+        return;
+    struct account *account = view->account;
+    account->mapped_bytes -= view->view.size;
+    ctx_uncount(account->ctx, imported_arena_bytes, view->view.size);
+    quota_return(&account->quota, view->view.size + view->view.excess, 1, 0);
+    heap_free(view);
+    account_unref(account);
+}
+
+static void view_count(struct account *account, uint64_t size) {
+    uint64_t before = ctx_count(account->ctx, imported_arena_bytes, size);
+    peak_note(&account->ctx->imported_arena_peak, before + size);
+    account->mapped_bytes += size;
+}
+
+/* --- blocks in views --- */
+
+static void view_block_end(sea_block *block) {
+    views_drop(block->view);
+    block_free(block, 0);
+}
+
+static const struct block_ops VIEW_OPS = {.end = view_block_end};
+
+static int view_block_new(sea_block **ret_block, struct account *account, uint64_t handle, struct arena_view *view,
+                          const void *data, size_t size) {
+    sea_block *block = block_alloc(account->ctx, &VIEW_OPS, SEA_POOLED, size, 0);
+    if (!block)
+        return block_refuse(account->ctx, sizeof(*block));
+    int r = imports_add(account, &block->import, handle, size, true);
+    if (r < 0) {
+        block_free(block, 0);
+        return r;
+    }
+    block->data = (void *) (uintptr_t) data;
+    block->view = view;
+    view_ref(&view->view);
+    block->is_readonly = true;
+    *ret_block = block;
     return 0;
 }
 
-int views_reserve(struct views *views, uint32_t id) {
-    int r = 0;
-    assert(id <= HANDLE_ARENA_MAX); /* so that there is an end of it */
-    while (r == 0 && !id_table_is_free(&views->table, id))
-        r = widen(&views->table);
+/* --- arenas --- */
+
+/* Charged, as a block too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
+static int view_make(struct account *account, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
+                     const char **ret_why) {
+    if (fd < 0) {
+        reserve_explain(-EMFILE, arena->size, false, &account->ctx->admission);
+        *ret_view = &without_fd;
+        return 0;
+    }
+    struct arena_view *view = heap_new(1, sizeof(*view));
+    if (!view) {
+        reaper_take(&fd, 1);
+        return -ENOMEM;
+    }
+    if (quota_charge(&account->quota, arena->size, 1, 0, &account->ctx->refusals) < 0) {
+        reaper_take(&fd, 1);
+        heap_free(view);
+        *ret_view = &over_quota;
+        return 0;
+    }
+    int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
+    if (r < 0) {
+        quota_return(&account->quota, arena->size, 1, 0);
+        heap_free(view);
+        if (r != -ENOMEM && !failure_call(r))
+            return -EPROTO;
+        reserve_explain_map(r, arena->size, &account->ctx->refusals);
+        *ret_view = &unmapped[reserve_unmapped(r, arena->size)];
+        return 0;
+    }
+    if (account_charge(account, view->view.excess) < 0) {
+        quota_return(&account->quota, arena->size, 1, 0);
+        view_unref(&view->view);
+        heap_free(view);
+        *ret_view = &over_quota;
+        return 0;
+    }
+    view->account = account;
+    account->refs++;
+    view_count(account, arena->size);
+    *ret_view = view;
+    return 0;
+}
+
+/* So many entries are a connection's own, like its buffers; what is more, the peer's numbers make it. */
+enum { VIEWS_FREE = 1024 };
+
+static int charge_table(struct views *views) {
+    uint32_t capacity = views->table.ids.capacity;
+    uint64_t charge = capacity > VIEWS_FREE ? capacity * sizeof(struct id_entry) : 0;
+    int r = account_charge(views->account, charge - views->charged);
+    if (r == 0)
+        views->charged = charge;
     return r;
 }
 
-void views_add(struct views *views, uint32_t id, struct arena_view *view) {
-    id_table_put(&views->table, id, view);
+/* One that was refused has a place in the table too, which is as large as the numbers want: 1 MiB at most, charged or
+ * not. */
+int views_open(struct views *views, const struct wire_arena *arena, int fd, const char **ret_why) {
+    struct arena_view *view = &over_quota;
+    int r = view_table_find(&views->table, arena->id) ? -EPROTO : view_table_reserve(&views->table, arena->id);
+    *ret_why = r == -EPROTO ? "an arena was announced twice" : "out of memory for an arena";
+    if (r == 0 && charge_table(views) == 0)
+        r = view_make(views->account, arena, fd, &view, ret_why);
+    else if (fd >= 0)
+        reaper_take(&fd, 1);
+    if (r == 0)
+        view_table_add(&views->table, arena->id, view);
+    return r;
 }
 
-struct arena_view *views_find(const struct views *views, uint32_t id) {
-    return id_table_find(&views->table, id);
+int views_retire(struct views *views, uint32_t id) {
+    struct arena_view *view = view_table_remove(&views->table, id);
+    views_drop(view);
+    return view ? 0 : -EPROTO;
 }
 
-struct arena_view *views_remove(struct views *views, uint32_t id) {
-    return id_table_remove(&views->table, id);
+const char *views_why(const struct views *views, uint64_t handle) {
+    const struct arena_view *view = view_table_find(&views->table, handle_arena(handle));
+    bool is_unmapped = view >= unmapped && view < unmapped + RESERVE_UNMAPPED;
+    return is_unmapped ? reserve_why_unmapped((enum reserve_unmapped)(view - unmapped)) : view ? view->why : NULL;
 }
 
-struct arena_view *views_next(const struct views *views, uint32_t *place) {
-    return id_table_next(&views->table, place);
+static int find_payload(const struct views *views, uint64_t handle, uint64_t size, struct arena_view **ret_view,
+                        const void **ret_data) {
+    struct arena_view *view = view_table_find(&views->table, handle_arena(handle));
+    if (view && view->error)
+        return view->error;
+    const void *data = view ? view_at(&view->view, handle_index(handle), size) : NULL;
+    if (!data)
+        return -EPROTO;
+    *ret_view = view;
+    *ret_data = data;
+    return 0;
 }
 
-struct arena_view *views_take(struct views *views, uint32_t place) {
-    return id_table_take(&views->table, place + 1);
+int views_find(const struct views *views, uint64_t handle, uint64_t size, const void **ret_data) {
+    struct arena_view *view = NULL;
+    return find_payload(views, handle, size, &view, ret_data);
 }
 
-void views_deinit(struct views *views) {
-    heap_free(views->table.entries);
-    *views = (struct views){.table = {.entries = NULL}};
+struct arena_view *views_hold(const struct views *views, uint64_t handle) {
+    struct arena_view *view = view_table_find(&views->table, handle_arena(handle));
+    view_ref(&view->view);
+    return view;
+}
+
+int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, uint64_t size) {
+    struct arena_view *view = NULL;
+    const void *data = NULL;
+    int r = find_payload(views, handle, size, &view, &data);
+    return r < 0 ? r : view_block_new(ret_block, views->account, handle, view, data, (size_t) size);
+}
+
+/* --- the end --- */
+
+/* How much of a view was looked at is not known: as if it were all. */
+bool views_end_some(struct views *views) {
+    struct work *work = &views->account->work;
+    struct arena_view *view;
+    uint32_t place = 0;
+    while (!work_is_over(work) && (view = view_table_next(&views->table, &place))) {
+        work_take(work, WORK_PER_MEMFD + view->view.size);
+        views_drop(view_table_take(&views->table, place - 1));
+    }
+    return !work_is_over(work);
+}
+
+/* The table is empty, or all that is in it was dropped. */
+static void drop_table(struct views *views) {
+    view_table_deinit(&views->table);
+    account_return(views->account, views->charged);
+    views->charged = 0;
+}
+
+void views_end(struct views *views) {
+    struct arena_view *view;
+    uint32_t place = 0;
+    while ((view = view_table_next(&views->table, &place)))
+        views_drop(view);
+    drop_table(views);
+}
+
+void views_trim(struct views *views) {
+    uint32_t place = 0;
+    if (!view_table_next(&views->table, &place))
+        drop_table(views);
 }

@@ -12,9 +12,9 @@
 #include <errno.h>
 
 static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
-    int r = size < conn->ready_below ? pooled_new_inline(ret_block, conn->lane.remote, size) : -ENOMEM;
+    int r = size < conn->ready_below ? pools_new_inline(ret_block, &conn->lane.remote->pools, size) : -ENOMEM;
     lane_request_maintenance(&conn->lane);
-    return r < 0 ? block_new_inline(ret_block, conn->ctx, conn->lane.remote, size) : 0;
+    return r < 0 ? peer_new_inline(ret_block, conn->lane.remote, size) : 0;
 }
 
 /* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have,
@@ -31,7 +31,7 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     int r = class == SEA_POOLED ? lane_block_new(&conn->lane, pool, size, ret_block) : -EDQUOT;
     bool is_sealed = r == -EDQUOT && negotiation_take(negotiated, SEA_SEALED, size);
     if (is_sealed)
-        r = block_new_sealed_for(ret_block, conn->lane.remote, size);
+        r = peer_new_sealed(ret_block, conn->lane.remote, size);
     bool is_inline = failure_is_forbidden(r) && negotiation_take(negotiated, SEA_INLINE, size);
     if (is_inline) /* no memfd, but a frame can carry it */
         r = inline_new(conn, size, ret_block);
@@ -54,12 +54,12 @@ int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret
 
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
     struct peer *remote = conn->lane.remote;
-    bool was_restless = remote->pooled.pools.needs_maintenance;
-    sea_block *block = size < conn->ready_below ? pooled_ready(remote, payload_class, size) : NULL;
+    bool was_restless = remote->pools.needs_maintenance;
+    sea_block *block = size < conn->ready_below ? pools_ready_block(&remote->pools, payload_class, size) : NULL;
     if (!was_restless) /* else a turn was asked for when it became so */
         lane_request_maintenance(&conn->lane);
     if (!block)
-        return conn_block_new(conn, &remote->pooled.pools.own, size, ret_block);
+        return conn_block_new(conn, &remote->pools.own, size, ret_block);
     *ret_block = block;
     return 0;
 }
@@ -67,7 +67,8 @@ static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, in
 /* The steady state: a block is free, and of a small size one has just come back. */
 int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     int payload_class = size <= conn->lane.choice.inline_most ? SEA_INLINE : SEA_POOLED;
-    sea_block *block = size < conn->ready_below ? block_lend_hot(conn->lane.remote, payload_class, size) : NULL;
+    sea_block *block =
+        size < conn->ready_below ? pools_hot_block(&conn->lane.remote->pools, payload_class, size) : NULL;
     if (!block)
         return block_new(ret_block, conn, size, payload_class);
     *ret_block = block;

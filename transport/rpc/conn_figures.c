@@ -24,7 +24,7 @@ static void conn_figure_account(const struct peer *remote, uint64_t *values) {
     const struct account *account = remote->account;
     struct lease_report oldest = peer_oldest_lease(remote);
     struct pool_gauges arenas;
-    pools_gauges(&remote->pooled.pools, &arenas);
+    pools_gauges(&remote->pools, &arenas);
     values[SEA_CONN_FIGURE_LEASED_BLOCKS] = atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
     values[SEA_CONN_FIGURE_LEASED_BYTES] = atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
     values[SEA_CONN_FIGURE_IMPORTED_BLOCKS] = account->imported_blocks;
@@ -32,7 +32,7 @@ static void conn_figure_account(const struct peer *remote, uint64_t *values) {
     values[SEA_CONN_FIGURE_ALLOCATED_BYTES] = arenas.allocated;
     values[SEA_CONN_FIGURE_ACTIVE_BYTES] = arenas.bytes_out;
     values[SEA_CONN_FIGURE_MAPPED_BYTES] = arenas.mapped;
-    values[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES] = remote->pooled.pools.mapped_peak;
+    values[SEA_CONN_FIGURE_MAPPED_PEAK_BYTES] = remote->pools.group.mapped_peak;
     values[SEA_CONN_FIGURE_RETAINED_BYTES] = arenas.retained;
     values[SEA_CONN_FIGURE_IMPORTED_ARENA_BYTES] = account->mapped_bytes;
     values[SEA_CONN_FIGURE_OLDEST_LEASE_BYTES] = oldest.size;

@@ -83,7 +83,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     }
     conn->ctx = sea_ctx_ref(ctx);
     heap_herd_joins();
-    conn->lane.remote->pooled.pools.own.conn = conn;
+    conn->lane.remote->pools.own.conn = conn;
     *ret_conn = conn;
     return 0;
 }

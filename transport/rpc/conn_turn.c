@@ -171,7 +171,7 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
     if (r == 0)
         offer_call(conn);
     if (r == 0 && is_shortage(in->status) && !in->is_refused)
-        pools_renew(conn->lane.remote);
+        pools_renew(&conn->lane.remote->pools);
     if (r < 0 || !waiter.done) {
         sea_block_unref(in->block);
         return r < 0 ? "a reply came to no call of ours" : NULL;

@@ -165,12 +165,14 @@ static void small_end(sea_block *small) {
     msg_discard((sea_msg *) (void *) ((char *) small - offsetof(sea_msg, small)));
 }
 
+static const struct block_ops SMALL_OPS = {.end = small_end};
+
 sea_block *sea_msg_block(const sea_msg *msg) {
     sea_msg *own = (sea_msg *) (uintptr_t) msg;
     if (msg->in.block || !msg->in.bytes_size)
         return msg->in.block;
     if (!msg->has_small)
-        block_init_inline(&own->small, sea_ctx_ref(msg->conn->ctx), msg->in.bytes_size, small_end);
+        block_init_inline(&own->small, sea_ctx_ref(msg->conn->ctx), msg->in.bytes_size, &SMALL_OPS);
     own->has_small = true;
     return &own->small;
 }

@@ -7,7 +7,7 @@
 
 /* NULL: it has ended. */
 static sea_conn *pool_conn(const sea_pool *pool) {
-    return pool->peer ? pool->conn : NULL;
+    return pool->pools ? pool->conn : NULL;
 }
 
 int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *options) {
@@ -17,7 +17,7 @@ int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *op
         return refusal_explain(&conn->ctx->refusals, r, "sea_pool_options", why);
     if (conn->is_ended)
         return -EPIPE;
-    r = pools_new(ret_pool, conn->lane.remote, options);
+    r = pools_new(ret_pool, &conn->lane.remote->pools, options);
     if (r == 0)
         (*ret_pool)->conn = conn;
     return r;
@@ -34,7 +34,7 @@ sea_pool *sea_pool_free(sea_pool *pool) {
 }
 
 sea_pool *sea_conn_pool(sea_conn *conn) {
-    return &conn->lane.remote->pooled.pools.own;
+    return &conn->lane.remote->pools.own;
 }
 
 int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size) {

@@ -7,7 +7,7 @@
 
 /* What a pool and one of its generations have in common. */
 static void pool_figure_gauges(const struct pool_gauges *gauges, const struct pool_slot *oldest, uint64_t *values) {
-    struct lease_report lease = pooled_lease_of(oldest);
+    struct lease_report lease = pooled_block_lease_of(oldest);
     values[SEA_POOL_FIGURE_ALLOCATED_BYTES] = gauges->allocated;
     values[SEA_POOL_FIGURE_ACTIVE_BLOCKS] = gauges->blocks_out;
     values[SEA_POOL_FIGURE_ACTIVE_BYTES] = gauges->bytes_out;

@@ -22,13 +22,13 @@ static void stop_wanting(struct lane **lane) {
  */
 static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline) {
     struct lane *lane = &conn->lane;
-    uint64_t growth = sent ? pooled_growth(sent) : 0;
+    uint64_t growth = sent ? pooled_block_growth(sent) : 0;
     if (!growth)
         return;
     deadline = deadline_sooner(deadline, wait_now() + growth / GROWTH_BYTES_PER_NS);
     CLEANUP(stop_wanting) struct lane *wanting = lane;
     wanting->wants_blocks = true;
-    while (!conn->is_ended && pooled_growth(sent) && wait_now() < deadline && conn_wait_turn(conn, deadline) >= 0)
+    while (!conn->is_ended && pooled_block_growth(sent) && wait_now() < deadline && conn_wait_turn(conn, deadline) >= 0)
         ;
 }
 

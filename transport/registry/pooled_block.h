@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pooled blocks of ours: blocks that lie in slots of a pool, whose arenas one peer may read; and small blocks of which
+ * copies are sent, whose pool is private.
+ *
+ * A slot carries its block (slot->extra), so that no block is allocated. A lease is the slot's: it is given to the one
+ * peer of the pool, and taken back by its handle. The memory is free again when the block's last reference and its lease
+ * are gone, in whichever order and thread.
+ *
+ * Threads: the connection's, but for the end of a block.
+ */
+#ifndef REGISTRY_POOLED_BLOCK_H
+#define REGISTRY_POOLED_BLOCK_H
+
+#include "registry/block.h"
+#include "registry/lease.h"
+
+/* A slot that was taken becomes a block, writable. `budget` is its pool's, borrowed. */
+sea_block *pooled_block_lend(struct pool_slot *slot, struct pool_budget *budget, size_t size);
+
+/* The block that lies in a slot which is out. */
+static inline const sea_block *pooled_block_in(const struct pool_slot *slot) {
+    return (const sea_block *) (const void *) slot->extra;
+}
+
+/* A slot's lease, for the figures. NULL: none. */
+struct lease_report pooled_block_lease_of(const struct pool_slot *slot);
+
+/* The arena in which the block lies. */
+static inline struct arena *pooled_block_arena(const sea_block *block) {
+    return block->slot->arena;
+}
+
+/* May the block be leased: has it no lease yet, and waits in no message that will grant one? */
+static inline bool pooled_block_is_free(const sea_block *block) {
+    return !block->slot->is_leased && !block->slot->is_queued;
+}
+
+void pooled_block_note_queued(const sea_block *block, bool is_queued);
+
+/* For another such block, how much memory would be made that had better not be? Bytes; see pool_growth(). */
+uint64_t pooled_block_growth(const sea_block *block);
+
+/* Grants the lease, with a reference of its own, and charges the account. -EDQUOT. */
+int pooled_block_lease(struct account *account, sea_block *block, uint64_t *ret_handle);
+
+/* Ends the lease of a slot. Returns the payload's size. */
+uint64_t pooled_block_end_lease(struct account *account, struct pool_slot *slot);
+
+#endif

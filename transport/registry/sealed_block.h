@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sealed blocks: each in a memfd of its own, which is frozen for good before it is sent.
+ *
+ * A block of ours is charged to the budget, made and reserved (memory/sealed.h), written, and frozen by sea_block_seal().
+ * A block of a peer is charged to the peer's account, verified, and mapped.
+ *
+ * Threads: as <sealane/block.h> says; sealed_block_receive() belongs to the connection's.
+ */
+#ifndef REGISTRY_SEALED_BLOCK_H
+#define REGISTRY_SEALED_BLOCK_H
+
+#include "registry/block.h"
+
+/* A block for the connection of `share`, of whose share of the budget it takes (borrowed); what the connection's pools
+ * keep makes room for it. -EDQUOT, -ENOMEM, and what the kernel says: noted. */
+int sealed_block_new(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size);
+
+/* A block with the bytes of `from`, in base pages or THP, frozen. Errors: as sealed_block_new(). */
+int sealed_block_copy(sea_block **ret_block, struct pool_budget *share, sea_block *from);
+
+/*
+ * A peer's sealed block. Takes `fd`. First charged to the peer, then verified, then mapped. On -EBADF, -EMSGSIZE and
+ * -ENODATA the peer has lied, as *ret_why says; other errors are refusals, and noted. The caller has checked
+ * imports_have() and account_is_over_limit(). After a failure no lease is given back here.
+ */
+int sealed_block_receive(sea_block **ret_block, struct account *account, uint64_t handle, int fd,
+                         const struct sealed_claim *claim, const char **ret_why);
+
+/* Of a frozen block: the descriptor to send, borrowed. */
+static inline int sealed_block_fd(const sea_block *block) {
+    return block->sealed.fd;
+}
+
+#endif
