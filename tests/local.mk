@@ -385,11 +385,13 @@ check-local:
 endif
 
 script_tests = \
+    tests/abi/test_grown.sh \
     tests/bench/test_bench.sh \
     tests/cpp/test_exceptions.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
     tests/stress/test_soak.sh \
+    tests/tools/test_abi.sh \
     tests/tools/test_calibrate.sh \
     tests/tools/test_circles.sh \
     tests/tools/test_dev.sh \
@@ -418,8 +420,9 @@ CLEANFILES += valgrind-suite.log
 AM_TESTS_ENVIRONMENT = \
     srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
     INSTRUMENT_CFLAGS='$(INSTRUMENT_CFLAGS)' WITH_UV='$(with_uv)' \
+    UV_CFLAGS='$(UV_CFLAGS)' UV_LIBS='$(UV_LIBS)' \
     PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
-    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS WITH_UV PACKAGE_VERSION SEALANE_CALIBRATION;
+    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS WITH_UV UV_CFLAGS UV_LIBS PACKAGE_VERSION SEALANE_CALIBRATION;
 
 # Checks that the installed files are enough to build and run a program.
 installcheck-local:
@@ -432,6 +435,7 @@ EXTRA_DIST += \
     $(script_tests) \
     tests/bench/test_run.py \
     tests/cpp/thrower.cc \
+    tests/abi/grown.c \
     tests/install/loop.c \
     tests/install/test_install.sh \
     tests/examples/lib.sh \
