@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Admission. See admission.h for how long a look is good.
+ * Admission. See admission.h for how long a reading of the limits is good.
  *
- * It lowers the chance of a kill and cannot exclude it: nobody can keep others from taking what was left.
+ * Admission lowers the chance of a kill and cannot exclude it: other processes may take the memory that was left.
  *
- * Facts relied on (tests/contract/test_limits.c): memory that is left is told; only strict overcommit refuses.
+ * Facts relied on (tests/contract/test_limits.c): the kernel reports the memory that is left; only strict overcommit
+ * refuses a request.
  */
 #include "memory/admission.h"
 
@@ -22,7 +23,7 @@ static uint64_t reserve_of_machine(uint64_t total) {
     return min_u64(total / 64, RESERVE_OF_MACHINE_MAX);
 }
 
-/* Is this limit the tightest so far? Then its words are still to be written. */
+/* Notes a limit. Returns whether it is the tightest so far; then the caller writes its texts. */
 static bool verdict_take(struct admission_verdict *verdict, uint64_t left, uint64_t reserve) {
     if (left == UINT64_MAX)
         return false;
@@ -82,7 +83,7 @@ void admission_deinit(struct admission *admission) {
 
 /* --- the low-water mark --- */
 
-/* Rounded up: of one or two that there are in all, the last one is told. */
+/* Rounded up: of one or two units in all, the last one is reported. */
 static uint64_t low_mark(const struct admission *admission, int which) {
     if (which == ADMISSION_MACHINE || which == ADMISSION_BUDGET + QUOTA_BYTES)
         return admission->low_mark;
@@ -93,8 +94,8 @@ static bool is_low(const struct admission *admission, int which) {
     return atomic_load_explicit(&admission->is_low[which], memory_order_relaxed);
 }
 
-/* So much of that will be left: is it news? It was enough and is less than the mark, or was less and is a quarter more
- * than that. */
+/* Does a rest of `left` change the state of a limit? The rest gets below the mark, or, below it before, reaches the
+ * mark and a quarter more. */
 static bool low_changes(const struct admission *admission, int which, uint64_t left) {
     uint64_t mark = low_mark(admission, which);
     return is_low(admission, which) ? left >= mark + mark / 4 : left < mark;
@@ -148,21 +149,22 @@ bool admission_tell(struct admission *admission) {
     return is_mine;
 }
 
-/* --- looking --- */
+/* --- reading the limits --- */
 
-/* What one look is good for after `size` bytes of it were granted; under the lock. */
+/* Sets the allowance after a reading that granted `size` bytes. Under the lock. */
 static void allow(struct admission *admission, const struct admission_verdict *verdict) {
     uint64_t rest = verdict->tightest.error == 0 ? verdict->tightest.available - verdict->tightest.needed : 0;
     admission->looked_at = wait_now();
     admission->allowance = rest / 8;
-    if (!is_low(admission, ADMISSION_MACHINE)) /* then the mark is not to be passed unseen */
+    if (!is_low(admission, ADMISSION_MACHINE)) /* then the mark would be passed without a reading */
         admission->allowance = min_u64(admission->allowance, subtract_to_zero(rest, admission->low_mark));
     admission->stale = min_u64(admission->allowance, verdict->reserve / 4);
 }
 
-/* The files are read last: what is made meanwhile is counted twice then, rather than not at all. `own` of what is
- * promised is promised to whoever asks. */
-static int look(struct admission *admission, uint64_t size, uint64_t own, struct admission_verdict *ret_verdict) {
+/* Reads the files last: memory that is made meanwhile is counted twice rather than not at all. `own` bytes of the
+ * promised memory are promised to this caller. */
+static int read_limits(struct admission *admission, uint64_t size, uint64_t own,
+                       struct admission_verdict *ret_verdict) {
     uint64_t mark = admission->low_mark, enough = size;
     if (__builtin_add_overflow(size, mark + mark / 4 + CGROUP_KEPT_MAX, &enough))
         enough = UINT64_MAX;
@@ -182,12 +184,12 @@ static int look(struct admission *admission, uint64_t size, uint64_t own, struct
 }
 
 int admission_check(struct admission *admission, uint64_t size, struct admission_verdict *ret_verdict) {
-    return look(admission, size, 0, ret_verdict);
+    return read_limits(admission, size, 0, ret_verdict);
 }
 
 int admission_again(struct admission *admission, uint64_t rest) {
     struct admission_verdict verdict;
-    return admission ? look(admission, rest, rest, &verdict) : 0;
+    return admission ? read_limits(admission, rest, rest, &verdict) : 0;
 }
 
 void admission_made(struct admission *admission, uint64_t size) {
@@ -208,7 +210,7 @@ static bool spend(struct admission *admission, uint64_t size) {
     return true;
 }
 
-/* Promised before the look: of two that ask at once each is seen by the other. */
+/* Promises the memory before the reading, so that two requests at once see each other. */
 int admission_admit(struct admission *admission, uint64_t size) {
     struct admission_verdict verdict;
     if (!admission)
@@ -218,9 +220,9 @@ int admission_admit(struct admission *admission, uint64_t size) {
     uint64_t own = min_u64(size, UINT64_MAX - admission->promised);
     admission->promised += own;
     pthread_mutex_unlock(&admission->lock);
-    int r = is_known ? 0 : look(admission, size, own, &verdict);
+    int r = is_known ? 0 : read_limits(admission, size, own, &verdict);
     if (r < 0 && disposal_await_room())
-        r = look(admission, size, own, &verdict);
+        r = read_limits(admission, size, own, &verdict);
     if (r < 0)
         admission_made(admission, own);
     return r;

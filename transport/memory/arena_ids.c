@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* The arenas of an audience. See arena_ids.h. Knows nothing of blocks. */
+/* Ids of an audience's arenas. See arena_ids.h. This file knows nothing of blocks. */
 #include "memory/arena_ids.h"
 
 #include "sys/heap.h"
 #include "wire/handle.h"
 #include <errno.h>
 
-/* Half the ids, so that a free place in the table is soon found. */
+/* Half the ids, so that a free one is soon found. */
 static const uint32_t ARENAS_MAX = (HANDLE_ARENA_MAX + 1) / 2;
 static const uint32_t CAPACITY_FIRST = 8;
 
-/* Ids that differed in their low bits go on to do so with one bit more. */
+/* Ids that differ in their low bits also differ in one bit more. */
 int arena_ids_reserve(struct arena_ids *arenas) {
     struct id_table *table = &arenas->table;
     if (arenas->count >= ARENAS_MAX)

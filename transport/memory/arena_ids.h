@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The arenas of one audience, which is one connection's peer: those of all its pools, by their numbers.
+ * The ids of one audience's arenas. An audience is the peer of one connection; the arenas are in all pools for it.
  *
- *     table[id & (capacity - 1)] = the arena of that id;   2 * count <= capacity
+ *     2 * count <= capacity of the table
  *
- * A number is used again only after all others. Borrows the arenas. Threads: the connection's.
+ * An id is used again only after all other ids. The table borrows the arenas. Threads: the connection's.
  */
 #ifndef MEMORY_ARENA_IDS_H
 #define MEMORY_ARENA_IDS_H
@@ -16,26 +16,27 @@
 struct arena_ids {
     struct id_table table; /* owned entries */
     uint32_t count;
-    uint64_t made; /* arenas that were added, and numbers passed over because they were taken */
+    uint64_t made; /* arenas added so far, and ids passed over because they were in use */
 };
 
-/* Makes room for one more. -ENOMEM · -EOVERFLOW: the numbers are used up. */
+/* Makes room for one more arena. -ENOMEM · -EOVERFLOW: all ids are in use. */
 int arena_ids_reserve(struct arena_ids *arenas);
 
-/* Gives the arena its number, and its order; there is room for it. */
+/* Gives the arena its id and its order. arena_ids_reserve() has made room. */
 void arena_ids_add(struct arena_ids *arenas, struct arena *arena);
 void arena_ids_remove(struct arena_ids *arenas, const struct arena *arena);
 
-/* NULL: nobody has that number. */
+/* Returns the arena with that id, or NULL. */
 struct arena *arena_ids_find(const struct arena_ids *arenas, uint32_t id);
 
-/* The next one in the table, from `*place` on, which starts at 0; NULL: no more. The one returned may be removed. */
+/* Returns the next arena from `*place` on, which is 0 at first; NULL: no more. The arena that was returned may be
+ * removed. */
 struct arena *arena_ids_next(const struct arena_ids *arenas, uint32_t *place);
 
-/* Gives the table back, if it is empty; numbers go on from where they were. */
+/* Frees the table if it is empty. Later ids go on from the last one. */
 void arena_ids_trim(struct arena_ids *arenas);
 
-/* It is empty. */
+/* Frees an empty table. */
 void arena_ids_deinit(struct arena_ids *arenas);
 
 #endif

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fair share of the budget, for who may come and go, and hold what it has for ever. Pure functions.
+ * A fair share of the budget, for clients that come and go and may hold their memory for ever. Pure functions.
  *
- * Nobody knows how many will come, and nothing can be taken back from those who are there. So what one may have shrinks
- * with what is left, as buffers in a switch that many ports share do (A. K. Choudhury and E. L. Hahne, Dynamic queue
- * length thresholds for shared-memory packet switches, 1998). There the threshold is what is left itself, since queues
- * drain. Hoarders do not, and each would leave to the next a fixed part, which vanishes after a few. With the square of
- * what is left the n-th still finds some 1 / n^2, and more cannot be:
+ * The number of clients is unknown, and memory that a client holds cannot be taken back. So the amount that one client
+ * may have shrinks with the amount that is left, like buffers in a switch that many ports share (A. K. Choudhury and E.
+ * L. Hahne, Dynamic queue length thresholds for shared-memory packet switches, 1998). There the threshold is the amount
+ * that is left itself, since queues drain. Hoarders do not drain: each would leave a fixed part to the next, and this
+ * part vanishes after a few hoarders. With the square of the amount that is left the n-th client still finds some 1 /
+ * n^2, and no rule can give more:
  *
  *     allowed  <=>  peer <= part * part / (part + user),     part = left * left / budget
  *
- * where all three are as they will be then: `peer` what was made for the connection, `user` for all of its user, `left`
- * of the budget. A connection that is alone gets 0.30 of the budget. Of 2, 10, 100 of one user that take all they may
- * at the same time each gets 0.19, 0.055, 0.0072, and one more finds half to nine tenths of that; another user's first
- * one 0.14, 0.083, 0.036. Each of 2, 10, 100 users with one connection gets 0.21, 0.067, 0.0088. There is always
- * something left.
+ * All three are the amounts after the grant: `peer` the memory made for the connection, `user` the memory of all
+ * connections of its user, `left` the rest of the budget. A connection that is alone gets 0.30 of the budget. If 2, 10
+ * or 100 connections of one user take all they may at the same time, each gets 0.19, 0.055, 0.0072, and one more finds
+ * half to nine tenths of that; the first connection of another user finds 0.14, 0.083, 0.036. If 2, 10 or 100 users
+ * have one connection each, each gets 0.21, 0.067, 0.0088. Some memory is always left.
  */
 #ifndef MEMORY_FAIR_SHARE_H
 #define MEMORY_FAIR_SHARE_H
@@ -22,15 +23,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes, now. */
+/* Current amounts, in bytes. */
 struct fair_share {
     uint64_t budget, left, user, peer;
 };
 
-/* May `size` bytes, more than 0, be made? */
+/* May `size` more bytes, at least 1, be made? */
 bool fair_share_allows(const struct fair_share *share, uint64_t size);
 
-/* The most that may be. */
+/* The largest size that may be made; 0: none. */
 uint64_t fair_share_room(const struct fair_share *share);
 
 #endif

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pools. See pool.h for what is promised, memory/slot.h for a block's states, memory/pool_arenas.h for its arenas,
+ * Pools. See pool.h for the rules, memory/slot.h for a block's states, memory/pool_arenas.h for the arenas,
  * memory/size_class.h for the order of reuse.
  *
- * Nothing here is shared memory. What other threads touch are two things: the stack of returns (memory/return_stack.h),
- * and, once the pool has ended, counts of what is still out.
+ * Nothing here is shared memory. Other threads touch two things: the return stack (memory/return_stack.h), and, once
+ * the pool has ended, the counts of blocks and arenas that are still out.
  *
- * The end:  LIVING  --pool_end()-->  ENDED, when the stack of returns does. From then on `left` counts, of an arena
- * the slots that are out, of the pool the arenas; whoever takes one to 0 frees it.
+ * The end:  LIVING  --pool_end()-->  ENDED, when the return stack ends. From then on `left` of an arena counts its
+ * slots that are out, and `left` of the pool counts its arenas. The thread that takes a count to 0 frees the arena or
+ * the pool.
  */
 #include "memory/pool.h"
 
@@ -24,23 +25,23 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-/* Reserving 16 MiB in small pages takes some 10 ms; more at a time would be felt. */
+/* Reserving 16 MiB in small pages takes some 10 ms. A larger step would delay the caller noticeably. */
 static const size_t ARENA_SIZE_MAX = (size_t) 16 << 20;
-/* Some twenty system calls make an arena: small blocks share them. */
+/* Making an arena takes some twenty system calls: small blocks share an arena. */
 static const size_t ARENA_SIZE_FIRST = (size_t) 64 << 10;
-/* Private memory takes no system call, but for the allocator's own: two pages' worth are enough to begin with. */
+/* Private memory takes no system call, except the allocator's own: two pages are enough to begin with. */
 static const size_t PRIVATE_SIZE_FIRST = (size_t) 8 << 10;
-/* Beyond that a class grows by a twelfth: of what it has free then, less is wasted (doc/measurements.md). */
+/* Larger classes grow by a twelfth, so that less memory is free in them (doc/memory.md). */
 static const size_t GROWS_TWOFOLD_MAX = (size_t) 512 << 10;
 enum { GROWS_BY_ONE_IN = 12 };
-/* Larger payloads have arenas of their own. */
+/* A larger payload has an arena of its own. */
 static const size_t SHARED_MAX = (size_t) 4 << 20;
 
 enum { CLASSES_PER_LEVEL = 8, LEVELS = SIZE_CLASS_COUNT / CLASSES_PER_LEVEL };
 static_assert(SIZE_CLASS_COUNT % CLASSES_PER_LEVEL == 0, "no class beyond the last level");
 
 struct pool {
-    struct pool_arenas arenas; /* first, and of these the front */
+    struct pool_arenas arenas; /* first, so that the front of the arenas is the front of the pool */
     uint64_t retained_max;
     uint64_t reuse_footprint, reuse_least;
     struct size_class *levels[LEVELS]; /* owned; made when first needed, CLASSES_PER_LEVEL at a time */
@@ -48,7 +49,7 @@ struct pool {
     uint32_t leases_count;
     bool is_waiting, is_ended;
 
-    char apart[64]; /* other threads write what follows */
+    char apart[64]; /* other threads write the members below */
     struct return_stack returns;
     _Atomic uint32_t left; /* ENDED only */
 };
@@ -62,14 +63,14 @@ static struct pool *pool_of(const struct pool_slot *slot) {
 
 /* --- classes --- */
 
-/* Half of what may be retained is for one class's rotation at most: other sizes are to keep something too. */
+/* One class rotates over half of the memory that may be retained at most, so that other sizes keep some too. */
 static uint32_t class_target(const struct pool *pool, size_t stride) {
     uint32_t distance = pool_distance(stride, pool->reuse_footprint, pool->reuse_least);
     uint64_t room = pool->retained_max / 2 / stride;
     return distance <= room ? distance : room > 1 ? (uint32_t) room : 1;
 }
 
-/* NULL: no memory for its level. */
+/* NULL: there is no memory for the level of the class. */
 static struct size_class *pool_class(struct pool *pool, uint32_t number) {
     struct size_class **level = &pool->levels[number / CLASSES_PER_LEVEL];
     if (!*level && !(*level = heap_new(CLASSES_PER_LEVEL, sizeof(**level))))
@@ -82,12 +83,12 @@ static struct size_class *pool_class(struct pool *pool, uint32_t number) {
 
 /* --- growing --- */
 
-/* How many blocks a class of so many wants more. */
+/* How many blocks a class with `total` blocks grows by. */
 static size_t grow_by(size_t total, size_t stride) {
     return total * stride < GROWS_TWOFOLD_MAX ? total : total / GROWS_BY_ONE_IN;
 }
 
-/* For the sake of the distance alone, no more than that wants. */
+/* How many blocks the next arena of the class gets. Growth for the distance of reuse alone ends at the distance. */
 static uint32_t grow_count(const struct pool *pool, const struct size_class *class, size_t stride) {
     size_t first = (pool->arenas.is_private ? PRIVATE_SIZE_FIRST : ARENA_SIZE_FIRST) / stride,
            most = ARENA_SIZE_MAX / stride, count = grow_by(class->total, stride);
@@ -99,9 +100,10 @@ static uint32_t grow_count(const struct pool *pool, const struct size_class *cla
     return count > 0 ? (uint32_t) count : 1;
 }
 
-/* --- out and back --- */
+/* --- taking and putting --- */
 
-/* All that came back. Was the owner to be told of it? From here on it is not. */
+/* Takes the blocks that came back into their classes. Returns whether the stack was watched; it is not watched any
+ * more. */
 static bool pool_collect(struct pool *pool) {
     struct pool_slot *slot = return_stack_take(&pool->returns);
     while (return_stack_is_slot(slot)) {
@@ -117,7 +119,7 @@ static void pool_drain(struct pool *pool) {
         pool_collect(pool);
 }
 
-/* All that came back is FREE, the hot ones too. */
+/* Makes all blocks that came back FREE, the hot ones too. */
 static void pool_collect_returns(struct pool *pool) {
     pool_drain(pool);
     for (int i = 0; i < POOL_HOT_CLASSES; i++)
@@ -127,21 +129,21 @@ static void pool_collect_returns(struct pool *pool) {
         }
 }
 
-/* From here on whoever puts a slot tells the owner. */
+/* Has the thread that puts the next slot wake the owner. */
 static void pool_watch(struct pool *pool) {
     while (!return_stack_try_watch(&pool->returns))
         pool_drain(pool);
     pool_front_close(&pool->arenas.front);
 }
 
-/* So many blocks of a class go round in any case: one is written while another is read. */
+/* A class rotates over so many blocks in any case: one is written while another is read. */
 enum { ROUND_LEAST = 2 };
 
 uint64_t pool_growth(const struct pool_slot *slot) {
-    const struct pool_arena *home = pool_arena_of(slot);
+    const struct pool_arena *arena = pool_arena_of(slot);
     const struct pool *pool = pool_of(slot);
-    const struct size_class *class = home->class;
-    size_t stride = home->arena.stride;
+    const struct size_class *class = arena->class;
+    size_t stride = arena->base.stride;
     if (pool->is_ended || !class || pool->leases_count == 0)
         return 0;
     if (class->out < class->total || return_stack_is_slot(return_stack_top(&pool->returns)) ||
@@ -157,7 +159,7 @@ static size_t block_stride(size_t size) {
                              : size_class_stride(size_class_number(size));
 }
 
-/* The way of pool_take() when no block is free, or too few to keep the distance. */
+/* The slow path of pool_take(): no block is free, or too few to keep the distance. */
 static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     if (size > SIZE_CLASS_LARGEST)
         return -ENOMEM;
@@ -170,13 +172,13 @@ static int pool_grow(struct pool *pool, size_t size, struct pool_slot **ret_slot
     if (rotation_is_full(&pool->arenas.rotation, pool->arenas.front.allocated))
         pool_arenas_begin_generation(&pool->arenas);
     pool_arenas_retire_idle(&pool->arenas, pool->retained_max);
-    /* Of blocks that differ in size no more than a few have been looked at. */
+    /* size_class_pick() has looked at a few only of the blocks that differ in size. */
     bool is_alone = size > SHARED_MAX;
     struct pool_slot *slot = is_alone && size_class_is_full(class) ? size_class_search(class, size, true) : NULL;
     int r = slot ? 0 : pool_arenas_make(&pool->arenas, class, stride, is_alone ? 1 : grow_count(pool, class, stride));
     if (r < 0) {
         size_class_expect_growth(class);
-        pool_collect_returns(pool); /* what ops->charge() had the application let go of */
+        pool_collect_returns(pool); /* ops->charge() may have made the application release blocks */
     }
     if (!slot)
         slot = size_class_search(class, size, true);
@@ -208,7 +210,7 @@ int pool_reserve(struct pool *pool, size_t size, uint32_t count) {
     pool_collect_returns(pool);
     int r = pool_make_reserved(pool, class, size, count);
     if (r == 0 &&
-        count > 0) /* with fewer than it rotates over the class would go on to grow; without room it does not */
+        count > 0) /* with fewer blocks than it rotates over the class would go on to grow; a failure does no harm */
         (void) pool_make_reserved(pool, class, size, class->target);
     return r;
 }
@@ -218,23 +220,24 @@ void pool_unreserve(struct pool *pool) {
 }
 
 static void pool_drop(struct pool *pool) {
-    /* Release [POOL3] by each pairs with the acquire half by the last: nobody looks at it any more when it is freed. */
+    /* Release [POOL3] by each thread pairs with the acquire half by the last one: no thread uses the pool any more when
+     * it is freed. */
     if (atomic_fetch_sub_explicit(&pool->left, 1, memory_order_acq_rel) == 1)
         heap_free(pool);
 }
 
-/* ENDED only: one slot less is out. */
+/* ENDED only: counts a slot that came back. */
 static void slot_drop(const struct pool_slot *slot) {
-    struct pool_arena *home = pool_arena_of(slot);
-    /* Release [POOL4] by each pairs with the acquire half by the last: all uses of the blocks happened before the arena
-     * is unmapped. */
-    if (atomic_fetch_sub_explicit(&home->left, 1, memory_order_acq_rel) != 1)
+    struct pool_arena *arena = pool_arena_of(slot);
+    /* Release [POOL4] by each thread pairs with the acquire half by the last one: all uses of the blocks happened
+     * before the arena is unmapped. */
+    if (atomic_fetch_sub_explicit(&arena->left, 1, memory_order_acq_rel) != 1)
         return;
     struct pool *pool = pool_of(slot);
     const struct pool_ops *ops = pool->arenas.ops;
     void *owner = pool->arenas.owner;
     pool_drop(pool);
-    pool_arena_free(home, ops, owner);
+    pool_arena_free(arena, ops, owner);
 }
 
 /* --- the public functions --- */
@@ -252,7 +255,7 @@ int pool_new(struct pool **ret_pool, const struct pool_options *options) {
 }
 
 static void pool_begin_end(struct pool *pool) {
-    /* One is the pool's own, until pool_end() has done with it. */
+    /* One count is the pool's own, until pool_end() has finished. */
     atomic_store_explicit(&pool->left, 1 + pool_arenas_end(&pool->arenas), memory_order_relaxed);
     for (uint32_t i = 0; i < LEVELS; i++)
         pool->levels[i] = heap_free(pool->levels[i]);
@@ -280,7 +283,7 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot) {
     return pool_of(slot) == pool;
 }
 
-/* The owner works again. What it puts in front from now on is looked after before it sleeps. */
+/* The owner works again. It maintains the blocks that it makes hot from now on before it sleeps. */
 static RARE void pool_wake(struct pool *pool) {
     if (pool_collect(pool))
         pool->arenas.ops->needs_maintenance(pool->arenas.owner);
@@ -299,7 +302,7 @@ struct pool_slot *pool_take_ready(struct pool *pool, size_t size) {
     return slot;
 }
 
-/* A hot one goes out as it came back: unseen by all else. */
+/* A hot block goes out as it came back: no list and no count changes. */
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     struct pool_slot *hot = pool_take_hot(pool, size);
     if (hot) {
@@ -313,7 +316,7 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     return r;
 }
 
-/* The slot keeps pool and owner alive only until it is put: an owner that is to be told is held before. */
+/* The slot keeps the pool and the owner alive only until it is put. So an owner that is to be woken is held before. */
 void pool_put(struct pool_slot *slot) {
     struct pool *pool = pool_of(slot);
     if (is_single_threaded() && return_stack_top(&pool->returns) != RETURN_STACK_WATCHED) {
@@ -431,11 +434,11 @@ void pool_note_announced(struct arena *arena) {
 }
 
 struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle) {
-    const struct pool_arena *home = (const struct pool_arena *) arena_ids_find(audience, handle_arena(handle));
+    const struct pool_arena *arena = (const struct pool_arena *) arena_ids_find(audience, handle_arena(handle));
     uint32_t index = handle_index(handle);
-    if (!home || index >= home->arena.count)
+    if (!arena || index >= arena->base.count)
         return NULL;
-    struct pool_slot *slot = pool_arena_slot(home, index);
+    struct pool_slot *slot = pool_arena_slot(arena, index);
     return slot->is_leased && slot->generation == handle_generation(handle) ? slot : NULL;
 }
 

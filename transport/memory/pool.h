@@ -1,33 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pool: the arenas of one lifetime class, for one audience, and which of their blocks are out.
+ * A pool: the arenas of one lifetime class, for one audience, and the states of their blocks.
  *
- * It grows by itself. A payload is given a block of its size class (memory/size_class.h); when none is free there, an
- * arena is made: the first of a class is small, each further one as large as all before, or once these are half a MiB
- * as a twelfth of them, up to a bound; a payload larger than a quarter of that bound gets an arena of its own, of one
- * block, rounded up to the page only.
+ * Growth. A payload gets a block of its size class (memory/size_class.h). When the class has no free block, the pool
+ * makes an arena. The first arena of a class is small. Each further one is as large as all before it together, or, once
+ * these have half a MiB, as a twelfth of them; the size of an arena is bounded. A payload larger than a quarter of that
+ * bound gets an arena of its own, with one block, which is rounded up to the page only.
  *
- *     mapped   = sum of size over the arenas, each charged through pool_ops by its size, and as one descriptor until it
- * is announced retained = mapped - bytes_out, over the arenas of the newest generation: free, kept for the next leases
- * <= blocks_out reserved = sum of size over the reserved arenas, all of the newest generation
+ *     mapped   = sum of size over the arenas. Each arena is charged through pool_ops: its size, and one descriptor until
+ *                it is announced
+ *     retained = mapped - bytes_out, over the arenas of the newest generation: free memory that is kept for later use
+ *     leases   <= blocks_out
+ *     reserved = sum of size over the reserved arenas, which are all of the newest generation
  *
- * Generations. Each arena is of the generation in which it was made. pool_rotate() begins a new one: arenas of older
- * ones hand out no more blocks, *drain*, and each is retired as soon as its last block is back. What is free of them
- * goes at once. By itself a pool rotates as memory/rotation.h says: when an arena is made, and in pool_maintain().
+ * Generations. An arena belongs to the generation in which it was made. pool_rotate() begins a new generation. From
+ * then on older arenas hand out no blocks: they *drain*, and the pool retires each one when its last block comes back.
+ * Older arenas without blocks that are out go at once. A pool also rotates by itself, by the rules of
+ * memory/rotation.h: when it makes an arena, and in pool_maintain().
  *
- * Bounded: whenever an arena was made, arenas that are wholly free have gone first, the longest free first, until
- * retained was at most retained_max or there were none. At other times pool_trim() and pool_maintain() do that; put and
- * take never do.
+ * Bounds. Before the pool makes an arena, it retires arenas that are wholly free, the longest free first, until
+ * retained is at most retained_max or no arena is wholly free. At other times pool_trim() and pool_maintain() do that;
+ * putting and taking blocks never does.
  *
- * Hot blocks. Of each small size the block that its owner's thread has put last lies in front of the pool, and goes out
- * next. So long it is OUT to all else: neither lists nor counts change while one block comes and goes. pool_trim(),
- * pool_end() and pool_gauges() put hot blocks where they belong first. Sizes with a rotation have none.
+ * Hot blocks (memory/pool_front.h). A hot block counts as OUT everywhere else: no list and no count changes while one
+ * block comes and goes. pool_trim(), pool_end() and pool_gauges() first put hot blocks back into their classes. Size
+ * classes with a rotation have no hot block.
  *
- * Threads. One, the owner's, calls everything. Only pool_put() may be called by any, also after pool_end(). Taking and
- * putting take no lock and make no system call, as long as no arena has to be made and no owner that sleeps is to be
- * told.
+ * Threads. One thread, the owner's, calls all functions. Any thread may call pool_put(), also after pool_end(). Taking
+ * and putting a block take no lock and make no system call, unless the pool has to make an arena or to wake an owner
+ * that sleeps.
  *
- * Life:  pool_new()  -->  pool_end()  -->  the last block that was still out comes back: all is gone.
+ * Life:  pool_new()  -->  pool_end()  -->  the last block that is out comes back: all memory of the pool is freed.
  */
 #ifndef MEMORY_POOL_H
 #define MEMORY_POOL_H
@@ -38,30 +41,30 @@
 
 struct pool;
 
-/* Makes an empty one, without an arena. -ENOMEM. */
+/* Makes an empty pool, without an arena. -ENOMEM. */
 int pool_new(struct pool **ret_pool, const struct pool_options *options);
 
 /*
- * Ends the audience's part of it: what is free goes; arenas of which blocks are out go with the last of these.
- * No slot may be leased. Takes the pool (or NULL), returns NULL.
+ * Ends the pool: arenas without blocks that are out go now, each other arena goes when its last block comes back. No
+ * slot may be leased. Takes the pool (or NULL), returns NULL.
  */
 struct pool *pool_end(struct pool *pool);
 
-/* Is the slot one of this pool's? */
+/* Does the slot belong to this pool? */
 bool pool_has(const struct pool *pool, const struct pool_slot *slot);
 
 /*
- * Takes a block of at least `size` bytes; its bytes are what somebody left there, of the same audience.
- * What `charge` said, when it said no twice · -EOVERFLOW: the audience has as many arenas as there are numbers ·
- * -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine. reserve_explain() has words for these · -EINVAL: no
- * F_SEAL_FUTURE_WRITE here.
+ * Takes a block of at least `size` bytes. Its bytes are as the block's last user, of the same audience, left them.
+ * Errors: the error of `charge`, when it refused twice · -EOVERFLOW: the audience has as many arenas as there are ids ·
+ * -ENOMEM, -EFBIG (RLIMIT_FSIZE), -EMFILE, -ENFILE: the machine has no more; reserve_explain() explains these ·
+ * -EINVAL: this kernel has no F_SEAL_FUTURE_WRITE.
  */
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot);
 
-/* The same of what is free, the hot ones aside. NULL: none is, or an arena had better be made. */
+/* Takes a free block, but not a hot one. NULL: no block is free, or an arena should be made. */
 struct pool_slot *pool_take_ready(struct pool *pool, size_t size);
 
-/* The same of a hot one. NULL: there is none. */
+/* Takes the hot block of the size. NULL: the size has none. */
 static inline struct pool_slot *pool_take_hot(struct pool *pool, size_t size) {
     struct pool_front *front = (struct pool_front *) pool;
     uint32_t number = size_class_number(size);
@@ -74,19 +77,21 @@ static inline struct pool_slot *pool_take_hot(struct pool *pool, size_t size) {
 }
 
 /*
- * For another block like this one, which is OUT, how much would be made that had better not be? Bytes. 0: none, because
- * one is free, there is nobody who could give one back, or those that there are do not fill the footprint of reuse yet.
+ * How many bytes of memory another block like this one, which is OUT, would make necessary, although waiting would be
+ * better. 0: none, because a block is free, because the peer holds no lease that it could give back, or because the
+ * blocks of the class do not fill the footprint of reuse yet.
  */
 uint64_t pool_growth(const struct pool_slot *slot);
 
-/* Gives back an OUT slot: from any thread; or, the short way, from the owner's, also after pool_end(). */
+/* Puts an OUT slot back. pool_put() may be called by any thread. pool_put_own() is the shorter way for the owner's
+ * thread, also after pool_end(). */
 void pool_put(struct pool_slot *slot);
 void pool_put_own(struct pool_slot *slot);
 
 /*
- * Makes arenas until `count` blocks of at least `size` bytes are free, and where that is more as many as the pool
- * rotates over, if they are granted. Arenas with these blocks are reserved: until the next generation, or
- * pool_unreserve(), nothing but pool_end() retires them. As pool_take(); what was made by then stays, reserved.
+ * Makes arenas until `count` blocks of at least `size` bytes are free. If the pool rotates over more blocks than that,
+ * it also tries to make these. Arenas with such blocks are reserved: until the next generation, or pool_unreserve(),
+ * only pool_end() retires them. Errors as for pool_take(); arenas that were made before the error stay, reserved.
  */
 int pool_reserve(struct pool *pool, size_t size, uint32_t count);
 void pool_unreserve(struct pool *pool);
@@ -95,66 +100,70 @@ void pool_unreserve(struct pool *pool);
  * retained. */
 void pool_trim(struct pool *pool, uint64_t keep);
 
-/* Retires one of these. Returns its bytes; 0: there is none. */
+/* Retires one such arena, the longest free one. Returns its bytes; 0: there is none. */
 uint64_t pool_trim_one(struct pool *pool);
 
 /* Begins a new generation. */
 void pool_rotate(struct pool *pool);
 
 /*
- * The owner's thread is about to sleep: does what is due at `now` (CLOCK_MONOTONIC), of much some, and returns when to
- * do it again: `now` at once, WAIT_FOREVER never. From then on, pool_ops.tell says once when a block comes back, if one
- * is waited for.
+ * For an owner's thread that is about to sleep. Does the maintenance that is due at `now` (CLOCK_MONOTONIC), a bounded
+ * part of it at a time. Returns when the owner should call again: `now` for at once, WAIT_FOREVER for never. From then
+ * on pool_ops.tell announces the first block that comes back, if the pool waits for one.
  */
 uint64_t pool_maintain(struct pool *pool, uint64_t now);
 
-/* Since the last pool_maintain(): is a block waited for, which may be with the peer? */
+/* Did the last pool_maintain() leave the pool waiting for blocks that the peer may hold? */
 bool pool_is_waiting(const struct pool *pool);
 
 /*
- * Over how many blocks of `size` bytes a pool rotates: as many as `footprint` holds, at most 64; but over one of those
- * that are larger than that, or smaller than `least`. Where writing and reading is cheapest: memory/calibration.h,
- * doc/measurements.md. Pure; at least 1.
+ * How many blocks of `size` bytes a pool rotates over, so that writing and reading are cheapest (memory/calibration.h,
+ * doc/tuning.md): as many as `footprint` holds, at most 64. It is 1 for blocks larger than `footprint` or smaller than
+ * `least`. Pure.
  */
 uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 
-/* --- leases: who of the blocks that are out is held by the peer --- */
+/* --- leases: the blocks that the peer holds --- */
 
-/* The peer gets a hold on an OUT slot: its handle, never 0, and not that of any earlier lease of it. */
+/* Leases an OUT slot to the peer. Returns the handle, which is never 0 and differs from the handles of all earlier
+ * leases of the slot. */
 uint64_t slot_lease(struct pool_slot *slot);
 
-/* The peer has got the descriptor of one of the pool's arenas, or is about to: ours is closed. Once for each. */
+/* The peer has the descriptor of this arena, or is about to get it: the pool closes its own. Once for each arena. */
 void pool_note_announced(struct arena *arena);
 
-/* The slot that the peer means, of whichever pool. NULL: it holds no such lease. */
+/* Returns the slot that the peer's handle names, in any pool of the audience. NULL: the peer holds no such lease. */
 struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle);
 
-/* The peer's hold ends; the slot is OUT. */
+/* Ends the peer's lease; the slot is OUT. */
 void slot_release(struct pool_slot *slot);
 
-/* All that the peer holds, the newest first: the one after `slot`, or the first one for NULL. NULL: no more. */
+/* Iterates over the leased slots, the newest lease first: returns the slot after `slot`, or the first one for NULL.
+ * NULL: no more. */
 struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot);
 
-/* The lease that it has held for longest; NULL: none. */
+/* The slot that the peer has held for longest; NULL: the peer holds none. */
 const struct pool_slot *pool_oldest_lease(const struct pool *pool);
 
 /* --- */
 
-/* Looks at all arenas. */
+/* Reads the gauges of the whole pool. Costs a step for each arena. */
 void pool_gauges(struct pool *pool, struct pool_gauges *ret_gauges);
 
-/* Of one generation: all but peaks and what drains. Looks at all arenas and leases. */
+/* Reads the gauges of one generation: all but the peaks and the gauges of draining arenas. Costs a step for each arena
+ * and each lease. */
 void pool_generation(struct pool *pool, uint64_t number, struct pool_gauges *ret_gauges);
 
-/* The number of the oldest generation that has arenas, or else of the newest. Looks at all arenas. */
+/* The number of the oldest generation that has arenas, or of the newest one if no generation has any. Costs a step for
+ * each arena. */
 uint64_t pool_oldest_generation(const struct pool *pool);
 
-/* As pool_gauges() says, bytes_out and retained; what came back since the last call of another function is missing. */
+/* The gauges bytes_out and retained. They miss blocks that came back since the last call of another function here. */
 uint64_t pool_active(const struct pool *pool);
 uint64_t pool_retained(const struct pool *pool);
 
-/* Bytes of its arenas that are in memory: of one generation, or, for 0, of all. A system call for each 4 MiB, or arena.
- */
+/* Bytes of the arenas that are in memory: of one generation, or, for 0, of all. Costs a system call for each 4 MiB, at
+ * least one for each arena. */
 uint64_t pool_resident(const struct pool *pool, uint64_t generation);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Homes: a pool's arenas from the first charge to the last. See pool_arenas.h for what holds of them. */
+/* The arenas of a pool, from their first charge to their last. See pool_arenas.h for the invariants. */
 #include "memory/pool_arenas.h"
 
 #include "sys/heap.h"
@@ -7,7 +7,7 @@
 #include "util/arith.h"
 #include <errno.h>
 
-/* The place of those that are never hot. */
+/* The place of slots that are never hot. */
 static struct pool_slot *no_place = &pool_closed;
 
 void pool_arenas_init(struct pool_arenas *arenas, const struct pool_options *options) {
@@ -21,44 +21,44 @@ void pool_arenas_init(struct pool_arenas *arenas, const struct pool_options *opt
     rotation_init(&arenas->rotation, &options->policy);
 }
 
-/* The next of these arenas in the audience's table, from `*place` on, which starts at 0; NULL: no more. The one
- * returned may go. */
+/* Returns the next arena of this pool in the audience's table, from `*place` on, which is 0 at first; NULL: no more.
+ * The arena that was returned may be freed. */
 static struct pool_arena *pool_arenas_next(const struct pool_arenas *arenas, uint32_t *place) {
-    struct pool_arena *home;
+    struct pool_arena *arena;
     do
-        home = (struct pool_arena *) arena_ids_next(arenas->audience, place);
-    while (home && home->arenas != arenas);
-    return home;
+        arena = (struct pool_arena *) arena_ids_next(arenas->audience, place);
+    while (arena && arena->arenas != arenas);
+    return arena;
 }
 
-/* --- made --- */
+/* --- making arenas --- */
 
-static int pool_arena_new(struct pool_arenas *arenas, size_t stride, uint32_t count, struct pool_arena **ret_home) {
-    CLEANUP_FREE struct pool_arena *home = heap_new(1, sizeof(*home) + arenas->slot_size * count);
-    if (!home)
+static int pool_arena_new(struct pool_arenas *arenas, size_t stride, uint32_t count, struct pool_arena **ret_arena) {
+    CLEANUP_FREE struct pool_arena *arena = heap_new(1, sizeof(*arena) + arenas->slot_size * count);
+    if (!arena)
         return -ENOMEM;
-    int r = arenas->is_private ? arena_init_private(&home->arena, stride, count, arenas->admission)
-                               : arena_init(&home->arena, stride, count, arenas->admission);
+    int r = arenas->is_private ? arena_init_private(&arena->base, stride, count, arenas->admission)
+                               : arena_init(&arena->base, stride, count, arenas->admission);
     if (r < 0)
         return r;
-    home->arenas = arenas;
+    arena->arenas = arenas;
     for (uint32_t i = 0; i < count; i++) {
-        struct pool_slot *slot = pool_arena_slot(home, i);
-        slot->arena = &home->arena;
-        slot->data = arena_at(&home->arena, i);
+        struct pool_slot *slot = pool_arena_slot(arena, i);
+        slot->arena = &arena->base;
+        slot->data = arena_at(&arena->base, i);
         slot->index = i;
     }
-    *ret_home = home;
-    home = NULL;
+    *ret_arena = arena;
+    arena = NULL;
     return 0;
 }
 
-void pool_arena_free(struct pool_arena *home, const struct pool_ops *ops, void *owner) {
-    uint64_t size = home->arena.size, excess = home->arena.excess;
-    uint32_t fds = home->arena.fd >= 0 ? 1 : 0;
-    census_leave(&home->counted);
-    arena_deinit(&home->arena);
-    heap_free(home);
+void pool_arena_free(struct pool_arena *arena, const struct pool_ops *ops, void *owner) {
+    uint64_t size = arena->base.size, excess = arena->base.excess;
+    uint32_t fds = arena->base.fd >= 0 ? 1 : 0;
+    census_leave(&arena->counted);
+    arena_deinit(&arena->base);
+    heap_free(arena);
     if (excess > 0)
         ops->uncharge(owner, excess, 0);
     ops->uncharge(owner, size, fds);
@@ -71,18 +71,18 @@ static void slot_open(struct pool_slot *slot, struct size_class *class) {
     size_class_add(class, slot);
 }
 
-/* Makes it part of the pool: all FREE. */
-static void pool_arena_open(struct pool_arena *home, struct size_class *class) {
-    struct pool_arenas *arenas = home->arenas;
-    home->class = class;
+/* Makes the arena a part of the pool, with all slots FREE. */
+static void pool_arena_open(struct pool_arena *arena, struct size_class *class) {
+    struct pool_arenas *arenas = arena->arenas;
+    arena->class = class;
     if (!arenas->is_private)
-        census_enter_mapped(arenas->census, &home->counted, home->arena.data, home->arena.size, home->arena.excess);
-    arena_ids_add(arenas->audience, &home->arena);
-    for (uint32_t i = home->arena.count; i-- > 0;)
-        slot_open(pool_arena_slot(home, i), class);
-    home->generation = arenas->rotation.generation;
-    pool_arenas_add_idle(arenas, home);
-    arenas->mapped += home->arena.size;
+        census_enter_mapped(arenas->census, &arena->counted, arena->base.data, arena->base.size, arena->base.excess);
+    arena_ids_add(arenas->audience, &arena->base);
+    for (uint32_t i = arena->base.count; i-- > 0;)
+        slot_open(pool_arena_slot(arena, i), class);
+    arena->generation = arenas->rotation.generation;
+    pool_arenas_add_idle(arenas, arena);
+    arenas->mapped += arena->base.size;
     arenas->arenas++;
     if (arenas->mapped > arenas->mapped_peak)
         arenas->mapped_peak = arenas->mapped;
@@ -91,7 +91,7 @@ static void pool_arena_open(struct pool_arena *home, struct size_class *class) {
 }
 
 int pool_arenas_make(struct pool_arenas *arenas, struct size_class *class, size_t stride, uint32_t count) {
-    struct pool_arena *home = NULL;
+    struct pool_arena *arena = NULL;
     uint64_t size = arena_size(stride, count);
     uint32_t fds = arenas->is_private ? 0 : 1;
     int r = size > 0 ? arena_ids_reserve(arenas->audience) : -ENOMEM;
@@ -99,42 +99,42 @@ int pool_arenas_make(struct pool_arenas *arenas, struct size_class *class, size_
         r = arenas->ops->charge(arenas->owner, size, fds);
     if (r < 0)
         return r;
-    r = pool_arena_new(arenas, stride, count, &home);
+    r = pool_arena_new(arenas, stride, count, &arena);
     if (r < 0) {
         arenas->ops->uncharge(arenas->owner, size, fds);
         return r;
     }
-    r = home->arena.excess > 0 ? arenas->ops->charge(arenas->owner, home->arena.excess, 0) : 0;
+    r = arena->base.excess > 0 ? arenas->ops->charge(arenas->owner, arena->base.excess, 0) : 0;
     if (r < 0) {
-        home->arena.excess = 0;
-        pool_arena_free(home, arenas->ops, arenas->owner);
+        arena->base.excess = 0;
+        pool_arena_free(arena, arenas->ops, arenas->owner);
         return r;
     }
-    pool_arena_open(home, class);
+    pool_arena_open(arena, class);
     return 0;
 }
 
-/* --- gone --- */
+/* --- freeing arenas --- */
 
-/* None of its slots is out, nor in a class, nor is it on the idle list. */
-static void pool_arena_retire(struct pool_arena *home) {
-    struct pool_arenas *arenas = home->arenas;
-    arena_ids_remove(arenas->audience, &home->arena);
-    arenas->mapped -= home->arena.size;
+/* Frees an arena without slots that are out, in a class or on the idle list. */
+static void pool_arena_retire(struct pool_arena *arena) {
+    struct pool_arenas *arenas = arena->arenas;
+    arena_ids_remove(arenas->audience, &arena->base);
+    arenas->mapped -= arena->base.size;
     arenas->arenas--;
-    if (home->arena.is_announced)
-        arenas->ops->retired(arenas->owner, home->arena.id);
-    pool_arena_free(home, arenas->ops, arenas->owner);
+    if (arena->base.is_announced)
+        arenas->ops->retired(arenas->owner, arena->base.id);
+    pool_arena_free(arena, arenas->ops, arenas->owner);
 }
 
-static void pool_arena_retire_idle(struct pool_arena *home) {
-    size_class_remove(home->class, &home->arena, 0);
-    pool_arenas_remove_idle(home->arenas, home);
-    pool_arena_retire(home);
+static void pool_arena_retire_idle(struct pool_arena *arena) {
+    size_class_remove(arena->class, &arena->base, 0);
+    pool_arenas_remove_idle(arena->arenas, arena);
+    pool_arena_retire(arena);
 }
 
 void pool_arenas_retire_idle(struct pool_arenas *arenas, uint64_t keep) {
-    uint64_t most = keep > 0 ? keep + arenas->reserved : 0; /* beside what is reserved, some of which may be out */
+    uint64_t most = keep > 0 ? keep + arenas->reserved : 0; /* beside the reserved arenas, of which some may be out */
     while (arenas->idle.first && pool_arenas_retained(arenas) > most)
         pool_arena_retire_idle(arenas->idle.first);
 }
@@ -146,104 +146,104 @@ uint64_t pool_arenas_retire_one(struct pool_arenas *arenas) {
     return before - arenas->mapped;
 }
 
-/* --- reserved --- */
+/* --- reserved arenas --- */
 
-static void pool_arena_reserve(struct pool_arena *home) {
-    struct pool_arenas *arenas = home->arenas;
-    if (home->is_reserved)
+static void pool_arena_reserve(struct pool_arena *arena) {
+    struct pool_arenas *arenas = arena->arenas;
+    if (arena->is_reserved)
         return;
-    if (home->out == 0)
-        pool_arenas_remove_idle(arenas, home);
-    home->is_reserved = true;
-    arenas->reserved += home->arena.size;
+    if (arena->out == 0)
+        pool_arenas_remove_idle(arenas, arena);
+    arena->is_reserved = true;
+    arenas->reserved += arena->base.size;
 }
 
 uint32_t pool_arenas_reserve(struct pool_arenas *arenas, const struct size_class *class, size_t size, uint32_t count) {
-    struct pool_arena *home;
+    struct pool_arena *arena;
     uint32_t place = 0;
-    while (count > 0 && (home = pool_arenas_next(arenas, &place))) {
-        uint32_t ready = home->arena.count - home->out;
-        if (home->class != class || home->arena.stride < size || ready == 0)
+    while (count > 0 && (arena = pool_arenas_next(arenas, &place))) {
+        uint32_t ready = arena->base.count - arena->out;
+        if (arena->class != class || arena->base.stride < size || ready == 0)
             continue;
-        pool_arena_reserve(home);
+        pool_arena_reserve(arena);
         count -= min_u32(ready, count);
     }
     return count;
 }
 
 void pool_arenas_unreserve(struct pool_arenas *arenas) {
-    struct pool_arena *home;
+    struct pool_arena *arena;
     uint32_t place = 0;
-    while (arenas->reserved > 0 && (home = pool_arenas_next(arenas, &place))) {
-        if (!home->is_reserved)
+    while (arenas->reserved > 0 && (arena = pool_arenas_next(arenas, &place))) {
+        if (!arena->is_reserved)
             continue;
-        home->is_reserved = false;
-        arenas->reserved -= home->arena.size;
-        if (home->out == 0)
-            pool_arenas_add_idle(arenas, home);
+        arena->is_reserved = false;
+        arenas->reserved -= arena->base.size;
+        if (arena->out == 0)
+            pool_arenas_add_idle(arenas, arena);
     }
 }
 
 /* --- generations --- */
 
-/* It hands out no more blocks. Some are out. */
-static void pool_arena_close(struct pool_arena *home) {
-    struct pool_arenas *arenas = home->arenas;
-    size_class_remove(home->class, &home->arena, home->out);
-    for (uint32_t i = 0; i < home->arena.count; i++)
-        pool_arena_slot(home, i)->hot = &no_place;
-    home->class = NULL;
-    home->allocated = arenas->front.allocated - arenas->rotation.first_byte;
+/* Ends the use of an arena with slots that are out: it hands out no more blocks. */
+static void pool_arena_close(struct pool_arena *arena) {
+    struct pool_arenas *arenas = arena->arenas;
+    size_class_remove(arena->class, &arena->base, arena->out);
+    for (uint32_t i = 0; i < arena->base.count; i++)
+        pool_arena_slot(arena, i)->hot = &no_place;
+    arena->class = NULL;
+    arena->allocated = arenas->front.allocated - arenas->rotation.first_byte;
     arenas->draining.arenas++;
-    arenas->draining.mapped += home->arena.size;
-    arenas->draining.bytes_out += home->arena.stride * home->out;
+    arenas->draining.mapped += arena->base.size;
+    arenas->draining.bytes_out += arena->base.stride * arena->out;
 }
 
-void pool_arena_drain(struct pool_arena *home, struct pool_slot *slot) {
-    struct pool_arenas *arenas = home->arenas;
-    slot->is_free = true; /* of no list: nobody gets it any more */
-    arenas->draining.bytes_out -= home->arena.stride;
-    if (--home->out > 0)
+void pool_arena_drain(struct pool_arena *arena, struct pool_slot *slot) {
+    struct pool_arenas *arenas = arena->arenas;
+    slot->is_free = true; /* on no list: the slot goes out no more */
+    arenas->draining.bytes_out -= arena->base.stride;
+    if (--arena->out > 0)
         return;
     arenas->draining.arenas--;
-    arenas->draining.mapped -= home->arena.size;
-    pool_arena_retire(home);
+    arenas->draining.mapped -= arena->base.size;
+    pool_arena_retire(arena);
 }
 
 void pool_arenas_begin_generation(struct pool_arenas *arenas) {
-    struct pool_arena *home;
+    struct pool_arena *arena;
     uint32_t place = 0;
     pool_arenas_unreserve(arenas);
     pool_arenas_retire_idle(arenas, 0);
-    while ((home = pool_arenas_next(arenas, &place)))
-        if (home->class)
-            pool_arena_close(home);
+    while ((arena = pool_arenas_next(arenas, &place)))
+        if (arena->class)
+            pool_arena_close(arena);
     rotation_begin(&arenas->rotation, arenas->front.allocated);
 }
 
 uint32_t pool_arenas_end(struct pool_arenas *arenas) {
-    struct pool_arena *home;
+    struct pool_arena *arena;
     uint32_t place = 0, count = 0;
-    while ((home = pool_arenas_next(arenas, &place))) {
-        arena_ids_remove(arenas->audience, &home->arena);
-        atomic_store_explicit(&home->left, home->out, memory_order_relaxed);
-        if (home->out > 0)
+    while ((arena = pool_arenas_next(arenas, &place))) {
+        arena_ids_remove(arenas->audience, &arena->base);
+        atomic_store_explicit(&arena->left, arena->out, memory_order_relaxed);
+        if (arena->out > 0)
             count++;
         else
-            pool_arena_free(home, arenas->ops, arenas->owner);
+            pool_arena_free(arena, arenas->ops, arenas->owner);
     }
     return count;
 }
 
-/* --- figures --- */
+/* --- gauges --- */
 
-/* Summed up only here: takes and puts have enough to count. */
+/* Summed up here, so that takes and puts do not have to count. */
 static uint64_t pool_arenas_blocks_out(const struct pool_arenas *arenas) {
-    const struct pool_arena *home;
+    const struct pool_arena *arena;
     uint32_t place = 0;
     uint64_t sum = 0;
-    while ((home = pool_arenas_next(arenas, &place)))
-        sum += home->out;
+    while ((arena = pool_arenas_next(arenas, &place)))
+        sum += arena->out;
     return sum;
 }
 
@@ -267,38 +267,37 @@ void pool_arenas_gauges(const struct pool_arenas *arenas, struct pool_gauges *re
 
 void pool_arenas_generation(const struct pool_arenas *arenas, uint64_t number, struct pool_gauges *ret_gauges) {
     struct pool_gauges sum = {.generation = number};
-    const struct pool_arena *home;
+    const struct pool_arena *arena;
     uint32_t place = 0;
-    while ((home = pool_arenas_next(arenas, &place))) {
-        const struct arena *arena = &home->arena;
-        if (home->generation != number)
+    while ((arena = pool_arenas_next(arenas, &place))) {
+        if (arena->generation != number)
             continue;
         sum.arenas++;
-        sum.mapped += arena->size;
-        sum.blocks_out += home->out;
-        sum.bytes_out += home->out * arena->stride;
-        sum.retained += home->class ? arena->size - home->out * arena->stride : 0;
-        sum.allocated = home->class ? arenas->front.allocated - arenas->rotation.first_byte : home->allocated;
+        sum.mapped += arena->base.size;
+        sum.blocks_out += arena->out;
+        sum.bytes_out += arena->out * arena->base.stride;
+        sum.retained += arena->class ? arena->base.size - arena->out * arena->base.stride : 0;
+        sum.allocated = arena->class ? arenas->front.allocated - arenas->rotation.first_byte : arena->allocated;
     }
     *ret_gauges = sum;
 }
 
 uint64_t pool_arenas_oldest_generation(const struct pool_arenas *arenas) {
     uint64_t oldest = arenas->rotation.generation;
-    const struct pool_arena *home;
+    const struct pool_arena *arena;
     uint32_t place = 0;
-    while ((home = pool_arenas_next(arenas, &place)))
-        if (home->generation < oldest)
-            oldest = home->generation;
+    while ((arena = pool_arenas_next(arenas, &place)))
+        if (arena->generation < oldest)
+            oldest = arena->generation;
     return oldest;
 }
 
 uint64_t pool_arenas_resident(const struct pool_arenas *arenas, uint64_t generation) {
-    const struct pool_arena *home;
+    const struct pool_arena *arena;
     uint32_t place = 0;
     uint64_t sum = 0;
-    while ((home = pool_arenas_next(arenas, &place)))
-        if (!generation || home->generation == generation)
-            sum += map_count_resident(home->arena.data, home->arena.size);
+    while ((arena = pool_arenas_next(arenas, &place)))
+        if (!generation || arena->generation == generation)
+            sum += map_count_resident(arena->base.data, arena->base.size);
     return sum;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The front of a pool: its hot blocks. Of each small size the block that the owner's thread has put last is hot, and goes
- * out next. memory/pool.h says what is counted meanwhile.
+ * The front of a pool: its hot blocks. The block of each small size that the owner's thread has put last is hot, and
+ * goes out next. memory/pool.h says how hot blocks count.
  *
  *     hot[number] = NULL, a slot of that class, or &pool_closed
  *     all places are closed, or none
@@ -13,12 +13,12 @@
 
 #include "memory/slot.h"
 
-/* What a pool begins with. The classes are those up to 16 KiB. */
+/* The first member of a pool. The classes are the sizes up to 16 KiB. */
 enum { POOL_HOT_CLASSES = 17 };
 struct pool_front {
-    /* Or &pool_closed: while somebody is to be told of what is put, and at the end. */
+    /* &pool_closed: while the pool reports blocks that come back to its owner, and after pool_end() */
     struct pool_slot *hot[POOL_HOT_CLASSES];
-    uint64_t allocated; /* bytes of all blocks that were ever taken */
+    uint64_t allocated; /* bytes of all blocks ever taken */
 };
 extern struct pool_slot pool_closed;
 
@@ -33,7 +33,8 @@ void pool_front_close(struct pool_front *front);
 /* Opens all places. Returns whether they were closed. */
 bool pool_front_open(struct pool_front *front);
 
-/* On the owner's thread: does it become the hot one? Otherwise it is still to be put. Also after pool_end(). */
+/* On the owner's thread, also after pool_end(): makes the slot the hot one. False: another one is; the caller still has
+ * to put the slot. */
 static inline bool pool_put_hot(struct pool_slot *slot) {
     if (*slot->hot)
         return false;

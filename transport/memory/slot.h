@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A slot: what the pool knows of one block of an arena. Private memory of the owner's; peers see nothing of it.
+ * A slot: the pool's record of one block of an arena. It lies in the owner's private memory; peers do not see it.
  *
  *     FREE   --pool_take()-->  OUT  --pool_put()-->  FREE
  *     OUT    --slot_lease()-->  LEASED  --slot_release()-->  OUT
  *
- * A slot is on one list at most: its size class's while FREE, the stack of returns on its way there, the pool's leases
- * while LEASED. `next` and `previous` belong to whoever has it in that state: to the owner's thread, but for an OUT
- * slot that another thread puts. Only leases are linked both ways: they alone end in any order.
+ * A slot is on one list at most: on a list of its size class while FREE, on the return stack on its way there, on the
+ * pool's list of leases while LEASED. `link` belongs to the owner's thread; of an OUT slot that another thread puts, it
+ * belongs to that thread. Only the list of leases is linked both ways, since leases end in any order.
  */
 #ifndef MEMORY_SLOT_H
 #define MEMORY_SLOT_H
@@ -22,33 +22,34 @@ struct pool_slot {
     _Alignas(max_align_t) struct arena *arena; /* borrowed: it outlives its slots */
     void *data;                                /* the block's first byte */
     QUEUE_LINK(struct pool_slot) link;
-    /* Borrowed from the pool: where it may lie between the owner's put and take. Taken by somebody: it may not. */
+    /* Borrowed from the pool: the place where the slot may be hot. If another slot is there, or it is closed, it may
+     * not. */
     struct pool_slot **hot;
     uint32_t index;      /* of the block in its arena */
-    uint64_t leased_at;  /* when that was: wait_now_coarse() */
+    uint64_t leased_at;  /* wait_now_coarse() of the newest lease */
     uint32_t generation; /* of the newest lease; 0: never leased */
     bool is_leased, is_free;
-    bool is_queued; /* the user's, while OUT: it will be leased, as soon as the peer takes it */
+    bool is_queued; /* the user's, while OUT: the slot will be leased when the peer takes it */
     char extra[] __attribute__((aligned(_Alignof(max_align_t)))); /* the user's, of pool_options.extra bytes */
 };
 
-/* Slots in order, linked one way. */
+/* A queue of slots, linked one way. */
 struct slot_queue {
-    struct pool_slot *head, *tail; /* the tail of an empty one means nothing */
+    struct pool_slot *head, *tail; /* `tail` of an empty queue is undefined */
     uint32_t count;
 };
 
 static inline void slot_queue_append(struct slot_queue *queue, struct pool_slot *slot) {
     slot->link.next = NULL;
     if (queue->head)
-        queue->tail->link.next = slot; /* who has a head has a tail; NOLINT(clang-analyzer-core.NullDereference) */
+        queue->tail->link.next = slot; /* a queue with a head has a tail; NOLINT(clang-analyzer-core.NullDereference) */
     else
         queue->head = slot;
     queue->tail = slot;
     queue->count++;
 }
 
-/* `previous` is the one before it, NULL for the head. */
+/* Removes the slot behind `previous`, or the head for NULL. */
 static inline void slot_queue_remove(struct slot_queue *queue, struct pool_slot *slot, struct pool_slot *previous) {
     *(previous ? &previous->link.next : &queue->head) = slot->link.next;
     if (queue->tail == slot)

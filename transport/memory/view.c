@@ -11,7 +11,7 @@
 #include "wire/handle.h"
 #include <errno.h>
 
-/* May an arena be so cut? */
+/* Is this a valid division of an arena into blocks? */
 static bool is_shape_valid(uint64_t size, uint64_t stride, uint32_t count) {
     return count > 0 && count <= HANDLE_INDEX_MAX + 1 && stride > 0 && stride % ARENA_STRIDE_UNIT == 0 &&
            size <= SIZE_MAX / 2 && stride <= size / count;
@@ -62,8 +62,8 @@ void view_ref(struct view *view) {
 }
 
 bool view_unref(struct view *view) {
-    /* Release [VIEW1] by each holder pairs with the acquire half by the last: all reads happened before the memory is
-     * unmapped. Weaker: another thread's late read of a page that is gone. */
+    /* Release [VIEW1] by each holder pairs with the acquire half by the last one: all reads happened before the memory
+     * is unmapped. Weaker: another thread's late read of a page that is gone. */
     if (atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) != 1)
         return false;
     map_dispose(view->data, view->size, -1);
