@@ -24,16 +24,13 @@ static void greet(sea_msg *call, void *user) {
 int main(void) {
     const sea_options options = {.methods = (const sea_method[]){{.number = 1, .name = "greet", .handler = greet}},
                                  .methods_count = 1};
-    sea_refusal refusal = {.error = -ENOMEM};
     char why[256];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;
     int r = sea_ctx_new(&ctx, NULL);
     if (r == 0 && (r = sea_server_new(&server, ctx, "hello", &options)) == 0)
         r = sea_server_run(server);
-    if (ctx)
-        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
-    sea_refusal_format(&refusal, why, sizeof why);
+    sea_explain(ctx, NULL, r, why, sizeof why);
     fprintf(stderr, "hello_server: %s\n", why);
     sea_server_free(server);
     sea_ctx_unref(ctx);

@@ -31,16 +31,13 @@ static void make_thumbnail(sea_msg *call, void *user) {
 int main(void) {
     const sea_method methods[] = {{.number = MAKE_THUMBNAIL, .name = "make_thumbnail", .handler = make_thumbnail}};
     const sea_options options = {.methods = methods, .methods_count = 1};
-    sea_refusal refusal = {.error = -ENOMEM};
     char why[256];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;
     int r = sea_ctx_new(&ctx, NULL);
     if (r == 0 && (r = sea_server_new(&server, ctx, "thumbnails", &options)) == 0)
         r = sea_server_run(server);
-    if (ctx)
-        sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
-    sea_refusal_format(&refusal, why, sizeof why);
+    sea_explain(ctx, NULL, r, why, sizeof why);
     fprintf(stderr, "thumbnail_server: %s\n", why);
     sea_server_free(server);
     sea_ctx_unref(ctx);

@@ -76,6 +76,7 @@ valgrind_tests = \
     tests/unit/test_inject \
     tests/unit/test_server \
     tests/unit/test_fair_share \
+    tests/unit/test_explain \
     tests/unit/test_figures \
     tests/unit/test_size_class \
     tests/unit/test_conn_slots \

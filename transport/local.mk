@@ -185,6 +185,7 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/conn_wait.h \
     transport/rpc/connect.c \
     transport/rpc/connect.h \
+    transport/rpc/explain.c \
     transport/rpc/interrupt.c \
     transport/rpc/interrupt.h \
     transport/rpc/loop_interface.c \

@@ -159,12 +159,7 @@ int program_flush(void) {
 }
 
 const char *program_reason(sea_ctx *ctx, int error, char *buf, size_t size) {
-    sea_refusal refusal;
-    sea_ctx_refusal(ctx, &refusal, sizeof(refusal));
-    if (refusal.error == error)
-        sea_refusal_format(&refusal, buf, size);
-    else
-        snprintf(buf, size, "%s", strerror(-error));
+    sea_explain(ctx, NULL, error, buf, size);
     return buf;
 }
 

@@ -268,7 +268,7 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
  * caches: for one that comes back, within `timeout_ms` and for no longer than making another one takes, half a
  * nanosecond a byte (doc/measurements.md).
  * Errors: -EAGAIN (no room: sea_ctx_refusal() says of what; with a `timeout_ms` of 0 once until on_room), -EPIPE
- * (sea_conn_text() says why), -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK. The block is taken then too: to try again
+ * (sea_explain() says why), -EPROTO, -EMSGSIZE, -EDQUOT, -EBUSY, -EDEADLK. The block is taken then too: to try again
  * with it, take a reference first.
  *
  *     while ((r = sea_send(conn, FRAME, sea_block_ref(block), 0)) == -EAGAIN)
@@ -334,14 +334,21 @@ SEA_API sea_ctx *sea_conn_ctx(const sea_conn *conn);         /* borrowed */
 SEA_API const sea_peer *sea_conn_peer(const sea_conn *conn); /* borrowed */
 SEA_API const char *sea_conn_service(const sea_conn *conn);  /* the name that the peer gave, borrowed */
 /*
- * What the peer answered, which deadline passed, that a wait was interrupted, or why the connection ended: of the
- * newest such error, for people; borrowed, until the next one.
- *
- * Which text to print: where there is no connection (sea_connect() and sea_server_new() failed), and of memory,
- * sea_ctx_refusal(). Of an error `r` of a function of a connection: sea_ctx_refusal() if its `error` is `r` (a limit,
- * or something that is not allowed here, so that nothing was sent), and otherwise this one. Compare right after the
- * function: a refusal stays until the next one, also of another thread with the same context.
+ * Writes the text of `error`, which a function of this connection or context has just returned, as one line for people:
+ * "Connection timed out (no reply of method 1 within its 20 ms)", or "Disk quota exceeded (budget (bytes): needed 4096,
+ * available 0; release blocks, or ...)". Either `ctx` or `conn` may be NULL, and both may: a failed sea_connect() has
+ * no connection. Also the status that a sea_done gets has its text here.
+ * The text belongs to that error alone. If the function had nothing to say, the line is the name of the error, whatever
+ * an earlier function said about the same number. Texts about memory and arguments are kept for the thread that got
+ * them, eight for each context: the thread that got the error asks, and at once. An -EAGAIN for want of room has its
+ * text until there is room again.
+ * As snprintf() does, writes at most `size` bytes with the NUL and returns the length of the whole line. Control
+ * characters, which names and peers' texts may hold, become '?'. "no error" if `error` is not negative.
  */
+SEA_API int sea_explain(sea_ctx *ctx, const sea_conn *conn, int error, char *ret_buf, size_t size);
+
+/* The text alone that sea_explain() uses of a connection: the peer's answer, the deadline that passed, the interrupt,
+ * or why the connection ended; of the newest such error. Borrowed until the next one. */
 SEA_API const char *sea_conn_text(const sea_conn *conn);
 SEA_API void sea_conn_set_data(sea_conn *conn, void *data); /* a pointer of the application's */
 SEA_API void *sea_conn_data(const sea_conn *conn);

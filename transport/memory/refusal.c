@@ -43,12 +43,53 @@ static void text_keep(char *to, size_t size, const char *from) {
     memcpy(to, from, strnlen(from, size - 1));
 }
 
+/* Under the lock. In the place of the oldest one. */
+static void recent_keep(struct refusal_log *log, const sea_refusal *refusal, bool is_empty) {
+    uint64_t stamp = refusal_stamp(log);
+    size_t oldest = 0;
+    if (!log->recent)
+        return;
+    for (size_t i = 1; i < REFUSALS_RECENT; i++)
+        if (log->recent->at[i].stamp < log->recent->at[oldest].stamp)
+            oldest = i;
+    log->recent->at[oldest].refusal = *refusal;
+    log->recent->at[oldest].thread = pthread_self();
+    log->recent->at[oldest].stamp = stamp;
+    log->recent->at[oldest].is_empty = is_empty;
+}
+
+uint64_t refusal_find(struct refusal_log *log, int error, sea_refusal *ret_refusal, bool *ret_is_empty) {
+    uint64_t found = 0;
+    pthread_mutex_lock(&log->lock);
+    for (size_t i = 0; log->recent && i < REFUSALS_RECENT; i++)
+        if (log->recent->at[i].stamp > found && log->recent->at[i].refusal.error == error &&
+            pthread_equal(log->recent->at[i].thread, pthread_self())) {
+            found = log->recent->at[i].stamp;
+            *ret_refusal = log->recent->at[i].refusal;
+            *ret_is_empty = log->recent->at[i].is_empty;
+        }
+    pthread_mutex_unlock(&log->lock);
+    return found;
+}
+
+int refusal_end(struct refusal_log *log, uint64_t mark, int error) {
+    sea_refusal refusal = {.error = error};
+    bool is_empty;
+    if (error >= 0 || refusal_find(log, error, &refusal, &is_empty) > mark)
+        return error;
+    pthread_mutex_lock(&log->lock);
+    recent_keep(log, &(sea_refusal){.error = error}, true);
+    pthread_mutex_unlock(&log->lock);
+    return error;
+}
+
 int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice) {
     pthread_mutex_lock(&log->lock);
     log->newest = (sea_refusal){.error = error, .needed = needed, .available = available};
     text_keep(log->newest.limit, sizeof(log->newest.limit), limit);
     text_keep(log->newest.advice, sizeof(log->newest.advice), advice);
+    recent_keep(log, &log->newest, false);
     pthread_mutex_unlock(&log->lock);
     return error;
 }

@@ -27,11 +27,27 @@ enum refusal_cause {
     CAUSES
 };
 
+/*
+ * The newest explanations of a context, of each thread its own: sea_explain() looks here for the text of an error. An
+ * empty one says that the error came without a text, so that an older text does not pass for its own.
+ */
+enum { REFUSALS_RECENT = 8 };
+struct refusal_recent {
+    struct {
+        sea_refusal refusal;
+        pthread_t thread;
+        uint64_t stamp; /* 0: none was kept here yet */
+        bool is_empty;
+    } at[REFUSALS_RECENT];
+};
+
 struct refusal_log {
     pthread_mutex_t lock;
-    sea_refusal newest;     /* under lock */
-    _Atomic uint64_t count; /* of those that a limit caused; written under lock */
-    uint64_t by[CAUSES];    /* under lock; their sum is `count` */
+    sea_refusal newest;            /* under lock */
+    struct refusal_recent *recent; /* borrowed, under lock; NULL: a log that only holds back */
+    _Atomic uint64_t stamp;        /* counts explanations, the ones that connections keep, too */
+    _Atomic uint64_t count;        /* of those that a limit caused; written under lock */
+    uint64_t by[CAUSES];           /* under lock; their sum is `count` */
 };
 
 void refusal_init(struct refusal_log *log);
@@ -55,6 +71,24 @@ int refusal_explain(struct refusal_log *log, int error, const char *what, const 
 
 /* The same of a failure (sys/failure.h), whose call is named behind `why`. Returns the negative errno value. */
 int refusal_explain_failure(struct refusal_log *log, int r, const char *what, const char *why);
+
+/* The stamp of the newest explanation. A function takes it at its beginning, and knows by it at its end whether an error
+ * was explained meanwhile. */
+static inline uint64_t refusal_mark(const struct refusal_log *log) {
+    return atomic_load_explicit(&log->stamp, memory_order_relaxed);
+}
+
+/* A stamp for an explanation that is kept elsewhere. */
+static inline uint64_t refusal_stamp(struct refusal_log *log) {
+    return atomic_fetch_add_explicit(&log->stamp, 1, memory_order_relaxed) + 1;
+}
+
+/* The newest explanation that this thread has for `error`, or an empty one. Returns its stamp; 0: there is none. */
+uint64_t refusal_find(struct refusal_log *log, int error, sea_refusal *ret_refusal, bool *ret_is_empty);
+
+/* The end of a function that began at `mark`: an error without an explanation gets an empty one. Returns `error`, which
+ * may also be 0 or a count. */
+int refusal_end(struct refusal_log *log, uint64_t mark, int error);
 
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal);
 

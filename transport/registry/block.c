@@ -280,7 +280,11 @@ uint64_t sea_block_resident(sea_block *block) {
 
 /* A duplicate would have its offset in common with the sender and with all other receivers. */
 int sea_block_export(sea_block *block, int *ret_fd) {
+    struct refusal_log *log = &block->ctx->refusals;
     if (!block->ops->export)
-        return -EOPNOTSUPP;
-    return block->is_readonly ? block->ops->export(block, ret_fd) : -EPERM;
+        return refusal_explain(log, -EOPNOTSUPP, "block",
+                               "only blocks of sea_block_new_sealed() have a memfd of their own");
+    if (!block->is_readonly)
+        return refusal_explain(log, -EPERM, "block", "it is not sealed yet: sea_block_seal() first");
+    return block->ops->export(block, ret_fd);
 }

@@ -115,6 +115,7 @@ int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *given) {
         return -ENOMEM;
     atomic_store_explicit(&ctx->refs, 1, memory_order_relaxed);
     refusal_init(&ctx->refusals);
+    ctx->refusals.recent = &ctx->recent;
     admission_init(&ctx->admission, &ctx->refusals, &ctx->budget);
     ctx_set_limits(ctx, options);
     ctx_set_wishes(ctx, options);

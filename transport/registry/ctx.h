@@ -70,6 +70,7 @@ struct sea_ctx {
     struct limits peer_limits, user_limits;
     bool has_fair_shares; /* the application gave no quota of bytes, neither for peers nor for users */
     struct refusal_log refusals;
+    struct refusal_recent recent; /* of `refusals` */
     struct admission admission;
     struct ctx_counters counters;
     _Atomic uint64_t imported_arena_peak;

@@ -208,8 +208,9 @@ static int block_new_flagged(sea_block **ret_block, sea_ctx *ctx, struct pool_bu
 
 int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags) {
     if (flags & ~(unsigned) (SEA_BLOCK_HUGETLB | SEA_BLOCK_NO_HUGE | SEA_BLOCK_PREFAULT))
-        return -EINVAL;
-    return block_new_flagged(ret_block, ctx, NULL, size, flags);
+        return refusal_explain(&ctx->refusals, -EINVAL, "flags", "there is an unknown one");
+    uint64_t mark = refusal_mark(&ctx->refusals);
+    return refusal_end(&ctx->refusals, mark, block_new_flagged(ret_block, ctx, NULL, size, flags));
 }
 
 int sealed_block_new(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size) {
@@ -290,7 +291,7 @@ static int import_memory(struct sealed *ret, sea_ctx *ctx, int fd, size_t max_si
     return r < 0 ? import_refuse(ctx, r, why) : 0;
 }
 
-int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {
+static int import_block(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {
     struct sealed sealed = SEALED_EMPTY;
     int r = import_memory(&sealed, ctx, fd, max_size);
     if (r < 0)
@@ -308,4 +309,9 @@ int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_siz
     block_enter_census(block);
     *ret_block = block;
     return 0;
+}
+
+int sea_block_import(sea_block **ret_block, sea_ctx *ctx, int fd, size_t max_size) {
+    uint64_t mark = refusal_mark(&ctx->refusals);
+    return refusal_end(&ctx->refusals, mark, import_block(ret_block, ctx, fd, max_size));
 }

@@ -19,7 +19,7 @@ static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
 
 /* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have,
  * that is sealed: such a block waits for credit when it is sent. */
-int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
+static int choose_and_make(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
     const struct negotiated *negotiated = &conn->lane.negotiated;
     if (!conn->is_open)
         return conn->is_ended ? -EPIPE : -EAGAIN;
@@ -38,6 +38,11 @@ int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_
     if (r == 0 && (is_inline || (is_sealed && class == SEA_POOLED)))
         tally_count(&conn->lane.tally, fallbacks, 1);
     return r;
+}
+
+int conn_block_new(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
+    uint64_t mark = refusal_mark(&conn->ctx->refusals);
+    return conn_explain_end(conn, mark, choose_and_make(conn, pool, size, ret_block));
 }
 
 int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret_block) {

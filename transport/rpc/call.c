@@ -83,13 +83,14 @@ static struct term term_until(uint64_t deadline_ns) {
 static int explain_passed(sea_conn *conn, uint32_t method) {
     snprintf(conn->text, sizeof(conn->text), "method %" PRIu32 ": the deadline had passed before the call was sent",
              method);
-    return -ETIMEDOUT;
+    return conn_say(conn, -ETIMEDOUT, conn->text);
 }
 
 /* `call` brings method and payload, which is borrowed. */
 static int call_start_term(sea_conn *conn, struct lane_message *call, struct term term, sea_done *done, void *user,
                            uint64_t *ret_id) {
     bool is_first = !conn->lane.wants_room && !conn->wants_call;
+    uint64_t mark = refusal_mark(&conn->ctx->refusals);
     struct call_waiter waiter = {done, user, call->method, term.timeout_ms};
     int r = !done             ? -EINVAL
             : term.has_passed ? explain_passed(conn, call->method)
@@ -98,7 +99,7 @@ static int call_start_term(sea_conn *conn, struct lane_message *call, struct ter
         lane_explain(&conn->lane, r);
     if (r == 0 && ret_id)
         *ret_id = call->id;
-    return r;
+    return conn_explain_end(conn, mark, r);
 }
 
 int sea_call_start(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_done *done, void *user,
@@ -187,8 +188,11 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
 static int call_blocking(sea_conn *conn, struct lane_message *message, struct term term, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    uint64_t mark = refusal_mark(&conn->ctx->refusals);
     int r = conn_can_wait(held) ? call_begin_waiting(conn, message, term, &call) : conn_explain_deadlock(conn);
-    return r == 0 ? call_await(conn, &call, message->id, ret_reply) : r;
+    if (r == 0)
+        r = call_await(conn, &call, message->id, ret_reply);
+    return conn_explain_end(held, mark, r);
 }
 
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
@@ -206,10 +210,11 @@ int sea_call_until(sea_conn *conn, uint32_t method, sea_block *block, uint64_t d
 static int call_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     struct call_waiter waiter = {blocking_done, &call, method, timeout_ms};
-    uint64_t id;
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    uint64_t id, mark = refusal_mark(&conn->ctx->refusals);
     calls_begin(&conn->calls, UINT32_MAX, deadline, waiter, &id); /* a slot is free */
     tally_count(&conn->lane.tally, calls_out, 1);
-    return call_await(conn, &call, id, ret_reply);
+    return conn_explain_end(held, mark, call_await(conn, &call, id, ret_reply));
 }
 
 static int call_bytes_blocking(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,

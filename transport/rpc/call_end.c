@@ -24,6 +24,7 @@ static void say_late(sea_conn *conn, const struct call_waiter *waiter) {
                  "; of what we take at most, %" PRIu64 " of %" PRIu32 " blocks and %" PRIu64 " of %" PRIu64
                  " bytes are held here: release some",
                  peer->imported_blocks, peer->in_limit.blocks, peer->imported_bytes, peer->in_limit.bytes);
+    conn_say(conn, -ETIMEDOUT, conn->text);
 }
 
 /* The call whose reply has come and is being copied, turn by turn; 0: none. */

@@ -92,7 +92,27 @@ int conn_end_reason(const sea_conn *conn) {
 void conn_note_gone(sea_conn *conn) {
     const struct lane *lane = &conn->lane;
     if (!conn->is_ended)
-        snprintf(conn->text, sizeof(conn->text), "%s", lane->has_failed ? lane->text : "the peer is gone");
+        conn_say(conn, -EPIPE, lane->has_failed ? lane->text : "the peer is gone");
+}
+
+int conn_say(sea_conn *conn, int error, const char *text) {
+    if (text != conn->text)
+        snprintf(conn->text, sizeof(conn->text), "%s", text);
+    conn->text_error = error;
+    conn->text_stamp = refusal_stamp(&conn->ctx->refusals);
+    return error;
+}
+
+/* The text of an end stays for every function that the end makes fail. So does the text of a lack of room, which is kept
+ * once until there is room again. */
+int conn_explain_end(sea_conn *conn, uint64_t mark, int r) {
+    if (r >= 0 || r == -EAGAIN)
+        return r;
+    if (r == conn->text_error && (conn->text_stamp > mark || conn->is_ended)) {
+        conn->text_stamp = refusal_stamp(&conn->ctx->refusals);
+        return r;
+    }
+    return refusal_end(&conn->ctx->refusals, mark, r);
 }
 
 sea_conn *sea_conn_free(sea_conn *conn) {

@@ -56,6 +56,8 @@ struct sea_conn {
     struct interrupt interrupt; /* of waits for it */
     void *data;
     char text[WIRE_TEXT_MAX + 1];
+    int text_error;      /* the error that `text` explains */
+    uint64_t text_stamp; /* of the context's refusal log, when it was written */
 };
 
 void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
@@ -119,6 +121,12 @@ static inline bool conn_can_wait(const sea_conn *conn) {
 
 /* Notes why not. Returns -EDEADLK. */
 int conn_explain_deadlock(const sea_conn *conn);
+
+/* Keeps the text of `error`, which a function of the connection is about to return. Returns `error`. */
+int conn_say(sea_conn *conn, int error, const char *text);
+
+/* The end of a public function that took refusal_mark() at its beginning. Returns `r`. */
+int conn_explain_end(sea_conn *conn, uint64_t mark, int r);
 
 /* The nearest instant at which conn_turn() must be called. */
 uint64_t conn_deadline(const sea_conn *conn);

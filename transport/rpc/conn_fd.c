@@ -65,8 +65,9 @@ int sea_conn_dispatch(sea_conn *conn, short revents) {
     if (!conn_can_wait(conn))
         return conn_explain_deadlock(conn);
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    uint64_t mark = refusal_mark(&conn->ctx->refusals);
     int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, -1, 0) : revents;
     if (!held->is_ended)
         conn_turn(conn, (short) (found < 0 ? 0 : found));
-    return conn->is_ended ? conn_end_reason(conn) : 0;
+    return conn_explain_end(held, mark, conn->is_ended ? conn_end_reason(conn) : 0);
 }

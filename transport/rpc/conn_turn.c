@@ -181,7 +181,7 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
     if (r < 0)
         status = r;
     if (status < 0)
-        snprintf(conn->text, sizeof(conn->text), "%s", in->text ? in->text : "");
+        conn_say(conn, status, in->text ? in->text : "");
     call_end(conn, waiter, status, reply);
     return NULL;
 }
@@ -245,7 +245,7 @@ static void on_closed(void *owner, const sea_close_event *event) {
     conn->ready_below = 0;
     conn->is_ended = true;
     conn->reason = event->reason;
-    snprintf(conn->text, sizeof(conn->text), "%s", event->text);
+    conn_say(conn, conn_end_reason(conn), event->text);
     watch_remove(&conn->speaker);
     watch_remove(&conn->watch);
     conn->pair_fd = fd_close(conn->pair_fd);

@@ -28,10 +28,8 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     uint64_t own = conn_deadline_of_calls(conn);
     int revents = 0;
-    if (interrupt_is_raised(&conn->interrupt)) {
-        snprintf(conn->text, sizeof(conn->text), "interrupted: sea_conn_interrupt() was called");
-        return -EINTR;
-    }
+    if (interrupt_is_raised(&conn->interrupt))
+        return conn_say(conn, -EINTR, "interrupted: sea_conn_interrupt() was called");
     if (own < deadline)
         deadline = own;
     if (lane->corks)
@@ -53,7 +51,7 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
 }
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
-    uint64_t deadline = wait_deadline(timeout_ms);
+    uint64_t deadline = wait_deadline(timeout_ms), mark = refusal_mark(&conn->ctx->refusals);
     int r = conn_can_wait(conn) ? 0 : conn_explain_deadlock(conn);
     uint32_t told = conn->told;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
@@ -65,7 +63,7 @@ int sea_conn_wait(sea_conn *conn, int timeout_ms) {
             break;
     }
     interrupt_tell(&conn->interrupt, r);
-    return r;
+    return conn_explain_end(held, mark, r);
 }
 
 int sea_conn_interrupt(sea_conn *conn) {

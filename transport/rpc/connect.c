@@ -45,7 +45,7 @@ static int explain_inherited(sea_ctx *ctx, int r) {
     return refusal_explain(&ctx->refusals, -ENOBUFS, last.limit, last.advice);
 }
 
-int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given) {
+static int connect_once(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given) {
     const char *why = "";
     int fd = -1;
     bool is_inherited = false;
@@ -67,6 +67,11 @@ int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const s
     if (r == 0)
         lane_hurry_orphan(&(*ret_conn)->lane);
     return r;
+}
+
+int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given) {
+    uint64_t mark = refusal_mark(&ctx->refusals);
+    return refusal_end(&ctx->refusals, mark, connect_once(ret_conn, ctx, address, given));
 }
 
 struct opening {
@@ -121,8 +126,9 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
     if (!conn)
         return r;
     conn->lane.greeting_deadline = deadline_sooner(conn->lane.greeting_deadline, deadline);
+    uint64_t mark = refusal_mark(&ctx->refusals);
     r = conn_wait_open(conn, address);
     if (r == 0)
         *ret_conn = conn;
-    return r;
+    return refusal_end(&ctx->refusals, mark, r);
 }

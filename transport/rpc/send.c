@@ -34,7 +34,7 @@ static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline
 
 /* `out` brings method and payload, which is borrowed. */
 static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
-    uint64_t deadline = wait_deadline(timeout_ms);
+    uint64_t deadline = wait_deadline(timeout_ms), mark = refusal_mark(&conn->ctx->refusals);
     int r = timeout_ms && !conn_can_wait(conn) ? conn_explain_deadlock(conn) : 0;
     bool is_first = timeout_ms || !conn->lane.wants_room;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
@@ -54,7 +54,7 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
     if (r == -EPIPE)
         conn_note_gone(conn);
     interrupt_tell(&conn->interrupt, r);
-    return r;
+    return conn_explain_end(held, mark, r);
 }
 
 int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {

@@ -277,8 +277,8 @@ static int server_open(sea_server *server, const char *address) {
     return server_explain(server, server_watch(server));
 }
 
-int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
-               struct poller *poller) {
+static int server_make(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
+                       struct poller *poller) {
     sea_server *server = heap_new(1, sizeof(*server));
     if (!server) {
         if (poller)
@@ -304,6 +304,12 @@ int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const
     }
     *ret_server = server;
     return 0;
+}
+
+int server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
+               struct poller *poller) {
+    uint64_t mark = refusal_mark(&ctx->refusals);
+    return refusal_end(&ctx->refusals, mark, server_make(ret_server, ctx, address, options, poller));
 }
 
 int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options) {
