@@ -88,10 +88,8 @@ START_TEST(test_a_new_block) {
     ck_assert_int_eq(sea_block_pages(block), SEA_PAGES_NONE);
     int fd = -1;
     ck_assert_int_eq(sea_block_export(block, &fd), -EOPNOTSUPP);
-    ck_assert((block->slot && pools_have(&one.peer->pools, block->slot)) &&
-              !(block->slot && pools_have(&two.peer->pools, block->slot)));
-    ck_assert((other->slot && pools_have(&two.peer->pools, other->slot)) &&
-              !(other->slot && pools_have(&one.peer->pools, other->slot)));
+    ck_assert(pools_have(&one.peer->pools, block) && !pools_have(&two.peer->pools, block));
+    ck_assert(pools_have(&two.peer->pools, other) && !pools_have(&one.peer->pools, other));
     ck_assert(pooled_block_is_free(block));
     ck_assert_ptr_ne(pooled_block_arena(block), pooled_block_arena(other)); /* an arena has one audience */
     ck_assert(!pooled_block_arena(block)->is_announced);
@@ -713,7 +711,7 @@ START_TEST(test_an_inline_block) {
     ck_assert_int_eq(sea_block_class(block), SEA_INLINE);
     ck_assert_uint_eq(sea_block_size(block), 100);
     ck_assert(!sea_block_is_sealed(block));
-    ck_assert(!(block->slot && pools_have(&one.peer->pools, block->slot)));
+    ck_assert(!pools_have(&one.peer->pools, block));
     ck_assert_int_eq(pooled_block_arena(block)->fd, -1);
     ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_FDS), 0);
     ck_assert_uint_gt(budget_bytes(), 100);
@@ -1135,8 +1133,7 @@ START_TEST(test_a_received_block) {
     ck_assert(is_filled(sea_block_view(block), 1000, 5));
     ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
     ck_assert_int_eq(sea_block_seal(block), 0);
-    ck_assert(!(block->slot &&
-                pools_have(&one.peer->pools, block->slot))); /* we never name a block of the peer's own arenas */
+    ck_assert(!pools_have(&one.peer->pools, block)); /* we never name a block of the peer's own arenas */
     ck_assert(imports_have(one.peer->account, handle));
     ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     ck_assert_uint_eq(one.peer->account->imported_bytes, 1000);

@@ -160,11 +160,17 @@ int negotiation_agree(const struct wire_hello *own, const struct wire_hello *pee
     return 0;
 }
 
+struct grant negotiation_grant(const struct negotiated *negotiated) {
+    return (struct grant){.accept = negotiated->accept,
+                          .inline_max = negotiated->inline_max,
+                          .block_max = negotiated->block_max,
+                          .bytes_max = negotiated->bytes_max,
+                          .takes_hugetlb = negotiated->peer_hugetlb};
+}
+
 bool negotiation_take(const struct negotiated *negotiated, int payload_class, size_t size) {
-    if (!(negotiated->accept & (uint32_t) payload_class))
-        return false;
-    return payload_class == SEA_INLINE ? size <= negotiated->inline_max
-                                       : size <= negotiated->block_max && size <= negotiated->bytes_max;
+    const struct grant grant = negotiation_grant(negotiated);
+    return grant_takes(&grant, payload_class, size);
 }
 
 struct credit negotiation_credit(const struct negotiated *negotiated, const struct limits *quota) {

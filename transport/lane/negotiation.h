@@ -37,6 +37,9 @@ static inline bool negotiation_take_fds(const struct wire_hello *offer) {
     return offer->accept & SEA_SEALED || offer->features & WIRE_FEATURE_OUTBOX;
 }
 
+/* Which payloads the peer takes. */
+struct grant negotiation_grant(const struct negotiated *negotiated);
+
 /* Does the peer take blocks of this size in that class? */
 bool negotiation_take(const struct negotiated *negotiated, int payload_class, size_t size);
 

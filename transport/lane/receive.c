@@ -85,6 +85,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         socket_refuse_fds(lane->fd);
     uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->growth.lines) : 0;
     lane->choice = class_choice_make(&lane->ctx->calibration, &lane->negotiated, ring_bytes);
+    lane->remote->account->grant = negotiation_grant(&lane->negotiated);
     lane->remote->account->out_limit = negotiation_credit(&lane->negotiated, &lane->ctx->peer_limits);
     lane->small_max = lane_takes_bytes(lane, LINE_SMALL_BYTES) ? LINE_SMALL_BYTES : (uint32_t) lane->choice.bytes_most;
     lane->state = LANE_OPEN;

@@ -24,7 +24,7 @@ static const uint64_t RETRY_NS = 5 * 1000 * 1000;
 
 static const uint32_t RELEASES_FIRST = 16;
 
-/* The peer's credit does not allow it now. Inside this file only: no function of the kernel says so. */
+/* The peer's credit does not allow it now, as peer_lend() says: no function of the kernel says so. */
 enum { NO_CREDIT = -ENOSR };
 
 static const struct lane_shortage SHORT_OF_SOCKET = {
@@ -88,20 +88,6 @@ int lane_send_hello(struct lane *lane) {
 void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
     uint8_t buf[WIRE_GOODBYE_SIZE + WIRE_TEXT_MAX];
     (void) lane_write(lane, buf, wire_encode_goodbye(buf, reason, text)); /* a courtesy */
-}
-
-/* The class in which a block can go to this peer as it is; 0: in none. */
-static int payload_class_of(const struct lane *lane, const sea_block *block) {
-    const struct negotiated *negotiated = &lane->negotiated;
-    bool is_ours = block->slot && (block->slot && pools_have(&lane->remote->pools, block->slot));
-    int class = is_ours && negotiation_take(negotiated, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
-    if (!negotiation_take(negotiated, class, block->size) || (block_is_hugetlb(block) && !negotiated->peer_hugetlb))
-        return 0;
-    if (class == SEA_SEALED && block_footprint(block) > negotiated->bytes_max)
-        return 0;
-    if (class == SEA_POOLED && !is_ours)
-        return 0;
-    return class;
 }
 
 /* The pool grows only for want of what is not back already, and for nobody who is gone. */
@@ -178,7 +164,7 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
     if (!sea_block_view(block))
         return -ENOMEM;
     *ret_class = SEA_INLINE;
-    *ret_block = sea_block_ref(block);
+    *ret_block = block;
     return 0;
 }
 
@@ -217,18 +203,18 @@ static int copy_room(struct lane *lane, uint64_t size) {
     return r;
 }
 
-/* The class in which `block` goes to this peer, and the block to send: a reference of it, or of a copy. */
+/* The class in which `block` goes to this peer, and the block to send: `block`, borrowed, or a copy, which the caller
+ * owns. */
 static int payload_choose(struct lane *lane, sea_block *block, bool may_queue, int *ret_class, sea_block **ret_block) {
-    int r = sea_block_seal(block);
-    if (r < 0)
-        return r;
-    int class = payload_class_of(lane, block);
-    if (!class || (class == SEA_POOLED && !pooled_block_is_free(block))) {
-        r = may_queue ? 0 : copy_room(lane, block->size);
+    int class = peer_class_for(lane->remote, block);
+    if (class < 0)
+        return class;
+    if (class == 0) {
+        int r = may_queue ? 0 : copy_room(lane, block->size);
         return r < 0 ? r : payload_convert(lane, block, ret_class, ret_block);
     }
     *ret_class = class;
-    *ret_block = sea_block_ref(block);
+    *ret_block = block;
     return 0;
 }
 
@@ -350,25 +336,16 @@ static int announce(struct lane *lane, struct arena *arena) {
 
 /* A lease on the message's block, right before the frame that names it. As message_transmit(). */
 static int lease_payload(struct lane *lane, sea_block *block, int payload_class, uint64_t *ret_handle) {
-    uint64_t charge = block_footprint(block);
-    if (!account_has_credit(lane->remote->account, charge))
-        return charge > lane->remote->account->out_limit.bytes ? credit_refuse(lane, charge)
-                                                               : credit_wait(lane, charge);
-    if (payload_class == SEA_SEALED)
-        return lease_grant(&lane->remote->leases, block, ret_handle);
-    int r = pools_lease(&lane->remote->pools, block, ret_handle);
-    if (r == 0 && !pooled_block_arena(block)->is_announced)
-        r = announce(lane, pooled_block_arena(block));
-    if (r < 0 && *ret_handle)
-        pools_release(&lane->remote->pools, *ret_handle);
+    struct arena *unannounced = NULL;
+    int r = peer_lend(lane->remote, block, payload_class, ret_handle, &unannounced);
+    if (r == NO_CREDIT) {
+        uint64_t charge = block_footprint(block);
+        bool is_hopeless = charge > lane->remote->account->out_limit.bytes;
+        return is_hopeless ? credit_refuse(lane, charge) : credit_wait(lane, charge);
+    }
+    if (unannounced && (r = announce(lane, unannounced)) < 0)
+        peer_release(lane->remote, *ret_handle);
     return r;
-}
-
-static void unlease_payload(struct lane *lane, int payload_class, uint64_t handle) {
-    if (payload_class == SEA_SEALED)
-        lease_release(&lane->remote->leases, handle);
-    else
-        pools_release(&lane->remote->pools, handle);
 }
 
 /* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
@@ -383,7 +360,7 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
     if (r == 0)
         count_sent(lane, payload_class, size);
     else if (handle)
-        unlease_payload(lane, payload_class, handle);
+        peer_release(lane->remote, handle);
     return r;
 }
 
@@ -500,7 +477,8 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
     /* Counted only now: what found no room is tried again. */
     if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
         tally_count(&lane->tally, fallbacks, 1);
-    sea_block_unref(out.block);
+    if (out.block != message->block)
+        sea_block_unref(out.block);
     if (!lane->corks)
         lane_ring_bell(lane);
     return r;

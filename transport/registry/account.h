@@ -17,6 +17,7 @@
 
 #include "memory/work.h"
 #include "registry/ctx.h"
+#include <sealane/base.h>
 #include <stdbool.h>
 
 struct import;
@@ -26,6 +27,23 @@ struct credit {
     uint64_t bytes;
     uint32_t blocks;
 };
+
+/* Which of our payloads the peer takes. */
+struct grant {
+    uint32_t accept;     /* payload classes that the peer takes and that we can send */
+    uint32_t inline_max; /* bytes of an inline payload */
+    uint64_t block_max;  /* bytes of a sealed or pooled payload */
+    uint64_t bytes_max;  /* of our blocks, that the peer holds at a time */
+    bool takes_hugetlb;  /* the peer maps blocks in hugetlb pages */
+};
+
+/* Does the peer take a payload of this size in that class? */
+static inline bool grant_takes(const struct grant *grant, int payload_class, uint64_t size) {
+    if (!(grant->accept & (uint32_t) payload_class))
+        return false;
+    return payload_class == SEA_INLINE ? size <= grant->inline_max
+                                       : size <= grant->block_max && size <= grant->bytes_max;
+}
 
 /* Called when a block that came from this peer has lost its last reference: the lease goes back. */
 typedef void account_on_release(void *owner, uint64_t handle);
@@ -47,6 +65,7 @@ struct account {
     struct user *user;                            /* owned reference */
     struct ctx_member member;                     /* until account_end() */
     struct quota quota;                           /* leases and imports together; its parent is the user's */
+    struct grant grant;                           /* of the peer; once, when the connection opens */
     struct credit out_limit, in_limit;            /* as the peer granted us, as we granted the peer */
     _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;

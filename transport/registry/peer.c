@@ -110,6 +110,34 @@ int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
     return r;
 }
 
+int peer_class_for(const struct peer *peer, sea_block *block) {
+    const struct grant *grant = &peer->account->grant;
+    int r = block->is_readonly ? 0 : sea_block_seal(block);
+    if (r < 0)
+        return r;
+    bool is_ours = pools_have(&peer->pools, block);
+    int class = is_ours && grant_takes(grant, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
+    if (!grant_takes(grant, class, block->size))
+        return 0;
+    if (class == SEA_POOLED)
+        return is_ours && pooled_block_is_free(block) ? class : 0;
+    bool is_too_large = class == SEA_SEALED && block_footprint(block) > grant->bytes_max;
+    return is_too_large || (block_is_hugetlb(block) && !grant->takes_hugetlb) ? 0 : class;
+}
+
+int peer_lend(struct peer *peer, sea_block *block, int payload_class, uint64_t *ret_handle,
+              struct arena **ret_unannounced) {
+    bool is_pooled = payload_class == SEA_POOLED;
+    if (!account_has_credit(peer->account, is_pooled ? block->size : block_footprint(block)))
+        return -ENOSR;
+    if (!is_pooled)
+        return lease_grant(&peer->leases, block, ret_handle);
+    int r = pools_lease(&peer->pools, block, ret_handle);
+    if (r == 0 && !block->slot->arena->is_announced)
+        *ret_unannounced = block->slot->arena;
+    return r;
+}
+
 int peer_release(struct peer *peer, uint64_t handle) {
     return handle_arena(handle) ? pools_release(&peer->pools, handle) : lease_release(&peer->leases, handle);
 }

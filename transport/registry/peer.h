@@ -57,6 +57,18 @@ int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* --- leases --- */
 
+/* The class in which the block can go to the peer as it is, read-only then; 0: it goes as a copy. Errors: as
+ * sea_block_seal(). */
+int peer_class_for(const struct peer *peer, sea_block *block);
+
+/*
+ * Grants the peer a lease on a block that goes in this class, sealed or pooled, with a reference of its own. If
+ * *ret_unannounced is not NULL, the peer has to get the descriptor of that arena before the frame that names the handle.
+ * Errors: -ENOSR (the peer's credit does not allow it now) · -EDQUOT · -ENOMEM.
+ */
+int peer_lend(struct peer *peer, sea_block *block, int payload_class, uint64_t *ret_handle,
+              struct arena **ret_unannounced);
+
 /* The peer gives a lease back, or it was never sent. -ESTALE: the peer has no such lease. */
 int peer_release(struct peer *peer, uint64_t handle);
 

@@ -320,13 +320,6 @@ sea_pool *pools_free(sea_pool *pool) {
     return NULL;
 }
 
-bool pools_have(const struct pools *pools, const struct pool_slot *slot) {
-    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
-        if (!pool->is_private && pool->pool && pool_has(pool->pool, slot))
-            return true;
-    return false;
-}
-
 const struct pool_slot *pools_oldest_lease(const struct pools *pools) {
     const struct pool_slot *oldest = NULL;
     for (const sea_pool *pool = pools->all; pool; pool = pool->next) {

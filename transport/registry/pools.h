@@ -110,8 +110,13 @@ int pools_lease(struct pools *pools, sea_block *block, uint64_t *ret_handle);
 /* The peer gives a lease back, or it was never sent. -ESTALE: it has no such lease. */
 int pools_release(struct pools *pools, uint64_t handle);
 
-/* Is the slot one of this connection's? */
-bool pools_have(const struct pools *pools, const struct pool_slot *slot);
+/* Is it a block of a pool of this connection, whose arenas the peer may read? */
+static inline bool pools_have(const struct pools *pools, const sea_block *block) {
+    const sea_pool *pool = block->slot ? pools->all : NULL;
+    while (pool && (pool->is_private || pool->budget != block->budget))
+        pool = pool->next;
+    return pool;
+}
 
 /* The lease that the peer has held for longest; NULL: it holds none. */
 const struct pool_slot *pools_oldest_lease(const struct pools *pools);
