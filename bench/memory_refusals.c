@@ -93,7 +93,7 @@ struct strait {
 
 static int make(struct trial *trial, sea_block **ret_block) {
     sea_block *block = NULL;
-    int r = trial->is_readonly ? sea_block_new_sealed(&block, trial->ctx, LARGE, 0)
+    int r = trial->is_sealed ? sea_block_new_sealed(&block, trial->ctx, LARGE, 0)
                              : sea_block_new(&block, trial->conn, LARGE);
     if (r == 0 && !sea_block_data(block)) {
         sea_block_unref(block);
@@ -277,7 +277,7 @@ static void say(const struct trial *trial, const struct answer *answer) {
         *c = *c == '"' || *c == '\\' ? '\'' : *c;
     printf("{\"case\":\"refusals\",\"limit\":\"%s\",\"class\":\"%s\",\"named\":%s,\"served\":%s,\"before\":%.1f,"
            "\"after\":%.1f,\"refusal\":\"%s\"}\n",
-           trial->strait->limit, trial->is_readonly ? "sealed" : "pooled", answer->is_named ? "true" : "false",
+           trial->strait->limit, trial->is_sealed ? "sealed" : "pooled", answer->is_named ? "true" : "false",
            answer->is_served ? "true" : "false", answer->before, answer->after, line);
 }
 
