@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Arenas. See arena.h for what holds.
+ * Arenas. See arena.h for the invariants.
  *
- * Only the memory is made here. Which block is whose is the pool's, what it is charged to the registry's, and whether
- * the peer knows of it the lane's.
+ * This room makes the memory only. The pool knows the users of the blocks, the registry charges the memory, and the
+ * lane announces it to the peer.
  *
- * Facts relied on (tests/contract/): a mapping from before F_SEAL_FUTURE_WRITE writes on, and nothing else can
- * (test_seal.c); pages of sizes between the base page and 2 MiB come by faults alone (test_folios.c).
+ * Facts relied on (tests/contract/): a mapping from before F_SEAL_FUTURE_WRITE stays writable, and no other way to
+ * write is left (test_seal.c); pages of sizes between the base page and 2 MiB come by faults alone (test_folios.c).
  *
- * Threads: one at a time; the blocks' bytes belong to whoever has the blocks.
+ * Threads: one at a time; a block's bytes belong to the block's user.
  */
 #include "memory/arena.h"
 
@@ -34,7 +34,7 @@ size_t arena_size(size_t stride, uint32_t count) {
     return round_up(size, page);
 }
 
-/* From here on nobody else can write it, nor change its size. */
+/* Seals the memfd: only our mapping can write it, and its size is fixed. */
 static int arena_close_to_others(struct arena *arena) {
     int fd = -1, r = memfd_seal_others(arena->fd);
     if (r < 0)
@@ -52,8 +52,8 @@ static bool is_huge_wanted(const struct arena *arena, const struct admission *ad
            sealed_huge_policy() != MEMFD_HUGE_NEVER;
 }
 
-/* As memfd_folio_size(), but the answer may be SEALED_POLICY_AGE old. It is a multiple of 4096, so that both fit into
- * one word. */
+/* Like memfd_folio_size(), but the answer may be SEALED_POLICY_AGE old. It is a multiple of 4096, so that time and
+ * answer fit into one word. */
 static size_t folio_size(void) {
     static _Atomic uint64_t remembered;
     uint64_t now = wait_now() >> 10, last = atomic_load_explicit(&remembered, memory_order_relaxed);

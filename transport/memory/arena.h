@@ -10,7 +10,7 @@
  * this mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is
  * read-only. It is handed out once, and closed then. Memory goes back to the kernel only with the whole arena.
  *
- * A private arena has the same form, and no audience: it is memory from the heap, for blocks of which copies are sent.
+ * A private arena has the same form, and no audience: it is memory from the heap, for blocks that are sent as copies.
  */
 #ifndef MEMORY_ARENA_H
 #define MEMORY_ARENA_H
@@ -25,11 +25,11 @@ struct pool_slot;
 struct arena {
     char *data; /* owned mapping, writable; of a private one from the heap */
     size_t size, stride;
-    struct pool_slot *spare;     /* the size class's: the blocks of it that are spare, */
-    struct arena *spare_younger; /* and the next younger arena that has some */
+    struct pool_slot *spare;     /* the size class's: the arena's blocks that are spare */
+    struct arena *spare_younger; /* the size class's: the next younger arena with spare blocks */
     uint64_t order;              /* the audience's: an older arena has a smaller one */
     int fd;                      /* owned, read-only; -1: private, or announced */
-    uint32_t excess;             /* bytes of pages behind its end, as the kernel said when it was made */
+    uint32_t excess;             /* bytes of pages behind the end, as the kernel reported them at first */
     uint32_t count;
     uint32_t id;       /* the audience's: in the handles of its blocks */
     bool is_announced; /* the peer has, or is about to get, the descriptor */
@@ -39,24 +39,24 @@ struct arena {
 #define ARENA_EMPTY ((struct arena){.fd = -1})
 #define ARENA_STRIDE_UNIT ((size_t) 64)
 
-/* The size of the memfd of an arena of so many blocks; 0: there is no such arena. */
+/* The size of the memfd of an arena with so many blocks; 0: there is no such arena. */
 size_t arena_size(size_t stride, uint32_t count);
 
 /*
- * Makes the memory, once it is admitted (`admission` NULL: nobody asks). Transparent huge pages are asked for from 2
- * MiB on, and smaller large pages where the system has them, unless the context wants none. -ENOMEM · -EFBIG
- * (RLIMIT_FSIZE) · -EMFILE · -ENFILE · those of reserve_apply_requests() · -EINVAL where the kernel has no
- * F_SEAL_FUTURE_WRITE (before Linux 5.1).
+ * Makes the memory after admission (`admission` NULL: without). Asks for transparent huge pages from 2 MiB on, and for
+ * smaller large pages where the system has them, unless the context wants none. -ENOMEM · -EFBIG (RLIMIT_FSIZE) ·
+ * -EMFILE · -ENFILE · the errors of reserve_apply_requests() · -EINVAL where the kernel has no F_SEAL_FUTURE_WRITE
+ * (before Linux 5.1).
  */
 int arena_init(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);
 
-/* The same without a memfd, all zero; not reserved, which malloc() cannot. -ENOMEM. */
+/* Like arena_init(), with memory from the heap: zeroed, and not reserved, since malloc() cannot reserve. -ENOMEM. */
 int arena_init_private(struct arena *ret, size_t stride, uint32_t count, struct admission *admission);
 
-/* The audience has the descriptor, or is about to get it. */
+/* The audience has the descriptor, or is about to get it: closes ours. */
 void arena_note_announced(struct arena *arena);
 
-/* Takes an ARENA_EMPTY too. */
+/* Frees the memory; accepts ARENA_EMPTY. */
 void arena_deinit(struct arena *arena);
 
 static inline void *arena_at(const struct arena *arena, uint32_t index) {

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The census: which shared memory of its own a context has, so that the kernel can be asked what each memfd takes up
- * now.
+ * The census: the shared memory that a context has made, so that the kernel can be asked for the present size of each
+ * memfd.
  *
- *     reserved   bytes of a memfd that were there when it was made: its size, in whole pages, and the excess behind its
- * end resident   bytes that are there now added      what of `resident` is more than `reserved`, memfd by memfd
+ *     reserved   bytes of a memfd when it was made: its size, in whole pages, and the excess behind its end
+ *     resident   bytes of it that exist now
+ *     added      bytes of `resident` above `reserved`, memfd by memfd
  *
  * A reader can have the kernel turn the last pages of any memfd into one of 2 MiB, seals or not
- * (tests/contract/test_folios.c). No account shows that.
+ * (tests/contract/test_folios.c). No account shows these bytes.
  *
- * An entry is a part of the object that has the memory, and names the memory by a mapping, or by a descriptor where
- * there is one. The census borrows both until census_leave(), which waits while the entry is being read. An arena's
- * descriptor is closed once the peer has it; pages behind the end of such a memfd are counted through a second mapping
- * (sys/map).
+ * An entry is a member of the object that has the memory. It names the memory by a mapping, or by a descriptor. The
+ * census borrows the mapping or the descriptor until census_leave(), which waits while the entry is being read. An
+ * arena's descriptor is closed once the peer has it: the pages behind the end of its memfd are counted through a second
+ * mapping (sys/map).
  *
- * Threads: any. Entries are spread over several locks. Each lock is held for some 0.1 us by a thread that makes memory,
- * and for some 50 us for each of its entries that has no descriptor by a thread that counts.
+ * Threads: any. Entries are spread over several locks. A thread that makes memory holds a lock for some 0.1 us; a
+ * thread that counts holds it for some 50 us for each entry without a descriptor.
  */
 #ifndef MEMORY_CENSUS_H
 #define MEMORY_CENSUS_H
@@ -28,7 +29,7 @@
 enum { CENSUS_PARTS = 16 };
 
 struct census_entry {
-    const void *data; /* borrowed mapping of the whole memfd, shared; NULL: `fd` tells */
+    const void *data; /* borrowed mapping of the whole memfd, shared; NULL: `fd` names the memory */
     size_t size;      /* of the mapping, bytes */
     int fd;           /* borrowed; without a mapping */
     uint64_t reserved;
@@ -47,7 +48,7 @@ struct census {
 
 struct census_sums {
     uint64_t files, reserved, resident, added;
-    uint64_t untold; /* of `reserved`: in memfds of which the kernel did not tell; `resident` has them as reserved */
+    uint64_t untold; /* bytes of `reserved` whose present size the kernel does not report; `resident` includes them */
 };
 
 void census_init(struct census *census);

@@ -7,8 +7,8 @@
  * these have half a MiB, as a twelfth of them; the size of an arena is bounded. A payload larger than a quarter of that
  * bound gets an arena of its own, with one block, which is rounded up to the page only.
  *
- *     mapped   = sum of size over the arenas. Each arena is charged through pool_ops: its size, and one descriptor until
- *                it is announced
+ *     mapped   = sum of size over the arenas. Each arena is charged through pool_ops: its size, and one descriptor
+ *                until it is announced
  *     retained = mapped - bytes_out, over the arenas of the newest generation: free memory that is kept for later use
  *     leases   <= blocks_out
  *     reserved = sum of size over the reserved arenas, which are all of the newest generation

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A quota: how much of three things somebody may hold at a time. The process's budget, a user's share and a
- * peer's share are quotas. A charge is made in full or not at all, and is given back by whoever made it.
+ * A quota: how much of three things one holder may have at a time. The process's budget, a user's share and a peer's
+ * share are quotas. A charge is made in full or not at all. The function that made a charge also returns it.
  *
- * Invariant, for each of the three: 0 <= used <= limit. The peak is noted once a charge is granted.
- * Thread-safe, without locks: each amount is one atomic counter, and nothing else is published through
- * them, so that relaxed order is enough.
+ * Invariant, for each of the three: 0 <= used <= limit. The peak is noted once a charge is granted. Thread-safe,
+ * without locks: each amount is one atomic counter. Relaxed order is enough, since no other memory is published through
+ * the counters.
  */
 #ifndef MEMORY_QUOTA_H
 #define MEMORY_QUOTA_H
@@ -31,10 +31,11 @@ struct quota {
 
 void quota_init(struct quota *quota, const char *name, struct quota *parent, const struct limits *limits);
 
-/* Charges this quota and its parents. -EDQUOT: one of them has not so much left; noted in `log`, nothing is charged. */
+/* Charges this quota and its parents. -EDQUOT: one of them has less left; the refusal is noted in `log`, and no quota
+ * is charged. */
 int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds, struct refusal_log *log);
 
-/* Gives back what was charged. */
+/* Returns a charge. */
 void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds);
 
 uint64_t quota_used(const struct quota *quota, enum quota_unit unit);
@@ -45,7 +46,7 @@ struct quota_amounts {
 };
 void quota_read(const struct quota *quota, struct quota_amounts *ret_amounts);
 
-/* There is so much now: was there ever more? */
+/* Raises the peak to `now` if it is lower. */
 void peak_note(_Atomic uint64_t *peak, uint64_t now);
 
 #endif

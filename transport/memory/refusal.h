@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The newest refusal, in full: which limit, how much was needed, how much there was, what to change.
- * One log for a context. Thread-safe. Others hold back what one thread may find a way around: only what it passes on is
- * a refusal.
+ * The newest refusal, in full: the limit, the amount that was needed, the amount that was available, and advice. A
+ * context has one log. Thread-safe. Other logs hold refusals back while a thread may still find another way: only the
+ * ones that it passes on count as refusals.
  */
 #ifndef MEMORY_REFUSAL_H
 #define MEMORY_REFUSAL_H
@@ -46,7 +46,7 @@ struct refusal_log {
     sea_refusal newest;            /* under lock */
     struct refusal_recent *recent; /* borrowed, under lock; NULL: a log that only holds back */
     _Atomic uint64_t stamp;        /* counts explanations, the ones that connections keep, too */
-    _Atomic uint64_t count;        /* of those that a limit caused; written under lock */
+    _Atomic uint64_t count;        /* refusals by a limit; written under lock */
     uint64_t by[CAUSES];           /* under lock; their sum is `count` */
 };
 
@@ -57,19 +57,20 @@ void refusal_deinit(struct refusal_log *log);
 int refusal_note(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice);
 
-/* Notes in `log` what is the newest in `held`, where it was held back while there was another way. Returns its error.
- */
+/* Notes the newest refusal of `held`, which was held back while there was another way, in `log`. Returns its error. */
 int refusal_pass(const struct refusal_log *held, struct refusal_log *log);
 
-/* Notes what something waits for that may be tried again, as above but for the count. No formatting: some callers try
- * often. */
+/* Notes the reason for waiting, of an operation that will be tried again. Like refusal_note(), but it counts no refusal
+ * and formats nothing: some callers try often. */
 int refusal_keep(struct refusal_log *log, int error, const char *limit, uint64_t needed, uint64_t available,
                  const char *advice);
 
-/* Notes why something else went wrong: `what` failed, `why` says how and what to do. Not counted. Returns `error`. */
+/* Notes why an operation failed without a limit: `what` failed, `why` says how and gives advice. Not counted. Returns
+ * `error`. */
 int refusal_explain(struct refusal_log *log, int error, const char *what, const char *why);
 
-/* The same of a failure (sys/failure.h), whose call is named behind `why`. Returns the negative errno value. */
+/* Like refusal_explain(), for a failure (sys/failure.h): the name of its call follows `why`. Returns the negative errno
+ * value. */
 int refusal_explain_failure(struct refusal_log *log, int r, const char *what, const char *why);
 
 /* The stamp of the newest explanation. A function takes it at its beginning, and knows by it at its end whether an error
@@ -92,7 +93,7 @@ int refusal_end(struct refusal_log *log, uint64_t mark, int error);
 
 void refusal_read(struct refusal_log *log, sea_refusal *ret_refusal);
 
-/* How many were noted: the sum, and of each cause, CAUSES numbers. */
+/* Returns the number of refusals, and writes the number for each cause: CAUSES numbers. */
 uint64_t refusal_read_counts(struct refusal_log *log, uint64_t *ret_by);
 
 #endif

@@ -2,13 +2,13 @@
 /*
  * Reservation. See reserve.h.
  *
- * Descriptors and mappings are borrowed, and nothing is kept. No budget is charged here.
+ * The caller keeps its descriptors and mappings. No budget is charged here.
  *
- * What the kernel refuses in words is not asked for before, but explained afterwards: descriptors, mappings, locked
- * memory, nodes. What it would kill for was asked for: memory (memory/admission.h), and the size of files
- * (sys/memfd.c).
+ * Where the kernel refuses with an error, the library explains the error afterwards: descriptors, mappings, locked
+ * memory, nodes. Where it would kill or raise a signal, the library asks before: memory (memory/admission.h), and the
+ * size of files (sys/memfd.c).
  *
- * Facts relied on (tests/contract/): fallocate() reserves real pages (test_limits.c), as MADV_POPULATE_WRITE does
+ * Facts relied on (tests/contract/): fallocate() reserves real pages (test_limits.c), and so does MADV_POPULATE_WRITE
  * (test_map.c).
  *
  * Threads: any.
@@ -24,7 +24,7 @@
 #include <sealane/ctx.h>
 #include <stdio.h>
 
-/* In base pages some 10 ms, a hundred times what a look takes. */
+/* In base pages some 10 ms, a hundred times the cost of reading the limits. */
 static const size_t STEP = (size_t) 16 << 20;
 
 static int reserve_plain(int fd, char *data, size_t from, size_t size) {
@@ -32,7 +32,7 @@ static int reserve_plain(int fd, char *data, size_t from, size_t size) {
     return memfd_reserve(fd, from, size);
 }
 
-/* By touching them through the mapping, which is what can have huge ones: not before Linux 5.14. */
+/* Touches the pages through the mapping, the only way to get huge pages; it needs Linux 5.14. */
 static int reserve_touched(int fd, char *data, size_t from, size_t size) {
     int r = map_populate(data + from, size);
     if (r == -EOPNOTSUPP)
@@ -42,7 +42,7 @@ static int reserve_touched(int fd, char *data, size_t from, size_t size) {
     return r;
 }
 
-/* Base pages. To fill and then map them takes three quarters of the time that touching them does. */
+/* For base pages. Filling and then mapping them takes three quarters of the time of touching them. */
 static int reserve_filled(int fd, char *data, size_t from, size_t size) {
     int r = memfd_reserve_filled(fd, from, size);
     if (failure_is_forbidden(r))
@@ -61,7 +61,7 @@ static int reserve_steps(reserve_part *part, int fd, char *data, size_t size, ui
         int r = done > 0 ? admission_again(admission, *promised) : 0;
         if (r == 0)
             r = part(fd, data, done, step);
-        if (r == -ENOMEM && disposal_await_room()) /* hugetlb pages, say, which no look tells of */
+        if (r == -ENOMEM && disposal_await_room()) /* for example hugetlb pages, which admission does not read */
             r = part(fd, data, done, step);
         if (r < 0)
             return r;
@@ -71,7 +71,7 @@ static int reserve_steps(reserve_part *part, int fd, char *data, size_t size, ui
     return 0;
 }
 
-/* Asks for `cost` bytes, makes `size` of them, and takes the rest of the promise back. */
+/* Asks for `cost` bytes, makes `size` of them, and ends the promise of the rest. */
 static int reserve(reserve_part *part, int fd, char *data, size_t size, uint64_t cost, struct admission *admission) {
     int r = admission_admit(admission, cost);
     if (r < 0)
@@ -102,7 +102,8 @@ int reserve_mapped(int fd, void *data, size_t size, bool huge, struct admission 
 }
 
 bool reserve_is_whole(const struct memfd_info *info) {
-    uint64_t tail = (MEMFD_HUGE_SIZE - info->size % MEMFD_HUGE_SIZE) % MEMFD_HUGE_SIZE; /* of its last huge page */
+    uint64_t tail =
+        (MEMFD_HUGE_SIZE - info->size % MEMFD_HUGE_SIZE) % MEMFD_HUGE_SIZE; /* the rest of its last huge page */
     return info->allocated >= info->size && info->allocated - info->size <= tail;
 }
 
@@ -122,13 +123,13 @@ static int explain_node(const struct admission *admission) {
                         "this machine has no such node with memory: change numa_nodes in sea_ctx_options");
 }
 
-/* Room for what is mapped aligned is taken on both sides. */
+/* An aligned mapping reserves addresses on both sides. */
 static uint64_t address_needed(uint64_t size) {
     return size < UINT64_MAX / 2 ? (size / MEMFD_HUGE_SIZE + 2) * MEMFD_HUGE_SIZE : size;
 }
 
-/* Which limit keeps mappings out: of their count (a line of the list may be a page of the kernel's), or of their bytes?
- */
+/* Which limit forbids mappings: the one of their count (a line of the list may be a mapping of the kernel's), or the
+ * one of their bytes? */
 static bool is_out_of_maps(void) {
     return limits_maps_left() <= 1;
 }
@@ -137,7 +138,7 @@ static bool is_out_of_address_space(uint64_t size) {
     return limits_address_left() < address_needed(size);
 }
 
-/* A call failed in a way that no limit explains. */
+/* Explains a call that failed without a limit as its cause. */
 static int explain_call(int r, struct refusal_log *log) {
     char advice[sizeof(((sea_refusal *) NULL)->advice)];
     int error = failure_error(r);
@@ -150,7 +151,8 @@ static int explain_call(int r, struct refusal_log *log) {
     return refusal_note(log, error, failure_call(r), 0, 0, advice);
 }
 
-/* A call on memory that is new, with an errno that says nothing by itself and is no shortage: EBUSY of seals, say. */
+/* Explains a call on new memory with an errno value that is no shortage and has no clear meaning, for example EBUSY of
+ * seals. */
 static int explain_oddity(int error, struct refusal_log *log) {
     char advice[sizeof(((sea_refusal *) NULL)->advice)];
     int saved = errno;
@@ -164,7 +166,7 @@ static bool is_shortage(int error) {
     return error == -ENOMEM || error == -ENOSPC || error == -EAGAIN;
 }
 
-/* The kernel had its reasons: all that could be looked up leaves room. */
+/* Notes an error without a visible cause: all limits that can be read leave room. */
 static int explain_unknown(const char *limit, uint64_t size, uint64_t available, struct refusal_log *log) {
     if (available == UINT64_MAX || available < size)
         return refusal_note(log, -ENOMEM, limit, 0, 0, "the kernel refused it: use smaller blocks, or release some");
@@ -215,7 +217,7 @@ static int explain_memory(uint64_t size, struct admission *admission) {
     return explain_unknown("memory", size, tightest->available, admission->log);
 }
 
-/* mlock2() says EPERM both at the limit and where it is forbidden. */
+/* mlock2() fails with EPERM both at the limit and where it is forbidden. */
 static int explain_lock(uint64_t size, struct admission *admission) {
     uint64_t left = limits_locked_left();
     if (left < size)

@@ -27,7 +27,7 @@ static bool is_due(uint64_t after, uint64_t since, uint64_t now) {
     return after && now >= since && now - since >= after;
 }
 
-/* Was a block taken from this generation, as far as has been looked? */
+/* Was a block taken from this generation, before the last check? */
 static bool is_used(const struct rotation *rotation) {
     return rotation->seen != rotation->first_byte;
 }

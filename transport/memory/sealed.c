@@ -31,7 +31,7 @@
  */
 #define SEALED_PADDED_MIN ((uint64_t) 256 << 10)
 
-/* Of a payload without bytes; nobody reads or writes it. */
+/* The bytes of an empty payload; they are neither read nor written. */
 static char sealed_nothing[1];
 
 uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout) {
@@ -39,7 +39,8 @@ uint64_t sealed_file_size(uint64_t size, enum sealed_layout layout) {
 }
 
 enum memfd_huge_policy sealed_huge_policy(void) {
-    /* When it was asked and, in the last two bits, what was said: one word, so relaxed loads and stores will do. */
+    /* The time of the answer and, in the last two bits, the answer: one word, so that relaxed loads and stores are
+     * enough. */
     static _Atomic uint64_t remembered;
     uint64_t now = wait_now(), last = atomic_load_explicit(&remembered, memory_order_relaxed);
     if (last && now - (last >> 2) < SEALED_POLICY_AGE)
@@ -62,7 +63,7 @@ static size_t sealed_map_size(const struct sealed *sealed) {
     return (size_t) sealed_file_size(sealed->size, sealed->layout);
 }
 
-/* By whoever has it alone. */
+/* For the one user of the memory. */
 static void sealed_unmap(struct sealed *sealed) {
     map_free(atomic_load_explicit(&sealed->data, memory_order_relaxed), sealed_map_size(sealed));
     atomic_store_explicit(&sealed->data, NULL, memory_order_relaxed);
@@ -223,7 +224,8 @@ int sealed_map_to(struct sealed *sealed, void **ret_data) {
     if (r < 0)
         return r;
     data = sealed->is_frozen ? (void *) (uintptr_t) view : data;
-    /* Release [SLD1], partner above. Of threads that map it at the same time one wins; the others take its mapping. */
+    /* Release [SLD1], partner above. When several threads map at the same time one wins; the others take its
+     * mapping. */
     if (atomic_compare_exchange_strong_explicit(&sealed->data, &mapped, data, memory_order_acq_rel,
                                                 memory_order_acquire))
         return *ret_data = data, 0;
@@ -262,8 +264,8 @@ int64_t sealed_fill_file(struct sealed *sealed, size_t offset, int fd, int64_t f
     return r < 0 ? r : file_read(fd, file_offset, (char *) to + offset, size);
 }
 
-/* Of a page that is cut the kernel clears the rest; the last one of a memfd that is rounded up stays whole, and is sent
- * so. */
+/* The kernel clears the rest of the last page when the memfd is cut. The last page of a memfd that is rounded up stays
+ * whole, and is sent whole. */
 static int sealed_clear_behind(struct sealed *sealed, size_t size, size_t file_size) {
     void *data = NULL;
     int r = sealed_map_to(sealed, &data);
@@ -296,7 +298,7 @@ int sealed_freeze(struct sealed *sealed) {
     if (r < 0)
         return r;
     sealed->is_frozen = true;
-    if (memfd_reopen(sealed->fd, &fd) == 0) { /* a refinement: the seals are what holds */
+    if (memfd_reopen(sealed->fd, &fd) == 0) { /* an addition: the seals protect the memory */
         fd_close(sealed->fd);
         sealed->fd = fd;
     }

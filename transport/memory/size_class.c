@@ -4,7 +4,7 @@
 
 #include <assert.h>
 
-/* Of blocks that differ in size, as large ones do, so many are looked at. */
+/* So many blocks are examined where blocks differ in size, like large ones. */
 enum { LOOKS = 8 };
 
 static_assert(sizeof(size_t) <= 8, "SIZE_CLASS_COUNT");
@@ -84,7 +84,7 @@ static struct pool_slot *take_spare(struct size_class *class, size_t size, bool 
     return NULL;
 }
 
-/* Somebody took a spare one while others, which would not do, rest: what rests beyond the distance becomes spare. */
+/* A spare block was taken while resting ones were too small: the resting blocks beyond the distance become spare. */
 static void balance(struct size_class *class) {
     struct pool_slot *slot;
     while ((slot = class->resting.head) && class->out + class->resting.count > class->distance) {

@@ -1,21 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A size class: the blocks of one size, and which of the free ones goes out next.
+ * A size class: the blocks of one size, and the order in which its free blocks go out.
  *
  * Sizes. Four classes for each doubling, from 1 KiB up: 1024, 1280, 1536, 1792, 2048, 2560, ... So a block is less than
- * a quarter larger than a payload of more than 1 KiB. All are multiples of 64, from 2 MiB up of 512 KiB.
+ * a quarter larger than a payload of more than 1 KiB. All sizes are multiples of 64, from 2 MiB up of 512 KiB.
  *
- * Which block. Lines that the other side's core still holds, modified, are the dearest to write again; memory that has
- * left the shared cache comes next. So each class has a distance of reuse: the number of blocks that it rotates over.
- * Free blocks of the rotation *rest*, in the order in which they came back, and the one that has rested longest goes
- * out next. What a burst left beyond that is *spare*: it is touched last. Of these the oldest arena's go out first, so
- * that younger ones become wholly free again, and can go; within an arena that which came back last, as it is with a
- * distance of 1 and one arena.
+ * Order. Cache lines that the other side's core still holds, modified, are the most expensive to write again; memory
+ * that has left the shared cache comes next. So each class has a distance of reuse: the number of blocks that it
+ * rotates over. Free blocks of the rotation are *resting*, in the order in which they came back; the block that has
+ * rested longest goes out next. Free blocks that a burst left beyond the rotation are *spare*: they go out last. Among
+ * spare blocks those of the oldest arena go out first, so that younger arenas become wholly free and can go. Within an
+ * arena the spare block that came back last goes out first. With a distance of 1 and one arena this is the order of all
+ * blocks.
  *
  *     total = out + resting + spare,    resting = 0  or  out + resting <= distance,    1 <= distance <= target
  *
- * `distance` is less than `target` while there is no memory for more. arena.spare_younger links the arenas with spare
- * blocks, from `oldest` on, by arena.order.
+ * `distance` is less than `target` while there is no memory for more blocks. arena.spare_younger links the arenas with
+ * spare blocks, from `oldest` on, by arena.order.
  *
  * Threads: the pool's owner's.
  */
@@ -28,7 +29,7 @@ struct size_class {
     uint32_t target, distance;
     uint32_t total, out; /* blocks */
     struct slot_queue resting;
-    struct arena *oldest; /* that has spare blocks */
+    struct arena *oldest; /* the oldest arena with spare blocks */
 };
 
 #define SIZE_CLASS_SMALLEST ((size_t) 1024)
@@ -50,24 +51,24 @@ static inline uint32_t size_class_number(size_t size) {
 }
 size_t size_class_stride(uint32_t number);
 
-/* Adds a block that was made, FREE. Of an arena the last one that is added goes out first. */
+/* Adds a new block, FREE. The block of an arena that is added last goes out first. */
 void size_class_add(struct size_class *class, struct pool_slot *slot);
 
-/* Takes all blocks of an arena out of it for good, of which `out` are OUT. */
+/* Removes all blocks of an arena for good. `out` of them are OUT. */
 void size_class_remove(struct size_class *class, struct arena *arena, uint32_t out);
 
-/* Are there as many, out or resting, as the distance wants? */
+/* Are as many blocks out or resting as the distance asks for? */
 static inline bool size_class_is_full(const struct size_class *class) {
     return class->out + class->resting.count >= class->distance;
 }
 
 /*
- * The block that goes out next, of at least `size` bytes (blocks of large sizes differ), now OUT. NULL: none is free;
- * or, unless `any`, there are too few to keep the distance. In the steady state the head of a list will do.
+ * Takes the block that goes out next, of at least `size` bytes (blocks of large sizes differ); it is OUT then. NULL: no
+ * block is free; or, unless `any`, too few are there to keep the distance. In the steady state the head of a list fits.
  */
 struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any);
 
-/* Takes the first spare one of an arena, which has one; `previous` is the arena before it, NULL for the oldest. */
+/* Takes the first spare block of an arena, which has one; `previous` is the arena before it, NULL for the oldest. */
 static inline struct pool_slot *size_class_take_spare(struct size_class *class, struct arena *arena,
                                                       struct arena *previous) {
     struct pool_slot *slot = arena->spare;
@@ -91,7 +92,7 @@ static inline struct pool_slot *size_class_pick(struct size_class *class, size_t
     return slot;
 }
 
-/* The first spare one of its arena: that takes its place among the others. */
+/* Puts the first spare block of its arena: the arena takes its place among the others. */
 void size_class_put_first_spare(struct size_class *class, struct pool_slot *slot);
 
 static inline void size_class_put_spare(struct size_class *class, struct pool_slot *slot) {
@@ -104,7 +105,7 @@ static inline void size_class_put_spare(struct size_class *class, struct pool_sl
     arena->spare = slot;
 }
 
-/* An OUT one came back. As many more rest as fewer are out. */
+/* Puts an OUT block back. It rests if the rotation has room. */
 static inline void size_class_put(struct size_class *class, struct pool_slot *slot) {
     class->out--;
     slot->is_free = true;
@@ -114,7 +115,8 @@ static inline void size_class_put(struct size_class *class, struct pool_slot *sl
         size_class_put_spare(class, slot);
 }
 
-/* There is no memory for more blocks: the distance is what there is. Until blocks come or go. */
+/* Sets the distance to the present number of blocks, since there is no memory for more. It ends when blocks come or
+ * go. */
 void size_class_expect_growth(struct size_class *class);
 
 #endif

@@ -18,7 +18,7 @@
  * each. */
 #define WORK_PER_TURN (UINT64_C(1) << 20)
 
-/* What other work counts as. To free memory takes about as long as to copy as many bytes, and some system calls for
+/* The weights of other work. Freeing memory takes about as long as copying as many bytes, and some system calls for
  * each memfd. A lease of a pooled block, or a message that waited, is an entry in a table. */
 #define WORK_PER_MEMFD (UINT64_C(16) << 10)
 #define WORK_PER_ENTRY UINT64_C(256)
