@@ -468,7 +468,7 @@ static void release_raw(uint64_t handle) {
     ring_speaker_doorbell(attacker.rings);
 }
 
-START_TEST(test_releases_of_what_is_not_on_lease) {
+START_TEST(test_releases_of_blocks_not_on_lease) {
     begin();
     uint64_t handle = get_lease();
     uint32_t arena = handle_arena(handle), index = handle_index(handle), generation = handle_generation(handle);
@@ -576,7 +576,7 @@ static void add_all(struct suite *suite) {
     suite_add(suite, test_beyond_the_credit_in_bytes);
     suite_add(suite, test_an_arena_over_the_quota);
     suite_add(suite, test_a_one_way_message_over_the_quota);
-    suite_add_loop(suite, test_releases_of_what_is_not_on_lease, 0, 7);
+    suite_add_loop(suite, test_releases_of_blocks_not_on_lease, 0, 7);
     suite_add(suite, test_a_release_through_the_socket);
     suite_add(suite, test_it_goes_with_all_it_holds);
     suite_add_loop(suite, test_bytes_that_change, 0, 2);

@@ -81,7 +81,7 @@ static void check_refused(int r, sea_ctx *ctx, const char *text) {
 }
 
 /* We are strangers to the server, and have the same overflow id. */
-START_TEST(test_a_server_that_is_nobody) {
+START_TEST(test_a_server_without_a_mapped_user) {
     struct place place;
     struct child child;
     sea_ctx *ctx = NULL;
@@ -136,7 +136,7 @@ static void serve_until(sea_server *server, struct child *child) {
 
 /* A client must not greet a server when it only knows that neither user is mapped: the server may be a stranger
  * and would get the client's secrets. */
-START_TEST(test_a_client_that_is_nobody) {
+START_TEST(test_a_client_without_a_mapped_user) {
     struct place place;
     struct child child;
     sea_ctx *ctx = NULL;
@@ -173,7 +173,7 @@ static int connect_and_stay(int line, void *arg) {
 }
 
 /* Each client is a process of its own, and all may be one user: together they get the share of one user. */
-START_TEST(test_users_who_cannot_be_told_apart_share) {
+START_TEST(test_indistinguishable_users_share) {
     enum { SLOTS = 8 };
     struct place place;
     struct child server, clients[SLOTS];
@@ -196,8 +196,8 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("hostile_users");
-    suite_add_loop(s, test_a_server_that_is_nobody, 0, POLICIES);
-    suite_add_loop(s, test_a_client_that_is_nobody, 0, POLICIES);
-    suite_add(s, test_users_who_cannot_be_told_apart_share);
+    suite_add_loop(s, test_a_server_without_a_mapped_user, 0, POLICIES);
+    suite_add_loop(s, test_a_client_without_a_mapped_user, 0, POLICIES);
+    suite_add(s, test_indistinguishable_users_share);
     return suite_run(s);
 }

@@ -238,7 +238,7 @@ START_TEST(test_a_runtime_directory_that_others_may_write_to) {
 }
 END_TEST
 
-START_TEST(test_a_runtime_directory_of_somebody_else) {
+START_TEST(test_a_runtime_directory_of_another_user) {
     if (geteuid() != 0)
         test_skip("only root can give a directory away");
     ck_assert_int_eq(mkdir(sealane, 0700), 0);
@@ -389,7 +389,7 @@ int main(void) {
     suite_add(s, test_a_long_runtime_directory);
     suite_add(s, test_a_runtime_directory_that_is_missing);
     suite_add(s, test_a_runtime_directory_that_others_may_write_to);
-    suite_add(s, test_a_runtime_directory_of_somebody_else);
+    suite_add(s, test_a_runtime_directory_of_another_user);
     suite_add(s, test_no_runtime_directory);
     suite_add(s, test_a_client_before_any_server);
     suite_add(s, test_activation_by_systemd);

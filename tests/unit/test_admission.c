@@ -114,7 +114,7 @@ START_TEST(test_the_advice_names_the_group) {
 }
 END_TEST
 
-START_TEST(test_what_sysinfo_says) {
+START_TEST(test_an_estimate_from_sysinfo) {
     struct admission_numbers n = numbers(1000 * MIB, NONE, NONE, NONE);
     struct admission_verdict verdict;
     n.memory.is_rough = true;
@@ -127,7 +127,7 @@ START_TEST(test_what_sysinfo_says) {
 }
 END_TEST
 
-START_TEST(test_what_nobody_sees) {
+START_TEST(test_limits_that_cannot_be_seen) {
     struct admission_numbers n = numbers(NONE, NONE, 8 * MIB, 8 * MIB);
     struct admission_verdict verdict;
     admission_judge(&n, 0, &verdict);
@@ -228,7 +228,7 @@ START_TEST(test_after_a_refusal_everything_is_looked_at) {
 END_TEST
 
 /* When several callers ask before any of their memory is made, none gets memory that another caller was promised. */
-START_TEST(test_what_is_promised_is_not_left) {
+START_TEST(test_promised_memory_is_not_available) {
     machine_has(80 * MIB);
     admission.allowance = admission.stale = 0;
     ck_assert_int_eq(admission_admit(&admission, 50 * MIB), 0);
@@ -248,7 +248,7 @@ END_TEST
 
 /* --- the low-water mark --- */
 
-START_TEST(test_nobody_wants_to_know) {
+START_TEST(test_no_callback_for_low_water) {
     machine_has(0);
     ck_assert_int_eq(admit(1), -ENOMEM);
     admission_watch(&admission, 100 * MIB, 0, 0);
@@ -379,14 +379,14 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add(s, test_the_tightest_limit_decides);
     suite_add(s, test_the_advice_names_the_group);
-    suite_add(s, test_what_sysinfo_says);
-    suite_add(s, test_what_nobody_sees);
+    suite_add(s, test_an_estimate_from_sysinfo);
+    suite_add(s, test_limits_that_cannot_be_seen);
     suite_add(s, test_granted_and_refused);
     suite_add(s, test_one_look_serves_for_several);
     suite_add(s, test_an_old_look_serves_for_little);
     suite_add(s, test_after_a_refusal_everything_is_looked_at);
-    suite_add(s, test_what_is_promised_is_not_left);
-    suite_add(s, test_nobody_wants_to_know);
+    suite_add(s, test_promised_memory_is_not_available);
+    suite_add(s, test_no_callback_for_low_water);
     suite_add(s, test_the_machine_runs_low);
     suite_add(s, test_hysteresis);
     suite_add(s, test_the_mark_is_not_passed_unseen);

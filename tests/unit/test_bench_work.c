@@ -104,7 +104,7 @@ END_TEST
 
 static const size_t SIZES[] = {8, 16, 32, 56, 64, 72, 120, 248, 256, 264, 320, 376, 4096, 65528, 65536};
 
-START_TEST(test_a_payload_is_what_was_written) {
+START_TEST(test_a_payload_equals_the_written_bytes) {
     size_t size = SIZES[_i], count = size / 8;
     uint64_t *data = malloc(size + 8), seed = 0xfffffffffffffff0;
     ck_assert_ptr_nonnull(data);
@@ -193,7 +193,7 @@ int main(void) {
     suite_add(s, test_percentiles_of_large_values_are_right_to_a_hundredth);
     suite_add(s, test_rare_values_are_found_at_the_tail);
     suite_add(s, test_adding_up);
-    suite_add_loop(s, test_a_payload_is_what_was_written, 0, sizes);
+    suite_add_loop(s, test_a_payload_equals_the_written_bytes, 0, sizes);
     suite_add_loop(s, test_each_word_that_is_wrong_shows, 0, sizes);
     suite_add(s, test_payloads_anywhere_in_memory);
     suite_add(s, test_only_the_ends);

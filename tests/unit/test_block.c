@@ -233,7 +233,7 @@ START_TEST(test_an_empty_block_can_be_sealed) {
 }
 END_TEST
 
-START_TEST(test_sealing_while_somebody_writes) {
+START_TEST(test_sealing_while_another_mapping_writes) {
     sea_block *block = new_text(true, "still mine");
     void *foreign = mmap(NULL, 10, PROT_WRITE, MAP_SHARED, sealed_block_fd(block), 0);
     ck_assert(foreign != MAP_FAILED);
@@ -531,7 +531,7 @@ START_TEST(test_an_export_under_a_lease) {
 }
 END_TEST
 
-START_TEST(test_what_cannot_be_exported) {
+START_TEST(test_blocks_that_cannot_be_exported) {
     sea_block *inlined = new_text(false, "a"), *sealed = new_text(true, "a");
     int fd = -7;
     ck_assert_int_eq(sea_block_export(inlined, &fd), -EOPNOTSUPP);
@@ -577,7 +577,7 @@ static void assert_not_imported(int fd, size_t max_size, int error, const char *
     ctx_assert_budget(0, 0, 0);
 }
 
-START_TEST(test_what_cannot_be_imported) {
+START_TEST(test_descriptors_that_cannot_be_imported) {
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS & ~F_SEAL_WRITE), PAGE, -EINVAL, "F_SEAL_WRITE");
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS & ~F_SEAL_SHRINK), PAGE, -EINVAL, "F_SEAL_SHRINK");
     assert_not_imported(trap_memfd(PAGE, TRAP_ALL_SEALS & ~F_SEAL_GROW), PAGE, -EINVAL, "F_SEAL_GROW");
@@ -936,7 +936,7 @@ START_TEST(test_huge_pages_are_counted) {
 END_TEST
 
 /* Where all memfds get huge pages, a small block is charged by its size; pages that cannot be cut are charged, too. */
-START_TEST(test_the_budget_is_what_the_kernel_says) {
+START_TEST(test_the_budget_follows_the_kernels_count) {
     sea_block *blocks[20], *last = NULL;
     uint64_t real = 0, allocated = 0;
     if (!machine_choose_huge("always"))
@@ -1012,7 +1012,7 @@ START_TEST(test_padded_blocks_are_exported) {
 }
 END_TEST
 
-START_TEST(test_who_does_without_padding) {
+START_TEST(test_blocks_without_padding) {
     const sea_ctx_options options = {.budget_bytes = 2 * MIB + MIB / 2};
     ctx_anew(&options);
     sea_block *padded = new_padded(MIB), *plain = NULL, *copy = NULL;
@@ -1052,7 +1052,7 @@ START_TEST(test_a_received_padded_payload) {
 }
 END_TEST
 
-START_TEST(test_what_is_resident) {
+START_TEST(test_resident_memory) {
     sea_block *block = NULL, *small = NULL;
     ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 16 * PAGE + 1, SEA_BLOCK_NO_HUGE), 0);
     ck_assert_uint_eq(sea_block_resident(block), 17 * PAGE);
@@ -1193,7 +1193,7 @@ int main(void) {
     suite_add(s, test_a_machine_that_refuses);
     suite_add_loop(s, test_sealing, 0, 2);
     suite_add_loop(s, test_an_empty_block_can_be_sealed, 0, 2);
-    suite_add(s, test_sealing_while_somebody_writes);
+    suite_add(s, test_sealing_while_another_mapping_writes);
     suite_add_loop(s, test_fill_stays_inside, 0, 2);
     suite_add_loop(s, test_fill_is_counted, 0, 2);
     suite_add_loop(s, test_fill_from_files, 0, 2);
@@ -1208,9 +1208,9 @@ int main(void) {
     suite_add(s, test_an_export_that_its_maker_forbids);
     suite_add(s, test_an_export_of_another_users_block);
     suite_add(s, test_an_export_under_a_lease);
-    suite_add(s, test_what_cannot_be_exported);
+    suite_add(s, test_blocks_that_cannot_be_exported);
     suite_add_loop(s, test_import, 0, SIZES);
-    suite_add(s, test_what_cannot_be_imported);
+    suite_add(s, test_descriptors_that_cannot_be_imported);
     suite_add(s, test_missing_seals_are_named);
     suite_add(s, test_an_import_is_close_on_exec);
     suite_add(s, test_an_import_over_the_budget);
@@ -1226,13 +1226,13 @@ int main(void) {
     suite_add(s, test_a_received_block_is_exported);
     suite_add_loop(s, test_a_copy_in_sealed_memory, 0, 2);
     suite_add_loop(s, test_a_copy_that_fails, 0, 4);
-    suite_add(s, test_what_is_resident);
+    suite_add(s, test_resident_memory);
     suite_add(s, test_received_pages_are_charged);
     suite_add(s, test_huge_pages_are_counted);
-    suite_add(s, test_the_budget_is_what_the_kernel_says);
+    suite_add(s, test_the_budget_follows_the_kernels_count);
     suite_add(s, test_padded_blocks_are_charged_in_full);
     suite_add(s, test_padded_blocks_are_exported);
-    suite_add(s, test_who_does_without_padding);
+    suite_add(s, test_blocks_without_padding);
     suite_add(s, test_a_received_padded_payload);
     suite_add(s, test_hugetlb_blocks);
     suite_add(s, test_the_hugetlb_pool_is_too_small);

@@ -85,7 +85,7 @@ END_TEST
 
 /* --- tables --- */
 
-START_TEST(test_what_is_written_is_read) {
+START_TEST(test_a_written_table_is_read) {
     const struct calibration table = {100, 200, 300, CALIBRATION_UNLIMITED, 0, 77777};
     struct calibration read = {0};
     struct calibration_flaw flaw;
@@ -219,7 +219,7 @@ START_TEST(test_halves_that_disagree) {
 }
 END_TEST
 
-START_TEST(test_what_was_not_measured) {
+START_TEST(test_missing_measurements) {
     struct trial *trial = trial_as_if((size_t) _i, two, one);
     for (size_t r = 0; r < ROUNDS; r += 2)
         for (size_t i = 0; i < trial->works_count / 2; i++)
@@ -265,13 +265,13 @@ int main(void) {
     suite_add(s, test_means);
     suite_add(s, test_agreement);
     suite_add(s, test_the_cheapest);
-    suite_add(s, test_what_is_written_is_read);
+    suite_add(s, test_a_written_table_is_read);
     suite_add(s, test_cpus);
     suite_fixture(s, make_trials, free_trials);
     suite_add_loop(s, test_conclusions, 0, CALIBRATION_KEYS);
     suite_add_loop(s, test_conclusions_with_outliers, 0, CALIBRATION_KEYS);
     suite_add_loop(s, test_halves_that_disagree, 0, CALIBRATION_KEYS);
-    suite_add_loop(s, test_what_was_not_measured, 0, CALIBRATION_KEYS);
+    suite_add_loop(s, test_missing_measurements, 0, CALIBRATION_KEYS);
     suite_add(s, test_the_ways_are_in_bounds);
     return suite_run(s);
 }

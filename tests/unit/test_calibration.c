@@ -269,7 +269,7 @@ START_TEST(test_a_file_that_others_can_write) {
 }
 END_TEST
 
-START_TEST(test_a_file_of_somebody_else) {
+START_TEST(test_a_file_of_another_user) {
     if (geteuid() != 0)
         test_skip("only root can give a file to somebody else");
     write_text(file, "version 1\nreuse_footprint 12345\n");
@@ -307,7 +307,7 @@ START_TEST(test_a_file_with_a_nul) {
 }
 END_TEST
 
-START_TEST(test_what_fails_is_no_disaster) {
+START_TEST(test_failures_leave_the_built_in_values) {
     static const enum inject_kind kinds[] = {INJECT_OPEN, INJECT_FSTAT, INJECT_PREAD};
     caches_here(); /* it opens files too, but only once */
     write_text(file, "version 1\nreuse_footprint 12345\n");
@@ -370,11 +370,11 @@ int main(void) {
     suite_add(s, test_a_long_path);
     suite_add(s, test_a_file_that_is_missing);
     suite_add_loop(s, test_a_file_that_others_can_write, 0, 3);
-    suite_add(s, test_a_file_of_somebody_else);
+    suite_add(s, test_a_file_of_another_user);
     suite_add(s, test_no_regular_file);
     suite_add(s, test_a_file_at_the_limit);
     suite_add(s, test_a_file_with_a_nul);
-    suite_add_loop(s, test_what_fails_is_no_disaster, 0, 3);
+    suite_add_loop(s, test_failures_leave_the_built_in_values, 0, 3);
     suite_add(s, test_the_order_of_places);
     suite_add(s, test_nothing_is_set);
     suite_add(s, test_a_bad_file_in_a_usual_place);

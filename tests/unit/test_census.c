@@ -106,7 +106,7 @@ static void skip_without_collapse(void) {
                   strerror(-error));
 }
 
-START_TEST(test_what_is_there) {
+START_TEST(test_objects_of_the_census) {
     size_t size = sizes[_i], whole = (size + PAGE - 1) / PAGE * PAGE;
     struct census_entry mapped, opened;
     void *data = NULL;
@@ -134,7 +134,7 @@ START_TEST(test_what_is_there) {
 END_TEST
 
 /* Pages behind the end count, too, although no mapping shows them. */
-START_TEST(test_what_a_reader_added) {
+START_TEST(test_pages_that_a_reader_added) {
     size_t size = sizes[_i], whole = (size + PAGE - 1) / PAGE * PAGE, most = (size + HUGE - 1) / HUGE * HUGE;
     struct census_entry mapped, opened;
     void *data = NULL;
@@ -155,7 +155,7 @@ START_TEST(test_what_a_reader_added) {
 END_TEST
 
 /* Where the kernel reports no figure, the reserved size is taken. */
-START_TEST(test_what_is_not_told) {
+START_TEST(test_missing_figures_of_the_kernel) {
     static const enum inject_kind kinds[] = {INJECT_MMAP, INJECT_MINCORE, INJECT_FSTAT};
     struct census_entry mapped, opened;
     void *data = NULL;
@@ -244,9 +244,9 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("census");
     suite_fixture(s, before, after);
-    suite_add_loop(s, test_what_is_there, 0, SIZES);
-    suite_add_loop(s, test_what_a_reader_added, 0, SIZES - 1);
-    suite_add_loop(s, test_what_is_not_told, 0, 3);
+    suite_add_loop(s, test_objects_of_the_census, 0, SIZES);
+    suite_add_loop(s, test_pages_that_a_reader_added, 0, SIZES - 1);
+    suite_add_loop(s, test_missing_figures_of_the_kernel, 0, 3);
     suite_add(s, test_no_census);
     suite_add(s, test_a_context_tells_of_all);
     suite_add(s, test_a_context_tells_of_pages_added);

@@ -107,7 +107,7 @@ START_TEST(test_more_is_used_than_allowed) {
 END_TEST
 
 /* A large group keeps more memory free than a small one. */
-START_TEST(test_what_is_kept_counts) {
+START_TEST(test_memory_kept_free_counts) {
     tree_write("self/cgroup", "0::/a/b\n");
     group_2("a/b/", "67108864\n", "max\n", "5242880\n");
     group_2("a/", "4294967296\n", "max\n", "4232052736\n");
@@ -194,7 +194,7 @@ END_TEST
 
 /* --- trouble --- */
 
-START_TEST(test_what_cannot_be_read_is_no_limit) {
+START_TEST(test_unreadable_figures_are_no_limit) {
     tree_write("self/cgroup", "0::/\n");
     group_2("", "3145728\n", "max\n", "1048576\n");
     fail_always(INJECT_OPEN, EACCES);
@@ -263,14 +263,14 @@ int main(void) {
     suite_add_loop(s, test_each_ancestor, 0, 4);
     suite_add(s, test_the_tightest_wins);
     suite_add(s, test_more_is_used_than_allowed);
-    suite_add(s, test_what_is_kept_counts);
+    suite_add(s, test_memory_kept_free_counts);
     suite_add(s, test_file_pages_can_be_dropped);
     suite_add_loop(s, test_directories_that_are_not_mounted, 0, 4);
     suite_add(s, test_beside_version_1);
     suite_add(s, test_long_names_keep_their_end);
     suite_add_loop(s, test_each_ancestor_of_version_1, 0, 4);
     suite_add(s, test_file_pages_of_version_1);
-    suite_add(s, test_what_cannot_be_read_is_no_limit);
+    suite_add(s, test_unreadable_figures_are_no_limit);
     suite_add(s, test_the_mount_alone);
     suite_add(s, test_the_mount_is_the_root);
     suite_add(s, test_a_kernel_without_groups);

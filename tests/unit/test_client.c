@@ -240,7 +240,7 @@ START_TEST(test_an_answer_that_is_an_error) {
 END_TEST
 
 /* The library releases the reply: scene_end() finds no import of ours, and the server's block comes back. */
-START_TEST(test_a_reply_that_nobody_wants) {
+START_TEST(test_a_reply_without_an_output) {
     static const size_t sizes[] = {0, 10, 1000, 100000};
     sea_conn *conn = connected(NULL);
     struct conn_figures figures;
@@ -512,7 +512,7 @@ START_TEST(test_a_signal_handler_interrupts) {
 }
 END_TEST
 
-START_TEST(test_who_did_not_ask_for_it_is_not_interrupted) {
+START_TEST(test_an_interrupt_without_the_option) {
     sea_conn *conn = connected(NULL);
     ck_assert_int_eq(sea_conn_interrupt(conn), -EINVAL);
     ck_assert_int_eq(sea_conn_wait(conn, 1), 0);
@@ -878,7 +878,7 @@ static const struct {
 };
 #define ADDRESSES ((int) (sizeof addresses / sizeof *addresses))
 
-START_TEST(test_addresses_where_nobody_is) {
+START_TEST(test_addresses_without_a_server) {
     ck_assert_int_eq(refused(addresses[_i].address, NULL), addresses[_i].error);
 }
 END_TEST
@@ -1047,7 +1047,7 @@ static void *refuse_in_thread(void *arg) {
 }
 
 /* For any reason, and in both orders of the GOODBYE and our greeting. */
-START_TEST(test_what_a_server_says_is_kept) {
+START_TEST(test_the_servers_reason_is_kept) {
     char address[160];
     pthread_t thread;
     sea_refusal refusal;
@@ -1075,7 +1075,7 @@ int main(void) {
     suite_fixture(s, scene_set, scene_end);
     suite_add(s, test_calls_of_all_sizes);
     suite_add(s, test_an_answer_that_is_an_error);
-    suite_add(s, test_a_reply_that_nobody_wants);
+    suite_add(s, test_a_reply_without_an_output);
     suite_add(s, test_a_deadline);
     suite_add(s, test_a_deadline_that_has_passed);
     suite_add(s, test_an_absolute_deadline);
@@ -1089,7 +1089,7 @@ int main(void) {
     suite_add(s, test_a_late_bell_is_silenced);
     suite_add(s, test_each_late_call_has_its_turns);
     suite_add_loop(s, test_a_signal_handler_interrupts, 0, 3);
-    suite_add(s, test_who_did_not_ask_for_it_is_not_interrupted);
+    suite_add(s, test_an_interrupt_without_the_option);
     suite_add(s, test_a_server_that_takes_no_descriptors);
     suite_add(s, test_wait_returns_for_a_deadline);
     suite_add(s, test_a_flood_waits_for_room);
@@ -1105,7 +1105,7 @@ int main(void) {
     suite_add(s, test_freed_while_a_call_waits_for_room);
     suite_add(s, test_freed_while_waiting);
     suite_add(s, test_freed_inside_connect);
-    suite_add_loop(s, test_addresses_where_nobody_is, 0, ADDRESSES);
+    suite_add_loop(s, test_addresses_without_a_server, 0, ADDRESSES);
     suite_add(s, test_a_name_in_the_runtime_directory);
     suite_add(s, test_options_without_sense);
     suite_add(s, test_the_service_is_another);
@@ -1116,7 +1116,7 @@ int main(void) {
     suite_add_loop(s, test_an_inherited_socket_that_the_kernel_puts_off, 0, 2);
     suite_add(s, test_an_inherited_connection);
     suite_add(s, test_a_server_that_says_nothing);
-    suite_add(s, test_what_a_server_says_is_kept);
+    suite_add(s, test_the_servers_reason_is_kept);
     suite_add(s, test_no_descriptor_for_a_connection);
     return suite_run(s);
 }

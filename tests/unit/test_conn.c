@@ -45,7 +45,7 @@ static void assert_explained(const struct end *end, int error, const char *limit
 
 /* the connection itself */
 
-START_TEST(test_what_an_open_connection_knows) {
+START_TEST(test_properties_of_an_open_connection) {
     struct ends ends = {.b.options = {.service = "harbour",
                                       .inline_max = 1000,
                                       .accept = SEA_STABLE_ONLY,
@@ -470,7 +470,7 @@ START_TEST(test_a_block_from_outside_asks_for_a_turn) {
 END_TEST
 
 /* A connection that prepares to sleep changes the state that its last turn left: it is woken when that work is due. */
-START_TEST(test_who_rests_is_woken_for_its_pools) {
+START_TEST(test_a_sleeper_is_woken_for_its_pools) {
     struct ends ends = {0};
     struct poller *poller = poller_new();
     ends_open(&ends);
@@ -488,7 +488,7 @@ START_TEST(test_who_rests_is_woken_for_its_pools) {
 END_TEST
 
 /* Releases come without a frame. */
-START_TEST(test_who_spins_takes_releases) {
+START_TEST(test_a_spinner_takes_releases) {
     struct ends ends = {.a.options.waiting = SEA_WAIT_SPIN};
     struct poller *poller = poller_new();
     ends_open(&ends);
@@ -1338,7 +1338,7 @@ START_TEST(test_no_rest_inside_a_handler) {
 END_TEST
 
 /* A message outlives its connection, and keeps only the memory that it needs: no receive buffer. */
-START_TEST(test_what_a_kept_message_keeps) {
+START_TEST(test_memory_of_a_kept_message) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block(&ends.a, 100, 1), 0), 0);
@@ -1493,7 +1493,7 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("conn");
     suite_fixture(s, fail_off, fail_off);
-    suite_add(s, test_what_an_open_connection_knows);
+    suite_add(s, test_properties_of_an_open_connection);
     suite_add(s, test_before_the_handshake_there_is_no_room);
     suite_add_loop(s, test_a_block_is_made_as_it_will_travel, 0, ROUTES);
     suite_add_loop(s, test_blocks_while_the_peer_holds_all, 0, 2);
@@ -1506,8 +1506,8 @@ int main(void) {
     suite_add(s, test_a_stream_to_a_hoarder_goes_on);
     suite_add(s, test_small_blocks_take_nothing_of_the_peers);
     suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
-    suite_add(s, test_who_rests_is_woken_for_its_pools);
-    suite_add(s, test_who_spins_takes_releases);
+    suite_add(s, test_a_sleeper_is_woken_for_its_pools);
+    suite_add(s, test_a_spinner_takes_releases);
     suite_add(s, test_a_sender_tends_its_pools);
     suite_add_loop(s, test_the_first_bytes_of_a_block, 0, 6);
     suite_add_loop(s, test_a_call_and_its_reply, 0, 6);
@@ -1546,7 +1546,7 @@ int main(void) {
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
     suite_add(s, test_nothing_waits_inside_a_handler);
     suite_add(s, test_no_rest_inside_a_handler);
-    suite_add_loop(s, test_what_a_kept_message_keeps, 0, 2);
+    suite_add_loop(s, test_memory_of_a_kept_message, 0, 2);
     suite_add(s, test_no_memory_to_receive_into);
     suite_add(s, test_a_batch_that_was_not_begun);
     suite_add(s, test_a_flood_arrives_whole_and_in_order);

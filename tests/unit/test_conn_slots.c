@@ -102,7 +102,7 @@ START_TEST(test_numbers_hold_instead_of_shares) {
 }
 END_TEST
 
-START_TEST(test_what_is_refused_takes_nothing) {
+START_TEST(test_a_refused_connection_takes_no_slot) {
     const struct conn_slots_request one = {
         .most = MOST, .per_user = CONN_SLOTS_ANY, .per_process = 1, .user = 1, .process = 1001};
     ck_assert_uint_eq(take_all(&one), 1);
@@ -136,7 +136,7 @@ int main(void) {
     suite_add(s, test_one_user_leaves_a_half);
     suite_add(s, test_the_first_one_of_each_comes_while_there_is_any);
     suite_add(s, test_numbers_hold_instead_of_shares);
-    suite_add(s, test_what_is_refused_takes_nothing);
+    suite_add(s, test_a_refused_connection_takes_no_slot);
     suite_add_loop(s, test_no_memory_for_a_holder, 1, 3);
     suite_add(s, test_an_empty_slot);
     return suite_run(s);

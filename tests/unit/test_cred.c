@@ -79,7 +79,7 @@ START_TEST(test_a_pidfd_is_optional) {
 }
 END_TEST
 
-START_TEST(test_nobody_is_there) {
+START_TEST(test_a_socket_without_a_peer) {
     CLEANUP_FD int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     CLEANUP_FD int file = open("/dev/null", O_RDONLY | O_CLOEXEC);
     struct cred cred = {.pid = -7};
@@ -145,7 +145,7 @@ END_TEST
 
 /* The pid is looked up only where the kernel passes no pidfd: the pid of a process that was reaped may belong to
  * another process. */
-START_TEST(test_who_sent_a_datagram) {
+START_TEST(test_the_sender_of_a_datagram) {
     fail_call(INJECT_OPEN, 0, 0, 0); /* an order for no call, which only counts */
     ck_assert_int_eq(cred_sender(getpid(), 77), 77);
     ck_assert_int_eq(cred_sender(0, CRED_UNTOLD), -ENOENT);
@@ -189,10 +189,10 @@ int main(void) {
     suite_add(s, test_a_pair_shows_its_maker);
     suite_add(s, test_a_client_is_shown_after_its_end);
     suite_add(s, test_a_pidfd_is_optional);
-    suite_add(s, test_nobody_is_there);
+    suite_add(s, test_a_socket_without_a_peer);
     suite_add(s, test_supplementary_groups);
     suite_add(s, test_many_supplementary_groups);
-    suite_add(s, test_who_sent_a_datagram);
+    suite_add(s, test_the_sender_of_a_datagram);
     suite_add(s, test_whether_a_process_has_ended);
     return suite_run(s);
 }

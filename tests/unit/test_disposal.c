@@ -106,7 +106,7 @@ START_TEST(test_large_memory_goes_elsewhere) {
 END_TEST
 
 /* Callers do not wait while the disposal's threads are stuck. The queued memory stays mapped, and goes in the end. */
-START_TEST(test_nobody_waits) {
+START_TEST(test_callers_do_not_wait) {
     if (!disposal_jam_begin(&jam)) {
         test_skip("threads hang together here");
     }
@@ -131,7 +131,7 @@ static void *take_more(void *unused) {
 }
 
 /* A caller that waits does not wait for memory that came in later, even if it goes earlier. */
-START_TEST(test_who_waits_waits_for_the_first) {
+START_TEST(test_a_wait_is_for_the_first_mapping) {
     pthread_t thread;
     if (!disposal_jam_begin(&jam)) {
         test_skip("threads hang together here");
@@ -301,8 +301,8 @@ int main(void) {
     suite_add(s, test_nothing);
     suite_add(s, test_small_memory_goes_at_once);
     suite_add_loop(s, test_large_memory_goes_elsewhere, 0, sizeof sizes / sizeof *sizes);
-    suite_add(s, test_nobody_waits);
-    suite_add(s, test_who_waits_waits_for_the_first);
+    suite_add(s, test_callers_do_not_wait);
+    suite_add(s, test_a_wait_is_for_the_first_mapping);
     suite_add(s, test_room);
     suite_add(s, test_a_wait_for_room);
     suite_add(s, test_a_wait_that_is_cancelled);

@@ -28,7 +28,7 @@ static bool rings_for(uint32_t due) {
     return is_wanted;
 }
 
-START_TEST(test_nobody_sleeps) {
+START_TEST(test_neither_side_sleeps) {
     for (uint32_t due = 0; due < 8; due++)
         ck_assert(!rings_for(due));
     ck_assert(!sleeper.is_armed);
@@ -86,7 +86,7 @@ END_TEST
 
 /* Events that were due while the peer was awake are not reported to a later sleep: the peer looked after it had
  * announced its sleep. */
-START_TEST(test_what_is_due_is_forgotten) {
+START_TEST(test_old_due_events_are_forgotten) {
     ck_assert(!rings_for(DOORBELL_FRAMES));
     ck_assert_uint_eq(waker.due, 0);
     doorbell_arm(&sleeper, 0);
@@ -95,7 +95,7 @@ START_TEST(test_what_is_due_is_forgotten) {
 END_TEST
 
 /* A doorbell that could not be sent stays due. */
-START_TEST(test_what_was_not_rung_stays_due) {
+START_TEST(test_an_unsent_doorbell_stays_due) {
     doorbell_arm(&sleeper, 0);
     waker.due = DOORBELL_FRAMES;
     for (int i = 0; i < 3; i++)
@@ -164,13 +164,13 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("doorbell");
     suite_fixture(s, face, NULL);
-    suite_add(s, test_nobody_sleeps);
+    suite_add(s, test_neither_side_sleeps);
     suite_add(s, test_what_wakes);
     suite_add(s, test_the_word);
     suite_add(s, test_once_an_episode);
     suite_add(s, test_to_want_more_is_another_episode);
-    suite_add(s, test_what_is_due_is_forgotten);
-    suite_add(s, test_what_was_not_rung_stays_due);
+    suite_add(s, test_old_due_events_are_forgotten);
+    suite_add(s, test_an_unsent_doorbell_stays_due);
     suite_add(s, test_an_episode_between_looking_and_ringing);
     suite_add(s, test_both_sleep);
     suite_add(s, test_episodes_wrap);

@@ -19,7 +19,7 @@ START_TEST(test_each_call_and_errno) {
 }
 END_TEST
 
-START_TEST(test_what_is_none) {
+START_TEST(test_numbers_that_are_no_failure) {
     static const int plain[] = {0, 1, -ENOMEM, -EPERM, -4095};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         ck_assert_int_eq(failure_error(plain[i]), plain[i]);
@@ -31,7 +31,7 @@ START_TEST(test_what_is_none) {
 END_TEST
 
 /* These errors are clear enough by themselves, or callers depend on them. */
-START_TEST(test_what_stays_an_errno) {
+START_TEST(test_errors_that_stay_an_errno) {
     static const int plain[] = {ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC, EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT};
     static const int named[] = {EPERM, ENOSYS, EACCES, EIO, EAFNOSUPPORT};
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++)
@@ -44,7 +44,7 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("failure");
     suite_add_loop(s, test_each_call_and_errno, 0, INJECT_KINDS);
-    suite_add(s, test_what_is_none);
-    suite_add(s, test_what_stays_an_errno);
+    suite_add(s, test_numbers_that_are_no_failure);
+    suite_add(s, test_errors_that_stay_an_errno);
     return suite_run(s);
 }

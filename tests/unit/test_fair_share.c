@@ -33,7 +33,7 @@ START_TEST(test_one_alone) {
 END_TEST
 
 /* The room equals the largest amount that is allowed, at every level. */
-START_TEST(test_room_is_what_is_allowed) {
+START_TEST(test_the_room_is_the_allowed_amount) {
     for (uint64_t left = 0; left <= BUDGET; left += BUDGET / 8)
         for (uint64_t peer = 0; peer <= BUDGET - left; peer += BUDGET / 8) {
             const struct fair_share share = share_of(left, BUDGET - left, peer);
@@ -124,7 +124,7 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("fair_share");
     suite_add(s, test_one_alone);
-    suite_add(s, test_room_is_what_is_allowed);
+    suite_add(s, test_the_room_is_the_allowed_amount);
     suite_add_loop(s, test_a_newcomer_finds_room, 0, 2);
     suite_add_loop(s, test_hoarders_share, 0, 3);
     suite_add(s, test_users_share);

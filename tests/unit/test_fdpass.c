@@ -276,7 +276,7 @@ static void count_sigpipe(int signal) {
     pipes_broken++;
 }
 
-START_TEST(test_sending_to_nobody) {
+START_TEST(test_sending_to_a_closed_peer) {
     struct sigaction action = {.sa_handler = count_sigpipe}, before;
     sigaction(SIGPIPE, &action, &before);
     right = fd_close(right);
@@ -382,7 +382,7 @@ static void close_right(void) {
     right = -1;
 }
 
-START_TEST(test_closing_what_was_read) {
+START_TEST(test_closing_without_unread_datagrams) {
     char byte;
     int closed = right;
     struct iovec piece = {"bye", 3};
@@ -426,7 +426,7 @@ static int make_hanger(int *ret_peer) {
 
 /* The last reference to a descriptor with a hanging close() is in a datagram that was never read: with bytes, without,
  * behind other datagrams. */
-START_TEST(test_closing_what_was_not_read) {
+START_TEST(test_closing_with_unread_datagrams) {
     static const char *const texts[] = {"x", "", "x"};
     int peer, hanger = make_hanger(&peer);
     if (_i == 2)
@@ -483,7 +483,7 @@ int main(void) {
     suite_add(s, test_no_room_in_the_descriptor_table);
     suite_add(s, test_credentials_name_the_sender);
     suite_add(s, test_a_pidfd_names_the_sender);
-    suite_add(s, test_sending_to_nobody);
+    suite_add(s, test_sending_to_a_closed_peer);
     suite_add(s, test_sending_after_a_reset);
     suite_add(s, test_sending_unconnected);
     suite_add(s, test_a_full_queue);
@@ -492,8 +492,8 @@ int main(void) {
     suite_add_loop(s, test_send_failures, 0, 8);
     suite_add(s, test_interruptions_are_passed_over);
     suite_add(s, test_receive_failures);
-    suite_add(s, test_closing_what_was_read);
-    suite_add_loop(s, test_closing_what_was_not_read, 0, 3);
+    suite_add(s, test_closing_without_unread_datagrams);
+    suite_add_loop(s, test_closing_with_unread_datagrams, 0, 3);
     suite_add_loop(s, test_closing_failures, 0, 2);
     suite_add(s, test_closing_where_marks_are_forbidden);
     return suite_run(s);

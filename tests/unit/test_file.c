@@ -153,7 +153,7 @@ START_TEST(test_move_from_a_pipe) {
 }
 END_TEST
 
-START_TEST(test_what_came_before_eagain_is_not_lost) {
+START_TEST(test_bytes_before_eagain_are_not_lost) {
     int ends[2];
     CLEANUP_FD int memfd = new_memfd(100);
     char byte;
@@ -209,7 +209,7 @@ START_TEST(test_interruptions_are_passed_over) {
 }
 END_TEST
 
-START_TEST(test_what_came_before_an_error_is_told) {
+START_TEST(test_bytes_before_an_error_are_reported) {
     CLEANUP_FD int file = new_file(), memfd = new_memfd(SIZE);
     char bytes[10];
     fail_always(INJECT_COPY_FILE_RANGE, EXDEV);
@@ -311,11 +311,11 @@ int main(void) {
     suite_add_loop(s, test_move_from_a_memfd, 0, 2);
     suite_add_loop(s, test_move_from_proc, 0, 4);
     suite_add(s, test_move_from_a_pipe);
-    suite_add(s, test_what_came_before_eagain_is_not_lost);
+    suite_add(s, test_bytes_before_eagain_are_not_lost);
     suite_add(s, test_some_must_be_read);
     suite_add_loop(s, test_without_any_way, 0, 4);
     suite_add(s, test_interruptions_are_passed_over);
-    suite_add(s, test_what_came_before_an_error_is_told);
+    suite_add(s, test_bytes_before_an_error_are_reported);
     suite_add(s, test_wrong_descriptors);
     suite_add(s, test_a_hugetlb_target);
     suite_add(s, test_read);

@@ -39,7 +39,7 @@ START_TEST(test_nothing_is_something) {
 }
 END_TEST
 
-START_TEST(test_resize_keeps_what_was) {
+START_TEST(test_resize_keeps_the_contents) {
     int *p = heap_resize(NULL, 4, sizeof *p);
     for (int i = 0; i < 4; i++)
         p[i] = i;
@@ -143,7 +143,7 @@ int main(void) {
     suite_add(s, test_new_memory_is_zero);
     suite_add(s, test_an_overflowing_product_is_refused);
     suite_add(s, test_nothing_is_something);
-    suite_add(s, test_resize_keeps_what_was);
+    suite_add(s, test_resize_keeps_the_contents);
     suite_add(s, test_strdup_copies);
     suite_add(s, test_a_shortage_is_null);
     suite_add(s, test_a_herd_that_has_gone_leaves_no_pages);

@@ -365,7 +365,7 @@ START_TEST(test_a_goodbye_with_a_reason) {
 }
 END_TEST
 
-START_TEST(test_what_comes_after_a_goodbye_is_not_looked_at) {
+START_TEST(test_frames_after_a_goodbye_are_not_read) {
     struct side server = {0};
     struct speaker *speaker = side_greet_speaker(&server, true, NULL);
     draft_goodbye(&draft, 0, "");
@@ -538,7 +538,7 @@ int main(void) {
     suite_add(s, test_an_orderly_end);
     suite_add(s, test_the_last_words_are_heard);
     suite_add(s, test_a_goodbye_with_a_reason);
-    suite_add(s, test_what_comes_after_a_goodbye_is_not_looked_at);
+    suite_add(s, test_frames_after_a_goodbye_are_not_read);
     suite_add(s, test_a_death_is_noticed_after_the_last_words);
     suite_add(s, test_a_reset_hides_nothing);
     suite_add_loop(s, test_the_end_drops_the_leases, 0, 2);

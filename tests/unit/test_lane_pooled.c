@@ -263,7 +263,7 @@ static void expect_mark(struct ring_speaker *server, uint64_t number) {
 
 /* An ARENA and its mark come once, before the first frame that names a block of the arena; a RETIRE comes before the
  * next ARENA. */
-START_TEST(test_what_is_sent) {
+START_TEST(test_frames_on_the_wire) {
     struct side client = {0};
     struct ring_speaker *server = face_speaker(&client, 200000);
     struct view view;
@@ -452,7 +452,7 @@ START_TEST(test_a_received_block_is_forwarded) {
 END_TEST
 
 /* The route of a block of ours that was made for another peer. */
-START_TEST(test_a_block_for_somebody_else) {
+START_TEST(test_a_block_made_for_another_peer) {
     static struct pair next;
     memset(&next, 0, sizeof next);
     open_pair();
@@ -896,7 +896,7 @@ START_TEST(test_blocks_of_the_dead) {
 }
 END_TEST
 
-START_TEST(test_what_waits_at_the_end) {
+START_TEST(test_queued_messages_at_the_end) {
     pair.client.options.blocks_max = 1;
     open_pair();
     for (uint64_t id = 1; id <= 3; id++)
@@ -949,12 +949,12 @@ int main(void) {
     suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);
-    suite_add(s, test_what_is_sent);
+    suite_add(s, test_frames_on_the_wire);
     suite_add(s, test_a_block_queued_twice);
     suite_add(s, test_no_copy_of_a_queued_block);
     suite_add_loop(s, test_a_block_sent_twice, 0, 4);
     suite_add_loop(s, test_a_received_block_is_forwarded, 0, FORWARDS);
-    suite_add(s, test_a_block_for_somebody_else);
+    suite_add(s, test_a_block_made_for_another_peer);
     suite_add(s, test_a_received_block_goes_back);
     suite_add_loop(s, test_no_room_for_an_announcement, 0, 3);
     suite_add_loop(s, test_an_announcement_that_fails_for_good, 0, 2);
@@ -974,7 +974,7 @@ int main(void) {
     suite_add(s, test_an_arena_whose_descriptor_is_lost);
     suite_add_loop(s, test_the_peers_death_reclaims, 0, 2);
     suite_add(s, test_blocks_of_the_dead);
-    suite_add(s, test_what_waits_at_the_end);
+    suite_add(s, test_queued_messages_at_the_end);
     suite_add(s, test_a_release_before_it_is_asked_for);
     return suite_run(s);
 }

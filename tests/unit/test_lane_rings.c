@@ -220,7 +220,7 @@ END_TEST
 /* --- which way --- */
 
 /* A payload that fits into a quarter of the ring needs no system call while both sides are awake. */
-START_TEST(test_the_ring_takes_what_it_can) {
+START_TEST(test_small_payloads_go_through_the_ring) {
     static const size_t sizes[] = {0, 1, 32, 33, 88, 89, BYTES_MOST};
     open_with(RING_SMALL);
     for (int i = 0; i < 7; i++) {
@@ -662,7 +662,7 @@ START_TEST(test_room_is_used_at_once) {
 END_TEST
 
 /* Replies and cancels wait in order, with frames of all sizes and datagrams among them. */
-START_TEST(test_what_is_queued_keeps_its_order) {
+START_TEST(test_queued_messages_keep_their_order) {
     open_with(RING_SMALL);
     unsigned sent = fill_ring(&pair.client);
     for (unsigned i = 0; i < 100; i++) {
@@ -941,7 +941,7 @@ static void speak_on(struct ring_speaker *self, enum last_act act) {
 
 /* Once the lane has seen the end, it reads the peer's memory for one lap: the peer cannot have published more before
  * its end. */
-START_TEST(test_nobody_speaks_on_after_the_end) {
+START_TEST(test_no_frames_are_read_long_after_the_end) {
     struct side *server = &pair.server;
     struct ring_speaker *self = greet_ring_speaker(server);
     act_last(self, (enum last_act) _i);
@@ -1059,7 +1059,7 @@ int main(void) {
     suite_add(s, test_low_water_before_an_outbox_is_refused);
     suite_add_loop(s, test_a_server_without_memory_for_its_own, 0, 4);
     suite_add_loop(s, test_a_client_without_memory_for_its_own, 0, 4);
-    suite_add(s, test_the_ring_takes_what_it_can);
+    suite_add(s, test_small_payloads_go_through_the_ring);
     suite_add(s, test_the_socket_takes_the_rest);
     suite_add(s, test_texts_and_cancels);
     suite_add_loop(s, test_everything_stays_in_order, 0, 8);
@@ -1077,7 +1077,7 @@ int main(void) {
     suite_add(s, test_a_full_ring);
     suite_add(s, test_room_rings);
     suite_add(s, test_room_is_used_at_once);
-    suite_add(s, test_what_is_queued_keeps_its_order);
+    suite_add(s, test_queued_messages_keep_their_order);
     suite_add(s, test_no_room_for_a_mark);
     suite_add(s, test_no_mark_without_its_datagram);
     suite_add(s, test_room_for_little_is_not_room);
@@ -1090,7 +1090,7 @@ int main(void) {
     suite_add(s, test_the_user_quota_refuses_sealed_payloads);
     suite_add_loop(s, test_goodbye_after_frames, 0, 2);
     suite_add(s, test_gone_after_frames);
-    suite_add_loop(s, test_nobody_speaks_on_after_the_end, 0, LAST_ACTS);
+    suite_add_loop(s, test_no_frames_are_read_long_after_the_end, 0, LAST_ACTS);
     suite_add(s, test_sending_to_the_dead);
     suite_add_loop(s, test_the_end_in_the_middle, 0, 4);
     suite_add_loop(s, test_the_end_inside_a_mark, 0, 2);

@@ -147,7 +147,7 @@ static int travels_as(int route, int mode) {
     return mode == 1 && is_copied && routes[route].accept & SEA_INLINE ? SEA_POOLED : routes[route].travels;
 }
 
-START_TEST(test_the_class_follows_what_the_peer_takes) {
+START_TEST(test_the_class_follows_the_peers_offer) {
     int route = _i / PAIR_MODES, mode = _i % PAIR_MODES, travels = travels_as(route, mode);
     struct pair pair = {.server.options = {.inline_max = 1000, .block_max = 5000, .accept = routes[route].accept}};
     pair_open_in(&pair, mode);
@@ -174,7 +174,7 @@ START_TEST(test_the_class_follows_what_the_peer_takes) {
 }
 END_TEST
 
-START_TEST(test_who_takes_no_class_gets_empty_payloads) {
+START_TEST(test_no_class_means_empty_payloads) {
     struct pair pair = {.server.options.accept = SEA_POOLED};
     pair_open(&pair);
     ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_inline(&pair.client, 1, 1), false), -EMSGSIZE);
@@ -195,7 +195,7 @@ static sea_block *new_hugetlb(struct side *side, size_t size, int fill) {
     return filled(block, fill);
 }
 
-START_TEST(test_hugetlb_pages_go_to_who_takes_them) {
+START_TEST(test_hugetlb_pages_go_to_peers_that_accept_them) {
     bool takes = _i / PAIR_MODES == 0;
     struct pair pair = {.server.options.accept_hugetlb = takes};
     pair_open_in(&pair, _i % PAIR_MODES);
@@ -462,7 +462,7 @@ START_TEST(test_the_first_queued_frame_asks_for_the_poll) {
 }
 END_TEST
 
-START_TEST(test_what_is_queued_keeps_its_order) {
+START_TEST(test_queued_messages_keep_their_order) {
     struct pair pair = {0};
     pair_open_in(&pair, _i);
     unsigned sent = side_fill_socket(&pair.client);
@@ -759,9 +759,9 @@ int main(void) {
     suite_add_loop(s, test_an_empty_payload_is_none, 0, PAIR_MODES);
     suite_add_loop(s, test_a_cancel_arrives, 0, PAIR_MODES);
     suite_add_loop(s, test_a_block_may_be_sent_again, 0, PAIR_MODES);
-    suite_add_loop(s, test_the_class_follows_what_the_peer_takes, 0, ROUTES * PAIR_MODES);
-    suite_add(s, test_who_takes_no_class_gets_empty_payloads);
-    suite_add_loop(s, test_hugetlb_pages_go_to_who_takes_them, 0, 2 * PAIR_MODES);
+    suite_add_loop(s, test_the_class_follows_the_peers_offer, 0, ROUTES * PAIR_MODES);
+    suite_add(s, test_no_class_means_empty_payloads);
+    suite_add_loop(s, test_hugetlb_pages_go_to_peers_that_accept_them, 0, 2 * PAIR_MODES);
     suite_add_loop(s, test_a_part_of_a_hugetlb_page, 0, PAIR_MODES);
     suite_add_loop(s, test_padding_counts_on_both_sides, 0, PAIR_MODES);
     suite_add_loop(s, test_padding_that_the_peer_has_no_room_for, 0, PAIR_MODES);
@@ -775,7 +775,7 @@ int main(void) {
     suite_add(s, test_a_full_socket);
     suite_add(s, test_a_queued_reply_asks_for_the_poll);
     suite_add_loop(s, test_the_first_queued_frame_asks_for_the_poll, 0, 2);
-    suite_add_loop(s, test_what_is_queued_keeps_its_order, 0, PAIR_MODES);
+    suite_add_loop(s, test_queued_messages_keep_their_order, 0, PAIR_MODES);
     suite_add_loop(s, test_a_peer_that_does_not_read, 0, PAIR_MODES);
     suite_add_loop(s, test_no_memory_for_a_queued_reply, 0, PAIR_MODES);
     suite_add_loop(s, test_room_is_used_at_once, 0, PAIR_MODES);

@@ -149,7 +149,7 @@ END_TEST
 
 /* --- copies without a reader --- */
 
-START_TEST(test_nothing_is_copied_for_nobody) {
+START_TEST(test_no_copy_without_a_reader) {
     open_pair();
     pair.server.is_deaf = true;
     send_block(WIRE_CALL, 1, LARGE, 5);
@@ -167,7 +167,7 @@ START_TEST(test_nothing_is_copied_for_nobody) {
 END_TEST
 
 /* The caller gives up between two steps. */
-START_TEST(test_nobody_wants_it_any_more) {
+START_TEST(test_a_copy_whose_call_is_abandoned) {
     open_pair();
     send_block(WIRE_CALL, 1, LARGE, 5);
     send_block(WIRE_ONEWAY, 0, 10, 7);
@@ -294,8 +294,8 @@ int main(void) {
     suite_add(s, test_a_large_copy_takes_turns);
     suite_add(s, test_many_copies_take_turns);
     suite_add(s, test_a_copy_in_the_heap);
-    suite_add(s, test_nothing_is_copied_for_nobody);
-    suite_add(s, test_nobody_wants_it_any_more);
+    suite_add(s, test_no_copy_without_a_reader);
+    suite_add(s, test_a_copy_whose_call_is_abandoned);
     suite_add(s, test_a_message_that_may_not_come);
     suite_add_loop(s, test_an_end_halfway, 0, ENDS);
     suite_add(s, test_the_peer_dies_halfway);

@@ -95,7 +95,7 @@ START_TEST(test_mappings) {
 }
 END_TEST
 
-START_TEST(test_what_cannot_be_read_is_no_limit) {
+START_TEST(test_unreadable_figures_are_no_limit) {
     const struct rlimit limit = {(rlim_t) 1 << 46, RLIM_INFINITY};
     setrlimit(RLIMIT_AS, &limit);
     fail_always(INJECT_OPEN, EACCES);
@@ -126,6 +126,6 @@ int main(void) {
     suite_add(s, test_address_space);
     suite_add(s, test_mappings);
     suite_add(s, test_mappings_of_an_unknown_kernel);
-    suite_add(s, test_what_cannot_be_read_is_no_limit);
+    suite_add(s, test_unreadable_figures_are_no_limit);
     return suite_run(s);
 }

@@ -254,7 +254,7 @@ START_TEST(test_a_stopped_server_keeps_its_path) {
 END_TEST
 
 /* A waiting client sent a descriptor whose close() hangs, and cannot be accepted, because our table is full. */
-START_TEST(test_who_waits_and_cannot_be_accepted) {
+START_TEST(test_a_waiting_client_that_cannot_be_accepted) {
     if (is_under_valgrind()) { /* valgrind runs no other thread while one hangs in close() */
         test_skip("threads hang together here");
         return;
@@ -475,7 +475,7 @@ END_TEST
 
 /* A user that may read the directory may lock it for any time. Then the path is taken over by no server, and the
  * text says why. */
-START_TEST(test_a_directory_that_somebody_has_locked) {
+START_TEST(test_a_directory_that_another_process_has_locked) {
     struct child child;
     struct listener listener;
     enum heir kind = IS_SILENT;
@@ -799,7 +799,7 @@ int main(void) {
     suite_add(s, test_a_live_server_without_its_lock);
     suite_add(s, test_a_successors_files_stay);
     suite_add_loop(s, test_an_heir_holds_no_path, 0, HEIRS);
-    suite_add(s, test_a_directory_that_somebody_has_locked);
+    suite_add(s, test_a_directory_that_another_process_has_locked);
     suite_add_loop(s, test_a_lock_file_that_cannot_be_replaced, 0, 2);
     suite_add(s, test_an_heir_is_known_by_its_parents_number);
     suite_add(s, test_a_file_is_not_a_socket);
@@ -816,6 +816,6 @@ int main(void) {
     suite_add_loop(s, test_failures_leave_nothing, 0, 9);
     suite_add(s, test_a_stale_socket_that_cannot_be_removed);
     suite_add(s, test_names_that_cannot_be_removed);
-    suite_add(s, test_who_waits_and_cannot_be_accepted);
+    suite_add(s, test_a_waiting_client_that_cannot_be_accepted);
     return suite_run(s);
 }

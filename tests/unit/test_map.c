@@ -209,7 +209,7 @@ START_TEST(test_populate_failures) {
 }
 END_TEST
 
-START_TEST(test_populate_of_what_is_there) {
+START_TEST(test_populate_of_existing_pages) {
     CLEANUP_FD int fd = new_memfd(MIB);
     void *data = NULL;
     ck_assert_int_eq(memfd_reserve_filled(fd, 0, MIB), 0);
@@ -402,7 +402,7 @@ int main(void) {
     suite_add(s, test_a_child_does_not_inherit);
     suite_add(s, test_populate_gets_pages);
     suite_add(s, test_populate_failures);
-    suite_add(s, test_populate_of_what_is_there);
+    suite_add(s, test_populate_of_existing_pages);
     suite_add(s, test_populate_behind_the_end);
     suite_add(s, test_small_pages_are_not_huge);
     suite_add(s, test_locked);

@@ -53,7 +53,7 @@ START_TEST(test_fields) {
 }
 END_TEST
 
-START_TEST(test_what_is_shared) {
+START_TEST(test_shared_memory_of_the_process) {
     ck_assert_uint_eq(meminfo_read_shared(tree_path), UINT64_MAX);
     tree_write("self/status", "Name:\tx\nRssFile:\t    5 kB\nRssShmem:\t   12 kB\n");
     ck_assert_uint_eq(meminfo_read_shared(tree_path), 12 * KIB);
@@ -101,7 +101,7 @@ START_TEST(test_sysinfo_instead) {
 }
 END_TEST
 
-START_TEST(test_what_cannot_be_read_is_no_limit) {
+START_TEST(test_unreadable_figures_are_no_limit) {
     static const char *const texts[] = {"", "MemAvailable: 5\n", "MemAvailable: 99999999999999999999999 kB\n",
                                         "xMemAvailable: 5 kB\n"};
     fail_always(INJECT_SYSINFO, ENOSYS);
@@ -123,10 +123,10 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add(s, test_this_machine);
     suite_add(s, test_fields);
-    suite_add(s, test_what_is_shared);
+    suite_add(s, test_shared_memory_of_the_process);
     suite_add_loop(s, test_promises, 0, 4);
     suite_add(s, test_too_much_was_promised);
     suite_add(s, test_sysinfo_instead);
-    suite_add(s, test_what_cannot_be_read_is_no_limit);
+    suite_add(s, test_unreadable_figures_are_no_limit);
     return suite_run(s);
 }

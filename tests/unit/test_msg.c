@@ -53,7 +53,7 @@ static sea_msg *kept_call(struct ends *ends, sea_block *block) {
 
 /* properties of messages */
 
-START_TEST(test_what_a_call_tells) {
+START_TEST(test_properties_of_a_call) {
     struct ends ends = {0};
     ends_open(&ends);
     uint64_t before = wait_now();
@@ -76,7 +76,7 @@ START_TEST(test_what_a_call_tells) {
 END_TEST
 
 /* A pooled payload is not stable, and the message says so. */
-START_TEST(test_what_a_one_way_message_tells) {
+START_TEST(test_properties_of_a_one_way_message) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, end_block_of_kind(&ends.a, _i), 0), 0);
@@ -93,7 +93,7 @@ START_TEST(test_what_a_one_way_message_tells) {
 }
 END_TEST
 
-START_TEST(test_what_a_reply_tells) {
+START_TEST(test_properties_of_a_reply) {
     struct ends ends = {0};
     ends_open(&ends);
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, 10, 4), 60000, 1, NULL), 0);
@@ -737,9 +737,9 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("msg");
     suite_fixture(s, fail_off, fail_off);
-    suite_add(s, test_what_a_call_tells);
-    suite_add_loop(s, test_what_a_one_way_message_tells, 0, KINDS);
-    suite_add(s, test_what_a_reply_tells);
+    suite_add(s, test_properties_of_a_call);
+    suite_add_loop(s, test_properties_of_a_one_way_message, 0, KINDS);
+    suite_add(s, test_properties_of_a_reply);
     suite_add(s, test_an_empty_payload);
     suite_add_loop(s, test_the_payload_is_a_block, 0, KINDS);
     suite_add(s, test_a_released_message_gives_the_lease_back);

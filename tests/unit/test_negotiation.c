@@ -171,7 +171,7 @@ START_TEST(test_a_block_of_which_copies_are_made) {
 }
 END_TEST
 
-START_TEST(test_an_offer_of_what_was_asked) {
+START_TEST(test_an_offer_follows_the_options) {
     const sea_options options = {.service = "imaging",
                                  .accept = SEA_STABLE_ONLY,
                                  .accept_hugetlb = true,
@@ -242,7 +242,7 @@ static const struct {
 };
 #define CHOICES ((int) (sizeof choices / sizeof *choices))
 
-START_TEST(test_what_is_not_accepted_is_not_offered) {
+START_TEST(test_classes_not_accepted_are_not_offered) {
     const sea_options options = {
         .accept = choices[_i].asked, .socket_only = choices[_i].socket_only, .inline_max = 100};
     struct wire_hello hello = negotiation_offer(ctx, &options);
@@ -377,7 +377,7 @@ START_TEST(test_the_longest_service_name_is_kept) {
 END_TEST
 
 /* An inline payload travels in one datagram with its head and possibly a text. */
-START_TEST(test_inline_is_what_the_socket_carries) {
+START_TEST(test_inline_payloads_fit_into_the_socket) {
     static const size_t rest = WIRE_MESSAGE_SIZE + WIRE_TEXT_MAX;
     static const struct {
         size_t datagram_max;
@@ -417,7 +417,7 @@ START_TEST(test_a_peer_that_takes_less) {
 END_TEST
 
 /* Classes and features of later versions are ignored. */
-START_TEST(test_what_we_do_not_know_is_not_agreed) {
+START_TEST(test_unknown_features_are_not_agreed) {
     struct wire_hello own = hello_of(""), peer = hello_of("");
     struct negotiated negotiated;
     peer.accept = UINT32_MAX;
@@ -505,19 +505,19 @@ int main(void) {
     suite_add(s, test_service_names);
     suite_add(s, test_methods);
     suite_add(s, test_the_default_offer);
-    suite_add(s, test_an_offer_of_what_was_asked);
+    suite_add(s, test_an_offer_follows_the_options);
     suite_add(s, test_a_block_of_which_copies_are_made);
     suite_add_loop(s, test_blocks_are_no_more_than_the_quota, 0, 6);
     suite_add(s, test_a_block_is_no_larger_than_all_of_them);
-    suite_add_loop(s, test_what_is_not_accepted_is_not_offered, 0, CHOICES);
+    suite_add_loop(s, test_classes_not_accepted_are_not_offered, 0, CHOICES);
     suite_add_loop(s, test_every_offer_can_be_decoded, 0, 5);
     suite_add(s, test_the_peers_limits_are_ours_to_keep);
     suite_add_loop(s, test_versions, 0, 10);
     suite_add_loop(s, test_services, 0, 8);
     suite_add(s, test_the_longest_service_name_is_kept);
-    suite_add_loop(s, test_inline_is_what_the_socket_carries, 0, 8);
+    suite_add_loop(s, test_inline_payloads_fit_into_the_socket, 0, 8);
     suite_add(s, test_a_peer_that_takes_less);
-    suite_add(s, test_what_we_do_not_know_is_not_agreed);
+    suite_add(s, test_unknown_features_are_not_agreed);
     suite_add_loop(s, test_pooled_payloads_need_both_outboxes, 0, 8);
     suite_add(s, test_limits_that_make_no_sense);
     suite_add_loop(s, test_credit, 0, 4);

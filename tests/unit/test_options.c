@@ -90,7 +90,7 @@ START_TEST(test_sizes_of_methods_without_sense) {
 END_TEST
 
 /* The caller's refusal may be shorter, or longer, than the library's. */
-START_TEST(test_sizes_of_what_is_filled) {
+START_TEST(test_sizes_of_filled_structures) {
     struct {
         sea_refusal refusal;
         char added_later[64];
@@ -201,7 +201,7 @@ int main(void) {
     suite_add(s, test_an_older_program);
     suite_add(s, test_methods_of_a_newer_program);
     suite_add_loop(s, test_sizes_of_methods_without_sense, 0, 3);
-    suite_add(s, test_sizes_of_what_is_filled);
+    suite_add(s, test_sizes_of_filled_structures);
     suite_add_loop(s, test_the_largest_payload, 0, 2);
     suite_add(s, test_any_other_method);
     return suite_run(s);

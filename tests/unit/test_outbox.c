@@ -78,7 +78,7 @@ START_TEST(test_shapes) {
 END_TEST
 
 /* The first words, as doc/PROTOCOL.md has them; every other byte is 0. */
-START_TEST(test_what_a_new_one_says) {
+START_TEST(test_the_first_words_of_a_new_outbox) {
     struct outbox own = OUTBOX_EMPTY;
     ck_assert_int_eq(outbox_new(&own, 64, 256), 0);
     const uint32_t *words = (const uint32_t *) (const void *) own.page;
@@ -107,7 +107,7 @@ START_TEST(test_the_document_shows_it) {
 END_TEST
 
 /* Tries the descriptor that is handed out, and a new one that was opened through it. */
-START_TEST(test_nobody_else_can_write) {
+START_TEST(test_only_the_owner_can_write) {
     struct outbox own = OUTBOX_EMPTY;
     char path[64];
     ck_assert_int_eq(outbox_new(&own, 64, 256), 0);
@@ -488,9 +488,9 @@ int main(void) {
     suite_fixture(s, before_each, after_each);
     suite_add_loop(s, test_no_page_is_added, 0, SHAPES);
     suite_add_loop(s, test_shapes, 0, SHAPES);
-    suite_add(s, test_what_a_new_one_says);
+    suite_add(s, test_the_first_words_of_a_new_outbox);
     suite_add(s, test_the_document_shows_it);
-    suite_add(s, test_nobody_else_can_write);
+    suite_add(s, test_only_the_owner_can_write);
     suite_add(s, test_a_forked_child_does_not_have_it);
     suite_add_loop(s, test_both_see_the_same, 0, SHAPES);
     suite_add_loop(s, test_lies_are_refused, 0, LIES);

@@ -102,7 +102,7 @@ START_TEST(test_a_directory_that_others_can_write) {
 }
 END_TEST
 
-START_TEST(test_a_directory_of_somebody_else) {
+START_TEST(test_a_directory_of_another_user) {
     char buf[100];
     if (geteuid() != 0)
         test_skip("only root can give a directory away");
@@ -112,7 +112,7 @@ START_TEST(test_a_directory_of_somebody_else) {
 }
 END_TEST
 
-START_TEST(test_what_is_no_directory) {
+START_TEST(test_paths_that_are_no_directory) {
     char buf[100];
     ck_assert_int_eq(symlink("/tmp", sealane), 0);
     ck_assert_int_eq(path_runtime_dir(true, buf, sizeof buf), -ENOTDIR);
@@ -364,8 +364,8 @@ int main(void) {
     suite_add(s, test_a_name_that_is_too_long);
     suite_add(s, test_the_users_configuration);
     suite_add_loop(s, test_a_directory_that_others_can_write, 0, 4);
-    suite_add(s, test_a_directory_of_somebody_else);
-    suite_add(s, test_what_is_no_directory);
+    suite_add(s, test_a_directory_of_another_user);
+    suite_add(s, test_paths_that_are_no_directory);
     suite_add(s, test_users_need_the_variable);
     suite_add(s, test_root_does_without);
     suite_add(s, test_directory_failures);

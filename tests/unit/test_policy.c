@@ -103,7 +103,7 @@ static const char *refusal(const sea_options *options, const sea_peer *peer, boo
     return text;
 }
 
-START_TEST(test_refusals_say_what_is_known) {
+START_TEST(test_refusals_name_the_known_limits) {
     const sea_peer known = {.uid = STRANGER, .gid = OTHER};
     const sea_peer ambiguous = {.uid = UINT32_MAX, .gid = UINT32_MAX, .is_uid_ambiguous = true};
     const sea_options plain = {0}, asking = {.allow = allow};
@@ -169,7 +169,7 @@ int main(void) {
     suite_add(s, test_users_that_are_listed);
     suite_add(s, test_groups_that_are_listed);
     suite_add(s, test_an_ambiguous_id_matches_nothing);
-    suite_add(s, test_refusals_say_what_is_known);
+    suite_add(s, test_refusals_name_the_known_limits);
     suite_add(s, test_the_callback_is_asked_last);
     suite_add(s, test_the_callbacks_word_holds);
     suite_add(s, test_a_callback_that_says_neither);

@@ -110,7 +110,7 @@ START_TEST(test_an_empty_set) {
 }
 END_TEST
 
-START_TEST(test_who_has_something_is_called) {
+START_TEST(test_a_ready_watch_is_called) {
     add_all();
     turn();
     ck_assert_int_eq(calls_of_all(), 0);
@@ -231,7 +231,7 @@ START_TEST(test_no_turn_inside_a_turn) {
 END_TEST
 
 /* Not even a hang-up, which epoll reports without being asked. */
-START_TEST(test_who_waits_for_nothing_hears_nothing) {
+START_TEST(test_a_watch_without_events_gets_none) {
     add(0);
     watch_update(&sides[0].watch, 0, WAIT_FOREVER);
     shutdown(sides[0].other, SHUT_RDWR);
@@ -243,7 +243,7 @@ START_TEST(test_who_waits_for_nothing_hears_nothing) {
 }
 END_TEST
 
-START_TEST(test_a_watch_that_nobody_polls) {
+START_TEST(test_a_watch_that_is_never_polled) {
     watch_update(&sides[0].watch, POLLOUT, 5);
     ck_assert_int_eq(sides[0].watch.events, POLLOUT);
     ck_assert_uint_eq(sides[0].watch.deadline, 5);
@@ -745,7 +745,7 @@ int main(void) {
     struct suite *s = suite_new("poller");
     suite_fixture(s, make_set, drop_set);
     suite_add(s, test_an_empty_set);
-    suite_add(s, test_who_has_something_is_called);
+    suite_add(s, test_a_ready_watch_is_called);
     suite_add(s, test_the_sets_descriptor);
     suite_add(s, test_a_turn_waits_for_an_event);
     suite_add(s, test_room_to_write);
@@ -753,9 +753,9 @@ int main(void) {
     suite_add(s, test_events_may_change);
     suite_add(s, test_the_kernel_hears_only_news);
     suite_add(s, test_no_turn_inside_a_turn);
-    suite_add(s, test_who_waits_for_nothing_hears_nothing);
+    suite_add(s, test_a_watch_without_events_gets_none);
     suite_add(s, test_a_change_that_failed_is_tried_again);
-    suite_add(s, test_a_watch_that_nobody_polls);
+    suite_add(s, test_a_watch_that_is_never_polled);
     suite_add(s, test_removed_and_added_again);
     suite_add(s, test_a_crowd_takes_turns);
     suite_add(s, test_a_deadline_is_told_as_no_event);

@@ -190,7 +190,7 @@ START_TEST(test_an_empty_pool) {
 }
 END_TEST
 
-START_TEST(test_what_a_slot_is) {
+START_TEST(test_properties_of_a_slot) {
     struct pool_slot *slot = take(3000), *other = take(3000);
     ck_assert_uint_eq(slot->arena->stride, 3072);
     ck_assert_ptr_eq(slot->data, arena_at(slot->arena, slot->index));
@@ -232,7 +232,7 @@ START_TEST(test_sizes_at_the_ends) {
 END_TEST
 
 /* Once the pool has the memory that it needs, it asks neither the kernel nor the heap nor the budget. */
-START_TEST(test_the_steady_state_asks_nobody) {
+START_TEST(test_the_steady_state_makes_no_calls) {
     if (_i)
         crowd_gather();
     pool = pool_end(pool);
@@ -402,7 +402,7 @@ START_TEST(test_a_hot_block) {
 END_TEST
 
 /* A hot block must not shorten a rotation of blocks, or be a large block. */
-START_TEST(test_what_is_never_hot) {
+START_TEST(test_blocks_that_are_never_hot) {
     pool = pool_end(pool);
     new_pool(64 * MIB, usual);
     static const size_t sizes[] = {40 * KIB, MIB, 5 * MIB};
@@ -525,7 +525,7 @@ START_TEST(test_the_distance_is_kept) {
 END_TEST
 
 /* A rotation of blocks takes half of the memory that may be retained, and no more. */
-START_TEST(test_the_distance_is_bounded_by_what_may_be_retained) {
+START_TEST(test_retained_memory_bounds_the_distance) {
     ck_assert_uint_gt(pool_distance(MIB, usual.footprint, usual.least), 2);
     pool = pool_end(pool);
     new_pool(4 * MIB, usual);
@@ -586,7 +586,7 @@ static struct pool_slot *lend(size_t size, uint64_t *ret_handle) {
 }
 
 /* A caller may wait for a block only where waiting saves memory, and where a block can come back. */
-START_TEST(test_what_would_be_made) {
+START_TEST(test_memory_that_would_be_made) {
     struct pool_slot *slots[4];
     uint64_t handles[4];
     pool = pool_end(pool);
@@ -648,7 +648,7 @@ START_TEST(test_lies) {
 }
 END_TEST
 
-START_TEST(test_what_the_peer_holds) {
+START_TEST(test_blocks_that_the_peer_holds) {
     enum { BLOCKS = 50 };
     struct pool_slot *slots[BLOCKS];
     for (int i = 0; i < BLOCKS; i++) {
@@ -718,7 +718,7 @@ END_TEST
 
 /* --- arenas that go --- */
 
-START_TEST(test_only_what_is_wholly_free_goes) {
+START_TEST(test_only_free_arenas_go) {
     struct pool_slot *one = take(MIB), *other = take(100), *leased = take(70000);
     if (_i)
         crowd_gather();
@@ -761,7 +761,7 @@ START_TEST(test_the_longest_free_go_first) {
 }
 END_TEST
 
-START_TEST(test_nobody_is_told_of_what_he_never_knew) {
+START_TEST(test_a_peer_is_not_told_of_unknown_arenas) {
     pool_put_own(take(MIB));
     pool_trim(pool, 0);
     ck_assert_int_eq(bank.retired_count, 0);
@@ -816,7 +816,7 @@ START_TEST(test_ids_are_not_used_again_soon) {
 END_TEST
 
 /* When the sizes change over time, the memory of the old sizes does not stay. */
-START_TEST(test_what_is_retained_is_bounded) {
+START_TEST(test_retained_memory_is_bounded) {
     pool = pool_end(pool);
     new_pool(3 * MIB, usual);
     for (int turn = 0; turn < 4; turn++)
@@ -999,7 +999,7 @@ END_TEST
 
 /* A block that comes back while the owner sleeps is reported once, from any thread; while the owner is awake it is
  * not. */
-START_TEST(test_who_waits_is_told) {
+START_TEST(test_a_sleeping_owner_is_told) {
     struct pool_slot *a = take(MIB), *b = take(MIB), *c = take(MIB);
     pool_rotate(pool);
     pool_put(c); /* the owner is awake */
@@ -1031,7 +1031,7 @@ END_TEST
 
 /* A hot block would come back unseen: while the owner sleeps there is no hot block, and a block of a draining arena
  * never becomes one. */
-START_TEST(test_nothing_is_hot_that_somebody_waits_for) {
+START_TEST(test_no_hot_block_while_the_owner_sleeps) {
     struct pool_slot *old = take(1000), *new;
     pool_rotate(pool);
     ck_assert(!pool_put_hot(old));
@@ -1112,7 +1112,7 @@ START_TEST(test_a_budget_that_says_no) {
 }
 END_TEST
 
-START_TEST(test_a_refusal_takes_what_is_idle) {
+START_TEST(test_a_refusal_takes_idle_memory) {
     struct pool_slot *stays = take(100);
     pool_note_announced(stays->arena);
     for (size_t size = 70000; size < 800000; size += 100000)
@@ -1341,7 +1341,7 @@ static void *put_what_is_in_hand(void *arg) {
     return arg;
 }
 
-START_TEST(test_nobody_sleeps_over_a_return) {
+START_TEST(test_no_sleep_with_a_return_pending) {
     pthread_t thread;
     pool_end(pool);
     new_pool_with(64 * MIB, no_rotation, (struct pool_policy){.keep = UINT64_MAX / 2});
@@ -1392,34 +1392,34 @@ int main(void) {
     struct suite *s = suite_new("pool");
     suite_fixture(s, before, after);
     suite_add(s, test_an_empty_pool);
-    suite_add(s, test_what_a_slot_is);
+    suite_add(s, test_properties_of_a_slot);
     suite_add(s, test_sizes_at_the_ends);
-    suite_add_loop(s, test_the_steady_state_asks_nobody, 0, 2);
+    suite_add_loop(s, test_the_steady_state_makes_no_calls, 0, 2);
     suite_add(s, test_a_class_grows_in_ever_larger_arenas);
     suite_add(s, test_large_payloads_have_arenas_of_their_own);
     suite_add(s, test_a_larger_one_beside_many);
     suite_add_loop(s, test_at_random, 0, 8);
     suite_add(s, test_a_hot_block);
-    suite_add(s, test_what_is_never_hot);
+    suite_add(s, test_blocks_that_are_never_hot);
     suite_add(s, test_a_hot_block_yields_to_the_budget);
     suite_add(s, test_the_end_with_a_hot_block);
     suite_add(s, test_a_private_pool);
     suite_add(s, test_distances);
     suite_add_loop(s, test_the_distance_is_kept, 0, 7);
-    suite_add(s, test_the_distance_is_bounded_by_what_may_be_retained);
+    suite_add(s, test_retained_memory_bounds_the_distance);
     suite_add(s, test_the_distance_yields_to_the_budget);
     suite_add(s, test_a_lease);
-    suite_add(s, test_what_would_be_made);
+    suite_add(s, test_memory_that_would_be_made);
     suite_add(s, test_lies);
-    suite_add(s, test_what_the_peer_holds);
+    suite_add(s, test_blocks_that_the_peer_holds);
     suite_add(s, test_generations_come_round);
     suite_add(s, test_many_arenas);
-    suite_add_loop(s, test_only_what_is_wholly_free_goes, 0, 2);
+    suite_add_loop(s, test_only_free_arenas_go, 0, 2);
     suite_add(s, test_the_longest_free_go_first);
-    suite_add(s, test_nobody_is_told_of_what_he_never_knew);
+    suite_add(s, test_a_peer_is_not_told_of_unknown_arenas);
     suite_add_loop(s, test_an_announced_arena_has_no_descriptor, 0, 2);
     suite_add(s, test_ids_are_not_used_again_soon);
-    suite_add(s, test_what_is_retained_is_bounded);
+    suite_add(s, test_retained_memory_is_bounded);
     suite_add(s, test_a_spike_does_not_stay);
     suite_add(s, test_rotating_nothing);
     suite_add(s, test_an_old_generation_hands_out_nothing);
@@ -1427,12 +1427,12 @@ int main(void) {
     suite_add(s, test_the_end_while_draining);
     suite_add(s, test_a_full_generation);
     suite_add_loop(s, test_an_old_one_and_an_idle_one, 0, 2);
-    suite_add(s, test_who_waits_is_told);
-    suite_add(s, test_nothing_is_hot_that_somebody_waits_for);
+    suite_add(s, test_a_sleeping_owner_is_told);
+    suite_add(s, test_no_hot_block_while_the_owner_sleeps);
     suite_add(s, test_several_pools_of_one_audience);
     suite_add(s, test_the_oldest_lease);
     suite_add(s, test_a_budget_that_says_no);
-    suite_add(s, test_a_refusal_takes_what_is_idle);
+    suite_add(s, test_a_refusal_takes_idle_memory);
     suite_add(s, test_once_is_no_refusal);
     suite_add_loop(s, test_every_call_can_fail, 0, 7);
     suite_add(s, test_no_memory_for_a_pool);
@@ -1440,7 +1440,7 @@ int main(void) {
     suite_add_loop(s, test_the_end_with_returns_on_the_way, 0, 2);
     suite_add(s, test_put_from_another_thread);
     suite_add_loop(s, test_many_threads_put, 0, 2);
-    suite_add(s, test_nobody_sleeps_over_a_return);
+    suite_add(s, test_no_sleep_with_a_return_pending);
     suite_add(s, test_many_threads_put_at_the_end);
     return suite_run(s);
 }

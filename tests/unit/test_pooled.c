@@ -671,7 +671,7 @@ START_TEST(test_the_end_drops_the_leases) {
 END_TEST
 
 /* The context stays complete until the last block of the pool is gone. */
-START_TEST(test_a_block_outlives_everybody) {
+START_TEST(test_a_block_outlives_its_context_and_peer) {
     sea_ctx *last = NULL;
     struct owner owner = {.peer = NULL};
     ck_assert_int_eq(sea_ctx_new(&last, NULL), 0);
@@ -742,7 +742,7 @@ START_TEST(test_an_inline_block_outlives_its_connection) {
 END_TEST
 
 /* The next block of that size lies where the last one lay, and is as good as new. */
-START_TEST(test_what_is_ready) {
+START_TEST(test_blocks_that_are_ready) {
     int class = _i ? SEA_POOLED : SEA_INLINE;
     if (!is_single_threaded())
         test_skip("a tool has a thread of its own here");
@@ -1274,11 +1274,11 @@ int main(void) {
     suite_add(s, test_many_retired_arenas);
     suite_add(s, test_no_memory_for_a_lease);
     suite_add(s, test_the_end_drops_the_leases);
-    suite_add(s, test_a_block_outlives_everybody);
+    suite_add(s, test_a_block_outlives_its_context_and_peer);
     suite_add(s, test_the_end_of_nothing);
     suite_add(s, test_an_inline_block);
     suite_add(s, test_an_inline_block_outlives_its_connection);
-    suite_add_loop(s, test_what_is_ready, 0, 2);
+    suite_add_loop(s, test_blocks_that_are_ready, 0, 2);
     suite_add_loop(s, test_the_last_of_several_references, 0, 2);
     suite_add(s, test_no_memory_for_an_inline_block);
     suite_add_loop(s, test_blocks_end_on_another_thread, 0, 2);

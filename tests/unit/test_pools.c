@@ -123,7 +123,7 @@ START_TEST(test_options) {
 END_TEST
 
 /* By default a pool keeps an amount that follows from the budget: 32 MiB at most. */
-START_TEST(test_what_is_kept_of_a_small_budget) {
+START_TEST(test_retained_memory_of_a_small_budget) {
     static const uint64_t budgets[] = {64 * MIB, 640 * MIB, UINT64_C(1) << 40}, kept[] = {MIB, 10 * MIB, 32 * MIB};
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
@@ -217,7 +217,7 @@ static sea_pool *keep_all(void) {
     return pool;
 }
 
-START_TEST(test_what_ones_own_pool_keeps) {
+START_TEST(test_budget_in_the_own_pools) {
     sea_pool *pool = keep_all();
     sea_block *block = end_block(&ends.a, 6 * MIB, 1);
     ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
@@ -229,7 +229,7 @@ START_TEST(test_what_ones_own_pool_keeps) {
 END_TEST
 
 /* The machine's memory is short: the first attempt notices, and the pool's free memory goes. */
-START_TEST(test_what_ones_own_pool_keeps_of_the_machine) {
+START_TEST(test_memory_of_the_machine_in_the_own_pools) {
     sea_pool *pool = keep_all();
     sea_block *block = NULL;
     fail_call(INJECT_MEMFD_CREATE, 1, 2, ENOMEM); /* once with one pool's free memory, and once without any */
@@ -245,7 +245,7 @@ END_TEST
 
 /* A peer with a limit no larger than the pool's share gets a sealed block, of memory that the connection's pools
  * keep. */
-START_TEST(test_what_the_pools_keep_for_a_sealed_block) {
+START_TEST(test_free_pool_memory_for_a_sealed_block) {
     sea_pool *pool = keep_all();
     sea_pool *small = pool_of(&(sea_pool_options){.bytes_max = MIB});
     sea_block *block = block_of(small, 6 * MIB);
@@ -260,7 +260,7 @@ END_TEST
 
 /* Memory that belongs to other threads goes in the next turns of their connections; these are woken, but not at each
  * attempt. */
-START_TEST(test_what_others_keep) {
+START_TEST(test_memory_in_pools_of_other_threads) {
     static const size_t size = 6 * MIB;
     sea_pool *pool = keep_all();
     _Atomic int *is_told = &ends.a.conn->lane.remote->account->member.trim;
@@ -289,7 +289,7 @@ START_TEST(test_what_others_keep) {
 END_TEST
 
 /* A shortage elsewhere takes free memory, but no reserved memory. */
-START_TEST(test_what_others_reserved) {
+START_TEST(test_reserved_memory_of_other_threads) {
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     sea_block *block = NULL;
     ck_assert_int_eq(sea_pool_reserve(pool, 65536, 4), 0);
@@ -316,7 +316,7 @@ START_TEST(test_what_others_reserved) {
 END_TEST
 
 /* Memory of other connections makes no room under this peer's own limit. */
-START_TEST(test_a_full_share_tells_nobody) {
+START_TEST(test_a_full_share_wakes_no_connection) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
     ends.b.options.accept = SEA_INLINE | SEA_POOLED;
@@ -458,7 +458,7 @@ START_TEST(test_an_idle_pair) {
 END_TEST
 
 /* The blocks come back only after both sides have gone to sleep. */
-START_TEST(test_what_comes_back_late) {
+START_TEST(test_blocks_that_come_back_late) {
     ends_deinit(&ends);
     memset(&ends, 0, sizeof ends);
     ends.a.options.pool = &hasty[0];
@@ -999,7 +999,7 @@ START_TEST(test_trimming_a_socket) {
 END_TEST
 
 /* An idle connection with blocking functions trims in its next turn. */
-START_TEST(test_trimming_who_is_asked_later) {
+START_TEST(test_trimming_an_idle_connection) {
     lend(end_block(&ends.a, MIB, 1));
     give_back(1);
     sea_ctx_trim(ends.a.ctx);
@@ -1093,7 +1093,7 @@ static void reopen(const sea_pool_options *own, uint64_t bytes_max) {
 static const size_t reserved_sizes[][2] = {{5000, 100}, {200 * KIB, 20}, {5 * MIB, 3}, {MIB, 1}};
 
 /* Blocks are taken, given back and taken again, one at a time and all together, and no memory is made for them. */
-START_TEST(test_what_is_reserved_is_there) {
+START_TEST(test_reserved_blocks_are_there) {
     enum { COUNT_MAX = 100 };
     size_t size = reserved_sizes[_i][0], count = reserved_sizes[_i][1];
     sea_block *blocks[COUNT_MAX];
@@ -1120,7 +1120,7 @@ END_TEST
 
 /* Reserved memory stays when the clock, another pool, or the limit of kept memory demands memory; and no side wakes
  * up for it. */
-START_TEST(test_what_is_reserved_stays) {
+START_TEST(test_reserved_blocks_stay) {
     static const sea_pool_options stingy = {.retained_ms = 1, .retained_max = MIB};
     reopen(&stingy, 16 * MIB);
     sea_pool *pool = sea_conn_pool(ends.a.conn);
@@ -1149,7 +1149,7 @@ START_TEST(test_what_is_reserved_stays) {
 END_TEST
 
 /* A block that is out meanwhile keeps its arena. */
-START_TEST(test_what_ends_a_reservation) {
+START_TEST(test_ends_of_a_reservation) {
     sea_pool *pool = sea_conn_pool(ends.a.conn);
     ck_assert_int_eq(sea_pool_reserve(pool, 8 * MIB, 3), 0);
     sea_block *block = block_of(pool, 8 * MIB);
@@ -1219,21 +1219,21 @@ int main(void) {
     suite_fixture(s, before, after);
     suite_add(s, test_a_pool_is_another_memory);
     suite_add(s, test_options);
-    suite_add_loop(s, test_what_is_kept_of_a_small_budget, 0, 3);
+    suite_add_loop(s, test_retained_memory_of_a_small_budget, 0, 3);
     suite_add(s, test_a_pool_has_its_share);
     suite_add(s, test_a_share_without_another_way);
     suite_add(s, test_the_peers_limit_is_of_all);
-    suite_add(s, test_what_ones_own_pool_keeps);
-    suite_add(s, test_what_ones_own_pool_keeps_of_the_machine);
-    suite_add(s, test_what_the_pools_keep_for_a_sealed_block);
-    suite_add(s, test_what_others_keep);
-    suite_add(s, test_what_others_reserved);
-    suite_add(s, test_a_full_share_tells_nobody);
+    suite_add(s, test_budget_in_the_own_pools);
+    suite_add(s, test_memory_of_the_machine_in_the_own_pools);
+    suite_add(s, test_free_pool_memory_for_a_sealed_block);
+    suite_add(s, test_memory_in_pools_of_other_threads);
+    suite_add(s, test_reserved_memory_of_other_threads);
+    suite_add(s, test_a_full_share_wakes_no_connection);
     suite_add(s, test_long_lives_across_rotations);
     suite_add(s, test_the_oldest_lease_is_told);
     suite_add_loop(s, test_rotating_by_bytes, 0, 2);
     suite_add_loop(s, test_an_idle_pair, 0, 3);
-    suite_add(s, test_what_comes_back_late);
+    suite_add(s, test_blocks_that_come_back_late);
     suite_add(s, test_the_process_totals);
     suite_add(s, test_the_process_is_resident);
     suite_add(s, test_a_connection_totals);
@@ -1251,11 +1251,11 @@ int main(void) {
     suite_add_loop(s, test_trimming_from_elsewhere, 0, LOOPS);
     suite_add_loop(s, test_put_from_elsewhere, 0, LOOPS);
     suite_add(s, test_trimming_a_socket);
-    suite_add(s, test_trimming_who_is_asked_later);
+    suite_add(s, test_trimming_an_idle_connection);
     suite_add(s, test_trimming_all_that_is_kept);
-    suite_add_loop(s, test_what_is_reserved_is_there, 0, 4);
-    suite_add(s, test_what_is_reserved_stays);
-    suite_add_loop(s, test_what_ends_a_reservation, 0, 2);
+    suite_add_loop(s, test_reserved_blocks_are_there, 0, 4);
+    suite_add(s, test_reserved_blocks_stay);
+    suite_add_loop(s, test_ends_of_a_reservation, 0, 2);
     suite_add(s, test_a_reservation_of_all_there_may_be);
     suite_add(s, test_reservations_that_are_refused);
     return suite_run(s);

@@ -175,7 +175,7 @@ static bool are_hangers_in_close(void) {
     return true;
 }
 
-START_TEST(test_what_is_taken_is_closed) {
+START_TEST(test_taken_descriptors_are_closed) {
     struct witness witness = new_witness();
     reaper_take(&witness.writer, 1);
     ck_assert(has_ended(witness, test_timeout_ms(10000)));
@@ -232,7 +232,7 @@ START_TEST(test_from_several_threads) {
 END_TEST
 
 /* A close() that hangs delays no other descriptor. */
-START_TEST(test_a_hanging_close_holds_up_nobody) {
+START_TEST(test_a_hanging_close_delays_no_other) {
     struct hanger hanger;
     if (!make_hanger(&hanger))
         test_skip("no TCP over loopback here");
@@ -352,7 +352,7 @@ START_TEST(test_room_ends_and_comes_back) {
 END_TEST
 
 /* Where close() could hang, no descriptor is closed. */
-START_TEST(test_what_finds_no_place_stays_open) {
+START_TEST(test_descriptors_without_room_stay_open) {
     struct rlimit limit = allow_many();
     struct hanger hangers[HANGERS];
     make_hangers(hangers);
@@ -475,14 +475,14 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("reaper");
     suite_fixture(s, before, after);
-    suite_add(s, test_what_is_taken_is_closed);
+    suite_add(s, test_taken_descriptors_are_closed);
     suite_add(s, test_many);
     suite_add(s, test_nothing);
     suite_add(s, test_from_several_threads);
-    suite_add(s, test_a_hanging_close_holds_up_nobody);
+    suite_add(s, test_a_hanging_close_delays_no_other);
     suite_add(s, test_its_threads_block_all_signals);
     suite_add(s, test_room_ends_and_comes_back);
-    suite_add(s, test_what_finds_no_place_stays_open);
+    suite_add(s, test_descriptors_without_room_stay_open);
     suite_add(s, test_without_threads_it_closes_in_place);
     suite_add(s, test_one_thread_is_enough);
     suite_add(s, test_a_child_starts_anew);

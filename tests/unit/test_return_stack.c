@@ -39,7 +39,7 @@ START_TEST(test_only_an_empty_one_is_watched) {
 }
 END_TEST
 
-START_TEST(test_what_is_put_over_the_mark) {
+START_TEST(test_a_put_over_the_mark) {
     struct return_stack returns = {NULL};
     ck_assert(return_stack_try_watch(&returns));
     put(&returns, &slots[0]);
@@ -52,7 +52,7 @@ START_TEST(test_what_is_put_over_the_mark) {
 }
 END_TEST
 
-START_TEST(test_who_comes_late_finds_the_end) {
+START_TEST(test_a_late_put_finds_the_end) {
     struct return_stack returns = {NULL};
     struct pool_slot *seen = return_stack_top_acquire(&returns);
     put(&returns, &slots[0]);
@@ -67,7 +67,7 @@ int main(void) {
     struct suite *s = suite_new("return_stack");
     suite_add(s, test_the_newest_comes_first);
     suite_add(s, test_only_an_empty_one_is_watched);
-    suite_add(s, test_what_is_put_over_the_mark);
-    suite_add(s, test_who_comes_late_finds_the_end);
+    suite_add(s, test_a_put_over_the_mark);
+    suite_add(s, test_a_late_put_finds_the_end);
     return suite_run(s);
 }

@@ -224,7 +224,7 @@ END_TEST
 
 /* --- writing --- */
 
-START_TEST(test_what_is_written_is_frozen) {
+START_TEST(test_written_memory_is_frozen) {
     struct sealed sealed = new_sealed(size_of(_i));
     pattern_fill(sealed_map(&sealed), sealed.size, 0, 1);
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
@@ -557,7 +557,7 @@ START_TEST(test_shrunk) {
 END_TEST
 
 /* A process that maps the rest cannot read the bytes that were cut off. */
-START_TEST(test_what_was_cut_off_is_gone) {
+START_TEST(test_cut_bytes_are_gone) {
     struct sealed sealed = new_sealed(PAGE);
     memset(sealed_map(&sealed), 's', PAGE);
     ck_assert_int_eq(sealed_shrink(&sealed, 10), 0);
@@ -1563,7 +1563,7 @@ int main(void) {
     suite_add_loop(s, test_new_memory_is_reserved_and_zero, 0, SIZES);
     suite_add(s, test_the_empty_one_can_be_ended);
     suite_add(s, test_file_sizes);
-    suite_add_loop(s, test_what_is_written_is_frozen, 0, SIZES);
+    suite_add_loop(s, test_written_memory_is_frozen, 0, SIZES);
     suite_add_loop(s, test_filled_at_offsets, 0, SIZES);
     suite_add(s, test_fills_and_pointers_may_alternate);
     suite_add(s, test_a_fill_that_fails);
@@ -1578,7 +1578,7 @@ int main(void) {
     suite_add_loop(s, test_every_way_of_moving, 0, 4);
     suite_add(s, test_files_that_cannot_be_read);
     suite_add_loop(s, test_shrunk, 0, SIZES);
-    suite_add(s, test_what_was_cut_off_is_gone);
+    suite_add(s, test_cut_bytes_are_gone);
     suite_add(s, test_a_shrink_that_fails);
     suite_add(s, test_a_foreign_writer_forbids_freezing);
     suite_add(s, test_another_process_that_writes_forbids_freezing);

@@ -779,7 +779,7 @@ END_TEST
 
 /* The server gives its connections their turns, and decides when they sleep: the functions for a foreign loop
  * refuse. */
-START_TEST(test_its_connections_are_driven_by_nobody_else) {
+START_TEST(test_only_the_server_drives_its_connections) {
     host_open(&host);
     clients_connect(1);
     ck_assert_int_eq(sea_send(clients[0].conn, KEEP, NULL, 0), 0);
@@ -1272,7 +1272,7 @@ static void check_file(unsigned mode, unsigned group) {
     ck_assert_uint_eq(status.st_uid, geteuid());
 }
 
-START_TEST(test_who_may_open_the_socket_file) {
+START_TEST(test_users_that_may_open_the_socket_file) {
     struct child child;
     if (geteuid() != 0 || getegid() != 0)
         test_skip("needs root, to run a client as another user");
@@ -1447,7 +1447,7 @@ int main(void) {
     suite_add(s, test_a_stop_from_another_thread);
     suite_add(s, test_a_stop_from_a_signal_handler);
     suite_add(s, test_no_turn_inside_a_handler);
-    suite_add(s, test_its_connections_are_driven_by_nobody_else);
+    suite_add(s, test_only_the_server_drives_its_connections);
     suite_add(s, test_polling_fails);
     suite_add_loop(s, test_a_socket_file_and_its_mode, 0, 2);
     suite_add(s, test_a_live_server_is_not_taken_over);
@@ -1466,7 +1466,7 @@ int main(void) {
     suite_add_loop(s, test_a_server_without_descriptors, 0, 2);
     suite_add_loop(s, test_another_user, 0, STRANGERS);
     suite_add_loop(s, test_another_user_and_the_socket_file, 0, 2);
-    suite_add_loop(s, test_who_may_open_the_socket_file, 0, FILES);
+    suite_add_loop(s, test_users_that_may_open_the_socket_file, 0, FILES);
     suite_add_loop(s, test_a_file_that_may_not_be_given_away, 0, 5);
     suite_add_loop(s, test_one_user_does_not_take_all, 0, 2);
     return suite_run(s);

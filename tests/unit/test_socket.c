@@ -138,7 +138,7 @@ START_TEST(test_names) {
 }
 END_TEST
 
-START_TEST(test_where_nobody_listens) {
+START_TEST(test_addresses_without_a_listener) {
     int fd = -7;
     ck_assert_int_eq(socket_connect(path, &fd), -ENOENT);
     ck_assert_int_eq(socket_connect(abstract, &fd), -ECONNREFUSED);
@@ -392,7 +392,7 @@ int main(void) {
     suite_add_loop(s, test_connect_and_accept, 0, 2);
     suite_add_loop(s, test_a_name_is_for_one, 0, 2);
     suite_add(s, test_names);
-    suite_add(s, test_where_nobody_listens);
+    suite_add(s, test_addresses_without_a_listener);
     suite_add(s, test_where_another_kind_listens);
     suite_add(s, test_the_mode_keeps_others_out);
     suite_add(s, test_a_full_backlog);

@@ -173,7 +173,7 @@ static const struct {
 };
 
 /* In the last case but one the file permits the connection, so the text must not blame the file. */
-START_TEST(test_what_the_kernel_says) {
+START_TEST(test_kernel_errors_of_connecting) {
     int fd = listen_there(SOCK_SEQPACKET);
     fail_once(calls[_i].kind, calls[_i].error);
     assert_not_connected(address, -calls[_i].error, calls[_i].word);
@@ -273,7 +273,7 @@ static const struct {
     {INJECT_FLOCK, EOPNOTSUPP, "cannot be locked"},
 };
 
-START_TEST(test_what_the_kernel_says_of_listening) {
+START_TEST(test_kernel_errors_of_listening) {
     fail_once(listens[_i].kind, listens[_i].error);
     assert_not_listening(address, -listens[_i].error, listens[_i].word);
 }
@@ -312,7 +312,7 @@ int main(void) {
     suite_add(s, test_a_socket_of_another_user);
     suite_add(s, test_a_closed_directory);
     suite_add(s, test_a_full_backlog);
-    suite_add_loop(s, test_what_the_kernel_says, 0, sizeof calls / sizeof *calls);
+    suite_add_loop(s, test_kernel_errors_of_connecting, 0, sizeof calls / sizeof *calls);
     suite_add(s, test_no_runtime_directory);
     suite_add(s, test_a_relative_runtime_directory);
     suite_add(s, test_systemd_and_no_runtime_directory);
@@ -322,7 +322,7 @@ int main(void) {
     suite_add(s, test_a_directory_that_is_not_ours_alone);
     suite_add(s, test_no_directory_to_listen_in);
     suite_add(s, test_a_directory_of_another_user);
-    suite_add_loop(s, test_what_the_kernel_says_of_listening, 0, sizeof listens / sizeof *listens);
+    suite_add_loop(s, test_kernel_errors_of_listening, 0, sizeof listens / sizeof *listens);
     suite_add(s, test_an_abstract_name_that_is_taken);
     suite_add(s, test_an_inherited_socket_whose_flags_cannot_be_set);
     return suite_run(s);

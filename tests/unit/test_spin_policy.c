@@ -66,7 +66,7 @@ static void soon(struct spin_policy *spin) {
     spin_policy_reward(spin);
 }
 
-START_TEST(test_who_sleeps_at_once) {
+START_TEST(test_policies_that_sleep_at_once) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_SLEEP);
     for (int i = 0; i < 100; i++) {
         ck_assert(!spin_policy_continue(&spin));
@@ -102,7 +102,7 @@ START_TEST(test_it_learns) {
 }
 END_TEST
 
-START_TEST(test_what_it_learns_is_bounded) {
+START_TEST(test_adaptation_is_bounded) {
     struct spin_policy spin = spin_policy_of(SEA_WAIT_ADAPTIVE);
     for (int i = 0; i < 1000; i++)
         soon(&spin);
@@ -241,10 +241,10 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("spin_policy");
     suite_fixture(s, cpus_note, cpus_restore);
-    suite_add(s, test_who_sleeps_at_once);
+    suite_add(s, test_policies_that_sleep_at_once);
     suite_add(s, test_looking_ends);
     suite_add(s, test_it_learns);
-    suite_add(s, test_what_it_learns_is_bounded);
+    suite_add(s, test_adaptation_is_bounded);
     suite_add(s, test_a_reward_ends_the_wait);
     suite_add(s, test_a_spinner);
     suite_add_loop(s, test_never_on_one_cpu, 0, 3);

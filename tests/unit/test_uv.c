@@ -706,7 +706,7 @@ START_TEST(test_a_loop_that_ends_while_blocks_are_made) {
 }
 END_TEST
 
-START_TEST(test_what_is_refused_elsewhere) {
+START_TEST(test_refusals_on_other_threads) {
     sea_refusal refusal;
     end_deinit(&serving);
     serving.ctx_options.budget_bytes = MIB;
@@ -849,6 +849,6 @@ int main(void) {
     suite_add(s, test_no_memory_for_an_accept);
     suite_add(s, test_a_block_is_made_elsewhere);
     suite_add(s, test_a_loop_that_ends_while_blocks_are_made);
-    suite_add(s, test_what_is_refused_elsewhere);
+    suite_add(s, test_refusals_on_other_threads);
     return suite_run(s);
 }

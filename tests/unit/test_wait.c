@@ -42,7 +42,7 @@ START_TEST(test_deadlines) {
 }
 END_TEST
 
-START_TEST(test_what_is_left) {
+START_TEST(test_remaining_time) {
     ck_assert_int_eq(wait_left_ms(WAIT_FOREVER), -1);
     ck_assert_int_eq(wait_left_ms(0), 0);
     ck_assert_int_eq(wait_left_ms(wait_now()), 0);
@@ -54,7 +54,7 @@ START_TEST(test_what_is_left) {
 END_TEST
 
 /* If the time were rounded down, a loop would spin through the last millisecond. */
-START_TEST(test_what_is_left_is_rounded_up) {
+START_TEST(test_remaining_time_is_rounded_up) {
     for (int i = 0; i < 1000; i++) {
         uint64_t deadline = wait_now() + MS / 2;
         int left = wait_left_ms(deadline);
@@ -129,7 +129,7 @@ START_TEST(test_wait_failures) {
 }
 END_TEST
 
-START_TEST(test_a_set_tells_who) {
+START_TEST(test_a_set_reports_the_descriptor) {
     int one[2], other[2], who_one = 1, who_other = 2;
     CLEANUP_FD int set = -1;
     new_pipe(one);
@@ -279,13 +279,13 @@ int main(void) {
     suite_fixture(s, fail_off, fail_off);
     suite_add(s, test_time_goes_on);
     suite_add(s, test_deadlines);
-    suite_add(s, test_what_is_left);
-    suite_add(s, test_what_is_left_is_rounded_up);
+    suite_add(s, test_remaining_time);
+    suite_add(s, test_remaining_time_is_rounded_up);
     suite_add(s, test_a_ready_descriptor);
     suite_add(s, test_a_wait_lasts_until_its_deadline);
     suite_add(s, test_an_interrupted_wait_goes_on);
     suite_add(s, test_wait_failures);
-    suite_add(s, test_a_set_tells_who);
+    suite_add(s, test_a_set_reports_the_descriptor);
     suite_add(s, test_a_set_changes);
     suite_add(s, test_a_set_of_many);
     suite_add(s, test_a_set_waits_until_its_deadline);

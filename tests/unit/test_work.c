@@ -175,7 +175,7 @@ enum { ANSWERS = sizeof answers / sizeof *answers };
 
 /* A call counts against calls_max until its reply is written. A peer that goes on calling and never reads breaks the
  * protocol, for any kind of answers; it can never make more of them wait. */
-START_TEST(test_replies_that_nobody_reads) {
+START_TEST(test_replies_that_are_never_read) {
     static struct draft draft;
     int fds[2], sent = 0;
     uint32_t most = 0;
@@ -422,7 +422,7 @@ static const struct {
 };
 
 /* A turn counts this amount of work for each of them. */
-START_TEST(test_what_comes_in_is_weighed) {
+START_TEST(test_incoming_messages_count_as_work) {
     left_count = 0;
     ends.b.hook = note_left;
     ends.b.options.accept = incoming[_i].accept;
@@ -493,14 +493,14 @@ int main(void) {
     suite_add(s, test_a_late_call_waits_for_little_work);
     suite_add(s, test_a_large_reply_in_time_is_in_time);
     suite_add(s, test_a_long_batch_reads_releases);
-    suite_add_loop(s, test_replies_that_nobody_reads, 0, ANSWERS);
+    suite_add_loop(s, test_replies_that_are_never_read, 0, ANSWERS);
     suite_add(s, test_replies_that_are_read_late);
     suite_add(s, test_releases_take_turns);
     suite_add_loop(s, test_the_end_takes_turns, 0, 2);
     suite_add(s, test_the_end_takes_one_turn_a_dispatch);
     suite_add_loop(s, test_large_memory_does_not_go_in_a_turn, 0, LARGES);
     suite_add(s, test_freed_while_it_ends);
-    suite_add_loop(s, test_what_comes_in_is_weighed, 0, sizeof incoming / sizeof *incoming);
+    suite_add_loop(s, test_incoming_messages_count_as_work, 0, sizeof incoming / sizeof *incoming);
     suite_add(s, test_copies_to_answer_with_take_turns);
     suite_add(s, test_cancels_take_turns);
     return suite_run(s);
