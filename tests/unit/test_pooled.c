@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry/pooled and registry/views: our pool that one peer reads, and our views of the peer's arenas. The tests check
- * the charges and their duration, the leases, refusals and lies, and the end of a peer while the application still
- * holds blocks.
+ * registry/pooled_block, registry/views: our pool that one peer reads, and our views of the peer's arenas. The tests
+ * check the charges and their duration, the leases, refusals and lies, and the end of a peer while the application
+ * still holds blocks.
  */
 #include "support/suite.h"
 
