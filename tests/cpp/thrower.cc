@@ -13,8 +13,6 @@
 #include <thread>
 #include <unistd.h>
 
-#include "support/figures.h"
-
 namespace {
 
 enum { ECHO = 1, THROW = 2, KEEP_AND_THROW = 3, TELL = 4, HEAR = 5, DROP = 6 };
@@ -123,12 +121,12 @@ struct scene {
     }
 
     static void check_nothing_is_left(sea_ctx *which) {
-        struct figures f;
-        sea_ctx_figures(which, f.of, SEA_FIGURES);
-        must(f.of[SEA_FIGURE_CONNECTIONS] == 0 && f.of[SEA_FIGURE_INCOMING_CALLS] == 0 &&
-             f.of[SEA_FIGURE_OUTGOING_CALLS] == 0);
-        must(f.of[SEA_FIGURE_LEASED_BLOCKS] == 0 && f.of[SEA_FIGURE_IMPORTED_BLOCKS] == 0 &&
-             f.of[SEA_FIGURE_BLOCKS] == 0 && f.of[SEA_FIGURE_OUTBOX_BYTES] == 0);
+        uint64_t f[SEA_FIGURES];
+        sea_ctx_figures(which, f, SEA_FIGURES);
+        must(f[SEA_FIGURE_CONNECTIONS] == 0 && f[SEA_FIGURE_INCOMING_CALLS] == 0 &&
+             f[SEA_FIGURE_OUTGOING_CALLS] == 0);
+        must(f[SEA_FIGURE_LEASED_BLOCKS] == 0 && f[SEA_FIGURE_IMPORTED_BLOCKS] == 0 &&
+             f[SEA_FIGURE_BLOCKS] == 0 && f[SEA_FIGURE_OUTBOX_BYTES] == 0);
     }
 
     ~scene() {
