@@ -396,6 +396,7 @@ script_tests = \
     tests/tools/test_calibrate.sh \
     tests/tools/test_circles.sh \
     tests/tools/test_dev.sh \
+    tests/tools/test_documents.sh \
     tests/tools/test_english.sh \
     tests/tools/test_kernels.sh \
     tests/tools/test_demo.sh \

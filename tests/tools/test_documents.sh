@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+#
+# tools/check-documents: a document that names only things of its tree passes; each planted name that does not exist is
+# refused. Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+
+set -u
+. "${srcdir:?}/tests/tools/tally.sh"
+
+if [ -z "$PYTHON3" ]; then
+    skips "there is no python3"
+    finish documents
+    exit
+fi
+
+check() {
+    "$PYTHON3" "$srcdir/tools/check-documents" "$work"
+}
+
+# page LINE: the README with one more line.
+page() {
+    printf '%s\n' '# Title' '' '## A heading' '' "$1" >"$work/README.md"
+}
+
+# accepts WHAT LINE, and refuses WHAT LINE WORDS
+accepts() {
+    page "$2"
+    must "$1" check
+}
+
+refuses() {
+    page "$2"
+    must_refuse "$1" "$3" check
+}
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+mkdir -p "$work/include/sealane" "$work/transport/lane" "$work/doc"
+echo 'int sea_call(void); enum { SEA_LIMIT = 1 };' >"$work/include/sealane/conn.h"
+echo 'int lane_send(int is_open);' >"$work/transport/lane/send.c"
+printf '%s\n' '  check        run the tests' >"$work/dev"
+printf '%s\n' '# Architecture' '' '## The rooms' '' '    lane      send   outgoing frames' '' '## Words' \
+    >"$work/doc/architecture.md"
+
+accepts "names that exist" "Call \`sea_call()\` up to SEA_LIMIT; \`lane_send()\` of \`lane/send\` looks at \`is_open\`."
+accepts "files, verbs and links that exist" \
+    "Run ./dev check; see include/sealane/conn.h and [the rooms](doc/architecture.md#the-rooms), [here](#a-heading)."
+refuses "a public function" "Call \`sea_cal()\`." "README.md:5: sea_cal: no public header"
+refuses "a public constant" "At most SEA_LIMITS." "SEA_LIMITS: no public header"
+refuses "an internal function" "It calls \`lane_sends()\`." "lane_sends: no source file"
+refuses "an internal name" "It looks at \`is_opened\`." "is_opened: no source file"
+refuses "a file" "See include/sealane/con.h." "include/sealane/con.h: there is no such file"
+refuses "a room" "See \`lane/sent\`." "lane/sent: the library has no such room"
+refuses "a verb" "Run ./dev chek." "./dev chek: dev has no such verb"
+refuses "a link to a file" "See [it](doc/architect.md)." "doc/architect.md: there is no such file"
+refuses "a link to a heading" "See [it](doc/architecture.md#the-room)." "#the-room: architecture.md has no such heading"
+
+page "Nothing."
+: >"$work/transport/lane/receive.c"
+must_refuse "a room that the diagram lacks" "transport/lane/receive: the diagram of the rooms" check
+
+finish documents
