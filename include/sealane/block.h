@@ -5,7 +5,7 @@
  * It is *writable* from sea_block_new() until it is sealed, and *sealed* for good from then on: by
  * sea_block_seal(), or by the first call that sends it. Blocks that arrive from peers, or through
  * sea_block_import(), are sealed from the start. A sealed block may be sent any number of times, to
- * any peers, and forwarded by whoever received it; nothing is copied.
+ * any peers, and a receiver may forward it; nothing is copied.
  *
  * A pooled block, which is what sea_block_new() makes of all but small payloads, is for one connection. Sent through
  * another one, or again while the peer still holds it, it travels as a copy, which is counted (the figure fallbacks).
@@ -48,29 +48,29 @@ enum {
 
 /*
  * Loans a writable block of `size` bytes (0 is allowed) that will be sent over `conn`; the class is
- * chosen by size, by what the peer accepts and by what was measured to be cheapest. The memory is
+ * chosen by the size, by the classes that the peer accepts, and by measured costs. The memory is
  * reserved from the kernel before this returns: writing to it cannot raise SIGBUS. The bytes of a sealed block
  * are zero; in others they are what an earlier payload for this peer left. Charged to the context's budget: `size`,
  * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks, and
  * small inline ones for a peer that takes pooled ones, are charged with the arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
  * Errors: -EDQUOT, -ENOMEM, -EMSGSIZE (the peer accepts no class that could carry that much: its block_max or
- * inline_max), of which sea_ctx_refusal() says more, -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE
+ * inline_max), -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE
  * (not connected any more), -EAGAIN (the handshake is not finished), -EPERM, -EACCES and -ENOSYS (a call that
  * memory needs is forbidden in this sandbox; a payload that fits into inline_max is made inline then: doc/sandbox.md),
- * -EIO (such a call failed for no reason that is known here).
+ * -EIO (a system call failed for no reason that is known here). sea_explain() has the text of each.
  */
 SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 
 /*
- * The same, tied to no connection and always of the class SEA_SEALED: for blocks that go to several
+ * Makes a block that is tied to no connection and always of the class SEA_SEALED: for blocks that go to several
  * peers, or to other software. `flags`: SEA_BLOCK_.... Errors: as above, and -EINVAL. Any thread may make one:
  * sea_uv_block_new_sealed() (<sealane/uv.h>) has one of libuv's do it.
  *
  * Padding: where the system grants transparent huge pages, a block whose last part fills at least 256 KiB of one, and
  * not all of it, is rounded up to 2 MiB, unless the budget has no room for that. All of it is charged: to the budget,
  * and wherever the block is on lease to the peer's quota and credit, on both sides. SEA_BLOCK_NO_HUGE goes without. A
- * block in hugetlb pages is rounded up, and charged, likewise.
+ * block in hugetlb pages is rounded up, and charged, in this way, too.
  */
 SEA_API int sea_block_new_sealed(sea_block **ret_block, sea_ctx *ctx, size_t size, unsigned flags);
 
@@ -138,9 +138,9 @@ SEA_API uint64_t sea_block_resident(sea_block *block);
 /*
  * A plain descriptor of the sealed memfd, read-only and close-on-exec, for other software; the caller owns it. It is
  * opened anew, so that its offset (at first 0) and its flags are its own, and no peer moves them. The file is larger
- * than the payload, of which sea_block_size() tells the size, where the block is padded or in hugetlb pages: zeros
+ * than the payload (sea_block_size()) where the block is padded or in hugetlb pages: zeros
  * follow. It outlives the block. Does not block. Errors: -EPERM (not sealed yet), -EOPNOTSUPP (not of the class
- * SEA_SEALED), -EMFILE; and, for which sea_ctx_refusal() has words: -ENOENT (/proc is not mounted), -EACCES (the peer
+ * SEA_SEALED), -EMFILE; and, for which sea_explain() has words: -ENOENT (/proc is not mounted), -EACCES (the peer
  * that made the memfd keeps this user from opening it), -EAGAIN (a process that has the memfd holds a lease on it).
  */
 SEA_API int sea_block_export(sea_block *block, int *ret_fd);
@@ -148,7 +148,7 @@ SEA_API int sea_block_export(sea_block *block, int *ret_fd);
 /*
  * Makes a sealed block from other software's memfd. Takes `fd`, and makes it close-on-exec. It must carry the seals
  * SEAL, SHRINK, GROW and WRITE and have no holes; `max_size` limits its size in bytes. The whole file is the payload.
- * Charged to the budget like a block of our own. Errors: -EINVAL (not a sealed memfd: sea_ctx_refusal() says which
+ * Charged to the budget like a block of our own. Errors: -EINVAL (not a sealed memfd: sea_explain() says which
  * seals are missing),
  * -EMSGSIZE (larger than `max_size`), -EDQUOT, -ENOMEM.
  */

@@ -12,15 +12,15 @@
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
  * server that is started by its socket (LISTEN_FDS, LISTEN_FDNAMES). Its clients take the path that the socket unit
  * names: for them "systemd" is no address. The library takes an inherited socket of the right kind, also when the call
- * fails later. A descriptor of another kind stays the caller's. So does a socket whose kind the kernel does not tell,
- * or whose flags it does not change, and every descriptor when the options are wrong.
+ * fails later. A descriptor of another kind stays the caller's. A socket stays the caller's, too, if the kernel does
+ * not tell its kind or does not change its flags; and every descriptor does when the options are wrong.
  *
- * fork(): a child must not use its parent's connections. It holds none of their sockets: dead ones have their numbers.
- * Payloads that the parent had received stay readable in it.
+ * fork(): a child must not use its parent's connections. It holds none of their sockets: their descriptors are dead
+ * ones in the child. Payloads that the parent had received stay readable in it.
  *
- * Its end: sea_conn_close(), the peer's death, or a broken rule. Then every call of ours that is
- * pending ends with -EPIPE or -EPROTO, every lease that the peer held is dropped, and on_close is
- * called once. Messages and blocks that the application still holds stay readable.
+ * A connection ends by sea_conn_close(), by the peer's death, or by a broken rule. Then every pending call of ours
+ * ends with -EPIPE or -EPROTO, every lease that the peer held is dropped, and on_close is called once. Messages and
+ * blocks that the application still holds stay readable.
  */
 #ifndef SEALANE_CONN_H
 #define SEALANE_CONN_H
@@ -30,26 +30,27 @@
 SEA_BEGIN
 
 /*
- * The process at the other end, as the kernel says it. The ids are those of connect time (SO_PEERCRED): of the process
- * that connected or, of a server, that called listen(). Once the connection is open, `pid` and `pidfd` are of the
- * process that sent the peer's greeting, which is the one that speaks, also where a server inherited its socket, or
- * became a daemon after it had bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another one of
- * that namespace. Before Linux 6.5 the kernel tells no more than its number: if that process has ended and another one
- * has its number, they are of that one. `uid` and `gid` are always right.) In `allow`, before, they are those of
- * connect time. The connection ends with that process: when it is killed, a child that it had forked keeps nothing
- * alive. The struct may grow at its end: programs do not copy it.
+ * The process at the other end, as the kernel names it. `uid` and `gid` are the ids of connect time (SO_PEERCRED): of
+ * the process that connected or, for a server, of the process that called listen(). They are always right.
+ * Inside `allow`, `pid` and `pidfd` are the ones of connect time, too. Once the connection is open they name the
+ * process that sent the peer's greeting. This is the process that speaks, also where a server inherited its socket, or
+ * became a daemon after it had bound it. (A process with CAP_SYS_ADMIN in its pid namespace may name another process of
+ * that namespace. Before Linux 6.5 the kernel tells the number alone: if the process has ended and another process has
+ * its number, `pid` and `pidfd` name the other one.)
+ * The connection ends with that process: when it is killed, a child that it had forked keeps nothing alive. The struct
+ * may grow at its end: programs do not copy it.
  */
 typedef struct sea_peer {
     int32_t pid; /* 0 where it is not visible from our pid namespace */
     uint32_t uid;
     uint32_t gid;
-    /* Borrowed from the connection; -1 where the kernel has none: then only the socket's end is seen. Of a peer outside
-     * of our pid namespace it can be polled for its end, and no more: PIDFD_GET_INFO gives EREMOTE, pidfd_send_signal()
-     * EINVAL. */
+    /* Borrowed from the connection; -1 where the kernel has none: then only the socket's end is seen. The pidfd of a
+     * peer outside of our pid namespace can be polled for the peer's end, and no more: PIDFD_GET_INFO gives EREMOTE,
+     * pidfd_send_signal() EINVAL. */
     int pidfd;
-    /* The number names nobody, and must not be compared: it is the one that the kernel shows for all ids that our user
-     * namespace does not map (65534, or what /proc/sys/kernel/overflowuid and overflowgid say), and the namespace does
-     * not map every id to itself, or /proc/self/uid_map (gid_map) cannot be read. */
+    /* The number names no user, and must not be compared: the kernel shows it for all ids that our user namespace does
+     * not map (65534, or the number in /proc/sys/kernel/overflowuid and overflowgid), and the namespace does not map
+     * every id to itself, or /proc/self/uid_map (gid_map) cannot be read. */
     bool is_uid_ambiguous, is_gid_ambiguous;
     /* Its supplementary groups, borrowed; inside an `allow` callback only, NULL at all other times. */
     const uint32_t *groups;
@@ -81,7 +82,8 @@ typedef struct sea_method {
  * its handler the number. Numbers from SEA_METHOD_RESERVED on do not reach it. */
 #define SEA_METHOD_ANY 0xffffffffu
 
-/* Why a connection ended, and what that reclaimed. Borrowed for the callback. The struct may grow at its end. */
+/* Why a connection ended, and the memory that its end reclaimed. Borrowed for the callback. The struct may grow at its
+ * end. */
 typedef struct sea_close_event {
     int reason;       /* 0: closed on this side, or by an orderly goodbye · -EPIPE: the peer is gone ·
                        * -EPROTO: it broke the protocol · -EACCES, -ETIMEDOUT, ...: the handshake failed ·
@@ -99,23 +101,23 @@ enum {
     /* Look at the peer's memory for as long as that has paid lately, at most some 50 us, then sleep; where both sides
      * may use one CPU only, look once. */
     SEA_WAIT_ADAPTIVE = 0,
-    /* Look without end while something is awaited: one CPU is busy. The socket is looked at each millisecond. Where
-     * both sides may run, and our scheduling policy, are asked for every 0.1 s: while both may use one CPU only, sleep.
-     * Under a real-time policy it sleeps for a tenth of each millisecond in which nothing came; a thread for which
-     * something always comes has to sleep by itself, or the kernel takes its CPU (sched_rt_runtime_us, RLIMIT_RTTIME).
-     */
+    /* Look without end while a message is awaited: one CPU is busy. The library looks at the socket each millisecond.
+     * It asks for the CPUs of both sides, and for our scheduling policy, every 0.1 s: while both may use one CPU only,
+     * it sleeps. Under a real-time policy it sleeps for a tenth of each millisecond in which nothing came. A thread for
+     * which messages always come has to sleep by itself, or the kernel takes its CPU (sched_rt_runtime_us,
+     * RLIMIT_RTTIME). */
     SEA_WAIT_SPIN = 1,
     SEA_WAIT_SLEEP = 2 /* sleep at once */
 };
 
-/* For servers and for connections. Zero in any field means its default. The struct is copied; what its pointers
- * point at is borrowed until the connection or server is freed. */
+/* Options of servers and of connections. Zero in any field means its default. The library copies the struct and borrows
+ * the memory behind its pointers until the connection or server is freed. */
 typedef struct sea_options {
     /* sizeof(sea_options). 0: the size of the first version, so that a program that sets no later field may leave it.
      * See "Options" in <sealane/sealane.h>. */
     size_t size;
-    /* What we serve. A call to any other number is answered with -ENOSYS; a one-way message to one is
-     * dropped. */
+    /* The methods that we serve. A call of any other number is answered with -ENOSYS, and a one-way message of any
+     * other number is dropped. */
     const sea_method *methods;
     size_t methods_count;
     size_t method_size; /* sizeof(sea_method). 0: the size of the first version */
@@ -127,26 +129,27 @@ typedef struct sea_options {
     void (*on_close)(sea_conn *conn, const sea_close_event *event, void *user);
     void (*on_room)(sea_conn *conn, void *user); /* there is room again after an -EAGAIN */
 
-    /* Who may be at the other end. Default: our own user and root. An ambiguous id (sea_peer) matches nothing here, the
-     * id of our own user neither. */
+    /* The users that may be at the other end. Default: our own user and root. An ambiguous id (sea_peer) matches no
+     * entry, and not our own user either. */
     const uint32_t *users; /* further user ids */
     size_t users_count;
     const uint32_t *groups; /* further group ids: the peer's primary one, or one of its supplementary ones */
     size_t groups_count;
-    /* Asked last, for everybody whom the above would refuse: 0 lets in, a negative errno value refuses. A callback that
-     * compares ids has to look at is_uid_ambiguous and is_gid_ambiguous first. */
+    /* Asked last, about every peer that the fields above would refuse: 0 lets in, a negative errno value refuses. A
+     * callback that compares ids has to look at is_uid_ambiguous and is_gid_ambiguous first. */
     int (*allow)(const sea_peer *peer, void *user);
 
-    const char *service; /* a server's name, or the one that a client demands; NULL: none, any. At most 63 bytes */
+    const char *service; /* a server's name, or the name that a client demands; NULL: none, any. At most 63 bytes */
     uint32_t accept;     /* payload classes that we take: SEA_STABLE_ONLY, ...; default: all */
     bool accept_hugetlb; /* also take blocks in hugetlb pages. Only from trusted peers: reading a
                           * hugetlb page that is missing raises SIGBUS */
-    /* Permissions of a server's socket file. They only decide which users can connect at all; each of them is then
-     * checked as above. Default: what the above needs. 0600 if nobody but our own user and root is let in; 0660 with
+    /* Permissions of a server's socket file. They only decide which users can connect at all; each peer is then
+     * checked as above. Default, by the fields above: 0600 if only our own user and root are let in; 0660 with
      * `socket_group`; 0660, and the file in that group, if `groups` has one and there is neither `users` nor `allow`
-     * (0666 if we may not give it to that group); else 0666. A mode such as 0660 gives the file to such a group, too.
-     * The users need access to the directory as well: that of a bare name is for its owner alone, so give `unix:/PATH`.
-     * "unix:@NAME" has no file: everybody can connect, and is checked. */
+     * (0666 if we may not give it to that group); else 0666. A mode with group permissions
+     * that is given here (0660) gives the file to that group, too. The users need access to the directory as well: the
+     * directory of a bare name is for its owner alone, so give `unix:/PATH`. "unix:@NAME" has no file: every user can
+     * connect, and is checked. */
     uint16_t socket_mode;
 
     uint32_t inline_max; /* largest inline payload that we take, bytes; default 65 536, at most 131 072 */
@@ -167,13 +170,14 @@ typedef struct sea_options {
     /* Group id of a server's socket file; 0: as the directory makes it. Only root may give it to a group that this
      * process is not in. */
     uint32_t socket_group;
-    /* Of a server: how many of its connections_max one user may have (our own and root any number), and one process. By
-     * default shares that leave some to others: one more is let in while afterwards a user has no more than are left,
-     * and a process no more than three times as many. Who is over that is refused with -EUSERS. All users with an
-     * ambiguous id (sea_peer) are one user here. */
+    /* Of a server: how many of its connections_max one user may have (our own and root any number), and one process.
+     * The defaults are shares that leave some to others: a connection is let in while its user then has no more
+     * connections than are left, and its process no more than three times as many. Beyond that it is refused with
+     * -EUSERS. All users with an ambiguous id (sea_peer) are one user here. */
     uint32_t connections_per_user, connections_per_process;
-    /* Of a server: a connection that has no calls in flight, no leases and no messages on either side, and sent and got
-     * none for so long, and at most twice so long, is ended with -ETIMEDOUT. Default 0: never. */
+    /* Of a server: the end of an idle connection, with -ETIMEDOUT. A connection is idle that has no calls in flight, no
+     * leases and no messages on either side, and that sent and got none for this time; it ends after at most twice this
+     * time. Default 0: never. */
     int idle_ms;
     bool interruptible; /* of sea_connect(): sea_conn_interrupt() ends its waits. Takes one more descriptor */
     /* Options of each connection's own pool (<sealane/pool.h>); NULL: defaults. The last field of the first version. */
@@ -183,23 +187,24 @@ typedef struct sea_options {
 /*
  * Connects, waits for the handshake, and returns a connection of the blocking face. `options` may be
  * NULL. Blocks for at most handshake_ms. The caller owns the connection and ends it with
- * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (nobody listens; -ENOENT also: who answers is not
- * options->service), -EACCES (the server refused us, or is run by somebody whom our options do not allow; or its socket
+ * sea_conn_free(). Errors: -ENOENT and -ECONNREFUSED (no server listens; -ENOENT also: the server is not
+ * options->service), -EACCES (the server refused us, or its user is one that our options do not allow; or its socket
  * file, or a directory on the way, is closed to us), -EPROTOTYPE (another kind of socket listens there), -ETIMEDOUT,
- * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -EUSERS (the server is full, or
+ * -EPROTO, -EPROTONOSUPPORT (no common protocol version), -EINVAL (address or options), -E2BIG (options that this
+ * library does not know), -EUSERS (the server is full, or
  * this user or process has its share of it), -EBUSY (it is under attack), -EDQUOT (there is no room for the outbox in
  * our budget, or for its own in the server's), -ENOBUFS (an inherited socket has no room for a greeting, or the kernel
  * none for one in it), -EPIPE (the server ended meanwhile; or an inherited socket has no peer any more, or one side has
  * shut it down), -EBADF, -ENOTSOCK and -ENOTCONN (no inherited descriptor of that number, or it is no connected socket;
  * -EPROTOTYPE and -EINVAL: another kind of one), -EMFILE, -ENOMEM, -EPERM, -ENOSYS and -EAFNOSUPPORT (this process may
- * not make or use such a socket: doc/sandbox.md).
- * Why, as far as it can be found out, or what the server said, is kept as sea_ctx_refusal(). Where only memory that is
- * shared may not be made, the connection is made all the same, as with `socket_only`.
+ * not make or use a Unix socket: doc/sandbox.md).
+ * sea_explain() has the cause, as far as it can be found out, or the server's words. Where only shared memory may not
+ * be made, the connection is made all the same, as with `socket_only`.
  */
 SEA_API int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
 
-/* Closes at once and frees; no callback is called any more but those of calls that are pending, with
- * -ECANCELED. Valid inside callbacks. Not for a server's connections: those end with sea_conn_close(). Returns NULL. */
+/* Closes at once and frees. Pending calls end with -ECANCELED; no other callback is called any more. Valid inside
+ * callbacks. Not for a server's connections, which end with sea_conn_close(). Returns NULL. */
 SEA_API sea_conn *sea_conn_free(sea_conn *conn);
 
 /* Ends the connection in good order; on_close follows with reason 0, on the next turn of its loop. */
@@ -277,14 +282,13 @@ SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
  */
 SEA_API int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms);
 
-/* The same for a payload that lies in the caller's memory (borrowed), which is copied. */
+/* Sends as sea_send() does, with a payload in the caller's memory (borrowed), which is copied. */
 SEA_API int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms);
 
 /*
- * Between these two, what is sent on `conn` does not wake a sleeping peer: that is done once, at the end. A peer that
- * is awake sees each message at once. For several messages at a time; they nest. Inside handlers and callbacks it is so
- * anyway.
- * What waits (sea_call(), sea_conn_wait()) wakes the peer first.
+ * A batch of messages. Between these two functions a message on `conn` does not wake a sleeping peer; the end of the
+ * batch does, once. A peer that is awake sees each message at once. Batches nest. Handlers and callbacks are batches
+ * anyway. A function that waits (sea_call(), sea_conn_wait()) wakes the peer first.
  */
 SEA_API void sea_batch_begin(sea_conn *conn);
 SEA_API void sea_batch_end(sea_conn *conn);

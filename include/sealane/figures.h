@@ -11,8 +11,9 @@
  *     for (unsigned i = 0; i < SEA_FIGURES; i++)
  *         printf("%s %llu\n", sea_ctx_figure(i)->name, (unsigned long long) values[i]);
  *
- * The enumerations grow at their ends only. A library that is older than the program's headers fills what it knows and
- * sets the rest to 0; its descriptions end earlier (NULL). A library that is newer fills no more than `count` values.
+ * The enumerations grow at their ends only. A library that is older than the program's headers fills the values that it
+ * knows and sets the rest to 0; its descriptions end earlier (NULL). A library that is newer fills no more than `count`
+ * values.
  *
  * A program that prints figures of a newer library, too, asks the descriptions until one is NULL, and passes that
  * number as `count`.
@@ -65,7 +66,7 @@ enum {
     SEA_FIGURE_CONNECTIONS,              /* past the handshake */
     SEA_FIGURE_OUTGOING_CALLS,           /* our calls that have begun and not ended */
     SEA_FIGURE_INCOMING_CALLS,           /* peers' calls that have begun and not ended */
-    /* What is charged to the budget: arenas, sealed blocks, copies and outboxes. The peaks are each by itself. */
+    /* Charges to the budget: arenas, sealed blocks, copies and outboxes. The peaks are each by itself. */
     SEA_FIGURE_BUDGET_USED_BYTES,
     SEA_FIGURE_BUDGET_USED_BLOCKS,
     SEA_FIGURE_BUDGET_USED_DESCRIPTORS,
@@ -126,7 +127,7 @@ enum {
     SEA_CONN_FIGURE_ACCEPTS_INLINE,     /* 1: the peer takes payloads of this class; else 0 */
     SEA_CONN_FIGURE_ACCEPTS_POOLED,
     SEA_CONN_FIGURE_ACCEPTS_SEALED,
-    /* Our arenas for the peer, in bytes of memory: those of all its pools, and private memory for copies. */
+    /* Our arenas for the peer, in bytes of memory: the arenas of all its pools, and private memory for copies. */
     SEA_CONN_FIGURE_ALLOCATED_BYTES,
     SEA_CONN_FIGURE_ACTIVE_BYTES,
     SEA_CONN_FIGURE_MAPPED_BYTES,
@@ -182,8 +183,8 @@ enum {
     SEA_POOL_FIGURES /* the number of figures that this header knows */
 };
 
-/* The description of figure `i` of a context, of a connection, or of a pool. NULL: the library knows no such figure.
- * Any thread. */
+/* The description of figure `i` of a context, of a connection, or of a pool. NULL: the library does not know the
+ * figure. Any thread. */
 SEA_API const sea_figure *sea_ctx_figure(unsigned i);
 SEA_API const sea_figure *sea_conn_figure(unsigned i);
 SEA_API const sea_figure *sea_pool_figure(unsigned i);
@@ -195,9 +196,9 @@ SEA_API const sea_figure *sea_pool_figure(unsigned i);
  *
  * Returns true if no counter moved while the function read all of them twice: the figures are of one moment. Returns
  * false if the process is busy: each figure is a sum of values that its parts had at some instant of the call, and two
- * figures may differ by what was done during it. In either case no gauge is below 0; `refusals` is the sum of the
- * refusals by cause; the used budget is at most its peak and at most its limit. The function reads the budget, peaks,
- * refusals and the oldest lease right after the rest.
+ * figures may differ by the work that was done during it. In either case no gauge is below 0; `refusals` is the sum of
+ * the refusals by cause; the used budget is at most its peak and at most its limit. The function reads the budget,
+ * peaks, refusals and the oldest lease right after the rest.
  */
 SEA_API bool sea_ctx_figures(sea_ctx *ctx, uint64_t *ret_values, size_t count);
 

@@ -2,7 +2,7 @@
 /*
  * A message: something that arrived. A call that wants a reply, a one-way message, or the reply to a
  * call of ours. Its owner ends it with exactly one of sea_reply(), sea_reply_error() (calls only) or
- * sea_msg_release(). Releasing a call that nobody answered answers it with -ECANCELED: the peer never
+ * sea_msg_release(). Releasing a call without an answer answers it with -ECANCELED: the peer never
  * waits in silence. A message stays readable after its connection has ended.
  */
 #ifndef SEALANE_MSG_H
@@ -19,7 +19,7 @@ SEA_API const void *sea_msg_data(const sea_msg *msg);
 SEA_API size_t sea_msg_size(const sea_msg *msg);
 SEA_API int sea_msg_class(const sea_msg *msg); /* SEA_INLINE, SEA_POOLED or SEA_SEALED */
 
-/* Can nobody, not even the sender, change the payload any more? True for inline and sealed ones. */
+/* Is the payload unchangeable, for the sender, too? True for inline and sealed payloads. */
 SEA_API bool sea_msg_is_stable(const sea_msg *msg);
 
 /*
@@ -53,8 +53,8 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
  */
 SEA_API int sea_reply(sea_msg *call, sea_block *block);
 
-/* The same for a payload that lies in the caller's memory (borrowed), which is copied: small ones straight into the
- * frame. */
+/* Answers as sea_reply() does, with a payload in the caller's memory (borrowed), which is copied: small ones straight
+ * into the frame. */
 SEA_API int sea_reply_bytes(sea_msg *call, const void *data, size_t size);
 
 /* Answers with an error: `status` is a negative errno value (-1 to -4095), `text` (borrowed, may be NULL) says more

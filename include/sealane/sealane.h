@@ -19,10 +19,10 @@
  *     sealed       a memfd of its own, frozen by the kernel; only its descriptor travels.
  *     pooled       a recycled piece of an arena: a larger memfd that only its maker can write and only
  *                  one peer can read. Read in place, and the cheapest way for all but small payloads;
- *                  but not stable: the sender could still change it. sea_msg_is_stable() tells, and who
+ *                  but not stable: the sender could still change it. sea_msg_is_stable() tells. A side that
  *                  accepts SEA_STABLE_ONLY gets a private copy instead.
- *     outbox       the memfd of a connection that one side writes: its frames, what it gave back,
- *                  whether it sleeps. While both sides are busy nothing else crosses.
+ *     outbox       the memfd of a connection that one side writes: its frames, its releases,
+ *                  its sleep flag. While both sides are busy nothing else crosses.
  *     doorbell     the datagram that wakes a side which sleeps.
  *     handle       the 64-bit name {arena, index, generation} under which a block is known to a peer.
  *     pool         the memory of pooled blocks of one lifetime. rotate: begin a new generation, so that the old one
@@ -41,8 +41,8 @@
  *   program does not have. A library that is older accepts a longer struct if the fields that it does not know are
  *   zero; otherwise it refuses with -E2BIG.
  *   Structs that the library fills (sea_refusal, sea_shared) come with their size: the library writes no more, and
- *   zeroes what it does not know. Structs that the library hands out (sea_peer, sea_close_event, sea_figure, the
- *   sea_refusal of on_low_water) may be longer than the program's headers say: programs do not copy them.
+ *   zeroes the fields that it does not know. Structs that the library hands out (sea_peer, sea_close_event, sea_figure,
+ *   the sea_refusal of on_low_water) may be longer than the program's headers say: programs do not copy them.
  *
  * Rules that hold for every function
  *   - It returns 0, a count, or a negative errno value; errno itself means nothing. Fixed meanings:

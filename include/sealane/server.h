@@ -3,11 +3,11 @@
  * A server: a listening socket and its connections, with one set of options. It is driven by
  * sea_server_run(), by libuv (sea_uv_server_new()), or by another loop through sea_server_fd() and its neighbours.
  *
- * The socket file of a server that was killed is taken over; that of a live one is -EADDRINUSE. A lock
+ * The socket file of a server that was killed is taken over; the file of a live server gives -EADDRINUSE. A lock
  * file beside it ("<path>.lock", held with flock) tells which it is. Where a cleaner has removed that file, or a child
  * that a killed server had forked holds it, the socket is asked: if the process that listened there has ended, and
- * nobody answers within half a second, the path is taken over. Both files have the sticky bit, which asks cleaners of
- * runtime directories to leave them alone. A server removes only files that are still its own.
+ * no server answers within half a second, the path is taken over. Both files have the sticky bit, which asks cleaners
+ * of runtime directories to leave them alone. A server removes only files that are still its own.
  *
  * A process may bind first and become a daemon then, as long as no connection is open: the child serves.
  */
@@ -21,11 +21,12 @@ SEA_BEGIN
 
 /*
  * Listens at `address`. `options` may be NULL but then nothing is served. The caller owns the server.
- * Errors: -EADDRINUSE (a live server has it), -EACCES, -ENOENT and -ENOTDIR (no such directory; the runtime
+ * Errors: -EADDRINUSE (a live server has it), -EACCES, -ENOENT and -ENOTDIR (there is no directory; the runtime
  * directory is made), -ENAMETOOLONG (a socket path holds 107 bytes), -EINVAL (address, options,
  * method numbers given twice or reserved; an inherited socket that does not listen), -EBADF, -ENOTSOCK and
  * -EPROTOTYPE (an inherited descriptor of another kind, or none), -EMFILE, -ENOMEM, -EPERM and -ENOSYS (a call
- * that a server needs is forbidden: doc/sandbox.md). sea_ctx_refusal() says more.
+ * that a server needs is forbidden: doc/sandbox.md). -E2BIG (options that this library does not know). sea_explain()
+ * says more.
  */
 SEA_API int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options);
 
@@ -66,7 +67,7 @@ SEA_API size_t sea_server_connections(const sea_server *server); /* open ones */
 
 /*
  * Is the server's socket file still there and its own, and the lock file beside it? 0 (also of a server that has no
- * such files); or -ESTALE: one of them was removed, or another file has its name. sea_ctx_refusal() says which. Without
+ * files); or -ESTALE: one of them was removed, or another file has its name. sea_explain() says which. Without
  * its socket file no new client comes to this server; those that are connected are served on. Where only
  * the lock file is gone the server keeps its path as long as it lives. Never blocks; costs two system calls: for a look
  * now and then. From the thread that drives the server.

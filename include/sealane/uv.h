@@ -7,9 +7,9 @@
  * In callbacks of libuv itself (a timer's, a signal's) both sea_server_free() and sea_conn_free() may be called; the
  * first in all but handlers and callbacks of that server.
  *
- * These functions are in a library of their own, libsealane-uv: link with `pkg-config --cflags --libs sealane-uv`, which
- * names libsealane and libuv too. <sealane/sealane.h> does not include this header. libsealane-uv uses internals of
- * libsealane and works with a libsealane of exactly its own version: otherwise each function returns -ELIBBAD.
+ * These functions are in a library of their own, libsealane-uv: link with `pkg-config --cflags --libs sealane-uv`,
+ * which names libsealane and libuv too. <sealane/sealane.h> does not include this header. libsealane-uv uses internals
+ * of libsealane and works with a libsealane of exactly its own version: otherwise each function returns -ELIBBAD.
  */
 #ifndef SEALANE_UV_H
 #define SEALANE_UV_H
@@ -35,21 +35,21 @@ SEA_API int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *
                            const sea_options *options);
 
 /*
- * What became of memory that was asked for. `status`: 0 or a negative errno value; sea_ctx_refusal() tells of the
- * newest refusal, which is that of this one unless another thread had one since. `block`: taken by the callee; NULL on
- * failure. Called exactly once for each request that returned 0, on the loop's thread, from the loop, never from inside
- * the request.
+ * What became of memory that was asked for. `status`: 0 or a negative errno value; sea_ctx_refusal() has the
+ * newest refusal, which belongs to this request unless another thread had a refusal since. `block`: taken by the
+ * callee; NULL on failure. Called exactly once for each request that returned 0, on the loop's thread, from the loop,
+ * never from inside the request.
  */
 typedef void sea_uv_made(int status, sea_block *block, void *user);
 
 /*
  * As sea_block_new_sealed() with SEA_BLOCK_PREFAULT, but returns at once: one of libuv's threads asks for admission,
- * reserves the memory and maps it (in base pages some 0.5 ms for each MiB, of which the loop's thread would otherwise
- * be kept), then `made` gets the block, writable. Of the budget it is charged there, not at the request.
+ * reserves the memory and maps it (in base pages some 0.5 ms for each MiB, which the loop's thread would otherwise
+ * spend), then `made` gets the block, writable. Of the budget it is charged there, not at the request.
  *
  * Lifetimes. The request holds a reference of `ctx`, and holds the loop (borrowed) alive: uv_run() does not end by
- * itself, and uv_loop_close() returns UV_EBUSY, until `made` was called. It cannot be called off: who no longer wants
- * the block drops it in `made`.
+ * itself, and uv_loop_close() returns UV_EBUSY, until `made` was called. It cannot be called off: a program that no
+ * longer wants the block drops it in `made`.
  * Threads: on the loop's alone. on_low_water of the context is then called on libuv's threads too.
  * Bounded by the caller: each request is some hundred bytes, and occupies one of libuv's threads (UV_THREADPOOL_SIZE)
  * when its turn comes, which look-ups of names and files wait for as well.
