@@ -5,7 +5,7 @@
 # program and each script appends "name passed failed skipped" to the file that SEALANE_TALLY names, if it is set.
 
 # Ends a test program that hangs as a whole; the single tests in it have guards of their own.
-guard = timeout --kill-after=10 900
+guard = timeout --kill-after=10 3600
 
 if HAVE_CHECK
 

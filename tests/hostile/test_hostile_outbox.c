@@ -712,7 +712,7 @@ END_TEST
 
 int main(void) {
     struct suite *suite = suite_new("hostile_outbox");
-    suite_guard(suite, 60);
+    suite_guard(suite, 300);
     suite_settle(suite, 5000); /* a lingering close takes two seconds */
     suite_add_loop(suite, test_attack, 0, ring_attacks_count);
     suite_add(suite, test_siege);

@@ -640,7 +640,7 @@ static void add_all(struct suite *suite) {
 
 int main(void) {
     struct suite *suite = suite_new("hostile_server");
-    suite_guard(suite, 60);
+    suite_guard(suite, 300);
     suite_settle(suite, 5000); /* a lingering close takes two seconds */
     suite_fixture(suite, on_own_loop, NULL);
     add_all(suite);

@@ -511,7 +511,7 @@ END_TEST
 
 int main(void) {
     struct suite *suite = suite_new("sandbox");
-    suite_guard(suite, 120);
+    suite_guard(suite, 600);
     suite_fixture(suite, setup, teardown);
     suite_add_loop(suite, test_client, 0, CALLS_COUNT);
     suite_add_loop(suite, test_server, 0, CALLS_COUNT);

@@ -242,7 +242,7 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("stress_calls");
-    suite_guard(s, 300);
+    suite_guard(s, 900);
     suite_add_loop(s, test_many_messages, 0, (int) (sizeof runs / sizeof *runs));
     return suite_run(s);
 }

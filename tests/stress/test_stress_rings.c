@@ -318,7 +318,7 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("stress_rings");
-    suite_guard(s, 600);
+    suite_guard(s, 1800);
     suite_add_loop(s, test_very_many_frames, 0, (int) (sizeof bulks / sizeof *bulks));
     suite_add(s, test_the_writer_is_killed);
     suite_add(s, test_the_reader_is_killed);

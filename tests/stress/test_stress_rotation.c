@@ -305,7 +305,7 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("stress_rotation");
-    suite_guard(s, 120);
+    suite_guard(s, 600);
     suite_add(s, test_lifetimes_apart);
     suite_add(s, test_lifetimes_mixed);
     suite_add(s, test_killed_while_draining);

@@ -11,7 +11,9 @@
  */
 #include "support/suite.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -27,7 +29,9 @@
 
 #include "support/holdings.h"
 
-#define GUARD_SECONDS 30
+/* Against tests that hang. Ten times as long as any test usually takes, so that a test which only has to wait for a CPU
+ * on a busy machine does not fail. */
+#define GUARD_SECONDS 300
 #define TESTS_MAX 256
 #define TURNS_MAX 1000000 /* turns of one loop test; a round number, because Check prints test * TURNS_MAX + turn */
 #define RUNS_MAX 65536
@@ -90,10 +94,13 @@ static void require(bool holds, const char *what) {
     abort();
 }
 
+static double load_factor(void);
+
 struct suite *suite_new(const char *name) {
     require(!the_suite, "one suite per program");
     struct suite *suite = calloc(1, sizeof *suite);
     require(suite, "out of memory");
+    load_factor(); /* for sandboxes */
     suite->name = name;
     suite->guard = GUARD_SECONDS;
     suite->settle_ms = SETTLE_MS;
@@ -129,8 +136,36 @@ static double multiplier(void) {
     return value >= 1 ? value : 1;
 }
 
+/*
+ * How many threads want each CPU, at least 1: the average of a minute, or the number at this moment if that is more. Time
+ * limits are scaled with it, so that they count about as CPU time does. Where the file cannot be read, as in a sandbox,
+ * the factor stays what it was.
+ */
+static double load_factor(void) {
+    static _Atomic double known = 1;
+    char text[80] = "";
+    double average = 0;
+    int running = 0, old_errno = errno;
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        errno = old_errno;
+        return known;
+    }
+    bool is_read = read(fd, text, sizeof text - 1) > 0 && sscanf(text, "%lf %*s %*s %d/", &average, &running) == 2;
+    close(fd);
+    if (!is_read)
+        return known;
+    double wanted = running > average ? running : average, factor = wanted / (double) sysconf(_SC_NPROCESSORS_ONLN);
+    return known = factor > 1 ? factor : 1;
+}
+
 int test_timeout_ms(int ms) {
-    return (int) (ms * multiplier());
+    double scaled = ms * multiplier() * load_factor();
+    return scaled < INT_MAX ? (int) scaled : INT_MAX;
+}
+
+bool test_is_slow_build(void) {
+    return multiplier() > 1;
 }
 
 static void take_inventory(struct suite *suite) {

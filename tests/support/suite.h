@@ -24,6 +24,7 @@
 #define TESTS_SUPPORT_SUITE_H
 
 #include <check.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct suite;
@@ -37,8 +38,8 @@ struct suite *suite_new(const char *name);
 #define suite_add_loop(suite, test, from, to) suite_add_test((suite), (test), (from), (to))
 void suite_add_test(struct suite *suite, const TTest *test, int from, int to);
 
-/* Sets the hang guard, in seconds, of the tests that are added from now on; 30 at first. CK_TIMEOUT_MULTIPLIER
- * applies. */
+/* Sets the hang guard, in seconds, of the tests that are added from now on; 300 at first. It should be ten times as long
+ * as the test usually takes, since other programs may want the CPUs too. CK_TIMEOUT_MULTIPLIER applies. */
 void suite_guard(struct suite *suite, int seconds);
 
 /* Sets the time, in milliseconds, that threads have for closing before a remaining descriptor counts as a leak; 2000
@@ -63,7 +64,11 @@ _Noreturn void test_skip(const char *why, ...) __attribute__((format(printf, 1, 
 /* For a test that may pass in several ways: notes the way that it took, in a few words. */
 void test_note(const char *text);
 
-/* Scales a wait of a test: milliseconds times CK_TIMEOUT_MULTIPLIER, so that slow tools (valgrind) get their time. */
+/* Scales a wait of a test: milliseconds times CK_TIMEOUT_MULTIPLIER, so that slow tools (valgrind) get their time, and
+ * times the threads that want each CPU now, so that a busy machine is no failure. */
 int test_timeout_ms(int ms);
+
+/* Whether CK_TIMEOUT_MULTIPLIER says that this build, or the tool that runs it, is slow. */
+bool test_is_slow_build(void);
 
 #endif

@@ -294,7 +294,7 @@ END_TEST
 int main(void) {
     service_prepare_uv();
     struct suite *suite = suite_new("fault_sweep");
-    suite_guard(suite, 300);
+    suite_guard(suite, 1500);
     suite_add_loop(suite, test_client, 0, INJECT_KINDS);
     suite_add_loop(suite, test_server, 0, INJECT_KINDS);
     suite_add_loop(suite, test_uv_server, 0, INJECT_KINDS);

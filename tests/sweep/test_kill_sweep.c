@@ -257,7 +257,7 @@ END_TEST
 int main(void) {
     service_prepare_uv();
     struct suite *suite = suite_new("kill_sweep");
-    suite_guard(suite, 300);
+    suite_guard(suite, 1500);
     suite_add(suite, test_client_killed);
     suite_add_loop(suite, test_server_killed, 0, 2);
     suite_add(suite, test_client_killed_at_any_instant);

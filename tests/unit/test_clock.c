@@ -181,7 +181,7 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("clock");
-    suite_guard(s, 90);
+    suite_guard(s, 600);
     suite_add(s, test_one_process_has_one_clock);
     suite_add(s, test_shifts);
     suite_add(s, test_moving_stays_within_the_numbers);

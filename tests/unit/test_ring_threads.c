@@ -244,7 +244,7 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("ring_threads");
-    suite_guard(s, 120);
+    suite_guard(s, 600);
     suite_add(s, test_frames_one_way);
     suite_add(s, test_frames_both_ways);
     suite_add(s, test_releases);
