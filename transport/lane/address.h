@@ -15,7 +15,7 @@ struct address {
 /*
  * "name", "unix:/path", "unix:@abstract", "fd:N", and for servers "systemd" or "systemd:NAME" (LISTEN_FDS). With
  * `for_server` the runtime directory is made. On failure *ret_why is a static text. Errors: -EINVAL, -ENAMETOOLONG,
- * -ENOENT (no runtime directory; no such inherited descriptor), -EACCES (the runtime directory is not ours alone).
+ * -ENOENT (no runtime directory; no inherited descriptor N), -EACCES (the runtime directory is not ours alone).
  */
 int address_parse(const char *text, bool for_server, struct address *ret_address, const char **ret_why);
 

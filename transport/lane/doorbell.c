@@ -34,6 +34,7 @@ bool doorbell_is_wanted(struct doorbell *doorbell) {
 }
 
 void doorbell_note_rung(struct doorbell *doorbell) {
-    doorbell->rung = doorbell->asked; /* not the word of now: of a later episode nobody has rung yet */
+    doorbell->rung =
+        doorbell->asked; /* the word that was seen, not the present one: for a later episode no side has rung yet */
     doorbell->due = 0;
 }

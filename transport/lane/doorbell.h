@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who sleeps, and who wakes whom. Each outbox has one word, `asleep`, by which its owner says whether it is about to
+ * Sleep and wake-up of two sides. Each outbox has one word, `asleep`, by which its owner says whether it is about to
  * wait for the socket, and for what:
  *
  *     bit 0     asleep, and to be woken for frames and for releases of sealed blocks
@@ -8,7 +8,7 @@
  *     bit 2     also for releases of pooled blocks
  *     bits 3..  the episode: a number that grows each time
  *
- * Nobody is left sleeping, because each side writes first and then looks, with a full fence between [SLP1]:
+ * No side is left sleeping, because each side writes first and then looks, with a full fence between [SLP1]:
  *
  *     sleeper:  asleep = episode | 1; fence; look at the rings; nothing there: wait for the socket
  *     waker:    publish;              fence; look at `asleep`; bit 0 set, and not rung for it yet: ring
@@ -43,7 +43,7 @@ void doorbell_arm(struct doorbell *doorbell, uint32_t wants);
 /* We are awake. */
 void doorbell_disarm(struct doorbell *doorbell);
 
-/* Does the peer have to be woken for what is due? Forgets what is due, unless it must. */
+/* Does the peer have to be woken for the bits in `due`? If not, clears them. */
 bool doorbell_is_wanted(struct doorbell *doorbell);
 
 /* It was rung. */

@@ -239,8 +239,8 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
     lane->ops->changed(lane->owner);
 }
 
-/* Each that the peer may write ends a lease, of which there are no more now. In a forked child they are left to its
- * parent: it has not inherited our outbox, where the peer is told what was read. */
+/* Each release that the peer may write ends a lease, and no lease is granted any more. In a forked child they are left
+ * to its parent: it has not inherited our outbox, which tells the peer how much was read. */
 static void lane_take_all_releases(struct lane *lane) {
     int r = lane->generation == fork_guard_generation() ? 0 : -ECHILD;
     while (r == 0 && lane->has_rings && release_is_there(&lane->releases_in)) {
@@ -273,7 +273,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     lane->has_held = false;
     snapshot_drop(lane);
     lane->releases_count = 0;
-    lane_take_all_releases(lane); /* what it gave back before its end is not reclaimed */
+    lane_take_all_releases(lane); /* leases that the peer gave back before its end are not reclaimed */
     event.reclaimed_blocks = peer_end(lane->remote, &event.reclaimed_bytes);
     lane_tell_pools(lane);
     if (was_open)
@@ -359,7 +359,8 @@ static bool lane_end_some(struct lane *lane) {
     return !has_releases && lane_clear_some(lane) && peer_end_some(lane->remote);
 }
 
-/* Of a doomed one. The peer is told at once; we hold on to nothing else than what it takes time to drop. */
+/* Ends a lane that has failed. The peer is told at once; the leases and views that take time to drop go step by step.
+ */
 static void lane_end(struct lane *lane) {
     work_begin(&lane->remote->account->work);
     if (!lane->is_ending && lane->reason != -EPIPE)
@@ -401,7 +402,7 @@ static void lane_turn(struct lane *lane, short revents) {
     CLEANUP(dispatch_end) struct dispatch dispatch = {.lane = lane};
     int most = lane->state == LANE_GREETING
                    ? 1
-                   : LANE_FRAMES_PER_TURN; /* who waits for the handshake returns right after it */
+                   : LANE_FRAMES_PER_TURN; /* a caller that waits for the handshake returns right after it */
     int done = lane->taken;
     struct work *work = &lane->remote->account->work;
     lane_cork(lane);

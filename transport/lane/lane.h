@@ -51,7 +51,7 @@ struct lane_message {
     uint64_t deadline;
     const char *text;  /* of an error, at most WIRE_TEXT_MAX bytes, or NULL; borrowed for the call */
     sea_block *block;  /* NULL: the payload is `bytes` */
-    const void *bytes; /* borrowed for the call; nobody else can change them */
+    const void *bytes; /* borrowed for the call; no other process can change them */
     size_t bytes_size; /* 0: no payload */
     /* Of a message that arrives: the size that its frame says, also when its payload was not fetched. */
     uint64_t payload_size;
@@ -63,15 +63,15 @@ struct lane_message {
 
 struct lane_ops {
     void (*opened)(void *owner);
-    /* A message comes whose payload is about to be copied, or was refused. Will anybody look at the payload? Returns
-     * NULL, or a static text that says how the peer broke the protocol. */
+    /* The payload of a message is about to be copied, or was refused. *ret_is_wanted: will a handler or a caller look
+     * at it? Returns NULL, or a static text that says how the peer broke the protocol. */
     const char *(*coming)(void *owner, const struct lane_message *message, bool *ret_is_wanted);
     /* Takes message->block. Returns NULL, or a static text that says how the peer broke the protocol. */
     const char *(*arrived)(void *owner, const struct lane_message *message);
     uint32_t (*cancelled)(void *owner, uint64_t id);           /* returns how many calls it had to look at */
     void (*room)(void *owner);                                 /* after an -EAGAIN of lane_send() */
     void (*changed)(void *owner);                              /* lane_events() or lane_deadline() may have changed */
-    void (*trim)(void *owner);                                 /* sea_ctx_trim(): what is kept for later goes */
+    void (*trim)(void *owner);                                 /* sea_ctx_trim(): memory that is kept for later goes */
     void (*closed)(void *owner, const sea_close_event *event); /* the socket is still open; last call of all */
 };
 
@@ -87,7 +87,7 @@ struct lane_queued {
 /* A pooled payload that is copied for a side which takes stable ones only. In steps: a large one takes several turns.
  */
 struct snapshot {
-    struct lane_message in;  /* the message; owns its block, the copy. NULL: nobody wants it */
+    struct lane_message in;  /* the message; owns its block, the copy. NULL: the copy is not wanted */
     uint64_t handle;         /* the peer's lease, which goes back when the copy is whole */
     uint64_t size, done;     /* bytes of the payload; of these so many are copied */
     const char *data;        /* the payload, in the view */
@@ -97,7 +97,7 @@ struct snapshot {
 /* What the newest message that found no room waits for. The texts are static; `limit` is NULL while all found room. */
 struct lane_shortage {
     const char *limit, *advice;
-    uint64_t needed, available; /* both 0: nobody knows */
+    uint64_t needed, available; /* both 0: not known */
     uint64_t credit;            /* bytes that a lease has to find; 0: it waits for something else */
 };
 
@@ -123,15 +123,15 @@ struct lane {
     uint64_t *releases;      /* handles for datagrams; capacity >= releases_count + imports, but with a ring for all */
     uint32_t releases_count, releases_capacity;
     bool is_socket_full, is_ring_full, wants_room;
-    uint64_t room_credit; /* with wants_room: the least that one of those who wait for room needs */
-    bool wants_blocks;    /* whoever sends waits for one that comes back */
+    uint64_t room_credit; /* with wants_room: the least credit that a waiting message needs */
+    bool wants_blocks;    /* the sender waits for a block that comes back */
     bool is_readable;     /* the socket has, or may have, something */
     bool is_hung_up;      /* and then its end */
     uint32_t corks;       /* while not 0 no doorbell is rung */
     uint32_t batches;     /* of these, the application's; the others are turns */
     int handled;          /* frames, in this turn */
     int taken;            /* of those that the next turn may take: already taken the short way */
-    bool is_broken;       /* sending has failed: the peer is gone, but for what it has sent before */
+    bool is_broken;       /* sending has failed: the peer is gone, but its earlier frames are still read */
     bool is_choked;       /* nothing is received before retry_at: the reaper is full */
     bool is_copying;      /* `snapshot` is under way, and nothing else is received before it is whole */
     uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
@@ -149,9 +149,9 @@ struct lane {
     struct doorbell doorbell;
     struct spin_policy spin;
     uint64_t datagrams_out, datagrams_in; /* numbered ones, sent and received */
-    bool is_in_order;                     /* what is received now has no frames before it */
+    bool is_in_order;                     /* no frame is left before the datagram that is received now */
     bool has_held, has_more;              /* has_more: a turn ended before all was handled */
-    bool has_worked_enough;               /* likewise, because of the work that it took */
+    bool has_worked_enough;               /* the turn ended because of the work that it took */
     struct lane_message held; /* it came before its mark, and waits for the frames before it. Owns its block */
     char held_text[WIRE_TEXT_MAX + 1];
     bool is_leaving;    /* the peer's last word was heard; the frames before it are handled first */
@@ -170,9 +170,9 @@ struct lane {
 };
 
 /*
- * Takes `fd`, a connected socket, also on failure. Reads who is there; a client then checks and greets at once. A peer
- * that the policy refuses is doomed: the next dispatch tells it and the owner. Errors: -ENOMEM, -EMFILE, or what the
- * socket gives.
+ * Takes `fd`, a connected socket, also on failure. Reads the identity of the peer; a client then checks it and greets
+ * at once. For a peer that the policy refuses the lane fails: the next dispatch tells the peer and the owner. Errors:
+ * -ENOMEM, -EMFILE, or an error of the socket.
  */
 int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch,
               const struct lane_ops *ops, void *owner);
@@ -188,16 +188,16 @@ short lane_events(const struct lane *lane);
 uint64_t lane_deadline(const struct lane *lane);
 
 /*
- * The pidfd (borrowed) of the process that speaks at the other end, -1 where it is not known: who waits for the socket
- * waits for this too. When it is readable: lane_part_with_speaker(), and then a turn. A process that was killed leaves
- * its end of the socket to a child that it had forked: the socket itself says nothing then.
+ * The pidfd (borrowed) of the process that speaks at the other end, -1 where it is not known: a driver that waits for
+ * the socket waits for this too. When it is readable: lane_part_with_speaker(), and then a turn. A process that was
+ * killed leaves its end of the socket to a child that it had forked: the socket itself says nothing then.
  */
 static inline int lane_speaker(const struct lane *lane) {
     return lane->has_speaker ? lane->peer.pidfd : -1;
 }
 void lane_part_with_speaker(struct lane *lane);
 
-/* Of a client that has connected: if the process that called listen() has ended, somebody else answers soon or nobody
+/* For a client that has connected: if the process that called listen() has ended, another process answers soon, or none
  * ever will. */
 void lane_hurry_orphan(struct lane *lane);
 
@@ -213,8 +213,8 @@ void lane_close(struct lane *lane, int reason, const char *text);
 /* Ends it at the next dispatch. The first reason stays. */
 void lane_fail(struct lane *lane, int reason, const char *text);
 
-/* The same of a call on the socket, which failed with `r`: a negative errno value or a failure (sys/failure.h). Returns
- * the errno value. */
+/* Fails the lane because a call on the socket failed with `r`: a negative errno value or a failure (sys/failure.h).
+ * Returns the errno value. */
 int lane_fail_socket(struct lane *lane, int r);
 
 /*
@@ -241,7 +241,8 @@ int lane_take_releases(struct lane *lane); /* 0, -ESTALE: the peer lied */
 /* Has them do it now. */
 void lane_maintain_pools_now(struct lane *lane);
 
-/* The same when it is due: for who sends on and on, and never comes to a turn. */
+/* Has the pools do their maintenance if it is due: for an application that sends on and on, and never comes to a turn.
+ */
 void lane_maintain_pools_when_due(struct lane *lane);
 
 /* When the pools want a turn, if nothing else does: WAIT_FOREVER, or an instant of CLOCK_MONOTONIC. */
@@ -255,7 +256,7 @@ static inline bool lane_takes_bytes(const struct lane *lane, size_t size) {
 /* Sends or queues a CANCEL. */
 int lane_send_cancel(struct lane *lane, uint64_t id);
 
-/* Keeps in the context's refusals what it is that an -EAGAIN meant. Returns `error`. */
+/* Keeps in the context's refusals why the last message got -EAGAIN. Returns `error`. */
 int lane_explain(const struct lane *lane, int error);
 
 /* Keeps that the peer takes no payload of this size in any class, and which of its limits says so. Returns -EMSGSIZE.
@@ -294,7 +295,7 @@ bool lane_prepare_sleep(struct lane *lane);
 void lane_cork(struct lane *lane);
 void lane_uncork(struct lane *lane);
 
-/* Wakes the peer for what it was not woken for yet, corked or not. */
+/* Wakes the peer if it sleeps and a frame, a release or room is due to it, corked or not. */
 void lane_ring_bell(struct lane *lane);
 
 /* Gives a lease back, now or with the others at the end of the dispatch. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Listeners. The path is claimed (lane/path_claim.h) before it is bound, and its lock is held until the names are gone,
- * so that two servers never both believe that the path is theirs. Only names that still are those of the files that
- * were made here are removed.
+ * so that two servers never both believe that they own the path. The end removes only names that still name the files
+ * made here.
  */
 #include "lane/listener.h"
 
@@ -15,7 +15,7 @@
 #include "sys/socket.h"
 #include <errno.h>
 
-static const unsigned STICKY = 01000; /* cleaners of runtime directories leave such files alone */
+static const unsigned STICKY = 01000; /* cleaners of runtime directories leave files with this bit alone */
 
 static bool has_path(const struct address *address) {
     return address->fd < 0 && address->name[0] == '/';
@@ -87,20 +87,20 @@ void listener_renew(struct listener *listener) {
         socket_listen_again(listener->fd);
 }
 
-/* Takes it. Who waits to be accepted may have sent already: closing the listener would close that, here. Where not all
- * can be accepted, for want of descriptors above all, the reaper closes it. */
+/* Takes the listener. Clients that wait to be accepted may have sent descriptors already: closing the listener would
+ * close these, here. Where not all clients can be accepted, above all for want of descriptors, the reaper closes it. */
 static void listener_refuse_waiting(int listener) {
     int r, fd = -1;
     socket_shutdown(listener);
     while ((r = socket_accept(listener, &fd)) == 0)
         fdpass_close(fd);
-    if (r == -EAGAIN || r == -EINVAL) /* nobody waits */
+    if (r == -EAGAIN || r == -EINVAL) /* no client waits */
         fd_close(listener);
     else
         reaper_take(&listener, 1);
 }
 
-/* What was not identified yet was made a moment ago, and we hold the lock. */
+/* A file that was not identified yet was made a moment ago, and we hold the lock. */
 static void drop_name(const char *path, const struct path_id *id) {
     if (id->inode)
         path_unlink_own(path, id);
@@ -115,8 +115,8 @@ void listener_close(struct listener *listener) {
             drop_name(listener->address.name, &listener->socket_id);
         drop_name(claim_lock_path(listener->address.name, lock), &listener->lock_id);
     }
-    /* Whoever gave us an inherited socket may hold it too, and serve those who wait with our successor. If nobody does,
-     * this close is the last one, and may block as above. */
+    /* The process that gave us an inherited socket may hold it too, and pass the waiting clients to our successor. If
+     * no process holds it, this close is the last one, and may block as above. */
     if (listener->address.fd >= 0 && listener->fd >= 0)
         reaper_take(&listener->fd, 1);
     else if (listener->fd >= 0)

@@ -22,9 +22,9 @@ struct listener {
 #define LISTENER_EMPTY ((struct listener){.fd = -1, .lock_fd = -1})
 
 /*
- * Listens. A socket file whose lock nobody holds is stale, and replaced. An inherited descriptor is taken over. On
- * failure *ret_why is a static text. Errors: those of address_parse(); -EADDRINUSE; -ENOTSOCK (something that is not a
- * socket has that path); what binding gives.
+ * Listens. A socket file is stale if no process holds its lock, and is replaced. An inherited descriptor is taken over.
+ * On failure *ret_why is a static text. Errors: as address_parse(); -EADDRINUSE; -ENOTSOCK (a file that is not a socket
+ * has that path); errors of binding.
  */
 int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why);
 
@@ -38,8 +38,9 @@ void listener_close(struct listener *listener);
  * path: 0. */
 int listener_check(const struct listener *listener, const char **ret_why);
 
-/* To be called now and then by whoever serves. A process that was forked since listens once more, so that clients and
- * successors see that it lives; not if it is another user's now, for whom clients would take the server then. Cheap. */
+/* The serving process calls this now and then. A process that was forked since then listens once more, so that clients
+ * and successors see that it lives; but not if it belongs to another user now, because clients would take that user for
+ * the server's. Cheap. */
 void listener_renew(struct listener *listener);
 
 #endif

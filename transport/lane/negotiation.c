@@ -33,7 +33,7 @@ static bool is_service_name(const char *name) {
     return n <= WIRE_SERVICE_MAX;
 }
 
-/* What is wrong with the methods, or NULL. */
+/* Why the methods are invalid, or NULL. */
 static const char *methods_check(const sea_options *options) {
     for (size_t i = 0; i < options->methods_count; i++) {
         const sea_method *method = method_at(options, i);
@@ -99,7 +99,7 @@ struct wire_hello negotiation_offer(const sea_ctx *ctx, const sea_options *optio
         snapshot = WIRE_FEATURE_SNAPSHOT;
         accept |= SEA_POOLED;
     }
-    /* A payload of which a snapshot is made is charged twice: with its arena, and as the copy. */
+    /* A payload with a snapshot is charged twice: with its arena, and as the copy. */
     uint64_t bytes_most = snapshot ? quota->bytes / 2 : quota->bytes;
     uint64_t bytes_max = options->bytes_max ? options->bytes_max : bytes_most;
     uint64_t block_most = snapshot ? SNAPSHOT_MAX_DEFAULT : UINT64_MAX;
@@ -124,7 +124,7 @@ static bool is_same_service(const struct wire_hello *a, const struct wire_hello 
     return a->service_size == b->service_size && memcmp(a->service, b->service, a->service_size) == 0;
 }
 
-/* Between sides of which one does not say, as for one clock. */
+/* If one side does not name its clock, both are taken to have one clock. */
 static int64_t shift_between(const struct wire_hello *own, const struct wire_hello *peer) {
     const struct clock_name ours = {own->clock_space, own->clock_epoch},
                             theirs = {peer->clock_space, peer->clock_epoch};
@@ -145,7 +145,7 @@ int negotiation_agree(const struct wire_hello *own, const struct wire_hello *pee
     bool has_outboxes = own->features & peer->features & WIRE_FEATURE_OUTBOX;
     *ret_terms = (struct negotiated){
         .accept = peer->accept &
-                  (has_outboxes ? SEA_ANY_CLASS : SEA_STABLE_ONLY), /* those of later versions we cannot send */
+                  (has_outboxes ? SEA_ANY_CLASS : SEA_STABLE_ONLY), /* classes of later versions we cannot send */
         .has_outboxes = has_outboxes,
         .peer_snapshots = peer->features & WIRE_FEATURE_SNAPSHOT,
         .peer_hugetlb = peer->features & WIRE_FEATURE_HUGETLB,

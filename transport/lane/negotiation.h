@@ -43,7 +43,7 @@ struct grant negotiation_grant(const struct negotiated *negotiated);
 /* Does the peer take blocks of this size in that class? */
 bool negotiation_take(const struct negotiated *negotiated, int payload_class, size_t size);
 
-/* What the peer may hold of ours: what it takes, but no more than our own quota for it. */
+/* The blocks of ours that the peer may hold: as many as it takes, but no more than our own quota for it. */
 struct credit negotiation_credit(const struct negotiated *negotiated, const struct limits *quota);
 
 /*

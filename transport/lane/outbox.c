@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Outboxes: their memory. See outbox.h. What is written there is the business of the rings and of the bell. */
+/* Outboxes: their memory. See outbox.h. The rings and the doorbell write their contents. */
 #include "lane/outbox.h"
 
 #include "memory/reserve.h"

@@ -15,8 +15,8 @@
  * Words of different purpose lie in different lines: a line that one side writes often is not read by the other for
  * something else.
  *
- * Ours is mapped writable before it is sealed with F_SEAL_FUTURE_WRITE, so nobody else can ever write to it. The peer's
- * is mapped read-only, after it was found to be sealed so.
+ * Ours is mapped writable before it is sealed with F_SEAL_FUTURE_WRITE, so no other process can ever write to it. The
+ * peer's is mapped read-only, after it was found to be sealed so.
  */
 #ifndef LANE_OUTBOX_H
 #define LANE_OUTBOX_H

@@ -7,9 +7,9 @@
  * too. So the socket is asked as well. It is alive if the process that called listen() is (a server that became a
  * daemon calls it once more), or if somebody answers: a GOODBYE is answered by a GOODBYE (doc/PROTOCOL.md).
  *
- * A successor takes a lock over that others hold under the lock of the directory, and only while both names are still
- * those of the files that were judged; the old socket goes under the same lock. So of two successors one does it: what
- * the other one judges is both files of the old server, and then they are gone, or both of the new one, which answers.
+ * A successor takes a lock over that others hold under the lock of the directory, and only while both names still name
+ * the files that were judged; the old socket goes under the same lock. So one of two successors does it: the
+ * other one judges both files of the old server, which are gone then, or both files of the new server, which answers.
  */
 #include "lane/path_claim.h"
 
@@ -28,10 +28,10 @@
 static const int ANSWER_MS = 500;
 
 enum tenant {
-    TENANT_NONE,   /* nobody listens */
+    TENANT_NONE,   /* no process listens */
     TENANT_HIDDEN, /* we may not connect */
-    TENANT_GONE,   /* somebody listened, has ended, and whoever holds the socket now does not answer */
-    TENANT_LIVES,  /* or may: nobody can tell */
+    TENANT_GONE,   /* the process that listened has ended, and the present holder of the socket does not answer */
+    TENANT_LIVES,  /* or may: it cannot be known */
     TENANT_FULL    /* the same, and no more can connect */
 };
 
@@ -46,7 +46,7 @@ static bool is_answered(int fd) {
     struct iovec out = {.iov_base = buf, .iov_len = wire_encode_goodbye(buf, 0, "")};
     struct iovec in = {.iov_base = buf, .iov_len = sizeof(buf)};
     struct fdpass pass;
-    (void) fdpass_send(fd, &out, 1, NULL, 0); /* who was faster, and has closed already, has said something */
+    (void) fdpass_send(fd, &out, 1, NULL, 0); /* a server that was faster, and has closed already, has said something */
     int r = wait_fd(fd, POLLIN, wait_deadline(ANSWER_MS));
     if (r <= 0)
         return r < 0; /* it could not be waited for: nothing is taken over on a guess */
@@ -119,7 +119,7 @@ static const char *why_held(int tenant) {
     }
 }
 
-/* The lock file cannot be made, or nobody can lock it. */
+/* The lock file cannot be made, or no process can lock it. */
 static const char *why_unlocked(int error) {
     return error == -ENOLCK || error == -EOPNOTSUPP
                ? "the lock file beside the socket cannot be locked: its file system has no flock; use another directory"

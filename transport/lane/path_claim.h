@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Whose is a socket's path? The lock beside it tells, and where that is lost or held by heirs, whoever answers there.
- */
+/* The owner of a socket's path. The lock beside the path tells; where the lock is lost or held by heirs, the server
+ * that answers there is the owner. */
 #ifndef LANE_PATH_CLAIM_H
 #define LANE_PATH_CLAIM_H
 
 #include "sys/path.h"
 
 /*
- * Claims the path for us: returns the lock beside it, in *ret_lock (owned by the caller). A socket file that nobody
+ * Claims the path for us: returns the lock beside it, in *ret_lock (owned by the caller). A socket file that no server
  * serves is removed, so that the path can be bound. On failure *ret_why is a static text. Errors: -EADDRINUSE;
  * -ENOTSOCK (something that is not a socket has that path); what making the lock gives. Blocks for at most half a
  * second, and only where the process that listened there has ended and left its descriptors to another one.

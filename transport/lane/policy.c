@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The policy. The kernel says who the peer was when the socket was connected; what the peer says of itself is never
- * asked.
+ * The policy. The kernel has the identity of the peer at the time when the socket was connected; the peer itself is
+ * never asked.
  */
 #include "lane/policy.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Who may be at the other end of a connection. */
+/* The policy: which peers may be at the other end of a connection. */
 #ifndef LANE_POLICY_H
 #define LANE_POLICY_H
 
@@ -11,7 +11,7 @@ bool policy_is_own(const sea_peer *peer);
 /* Does the answer depend on the peer's supplementary groups? */
 bool policy_asks_groups(const sea_options *options);
 
-/* Who must be able to open a server's socket file. */
+/* The users that must be able to open a server's socket file. */
 struct policy_file {
     unsigned mode;
     uint32_t group;      /* SOCKET_GROUP_NONE: as it comes */
@@ -26,8 +26,8 @@ int policy_check(const sea_options *options, const sea_peer *peer);
 /* As much as a refusal keeps of it. */
 #define POLICY_TEXT_SIZE 160
 
-/* Why a server (a client) refuses `peer`. The server's text goes to both applications: it says who the peer is, and
- * which option would let it in, and nothing of who else may. */
+/* Why a server (a client) refuses `peer`. The server's text goes to both applications: it names the peer and
+ * the option that would let the peer in, and no other peer. */
 void policy_refusal(const sea_options *options, const sea_peer *peer, bool is_server, char ret_text[POLICY_TEXT_SIZE]);
 
 #endif

@@ -7,7 +7,7 @@
  * the reaper.
  *
  * Three outcomes: handled · refused (a limit of ours: the peer is told, the connection goes on) · a fault
- * (the peer broke the protocol: the connection ends, with a text that names what was wrong).
+ * (the peer broke the protocol: the connection ends, with a text that names the fault).
  */
 #include "lane/lane.h"
 
@@ -81,7 +81,7 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
         return;
     }
     cred_ask(lane->fd, false);
-    if (!(lane->hello.accept & SEA_SEALED) && !lane->has_rings) /* those of larger rings come always */
+    if (!(lane->hello.accept & SEA_SEALED) && !lane->has_rings) /* descriptors of larger rings come always */
         socket_refuse_fds(lane->fd);
     uint32_t ring_bytes = lane->has_rings ? ring_bytes_max(lane->growth.lines) : 0;
     lane->choice = class_choice_make(&lane->ctx->calibration, &lane->negotiated, ring_bytes);
@@ -105,7 +105,7 @@ void lane_part_with_speaker(struct lane *lane) {
     socket_shutdown(lane->fd); /* what waits in it is still received, and then its end */
 }
 
-/* The peer's last word: what it wrote before comes first. */
+/* The peer's last word: the frames that it wrote before come first. */
 static void lane_leave(struct lane *lane, int reason, const char *text) {
     if (!lane->has_rings) {
         lane_fail(lane, reason, text);
@@ -157,7 +157,7 @@ static const char *message_check_credit(const struct lane *lane, const struct wi
     return NULL;
 }
 
-/* Checks that need the connection's state. Returns what is wrong, or NULL. */
+/* Checks that need the connection's state. Returns the fault, or NULL. */
 static const char *message_check(const struct lane *lane, const struct wire_message *message) {
     switch (message->payload_class) {
     case 0:
@@ -187,7 +187,7 @@ static bool is_lie(int error) {
     return error == -EBADF || error == -EMSGSIZE || error == -ENODATA || error == -EPROTO;
 }
 
-/* Why a payload is refused, for its sender, who cannot look at our limits. */
+/* Why a payload is refused: a text for its sender, which cannot look at our limits. */
 static const char *refusal_text(int error) {
     switch (error) {
     case -EDQUOT:
@@ -231,9 +231,9 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
 }
 
 /*
- * A limit of ours kept the payload out: its lease goes back, and whoever waits for an answer gets one. A one-way
- * message has nobody who waits, and a hole in a stream must not go unnoticed: there both sides are told, by the end of
- * the connection.
+ * A limit of ours kept the payload out: its lease goes back, and a caller that waits for an answer gets one. For a
+ * one-way message no caller waits, and a hole in a stream must not go unnoticed: the end of the connection tells both
+ * sides.
  */
 static void message_refuse(struct lane *lane, const struct lane_message *in, uint64_t handle, int error,
                            const char *why) {
@@ -442,7 +442,7 @@ static void accept_datagram(struct lane *lane, const struct fdpass *pass) {
 static void meet_speaker(struct lane *lane, int pid, int pidfd) {
     pidfd = cred_sender(pid, pidfd);
     if (pidfd < 0 && pidfd != -ESRCH)
-        return; /* `peer` stays what it was when the sockets were connected */
+        return; /* `peer` keeps the identity from the time when the sockets were connected */
     fork_guard_remove(lane->peer.pidfd);
     fd_close(lane->peer.pidfd);
     fork_guard_add(pidfd);
@@ -500,8 +500,8 @@ static int receive_datagram(struct lane *lane) {
     return r == 0 && lane->is_leaving;
 }
 
-/* Passes over a frame of the ring. A writer that waits for room must hear of it, whatever the frame was. There is no
- * ring any more when what was handed over meanwhile has ended the connection. */
+/* Passes over a frame of the ring. A writer that waits for room must hear of it after any frame. There is no ring
+ * any more if the message that was handed over meanwhile has ended the connection. */
 static void pass_over(struct lane *lane, uint64_t lines) {
     if (lane->has_rings)
         lane_pass(lane, lines);
@@ -513,9 +513,9 @@ static void deliver_held(struct lane *lane) {
 }
 
 /*
- * The ring has come to the place of a datagram. It may have been received already, when the ring was empty. What it
- * brings is handed over last: whoever gets it may end the connection. (A refused reply is told at once, and so may,
- * too: see pass_over().)
+ * The ring has come to the place of a datagram. It may have been received already, when the ring was empty. Its
+ * message is handed over last, because the owner may end the connection then. (A refused reply is told at once, and may
+ * end it too: see pass_over().)
  */
 static int receive_marked(struct lane *lane, uint64_t number) {
     uint64_t next = lane->datagrams_in + 1;
@@ -544,7 +544,7 @@ static const char *collect_text(struct lane *lane, uint32_t size, char text[WIRE
     return wire_text_is_clean(text, size) ? NULL : "a text with control characters";
 }
 
-/* Inline payloads are copied straight to where they stay; small ones to `bytes`, for whoever handles the message. */
+/* Inline payloads are copied straight to where they stay; small ones to `bytes`, for the handler of the message. */
 static int collect_payload(struct lane *lane, uint32_t size, const uint64_t words[LINE_WORDS],
                            char bytes[LANE_BYTES_MAX], struct lane_message *in) {
     if (size <= LANE_BYTES_MAX) {
@@ -564,7 +564,7 @@ static int collect_payload(struct lane *lane, uint32_t size, const uint64_t word
     return 0;
 }
 
-/* Copies as much as this turn may. A message whose copy is whole is handed over. */
+/* Copies as much as this turn may, and hands the message over when its copy is whole. */
 static void copy_some(struct lane *lane) {
     if (!snapshot_go_on(lane))
         return;

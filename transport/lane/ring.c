@@ -76,7 +76,7 @@ int ring_has_room(struct ring_out *ring, uint64_t count) {
      * so. Weaker: they are written anew while it still reads. */
     uint32_t consumed = shared32_load_acquire(ring->consumed);
     if ((uint32_t) ring->tail - consumed > (uint32_t) ring->tail - ring->known)
-        return -EPROTO; /* it went backwards, or beyond what was written */
+        return -EPROTO; /* it went backwards, or beyond the frames that were written */
     ring->known = consumed;
     return ring_knows_room(ring, count);
 }
@@ -152,7 +152,7 @@ int release_has_room(struct release_out *ring) {
      * Weaker: the entry is written anew while it still reads. */
     uint32_t taken = shared32_load_acquire(ring->taken);
     if ((uint32_t) ring->tail - taken > (uint32_t) ring->tail - ring->known)
-        return -EPROTO; /* it went backwards, or beyond what was written */
+        return -EPROTO; /* it went backwards, or beyond the frames that were written */
     ring->known = taken;
     return release_knows_room(ring);
 }

@@ -10,7 +10,7 @@
  * first line last, which publishes the frame.
  *
  *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private
- * position) reader:  tags of positions below tail are there; that of `tail` is not
+ * position) reader:  tags of positions below tail are there; the tag of `tail` is not
  *
  * Releases. An entry is a tag and a handle. The reader says in `taken` how many it has read, so that the writer knows
  * of room. A ring that has an entry for each lease that may be out always has room, for a lease counts until its owner
@@ -107,7 +107,7 @@ static inline uint32_t ring_tag(uint64_t position, uint32_t shift) {
     return (uint32_t) (position >> shift) + 1;
 }
 
-/* Publishes a frame of so many lines, of which all is written but the first line's first word. */
+/* Publishes a frame of so many lines; all words are written but the first line's first word. */
 static inline void ring_publish(struct ring_out *ring, uint64_t word, uint64_t count) {
     struct line *line = ring_out_line(ring, ring->tail);
     /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its
@@ -124,7 +124,7 @@ static inline void ring_write_line(struct ring_out *ring, const uint64_t words[L
     ring_publish(ring, words[0], 1);
 }
 
-/* The same for a frame of any size. `words` is its head (line_encode()), behind which the bytes go. */
+/* Writes and publishes a frame of any size. `words` is its head (line_encode()), behind which the bytes go. */
 void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);
 
 static inline const struct line *ring_in_line(const struct ring_in *ring, uint64_t position) {

@@ -15,8 +15,8 @@
  * that. */
 enum { LINES_FIRST = OUTBOX_LINES_LEAST, LINES_NOT_WORTH_IT = 64 };
 
-/* A small ring that goes round in less time is a busy connection's. Some 1,500 small calls a second; whoever makes
- * fewer waits for other things than the ring. */
+/* A small ring that goes round in less time is a busy connection's. Some 1,500 small calls a second; an
+ * application with fewer calls waits for other things than the ring. */
 static const uint64_t BUSY_LAP_NS = UINT64_C(10) * 1000 * 1000;
 
 uint32_t growth_first_lines(uint32_t lines) {
@@ -59,7 +59,7 @@ static bool may_try(struct growth *growth) {
     return growth->retry_at == 0;
 }
 
-/* Nothing is noted as refused: whoever sends does not fail for it. */
+/* Nothing is noted as refused: the sender does not fail for it. */
 static int charge_quietly(sea_ctx *ctx, size_t size) {
     struct refusal_log unheard;
     refusal_init(&unheard);
@@ -95,8 +95,8 @@ static int ring_memory_new(struct lane *lane, size_t size, struct outbox_ring *r
     return r < 0 ? r : charge_excess(lane, ret_memory);
 }
 
-/* Makes the memory, unless it was made before, and has the peer get its descriptor. Memory whose descriptor cannot be
- * sent now, for want of room in the socket above all, stays in `memory` for the next attempt. */
+/* Makes the memory, unless it was made before, and has the peer get its descriptor. If the descriptor cannot be sent
+ * now, above all for want of room in the socket, the memory stays in `memory` for the next attempt. */
 static int ring_announce(struct lane *lane, const struct wire_ring *ring, struct outbox_ring *memory) {
     uint8_t buf[WIRE_RING_SIZE];
     struct iovec iov = {.iov_base = buf, .iov_len = wire_encode_ring(buf, ring)};

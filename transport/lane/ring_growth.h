@@ -30,11 +30,10 @@ struct lane;
 struct growth {
     struct outbox_ring frames, releases;             /* ours; with a descriptor: the peer does not know of it yet */
     struct outbox_ring their_frames, their_releases; /* the peer's, from their announcement on */
-    uint64_t
-        their_mark; /* number of the RING whose mark ends their old lines; 0: they are in use, or were not announced */
-    uint32_t their_lines;      /* of their_frames */
-    uint32_t their_entries;    /* of their_releases, while the old ones are still to be read; else 0 */
-    uint32_t their_from;       /* number of the first release that lies there, modulo 2^32 */
+    uint64_t their_mark;    /* number of the RING datagram at the end of their old lines; 0: in use, or not announced */
+    uint32_t their_lines;   /* of their_frames */
+    uint32_t their_entries; /* of their_releases, while the old ones are still to be read; else 0 */
+    uint32_t their_from;    /* number of the first release that lies there, modulo 2^32 */
     uint32_t lines, entries;   /* to which ours may grow */
     uint64_t retry_at;         /* after a refusal; 0: there was none */
     uint64_t lap_at, lap_tail; /* when it was looked last how often the frame ring goes round, and where it was */

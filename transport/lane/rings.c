@@ -2,8 +2,8 @@
 /*
  * What a lane does with its outboxes: opening them, room, releases, sleep and wake-up.
  *
- * Nothing here waits. Whoever drives the lane looks (lane_has_work()), and before it waits for the socket says so
- * (lane_prepare_sleep()).
+ * Nothing here waits. The driver of the lane looks for work (lane_has_work()), and announces its sleep before it waits
+ * for the socket (lane_prepare_sleep()).
  */
 #include "lane/lane.h"
 
@@ -19,7 +19,7 @@
 
 static int charge_outbox(sea_ctx *ctx, size_t size) {
     admission_watch(&ctx->admission, size, 0, 0);
-    admission_tell(&ctx->admission); /* what it lets go of may be what is missing */
+    admission_tell(&ctx->admission); /* the application's callback may free the missing memory */
     int r = quota_charge(&ctx->budget, size, 0, 0, &ctx->refusals);
     if (r == 0)
         ctx_count(ctx, outbox_bytes, size);
@@ -69,7 +69,7 @@ int lane_make_outbox(struct lane *lane) {
         r = enter_outbox(lane);
     }
     if (r < 0)
-        ctx_ask_others(lane->ctx, NULL); /* for who comes next */
+        ctx_ask_others(lane->ctx, NULL); /* for the next connection */
     return r;
 }
 
@@ -146,7 +146,7 @@ int lane_take_releases(struct lane *lane) {
     bool has_more = work_is_over(work) && lane->has_rings && release_is_there(&lane->releases_in);
     if (!has_more && (lane->handled == before || !is_waiting_for_room(lane)))
         return r;
-    lane->has_more = true; /* whoever took them, and whenever: what waits for room has its turn */
+    lane->has_more = true; /* releases make room: messages that wait for room have their turn */
     lane->ops->changed(lane->owner);
     return r;
 }
@@ -166,7 +166,7 @@ static uint32_t lane_wants(const struct lane *lane) {
     return lane->remote->pools.is_waiting ? DOORBELL_RELEASES : 0;
 }
 
-/* What is kept for later; tables only while they are empty. */
+/* Gives back memory that is kept for later; tables only while they are empty. */
 static void lane_trim(struct lane *lane) {
     if (lane->scratch)
         map_discard(lane->scratch, LANE_SCRATCH_SIZE);
@@ -235,7 +235,7 @@ bool lane_prepare_sleep(struct lane *lane) {
     lane_maintain_pools(lane);
     lane_ring_bell(lane);
     if (lane->has_failed || lane->is_broken ||
-        lane->has_more != had_more) /* what was released, or written, has shown it */
+        lane->has_more != had_more) /* the releases, or the frames that were written, have shown it */
         return false;
     if (lane->doorbell.is_armed && lane->doorbell.wants == lane_wants(lane))
         return !lane_has_work(lane);
@@ -267,6 +267,6 @@ void lane_ring_bell(struct lane *lane) {
         doorbell_note_rung(&lane->doorbell);
         tally_count(&lane->tally, doorbells, 1);
     }
-    if (lane->is_socket_full && !lane_wants_socket(lane)) /* nobody polls for its room any more */
+    if (lane->is_socket_full && !lane_wants_socket(lane)) /* no driver polls for its room any more */
         lane->is_socket_full = false;
 }

@@ -38,8 +38,8 @@ static const struct lane_shortage SHORT_OF_KERNEL = {.limit = "kernel memory",
                                                      .advice = "the socket got none for a message: try again"};
 
 /*
- * What a datagram that was not sent means: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the peer
- * is gone, but what it sent before is still read · anything else is the end.
+ * The result of a datagram that was not sent: -EAGAIN, try again when the socket, or the clock, says so · -EPIPE, the
+ * peer is gone, but its earlier frames are still read · any other error is the end.
  */
 int lane_note_sent(struct lane *lane, int r) {
     if (r == 0)
@@ -90,7 +90,7 @@ void lane_send_goodbye(struct lane *lane, int reason, const char *text) {
     (void) lane_write(lane, buf, wire_encode_goodbye(buf, reason, text)); /* a courtesy */
 }
 
-/* The pool grows only for want of what is not back already, and for nobody who is gone. */
+/* Blocks that are back already are taken first, before the pool grows; for a peer that is gone it does not grow. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block) {
     if (lane->is_broken)
         return -EPIPE;
@@ -364,7 +364,7 @@ static int message_transmit(struct lane *lane, const struct lane_message *messag
     return r;
 }
 
-/* A pooled block waits in one message at most: what is sent with it meanwhile is a copy. */
+/* A pooled block waits in one message at most: another message with it gets a copy. */
 static void queued_note_block(const struct lane_queued *queued, bool is_queued) {
     if (queued->payload_class == SEA_POOLED && queued->message.block)
         pooled_block_note_queued(queued->message.block, is_queued);
@@ -378,7 +378,7 @@ static void queued_free(struct lane *lane, struct lane_queued *queued) {
     heap_free(queued);
 }
 
-/* Of what was sent, or is forgotten. */
+/* The first message in the queue was sent, or is forgotten. */
 static void queue_pop(struct lane *lane) {
     struct lane_queued *queued = lane->queue_head;
     lane->queue_head = queued->next;
@@ -402,7 +402,7 @@ bool lane_clear_some(struct lane *lane) {
     return !lane->queue_head;
 }
 
-/* Takes a reference of the block. A peer over its quota is one that does not read what it asked for. */
+/* Takes a reference of the block. A peer over its quota does not read its replies. */
 static int lane_queue(struct lane *lane, const struct lane_message *message, int payload_class) {
     size_t text_size = message->text ? strnlen(message->text, WIRE_TEXT_MAX) : 0;
     size_t size = sizeof(struct lane_queued) + text_size + 1;
@@ -452,7 +452,7 @@ static int lane_send_prepared(struct lane *lane, const struct lane_message *mess
     return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
 }
 
-/* Who found no room, and is not queued, is told when to try again. */
+/* The sender of a message that found no room, and is not queued, is told when to try again. */
 static int lane_put_off(struct lane *lane, int r) {
     if (r != -EAGAIN && r != NO_CREDIT)
         return r;
@@ -522,7 +522,8 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
     return r == -EAGAIN ? lane_queue(lane, &cancel, 0) : r;
 }
 
-/* A queued reply whose block got no lease is sent without it, as an error: the caller must not wait for ever. */
+/* A queued reply is sent as an error, without its block, if the block got no lease: the caller must not wait for ever.
+ */
 static void reply_convert_to_error(struct lane_message *reply, int status) {
     reply->block = sea_block_unref(reply->block);
     reply->status = status;
@@ -601,7 +602,7 @@ int lane_reserve_release(struct lane *lane) {
 /* The small ring is full, and a larger one could not be had. */
 static void release_by_datagram(struct lane *lane, uint64_t handle) {
     if (lane->releases_count >=
-        lane->releases_capacity) { /* of what was refused because lane_reserve_release() had no memory */
+        lane->releases_capacity) { /* lane_reserve_release() had no memory, and the payload was refused */
         lane_fail(lane, -ENOMEM, "out of memory for a handle");
         return;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The short way of small messages: a call, a one-way message or a good reply with at most two lines of bytes, while
- * nothing waits before it. No heap, no block, no lock; and what is only to be counted is counted after the line is
- * published, while the peer reads it.
+ * nothing waits before it. No heap, no block, no lock; and the counters change after the line is published, while the
+ * peer reads it.
  *
  * Inline, because a round trip is little more than its instructions between seeing one line and publishing the next
  * (doc/measurements.md). An unusual frame goes the long way (send.c, receive.c), which writes and reads the same
@@ -86,7 +86,7 @@ static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_F
     return line_is_small(head) && line_inline_size(head) <= lane->hello.inline_max;
 }
 
-/* Copies its bytes; `to` has room for LINE_SMALL_BYTES, of which some behind them are written too. */
+/* Copies its bytes. `to` has room for LINE_SMALL_BYTES; some bytes behind the payload are written too. */
 static inline void lane_read_small(const struct lane *lane, size_t size, void *to) {
     const struct ring_in *in = &lane->in;
     bool is_long = size > LINE_FIRST_BYTES;

@@ -6,8 +6,8 @@
  *                                      '-- snapshot_drop(): the connection ends
  *
  * A copy takes as much work as its turn has left; nothing else of the connection is received before the copy is whole,
- * so the order stays. The peer's lease goes back then. Nothing is copied that nobody will look at: a message without a
- * method, a reply for which nobody waits any more, also when the caller gave up between two steps.
+ * so the order stays. The peer's lease goes back then. No copy is made without a reader: not of a message without a
+ * method, nor of a reply to a caller that has given up, also between two steps.
  *
  * Owns: the copy, and a reference of the view that it is made from.
  */
@@ -41,7 +41,7 @@ int snapshot_begin(struct lane *lane, const struct wire_message *message, const 
     return r;
 }
 
-/* Whoever waits may have given up since the last step. (A reply that was in flight then still is: no fault.) */
+/* The caller may have given up since the last step. (A reply that was in flight then still is: no fault.) */
 static void forget_unwanted(struct lane *lane, struct snapshot *snapshot) {
     bool is_wanted = true;
     (void) lane->ops->coming(lane->owner, &snapshot->in, &is_wanted);

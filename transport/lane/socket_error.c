@@ -2,10 +2,10 @@
 /*
  * Reach. See socket_error.h.
  *
- * Only what was looked at is said. What lies at a path may change between the failure and the look: then the text
- * speaks of what is there now.
+ * The text states only facts that were looked up. The file at a path may change between the failure and the look: then
+ * the text describes the present file.
  *
- * Threads: any, as far as nobody calls setenv() meanwhile.
+ * Threads: any, while no thread calls setenv().
  */
 #include "lane/socket_error.h"
 
@@ -56,7 +56,7 @@ static void describe_no_dir(const char *base, bool for_server, int error, char *
                  is_forbidden ? ", a sandbox forbids mkdir" : "");
 }
 
-/* Is the runtime directory what is wrong? Then says what. */
+/* Is the runtime directory the cause? Then writes why. */
 static bool describe_runtime(const char *text, bool for_server, int error, char *ret) {
     char dir[4096];
     struct path_state look;
@@ -243,7 +243,7 @@ static bool describe_listen(const struct address *where, int r, char *ret) {
            (is_path && error != -EPERM && error != -ENOSYS && describe_dir(where, error, ret)) || describe_call(r, ret);
 }
 
-/* Of calls whose names are not known: `why` says on what they were made. */
+/* For calls without a known name: `why` names the object of the call. */
 static bool describe_step(int r, const char *why, char *ret) {
     bool is_forbidden = r == -EPERM || r == -ENOSYS;
     if (is_forbidden)

@@ -2,8 +2,8 @@
 /*
  * Reach: why a server cannot be reached, and why one cannot listen, as far as that can be found out.
  *
- * The kernel's errno says what it refused, and seldom why. Here is looked at what lies at the address, when something
- * has failed.
+ * The kernel's errno names its refusal, and seldom the reason. After a failure this room looks at the address, and at
+ * the file there.
  */
 #ifndef LANE_SOCKET_ERROR_H
 #define LANE_SOCKET_ERROR_H
@@ -13,12 +13,12 @@
 #define SOCKET_ERROR_TEXT_SIZE 256
 
 /*
- * Connecting to `text` failed with `r`, a negative errno value or a failure (sys/failure.h); `why` is what is known
- * already, and is used where nothing better is found. Writes a text for users.
+ * Connecting to `text` failed with `r`, a negative errno value or a failure (sys/failure.h); `why` is the
+ * reason known so far, and is used where no better one is found. Writes a text for users.
  */
 void socket_error_describe_connect(const char *text, int r, const char *why, char ret_text[SOCKET_ERROR_TEXT_SIZE]);
 
-/* The same of listening. */
+/* Listening at `text` failed with `r`; as above. */
 void socket_error_describe_listen(const char *text, int r, const char *why, char ret_text[SOCKET_ERROR_TEXT_SIZE]);
 
 #endif

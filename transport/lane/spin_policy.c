@@ -3,8 +3,8 @@
  * Patience. See spin_policy.h.
  *
  * A wake-up costs some 30 to 70 us here, between CPUs. Looking for as long as that before sleeping costs at most twice
- * the best choice in hindsight. Whether it is worth it is learnt: what came within two such spans would have been found
- * (or was), what came later would not.
+ * the best choice in hindsight. Whether it is worth it is learnt: a frame within two of these spans would have been
+ * found (or was), a later one would not.
  */
 #include "lane/spin_policy.h"
 

@@ -7,8 +7,8 @@
  *
  * Invariants: leased_blocks == leases of sealed blocks + leases of pooled blocks; imported_blocks == imports in the
  * chains while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
- * the peer's payloads (import.is_copy) + arenas of the peer that we map. The bytes include these arenas, inline payloads
- * beyond ACCOUNT_INLINE_FREE, replies that are queued, and messages that are kept.
+ * the peer's payloads (import.is_copy) + arenas of the peer that we map. The bytes include these arenas, inline
+ * payloads beyond ACCOUNT_INLINE_FREE, replies that are queued, and messages that are kept.
  *
  * Memory: by reference. Threads: the connection's; `member` says which of its fields any thread reads.
  */

@@ -29,7 +29,7 @@ sea_block *block_alloc(sea_ctx *ctx, const struct block_ops *ops, int payload_cl
 }
 
 void block_free(sea_block *block, size_t extra) {
-    sea_ctx *ctx = block->ctx; /* whose end waits for what was taken before */
+    sea_ctx *ctx = block->ctx; /* its end waits for all memory that the disposal has taken */
     pool_budget_unref(block->budget);
     disposal_take_heap(block, sizeof(*block) + extra);
     sea_ctx_unref(ctx);
@@ -38,7 +38,7 @@ void block_free(sea_block *block, size_t extra) {
 int block_charge(sea_block *block, struct pool_budget *share, uint64_t bytes, uint32_t blocks, uint32_t fds,
                  struct refusal_log *log) {
     admission_watch(&block->ctx->admission, bytes, blocks, fds);
-    admission_tell(&block->ctx->admission); /* what it lets go of may be what is missing */
+    admission_tell(&block->ctx->admission); /* the application's callback may free the missing memory */
     int r = share ? pool_budget_add(share, bytes, log) : 0;
     if (r < 0)
         return r;
@@ -164,7 +164,8 @@ sea_block *sea_block_ref(sea_block *block) {
     return block;
 }
 
-/* Was it the last reference? Who has the only one need not write that it goes: nobody is there to add one. */
+/* Was it the last reference? The holder of the only reference need not store that it goes: no other thread can add one.
+ */
 static bool block_drop(sea_block *block) {
     /* Release [BLK1] by each holder pairs with the acquire by the last one: all uses of the bytes happened before they
      * are unmapped. Weaker: another thread's late read of a page that is gone. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks, as the layers above see them: one payload's memory, its class, its references, and what was charged for it.
+ * Blocks, as the layers above see them: one payload's memory, its class, its references and its charge.
  *
  * States:  LOANED  --sea_block_seal()-->  READ-ONLY  --last reference-->  gone.
  * References are held by the application, by messages, by queued frames, and one by each lease.
@@ -55,7 +55,7 @@ struct sea_block {
     uint32_t charged_blocks, charged_fds;
     sea_ctx *ctx;               /* owned reference; borrowed by a block with a slot */
     struct sealed sealed;       /* of a sealed block */
-    struct import import;       /* a peer's block, or a copy of a peer's payload: whose */
+    struct import import;       /* a peer's block, or a copy of a peer's payload: the account */
     void *data;                 /* of a pooled block: borrowed, in our arena or in the view. NULL: `ops->map` knows */
     struct pool_slot *slot;     /* of a pool of ours: the block lies in it */
     struct pool_budget *budget; /* with a slot: borrowed, the pool's. Without: the share; owned reference, or NULL */
@@ -65,8 +65,8 @@ struct sea_block {
 
 /*
  * An inline block of ours: private memory, sent as a copy. Here and below, `share` is the budget of the connection that
- * the block is made for, whose share the block takes of; borrowed; NULL: the block is made for no connection. Admitted
- * from 16 KiB on. `blocks` is what is charged besides the bytes. -EDQUOT, -ENOMEM.
+ * the block is made for, and the block takes of its share; borrowed; NULL: the block is made for no connection.
+ * Admitted from 16 KiB on. `blocks` are charged besides the bytes. -EDQUOT, -ENOMEM.
  */
 int block_new_inline(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size, uint32_t blocks);
 

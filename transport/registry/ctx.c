@@ -18,12 +18,13 @@
 #include <stddef.h>
 #include <string.h>
 
-/* At most: each may take a mapping, of which the program and the outboxes of its connections want some too. */
+/* At most: each block may take a mapping, and the program and the outboxes of its connections need some too. */
 static const uint32_t BLOCKS_DEFAULT = 65536;
 static const uint32_t PEER_BLOCKS_DEFAULT = 4096;
-/* Bytes. What a moment without memory leaves for a whole life: admission asks in any case what is there. */
+/* Bytes. The least budget, also of a context that began while the machine was short of memory: admission asks for the
+ * memory that is there in any case. */
 static const uint64_t BUDGET_LEAST = UINT64_C(32)
-                                     << 20; /* and what may be taken where nobody can see how much there is */
+                                     << 20; /* and the budget where the kernel does not say how much memory there is */
 enum { LOOKS_AGAIN_MAX = 2 };
 
 /* What members keep saves them time: a connection that stays at a limit costs them that no more often. */
@@ -134,8 +135,8 @@ sea_ctx *sea_ctx_ref(sea_ctx *ctx) {
 }
 
 sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
-    /* Release [CTX1] pairs with the acquire half of the same operation by whoever drops the last reference: what
-     * the other holders wrote happened before the destruction. Weaker: a use after free on other CPUs. */
+    /* Release [CTX1] pairs with the acquire half of the same operation by the thread that drops the last reference:
+     * the writes of all other holders happened before the destruction. Weaker: a use after free on other CPUs. */
     if (!ctx || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
     if (ctx->admission.wishes.flags & SEA_MEMORY_DUMP)
@@ -150,7 +151,8 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
     return NULL;
 }
 
-/* Acquire and release [SCR1] pair with each other: who takes it writes after the one before has read. */
+/* Acquire and release [SCR1] pair with each other: a thread that takes the place writes after the former one has read.
+ */
 static void *scratch_swap(sea_ctx *ctx, void *scratch) {
     return atomic_exchange_explicit(&ctx->scratch, scratch, memory_order_acq_rel);
 }

@@ -3,8 +3,9 @@
  * The context: the budget, the quotas of users, the refusal log and the counters of one process, and the list of its
  * members.
  *
- * A member is what keeps memory for a connection: an account (registry/account.h). The context knows of a member how to
- * wake its thread, what it is asked to give back, and how old its leases are; it knows no connection.
+ * A member keeps memory for a connection: it is part of an account (registry/account.h). The context knows how to wake
+ * the thread of a member, which memory the member is asked to give back, and how old its leases are. It knows no
+ * connection.
  *
  * Threads: any. A context lives until its last reference goes.
  */
@@ -58,8 +59,8 @@ struct ctx_member {
     void *waker;             /* under the context's lock; borrowed until the member leaves */
     _Atomic int trim;        /* enum trim; raised by any thread, taken in the connection's next turn */
     _Atomic bool has_memory; /* stored by the connection's thread, read by any */
-    /* When the oldest lease was granted, wait_now_coarse(); 0: there is none. Stored by the connection's thread, read by
-     * any. Of pooled blocks: when the pools were last maintained. */
+    /* When the oldest lease was granted, wait_now_coarse(); 0: there is none. Stored by the connection's thread, read
+     * by any. Of pooled blocks: when the pools were last maintained. */
     _Atomic uint64_t oldest_sealed, oldest_pooled;
 };
 
@@ -89,7 +90,7 @@ struct sea_ctx {
 /* Release [FIG1], partner in ctx.c. */
 #define ctx_uncount(ctx, counter, n) atomic_fetch_sub_explicit(&(ctx)->counters.counter, (n), memory_order_release)
 
-/* The same, by whose tally it is. */
+/* The same counts in a tally, by the one thread that writes it. */
 #define tally_count(tally, counter, n)                                                                             \
     atomic_store_explicit(&(tally)->counters.counter,                                                              \
                           atomic_load_explicit(&(tally)->counters.counter, memory_order_relaxed) + (uint64_t) (n), \
@@ -110,8 +111,8 @@ void *ctx_lend_scratch(sea_ctx *ctx, size_t size);
 void ctx_return_scratch(sea_ctx *ctx, void *scratch);
 void ctx_drop_scratch(sea_ctx *ctx); /* the one that is kept */
 
-/* Puts a zeroed member on the list, and takes it off: when ctx_leave() returns, no thread is inside `wake`, and none calls
- * it later. To leave twice does nothing. */
+/* Puts a zeroed member on the list, and takes it off: when ctx_leave() returns, no thread is inside `wake`, and none
+ * calls it later. To leave twice does nothing. */
 void ctx_join(sea_ctx *ctx, struct ctx_member *member);
 void ctx_leave(sea_ctx *ctx, struct ctx_member *member);
 
@@ -135,8 +136,9 @@ enum trim ctx_take_trim(struct ctx_member *member);
 uint64_t ctx_age(uint64_t then);
 
 /*
- * Whose account it is: of one user id. Users that our user namespace does not map all have the same one; each of their
- * processes has an account of its own, and each connection of a process that our pid namespace does not show.
+ * The name of the account of a peer's user: its user id. Users that our user namespace does not map all have one id:
+ * each of their processes has an account of its own, and so has each connection of a process that our pid namespace
+ * does not show.
  */
 uint64_t user_name(sea_ctx *ctx, const sea_peer *peer);
 

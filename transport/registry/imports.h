@@ -22,7 +22,7 @@ struct import {
     bool is_pooled; /* its bytes are charged with its arena */
     bool is_copy;   /* private memory of ours: no lease */
     bool is_inline; /* a copy of an inline payload: charged in bytes alone, since it takes no mapping */
-    bool is_free;   /* such a copy within ACCOUNT_INLINE_FREE: not charged */
+    bool is_free;   /* a copy of an inline payload within ACCOUNT_INLINE_FREE: not charged */
 };
 
 /* Number of chains: of the first table, and of the largest, in which imports are entered anew within a millisecond. */
@@ -37,14 +37,15 @@ int imports_add(struct account *account, struct import *import, uint64_t handle,
 /* Charges the peer with a copy of its payload. -EDQUOT. */
 int imports_add_copy(struct account *account, struct import *import, uint64_t size);
 
-/* Charges the peer with an inline payload beyond the first ACCOUNT_INLINE_FREE bytes that there are at a time. -EDQUOT. */
+/* Charges the peer with an inline payload beyond the first ACCOUNT_INLINE_FREE bytes that there are at a time. -EDQUOT.
+ */
 int imports_add_inline(struct account *account, struct import *import, uint64_t size);
 
 /* Ends an import of `size` bytes, and gives its lease back while the connection lives. `excess` are the bytes of pages
  * that the kernel added (account_charge()). `import` is not of any account then. */
 void imports_end(struct import *import, uint64_t size, uint64_t excess);
 
-/* Takes an import back whose block could not be made; its lease is not given back. */
+/* Takes an import back because its block could not be made; the lease is not given back. */
 void imports_cancel(struct import *import, uint64_t size);
 
 /* Gives the table back if it is empty. */

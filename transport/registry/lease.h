@@ -3,8 +3,8 @@
  * The handle registry: the owner's private table of the sealed blocks that one peer holds.
  *
  * A handle (wire/handle.h) names one lease: the peer's hold on one block. Its `index` is the slot in this table, its
- * `generation` grows whenever the slot is freed, and its `arena` is 0, because sealed blocks lie in no arena. Handles are
- * unique for one peer: each peer has a table of its own.
+ * `generation` grows whenever the slot is freed, and its `arena` is 0, because sealed blocks lie in no arena. Handles
+ * are unique for one peer: each peer has a table of its own.
  *
  * States of a slot, and the only functions that move between them:
  *
@@ -58,8 +58,8 @@ struct lease_report {
     uint64_t age;    /* nanoseconds, at least 1 */
 };
 
-/* The lease that the peer has held for longest, but for its age. Returns when it was granted, wait_now_coarse(). 0: there
- * is none. */
+/* The lease that the peer has held for longest, but for its age. Returns when it was granted, wait_now_coarse(). 0:
+ * there is none. */
 uint64_t lease_oldest(const struct lease_table *table, struct lease_report *ret_lease);
 
 #endif

@@ -84,7 +84,7 @@ void mailbox_deliver(struct mailbox *box, struct mail *mail) {
         mail->run(mail);
 }
 
-/* Moves a list, whose newest mail comes first, behind what was taken before. */
+/* Moves a list with the newest mail first behind the mails that were taken before. */
 static void mailbox_append(struct mailbox *box, struct mail *newest) {
     struct mail *oldest = NULL, **end = &box->taken;
     while (newest) {
@@ -100,8 +100,8 @@ static void mailbox_append(struct mailbox *box, struct mail *newest) {
 
 static bool mailbox_take(struct mailbox *box) {
     if (!box->taken && atomic_load_explicit(&box->head, memory_order_relaxed)) {
-        /* Acquire [MAIL1] pairs with the release in mailbox_put(): what the other thread wrote into the mail, and into
-         * what it is about, is seen by the owner. Weaker: a link, or an answer, that is not there yet. */
+        /* Acquire [MAIL1] pairs with the release in mailbox_put(): the owner sees the writes of the other thread to
+         * the mail, and to the object of the mail. Weaker: a link, or an answer, that is not there yet. */
         mailbox_append(box, atomic_exchange_explicit(&box->head, NULL, memory_order_acquire));
     }
     return box->taken;

@@ -12,7 +12,7 @@
 #include <sealane/conn.h>
 #include <sealane/pool.h>
 
-/* The size of a struct whose last field is `last`, with the padding that follows it. */
+/* The size of a struct with `last` as its last field, and with the padding that follows it. */
 #define OPTIONS_FIRST_SIZE(type, last) ((offsetof(type, last) + sizeof(((type *) NULL)->last) + 7) & ~(size_t) 7)
 
 enum {
@@ -30,7 +30,8 @@ enum {
 int ctx_options_take(const sea_ctx_options *given, sea_ctx_options *ret_options, const char **ret_why);
 int pool_options_take(const sea_pool_options *given, sea_pool_options *ret_options, const char **ret_why);
 
-/* Also makes method_size what it stands for, and checks the methods' own sizes. `pool` stays the caller's pointer. */
+/* Also replaces a method_size of 0 by the size it stands for, and checks the methods' own sizes. `pool` stays the
+ * caller's pointer. */
 int conn_options_take(const sea_options *given, sea_options *ret_options, const char **ret_why);
 
 /* Method `i` of options. Fields behind METHOD_FIRST_SIZE are there if method_size covers them. */

@@ -85,7 +85,7 @@ static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
     return *ret_block ? 0 : -EDQUOT;
 }
 
-/* The peer's pool may be full, of what it let us lend; the machine need not be: then it is made in the heap. */
+/* The pool for the peer may be full while the machine is not: then the copy lies in the heap. */
 static int copy_make(sea_block **ret_block, struct peer *peer, size_t size) {
     int r = copy_take(ret_block, peer, size);
     if (r == -EDQUOT)
@@ -96,7 +96,7 @@ static int copy_make(sea_block **ret_block, struct peer *peer, size_t size) {
     return 0;
 }
 
-/* Charged first: of what is over the quota nothing is made. */
+/* Charged first: over its quota the peer makes us allocate nothing. */
 int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
     struct import import;
     int r = imports_add_copy(peer->account, &import, size);

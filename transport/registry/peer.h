@@ -31,8 +31,8 @@ struct peer *peer_new(sea_ctx *ctx, uint64_t user, account_on_release *on_releas
 /* After peer_end(). Returns NULL. */
 struct peer *peer_free(struct peer *peer);
 
-/* --- blocks for the peer: each takes of the connection's share of the budget (-EDQUOT; -EPIPE: the connection has ended)
- * --- */
+/* --- blocks for the peer: each takes of the connection's share of the budget (-EDQUOT; -EPIPE: the connection has
+ * ended) --- */
 
 /* An inline block. Errors: as block_new_inline(). */
 int peer_new_inline(sea_block **ret_block, struct peer *peer, size_t size);
@@ -51,8 +51,8 @@ int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from);
 int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* Room for a copy of the peer's payload, which the peer cannot write: of the class inline, charged to the peer. The
- * caller fills it and makes it read-only. It is a block of our pool, whose memory is recycled (the peer may read it, and
- * knows the bytes), or else lies in the heap. Errors: as pools_new_block(). */
+ * caller fills it and makes it read-only. The copy is a block of our pool, and its memory is recycled (the peer may
+ * read it, and knows the bytes); or it lies in the heap. Errors: as pools_new_block(). */
 int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* --- leases --- */
@@ -63,8 +63,8 @@ int peer_class_for(const struct peer *peer, sea_block *block);
 
 /*
  * Grants the peer a lease on a block that goes in this class, sealed or pooled, with a reference of its own. If
- * *ret_unannounced is not NULL, the peer has to get the descriptor of that arena before the frame that names the handle.
- * Errors: -ENOSR (the peer's credit does not allow it now) · -EDQUOT · -ENOMEM.
+ * *ret_unannounced is not NULL, the peer has to get the descriptor of that arena before the frame that names the
+ * handle. Errors: -ENOSR (the peer's credit does not allow it now) · -EDQUOT · -ENOMEM.
  */
 int peer_lend(struct peer *peer, sea_block *block, int payload_class, uint64_t *ret_handle,
               struct arena **ret_unannounced);

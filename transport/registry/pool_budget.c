@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Whom a pool's memory is charged to. See pool_budget.h. */
+/* Budgets of pools. See pool_budget.h. */
 #include "registry/pool_budget.h"
 
 #include "memory/fair_share.h"
 #include "sys/heap.h"
 #include <errno.h>
 
-/* Of the budget. So many connections can take all of it by what is little. */
+/* A part of the budget: this many connections together can take all of it by little amounts. */
 enum { LITTLE = 1024 };
 
 struct pool_budget *pool_budget_new(struct budget_group *group, uint64_t bytes_max, bool is_private) {
@@ -43,8 +43,8 @@ struct pool_budget *pool_budget_ref(struct pool_budget *budget) {
 }
 
 struct pool_budget *pool_budget_unref(struct pool_budget *budget) {
-    /* Release [BUD1] pairs with the acquire half of the same operation by whoever drops the last reference. Weaker: a
-     * use after free. */
+    /* Release [BUD1] pairs with the acquire half of the same operation by the thread that drops the last reference.
+     * Weaker: a use after free. */
     if (!budget || atomic_fetch_sub_explicit(&budget->refs, 1, memory_order_acq_rel) != 1)
         return NULL;
     user_put(budget->ctx, budget->user);
@@ -73,7 +73,7 @@ static int check_limit(struct refusal_log *log, const char *limit, uint64_t most
     return refusal_note(log, -EDQUOT, limit, bytes, used > most ? 0 : most - used, advice);
 }
 
-/* Of the budget: what was made for the peer, for its user, and what is left. */
+/* The parts of the budget: made for the peer, made for its user, and left. */
 static struct fair_share group_share(const struct budget_group *group) {
     const struct quota *budget = &group->account->ctx->budget;
     struct fair_share share = {.budget = budget->limit[QUOTA_BYTES],
@@ -84,7 +84,7 @@ static struct fair_share group_share(const struct budget_group *group) {
     return share;
 }
 
-/* Where the application gave quotas these hold. That of the peer bounds what it takes, out_limit, and its leases. */
+/* Where the application gave quotas, these hold. The quota of the peer bounds its out_limit and its leases. */
 static int check_user(const struct account *account, uint64_t bytes, struct refusal_log *log) {
     const struct quota *quota = &account->user->quota;
     uint64_t made = atomic_load_explicit(&account->user->made, memory_order_relaxed);
@@ -147,7 +147,7 @@ static int budget_charge(void *owner, uint64_t bytes, uint32_t fds) {
     if (r < 0)
         return r;
     admission_watch(&budget->ctx->admission, bytes, 1, fds);
-    admission_tell(&budget->ctx->admission); /* what it lets go of may be what is missing */
+    admission_tell(&budget->ctx->admission); /* the application's callback may free the missing memory */
     r = quota_charge(&budget->ctx->budget, bytes, 1, fds, &group->refused);
     if (r < 0)
         return r;
@@ -207,7 +207,7 @@ const struct pool_ops POOL_BUDGET_OPS = {
     .tell = budget_tell,
 };
 
-/* Nobody's connection ends for what is no part of the budget to speak of. */
+/* No connection ends for an amount that is small beside the budget. */
 static bool is_little(const struct pool_budget *budget, uint64_t bytes) {
     uint64_t most = budget->ctx->budget.limit[QUOTA_BYTES] / LITTLE;
     return bytes + atomic_load_explicit(&budget->others, memory_order_relaxed) <= most;

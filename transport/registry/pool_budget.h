@@ -2,11 +2,11 @@
 /*
  * The budget of a pool: what its memory is charged to, and whether there may be more of it.
  *
- * One for each pool that has begun. The arenas are charged to the context's budget, one by one. Before that three limits
- * are asked: the fair share of the connection, or where the application gave quotas that of the user; what the peer
- * takes; and the pool's bytes_max. Other blocks for the same peer, sealed ones and in the heap, count in the share too,
- * wherever they go then; registry/block.c charges them. When a limit refuses, the other pools of the connection are
- * trimmed first.
+ * One for each pool that has begun. The arenas are charged to the context's budget, one by one. Before that three
+ * limits are asked: the fair share of the connection, or the quota of the user where the application gave quotas; the
+ * bytes that the peer takes; and the pool's bytes_max. Other blocks for the same peer, sealed ones and in the heap,
+ * count in the share too, wherever they go then; registry/block.c charges them. When a limit refuses, the other pools
+ * of the connection are trimmed first.
  *
  * The budgets of one connection are a group. The group does not know the pools: it calls them through budget_ops.
  *
@@ -29,7 +29,7 @@ struct pool_budget;
 
 /* How budgets call the pools of their connection. `owner` is the group's. */
 struct budget_ops {
-    /* All pools give back what is free, but not that of `but` (NULL: all). */
+    /* All pools but the pool of `but` give back their free memory (NULL: all pools). */
     void (*trim_others)(void *owner, const struct pool_budget *but);
     /* An announced arena is gone: the peer is to be told. */
     void (*retired)(void *owner, uint32_t arena_id);
@@ -61,10 +61,10 @@ struct pool_budget {
     bool is_private;            /* no peer maps its arenas */
 };
 
-/* How a struct pool asks, whose owner is a budget. */
+/* The operations of a struct pool that has a budget as its owner. */
 extern const struct pool_ops POOL_BUDGET_OPS;
 
-/* Of a pool that begins, whose connection lives. The caller owns one reference. NULL: out of memory. */
+/* For a pool that begins; its connection lives. The caller owns one reference. NULL: out of memory. */
 struct pool_budget *pool_budget_new(struct budget_group *group, uint64_t bytes_max, bool is_private);
 
 /* The pool has ended: drops its reference. Returns NULL. */
@@ -79,16 +79,16 @@ static inline uint64_t pool_budget_used(const struct pool_budget *budget) {
 }
 
 /*
- * Of a block that is made for the peer elsewhere. Its maker has a reference, adds the bytes before the context is charged
- * with them (-EDQUOT, noted in `log`), and returns as many.
+ * Of a block that is made for the peer elsewhere. Its maker has a reference, adds the bytes before the context is
+ * charged with them (-EDQUOT, noted in `log`), and returns as many.
  */
 int pool_budget_add(struct pool_budget *budget, uint64_t bytes, struct refusal_log *log);
 void pool_budget_return(struct pool_budget *budget, uint64_t bytes);
 
 /*
  * Before something is refused for want of memory: what the connection of `budget` keeps goes at once (NULL: no
- * connection is known), the other members of the context are asked. Returns whether something has gone: then it is worth
- * another try.
+ * connection is known), the other members of the context are asked. Returns whether something has gone: then it is
+ * worth another try.
  */
 bool pool_budget_make_room(sea_ctx *ctx, const struct pool_budget *budget);
 

@@ -12,7 +12,7 @@ static void slot_block_end(sea_block *block) {
     pool_put(block->slot);
 }
 
-/* What is cut off could still be read by the peer. */
+/* The peer could still read the bytes that are cut off. */
 static int slot_block_shrink(sea_block *block, size_t size) {
     memset((char *) block->data + size, 0, block->size - size);
     ctx_uncount(block->ctx, bytes, block->size - size);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled blocks of ours: blocks that lie in slots of a pool, whose arenas one peer may read; and small blocks of which
- * copies are sent, whose pool is private.
+ * Pooled blocks of ours: blocks that lie in slots of a pool. One peer may read the arenas of the pool. The slots of a
+ * private pool hold small inline blocks, and the peer gets copies of them.
  *
  * A slot carries its block (slot->extra), so that no block is allocated. A lease is the slot's: it is given to the one
- * peer of the pool, and taken back by its handle. The memory is free again when the block's last reference and its lease
- * are gone, in whichever order and thread.
+ * peer of the pool, and taken back by its handle. The memory is free again when the block's last reference and its
+ * lease are gone, in whichever order and thread.
  *
  * Threads: the connection's, but for the end of a block.
  */
@@ -38,7 +38,7 @@ static inline bool pooled_block_is_free(const sea_block *block) {
 
 void pooled_block_note_queued(const sea_block *block, bool is_queued);
 
-/* For another such block, how much memory would be made that had better not be? Bytes; see pool_growth(). */
+/* The memory that one more block of this size would add to a pool that had better not grow, in bytes: pool_growth(). */
 uint64_t pooled_block_growth(const sea_block *block);
 
 /* Grants the lease, with a reference of its own, and charges the account. -EDQUOT. */

@@ -22,7 +22,7 @@ enum { RETAINED_SHARE = 64 };
 /* For how long: a pause of a person's is no reason to make it anew. */
 static const int RETAINED_MS = 10000;
 
-/* After a refusal that passes nobody waits for longer; one that stays costs new arenas no more often. */
+/* After a refusal that passes, no sender waits for longer. A refusal that stays costs new arenas no more often. */
 static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
@@ -269,7 +269,7 @@ static void drop_some_leases(struct pools *pools, const sea_pool *pool, uint64_t
     }
 }
 
-/* What is free, the arenas that were reserved included. */
+/* Frees free arenas, reserved ones too. */
 static void free_some_arenas(struct pools *pools, const sea_pool *pool) {
     uint64_t freed = 1;
     if (pool->pool)

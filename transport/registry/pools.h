@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pools of one connection: one for each lifetime, whose arenas only its peer may read.
+ * The pools of one connection: one for each lifetime. Only the peer of the connection may read their arenas.
  *
  * Each has a budget, which its arenas are charged to (registry/pool_budget.h). All together never hold more than the
  * peer takes, each never more than its bytes_max. A pool that the application has let go of, or that has ended with the
@@ -24,7 +24,7 @@ struct sea_pool {
     sea_pool *next;             /* of the same connection */
     uint64_t bytes_max, retained_max;
     struct pool_policy policy;
-    bool is_private; /* of inline blocks, whose memory no peer sees */
+    bool is_private; /* of inline blocks: no peer sees their memory */
     bool is_freed;   /* by the application: it goes when its arenas are gone */
     char name[32];
 };
@@ -35,7 +35,7 @@ struct pools {
     struct arena_ids audience; /* owned */
     sea_pool own, private;     /* of the connection itself */
     sea_pool *all;             /* these and others, which are owned once they are freed */
-    uint32_t *retired;         /* owned; ids of arenas that are gone, of which the peer was not told yet */
+    uint32_t *retired;         /* owned; ids of arenas that are gone, while the peer does not know it yet */
     uint32_t retired_count, retired_capacity;
     uint64_t active, retained; /* bytes, when pools_maintain() was last called */
     uint64_t renewed_at;       /* CLOCK_MONOTONIC, by pools_renew() */
@@ -56,7 +56,7 @@ uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes);
  * left. */
 bool pools_end_some(struct pools *pools, uint64_t *count, uint64_t *bytes);
 
-/* NULL: nothing is wrong; else what is. */
+/* NULL: the options are valid; otherwise the reason why not. */
 int pools_check_options(const sea_pool_options *given, const char **ret_why);
 
 /* Sets what a pool without arenas will do. `options` were checked, and may be NULL. */
@@ -94,10 +94,10 @@ int pools_new_block(sea_block **ret_block, struct pools *pools, size_t size);
 int pools_new_inline(sea_block **ret_block, struct pools *pools, size_t size);
 #define POOLS_INLINE_MAX SIZE_CLASS_SMALLEST
 
-/* Such a block, of SEA_POOLED or SEA_INLINE, from free memory. NULL: an arena has to be made. */
+/* A block of the class SEA_POOLED or SEA_INLINE from free memory. NULL: an arena has to be made. */
 sea_block *pools_ready_block(const struct pools *pools, int payload_class, size_t size);
 
-/* Such a block in the memory that came back last. NULL: there is none. */
+/* A block of the class SEA_POOLED or SEA_INLINE in the memory that came back last. NULL: there is none. */
 static inline sea_block *pools_hot_block(const struct pools *pools, int payload_class, size_t size) {
     struct pool *pool = (payload_class == SEA_INLINE ? &pools->private : &pools->own)->pool;
     struct pool_slot *slot = pool ? pool_take_hot(pool, size) : NULL;
@@ -110,7 +110,7 @@ int pools_lease(struct pools *pools, sea_block *block, uint64_t *ret_handle);
 /* The peer gives a lease back, or it was never sent. -ESTALE: it has no such lease. */
 int pools_release(struct pools *pools, uint64_t handle);
 
-/* Is it a block of a pool of this connection, whose arenas the peer may read? */
+/* Is it a block of a pool of this connection, and may the peer read its arena? */
 static inline bool pools_have(const struct pools *pools, const sea_block *block) {
     const sea_pool *pool = block->slot ? pools->all : NULL;
     while (pool && (pool->is_private || pool->budget != block->budget))
@@ -125,8 +125,9 @@ const struct pool_slot *pools_oldest_lease(const struct pools *pools);
 void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums);
 
 /*
- * Trims, rotates and forgets what is due, and says in `deadline` when to do so again. Before the connection sleeps.
- * Returns whether sea_ctx_trim() was called: then the caller gives back what it keeps itself.
+ * Trims and rotates the pools that are due, forgets those that are gone, and says in `deadline` when to do so again.
+ * Before the connection sleeps. Returns whether sea_ctx_trim() was called: then the caller gives back its own spare
+ * memory.
  */
 bool pools_maintain(struct pools *pools);
 

@@ -267,7 +267,7 @@ static int import_refuse(sea_ctx *ctx, int error, const char *why) {
     return refusal_explain(&ctx->refusals, told, "sea_block_import", why);
 }
 
-/* sealed_import() would say that some seal is missing; whoever made the memfd wants to know which. */
+/* sealed_import() would say that some seal is missing; the maker of the memfd has to know which. */
 static int import_check_seals(sea_ctx *ctx, int fd) {
     struct memfd_info info;
     char missing[64], why[96];

@@ -2,8 +2,8 @@
 /*
  * Sealed blocks: each in a memfd of its own, which is frozen for good before it is sent.
  *
- * A block of ours is charged to the budget, made and reserved (memory/sealed.h), written, and frozen by sea_block_seal().
- * A block of a peer is charged to the peer's account, verified, and mapped.
+ * A block of ours is charged to the budget, made and reserved (memory/sealed.h), written, and frozen by
+ * sea_block_seal(). A block of a peer is charged to the peer's account, verified, and mapped.
  *
  * Threads: as <sealane/block.h> says; sealed_block_receive() belongs to the connection's.
  */
@@ -12,8 +12,8 @@
 
 #include "registry/block.h"
 
-/* A block for the connection of `share`, of whose share of the budget it takes (borrowed); what the connection's pools
- * keep makes room for it. -EDQUOT, -ENOMEM, and what the kernel says: noted. */
+/* A block for the connection of `share` (borrowed), which takes of that share of the budget. Free memory of the
+ * connection's pools makes room for it. -EDQUOT, -ENOMEM, and errors of the kernel: noted. */
 int sealed_block_new(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size);
 
 /* A block with the bytes of `from`, in base pages or THP, frozen. Errors: as sealed_block_new(). */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The peer's arenas that we look at, by the numbers that it gave them.
+ * The views of a peer's arenas by the numbers that the peer gave them.
  *
  * Two that would be in the same place make the table larger. An honest peer hands out numbers that differ in the low
  * bits (memory/arena_ids.h), so that the table stays as small as its own; a hostile one makes it 65 536 entries large
  * at most.
  *
- * Borrows what is in it. Threads: the connection's.
+ * Borrows the views. Threads: the connection's.
  */
 #ifndef REGISTRY_VIEW_TABLE_H
 #define REGISTRY_VIEW_TABLE_H
@@ -21,16 +21,16 @@ struct view_table {
     struct id_table ids; /* owned entries */
 };
 
-/* Makes room for that number, which nobody has. -ENOMEM. */
+/* Makes room for that number, which no view has. -ENOMEM. */
 int view_table_reserve(struct view_table *table, uint32_t id);
 
-/* There is room for it. */
+/* Enters a view; there is room for its number. */
 void view_table_add(struct view_table *table, uint32_t id, struct arena_view *view);
 
-/* NULL: nobody has that number. */
+/* NULL: no view has that number. */
 struct arena_view *view_table_find(const struct view_table *table, uint32_t id);
 
-/* Returns it; nobody has the number any more. NULL: nobody had. */
+/* Removes the view of that number, and returns it. NULL: there is none. */
 struct arena_view *view_table_remove(struct view_table *table, uint32_t id);
 
 /* The next one in the table, from `*place` on, which starts at 0; NULL: no more. */
@@ -39,7 +39,7 @@ struct arena_view *view_table_next(const struct view_table *table, uint32_t *pla
 /* Removes the one at that place, which is below view_table_next()'s `*place`, and returns it. */
 struct arena_view *view_table_take(struct view_table *table, uint32_t place);
 
-/* Forgets all. */
+/* Frees the entries; the views stay. */
 void view_table_deinit(struct view_table *table);
 
 #endif

@@ -13,7 +13,7 @@ struct arena_view {
     struct view view;
     struct account *account; /* owned reference; charged with view.size, view.excess, and a block */
     int error;               /* of those that are refused: what their blocks are refused with */
-    const char *why;         /* likewise, static */
+    const char *why;         /* of the same arenas: the reason, a static text */
 };
 
 /* In the place of an arena that a limit of ours refused: they cost us nothing. */
@@ -120,7 +120,8 @@ static int view_make(struct account *account, const struct wire_arena *arena, in
     return 0;
 }
 
-/* So many entries are a connection's own, like its buffers; what is more, the peer's numbers make it. */
+/* Entries that a connection has free, like its buffers. The peer's numbers make a larger table, so the peer pays for
+ * it. */
 enum { VIEWS_FREE = 1024 };
 
 static int charge_table(struct views *views) {

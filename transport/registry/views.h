@@ -39,12 +39,12 @@ const char *views_why(const struct views *views, uint64_t handle);
  * of ours refused: a quota, descriptors, mappings. */
 int views_find(const struct views *views, uint64_t handle, uint64_t size, const void **ret_data);
 
-/* A reference of the view in which views_find() found that payload; for views_drop(). */
+/* A reference of the view in which views_find() found that payload; views_drop() drops it. */
 struct arena_view *views_hold(const struct views *views, uint64_t handle);
 void views_drop(struct arena_view *view);
 
-/* A block for the payload, charged to the peer, whose end gives the lease back. Errors: as views_find(); -EDQUOT,
- * -ENOMEM. */
+/* A block for the payload, charged to the peer. The end of the block gives the lease back. Errors: as views_find();
+ * -EDQUOT, -ENOMEM. */
 int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, uint64_t size);
 
 /* Before views_end(): as much of that as the account's work allows. true: little is left. */
