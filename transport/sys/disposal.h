@@ -11,12 +11,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Some 5 ms. Payloads of 16 MiB are common: where both CPUs are busy another thread for each of them takes its time
- * from its owner (the sealed round trip: 0.9 ms, and 1.5 ms with a thread). */
+/* Some 5 ms. Payloads of 16 MiB are common: where both CPUs are busy a thread for each of them takes CPU time from the
+ * owner (the sealed round trip: 0.9 ms, and 1.5 ms with a thread). */
 #define DISPOSAL_LEAST ((size_t) 24 << 20)
 
-/* disposal_await_room() waits so long, and as long again for each 256 MiB that the disposal has: four times what two
- * threads need. */
+/* The time-out of disposal_await_room(): so many milliseconds, and as many again for each 256 MiB in the disposal. It
+ * is four times the time that two threads need. */
 #define DISPOSAL_AWAIT_MS 100
 
 /* Takes a mapping of `size` bytes (NULL: none) and the descriptor of its memfd (-1: none), and ends both. */
@@ -29,15 +29,15 @@ void disposal_take_heap(void *data, size_t size);
  * queue. */
 bool disposal_has_room(void);
 
-/* How many items wait or are being ended. */
+/* The number of items that wait or are being freed. */
 size_t disposal_pending(void);
 
-/* Waits, for at most `most_ms` (-1: for as long as it takes), until all is gone that was taken before. false: nothing
- * was there, or it is not gone. */
+/* Waits until all items that were taken before this call are freed, at most `most_ms` (-1: without limit). False: there
+ * were none, or some are left. */
 bool disposal_await(int most_ms);
 
-/* The same for callers that found no memory, no address or no mapping. The time-out, disposal_room_ms(), grows with the
- * memory that waits. */
+/* Waits like disposal_await(), for callers that found no memory, no address or no mapping. The time-out,
+ * disposal_room_ms(), grows with the memory that waits. */
 bool disposal_await_room(void);
 int disposal_room_ms(void);
 

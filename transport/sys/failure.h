@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A failure: which system call failed, and with which errno, in one number.
+ * A failure: a number that names the system call that failed, and its errno.
  *
- * Most errno values say by themselves what was short (ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC), or mean something to the
- * caller of a function (EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT): they stay as they are. All others, EPERM and
- * ENOSYS of a sandbox first of all, say nothing without the name of the call. Functions in sys that make memory or look
- * at it, that wait, and those of sockets, return such an errno value as a failure, which is below -FAILURE_BASE. The
- * function that explains the error to the user takes it apart; no failure crosses the public interface, or the wire.
+ * Most errno values name the shortage themselves (ENOMEM, EMFILE, ENFILE, EFBIG, ENOSPC), or have a meaning for the
+ * caller of a function (EBADF, EINVAL, EBUSY, EAGAIN, EPIPE, ENOENT): they stay as they are. All others, first of all
+ * EPERM and ENOSYS of a sandbox, say nothing without the name of the call. Functions in sys that make or examine
+ * memory, functions that wait, and functions of sockets return these errno values as failures, which are below
+ * -FAILURE_BASE. The function that explains the error to the user takes the failure apart; no failure crosses the
+ * public interface or the wire.
  */
 #ifndef SYS_FAILURE_H
 #define SYS_FAILURE_H
@@ -17,13 +18,13 @@
 /* errno values are below 4096, kinds of calls below 1024. */
 #define FAILURE_BASE (1 << 24)
 
-/* What a function returns whose call of `kind` failed with errno `error`: a failure, or -error as it is. */
+/* The result of a function whose call of `kind` failed with errno `error`: a failure, or -error as it is. */
 int failure_of(enum inject_kind kind, int error);
 
-/* The same of every errno value, where none of them says enough. */
+/* Like failure_of(), but a failure for every errno value, where none of them says enough. */
 int failure_name(enum inject_kind kind, int error);
 
-/* The negative errno value in `r`. Of any other number, the number itself. */
+/* The negative errno value in `r`. A number that is no failure is returned as it is. */
 int failure_error(int r);
 
 /* The name of the call in `r`, "fcntl(F_ADD_SEALS)", static; NULL: `r` is no failure. */

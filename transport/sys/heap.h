@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Private memory, through the seam, and the cleanup attributes that locals use. */
+/* Private memory, with fault injection, and cleanup attributes for locals. */
 #ifndef SYS_HEAP_H
 #define SYS_HEAP_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Of the way that is not taken in the steady state: kept out of the one that is, so that it needs few registers. */
+/* For slow paths: kept out of the hot path, so that this needs few registers. */
 #define RARE __attribute__((noinline))
 
 /* Zeroed memory for `count` items of `size` bytes, or NULL (also when the product overflows). */
 void *heap_new(size_t count, size_t size);
 
-/* As realloc() on an array; what is added is NOT zeroed. NULL leaves `old` as it was. */
+/* Like realloc() on an array; new items are NOT zeroed. NULL leaves `old` as it was. */
 void *heap_resize(void *old, size_t count, size_t size);
 
 /* Accepts NULL; returns NULL. */
@@ -22,22 +22,22 @@ void *heap_free(void *p);
 char *heap_strdup(const char *s);
 
 /*
- * A herd: objects of which there may be thousands, as connections. What lies above them in the C library's heap keeps
- * its pages when they have gone. So when a half of the most that there were have gone, and HEAP_HERD_LEAST, the C
- * library is told to give back all whole pages that are free (malloc_trim(3)): herds that come and go at one size never
- * lead to that. Any thread.
+ * A herd: objects that may come in thousands, like connections. Memory above them in the C library's heap keeps its
+ * pages when they have gone. So when half of the largest number of objects have gone, and at least HEAP_HERD_LEAST, the
+ * C library is told to give back all whole free pages (malloc_trim(3)). Herds that come and go at one size never cause
+ * that. Any thread.
  */
 #define HEAP_HERD_LEAST 128
 void heap_herd_joins(void);
 bool heap_herd_leaves(void); /* after its memory was freed. Returns whether pages were given back */
 
 void heap_freep(void *pp);
-/* Of a variable that may have no other use. */
+/* For a variable that may have no other use. */
 #define CLEANUP(function) __attribute__((cleanup(function), unused))
 #define CLEANUP_FREE CLEANUP(heap_freep)
 
-/* Closes unless negative; returns -1. For descriptors that we made or verified: hostile ones go to the
- * reaper. Keeps errno. */
+/* Closes unless negative; returns -1. For descriptors that we made or verified: hostile ones go to the reaper. Keeps
+ * errno. */
 int fd_close(int fd);
 
 /* Returns *fd and leaves -1. */

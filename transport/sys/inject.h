@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam: the one place where a test can make a system call fail, or end the process before it.
+ * Fault injection: the one place where a test can make a system call fail, or end the process before it.
  *
- * Calls in transport/sys after whose failure something is to be done are written INJECT(KIND, call). Without a hook
- * that costs one relaxed load. The hook sees the kind and returns 0 to let the call happen, or the errno value with
- * which it is to fail. A hook may also not return (a kill sweep raises SIGKILL in it).
+ * Calls in transport/sys whose failure needs a reaction are written INJECT(KIND, call). Without a hook that costs one
+ * relaxed load. The hook gets the kind and returns 0 to let the call happen, or the errno value with which it fails. A
+ * hook may also not return (a kill sweep raises SIGKILL in it).
  */
 #ifndef SYS_INJECT_H
 #define SYS_INJECT_H
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* Three of our headers are named like the system's: sys/file.h, sys/socket.h, sys/wait.h. */
+/* Three of our headers have names of the system's: sys/file.h, sys/socket.h, sys/wait.h. */
 #ifndef SOL_SOCKET
 #error "<sys/socket.h> found transport/sys/socket.h: give the compiler -iquote transport, not -Itransport"
 #endif
@@ -79,7 +79,7 @@ const char *inject_name(enum inject_kind kind);
 
 #define INJECT(kind, call) (inject_fails(INJECT_##kind) ? -1 : (call))
 
-/* The same for a call that tells of its failure by another value: MAP_FAILED, NULL, an error number. */
+/* INJECT() for a call that reports its failure by another value: MAP_FAILED, NULL, an error number. */
 #define INJECT_OR(kind, failed, call) (inject_fails(INJECT_##kind) ? (failed) : (call))
 
 #endif

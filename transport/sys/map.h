@@ -9,8 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Between these, which may be called any number of times, new mappings are in core dumps (core(5)). By default they are
- * not. */
+/* Between these calls, which may nest, new mappings are in core dumps (core(5)). By default they are not. */
 void map_dump_begin(void);
 void map_dump_end(void);
 
@@ -26,38 +25,38 @@ int map_new_readable(int fd, size_t size, const void **ret_data);
 /* `size` as it was mapped. Accepts NULL. Returns NULL. */
 void *map_free(const void *data, size_t size);
 
-/* The same, with the descriptor of its memfd (-1: none), where nobody waits for it if it is large (sys/disposal.h). */
+/* Like map_free(), with the descriptor of its memfd (-1: none). Large memory is freed by the disposal's threads
+ * (sys/disposal.h). */
 void map_dispose(const void *data, size_t size, int fd);
 
-/* How many mappings of this process were made here, and have not ended. */
+/* The number of mappings of this process that were made here, and have not ended. */
 uint64_t map_count(void);
 
-/* Touches every page for writing, as large as they come, before anybody waits for them. -ENOMEM: the
- * machine has none left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
+/* Touches every page for writing, as large as the pages come, before a caller needs them. -ENOMEM: the machine has none
+ * left. -EOPNOTSUPP before Linux 5.14 (MADV_POPULATE_WRITE). */
 int map_populate(void *data, size_t size);
 
-/* Maps the pages that are there, many at a fault, and makes none where all are. -ENOMEM, -EOPNOTSUPP: as
- * map_populate(). */
+/* Maps the existing pages, many at a fault; makes none if all exist. -ENOMEM, -EOPNOTSUPP: like map_populate(). */
 int map_populate_filled(void *data, size_t size);
 
 /* Locks its pages as they come, until it is unmapped. -ENOLCK: RLIMIT_MEMLOCK forbids that. */
 int map_lock(void *data, size_t size);
 
-/* Of a mapping: how many bytes of it are huge pages mapped whole, from /proc/self/smaps. 0 if it cannot be read. */
+/* The bytes of a mapping that are huge pages mapped whole, from /proc/self/smaps. 0 if it cannot be read. */
 size_t map_count_huge(const void *data, size_t size);
 
-/* Of a mapping of an own memfd: how many bytes of it are in memory, whoever touched them. Pages that are reserved count
- * from the first touch on; what cannot be told counts as none. */
+/* The bytes of a mapping of an own memfd that are in memory, touched by any process. Reserved pages count from the
+ * first touch on; pages of unknown state do not count. */
 size_t map_count_resident(const void *data, size_t size);
 
 /*
- * Of a shared mapping of a whole own memfd: bytes of the memfd that are in memory, counted as above, with those that
- * lie behind its end in a huge page that it begins. False: the kernel does not tell, as it does not where neither our
- * user owns the memfd nor we may write it.
+ * For a shared mapping of a whole own memfd: the bytes of the memfd that are in memory, counted like
+ * map_count_resident(), and the bytes behind its end in a huge page that it begins. False: the kernel does not report
+ * them, because our user neither owns the memfd nor may write it.
  */
 bool map_count_whole(const void *data, size_t size, uint64_t *ret_bytes);
 
-/* Gives the whole pages inside back: they are zero, and cost nothing until they are touched. */
+/* Gives the whole pages inside back: they read as zero, and cost nothing until they are touched. */
 void map_discard(void *data, size_t size);
 
 #endif

@@ -9,9 +9,9 @@
 
 /*
  * The user's directory for sockets: $XDG_RUNTIME_DIR/sealane, or /run/sealane for root without one. With `make`, it is
- * made (mode 0700) if missing. Writes it to `buf`. -ENOENT: no XDG_RUNTIME_DIR and not root ·
- * -EACCES: it belongs to somebody else, or to a user whom our user
- * namespace may not map (sys/idmap.h), or others may write to it · -ENAMETOOLONG.
+ * made (mode 0700) if missing. Writes it to `buf`. -ENOENT: no XDG_RUNTIME_DIR and not root · -EACCES: it belongs to
+ * another user, or its owner may be a user that our user namespace does not map (sys/idmap.h), or others may write to
+ * it · -ENAMETOOLONG.
  */
 int path_runtime_dir(bool make, char *buf, size_t size);
 
@@ -21,16 +21,15 @@ int path_runtime_dir(bool make, char *buf, size_t size);
  */
 int path_user_config(const char *name, char *buf, size_t size);
 
-/* Opens (and makes, mode 01600: the sticky bit asks cleaners of runtime directories to leave it alone) and locks `path`
- * with flock, without waiting; the lock lives as long as the descriptor. A file that was unlinked by its last holder
- * meanwhile is not taken for the lock. -EADDRINUSE: somebody else holds it. The caller owns *ret_fd.
- *
- * Only who holds the lock may unlink the file. So where locking itself fails (-ENOLCK, ...), an empty file may stay:
- * even one that we made a moment ago somebody else may have opened and locked since, and without its name a third one
- * would make and lock another. The next holder takes it and removes it. */
+/* Opens `path` and locks it with flock, without waiting; the lock lives as long as the descriptor. A missing file is
+ * made with mode 01600: the sticky bit asks cleaners of runtime directories to leave it alone. A file that its last
+ * holder has unlinked meanwhile does not count as the lock. -EADDRINUSE: another process holds it. The caller owns
+ * *ret_fd. Only the holder of the lock may unlink the file. So where locking itself fails (-ENOLCK, ...), an empty file
+ * may stay: another process may have opened and locked even a file that we made a moment ago, and without its name a
+ * third process would make and lock another one. The next holder takes the file and removes it. */
 int path_lock(const char *path, int *ret_fd);
 
-/* Which file a name names, whatever is there: a name may be given to another one. {0, 0} is none. */
+/* The identity of the file that a name names, of any type: a name may be given to another file. {0, 0} is none. */
 struct path_id {
     uint64_t device, inode;
 };
@@ -39,10 +38,11 @@ int path_identify_fd(int fd, struct path_id *ret_id);
 bool path_names(const char *path, const struct path_id *id);
 
 /*
- * As path_lock(), from holders that were judged to be none: by a lock file and a socket which their names named then,
- * in that order. If both still do, the lock file is replaced and the socket is unlinked, as one step: of those that do
- * so at a time one succeeds, and nobody judges a new lock file by the old socket. -EADDRINUSE: another one did it.
- * -EBUSY: another one does it now, or somebody else has locked the directory.
+ * Takes a lock like path_lock(), from holders that were judged dead by a lock file and a socket. `lock_id` and
+ * `socket_id` are the files that the names named then, read in this order. If both names still name them, the lock file
+ * is replaced and the socket is unlinked, as one step: of several processes that do so at a time one succeeds, and no
+ * process judges a new lock file by the old socket. -EADDRINUSE: another process did it. -EBUSY: another process does
+ * it now, or has locked the directory.
  */
 struct path_tenancy {
     const char *lock, *socket;
@@ -50,16 +50,16 @@ struct path_tenancy {
 };
 int path_take_lock(const struct path_tenancy *judged, int *ret_fd);
 
-/* Unlinks what is still ours. -ESTALE: the name is not that file's any more. */
+/* Unlinks the file if the name still names it. -ESTALE: the name names another file. */
 int path_unlink_own(const char *path, const struct path_id *id);
 
 /* -ENOENT is no error. */
 int path_unlink(const char *path);
 
-/* Removes a socket that a dead server left: -ENOTSOCK when something else is there. -ENOENT is no error. */
+/* Removes a socket that a dead server left: -ENOTSOCK when another type of file is there. -ENOENT is no error. */
 int path_unlink_socket(const char *path);
 
-/* What lies at a path, as messages need it; links are followed. Returns 0, or a negative errno value. */
+/* The state of a path, for messages; links are followed. Returns 0, or a negative errno value. */
 struct path_state {
     unsigned mode; /* permissions */
     uint32_t owner, group;

@@ -13,14 +13,15 @@
 /* The most descriptors that one datagram brings: FDPASS_MAX (sys/fdpass.h). */
 #define REAPER_BATCH_MAX 253
 
-/* Takes the descriptors. Never blocks as long as a thread can be made. */
+/* Takes the descriptors. Never blocks while a thread can be made. */
 void reaper_take(const int *fds, size_t count);
 
 /* Is there room for REAPER_BATCH_MAX more? Otherwise nothing may be received that could carry descriptors. */
 bool reaper_has_room(void);
 
-/* Do so few wait that strangers may be let in? Whoever is connected can lie once, with REAPER_BATCH_MAX descriptors, and is
- * gone; only by connecting again and again could it fill the queue, or our table of descriptors. */
+/* Do few enough descriptors wait for a server to accept new clients? A connected client can lie once, with
+ * REAPER_BATCH_MAX descriptors, and is disconnected; only a client that connects again and again could fill the queue,
+ * or our table of descriptors. */
 bool reaper_is_calm(void);
 
 /* Descriptors that are waiting or being closed. */

@@ -3,8 +3,8 @@
  * Words in memory that two processes share. One of them writes, the other may only read, and neither trusts the other.
  *
  * The types hide their value, so that a shared word can be read only through these helpers: once, into a local. A
- * second look is a second call, and seen in review. What was read is a number that a stranger chose: it is judged
- * before it is used.
+ * second reading is a second call, and visible in review. A value that was read is a number that a stranger chose: it
+ * is validated before it is used.
  *
  * Orders are in the names. Every _acquire and _release is called with its label, which names the pair in
  * doc/memory-model.md.
@@ -59,10 +59,10 @@ static inline void shared64_store_release(shared64 *word, uint64_t value) {
     atomic_store_explicit(&word->hidden, value, memory_order_release);
 }
 
-/* Between a store of ours and a load of the peer's word that must not pass it (a store, then a load: x86 too). */
+/* Orders a store of ours before a load of the peer's word (a store, then a load: x86 reorders these too). */
 static inline void shared_fence(void) {
 #if defined(__SANITIZE_THREAD__) && !defined(__clang__)
-    /* It knows no fences, and says so; no plain memory hangs on this one. */
+    /* The sanitizer does not model fences, and warns of them; no plain memory depends on this one. */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif

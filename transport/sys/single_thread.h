@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Is the calling thread the only one of this process? Then nobody else can be in the middle of anything, and what
- * protects from other threads need not be paid for: a locked instruction takes as long as ten others. The C library
- * answers from a variable; where it has none, nobody is ever alone.
+ * Is the calling thread the only one of this process? Then no other thread can be in the middle of an operation, and
+ * protection from other threads is not needed: a locked instruction takes as long as ten others. The C library answers
+ * from a variable; a C library without that variable always answers no.
  */
 #ifndef SYS_SINGLE_THREAD_H
 #define SYS_SINGLE_THREAD_H
@@ -12,7 +12,8 @@
 #if defined(__has_include) && __has_include(<sys/single_threaded.h>)
 #include <sys/single_threaded.h>
 
-/* A thread that begins sees all that was done before, and so does who sees that it has ended. */
+/* A new thread sees all that was done before its start, and a thread that sees the end of another one sees all that
+ * this one did. */
 static inline bool is_single_threaded(void) {
     return __libc_single_threaded;
 }

@@ -16,19 +16,19 @@
  * owns *ret_fd. -EADDRINUSE, -EACCES, -ENOENT, -ENOTDIR, -ENAMETOOLONG. */
 int socket_listen(const char *name, unsigned mode, int *ret_fd);
 
-/* The same, and gives the file to `group` before its mode lets that group in, and before anybody can connect. -EPERM:
- * neither root, nor a member of that group. */
+/* Like socket_listen(), but gives the file to `group` before its mode lets that group in, and before a client can
+ * connect. -EPERM: neither root, nor a member of that group. */
 #define SOCKET_GROUP_NONE UINT32_MAX
 int socket_listen_for(const char *name, unsigned mode, uint32_t group, int *ret_fd);
 
-/* The process that listens is this one from now on, for those who connect (SO_PEERCRED). */
+/* Makes this process the one that clients see as listening (SO_PEERCRED). */
 void socket_listen_again(int listener);
 
-/* -EAGAIN: the server's backlog is full, try again later · -ENOENT, -ECONNREFUSED, -EACCES, -ENAMETOOLONG,
- * -EPROTOTYPE (some other kind of socket lives there). */
+/* -EAGAIN: the server's backlog is full, try again later · -ENOENT, -ECONNREFUSED, -EACCES, -ENAMETOOLONG, -EPROTOTYPE
+ * (another type of socket is there). */
 int socket_connect(const char *name, int *ret_fd);
 
-/* -EAGAIN: nobody is waiting. */
+/* -EAGAIN: no client is waiting. */
 int socket_accept(int listener, int *ret_fd);
 
 /* Checks an inherited descriptor and makes it non-blocking and close-on-exec: -ENOTSOCK, -EPROTOTYPE
@@ -39,10 +39,10 @@ int socket_adopt(int fd, bool listening);
 /* The largest datagram that can be sent, bytes; from SO_SNDBUF. */
 size_t socket_datagram_max(int fd);
 
-/* No descriptors may arrive any more (SO_PASSRIGHTS 0). Optional: false before Linux 6.16. */
+/* Forbids descriptors on this socket (SO_PASSRIGHTS 0). Optional: false before Linux 6.16. */
 bool socket_refuse_fds(int fd);
 
-/* Nothing more to send or to receive: the peer sees the end. */
+/* Ends sending and receiving: the peer sees the end. */
 void socket_shutdown(int fd);
 
 #endif
