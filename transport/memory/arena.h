@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * An arena: one memfd, cut into `count` blocks of `stride` bytes, that has one writer, us, and one audience.
+ * An arena: one memfd, cut into `count` blocks of `stride` bytes. It has one writer, us, and one audience.
  *
  *     block i = data[i * stride, (i + 1) * stride)
  *     size    = count * stride, rounded up to the page
  *     0 < count <= 2^24,  stride a multiple of 64,  1 <= id <= 65535
  *
- * All its pages are there. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so that
- * this mapping, which no child inherits, is the only way to write it; and its descriptor, the one to hand out, is
- * read-only. It is handed out once, and closed then. Memory goes back to the kernel only with the whole arena.
+ * All pages of the memfd exist. It was mapped writable before F_SEAL_FUTURE_WRITE, SHRINK, GROW and SEAL were added, so
+ * that this mapping, which no child inherits, is the only way to write it. Its descriptor is read-only; it is handed
+ * out once, and closed then. Memory goes back to the kernel only with the whole arena.
  *
- * A private arena has the same form, and no audience: it is memory from the heap, for blocks that are sent as copies.
+ * A private arena has an equal layout, and no audience: it is memory from the heap, for blocks that are sent as copies.
  */
 #ifndef MEMORY_ARENA_H
 #define MEMORY_ARENA_H
@@ -39,7 +39,7 @@ struct arena {
 #define ARENA_EMPTY ((struct arena){.fd = -1})
 #define ARENA_STRIDE_UNIT ((size_t) 64)
 
-/* The size of the memfd of an arena with so many blocks; 0: there is no such arena. */
+/* The size of the memfd of an arena with so many blocks; 0: no arena has this form. */
 size_t arena_size(size_t stride, uint32_t count);
 
 /*

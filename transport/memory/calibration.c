@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The calibration's file: found, read, judged. See calibration.h for its form.
+ * The calibration's file: found, read, checked. See calibration.h for its form.
  *
- * What it says is not trusted beyond its bounds, and its words are shown cleaned and cut. Whether it may be read at all
- * is file_read_own()'s to say.
+ * The file is not trusted beyond its bounds, and its words are shown cleaned and cut. file_read_own() decides whether
+ * it may be read at all.
  */
 #include "memory/calibration.h"
 
@@ -33,9 +33,9 @@ const struct calibration_key calibration_keys[CALIBRATION_KEYS] = {
 };
 
 /*
- * To write a line that the other core's L2 still has is dear: what was sent since must have pushed it out, and twice
- * the L2 just does that. But it must not have been pushed out of the L3 as well; where payloads come back, both sides'
- * rotations lie there. Rotations that would stay in the L2 with all blocks that one may have gain nothing.
+ * A line that the other core's L2 still has is expensive to write: the data sent since must have pushed it out, and
+ * twice the L2 just does that. But they must not have pushed it out of the L3 as well; where payloads come back, both
+ * sides' rotations lie there. A rotation that would stay in the L2 with its largest number of blocks gains nothing.
  */
 struct calibration calibration_built_in(const struct caches *caches) {
     uint64_t l2 = caches->l2, l3 = caches->l3;
@@ -93,7 +93,7 @@ static const struct calibration_key *key_find(const char *name) {
     return NULL;
 }
 
-/* What has been read so far. */
+/* The state of reading a file. */
 struct reading {
     struct calibration table;
     unsigned line;

@@ -372,7 +372,7 @@ static bool has_arenas(const struct pool_arenas *arenas) {
     return arenas->arenas > arenas->draining.arenas;
 }
 
-/* Is something out whose return must not wait until something else happens? What is free already has a deadline. */
+/* Are blocks out whose return must be noticed at once? Free blocks have a deadline already. */
 static bool waits_for_returns(const struct pool_arenas *arenas) {
     bool is_all_reserved = arenas->mapped == arenas->reserved;
     return arenas->draining.arenas > 0 ||
@@ -388,7 +388,7 @@ static bool maintain_trim(struct pool_arenas *arenas, uint64_t keep) {
     return arenas->idle.first && pool_arenas_retained(arenas) > most;
 }
 
-/* Is there more to do at once? A generation begins when what is idle of the one before has gone. */
+/* Returns whether there is more to do at once. A generation begins when the idle arenas of the one before have gone. */
 static bool maintain_some(struct pool *pool, uint64_t now) {
     struct pool_arenas *arenas = &pool->arenas;
     pool_collect_returns(pool);

@@ -134,7 +134,7 @@ static void pool_arena_retire_idle(struct pool_arena *arena) {
 }
 
 void pool_arenas_retire_idle(struct pool_arenas *arenas, uint64_t keep) {
-    uint64_t most = keep > 0 ? keep + arenas->reserved : 0; /* beside the reserved arenas, of which some may be out */
+    uint64_t most = keep > 0 ? keep + arenas->reserved : 0; /* the reserved arenas, some of them out, come on top */
     while (arenas->idle.first && pool_arenas_retained(arenas) > most)
         pool_arena_retire_idle(arenas->idle.first);
 }

@@ -2,7 +2,7 @@
 /*
  * The sizes of the caches, from /sys.
  *
- * Not from sysconf(_SC_LEVEL3_CACHE_SIZE): inside a virtual machine glibc 2.36 computed 320 MiB from what the CPU says
+ * Not from sysconf(_SC_LEVEL3_CACHE_SIZE): inside a virtual machine glibc 2.36 computed 320 MiB from the CPU's answer
  * where the kernel, and the host, knew of 32. It is asked only for the second level, where /sys is missing.
  *
  * A machine whose cores differ is judged by its first. They are hints for speed: nothing may depend on them.
@@ -68,7 +68,7 @@ static struct caches caches_find(void) {
 }
 
 struct caches caches_here(void) {
-    /* Threads that come at the same time all find the same; l2 of 0 is "not yet". */
+    /* Threads that ask at the same time all get equal answers; l2 of 0 is "not yet". */
     static _Atomic size_t known_l2, known_l3;
     /* Acquire [CCH1] pairs with the release below: with l2 comes its l3. Weaker: an l3 of 0 for a moment. */
     struct caches caches = {.l2 = atomic_load_explicit(&known_l2, memory_order_acquire)};

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory cgroups. The kernel refuses nothing at their limits, it kills, or stalls for seconds (memory.high): so
- * somebody has to look.
+ * Memory cgroups. At their limits the kernel refuses nothing: it kills, or stalls for seconds (memory.high). So the
+ * library reads the limits itself.
  *
- * /proc/self/cgroup names our group as its namespace sees it. Where that is not what is mounted, in a container, say,
- * that shows its own group as the root, directories of the path are missing: what is there is read, up to the mount
- * itself, and the rest cannot be seen.
+ * /proc/self/cgroup names our group as its namespace sees it. Directories of that path may be missing, for example in a
+ * container that shows its own group as the root. Then this file reads the directories that exist, up to the mount
+ * itself; the rest cannot be seen.
  *
- * Without /proc the mount itself is read: in a container it is our own group. Where the mount is the root of the whole
- * hierarchy, our group may be any below it, which nothing tells.
+ * Without /proc it reads the mount itself: in a container this is our own group. Where the mount is the root of the
+ * whole hierarchy, our group may be any group below it, and its limits stay unknown.
  *
- * Nothing is decided here, and what cannot be read is no limit.
+ * Nothing is decided here, and a number that cannot be read is no limit.
  *
  * Threads: any.
  */
@@ -31,7 +31,7 @@
 /* memory.stat, as far as the lists of file pages. */
 #define STAT_SIZE 4096
 
-/* A step of reservation, and what the kernel adds to it, must not use up what is kept. */
+/* A step of reservation, and the kernel's own pages for it, must not use up the reserve. */
 #define KEPT_MIN ((uint64_t) 2 << 20)
 
 struct cgroup_version {
@@ -65,7 +65,7 @@ static uint64_t field_of(const char *text, const char *field) {
     return found != NULL ? strtoull(found + strlen(field), NULL, 10) : 0;
 }
 
-/* Of the active ones the kernel can drop what it finds time for: the half. */
+/* The kernel can drop a part of the active file pages, as many as it finds time for: half of them count. */
 static uint64_t read_droppable(const struct cgroup_dir *dir) {
     char text[STAT_SIZE];
     if (file_read_text_in(dir->path, "memory.stat", text, sizeof text) < 0)
@@ -98,7 +98,8 @@ static uint64_t kept_of(uint64_t limit) {
     return share > KEPT_MIN ? share : KEPT_MIN;
 }
 
-/* What is to be kept does not count; where neither has more, the group does that has less. */
+/* The reserve does not count as left. If both groups have equally much beyond it, the group with less left is
+ * tighter. */
 static bool is_tighter(uint64_t left, uint64_t kept, const struct cgroup_room *than) {
     uint64_t a = subtract_to_zero(left, kept), b = subtract_to_zero(than->left, than->kept);
     return a < b || (a == b && left < than->left);
@@ -173,7 +174,7 @@ static bool has_file(const char *dir, const char *name) {
     return file_read_text_in(dir, name, text, sizeof text) == 0;
 }
 
-/* The root of the whole hierarchy, which has no limit in version 2, and a release agent in version 1 alone. */
+/* The root of the whole hierarchy: it has no limit in version 2; in version 1 it alone has a release agent. */
 static bool is_root(const struct cgroup_dir *dir) {
     return !has_file(dir->path, dir->version->limits[0]) || has_file(dir->path, "release_agent");
 }

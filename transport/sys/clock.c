@@ -2,9 +2,9 @@
 /*
  * Clocks. See clock.h.
  *
- * CLOCK_REALTIME has no namespaces, so what it says at the zero of CLOCK_MONOTONIC names that clock to all processes of
- * the machine. But it can be set: two sides that ask before and after that differ, though their clock is the same.
- * Where both know the number of their time namespace, equal numbers decide.
+ * CLOCK_REALTIME has no namespaces, so its value at the zero of CLOCK_MONOTONIC identifies our CLOCK_MONOTONIC to all
+ * processes of the machine. But CLOCK_REALTIME can be set: two sides that read it before and after differ, though they
+ * have one clock. If both know the number of their time namespace, equal numbers decide.
  *
  * Facts relied on (tests/contract/test_clock.c): /proc/self/ns/time has one inode for each time namespace; its offsets
  * move CLOCK_MONOTONIC and not CLOCK_REALTIME. Threads: any.
@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* Between two looks at one clock another thread may run; the closest of so many is taken. */
+/* Another thread may run between two readings of a clock; the closest of so many pairs is taken. */
 enum { LOOKS = 4 };
 
 static int64_t realtime_now(void) {

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who is at the other end: what the kernel noted at connect() and accept(), which nobody can change later; and which
- * process sent a datagram.
+ * The process at the other end: the kernel's record of connect() and accept(), which cannot be changed later; and the
+ * process that sent a datagram.
  *
- * The two differ. What a client is shown of a server is the process that called listen(): a server that bound its
- * socket and then became a daemon, or inherited the socket, is another one. Only the sender of a datagram is the
- * process that speaks.
+ * The two differ. A client sees the process that called listen() as its server: a server that bound its socket and then
+ * became a daemon, or inherited the socket, is a different process. Only the sender of a datagram is the process that
+ * speaks.
  *
  * Nothing is judged here; lane/policy.c does that.
  *
- * Facts relied on: SO_PEERCRED of connect()/accept() is the identity at connect time and stays readable after the
- * peer is gone; SO_PEERPIDFD may be missing (tests/contract/test_send.c); an accepted socket inherits SO_PASSCRED and
- * SO_PASSPIDFD, and what was sent before it was accepted names its sender too (tests/contract/test_receive.c).
+ * Facts relied on: SO_PEERCRED of connect()/accept() is the identity at connect time and stays readable after the peer
+ * is gone; SO_PEERPIDFD may be missing (tests/contract/test_send.c); an accepted socket inherits SO_PASSCRED and
+ * SO_PASSPIDFD, and datagrams sent before it was accepted name their sender too (tests/contract/test_receive.c).
  *
  * Threads: any.
  */
@@ -68,7 +68,7 @@ int cred_read(int socket, struct cred *ret_cred) {
 #define SO_PEERGROUPS 59
 #endif
 
-/* *size: in, the room; out, what there is. */
+/* *size: in, the room; out, the size of the list. */
 static int read_groups(int socket, uint32_t *groups, socklen_t *size) {
 #ifdef SO_PEERGROUPS
     return INJECT(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, size)) < 0 ? -errno : 0;
@@ -124,7 +124,8 @@ int cred_pidfd(int32_t pid) {
 #endif
 }
 
-/* Linux 6.5 to 6.15 say of a process that was reaped EINVAL or ESRCH. Its number may be another one's by now. */
+/* Linux 6.5 to 6.15 report EINVAL or ESRCH for a process that was reaped. Another process may have its number by
+ * now. */
 int cred_sender(int32_t pid, int told) {
     if (told >= 0)
         return told;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Disposal: large mappings, memfds and heap memory are ended where nobody waits for it. See disposal.h.
+ * Disposal: frees large mappings, memfds and heap memory on threads that no caller waits for. See disposal.h.
  *
- * What enters is the disposal's. It waits in a bounded queue. Up to THREADS_MAX detached threads take items out, oldest
- * first, and end them outside the lock. A thread is started when an item comes in and there are fewer threads than
- * items; it ends when it finds the queue empty. No peer can stop these threads: a memfd's last reference runs no code
- * of a file system that a peer wrote. So they are not the reaper's.
+ * The disposal owns the items that it takes. They wait in a bounded queue. Up to THREADS_MAX detached threads take
+ * items out, oldest first, and free them outside the lock. A thread is started when an item comes in and there are
+ * fewer threads than items; it ends when it finds the queue empty. No peer can stop these threads: a memfd's last
+ * reference runs no code of a file system that a peer wrote. So they are separate from the reaper's threads.
  *
- * The owner gives back the memory's charge when it hands the memory over. So the mapped memory exceeds the charged
- * memory by the items in the queue and the items under way, at most THREADS_MAX. While the queue has WAITING_MAX bytes,
+ * The owner returns the memory's charge when it hands the memory over. So the mapped memory exceeds the charged memory
+ * by the items in the queue and the items under way, at most THREADS_MAX. While the queue has WAITING_MAX bytes,
  * connections receive nothing (disposal_has_room()). The application and connections that end may still add items. A
  * peer that maps and ends in a loop fills its memory more slowly than a thread frees it. A caller that finds no memory
  * while the disposal has some waits (disposal_await_room()) and tries again.
@@ -16,14 +16,14 @@
  * A large mapping ends in steps, from its end: munmap() holds the lock that mmap() and page faults of all other threads
  * need.
  *
- * When no thread can be made and none runs, or the queue is full, memory is given back in place: that takes its time,
- * but loses nothing.
+ * When no thread can be made and none runs, or the queue is full, memory is freed in place: that takes its time, but
+ * loses nothing.
  *
- * fork: the child forgets the queue, as the reaper does. Read-only views stay mapped there until it ends or calls exec.
+ * fork: the child forgets the queue, like the reaper's. Read-only views stay mapped there until it ends or calls exec.
  *
- * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that somebody ends
- * items: a thread of ours, or the caller that found none. Numbers rise along the queue, and those of `works` are lower.
- * Threads: any, not from signal handlers.
+ * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that a thread frees
+ * items: one of ours, or the caller that found none. Numbers rise along the queue, and the numbers of `works` are
+ * lower. Threads: any, not from signal handlers.
  */
 #include "sys/disposal.h"
 
@@ -78,7 +78,7 @@ static struct {
     struct item queue[QUEUE_SIZE]; /* a ring */
     struct fifo waiting;           /* the places of the items in the queue */
     size_t threads;
-    struct work *works; /* what is being ended; borrowed from the threads that end it */
+    struct work *works; /* the items that threads free now; borrowed from these threads */
     uint64_t waiting_bytes;
     uint64_t queued; /* items since the process began */
 } disposal = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
@@ -146,7 +146,8 @@ static void prepare(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-/* Whoever takes the lock has fork() wait for it: a child would find it held by a thread that is not there. */
+/* The first lock() makes fork() wait for the lock from then on: otherwise a child would find it held by a thread that
+ * does not exist there. */
 static void lock(void) {
     pthread_once(&disposal.once, prepare);
     pthread_mutex_lock(&disposal.lock);

@@ -11,7 +11,7 @@
 
 #define ERRNO_BITS 12
 
-/* Where the seam's name is not the call's. */
+/* Names of calls that differ from the names of their kinds. */
 static const char *const NAMES[INJECT_KINDS] = {
     [INJECT_ALLOC] = "malloc",
     [INJECT_ADD_SEALS] = "fcntl(F_ADD_SEALS)",

@@ -2,14 +2,13 @@
 /*
  * Datagrams with descriptors: the only sendmsg() and the only recvmsg() of the library.
  *
- * Every path out of fdpass_recv() hands the descriptors that arrived to the caller, or to the reaper. What they are
- * is not looked at here; nor is what the datagram says. A message that lost some on the way is handed over with those
- * that came.
+ * Every path out of fdpass_recv() hands the descriptors that arrived to the caller, or to the reaper. This file
+ * examines neither the descriptors nor the datagram's bytes. A message that lost descriptors on the way is handed over
+ * with the rest of them.
  *
- * Facts relied on (tests/contract/): descriptors can be missing from a message that was delivered, and only
- * MSG_CTRUNC tells; several SCM_RIGHTS items arrive as one; ECONNRESET precedes queued datagrams, once; a message
- * without bytes looks like the end but for its control data (all test_receive.c); 253 descriptors and no more
- * (test_send.c).
+ * Facts relied on (tests/contract/): descriptors can be missing from a message that was delivered, and only MSG_CTRUNC
+ * reports that; several SCM_RIGHTS items arrive as one; ECONNRESET precedes queued datagrams, once; a message without
+ * bytes looks like the end except for its control data (all test_receive.c); 253 descriptors and no more (test_send.c).
  *
  * Threads: one for each direction of a socket.
  */
@@ -109,7 +108,7 @@ static void collect_control(struct msghdr *message, struct fdpass *pass) {
     }
 }
 
-/* As recvmsg(), passing over interruptions, and over the reset that precedes what the peer had sent. */
+/* Like recvmsg(), but skips interruptions, and the reset that precedes the peer's datagrams. */
 static ssize_t receive(int socket, struct msghdr *message, size_t control_size, int flags) {
     for (int resets = 0;;) {
         message->msg_controllen = control_size;
@@ -151,10 +150,9 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
 }
 
 /*
- * Is nothing left to receive, and will nothing come? With SO_PASSCRED every datagram carries its sender's credentials,
- * so that one without bytes is not taken for the end. There is room for them and for nothing else: no descriptor is
- * installed. Without them the room would be the peer's: a look installs the descriptors for which there is room, each
- * time.
+ * Is the socket empty for good? With SO_PASSCRED every datagram carries its sender's credentials, so that a datagram
+ * without bytes differs from the end. The buffer has room for credentials and nothing else, so that no descriptor is
+ * installed. Without credentials the peer could use the room: each MSG_PEEK installs the descriptors that fit.
  */
 static bool is_drained(int socket) {
     union {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Bytes from descriptors into memfds.
+ * Moving bytes from descriptors into memfds.
  *
- * All descriptors are borrowed. `memfd` is our own, not sealed yet, and used by nobody else meanwhile: sendfile() needs
- * its file position. `fd` is the application's; its kind is unknown, and whatever reading it costs in time is the
- * application's wish. Nothing here maps or allocates.
+ * All descriptors are borrowed. `memfd` is our own, not sealed yet, and has no other user meanwhile: sendfile() needs
+ * its file position. `fd` is the application's, of unknown type: the application accepts the time that reading it
+ * takes. Nothing here maps or allocates.
  *
  * Facts relied on (tests/contract/test_seal.c): sendfile() and splice() write into memfds; copy_file_range() does so
- * only within one file system, and says 0 where others would read something.
+ * only within one file system, and returns 0 where the other calls would read something.
  *
  * Threads: any; one at a time for a memfd.
  */

@@ -2,13 +2,13 @@
 /*
  * Guarded descriptors, and the handlers of fork().
  *
- * In the child each is replaced and not closed: its number stays taken, so that no file of the child's own gets it. A
- * child must not free its parent's connections (<sealane/ctx.h>); one that does it all the same closes dead sockets,
- * and no file of its own. The child's handler makes system calls and nothing else: another thread may have been inside
- * the allocator when its process forked.
+ * In the child each guarded descriptor is replaced and not closed: its number stays taken, so that no file of the
+ * child's own gets it. A child must not free its parent's connections (<sealane/ctx.h>); a child that does it
+ * nevertheless closes dead sockets, and no file of its own. The child's handler makes system calls and nothing else:
+ * another thread may have been inside the allocator when its process forked.
  *
- * A number for which the table has no memory is not guarded. Children that are made in other ways (clone(), vfork())
- * keep all descriptors: the end of a process is seen by its pidfd too.
+ * A descriptor for which the table has no memory is not guarded. Children that are made in other ways (clone(),
+ * vfork()) keep all descriptors: the end of a process is seen by its pidfd too.
  *
  * A plug-in with the static library may be unloaded: the C library drops the handlers of a shared object with it.
  *

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What our user namespace says about ids. See idmap.h.
+ * The maps of our user namespace. See idmap.h.
  *
  * Nothing is kept between two questions: a process may enter another namespace, and an administrator may choose another
  * overflow id.
  *
  * Facts relied on (tests/contract/test_send.c): SO_PEERCRED shows an id that the reader's namespace does not map as the
- * overflow id; the map of a namespace is the full identity only if that of its parent is.
+ * overflow id; the map of a namespace is the full identity only if the map of its parent is.
  *
  * Threads: any.
  */
@@ -30,7 +30,7 @@
 /* How many ids there are: (uint32_t) -1 is none. */
 #define IDS_COUNT UINT32_MAX
 
-/* The kernel gives such a file in one read. */
+/* The kernel returns the whole of this file in one read. */
 static bool read_text(const char *path, char text[MAP_SIZE]) {
     CLEANUP_FD int fd = INJECT(OPEN, open(path, O_RDONLY | O_CLOEXEC));
     ssize_t length = fd < 0 ? -1 : INJECT(PREAD, read(fd, text, MAP_SIZE - 1));

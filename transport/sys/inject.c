@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The seam: asks a test's hook before each system call.
+ * Fault injection: asks a test's hook before each system call.
  *
- * Nothing here knows what the calls do; the callers in transport/sys stay responsible for handling the failure as
- * if the kernel had answered so. There is no hook in production.
+ * This file does not know the calls; the callers in transport/sys stay responsible for handling the failure as if the
+ * kernel had answered so. There is no hook in production.
  *
- * Threads: a hook is called on whatever thread makes the call, the reaper's included, and at the same time on
- * several. Setting it is relaxed: a test installs its hook while no other thread of the library runs, and keeps what
- * the hook counts in atomics.
+ * Threads: a hook is called on the thread that makes the call, on the reaper's threads too, and on several threads at a
+ * time. Setting it is relaxed: a test installs its hook while no other thread of the library runs, and keeps the hook's
+ * counts in atomics.
  */
 #include "sys/inject.h"
 

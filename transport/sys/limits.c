@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the machine and our user allow: asked anew each time, because all of it changes while we run.
+ * Limits of the machine and of our process: read anew each time, because all of them change while we run.
  *
- * Nothing is decided here. A limit that cannot be read counts as none, but for the number of mappings, of which each
- * kernel has one: the reservation itself is what says no.
+ * Nothing is decided here. A limit that cannot be read counts as none, except the number of mappings, which every
+ * kernel limits: the reservation itself finds the limit.
  *
  * Threads: any.
  */

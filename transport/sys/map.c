@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Mappings of memfds: writable ones for their makers, read-only ones for everybody else.
+ * Mappings of memfds: writable ones for their makers, read-only ones for all others.
  *
- * The descriptor is borrowed and not needed afterwards; the mapping is the caller's and ends with map_free() of the
- * same size. Which size may be mapped is decided above: nothing here trusts or checks a peer.
+ * The descriptor is borrowed and not needed afterwards; the caller owns the mapping and ends it with map_free() and the
+ * size of the mapping. The layers above decide the sizes: nothing here trusts or checks a peer.
  *
  * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A smaller one
  * that asks for large pages begins at a multiple of the largest power of two that it holds: the kernel grants none
- * across such a multiple. A hugetlb mapping is always so long as its pages, whatever was asked: the area reserved for
- * it is a multiple of 2 MiB too.
+ * across this multiple. A hugetlb mapping always ends at the end of its last page, with any length that was asked for:
+ * the area reserved for it is a multiple of 2 MiB too.
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
- * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() looks at the file,
- * not at the mapping, and tells of a page once it was touched (tests/unit/test_map.c); behind the end of the file too,
- * through a second mapping (test_folios.c).
+ * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() reports pages of the
+ * file, not of the mapping, once they were touched (tests/unit/test_map.c); behind the end of the file too, through a
+ * second mapping (test_folios.c).
  *
  * Threads: any.
  */
@@ -54,7 +54,7 @@ static size_t page_size(void) {
     return (size_t) sysconf(_SC_PAGESIZE);
 }
 
-/* Of an area with a mapping of `size` at `data`, returns to the kernel what lies around the mapping. */
+/* Returns the parts of an area around a mapping of `size` at `data` to the kernel. */
 static void trim_area(char *area, size_t area_size, char *data, size_t size) {
     if (data > area)
         munmap(area, (size_t) (data - area));
@@ -75,8 +75,8 @@ void map_dump_end(void) {
     atomic_fetch_sub_explicit(&dumpers, 1, memory_order_relaxed);
 }
 
-/* A core dump would hold what a peer lent us, and what we lend to others. Nothing is to be done where the system
- * refuses. */
+/* A core dump would hold blocks that a peer lent us, and blocks that we lend to others. A refusal by the system has no
+ * remedy. */
 static void keep_from_dumps(void *data, size_t size) {
     if (atomic_load_explicit(&dumpers, memory_order_relaxed) == 0)
         (void) INJECT(DONTDUMP, madvise(data, size, MADV_DONTDUMP));
@@ -102,7 +102,7 @@ static int map_aligned(int fd, size_t size, size_t unit, int prot, int flags, vo
     return 0;
 }
 
-/* Of what the mapping begins at a multiple; the page: of nothing more. */
+/* The mapping begins at a multiple of this; a page: at any page. */
 static size_t alignment_of(size_t size, bool huge) {
     size_t unit = page_size();
     while ((huge || size >= MEMFD_HUGE_SIZE) && unit < MEMFD_HUGE_SIZE && unit * 2 <= size)
@@ -138,7 +138,8 @@ int map_new_writable(int fd, size_t size, bool huge, void **ret_data) {
     int r = map_new(fd, size, huge, PROT_READ | PROT_WRITE, MAP_SHARED, &data);
     if (r < 0)
         return failure_of(INJECT_MMAP, -r);
-    /* Where a sandbox forbids it a forked child has the mapping too, which is no reason to do without one. */
+    /* Where a sandbox forbids this call a forked child has the mapping too, which does less harm than having no
+     * mapping. */
     if (INJECT(MADVISE, madvise(data, size, MADV_DONTFORK)) < 0 && !failure_is_forbidden(-errno)) {
         r = errno == ENOMEM ? -ENOMEM : failure_name(INJECT_MADVISE, errno);
         map_free(data, size);
@@ -210,8 +211,7 @@ int map_populate(void *data, size_t size) {
     return populate(data, size, MADV_POPULATE_WRITE);
 }
 
-/* Of a writable mapping they can be written then, too. Only of what is read does the kernel map the neighbours as well.
- */
+/* Pages of a writable mapping can then be written too. The kernel maps neighbouring pages only at a read fault. */
 int map_populate_filled(void *data, size_t size) {
     return populate(data, size, MADV_POPULATE_READ);
 }
@@ -238,9 +238,9 @@ static uint64_t huge_bytes_of(const char *line) {
 }
 
 /*
- * Sums over the mappings that begin in [begin, end). A mapping's first line is told by its shape; its name comes last
- * in it and may be long and hold any bytes but a newline, which the kernel escapes. So only what follows a newline is
- * looked at.
+ * Sums over the mappings that begin in [begin, end). The first line of a mapping is recognized by its form. Its name
+ * comes last in it and may be long and hold any bytes but a newline, which the kernel escapes. So only text behind a
+ * newline is examined.
  */
 static uint64_t sum_huge(FILE *smaps, uintptr_t begin, uintptr_t end) {
     char line[128];
@@ -287,9 +287,9 @@ size_t map_count_resident(const void *data, size_t size) {
 }
 
 /*
- * The pages of the last huge page that a memfd of so many bytes begins, seen through a mapping that reaches behind the
- * end. Touching that would raise SIGBUS; mincore() does not. The page after them exists in no case: where the kernel
- * reports it, it reports all pages to us, whatever is there.
+ * Counts the pages of the last huge page that a memfd of `size` bytes begins, through a mapping that reaches behind the
+ * end. Touching these pages would raise SIGBUS; mincore() does not. The page after them never exists: a kernel that
+ * reports it as there reports all pages so.
  */
 static bool count_last(const void *data, size_t size, uint64_t *ret_bytes) {
     unsigned char pages[MEMFD_HUGE_SIZE / 4096 + 1];

@@ -42,8 +42,8 @@
 #define SEALS_OF_SHAPE (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW)
 #define SEALS_NEEDED (SEALS_OF_SHAPE | F_SEAL_WRITE)
 
-/* fallocate() undoes its whole range when a signal comes. 16 MiB take some milliseconds; whoever gets signals more
- * often than that, from a profiler, say, is served by smaller steps. */
+/* fallocate() undoes its whole range when a signal comes. 16 MiB take some milliseconds; for processes with more
+ * frequent signals, from a profiler for example, the steps get smaller. */
 #define RESERVE_STEP ((size_t) 16 << 20)
 #define RESERVE_STEP_MIN ((size_t) 256 << 10)
 
@@ -146,9 +146,9 @@ uint64_t memfd_excess(uint64_t size, uint64_t allocated) {
 }
 
 /*
- * With shmem_enabled=always a file of one byte gets 2 MiB. The kernel splits that page, and frees what lies behind the
- * end, when the size is set. While something else holds the page it cannot: then the pages stay, and the caller's
- * account has to know.
+ * With shmem_enabled=always a file of one byte gets 2 MiB. When the size is set the kernel splits that page, and frees
+ * the part behind the end. It cannot do so while the page has another user: then the part stays, and the caller's
+ * account must include it.
  */
 void memfd_cut_excess(int fd) {
     struct stat status;
@@ -157,7 +157,7 @@ void memfd_cut_excess(int fd) {
         (void) set_size(fd, (size_t) status.st_size);
 }
 
-/* What a sandbox forbids, and what this file system cannot do, is done by writing zeros. */
+/* Writes zeros where a sandbox forbids reserving, or this file system cannot do it. */
 static int reserve_otherwise(int fd, size_t from, size_t size, int error) {
     if (!failure_is_forbidden(-error) && error != EOPNOTSUPP)
         return error == ENOSPC ? -ENOMEM : failure_of(INJECT_FALLOCATE, error);
@@ -238,7 +238,7 @@ static int reopen(int fd, int *ret_fd) {
     } while (reopened < 0 && errno == EINTR);
     if (reopened < 0)
         return -errno;
-    /* O_NONBLOCK means nothing to a file in memory, but other software may look at it. */
+    /* O_NONBLOCK has no effect on a file in memory, but other software may read the flag. */
     (void) INJECT(SET_FLAGS, fcntl(reopened, F_SETFL, 0));
     *ret_fd = reopened;
     return 0;
@@ -264,7 +264,8 @@ int memfd_dup(int fd, int *ret_fd) {
 }
 
 void memfd_close_on_exec(int fd) {
-    (void) fcntl(fd, F_SETFD, FD_CLOEXEC); /* fails only for what is no descriptor, which memfd_inspect() will say */
+    /* It fails only for a number without a descriptor, which memfd_inspect() will report. */
+    (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 bool memfd_seals_hold(int seals) {
@@ -294,7 +295,7 @@ const char *memfd_seals_missing(int seals, char *buf, size_t size) {
     return buf;
 }
 
-/* Only for what memfd_seals_hold_others(): nothing else is known not to block. */
+/* Only for memfds with memfd_seals_hold_others(): other files may block. */
 static int inspect_sealed(int fd, struct memfd_info *info) {
     struct stat status;
     struct statfs system;

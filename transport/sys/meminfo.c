@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /proc/meminfo and /proc/self/status. Nothing is decided here, and what cannot be read is no limit: the reservation
- * itself says no.
+ * /proc/meminfo and /proc/self/status. Nothing is decided here, and a number that cannot be read is no limit: the
+ * reservation itself finds the limit.
  *
- * Processes without /proc, and those of which systemd's ProcSubset=pid hides /proc/meminfo, ask sysinfo(2). Its answer
- * has no file pages.
+ * Processes without /proc, and processes from which systemd's ProcSubset=pid hides /proc/meminfo, ask sysinfo(2). Its
+ * answer has no file pages.
  *
  * Threads: any.
  */
@@ -17,10 +17,10 @@
 #include <string.h>
 #include <sys/sysinfo.h>
 
-/* Some 1500 bytes; what we look for are in the first 1000. */
+/* Some 1500 bytes; the fields that we read are in the first 1000. */
 #define MEMINFO_SIZE 2048
 
-/* Some 1500 bytes, and what groups we are in before what we look for. */
+/* Some 1500 bytes, and the list of our groups before the fields that we read. */
 #define STATUS_SIZE 8192
 
 /* "\nMemAvailable:   123 kB" */

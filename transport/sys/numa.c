@@ -48,7 +48,7 @@ uint64_t numa_nodes(const char *dir) {
 }
 
 static long bind_to(void *data, size_t size, int policy, const uint64_t *nodes) {
-    /* The kernel takes one bit less than it is told of. */
+    /* The kernel uses one bit less than the number that it gets. */
     return INJECT(MBIND, syscall(SYS_mbind, data, size, policy, nodes, 65ul, 0u));
 }
 

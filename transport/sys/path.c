@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names in the file system: where sockets live, and the lock file that tells a live server's socket from a dead one's.
+ * Names in the file system: the places of sockets, and the lock file that distinguishes a live server's socket from a
+ * dead one's.
  *
- * The environment is trusted (it is our own user's), what other users may have put into directories is not. Nothing
- * is ever followed through a symbolic link in the last component.
+ * The environment is trusted, since it is our own user's; files that other users may have put into directories are not.
+ * Symbolic links in the last component are never followed.
  *
- * Threads: any, as far as nobody calls setenv() meanwhile.
+ * Threads: any, while no thread calls setenv().
  */
 #include "sys/path.h"
 
@@ -75,7 +76,7 @@ int path_user_config(const char *name, char *buf, size_t size) {
     return length < 0 || (size_t) length >= size ? -ENAMETOOLONG : 0;
 }
 
-/* Is what we locked still what the name says? Otherwise somebody else may lock the name's new file. */
+/* Does the name still name the file that we locked? Otherwise another process may lock the name's new file. */
 static int check_same_file(int fd, const char *path, bool *ret_same) {
     struct stat locked, named;
     if (INJECT(FSTAT, fstat(fd, &locked)) < 0)
@@ -159,7 +160,7 @@ int path_unlink_own(const char *path, const struct path_id *id) {
     return path_names(path, id) ? path_unlink(path) : -ESTALE;
 }
 
-/* The directory of `path`, locked. It serializes those who take locks over, and nobody else. */
+/* Opens the directory of `path`, locked. The lock orders the processes that take locks over, and no others. */
 static int lock_dir_of(const char *path, int *ret_fd) {
     char dir[4096];
     const char *slash = strrchr(path, '/');
@@ -177,7 +178,7 @@ static int lock_dir_of(const char *path, int *ret_fd) {
     return 0;
 }
 
-/* Whether the socket could be unlinked is seen by the one who binds there. */
+/* The later bind() fails if the socket could not be unlinked. */
 int path_take_lock(const struct path_tenancy *judged, int *ret_fd) {
     CLEANUP_FD int dir = -1;
     int r = lock_dir_of(judged->lock, &dir);

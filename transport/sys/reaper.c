@@ -1,23 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reaper: closes descriptors that a peer chose, where it may take as long as it likes.
+ * The reaper: closes descriptors that a peer chose, on threads that may take any time.
  *
- * Descriptors that enter are the reaper's. They wait in a bounded queue; up to THREADS_MAX detached threads close
- * them one by one, outside the lock. A thread is started when something comes in and there are fewer threads than
+ * The reaper owns the descriptors that it takes. They wait in a bounded queue; up to THREADS_MAX detached threads close
+ * them one by one, outside the lock. A thread is started when a descriptor comes in and there are fewer threads than
  * descriptors, and ends when it finds the queue empty: rejected descriptors are rare (each costs its sender the
  * connection), so nothing of the reaper stays behind between them, and there is no idle state to get wrong. A thread
- * that hangs in close() is one less for the others; when all hang, the queue fills, reaper_has_room() turns false,
- * and the receivers stop. What finds no place at all stays open: our number is lost, but nobody hangs.
+ * that hangs in close() is one less for the others; when all hang, the queue fills, reaper_has_room() turns false, and
+ * the receivers stop. A descriptor for which the queue has no room stays open: its number is lost, but no thread hangs.
  *
  * When no thread can be made and none runs, descriptors are closed in place: that may block, but loses nothing.
  *
- * fork: the child has copies of what was waiting, but no threads. It forgets them: they stay open until it ends or
- * calls exec. To close them later would be worse: by then the child may have closed them itself, and have other files
- * at their numbers.
+ * fork: the child has copies of the waiting descriptors, but no threads. It forgets them: they stay open until it ends
+ * or calls exec. To close them later would be worse: by then the child may have closed them itself, and have other
+ * files at their numbers.
  *
  * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; closing <= threads; waiting > 0 implies
- * threads > 0.
- * Threads: any, not from signal handlers.
+ * threads > 0. Threads: any, not from signal handlers.
  */
 #include "sys/reaper.h"
 
@@ -31,16 +30,16 @@
 
 #define QUEUE_SIZE 18432
 
-/* For what peers sent. The rest is for our own sockets to them: their connections may still end, unheard, when nothing
- * is received. */
+/* For descriptors that peers sent. The rest is for our own sockets to peers: their connections may still end, with
+ * unread datagrams, while nothing is received. */
 #define ROOM 14336
 #define THREADS_MAX 4
 
-/* Several threads may ask for room at the same time, and then all receive. So many of them are allowed for. */
+/* So many threads may ask for room at the same time, and then all receive. */
 #define RECEIVERS_AT_ONCE 4
 
-/* What four peers can leave behind, or an eighth of our table of descriptors: beyond it the server takes no new
- * connections. */
+/* The descriptors that four peers can leave behind, or an eighth of our table of descriptors: beyond it the server
+ * takes no new connections. */
 #define CALM_MAX 1024
 
 static struct {
@@ -74,7 +73,8 @@ static void prepare_for_fork(void) {
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
-/* Whoever takes the lock has fork() wait for it: a child would find it held by a thread that is not there. */
+/* The first lock() makes fork() wait for the lock from then on: otherwise a child would find it held by a thread that
+ * does not exist there. */
 static void lock(void) {
     pthread_once(&reaper.once, prepare_for_fork);
     pthread_mutex_lock(&reaper.lock);

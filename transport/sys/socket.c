@@ -2,8 +2,8 @@
 /*
  * AF_UNIX SOCK_SEQPACKET sockets: making, finding, accepting and adopting them.
  *
- * Which names are sensible, whether a stale socket file may be removed, and who may connect is decided above. What is
- * returned is the caller's; on failure nothing is left behind, no file either.
+ * The layers above decide which names are sensible, whether a stale socket file may be removed, and which clients may
+ * connect. The caller owns the sockets that are returned; a failure leaves nothing behind, no file either.
  *
  * Facts relied on (tests/contract/test_send.c): the mode of a socket's descriptor at bind() is the mode of its file,
  * less the umask; SO_SNDBUF less 32 bytes is the largest datagram; a full backlog is EAGAIN.
@@ -31,10 +31,10 @@
 #define SO_PASSRIGHTS 83
 #endif
 
-/* Linux 6.6; the number is the same everywhere but on alpha. */
+/* Linux 6.6; the number is equal on all machines but alpha. */
 #define SYS_FCHMODAT2 452
 
-/* What unix_dgram_sendmsg() keeps of SO_SNDBUF for itself. */
+/* The part of SO_SNDBUF that unix_dgram_sendmsg() keeps for itself. */
 #define DATAGRAM_OVERHEAD 32
 
 static int make_address(const char *name, struct sockaddr_un *ret_address, socklen_t *ret_size) {
@@ -60,7 +60,7 @@ static int socket_new(void) {
     return fd < 0 ? failure_of(INJECT_SOCKET, errno) : fd;
 }
 
-/* May nobody but us, and root, put another file in the place of this one? */
+/* Are we, and root, the only users who can put another file in this place? */
 static bool is_place_ours(const char *path) {
     char dir[sizeof(((struct sockaddr_un *) NULL)->sun_path)];
     struct stat status;
@@ -102,9 +102,9 @@ static int change_file(int file, const char *path, mode_t mode, uint32_t group) 
 }
 
 /*
- * Gives the socket's file exactly `mode`. Bound with that mode less the umask, or with the owner's part of it if the
- * group is still to change, it has at most too little before. Where the first fchmod() is forbidden it has another mode
- * for that moment, in which nobody can connect: the socket does not listen yet.
+ * Gives the socket's file exactly `mode`. The file was bound with that mode less the umask, or with the owner's part of
+ * it if the group is still to change: so it grants too little before, if anything. Where the first fchmod() is
+ * forbidden the file has another mode for that moment, in which no client can connect: the socket does not listen yet.
  */
 static int widen_access(const char *path, mode_t mode, uint32_t group) {
     CLEANUP_FD int file = INJECT(OPEN, open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC));

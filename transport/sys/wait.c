@@ -2,11 +2,11 @@
 /*
  * Time, and waiting for it or for descriptors.
  *
- * A deadline is an instant of CLOCK_MONOTONIC, so that an interrupted wait goes on to the same end, and so that two
- * processes mean the same. Waits never end early but for events (wait_set_poll: signals too); they end late by less
- * than a millisecond, and by what the scheduler adds.
+ * A deadline is an instant of CLOCK_MONOTONIC, so that an interrupted wait goes on to its original end, and so that two
+ * processes mean one instant. Waits end early only at an event (wait_set_poll(): at a signal too); they end late by
+ * less than a millisecond, and by the delay of the scheduler.
  *
- * Threads: a set may be polled by one thread while others change it; bells may be rung from anywhere.
+ * Threads: one thread may poll a set while others change it; any thread may ring a bell.
  */
 #include "sys/wait.h"
 

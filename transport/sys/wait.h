@@ -11,7 +11,7 @@
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t wait_now(void);
 
-/* The same, up to some milliseconds late, for a third of the price. */
+/* wait_now(), up to some milliseconds late, at a third of its cost. */
 uint64_t wait_now_coarse(void);
 
 /* The instant `timeout_ms` from now; negative: WAIT_FOREVER. */
@@ -20,7 +20,7 @@ uint64_t wait_deadline(int timeout_ms);
 /* Milliseconds until `deadline`, rounded up, 0 when past; -1 for WAIT_FOREVER. */
 int wait_left_ms(uint64_t deadline);
 
-/* How many CPUs this thread and the process `pid` may use, both together. What cannot be asked counts as many. */
+/* How many CPUs this thread and the process `pid` may use together. Many, where the kernel cannot be asked. */
 unsigned wait_cpus_shared(int pid);
 
 /* Does this thread run under a real-time policy, so that ordinary threads cannot take its CPU? */
@@ -30,10 +30,11 @@ bool wait_is_realtime(void);
  * waits go on. */
 int wait_fd(int fd, short events, uint64_t deadline);
 
-/* The same, but the ringing of `bell` (-1: there is none) ends it too, and stays. */
+/* Like wait_fd(), but also ends when `wake_fd` (a wait_bell_new(); -1: none) is rung. The ring stays until
+ * wait_bell_clear(). */
 int wait_fd_or_bell(int fd, short events, int wake_fd, uint64_t deadline);
 
-/* The same, and `other` (-1: none) for POLLIN, which then makes WAIT_OTHER part of the result. */
+/* Like wait_fd_or_bell(), but also ends when `other` (-1: none) has POLLIN; then WAIT_OTHER is a part of the result. */
 #define WAIT_OTHER 0x10000
 int wait_all(int fd, short events, int other, int wake_fd, uint64_t deadline);
 
@@ -49,7 +50,7 @@ void wait_set_remove(int set, int fd);
 /* Returns how many events were written; 0 at the deadline or when a signal came. */
 int wait_set_poll(int set, struct wait_event *ret_events, int max, uint64_t deadline);
 
-/* A descriptor that can be made readable from anywhere, signal handlers included: eventfd. */
+/* A descriptor that any thread can make readable, also from a signal handler: eventfd. */
 int wait_bell_new(int *ret_fd);
 void wait_bell_ring(int fd);
 void wait_bell_clear(int fd);

@@ -2,14 +2,15 @@
 /*
  * A table of slots with generations, so that {slot, generation} never names a later user of the slot.
  *
- * The slots lie in one array, which grows, so that lists link slots by number. A slot's number is its index + 1; 0 is no
- * slot. Each slot begins with a struct slot_head. Free slots are linked by `next`, the one that became free last first.
+ * The slots lie in one array, which grows, so that lists link slots by number. A slot's number is its index + 1; 0 is
+ * no slot. Each slot begins with a struct slot_head. Free slots are linked by `next`, the last one that became free
+ * first.
  *
  *     0 < number <= capacity
  *     the generation of a slot grows whenever the slot becomes free
  *
- * The user allocates the array, so that this room needs no heap, and knows which slots are in use. `size` is the size of
- * a slot in bytes. It is a constant of the user's, so that the compiler can work with it: each function here is inline.
+ * The user allocates the array, so that this room needs no heap, and knows which slots are in use. `size` is the size
+ * of a slot in bytes. It is a constant of the user's, so that the compiler can work with it: each function here is inline.
  * Threads: the caller's lock, or one thread.
  */
 #ifndef UTIL_SLOT_TABLE_H

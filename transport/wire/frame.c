@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames: what wire/frame.h describes, byte by byte.
+ * Frames, byte by byte, as wire/frame.h describes them.
  *
- * Here is what can be judged from one frame alone. What depends on the connection (was this class
- * agreed, is this call in flight, is this handle on lease, did the descriptor arrive) is judged by the
- * lane and by rpc.
+ * This file checks the properties of one frame alone. The lane and rpc check the ones that depend on the connection:
+ * whether this class was negotiated, this call is in flight, this handle is on lease, the descriptor arrived.
  *
- * Owns nothing: a decoded frame borrows the datagram, an encoder fills the caller's buffer. The datagram lies
- * in memory that no peer can write. Any thread.
+ * Owns nothing: a decoded frame borrows the datagram, an encoder fills the caller's buffer. The datagram lies in memory
+ * that no peer can write. Any thread.
  *
- * Invariant: whatever wire_decode() accepts, the encoders write again with the same bytes. The fuzzer and the unit test
- * hold us to it, so no field is left unchecked and unreturned.
+ * Invariant: of every datagram that wire_decode() accepts, the encoders make equal bytes again. The fuzzer and the unit
+ * test check it, so no field is left unchecked and unreturned.
  */
 #include "wire/frame.h"
 
 #include <assert.h>
 #include <string.h>
 
-/* What the head alone decides about each type. */
+/* The properties of each type that the head alone determines. */
 struct shape {
-    uint16_t fixed; /* bytes of the fixed part, head included; 0: no such type */
+    uint16_t fixed; /* bytes of the fixed part, head included; 0: the type is unknown */
     bool has_id;
     bool has_fds;
 };
@@ -184,7 +183,7 @@ static const char *message_check_type(enum wire_type type, const struct wire_mes
     return NULL;
 }
 
-/* What the payload's class demands of the other fields. */
+/* Checks the other fields against the payload's class. */
 static const char *message_check_payload(const struct wire_head *head, const struct wire_message *message) {
     uint8_t class = message->payload_class;
     bool is_sealed = class == WIRE_CLASS_SEALED, is_block = is_sealed || class == WIRE_CLASS_POOLED;

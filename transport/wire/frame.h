@@ -69,12 +69,12 @@ enum {
 /* Payload classes on the wire; the same values as SEA_INLINE and its neighbours. */
 enum { WIRE_CLASS_INLINE = 1, WIRE_CLASS_POOLED = 2, WIRE_CLASS_SEALED = 4, WIRE_CLASS_ANY = 7 };
 
-/* Feature bits: what the sender of a HELLO takes. Nothing of a feature is sent to who did not set its bit; unknown ones
- * are ignored. */
+/* Feature bits: the features that the sender of a HELLO takes. Frames of a feature go only to a peer that set its bit;
+ * unknown bits are ignored. */
 enum {
     WIRE_FEATURE_HUGETLB = 1,  /* sealed payloads in hugetlb pages */
     WIRE_FEATURE_OUTBOX = 2,   /* an outbox, and this HELLO brings its descriptor */
-    WIRE_FEATURE_SNAPSHOT = 4, /* pooled payloads are copied before they are looked at: what is taken stays stable */
+    WIRE_FEATURE_SNAPSHOT = 4, /* pooled payloads are copied before they are read: accepted payloads stay stable */
     /* 8: free */
     WIRE_FEATURE_CLOCK = 16 /* this HELLO says which clock its sender's deadlines are of */
 };
@@ -107,8 +107,8 @@ struct wire_hello {       /* after the head */
 };
 
 /*
- * An empty payload is none, whatever class its block was of. A reply with an error brings no payload, and only such a
- * reply brings a text.
+ * An empty payload is no payload, with any class of its block. A reply with an error brings no payload, and only a
+ * reply with an error brings a text.
  */
 struct wire_message {      /* CALL, ONEWAY, REPLY */
     uint32_t method;       /* 16  4  CALL, ONEWAY; 0 in REPLY */
@@ -171,18 +171,19 @@ struct wire_frame {
 };
 
 /*
- * Decodes one datagram of `size` bytes; the result borrows from it. Returns NULL, or the static text that says
- * what is wrong with it; then *ret is undefined. What holds afterwards:
- *   - head.size == size; the type is known; sizes add up exactly; every enumerated field has a known
- *     value; fields that a type does not use are 0, reserved bytes too;
- *   - a HELLO has the magic, and version_min <= version_max. One of a version that we do not speak is decoded
- *     all the same, so that it can be refused in words: its layout is the same in all versions;
+ * Decodes one datagram of `size` bytes; the result borrows from it. Returns NULL, or the static text that names the
+ * error; then *ret is undefined. After NULL:
+ *   - head.size == size; the type is known; sizes add up exactly; every enumerated field has a known value; fields that
+ * a type does not use are 0, reserved bytes too;
+ *   - a HELLO has the magic, and version_min <= version_max. A HELLO of a version that we do not speak is decoded too,
+ * so that it can be refused with a text: all versions have one layout of it;
  *   - a sealed payload, an arena, a ring and a HELLO with the OUTBOX feature come with exactly one descriptor declared,
  * all others with none;
- *   - payload_class, payload_size, handle: as the struct says. Whether the class was agreed is not asked here;
- *   - texts have no control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8). That they are valid
- *     UTF-8 is not promised;
- *   - the encoders make the same bytes of it again.
+ *   - payload_class, payload_size, handle: as the struct says. The decoder does not check whether the class was
+ * negotiated;
+ *   - texts have no control characters (bytes below 0x20, 0x7f, and U+0080 to U+009F in UTF-8). They may be invalid
+ * UTF-8;
+ *   - the encoders make equal bytes of it again.
  */
 const char *wire_decode(const void *data, size_t size, struct wire_frame *ret);
 
@@ -204,15 +205,16 @@ size_t wire_encode_arena(uint8_t buf[WIRE_ARENA_SIZE], const struct wire_arena *
 size_t wire_encode_retire(uint8_t buf[WIRE_RETIRE_SIZE], uint32_t id);
 size_t wire_encode_ring(uint8_t buf[WIRE_RING_SIZE], const struct wire_ring *ring);
 
-/* What wire_decode() asks of a message's fields, for those that came by another way. NULL, or what is wrong. */
+/* Checks a message's fields like wire_decode(), for fields that came by another way. NULL, or the text that names the
+ * error. */
 const char *wire_check_message(const struct wire_head *head, const struct wire_message *message);
 
 /* Has it no control characters, as wire_decode() asks of every text? */
 bool wire_text_is_clean(const char *text, size_t size);
 
 /*
- * Makes a text that the decoder accepts of any string (NULL: ""): what is beyond WIRE_TEXT_MAX bytes is cut off
- * between two characters, control characters become '?'. Returns its size; it is not terminated.
+ * Makes a text that the decoder accepts of any string (NULL: ""): bytes beyond WIRE_TEXT_MAX are cut off between two
+ * characters, control characters become '?'. Returns its size; it is not terminated.
  */
 size_t wire_text_clean(char buf[WIRE_TEXT_MAX], const char *text);
 

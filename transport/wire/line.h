@@ -37,7 +37,7 @@ static inline uint64_t line_count(uint64_t bytes) {
     return bytes <= LINE_FIRST_BYTES ? 1 : 1 + (bytes - LINE_FIRST_BYTES + LINE_MORE_BYTES - 1) / LINE_MORE_BYTES;
 }
 
-/* What the first words of a frame say of it. */
+/* The type and the size that the first words of a frame contain. */
 static inline enum wire_type line_type(const uint64_t words[LINE_FIRST_WORD]) {
     return (enum wire_type)(words[0] >> 32 & 0xff);
 }
@@ -68,9 +68,9 @@ static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, 
 }
 
 /*
- * Are these the first words of the commonest frames, of which line_decode() would say nothing: a call, a one-way
- * message or a good reply of at most two lines, with an inline payload or none, and no text? Then word 1 is its id,
- * word 2 a deadline, and word 3 its method and size.
+ * Are these the first words of the most common frames: a call, a one-way message or a good reply of at most two lines,
+ * with an inline payload or none, and no text? line_decode() would accept them. Then word 1 is the id, word 2 a
+ * deadline, and word 3 method and size.
  */
 static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
     uint32_t size = line_inline_size(words), kind = (uint32_t) (words[0] >> 32);
@@ -83,9 +83,9 @@ static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
 }
 
 /*
- * Decodes a first line. Returns NULL or the static text that says what is wrong; then *ret is undefined. Afterwards all
- * holds that wire_decode() promises of CALL, ONEWAY, REPLY and CANCEL; a sealed payload is not possible; `payload` and
- * `text` are NULL, and *ret_bytes says how many bytes of either follow, beginning with word 4.
+ * Decodes a first line. Returns NULL, or the static text that names the error; then *ret is undefined. After NULL all
+ * promises of wire_decode() for CALL, ONEWAY, REPLY and CANCEL hold; a sealed payload is not possible; `payload` and
+ * `text` are NULL, and *ret_bytes is the number of bytes that follow of either, beginning with word 4.
  */
 const char *line_decode(const uint64_t words[LINE_WORDS], struct wire_frame *ret, uint32_t *ret_bytes);
 
