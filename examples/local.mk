@@ -90,7 +90,8 @@ example_PROGRAMS += examples/digestd
 examples_digestd_CPPFLAGS = $(example_cppflags)
 examples_digestd_CFLAGS = $(AM_CFLAGS) $(UV_CFLAGS) $(CRYPTO_CFLAGS)
 examples_digestd_LDFLAGS = $(example_ldflags)
-examples_digestd_LDADD = examples/libcommon.la transport/libsealane-uv.la transport/libsealane.la $(UV_LIBS) $(CRYPTO_LIBS)
+examples_digestd_LDADD = \
+    examples/libcommon.la transport/libsealane-uv.la transport/libsealane.la $(UV_LIBS) $(CRYPTO_LIBS)
 examples_digestd_SOURCES = examples/digestd.c
 endif
 endif

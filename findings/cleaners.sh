@@ -3,8 +3,8 @@
 #
 # What two cleaners of temporary directories do with the files of a running server: a socket, and a lock file beside it.
 #
-# Guessed: a cleaner spares a file that a process holds with flock(); a sticky bit protects a file from every cleaner, as
-# the XDG base directory rules suggest; a socket that a process listens on is spared. Seen, with systemd-tmpfiles
+# Guessed: a cleaner spares a file that a process holds with flock(); a sticky bit protects a file from every cleaner,
+# as the XDG base directory rules suggest; a socket that a process listens on is spared. Seen, with systemd-tmpfiles
 # 252.39-1~deb12u2 and tmpreaper 1.6.17 (Debian 12):
 #
 #   file, 40 days old                   systemd-tmpfiles --clean     tmpreaper     tmpreaper --all

@@ -289,7 +289,8 @@ tests_unit_test_calibrate_LDADD = tools/calibrate/libcalibrate.la $(LDADD) -lm
 # The test decides which library sea_uv_* find.
 tests_unit_test_uv_library_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=sea_private_loop_interface
 
-tests_unit_test_unload_CPPFLAGS = $(AM_CPPFLAGS) -DSHARED_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane.so"' \
+tests_unit_test_unload_CPPFLAGS = $(AM_CPPFLAGS) \
+    -DSHARED_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane.so"' \
     -DSHARED_UV_LIBRARY='"$(abs_top_builddir)/transport/.libs/libsealane-uv.so"'
 if HAVE_UV
 EXTRA_tests_unit_test_unload_DEPENDENCIES = transport/libsealane.la transport/libsealane-uv.la
@@ -424,7 +425,8 @@ AM_TESTS_ENVIRONMENT = \
     INSTRUMENT_CFLAGS='$(INSTRUMENT_CFLAGS)' WITH_UV='$(with_uv)' \
     UV_CFLAGS='$(UV_CFLAGS)' UV_LIBS='$(UV_LIBS)' \
     PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
-    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS WITH_UV UV_CFLAGS UV_LIBS PACKAGE_VERSION SEALANE_CALIBRATION;
+    export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS WITH_UV UV_CFLAGS UV_LIBS; \
+    export PACKAGE_VERSION SEALANE_CALIBRATION;
 
 # Checks that the installed files are enough to build and run a program.
 installcheck-local:

@@ -3,7 +3,8 @@
 
 # Every object of the library, as an archive that also shows hidden symbols: the tests link this one.
 noinst_LTLIBRARIES += transport/libtransport.la
-transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"' -I$(srcdir)/include -iquote $(srcdir)/transport
+transport_libtransport_la_CPPFLAGS = -D_GNU_SOURCE -DSYSCONFDIR='"$(sysconfdir)"' -I$(srcdir)/include \
+    -iquote $(srcdir)/transport
 # -fexceptions: a C++ exception that leaves a handler runs the cleanup attributes of the functions below it.
 transport_libtransport_la_CFLAGS = $(AM_CFLAGS) -fexceptions
 transport_libtransport_la_SOURCES = \
@@ -234,8 +235,8 @@ sealaneinclude_HEADERS = \
     include/sealane/sealane.h \
     include/sealane/server.h
 
-# libsealane-uv: the layer `loop`. A library of its own, so that a program without a libuv loop needs libc alone. As with
-# libsealane there is an archive of all objects, which the tests link.
+# libsealane-uv: the layer `loop`. A library of its own, so that a program without a libuv loop needs libc alone. As
+# with libsealane there is an archive of all objects, which the tests link.
 if HAVE_UV
 noinst_LTLIBRARIES += transport/libloop.la
 transport_libloop_la_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include -iquote $(srcdir)/transport

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that uses every public struct, for tests/abi/test_grown.sh: grown ADDRESS [sized]. It is built against the headers of
- * the tree, and runs with a library whose public structs are larger at their ends. Ends with 0 if each value came over.
+ * A program that uses every public struct, for tests/abi/test_grown.sh: grown ADDRESS [sized]. It is built against the
+ * headers of the tree, and runs with a library whose public structs are larger at their ends. Ends with 0 if each value
+ * came over.
  */
 #include <errno.h>
 #include <pthread.h>

@@ -75,7 +75,9 @@ void on_close(sea_conn *, const sea_close_event *, void *) {
 }
 
 const sea_method served[] = {
-    {ECHO, 0, "echo", nullptr, on_echo, nullptr, 0}, {THROW, 0, "throw", nullptr, on_throw, nullptr, 0}, {KEEP_AND_THROW, 0, "keep and throw", nullptr, on_keep_and_throw, nullptr, 0},
+    {ECHO, 0, "echo", nullptr, on_echo, nullptr, 0},
+    {THROW, 0, "throw", nullptr, on_throw, nullptr, 0},
+    {KEEP_AND_THROW, 0, "keep and throw", nullptr, on_keep_and_throw, nullptr, 0},
     {TELL, 0, "tell", nullptr, on_tell, nullptr, 0}, {DROP, 0, "drop", nullptr, on_drop, nullptr, 0},
 };
 const sea_method heard[] = {{HEAR, 0, "hear", nullptr, on_throw, nullptr, 0}};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A server and a client on one libuv loop, with the public interface alone: loop ADDRESS. Ends with 0 after one call. */
+/* A server and a client on one libuv loop, with the public interface alone: loop ADDRESS. 0: a call went well. */
 #include <sealane/sealane.h>
 #include <sealane/uv.h>
 #include <stdio.h>

@@ -60,8 +60,8 @@ build_uv() {
 
 build_uv_static() {
     # shellcheck disable=SC2046,SC2086
-    $CC "$srcdir/tests/install/loop.c" -o "$work/static_loop" -I"$DESTDIR$includedir" "$DESTDIR$libdir/libsealane-uv.a" \
-        "$DESTDIR$libdir/libsealane.a" $("$PKG_CONFIG" --libs libuv) -pthread
+    $CC "$srcdir/tests/install/loop.c" -o "$work/static_loop" -I"$DESTDIR$includedir" \
+        "$DESTDIR$libdir/libsealane-uv.a" "$DESTDIR$libdir/libsealane.a" $("$PKG_CONFIG" --libs libuv) -pthread
 }
 
 # Checks that the client gets its answer. The server gets a few seconds to listen, also on a slow machine.

@@ -42,8 +42,8 @@ struct ending {
 
 struct service;
 
-/* Chooses whether services that are started from now on run on a libuv loop, or by sea_server_run(). Skips the test if a
- * build without libuv is to run a libuv loop. */
+/* Chooses whether services that are started from now on run on a libuv loop, or by sea_server_run(). Skips the test if
+ * a build without libuv is to run a libuv loop. */
 void service_use_uv(bool uses);
 
 /* main() calls this if any test uses libuv: libuv opens a pipe for good with its first loop, which then exists

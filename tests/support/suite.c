@@ -137,9 +137,9 @@ static double multiplier(void) {
 }
 
 /*
- * How many threads want each CPU, at least 1: the average of a minute, or the number at this moment if that is more. Time
- * limits are scaled with it, so that they count about as CPU time does. Where the file cannot be read, as in a sandbox,
- * the factor stays what it was.
+ * How many threads want each CPU, at least 1: the average of a minute, or the number at this moment if that is more.
+ * Time limits are scaled with it, so that they count about as CPU time does. Where the file cannot be read, as in a
+ * sandbox, the factor stays what it was.
  */
 static double load_factor(void) {
     static _Atomic double known = 1;

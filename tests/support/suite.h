@@ -38,8 +38,8 @@ struct suite *suite_new(const char *name);
 #define suite_add_loop(suite, test, from, to) suite_add_test((suite), (test), (from), (to))
 void suite_add_test(struct suite *suite, const TTest *test, int from, int to);
 
-/* Sets the hang guard, in seconds, of the tests that are added from now on; 300 at first. It should be ten times as long
- * as the test usually takes, since other programs may want the CPUs too. CK_TIMEOUT_MULTIPLIER applies. */
+/* Sets the hang guard, in seconds, of the tests that are added from now on; 300 at first. It should be ten times as
+ * long as the test usually takes, since other programs may want the CPUs too. CK_TIMEOUT_MULTIPLIER applies. */
 void suite_guard(struct suite *suite, int seconds);
 
 /* Sets the time, in milliseconds, that threads have for closing before a remaining descriptor counts as a leak; 2000

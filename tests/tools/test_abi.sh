@@ -44,14 +44,16 @@ C
     cat >"$tree/transport/rpc/conn.c" <<'C'
 #include "../../include/sealane/conn.h"
 #include "conn.h"
-int sea_open(sea_conn **ret_conn, const sea_options *options, int ms) { (*ret_conn)->state = ms; return options->limit; }
+int sea_open(sea_conn **ret_conn, const sea_options *options, int ms) {
+    return (*ret_conn)->state = options->limit + ms;
+}
 int sea_send(sea_conn *conn, const char *text, void *user) { return conn->state + *text + (user != 0); }
 int sea_tell(enum sea_kind kind, int ms) { return (int) kind - ms; }
 int sea_close(sea_conn *conn) { return conn->state; }
 C
     printf 'SEA_API int sea_uv(int ms);\n' >"$tree/include/sealane/uv.h"
-    printf '#include "../include/sealane/conn.h"\n#include "../include/sealane/uv.h"\nint sea_uv(int ms) { return ms; }\n' \
-        >"$tree/transport/uv.c"
+    printf '#include "../include/sealane/conn.h"\n#include "../include/sealane/uv.h"\n%s\n' \
+        'int sea_uv(int ms) { return ms; }' >"$tree/transport/uv.c"
     printf 'N_1 { global: sea_open; sea_send; sea_tell; sea_close; local: *; };\n' >"$tree/transport/libsealane.map"
     printf 'U_1 { global: sea_uv; local: *; };\n' >"$tree/transport/libsealane-uv.map"
 }
@@ -62,7 +64,8 @@ build() {
     (cd "$tree" && $CC -g -O1 -shared -fPIC transport/rpc/conn.c -o build/transport/.libs/libsealane.so \
         -Wl,--version-script=transport/libsealane.map &&
         $CC -g -O1 -shared -fPIC transport/uv.c -o build/transport/.libs/libsealane-uv.so \
-            -Wl,--version-script=transport/libsealane-uv.map) >"$work/cc.log" 2>&1 || fails "the library: $(cat "$work/cc.log")"
+            -Wl,--version-script=transport/libsealane-uv.map) >"$work/cc.log" 2>&1 ||
+        fails "the library: $(cat "$work/cc.log")"
 }
 
 # everywhere SED-SCRIPT: in the headers, the code and the map.
@@ -84,19 +87,21 @@ must_refuse "no baseline" "there is no baseline" check
 must "writing it" check --renew
 must "an unchanged library" check
 
-changed "a parameter is gone" "abidiff ends with" 's/, int ms)/)/; s/ = ms;/ = 1;/; s/(int) kind - ms/(int) kind/'
+changed "a parameter is gone" "abidiff ends with" 's/, int ms)/)/; s/limit + ms/limit/; s/(int) kind - ms/(int) kind/'
 changed "two fields are swapped" "abidiff ends with" '/^    int limit;/{h;d}; /^    unsigned count;/{G}'
 changed "a field was added" "abidiff ends with" 's/^    unsigned count;/& int more;/'
 changed "a function is gone" "sea_close" '/sea_close(/d; s/ sea_close;//'
 changed "a function is not exported any more" "sea_close" 's/ sea_close;//'
 changed "a function is new" "+SEA_API int sea_more(void);" \
-    's/^SEA_API int sea_close.*/&\nSEA_API int sea_more(void);/; s/^int sea_close.*/&\nint sea_more(void) { return 1; }/;
+    's/^SEA_API int sea_close.*/&\nSEA_API int sea_more(void);/;
+     s/^int sea_close.*/&\nint sea_more(void) { return 1; }/;
      s/ sea_close;/& sea_more;/'
 changed "another symbol version" "sea_open@@N_2" 's/N_1/N_2/'
 changed "a char pointer and a void pointer are swapped" "+SEA_API int sea_send(" \
     's/const char \*text, void \*user/void *user, const char *text/'
 changed "a const is gone" "+SEA_API int sea_open(" 's/const sea_options \*options/sea_options *options/'
-changed "an enumeration and an int are swapped" "+SEA_API int sea_tell(" 's/enum sea_kind kind, int ms/int ms, enum sea_kind kind/'
+changed "an enumeration and an int are swapped" "+SEA_API int sea_tell(" \
+    's/enum sea_kind kind, int ms/int ms, enum sea_kind kind/'
 changed "a constant has another value" "+    SEA_SECOND = 3" 's/SEA_SECOND = 2/SEA_SECOND = 3/'
 changed "a macro has another value" "+#define SEA_LIMIT 11" 's/SEA_LIMIT 10/SEA_LIMIT 11/'
 

@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# ./dev on machines that lack tools: the commands that check install nothing, say what is missing and how to get it, and fail
-# only for what they need; `setup` says its list first. The machines are folders of links, with an apt-get that writes down
-# how it was called. Environment, from the Makefile: srcdir.
+# ./dev on machines that lack tools: the commands that check install nothing, say what is missing and how to get it, and
+# fail only for what they need; `setup` says its list first. The machines are folders of links, with an apt-get that
+# writes down how it was called. Environment, from the Makefile: srcdir.
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -62,7 +62,8 @@ must "no command has installed anything" nothing_was_installed
 must_refuse "formatting without clang-format" "Missing here, by Debian's names: clang-format" dev format
 must "nor has that" nothing_was_installed
 
-must_refuse "setup says what it installs" "to be installed now: gcc make autoconf automake libtool pkg-config" dev setup build
+must_refuse "setup says what it installs" "to be installed now: gcc make autoconf automake libtool pkg-config" \
+    dev setup build
 must "it asks for that" grep -q "^apt-get .* install gcc make autoconf automake libtool pkg-config" "$work/called"
 must_refuse "it looks whether it is there then" "Still missing: gcc" dev setup build
 with_apt 1
@@ -86,7 +87,8 @@ done
 # shellcheck disable=SC2016 # expanded by the stub
 stub pkg-config 'case "$*" in *check*) exit 0 ;; *) exit 1 ;; esac'
 stub python3 'exit 0'
-must_refuse "a build without optional libraries names them" "Missing here, by Debian's names: libuv1-dev libssl-dev" dev check
+must_refuse "a build without optional libraries names them" "Missing here, by Debian's names: libuv1-dev libssl-dev" \
+    dev check
 case $output in
 *"Nothing works without"*) fails "optional libraries are demanded: $output" ;;
 *) passes ;;

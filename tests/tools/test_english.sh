@@ -34,7 +34,8 @@ fresh() {
     words 20000 >"$work/tree/README.md"
 }
 
-# plant FILE OPENING PREFIX CLOSING: 200 words, 20 of them headless, as a comment of that kind; the check must name the file.
+# plant FILE OPENING PREFIX CLOSING: 200 words, 20 of them headless, as a comment of that kind; the check must name the
+# file.
 plant() {
     fresh
     headless="who"

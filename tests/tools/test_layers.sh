@@ -34,7 +34,8 @@ int b(int s) { return sendmsg(s, 0, 0); }
 C
     printf '#include "sys/fdpass.h"\nint c(struct ops *o) { return o->mmap(0) + my_mmap(0); }\n' \
         >"$work/tree/transport/lane/lane.c"
-    printf '#include <uv.h>\n#include <sealane/uv.h>\n#include "rpc/loop_interface.h"\nint d(void) { return uv_run(0, 0); }\n' \
+    printf '#include <uv.h>\n#include <sealane/uv.h>\n#include "rpc/loop_interface.h"\n%s\n' \
+        'int d(void) { return uv_run(0, 0); }' \
         >"$work/tree/transport/loop/uv.c"
     printf '#include <stdint.h>\n' >"$work/tree/include/sealane/base.h"
     printf '#include <sealane/base.h>\n' >"$work/tree/examples/hello.c"

@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-outputs: the public headers keep the rule for outputs, and each way to break it is found. Environment, from
-# the Makefile: srcdir, PYTHON3 (may be empty).
+# tools/check-outputs: the public headers keep the rule for outputs, and each way to break it is found. Environment,
+# from the Makefile: srcdir, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

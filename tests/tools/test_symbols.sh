@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-symbols: headers, maps and libraries agree; it refuses a map that lacks a function, has one too many, or has
-# one twice. Each shared library needs the C library alone; libsealane-uv also needs libuv and libsealane. Environment,
-# from the Makefile: srcdir, builddir, WITH_UV, PYTHON3 (may be empty).
+# tools/check-symbols: headers, maps and libraries agree; it refuses a map that lacks a function, has one too many, or
+# has one twice. Each shared library needs the C library alone; libsealane-uv also needs libuv and libsealane.
+# Environment, from the Makefile: srcdir, builddir, WITH_UV, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -18,10 +18,11 @@ check() {
     "$PYTHON3" "$srcdir/tools/check-symbols" "$@"
 }
 
-# strangers LIBRARY KNOWN...: the libraries that a shared library names as needed, but for libc, its loader, the compiler's
-# runtime (C++ exceptions pass through the library), and those known.
+# strangers LIBRARY KNOWN...: the libraries that a shared library names as needed, but for libc, its loader, the
+# compiler's runtime (C++ exceptions pass through the library), and those known.
 strangers() {
-    needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -vE '^(libc|libgcc_s|libpthread|ld-linux[^.]*)\.so')
+    needed=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' |
+        grep -vE '^(libc|libgcc_s|libpthread|ld-linux[^.]*)\.so')
     shift
     for known in "$@"; do
         needed=$(printf '%s\n' "$needed" | grep -v "^$known\\.so")

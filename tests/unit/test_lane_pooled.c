@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Pooled payloads between two lanes (lane/send, lane/receive, registry/pooled_block). An arena is announced once, before
- * the frames that name it; all messages stay in order; a payload that cannot go in place goes as a copy, and is
+ * Pooled payloads between two lanes (lane/send, lane/receive, registry/pooled_block). An arena is announced once,
+ * before the frames that name it; all messages stay in order; a payload that cannot go in place goes as a copy, and is
  * counted; leases come back through the release ring; a side that wants stable payloads gets them.
  *
  * The steps of both sides are taken one by one, on one thread.

@@ -2,8 +2,8 @@
 /*
  * sys/reaper: closes descriptors that may not be closed in place.
  *
- * To make close() hang for any time, the tests use a TCP socket with SO_LINGER and a peer that reads nothing. Closing the
- * peer resets the connection, and ends the hang.
+ * To make close() hang for any time, the tests use a TCP socket with SO_LINGER and a peer that reads nothing. Closing
+ * the peer resets the connection, and ends the hang.
  */
 #include "support/suite.h"
 

@@ -111,7 +111,9 @@ def lines(sentence, cells, names):
         return [line([sentence, *cells])]
     short = [text if len(text) < 12 else PASSED if text.startswith(PASSED) else SKIPPED for text in cells]
     texts = dict.fromkeys(text for text, shortened in zip(cells, short) if text != shortened)
-    series = {text: ", ".join(name.split("-")[0] for name, other in zip(names, cells) if other == text) for text in texts}
+    series = {
+        text: ", ".join(name.split("-")[0] for name, other in zip(names, cells) if other == text) for text in texts
+    }
     return [line([sentence, *short])] + [line([f"*{series[text]}: {text}*", *[""] * len(cells)]) for text in texts]
 
 

@@ -2,12 +2,12 @@
 /*
  * What libsealane-uv uses of libsealane beside the public interface.
  *
- * libsealane-uv drives servers and connections through the library's own pollers (rpc/poller.h): the public functions for
- * other loops would put a second epoll set between libuv and the sockets, and sea_uv_connect() begins before the handshake.
- * So the two libraries share structures. One function, in the symbol node SEALANE_PRIVATE, hands out a table of functions:
- * the shared library exports no further internal name, which a program could define too. The table, struct poller and
- * struct watch may change with each version; a libsealane-uv of another version gets no table, and its functions return
- * -ELIBBAD.
+ * libsealane-uv drives servers and connections through the library's own pollers (rpc/poller.h): the public functions
+ * for other loops would put a second epoll set between libuv and the sockets, and sea_uv_connect() begins before the
+ * handshake. So the two libraries share structures. One function, in the symbol node SEALANE_PRIVATE, hands out a table
+ * of functions: the shared library exports no further internal name, which a program could define too. The table,
+ * struct poller and struct watch may change with each version; a libsealane-uv of another version gets no table, and
+ * its functions return -ELIBBAD.
  */
 #ifndef RPC_LOOP_INTERFACE_H
 #define RPC_LOOP_INTERFACE_H
@@ -26,7 +26,7 @@ struct loop_interface {
                       struct poller *poller);
     /* sea_connect(), up to the handshake; conn_drive() comes next. */
     int (*conn_connect)(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options);
-    /* Lets `poller`, which the connection takes, drive the connection. After an error the caller frees the connection. */
+    /* Lets `poller`, which the connection takes, drive it. After an error the caller frees the connection. */
     int (*conn_drive)(sea_conn *conn, struct poller *poller);
 
     /* Of rpc/poller.h, for the poller of a loop. */
