@@ -83,6 +83,7 @@ valgrind_tests = \
     tests/unit/test_small \
     tests/unit/test_socket \
     tests/unit/test_negotiation \
+    tests/unit/test_threads \
     $(uv_tests) \
     tests/unit/test_util \
     tests/unit/test_view \

@@ -39,6 +39,8 @@ transport_libtransport_la_SOURCES = \
     transport/sys/limits.h \
     transport/sys/map.c \
     transport/sys/map.h \
+    transport/sys/misuse.c \
+    transport/sys/misuse.h \
     transport/sys/memfd.c \
     transport/sys/memfd.h \
     transport/sys/meminfo.c \
@@ -201,6 +203,7 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/poller.h \
     transport/rpc/pool.c \
     transport/rpc/pool_figures.c \
+    transport/rpc/reply.c \
     transport/rpc/send.c \
     transport/rpc/server.c \
     transport/rpc/server.h \

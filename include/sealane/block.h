@@ -16,8 +16,9 @@
  * take another with sea_block_ref() first. A block's memory goes back to the kernel when its last
  * reference and its last lease are gone, in whichever order.
  *
- * Threads: a block that this process made may be handed from thread to thread, and once sealed be
- * referenced from many. A block that came out of a message belongs to that connection's thread. A child after fork()
+ * Threads: a block may be handed from thread to thread, and once sealed be referenced from many. Any thread may drop
+ * the last reference of any block. The lease of a block that came out of a message goes back in the next turn of its
+ * connection, which this wakes, unless the connection's own thread drops it. A child after fork()
  * uses and unrefs none of its parent's (see <sealane/ctx.h>).
  */
 #ifndef SEALANE_BLOCK_H

@@ -7,6 +7,12 @@
  * libuv (<sealane/uv.h>), or by another loop through sea_conn_fd() and its neighbours. Handlers and
  * callbacks run on the thread that drives it, one at a time.
  *
+ * Threads: a connection belongs to the thread that drives it. It moves when that thread hands it over and another one
+ * calls a function of it. Until that first call has returned, the former thread uses neither the connection nor its
+ * messages and blocks. A function that finds another thread in the middle of driving the connection does nothing, and
+ * returns -EDEADLK. What other threads may do with it says so: they leave it for the connection's thread, without a lock,
+ * and wake that thread, which does it in the connection's next turn.
+ *
  * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
  * descriptor: for a server a listening socket, for a client a connected one · "systemd" or "systemd:NAME", for a
@@ -179,7 +185,6 @@ typedef struct sea_options {
      * leases and no messages on either side, and that sent and got none for this time; it ends after at most twice this
      * time. Default 0: never. */
     int idle_ms;
-    bool interruptible; /* of sea_connect(): sea_conn_interrupt() ends its waits. Takes one more descriptor */
     /* Options of each connection's own pool (<sealane/pool.h>); NULL: defaults. The last field of the first version. */
     const struct sea_pool_options *pool;
 } sea_options;
@@ -305,7 +310,7 @@ SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
  * wait that goes on, or else the next one. A call that waited is cancelled. From any thread, and from signal handlers:
  * Ctrl-C in a program that waits without end is a handler with this one line. It may come at any time, but not once
  * sea_conn_free() was called. (A signal by itself ends no wait: profilers and timers send them all the time.)
- * Errors: -EINVAL (the connection was not made with `interruptible`). sea_server_run() is ended by sea_server_stop().
+ * Errors: -EINVAL (a loop drives the connection). sea_server_run() is ended by sea_server_stop().
  */
 SEA_API int sea_conn_interrupt(sea_conn *conn);
 

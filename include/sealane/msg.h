@@ -4,6 +4,10 @@
  * call of ours. Its owner ends it with exactly one of sea_reply(), sea_reply_error() (calls only) or
  * sea_msg_release(). Releasing a call without an answer answers it with -ECANCELED: the peer never
  * waits in silence. A message stays readable after its connection has ended.
+ *
+ * Threads: a message belongs to one thread at a time, and may be handed from thread to thread. Any thread may read,
+ * answer and release it, also after sea_conn_free(). On the connection's thread an answer is sent at once. Any other
+ * thread leaves it for that thread, without a lock, and wakes it: the answer is sent in the connection's next turn.
  */
 #ifndef SEALANE_MSG_H
 #define SEALANE_MSG_H
@@ -49,12 +53,16 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
  * Never waits: a peer that does not read its replies is charged for them, and loses its connection at its quota. Errors
  * (the call has ended all the same, and the peer was told if it could be): -EPIPE (caller gone),
  * -ECANCELED (caller gave up), -EMSGSIZE (no class that the peer accepts can carry it), -EDQUOT,
- * -EBUSY (the block cannot be sealed), -EINVAL (not a call).
+ * -EBUSY (the block cannot be sealed), -EINVAL (not a call, or it was answered or released before).
+ * On a thread other than the connection's, 0 says that the answer was left for that thread. What such a thread can know
+ * it returns: -EPIPE, -ECANCELED and -EINVAL. An answer that cannot be sent later is replaced by an error for the
+ * caller, as it is on the connection's thread.
  */
 SEA_API int sea_reply(sea_msg *call, sea_block *block);
 
 /* Answers as sea_reply() does, with a payload in the caller's memory (borrowed), which is copied: small ones straight
- * into the frame. */
+ * into the frame. On a thread other than the connection's, more than 88 bytes take a copy that is charged to the
+ * context's budget until the answer is sent: then -EDQUOT and -ENOMEM are errors, too. */
 SEA_API int sea_reply_bytes(sea_msg *call, const void *data, size_t size);
 
 /* Answers with an error: `status` is a negative errno value (-1 to -4095), `text` (borrowed, may be NULL) says more

@@ -176,7 +176,6 @@ static void blocking(const char *address, bool has_sizes) {
                            .on_close = on_close,
                            .allow = on_allow,
                            .service = "grown",
-                           .interruptible = true,
                            .pool = &pool_options};
     pthread_t thread;
     sea_ctx *ctx = NULL;

@@ -417,19 +417,16 @@ START_TEST(test_a_wait_for_an_idle_end) {
 }
 END_TEST
 
-/* An interrupt needs a descriptor, and a system call that may be forbidden. */
-START_TEST(test_an_interrupt_that_cannot_be_had) {
+/* A wake-up by other threads needs a descriptor, and a call that may be forbidden. */
+START_TEST(test_a_wake_up_that_cannot_be_had) {
     static const struct {
         int error;
         const char *limit, *advice;
-    } cases[] = {{EMFILE, "RLIMIT_NOFILE", "raise the limit"},
-                 {ENFILE, "fs.file-max", "end programs"},
-                 {EPERM, "connection", "eventfd is forbidden"}};
-    const sea_options options = {.interruptible = true};
+    } cases[] = {{EMFILE, "RLIMIT_NOFILE", "raise the limit"}, {ENFILE, "fs.file-max", "end programs"}};
     sea_conn *conn = NULL;
     sea_refusal refusal;
     fail_once(INJECT_EVENTFD, cases[_i].error);
-    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), -cases[_i].error);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), -cases[_i].error);
     fail_off();
     ck_assert_ptr_null(conn);
     assert_explained(-cases[_i].error, cases[_i].limit);
@@ -438,10 +435,29 @@ START_TEST(test_an_interrupt_that_cannot_be_had) {
 }
 END_TEST
 
+static void *interrupt_from_thread(void *conn) {
+    nap();
+    ck_assert_int_eq(sea_conn_interrupt(conn), 0);
+    return NULL;
+}
+
+/* A sandbox forbids the call: the wait looks now and then. */
+START_TEST(test_a_wait_ends_without_an_eventfd) {
+    pthread_t thread;
+    fail_once(INJECT_EVENTFD, EPERM);
+    sea_conn *conn = connected(NULL);
+    fail_off();
+    ck_assert_int_eq(conn->interrupt.wake_fd, -1);
+    ck_assert_int_eq(pthread_create(&thread, NULL, interrupt_from_thread, conn), 0);
+    ck_assert_int_eq(sea_conn_wait(conn, -1), -EINTR);
+    pthread_join(thread, NULL);
+    sea_conn_free(conn);
+}
+END_TEST
+
 /* An interrupt ends one wait, and an interrupt before the wait is not lost. */
 START_TEST(test_a_wait_is_interrupted) {
-    const sea_options options = {.interruptible = true};
-    sea_conn *conn = connected(&options);
+    sea_conn *conn = connected(NULL);
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_conn_interrupt(conn), 0);
     ck_assert_int_eq(sea_conn_wait(conn, -1), -EINTR);
@@ -462,8 +478,7 @@ END_TEST
 
 /* A slow thread may write to the wake-up descriptor after the interrupt was reported: this ends one wait at most. */
 START_TEST(test_a_late_bell_is_silenced) {
-    const sea_options options = {.interruptible = true};
-    sea_conn *conn = connected(&options);
+    sea_conn *conn = connected(NULL);
     wait_bell_ring(conn->interrupt.wake_fd);
     ck_assert_int_eq(sea_conn_wait(conn, 20), 0);
     ck_assert_int_eq(wait_fd(conn->interrupt.wake_fd, POLLIN, wait_now()), 0);
@@ -498,7 +513,7 @@ static void *interrupt_soon(void *thread) {
 
 /* Ctrl-C, at any moment. A signal with a handler that does nothing ends no wait. */
 START_TEST(test_a_signal_handler_interrupts) {
-    const sea_options options = {.interruptible = true, .waiting = _i};
+    const sea_options options = {.waiting = _i};
     struct sigaction action = {.sa_handler = on_signal};
     pthread_t thread, self = pthread_self();
     sigaction(SIGUSR1, &action, NULL);
@@ -509,14 +524,6 @@ START_TEST(test_a_signal_handler_interrupts) {
         ck_assert_int_eq(pthread_join(thread, NULL), 0);
     }
     sea_conn_free(interrupted);
-}
-END_TEST
-
-START_TEST(test_an_interrupt_without_the_option) {
-    sea_conn *conn = connected(NULL);
-    ck_assert_int_eq(sea_conn_interrupt(conn), -EINVAL);
-    ck_assert_int_eq(sea_conn_wait(conn, 1), 0);
-    sea_conn_free(conn);
 }
 END_TEST
 
@@ -1085,11 +1092,11 @@ int main(void) {
     suite_add(s, test_wait_counts_and_has_its_time);
     suite_add(s, test_a_wait_for_an_idle_end);
     suite_add(s, test_a_wait_is_interrupted);
-    suite_add_loop(s, test_an_interrupt_that_cannot_be_had, 0, 3);
+    suite_add_loop(s, test_a_wake_up_that_cannot_be_had, 0, 2);
+    suite_add(s, test_a_wait_ends_without_an_eventfd);
     suite_add(s, test_a_late_bell_is_silenced);
     suite_add(s, test_each_late_call_has_its_turns);
     suite_add_loop(s, test_a_signal_handler_interrupts, 0, 3);
-    suite_add(s, test_an_interrupt_without_the_option);
     suite_add(s, test_a_server_that_takes_no_descriptors);
     suite_add(s, test_wait_returns_for_a_deadline);
     suite_add(s, test_a_flood_waits_for_room);

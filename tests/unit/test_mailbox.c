@@ -102,11 +102,11 @@ END_TEST
 
 static void enter_run(struct mail *mail) {
     struct note *note = (struct note *) (void *) mail;
-    bool has_entered = mailbox_enter(note->box);
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(note->box), inner = mailbox_enter(note->box);
     ck_assert(mailbox_is_mine(note->box));
-    ck_assert(!mailbox_enter(note->box));
+    ck_assert_ptr_eq(visit.box, note->box);
+    ck_assert_ptr_null(inner.box);
     note_run(mail);
-    mailbox_leave(note->box, has_entered);
 }
 
 START_TEST(test_a_closed_one_runs_its_mail_and_takes_no_more) {
@@ -158,9 +158,8 @@ static atomic_uint delivered;
 
 static void count_run(struct mail *mail) {
     const struct note *note = (const struct note *) (const void *) mail;
-    bool has_entered = mailbox_enter(note->box);
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(note->box);
     counted++;
-    mailbox_leave(note->box, has_entered);
 }
 
 struct sender {

@@ -6,9 +6,13 @@
 
 struct account *account_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner) {
     struct account *account = heap_new(1, sizeof(*account));
-    struct user *found = account ? user_get(ctx, user) : NULL;
-    if (!found)
+    struct mailbox *mailbox = account ? mailbox_new() : NULL;
+    struct user *found = mailbox ? user_get(ctx, user) : NULL;
+    if (!found) {
+        mailbox_unref(mailbox);
         return heap_free(account);
+    }
+    account->mailbox = mailbox;
     account->refs = 1;
     account->ctx = sea_ctx_ref(ctx);
     account->user = found;
@@ -26,6 +30,7 @@ struct account *account_unref(struct account *account) {
     user_put(account->ctx, account->user);
     sea_ctx_unref(account->ctx);
     heap_free(account->imports.heads);
+    mailbox_unref(account->mailbox);
     return heap_free(account);
 }
 

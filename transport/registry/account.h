@@ -17,6 +17,7 @@
 
 #include "memory/work.h"
 #include "registry/ctx.h"
+#include "registry/mailbox.h"
 #include <sealane/base.h>
 #include <stdbool.h>
 
@@ -74,6 +75,7 @@ struct account {
     uint64_t inline_free;  /* bytes of inline payloads that the peer is not charged with */
     struct work work;      /* that the connection may still do for the peer in this turn */
     struct import_chains imports;
+    struct mailbox *mailbox; /* owned reference; other threads leave there what has to be done to this account */
     account_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */
 };

@@ -9,6 +9,7 @@
 #include "sys/single_thread.h"
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 /* Smaller inline blocks are what the reserve is for, as all else that comes from malloc(): they cross the ring without
@@ -173,10 +174,27 @@ static bool block_drop(sea_block *block) {
            atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) == 1;
 }
 
-static RARE void block_end(sea_block *block) {
+/* On the thread that owns the account, of an import. */
+static void block_end_here(sea_block *block) {
     if (block->import.account)
         imports_end(&block->import, block_footprint(block), block->sealed.excess);
     block->ops->end(block);
+}
+
+static void block_end_by_mail(struct mail *mail) {
+    sea_block *block = (sea_block *) (void *) ((char *) mail - offsetof(sea_block, import.mail));
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(block->import.account->mailbox);
+    block_end_here(block);
+}
+
+static RARE void block_end(sea_block *block) {
+    const struct account *account = block->import.account;
+    if (!account || mailbox_is_mine(account->mailbox)) {
+        block_end_here(block);
+        return;
+    }
+    block->import.mail.run = block_end_by_mail;
+    mailbox_deliver(account->mailbox, &block->import.mail);
 }
 
 sea_block *sea_block_unref(sea_block *block) {

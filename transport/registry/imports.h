@@ -19,10 +19,11 @@ struct import {
     struct account *account; /* owned reference; NULL: the block is not an import */
     uint64_t handle;
     struct import *next;
-    bool is_pooled; /* its bytes are charged with its arena */
-    bool is_copy;   /* private memory of ours: no lease */
-    bool is_inline; /* a copy of an inline payload: charged in bytes alone, since it takes no mapping */
-    bool is_free;   /* a copy of an inline payload within ACCOUNT_INLINE_FREE: not charged */
+    struct mail mail; /* of a block that loses its last reference on a thread which does not own the account */
+    bool is_pooled;   /* its bytes are charged with its arena */
+    bool is_copy;     /* private memory of ours: no lease */
+    bool is_inline;   /* a copy of an inline payload: charged in bytes alone, since it takes no mapping */
+    bool is_free;     /* a copy of an inline payload within ACCOUNT_INLINE_FREE: not charged */
 };
 
 /* Number of chains: of the first table, and of the largest, in which imports are entered anew within a millisecond. */

@@ -2,7 +2,6 @@
 /* Mailboxes. See mailbox.h. */
 #include "registry/mailbox.h"
 
-#include "sys/heap.h"
 #include <stddef.h>
 
 static struct mail closed_mark;
@@ -21,7 +20,7 @@ struct mailbox *mailbox_new(void) {
     return box;
 }
 
-struct mailbox *mailbox_ref(struct mailbox *box) {
+static struct mailbox *mailbox_ref(struct mailbox *box) {
     atomic_fetch_add_explicit(&box->refs, 1, memory_order_relaxed);
     return box;
 }
@@ -151,17 +150,19 @@ void mailbox_close(struct mailbox *box) {
     run_all(rest);
 }
 
-bool mailbox_enter(struct mailbox *box) {
+struct mailbox_visit mailbox_enter(struct mailbox *box) {
     if (mailbox_is_mine(box))
-        return false;
+        return (struct mailbox_visit){NULL};
+    struct mailbox_visit visit = {mailbox_ref(box)};
     pthread_mutex_lock(&box->lock);
     atomic_store_explicit(&box->thread, thread_id(), memory_order_relaxed);
-    return true;
+    return visit;
 }
 
-void mailbox_leave(struct mailbox *box, bool has_entered) {
-    if (!has_entered)
+void mailbox_leave(const struct mailbox_visit *visit) {
+    if (!visit->box)
         return;
-    atomic_store_explicit(&box->thread, 0, memory_order_relaxed);
-    pthread_mutex_unlock(&box->lock);
+    atomic_store_explicit(&visit->box->thread, 0, memory_order_relaxed);
+    pthread_mutex_unlock(&visit->box->lock);
+    mailbox_unref(visit->box);
 }

@@ -25,6 +25,7 @@
 #ifndef REGISTRY_MAILBOX_H
 #define REGISTRY_MAILBOX_H
 
+#include "sys/heap.h"
 #include "sys/thread_id.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -85,14 +86,15 @@ void mailbox_run(struct mailbox *box, uint32_t most);
 /* Runs what is there, and closes the mailbox; it may be closed already. A mail that comes meanwhile is run too. */
 void mailbox_close(struct mailbox *box);
 
-/*
- * Of a closed mailbox: waits for the owner's rights. Returns false if the calling thread has them already, as it has in
- * an open mailbox of its own. Then its mailbox_leave() does nothing. The caller makes sure that the mailbox stays.
- */
-bool mailbox_enter(struct mailbox *box);
-void mailbox_leave(struct mailbox *box, bool has_entered);
+/* The owner's rights for the time between mailbox_enter() and mailbox_leave(), in which the account may end. */
+struct mailbox_visit {
+    struct mailbox *box; /* owned reference; NULL: the thread had the rights before */
+};
 
-/* A reference that keeps the mailbox across what may end its account. */
-struct mailbox *mailbox_ref(struct mailbox *box);
+/* Waits for the owner's rights in a closed mailbox. A thread that has them already, as it has in an open mailbox of its
+ * own, keeps them when it leaves. Visits nest. */
+struct mailbox_visit mailbox_enter(struct mailbox *box);
+void mailbox_leave(const struct mailbox_visit *visit);
+#define CLEANUP_VISIT CLEANUP(mailbox_leave)
 
 #endif

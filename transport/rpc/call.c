@@ -38,7 +38,9 @@ static int call_wait(sea_conn *conn) {
 
 /* `call` brings method and payload. */
 static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadline, struct call_waiter waiter) {
-    int r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
+    int r = conn_adopt(conn);
+    if (r == 0)
+        r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
     if (r < 0)
         return r;
     r = calls_begin(&conn->calls, conn->lane.negotiated.calls_max, deadline, waiter, &call->id);
@@ -56,7 +58,7 @@ static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadli
         return r;
     }
     tally_count(&conn->lane.tally, calls_out, 1);
-    if (conn->watch.poller && !conn->turns)
+    if (conn->watch.poller && !conn_turns(conn))
         watch_update(&conn->watch, lane_events(&conn->lane), conn_deadline(conn));
     return 0;
 }
@@ -187,9 +189,12 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
 /* Calls and waits. `message` brings method and payload, which is borrowed. */
 static int call_blocking(sea_conn *conn, struct lane_message *message, struct term term, sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
+    int r = conn_adopt(conn);
+    if (r < 0)
+        return r;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
     uint64_t mark = refusal_mark(&conn->ctx->refusals);
-    int r = conn_can_wait(held) ? call_begin_waiting(conn, message, term, &call) : conn_explain_deadlock(conn);
+    r = conn_can_wait(held) ? call_begin_waiting(conn, message, term, &call) : conn_explain_deadlock(conn);
     if (r == 0)
         r = call_await(conn, &call, message->id, ret_reply);
     return conn_explain_end(held, mark, r);
@@ -240,7 +245,7 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
 
 /* Can a call go the short way now, and is looking for its answer any use? */
 static bool takes_call(const sea_conn *conn, size_t size) {
-    return conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
+    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
            spin_policy_may_spin(&conn->lane.spin);
 }
 

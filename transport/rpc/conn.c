@@ -8,9 +8,36 @@
 #include <poll.h>
 #include <stdio.h>
 
-sea_conn *conn_ref(sea_conn *conn) {
+void conn_ref_ended(sea_conn *conn) {
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(conn->box);
     conn->refs++;
-    return conn;
+}
+
+void conn_unref_ended(sea_conn *conn) {
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(conn->box);
+    conn_unref(conn);
+}
+
+int conn_change_thread(sea_conn *conn) {
+    if (mailbox_is_closed(conn->box))
+        return 0;
+    if (conn_turns(conn) || atomic_load_explicit(&conn->is_waiting, memory_order_relaxed))
+        return refusal_explain(&conn->ctx->refusals, -EDEADLK, "connection",
+                               "another thread is driving it: leave the work to that thread with sea_conn_post()");
+    mailbox_adopt(conn->box);
+    return 0;
+}
+
+static void conn_free_poller(sea_conn *conn) {
+    if (conn->own_poller)
+        conn->own_poller->ops->free(conn->own_poller);
+    conn->own_poller = NULL;
+}
+
+void conn_disown(sea_conn *conn) {
+    conn->lane.scratch = NULL;
+    conn_free_poller(conn);
+    mailbox_close(conn->box);
 }
 
 void conn_destroy(sea_conn *conn) {
@@ -18,8 +45,7 @@ void conn_destroy(sea_conn *conn) {
     calls_deinit(&conn->calls);
     msg_drop_spares(conn);
     interrupt_deinit(&conn->interrupt);
-    if (conn->own_poller)
-        conn->own_poller->ops->free(conn->own_poller);
+    conn_free_poller(conn); /* it was never driven */
     sea_ctx_unref(conn->ctx);
     heap_free(conn);
     heap_herd_leaves();
@@ -43,10 +69,6 @@ uint64_t conn_deadline(const sea_conn *conn) {
     return first < conn->idle_at ? first : conn->idle_at;
 }
 
-void conn_free_buffers(sea_conn *conn) {
-    conn->lane.scratch = NULL;
-}
-
 void conn_turn_again(sea_conn *conn) {
     conn->lane.has_more = true;
     conn_rearm(conn);
@@ -54,7 +76,7 @@ void conn_turn_again(sea_conn *conn) {
 
 /* Also of a turn that an exception unwinds: it has left a handler, to which the message belongs. */
 void turn_end(sea_conn **turn) {
-    conn_leave(*turn);
+    conn_end_turn(*turn);
     conn_rearm(*turn);
     conn_unref(*turn);
 }
@@ -70,8 +92,10 @@ int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {
 }
 
 void conn_end(sea_conn *conn, int reason, const char *text) {
+    if (conn_adopt(conn) < 0 || mailbox_is_closed(conn->box))
+        return;
     CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
-    turn->turns++;
+    conn_begin_turn(turn);
     lane_close(&conn->lane, reason, text);
 }
 
@@ -116,7 +140,7 @@ int conn_explain_end(sea_conn *conn, uint64_t mark, int r) {
 }
 
 sea_conn *sea_conn_free(sea_conn *conn) {
-    if (!conn)
+    if (!conn || conn_adopt(conn) < 0)
         return NULL;
     CLEANUP_CONN sea_conn *freed = conn;
     freed->is_freed = true;
@@ -125,6 +149,8 @@ sea_conn *sea_conn_free(sea_conn *conn) {
 }
 
 void sea_conn_close(sea_conn *conn) {
+    if (conn_adopt(conn) < 0 || conn->is_ended)
+        return;
     bool is_broken = conn->lane.is_broken; /* it has ended already, and not by this */
     lane_fail(&conn->lane, is_broken ? -EPIPE : 0, is_broken ? "the peer is gone" : "");
 }

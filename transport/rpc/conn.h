@@ -5,6 +5,10 @@
  * References: one by its owner (the application or a server), one by each message that came from it, one by each turn.
  * The lane is closed when the owner lets go; the memory goes with the last reference.
  *
+ * Threads: the thread that drives it owns it, with all that is its account's (registry/mailbox.h). Each function that
+ * drives it adopts it by conn_adopt(). Functions for any thread leave a mail. Its last turn disowns it: from then on
+ * conn_ref() and conn_unref() go through the lock of the mailbox.
+ *
  * Files: conn.c memory, end, getters · conn_loop.c beginning, and the poller · conn_turn.c turns and the lane's
  * callbacks · conn_wait.c blocking waits · conn_fd.c other loops · connect.c · call.c and call_end.c our calls · send.c
  * one-way messages · block.c · msg.c and msg_memory.c messages. Each uses only files that stand further down this list:
@@ -15,6 +19,7 @@
 #define RPC_CONN_H
 
 #include "lane/lane.h"
+#include "registry/mailbox.h"
 #include "registry/options.h"
 #include "rpc/calls.h"
 #include "rpc/conn_slots.h"
@@ -25,7 +30,8 @@
 
 struct sea_conn {
     uint32_t refs;
-    sea_ctx *ctx; /* owned reference */
+    struct mailbox *box; /* borrowed from the account */
+    sea_ctx *ctx;        /* owned reference */
     sea_options options;
     struct lane lane;
     struct calls calls;
@@ -49,7 +55,8 @@ struct sea_conn {
     /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the negotiated. */
     uint64_t ready_below;
     uint32_t told;              /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
-    uint32_t turns;             /* how many are on the stack */
+    _Atomic uint32_t turns;     /* how many are on the stack; other threads read it to find misuse */
+    _Atomic bool is_waiting;    /* its thread polls; likewise */
     uint32_t late_turns;        /* since a call of ours became late: what lies there is still being read */
     uint64_t polled_at;         /* by conn_poll(), on the coarse clock */
     int reason;                 /* of the end */
@@ -61,10 +68,26 @@ struct sea_conn {
 };
 
 void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
-sea_conn *conn_ref(sea_conn *conn);
+/* Of a connection that its last turn has disowned. */
+void conn_ref_ended(sea_conn *conn);
+void conn_unref_ended(sea_conn *conn);
+
+static inline bool conn_is_mine(const sea_conn *conn) {
+    return mailbox_is_mine(conn->box);
+}
+
+static inline sea_conn *conn_ref(sea_conn *conn) {
+    if (conn_is_mine(conn))
+        conn->refs++;
+    else
+        conn_ref_ended(conn);
+    return conn;
+}
 
 static inline sea_conn *conn_unref(sea_conn *conn) {
-    if (conn && --conn->refs == 0)
+    if (conn && !conn_is_mine(conn))
+        conn_unref_ended(conn);
+    else if (conn && --conn->refs == 0)
         conn_destroy(conn);
     return NULL;
 }
@@ -79,11 +102,30 @@ static inline void conn_unrefp(sea_conn **conn) {
  * socket, or a negative errno value. */
 int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline);
 
-/* The end of what conn->turns counted. Whoever keeps a connection that has ended needs no place to receive into. */
-void conn_free_buffers(sea_conn *conn);
-static inline void conn_leave(sea_conn *conn) {
-    if (--conn->turns == 0 && conn->is_ended)
-        conn_free_buffers(conn);
+/* The calling thread drives the connection from now on. -EDEADLK, noted: another thread is driving it at this moment.
+ * Nothing happens to a connection that has been disowned. */
+int conn_change_thread(sea_conn *conn);
+static inline int conn_adopt(sea_conn *conn) {
+    return conn_is_mine(conn) ? 0 : conn_change_thread(conn);
+}
+
+static inline uint32_t conn_turns(const sea_conn *conn) {
+    return atomic_load_explicit(&conn->turns, memory_order_relaxed);
+}
+
+/* Ends the last turn of a connection that has ended: it needs no place to receive into and no poller, and belongs to no
+ * thread any more. */
+void conn_disown(sea_conn *conn);
+
+/* The begin and the end of a turn. */
+static inline void conn_begin_turn(sea_conn *conn) {
+    atomic_store_explicit(&conn->turns, conn_turns(conn) + 1, memory_order_relaxed);
+}
+static inline void conn_end_turn(sea_conn *conn) {
+    uint32_t left = conn_turns(conn) - 1;
+    atomic_store_explicit(&conn->turns, left, memory_order_relaxed);
+    if (left == 0 && conn->is_ended)
+        conn_disown(conn);
 }
 
 /* Asks for one more turn, soon. */
@@ -116,7 +158,7 @@ static inline void method_handle(const sea_method *method, const sea_conn *conn,
 
 /* May its user wait for it, or drive it: does no loop drive it, and is it in no turn? */
 static inline bool conn_can_wait(const sea_conn *conn) {
-    return !conn->is_looped && conn->turns == 0;
+    return !conn->is_looped && conn_turns(conn) == 0;
 }
 
 /* Notes why not. Returns -EDEADLK. */

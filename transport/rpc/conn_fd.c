@@ -8,12 +8,14 @@
 #include <errno.h>
 #include <poll.h>
 
-/* The socket and the peer's process, in a set that is readable when either has something. */
+/* The socket, the peer's process, and the wake-up of other threads, in a set that is readable when one of them is. */
 static int pair_new(const sea_conn *conn, int *ret_fd) {
     CLEANUP_FD int fd = -1;
     int r = wait_set_new(&fd);
-    if (r == 0)
+    if (r == 0 && lane_speaker(&conn->lane) >= 0)
         r = wait_set_add(fd, lane_speaker(&conn->lane), POLLIN, NULL);
+    if (r == 0 && conn->interrupt.wake_fd >= 0)
+        r = wait_set_add(fd, conn->interrupt.wake_fd, POLLIN, NULL);
     if (r == 0)
         r = wait_set_add(fd, conn->lane.fd, conn->pair_events, NULL);
     if (r == 0)
@@ -26,7 +28,8 @@ int sea_conn_fd(sea_conn *conn) {
     if (conn->pair_fd >= 0)
         return conn->pair_fd;
     conn->pair_events = POLLIN;
-    if (conn->is_looped || conn->is_ended || lane_speaker(&conn->lane) < 0 || pair_new(conn, &conn->pair_fd) < 0)
+    bool has_speaker = conn->is_open || lane_speaker(&conn->lane) >= 0; /* or will have none */
+    if (conn->is_looped || conn->is_ended || !has_speaker || pair_new(conn, &conn->pair_fd) < 0)
         return conn->lane.fd;
     return conn->pair_fd;
 }
@@ -54,18 +57,23 @@ short sea_conn_events(sea_conn *conn) {
 }
 
 int sea_conn_prepare(sea_conn *conn) {
-    if (conn->is_looped)
+    if (conn->is_looped || conn_adopt(conn) < 0)
         return -1;
-    if (conn->turns) /* who is awake does not say that it sleeps */
+    if (conn_turns(conn)) /* its thread is awake, and does not say that it sleeps */
         return 0;
-    return lane_prepare_sleep(&conn->lane) ? wait_left_ms(conn_deadline(conn)) : 0;
+    bool may_sleep = lane_prepare_sleep(&conn->lane) && (conn->is_ended || !mailbox_has_mail(conn->box));
+    return may_sleep ? wait_left_ms(conn_deadline(conn)) : 0;
 }
 
 int sea_conn_dispatch(sea_conn *conn, short revents) {
-    if (!conn_can_wait(conn))
-        return conn_explain_deadlock(conn);
+    int r = conn_adopt(conn);
+    if (r == 0 && !conn_can_wait(conn))
+        r = conn_explain_deadlock(conn);
+    if (r < 0)
+        return r;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
     uint64_t mark = refusal_mark(&conn->ctx->refusals);
+    interrupt_silence(&conn->interrupt);
     int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, -1, 0) : revents;
     if (!held->is_ended)
         conn_turn(conn, (short) (found < 0 ? 0 : found));

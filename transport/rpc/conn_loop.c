@@ -2,7 +2,6 @@
 /* A connection's beginning, and how a poller drives it. See conn_loop.h. */
 #include "rpc/conn_loop.h"
 
-#include "memory/reserve.h"
 #include "rpc/conn_turn.h"
 #include "rpc/small.h"
 #include "sys/fdpass.h"
@@ -31,7 +30,7 @@ static enum watch_state on_check(struct watch *watch, unsigned tries) {
         poller->work += (uint32_t) small_turn(conn);
         return WATCH_READY;
     }
-    if (lane_has_work(lane)) {
+    if (lane_has_work(lane) || mailbox_has_mail(conn->box)) {
         on_ready(watch, 0);
         return WATCH_READY;
     }
@@ -50,38 +49,26 @@ static enum watch_state on_check(struct watch *watch, unsigned tries) {
     return WATCH_READY;
 }
 
-static int explain_interrupt(sea_ctx *ctx, int r) {
-    if (r == -EMFILE || r == -ENFILE)
-        return reserve_explain(r, 1, false, &ctx->admission);
-    return refusal_explain_failure(&ctx->refusals, r, "connection",
-                                   "`interruptible` needs an eventfd, which cannot be had");
-}
-
 int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const sea_options *options, uint8_t *scratch) {
     sea_conn *conn = heap_new(1, sizeof(*conn));
     if (!conn) {
         fdpass_close(fd);
         return refusal_explain(&ctx->refusals, -ENOMEM, "connection", "out of memory");
     }
-    int r = interrupt_init(&conn->interrupt, options->interruptible && !is_server);
-    if (r < 0) {
-        fdpass_close(fd);
-        heap_free(conn);
-        return explain_interrupt(ctx, r);
-    }
+    conn->interrupt = INTERRUPT_NONE;
     conn->refs = 1;
     conn->pair_fd = -1;
     conn->options = *options;
     conn->idle_at = WAIT_FOREVER;
     conn->watch = (struct watch){
         .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .check = on_check, .is_single = true};
-    r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch, &CONN_LANE_OPS, conn);
+    int r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch, &CONN_LANE_OPS, conn);
     if (r < 0) {
-        interrupt_deinit(&conn->interrupt);
         heap_free(conn);
         return r;
     }
     conn->ctx = sea_ctx_ref(ctx);
+    conn->box = conn->lane.remote->account->mailbox;
     heap_herd_joins();
     conn->lane.remote->pools.own.conn = conn;
     *ret_conn = conn;
@@ -100,5 +87,7 @@ int conn_watch(sea_conn *conn, struct poller *poller) {
     int r = watch_add(&conn->watch, poller);
     if (r == 0)
         ctx_set_wake(conn->ctx, &conn->lane.remote->account->member, conn_wake, conn);
+    if (r == 0)
+        mailbox_set_wake(conn->box, conn_wake, conn);
     return r;
 }

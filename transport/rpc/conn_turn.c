@@ -16,6 +16,9 @@
  * turns that end because their work is done are as long as a late call waits for copies and the like: some 5 ms. */
 static const uint32_t SOCKET_TURNS = 16;
 
+/* Each is an answer or a release, some microseconds: as much as the frames of a turn. */
+static const uint32_t MAILS_PER_TURN = 256;
+
 /* What a look costs is nothing beside so much time. */
 static const uint64_t GLANCE_NS = 10 * 1000 * 1000;
 
@@ -246,6 +249,7 @@ static void on_closed(void *owner, const sea_close_event *event) {
     conn->is_ended = true;
     conn->reason = event->reason;
     conn_say(conn, conn_end_reason(conn), event->text);
+    mailbox_set_wake(conn->box, NULL, NULL);
     watch_remove(&conn->speaker);
     watch_remove(&conn->watch);
     conn->pair_fd = fd_close(conn->pair_fd);
@@ -293,12 +297,29 @@ static short conn_poll_socket(sea_conn *conn) {
     return revents > 0 ? (short) revents : 0;
 }
 
+static void uncork(struct lane **lane) {
+    lane_uncork(*lane);
+}
+
+/* What other threads have left. The peer is woken once for all of it. */
+static void conn_run_mails(sea_conn *conn) {
+    CLEANUP(uncork) struct lane *lane = &conn->lane;
+    lane_cork(lane);
+    mailbox_run(conn->box, MAILS_PER_TURN);
+}
+
 int conn_turn(sea_conn *conn, short revents) {
+    if (conn_adopt(conn) < 0)
+        return 0;
     CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
-    turn->turns++;
+    conn_begin_turn(turn);
+    if (mailbox_has_mail(conn->box))
+        conn_run_mails(conn);
     if (!revents)
         revents = conn_poll_socket(conn);
     int handled = lane_dispatch(&conn->lane, revents);
+    if (mailbox_has_mail(conn->box))
+        conn->lane.has_more = true;
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);
     else

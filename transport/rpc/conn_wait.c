@@ -11,9 +11,9 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* Looks at the peer's memory for as long as that pays. true: there is something. */
-static bool conn_watch_rings(struct lane *lane) {
-    while (!lane_has_work(lane)) {
+/* Looks at the peer's memory, and into the mailbox, for as long as that pays. true: there is something. */
+static bool conn_watch_rings(struct lane *lane, const struct mailbox *box) {
+    while (!lane_has_work(lane) && !mailbox_has_mail(box)) {
         if (!spin_policy_continue(&lane->spin))
             return false;
         if (lane_spin_for_frame(lane, POLLER_LOOKS))
@@ -22,8 +22,18 @@ static bool conn_watch_rings(struct lane *lane) {
     return true;
 }
 
-/* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; whoever
- * returns that tells it. */
+/* Where no descriptor for wake-ups can be had, which sandboxes bring about, it looks so often what other threads want. */
+static const uint64_t LOOK_NS = 10 * 1000 * 1000;
+
+static int conn_sleep(sea_conn *conn, uint64_t deadline) {
+    if (conn->interrupt.wake_fd < 0)
+        deadline = deadline_sooner(deadline, wait_now() + LOOK_NS);
+    atomic_store_explicit(&conn->is_waiting, true, memory_order_relaxed);
+    int revents = conn_poll(conn, conn->interrupt.wake_fd, deadline);
+    atomic_store_explicit(&conn->is_waiting, false, memory_order_relaxed);
+    return revents;
+}
+
 int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     uint64_t own = conn_deadline_of_calls(conn);
@@ -36,11 +46,11 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         lane_ring_bell(lane);
     if (own == WAIT_FOREVER && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS))
         return small_turn(conn);
-    if (deadline == 0 || !conn_watch_rings(lane)) {
+    if (deadline == 0 || !conn_watch_rings(lane, conn->box)) {
         if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;
         if (deadline == 0 || lane_prepare_sleep(lane))
-            revents = conn_poll(conn, conn->interrupt.wake_fd, deadline_sooner(deadline, conn_deadline(conn)));
+            revents = conn_sleep(conn, deadline_sooner(deadline, conn_deadline(conn)));
         if (revents == 0)
             interrupt_clear(&conn->interrupt);
     }
@@ -52,7 +62,11 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms), mark = refusal_mark(&conn->ctx->refusals);
-    int r = conn_can_wait(conn) ? 0 : conn_explain_deadlock(conn);
+    int r = conn_adopt(conn);
+    if (r == 0 && !conn_can_wait(conn))
+        r = conn_explain_deadlock(conn);
+    if (r < 0)
+        return r;
     uint32_t told = conn->told;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
     while (r == 0) {
@@ -67,5 +81,8 @@ int sea_conn_wait(sea_conn *conn, int timeout_ms) {
 }
 
 int sea_conn_interrupt(sea_conn *conn) {
-    return interrupt_raise(&conn->interrupt);
+    if (conn->is_looped)
+        return -EINVAL;
+    interrupt_raise(&conn->interrupt);
+    return 0;
 }

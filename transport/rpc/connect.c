@@ -9,6 +9,7 @@
 
 #include "lane/address.h"
 #include "lane/socket_error.h"
+#include "memory/reserve.h"
 #include "rpc/conn_loop.h"
 #include "rpc/conn_wait.h"
 #include "sys/failure.h"
@@ -104,6 +105,25 @@ static int conn_wait_open(sea_conn *conn, const char *address) {
     return r;
 }
 
+static void conn_wake(void *user) {
+    sea_conn *conn = user;
+    wait_bell_ring(conn->interrupt.wake_fd);
+}
+
+static int conn_make_wakeable(sea_conn *conn) {
+    sea_ctx *ctx = conn->ctx;
+    int r = interrupt_init(&conn->interrupt);
+    if (failure_is_forbidden(r))
+        return 0;
+    if (r == -EMFILE || r == -ENFILE)
+        return reserve_explain(r, 1, false, &ctx->admission);
+    if (r < 0)
+        return refusal_explain_failure(&ctx->refusals, r, "connection",
+                                       "other threads wake it through an eventfd, which cannot be had");
+    mailbox_set_wake(conn->box, conn_wake, conn);
+    return 0;
+}
+
 int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     sea_conn *conn = NULL;
     sea_options taken;
@@ -125,6 +145,11 @@ int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const se
     }
     if (!conn)
         return r;
+    r = conn_make_wakeable(conn);
+    if (r < 0) {
+        sea_conn_free(conn);
+        return r;
+    }
     conn->lane.greeting_deadline = deadline_sooner(conn->lane.greeting_deadline, deadline);
     uint64_t mark = refusal_mark(&ctx->refusals);
     r = conn_wait_open(conn, address);

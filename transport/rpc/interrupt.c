@@ -14,33 +14,35 @@
 #include "sys/wait.h"
 #include <errno.h>
 
-int interrupt_init(struct interrupt *interrupt, bool is_wanted) {
-    interrupt->wake_fd = -1;
-    atomic_init(&interrupt->is_raised, false);
-    return is_wanted ? wait_bell_new(&interrupt->wake_fd) : 0;
+int interrupt_init(struct interrupt *interrupt) {
+    *interrupt = INTERRUPT_NONE;
+    return wait_bell_new(&interrupt->wake_fd);
 }
 
 void interrupt_deinit(struct interrupt *interrupt) {
     interrupt->wake_fd = fd_close(interrupt->wake_fd);
 }
 
-int interrupt_raise(struct interrupt *interrupt) {
-    if (interrupt->wake_fd < 0)
-        return -EINVAL;
+void interrupt_raise(struct interrupt *interrupt) {
     atomic_store(&interrupt->is_raised, true);
-    wait_bell_ring(interrupt->wake_fd);
-    return 0;
+    if (interrupt->wake_fd >= 0)
+        wait_bell_ring(interrupt->wake_fd);
 }
 
 int interrupt_tell(struct interrupt *interrupt, int result) {
-    if (result == -EINTR && interrupt->wake_fd >= 0) {
+    if (result == -EINTR) {
         atomic_store(&interrupt->is_raised, false);
-        wait_bell_clear(interrupt->wake_fd);
+        interrupt_silence(interrupt);
     }
     return result;
 }
 
-void interrupt_clear(const struct interrupt *interrupt) {
-    if (interrupt->wake_fd >= 0 && !interrupt_is_raised(interrupt))
+void interrupt_silence(const struct interrupt *interrupt) {
+    if (interrupt->wake_fd >= 0)
         wait_bell_clear(interrupt->wake_fd);
+}
+
+void interrupt_clear(const struct interrupt *interrupt) {
+    if (!interrupt_is_raised(interrupt))
+        interrupt_silence(interrupt);
 }

@@ -3,8 +3,8 @@
  * An interrupt: a wish that a blocking wait ends. It may be raised at any time, by any thread and by signal handlers,
  * also before the wait begins: a wait that a mere signal ends has an instant in which the signal is lost.
  *
- * Raised, it stays so until a wait has told its caller. The bell has a descriptor, so that only those have one who
- * asked for it.
+ * Raised, it stays so until a wait has told its caller. Its descriptor also wakes the wait for what other threads have
+ * left in the mailbox of the connection.
  */
 #ifndef RPC_INTERRUPT_H
 #define RPC_INTERRUPT_H
@@ -13,16 +13,19 @@
 #include <stdbool.h>
 
 struct interrupt {
-    int wake_fd; /* owned; -1: it cannot be raised */
+    int wake_fd; /* owned; -1: none, and the wait looks now and then whether it is raised */
     atomic_bool is_raised;
 };
 
-/* 0, or -EMFILE, -ENFILE, -ENOMEM. Unless `is_wanted` it has no wake_fd. */
-int interrupt_init(struct interrupt *interrupt, bool is_wanted);
+/* Without a descriptor. */
+#define INTERRUPT_NONE ((struct interrupt){.wake_fd = -1})
+
+/* Makes the descriptor. 0, or -EMFILE, -ENFILE, -ENOMEM, or a call that is forbidden: then there is none. */
+int interrupt_init(struct interrupt *interrupt);
 void interrupt_deinit(struct interrupt *interrupt);
 
-/* -EINVAL: it has no wake_fd. Async-signal-safe. */
-int interrupt_raise(struct interrupt *interrupt);
+/* Async-signal-safe. */
+void interrupt_raise(struct interrupt *interrupt);
 
 static inline bool interrupt_is_raised(const struct interrupt *interrupt) {
     return atomic_load_explicit(&interrupt->is_raised, memory_order_relaxed);
@@ -30,6 +33,9 @@ static inline bool interrupt_is_raised(const struct interrupt *interrupt) {
 
 /* Its caller is told `result`: -EINTR ends the interrupt. Returns `result`. */
 int interrupt_tell(struct interrupt *interrupt, int result);
+
+/* Clears the descriptor for a loop that polls it; the interrupt stays raised for the next wait. */
+void interrupt_silence(const struct interrupt *interrupt);
 
 /* A wait has ended with nothing from the socket: perhaps by the bell of an interrupt that was told already. That bell
  * is cleared. */

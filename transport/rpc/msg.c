@@ -2,10 +2,9 @@
 /* Messages and replies. See <sealane/msg.h>. */
 #include "rpc/msg.h"
 
-#include "lane/small.h"
-#include "rpc/block.h"
 #include "sys/clock.h"
 #include "sys/heap.h"
+#include "sys/misuse.h"
 #include <errno.h>
 #include <string.h>
 
@@ -27,7 +26,7 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     msg->in.bytes = msg->small.bytes;
     if (in->bytes_size)
         memcpy(msg->small.bytes, in->bytes, in->bytes_size);
-    msg->is_cancelled = msg->has_small = false;
+    msg->has_small = false;
     msg->link = NULL;
     msg->conn = conn_ref(conn);
     if (in->type == WIRE_CALL)
@@ -36,17 +35,25 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     return 0;
 }
 
+static bool is_cancelled(const sea_msg *msg) {
+    return atomic_load_explicit(&msg->is_cancelled, memory_order_relaxed);
+}
+
+static void note_cancelled(sea_msg *msg) {
+    atomic_store_explicit(&msg->is_cancelled, true, memory_order_relaxed);
+}
+
 uint32_t msg_cancel(sea_conn *conn, uint64_t id) {
     uint32_t examined = 0;
     for (sea_msg *msg = conn->incoming; msg; msg = msg->next, examined++)
         if (msg->in.id == id)
-            msg->is_cancelled = true;
+            note_cancelled(msg);
     return examined;
 }
 
 void msg_cancel_all(sea_conn *conn) {
     for (sea_msg *msg = conn->incoming; msg; msg = msg->next)
-        msg->is_cancelled = true;
+        note_cancelled(msg);
 }
 
 void msg_free(sea_msg *msg) {
@@ -63,8 +70,7 @@ void msg_free(sea_msg *msg) {
         conn_destroy(conn);
 }
 
-/* Sends the answer of an unanswered call. An answer that cannot be sent is replaced by one that says so. */
-static int msg_answer(sea_msg *call, struct lane_message *reply) {
+int msg_answer(sea_msg *call, struct lane_message *reply) {
     struct lane *lane = &call->conn->lane;
     reply->type = WIRE_REPLY;
     reply->id = call->in.id;
@@ -78,69 +84,45 @@ static int msg_answer(sea_msg *call, struct lane_message *reply) {
     return r;
 }
 
-static int msg_answer_error(sea_msg *call, int status, const char *text) {
+int msg_answer_error(sea_msg *call, int status, const char *text) {
     char clean[WIRE_TEXT_MAX + 1];
     struct lane_message reply = {.status = status, .text = clean};
     clean[wire_text_clean(clean, text)] = '\0';
     return msg_answer(call, &reply);
 }
 
-/* `reply` brings the payload. */
-static int msg_reply(sea_msg *call, struct lane_message *reply) {
-    if (!call->link)
-        return -EINVAL;
-    if (call->conn->is_ended)
-        return -EPIPE;
-    return call->is_cancelled ? -ECANCELED : msg_answer(call, reply);
-}
-
-int sea_reply(sea_msg *call, sea_block *block) {
-    struct lane_message reply = {.block = block};
-    int r = msg_reply(call, &reply);
-    sea_block_unref(block);
-    sea_msg_release(call);
-    return r;
-}
-
-static int msg_reply_bytes(sea_msg *call, const void *data, size_t size) {
-    struct lane_message reply = {.bytes = data, .bytes_size = size};
-    sea_block *block = NULL;
-    int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
-    if (r < 0) {
-        sea_reply_error(call, r, "the reply could not be made");
-        return r;
-    }
-    if (block)
-        return sea_reply(call, block);
-    r = msg_reply(call, &reply);
-    sea_msg_release(call);
-    return r;
-}
-
-int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
-    struct lane *lane = &call->conn->lane;
-    if (!call->link || call->is_cancelled || !lane_takes_small(lane, size))
-        return msg_reply_bytes(call, data, size);
-    lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
-    lane_sent_small(lane, size);
-    msg_remove_incoming(call);
-    msg_free(call);
+int msg_claim(sea_msg *msg) {
+    if (msg->box == MSG_DEAD_BOX)
+        return misuse_tell("a message is used that was released or answered already");
+    if (atomic_exchange_explicit(&msg->is_posted, true, memory_order_relaxed))
+        return misuse_tell("a message is released or answered twice");
     return 0;
 }
 
-int sea_reply_error(sea_msg *call, int status, const char *text) {
-    bool is_errno = status < 0 && status >= WIRE_STATUS_LEAST;
-    int r = call->link && is_errno ? msg_answer_error(call, status, text) : -EINVAL;
-    sea_msg_release(call);
-    return r;
+void msg_post(sea_msg *msg, void (*run)(struct mail *mail)) {
+    msg->mail.run = run;
+    mailbox_deliver(msg->box, &msg->mail);
+}
+
+static void msg_end(sea_msg *msg) {
+    if (msg->link)
+        msg_answer_error(msg, -ECANCELED, is_cancelled(msg) ? "cancelled" : "the call was dropped without an answer");
+    msg_free(msg);
+}
+
+void msg_release_by_mail(struct mail *mail) {
+    sea_msg *msg = msg_of_mail(mail);
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(msg->box);
+    msg_end(msg);
 }
 
 sea_msg *sea_msg_release(sea_msg *msg) {
     if (!msg)
         return NULL;
-    if (msg->link)
-        msg_answer_error(msg, -ECANCELED, msg->is_cancelled ? "cancelled" : "the call was dropped without an answer");
-    msg_free(msg);
+    if (mailbox_is_mine(msg->box))
+        msg_end(msg);
+    else if (msg_claim(msg) == 0)
+        msg_post(msg, msg_release_by_mail);
     return NULL;
 }
 
@@ -160,9 +142,17 @@ bool sea_msg_is_stable(const sea_msg *msg) {
     return sea_msg_class(msg) != SEA_POOLED;
 }
 
+static void small_end_by_mail(struct mail *mail) {
+    sea_msg *msg = msg_of_mail(mail);
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(msg->box);
+    msg_discard(msg);
+}
+
+/* The message itself was released before: its mail is free. */
 static void small_end(sea_block *small) {
+    sea_msg *msg = (sea_msg *) (void *) ((char *) small - offsetof(sea_msg, small));
     sea_ctx_unref(small->ctx);
-    msg_discard((sea_msg *) (void *) ((char *) small - offsetof(sea_msg, small)));
+    msg_post(msg, small_end_by_mail);
 }
 
 static const struct block_ops SMALL_OPS = {.end = small_end};
@@ -203,5 +193,5 @@ uint64_t sea_msg_deadline(const sea_msg *msg) {
 
 bool sea_msg_is_cancelled(const sea_msg *msg) {
     uint64_t deadline = sea_msg_deadline(msg);
-    return msg->is_cancelled || (deadline && deadline <= wait_now());
+    return is_cancelled(msg) || (deadline && deadline <= wait_now());
 }

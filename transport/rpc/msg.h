@@ -7,6 +7,7 @@
 #define RPC_MSG_H
 
 #include "rpc/msg_memory.h"
+#include <stddef.h>
 
 /* Takes in->block, also on failure. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
 int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg);
@@ -30,6 +31,22 @@ static inline void msg_remove_incoming(sea_msg *msg) {
     msg->link = NULL;
     msg->conn->incoming_count--;
     tally_uncount(&msg->conn->lane.tally, calls_in, 1);
+}
+
+/* Sends the answer of an unanswered call. An answer that cannot be sent is replaced by an error that says so. */
+int msg_answer(sea_msg *call, struct lane_message *reply);
+int msg_answer_error(sea_msg *call, int status, const char *text);
+
+/* A thread that does not own the connection takes the message, before it posts it: no thread may use it from then on.
+ * -EINVAL: it was released, answered or taken already. */
+int msg_claim(sea_msg *msg);
+
+/* From any thread: has `run` called on the connection's thread, with the message's mail. */
+void msg_post(sea_msg *msg, void (*run)(struct mail *mail));
+void msg_release_by_mail(struct mail *mail);
+
+static inline sea_msg *msg_of_mail(struct mail *mail) {
+    return (sea_msg *) (void *) ((char *) mail - offsetof(sea_msg, mail));
 }
 
 /* Frees a message that is on no list. */

@@ -8,6 +8,8 @@
 /* As many as a busy connection uses at a time; each is some 350 bytes. */
 static const uint32_t SPARES_MOST = 16;
 
+struct mailbox msg_dead_box;
+
 enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
 
 /* Also one that is a block by now. */
@@ -36,6 +38,7 @@ static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
     }
     msg->charged = charged;
     msg->payer = payer;
+    msg->box = payer->mailbox;
     payer->refs++;
     payer->messages++;
     *ret_msg = msg;
@@ -48,6 +51,7 @@ int msg_alloc(sea_conn *conn, sea_msg **ret_msg) {
         return msg_make(conn, ret_msg);
     conn->spares = msg->next;
     conn->spares_count--;
+    msg->box = conn->box;
     *ret_msg = msg;
     return 0;
 }
@@ -61,7 +65,9 @@ void msg_dealloc(sea_conn *conn, sea_msg *msg) {
     msg->in.status = 0;
     msg->in.text = NULL;
     msg->in.block = NULL;
-    msg->is_cancelled = false;
+    atomic_store_explicit(&msg->is_cancelled, false, memory_order_relaxed);
+    atomic_store_explicit(&msg->is_posted, false, memory_order_relaxed);
+    msg->box = MSG_DEAD_BOX;
     msg->next = conn->spares;
     conn->spares = msg;
     conn->spares_count++;

@@ -35,7 +35,11 @@ static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline
 /* `out` brings method and payload, which is borrowed. */
 static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms) {
     uint64_t deadline = wait_deadline(timeout_ms), mark = refusal_mark(&conn->ctx->refusals);
-    int r = timeout_ms && !conn_can_wait(conn) ? conn_explain_deadlock(conn) : 0;
+    int r = conn_adopt(conn);
+    if (r < 0)
+        return r;
+    if (timeout_ms && !conn_can_wait(conn))
+        r = conn_explain_deadlock(conn);
     bool is_first = timeout_ms || !conn->lane.wants_room;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
     out->type = WIRE_ONEWAY;
@@ -70,7 +74,7 @@ static int send_bytes_waiting(sea_conn *conn, uint32_t method, const void *data,
 }
 
 int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
-    if ((timeout_ms && !conn_can_wait(conn)) || !lane_takes_small(&conn->lane, size))
+    if (!conn_is_mine(conn) || (timeout_ms && !conn_can_wait(conn)) || !lane_takes_small(&conn->lane, size))
         return send_bytes_waiting(conn, method, data, size, timeout_ms);
     lane_write_small(&conn->lane, WIRE_ONEWAY, 0, 0, method, data, size);
     lane_sent_small(&conn->lane, size);

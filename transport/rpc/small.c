@@ -55,7 +55,7 @@ struct small_turn {
 static inline void small_leave(const struct small_turn *turn) {
     sea_conn *conn = turn->conn;
     conn->lane.corks--;
-    conn_leave(conn);
+    conn_end_turn(conn);
     if (!turn->is_done)
         conn_turn_again(conn);
 }
@@ -65,7 +65,7 @@ static inline int small_take_all(sea_conn *conn) {
     CLEANUP(small_leave) struct small_turn turn = {.conn = conn};
     struct lane *lane = &conn->lane;
     int taken = 0;
-    conn->turns++;
+    conn_begin_turn(conn);
     lane->corks++;
     while (taken < LANE_FRAMES_PER_TURN && !lane->doorbell.is_armed && goes_on(lane) && small_take(conn))
         taken++;
@@ -75,10 +75,12 @@ static inline int small_take_all(sea_conn *conn) {
 
 int small_turn(sea_conn *conn) {
     struct lane *lane = &conn->lane;
+    if (conn_adopt(conn) < 0)
+        return 0;
     CLEANUP_CONN sea_conn *held = conn; /* a handler may free it */
     held->refs++;
     int taken = small_take_all(conn);
-    bool is_all = taken && !small_has_gone_round(lane) && !conn->calls.in_flight;
+    bool is_all = taken && !small_has_gone_round(lane) && !conn->calls.in_flight && !mailbox_has_mail(conn->box);
     if (!lane->corks)
         lane_ring_bell(lane);
     is_all = is_all && lane_is_calm(lane);

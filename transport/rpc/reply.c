@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers to calls. See <sealane/msg.h>.
+ *
+ * On the connection's thread an answer is sent at once. Another thread leaves it in the message, whose mail carries it:
+ * that takes no memory but for a text, and for bytes that are more than the message has room for.
+ */
+#include "lane/small.h"
+#include "rpc/block.h"
+#include "rpc/msg.h"
+#include "sys/heap.h"
+#include <errno.h>
+#include <string.h>
+
+static bool is_cancelled(const sea_msg *call) {
+    return atomic_load_explicit(&call->is_cancelled, memory_order_relaxed);
+}
+
+static bool is_errno(int status) {
+    return status < 0 && status >= WIRE_STATUS_LEAST;
+}
+
+/* `reply` brings the payload. */
+static int msg_reply(sea_msg *call, struct lane_message *reply) {
+    if (!call->link)
+        return -EINVAL;
+    if (call->conn->is_ended)
+        return -EPIPE;
+    return is_cancelled(call) ? -ECANCELED : msg_answer(call, reply);
+}
+
+/* --- on the connection's thread --- */
+
+static int reply_block(sea_msg *call, sea_block *block) {
+    struct lane_message reply = {.block = block};
+    int r = msg_reply(call, &reply);
+    sea_block_unref(block);
+    sea_msg_release(call);
+    return r;
+}
+
+static int reply_error(sea_msg *call, int status, const char *text) {
+    int r = call->link && is_errno(status) ? msg_answer_error(call, status, text) : -EINVAL;
+    sea_msg_release(call);
+    return r;
+}
+
+static RARE int reply_bytes(sea_msg *call, const void *data, size_t size) {
+    struct lane_message reply = {.bytes = data, .bytes_size = size};
+    sea_block *block = NULL;
+    int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
+    if (r < 0) {
+        reply_error(call, r, "the reply could not be made");
+        return r;
+    }
+    if (block)
+        return reply_block(call, block);
+    r = msg_reply(call, &reply);
+    sea_msg_release(call);
+    return r;
+}
+
+/* --- on other threads --- */
+
+static void answer_drop(const struct answer *answer) {
+    sea_block_unref(answer->block);
+    heap_free(answer->text);
+}
+
+static void answer_by_mail(struct mail *mail) {
+    sea_msg *call = msg_of_mail(mail);
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(call->box);
+    CLEANUP(answer_drop) struct answer answer = call->answer;
+    call->answer = (struct answer){.kind = ANSWER_BLOCK};
+    switch (answer.kind) {
+    case ANSWER_BLOCK:
+        reply_block(call, sea_block_ref(answer.block));
+        break;
+    case ANSWER_COPY:
+        reply_bytes(call, sea_block_view(answer.block), sea_block_size(answer.block));
+        break;
+    case ANSWER_BYTES:
+        reply_bytes(call, call->small.bytes, answer.size);
+        break;
+    case ANSWER_ERROR:
+        reply_error(call, answer.status, answer.text);
+        break;
+    }
+}
+
+/* Takes what `answer` owns. `r`: why it is not to be sent; then the call is dropped. Returns what is known by now. */
+static int answer_post(sea_msg *call, const struct answer *answer, int r) {
+    if (r == 0 && call->in.type != WIRE_CALL)
+        r = -EINVAL;
+    if (r == 0 && mailbox_is_closed(call->box))
+        r = -EPIPE;
+    if (r == 0 && is_cancelled(call))
+        r = -ECANCELED;
+    if (r == 0)
+        call->answer = *answer;
+    else
+        answer_drop(answer);
+    msg_post(call, r == 0 ? answer_by_mail : msg_release_by_mail);
+    return r;
+}
+
+static RARE int post_block(sea_msg *call, sea_block *block) {
+    struct answer answer = {.kind = ANSWER_BLOCK, .block = block};
+    int r = msg_claim(call);
+    if (r == 0)
+        return answer_post(call, &answer, 0);
+    answer_drop(&answer);
+    return r;
+}
+
+static RARE int post_error(sea_msg *call, int status, const char *text) {
+    int r = msg_claim(call);
+    if (r < 0)
+        return r;
+    struct answer answer = {.kind = ANSWER_ERROR, .status = status, .text = text ? heap_strdup(text) : NULL};
+    return answer_post(call, &answer, is_errno(status) ? 0 : -EINVAL);
+}
+
+/* A block that was made of the call's bytes may still be read. */
+static bool has_room(const sea_msg *call, size_t size) {
+    return size <= LANE_BYTES_MAX && !call->has_small;
+}
+
+static RARE int post_bytes(sea_msg *call, const void *data, size_t size) {
+    struct answer answer = {.kind = ANSWER_BYTES, .size = size};
+    int r = msg_claim(call);
+    if (r < 0)
+        return r;
+    if (size > 0 && has_room(call, size)) {
+        memmove(call->small.bytes, data, size);
+    } else if (size > 0) {
+        answer.kind = ANSWER_COPY;
+        r = block_copy_inline(&answer.block, call->conn->ctx, NULL, data, size);
+    }
+    if (r == 0)
+        return answer_post(call, &answer, 0);
+    answer = (struct answer){.kind = ANSWER_ERROR, .status = r};
+    answer_post(call, &answer, 0);
+    return r;
+}
+
+/* --- on any thread --- */
+
+int sea_reply(sea_msg *call, sea_block *block) {
+    return mailbox_is_mine(call->box) ? reply_block(call, block) : post_block(call, block);
+}
+
+int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
+    if (!mailbox_is_mine(call->box))
+        return post_bytes(call, data, size);
+    struct lane *lane = &call->conn->lane;
+    if (!call->link || is_cancelled(call) || !lane_takes_small(lane, size))
+        return reply_bytes(call, data, size);
+    lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
+    lane_sent_small(lane, size);
+    msg_remove_incoming(call);
+    msg_free(call);
+    return 0;
+}
+
+int sea_reply_error(sea_msg *call, int status, const char *text) {
+    return mailbox_is_mine(call->box) ? reply_error(call, status, text) : post_error(call, status, text);
+}
