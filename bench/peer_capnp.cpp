@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Cap'n Proto's RPC over a Unix socket. Payloads are built in the outgoing message, whose size is given beforehand, and
- * read in place. The one-way case is its streaming call, which has flow control. In the spinning mode its event loop is
- * polled.
+ * Cap'n Proto's RPC over a Unix socket. Payloads are built in the outgoing message, with a size that is given
+ * beforehand, and read in place. The one-way case is its streaming call, which has flow control. In the spinning mode
+ * its event loop is polled.
  */
 #include "peer_capnp.capnp.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A program that uses every public struct, for tests/abi/test_grown.sh: grown ADDRESS [sized]. It is built against the
- * headers of the tree, and runs with a library whose public structs are larger at their ends. Ends with 0 if each value
- * came over.
+ * A program that uses every public struct, for tests/abi/test_grown.sh: grown ADDRESS [sized]. It is built with the
+ * headers of the tree, and runs with a library that has larger public structs, with additions at their ends. Exits with
+ * 0 if each value arrived.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -80,7 +80,7 @@ static void *serve(void *server) {
     return NULL;
 }
 
-/* Fills a struct, and what lies behind it, and looks that the library writes no further than the program asks. */
+/* Fills a struct, and the bytes behind it, and checks that the library writes no further than the program asks. */
 #define GUARDED(type)                      \
     struct {                               \
         type it;                           \
@@ -159,7 +159,7 @@ static void pools(sea_conn *conn, size_t size) {
     sea_pool_free(pool);
 }
 
-/* With the sizes that the headers say, or (0) with those of the first version. */
+/* Uses the sizes of the headers, or (0) the sizes of the first version. */
 static void blocking(const char *address, bool has_sizes) {
     const sea_ctx_options ctx_options = {.size = has_sizes ? sizeof ctx_options : 0,
                                          .budget_bytes = 256 << 20,
@@ -266,7 +266,7 @@ static void with_uv(const char *address) {
 int main(int argc, char **argv) {
     MUST(argc >= 2 && sea_version() == SEA_VERSION_NUMBER);
     blocking(argv[1], true);
-    if (argc == 2) /* the first version's sizes are those of this program's structs */
+    if (argc == 2) /* the first version's sizes equal the sizes of this program's structs */
         blocking(argv[1], false);
     with_uv(argv[1]);
     return 0;

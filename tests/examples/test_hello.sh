@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The programs that sealane(7) shows, hello_server and hello_client; and those of the README, thumbnail_server and
-# thumbnail_client.
+# The programs that sealane(7) shows, hello_server and hello_client; and the programs of the README, thumbnail_server
+# and thumbnail_client.
 
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -16,8 +16,8 @@ server=$pid
 await "the server" test -S "$XDG_RUNTIME_DIR/sealane/hello"
 run "a greeting" 0 hello_client Ada
 is "a greeting" "Hello, Ada!" "$(cat out)"
-run "a greeting for nobody" 0 hello_client
-is "a greeting for nobody" "Hello, world!" "$(cat out)"
+run "a greeting without a name" 0 hello_client
+is "a greeting without a name" "Hello, world!" "$(cat out)"
 run "an empty name" 0 hello_client ""
 is "an empty name" "Hello, !" "$(cat out)"
 name=$(printf '%0100000d' 7)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # tools/check-circles finds circles by includes and by symbols, and accepts a tree without a circle. The test plants
-# each circle in a small tree of four files, whose objects it compiles. Environment, from the Makefile: srcdir,
+# each circle in a small tree of four files, and compiles their objects. Environment, from the Makefile: srcdir,
 # builddir, CC, PYTHON3 (may be empty).
 
 set -u

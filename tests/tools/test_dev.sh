@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# ./dev on machines that lack tools: the commands that check install nothing, say what is missing and how to get it, and
-# fail only for what they need; `setup` says its list first. The machines are folders of links, with an apt-get that
-# writes down how it was called. Environment, from the Makefile: srcdir.
+# ./dev on machines that lack tools: the commands that check install nothing, name the missing tools and the way to get
+# them, and fail only for what they need; `setup` says its list first. The machines are folders of links, with an
+# apt-get that writes down how it was called. Environment, from the Makefile: srcdir.
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"

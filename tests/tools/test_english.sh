@@ -78,7 +78,7 @@ done
 must_refuse "too many in all files together" "all files: 41.18 headless words of 1,000: more than 5" check
 headless=
 
-# columns COUNT: a line of that many columns, the first of which is a character of two bytes.
+# columns COUNT: a line of COUNT columns that begins with a character of two bytes.
 columns() {
     printf 'é%*s\n' "$(($1 - 1))" '' | tr ' ' x
 }

@@ -11,7 +11,7 @@
 #include "registry/options.h"
 #include "unit/conn_pair.h"
 
-/* The first versions are the headers' as long as nothing was released. Once it was, a struct that grows leaves this
+/* The first versions equal the headers' structs until the first release. After that, a struct that grows leaves this
  * test, and its constant stays. */
 START_TEST(test_the_first_sizes) {
     ck_assert_uint_eq(CTX_OPTIONS_FIRST_SIZE, sizeof(sea_ctx_options));
@@ -21,7 +21,7 @@ START_TEST(test_the_first_sizes) {
 }
 END_TEST
 
-/* A program with later headers. */
+/* A program with later headers than the library's. */
 struct longer {
     sea_ctx_options options;
     char added_later[64];
@@ -40,7 +40,7 @@ START_TEST(test_a_newer_program) {
     sea_ctx *ctx = NULL;
     ck_assert_int_eq(sea_ctx_new(&ctx, &given.options), -E2BIG);
     ck_assert_ptr_null(ctx);
-    given.options.size = 0; /* what lies behind the first version is not read */
+    given.options.size = 0; /* so the library reads no field behind the first version */
     ck_assert_int_eq(ctx_options_take(&given.options, &taken, &why), 0);
 }
 END_TEST
@@ -159,11 +159,12 @@ static int outcome_of(uint32_t method, size_t size) {
     return status;
 }
 
-/* Of each class, and where the payload would have to be copied first: nothing of it is. */
+/* For each class, and for a payload that would have to be copied first: no byte of it is copied. */
 START_TEST(test_the_largest_payload) {
     static const size_t too_large[] = {LARGEST + 1, 100000, 1 << 20};
     methods_open(_i ? SEA_STABLE_ONLY : 0);
-    ck_assert_int_eq(outcome_of(LIMITED, LARGEST), -ECANCELED); /* it came, and nobody answered it */
+    /* the call arrived, and its handler did not answer it */
+    ck_assert_int_eq(outcome_of(LIMITED, LARGEST), -ECANCELED);
     ck_assert_int_eq(own.count, 1);
     uint64_t copied = end_figures(&ends.b).of[SEA_FIGURE_COPIED_BYTES];
     for (int i = 0; i < 3; i++)
@@ -184,7 +185,7 @@ START_TEST(test_any_other_method) {
     ck_assert_int_eq(own.count, 1);
     ck_assert_int_eq(any.count, 0);
     ck_assert_int_eq(outcome_of(OTHER, 8), -ECANCELED);
-    ck_assert_int_eq(outcome_of(OTHER, 8), -ECANCELED); /* the short way, too */
+    ck_assert_int_eq(outcome_of(OTHER, 8), -ECANCELED); /* also on the short way */
     ck_assert_int_eq(any.count, 2);
     ck_assert_uint_eq(any.method, OTHER);
     ck_assert_int_eq(outcome_of(SEA_METHOD_RESERVED, 8), -ENOSYS);
