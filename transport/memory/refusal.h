@@ -73,8 +73,8 @@ int refusal_explain(struct refusal_log *log, int error, const char *what, const 
  * value. */
 int refusal_explain_failure(struct refusal_log *log, int r, const char *what, const char *why);
 
-/* The stamp of the newest explanation. A function takes it at its beginning, and knows by it at its end whether an error
- * was explained meanwhile. */
+/* The stamp of the newest explanation. A function takes it at its beginning, and knows by it at its end whether an
+ * error was explained meanwhile. */
 static inline uint64_t refusal_mark(const struct refusal_log *log) {
     return atomic_load_explicit(&log->stamp, memory_order_relaxed);
 }

@@ -127,8 +127,8 @@ int conn_say(sea_conn *conn, int error, const char *text) {
     return error;
 }
 
-/* The text of an end stays for every function that the end makes fail. So does the text of a lack of room, which is kept
- * once until there is room again. */
+/* The text of an end stays for every function that the end makes fail. So does the text of a lack of room, which is
+ * kept once until there is room again. */
 int conn_explain_end(sea_conn *conn, uint64_t mark, int r) {
     if (r >= 0 || r == -EAGAIN)
         return r;

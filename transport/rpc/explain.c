@@ -3,8 +3,8 @@
  * The text of an error. See sea_explain() in <sealane/conn.h>.
  *
  * Texts are kept in two places: with the connection (the peer's answer, a deadline, the end), and in the context's
- * refusal log, of each thread its own. All of them carry stamps of one counter, and the newest one for the error holds. A
- * function that fails without a text leaves an empty explanation, which hides older texts of the same error.
+ * refusal log, of each thread its own. All of them carry stamps of one counter, and the newest one for the error holds.
+ * A function that fails without a text leaves an empty explanation, which hides older texts of the same error.
  */
 #include "rpc/conn.h"
 

@@ -8,8 +8,8 @@
 
 /*
  * Starts a detached thread that calls run(NULL). All signals are blocked from the thread's birth: they are the
- * application's. The thread runs under SCHED_OTHER if its maker runs under a real-time policy: otherwise other threads of
- * that priority would get no CPU while it works. 0, or a negative errno value.
+ * application's. The thread runs under SCHED_OTHER if its maker runs under a real-time policy: otherwise other threads
+ * of that priority would get no CPU while it works. 0, or a negative errno value.
  */
 int worker_start(void *(*run)(void *) );
 
