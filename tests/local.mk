@@ -143,8 +143,15 @@ stress_tests = \
     tests/stress/test_stress_rings \
     tests/stress/test_stress_rotation
 
-test_programs = $(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(sandbox_tests) \
-    $(sweep_tests) $(stress_tests)
+# The longest ones come first, so that `make -j` has short ones left for the other CPUs at the end.
+test_programs = \
+    $(sweep_tests) \
+    $(stress_tests) \
+    $(sandbox_tests) \
+    $(unit_tests) \
+    $(contract_tests) \
+    $(hostile_tests) \
+    $(memory_tests)
 # With the peers that the scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
