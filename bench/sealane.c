@@ -2,7 +2,7 @@
 /*
  * Sealane, through its public interface alone.
  *
- *     auto      the best way for the size: plain bytes up to 256, above that a block in the library's class
+ *     auto      the best way for the size: plain bytes up to 256, above that a block; the library chooses its class
  *               (of 512 bytes, spinning, a round trip took 720 ns as bytes and 560 as a block; of 256, 490 and 570)
  *     bytes     plain bytes, for any size
  *     block     a block, for any size
