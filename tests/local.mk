@@ -141,7 +141,8 @@ sweep_tests = \
 stress_tests = \
     tests/stress/test_stress_calls \
     tests/stress/test_stress_rings \
-    tests/stress/test_stress_rotation
+    tests/stress/test_stress_rotation \
+    tests/stress/test_stress_threads
 
 # The longest ones come first, so that `make -j` has short ones left for the other CPUs at the end.
 test_programs = \

@@ -199,6 +199,7 @@ transport_libtransport_la_SOURCES = \
     transport/rpc/msg_memory.h \
     transport/rpc/payload.c \
     transport/rpc/payload.h \
+    transport/rpc/post.c \
     transport/rpc/poller.c \
     transport/rpc/poller.h \
     transport/rpc/pool.c \

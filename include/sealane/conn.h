@@ -134,6 +134,11 @@ typedef struct sea_options {
      * The `conn` of a server is valid until the callback returns. */
     void (*on_close)(sea_conn *conn, const sea_close_event *event, void *user);
     void (*on_room)(sea_conn *conn, void *user); /* there is room again after an -EAGAIN */
+    /* The caller of a call that is not answered yet has given up: it cancelled the call, its deadline passed, or its
+     * connection ended. Called once for each such call, on the connection's thread, after which
+     * sea_msg_is_cancelled() says so on any thread. `call` (borrowed) is still to be answered or released. A call that
+     * another thread has answered by then is passed over. No exception may leave this callback. */
+    void (*on_cancel)(sea_msg *call, void *user);
 
     /* The users that may be at the other end. Default: our own user and root. An ambiguous id (sea_peer) matches no
      * entry, and not our own user either. */
@@ -268,7 +273,9 @@ SEA_API int sea_call_start_bytes(sea_conn *conn, uint32_t method, const void *da
                                  sea_done *done, void *user, uint64_t *ret_id);
 
 /* Cancels: `done` is called with -ECANCELED before this returns, and the other side is told. The call counts against
- * the peer's calls_max until it has been answered. -ENOENT: it has ended already. */
+ * the peer's calls_max until it has been answered. -ENOENT: it has ended already.
+ * From another thread than the connection's: the call is cancelled in the connection's next turn, unless it ends before;
+ * `done` is called in either case. Then -ENOENT says that the connection has ended, and -ENOMEM is possible. */
 SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
 
 /*
@@ -304,6 +311,19 @@ SEA_API void sea_batch_end(sea_conn *conn);
  * farewell is something that happened too: of an end there may be a number first, and then the next call has the
  * error. */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
+
+/* A function that runs on the thread of a connection. `status`: 0; -EPIPE: the connection has ended; -ECANCELED:
+ * sea_conn_free() has ended it. With either error only sea_conn_text() and sea_conn_data() are of use. */
+typedef void sea_posted(sea_conn *conn, int status, void *user);
+
+/*
+ * Has `function` called on the connection's thread, in the connection's next turn, and wakes that thread. A call of
+ * sea_conn_wait() returns then. From any thread, but not from signal handlers; not once sea_conn_free() was called or, of
+ * a server's connection, once on_close has returned. Each post for which this returns 0 is run exactly once, also when
+ * the connection ends first. Posts of one thread run in their order. Never waits. Errors (then `function` is not called):
+ * -EPIPE (the connection has ended), -ENOMEM, -EINVAL (no function).
+ */
+SEA_API int sea_conn_post(sea_conn *conn, sea_posted *function, void *user);
 
 /*
  * Ends the wait of sea_call(), sea_send(), sea_conn_wait() and their neighbours on this connection with -EINTR: the

@@ -38,6 +38,18 @@ SEA_API sea_server *sea_server_free(sea_server *server);
  * handler, or on libuv. */
 SEA_API int sea_server_run(sea_server *server);
 
+/* A function that runs on the thread of a server. `status`: 0; -ECANCELED: sea_server_free() was called first, which
+ * calls it. */
+typedef void sea_server_posted(sea_server *server, int status, void *user);
+
+/*
+ * Has `function` called on the thread that drives the server, in its next turn, and wakes that thread. From any thread,
+ * but not from signal handlers, until sea_server_free() is called. Each post for which this returns 0 is run exactly
+ * once. Posts of one thread run in their order. Never waits. Errors (then `function` is not called): -ENOMEM, -EINVAL (no
+ * function).
+ */
+SEA_API int sea_server_post(sea_server *server, sea_server_posted *function, void *user);
+
 /* Makes sea_server_run() return. From any thread, and from signal handlers. */
 SEA_API void sea_server_stop(sea_server *server);
 

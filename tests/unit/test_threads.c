@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "conn_pair.h"
+#include <sealane/server.h>
 
 /* One thing that another thread does, to its end. */
 struct deed {
@@ -225,6 +226,145 @@ START_TEST(test_a_connection_moves) {
 }
 END_TEST
 
+static int posted_status[3];
+static unsigned posted_count;
+
+static void on_posted(sea_conn *conn, int status, void *user) {
+    ck_assert_ptr_eq(user, &posted_count);
+    ck_assert_ptr_nonnull(conn);
+    posted_status[posted_count++] = status;
+}
+
+static void act_post(struct deed *deed) {
+    deed->result = sea_conn_post(deed->conn, on_posted, &posted_count);
+}
+
+START_TEST(test_a_function_is_posted) {
+    posted_count = 0;
+    ck_assert_int_eq(elsewhere((struct deed){act_post, .conn = ends.b.conn}), 0);
+    ck_assert_int_eq(sea_conn_post(ends.b.conn, on_posted, &posted_count), 0);
+    ck_assert_uint_eq(posted_count, 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(posted_count, 2);
+    ck_assert_int_eq(posted_status[0], 0);
+    ck_assert_int_eq(posted_status[1], 0);
+    ck_assert_int_eq(sea_conn_post(ends.b.conn, NULL, NULL), -EINVAL);
+}
+END_TEST
+
+/* _i: which side ends the connection. */
+START_TEST(test_a_post_is_told_of_the_end) {
+    posted_count = 0;
+    ck_assert_int_eq(elsewhere((struct deed){act_post, .conn = ends.b.conn}), 0);
+    if (_i) {
+        end_free_conn(&ends.b);
+        ck_assert_int_eq(posted_status[0], -ECANCELED);
+    } else {
+        end_free_conn(&ends.a);
+        ends_settle(&ends);
+        ck_assert_int_eq(elsewhere((struct deed){act_post, .conn = ends.b.conn}), -EPIPE);
+    }
+    ck_assert_uint_eq(posted_count, 1);
+}
+END_TEST
+
+static uint64_t cancel_id;
+
+static void act_cancel(struct deed *deed) {
+    deed->result = sea_call_cancel(deed->conn, cancel_id);
+}
+
+static sea_msg *gave_up[3];
+static unsigned gave_up_count;
+
+static void on_gave_up(sea_msg *call, void *user) {
+    ck_assert_ptr_eq(user, &ends.b);
+    ck_assert(sea_msg_is_cancelled(call));
+    gave_up[gave_up_count++] = call;
+}
+
+static sea_msg *told_call(int ms) {
+    gave_up_count = 0;
+    ends.b.conn->options.on_cancel = on_gave_up;
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, ms, 0, &cancel_id), 0);
+    ends_settle(&ends);
+    return ends.b.kept[0];
+}
+
+START_TEST(test_a_call_is_cancelled_elsewhere) {
+    const sea_msg *call = told_call(-1);
+    ck_assert_int_eq(elsewhere((struct deed){act_cancel, .conn = ends.a.conn}), 0);
+    expect_outcome(-ECANCELED, 0);
+    ck_assert_uint_eq(gave_up_count, 1);
+    ck_assert_ptr_eq(gave_up[0], call);
+    end_drop(&ends.b);
+    end_free_conn(&ends.a);
+    ends_settle(&ends);
+    ck_assert_uint_eq(gave_up_count, 1);
+}
+END_TEST
+
+START_TEST(test_a_handler_is_told_of_its_callers_end) {
+    const sea_msg *call = told_call(-1);
+    end_free_conn(&ends.a);
+    ends_settle(&ends);
+    ck_assert_uint_eq(gave_up_count, 1);
+    ck_assert_ptr_eq(gave_up[0], call);
+}
+END_TEST
+
+/* Its caller does not run any more, and says nothing. */
+START_TEST(test_a_handler_is_told_of_a_deadline) {
+    const sea_msg *call = told_call(30);
+    ck_assert_uint_eq(gave_up_count, 0);
+    while (gave_up_count == 0) {
+        end_turn_at_deadline(&ends.b);
+        end_settle(&ends.b);
+    }
+    ck_assert_ptr_eq(gave_up[0], call);
+    expect_outcome(-ETIMEDOUT, 0);
+    ck_assert_uint_eq(gave_up_count, 1);
+}
+END_TEST
+
+struct posted_server {
+    sea_server *server;
+    int status;
+    bool is_done;
+};
+
+static void on_server_posted(sea_server *server, int status, void *user) {
+    struct posted_server *posted = user;
+    ck_assert_ptr_eq(server, posted->server);
+    posted->status = status;
+    posted->is_done = true;
+    if (status == 0)
+        sea_server_stop(server);
+}
+
+static void *post_to_server(void *arg) {
+    struct posted_server *posted = arg;
+    ck_assert_int_eq(sea_server_post(posted->server, on_server_posted, posted), 0);
+    return NULL;
+}
+
+START_TEST(test_a_function_is_posted_to_a_server) {
+    struct posted_server posted = {.server = NULL};
+    pthread_t thread;
+    ck_assert_int_eq(sea_server_new(&posted.server, ends.a.ctx, "unix:@sealane-test-threads", NULL), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, post_to_server, &posted), 0);
+    ck_assert_int_eq(sea_server_run(posted.server), 0);
+    pthread_join(thread, NULL);
+    ck_assert(posted.is_done);
+    ck_assert_int_eq(posted.status, 0);
+    posted.is_done = false;
+    post_to_server(&posted);
+    sea_server_free(posted.server);
+    ck_assert(posted.is_done);
+    ck_assert_int_eq(posted.status, -ECANCELED);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("threads");
     suite_fixture(s, setup, teardown);
@@ -239,5 +379,11 @@ int main(void) {
     suite_add_loop(s, test_the_end_comes_before_the_turn, 0, 2);
     suite_add_loop(s, test_the_end_comes_before_the_release, 0, SIZES);
     suite_add(s, test_a_connection_moves);
+    suite_add(s, test_a_function_is_posted);
+    suite_add_loop(s, test_a_post_is_told_of_the_end, 0, 2);
+    suite_add(s, test_a_call_is_cancelled_elsewhere);
+    suite_add(s, test_a_handler_is_told_of_its_callers_end);
+    suite_add(s, test_a_handler_is_told_of_a_deadline);
+    suite_add(s, test_a_function_is_posted_to_a_server);
     return suite_run(s);
 }

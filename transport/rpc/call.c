@@ -13,6 +13,7 @@
 #include "rpc/small.h"
 
 #include "lane/small.h"
+#include "sys/heap.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -270,7 +271,34 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     return 0;
 }
 
+/* A cancellation from another thread. */
+struct cancel {
+    struct mail mail; /* the first member */
+    sea_conn *conn;   /* borrowed: it stays until its mailbox is closed, with this mail in it */
+    uint64_t id;
+};
+
+static void cancel_run(struct mail *mail) {
+    struct cancel *cancel = (struct cancel *) (void *) mail, own = *cancel;
+    heap_free(cancel);
+    if (!own.conn->is_ended)
+        sea_call_cancel(own.conn, own.id);
+}
+
+static RARE int cancel_post(sea_conn *conn, uint64_t id) {
+    struct cancel *cancel = heap_new(1, sizeof(*cancel));
+    if (!cancel)
+        return -ENOMEM;
+    *cancel = (struct cancel){.mail = {.run = cancel_run}, .conn = conn, .id = id};
+    if (mailbox_put(conn->box, &cancel->mail))
+        return 0;
+    heap_free(cancel);
+    return -ENOENT;
+}
+
 int sea_call_cancel(sea_conn *conn, uint64_t id) {
+    if (!conn_is_mine(conn))
+        return cancel_post(conn, id);
     struct call_waiter waiter;
     int r = calls_abandon(&conn->calls, id, &waiter);
     if (r < 0)

@@ -66,7 +66,8 @@ uint64_t conn_deadline_of_calls(const sea_conn *conn) {
 uint64_t conn_deadline(const sea_conn *conn) {
     uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
     uint64_t first = calls < pools ? calls : pools;
-    return first < conn->idle_at ? first : conn->idle_at;
+    first = deadline_sooner(first, conn->cancel_at);
+    return deadline_sooner(first, conn->idle_at);
 }
 
 void conn_turn_again(sea_conn *conn) {

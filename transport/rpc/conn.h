@@ -35,9 +35,11 @@ struct sea_conn {
     sea_options options;
     struct lane lane;
     struct calls calls;
-    sea_msg *incoming; /* calls of the peer that are not answered yet; borrowed */
-    uint32_t incoming_count;
-    sea_msg *spares; /* owned; messages that have ended, for the next ones */
+    sea_msg *incoming;       /* calls of the peer that are not answered yet; borrowed */
+    sea_msg *cancelled;      /* likewise, whose callers have given up, and on_cancel was told; borrowed */
+    uint32_t incoming_count; /* of both lists */
+    uint64_t cancel_at; /* with on_cancel: no deadline on the list of incoming calls is earlier; WAIT_FOREVER: none */
+    sea_msg *spares;    /* owned; messages that have ended, for the next ones */
     uint32_t spares_count;
     struct watch watch;
     struct watch speaker;          /* of the peer's process, once it has greeted; with `watch.poller` */

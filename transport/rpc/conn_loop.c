@@ -59,7 +59,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     conn->refs = 1;
     conn->pair_fd = -1;
     conn->options = *options;
-    conn->idle_at = WAIT_FOREVER;
+    conn->idle_at = conn->cancel_at = WAIT_FOREVER;
     conn->watch = (struct watch){
         .fd = fd, .events = POLLIN, .deadline = WAIT_FOREVER, .ready = on_ready, .check = on_check, .is_single = true};
     int r = lane_init(&conn->lane, ctx, fd, is_server, &conn->options, scratch, &CONN_LANE_OPS, conn);

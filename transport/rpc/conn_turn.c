@@ -297,6 +297,12 @@ static short conn_poll_socket(sea_conn *conn) {
     return revents > 0 ? (short) revents : 0;
 }
 
+static void conn_cancel_late(sea_conn *conn) {
+    uint64_t now = wait_now();
+    if (conn->cancel_at <= now)
+        msg_cancel_late(conn, now);
+}
+
 static void uncork(struct lane **lane) {
     lane_uncork(*lane);
 }
@@ -320,6 +326,8 @@ int conn_turn(sea_conn *conn, short revents) {
     int handled = lane_dispatch(&conn->lane, revents);
     if (mailbox_has_mail(conn->box))
         conn->lane.has_more = true;
+    if (conn->cancel_at != WAIT_FOREVER && !conn->is_ended)
+        conn_cancel_late(conn);
     if (!conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);
     else

@@ -39,21 +39,67 @@ static bool is_cancelled(const sea_msg *msg) {
     return atomic_load_explicit(&msg->is_cancelled, memory_order_relaxed);
 }
 
-static void note_cancelled(sea_msg *msg) {
-    atomic_store_explicit(&msg->is_cancelled, true, memory_order_relaxed);
+static void msg_unlink(sea_msg *call) {
+    *call->link = call->next;
+    if (call->next)
+        call->next->link = call->link;
 }
 
+static void msg_link(sea_msg *call, sea_msg **list) {
+    call->next = *list;
+    call->link = list;
+    if (call->next)
+        call->next->link = &call->next;
+    *list = call;
+}
+
+/* Afterwards the message may be gone, and others. */
+static void cancel(sea_msg *call) {
+    sea_conn *conn = call->conn;
+    msg_unlink(call);
+    msg_link(call, &conn->cancelled);
+    atomic_store_explicit(&call->is_cancelled, true, memory_order_relaxed);
+    if (conn->options.on_cancel && !atomic_load_explicit(&call->is_posted, memory_order_relaxed))
+        conn->options.on_cancel(call, conn->options.user);
+}
+
+/* A peer may lie, and give two calls one id: the first one is cancelled. */
 uint32_t msg_cancel(sea_conn *conn, uint64_t id) {
     uint32_t examined = 0;
-    for (sea_msg *msg = conn->incoming; msg; msg = msg->next, examined++)
-        if (msg->in.id == id)
-            note_cancelled(msg);
-    return examined;
+    sea_msg *call = conn->incoming;
+    for (; call && call->in.id != id; call = call->next)
+        examined++;
+    if (call)
+        cancel(call);
+    return examined + 1;
+}
+
+void msg_note_deadline(sea_msg *call) {
+    uint64_t deadline = sea_msg_deadline(call);
+    if (deadline)
+        call->conn->cancel_at = deadline_sooner(call->conn->cancel_at, deadline);
+}
+
+void msg_cancel_late(sea_conn *conn, uint64_t now) {
+    sea_msg *late = NULL;
+    conn->cancel_at = WAIT_FOREVER;
+    for (sea_msg *call = conn->incoming, *next; call; call = next) {
+        next = call->next;
+        uint64_t deadline = sea_msg_deadline(call);
+        if (!deadline || deadline > now) {
+            msg_note_deadline(call);
+        } else {
+            msg_unlink(call);
+            msg_link(call, &late);
+        }
+    }
+    while (late)
+        cancel(late);
 }
 
 void msg_cancel_all(sea_conn *conn) {
-    for (sea_msg *msg = conn->incoming; msg; msg = msg->next)
-        note_cancelled(msg);
+    while (conn->incoming)
+        cancel(conn->incoming);
 }
 
 void msg_free(sea_msg *msg) {

@@ -12,6 +12,9 @@
 /* Takes in->block, also on failure. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
 int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg);
 
+/* The deadline of a call that has come: on_cancel will be told when it passes. */
+void msg_note_deadline(sea_msg *call);
+
 /* An unanswered call of the peer's. */
 static inline void msg_add_incoming(sea_msg *msg) {
     sea_conn *conn = msg->conn;
@@ -21,6 +24,8 @@ static inline void msg_add_incoming(sea_msg *msg) {
         msg->next->link = &msg->next;
     conn->incoming = msg;
     conn->incoming_count++;
+    if (conn->options.on_cancel)
+        msg_note_deadline(msg);
     tally_count(&conn->lane.tally, calls_in, 1);
 }
 
@@ -54,6 +59,9 @@ void msg_free(sea_msg *msg);
 
 /* The caller of `id` does not wait any more. Returns how many messages were looked at. */
 uint32_t msg_cancel(sea_conn *conn, uint64_t id);
+
+/* Cancels the calls whose deadline has passed. */
+void msg_cancel_late(sea_conn *conn, uint64_t now);
 
 /* The connection has ended: all unanswered calls are cancelled. */
 void msg_cancel_all(sea_conn *conn);

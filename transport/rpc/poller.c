@@ -8,7 +8,7 @@
 #include <poll.h>
 #include <stddef.h>
 
-enum { EVENTS_PER_TURN = 64 };
+enum { EVENTS_PER_TURN = 64, MAILS_PER_TURN = 256 };
 
 /* For how long turns are made by looking alone: new connections, hang-ups and deadlines must not wait for ever. The
  * clock, which costs as much as a small turn, is asked only now and then: after so many turns and frames, which may be
@@ -120,9 +120,18 @@ static void poller_take_woken(struct poller *poller) {
     }
 }
 
-/* Some are left if an exception left one of them. */
+static bool has_mail(const struct poller *poller) {
+    return poller->box && mailbox_has_mail(poller->box);
+}
+
+static void run_mails(struct poller *poller) {
+    mailbox_adopt(poller->box);
+    mailbox_run(poller->box, MAILS_PER_TURN);
+}
+
+/* Some are left if an exception left one of them, or if there were many mails. */
 static void poller_wake_others(struct poller **poller) {
-    if ((*poller)->waking)
+    if ((*poller)->waking || has_mail(*poller))
         (*poller)->ops->ring(*poller);
 }
 
@@ -138,6 +147,8 @@ void poller_call_woken(struct poller *poller) {
         atomic_exchange_explicit(&watch->is_woken, false, memory_order_acq_rel);
         watch_call(watch, 0);
     }
+    if (has_mail(poller))
+        run_mails(poller);
 }
 
 /* Nobody wakes it any more. */
@@ -409,6 +420,8 @@ static bool set_check_hot(struct poller_set *set, bool is_patient) {
 
 static int set_turn(struct poller_set *set, uint64_t deadline) {
     struct poller *poller = &set->poller;
+    if (has_mail(poller)) /* also where hot watches keep it from its descriptors */
+        run_mails(poller);
     if (poller->hot && set_check_hot(set, deadline != 0) && deadline != 0)
         return 0;
     uint64_t nearest = poller->hot ? 0 : poller_set_deadline(poller);

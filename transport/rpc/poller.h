@@ -11,6 +11,7 @@
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
 
+#include "registry/mailbox.h"
 #include "sys/wait.h"
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -33,6 +34,7 @@ struct poller {
     struct watch *hot_cursor;      /* the next one that is */
     _Atomic(struct watch *) woken; /* borrowed; pushed by whoever wakes them, and taken whole */
     struct watch *waking;          /* borrowed; those that were taken */
+    struct mailbox *box;           /* borrowed; NULL: none. Its mails are run by poller_call_woken() */
     uint32_t work;                 /* frames that were handled by looking, and turns, since the clock was last asked */
 };
 

@@ -45,7 +45,9 @@ struct sea_server {
     struct watch accepting;
     struct poller *poller; /* owned */
     bool is_set;           /* the poller is our own set */
+    struct mailbox *box;   /* owned reference; of sea_server_post() */
     _Atomic bool is_stopping;
+    bool is_ending;  /* posts are told -ECANCELED */
     sea_conn *conns; /* the server holds a reference of each */
     struct conn_slots slots;
     uint32_t turned_away; /* since the reaper was calm */
@@ -277,6 +279,16 @@ static int server_open(sea_server *server, const char *address) {
     return server_explain(server, server_watch(server));
 }
 
+static void server_wake(void *user) {
+    sea_server *server = user;
+    server->poller->ops->ring(server->poller);
+}
+
+static void server_listen_to_posts(sea_server *server) {
+    server->poller->box = server->box;
+    mailbox_set_wake(server->box, server_wake, server);
+}
+
 static int server_make(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options,
                        struct poller *poller) {
     sea_server *server = heap_new(1, sizeof(*server));
@@ -292,10 +304,13 @@ static int server_make(sea_server **ret_server, sea_ctx *ctx, const char *addres
     server->is_set = !poller;
     server->poller = poller;
     server->scratch = heap_new(1, LANE_SCRATCH_SIZE);
-    int r = !server->scratch ? -ENOMEM : poller ? 0 : poller_set_new(&server->poller);
+    server->box = mailbox_new();
+    int r = !server->scratch || !server->box ? -ENOMEM : poller ? 0 : poller_set_new(&server->poller);
     r = server_explain(server, r);
     if (r == 0 && taken < 0)
         r = refusal_explain(&ctx->refusals, taken, address, why);
+    if (r == 0)
+        server_listen_to_posts(server);
     if (r == 0)
         r = server_open(server, address);
     if (r < 0) {
@@ -322,6 +337,14 @@ sea_server *sea_server_free(sea_server *server) {
     watch_remove(&server->accepting);
     while (server->conns)
         conn_end(server->conns, 0, "the server ends");
+    if (server->box) {
+        server->is_ending = true;
+        mailbox_adopt(server->box);
+        mailbox_close(server->box);
+    }
+    if (server->poller)
+        server->poller->box = NULL;
+    mailbox_unref(server->box);
     listener_close(&server->listener);
     if (server->poller)
         server->poller->ops->free(server->poller);
@@ -339,6 +362,32 @@ int sea_server_run(sea_server *server) {
         r = poller_set_turn(server->poller, WAIT_FOREVER);
     atomic_store_explicit(&server->is_stopping, false, memory_order_relaxed);
     return server_explain(server, r);
+}
+
+struct server_post {
+    struct mail mail;   /* the first member */
+    sea_server *server; /* borrowed: it stays until its mailbox is closed */
+    sea_server_posted *function;
+    void *user;
+};
+
+/* The post is freed first: an exception may leave the function. */
+static void server_post_run(struct mail *mail) {
+    struct server_post *post = (struct server_post *) (void *) mail, own = *post;
+    heap_free(post);
+    own.function(own.server, own.server->is_ending ? -ECANCELED : 0, own.user);
+}
+
+int sea_server_post(sea_server *server, sea_server_posted *function, void *user) {
+    struct server_post *post = function ? heap_new(1, sizeof(*post)) : NULL;
+    if (!post)
+        return function ? -ENOMEM : -EINVAL;
+    *post =
+        (struct server_post){.mail = {.run = server_post_run}, .server = server, .function = function, .user = user};
+    if (mailbox_put(server->box, &post->mail))
+        return 0;
+    heap_free(post);
+    return -EINVAL;
 }
 
 /* The flag needs no order of its own: nothing but it is read after it, and the bell makes the turn end. */
