@@ -82,6 +82,7 @@ valgrind_tests = \
     tests/unit/test_conn_slots \
     tests/unit/test_small \
     tests/unit/test_socket \
+    tests/unit/test_misuse \
     tests/unit/test_negotiation \
     tests/unit/test_threads \
     $(uv_tests) \

@@ -66,7 +66,10 @@
  *   - A program may dlclose() the shared library: it stays mapped. A plug-in that links the static one is linked with
  *     -Wl,-z,nodelete (pkg-config --static says so): threads of the library may outlast the last context, while the
  *     kernel closes descriptors that a peer chose.
- *   - The library never prints, exits, or installs a signal handler. No descriptor of its survives exec.
+ *   - Misuse that the library finds is refused: a message that is released or answered twice, and a connection that two
+ *     threads drive at a time (-EDEADLK). With SEALANE_CHECK=1 in the environment the program ends there, with a text on
+ *     standard error and abort(), and the last 200 messages of each connection that were released are kept for it.
+ *   - Otherwise the library never prints, exits, or installs a signal handler. No descriptor of its survives exec.
  */
 #ifndef SEALANE_SEALANE_H
 #define SEALANE_SEALANE_H

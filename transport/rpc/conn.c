@@ -4,6 +4,7 @@
 
 #include "rpc/msg_memory.h"
 #include "sys/heap.h"
+#include "sys/misuse.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -18,12 +19,17 @@ void conn_unref_ended(sea_conn *conn) {
     conn_unref(conn);
 }
 
+static int conn_explain_thread(const sea_conn *conn) {
+    misuse_tell("a thread uses a connection that another thread is driving");
+    return refusal_explain(&conn->ctx->refusals, -EDEADLK, "connection",
+                           "another thread is driving it: leave the work to that thread with sea_conn_post()");
+}
+
 int conn_change_thread(sea_conn *conn) {
     if (mailbox_is_closed(conn->box))
         return 0;
     if (conn_turns(conn) || atomic_load_explicit(&conn->is_waiting, memory_order_relaxed))
-        return refusal_explain(&conn->ctx->refusals, -EDEADLK, "connection",
-                               "another thread is driving it: leave the work to that thread with sea_conn_post()");
+        return conn_explain_thread(conn);
     mailbox_adopt(conn->box);
     return 0;
 }

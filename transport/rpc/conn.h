@@ -40,7 +40,9 @@ struct sea_conn {
     uint32_t incoming_count; /* of both lists */
     uint64_t cancel_at; /* with on_cancel: no deadline on the list of incoming calls is earlier; WAIT_FOREVER: none */
     sea_msg *spares;    /* owned; messages that have ended, for the next ones */
-    uint32_t spares_count;
+    sea_msg *buried;    /* owned; while misuse is checked, messages that were released, oldest first */
+    uint32_t spares_count; /* of both lists */
+    uint32_t spares_most;  /* 0: misuse is checked */
     struct watch watch;
     struct watch speaker;          /* of the peer's process, once it has greeted; with `watch.poller` */
     int pair_fd;                   /* owned; -1: nobody has asked. For other loops: the socket and the peer's process */

@@ -3,10 +3,11 @@
 #include "rpc/msg_memory.h"
 
 #include "sys/heap.h"
+#include "sys/misuse.h"
 #include <errno.h>
 
 /* As many as a busy connection uses at a time; each is some 350 bytes. */
-static const uint32_t SPARES_MOST = 16;
+static const uint32_t SPARES_MOST = 16, BURIED_MOST = 200;
 
 struct mailbox msg_dead_box;
 
@@ -56,10 +57,37 @@ int msg_alloc(sea_conn *conn, sea_msg **ret_msg) {
     return 0;
 }
 
+uint32_t msg_spares_most(void) {
+    return misuse_is_checked() ? 0 : SPARES_MOST;
+}
+
+/* While misuse is checked no message is used again, and the last ones that were released stay in memory for a while. */
+static void msg_bury(sea_conn *conn, sea_msg *msg) {
+    msg->box = MSG_DEAD_BOX;
+    msg->next = NULL;
+    sea_msg **end = &conn->buried;
+    while (*end)
+        end = &(*end)->next;
+    *end = msg;
+    if (++conn->spares_count <= BURIED_MOST)
+        return;
+    sea_msg *oldest = conn->buried;
+    conn->buried = oldest->next;
+    conn->spares_count--;
+    msg_discard(oldest);
+}
+
+static RARE void msg_dealloc_more(sea_conn *conn, sea_msg *msg) {
+    if (conn->spares_most > 0 || conn->is_ended)
+        msg_discard(msg);
+    else
+        msg_bury(conn, msg);
+}
+
 /* What msg_take_spare() does not set says nothing in a spare. */
 void msg_dealloc(sea_conn *conn, sea_msg *msg) {
-    if (conn->spares_count >= SPARES_MOST || conn->is_ended) {
-        msg_discard(msg);
+    if (conn->spares_count >= conn->spares_most || conn->is_ended) {
+        msg_dealloc_more(conn, msg);
         return;
     }
     msg->in.status = 0;
@@ -73,11 +101,16 @@ void msg_dealloc(sea_conn *conn, sea_msg *msg) {
     conn->spares_count++;
 }
 
-void msg_drop_spares(sea_conn *conn) {
-    while (conn->spares) {
-        sea_msg *msg = conn->spares;
-        conn->spares = msg->next;
+static void msg_drop_all(sea_msg **list) {
+    while (*list) {
+        sea_msg *msg = *list;
+        *list = msg->next;
         msg_discard(msg);
     }
+}
+
+void msg_drop_spares(sea_conn *conn) {
+    msg_drop_all(&conn->spares);
+    msg_drop_all(&conn->buried);
     conn->spares_count = 0;
 }

@@ -36,6 +36,9 @@ struct sea_msg {
     sea_block small; /* its bytes follow: LANE_BYTES_MAX of them. Who holds a reference of it keeps this memory */
 };
 
+/* How many spares a connection keeps. */
+uint32_t msg_spares_most(void);
+
 /* Makes a message, or takes a spare. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
 int msg_alloc(sea_conn *conn, sea_msg **ret_msg);
 

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Programs that misuse the library: with SEALANE_CHECK=1 each ends in a text on standard error and SIGABRT; without it
+ * the misuse is refused, and the connection goes on.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "conn_pair.h"
+
+static struct ends ends;
+
+static sea_msg *kept_call(void) {
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, -1, 0, NULL), 0);
+    ends_settle(&ends);
+    return ends.b.kept[--ends.b.kept_count];
+}
+
+static void release_twice(void) {
+    sea_msg *call = kept_call();
+    sea_msg_release(call);
+    sea_msg_release(call);
+}
+
+static void answer_twice(void) {
+    sea_msg *call = kept_call();
+    sea_reply(call, NULL);
+    sea_reply(call, NULL);
+}
+
+static void *release_one(void *msg) {
+    return sea_msg_release(msg);
+}
+
+static void release_twice_elsewhere(void) {
+    pthread_t thread;
+    sea_msg *call = kept_call();
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&thread, NULL, release_one, call);
+        pthread_join(thread, NULL);
+    }
+}
+
+static void *send_elsewhere(void *conn) {
+    ck_assert_int_eq(sea_send(conn, END_SINK, NULL, 0), -EDEADLK);
+    return NULL;
+}
+
+static void hook_to_other_thread(struct end *end, sea_msg *msg) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, send_elsewhere, end->conn);
+    pthread_join(thread, NULL);
+    sea_msg_release(msg);
+}
+
+static void drive_from_two_threads(void) {
+    ends.b.hook = hook_to_other_thread;
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 0, NULL), 0);
+    ends_settle(&ends);
+}
+
+static const struct {
+    void (*misuse)(void);
+    const char *text;
+} cases[] = {
+    {release_twice, "released or answered already"},
+    {answer_twice, "released or answered already"},
+    {release_twice_elsewhere, "released or answered twice"},
+    {drive_from_two_threads, "another thread is driving"},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+START_TEST(test_misuse_ends_in_a_text) {
+    int pipe_fds[2], status;
+    char text[512] = "";
+    ck_assert_int_eq(pipe(pipe_fds), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        setenv("SEALANE_CHECK", "1", 1);
+        dup2(pipe_fds[1], 2);
+        ends_open(&ends);
+        cases[_i].misuse();
+        _exit(0);
+    }
+    close(pipe_fds[1]);
+    for (size_t got = 0; got < sizeof text - 1;) {
+        ssize_t n = read(pipe_fds[0], text + got, sizeof text - 1 - got);
+        if (n <= 0)
+            break;
+        got += (size_t) n;
+    }
+    close(pipe_fds[0]);
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_ptr_nonnull(strstr(text, cases[_i].text));
+    ck_assert(WIFSIGNALED(status));
+    ck_assert_int_eq(WTERMSIG(status), SIGABRT);
+}
+END_TEST
+
+/* Calls go on after it. */
+START_TEST(test_misuse_is_refused) {
+    ends_open(&ends);
+    cases[_i].misuse();
+    ends_settle(&ends);
+    end_drop(&ends.a);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 0, NULL), 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    end_deinit(&ends.a);
+    end_deinit(&ends.b);
+}
+END_TEST
+
+int main(void) {
+    struct suite *s = suite_new("misuse");
+    suite_add_loop(s, test_misuse_ends_in_a_text, 0, CASES);
+    suite_add_loop(s, test_misuse_is_refused, 0, CASES);
+    return suite_run(s);
+}
