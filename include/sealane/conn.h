@@ -10,8 +10,8 @@
  * Threads: a connection belongs to the thread that drives it. It moves when that thread hands it over and another one
  * calls a function of it. Until that first call has returned, the former thread uses neither the connection nor its
  * messages and blocks. A function that finds another thread in the middle of driving the connection does nothing, and
- * returns -EDEADLK. What other threads may do with it says so: they leave it for the connection's thread, without a lock,
- * and wake that thread, which does it in the connection's next turn.
+ * returns -EDEADLK. What other threads may do with it says so: they leave it for the connection's thread, without a
+ * lock, and wake that thread, which does it in the connection's next turn.
  *
  * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
