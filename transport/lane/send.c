@@ -239,7 +239,7 @@ static struct wire_message message_fields(const struct lane_message *message, in
         .handle = handle,
         .payload_size = block ? block->size : message->bytes_size,
         .payload_class = (uint8_t) payload_class,
-        .pages = payload_class == SEA_SEALED ? (uint8_t) block->sealed.layout : 0,
+        .pages = block && payload_class == SEA_SEALED ? (uint8_t) block->sealed.layout : 0,
         .text_size = message->text ? (uint16_t) strlen(message->text) : 0,
     };
 }
@@ -351,9 +351,8 @@ static int lease_payload(struct lane *lane, sea_block *block, int payload_class,
 /* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
 static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
     uint64_t handle = 0, size = message->block ? message->block->size : message->bytes_size;
-    int r = payload_class == SEA_SEALED || payload_class == SEA_POOLED
-                ? lease_payload(lane, message->block, payload_class, &handle)
-                : 0;
+    bool is_lent = message->block && (payload_class == SEA_SEALED || payload_class == SEA_POOLED);
+    int r = is_lent ? lease_payload(lane, message->block, payload_class, &handle) : 0;
     if (r < 0)
         return r;
     r = message_write(lane, message, payload_class, handle);
