@@ -5,7 +5,7 @@
  * Not from sysconf(_SC_LEVEL3_CACHE_SIZE): inside a virtual machine glibc 2.36 computed 320 MiB from the CPU's answer
  * where the kernel, and the host, knew of 32. It is asked only for the second level, where /sys is missing.
  *
- * A machine whose cores differ is judged by its first. They are hints for speed: nothing may depend on them.
+ * A machine with cores that differ is judged by its first. They are hints for speed: nothing may depend on them.
  *
  * Threads: any.
  */
