@@ -216,7 +216,7 @@ END_TEST
 
 /* A tally counts from its beginning to its end, and its counts stay in the figures. */
 START_TEST(test_tallies) {
-    struct tally one = {.next = NULL}, other = {.next = NULL};
+    struct tally one = {.is_listed = false}, other = {.is_listed = false};
     tally_begin(&one, ctx);
     tally_begin(&other, ctx);
     ctx_count(ctx, sent_inline, 1);
@@ -275,7 +275,7 @@ END_TEST
 /* A read of the figures while no counter changes reports one moment. */
 START_TEST(test_figures_of_one_moment) {
     struct figures figures;
-    struct tally tally = {.next = NULL};
+    struct tally tally = {.is_listed = false};
     tally_begin(&tally, ctx);
     tally_count(&tally, sent_inline, 1);
     ck_assert(sea_ctx_figures(ctx, figures.of, SEA_FIGURES));

@@ -178,22 +178,14 @@ void sea_ctx_refusal(sea_ctx *ctx, sea_refusal *ret_refusal, size_t size) {
 
 void ctx_join(sea_ctx *ctx, struct ctx_member *member) {
     pthread_mutex_lock(&ctx->lock);
-    member->next = ctx->members;
-    member->link = &ctx->members;
-    if (member->next)
-        member->next->link = &member->next;
-    ctx->members = member;
+    LIST_PUSH(&ctx->members, member, link);
     pthread_mutex_unlock(&ctx->lock);
 }
 
 void ctx_leave(sea_ctx *ctx, struct ctx_member *member) {
     pthread_mutex_lock(&ctx->lock);
-    if (member->link) {
-        *member->link = member->next;
-        if (member->next)
-            member->next->link = member->link;
-    }
-    member->link = NULL;
+    if (LIST_HAS(member, link))
+        LIST_REMOVE(member, link);
     member->wake = NULL;
     pthread_mutex_unlock(&ctx->lock);
 }
@@ -209,7 +201,7 @@ void ctx_set_wake(sea_ctx *ctx, struct ctx_member *member, void (*wake)(void *wa
 static bool ask_to_trim(sea_ctx *ctx, const struct ctx_member *but, enum trim trim) {
     bool is_told = false;
     pthread_mutex_lock(&ctx->lock);
-    for (struct ctx_member *member = ctx->members; member; member = member->next) {
+    for (struct ctx_member *member = ctx->members; member; member = member->link.next) {
         bool has_memory = atomic_load_explicit(&member->has_memory, memory_order_relaxed);
         if (member == but || (trim == TRIM_FREE && !has_memory))
             continue;
@@ -250,7 +242,7 @@ uint64_t ctx_age(uint64_t then) {
 static uint64_t oldest_age(sea_ctx *ctx) {
     uint64_t oldest = 0;
     pthread_mutex_lock(&ctx->lock);
-    for (const struct ctx_member *member = ctx->members; member; member = member->next) {
+    for (const struct ctx_member *member = ctx->members; member; member = member->link.next) {
         const uint64_t times[] = {atomic_load_explicit(&member->oldest_sealed, memory_order_relaxed),
                                   atomic_load_explicit(&member->oldest_pooled, memory_order_relaxed)};
         for (int i = 0; i < 2; i++)
@@ -329,7 +321,7 @@ static void look_at(struct sums *sums, const struct ctx_counters *counters) {
 static struct sums sum_all(const sea_ctx *ctx) {
     struct sums sums = {.checksum = 0};
     look_at(&sums, &ctx->counters);
-    for (const struct tally *tally = ctx->tallies; tally; tally = tally->next)
+    for (const struct tally *tally = ctx->tallies; tally; tally = tally->link.next)
         look_at(&sums, &tally->counters);
     return sums;
 }
@@ -383,11 +375,7 @@ void sea_ctx_shared(sea_ctx *ctx, sea_shared *ret_shared, size_t size) {
 void tally_begin(struct tally *tally, sea_ctx *ctx) {
     tally->is_listed = true;
     pthread_mutex_lock(&ctx->lock);
-    tally->next = ctx->tallies;
-    tally->link = &ctx->tallies;
-    if (tally->next)
-        tally->next->link = &tally->next;
-    ctx->tallies = tally;
+    LIST_PUSH(&ctx->tallies, tally, link);
     pthread_mutex_unlock(&ctx->lock);
 }
 
@@ -396,9 +384,7 @@ void tally_end(struct tally *tally, sea_ctx *ctx) {
         return;
     tally->is_listed = false;
     pthread_mutex_lock(&ctx->lock);
-    *tally->link = tally->next;
-    if (tally->next)
-        tally->next->link = tally->link;
+    LIST_REMOVE(tally, link);
     for (size_t i = 0; i < COUNTERS; i++)
         atomic_fetch_add_explicit(
             counter_at(&ctx->counters, FIGURES[i].counter),

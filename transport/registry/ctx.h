@@ -17,6 +17,7 @@
 #include "memory/census.h"
 #include "memory/quota.h"
 #include "memory/refusal.h"
+#include "util/list.h"
 #include <pthread.h>
 #include <sealane/conn.h>
 #include <stdatomic.h>
@@ -44,8 +45,8 @@ struct user {
  * at any time. */
 struct tally {
     struct ctx_counters counters;
-    struct tally *next, **link; /* under the context's lock */
-    bool is_listed;             /* its thread's */
+    LIST_LINK(struct tally) link; /* under the context's lock */
+    bool is_listed;               /* its thread's */
 };
 
 /* What a member is asked to give back. TRIM_FREE: free memory, because another member found no room. TRIM_ALL: reserved
@@ -53,7 +54,7 @@ struct tally {
 enum trim { TRIM_NOTHING, TRIM_FREE, TRIM_ALL };
 
 struct ctx_member {
-    struct ctx_member *next, **link; /* under the context's lock; `link` NULL: not on the list */
+    LIST_LINK(struct ctx_member) link; /* under the context's lock */
     /* Called on any thread, under the context's lock: gives the connection a turn. NULL: nothing does. */
     void (*wake)(void *waker);
     void *waker;             /* under the context's lock; borrowed until the member leaves */

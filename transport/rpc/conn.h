@@ -26,6 +26,7 @@
 #include "rpc/interrupt.h"
 #include "rpc/poller.h"
 #include "sys/heap.h"
+#include "util/list.h"
 #include <sealane/msg.h>
 
 struct sea_conn {
@@ -50,7 +51,7 @@ struct sea_conn {
     struct poller *own_poller;     /* owned; of a connection that a loop drives by itself */
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
     sea_server *server;            /* borrowed, for `ended` */
-    sea_conn *next, **link;        /* on the server's list */
+    LIST_LINK(sea_conn) link;      /* on the server's list */
     struct conn_slot slot;         /* of the server's; empty: it was refused one */
     uint64_t idle_at,
         idle_seen; /* when to look whether it is idle (WAIT_FOREVER: never); conn_activity() at the last look */

@@ -52,25 +52,17 @@ void watch_update(struct watch *watch, short events, uint64_t deadline) {
 }
 
 static void watch_cool(struct watch *watch) {
-    if (!watch->hot_link)
+    if (!LIST_HAS(watch, hot))
         return;
     if (watch->poller->hot_cursor == watch)
-        watch->poller->hot_cursor = watch->hot_next;
-    *watch->hot_link = watch->hot_next;
-    if (watch->hot_next)
-        watch->hot_next->hot_link = watch->hot_link;
-    watch->hot_link = NULL;
+        watch->poller->hot_cursor = watch->hot.next;
+    LIST_REMOVE(watch, hot);
 }
 
 static void watch_heat(struct watch *watch) {
     struct poller *poller = watch->poller;
-    if (!watch->check || watch->hot_link)
-        return;
-    watch->hot_next = poller->hot;
-    watch->hot_link = &poller->hot;
-    if (watch->hot_next)
-        watch->hot_next->hot_link = &watch->hot_next;
-    poller->hot = watch;
+    if (watch->check && !LIST_HAS(watch, hot))
+        LIST_PUSH(&poller->hot, watch, hot);
 }
 
 void watch_call(struct watch *watch, short revents) {
@@ -79,12 +71,12 @@ void watch_call(struct watch *watch, short revents) {
 }
 
 enum watch_state poller_check_hot(struct poller *poller, bool is_patient) {
-    bool was_ready = false, wants_poll = false, is_alone = poller->hot && !poller->hot->hot_next;
+    bool was_ready = false, wants_poll = false, is_alone = poller->hot && !poller->hot->hot.next;
     unsigned tries = !is_patient ? 0 : is_alone ? POLLER_LOOKS : 1;
     poller->hot_cursor = poller->hot;
     while (poller->hot_cursor) {
         struct watch *watch = poller->hot_cursor;
-        poller->hot_cursor = watch->hot_next;
+        poller->hot_cursor = watch->hot.next;
         enum watch_state state = watch->check(watch, tries); /* after which one that does not rest may be gone */
         was_ready |= state == WATCH_READY;
         wants_poll |= state == WATCH_POLL;
@@ -156,10 +148,7 @@ static void watch_forget_woken(struct watch *watch) {
     if (!atomic_load_explicit(&watch->is_woken, memory_order_relaxed))
         return;
     poller_take_woken(watch->poller);
-    struct watch **link = &watch->poller->waking;
-    while (*link != watch)
-        link = &(*link)->woken_next;
-    *link = watch->woken_next;
+    CHAIN_REMOVE(&watch->poller->waking, watch, woken_next);
     atomic_store_explicit(&watch->is_woken, false, memory_order_relaxed);
 }
 
@@ -234,22 +223,14 @@ static int set_reserve_alarm(struct poller_set *set) {
 }
 
 static void due_remove(struct watch *watch) {
-    if (!watch->link)
-        return;
-    *watch->link = watch->next;
-    if (watch->next)
-        watch->next->link = watch->link;
-    watch->link = NULL;
+    if (LIST_HAS(watch, due))
+        LIST_REMOVE(watch, due);
 }
 
 /* It may be on the list already: an exception that left a watch has ended the turn before the others were called. */
 static void due_add(struct poller_set *set, struct watch *watch) {
     due_remove(watch);
-    watch->next = set->due;
-    watch->link = &set->due;
-    if (watch->next)
-        watch->next->link = &watch->next;
-    set->due = watch;
+    LIST_PUSH(&set->due, watch, due);
 }
 
 /* What the kernel was last told is kept in `impl`, so that it is told only what is new; NULL: nothing, it is not in the
@@ -264,7 +245,7 @@ static int set_add(struct poller *poller, struct watch *watch) {
     set->watches++;
     watch->impl = (void *) (uintptr_t) watch->events;
     watch->alarm = 0;
-    watch->link = NULL;
+    watch->due.at = NULL;
     set_arm(set, watch);
     return 0;
 }
@@ -379,7 +360,7 @@ static void set_call_deadlines(struct poller_set *set) {
         alarm_remove(set, watch);
         due_add(set, watch);
     }
-    for (watch = set->due; watch; watch = watch->next)
+    for (watch = set->due; watch; watch = watch->due.next)
         set_arm(set, watch);
     while ((watch = set->due)) {
         due_remove(watch);

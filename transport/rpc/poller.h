@@ -13,6 +13,7 @@
 
 #include "registry/mailbox.h"
 #include "sys/wait.h"
+#include "util/list.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -58,14 +59,14 @@ struct watch {
     enum watch_state (*check)(struct watch *watch, unsigned tries);
     bool is_single; /* `ready` looks at both, descriptor and deadline, whichever it is called for: a set calls it for
                        one of them in a turn */
-    struct poller *poller;              /* NULL: not watched */
-    void *impl;                         /* the poller's */
-    struct watch *hot_next, **hot_link; /* on the poller's list while hot; hot_link NULL: not on it */
-    struct watch *woken_next;           /* on either list of those woken */
+    struct poller *poller;       /* NULL: not watched */
+    void *impl;                  /* the poller's */
+    LIST_LINK(struct watch) hot; /* on the poller's list while hot */
+    struct watch *woken_next;    /* on either list of those woken */
     _Atomic bool is_woken;
-    uint32_t alarm;             /* the set's: 1 + its place among those with a deadline; 0: it has none */
-    uint32_t turn;              /* the set's: the last one in which its descriptor called it */
-    struct watch *next, **link; /* the set's: on the list of those that are called next; link NULL: not on it */
+    uint32_t alarm;              /* the set's: 1 + its place among those with a deadline; 0: it has none */
+    uint32_t turn;               /* the set's: the last one in which its descriptor called it */
+    LIST_LINK(struct watch) due; /* the set's: on the list of watches that it calls next */
 };
 
 int watch_add(struct watch *watch, struct poller *poller);

@@ -58,9 +58,7 @@ struct sea_server {
 
 static void conn_ended(sea_conn *conn) {
     sea_server *server = conn->server;
-    *conn->link = conn->next;
-    if (conn->next)
-        conn->next->link = conn->link;
+    LIST_REMOVE(conn, link);
     conn_slots_return(&server->slots, &conn->slot);
     conn_unref(conn);
 }
@@ -154,11 +152,7 @@ static void server_add(sea_server *server, sea_conn *conn) {
     char why[CONN_SLOTS_WHY_SIZE];
     conn->server = server;
     conn->ended = conn_ended;
-    conn->next = server->conns;
-    conn->link = &server->conns;
-    if (conn->next)
-        conn->next->link = &conn->next;
-    server->conns = conn;
+    LIST_PUSH(&server->conns, conn, link);
     int r = conn->lane.has_failed ? 0 : server_take_slot(server, conn, why);
     if (r < 0)
         lane_fail(&conn->lane, r, why);
@@ -413,7 +407,7 @@ int sea_server_dispatch(sea_server *server) {
 
 void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user), void *user) {
     for (sea_conn *conn = server->conns, *next; conn; conn = next) {
-        next = conn->next;
+        next = conn->link.next;
         if (conn->is_open)
             each(conn, user);
     }
@@ -421,7 +415,7 @@ void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user
 
 size_t sea_server_connections(const sea_server *server) {
     size_t count = 0;
-    for (const sea_conn *conn = server->conns; conn; conn = conn->next)
+    for (const sea_conn *conn = server->conns; conn; conn = conn->link.next)
         count += conn->is_open ? 1 : 0;
     return count;
 }
