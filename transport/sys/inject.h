@@ -2,8 +2,8 @@
 /*
  * Fault injection: the one place where a test can make a system call fail, or end the process before it.
  *
- * Calls in transport/sys that need a reaction to their failure are written INJECT(KIND, call). Without a hook that costs
- * one relaxed load. The hook gets the kind and returns 0 to let the call happen, or the errno value with which it
+ * Calls in transport/sys that need a reaction to their failure are written INJECT(KIND, call). Without a hook that
+ * costs one relaxed load. The hook gets the kind and returns 0 to let the call happen, or the errno value with which it
  * fails. A hook may also not return (a kill sweep raises SIGKILL in it).
  */
 #ifndef SYS_INJECT_H
