@@ -156,7 +156,8 @@ static double load_factor(void) {
     if (!is_read)
         return known;
     double wanted = running > average ? running : average, factor = wanted / (double) sysconf(_SC_NPROCESSORS_ONLN);
-    return known = factor > 1 ? factor : 1;
+    known = factor > 1 ? factor : 1;
+    return known;
 }
 
 int test_timeout_ms(int ms) {
