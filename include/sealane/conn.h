@@ -274,8 +274,8 @@ SEA_API int sea_call_start_bytes(sea_conn *conn, uint32_t method, const void *da
 
 /* Cancels: `done` is called with -ECANCELED before this returns, and the other side is told. The call counts against
  * the peer's calls_max until it has been answered. -ENOENT: it has ended already.
- * From another thread than the connection's: the call is cancelled in the connection's next turn, unless it ends before;
- * `done` is called in either case. Then -ENOENT says that the connection has ended, and -ENOMEM is possible. */
+ * From another thread than the connection's: the call is cancelled in the connection's next turn, unless it ends
+ * before; `done` is called in either case. Then -ENOENT says that the connection has ended, and -ENOMEM is possible. */
 SEA_API int sea_call_cancel(sea_conn *conn, uint64_t id);
 
 /*
@@ -318,9 +318,10 @@ typedef void sea_posted(sea_conn *conn, int status, void *user);
 
 /*
  * Has `function` called on the connection's thread, in the connection's next turn, and wakes that thread. A call of
- * sea_conn_wait() returns then. From any thread, but not from signal handlers; not once sea_conn_free() was called or, of
- * a server's connection, once on_close has returned. Each post for which this returns 0 is run exactly once, also when
- * the connection ends first. Posts of one thread run in their order. Never waits. Errors (then `function` is not called):
+ * sea_conn_wait() returns then. From any thread, but not from signal handlers. Not after sea_conn_free() or, for a
+ * server's connection, after on_close has returned. Each post for which this returns 0 is run exactly once, also when
+ * the connection ends first. Posts of one thread run in their order. Never waits. Errors, after which `function` is not
+ * called:
  * -EPIPE (the connection has ended), -ENOMEM, -EINVAL (no function).
  */
 SEA_API int sea_conn_post(sea_conn *conn, sea_posted *function, void *user);

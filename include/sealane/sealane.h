@@ -67,8 +67,8 @@
  *     -Wl,-z,nodelete (pkg-config --static says so): threads of the library may outlast the last context, while the
  *     kernel closes descriptors that a peer chose.
  *   - Misuse that the library finds is refused: a message that is released or answered twice, and a connection that two
- *     threads drive at a time (-EDEADLK). With SEALANE_CHECK=1 in the environment the program ends there, with a text on
- *     standard error and abort(), and the last 200 messages of each connection that were released are kept for it.
+ *     threads drive at a time (-EDEADLK). With SEALANE_CHECK=1 in the environment the program ends there, with a text
+ *     on standard error and abort(). Each connection then keeps its last 200 released messages, to find misuse.
  *   - Otherwise the library never prints, exits, or installs a signal handler. No descriptor of its survives exec.
  */
 #ifndef SEALANE_SEALANE_H

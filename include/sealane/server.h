@@ -45,8 +45,8 @@ typedef void sea_server_posted(sea_server *server, int status, void *user);
 /*
  * Has `function` called on the thread that drives the server, in its next turn, and wakes that thread. From any thread,
  * but not from signal handlers, until sea_server_free() is called. Each post for which this returns 0 is run exactly
- * once. Posts of one thread run in their order. Never waits. Errors (then `function` is not called): -ENOMEM, -EINVAL (no
- * function).
+ * once. Posts of one thread run in their order. Never waits. Errors, after which `function` is not called: -ENOMEM,
+ * -EINVAL (no function).
  */
 SEA_API int sea_server_post(sea_server *server, sea_server_posted *function, void *user);
 

@@ -22,7 +22,7 @@ static bool conn_watch_rings(struct lane *lane, const struct mailbox *box) {
     return true;
 }
 
-/* Where no descriptor for wake-ups can be had, which sandboxes bring about, it looks so often what other threads want. */
+/* A sandbox may forbid the descriptor for wake-ups. Then a wait looks this often for the work of other threads. */
 static const uint64_t LOOK_NS = 10 * 1000 * 1000;
 
 static int conn_sleep(sea_conn *conn, uint64_t deadline) {
