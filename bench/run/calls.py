@@ -21,12 +21,14 @@ LAYERS = ["sys", "wire", "memory", "registry", "lane", "rpc", "other"]
 # Functions of the longest sequence that is looked for.
 REPEATED_MOST = 32
 
-# The most functions that one side may enter. A change that costs more has to say why.
+# The most functions that one side may enter. A change that costs more has to say why: 38 of a large call on the client's
+# side ask whether the calling thread owns the connection (conn_is_mine(), mailbox_is_mine(), thread_id()), since any
+# thread may release and answer. Inline, each is one comparison.
 LIMITS = {
-    ("64", "client"): 70,
-    ("64", "server"): 90,
-    ("1048576", "client"): 310,
-    ("1048576", "server"): 255,
+    ("64", "client"): 80,
+    ("64", "server"): 105,
+    ("1048576", "client"): 355,
+    ("1048576", "server"): 260,
 }
 
 
