@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Our calls to one peer: who waits for which reply, and until when.
+ * Our calls to one peer: the callback of each call that is in flight, and its deadline.
  *
  * States of a slot, and the only functions that move between them:
  *
@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whom to tell when a call ends, and what the call was, for texts. */
+/* The callback of a call's end, and a description of the call for texts. */
 struct call_waiter {
     sea_done *done;
     void *user;
@@ -72,13 +72,13 @@ static inline void calls_skip_id(struct calls *calls) {
 /* It was never sent. */
 void calls_undo(struct calls *calls, uint64_t id);
 
-/* The reply came. -ENOENT: no such call is in flight. `ret_waiter->done` is NULL if it was abandoned. */
+/* The reply came. -ENOENT: no call of this id is in flight. `ret_waiter->done` is NULL if it was abandoned. */
 int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter);
 
-/* Does anybody wait for it? */
+/* Does a callback wait for this call? */
 bool calls_is_pending(const struct calls *calls, uint64_t id);
 
-/* The first pending call, but for `but` (0: none), whose deadline has passed. */
+/* The first pending call, except `but` (0: none), that is past its deadline. */
 bool calls_first_late(const struct calls *calls, uint64_t now, uint64_t but, uint64_t *ret_id);
 
 /* -ENOENT: not pending. */

@@ -36,21 +36,21 @@ struct conn_slot {
     struct conn_slot_holder *user, *process; /* borrowed from the table */
 };
 
-/* What is to be shared, and with whom. */
+/* The limits of a server, and the holders of one more connection. */
 struct conn_slots_request {
     uint32_t most;        /* slots in all */
     uint32_t per_user;    /* 0: a share; CONN_SLOTS_ANY: as many as there are */
-    uint32_t per_process; /* likewise */
+    uint32_t per_process; /* as per_user */
     uint64_t user, process;
-    bool is_user_unknown; /* `user` is all those who have the overflow id */
+    bool is_user_unknown; /* `user` stands for all users with the overflow id */
 };
 
 #define CONN_SLOTS_ANY UINT32_MAX
 
-/* Room for the text that says why there is none. */
+/* Size of the text that explains a refusal, bytes. */
 #define CONN_SLOTS_WHY_SIZE 160
 
-/* Takes a slot. -EUSERS: there is none for this one, and `why` says whose limit that is. -ENOMEM. */
+/* Takes a slot. -EUSERS: the holder may have no more slots, and `why` names the limit. -ENOMEM. */
 int conn_slots_take(struct conn_slots *slots, const struct conn_slots_request *claim, struct conn_slot *ret_slot,
                     char why[CONN_SLOTS_WHY_SIZE]);
 

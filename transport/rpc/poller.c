@@ -92,8 +92,8 @@ void watch_wake(struct watch *watch) {
                                  memory_order_acq_rel)) /* [WOK2], partner in poller_call_woken() */
         return;
     watch->woken_next = atomic_load_explicit(&poller->woken, memory_order_relaxed);
-    /* Release [WOK1] pairs with the acquire in poller_take_woken(): who takes the list sees `woken_next`, and what the
-     * watch is woken for. */
+    /* Release [WOK1] pairs with the acquire in poller_take_woken(): the thread that takes the list sees `woken_next`,
+     * and the reason for waking the watch. */
     while (!atomic_compare_exchange_weak_explicit(&poller->woken, &watch->woken_next, watch, memory_order_release,
                                                   memory_order_relaxed))
         ;
@@ -134,8 +134,8 @@ void poller_call_woken(struct poller *poller) {
     poller_take_woken(woken);
     while ((watch = poller->waking)) {
         poller->waking = watch->woken_next;
-        /* Acquire and release [WOK2] pair with each other's halves in watch_wake(): whoever finds it woken wrote before
-         * we look. */
+        /* Acquire and release [WOK2] pair with each other's halves in watch_wake(): a thread that finds the watch woken
+         * has written its reason before this call. */
         atomic_exchange_explicit(&watch->is_woken, false, memory_order_acq_rel);
         watch_call(watch, 0);
     }
@@ -143,7 +143,7 @@ void poller_call_woken(struct poller *poller) {
         run_mails(poller);
 }
 
-/* Nobody wakes it any more. */
+/* No thread wakes this watch any more. */
 static void watch_forget_woken(struct watch *watch) {
     if (!atomic_load_explicit(&watch->is_woken, memory_order_relaxed))
         return;
@@ -233,7 +233,7 @@ static void due_add(struct poller_set *set, struct watch *watch) {
     LIST_PUSH(&set->due, watch, due);
 }
 
-/* What the kernel was last told is kept in `impl`, so that it is told only what is new; NULL: nothing, it is not in the
+/* `impl` keeps the events that epoll has, so that only a change takes a system call; NULL: the watch is not in the
  * set. */
 static int set_add(struct poller *poller, struct watch *watch) {
     struct poller_set *set = set_of(poller);
@@ -250,7 +250,7 @@ static int set_add(struct poller *poller, struct watch *watch) {
     return 0;
 }
 
-/* Who waits for nothing is taken out of the set: epoll tells of a hang-up whatever it was asked for, again and again.
+/* A watch that waits for no event is taken out of the set: epoll reports a hang-up without end, for any set of events.
  */
 static int set_tell(const struct poller_set *set, struct watch *watch) {
     if (!watch->events) {
@@ -345,7 +345,7 @@ static void set_call_events(struct poller_set *set) {
     set->events_count = 0;
 }
 
-/* A turn of the set is one turn of such a watch: it is still due in the next one. */
+/* A turn of the set is one turn of a watch with `is_single`: the watch is still due in the next turn. */
 static bool has_had_turn(const struct poller_set *set, const struct watch *watch) {
     return watch->is_single && watch->turn == set->turn;
 }

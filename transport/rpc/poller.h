@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whoever polls: what a server and its connections need from an event loop, and no more. There are two: the set
- * below, on epoll, and the one on libuv (loop/uv.c).
+ * A poller: all that a server and its connections need from an event loop. There are two: the set below, on epoll, and
+ * the poller on libuv (loop/uv.c).
  *
  * A watch is a descriptor, the events to wait for, and a deadline; its owner embeds it. The poller calls `ready` with
- * the events that came, or with 0 when the deadline passed. A watch that also has something to do of which its
- * descriptor does not tell has `look`: after each `ready` it is hot, which means that the poller asks it again and
- * again, until it rests. From inside `ready` and `look` everything may be changed, and every watch be removed.
+ * the events that came, or with 0 when the deadline passed. A watch that also has work which its
+ * descriptor does not report has `check`: after each `ready` the watch is hot, which means that the poller calls
+ * `check` again and again, until that returns WATCH_RESTS. Inside `ready` and `check` everything may be changed, and
+ * every watch may be removed.
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
@@ -33,7 +34,7 @@ struct poller {
     const struct poller_ops *ops;
     struct watch *hot;             /* borrowed; those that are asked */
     struct watch *hot_cursor;      /* the next one that is */
-    _Atomic(struct watch *) woken; /* borrowed; pushed by whoever wakes them, and taken whole */
+    _Atomic(struct watch *) woken; /* borrowed; pushed by the threads that wake them, and taken whole */
     struct watch *waking;          /* borrowed; those that were taken */
     struct mailbox *box;           /* borrowed; NULL: none. Its mails are run by poller_call_woken() */
     uint32_t work;                 /* frames that were handled by looking, and turns, since the clock was last asked */
@@ -45,7 +46,7 @@ enum { POLLER_LOOKS = 32 };
 enum watch_state {
     WATCH_READY, /* there was something, and it is done */
     WATCH_HOT,   /* nothing yet: ask again */
-    WATCH_POLL,  /* likewise, but look at the descriptors, without waiting */
+    WATCH_POLL,  /* nothing yet: poll the descriptors, without waiting, and ask again */
     WATCH_RESTS  /* the descriptor will tell */
 };
 
@@ -71,10 +72,10 @@ struct watch {
 
 int watch_add(struct watch *watch, struct poller *poller);
 
-/* Sets both and tells the poller if something is new. A watch that nobody polls: just sets them. */
+/* Sets both and tells the poller if something is new. Of a watch without a poller: just sets them. */
 void watch_update(struct watch *watch, short events, uint64_t deadline);
 
-/* Accepts watches that nobody polls. */
+/* Accepts watches without a poller. */
 void watch_remove(struct watch *watch);
 
 /* From any thread, while the watch is added and is not being removed: its `ready` is called with 0, soon and at least

@@ -28,12 +28,12 @@ static const uint32_t CONNECTIONS_DEFAULT = 16384;
 /* New connections in one turn, so that those which are there have theirs. */
 static const int ACCEPTS_PER_TURN = 16;
 
-/* With no descriptor left, say, accepting fails until one is closed, which nobody tells us: look again after so long.
- */
+/* Without a free descriptor accepting fails until one is closed. The kernel sends no event for that, so that the server
+ * tries again after this time. */
 static const uint64_t ACCEPT_RETRY_NS = 100 * 1000 * 1000;
 
-/* While hostile descriptors wait to be closed, so many strangers are told to come later. The socket of one that said
- * something which nobody read joins what waits: the others stay in the backlog, where they cost us nothing. */
+/* While hostile descriptors wait to be closed, this many clients are told to come later. The socket of a refused client
+ * with unread data joins the waiting descriptors. The other clients stay in the backlog, where they cost nothing. */
 static const uint32_t TURNED_AWAY_MAX = 64;
 
 static const char IS_BUSY[] = "too many hostile descriptors wait to be closed: try again later";
@@ -64,8 +64,9 @@ static void conn_ended(sea_conn *conn) {
 }
 
 /*
- * Each has a socket and a pidfd. What is left is for blocks, a quarter; and, so that the kernel does not close in our
- * thread what finds no place in our table, for what two datagrams may bring, if that is not more than half.
+ * Each connection has a socket and a pidfd. A quarter of the descriptors is left for blocks. At least the descriptors
+ * of two datagrams are left, but no more than half of all: descriptors that find no place in our table would be closed
+ * by the kernel in our thread.
  */
 static uint64_t connections_that_fit(uint64_t fds) {
     uint64_t left = fds / 4 > 2 * FDPASS_MAX ? fds / 4 : 2 * FDPASS_MAX;
@@ -128,8 +129,8 @@ static int server_explain(sea_server *server, int r) {
                  : r;
 }
 
-/* Processes that our pid namespace does not show are taken for one, those of each user. Users' names are far below
- * these. */
+/* All processes of one user that our pid namespace does not show count as one process. Users' names are far below these
+ * bits. */
 static const uint64_t NAME_OF_PROCESS = UINT64_C(1) << 62, NAME_OF_HIDDEN = UINT64_C(1) << 61,
                       NAME_OF_UNMAPPED = UINT64_C(1) << 60;
 
@@ -168,9 +169,9 @@ static void server_add(sea_server *server, sea_conn *conn) {
 }
 
 /*
- * Nobody can be let in for a while: what is wrong would be just as wrong the next moment. A listener that was shut down
- * by somebody who has it too (-EINVAL) stays so, and epoll would tell of that for ever, whatever it is asked for. On a
- * libuv loop, which does not, the timer goes on: a server keeps its loop alive.
+ * Stops accepting for a while, because the error would only repeat at once. A listener that another process has shut
+ * down (-EINVAL) stays shut down, and epoll would report that without end, for any set of events. A libuv loop does not
+ * report it; there the timer goes on, because a server keeps its loop alive.
  */
 static void server_pause_accepting(sea_server *server, int error) {
     if (error == -EMFILE || error == -ENFILE)
@@ -182,7 +183,7 @@ static void server_pause_accepting(sea_server *server, int error) {
         refusal_explain(&server->ctx->refusals, error, server->address, IS_BUSY);
     else
         refusal_explain_failure(&server->ctx->refusals, error, server->address,
-                                error == -EINVAL ? "the listening socket was shut down: nobody can connect any more"
+                                error == -EINVAL ? "the listening socket was shut down: no client can connect any more"
                                                  : "the server cannot accept, and tries again ten times a second");
     if (error == -EINVAL && server->is_set)
         watch_remove(&server->accepting);
@@ -197,7 +198,7 @@ static bool server_hears(sea_server *server) {
     return server->turned_away < TURNED_AWAY_MAX;
 }
 
-/* 1: one more came; 0: nobody, or no room for anybody. */
+/* 1: a client was accepted; 0: no client waits, or there is no room for one. */
 static int server_accept(sea_server *server, short revents) {
     int fd = -1;
     sea_conn *conn = NULL;
