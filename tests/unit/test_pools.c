@@ -1019,7 +1019,7 @@ END_TEST
 static unsigned kept_by(const struct end *end) {
     const struct peer *remote = end->conn->lane.remote;
     const void *const tables[] = {
-        end->conn->spares,
+        end->conn->spares.first,
         end->conn->calls.slots.slots,
         end->conn->lane.releases,
         remote->account->imports.heads,

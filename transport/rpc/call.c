@@ -246,7 +246,7 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
 
 /* Can a call go the short way now, and is looking for its answer any use? */
 static bool takes_call(const sea_conn *conn, size_t size) {
-    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares && lane_takes_small(&conn->lane, size) &&
+    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares.first && lane_takes_small(&conn->lane, size) &&
            spin_policy_may_spin(&conn->lane.spin);
 }
 

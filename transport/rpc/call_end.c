@@ -2,7 +2,7 @@
 /* How calls of ours end. See call_end.h. */
 #include "rpc/call_end.h"
 
-#include "rpc/msg_memory.h"
+#include "rpc/msg.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,7 +2,6 @@
 /* A connection's memory, its end, and what it tells. See conn.h. */
 #include "rpc/conn.h"
 
-#include "rpc/msg_memory.h"
 #include "sys/heap.h"
 #include "sys/misuse.h"
 #include <errno.h>
@@ -49,7 +48,7 @@ void conn_disown(sea_conn *conn) {
 void conn_destroy(sea_conn *conn) {
     lane_deinit(&conn->lane);
     calls_deinit(&conn->calls);
-    msg_drop_spares(conn);
+    msg_spares_drop(&conn->spares);
     interrupt_deinit(&conn->interrupt);
     conn_free_poller(conn); /* it was never driven */
     sea_ctx_unref(conn->ctx);

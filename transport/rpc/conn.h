@@ -24,6 +24,7 @@
 #include "rpc/calls.h"
 #include "rpc/conn_slots.h"
 #include "rpc/interrupt.h"
+#include "rpc/msg_memory.h"
 #include "rpc/poller.h"
 #include "sys/heap.h"
 #include "util/list.h"
@@ -40,10 +41,7 @@ struct sea_conn {
     sea_msg *cancelled;      /* likewise, whose callers have given up, and on_cancel was told; borrowed */
     uint32_t incoming_count; /* of both lists */
     uint64_t cancel_at; /* with on_cancel: no deadline on the list of incoming calls is earlier; WAIT_FOREVER: none */
-    sea_msg *spares;    /* owned; messages that have ended, for the next ones */
-    sea_msg *buried;    /* owned; while misuse is checked, messages that were released, oldest first */
-    uint32_t spares_count; /* of both lists */
-    uint32_t spares_most;  /* 0: misuse is checked */
+    struct msg_spares spares;
     struct watch watch;
     struct watch speaker;          /* of the peer's process, once it has greeted; with `watch.poller` */
     int pair_fd;                   /* owned; -1: nobody has asked. For other loops: the socket and the peer's process */

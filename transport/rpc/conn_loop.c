@@ -3,7 +3,6 @@
 #include "rpc/conn_loop.h"
 
 #include "rpc/conn_turn.h"
-#include "rpc/msg_memory.h"
 #include "rpc/small.h"
 #include "sys/fdpass.h"
 #include "sys/heap.h"
@@ -59,7 +58,7 @@ int conn_new(sea_conn **ret_conn, sea_ctx *ctx, int fd, bool is_server, const se
     conn->interrupt = INTERRUPT_NONE;
     conn->refs = 1;
     conn->pair_fd = -1;
-    conn->spares_most = msg_spares_most();
+    msg_spares_init(&conn->spares);
     conn->options = *options;
     conn->idle_at = conn->cancel_at = WAIT_FOREVER;
     conn->watch = (struct watch){

@@ -70,7 +70,7 @@ static uint64_t conn_activity(const sea_conn *conn) {
 
 static bool conn_is_in_use(const sea_conn *conn) {
     const struct account *account = conn->lane.remote->account;
-    return conn->calls.in_flight || conn->incoming_count || account->messages > conn->spares_count ||
+    return conn->calls.in_flight || conn->incoming_count || account->messages > conn->spares.count ||
            account->imported_blocks || atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
 }
 
@@ -219,7 +219,7 @@ static void on_room(void *owner) {
 static void on_trim(void *owner) {
     sea_conn *conn = owner;
     calls_trim(&conn->calls);
-    msg_drop_spares(conn);
+    msg_spares_drop(&conn->spares);
 }
 
 struct conn_ending {

@@ -11,7 +11,7 @@
 int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     bool has_text = in->text && *in->text;
     sea_msg *msg = NULL;
-    int r = msg_alloc(conn, &msg);
+    int r = msg_alloc(&conn->spares, conn->lane.remote->account, conn->lane.hello.calls_max, &msg);
     char *text = r == 0 && has_text ? heap_strdup(in->text) : NULL;
     if (r == 0 && has_text && !text) {
         msg_discard(msg);
@@ -110,8 +110,10 @@ void msg_free(sea_msg *msg) {
         heap_free((void *) (uintptr_t) msg->in.text);
     if (msg->has_small)
         sea_block_unref(&msg->small);
+    else if (conn->is_ended)
+        msg_discard(msg);
     else
-        msg_dealloc(conn, msg);
+        msg_dealloc(&conn->spares, msg);
     if (--conn->refs == 0)
         conn_destroy(conn);
 }

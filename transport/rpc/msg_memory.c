@@ -13,7 +13,6 @@ struct mailbox msg_dead_box;
 
 enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
 
-/* Also one that is a block by now. */
 void msg_discard(sea_msg *msg) {
     struct account *payer = msg->payer;
     account_return(payer, msg->charged);
@@ -23,12 +22,11 @@ void msg_discard(sea_msg *msg) {
 }
 
 /*
- * Messages which are kept, with the small payloads in them, are charged to their peer. Not so as many as come and go,
- * which the calls in flight bound: a peer that uses all the bytes it was granted must still be heard.
+ * A connection's first messages are free of charge, as many as the calls in flight and the spares: a peer that uses all
+ * the bytes of its grant must still be heard. All others are charged to the peer, with the small payloads in them.
  */
-static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
-    struct account *payer = conn->lane.remote->account;
-    uint64_t charged = payer->messages < conn->lane.hello.calls_max + SPARES_MOST ? 0 : MSG_SIZE;
+static int msg_make(struct account *payer, uint32_t calls_max, sea_msg **ret_msg) {
+    uint64_t charged = payer->messages < calls_max + SPARES_MOST ? 0 : MSG_SIZE;
     int r = account_charge(payer, charged);
     if (r < 0)
         return r;
@@ -46,48 +44,47 @@ static int msg_make(sea_conn *conn, sea_msg **ret_msg) {
     return 0;
 }
 
-int msg_alloc(sea_conn *conn, sea_msg **ret_msg) {
-    sea_msg *msg = conn->spares;
+int msg_alloc(struct msg_spares *spares, struct account *payer, uint32_t calls_max, sea_msg **ret_msg) {
+    sea_msg *msg = spares->first;
     if (!msg)
-        return msg_make(conn, ret_msg);
-    conn->spares = msg->next;
-    conn->spares_count--;
-    msg->box = conn->box;
+        return msg_make(payer, calls_max, ret_msg);
+    spares->first = msg->next;
+    spares->count--;
+    msg->box = payer->mailbox;
     *ret_msg = msg;
     return 0;
 }
 
-uint32_t msg_spares_most(void) {
-    return misuse_is_checked() ? 0 : SPARES_MOST;
+void msg_spares_init(struct msg_spares *spares) {
+    *spares = (struct msg_spares){.most = misuse_is_checked() ? 0 : SPARES_MOST};
 }
 
-/* While misuse is checked no message is used again, and the last ones that were released stay in memory for a while. */
-static void msg_bury(sea_conn *conn, sea_msg *msg) {
+static void msg_bury(struct msg_spares *spares, sea_msg *msg) {
     msg->box = MSG_DEAD_BOX;
     msg->next = NULL;
-    sea_msg **end = &conn->buried;
+    sea_msg **end = &spares->buried;
     while (*end)
         end = &(*end)->next;
     *end = msg;
-    if (++conn->spares_count <= BURIED_MOST)
+    if (++spares->count <= BURIED_MOST)
         return;
-    sea_msg *oldest = conn->buried;
-    conn->buried = oldest->next;
-    conn->spares_count--;
+    sea_msg *oldest = spares->buried;
+    spares->buried = oldest->next;
+    spares->count--;
     msg_discard(oldest);
 }
 
-static RARE void msg_dealloc_more(sea_conn *conn, sea_msg *msg) {
-    if (conn->spares_most > 0 || conn->is_ended)
+static RARE void msg_dealloc_more(struct msg_spares *spares, sea_msg *msg) {
+    if (spares->most > 0)
         msg_discard(msg);
     else
-        msg_bury(conn, msg);
+        msg_bury(spares, msg);
 }
 
-/* What msg_take_spare() does not set says nothing in a spare. */
-void msg_dealloc(sea_conn *conn, sea_msg *msg) {
-    if (conn->spares_count >= conn->spares_most || conn->is_ended) {
-        msg_dealloc_more(conn, msg);
+/* A spare keeps the values of the fields that msg_take_spare() sets. */
+void msg_dealloc(struct msg_spares *spares, sea_msg *msg) {
+    if (spares->count >= spares->most) {
+        msg_dealloc_more(spares, msg);
         return;
     }
     msg->in.status = 0;
@@ -96,9 +93,9 @@ void msg_dealloc(sea_conn *conn, sea_msg *msg) {
     atomic_store_explicit(&msg->is_cancelled, false, memory_order_relaxed);
     atomic_store_explicit(&msg->is_posted, false, memory_order_relaxed);
     msg->box = MSG_DEAD_BOX;
-    msg->next = conn->spares;
-    conn->spares = msg;
-    conn->spares_count++;
+    msg->next = spares->first;
+    spares->first = msg;
+    spares->count++;
 }
 
 static void msg_drop_all(sea_msg **list) {
@@ -109,8 +106,8 @@ static void msg_drop_all(sea_msg **list) {
     }
 }
 
-void msg_drop_spares(sea_conn *conn) {
-    msg_drop_all(&conn->spares);
-    msg_drop_all(&conn->buried);
-    conn->spares_count = 0;
+void msg_spares_drop(struct msg_spares *spares) {
+    msg_drop_all(&spares->first);
+    msg_drop_all(&spares->buried);
+    spares->count = 0;
 }

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A message's memory. A connection keeps some messages that have ended, its spares, for the next ones. Each message is
- * charged to its peer beyond the number that the calls in flight bound.
+ * The memory of messages. A connection keeps some messages that have ended, its spares, for the next ones. Each message
+ * is charged to its peer beyond the number that the calls in flight bound.
+ *
+ * While misuse is checked (sys/misuse.h) no message is used again: the last released ones stay in memory, buried, so
+ * that a later use of one of them is found.
+ *
+ * Threads: the connection's, except msg_discard() after the end of the connection.
  */
 #ifndef RPC_MSG_MEMORY_H
 #define RPC_MSG_MEMORY_H
 
-#include "rpc/conn.h"
+#include "lane/lane.h"
+#include "registry/mailbox.h"
+#include <sealane/msg.h>
 
 /* An answer that another thread gave. */
 struct answer {
@@ -32,39 +39,31 @@ struct sea_msg {
     struct mail mail;       /* what a thread that does not own the connection has done with it */
     struct answer answer;   /* that thread's, until the mail is run */
     sea_msg *next, **link;  /* on conn->incoming; link NULL: not an unanswered call */
-    bool has_small;         /* `small` is in use: the message's bytes as a block, made when somebody asks for it */
-    sea_block small; /* its bytes follow: LANE_BYTES_MAX of them. Who holds a reference of it keeps this memory */
+    bool has_small;         /* `small` is in use: the message's bytes as a block, made by sea_msg_block() */
+    sea_block small;        /* followed by its bytes, LANE_BYTES_MAX. A reference of it keeps this memory */
 };
 
-/* How many spares a connection keeps. */
-uint32_t msg_spares_most(void);
+/* The messages that a connection keeps. */
+struct msg_spares {
+    sea_msg *first;  /* owned; for the next messages */
+    sea_msg *buried; /* owned; oldest first */
+    uint32_t count;  /* of both lists */
+    uint32_t most;   /* spares that are kept; 0: misuse is checked */
+};
 
-/* Makes a message, or takes a spare. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
-int msg_alloc(sea_conn *conn, sea_msg **ret_msg);
+void msg_spares_init(struct msg_spares *spares);
 
-/* Keeps it as a spare, or frees it. Its payload and text are gone already. */
-void msg_dealloc(sea_conn *conn, sea_msg *msg);
+/* Frees all that is kept. */
+void msg_spares_drop(struct msg_spares *spares);
 
-/* Frees it, also when it has become a block. */
+/* Takes a spare, or makes a message, which is charged to `payer` (borrowed) if that has more messages than `calls_max`
+ * calls and the spares account for. Errors: -EDQUOT, noted as a refusal · -ENOMEM. */
+int msg_alloc(struct msg_spares *spares, struct account *payer, uint32_t calls_max, sea_msg **ret_msg);
+
+/* Keeps a message whose payload and text are gone, or frees it. */
+void msg_dealloc(struct msg_spares *spares, sea_msg *msg);
+
+/* Frees a message, also when it has become a block. */
 void msg_discard(sea_msg *msg);
-
-/* Takes the first of the connection's spares, of which there is one, for what the first words of a line say. Its bytes
- * are still to be written. */
-static inline sea_msg *msg_take_spare(sea_conn *conn, const uint64_t head[LINE_FIRST_WORD]) {
-    sea_msg *msg = conn->spares;
-    conn->spares = msg->next;
-    conn->spares_count--;
-    msg->box = conn->box;
-    msg->in.type = line_type(head);
-    msg->in.id = head[1];
-    msg->in.deadline = head[2];
-    msg->in.method = (uint32_t) head[3];
-    msg->in.bytes_size = line_inline_size(head);
-    conn->refs++;
-    return msg;
-}
-
-/* Frees the messages that the connection keeps for the next ones. */
-void msg_drop_spares(sea_conn *conn);
 
 #endif

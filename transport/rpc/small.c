@@ -25,7 +25,7 @@ static inline void received_count(const struct received *received) {
 static bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     uint64_t head[LINE_FIRST_WORD];
-    if (!conn->spares || conn->incoming_count >= lane->hello.calls_max || lane->queue_head ||
+    if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || lane->queue_head ||
         !lane_peek_small(lane, head))
         return false;
     const sea_method *method = conn_method(conn, (uint32_t) head[3]);
