@@ -135,9 +135,9 @@ END_TEST
 
 START_TEST(test_an_error_is_answered_elsewhere) {
     sea_msg *call = kept_call(10);
-    ck_assert_int_eq(elsewhere((struct deed){act_reply_error, .msg = call, .data = "no such thing"}), 0);
+    ck_assert_int_eq(elsewhere((struct deed){act_reply_error, .msg = call, .data = "no thumbnail"}), 0);
     ends_settle(&ends);
-    ck_assert_str_eq(sea_msg_text(ends.a.outcomes[0].reply), "no such thing");
+    ck_assert_str_eq(sea_msg_text(ends.a.outcomes[0].reply), "no thumbnail");
     expect_outcome(-EXDEV, 0);
 }
 END_TEST
@@ -189,7 +189,7 @@ START_TEST(test_errors_that_are_known_elsewhere) {
 }
 END_TEST
 
-/* The connection ends between the answer and its turn; then what was left is dropped, and nothing leaks. */
+/* The connection ends between the answer and its turn; then the mail is dropped, and nothing leaks. */
 START_TEST(test_the_end_comes_before_the_turn) {
     sea_block *block = NULL;
     sea_msg *call = kept_call(100000);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection, as the application sees it: a lane, our calls, the peer's calls, and who drives it.
+ * A connection, as the application sees it: a lane, our calls, the peer's calls, and the driver of its turns.
  *
  * References: one by its owner (the application or a server), one by each message that came from it, one by each turn.
  * The lane is closed when the owner lets go; the memory goes with the last reference.
@@ -38,13 +38,13 @@ struct sea_conn {
     struct lane lane;
     struct calls calls;
     sea_msg *incoming;       /* calls of the peer that are not answered yet; borrowed */
-    sea_msg *cancelled;      /* likewise, whose callers have given up, and on_cancel was told; borrowed */
+    sea_msg *cancelled;      /* calls of the peer that are cancelled, after on_cancel; borrowed */
     uint32_t incoming_count; /* of both lists */
     uint64_t cancel_at; /* with on_cancel: no deadline on the list of incoming calls is earlier; WAIT_FOREVER: none */
     struct msg_spares spares;
     struct watch watch;
     struct watch speaker;          /* of the peer's process, once it has greeted; with `watch.poller` */
-    int pair_fd;                   /* owned; -1: nobody has asked. For other loops: the socket and the peer's process */
+    int pair_fd;                   /* owned; -1: not made yet. For other loops: the socket and the peer's process */
     short pair_events;             /* what of the socket it waits for */
     struct poller *own_poller;     /* owned; of a connection that a loop drives by itself */
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
@@ -55,11 +55,11 @@ struct sea_conn {
         idle_seen; /* when to look whether it is idle (WAIT_FOREVER: never); conn_activity() at the last look */
     bool is_open, is_ended, is_freed, is_looped;
     bool wants_call; /* a call found the peer's calls_max in flight: there is room once one was answered */
-    /* sea_block_new() of fewer bytes takes what is free in our pools; 0: it has to look at the negotiated. */
+    /* sea_block_new() of fewer bytes takes what is free in our pools; 0: the limits of the peer decide. */
     uint64_t ready_below;
     uint32_t told;              /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
     _Atomic uint32_t turns;     /* how many are on the stack; other threads read it to find misuse */
-    _Atomic bool is_waiting;    /* its thread polls; likewise */
+    _Atomic bool is_waiting;    /* its thread polls; other threads read this, too */
     uint32_t late_turns;        /* since a call of ours became late: what lies there is still being read */
     uint64_t polled_at;         /* by conn_poll(), on the coarse clock */
     int reason;                 /* of the end */
@@ -176,14 +176,14 @@ int conn_explain_end(sea_conn *conn, uint64_t mark, int r);
 /* The nearest instant at which conn_turn() must be called. */
 uint64_t conn_deadline(const sea_conn *conn);
 
-/* The same without that of its pools, for which nobody who is busy has to look. */
+/* As conn_deadline(), without the deadline of its pools, which a busy thread need not meet. */
 uint64_t conn_deadline_of_calls(const sea_conn *conn);
 
 /* The error of a function that needs an open connection, once it has ended. */
 int conn_end_reason(const sea_conn *conn);
 
-/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to
- * come. */
+/* Notes that sending failed with -EPIPE. The turn that ends the connection comes later, after the messages that the
+ * peer had sent. */
 void conn_note_gone(sea_conn *conn);
 
 /* Tells its poller, if it has one, about new events and a new deadline. */

@@ -124,8 +124,8 @@ static void refuse_method(sea_conn *conn, const struct lane_message *in, const s
     call_refuse(conn, in->id, method ? -EMSGSIZE : -ENOSYS, text);
 }
 
-/* Is it a call, and one more than the peer may have in flight? A call is in flight until its reply is written: replies
- * that nobody reads are no more than that. */
+/* Is this message a call beyond those that the peer may have in flight? A call is in flight until its reply is written,
+ * so that this limit also bounds the replies that wait for the peer. */
 static bool is_call_too_many(const sea_conn *conn, const struct lane_message *in) {
     const struct lane *lane = &conn->lane;
     return in->type == WIRE_CALL && (uint64_t) conn->incoming_count + lane->replies_queued >= lane->hello.calls_max;
@@ -238,8 +238,8 @@ static void tell_closed(const struct conn_ending *ending) {
         conn->options.on_close(conn, &ending->event, conn->options.user);
 }
 
-/* The lane has dropped the leases already; what is left is ours. Whichever callback an exception leaves, the others are
- * called. */
+/* The lane has dropped the leases already; our own calls are left. After an exception in one callback the other
+ * callbacks are called all the same. */
 static void on_closed(void *owner, const sea_close_event *event) {
     sea_conn *conn = owner;
     CLEANUP(tell_closed) struct conn_ending ending = {conn, *event};
@@ -269,11 +269,11 @@ const struct lane_ops CONN_LANE_OPS = {
 };
 
 /*
- * A reply that has come, and only was not read yet, is in time. So a deadline is judged after the socket was looked at,
- * whatever poll said, and once all that lay there has been read: that is a lap of the ring and what a socket holds,
- * whatever the peer adds. But a peer whose messages make much work, large copies above all, keeps no call waiting for
- * them: of such turns there are SOCKET_TURNS. Then all late calls end, but for the one whose reply is being copied:
- * that has come, and takes as many turns as it has MiB.
+ * A reply that has come, and only was not read yet, is in time. Therefore a deadline is judged after a read of the
+ * socket, whether poll() reported it or not, and after all waiting frames were read: one lap of the ring and the
+ * contents of the socket, even if the peer adds more. Turns with much work, such as large copies, are limited to
+ * SOCKET_TURNS, so that no call waits longer for them. Then all late calls end, except a call with a reply that is
+ * being copied: this reply has come, and takes as many turns as it has MiB.
  */
 static int calls_judge(sea_conn *conn, short revents) {
     struct lane *lane = &conn->lane;
@@ -287,8 +287,8 @@ static int calls_judge(sea_conn *conn, short revents) {
     return handled;
 }
 
-/* A client whose answers always lie in the ring in time waits for nothing. No frame tells of the peer's farewell, and
- * of its death, and whoever holds its memory may go on answering. */
+/* A client never waits while each answer lies in the ring in time. But no frame tells of the peer's farewell or of its
+ * death, and another holder of its memory may go on answering. So the client polls its socket now and then. */
 static short conn_poll_socket(sea_conn *conn) {
     bool is_driven_here = !conn->is_looped && conn->lane.state == LANE_OPEN;
     if (!is_driven_here || wait_now_coarse() - conn->polled_at < GLANCE_NS)
