@@ -305,11 +305,14 @@ SEA_API int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, si
 SEA_API void sea_batch_begin(sea_conn *conn);
 SEA_API void sea_batch_end(sea_conn *conn);
 
-/* Waits until something happened: a message was handled, a call of ours ended, there is room again; at
- * most `timeout_ms` (< 0: without end; signals do not end it, sea_conn_interrupt() does: -EINTR). Returns how much
- * happened, at least 1, 0 at the time-out, or -EPIPE or -EPROTO when the connection has ended, -EDEADLK. The peer's
- * farewell is something that happened too: of an end there may be a number first, and then the next call has the
- * error. */
+/*
+ * Waits until a message was handled, a call of ours has ended, a post has run, or there is room again; for at most
+ * `timeout_ms` milliseconds (0: handles all that has come and does not wait; < 0: without end). Signals do not end the
+ * wait; sea_conn_interrupt() does, from a signal handler too.
+ * Returns 1, or 0 at the time-out. Errors: -EINTR (sea_conn_interrupt()), -EPIPE or -EPROTO (the connection has ended),
+ * -EDEADLK (inside a handler, or driven by a loop). The peer's farewell counts as a message: at the end of a connection
+ * one call may return 1, and the next call the error.
+ */
 SEA_API int sea_conn_wait(sea_conn *conn, int timeout_ms);
 
 /* A function that runs on the thread of a connection. `status`: 0; -EPIPE: the connection has ended; -ECANCELED:

@@ -77,7 +77,7 @@ int sea_conn_wait(sea_conn *conn, int timeout_ms) {
             break;
     }
     interrupt_tell(&conn->interrupt, r);
-    return conn_explain_end(held, mark, r);
+    return conn_explain_end(held, mark, r > 0 ? 1 : r);
 }
 
 int sea_conn_interrupt(sea_conn *conn) {
