@@ -1019,14 +1019,9 @@ END_TEST
 static unsigned kept_by(const struct end *end) {
     const struct peer *remote = end->conn->lane.remote;
     const void *const tables[] = {
-        end->conn->spares.first,
-        end->conn->calls.slots.slots,
-        end->conn->lane.releases,
-        remote->account->imports.heads,
-        remote->views.table.ids.entries,
-        remote->pools.retired,
-        remote->leases.slots.slots,
-        remote->pools.audience.table.entries,
+        end->conn->spares.first,        end->conn->calls.slots.slots,         end->conn->lane.releases,
+        remote->account->imports.heads, remote->views.table.ids.entries,      remote->pools.retired,
+        remote->leases.slots.slots,     remote->pools.audience.table.entries,
     };
     unsigned count = 0;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
