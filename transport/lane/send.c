@@ -3,9 +3,9 @@
  * What goes out of a lane.
  *
  * Each message's payload gets its class here: the one it was made in, if the peer takes it, else another one, and that
- * is counted. A lease is granted right before the datagram that names it, and taken back if that was not sent. Handles
- * that are given back, and messages that wait, go out in order, handles first: they are what the peer may be waiting
- * for.
+ * is counted. A lease is granted right before the frame or datagram that names it, and taken back if that was not sent.
+ * Handles that are given back, and messages that wait, go out in order, handles first: they are what the peer may be
+ * waiting for.
  */
 #include "lane/lane.h"
 
@@ -24,7 +24,8 @@ static const uint64_t RETRY_NS = 5 * 1000 * 1000;
 
 static const uint32_t RELEASES_FIRST = 16;
 
-/* The peer's credit does not allow it now, as peer_lend() says: no function of the kernel says so. */
+/* There is no credit for a lease now, or older messages wait for credit. peer_lend() returns this value, which no
+ * system call here returns. */
 enum { NO_CREDIT = -ENOSR };
 
 static const struct lane_shortage SHORT_OF_SOCKET = {
@@ -168,9 +169,9 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
     return 0;
 }
 
-/* A block that cannot go as it is: goes as a copy, by the cheapest way that the peer takes. While the peer holds all
- * that the pool may have, that is a sealed one, which waits for credit. The copy is made here, inside the call that
- * sends; and it is this turn's work, where a handler answers with what came. */
+/* Chooses the class for a block that cannot go as it is, by the cheapest way that the peer takes, and copies the block.
+ * While the peer holds all that the pool may have, the copy is a sealed block, which waits for credit. The copy is made
+ * inside the call that sends, and is work of this turn: a handler may answer with the payload that came. */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     int class = class_choice_for(&lane->choice, &lane->negotiated, block->size);
     work_take(&lane->remote->account->work, block->size);
@@ -289,7 +290,7 @@ static int datagram_write(struct lane *lane, struct iovec *iov, size_t iov_count
     return frame_write(lane, words, NULL, 0);
 }
 
-/* `handle` is 0 for all but sealed payloads. */
+/* `handle` names the lease of a sealed or pooled payload; 0: the payload is inline. */
 static int message_write(struct lane *lane, const struct lane_message *message, int payload_class, uint64_t handle) {
     uint8_t head[WIRE_MESSAGE_SIZE];
     sea_block *block = message->block;
@@ -401,7 +402,8 @@ bool lane_clear_some(struct lane *lane) {
     return !lane->queue_head;
 }
 
-/* Takes a reference of the block. A peer over its quota does not read its replies. */
+/* Takes a reference of the block. The message is charged to the peer's quota: a peer without room there does not read
+ * its replies, and its connection ends, unless only its releases are slow. */
 static int lane_queue(struct lane *lane, const struct lane_message *message, int payload_class) {
     size_t text_size = message->text ? strnlen(message->text, WIRE_TEXT_MAX) : 0;
     size_t size = sizeof(struct lane_queued) + text_size + 1;

@@ -7,7 +7,8 @@
 static struct mail closed_mark;
 #define CLOSED (&closed_mark)
 
-/* So many are run the ordinary way before a mailbox is closed; there may be a thread that never stops to put some. */
+/* Mails that are run before a mailbox is closed; without a limit a thread that goes on putting mails would keep it
+ * open. */
 static const uint32_t MAILS_AT_THE_END = 1024;
 
 struct mailbox *mailbox_new(void) {
@@ -26,8 +27,8 @@ static struct mailbox *mailbox_ref(struct mailbox *box) {
 }
 
 struct mailbox *mailbox_unref(struct mailbox *box) {
-    /* Release [MAIL3] by each holder pairs with the acquire by the last one. Weaker: the lock is destroyed while
-     * another CPU still has its last store to it under way. */
+    /* Release [MAIL3] by each holder pairs with the acquire by the last one. With a weaker order the lock would be
+     * destroyed while another CPU still has its last store to it under way. */
     if (!box || atomic_fetch_sub_explicit(&box->refs, 1, memory_order_acq_rel) > 1)
         return NULL;
     pthread_mutex_destroy(&box->lock);
@@ -132,7 +133,8 @@ static void run_all(struct mail *mails) {
     run_others(&rest);
 }
 
-/* A mail that comes between the last run and the mark is run behind the lock, as all that come later. */
+/* Mails that come between the last mailbox_run() and the closed mark are run after the unlock, with the owner's rights
+ * by mailbox_enter() like all later ones. */
 void mailbox_close(struct mailbox *box) {
     if (mailbox_is_closed(box))
         return;

@@ -3,8 +3,9 @@
  * A mailbox: work that any thread leaves for the thread of a connection.
  *
  * One thread owns what belongs to a connection: the connection, its account, its messages, and the blocks of its peer.
- * Another thread puts a mail into the mailbox, without a lock, and wakes the owner, which runs the mail in its next
- * turn. On the owner's thread nothing is put: one comparison tells.
+ * Another thread puts a mail into the mailbox, without a lock. If the mailbox was empty, the thread then wakes the
+ * owner, under a lock. The owner runs the mail in its next turn. On the owner's thread nothing is put: one comparison
+ * tells.
  *
  * States of `head`, and the functions that move between them:
  *
@@ -91,8 +92,8 @@ struct mailbox_visit {
     struct mailbox *box; /* owned reference; NULL: the thread had the rights before */
 };
 
-/* Waits for the owner's rights in a closed mailbox. A thread that has them already, as it has in an open mailbox of its
- * own, keeps them when it leaves. Visits nest. */
+/* Waits for the owner's rights. The mailbox is closed, or open and the calling thread's own: a thread that has the
+ * rights already keeps them when it leaves. Visits nest. */
 struct mailbox_visit mailbox_enter(struct mailbox *box);
 void mailbox_leave(const struct mailbox_visit *visit);
 #define CLEANUP_VISIT CLEANUP(mailbox_leave)

@@ -16,13 +16,14 @@
 static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 enum { RETAINED_SHARE = 64 };
 
-/* Of inline blocks there are 1024 then. */
+/* Free memory that is kept for inline blocks, bytes: 1024 of the largest ones. */
 #define PRIVATE_RETAINED_MAX (UINT64_C(1) << 20)
 
-/* For how long: a pause of a person's is no reason to make it anew. */
+/* For how long free memory is kept, milliseconds: a person's pause is no reason to make it anew. */
 static const int RETAINED_MS = 10000;
 
-/* After a refusal that passes, no sender waits for longer. A refusal that stays costs new arenas no more often. */
+/* How often the peer's refusal of an arena makes new arenas: a sender waits no longer than this after the peer has room
+ * again, and a peer that never has room costs new arenas no more often. */
 static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
@@ -73,7 +74,7 @@ static void trim_but(void *owner, const struct pool_budget *but) {
             pool_trim(pool->pool, 0);
 }
 
-/* Notes an announced arena that is gone; pools_reserve_retired() has made room for it. */
+/* Notes an announced arena that is gone; reserve_retired() has made room for it. */
 static void note_retired(void *owner, uint32_t arena_id) {
     struct pools *pools = owner;
     pools->retired[pools->retired_count++] = arena_id;
@@ -308,7 +309,7 @@ uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes) {
     return count;
 }
 
-/* Its blocks may be out: then it goes in pools_maintain(). */
+/* While the connection lives pools_maintain() frees the pool, as soon as no block of it is out. */
 sea_pool *pools_free(sea_pool *pool) {
     if (!pool || !pool->pools)
         return heap_free(pool);

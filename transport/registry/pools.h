@@ -56,10 +56,10 @@ uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes);
  * left. */
 bool pools_end_some(struct pools *pools, uint64_t *count, uint64_t *bytes);
 
-/* NULL: the options are valid; otherwise the reason why not. */
+/* -EINVAL, -E2BIG: these options are not valid, for the reason in *ret_why, a static text. */
 int pools_check_options(const sea_pool_options *given, const char **ret_why);
 
-/* Sets what a pool without arenas will do. `options` were checked, and may be NULL. */
+/* Sets the options of a pool without arenas. pools_check_options() has accepted `given`, which may be NULL. */
 void pools_set_options(sea_pool *pool, const sea_pool_options *given);
 
 /* -ENOMEM, -EPIPE. The caller owns it. */

@@ -12,14 +12,14 @@
 #include <poll.h>
 #include <stdio.h>
 
-/* In so many turns all is read that a socket holds: 278 datagrams, and more where its buffer is larger. And so many
- * turns that end because their work is done are as long as a late call waits for copies and the like: some 5 ms. */
+/* Turns that read all datagrams that a socket holds: 278, and more where its buffer is larger. As many turns that end
+ * because their work quota is spent take some 5 ms; a late call waits no longer for copies and other work. */
 static const uint32_t SOCKET_TURNS = 16;
 
 /* Each is an answer or a release, some microseconds: as much as the frames of a turn. */
 static const uint32_t MAILS_PER_TURN = 256;
 
-/* What a look costs is nothing beside so much time. */
+/* How often a connection that is never polled otherwise polls its socket: one system call each 10 ms costs nothing. */
 static const uint64_t GLANCE_NS = 10 * 1000 * 1000;
 
 static bool is_call_late(const sea_conn *conn) {
@@ -81,8 +81,8 @@ static void conn_watch_idle(sea_conn *conn) {
     conn->idle_seen = conn_activity(conn);
 }
 
-/* What lies in the socket is read before it is judged. No clock is read while messages come: the deadline is looked at
- * when it has passed. */
+/* Reads the contents of the socket before it judges that a connection is idle. Messages do not move the idle deadline;
+ * when it has passed, this function looks whether there were any. */
 static void conn_judge_idle(sea_conn *conn) {
     if (conn->idle_at == WAIT_FOREVER || wait_now() < conn->idle_at)
         return;
@@ -287,8 +287,9 @@ static int calls_judge(sea_conn *conn, short revents) {
     return handled;
 }
 
-/* A client never waits while each answer lies in the ring in time. But no frame tells of the peer's farewell or of its
- * death, and another holder of its memory may go on answering. So the client polls its socket now and then. */
+/* A connection of the blocking functions never waits while each answer lies in the ring in time. But no frame tells of
+ * the peer's farewell or of its death, and another holder of its memory may go on answering. So this function polls the
+ * socket now and then. */
 static short conn_poll_socket(sea_conn *conn) {
     bool is_driven_here = !conn->is_looped && conn->lane.state == LANE_OPEN;
     if (!is_driven_here || wait_now_coarse() - conn->polled_at < GLANCE_NS)

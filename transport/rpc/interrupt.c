@@ -2,11 +2,10 @@
 /*
  * Interrupts. See interrupt.h.
  *
- * No order between the flag and the bell is relied on but that of one thread. The raiser sets the flag first and then
- * rings; the waiter clears the flag first and then the wake_fd. An interrupt that is raised between those two steps
- * leaves its flag, which the next wait looks at before it waits; a raiser that rings after both leaves its wake_fd,
- * which interrupt_clear() clears. Without that the bell would end every later wait at once, and each call would spin
- * until its reply came.
+ * The raiser sets the flag first and then makes wake_fd readable; the waiter clears the flag first and then wake_fd. An
+ * interrupt between those two steps of the waiter leaves its flag set, and the next wait reads the flag before it
+ * waits. A raiser that is slower than both steps leaves wake_fd readable with the flag clear; interrupt_clear() empties
+ * it. Without interrupt_clear() each later wait would end at once, and each call would spin until its reply came.
  */
 #include "rpc/interrupt.h"
 

@@ -8,7 +8,8 @@
  * reference runs no code of a file system that a peer wrote. So they are separate from the reaper's threads.
  *
  * The owner returns the memory's charge when it hands the memory over. So the mapped memory exceeds the charged memory
- * by the items in the queue and the items under way, at most THREADS_MAX. While the queue has WAITING_MAX bytes,
+ * by the items in the queue and the items under way: THREADS_MAX of the threads, and one for each caller that frees its
+ * item itself, for want of a thread or of room in the queue. While the queue has WAITING_MAX bytes,
  * connections receive nothing (disposal_has_room()). The application and connections that end may still add items. A
  * peer that maps and ends in a loop fills its memory more slowly than a thread frees it. A caller that finds no memory
  * while the disposal has some waits (disposal_await_room()) and tries again.
@@ -45,14 +46,15 @@
 /* Some 0.1 s for two threads. */
 #define WAITING_MAX (UINT64_C(1) << 30)
 
-/* Of a mapping at once: some 1 ms. A multiple of every page size that a mapping here may have. Of one so large that
- * memory cannot fill it more, so that there is an end of it. */
+/* Bytes of a mapping that are unmapped at once, which takes some 1 ms: a multiple of every page size that a mapping
+ * here may have. A mapping of more than STEPS_MAX steps is larger than memory; it has larger steps, so that it ends. */
 #define STEP ((size_t) 16 << 20)
 #define STEPS_MAX 4096
 
 #define HUGE_PAGE ((size_t) 2 << 20)
 
-/* Of what is waited for. More than so many parts are more memory than there is. */
+/* disposal_room_ms() allows DISPOSAL_AWAIT_MS for each part of this many bytes, and for at most AWAIT_PARTS_MAX parts,
+ * which are more memory than there is. */
 #define AWAIT_PART (UINT64_C(256) << 20)
 #define AWAIT_PARTS_MAX 4096
 
