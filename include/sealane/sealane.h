@@ -55,12 +55,13 @@
  *   - "takes" means that the argument is consumed, also on failure. "borrows" means that it is not.
  *   - Destructors accept NULL and return NULL.
  *   - Options are zero-initialised: zero is the default.
- *   - A context may be used by any thread. A connection, its messages, and blocks that came from its
- *     messages belong to one thread at a time; their bytes may be read by any thread.
+ *   - A context may be used by any thread. A connection belongs to one thread at a time. Any thread may read and
+ *     release its messages and their blocks, answer its calls, and post functions to it.
  *   - A C++ exception may leave a handler, on_open, on_close, on_room and sea_done. It comes out of what drives the
  *     connection (sea_server_run(), a dispatch function, sea_call(), sea_conn_wait(), ...), which can be called again:
  *     server and connections go on. A message that the handler got stays the application's. sea_connect() leaves
- *     no connection then. No exception may leave an `allow` or on_low_water callback, or any callback on a libuv loop.
+ *     no connection then. No exception may leave an `allow` or on_low_water callback, a posted function that gets an
+ *     error, or any callback on a libuv loop.
  *   - longjmp() out of any callback is forbidden: the server, or the connection, takes itself for being inside it for
  *     ever (-EDEADLK). It can only be freed then, which gives not all memory back.
  *   - A program may dlclose() the shared library: it stays mapped. A plug-in that links the static one is linked with

@@ -43,6 +43,37 @@ static void release_twice_elsewhere(void) {
     }
 }
 
+static void *answer_one(void *msg) {
+    ck_assert_int_eq(sea_reply(msg, NULL), 0);
+    return NULL;
+}
+
+/* The answer of the other thread is still on its way. `act`: 0 releases, 1 answers, 2 answers with bytes. */
+static void answer_elsewhere_and(int act) {
+    pthread_t thread;
+    sea_msg *call = kept_call();
+    pthread_create(&thread, NULL, answer_one, call);
+    pthread_join(thread, NULL);
+    if (act == 0)
+        sea_msg_release(call);
+    else if (act == 1)
+        ck_assert_int_eq(sea_reply(call, NULL), -EINVAL);
+    else
+        ck_assert_int_eq(sea_reply_bytes(call, "x", 1), -EINVAL);
+}
+
+static void answer_elsewhere_and_release(void) {
+    answer_elsewhere_and(0);
+}
+
+static void answer_elsewhere_and_answer(void) {
+    answer_elsewhere_and(1);
+}
+
+static void answer_elsewhere_and_answer_with_bytes(void) {
+    answer_elsewhere_and(2);
+}
+
 static void *send_elsewhere(void *conn) {
     ck_assert_int_eq(sea_send(conn, END_SINK, NULL, 0), -EDEADLK);
     return NULL;
@@ -68,6 +99,9 @@ static const struct {
     {release_twice, "released or answered already"},
     {answer_twice, "released or answered already"},
     {release_twice_elsewhere, "released or answered twice"},
+    {answer_elsewhere_and_release, "released or answered twice"},
+    {answer_elsewhere_and_answer, "released or answered twice"},
+    {answer_elsewhere_and_answer_with_bytes, "released or answered twice"},
     {drive_from_two_threads, "another thread is driving"},
 };
 enum { CASES = sizeof cases / sizeof *cases };

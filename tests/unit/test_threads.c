@@ -268,6 +268,30 @@ START_TEST(test_a_post_is_told_of_the_end) {
 }
 END_TEST
 
+static void on_posted_free(sea_conn *conn, int status, void *user) {
+    (void) user;
+    ck_assert_ptr_eq(conn, ends.b.conn);
+    posted_status[posted_count++] = status;
+    end_free_conn(&ends.b);
+}
+
+static void hook_that_posts(struct end *end, sea_msg *msg) {
+    ck_assert_int_eq(sea_conn_post(end->conn, on_posted_free, NULL), 0);
+    sea_msg_release(msg);
+}
+
+/* The peer's farewell comes in the turn of the post: the function runs while the mailbox is being closed. */
+START_TEST(test_a_post_frees_the_connection_at_its_end) {
+    posted_count = 0;
+    ends.b.hook = hook_that_posts;
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 0, NULL), 0);
+    end_free_conn(&ends.a);
+    end_settle(&ends.b);
+    ck_assert_uint_eq(posted_count, 1);
+    ck_assert_int_eq(posted_status[0], -EPIPE);
+}
+END_TEST
+
 static uint64_t cancel_id;
 
 static void act_cancel(struct deed *deed) {
@@ -381,6 +405,7 @@ int main(void) {
     suite_add(s, test_a_connection_moves);
     suite_add(s, test_a_function_is_posted);
     suite_add_loop(s, test_a_post_is_told_of_the_end, 0, 2);
+    suite_add(s, test_a_post_frees_the_connection_at_its_end);
     suite_add(s, test_a_call_is_cancelled_elsewhere);
     suite_add(s, test_a_handler_is_told_of_its_callers_end);
     suite_add(s, test_a_handler_is_told_of_a_deadline);

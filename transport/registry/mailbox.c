@@ -140,6 +140,8 @@ void mailbox_close(struct mailbox *box) {
         return;
     CLEANUP_MAILBOX struct mailbox *held = mailbox_ref(box);
     mailbox_run(held, MAILS_AT_THE_END);
+    if (mailbox_is_closed(held)) /* by a mail that has ended the connection */
+        return;
     pthread_mutex_lock(&held->lock);
     /* Release [MAIL2] pairs with the acquire in mailbox_is_closed() and mailbox_put(): a thread that finds the mark
      * sees how the connection has ended. And acquire [MAIL1], as in mailbox_take(). */

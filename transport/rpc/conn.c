@@ -82,9 +82,9 @@ void conn_turn_again(sea_conn *conn) {
 
 /* Also of a turn that an exception unwinds: it has left a handler, to which the message belongs. */
 void turn_end(sea_conn **turn) {
-    conn_end_turn(*turn);
-    conn_rearm(*turn);
-    conn_unref(*turn);
+    CLEANUP_CONN sea_conn *conn = *turn;
+    conn_end_turn(conn);
+    conn_rearm(conn);
 }
 
 int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {

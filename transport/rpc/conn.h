@@ -46,6 +46,7 @@ struct sea_conn {
     struct watch speaker;          /* of the peer's process, once it has greeted; with `watch.poller` */
     int pair_fd;                   /* owned; -1: not made yet. For other loops: the socket and the peer's process */
     short pair_events;             /* what of the socket it waits for */
+    bool is_unwoken;               /* mails do not make the polled descriptor readable */
     struct poller *own_poller;     /* owned; of a connection that a loop drives by itself */
     void (*ended)(sea_conn *conn); /* a server's: it drops its reference. After on_close */
     sea_server *server;            /* borrowed, for `ended` */
@@ -192,6 +193,10 @@ void conn_rearm(void *owner);
 /* The end of a turn, for CLEANUP(). Also of a turn that an exception unwinds: it has left a handler, to which the
  * message belongs. */
 void turn_end(sea_conn **turn);
+
+/* How often a wait looks for the work of other threads where they have no descriptor to wake it: a sandbox may forbid
+ * the descriptor, and in another loop it may be outside of the polled set. */
+#define CONN_LOOK_NS (UINT64_C(10) * 1000 * 1000)
 
 static inline uint64_t deadline_sooner(uint64_t a, uint64_t b) {
     return a < b ? a : b;

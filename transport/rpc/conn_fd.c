@@ -29,9 +29,9 @@ int sea_conn_fd(sea_conn *conn) {
         return conn->pair_fd;
     conn->pair_events = POLLIN;
     bool has_speaker = conn->is_open || lane_speaker(&conn->lane) >= 0; /* or will have none */
-    if (conn->is_looped || conn->is_ended || !has_speaker || pair_new(conn, &conn->pair_fd) < 0)
-        return conn->lane.fd;
-    return conn->pair_fd;
+    bool has_pair = !conn->is_looped && !conn->is_ended && has_speaker && pair_new(conn, &conn->pair_fd) == 0;
+    conn->is_unwoken = conn->is_unwoken || (!has_pair && conn->interrupt.wake_fd >= 0);
+    return has_pair ? conn->pair_fd : conn->lane.fd;
 }
 
 /* Who waits for nothing is taken out of the set: it would tell of a hang-up all the same. */
@@ -62,7 +62,8 @@ int sea_conn_prepare(sea_conn *conn) {
     if (conn_turns(conn)) /* its thread is awake, and does not say that it sleeps */
         return 0;
     bool may_sleep = lane_prepare_sleep(&conn->lane) && (conn->is_ended || !mailbox_has_mail(conn->box));
-    return may_sleep ? wait_left_ms(conn_deadline(conn)) : 0;
+    uint64_t latest = conn->is_unwoken && !conn->is_ended ? wait_now() + CONN_LOOK_NS : WAIT_FOREVER;
+    return may_sleep ? wait_left_ms(deadline_sooner(conn_deadline(conn), latest)) : 0;
 }
 
 int sea_conn_dispatch(sea_conn *conn, short revents) {

@@ -22,16 +22,17 @@ static bool conn_watch_rings(struct lane *lane, const struct mailbox *box) {
     return true;
 }
 
-/* A sandbox may forbid the descriptor for wake-ups. Then a wait looks this often for the work of other threads. */
-static const uint64_t LOOK_NS = 10 * 1000 * 1000;
+/* poll() is a cancellation point. */
+static void sleep_end(sea_conn **conn) {
+    atomic_store_explicit(&(*conn)->is_waiting, false, memory_order_relaxed);
+}
 
 static int conn_sleep(sea_conn *conn, uint64_t deadline) {
     if (conn->interrupt.wake_fd < 0)
-        deadline = deadline_sooner(deadline, wait_now() + LOOK_NS);
-    atomic_store_explicit(&conn->is_waiting, true, memory_order_relaxed);
-    int revents = conn_poll(conn, conn->interrupt.wake_fd, deadline);
-    atomic_store_explicit(&conn->is_waiting, false, memory_order_relaxed);
-    return revents;
+        deadline = deadline_sooner(deadline, wait_now() + CONN_LOOK_NS);
+    CLEANUP(sleep_end) sea_conn *sleeper = conn;
+    atomic_store_explicit(&sleeper->is_waiting, true, memory_order_relaxed);
+    return conn_poll(sleeper, sleeper->interrupt.wake_fd, deadline);
 }
 
 int conn_wait_turn(sea_conn *conn, uint64_t deadline) {

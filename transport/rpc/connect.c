@@ -113,7 +113,8 @@ static void conn_wake(void *user) {
 static int conn_make_wakeable(sea_conn *conn) {
     sea_ctx *ctx = conn->ctx;
     int r = interrupt_init(&conn->interrupt);
-    if (failure_is_forbidden(r))
+    conn->is_unwoken = failure_is_forbidden(r);
+    if (conn->is_unwoken)
         return 0;
     if (r == -EMFILE || r == -ENFILE)
         return reserve_explain(r, 1, false, &ctx->admission);

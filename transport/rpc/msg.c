@@ -139,12 +139,14 @@ int msg_answer_error(sea_msg *call, int status, const char *text) {
     return msg_answer(call, &reply);
 }
 
+int msg_tell_twice(void) {
+    return misuse_tell("a message is released or answered twice");
+}
+
 int msg_claim(sea_msg *msg) {
     if (msg->box == MSG_DEAD_BOX)
         return misuse_tell("a message is used that was released or answered already");
-    if (atomic_exchange_explicit(&msg->is_posted, true, memory_order_relaxed))
-        return misuse_tell("a message is released or answered twice");
-    return 0;
+    return atomic_exchange_explicit(&msg->is_posted, true, memory_order_relaxed) ? msg_tell_twice() : 0;
 }
 
 void msg_post(sea_msg *msg, void (*run)(struct mail *mail)) {
@@ -161,16 +163,21 @@ static void msg_end(sea_msg *msg) {
 void msg_release_by_mail(struct mail *mail) {
     sea_msg *msg = msg_of_mail(mail);
     CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(msg->box);
+    msg_unclaim(msg);
     msg_end(msg);
 }
 
 sea_msg *sea_msg_release(sea_msg *msg) {
     if (!msg)
         return NULL;
-    if (mailbox_is_mine(msg->box))
+    if (!mailbox_is_mine(msg->box)) {
+        if (msg_claim(msg) == 0)
+            msg_post(msg, msg_release_by_mail);
+    } else if (msg_is_claimed(msg)) {
+        msg_tell_twice();
+    } else {
         msg_end(msg);
-    else if (msg_claim(msg) == 0)
-        msg_post(msg, msg_release_by_mail);
+    }
     return NULL;
 }
 

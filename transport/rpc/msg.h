@@ -62,6 +62,19 @@ int msg_answer_error(sea_msg *call, int status, const char *text);
  * -EINVAL: it was released, answered or taken already. */
 int msg_claim(sea_msg *msg);
 
+/* Has another thread claimed the message, whose mail has not been run? Then the connection's thread must not use it. */
+static inline bool msg_is_claimed(const sea_msg *msg) {
+    return atomic_load_explicit(&msg->is_posted, memory_order_relaxed);
+}
+
+/* The mail is run: the connection's thread uses the message now. */
+static inline void msg_unclaim(sea_msg *msg) {
+    atomic_store_explicit(&msg->is_posted, false, memory_order_relaxed);
+}
+
+/* A message is released or answered by two threads. As misuse_tell(). */
+int msg_tell_twice(void);
+
 /* From any thread: has `run` called on the connection's thread, with the message's mail. */
 void msg_post(sea_msg *msg, void (*run)(struct mail *mail));
 void msg_release_by_mail(struct mail *mail);

@@ -33,13 +33,16 @@ static int msg_reply(sea_msg *call, struct lane_message *reply) {
 
 static int reply_block(sea_msg *call, sea_block *block) {
     struct lane_message reply = {.block = block};
-    int r = msg_reply(call, &reply);
+    int r = msg_is_claimed(call) ? msg_tell_twice() : msg_reply(call, &reply);
     sea_block_unref(block);
-    sea_msg_release(call);
+    if (!msg_is_claimed(call))
+        sea_msg_release(call);
     return r;
 }
 
 static int reply_error(sea_msg *call, int status, const char *text) {
+    if (msg_is_claimed(call))
+        return msg_tell_twice();
     int r = call->link && is_errno(status) ? msg_answer_error(call, status, text) : -EINVAL;
     sea_msg_release(call);
     return r;
@@ -48,6 +51,8 @@ static int reply_error(sea_msg *call, int status, const char *text) {
 static RARE int reply_bytes(sea_msg *call, const void *data, size_t size) {
     struct lane_message reply = {.bytes = data, .bytes_size = size};
     sea_block *block = NULL;
+    if (msg_is_claimed(call))
+        return msg_tell_twice();
     int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
     if (r < 0) {
         reply_error(call, r, "the reply could not be made");
@@ -69,8 +74,10 @@ static void answer_drop(const struct answer *answer) {
 
 static void answer_by_mail(struct mail *mail) {
     sea_msg *call = msg_of_mail(mail);
-    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(call->box);
+    /* Dropped after the visit: the end of a block may need the owner's rights of another account. */
     CLEANUP(answer_drop) struct answer answer = call->answer;
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(call->box);
+    msg_unclaim(call);
     call->answer = (struct answer){.kind = ANSWER_BLOCK};
     switch (answer.kind) {
     case ANSWER_BLOCK:
@@ -154,7 +161,7 @@ int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
     if (!mailbox_is_mine(call->box))
         return post_bytes(call, data, size);
     struct lane *lane = &call->conn->lane;
-    if (!call->link || is_cancelled(call) || !lane_takes_small(lane, size))
+    if (!call->link || is_cancelled(call) || msg_is_claimed(call) || !lane_takes_small(lane, size))
         return reply_bytes(call, data, size);
     lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
     lane_sent_small(lane, size);

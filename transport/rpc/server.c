@@ -330,8 +330,10 @@ sea_server *sea_server_free(sea_server *server) {
     if (!server)
         return NULL;
     watch_remove(&server->accepting);
-    while (server->conns)
+    while (server->conns) {
+        mailbox_adopt(server->conns->box); /* a connection that another thread drives would never end */
         conn_end(server->conns, 0, "the server ends");
+    }
     if (server->box) {
         server->is_ending = true;
         mailbox_adopt(server->box);
