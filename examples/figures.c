@@ -48,7 +48,7 @@ static void print(bool is_json, const char *object, describe *figure, const uint
 
 static int print_all(bool is_json, sea_ctx *ctx, sea_conn *conn) {
     size_t of_ctx = count_of(sea_ctx_figure), of_conn = count_of(sea_conn_figure), of_pool = count_of(sea_pool_figure);
-    uint64_t *values = calloc(of_ctx + of_conn + of_pool, sizeof *values);
+    uint64_t *values = of_ctx > 0 ? calloc(of_ctx + of_conn + of_pool, sizeof *values) : NULL;
     if (!values)
         return 1;
     sea_ctx_figures(ctx, values, of_ctx);
