@@ -62,11 +62,10 @@ static void look(const struct day *day, double hour) {
     uint64_t own[SEA_POOL_FIGURES], lasting[SEA_POOL_FIGURES];
     sea_pool_figures(sea_conn_pool(day->conn), own, SEA_POOL_FIGURES);
     sea_pool_figures(day->lasting, lasting, SEA_POOL_FIGURES);
+    uint64_t mapped = own[SEA_POOL_FIGURE_MAPPED_BYTES] + lasting[SEA_POOL_FIGURE_MAPPED_BYTES];
+    uint64_t arenas = own[SEA_POOL_FIGURE_ARENAS] + lasting[SEA_POOL_FIGURE_ARENAS];
     printf("{\"case\":\"waste\",\"variant\":\"%s\",\"hour\":%.2f,\"mapped\":%llu,\"asked\":%llu,\"arenas\":%llu}\n",
-           day->variant, hour,
-           (unsigned long long) (own[SEA_POOL_FIGURE_MAPPED_BYTES] + lasting[SEA_POOL_FIGURE_MAPPED_BYTES]),
-           (unsigned long long) day->out,
-           (unsigned long long) (own[SEA_POOL_FIGURE_ARENAS] + lasting[SEA_POOL_FIGURE_ARENAS]));
+           day->variant, hour, (unsigned long long) mapped, (unsigned long long) day->out, (unsigned long long) arenas);
 }
 
 static int move(const struct day *day, sea_block **place) {
