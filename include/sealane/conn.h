@@ -341,11 +341,12 @@ SEA_API int sea_conn_interrupt(sea_conn *conn);
 /*
  * Another loop drives a connection by three steps, in this order: prepare, poll, dispatch.
  *
- *     do {
+ *     for (int r = 0; r == 0;) {
  *         int timeout_ms = sea_conn_prepare(conn);
  *         struct pollfd item = {.fd = sea_conn_fd(conn), .events = sea_conn_events(conn)};
  *         poll(&item, 1, timeout_ms);
- *     } while ((r = sea_conn_dispatch(conn, item.revents)) == 0);
+ *         r = sea_conn_dispatch(conn, item.revents);
+ *     }
  *
  * sea_conn_prepare() acts: it tells the peer that this side is about to sleep, so that the peer rings for the next
  * message, and it looks once more for messages that came meanwhile. A loop that polls without it is not woken for its

@@ -56,11 +56,12 @@ SEA_API void sea_server_stop(sea_server *server);
 /*
  * Another loop drives a server by three steps, in this order: prepare, poll, dispatch.
  *
- *     do {
+ *     for (int r = 0; r >= 0;) {
  *         int timeout_ms = sea_server_prepare(server);
  *         struct pollfd item = {.fd = sea_server_fd(server), .events = POLLIN};
  *         poll(&item, 1, timeout_ms);
- *     } while ((r = sea_server_dispatch(server)) >= 0);
+ *         r = sea_server_dispatch(server);
+ *     }
  *
  * sea_server_prepare() acts: it tells the peers that this side is about to sleep, and first serves the messages that
  * came meanwhile, so that handlers may run inside it. A loop that polls without it is not woken for messages. It

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 #
 # Every public header compiles alone, as C99 and as C++11, without a warning; the version in base.h is the package's;
-# and sealane.7 names every option and every kind of address.
+# sealane.7 names every option and every kind of address; and the loops that the headers and sealane.7 show compile.
 # Environment, from the Makefile: srcdir, CC, CXX (may be empty), PACKAGE_VERSION.
 
 set -u
@@ -46,5 +46,31 @@ done
 for address in name unix: unix:@ fd: systemd systemd:; do
     must "sealane.7 names the address $address" grep -qE "^\.It (.* )?(Ar )?$address( |\$)" "$manual"
 done
+
+loops() { # FILE: the loops that a header shows in its comments, or a manual page in its displays, as functions
+    echo '#include <poll.h>'
+    echo '#include <sealane/sealane.h>'
+    sed 's/^ \*     //' "$1" | awk '
+        /^for \(/ { loop = "void loop" ++n "(sea_conn *conn, sea_server *server)"
+                    print loop ";\n" loop " {\n    (void) conn, (void) server;"
+                    within = 1 }
+        within { print }
+        within && /^}/ { within = 0; print "}" }'
+}
+
+loops_compile() { # FILE LEAST: at least LEAST loops, all of which are right
+    loops "$1" | tee "$work/loops.c" | grep -c '^void .*;$' >"$work/count"
+    [ "$(cat "$work/count")" -ge "$2" ] || { echo "shows $(cat "$work/count") loops, less than $2" && return 1; }
+    # shellcheck disable=SC2086
+    $CC -x c -std=gnu11 $strict "$work/loops.c"
+}
+
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+must "the loop in conn.h compiles" loops_compile "$srcdir/include/sealane/conn.h" 1
+must "the loop in server.h compiles" loops_compile "$srcdir/include/sealane/server.h" 1
+must "the loops in sealane.7 compile" loops_compile "$manual" 2
+sed 's/^\( *poll(&item, 1, \)timeout_ms/\1timeout/' "$manual" >"$work/stale.7"
+must_refuse "a loop that does not compile" "timeout" loops_compile "$work/stale.7" 2
 
 finish headers
