@@ -27,17 +27,24 @@ fresh() {
     cat >"$tree/include/sealane/conn.h" <<'C'
 #define SEA_API __attribute__((visibility("default")))
 #define SEA_LIMIT 10
+#define SEA_TWICE (2 * SEA_PART)
 typedef struct sea_conn sea_conn;
+typedef struct sea_lone {
+    int size;
+    char more[8];
+} sea_lone;
 typedef struct sea_options {
     int limit;
     unsigned count;
+    int rest;
     const char *text; /* its meaning */
 } sea_options;
-enum { SEA_FIRST = 1, SEA_SECOND = 2 };
+enum { SEA_FIRST = 1, SEA_SECOND = 2, SEA_PART = sizeof(int) };
 enum sea_kind { SEA_SMALL, SEA_LARGE };
 SEA_API int sea_open(sea_conn **ret_conn, const sea_options *options, int ms);
 SEA_API int sea_send(sea_conn *conn, const char *text, void *user);
 SEA_API int sea_tell(enum sea_kind kind, int ms);
+SEA_API int sea_pair(void *first, void *second);
 SEA_API int sea_close(sea_conn *conn);
 C
     echo 'struct sea_conn { int state; };' >"$tree/transport/rpc/conn.h"
@@ -49,12 +56,13 @@ int sea_open(sea_conn **ret_conn, const sea_options *options, int ms) {
 }
 int sea_send(sea_conn *conn, const char *text, void *user) { return conn->state + *text + (user != 0); }
 int sea_tell(enum sea_kind kind, int ms) { return (int) kind - ms; }
+int sea_pair(void *first, void *second) { return first == second; }
 int sea_close(sea_conn *conn) { return conn->state; }
 C
     printf 'SEA_API int sea_uv(int ms);\n' >"$tree/include/sealane/uv.h"
     printf '#include "../include/sealane/conn.h"\n#include "../include/sealane/uv.h"\n%s\n' \
         'int sea_uv(int ms) { return ms; }' >"$tree/transport/uv.c"
-    printf 'N_1 { global: sea_open; sea_send; sea_tell; sea_close; local: *; };\n' >"$tree/transport/libsealane.map"
+    printf 'N_1 { global: sea_open; sea_send; sea_tell; sea_pair; sea_close; local: *; };\n' >"$tree/transport/libsealane.map"
     printf 'U_1 { global: sea_uv; local: *; };\n' >"$tree/transport/libsealane-uv.map"
 }
 
@@ -102,8 +110,17 @@ changed "a char pointer and a void pointer are swapped" "+SEA_API int sea_send("
 changed "a const is gone" "+SEA_API int sea_open(" 's/const sea_options \*options/sea_options *options/'
 changed "an enumeration and an int are swapped" "+SEA_API int sea_tell(" \
     's/enum sea_kind kind, int ms/int ms, enum sea_kind kind/'
-changed "a constant has another value" "+    SEA_SECOND = 3" 's/SEA_SECOND = 2/SEA_SECOND = 3/'
-changed "a macro has another value" "+#define SEA_LIMIT 11" 's/SEA_LIMIT 10/SEA_LIMIT 11/'
+changed "two void pointers are swapped" "+SEA_API int sea_pair(void *second" \
+    's/sea_pair(void \*first, void \*second/sea_pair(void *second, void *first/'
+changed "a constant has another value" "+SEA_SECOND = 3" 's/SEA_SECOND = 2/SEA_SECOND = 3/'
+changed "a macro has another value" "+SEA_LIMIT = 11" 's/SEA_LIMIT 10/SEA_LIMIT 11/'
+# Changes at a distance: the lines of these things are as they were.
+changed "a constant behind a new one" "+SEA_LARGE = 2" 's/SEA_SMALL,/& SEA_MIDDLE,/'
+changed "a constant is the size of another type" "+SEA_PART = 1" 's/sizeof(int)/sizeof(char)/'
+changed "a macro of another constant" "+SEA_TWICE = 2" 's/sizeof(int)/sizeof(char)/'
+changed "two fields of one type are swapped" "+struct sea_options: rest at 0, 4 bytes" \
+    '/^    int limit;/s/limit/rest/; t; /^    int rest;/s/rest/limit/'
+changed "a structure that no function takes" "+struct sea_lone: more at 1, 8 bytes" 's/^    int size;/    char size;/'
 
 fresh
 sed -i 's/int ms/long ms/' "$tree/include/sealane/uv.h" "$tree/transport/uv.c"
