@@ -23,8 +23,8 @@
  * fork: the child forgets the queue, like the reaper's. Read-only views stay mapped there until it ends or calls exec.
  *
  * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that a thread frees
- * items: one of ours, or the caller that found none. Numbers rise along the queue, and the numbers of `works` are
- * lower. Threads: any, not from signal handlers.
+ * items: one of ours, or the caller that found none. Numbers rise along the queue, and items that are freed now have
+ * lower ones. Threads: any, not from signal handlers.
  */
 #include "sys/disposal.h"
 
@@ -66,11 +66,11 @@ struct item {
     uint64_t number; /* of all that were queued: the first is 1 */
 };
 
-/* An item that a thread ends, on that thread's stack. */
-struct work {
+/* An item that a thread frees now, on that thread's stack. */
+struct freeing {
     uint64_t number;
     size_t size; /* bytes */
-    struct work *next;
+    LIST_LINK(struct freeing) link;
 };
 
 static struct {
@@ -80,7 +80,7 @@ static struct {
     struct item queue[QUEUE_SIZE]; /* a ring */
     struct fifo waiting;           /* the places of the items in the queue */
     size_t threads;
-    struct work *works; /* the items that threads free now; borrowed from these threads */
+    struct freeing *freeing; /* the items that threads free now; borrowed from these threads */
     uint64_t waiting_bytes;
     uint64_t queued; /* items since the process began */
 } disposal = {.lock = PTHREAD_MUTEX_INITIALIZER, .once = PTHREAD_ONCE_INIT};
@@ -137,7 +137,7 @@ static void after_fork_in_parent(void) {
 /* Threads that wait in the parent are not here. */
 static void after_fork_in_child(void) {
     disposal.waiting.count = disposal.threads = 0;
-    disposal.works = NULL;
+    disposal.freeing = NULL;
     disposal.waiting_bytes = 0;
     init_moved();
     pthread_mutex_unlock(&disposal.lock);
@@ -155,30 +155,21 @@ static void lock(void) {
     pthread_mutex_lock(&disposal.lock);
 }
 
-static void work_begin(struct work *work) {
-    work->next = disposal.works;
-    disposal.works = work;
-}
-
-static void work_end(struct work *work) {
-    CHAIN_REMOVE(&disposal.works, work, next);
-}
-
 /* Under the lock, which is given back meanwhile. */
 static void end_first(void) {
     struct item item = pop();
-    struct work work = {.number = item.number, .size = item.size};
-    work_begin(&work);
+    struct freeing freeing = {.number = item.number, .size = item.size};
+    LIST_PUSH(&disposal.freeing, &freeing, link);
     pthread_mutex_unlock(&disposal.lock);
     item_end(&item);
     pthread_mutex_lock(&disposal.lock);
-    work_end(&work);
+    LIST_REMOVE(&freeing, link);
     pthread_cond_broadcast(&disposal.moved);
 }
 
-static size_t working(void) {
+static size_t freeing_count(void) {
     size_t count = 0;
-    for (const struct work *work = disposal.works; work; work = work->next)
+    for (const struct freeing *item = disposal.freeing; item; item = item->link.next)
         count++;
     return count;
 }
@@ -187,8 +178,8 @@ static size_t working(void) {
 static bool has_any_up_to(uint64_t number) {
     if (disposal.waiting.count > 0 && disposal.queue[disposal.waiting.first].number <= number)
         return true;
-    for (const struct work *work = disposal.works; work; work = work->next)
-        if (work->number <= number)
+    for (const struct freeing *item = disposal.freeing; item; item = item->link.next)
+        if (item->number <= number)
             return true;
     return false;
 }
@@ -216,7 +207,7 @@ static bool push(const struct item *item) {
 static void take(const struct item *item) {
     lock();
     bool is_queued = push(item);
-    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting.count + working() &&
+    if (is_queued && disposal.threads < THREADS_MAX && disposal.threads < disposal.waiting.count + freeing_count() &&
         worker_start(end_waiting) == 0)
         disposal.threads++;
     while (disposal.threads == 0 && disposal.waiting.count > 0)
@@ -250,7 +241,7 @@ bool disposal_has_room(void) {
 
 size_t disposal_pending(void) {
     lock();
-    size_t pending = disposal.waiting.count + working();
+    size_t pending = disposal.waiting.count + freeing_count();
     pthread_mutex_unlock(&disposal.lock);
     return pending;
 }
@@ -276,8 +267,8 @@ bool disposal_await(int most_ms) {
 int disposal_room_ms(void) {
     lock();
     uint64_t bytes = disposal.waiting_bytes;
-    for (const struct work *work = disposal.works; work; work = work->next)
-        bytes += work->size;
+    for (const struct freeing *item = disposal.freeing; item; item = item->link.next)
+        bytes += item->size;
     pthread_mutex_unlock(&disposal.lock);
     uint64_t parts = bytes / AWAIT_PART;
     return DISPOSAL_AWAIT_MS * (int) (1 + min_u64(parts, AWAIT_PARTS_MAX));
