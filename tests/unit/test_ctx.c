@@ -409,7 +409,7 @@ START_TEST(test_accounts_go_in_any_order) {
         int gone = orders[_i][i], count = 0;
         user_put(ctx, users[gone]);
         is_gone[gone] = true;
-        for (struct user *user = ctx->users; user; user = user->next, count++)
+        for (struct user *user = ctx->users; user; user = user->link.next, count++)
             ck_assert(!is_gone[user->name]);
         ck_assert_int_eq(count, 2 - i);
     }

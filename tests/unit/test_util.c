@@ -84,6 +84,24 @@ START_TEST(test_list) {
 }
 END_TEST
 
+START_TEST(test_list_moves) {
+    struct item *head = NULL, *other = NULL;
+    for (int i = 0; i < 3; i++)
+        LIST_PUSH(&head, &items[i], link);
+    LIST_MOVE(&other, &head, link);
+    ck_assert_ptr_null(head);
+    ck_assert_int_eq(list_digits(&other), 9210);
+    LIST_REMOVE(other, link); /* the first, which must know its new head */
+    ck_assert_int_eq(list_digits(&other), 910);
+    LIST_MOVE(&head, &other, link);
+    ck_assert_int_eq(list_digits(&head), 910);
+    LIST_REMOVE(&items[1], link);
+    LIST_REMOVE(&items[0], link);
+    LIST_MOVE(&other, &head, link); /* of no item */
+    ck_assert_ptr_null(other);
+}
+END_TEST
+
 START_TEST(test_list_evaluates_its_arguments_once) {
     struct item *head = NULL, *next = items;
     LIST_PUSH(&head, next++, link);
@@ -313,6 +331,7 @@ int main(void) {
     suite_fixture(s, make_items, NULL);
     suite_add(s, test_arith);
     suite_add(s, test_list);
+    suite_add(s, test_list_moves);
     suite_add(s, test_list_evaluates_its_arguments_once);
     suite_add(s, test_chain);
     suite_add(s, test_queue);

@@ -33,9 +33,9 @@ struct uv_watch {
     const struct loop_interface *library; /* borrowed, static */
     struct watch *watch;                  /* borrowed; NULL once removed */
     int open_handles;
-    short armed;                           /* what uv_poll_start() was last told */
-    uint64_t deadline;                     /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
-    struct uv_watch *due_next, **due_link; /* due_link NULL: not on the list */
+    short armed;       /* what uv_poll_start() was last told */
+    uint64_t deadline; /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
+    LIST_LINK(struct uv_watch) due; /* of the poller's list */
 };
 
 /* In one turn of the loop, so that others have their turns: looks, which take some microseconds where nothing is there,
@@ -47,20 +47,8 @@ static void on_idle(uv_idle_t *idle) {
 }
 
 static void due_remove(struct uv_watch *w) {
-    if (!w->due_link)
-        return;
-    *w->due_link = w->due_next;
-    if (w->due_next)
-        w->due_next->due_link = w->due_link;
-    w->due_link = NULL;
-}
-
-static void due_add(struct uv_poller *poller, struct uv_watch *w) {
-    w->due_next = poller->due;
-    w->due_link = &poller->due;
-    if (w->due_next)
-        w->due_next->due_link = &w->due_next;
-    poller->due = w;
+    if (LIST_HAS(w, due))
+        LIST_REMOVE(w, due);
 }
 
 static void due_call(struct uv_watch *w) {
@@ -72,13 +60,11 @@ static void due_call(struct uv_watch *w) {
 
 /* Each once: what becomes due meanwhile waits for the next turn of the loop. */
 static bool due_call_all(struct uv_poller *poller) {
-    struct uv_watch *first = poller->due;
-    bool was_due = first != NULL;
-    poller->due = NULL;
-    if (first)
-        first->due_link = &first;
-    while (first)
-        due_call(first);
+    struct uv_watch *due = NULL;
+    LIST_MOVE(&due, &poller->due, due);
+    bool was_due = due != NULL;
+    while (due)
+        due_call(due);
     return was_due;
 }
 
@@ -173,7 +159,7 @@ static void uv_watch_arm(struct uv_watch *w) {
     arm_timer(w);
     due_remove(w);
     if (w->watch->deadline == 0 && !w->watch->events)
-        due_add((struct uv_poller *) (void *) w->watch->poller, w);
+        LIST_PUSH(&((struct uv_poller *) (void *) w->watch->poller)->due, w, due);
 }
 
 static int uv_add(struct poller *poller, struct watch *watch) {

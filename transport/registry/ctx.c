@@ -407,12 +407,11 @@ struct user *user_get(sea_ctx *ctx, uint64_t name) {
     pthread_mutex_lock(&ctx->lock);
     struct user *user = ctx->users;
     while (user && user->name != name)
-        user = user->next;
+        user = user->link.next;
     if (!user && (user = heap_new(1, sizeof(*user)))) {
         quota_init(&user->quota, "user quota", NULL, &ctx->user_limits);
         user->name = name;
-        user->next = ctx->users;
-        ctx->users = user;
+        LIST_PUSH(&ctx->users, user, link);
     }
     if (user)
         user->refs++;
@@ -430,10 +429,7 @@ struct user *user_ref(sea_ctx *ctx, struct user *user) {
 void user_put(sea_ctx *ctx, struct user *user) {
     pthread_mutex_lock(&ctx->lock);
     if (--user->refs == 0) {
-        struct user **link = &ctx->users;
-        while (*link != user)
-            link = &(*link)->next;
-        *link = user->next;
+        LIST_REMOVE(user, link);
         heap_free(user);
     }
     pthread_mutex_unlock(&ctx->lock);

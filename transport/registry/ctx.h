@@ -34,9 +34,9 @@ struct ctx_counters {
 
 /* All connections of one user. Lives as long as one of them, or a block that came through one. */
 struct user {
-    struct user *next; /* under the context's lock */
-    uint64_t name;     /* as user_name() says */
-    uint32_t refs;     /* under the context's lock */
+    LIST_LINK(struct user) link; /* under the context's lock */
+    uint64_t name;               /* as user_name() says */
+    uint32_t refs;               /* under the context's lock */
     struct quota quota;
     _Atomic uint64_t made; /* bytes of the budget that were made for its connections */
 };

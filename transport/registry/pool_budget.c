@@ -19,17 +19,13 @@ struct pool_budget *pool_budget_new(struct budget_group *group, uint64_t bytes_m
     budget->group = group;
     budget->bytes_max = bytes_max;
     budget->is_private = is_private;
-    budget->next = group->all;
-    group->all = budget;
+    LIST_PUSH(&group->all, budget, link);
     tally_begin(&budget->tally, budget->ctx);
     return budget;
 }
 
 struct pool_budget *pool_budget_end(struct pool_budget *budget) {
-    struct pool_budget **link = &budget->group->all;
-    while (*link != budget)
-        link = &(*link)->next;
-    *link = budget->next;
+    LIST_REMOVE(budget, link);
     tally_end(&budget->tally, budget->ctx);
     pthread_mutex_lock(&budget->ctx->lock);
     budget->group = NULL;
@@ -55,7 +51,7 @@ struct pool_budget *pool_budget_unref(struct pool_budget *budget) {
 /* Bytes of the arenas that the peer maps; with private ones, of all. */
 static uint64_t group_used(const struct budget_group *group, bool with_private) {
     uint64_t used = 0;
-    for (const struct pool_budget *budget = group->all; budget; budget = budget->next)
+    for (const struct pool_budget *budget = group->all; budget; budget = budget->link.next)
         used += budget->is_private && !with_private ? 0 : pool_budget_used(budget);
     return used;
 }
@@ -79,7 +75,7 @@ static struct fair_share group_share(const struct budget_group *group) {
     struct fair_share share = {.budget = budget->limit[QUOTA_BYTES],
                                .left = budget->limit[QUOTA_BYTES] - quota_used(budget, QUOTA_BYTES),
                                .user = atomic_load_explicit(&group->account->user->made, memory_order_relaxed)};
-    for (const struct pool_budget *one = group->all; one; one = one->next)
+    for (const struct pool_budget *one = group->all; one; one = one->link.next)
         share.peer += pool_budget_used(one) + atomic_load_explicit(&one->others, memory_order_relaxed);
     return share;
 }

@@ -24,6 +24,7 @@
 
 #include "memory/pool.h"
 #include "registry/account.h"
+#include "util/list.h"
 
 struct pool_budget;
 
@@ -56,9 +57,9 @@ struct pool_budget {
     sea_ctx *ctx;               /* owned reference */
     struct user *user;          /* owned reference */
     struct budget_group *group; /* borrowed; NULL once the pool has ended. Set under the context's lock */
-    struct pool_budget *next;   /* of the group */
-    uint64_t bytes_max;         /* 0: no limit of its own */
-    bool is_private;            /* no peer maps its arenas */
+    LIST_LINK(struct pool_budget) link; /* of the group */
+    uint64_t bytes_max;                 /* 0: no limit of its own */
+    bool is_private;                    /* no peer maps its arenas */
 };
 
 /* The operations of a struct pool that has a budget as its owner. */

@@ -63,13 +63,12 @@ void pools_set_options(sea_pool *pool, const sea_pool_options *given) {
 static void pools_add(struct pools *pools, sea_pool *pool, const sea_pool_options *options) {
     pool->pools = pools;
     pools_set_options(pool, options);
-    pool->next = pools->all;
-    pools->all = pool;
+    LIST_PUSH(&pools->all, pool, link);
 }
 
 static void trim_but(void *owner, const struct pool_budget *but) {
     const struct pools *pools = owner;
-    for (sea_pool *pool = pools->all; pool; pool = pool->next)
+    for (sea_pool *pool = pools->all; pool; pool = pool->link.next)
         if (pool->pool && pool->budget != but)
             pool_trim(pool->pool, 0);
 }
@@ -280,7 +279,7 @@ static void free_some_arenas(struct pools *pools, const sea_pool *pool) {
 }
 
 bool pools_end_some(struct pools *pools, uint64_t *count, uint64_t *bytes) {
-    for (const sea_pool *pool = pools->all; pool && !work_is_over(&pools->account->work); pool = pool->next) {
+    for (const sea_pool *pool = pools->all; pool && !work_is_over(&pools->account->work); pool = pool->link.next) {
         drop_some_leases(pools, pool, count, bytes);
         free_some_arenas(pools, pool);
     }
@@ -291,7 +290,7 @@ uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes) {
     uint64_t count = 0;
     *ret_bytes = 0;
     for (sea_pool *pool = pools->all, *next; pool; pool = next) {
-        next = pool->next;
+        next = pool->link.next;
         count += pool_drop_leases(pools, pool, ret_bytes);
         pool_finish(pool);
         pool->pools = NULL;
@@ -323,7 +322,7 @@ sea_pool *pools_free(sea_pool *pool) {
 
 const struct pool_slot *pools_oldest_lease(const struct pools *pools) {
     const struct pool_slot *oldest = NULL;
-    for (const sea_pool *pool = pools->all; pool; pool = pool->next) {
+    for (const sea_pool *pool = pools->all; pool; pool = pool->link.next) {
         const struct pool_slot *slot = pool->pool ? pool_oldest_lease(pool->pool) : NULL;
         if (slot && (!oldest || slot->leased_at < oldest->leased_at))
             oldest = slot;
@@ -333,7 +332,7 @@ const struct pool_slot *pools_oldest_lease(const struct pools *pools) {
 
 void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums) {
     *ret_sums = (struct pool_gauges){.mapped = 0};
-    for (const sea_pool *pool = pools->all; pool; pool = pool->next) {
+    for (const sea_pool *pool = pools->all; pool; pool = pool->link.next) {
         struct pool_gauges one = {.mapped = 0};
         if (pool->pool)
             pool_gauges(pool->pool, &one);
@@ -369,7 +368,7 @@ void pools_renew(struct pools *pools) {
     if (now - pools->renewed_at < RENEWAL_NS)
         return;
     pools->renewed_at = now;
-    for (const sea_pool *pool = pools->all; pool; pool = pool->next)
+    for (const sea_pool *pool = pools->all; pool; pool = pool->link.next)
         if (pool->pool && !pool->is_private)
             pool_rotate(pool->pool);
     pools->needs_maintenance = true;
@@ -386,13 +385,12 @@ bool pools_maintain(struct pools *pools) {
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
     pools->active = pools->retained = 0;
-    for (sea_pool **link = &pools->all, *pool; (pool = *link);) {
+    for (sea_pool *pool = pools->all, *next; pool; pool = next) {
         pools_maintain_one(pools, pool, now, trim);
-        if (!pool_is_gone(pool)) {
-            link = &pool->next;
+        next = pool->link.next;
+        if (!pool_is_gone(pool))
             continue;
-        }
-        *link = pool->next;
+        LIST_REMOVE(pool, link);
         pool_finish(pool);
         heap_free(pool);
     }

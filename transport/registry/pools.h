@@ -12,6 +12,7 @@
 #define REGISTRY_POOLS_H
 
 #include "registry/pooled_block.h"
+#include "util/list.h"
 #include <sealane/pool.h>
 
 struct pools;
@@ -21,7 +22,7 @@ struct sea_pool {
     void *conn;                 /* the application's face of it, borrowed; for the layers above */
     struct pool *pool;          /* owned; made with the first block */
     struct pool_budget *budget; /* owned reference; as `pool` */
-    sea_pool *next;             /* of the same connection */
+    LIST_LINK(sea_pool) link;   /* of the same connection */
     uint64_t bytes_max, retained_max;
     struct pool_policy policy;
     bool is_private; /* of inline blocks: no peer sees their memory */
@@ -114,7 +115,7 @@ int pools_release(struct pools *pools, uint64_t handle);
 static inline bool pools_have(const struct pools *pools, const sea_block *block) {
     const sea_pool *pool = block->slot ? pools->all : NULL;
     while (pool && (pool->is_private || pool->budget != block->budget))
-        pool = pool->next;
+        pool = pool->link.next;
     return pool;
 }
 

@@ -3,6 +3,7 @@
 #include "rpc/conn_slots.h"
 
 #include "sys/heap.h"
+#include "util/list.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,10 +38,7 @@ static struct conn_slot_holder *slots_enter(struct conn_slots *slots, uint64_t n
 static void slots_leave(struct conn_slots *slots, struct conn_slot_holder *holder) {
     if (!holder || --holder->count > 0)
         return;
-    struct conn_slot_holder **link = slots_chain(slots, holder->name);
-    while (*link != holder)
-        link = &(*link)->next;
-    *link = holder->next;
+    CHAIN_REMOVE(slots_chain(slots, holder->name), holder, next);
     heap_free(holder);
 }
 

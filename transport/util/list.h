@@ -10,6 +10,7 @@
  *     LIST_PUSH(&head, item, link);
  *     for (struct item *i = head; i; i = i->link.next)
  *     LIST_REMOVE(item, link);
+ *     LIST_MOVE(&other, &head, link);                      the lists stay two, `head` is empty now
  *
  *     *item->link.at = item,  for each item on a list
  *
@@ -58,6 +59,16 @@
         if (list_item->member.next)                                   \
             list_item->member.next->member.at = list_item->member.at; \
         list_item->member.at = NULL;                                  \
+    } while (0)
+
+/* Moves all items of a list to the list `to`, which is empty. */
+#define LIST_MOVE(to, from, member)                        \
+    do {                                                   \
+        __typeof__(to) list_to = (to), list_from = (from); \
+        *list_to = *list_from;                             \
+        *list_from = NULL;                                 \
+        if (*list_to)                                      \
+            (*list_to)->member.at = list_to;               \
     } while (0)
 
 /* Takes an item off a chain: items that are linked one way, by `next`. The chain has it. Costs a step for each item
