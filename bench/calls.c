@@ -93,7 +93,7 @@ static void serve(sea_msg *call, void *user) {
 static void run_server(sea_ctx *ctx, const char *address) {
     const sea_method methods[] = {{.number = METHOD_SMALL, .name = "small", .handler = serve},
                                   {.number = METHOD_LARGE, .name = "large", .handler = serve}};
-    const sea_options options = {.methods = methods, .methods_count = 2, .waiting = SEA_WAIT_SPIN};
+    const sea_options options = {SEA_METHODS(methods), .waiting = SEA_WAIT_SPIN};
     sea_server *server = NULL;
     int r = sea_server_new(&server, ctx, address, &options);
     if (r == 0)

@@ -49,7 +49,7 @@ static void on_call(sea_msg *msg, void *user) {
 
 static const sea_method METHODS[] = {{.number = ECHO, .name = "echo", .handler = on_call},
                                      {.number = MORE, .name = "more", .handler = on_call}};
-static const sea_options SERVER = {.methods = METHODS, .methods_count = 2, .waiting = SEA_WAIT_SLEEP};
+static const sea_options SERVER = {SEA_METHODS(METHODS), .waiting = SEA_WAIT_SLEEP};
 
 /* --- clients --- */
 

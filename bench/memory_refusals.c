@@ -64,7 +64,7 @@ static void on_drop(sea_msg *msg, void *user) {
 static const sea_method METHODS[] = {{.number = ECHO, .name = "echo", .handler = on_echo},
                                      {.number = KEEP, .name = "keep", .handler = on_keep},
                                      {.number = DROP, .name = "drop", .handler = on_drop}};
-static const sea_options SERVER = {.methods = METHODS, .methods_count = 3, .waiting = SEA_WAIT_SLEEP};
+static const sea_options SERVER = {SEA_METHODS(METHODS), .waiting = SEA_WAIT_SLEEP};
 
 /* --- a client --- */
 

@@ -58,7 +58,7 @@ static void on_rotate(sea_msg *msg, void *user) {
 static const sea_method METHODS[] = {{.number = ECHO, .name = "echo", .handler = on_echo},
                                      {.number = TELL, .name = "tell", .handler = on_tell},
                                      {.number = ROTATE, .name = "rotate", .handler = on_rotate}};
-static const sea_options SERVER = {.methods = METHODS, .methods_count = 3};
+static const sea_options SERVER = {SEA_METHODS(METHODS)};
 
 /* --- a client --- */
 

@@ -67,7 +67,7 @@ static void on_let_go(sea_msg *msg, void *user) {
 static const sea_method METHODS[] = {{.number = HOLD, .name = "hold", .handler = on_hold},
                                      {.number = KEEP, .name = "keep", .handler = on_hold},
                                      {.number = LET_GO, .name = "let go", .handler = on_let_go}};
-static const sea_options SERVER = {.methods = METHODS, .methods_count = 3, .blocks_max = 2 * BLOCKS};
+static const sea_options SERVER = {SEA_METHODS(METHODS), .blocks_max = 2 * BLOCKS};
 
 /* --- the first one --- */
 

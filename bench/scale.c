@@ -65,9 +65,7 @@ static void on_echo(sea_msg *msg, void *user) {
 
 static int serve(const char *address, int ready, unsigned count) {
     static const sea_method methods[] = {{.number = ECHO, .name = "echo", .handler = on_echo}};
-    const sea_options options = {.methods = methods,
-                                 .methods_count = 1,
-                                 .waiting = SEA_WAIT_SLEEP,
+    const sea_options options = {SEA_METHODS(methods), .waiting = SEA_WAIT_SLEEP,
                                  .connections_max = count + DESCRIPTORS_SPARE,
                                  .connections_per_process = count + DESCRIPTORS_SPARE};
     sea_server *server = NULL;

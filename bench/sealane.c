@@ -74,8 +74,7 @@ static uint32_t accepted(const struct cell *cell) {
 
 static int serve(struct cell *cell) {
     const sea_method methods[] = {{.number = METHOD, .name = "work", .handler = handle}};
-    const sea_options options = {.methods = methods,
-                                 .methods_count = 1,
+    const sea_options options = {SEA_METHODS(methods),
                                  .user = cell,
                                  .accept = accepted(cell),
                                  .inline_max = is(cell, "copy") ? COPY_MAX : 0,

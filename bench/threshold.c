@@ -45,7 +45,7 @@ static void read_in_full(sea_msg *call, void *user) {
 
 static int serve(const char *cpu) {
     const sea_method methods[] = {{.number = 1, .name = "read", .handler = read_in_full}};
-    const sea_options options = {.methods = methods, .methods_count = 1, .inline_max = LARGEST};
+    const sea_options options = {SEA_METHODS(methods), .inline_max = LARGEST};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;
     pin(cpu);

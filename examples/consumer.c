@@ -229,8 +229,7 @@ static int connect_to(struct consumer *c) {
     static const sea_method methods[] = {{.number = STREAM_BLOCK, .name = "block", .handler = on_block},
                                          {.number = STREAM_END, .name = "end", .handler = on_end}};
     const sea_options options = {
-        .methods = methods,
-        .methods_count = 2,
+        SEA_METHODS(methods),
         .user = c,
         .on_close = on_close,
         .accept = SEA_STABLE_ONLY,

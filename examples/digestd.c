@@ -463,6 +463,7 @@ static int serve(struct server *server, const char *address, sea_options *option
     char reason[512];
     options->methods = methods;
     options->methods_count = 1;
+    options->method_size = sizeof(sea_method);
     options->user = server;
     options->on_open = on_open;
     options->on_close = on_close;

@@ -22,8 +22,8 @@ static void greet(sea_msg *call, void *user) {
 }
 
 int main(void) {
-    const sea_options options = {.methods = (const sea_method[]){{.number = 1, .name = "greet", .handler = greet}},
-                                 .methods_count = 1};
+    const sea_method methods[] = {{.number = 1, .name = "greet", .handler = greet}};
+    const sea_options options = {SEA_METHODS(methods)};
     char why[256];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;

@@ -30,7 +30,7 @@ static void make_thumbnail(sea_msg *call, void *user) {
 
 int main(void) {
     const sea_method methods[] = {{.number = MAKE_THUMBNAIL, .name = "make_thumbnail", .handler = make_thumbnail}};
-    const sea_options options = {.methods = methods, .methods_count = 1};
+    const sea_options options = {SEA_METHODS(methods)};
     char why[256];
     sea_server *server = NULL;
     sea_ctx *ctx = NULL;

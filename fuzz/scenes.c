@@ -2,14 +2,12 @@
 /* The scenes of the fuzzed side: sets of options. See host.h. */
 #include "host.h"
 
-#define METHODS                                                                             \
-    .methods = (const sea_method[]){{.number = 0, .name = "zero", .handler = host_handle},  \
-                                    {.number = 1, .name = "one", .handler = host_handle},   \
-                                    {.number = 2, .name = "two", .handler = host_handle},   \
-                                    {.number = 3, .name = "three", .handler = host_handle}, \
-                                    {.number = 4, .name = "four", .handler = host_handle},  \
-                                    {.number = 5, .name = "five", .handler = host_handle}}, \
-    .methods_count = 6
+static const sea_method methods[] = {
+    {.number = 0, .name = "zero", .handler = host_handle}, {.number = 1, .name = "one", .handler = host_handle},
+    {.number = 2, .name = "two", .handler = host_handle},  {.number = 3, .name = "three", .handler = host_handle},
+    {.number = 4, .name = "four", .handler = host_handle}, {.number = 5, .name = "five", .handler = host_handle},
+};
+#define METHODS SEA_METHODS(methods)
 
 /* Two scenes have rings that grow. */
 #define FIXED .ring_size = 4096, .blocks_max = 64

@@ -68,7 +68,7 @@ typedef void sea_handler(sea_msg *msg, void *user);
 
 /*
  * A method that a connection or a server serves. Name the fields that you set (`.number = ...`): the struct may grow at
- * its end. A program that sets fields of a later version than the first says so in sea_options.method_size.
+ * its end.
  */
 typedef struct sea_method {
     uint32_t number;         /* below SEA_METHOD_RESERVED, or SEA_METHOD_ANY */
@@ -82,6 +82,11 @@ typedef struct sea_method {
      * first version. */
     uint64_t payload_max;
 } sea_method;
+
+/* The fields of a sea_options that bring the methods of an array: `sea_options options = {SEA_METHODS(methods)};`.
+ * A program in C++ assigns the three fields. */
+#define SEA_METHODS(array) \
+    .methods = (array), .methods_count = sizeof(array) / sizeof(*(array)), .method_size = sizeof(*(array))
 
 #define SEA_METHOD_RESERVED 0xffff0000u
 /* The number of an entry that gets every call and one-way message that no other entry serves. sea_msg_method() tells
@@ -123,10 +128,10 @@ typedef struct sea_options {
      * See "Options" in <sealane/sealane.h>. */
     size_t size;
     /* The methods that we serve. A call of any other number is answered with -ENOSYS, and a one-way message of any
-     * other number is dropped. */
+     * other number is dropped. SEA_METHODS() sets the three fields. */
     const sea_method *methods;
     size_t methods_count;
-    size_t method_size; /* sizeof(sea_method). 0: the size of the first version */
+    size_t method_size; /* sizeof(sea_method). 0: the size of the first version; not with several methods (-EINVAL) */
     void *user;         /* handed to every handler and callback */
 
     void (*on_open)(sea_conn *conn, void *user); /* the handshake succeeded */

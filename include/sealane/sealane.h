@@ -37,9 +37,9 @@
  *   The structs sea_ctx_options, sea_options, sea_pool_options and sea_method may grow at their ends. The first three
  *   begin with their size, and method_size in sea_options is the size of a sea_method. A size of 0 stands for the first
  *   version of the struct: later fields of the program's struct are not read. A program that sets later fields writes
- *   `.size = sizeof(sea_options)`. A library that is newer than the program takes defaults for the fields that the
- *   program does not have. A library that is older accepts a longer struct if the fields that it does not know are
- *   zero; otherwise it refuses with -E2BIG.
+ *   `.size = sizeof(sea_options)`. SEA_METHODS() sets the size of a sea_method, which several methods need. A library
+ *   that is newer than the program takes defaults for the fields that the program does not have. A library that is
+ *   older accepts a longer struct if the fields that it does not know are zero; otherwise it refuses with -E2BIG.
  *   Structs that the library fills (sea_refusal, sea_shared) come with their size: the library writes no more, and
  *   zeroes the fields that it does not know. Structs that the library hands out (sea_peer, sea_close_event, sea_figure,
  *   the sea_refusal of on_low_water) may be longer than the program's headers say: programs do not copy them.

@@ -78,7 +78,8 @@ const sea_method served[] = {
     {ECHO, 0, "echo", nullptr, on_echo, nullptr, 0},
     {THROW, 0, "throw", nullptr, on_throw, nullptr, 0},
     {KEEP_AND_THROW, 0, "keep and throw", nullptr, on_keep_and_throw, nullptr, 0},
-    {TELL, 0, "tell", nullptr, on_tell, nullptr, 0}, {DROP, 0, "drop", nullptr, on_drop, nullptr, 0},
+    {TELL, 0, "tell", nullptr, on_tell, nullptr, 0},
+    {DROP, 0, "drop", nullptr, on_drop, nullptr, 0},
 };
 const sea_method heard[] = {{HEAR, 0, "hear", nullptr, on_throw, nullptr, 0}};
 
@@ -104,6 +105,7 @@ struct scene {
         sea_options all{};
         all.methods = served;
         all.methods_count = sizeof served / sizeof *served;
+        all.method_size = options.method_size = sizeof(sea_method);
         all.on_open = on_open;
         all.on_close = on_close;
         all.socket_only = options.socket_only = socket_only;
@@ -125,10 +127,9 @@ struct scene {
     static void check_nothing_is_left(sea_ctx *which) {
         uint64_t f[SEA_FIGURES];
         sea_ctx_figures(which, f, SEA_FIGURES);
-        must(f[SEA_FIGURE_CONNECTIONS] == 0 && f[SEA_FIGURE_INCOMING_CALLS] == 0 &&
-             f[SEA_FIGURE_OUTGOING_CALLS] == 0);
-        must(f[SEA_FIGURE_LEASED_BLOCKS] == 0 && f[SEA_FIGURE_IMPORTED_BLOCKS] == 0 &&
-             f[SEA_FIGURE_BLOCKS] == 0 && f[SEA_FIGURE_OUTBOX_BYTES] == 0);
+        must(f[SEA_FIGURE_CONNECTIONS] == 0 && f[SEA_FIGURE_INCOMING_CALLS] == 0 && f[SEA_FIGURE_OUTGOING_CALLS] == 0);
+        must(f[SEA_FIGURE_LEASED_BLOCKS] == 0 && f[SEA_FIGURE_IMPORTED_BLOCKS] == 0 && f[SEA_FIGURE_BLOCKS] == 0 &&
+             f[SEA_FIGURE_OUTBOX_BYTES] == 0);
     }
 
     ~scene() {

@@ -32,8 +32,8 @@ static void on_open(sea_conn *conn, void *user) {
 }
 
 int main(int argc, char **argv) {
-    const sea_method echo = {.number = 1, .name = "echo", .handler = on_echo};
-    const sea_options serving = {.methods = &echo, .methods_count = 1}, calling = {.on_open = on_open};
+    const sea_method methods[] = {{.number = 1, .name = "echo", .handler = on_echo}};
+    const sea_options serving = {SEA_METHODS(methods)}, calling = {.on_open = on_open};
     sea_ctx *ctx = NULL;
     sea_conn *conn = NULL;
     uv_loop_t loop;

@@ -119,7 +119,7 @@ int main(int argc, char **argv) {
         {.number = 5, .name = "noted", .handler = noted},   {.number = 6, .name = "hold", .handler = hold},
         {.number = 7, .name = "let go", .handler = let_go}, {.number = 8, .name = "make", .handler = make}};
     /* The client wants replies of a quarter of the ring: four fill it. */
-    const sea_options options = {.methods = methods, .methods_count = 8, .service = "echo", .ring_size = 1 << 14};
+    const sea_options options = {SEA_METHODS(methods), .service = "echo", .ring_size = 1 << 14};
     sea_ctx *ctx = NULL;
 
     if (argc != 2) {

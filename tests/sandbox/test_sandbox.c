@@ -283,7 +283,7 @@ static void serve(int line, sea_ctx *ctx, sea_server *server) {
 
 static int be_server(int line, void *arg) {
     static const sea_method methods[] = {{.number = 1, .name = "echo", .handler = echo}};
-    const sea_options options = {.methods = methods, .methods_count = 1, .handshake_ms = test_timeout_ms(1000)};
+    const sea_options options = {SEA_METHODS(methods), .handshake_ms = test_timeout_ms(1000)};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;
     if (arg && !enter_sandbox())

@@ -98,7 +98,7 @@ static const sea_method methods[] = {{.number = ECHO, .name = "echo", .handler =
                                      {.number = QUIT, .name = "quit", .handler = on_quit}};
 
 static sea_options options_of(int waiting, uint32_t ring_size) {
-    return (sea_options){.methods = methods, .methods_count = 4, .waiting = waiting, .ring_size = ring_size};
+    return (sea_options){SEA_METHODS(methods), .waiting = waiting, .ring_size = ring_size};
 }
 
 static struct {

@@ -128,8 +128,7 @@ static int serve(int line, void *arg) {
                                          {.number = MEASURE, .name = "measure", .handler = on_measure}};
     sea_ctx *ctx = NULL;
     sea_server *self = NULL;
-    const sea_options options = {
-        .methods = methods, .methods_count = 5, .user = &self, .on_close = on_gone, .blocks_max = 4096};
+    const sea_options options = {SEA_METHODS(methods), .user = &self, .on_close = on_gone, .blocks_max = 4096};
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     ck_assert_int_eq(sea_server_new(&self, ctx, arg, &options), 0);
     line_tell(line, 1);

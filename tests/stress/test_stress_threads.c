@@ -222,7 +222,7 @@ static void drive(double until) {
 
 START_TEST(test_threads_share_connections) {
     static const sea_method methods[] = {{.number = WORK, .name = "work", .handler = on_work}};
-    const sea_options options = {.methods = methods, .methods_count = 1, .on_cancel = on_cancel};
+    const sea_options options = {SEA_METHODS(methods), .on_cancel = on_cancel};
     pthread_t workers[WORKERS], server_thread;
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     ck_assert_int_eq(sea_server_new(&server, ctx, "unix:@sealane-stress-threads", &options), 0);

@@ -348,6 +348,7 @@ struct service *service_try_start(const char *address, const sea_ctx_options *ct
     sea_options own = options ? *options : (sea_options){0};
     own.methods = methods;
     own.methods_count = sizeof methods / sizeof *methods;
+    own.method_size = sizeof *methods;
     own.user = service;
     own.on_open = on_open;
     own.on_close = on_close;

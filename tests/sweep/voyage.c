@@ -100,8 +100,7 @@ static const sea_method methods[] = {{.number = SERVICE_ITEM, .name = "item", .h
 /* The second connection takes stable payloads only. */
 static int connect_as(struct voyage *voyage, int which) {
     const sea_options options = {.accept = which == 1 ? SEA_STABLE_ONLY : 0,
-                                 .methods = methods,
-                                 .methods_count = 1,
+                                 SEA_METHODS(methods),
                                  .user = voyage,
                                  .on_open = on_open,
                                  .on_close = on_close,

@@ -157,6 +157,7 @@ static inline int end_call(struct end *end, uint32_t method, sea_block *block, i
 static inline void end_prepare(struct end *end) {
     end->options.methods = end_methods;
     end->options.methods_count = sizeof end_methods / sizeof *end_methods;
+    end->options.method_size = sizeof *end_methods;
     end->options.user = end;
     if (!end->options.handshake_ms)
         end->options.handshake_ms = 60000; /* a busy machine must not end a handshake */

@@ -150,11 +150,7 @@ static sea_ctx *ctx;
 
 static void scene_set(void) {
     memset(&desk, 0, sizeof desk);
-    host = (struct host){.options = {.methods = methods,
-                                     .methods_count = sizeof methods / sizeof *methods,
-                                     .on_close = on_close,
-                                     .service = "harbour",
-                                     .calls_max = 8,
+    host = (struct host){.options = {SEA_METHODS(methods), .on_close = on_close, .service = "harbour", .calls_max = 8,
                                      .connections_per_process = 256}, /* enough even where RLIMIT_NOFILE is 1024 */
                          .at_end = desk_clear};
     host_start(&host);
@@ -368,7 +364,7 @@ END_TEST
 
 /* The server calls the client while the client waits for it. */
 START_TEST(test_handlers_run_while_a_call_waits) {
-    const sea_options options = {.methods = methods, .methods_count = 1};
+    const sea_options options = {SEA_METHODS(methods)};
     sea_conn *conn = connected(&options);
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_call(conn, CALL_BACK, new_block(conn, 200000, 5), -1, &reply), 0);
@@ -379,7 +375,7 @@ START_TEST(test_handlers_run_while_a_call_waits) {
 END_TEST
 
 START_TEST(test_wait_has_its_time) {
-    const sea_options options = {.methods = methods, .methods_count = 7};
+    const sea_options options = {SEA_METHODS(methods)};
     sea_conn *conn = connected(&options);
     ck_assert_int_eq(sea_conn_wait(conn, 0), 0);
     ck_assert_int_eq(sea_conn_wait(conn, 5), 0);
@@ -528,6 +524,7 @@ END_TEST
 START_TEST(test_a_server_that_takes_no_descriptors) {
     struct host own = {.options = {.methods = host.options.methods,
                                    .methods_count = host.options.methods_count,
+                                   .method_size = host.options.method_size,
                                    .accept = SEA_INLINE,
                                    .socket_only = true}};
     host_start(&own);
@@ -686,7 +683,7 @@ START_TEST(test_the_server_leaves) {
 END_TEST
 
 static int serve_in_child(int line, void *arg) {
-    struct host own = {.options = {.methods = methods, .methods_count = sizeof methods / sizeof *methods}};
+    struct host own = {.options = {SEA_METHODS(methods)}};
     snprintf(own.address, sizeof own.address, "%s", (const char *) arg);
     host_open(&own);
     line_tell(line, 1);
@@ -811,7 +808,7 @@ static void free_at_open(sea_conn *conn, void *user) {
 
 START_TEST(test_freed_while_a_call_waits) {
     const sea_method freeing[] = {{.number = ECHO, .name = NULL, .handler = free_it}};
-    const sea_options options = {.methods = freeing, .methods_count = 1};
+    const sea_options options = {SEA_METHODS(freeing)};
     sea_conn *conn = to_free = connected(&options);
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_call(conn, CALL_BACK, NULL, -1, &reply), -ECANCELED);
@@ -822,7 +819,7 @@ END_TEST
 /* No slot is free yet, so no call ends. */
 START_TEST(test_freed_while_a_call_waits_for_room) {
     const sea_method freeing[] = {{.number = ECHO, .name = NULL, .handler = free_it}};
-    const sea_options options = {.methods = freeing, .methods_count = 1};
+    const sea_options options = {SEA_METHODS(freeing)};
     sea_conn *conn = to_free = connected(&options);
     struct ended_calls tally = {0};
     sea_msg *reply = NULL;

@@ -166,7 +166,7 @@ static int shifted_run(int line, void *arg) {
 START_TEST(test_deadlines_between_time_namespaces) {
     struct scene scene = {.seconds = _i & 1 ? -(int64_t) (wait_now() / (uint64_t) SECOND / 2) : 86400};
     struct child child;
-    scene.host.options = (sea_options){.methods = methods, .methods_count = 2, .socket_only = _i & 2};
+    scene.host.options = (sea_options){SEA_METHODS(methods), .socket_only = _i & 2};
     snprintf(scene.host.address, sizeof scene.host.address, "unix:%s", raw_name());
     child_start(&child, shifted_run, &scene);
     host_start(&scene.host);

@@ -89,7 +89,7 @@ static void scene_end(void) {
 /* --- the server is killed --- */
 
 static int serve(int line, void *arg) {
-    struct host host = {.options = {.methods = methods, .methods_count = 3}};
+    struct host host = {.options = {SEA_METHODS(methods)}};
     (void) arg;
     snprintf(host.address, sizeof host.address, "%s", address);
     host_open(&host);
@@ -144,7 +144,7 @@ END_TEST
 /* The server is dead: a client that connects is refused, and the next server gets the address. */
 START_TEST(test_a_killed_servers_address) {
     struct child server;
-    struct host host = {.options = {.methods = methods, .methods_count = 3}};
+    struct host host = {.options = {SEA_METHODS(methods)}};
     sea_ctx *ctx;
     sea_conn *conn = NULL;
     sea_refusal refusal;
@@ -305,7 +305,7 @@ static void note_client(sea_conn *conn, const sea_close_event *event, void *user
 
 START_TEST(test_a_client_is_killed) {
     struct child client;
-    struct host host = {.options = {.methods = methods, .methods_count = 3, .on_close = note_client}};
+    struct host host = {.options = {SEA_METHODS(methods), .on_close = note_client}};
     sea_ctx *ctx;
     sea_conn *conn = NULL;
     scene_set(_i);
@@ -340,8 +340,8 @@ START_TEST(test_a_uv_servers_client_is_killed) {
     uv_loop_t loop;
     sea_ctx *ctx;
     scene_set(_i);
-    const sea_options options = {
-        .methods = methods, .methods_count = 3, .on_close = leave_the_loop, .user = &loop, .handshake_ms = 60000};
+    const sea_options options = {SEA_METHODS(methods), .on_close = leave_the_loop, .user = &loop,
+                                 .handshake_ms = 60000};
     atomic_store(&closes, 0);
     ck_assert_int_eq(uv_loop_init(&loop), 0);
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);

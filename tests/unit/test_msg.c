@@ -234,7 +234,7 @@ static void on_inode(sea_msg *msg, void *user) {
 
 static int third_process(int line, void *arg) {
     const sea_method methods[] = {{.number = THIRD_INODE, .name = "inode", .handler = on_inode}};
-    struct host own = {.options = {.methods = methods, .methods_count = 1}};
+    struct host own = {.options = {SEA_METHODS(methods)}};
     snprintf(own.address, sizeof own.address, "%s", (const char *) arg);
     host_open(&own);
     line_tell(line, 1);

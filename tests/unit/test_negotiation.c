@@ -48,21 +48,13 @@ START_TEST(test_the_largest_options_are_good) {
     const sea_method methods[] = {{.number = 0, .name = NULL, .handler = handler},
                                   {.number = SEA_METHOD_RESERVED - 1, .name = "last", .handler = handler}};
     const sea_options options = {
-        .methods = methods,
-        .methods_count = 2,
-        .service = name_of_63,
-        .accept = SEA_ANY_CLASS,
-        .accept_hugetlb = true,
-        .socket_mode = 0777,
-        .inline_max = WIRE_INLINE_CEILING,
-        .block_max = UINT64_MAX,
-        .calls_max = 65536,
-        .blocks_max = UINT32_MAX,
-        .bytes_max = UINT64_MAX,
-        .connections_max = UINT32_MAX,
-        .waiting = SEA_WAIT_SLEEP,
-        .ring_size = 1048576,
-        .handshake_ms = INT_MAX,
+        SEA_METHODS(methods),          .service = name_of_63,
+        .accept = SEA_ANY_CLASS,       .accept_hugetlb = true,
+        .socket_mode = 0777,           .inline_max = WIRE_INLINE_CEILING,
+        .block_max = UINT64_MAX,       .calls_max = 65536,
+        .blocks_max = UINT32_MAX,      .bytes_max = UINT64_MAX,
+        .connections_max = UINT32_MAX, .waiting = SEA_WAIT_SLEEP,
+        .ring_size = 1048576,          .handshake_ms = INT_MAX,
     };
     ck_assert_uint_eq(strlen(name_of_63), 63);
     ck_assert(are_good(&options));
@@ -124,7 +116,7 @@ START_TEST(test_methods) {
          {.number = 6, .name = "b", .handler = handler}}, /* this table serves no method */
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        const sea_options options = {.methods = bad[i], .methods_count = 2};
+        const sea_options options = {SEA_METHODS(bad[i])};
         assert_named(&options, "methods");
     }
     const sea_options first_alone = {.methods = bad[0], .methods_count = 1};

@@ -89,6 +89,22 @@ START_TEST(test_sizes_of_methods_without_sense) {
 }
 END_TEST
 
+/* With the headers of a later version the second method would lie elsewhere. */
+START_TEST(test_several_methods_say_their_size) {
+    const sea_method methods[] = {{.number = 1, .handler = end_on_echo}, {.number = 2, .handler = end_on_keep}};
+    const sea_options unsized = {.methods = methods, .methods_count = 2}, sized = {SEA_METHODS(methods)},
+                      single = {.methods = methods, .methods_count = 1};
+    sea_options taken;
+    const char *why = "";
+    ck_assert_int_eq(conn_options_take(&unsized, &taken, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "SEA_METHODS"));
+    ck_assert_int_eq(conn_options_take(&sized, &taken, &why), 0);
+    ck_assert_uint_eq(taken.methods_count, 2);
+    ck_assert_ptr_eq(method_at(&taken, 1), &methods[1]);
+    ck_assert_int_eq(conn_options_take(&single, &taken, &why), 0);
+}
+END_TEST
+
 /* The caller's refusal may be shorter, or longer, than the library's. */
 START_TEST(test_sizes_of_filled_structures) {
     struct {
@@ -145,6 +161,7 @@ static void methods_open(uint32_t accept) {
     ends_init(&ends);
     ends.b.conn->options.methods = methods;
     ends.b.conn->options.methods_count = 2;
+    ends.b.conn->options.method_size = sizeof *methods;
     ends_settle(&ends);
     ck_assert(sea_conn_is_open(ends.a.conn));
 }
@@ -202,6 +219,7 @@ int main(void) {
     suite_add(s, test_an_older_program);
     suite_add(s, test_methods_of_a_newer_program);
     suite_add_loop(s, test_sizes_of_methods_without_sense, 0, 3);
+    suite_add(s, test_several_methods_say_their_size);
     suite_add(s, test_sizes_of_filled_structures);
     suite_add_loop(s, test_the_largest_payload, 0, 2);
     suite_add(s, test_any_other_method);

@@ -788,8 +788,8 @@ static void on_echo(sea_msg *msg, void *user) {
 
 /* Once everything is given back, a loop waits without end. */
 START_TEST(test_an_idle_loop) {
-    static const sea_method method = {.number = 1, .name = "echo", .handler = on_echo};
-    const sea_options options = {.methods = &method, .methods_count = 1, .pool = &hasty[_i]};
+    static const sea_method methods[] = {{.number = 1, .name = "echo", .handler = on_echo}};
+    const sea_options options = {SEA_METHODS(methods), .pool = &hasty[_i]};
     sea_ctx *ctx = NULL;
     sea_server *server = NULL;
     sea_conn *conn = NULL;
@@ -927,6 +927,7 @@ static sea_conn *served_by(int loop) {
     memset(&host, 0, sizeof host);
     host.options.methods = giving;
     host.options.methods_count = 2;
+    host.options.method_size = sizeof *giving;
     host.options.pool = &lasting;
     if (loop == 0)
         host_start(&host);

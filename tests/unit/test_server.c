@@ -128,10 +128,7 @@ static void scene_set(void) {
     memset(clients, 0, sizeof clients);
     opened = closed = 0;
     kept_count = 0;
-    host = (struct host){.options = {.methods = methods,
-                                     .methods_count = sizeof methods / sizeof *methods,
-                                     .on_open = on_open,
-                                     .on_close = on_close}};
+    host = (struct host){.options = {SEA_METHODS(methods), .on_open = on_open, .on_close = on_close}};
 }
 
 /* Gives the server one turn, if it asks for one. */
@@ -970,7 +967,7 @@ END_TEST
 START_TEST(test_options_without_sense) {
     const sea_method twice[] = {{.number = 1, .name = "a", .handler = end_on_echo},
                                 {.number = 1, .name = "b", .handler = end_on_echo}};
-    ck_assert_int_eq(server_refused("unix:@never", &(sea_options){.methods = twice, .methods_count = 2}), -EINVAL);
+    ck_assert_int_eq(server_refused("unix:@never", &(sea_options){SEA_METHODS(twice)}), -EINVAL);
     ck_assert_int_eq(server_refused("unix:@never", &(sea_options){.service = "no/slash"}), -EINVAL);
 }
 END_TEST
@@ -1282,6 +1279,7 @@ START_TEST(test_users_that_may_open_the_socket_file) {
     host.options = files[_i].options;
     host.options.methods = options.methods;
     host.options.methods_count = options.methods_count;
+    host.options.method_size = options.method_size;
     host.options.user = options.user;
     supplementary_set(files[_i].groups);
     allow_answer = 0;

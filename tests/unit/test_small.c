@@ -95,12 +95,10 @@ static const sea_method methods[] = {{.number = MIRROR, .name = "mirror", .handl
 static const sea_method methods_here[] = {{.number = COUNT, .name = "count", .handler = on_count_here}};
 
 static void before(void) {
-    sea_options options = {.methods = methods_here, .methods_count = 1, .ring_size = RING, .handshake_ms = 60000};
+    sea_options options = {SEA_METHODS(methods_here), .ring_size = RING, .handshake_ms = 60000};
     atomic_store(&counted, 0);
     counted_here = 0;
-    host = (struct host){
-        .options = {.methods = methods, .methods_count = sizeof methods / sizeof *methods, .ring_size = RING},
-        .at_end = drop_kept};
+    host = (struct host){.options = {SEA_METHODS(methods), .ring_size = RING}, .at_end = drop_kept};
     host_start(&host);
     ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), 0);

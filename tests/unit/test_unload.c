@@ -76,7 +76,7 @@ static void on_speak(sea_msg *msg, void *user) {
 
 START_TEST(test_unloaded_while_its_threads_work) {
     static const sea_method methods[] = {{.number = SPEAK, .name = "speak", .handler = on_speak}};
-    struct host host = {.options = {.methods = methods, .methods_count = 1}};
+    struct host host = {.options = {SEA_METHODS(methods)}};
     struct child child;
     snprintf(host.address, sizeof host.address, "unix:%s", raw_name());
     child_start(&child, load_and_unload, host.address);

@@ -406,7 +406,7 @@ END_TEST
 /* other processes and threads */
 
 static int serve_in_child(int line, void *arg) {
-    struct host own = {.options = {.methods = end_methods, .methods_count = 1}};
+    struct host own = {.options = {SEA_METHODS(end_methods)}};
     (void) arg;
     snprintf(own.address, sizeof own.address, "%s", address);
     host_open(&own);
@@ -431,7 +431,7 @@ static void answer_gathered(uv_check_t *check) {
 
 static int serve_by_turns(int line, void *arg) {
     static const sea_method methods[] = {{.number = END_ECHO, .name = "gather", .handler = gather}};
-    const sea_options options = {.methods = methods, .methods_count = 1, .calls_max = 1000, .waiting = SEA_WAIT_SLEEP};
+    const sea_options options = {SEA_METHODS(methods), .calls_max = 1000, .waiting = SEA_WAIT_SLEEP};
     uv_loop_t own;
     uv_check_t check;
     sea_ctx *ctx = NULL;
@@ -547,7 +547,7 @@ END_TEST
 START_TEST(test_a_client_that_waits) {
     sea_conn *conn = NULL;
     sea_msg *reply = NULL;
-    struct host host = {.options = {.methods = end_methods, .methods_count = 1}};
+    struct host host = {.options = {SEA_METHODS(end_methods)}};
     host_start(&host);
     snprintf(address, sizeof address, "%s", host.address);
     client_open(&clients[0]); /* of a server with a loop of its own */

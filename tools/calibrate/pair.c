@@ -152,8 +152,7 @@ static void on_both(sea_msg *call, void *user) {
 _Noreturn static void serve(const struct way *way, const char *address, int how, int ready) {
     const sea_method methods[] = {{.number = METHOD_READ, .name = "read", .handler = on_read},
                                   {.number = METHOD_BOTH, .name = "both", .handler = on_both}};
-    const sea_options options = {
-        .methods = methods, .methods_count = 2, .accept = way->accept, .inline_max = 131072, .waiting = how};
+    const sea_options options = {SEA_METHODS(methods), .accept = way->accept, .inline_max = 131072, .waiting = how};
     sea_server *server = NULL;
     sea_ctx *ctx = ctx_of(way);
     int r = sea_server_new(&server, ctx, address, &options);

@@ -40,7 +40,12 @@ int pool_options_take(const sea_pool_options *given, sea_pool_options *ret_optio
     return take(given, POOL_OPTIONS_FIRST_SIZE, ret_options, sizeof(*ret_options), ret_why);
 }
 
+static const char NO_METHOD_SIZE[] =
+    "methods: several need method_size: write SEA_METHODS(array), or method_size = sizeof(sea_method)";
+
 static int methods_take(sea_options *options, const char **ret_why) {
+    if (!options->method_size && options->methods_count > 1)
+        return *ret_why = NO_METHOD_SIZE, -EINVAL;
     if (!options->method_size)
         options->method_size = METHOD_FIRST_SIZE;
     if (options->method_size < METHOD_FIRST_SIZE || options->method_size % sizeof(uint64_t))

@@ -30,7 +30,8 @@ enum {
 int ctx_options_take(const sea_ctx_options *given, sea_ctx_options *ret_options, const char **ret_why);
 int pool_options_take(const sea_pool_options *given, sea_pool_options *ret_options, const char **ret_why);
 
-/* Also replaces a method_size of 0 by the size it stands for, and checks the methods' own sizes. `pool` stays the
+/* Also replaces the method_size of 0 of a single method by the size it stands for, and checks the methods' own sizes:
+ * several methods without one are -EINVAL. `pool` stays the
  * caller's pointer. */
 int conn_options_take(const sea_options *given, sea_options *ret_options, const char **ret_why);
 
