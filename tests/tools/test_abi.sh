@@ -62,7 +62,8 @@ C
     printf 'SEA_API int sea_uv(int ms);\n' >"$tree/include/sealane/uv.h"
     printf '#include "../include/sealane/conn.h"\n#include "../include/sealane/uv.h"\n%s\n' \
         'int sea_uv(int ms) { return ms; }' >"$tree/transport/uv.c"
-    printf 'N_1 { global: sea_open; sea_send; sea_tell; sea_pair; sea_close; local: *; };\n' >"$tree/transport/libsealane.map"
+    echo 'N_1 { global: sea_open; sea_send; sea_tell; sea_pair; sea_close; local: *; };' \
+        >"$tree/transport/libsealane.map"
     printf 'U_1 { global: sea_uv; local: *; };\n' >"$tree/transport/libsealane-uv.map"
 }
 
