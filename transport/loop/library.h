@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The libsealane that this library was loaded with. */
+/* The functions of libsealane that libsealane-uv calls. */
 #ifndef LOOP_LIBRARY_H
 #define LOOP_LIBRARY_H
 
 #include "rpc/loop_interface.h"
 
-/* Its table of internal functions (static), or NULL if libsealane and libsealane-uv are not of one version. */
+/* The table of functions (static), or NULL if libsealane and libsealane-uv are not of one version. */
 static inline const struct loop_interface *library_interface(void) {
     const struct loop_interface *library = sea_private_loop_interface(SEA_VERSION_NUMBER);
     bool is_ours = library && library->size == sizeof(*library) && library->poller_size == sizeof(struct poller) &&

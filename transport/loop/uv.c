@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The poller on libuv: a uv_poll_t on each socket and a uv_timer_t for its deadline. See <sealane/uv.h>.
+ * The poller on libuv: each watch has a uv_poll_t for its socket and a uv_timer_t for its deadline. See <sealane/uv.h>.
  *
- * libuv closes handles later than we let go of them, so each watch has a piece of memory of its own with both handles,
- * which frees itself when the second one is closed. Never uv_pipe_t: it knows no SOCK_SEQPACKET and would read our
- * descriptors.
+ * libuv closes a handle some time after uv_close(). So both handles of a watch are in memory of their own, a struct
+ * uv_watch, which is freed when libuv has closed the second handle. A uv_pipe_t would not do: it knows no
+ * SOCK_SEQPACKET, and would read our descriptors.
+ *
+ * Owners: the poller and each uv_watch own themselves until libuv has closed their handles. The watch itself is
+ * borrowed; its owner removes it.
+ *
+ * Threads: the loop's, but for uv_ring(), which any thread may call.
  */
 #include "loop/library.h"
 #include <errno.h>
@@ -19,11 +24,11 @@ struct uv_poller {
     struct poller poller;
     const struct loop_interface *library; /* borrowed, static */
     uv_loop_t *loop;                      /* borrowed */
-    struct uv_watch *due; /* borrowed; those that are called in the next turn of the loop, before it waits */
-    uv_prepare_t prepare; /* calls those, and asks the hot watches, before the loop waits */
+    struct uv_watch *due; /* borrowed; the watches that the next turn of the loop calls before it waits */
+    uv_prepare_t prepare; /* calls the due watches and looks at the hot watches, before the loop waits */
     uv_async_t async;     /* wakes the loop from other threads */
-    uv_idle_t idle;       /* runs while one is hot: then the loop does not wait */
-    bool was_called;      /* something was, in this turn of the loop and before its poll */
+    uv_idle_t idle;       /* runs while a watch is hot: it keeps the loop from waiting */
+    bool was_called;      /* a watch was called in this turn of the loop, before its poll */
     int open_handles;
 };
 
@@ -33,13 +38,13 @@ struct uv_watch {
     const struct loop_interface *library; /* borrowed, static */
     struct watch *watch;                  /* borrowed; NULL once removed */
     int open_handles;
-    short armed;       /* what uv_poll_start() was last told */
-    uint64_t deadline; /* what uv_timer_start() was; WAIT_FOREVER: the timer is stopped */
-    LIST_LINK(struct uv_watch) due; /* of the poller's list */
+    short armed;                    /* the events that libuv polls for now */
+    uint64_t deadline;              /* of the timer; WAIT_FOREVER: the timer is stopped */
+    LIST_LINK(struct uv_watch) due; /* in the poller's list */
 };
 
-/* In one turn of the loop, so that others have their turns: looks, which take some microseconds where nothing is there,
- * until so many frames were handled. */
+/* The work of one turn of the loop is bounded, so that other handles have their turns: it ends after this many looks at
+ * the hot watches, or this many frames. A look that finds nothing takes some microseconds. */
 enum { LOOKS_PER_TURN = 16, FRAMES_PER_TURN = 64 };
 
 static void on_idle(uv_idle_t *idle) {
@@ -58,7 +63,8 @@ static void due_call(struct uv_watch *w) {
     w->library->watch_call(w->watch, 0);
 }
 
-/* Each once: what becomes due meanwhile waits for the next turn of the loop. */
+/* Calls each due watch once. A watch that becomes due meanwhile waits for the next turn of the loop. Returns whether a
+ * watch was due. */
 static bool due_call_all(struct uv_poller *poller) {
     struct uv_watch *due = NULL;
     LIST_MOVE(&due, &poller->due, due);
@@ -69,16 +75,18 @@ static bool due_call_all(struct uv_poller *poller) {
 }
 
 /*
- * After something was called before the poll, here or by a timer, the loop does not wait either: whoever runs it turn
- * by turn waits for just that, and a uv_check_t of the application's, which runs after the poll, may have something to
- * do now.
+ * Runs before the loop waits: calls the due watches, and looks at the hot watches.
+ *
+ * The loop does not wait while a watch is hot, nor in a turn in which a watch was called before the poll. A callback
+ * may have brought the event that the application runs the loop for (uv_run() with UV_RUN_ONCE), or work for the
+ * application's uv_check_t, which runs after the poll.
  */
 static void on_prepare(uv_prepare_t *prepare) {
     struct uv_poller *poller = prepare->data;
     enum watch_state state = WATCH_HOT;
     bool was_ready = due_call_all(poller) || poller->was_called;
     poller->was_called = false;
-    uv_handle_t *idle = (uv_handle_t *) &poller->idle; /* closing: what was called has ended the connection */
+    uv_handle_t *idle = (uv_handle_t *) &poller->idle; /* it is closing if a callback has freed the poller's owner */
     poller->poller.work = 0;
     for (int i = 0; !uv_is_closing(idle) && i < LOOKS_PER_TURN && poller->poller.hot &&
                     poller->poller.work < FRAMES_PER_TURN && (state == WATCH_HOT || state == WATCH_READY);
@@ -117,7 +125,7 @@ static void on_timer(uv_timer_t *timer) {
 }
 
 static short poll_events(int status, int events) {
-    if (status < 0) /* libuv's word for POLLERR; it has stopped the handle */
+    if (status < 0) /* POLLERR: libuv reports it as an error, and has stopped the handle */
         return POLLIN | POLLERR;
     return (short) ((events & UV_READABLE ? POLLIN : 0) | (events & UV_WRITABLE ? POLLOUT : 0) |
                     (events & UV_DISCONNECT ? POLLIN | POLLHUP : 0));
@@ -147,13 +155,13 @@ static void arm_timer(struct uv_watch *w) {
     int left = w->library->wait_left_ms(w->deadline);
     if (left < 0)
         uv_timer_stop(&w->timer);
-    else /* never 0: libuv calls those that such a timer starts, on and on, before anybody else has a turn */
+    else /* never 0: libuv runs a timer of 0 ms in the same turn, and again and again if its callback restarts it */
         uv_timer_start(&w->timer, on_timer, left > 0 ? (uint64_t) left : 1, 0);
 }
 
-/* A watch that waits for no event, and whose deadline is at once, does not wait for the timer's millisecond: so a
- * connection that ends takes a step in each turn of the loop. The timer keeps the loop alive meanwhile. Other watches
- * have their descriptors, or are hot. */
+/* A watch without events and with the deadline 0 is due: the next turn of the loop calls it, without the millisecond
+ * that a timer takes at least. So a connection that ends takes a step in each turn. Its timer is started all the same,
+ * because a loop without active handles would end. */
 static void uv_watch_arm(struct uv_watch *w) {
     arm_events(w);
     arm_timer(w);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that is made in libuv's thread pool. See <sealane/uv.h>.
+ * Memory that a thread of libuv's pool makes. See <sealane/uv.h>.
  *
- * A request is the loop's from begin to end. In between one of libuv's threads has it alone, and uses nothing but the
- * context, which is thread-safe: uv_queue_work() orders what either wrote. It holds a reference of the context until
- * its callback has returned.
+ * The loop's thread makes a request and ends it. In between, a thread of the pool has the request alone, and uses
+ * nothing else but the context, which is thread-safe. uv_queue_work() orders the writes of both threads. A request
+ * holds a reference of the context until its callback has returned.
  */
 #include "loop/library.h"
 #include <errno.h>
@@ -25,13 +25,13 @@ struct request {
     void *user;
 };
 
-/* On one of libuv's threads. */
+/* On a thread of libuv's pool. */
 static void request_work(uv_work_t *work) {
     struct request *request = work->data;
     request->status = sea_block_new_sealed(&request->block, request->ctx, request->size, request->flags);
 }
 
-/* `status` says that it was called off, which nobody can. */
+/* On the loop's thread. `status` would be UV_ECANCELED after uv_cancel(), which is never called. */
 static void request_done(uv_work_t *work, int status) {
     struct request *request = work->data;
     (void) status;

@@ -2,8 +2,9 @@
 /*
  * Blocks for a connection: the payload class follows from the size and from what the peer takes.
  *
- * sea_block_new() first takes a free block of the connection's pool; the other ways begin where there is none. While
- * the peer holds all that the pool may have, a sealed block is made: such a block waits for credit when it is sent.
+ * sea_block_new() first takes a free block of the connection's pool. If the pool has none, the class is chosen by the
+ * size. While the peer holds as much memory as the pool may have, a sealed block is made instead of a pooled one: it
+ * can be made now, and waits for credit when it is sent.
  */
 #include "rpc/block.h"
 
@@ -17,8 +18,7 @@ static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
     return r < 0 ? peer_new_inline(ret_block, conn->lane.remote, size) : 0;
 }
 
-/* Here, and not with the blocks: the class follows from what the peer takes. While it holds all that the pool may have,
- * that is sealed: such a block waits for credit when it is sent. */
+/* In this layer and not in registry/block.c, because the class depends on the classes that the peer takes. */
 static int choose_and_make(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
     const struct negotiated *negotiated = &conn->lane.negotiated;
     if (!conn->is_open)

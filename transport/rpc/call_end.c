@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How calls of ours end. See call_end.h. */
+/* The ends of our own calls. See call_end.h. */
 #include "rpc/call_end.h"
 
 #include "rpc/msg.h"
@@ -7,14 +7,14 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* Tells one waiter. Takes `reply`. */
 void call_end(sea_conn *conn, struct call_waiter waiter, int status, sea_msg *reply) {
     tally_uncount(&conn->lane.tally, calls_out, 1);
     conn->told++;
     waiter.done(conn, status, reply, waiter.user);
 }
 
-/* Who holds all that it takes gets no more: the reply waits at the other side, which is not to blame. */
+/* Explains a deadline that has passed. If this side holds as many blocks or bytes as it takes, the peer could not send
+ * the reply: the text names that limit. */
 static void say_late(sea_conn *conn, const struct call_waiter *waiter) {
     const struct account *peer = conn->lane.remote->account;
     int length = snprintf(conn->text, sizeof(conn->text), "no reply of method %" PRIu32 " within its %d ms",
@@ -27,7 +27,7 @@ static void say_late(sea_conn *conn, const struct call_waiter *waiter) {
     conn_say(conn, -ETIMEDOUT, conn->text);
 }
 
-/* The call whose reply has come and is being copied, turn by turn; 0: none. */
+/* The id of the call with a reply that is being copied, turn by turn; 0: no reply is being copied. */
 static uint64_t call_being_answered(const sea_conn *conn) {
     const struct lane *lane = &conn->lane;
     return lane->is_copying && lane->snapshot.in.type == WIRE_REPLY ? lane->snapshot.in.id : 0;
@@ -49,7 +49,7 @@ struct calls_ending {
     int status;
 };
 
-/* There are some left if an exception left a callback. */
+/* If an exception left a callback, calls are left; they end here. */
 static void calls_end_others(const struct calls_ending *ending) {
     uint64_t id, deadline;
     if (calls_first(&ending->conn->calls, &id, &deadline))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's memory, its end, and what it tells. See conn.h. */
+/* A connection's memory, its end, and its texts. See conn.h. */
 #include "rpc/conn.h"
 
 #include "sys/heap.h"
@@ -112,13 +112,13 @@ int conn_explain_deadlock(const sea_conn *conn) {
                                : "it is in a turn already: in a handler or callback nothing can wait for it");
 }
 
-/* How functions that need an open connection say that it is not. */
+/* The error that functions return which need an open connection. */
 int conn_end_reason(const sea_conn *conn) {
     return conn->reason == -EPROTO ? -EPROTO : -EPIPE;
 }
 
-/* Notes that sending said -EPIPE, before the turn that ends the connection: what was sent here until then is still to
- * come. */
+/* Sending has returned -EPIPE. The connection ends only in its next turn, since messages that the peer sent before are
+ * still to come; its text is set now. */
 void conn_note_gone(sea_conn *conn) {
     const struct lane *lane = &conn->lane;
     if (!conn->is_ended)

@@ -8,7 +8,8 @@
 #include <errno.h>
 #include <poll.h>
 
-/* The socket, the peer's process, and the wake-up of other threads, in a set that is readable when one of them is. */
+/* Makes an epoll set of the socket, the peer's process, and the descriptor by which other threads wake this one. The
+ * set is readable when one of the three is. */
 static int pair_new(const sea_conn *conn, int *ret_fd) {
     CLEANUP_FD int fd = -1;
     int r = wait_set_new(&fd);
@@ -23,18 +24,19 @@ static int pair_new(const sea_conn *conn, int *ret_fd) {
     return r;
 }
 
-/* Where none can be made, it is the socket alone: most deaths end that. */
+/* Returns the socket itself if the kernel gives no set. Most deaths of a peer end the socket too. */
 int sea_conn_fd(sea_conn *conn) {
     if (conn->pair_fd >= 0)
         return conn->pair_fd;
     conn->pair_events = POLLIN;
-    bool has_speaker = conn->is_open || lane_speaker(&conn->lane) >= 0; /* or will have none */
+    /* An open connection without a speaker will not get one. */
+    bool has_speaker = conn->is_open || lane_speaker(&conn->lane) >= 0;
     bool has_pair = !conn->is_looped && !conn->is_ended && has_speaker && pair_new(conn, &conn->pair_fd) == 0;
     conn->is_unwoken = conn->is_unwoken || (!has_pair && conn->interrupt.wake_fd >= 0);
     return has_pair ? conn->pair_fd : conn->lane.fd;
 }
 
-/* Who waits for nothing is taken out of the set: it would tell of a hang-up all the same. */
+/* A socket without events is taken out of the set: epoll reports a hang-up even where no event is asked for. */
 static void pair_update(sea_conn *conn, short events) {
     int fd = conn->lane.fd;
     if (events == conn->pair_events)
@@ -59,7 +61,7 @@ short sea_conn_events(sea_conn *conn) {
 int sea_conn_prepare(sea_conn *conn) {
     if (conn->is_looped || conn_adopt(conn) < 0)
         return -1;
-    if (conn_turns(conn)) /* its thread is awake, and does not say that it sleeps */
+    if (conn_turns(conn)) /* inside a turn the thread is awake, and must not tell the peer that it sleeps */
         return 0;
     bool may_sleep = lane_prepare_sleep(&conn->lane) && (conn->is_ended || !mailbox_has_mail(conn->box));
     uint64_t latest = conn->is_unwoken && !conn->is_ended ? wait_now() + CONN_LOOK_NS : WAIT_FOREVER;

@@ -8,7 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-/* How many times what is left for others a holder may have. */
+/* A holder may have at most this many times as many slots as are left for others. */
 enum { USER_TIMES = 1, PROCESS_TIMES = 3 };
 
 static struct conn_slot_holder **slots_chain(struct conn_slots *slots, uint64_t name) {
@@ -42,7 +42,7 @@ static void slots_leave(struct conn_slots *slots, struct conn_slot_holder *holde
     heap_free(holder);
 }
 
-/* `count`, `left`: as they would be afterwards. */
+/* `count`, `left`: the values after one more connection. */
 static bool is_within(uint32_t count, uint32_t left, uint32_t number, uint32_t times) {
     return number ? count <= number : count == 1 || count <= (uint64_t) left * times;
 }
@@ -55,7 +55,7 @@ static uint32_t slots_count(struct conn_slots *slots, uint64_t name) {
 static int slots_check(struct conn_slots *slots, const struct conn_slots_request *claim,
                        char why[CONN_SLOTS_WHY_SIZE]) {
     const struct {
-        const char *whose, *option;
+        const char *holder, *option;
         uint64_t name;
         uint32_t number, times;
     } shares[] = {
@@ -72,7 +72,7 @@ static int slots_check(struct conn_slots *slots, const struct conn_slots_request
         if (is_within(count + 1, claim->most - slots->taken - 1, shares[i].number, shares[i].times))
             continue;
         snprintf(why, CONN_SLOTS_WHY_SIZE,
-                 "%s %" PRIu32 " of the server's %" PRIu32 " connections, and may have no more%s%s", shares[i].whose,
+                 "%s %" PRIu32 " of the server's %" PRIu32 " connections, and may have no more%s%s", shares[i].holder,
                  count, claim->most, shares[i].number ? ": " : " while so few are left for others: ", shares[i].option);
         return -EUSERS;
     }

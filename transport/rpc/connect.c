@@ -18,7 +18,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* A full backlog tells nobody when it has room. */
+/* The kernel does not say when a full backlog has room again: sea_connect() tries again after this time. */
 static const uint64_t CONNECT_RETRY_NS = 1000 * 1000;
 
 static int socket_open(const char *address, int *ret_fd, bool *ret_inherited, const char **ret_why) {
@@ -37,7 +37,7 @@ static int socket_open(const char *address, int *ret_fd, bool *ret_inherited, co
     return socket_connect(where.name, ret_fd);
 }
 
-/* There is nothing to try again with: the socket is closed. */
+/* An inherited socket is closed after an error, so that no second try is possible: -EAGAIN becomes -ENOBUFS. */
 static int explain_inherited(sea_ctx *ctx, int r) {
     sea_refusal last;
     if (r != -EAGAIN)
@@ -80,14 +80,14 @@ struct opening {
     bool is_done;
 };
 
-/* An exception that left a callback leaves no connection. */
+/* If an exception leaves a callback, the connection is freed. */
 static void opening_end(const struct opening *opening) {
     if (!opening->is_done && !opening->conn->is_freed)
         sea_conn_free(opening->conn);
     conn_unref(opening->conn);
 }
 
-/* Drives it through its handshake. Takes it when that fails; a callback may have freed it before. */
+/* Drives a connection through its handshake. Frees the connection on failure, unless a callback has freed it. */
 static int conn_wait_open(sea_conn *conn, const char *address) {
     int r = 0;
     CLEANUP(opening_end) struct opening opening = {.conn = conn_ref(conn)};

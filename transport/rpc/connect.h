@@ -6,8 +6,8 @@
 #include "rpc/conn.h"
 
 /* Checks the options, opens the socket, and makes the connection; the handshake is still to come. -EAGAIN: the server's
- * backlog is full, or the kernel is short of memory for a greeting; never of an inherited socket. Other errors are
- * those of sea_connect(). */
+ * backlog is full, or the kernel is short of memory for a greeting. An inherited socket never gets -EAGAIN. Other
+ * errors: as sea_connect(). */
 int conn_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table that libsealane-uv gets. Each function is that of its own room; this file adds one that gives a connection
- * its poller.
+ * The table of functions for libsealane-uv. Other rooms have the functions; only conn_drive(), which gives a connection
+ * its poller, is here.
  *
- * Threads: the table is constant. Its functions have the threads of their rooms.
+ * Threads: the table is constant. Each function may be called on the threads that its own room allows.
  */
 #include "rpc/loop_interface.h"
 

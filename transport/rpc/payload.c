@@ -4,7 +4,6 @@
 
 #include "rpc/block.h"
 
-/* Bytes that do not go into a frame as they are become a block. */
 int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, struct lane_message *ret_message) {
     *ret_message = (struct lane_message){.method = method, .bytes = data, .bytes_size = size};
     if (size == 0 || lane_takes_bytes(&conn->lane, size))

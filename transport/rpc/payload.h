@@ -6,8 +6,8 @@
 #include "rpc/conn.h"
 #include "sys/heap.h"
 
-/* Bytes that do not fit into a frame become a block, of which `ret_message` owns the reference; other bytes are
- * borrowed. Errors: those of sea_block_new(). */
+/* Borrows bytes that fit into a frame. Copies other bytes into a block; `ret_message` owns the reference. Errors: as
+ * sea_block_new(). */
 int message_of_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, struct lane_message *ret_message);
 
 static inline void message_end(const struct lane_message *message) {
