@@ -303,12 +303,8 @@ static void parse_option(struct settings *set, int option) {
     case 'q':
         set->is_quiet = true;
         break;
-    case 'h':
-        program_help(help);
-    case 'V':
-        program_version();
     default:
-        program_bad_option();
+        program_other_option(option, help);
     }
 }
 

@@ -238,12 +238,8 @@ static void parse_option(struct digest *d, int option) {
     case OPTION_SUMMARY:
         d->is_summed_up = true;
         break;
-    case 'h':
-        program_help(help);
-    case 'V':
-        program_version();
     default:
-        program_bad_option();
+        program_other_option(option, help);
     }
 }
 

@@ -545,12 +545,8 @@ int main(int argc, char **argv) {
         case 'v':
             server.is_verbose = true;
             break;
-        case 'h':
-            program_help(help);
-        case 'V':
-            program_version();
         default:
-            program_bad_option();
+            program_other_option(option, help);
         }
     }
     if (optind < argc)

@@ -289,12 +289,8 @@ static void parse_option(struct producer *p, uint64_t *repeat, int option) {
     case 'v':
         p->audience.is_verbose = true;
         break;
-    case 'h':
-        program_help(help);
-    case 'V':
-        program_version();
     default:
-        program_bad_option();
+        program_other_option(option, help);
     }
 }
 

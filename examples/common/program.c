@@ -62,27 +62,27 @@ void program_sum_up(const char *label, const char *format, ...) {
     fprintf(stderr, "%-16s %s\n", label, line);
 }
 
+static _Noreturn void end_after_bad_usage(void) {
+    fprintf(stderr, "Try '%s --help'.\n", program_name);
+    exit(PROGRAM_TROUBLE);
+}
+
 _Noreturn void program_bad_usage(const char *format, ...) {
     va_list args;
     va_start(args, format);
     say(program_name, format, args);
     va_end(args);
-    program_bad_option();
+    end_after_bad_usage();
 }
 
-_Noreturn void program_bad_option(void) {
-    fprintf(stderr, "Try '%s --help'.\n", program_name);
-    exit(PROGRAM_TROUBLE);
-}
-
-_Noreturn void program_help(const char *text) {
-    fputs(text, stdout);
-    exit(program_flush() < 0 ? PROGRAM_TROUBLE : PROGRAM_OK);
-}
-
-_Noreturn void program_version(void) {
+_Noreturn void program_other_option(int option, const char *help) {
     unsigned v = sea_version();
-    printf("%s (Sealane) %u.%u.%u\n", program_name, v / 10000, v / 100 % 100, v % 100);
+    if (option == 'h')
+        fputs(help, stdout);
+    else if (option == 'V')
+        printf("%s (Sealane) %u.%u.%u\n", program_name, v / 10000, v / 100 % 100, v % 100);
+    else
+        end_after_bad_usage();
     exit(program_flush() < 0 ? PROGRAM_TROUBLE : PROGRAM_OK);
 }
 

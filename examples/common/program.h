@@ -27,11 +27,12 @@ void program_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Prints one line of a summary, "label   text", on standard error. */
 void program_sum_up(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* These functions print an error about the arguments, or the help that was asked for, and end the program. */
+/* Prints an error about the arguments, and ends the program. */
 _Noreturn void program_bad_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
-_Noreturn void program_bad_option(void); /* getopt() has printed the error already */
-_Noreturn void program_help(const char *text);
-_Noreturn void program_version(void);
+
+/* Ends the program for an option that it does not serve itself: 'h' prints `help`, 'V' the version. Any other option is
+ * wrong, and getopt_long() has printed the error already. */
+_Noreturn void program_other_option(int option, const char *help);
 
 /* Returns the value of an option; ends the program if `text` is not a number from `min` to `max`. Sizes take the
  * suffixes k, M, G, T (powers of 1024). */
