@@ -58,6 +58,7 @@ transport_libtransport_la_SOURCES = \
     transport/sys/shared_word.h \
     transport/sys/socket.c \
     transport/sys/socket.h \
+    transport/sys/thread_id.c \
     transport/sys/thread_id.h \
     transport/sys/wait.c \
     transport/sys/wait.h \

@@ -68,6 +68,8 @@ offence "internals in loop" transport/loop/uv.c '#include "rpc/conn.h"' "loop is
 for own in __thread _Thread_local thread_local pthread_key_t tss_t; do
     offence "$own" "$lane" "static $own x;" "$lane:3: no thread keeps anything of its own ($own)"
 done
+offence "a second number of a thread" transport/sys/thread_id.c '_Thread_local uintptr_t other;' \
+    "no thread keeps anything of its own (_Thread_local)"
 offence "the public interface in sys" transport/sys/fdpass.c '#include <sealane/conn.h>' "may not know the public"
 offence "uv.h in a public header" include/sealane/base.h '#include <uv.h>' "base.h:2: a public header may not include"
 offence "an example with internals" examples/hello.c '#include "lane/lane.h"' "hello.c:2: an example may not include"

@@ -150,6 +150,35 @@ START_TEST(test_it_moves_to_another_thread) {
 }
 END_TEST
 
+static void *is_others(void *arg) {
+    ck_assert(!mailbox_is_mine(arg));
+    return NULL;
+}
+
+/* The C library gives the stack of the thread that has ended, and with it the address, to the next one. */
+START_TEST(test_a_new_thread_is_not_one_that_has_ended) {
+    struct mailbox *box = begin();
+    pthread_t thread, next;
+    ck_assert_int_eq(pthread_create(&thread, NULL, adopt, box), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(pthread_create(&next, NULL, is_others, box), 0);
+    ck_assert(pthread_equal(thread, next)); /* else this test shows nothing */
+    pthread_join(next, NULL);
+    mailbox_unref(box);
+}
+END_TEST
+
+/* A thread without a number owns nothing, also no mailbox that is closed. */
+START_TEST(test_a_closed_one_is_no_new_threads) {
+    struct mailbox *box = begin();
+    pthread_t thread;
+    mailbox_close(box);
+    ck_assert_int_eq(pthread_create(&thread, NULL, is_others, box), 0);
+    pthread_join(thread, NULL);
+    mailbox_unref(box);
+}
+END_TEST
+
 /* Threads deliver, and count without atomics: under the owner's rights there is one at a time. */
 enum { THREADS = 4, NOTES = 2000 };
 
@@ -205,6 +234,8 @@ int main(void) {
     suite_add(s, test_the_owner_runs_what_another_thread_delivers);
     suite_add(s, test_a_closed_one_runs_its_mail_and_takes_no_more);
     suite_add(s, test_it_moves_to_another_thread);
+    suite_add(s, test_a_new_thread_is_not_one_that_has_ended);
+    suite_add(s, test_a_closed_one_is_no_new_threads);
     suite_add_loop(s, test_every_mail_runs_once_across_the_end, 0, 3);
     return suite_run(s);
 }

@@ -149,7 +149,7 @@ void mailbox_close(struct mailbox *box) {
     struct mail *rest = held->taken;
     held->taken = NULL;
     held->wake = NULL;
-    atomic_store_explicit(&held->thread, 0, memory_order_relaxed);
+    atomic_store_explicit(&held->thread, THREAD_ID_NONE, memory_order_relaxed);
     pthread_mutex_unlock(&held->lock);
     run_all(rest);
 }
@@ -166,7 +166,7 @@ struct mailbox_visit mailbox_enter(struct mailbox *box) {
 void mailbox_leave(const struct mailbox_visit *visit) {
     if (!visit->box)
         return;
-    atomic_store_explicit(&visit->box->thread, 0, memory_order_relaxed);
+    atomic_store_explicit(&visit->box->thread, THREAD_ID_NONE, memory_order_relaxed);
     pthread_mutex_unlock(&visit->box->lock);
     mailbox_unref(visit->box);
 }

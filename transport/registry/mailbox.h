@@ -16,7 +16,10 @@
  * in for the owner's thread: the thread that holds the lock is the owner.
  *
  *     open     thread == the thread that drives the connection, by mailbox_adopt()
- *     closed   thread == the thread between mailbox_enter() and mailbox_leave(), or 0
+ *     closed   thread == the thread between mailbox_enter() and mailbox_leave(), or THREAD_ID_NONE
+ *
+ * A thread that ends leaves its number with the mailboxes that it owned. No later thread has that number, so that a
+ * mailbox has no owner then: what threads leave there waits for the next one that adopts it.
  *
  * Memory: by reference. The account has one reference; a thread that puts a mail has another while it does so, because
  * the owner may run the mail, and end the account, before that thread has woken it.
@@ -42,7 +45,7 @@ struct mail {
 };
 
 struct mailbox {
-    _Atomic uintptr_t thread; /* thread_id() of the owner */
+    _Atomic uintptr_t thread; /* thread_id() of the owner; never 0 */
     _Atomic(struct mail *) head;
     struct mail *taken; /* of the owner: mails that are still to be run, oldest first */
     _Atomic uint32_t refs;
@@ -55,9 +58,10 @@ struct mailbox {
 struct mailbox *mailbox_new(void);
 struct mailbox *mailbox_unref(struct mailbox *box);
 
-/* Is the calling thread the owner? No order is needed: a thread finds its own number only where it stored it. */
+/* Is the calling thread the owner? No order is needed: a thread finds its own number only where it stored it. A thread
+ * without a number has stored none. */
 static inline bool mailbox_is_mine(const struct mailbox *box) {
-    return atomic_load_explicit(&box->thread, memory_order_relaxed) == thread_id();
+    return atomic_load_explicit(&box->thread, memory_order_relaxed) == thread_id_known();
 }
 
 /* The calling thread drives the connection from now on. Nothing happens to a closed mailbox. */

@@ -9,7 +9,7 @@
 /* As many as a busy connection uses at a time; each is some 350 bytes. */
 static const uint32_t SPARES_MOST = 16, BURIED_MOST = 200;
 
-struct mailbox msg_dead_box;
+struct mailbox msg_dead_box = {.thread = THREAD_ID_NONE};
 
 enum { MSG_SIZE = sizeof(sea_msg) + LANE_BYTES_MAX };
 

@@ -1,27 +1,38 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A number for the calling thread: no other thread that lives now has it, and it is never 0. One instruction where the
- * compiler target is known; elsewhere a call of the C library. A thread that begins later may get the number of one
- * that has ended.
+ * A number for each thread, that no other thread of this process has, or will have. It is not the address of the
+ * thread: the C library gives the memory of a thread that has ended to the next one, which would pass for it.
+ *
+ * The number lies at a fixed distance from the thread's pointer (initial-exec), so that reading it calls no function.
+ * The C library keeps some room there for libraries that are loaded later; one that keeps none has another model.
  */
 #ifndef SYS_THREAD_ID_H
 #define SYS_THREAD_ID_H
 
-#include <pthread.h>
+#include <features.h>
 #include <stdint.h>
 
-static inline uintptr_t thread_id(void) {
-#if defined(__x86_64__) && defined(__LP64__)
-    uintptr_t id;
-    __asm__("mov %%fs:0, %0" : "=r"(id)); /* the first word of a thread's block is the block's own address */
-    return id;
-#elif defined(__aarch64__)
-    uintptr_t id;
-    __asm__("mrs %0, tpidr_el0" : "=r"(id));
-    return id;
+#ifdef __GLIBC__
+#define THREAD_ID_MODEL __attribute__((visibility("hidden"), tls_model("initial-exec")))
 #else
-    return (uintptr_t) pthread_self();
+#define THREAD_ID_MODEL __attribute__((visibility("hidden")))
 #endif
+
+/* Is no thread's number. */
+#define THREAD_ID_NONE UINTPTR_MAX
+
+extern _Thread_local uintptr_t thread_id_given THREAD_ID_MODEL;
+
+/* The number of the calling thread, or 0 if it has none yet. */
+static inline uintptr_t thread_id_known(void) {
+    return thread_id_given;
+}
+
+/* Gives the calling thread its number. */
+uintptr_t thread_id_give(void);
+
+static inline uintptr_t thread_id(void) {
+    return thread_id_given ? thread_id_given : thread_id_give();
 }
 
 #endif
