@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The part that every program of the benchmark shares: it runs one *cell*, a single measurement of one system, and
- * prints one line of JSON about it. bench/run.py runs many cells.
+ * prints one line of JSON about it. bench/run runs many cells.
  *
  * A program tells how its system serves and how it measures, and work_main() does the rest: the command line, the floor
  * of the machine before and after, a server and its clients as processes of their own, each pinned to its CPU, the

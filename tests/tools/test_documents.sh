@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 #
-# tools/check-documents: a document that names only things of its tree passes; each planted name that does not exist is
-# refused. Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
+# tools/check-documents: documents and comments that name only things of their tree pass; each planted name that does
+# not exist is refused. Environment, from the Makefile: srcdir, PYTHON3 (may be empty).
 
 set -u
 . "${srcdir:?}/tests/tools/tally.sh"
@@ -37,7 +37,7 @@ work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$work/include/sealane" "$work/transport/lane" "$work/doc"
 echo 'int sea_call(void); enum { SEA_LIMIT = 1 };' >"$work/include/sealane/conn.h"
-echo 'int lane_send(int is_open);' >"$work/transport/lane/send.c"
+echo 'int lane_send(int is_open); /* formerly lane_push */' >"$work/transport/lane/send.c"
 printf '%s\n' '  check        run the tests' >"$work/dev"
 printf '%s\n' '# Architecture' '' '## The rooms' '' '    lane      send   outgoing frames' '' '## Words' \
     >"$work/doc/architecture.md"
@@ -49,6 +49,10 @@ refuses "a public function" "Call \`sea_cal()\`." "README.md:5: sea_cal: no publ
 refuses "a public constant" "At most SEA_LIMITS." "SEA_LIMITS: no public header"
 refuses "an internal function" "It calls \`lane_sends()\`." "lane_sends: no source file"
 refuses "an internal name" "It looks at \`is_opened\`." "is_opened: no source file"
+refuses "a function of a comment alone" "It calls \`lane_push()\`." "lane_push: no code has this function"
+accepts "files by their names" "See \`send.c\` and \`lane/send.c\`."
+refuses "a file by its name" "See \`sent.c\`." "README.md:5: sent.c: there is no such file"
+refuses "a file in another folder" "See \`rpc/send.c\`." "rpc/send.c: there is no such file"
 refuses "a file" "See include/sealane/con.h." "include/sealane/con.h: there is no such file"
 refuses "a room" "See \`lane/sent\`." "lane/sent: the library has no such room"
 refuses "a verb" "Run ./dev chek." "./dev chek: dev has no such verb"
@@ -56,6 +60,20 @@ refuses "a link to a file" "See [it](doc/architect.md)." "doc/architect.md: ther
 refuses "a link to a heading" "See [it](doc/architecture.md#the-room)." "#the-room: architecture.md has no such heading"
 
 page "Nothing."
+
+# comments TEXT: a file with that comment on its second line.
+comments() {
+    printf '/* A room. */\n/* %s */\n' "$1" >"$work/transport/lane/lane.h"
+}
+sed -i 's/    lane      send/    lane      lane  send/' "$work/doc/architecture.md"
+comments "Calls lane_send(), see send.c and lane/send.c."
+must "names in comments" check
+comments "Calls lane_pull()."
+must_refuse "a function in a comment" "transport/lane/lane.h:2: lane_pull: no code has this function" check
+comments "See lane/pull.c."
+must_refuse "a file in a comment" "transport/lane/lane.h:2: lane/pull.c: there is no such file" check
+rm "$work/transport/lane/lane.h"
+
 : >"$work/transport/lane/receive.c"
 must_refuse "a room that the diagram lacks" "transport/lane/receive: the diagram of the rooms" check
 

@@ -8,7 +8,7 @@
  *         '------------------lane_close()-----------------------^
  *
  * The lane calls its owner through lane_ops: `changed` at any time, all others only from lane_dispatch() and
- * lane_close(). It never waits: the owner polls lane_fd() for lane_events() until lane_deadline(), then dispatches. It
+ * lane_close(). It never waits: the owner polls `fd` for lane_events() until lane_deadline(), then dispatches. It
  * belongs to one thread at a time.
  *
  * Owns: the socket, the peer's account, queued frames with their references, handles that wait to be given back.
