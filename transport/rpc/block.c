@@ -59,9 +59,6 @@ int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret
 
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
     struct peer *remote = conn->lane.remote;
-    int r = conn_adopt(conn);
-    if (r < 0)
-        return r;
     bool was_restless = remote->pools.needs_maintenance;
     sea_block *block = size < conn->ready_below ? pools_ready_block(&remote->pools, payload_class, size) : NULL;
     if (!was_restless) /* else a turn was asked for when it became so */
@@ -75,8 +72,11 @@ static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, in
 /* The steady state: a block is free, and of a small size one has just come back. */
 int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     int payload_class = size <= conn->lane.choice.inline_most ? SEA_INLINE : SEA_POOLED;
-    bool is_ready = size < conn->ready_below && conn_is_mine(conn);
-    sea_block *block = is_ready ? pools_hot_block(&conn->lane.remote->pools, payload_class, size) : NULL;
+    int r = conn_adopt(conn);
+    if (r < 0)
+        return r;
+    sea_block *block =
+        size < conn->ready_below ? pools_hot_block(&conn->lane.remote->pools, payload_class, size) : NULL;
     if (!block)
         return block_new(ret_block, conn, size, payload_class);
     *ret_block = block;

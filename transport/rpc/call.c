@@ -39,12 +39,9 @@ static int call_wait(sea_conn *conn) {
 
 /* `call` brings method and payload. */
 static int call_start(sea_conn *conn, struct lane_message *call, uint64_t deadline, struct call_waiter waiter) {
-    int r = conn_adopt(conn);
-    if (r == 0)
-        r = conn->is_ended ? conn_end_reason(conn) : conn->is_open ? 0 : -EAGAIN;
-    if (r < 0)
-        return r;
-    r = calls_begin(&conn->calls, conn->lane.negotiated.calls_max, deadline, waiter, &call->id);
+    if (!conn->is_open)
+        return conn->is_ended ? conn_end_reason(conn) : -EAGAIN;
+    int r = calls_begin(&conn->calls, conn->lane.negotiated.calls_max, deadline, waiter, &call->id);
     if (r == -EAGAIN)
         r = call_wait(conn);
     if (r < 0)
@@ -92,12 +89,15 @@ static int explain_passed(sea_conn *conn, uint32_t method) {
 /* `call` brings method and payload, which is borrowed. */
 static int call_start_term(sea_conn *conn, struct lane_message *call, struct term term, sea_done *done, void *user,
                            uint64_t *ret_id) {
-    bool is_first = !conn->lane.wants_room && !conn->wants_call;
     uint64_t mark = refusal_mark(&conn->ctx->refusals);
     struct call_waiter waiter = {done, user, call->method, term.timeout_ms};
-    int r = !done             ? -EINVAL
-            : term.has_passed ? explain_passed(conn, call->method)
-                              : call_start(conn, call, term.deadline, waiter);
+    int r = conn_adopt(conn);
+    if (r < 0)
+        return r;
+    bool is_first = !conn->lane.wants_room && !conn->wants_call;
+    r = !done             ? -EINVAL
+        : term.has_passed ? explain_passed(conn, call->method)
+                          : call_start(conn, call, term.deadline, waiter);
     if (r == -EAGAIN && is_first)
         lane_explain(&conn->lane, r);
     if (r == 0 && ret_id)
@@ -156,7 +156,7 @@ static int call_begin_waiting(sea_conn *conn, struct lane_message *message, stru
 }
 
 struct waiting {
-    sea_conn *conn; /* owned reference: handlers that run meanwhile may free it */
+    sea_conn *conn; /* borrowed: the caller holds a reference, because handlers that run meanwhile may free it */
     struct blocking_call *call;
     uint64_t id;
     bool is_done;
@@ -168,13 +168,12 @@ static void waiting_end(struct waiting *waiting) {
         sea_call_cancel(waiting->conn, waiting->id);
     if (!waiting->is_done)
         sea_msg_release(waiting->call->reply);
-    conn_unref(waiting->conn);
 }
 
-/* Waits for the end of a call that was begun. */
+/* Waits for the end of a call that was begun. The caller holds a reference of the connection. */
 static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, sea_msg **ret_reply) {
     int r = 0;
-    CLEANUP(waiting_end) struct waiting waiting = {.conn = conn_ref(conn), .call = call, .id = id};
+    CLEANUP(waiting_end) struct waiting waiting = {.conn = conn, .call = call, .id = id};
     while (r >= 0 && !call->is_done)
         r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
     interrupt_tell(&conn->interrupt, r);

@@ -11,10 +11,11 @@
 
 enum { CAPACITY_FIRST = 8, SLOT_SIZE = sizeof(struct call_slot) };
 
-/* The number of the slot that `id` names; 0: no call in flight has that id. */
-static uint32_t id_find(const struct calls *calls, uint64_t id) {
-    const struct slot_head *slot = slot_table_find(&calls->slots, SLOT_SIZE, (uint32_t) id, (uint32_t) (id >> 32));
-    return slot && ((const struct call_slot *) slot)->state != CALL_FREE ? (uint32_t) id : 0;
+/* The slot that `id` names, whose number is (uint32_t) id; NULL: no call in flight has that id. */
+static struct call_slot *call_find(const struct calls *calls, uint64_t id) {
+    struct slot_head *head = slot_table_find(&calls->slots, SLOT_SIZE, (uint32_t) id, (uint32_t) (id >> 32));
+    struct call_slot *slot = (struct call_slot *) head;
+    return slot && slot->state != CALL_FREE ? slot : NULL;
 }
 
 static RARE int calls_grow(struct slot_table *table) {
@@ -34,14 +35,9 @@ static void pending_insert(struct calls *calls, uint32_t number) {
     slot_list_insert(&calls->pending, &calls->slots, SLOT_SIZE, before, number);
 }
 
-static void pending_remove(struct calls *calls, uint32_t number) {
-    slot_list_remove(&calls->pending, &calls->slots, SLOT_SIZE, number);
-}
-
-static void slot_free(struct calls *calls, uint32_t number) {
-    struct call_slot *slot = calls_at(calls, number);
+static void slot_free(struct calls *calls, struct call_slot *slot, uint32_t number) {
     if (slot->state == CALL_PENDING)
-        pending_remove(calls, number);
+        slot_list_remove(&calls->pending, &calls->slots, SLOT_SIZE, number);
     slot->state = CALL_FREE;
     slot_table_give(&calls->slots, SLOT_SIZE, number, slot->head.generation + 1);
     calls->in_flight--;
@@ -64,21 +60,21 @@ int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct c
 }
 
 void calls_undo(struct calls *calls, uint64_t id) {
-    slot_free(calls, id_find(calls, id));
+    slot_free(calls, call_find(calls, id), (uint32_t) id);
 }
 
 int calls_finish(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter) {
-    uint32_t number = id_find(calls, id);
-    if (!number)
+    struct call_slot *slot = call_find(calls, id);
+    if (!slot)
         return -ENOENT;
-    *ret_waiter = calls_at(calls, number)->waiter;
-    slot_free(calls, number);
+    *ret_waiter = slot->waiter;
+    slot_free(calls, slot, (uint32_t) id);
     return 0;
 }
 
 bool calls_is_pending(const struct calls *calls, uint64_t id) {
-    uint32_t number = id_find(calls, id);
-    return number && calls_at(calls, number)->state == CALL_PENDING;
+    const struct call_slot *slot = call_find(calls, id);
+    return slot && slot->state == CALL_PENDING;
 }
 
 bool calls_first_late(const struct calls *calls, uint64_t now, uint64_t but, uint64_t *ret_id) {
@@ -92,12 +88,11 @@ bool calls_first_late(const struct calls *calls, uint64_t now, uint64_t but, uin
 }
 
 int calls_abandon(struct calls *calls, uint64_t id, struct call_waiter *ret_waiter) {
-    uint32_t number = id_find(calls, id);
-    if (!number || calls_at(calls, number)->state != CALL_PENDING)
+    struct call_slot *slot = call_find(calls, id);
+    if (!slot || slot->state != CALL_PENDING)
         return -ENOENT;
-    struct call_slot *slot = calls_at(calls, number);
     *ret_waiter = slot->waiter;
-    pending_remove(calls, number);
+    slot_list_remove(&calls->pending, &calls->slots, SLOT_SIZE, (uint32_t) id);
     slot->state = CALL_ABANDONED;
     slot->waiter = (struct call_waiter){.done = NULL};
     return 0;

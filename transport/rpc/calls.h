@@ -49,12 +49,13 @@ int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct c
 
 /* The call slot with this number (util/slot_table.h). */
 static inline struct call_slot *calls_at(const struct calls *calls, uint32_t number) {
-    return (struct call_slot *) slot_table_at(&calls->slots, sizeof(struct call_slot), number);
+    return (struct call_slot *) calls->slots.slots + (number - 1);
 }
 
 /* The id that the call in this slot has. */
 static inline uint64_t calls_id(const struct calls *calls, uint32_t number) {
-    return (uint64_t) calls_at(calls, number)->head.generation << 32 | number;
+    const struct call_slot *slots = calls->slots.slots;
+    return (uint64_t) slots[number - 1].head.generation << 32 | number;
 }
 
 /* The id that the next calls_begin() will give; 0 when that may fail. */

@@ -15,7 +15,8 @@ void conn_ref_ended(sea_conn *conn) {
 
 void conn_unref_ended(sea_conn *conn) {
     CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(conn->box);
-    conn_unref(conn);
+    if (--conn->refs == 0)
+        conn_destroy(conn);
 }
 
 static int conn_explain_thread(const sea_conn *conn) {
@@ -80,11 +81,9 @@ void conn_turn_again(sea_conn *conn) {
     conn_rearm(conn);
 }
 
-/* Also of a turn that an exception unwinds: it has left a handler, to which the message belongs. */
 void turn_end(sea_conn **turn) {
-    CLEANUP_CONN sea_conn *conn = *turn;
-    conn_end_turn(conn);
-    conn_rearm(conn);
+    conn_end_turn(*turn);
+    conn_rearm(*turn);
 }
 
 int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {
@@ -100,7 +99,8 @@ int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {
 void conn_end(sea_conn *conn, int reason, const char *text) {
     if (conn_adopt(conn) < 0 || mailbox_is_closed(conn->box))
         return;
-    CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    CLEANUP(turn_end) sea_conn *turn = held;
     conn_begin_turn(turn);
     lane_close(&conn->lane, reason, text);
 }

@@ -6,8 +6,8 @@
  * The lane is closed when the owner lets go; the memory goes with the last reference.
  *
  * Threads: the thread that drives it owns it, with all that is its account's (registry/mailbox.h). Each function that
- * drives it adopts it by conn_adopt(). Functions for any thread leave a mail. Its last turn disowns it: from then on
- * conn_ref() and conn_unref() go through the lock of the mailbox.
+ * drives it adopts it by conn_adopt(), once: the functions below it rely on that. Functions for any thread leave a
+ * mail. The last turn of a connection that has ended disowns it: from then on the lock of the mailbox guards `refs`.
  *
  * Files: conn.c memory, end, getters · conn_loop.c beginning, and the poller · conn_turn.c turns and the lane's
  * callbacks · conn_wait.c blocking waits · conn_fd.c other loops · connect.c · call.c and call_end.c our calls · send.c
@@ -72,7 +72,7 @@ struct sea_conn {
 };
 
 void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
-/* Of a connection that its last turn has disowned. */
+/* Of a connection that has ended: any thread may hold a reference of it. */
 void conn_ref_ended(sea_conn *conn);
 void conn_unref_ended(sea_conn *conn);
 
@@ -80,16 +80,17 @@ static inline bool conn_is_mine(const sea_conn *conn) {
     return mailbox_is_mine(conn->box);
 }
 
+/* The calling thread owns the connection, or the connection has ended. */
 static inline sea_conn *conn_ref(sea_conn *conn) {
-    if (conn_is_mine(conn))
-        conn->refs++;
-    else
+    if (conn->is_ended)
         conn_ref_ended(conn);
+    else
+        conn->refs++;
     return conn;
 }
 
 static inline sea_conn *conn_unref(sea_conn *conn) {
-    if (conn && !conn_is_mine(conn))
+    if (conn && conn->is_ended)
         conn_unref_ended(conn);
     else if (conn && --conn->refs == 0)
         conn_destroy(conn);
@@ -110,7 +111,7 @@ int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline);
  * Nothing happens to a connection that has been disowned. */
 int conn_change_thread(sea_conn *conn);
 static inline int conn_adopt(sea_conn *conn) {
-    return conn_is_mine(conn) ? 0 : conn_change_thread(conn);
+    return mailbox_is_mine(conn->box) ? 0 : conn_change_thread(conn);
 }
 
 static inline uint32_t conn_turns(const sea_conn *conn) {
@@ -190,8 +191,8 @@ void conn_note_gone(sea_conn *conn);
 /* Tells its poller, if it has one, about new events and a new deadline. */
 void conn_rearm(void *owner);
 
-/* The end of a turn, for CLEANUP(). Also of a turn that an exception unwinds: it has left a handler, to which the
- * message belongs. */
+/* The end of a turn, for CLEANUP(): the caller still holds a reference. Also of a turn that an exception unwinds: it has
+ * left a handler, to which the message belongs. */
 void turn_end(sea_conn **turn);
 
 /* How often a wait looks for the work of other threads where they have no descriptor to wake it: a sandbox may forbid

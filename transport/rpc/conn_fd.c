@@ -79,6 +79,6 @@ int sea_conn_dispatch(sea_conn *conn, short revents) {
     interrupt_silence(&conn->interrupt);
     int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, -1, 0) : revents;
     if (!held->is_ended)
-        conn_turn(conn, (short) (found < 0 ? 0 : found));
+        conn_run_turn(conn, (short) (found < 0 ? 0 : found));
     return conn_explain_end(held, mark, conn->is_ended ? conn_end_reason(conn) : 0);
 }

@@ -160,10 +160,9 @@ static bool is_shortage(int status) {
     return status == -EDQUOT || status == -EMFILE || status == -ENOMEM;
 }
 
-/* A call of ours counts no more. */
+/* A call of ours counts no more, and the application waits for that. */
 static void offer_call(sea_conn *conn) {
-    if (conn->wants_call)
-        lane_want_room(&conn->lane, 0);
+    lane_want_room(&conn->lane, 0);
     conn->wants_call = false;
 }
 
@@ -171,9 +170,9 @@ static const char *reply_arrived(sea_conn *conn, const struct lane_message *in) 
     struct call_waiter waiter;
     int status = in->status;
     int r = calls_finish(&conn->calls, in->id, &waiter);
-    if (r == 0)
+    if (r == 0 && conn->wants_call)
         offer_call(conn);
-    if (r == 0 && is_shortage(in->status) && !in->is_refused)
+    if (r == 0 && status < 0 && is_shortage(status) && !in->is_refused)
         pools_renew(&conn->lane.remote->pools);
     if (r < 0 || !waiter.done) {
         sea_block_unref(in->block);
@@ -318,7 +317,12 @@ static void conn_run_mails(sea_conn *conn) {
 int conn_turn(sea_conn *conn, short revents) {
     if (conn_adopt(conn) < 0)
         return 0;
-    CLEANUP(turn_end) sea_conn *turn = conn_ref(conn);
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    return conn_run_turn(held, revents);
+}
+
+int conn_run_turn(sea_conn *conn, short revents) {
+    CLEANUP(turn_end) sea_conn *turn = conn;
     conn_begin_turn(turn);
     if (mailbox_has_mail(conn->box))
         conn_run_mails(conn);

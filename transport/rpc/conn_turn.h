@@ -17,4 +17,7 @@ extern const struct lane_ops CONN_LANE_OPS;
  * the socket itself now and then. */
 int conn_turn(sea_conn *conn, short revents);
 
+/* conn_turn(), for a caller that drives the connection already and holds a reference. */
+int conn_run_turn(sea_conn *conn, short revents);
+
 #endif

@@ -58,7 +58,7 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     spin_policy_reward(&lane->spin);
     if (revents < 0)
         return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");
-    return conn_turn(conn, (short) revents);
+    return conn_run_turn(conn, (short) revents);
 }
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {

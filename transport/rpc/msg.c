@@ -28,7 +28,8 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
         memcpy(msg->small.bytes, in->bytes, in->bytes_size);
     msg->has_small = false;
     msg->link = NULL;
-    msg->conn = conn_ref(conn);
+    msg->conn = conn; /* the reference is counted here: messages arrive on the owner's thread */
+    conn->refs++;
     if (in->type == WIRE_CALL)
         msg_add_incoming(msg);
     *ret_msg = msg;

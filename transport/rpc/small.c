@@ -77,8 +77,7 @@ int small_turn(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     if (conn_adopt(conn) < 0)
         return 0;
-    CLEANUP_CONN sea_conn *held = conn; /* a handler may free it */
-    held->refs++;
+    CLEANUP_CONN sea_conn *held = conn_ref(conn); /* a handler may free it */
     int taken = small_take_all(conn);
     bool is_all = taken && !small_has_gone_round(lane) && !conn->calls.in_flight && !mailbox_has_mail(conn->box);
     if (!lane->corks)
@@ -86,7 +85,7 @@ int small_turn(sea_conn *conn) {
     is_all = is_all && lane_is_calm(lane);
     if (!is_all && !conn->is_ended) {
         lane->taken = taken;
-        taken = conn_turn(conn, 0);
+        taken = conn_run_turn(conn, 0);
     }
     return taken;
 }

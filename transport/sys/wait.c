@@ -35,18 +35,16 @@ static_assert((int) EPOLLIN == POLLIN && (int) EPOLLOUT == POLLOUT && (int) EPOL
                   (int) EPOLLERR == POLLERR,
               "epoll and poll number their events alike");
 
-static uint64_t clock_read(clockid_t clock) {
+uint64_t wait_now(void) {
     struct timespec now;
-    clock_gettime(clock, &now);
+    clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t) now.tv_sec * NS_PER_S + (uint64_t) now.tv_nsec;
 }
 
-uint64_t wait_now(void) {
-    return clock_read(CLOCK_MONOTONIC);
-}
-
 uint64_t wait_now_coarse(void) {
-    return clock_read(CLOCK_MONOTONIC_COARSE);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (uint64_t) now.tv_sec * NS_PER_S + (uint64_t) now.tv_nsec;
 }
 
 uint64_t wait_deadline(int timeout_ms) {

@@ -33,8 +33,10 @@ struct slot_table {
     uint32_t generation; /* of slots that are added */
 };
 
+#define SLOT_AT(table, size, number) ((struct slot_head *) (void *) ((char *) (table)->slots + (size) * ((number) -1)))
+
 static inline struct slot_head *slot_table_at(const struct slot_table *table, size_t size, uint32_t number) {
-    return (struct slot_head *) (void *) ((char *) table->slots + size * (number - 1));
+    return SLOT_AT(table, size, number);
 }
 
 /* Takes `slots`, the array resized to `capacity` slots, and adds the new ones, which are free; the lowest goes first.
@@ -42,7 +44,7 @@ static inline struct slot_head *slot_table_at(const struct slot_table *table, si
 static inline void slot_table_add(struct slot_table *table, size_t size, void *slots, uint32_t capacity) {
     table->slots = slots;
     for (uint32_t number = capacity; number > table->capacity; number--) {
-        *slot_table_at(table, size, number) = (struct slot_head){table->generation, table->free_first, 0};
+        *SLOT_AT(table, size, number) = (struct slot_head){table->generation, table->free_first, 0};
         table->free_first = number;
     }
     table->capacity = capacity;
@@ -51,13 +53,13 @@ static inline void slot_table_add(struct slot_table *table, size_t size, void *s
 /* Takes a free slot and returns its number. There is one. */
 static inline uint32_t slot_table_take(struct slot_table *table, size_t size) {
     uint32_t number = table->free_first;
-    table->free_first = slot_table_at(table, size, number)->next;
+    table->free_first = SLOT_AT(table, size, number)->next;
     return number;
 }
 
 /* Frees a slot. Its next user has it with this generation. */
 static inline void slot_table_give(struct slot_table *table, size_t size, uint32_t number, uint32_t generation) {
-    *slot_table_at(table, size, number) = (struct slot_head){generation, table->free_first, 0};
+    *SLOT_AT(table, size, number) = (struct slot_head){generation, table->free_first, 0};
     table->free_first = number;
 }
 
@@ -66,7 +68,7 @@ static inline struct slot_head *slot_table_find(const struct slot_table *table, 
                                                 uint32_t generation) {
     if (number == 0 || number > table->capacity)
         return NULL;
-    struct slot_head *slot = slot_table_at(table, size, number);
+    struct slot_head *slot = SLOT_AT(table, size, number);
     return slot->generation == generation ? slot : NULL;
 }
 
@@ -76,8 +78,8 @@ static inline void *slot_table_clear(struct slot_table *table, size_t size) {
     void *slots = table->slots;
     uint32_t generation = table->generation;
     for (uint32_t number = 1; number <= table->capacity; number++)
-        if (slot_table_at(table, size, number)->generation > generation)
-            generation = slot_table_at(table, size, number)->generation;
+        if (SLOT_AT(table, size, number)->generation > generation)
+            generation = SLOT_AT(table, size, number)->generation;
     *table = (struct slot_table){.generation = generation};
     return slots;
 }
@@ -91,11 +93,11 @@ struct slot_list {
 static inline void slot_list_insert(struct slot_list *list, const struct slot_table *table, size_t size,
                                     uint32_t before, uint32_t number) {
     const struct slot_table slots = *table; /* stores into slots do not change it */
-    struct slot_head *slot = slot_table_at(&slots, size, number);
-    uint32_t *next = before ? &slot_table_at(&slots, size, before)->next : &list->first;
+    struct slot_head *slot = SLOT_AT(&slots, size, number);
+    uint32_t *next = before ? &SLOT_AT(&slots, size, before)->next : &list->first;
     uint32_t after = *next;
     *next = number;
-    *(after ? &slot_table_at(&slots, size, after)->previous : &list->last) = number;
+    *(after ? &SLOT_AT(&slots, size, after)->previous : &list->last) = number;
     slot->next = after;
     slot->previous = before;
 }
@@ -103,10 +105,12 @@ static inline void slot_list_insert(struct slot_list *list, const struct slot_ta
 static inline void slot_list_remove(struct slot_list *list, const struct slot_table *table, size_t size,
                                     uint32_t number) {
     const struct slot_table slots = *table;
-    const struct slot_head *slot = slot_table_at(&slots, size, number);
+    const struct slot_head *slot = SLOT_AT(&slots, size, number);
     uint32_t before = slot->previous, after = slot->next;
-    *(before ? &slot_table_at(&slots, size, before)->next : &list->first) = after;
-    *(after ? &slot_table_at(&slots, size, after)->previous : &list->last) = before;
+    *(before ? &SLOT_AT(&slots, size, before)->next : &list->first) = after;
+    *(after ? &SLOT_AT(&slots, size, after)->previous : &list->last) = before;
 }
+
+#undef SLOT_AT
 
 #endif
