@@ -325,7 +325,7 @@ static bool read_frame(struct evil_peer *peer) {
     demand(!wrong, wrong);
     demand(size <= ring_bytes_max(peer->theirs.lines), "a frame that is larger than a quarter of the ring");
     ring_collect(&peer->in, bytes, size);
-    peer->in.head += line_count(size);
+    ring_in_seek(&peer->in, peer->in.head + line_count(size));
     if (frame.head.type == WIRE_MARK)
         follow_frames(peer, frame.head.id);
     hear(peer, &frame);

@@ -55,7 +55,8 @@ static void scene_advance_to(uint64_t position) {
     uint32_t tag = (uint32_t) (position >> scene.in.shift);
     for (uint32_t i = 0; i < scene.count; i++)
         shared64_store(&scene.lines[i].words[0], UINT64_C(0x0103) << 32 | tag);
-    scene.out.tail = scene.in.head = position;
+    scene.out.tail = position;
+    ring_in_seek(&scene.in, position);
     scene.out.known = scene.in.published = (uint32_t) position;
     shared32_store(&scene.consumed, (uint32_t) position);
 }
@@ -71,7 +72,7 @@ static uint32_t tag_at(uint64_t position) {
 
 static bool is_frame_at(uint64_t position) {
     struct ring_in in = scene.in;
-    in.head = position;
+    ring_in_seek(&in, position);
     return ring_has_frame(&in);
 }
 
@@ -483,7 +484,7 @@ START_TEST(test_collecting_stays_inside) {
     static const uint32_t rings[] = {64, 256, 1024};
     scene_set(rings[_i]);
     for (uint64_t at = 0; at < scene.count; at++) {
-        scene.in.head = UINT64_MAX - scene.count / 2 + at;
+        ring_in_seek(&scene.in, UINT64_MAX - scene.count / 2 + at);
         ring_collect(&scene.in, copy, ring_bytes_max(scene.count));
         ring_collect(&scene.in, copy, 0);
     }

@@ -22,8 +22,6 @@ void doorbell_disarm(struct doorbell *doorbell) {
 }
 
 bool doorbell_is_wanted(struct doorbell *doorbell) {
-    if (!doorbell->due)
-        return false;
     shared_fence(); /* [SLP1], of the waker; partner in doorbell_arm() */
     uint32_t word = doorbell->asked = shared32_load(doorbell->peer);
     bool is_wanted =

@@ -43,7 +43,7 @@ void doorbell_arm(struct doorbell *doorbell, uint32_t wants);
 /* We are awake. */
 void doorbell_disarm(struct doorbell *doorbell);
 
-/* Does the peer have to be woken for the bits in `due`? If not, clears them. */
+/* Does the peer have to be woken for the bits in `due`, which is not 0? If not, clears them. */
 bool doorbell_is_wanted(struct doorbell *doorbell);
 
 /* It was rung. */

@@ -244,7 +244,7 @@ void lane_want_room(struct lane *lane, uint64_t credit) {
 static void lane_take_all_releases(struct lane *lane) {
     int r = lane->generation == fork_guard_generation() ? 0 : -ECHILD;
     while (r == 0 && lane->has_rings && release_is_there(&lane->releases_in)) {
-        work_begin(&lane->remote->account->work);
+        lane->remote->account->work.left = WORK_PER_TURN;
         r = lane_take_releases(lane);
     }
 }
@@ -316,7 +316,7 @@ static void lane_offer_room(struct lane *lane) {
 static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->handled = lane->taken;
     lane->has_more = false;
-    work_begin(&lane->remote->account->work);
+    lane->remote->account->work.left = WORK_PER_TURN;
     if (lane->has_rings && lane->doorbell.is_armed)
         doorbell_disarm(&lane->doorbell);
     bool is_late = lane_check_clock(lane);
@@ -333,14 +333,14 @@ static bool lane_begin_turn(struct lane *lane, short revents) {
 static void lane_end_turn(struct lane *lane) {
     struct work *work = &lane->remote->account->work;
     bool has_more = lane->has_more;
-    work_begin(work);
+    work->left = WORK_PER_TURN;
     lane_take_releases(lane);
-    lane->has_more = has_more || work_is_over(work); /* room is looked for below */
+    lane->has_more = has_more || !work->left; /* room is looked for below */
     if (lane->state == LANE_OPEN && (lane->handled == 0 || lane_pools_are_due(lane)))
         lane_maintain_pools(lane);
     if (lane->is_ring_full && !lane->has_failed)
         lane_ring_room(lane, lane->own.lines / 4);
-    work_begin(work);
+    work->left = WORK_PER_TURN;
     if (lane->state == LANE_OPEN)
         lane_flush(lane);
     lane_offer_room(lane);
@@ -354,7 +354,7 @@ bool lane_is_calm(const struct lane *lane) {
 /* Is little left to drop? Of each kind as much as a turn may: releases, what waits, leases and views. */
 static bool lane_end_some(struct lane *lane) {
     struct work *work = &lane->remote->account->work;
-    bool has_releases = lane_take_releases(lane) == 0 && work_is_over(work);
+    bool has_releases = lane_take_releases(lane) == 0 && !work->left;
     lane->handled++;
     return !has_releases && lane_clear_some(lane) && peer_end_some(lane->remote);
 }
@@ -362,7 +362,7 @@ static bool lane_end_some(struct lane *lane) {
 /* Ends a lane that has failed. The peer is told at once; the leases and views that take time to drop go step by step.
  */
 static void lane_end(struct lane *lane) {
-    work_begin(&lane->remote->account->work);
+    lane->remote->account->work.left = WORK_PER_TURN;
     if (!lane->is_ending && lane->reason != -EPIPE)
         lane_send_goodbye(lane, lane->reason, lane->text);
     lane->is_ending = true;
@@ -408,12 +408,11 @@ static void lane_turn(struct lane *lane, short revents) {
     lane_cork(lane);
     bool is_late = lane_begin_turn(lane, revents);
     lane->taken = 0;
-    while (done < most && !work_is_over(work) && !lane->has_failed && lane->state != LANE_CLOSED && lane_receive(lane))
+    while (done < most && work->left && !lane->has_failed && lane->state != LANE_CLOSED && lane_receive(lane))
         done++;
-    lane->has_worked_enough = work_is_over(work);
+    lane->has_worked_enough = !work->left;
     lane->has_more = done >= LANE_FRAMES_PER_TURN || lane->has_worked_enough;
-    if (lane->is_broken && done < most && !work_is_over(work) &&
-        !lane->is_choked) /* all that the peer had sent is read */
+    if (lane->is_broken && done < most && work->left && !lane->is_choked) /* all that the peer had sent is read */
         lane_fail(lane, -EPIPE, "the peer is gone");
     if (is_late && lane->state == LANE_GREETING && !lane->is_choked)
         lane_fail_expired(lane);
@@ -428,7 +427,7 @@ int lane_dispatch(struct lane *lane, short revents) {
         return lane->handled;
     }
     lane_turn(lane, revents);
-    work_begin(&lane->remote->account->work);
+    lane->remote->account->work.left = WORK_PER_TURN;
     if (lane->has_failed && lane->state != LANE_CLOSED)
         lane_end(lane);
     return lane->handled;

@@ -285,15 +285,19 @@ static struct lane_message message_begin(const struct wire_head *head, const str
     };
 }
 
+/* `r` says why the payload is not there. */
+static void message_fail(struct lane *lane, const struct lane_message *in, uint64_t handle, int r, const char *why) {
+    if (is_lie(r))
+        lane_fault(lane, why);
+    else
+        message_refuse(lane, in, handle, r, why ? why : refusal_text(r));
+}
+
 /* The payload is there, or `r` says why not. Takes in->block. */
 static void message_end(struct lane *lane, const struct wire_frame *frame, const struct lane_message *in, int r,
                         const char *why) {
-    if (is_lie(r)) {
-        lane_fault(lane, why);
-        return;
-    }
     if (r < 0) {
-        message_refuse(lane, in, frame->message.handle, r, why ? why : refusal_text(r));
+        message_fail(lane, in, frame->message.handle, r, why);
         return;
     }
     count_received(lane, &frame->message);
@@ -618,7 +622,7 @@ static int receive_frame(struct lane *lane) {
     uint32_t bytes;
     ring_peek(&lane->in, words);
     const char *why = line_decode(words, &frame, &bytes);
-    if (!why && bytes > ring_bytes_max(lane->theirs.lines))
+    if (!why && bytes > lane->in.bytes_max)
         why = "a frame is larger than a quarter of its ring";
     if (why) {
         lane_fault(lane, why);

@@ -18,11 +18,14 @@ void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const
     *ring = (struct ring_out){
         .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
     ring->room = lines;
+    ring->bytes_max = ring_bytes_max(lines);
 }
 
 void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed) {
     *ring = (struct ring_in){
         .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
+    ring->bytes_max = ring_bytes_max(lines);
+    ring_in_seek(ring, 0);
 }
 
 void release_out_init(struct release_out *ring, struct release_entry *at, uint32_t entries, const shared32 *taken) {
@@ -42,6 +45,7 @@ void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines) {
     ring->lines = at;
     ring->mask = lines - 1;
     ring->room = lines;
+    ring->bytes_max = ring_bytes_max(lines);
     ring->shift = shift_of(lines);
     ring->stride = stride_of(lines);
 }
@@ -51,6 +55,8 @@ void ring_in_move(struct ring_in *ring, const struct line *at, uint32_t lines) {
     ring->mask = lines - 1;
     ring->shift = shift_of(lines);
     ring->stride = stride_of(lines);
+    ring->bytes_max = ring_bytes_max(lines);
+    ring_in_seek(ring, ring->head);
 }
 
 void release_out_move(struct release_out *ring, struct release_entry *at, uint32_t entries) {
@@ -102,14 +108,15 @@ void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const v
     uint64_t first[LINE_WORDS];
     uint32_t part = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
     uint64_t later = line_count(size) - 1;
+    struct line *line = ring_out_line(ring, ring->tail);
     memcpy(first, words, sizeof(first));
     if (part)
         memcpy(first + LINE_FIRST_WORD, bytes, part);
     if (later)
         write_later_lines(ring, (const char *) bytes + part, size - part);
     for (uint32_t i = 1; i < LINE_WORDS; i++)
-        shared64_store(&ring_out_line(ring, ring->tail)->words[i], first[i]);
-    ring_publish(ring, first[0], 1 + later);
+        shared64_store(&line->words[i], first[i]);
+    ring_publish(ring, line, first[0], 1 + later);
 }
 
 static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {

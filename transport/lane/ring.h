@@ -9,8 +9,9 @@
  * earlier lap, or never written, is no frame. All lines of a frame get their tags; the writer stores the tag of the
  * first line last, which publishes the frame.
  *
- *     writer:  consumed <= head <= tail <= consumed + lines      (`consumed` is the reader's word, head its private
- * position) reader:  tags of positions below tail are there; the tag of `tail` is not
+ *     writer:  consumed <= head <= tail <= consumed + lines   (`consumed` is the reader's word, head its position)
+ *     reader:  tags of positions below tail are there; the tag of `tail` is not
+ *              next == the line of head, next_tag == the tag that publishes it
  *
  * Releases. An entry is a tag and a handle. The reader says in `taken` how many it has read, so that the writer knows
  * of room. A ring that has an entry for each lease that may be out always has room, for a lease counts until its owner
@@ -44,8 +45,9 @@ struct ring_out {
     struct line *lines;       /* borrowed, in our outbox */
     const shared32 *consumed; /* borrowed, in the peer's */
     uint32_t mask, shift, stride;
-    uint32_t room;  /* lines that frames may take: all, but for one that is kept while the ring may still grow */
-    uint32_t known; /* the newest `consumed` that we have looked at */
+    uint32_t bytes_max; /* of one frame: ring_bytes_max() */
+    uint32_t room;      /* lines that frames may take: all, but for one that is kept while the ring may still grow */
+    uint32_t known;     /* the newest `consumed` that we have looked at */
     uint64_t tail;
 };
 
@@ -53,8 +55,11 @@ struct ring_in {
     const struct line *lines; /* borrowed, in the peer's outbox */
     shared32 *consumed;       /* borrowed, in ours */
     uint32_t mask, shift, stride;
+    uint32_t bytes_max; /* of one frame: ring_bytes_max() */
     uint32_t published; /* what `consumed` says */
-    uint64_t head;
+    uint64_t head;      /* changed by ring_in_seek() alone */
+    const struct line *next;
+    uint32_t next_tag;
 };
 
 struct release_out {
@@ -107,9 +112,9 @@ static inline uint32_t ring_tag(uint64_t position, uint32_t shift) {
     return (uint32_t) (position >> shift) + 1;
 }
 
-/* Publishes a frame of so many lines; all words are written but the first line's first word. */
-static inline void ring_publish(struct ring_out *ring, uint64_t word, uint64_t count) {
-    struct line *line = ring_out_line(ring, ring->tail);
+/* Publishes a frame of so many lines, of which `line` is the first, at the tail; all words are written but the first
+ * line's first word. */
+static inline void ring_publish(struct ring_out *ring, struct line *line, uint64_t word, uint64_t count) {
     /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its
      * tag. */
     shared64_store_release(&line->words[0], word | ring_tag(ring->tail, ring->shift));
@@ -121,7 +126,7 @@ static inline void ring_write_line(struct ring_out *ring, const uint64_t words[L
     struct line *line = ring_out_line(ring, ring->tail);
     for (int i = 1; i < LINE_WORDS; i++)
         shared64_store(&line->words[i], words[i]);
-    ring_publish(ring, words[0], 1);
+    ring_publish(ring, line, words[0], 1);
 }
 
 /* Writes and publishes a frame of any size. `words` is its head (line_encode()), behind which the bytes go. */
@@ -131,18 +136,23 @@ static inline const struct line *ring_in_line(const struct ring_in *ring, uint64
     return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
 }
 
+/* Goes on reading at `position`. */
+static inline void ring_in_seek(struct ring_in *ring, uint64_t position) {
+    ring->head = position;
+    ring->next = ring_in_line(ring, position);
+    ring->next_tag = ring_tag(position, ring->shift);
+}
+
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
 static inline bool ring_has_frame(const struct ring_in *ring) {
-    const struct line *line = ring_in_line(ring, ring->head);
     /* Acquire [RING1] pairs with the release in ring_publish(): what the frame says was written before its tag. Weaker:
      * words of an earlier lap are taken for it. */
-    return (uint32_t) shared64_load_acquire(&line->words[0]) == ring_tag(ring->head, ring->shift);
+    return (uint32_t) shared64_load_acquire(&ring->next->words[0]) == ring->next_tag;
 }
 
 static inline void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]) {
-    const struct line *line = ring_in_line(ring, ring->head);
     for (int i = 0; i < LINE_WORDS; i++)
-        words[i] = shared64_load(&line->words[i]);
+        words[i] = shared64_load(&ring->next->words[i]);
 }
 
 /* Copies the frame's bytes. `size` is at most ring_bytes_max(). */
@@ -153,7 +163,7 @@ bool ring_publish_consumed(struct ring_in *ring);
 
 /* Passes over the frame. Tells the writer so once a quarter of the ring is free that it does not know of: then true. */
 static inline bool ring_advance(struct ring_in *ring, uint64_t count) {
-    ring->head += count;
+    ring_in_seek(ring, ring->head + count);
     return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
 }
 

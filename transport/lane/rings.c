@@ -111,7 +111,10 @@ void lane_close_outboxes(struct lane *lane) {
 }
 
 int lane_ring_room(struct lane *lane, uint64_t lines) {
-    if (!ring_knows_room(&lane->out, lines))
+    bool knows_room = ring_knows_room(&lane->out, lines);
+    if (knows_room && !lane->is_ring_full)
+        return 0;
+    if (!knows_room)
         lane_consider_growth(lane);
     int r = ring_has_room(&lane->out, lines);
     if (r == 0 && lane_grow_frames(lane) == 0)
@@ -135,15 +138,15 @@ int lane_take_releases(struct lane *lane) {
     uint64_t handle;
     int r = 0, before = lane->handled;
     if (lane->corks == lane->batches) /* in no turn: a batch may be as long as the application likes */
-        work_begin(work);
-    while (r == 0 && !work_is_over(work) && lane->has_rings && release_read(&lane->releases_in, &handle)) {
+        work->left = WORK_PER_TURN;
+    while (r == 0 && work->left && lane->has_rings && release_read(&lane->releases_in, &handle)) {
         lane_follow_releases(lane);
         lane->handled++;
         r = peer_release(lane->remote, handle);
         if (r < 0)
             lane_fail(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     }
-    bool has_more = work_is_over(work) && lane->has_rings && release_is_there(&lane->releases_in);
+    bool has_more = !work->left && lane->has_rings && release_is_there(&lane->releases_in);
     if (!has_more && (lane->handled == before || !is_waiting_for_room(lane)))
         return r;
     lane->has_more = true; /* releases make room: messages that wait for room have their turn */
@@ -197,8 +200,8 @@ void lane_maintain_pools(struct lane *lane) {
 
 /* The clock is asked only if something will be due. */
 bool lane_pools_are_due(const struct lane *lane) {
-    uint64_t deadline = lane_pools_deadline(lane);
-    return pools_need_maintenance(&lane->remote->pools) || (deadline != WAIT_FOREVER && wait_now() >= deadline);
+    const struct pools *pools = &lane->remote->pools;
+    return pools_need_maintenance(pools) || (pools->deadline != WAIT_FOREVER && wait_now() >= pools->deadline);
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {
@@ -261,7 +264,7 @@ void lane_ring_bell(struct lane *lane) {
     uint8_t buf[WIRE_DOORBELL_SIZE];
     if (!lane->has_rings)
         return;
-    if (doorbell_is_wanted(&lane->doorbell)) {
+    if (lane->doorbell.due && doorbell_is_wanted(&lane->doorbell)) {
         if (lane_write(lane, buf, wire_encode_doorbell(buf)) < 0)
             return;
         doorbell_note_rung(&lane->doorbell);

@@ -263,7 +263,7 @@ static bool message_fits_ring(struct lane *lane, const struct wire_message *fiel
     uint64_t bytes = fields->text_size + (fields->payload_class == SEA_INLINE ? fields->payload_size : 0);
     if (!lane->has_rings || fields->payload_class == SEA_SEALED)
         return false;
-    if (bytes <= ring_bytes_max(lane->own.lines))
+    if (bytes <= lane->out.bytes_max)
         return true;
     return bytes <= ring_bytes_max(lane->growth.lines) && lane_grow_frames(lane) == 0;
 }
@@ -273,9 +273,10 @@ static int message_write_ring(struct lane *lane, const struct lane_message *mess
     uint64_t words[LINE_WORDS];
     bool is_inline = fields->payload_class == SEA_INLINE;
     line_encode(words, message->type, message->id, fields);
+    if (!is_inline)
+        return frame_write(lane, words, message->text, fields->text_size);
     const void *inlined = message->block ? sea_block_view(message->block) : message->bytes;
-    return frame_write(lane, words, is_inline ? inlined : message->text,
-                       is_inline ? (uint32_t) fields->payload_size : fields->text_size);
+    return frame_write(lane, words, inlined, (uint32_t) fields->payload_size);
 }
 
 /* A datagram, which between sides with rings has a mark. There is room for that before the datagram is sent. */
@@ -395,7 +396,7 @@ void lane_clear_queue(struct lane *lane) {
 /* A block that waited is freed with it. */
 bool lane_clear_some(struct lane *lane) {
     struct work *work = &lane->remote->account->work;
-    while (lane->queue_head && !work_is_over(work)) {
+    while (lane->queue_head && work->left) {
         work_take(work, WORK_PER_ENTRY + lane->queue_head->charged);
         queue_pop(lane);
     }
@@ -474,7 +475,9 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
         out.block = NULL;
         payload_class = out.bytes_size ? SEA_INLINE : 0;
     }
-    int r = lane_put_off(lane, lane_send_prepared(lane, &out, payload_class, may_queue));
+    int r = lane_send_prepared(lane, &out, payload_class, may_queue);
+    if (r < 0)
+        r = lane_put_off(lane, r);
     /* Counted only now: what found no room is tried again. */
     if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
         tally_count(&lane->tally, fallbacks, 1);
@@ -568,7 +571,7 @@ void lane_flush(struct lane *lane) {
     int r = lane->releases_count ? flush_releases(lane) : 0;
     if (r == 0)
         r = lane_write_retired(lane);
-    while (r == 0 && lane->queue_head && !work_is_over(work)) {
+    while (r == 0 && lane->queue_head && work->left) {
         struct lane_queued *queued = lane->queue_head;
         uint64_t charged = queued->charged;
         work_take(work, WORK_PER_ENTRY + (queued->payload_class == SEA_INLINE ? charged : 0));

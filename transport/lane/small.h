@@ -65,7 +65,7 @@ static inline void lane_write_small(struct lane *lane, enum wire_type type, uint
     shared64_store(&line->words[1], id);
     shared64_store(&line->words[2], deadline);
     shared64_store(&line->words[3], method | (uint64_t) size << 32);
-    ring_publish(out, (uint64_t) type << 32 | class << 40, is_long ? 2 : 1);
+    ring_publish(out, line, (uint64_t) type << 32 | class << 40, is_long ? 2 : 1);
 }
 
 /* What there is to do after that. */
@@ -80,9 +80,8 @@ static inline void lane_sent_small(struct lane *lane, size_t size) {
 
 /* Copies what the frame that is there says of itself. Can it be received the short way? */
 static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_FIRST_WORD]) {
-    const struct line *line = ring_in_line(&lane->in, lane->in.head);
     for (int i = 0; i < LINE_FIRST_WORD; i++)
-        head[i] = shared64_load(&line->words[i]);
+        head[i] = shared64_load(&lane->in.next->words[i]);
     return line_is_small(head) && line_inline_size(head) <= lane->hello.inline_max;
 }
 
@@ -90,7 +89,7 @@ static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_F
 static inline void lane_read_small(const struct lane *lane, size_t size, void *to) {
     const struct ring_in *in = &lane->in;
     bool is_long = size > LINE_FIRST_BYTES;
-    small_get(ring_in_line(in, in->head), LINE_FIRST_WORD, to, is_long ? LINE_FIRST_BYTES : size);
+    small_get(in->next, LINE_FIRST_WORD, to, is_long ? LINE_FIRST_BYTES : size);
     if (is_long)
         small_get(ring_in_line(in, in->head + 1), 1, (char *) to + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
 }

@@ -25,16 +25,8 @@
 #define WORK_PER_LOOK UINT64_C(64) /* at an entry of a list, which is not in the caches */
 
 struct work {
-    uint64_t left; /* bytes */
+    uint64_t left; /* bytes; WORK_PER_TURN at the begin of a turn. 0: the turn ends */
 };
-
-static inline void work_begin(struct work *work) {
-    work->left = WORK_PER_TURN;
-}
-
-static inline bool work_is_over(const struct work *work) {
-    return work->left == 0;
-}
 
 static inline void work_take(struct work *work, uint64_t bytes) {
     work->left -= min_u64(bytes, work->left);

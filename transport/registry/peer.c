@@ -145,11 +145,11 @@ int peer_release(struct peer *peer, uint64_t handle) {
 static bool drop_some_sealed(struct peer *peer) {
     const struct work *work = &peer->account->work;
     uint64_t bytes;
-    while (!work_is_over(work) && lease_drop_one(&peer->leases, &bytes)) {
+    while (work->left && lease_drop_one(&peer->leases, &bytes)) {
         peer->dropped_blocks++;
         peer->dropped_bytes += bytes;
     }
-    return !work_is_over(work);
+    return work->left > 0;
 }
 
 bool peer_end_some(struct peer *peer) {

@@ -263,7 +263,7 @@ static uint64_t pool_drop_leases(struct pools *pools, const sea_pool *pool, uint
 
 static void drop_some_leases(struct pools *pools, const sea_pool *pool, uint64_t *count, uint64_t *bytes) {
     struct pool_slot *slot;
-    while (pool->pool && !work_is_over(&pools->account->work) && (slot = pool_next_lease(pool->pool, NULL))) {
+    while (pool->pool && pools->account->work.left && (slot = pool_next_lease(pool->pool, NULL))) {
         *bytes += pooled_block_end_lease(pools->account, slot);
         ++*count;
     }
@@ -274,16 +274,16 @@ static void free_some_arenas(struct pools *pools, const sea_pool *pool) {
     uint64_t freed = 1;
     if (pool->pool)
         pool_unreserve(pool->pool);
-    while (pool->pool && !work_is_over(&pools->account->work) && (freed = pool_trim_one(pool->pool)))
+    while (pool->pool && pools->account->work.left && (freed = pool_trim_one(pool->pool)))
         work_take(&pools->account->work, WORK_PER_MEMFD + freed);
 }
 
 bool pools_end_some(struct pools *pools, uint64_t *count, uint64_t *bytes) {
-    for (const sea_pool *pool = pools->all; pool && !work_is_over(&pools->account->work); pool = pool->link.next) {
+    for (const sea_pool *pool = pools->all; pool && pools->account->work.left; pool = pool->link.next) {
         drop_some_leases(pools, pool, count, bytes);
         free_some_arenas(pools, pool);
     }
-    return !work_is_over(&pools->account->work);
+    return pools->account->work.left > 0;
 }
 
 uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes) {

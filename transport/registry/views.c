@@ -198,11 +198,11 @@ bool views_end_some(struct views *views) {
     struct work *work = &views->account->work;
     struct arena_view *view;
     uint32_t place = 0;
-    while (!work_is_over(work) && (view = view_table_next(&views->table, &place))) {
+    while (work->left && (view = view_table_next(&views->table, &place))) {
         work_take(work, WORK_PER_MEMFD + view->view.size);
         views_drop(view_table_take(&views->table, place - 1));
     }
-    return !work_is_over(work);
+    return work->left > 0;
 }
 
 /* The table is empty, or all that is in it was dropped. */
