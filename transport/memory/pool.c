@@ -58,8 +58,10 @@ static_assert(offsetof(struct pool, arenas) == 0 && offsetof(struct pool_arenas,
               "pool.h looks at the front");
 
 static struct pool *pool_of(const struct pool_slot *slot) {
-    return (struct pool *) pool_arena_of(slot)->arenas;
+    return (struct pool *) ((const struct pool_arena *) slot->arena)->arenas;
 }
+
+static_assert(SIZE_CLASS_SMALLEST << (POOL_HOT_CLASSES - 1) / 4 == POOL_HOT_LARGEST, "four classes for each doubling");
 
 /* --- classes --- */
 
@@ -304,7 +306,7 @@ struct pool_slot *pool_take_ready(struct pool *pool, size_t size) {
 
 /* A hot block goes out as it came back: no list and no count changes. */
 int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
-    struct pool_slot *hot = pool_take_hot(pool, size);
+    struct pool_slot *hot = size <= POOL_HOT_LARGEST ? pool_take_hot(pool, size) : NULL;
     if (hot) {
         *ret_slot = hot;
         return 0;
@@ -316,11 +318,19 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot) {
     return r;
 }
 
+/* Puts a slot on the thread of the pool's owner. */
+static inline void pool_put_into(struct pool *pool, struct pool_slot *slot) {
+    if (pool->is_ended)
+        slot_drop(slot);
+    else
+        slot_come_back(&pool->arenas, slot);
+}
+
 /* The slot keeps the pool and the owner alive only until it is put. So an owner that is to be woken is held before. */
 void pool_put(struct pool_slot *slot) {
     struct pool *pool = pool_of(slot);
     if (is_single_threaded() && return_stack_top(&pool->returns) != RETURN_STACK_WATCHED) {
-        pool_put_own(slot);
+        pool_put_into(pool, slot);
         return;
     }
     const struct pool_ops *ops = pool->arenas.ops;
@@ -343,14 +353,12 @@ void pool_put(struct pool_slot *slot) {
 
 void pool_put_own(struct pool_slot *slot) {
     struct pool *pool = pool_of(slot);
-    if (pool->is_ended) {
-        slot_drop(slot);
-        return;
-    }
-    bool is_watched = return_stack_top(&pool->returns) == RETURN_STACK_WATCHED;
-    slot_come_back(&pool->arenas, slot);
+    bool is_watched = return_stack_top(&pool->returns) == RETURN_STACK_WATCHED; /* of a pool that has not ended */
+    const struct pool_ops *ops = pool->arenas.ops;
+    void *owner = pool->arenas.owner;
+    pool_put_into(pool, slot);
     if (is_watched)
-        pool->arenas.ops->needs_maintenance(pool->arenas.owner);
+        ops->needs_maintenance(owner);
 }
 
 void pool_trim(struct pool *pool, uint64_t keep) {
@@ -434,12 +442,12 @@ void pool_note_announced(struct arena *arena) {
 }
 
 struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle) {
-    const struct pool_arena *arena = (const struct pool_arena *) arena_ids_find(audience, handle_arena(handle));
-    uint32_t index = handle_index(handle);
-    if (!arena || index >= arena->base.count)
+    const struct handle_parts parts = handle_split(handle);
+    const struct pool_arena *arena = (const struct pool_arena *) arena_ids_find(audience, parts.arena);
+    if (!arena || parts.index >= arena->base.count)
         return NULL;
-    struct pool_slot *slot = pool_arena_slot(arena, index);
-    return slot->is_leased && slot->generation == handle_generation(handle) ? slot : NULL;
+    struct pool_slot *slot = pool_arena_slot(arena, parts.index);
+    return slot->is_leased && slot->generation == parts.generation ? slot : NULL;
 }
 
 void slot_release(struct pool_slot *slot) {

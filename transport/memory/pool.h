@@ -64,11 +64,11 @@ int pool_take(struct pool *pool, size_t size, struct pool_slot **ret_slot);
 /* Takes a free block, but not a hot one. NULL: no block is free, or an arena should be made. */
 struct pool_slot *pool_take_ready(struct pool *pool, size_t size);
 
-/* Takes the hot block of the size. NULL: the size has none. */
+/* Takes the hot block of the size, which is at most POOL_HOT_LARGEST. NULL: the size has none. */
 static inline struct pool_slot *pool_take_hot(struct pool *pool, size_t size) {
     struct pool_front *front = (struct pool_front *) pool;
     uint32_t number = size_class_number(size);
-    struct pool_slot *slot = number < POOL_HOT_CLASSES ? front->hot[number] : NULL;
+    struct pool_slot *slot = front->hot[number];
     if (!slot || slot == &pool_closed)
         return NULL;
     front->hot[number] = NULL;

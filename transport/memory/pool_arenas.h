@@ -29,7 +29,7 @@
 
 /* An arena with its slots, in one piece. */
 struct pool_arena {
-    struct arena base;          /* first: pool_arena_of() casts slot->arena */
+    struct arena base;          /* first: slot->arena is cast */
     struct pool_arenas *arenas; /* borrowed */
     struct size_class *class;   /* borrowed; NULL: of an older generation, it drains */
     uint64_t generation;
@@ -124,7 +124,7 @@ static inline void pool_arenas_remove_idle(struct pool_arenas *arenas, struct po
 
 /* Counts a slot that was taken from its class. */
 static inline void slot_go_out(struct pool_arenas *arenas, const struct pool_slot *slot) {
-    struct pool_arena *arena = pool_arena_of(slot);
+    struct pool_arena *arena = (struct pool_arena *) slot->arena;
     if (arena->out++ == 0)
         pool_arenas_remove_idle(arenas, arena);
     arenas->front.allocated += arena->base.stride;
@@ -135,7 +135,7 @@ static inline void slot_go_out(struct pool_arenas *arenas, const struct pool_slo
 
 /* Makes a slot FREE again, in its class if its arena still has one. */
 static inline void slot_come_back(struct pool_arenas *arenas, struct pool_slot *slot) {
-    struct pool_arena *arena = pool_arena_of(slot);
+    struct pool_arena *arena = (struct pool_arena *) slot->arena;
     assert(!slot->is_free && !slot->is_leased);
     arenas->bytes_out -= arena->base.stride;
     if (!arena->class) {

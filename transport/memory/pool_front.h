@@ -13,8 +13,8 @@
 
 #include "memory/slot.h"
 
-/* The first member of a pool. The classes are the sizes up to 16 KiB. */
-enum { POOL_HOT_CLASSES = 17 };
+/* The first member of a pool. The classes are the sizes up to the largest hot one, bytes. */
+enum { POOL_HOT_CLASSES = 17, POOL_HOT_LARGEST = 16 << 10 };
 struct pool_front {
     /* &pool_closed: while the pool reports blocks that come back to its owner, and after pool_end() */
     struct pool_slot *hot[POOL_HOT_CLASSES];

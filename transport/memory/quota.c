@@ -25,9 +25,7 @@ void peak_note(_Atomic uint64_t *peak, uint64_t now) {
 }
 
 static bool unit_charge(struct quota *quota, enum quota_unit unit, uint64_t amount) {
-    uint64_t used = quota_used(quota, unit);
-    if (amount == 0)
-        return true;
+    uint64_t used = atomic_load_explicit(&quota->used[unit], memory_order_relaxed);
     do {
         if (amount > quota->limit[unit] - used)
             return false;
@@ -53,22 +51,36 @@ static int quota_refuse(const struct quota *quota, enum quota_unit unit, uint64_
     return refusal_note(log, -EDQUOT, limit, amount, quota->limit[unit] - quota_used(quota, unit), advice);
 }
 
+/* Notes the amounts that are in use, now that all quotas have granted the charge. */
+static void quota_note_peaks(struct quota *quota) {
+    for (; quota; quota = quota->parent)
+        for (int u = 0; u < QUOTA_UNITS; u++) {
+            uint64_t used = atomic_load_explicit(&quota->used[u], memory_order_relaxed);
+            if (used > atomic_load_explicit(&quota->peak[u], memory_order_relaxed))
+                peak_note(&quota->peak[u], used);
+        }
+}
+
+/* Returns the charge of the quotas before `end`, and of its units below `units`. */
+static void quota_undo(struct quota *quota, const struct quota *end, int units, const uint64_t amounts[QUOTA_UNITS]) {
+    for (; quota != end; quota = quota->parent)
+        for (int u = 0; u < QUOTA_UNITS; u++)
+            unit_return(quota, (enum quota_unit) u, amounts[u]);
+    for (int u = 0; u < units; u++)
+        unit_return(quota, (enum quota_unit) u, amounts[u]);
+}
+
 int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds, struct refusal_log *log) {
     const uint64_t amounts[QUOTA_UNITS] = {bytes, blocks, fds};
-    for (int u = 0; u < QUOTA_UNITS; u++)
-        if (!unit_charge(quota, (enum quota_unit) u, amounts[u])) {
-            int r = quota_refuse(quota, (enum quota_unit) u, amounts[u], log);
-            while (u-- > 0)
-                unit_return(quota, (enum quota_unit) u, amounts[u]);
-            return r;
-        }
-    int r = quota->parent ? quota_charge(quota->parent, bytes, blocks, fds, log) : 0;
-    for (int u = 0; u < QUOTA_UNITS; u++)
-        if (r < 0)
-            unit_return(quota, (enum quota_unit) u, amounts[u]);
-        else
-            peak_note(&quota->peak[u], quota_used(quota, (enum quota_unit) u));
-    return r;
+    for (struct quota *at = quota; at; at = at->parent)
+        for (int u = 0; u < QUOTA_UNITS; u++)
+            if (amounts[u] && !unit_charge(at, (enum quota_unit) u, amounts[u])) {
+                int r = quota_refuse(at, (enum quota_unit) u, amounts[u], log);
+                quota_undo(quota, at, u, amounts);
+                return r;
+            }
+    quota_note_peaks(quota);
+    return 0;
 }
 
 void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds) {

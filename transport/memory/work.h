@@ -10,7 +10,6 @@
 #ifndef MEMORY_WORK_H
 #define MEMORY_WORK_H
 
-#include "util/arith.h"
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -29,7 +28,7 @@ struct work {
 };
 
 static inline void work_take(struct work *work, uint64_t bytes) {
-    work->left -= min_u64(bytes, work->left);
+    work->left -= bytes < work->left ? bytes : work->left;
 }
 
 #endif

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 
 struct import;
+struct sea_block;
 
 /* What one side lets the other make it hold. */
 struct credit {
@@ -75,6 +76,8 @@ struct account {
     uint64_t inline_free;  /* bytes of inline payloads that the peer is not charged with */
     struct work work;      /* that the connection may still do for the peer in this turn */
     struct import_chains imports;
+    struct sea_block *view_spares; /* owned: objects of blocks in the peer's arenas, for the next ones (views.h) */
+    uint32_t view_spares_count;
     struct mailbox *mailbox; /* owned reference; other threads leave there what has to be done to this account */
     account_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */

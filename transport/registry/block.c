@@ -230,12 +230,15 @@ bool sea_block_is_sealed(const sea_block *block) {
     return block->is_readonly;
 }
 
-static inline void *block_map(sea_block *block) {
+static void *block_map(sea_block *block) {
     return block->data ? block->data : block->ops->map ? block->ops->map(block) : block->bytes;
 }
 
+/* A pooled block is mapped. */
 void *sea_block_data(sea_block *block) {
-    return block->is_readonly ? NULL : block_map(block);
+    if (block->is_readonly)
+        return NULL;
+    return block->data ? block->data : block_map(block);
 }
 
 const void *sea_block_view(sea_block *block) {

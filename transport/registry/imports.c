@@ -70,15 +70,10 @@ bool imports_have(const struct account *account, uint64_t handle) {
     return false;
 }
 
-/* Blocks, bytes and descriptors: a pooled import's arena is charged already, and has no descriptor. */
-static int import_charge(struct account *account, uint64_t size, bool is_pooled) {
-    return quota_charge(&account->quota, is_pooled ? 0 : size, 1, is_pooled ? 0 : 1, &account->ctx->refusals);
-}
-
 int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
     int r = is_crowded(account) ? imports_grow(account) : 0;
-    if (r == 0)
-        r = import_charge(account, size, is_pooled);
+    if (r == 0) /* a pooled import's arena is charged already, and has no descriptor */
+        r = quota_charge(&account->quota, is_pooled ? 0 : size, 1, is_pooled ? 0 : 1, &account->ctx->refusals);
     if (r < 0)
         return r;
     struct import **chain = chain_of(&account->imports, handle);

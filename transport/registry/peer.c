@@ -112,9 +112,10 @@ int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
 
 int peer_class_for(const struct peer *peer, sea_block *block) {
     const struct grant *grant = &peer->account->grant;
-    int r = block->is_readonly ? 0 : sea_block_seal(block);
+    int r = block->is_readonly || !block->ops->freeze ? 0 : sea_block_seal(block);
     if (r < 0)
         return r;
+    block->is_readonly = true;
     bool is_ours = pools_have(&peer->pools, block);
     int class = is_ours && grant_takes(grant, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
     if (!grant_takes(grant, class, block->size))

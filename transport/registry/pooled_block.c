@@ -68,11 +68,11 @@ int pooled_block_lease(struct account *account, sea_block *block, uint64_t *ret_
 uint64_t pooled_block_end_lease(struct account *account, struct pool_slot *slot) {
     sea_block *block = slot_block(slot);
     const struct pool_budget *budget = block->budget; /* of a pool that lives */
-    uint64_t size = block->size, used = pool_budget_used(budget);
+    uint64_t size = block->size, used = atomic_load_explicit(&budget->used, memory_order_relaxed);
     slot_release(slot);
     account_return_lease(account, size);
     block_unref_own(block);
-    uint64_t left = pool_budget_used(budget); /* with the last block that drains an arena goes */
+    uint64_t left = atomic_load_explicit(&budget->used, memory_order_relaxed); /* less, if a drained arena went */
     work_take(&account->work, WORK_PER_ENTRY + (left < used ? WORK_PER_MEMFD + used - left : 0));
     return size;
 }

@@ -101,7 +101,7 @@ sea_block *pools_ready_block(const struct pools *pools, int payload_class, size_
 /* A block of the class SEA_POOLED or SEA_INLINE in the memory that came back last. NULL: there is none. */
 static inline sea_block *pools_hot_block(const struct pools *pools, int payload_class, size_t size) {
     struct pool *pool = (payload_class == SEA_INLINE ? &pools->private : &pools->own)->pool;
-    struct pool_slot *slot = pool ? pool_take_hot(pool, size) : NULL;
+    struct pool_slot *slot = pool && size <= POOL_HOT_LARGEST ? pool_take_hot(pool, size) : NULL;
     return slot ? block_lend(slot_block(slot), payload_class, size) : NULL;
 }
 

@@ -5,6 +5,7 @@
 #include "memory/reserve.h"
 #include "sys/failure.h"
 #include "sys/heap.h"
+#include "sys/misuse.h"
 #include "sys/reaper.h"
 #include "wire/handle.h"
 #include <errno.h>
@@ -50,16 +51,48 @@ static void view_count(struct account *account, uint64_t size) {
 
 /* --- blocks in views --- */
 
+/* As many objects as a busy connection uses at a time; each is some 300 bytes. */
+static const uint32_t SPARES_MOST = 16;
+
+/* While the connection lives the object stays for the next block: then only the owner's thread ends blocks. */
 static void view_block_end(sea_block *block) {
-    views_drop(block->view);
-    block_free(block, 0);
+    struct account *account = block->view->account;
+    bool is_spare = account->owner && account->view_spares_count < SPARES_MOST && !misuse_is_checked();
+    views_drop(block->view); /* the account may go with it, but not before the connection has ended */
+    if (!is_spare) {
+        block_free(block, 0);
+        return;
+    }
+    block->data = account->view_spares; /* the next spare */
+    account->view_spares = block;
+    account->view_spares_count++;
 }
 
 static const struct block_ops VIEW_OPS = {.end = view_block_end};
 
+static sea_block *view_block_alloc(struct account *account, size_t size) {
+    sea_block *block = account->view_spares;
+    if (!block)
+        return block_alloc(account->ctx, &VIEW_OPS, SEA_POOLED, size, 0);
+    account->view_spares = block->data;
+    account->view_spares_count--;
+    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
+    block->size = size;
+    return block;
+}
+
+static void drop_spares(struct account *account) {
+    while (account->view_spares) {
+        sea_block *block = account->view_spares;
+        account->view_spares = block->data;
+        block_free(block, 0);
+    }
+    account->view_spares_count = 0;
+}
+
 static int view_block_new(sea_block **ret_block, struct account *account, uint64_t handle, struct arena_view *view,
                           const void *data, size_t size) {
-    sea_block *block = block_alloc(account->ctx, &VIEW_OPS, SEA_POOLED, size, 0);
+    sea_block *block = view_block_alloc(account, size);
     if (!block)
         return block_refuse(account->ctx, sizeof(*block));
     int r = imports_add(account, &block->import, handle, size, true);
@@ -162,10 +195,11 @@ const char *views_why(const struct views *views, uint64_t handle) {
 
 static int find_payload(const struct views *views, uint64_t handle, uint64_t size, struct arena_view **ret_view,
                         const void **ret_data) {
-    struct arena_view *view = view_table_find(&views->table, handle_arena(handle));
+    const struct handle_parts parts = handle_split(handle);
+    struct arena_view *view = view_table_find(&views->table, parts.arena);
     if (view && view->error)
         return view->error;
-    const void *data = view ? view_at(&view->view, handle_index(handle), size) : NULL;
+    const void *data = view ? view_at(&view->view, parts.index, size) : NULL;
     if (!data)
         return -EPROTO;
     *ret_view = view;
@@ -218,10 +252,12 @@ void views_end(struct views *views) {
     while ((view = view_table_next(&views->table, &place)))
         views_drop(view);
     drop_table(views);
+    drop_spares(views->account);
 }
 
 void views_trim(struct views *views) {
     uint32_t place = 0;
     if (!view_table_next(&views->table, &place))
         drop_table(views);
+    drop_spares(views->account);
 }

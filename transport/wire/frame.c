@@ -174,7 +174,7 @@ static const char *message_check_type(enum wire_type type, const struct wire_mes
         return "a deadline where nobody waits";
     if (message->status != 0 && type != WIRE_REPLY)
         return "a status where nothing is answered";
-    if (!status_is_valid(message->status))
+    if (message->status > 0 || message->status < WIRE_STATUS_LEAST)
         return "REPLY with a status that is no errno value";
     if (message->text_size != 0 && message->status == 0)
         return "a text without an error";

@@ -36,6 +36,17 @@ static inline uint32_t handle_generation(uint64_t handle) {
     return (uint32_t) handle & HANDLE_GENERATION_MASK;
 }
 
+/* The parts of a handle. */
+struct handle_parts {
+    uint32_t arena, index, generation;
+};
+
+static inline struct handle_parts handle_split(uint64_t handle) {
+    return (struct handle_parts){(uint32_t) (handle >> (HANDLE_INDEX_BITS + HANDLE_GENERATION_BITS)),
+                                 (uint32_t) (handle >> HANDLE_GENERATION_BITS) & HANDLE_INDEX_MAX,
+                                 (uint32_t) handle & HANDLE_GENERATION_MASK};
+}
+
 static inline uint32_t handle_next_generation(uint32_t generation) {
     uint32_t next = (generation + 1) & HANDLE_GENERATION_MASK;
     return next ? next : 1;
