@@ -506,7 +506,8 @@ static void releases_set(uint32_t count, uint64_t position) {
     release_in_init(&releases_in, entries, count, &taken);
     for (uint32_t i = 0; i < count && position > 0; i++)
         shared32_store(&entries[i].tag, (uint32_t) (position >> releases_in.shift));
-    releases_out.tail = releases_in.head = position;
+    releases_out.tail = position;
+    release_in_seek(&releases_in, position);
 }
 
 /* As many releases as there can be leases, lap after lap, without a cursor from the reader in between. */

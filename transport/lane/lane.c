@@ -290,8 +290,6 @@ void lane_close(struct lane *lane, int reason, const char *text) {
 
 /* Is the time of the handshake over? It has failed only if the peer's HELLO does not lie in the socket either. */
 static bool lane_check_clock(struct lane *lane) {
-    if (lane->state != LANE_GREETING && lane->retry_at == WAIT_FOREVER)
-        return false;
     uint64_t now = wait_now();
     if (now >= lane->retry_at) {
         lane->retry_at = WAIT_FOREVER;
@@ -306,7 +304,7 @@ static bool lane_has_room(const struct lane *lane) {
 }
 
 static void lane_offer_room(struct lane *lane) {
-    if (lane->state != LANE_OPEN || !lane->wants_room || !lane_has_room(lane))
+    if (lane->state != LANE_OPEN || !lane_has_room(lane))
         return;
     lane->wants_room = false;
     lane->ops->room(lane->owner);
@@ -319,7 +317,8 @@ static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->remote->account->work.left = WORK_PER_TURN;
     if (lane->has_rings && lane->doorbell.is_armed)
         doorbell_disarm(&lane->doorbell);
-    bool is_late = lane_check_clock(lane);
+    bool has_clock = lane->state == LANE_GREETING || lane->retry_at != WAIT_FOREVER;
+    bool is_late = has_clock && lane_check_clock(lane);
     if (revents & (POLLOUT | POLLERR | POLLHUP))
         lane->is_socket_full = false;
     lane->is_hung_up = revents & (POLLERR | POLLHUP) || lane->is_broken;
@@ -341,9 +340,10 @@ static void lane_end_turn(struct lane *lane) {
     if (lane->is_ring_full && !lane->has_failed)
         lane_ring_room(lane, lane->own.lines / 4);
     work->left = WORK_PER_TURN;
-    if (lane->state == LANE_OPEN)
+    if (lane->state == LANE_OPEN && (lane->queue_head || lane->releases_count || has_retired(lane)))
         lane_flush(lane);
-    lane_offer_room(lane);
+    if (lane->wants_room)
+        lane_offer_room(lane);
 }
 
 bool lane_is_calm(const struct lane *lane) {
@@ -381,9 +381,11 @@ struct dispatch {
 
 /* What an exception kept from being done is done in the next turn. */
 static void dispatch_end(const struct dispatch *dispatch) {
+    struct lane *lane = dispatch->lane;
     if (!dispatch->is_done)
-        dispatch->lane->has_more = true;
-    lane_uncork(dispatch->lane);
+        lane->has_more = true;
+    if (--lane->corks == 0)
+        lane_ring_bell(lane);
 }
 
 static void lane_fail_expired(struct lane *lane) {
@@ -405,7 +407,7 @@ static void lane_turn(struct lane *lane, short revents) {
                    : LANE_FRAMES_PER_TURN; /* a caller that waits for the handshake returns right after it */
     int done = lane->taken;
     struct work *work = &lane->remote->account->work;
-    lane_cork(lane);
+    lane->corks++;
     bool is_late = lane_begin_turn(lane, revents);
     lane->taken = 0;
     while (done < most && work->left && !lane->has_failed && lane->state != LANE_CLOSED && lane_receive(lane))

@@ -148,11 +148,14 @@ static const char *message_check_credit(const struct lane *lane, const struct wi
     const char *why = handle_check(lane, message);
     if (why)
         return why;
-    if (imports_have(lane->remote->account, message->handle))
+    const struct account *account = lane->remote->account;
+    if (account->imported_blocks > 0 && imports_have(account, message->handle))
         return "a handle was announced that is already on lease";
-    uint64_t size = sealed_file_size(message->payload_size, (enum sealed_layout) message->pages);
-    if (account_is_over_limit(lane->remote->account, size) ||
-        lane->releases_count >= lane->remote->account->in_limit.blocks - lane->remote->account->imported_blocks)
+    bool is_sealed = message->payload_class == WIRE_CLASS_SEALED;
+    uint64_t size = is_sealed ? sealed_file_size(message->payload_size, (enum sealed_layout) message->pages)
+                              : message->payload_size;
+    if (account_is_over_limit(account, size) ||
+        lane->releases_count >= account->in_limit.blocks - account->imported_blocks)
         return "more blocks or bytes were sent than the negotiated credit";
     return NULL;
 }
@@ -596,7 +599,7 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, c
     const struct wire_message *message = &frame->message;
     struct lane_message in = message_begin(&frame->head, message);
     char text[WIRE_TEXT_MAX + 1], payload[LANE_BYTES_MAX];
-    const char *why = message_check(lane, message);
+    const char *why = message->payload_class ? message_check(lane, message) : NULL;
     if (!why && message->text_size)
         why = collect_text(lane, bytes, text), in.text = text;
     if (why) {
@@ -608,7 +611,8 @@ static void receive_message(struct lane *lane, const struct wire_frame *frame, c
         r = collect_payload(lane, bytes, words, payload, &in);
     else if (message->payload_class == WIRE_CLASS_POOLED && r == 0)
         r = find_payload(lane, message, &in, &why);
-    pass_over(lane, line_count(bytes));
+    if (lane->has_rings) /* see pass_over() */
+        lane_pass(lane, bytes ? line_count(bytes) : 1);
     if (lane->is_copying)
         copy_some(lane);
     else
@@ -642,8 +646,8 @@ static int receive_frame(struct lane *lane) {
 
 /* A frame that the peer wrote before its end was seen lies within a lap of where the reader was then: whatever comes
  * behind that was written afterwards, and is not read. */
-static bool ring_speaks(const struct lane *lane) {
-    return ring_has_frame(&lane->in) && (!lane->is_parting || lane->in.head - lane->parted_at <= lane->in.mask);
+static bool is_from_before_its_end(const struct lane *lane) {
+    return lane->in.head - lane->parted_at <= lane->in.mask;
 }
 
 /*
@@ -655,8 +659,10 @@ int lane_receive(struct lane *lane) {
         copy_some(lane);
         return 1;
     }
-    lane->is_in_order = !lane->has_rings || ring_speaks(lane);
-    if (lane->has_rings && lane->is_in_order)
+    bool has_frame =
+        lane->has_rings && ring_has_frame(&lane->in) && (!lane->is_parting || is_from_before_its_end(lane));
+    lane->is_in_order = !lane->has_rings || has_frame;
+    if (has_frame)
         return receive_frame(lane);
     if (lane->has_held) {
         deliver_held(lane);

@@ -34,6 +34,7 @@ void release_out_init(struct release_out *ring, struct release_entry *at, uint32
 
 void release_in_init(struct release_in *ring, const struct release_entry *at, uint32_t entries, shared32 *taken) {
     *ring = (struct release_in){.entries = at, .taken = taken, .mask = entries - 1, .shift = shift_of(entries)};
+    release_in_seek(ring, 0);
 }
 
 /*
@@ -69,6 +70,7 @@ void release_in_move(struct release_in *ring, const struct release_entry *at, ui
     ring->entries = at;
     ring->mask = entries - 1;
     ring->shift = shift_of(entries);
+    release_in_seek(ring, ring->head);
 }
 
 uint32_t ring_bytes_max(uint32_t lines) {
@@ -175,14 +177,14 @@ void release_write(struct release_out *ring, uint64_t handle) {
 
 bool release_is_there(const struct release_in *ring) {
     /* Acquire [REL1], partner above. */
-    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == ring_tag(ring->head, ring->shift);
+    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == ring->next_tag;
 }
 
 bool release_read(struct release_in *ring, uint64_t *ret_handle) {
     if (!release_is_there(ring))
         return false;
     *ret_handle = shared64_load(&ring->entries[ring->head & ring->mask].handle);
-    ring->head++;
+    release_in_seek(ring, ring->head + 1);
     /* Release [CUR2], partner in release_has_room(). */
     shared32_store_release(ring->taken, (uint32_t) ring->head);
     return true;

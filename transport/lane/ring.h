@@ -74,6 +74,7 @@ struct release_in {
     const struct release_entry *entries; /* borrowed, in the peer's outbox */
     shared32 *taken;                     /* borrowed, in ours */
     uint32_t mask, shift;
+    uint32_t next_tag; /* of the entry of head, once it is there */
     uint64_t head;
 };
 
@@ -139,8 +140,8 @@ static inline const struct line *ring_in_line(const struct ring_in *ring, uint64
 /* Goes on reading at `position`. */
 static inline void ring_in_seek(struct ring_in *ring, uint64_t position) {
     ring->head = position;
-    ring->next = ring_in_line(ring, position);
-    ring->next_tag = ring_tag(position, ring->shift);
+    ring->next = &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+    ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
 }
 
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
@@ -172,6 +173,12 @@ int release_has_room(struct release_out *ring);
 
 /* There is room. */
 void release_write(struct release_out *ring, uint64_t handle);
+
+/* Goes on reading at `position`. */
+static inline void release_in_seek(struct release_in *ring, uint64_t position) {
+    ring->head = position;
+    ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
+}
 
 /* The next handle that was given back; false: none. */
 bool release_read(struct release_in *ring, uint64_t *ret_handle);

@@ -194,7 +194,8 @@ static void accept_releases(struct lane *lane, const struct wire_ring *ring) {
     growth->their_entries = ring->count;
     growth->their_from = ring->from;
     lane->theirs.releases = ring->count;
-    lane_follow_releases(lane);
+    if (growth->their_entries)
+        lane_follow_releases(lane);
 }
 
 int lane_accept_ring(struct lane *lane, const struct wire_ring *ring, int fd, const char **ret_why) {
@@ -237,7 +238,7 @@ void lane_follow_frames(struct lane *lane, uint64_t number) {
 
 void lane_follow_releases(struct lane *lane) {
     struct growth *growth = &lane->growth;
-    if (growth->their_entries == 0 || (uint32_t) lane->releases_in.head != growth->their_from)
+    if ((uint32_t) lane->releases_in.head != growth->their_from)
         return;
     release_in_move(&lane->releases_in, growth->their_releases.at, growth->their_entries);
     growth->their_entries = 0;

@@ -111,10 +111,7 @@ void lane_close_outboxes(struct lane *lane) {
 }
 
 int lane_ring_room(struct lane *lane, uint64_t lines) {
-    bool knows_room = ring_knows_room(&lane->out, lines);
-    if (knows_room && !lane->is_ring_full)
-        return 0;
-    if (!knows_room)
+    if (!ring_knows_room(&lane->out, lines))
         lane_consider_growth(lane);
     int r = ring_has_room(&lane->out, lines);
     if (r == 0 && lane_grow_frames(lane) == 0)
@@ -140,7 +137,8 @@ int lane_take_releases(struct lane *lane) {
     if (lane->corks == lane->batches) /* in no turn: a batch may be as long as the application likes */
         work->left = WORK_PER_TURN;
     while (r == 0 && work->left && lane->has_rings && release_read(&lane->releases_in, &handle)) {
-        lane_follow_releases(lane);
+        if (lane->growth.their_entries)
+            lane_follow_releases(lane);
         lane->handled++;
         r = peer_release(lane->remote, handle);
         if (r < 0)
@@ -201,7 +199,9 @@ void lane_maintain_pools(struct lane *lane) {
 /* The clock is asked only if something will be due. */
 bool lane_pools_are_due(const struct lane *lane) {
     const struct pools *pools = &lane->remote->pools;
-    return pools_need_maintenance(pools) || (pools->deadline != WAIT_FOREVER && wait_now() >= pools->deadline);
+    bool has_to_trim = atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed);
+    return has_to_trim || pools->needs_maintenance ||
+           (pools->deadline != WAIT_FOREVER && wait_now() >= pools->deadline);
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {

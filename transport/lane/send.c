@@ -105,6 +105,8 @@ int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **r
 
 /* As lane_ring_room(), for a message. */
 static int message_ring_room(struct lane *lane, uint64_t lines) {
+    if (ring_knows_room(&lane->out, lines) && !lane->is_ring_full)
+        return 0;
     int r = lane_ring_room(lane, lines);
     if (r == -EAGAIN)
         lane->shortage = (struct lane_shortage){
@@ -247,7 +249,7 @@ static struct wire_message message_fields(const struct lane_message *message, in
 
 /* Publishes a frame; `bytes` is its payload or text. */
 static int frame_write(struct lane *lane, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size) {
-    int r = message_ring_room(lane, line_count(size));
+    int r = message_ring_room(lane, size ? line_count(size) : 1);
     if (r < 0)
         return r;
     if (size)
@@ -446,18 +448,13 @@ static int lane_queue_bytes(struct lane *lane, const struct lane_message *messag
     return r;
 }
 
-static int lane_send_prepared(struct lane *lane, const struct lane_message *message, int payload_class,
-                              bool may_queue) {
-    int r = lane->queue_head ? NO_CREDIT : message_transmit(lane, message, payload_class);
-    if (!may_queue || (r != -EAGAIN && r != NO_CREDIT))
-        return r;
-    return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
-}
-
-/* The sender of a message that found no room, and is not queued, is told when to try again. */
-static int lane_put_off(struct lane *lane, int r) {
+/* Queues a message that found no room. The sender of a message that may not wait is told when to try again. */
+static int lane_put_off(struct lane *lane, const struct lane_message *message, int payload_class, bool may_queue,
+                        int r) {
     if (r != -EAGAIN && r != NO_CREDIT)
         return r;
+    if (may_queue)
+        return message->bytes_size ? lane_queue_bytes(lane, message) : lane_queue(lane, message, payload_class);
     lane_want_room(lane, lane->queue_head ? 0 : lane->shortage.credit);
     return -EAGAIN;
 }
@@ -470,14 +467,14 @@ int lane_send(struct lane *lane, const struct lane_message *message, bool may_qu
     if (message->block && message->block->size > 0) {
         int r = payload_choose(lane, message->block, may_queue, &payload_class, &out.block);
         if (r < 0)
-            return lane_put_off(lane, r);
+            return lane_put_off(lane, message, payload_class, false, r);
     } else {
         out.block = NULL;
         payload_class = out.bytes_size ? SEA_INLINE : 0;
     }
-    int r = lane_send_prepared(lane, &out, payload_class, may_queue);
+    int r = lane->queue_head ? NO_CREDIT : message_transmit(lane, &out, payload_class);
     if (r < 0)
-        r = lane_put_off(lane, r);
+        r = lane_put_off(lane, &out, payload_class, may_queue, r);
     /* Counted only now: what found no room is tried again. */
     if (r == 0 && out.block && (out.block != message->block || payload_class != message->block->payload_class))
         tally_count(&lane->tally, fallbacks, 1);
@@ -569,7 +566,7 @@ static int flush_releases(struct lane *lane) {
 void lane_flush(struct lane *lane) {
     struct work *work = &lane->remote->account->work;
     int r = lane->releases_count ? flush_releases(lane) : 0;
-    if (r == 0)
+    if (r == 0 && lane->remote->pools.retired_count)
         r = lane_write_retired(lane);
     while (r == 0 && lane->queue_head && work->left) {
         struct lane_queued *queued = lane->queue_head;

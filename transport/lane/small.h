@@ -78,11 +78,27 @@ static inline void lane_sent_small(struct lane *lane, size_t size) {
         lane_ring_bell(lane);
 }
 
+/* Does the frame that is there bring a pooled block? It never goes the short way. */
+static inline bool lane_next_is_pooled(const struct lane *lane) {
+    return (shared64_load(&lane->in.next->words[0]) >> 40 & 0xff) == WIRE_CLASS_POOLED;
+}
+
+/* What the first words of a small frame say. */
+struct small_frame {
+    uint64_t id, deadline;
+    enum wire_type type;
+    uint32_t method, size;
+};
+
 /* Copies what the frame that is there says of itself. Can it be received the short way? */
-static inline bool lane_peek_small(const struct lane *lane, uint64_t head[LINE_FIRST_WORD]) {
+static inline bool lane_peek_small(const struct lane *lane, struct small_frame *ret) {
+    uint64_t head[LINE_FIRST_WORD];
     for (int i = 0; i < LINE_FIRST_WORD; i++)
         head[i] = shared64_load(&lane->in.next->words[i]);
-    return line_is_small(head) && line_inline_size(head) <= lane->hello.inline_max;
+    if (!line_is_small(head))
+        return false;
+    *ret = (struct small_frame){head[1], head[2], line_type(head), (uint32_t) head[3], line_inline_size(head)};
+    return ret->size <= lane->hello.inline_max;
 }
 
 /* Copies its bytes. `to` has room for LINE_SMALL_BYTES; some bytes behind the payload are written too. */

@@ -61,7 +61,7 @@ static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, in
     struct peer *remote = conn->lane.remote;
     bool was_restless = remote->pools.needs_maintenance;
     sea_block *block = size < conn->ready_below ? pools_ready_block(&remote->pools, payload_class, size) : NULL;
-    if (!was_restless) /* else a turn was asked for when it became so */
+    if (remote->pools.needs_maintenance && !was_restless) /* else a turn was asked for when it became so */
         lane_request_maintenance(&conn->lane);
     if (!block)
         return conn_block_new(conn, &remote->pools.own, size, ret_block);

@@ -176,8 +176,9 @@ static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, s
     CLEANUP(waiting_end) struct waiting waiting = {.conn = conn, .call = call, .id = id};
     while (r >= 0 && !call->is_done)
         r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
-    interrupt_tell(&conn->interrupt, r);
-    if (r >= 0)
+    if (r < 0)
+        interrupt_tell(&conn->interrupt, r);
+    else
         r = call->status;
     if (r >= 0 && ret_reply) {
         *ret_reply = call->reply;
@@ -197,7 +198,7 @@ static int call_blocking(sea_conn *conn, struct lane_message *message, struct te
     r = conn_can_wait(held) ? call_begin_waiting(conn, message, term, &call) : conn_explain_deadlock(conn);
     if (r == 0)
         r = call_await(conn, &call, message->id, ret_reply);
-    return conn_explain_end(held, mark, r);
+    return r == 0 ? 0 : conn_explain_end(held, mark, r);
 }
 
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
@@ -231,14 +232,14 @@ static int call_bytes_blocking(sea_conn *conn, uint32_t method, const void *data
 
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
-    uint64_t head[LINE_FIRST_WORD];
-    if (!lane_spin_for_frame(lane, LOOKS) || !lane_peek_small(lane, head) || head[1] != id ||
-        line_type(head) != WIRE_REPLY)
+    struct small_frame frame;
+    if (!lane_spin_for_frame(lane, LOOKS) || !lane_peek_small(lane, &frame) || frame.id != id ||
+        frame.type != WIRE_REPLY)
         return NULL;
-    sea_msg *reply = msg_take_spare(conn, head);
-    lane_read_small(lane, reply->in.bytes_size, reply->small.bytes);
-    lane_pass(lane, line_count(reply->in.bytes_size));
-    lane_received_small(lane, reply->in.bytes_size);
+    sea_msg *reply = msg_take_spare(conn, &frame);
+    lane_read_small(lane, frame.size, reply->small.bytes);
+    lane_pass(lane, line_count(frame.size));
+    lane_received_small(lane, frame.size);
     calls_skip_id(&conn->calls);
     return reply;
 }

@@ -28,13 +28,6 @@ static RARE int calls_grow(struct slot_table *table) {
     return 0;
 }
 
-static void pending_insert(struct calls *calls, uint32_t number) {
-    uint32_t before = calls->pending.last;
-    while (before && calls_at(calls, before)->deadline > calls_at(calls, number)->deadline)
-        before = calls_at(calls, before)->head.previous;
-    slot_list_insert(&calls->pending, &calls->slots, SLOT_SIZE, before, number);
-}
-
 static void slot_free(struct calls *calls, struct call_slot *slot, uint32_t number) {
     if (slot->state == CALL_PENDING)
         slot_list_remove(&calls->pending, &calls->slots, SLOT_SIZE, number);
@@ -54,7 +47,10 @@ int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct c
     slot->deadline = deadline;
     slot->waiter = waiter;
     calls->in_flight++;
-    pending_insert(calls, number);
+    uint32_t before = calls->pending.last;
+    while (before && calls_at(calls, before)->deadline > deadline)
+        before = calls_at(calls, before)->head.previous;
+    slot_list_insert(&calls->pending, &calls->slots, SLOT_SIZE, before, number);
     *ret_id = calls_id(calls, number);
     return 0;
 }

@@ -13,7 +13,11 @@ void conn_ref_ended(sea_conn *conn) {
     conn->refs++;
 }
 
-void conn_unref_ended(sea_conn *conn) {
+void conn_drop(sea_conn *conn) {
+    if (!conn->is_ended) {
+        conn_destroy(conn);
+        return;
+    }
     CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(conn->box);
     if (--conn->refs == 0)
         conn_destroy(conn);
@@ -65,15 +69,15 @@ void conn_rearm(void *owner) {
 
 uint64_t conn_deadline_of_calls(const sea_conn *conn) {
     uint64_t id, first = WAIT_FOREVER, lane = lane_deadline(&conn->lane);
-    calls_first(&conn->calls, &id, &first);
+    if (conn->calls.in_flight)
+        calls_first(&conn->calls, &id, &first);
     return first < lane ? first : lane;
 }
 
 uint64_t conn_deadline(const sea_conn *conn) {
     uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
-    uint64_t first = calls < pools ? calls : pools;
-    first = deadline_sooner(first, conn->cancel_at);
-    return deadline_sooner(first, conn->idle_at);
+    uint64_t first = calls < pools ? calls : pools, others = deadline_sooner(conn->cancel_at, conn->idle_at);
+    return first < others ? first : others;
 }
 
 void conn_turn_again(sea_conn *conn) {

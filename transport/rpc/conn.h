@@ -71,10 +71,10 @@ struct sea_conn {
     uint64_t text_stamp; /* of the context's refusal log, when it was written */
 };
 
-void conn_destroy(sea_conn *conn); /* of conn_unref() alone */
-/* Of a connection that has ended: any thread may hold a reference of it. */
+void conn_destroy(sea_conn *conn); /* the last reference is gone */
+/* The rest of conn_unref(): the last reference is gone, or the connection has ended, and any thread may hold one. */
+void conn_drop(sea_conn *conn);
 void conn_ref_ended(sea_conn *conn);
-void conn_unref_ended(sea_conn *conn);
 
 static inline bool conn_is_mine(const sea_conn *conn) {
     return mailbox_is_mine(conn->box);
@@ -90,16 +90,15 @@ static inline sea_conn *conn_ref(sea_conn *conn) {
 }
 
 static inline sea_conn *conn_unref(sea_conn *conn) {
-    if (conn && conn->is_ended)
-        conn_unref_ended(conn);
-    else if (conn && --conn->refs == 0)
-        conn_destroy(conn);
+    if (conn && (conn->is_ended || --conn->refs == 0))
+        conn_drop(conn);
     return NULL;
 }
 
 /* A reference that is dropped at the end of its scope, also when an exception leaves a handler below. */
 static inline void conn_unrefp(sea_conn **conn) {
-    conn_unref(*conn);
+    if (*conn && ((*conn)->is_ended || --(*conn)->refs == 0))
+        conn_drop(*conn);
 }
 #define CLEANUP_CONN CLEANUP(conn_unrefp)
 
@@ -124,10 +123,11 @@ void conn_disown(sea_conn *conn);
 
 /* The begin and the end of a turn. */
 static inline void conn_begin_turn(sea_conn *conn) {
-    atomic_store_explicit(&conn->turns, conn_turns(conn) + 1, memory_order_relaxed);
+    uint32_t turns = atomic_load_explicit(&conn->turns, memory_order_relaxed) + 1;
+    atomic_store_explicit(&conn->turns, turns, memory_order_relaxed);
 }
 static inline void conn_end_turn(sea_conn *conn) {
-    uint32_t left = conn_turns(conn) - 1;
+    uint32_t left = atomic_load_explicit(&conn->turns, memory_order_relaxed) - 1;
     atomic_store_explicit(&conn->turns, left, memory_order_relaxed);
     if (left == 0 && conn->is_ended)
         conn_disown(conn);
@@ -163,7 +163,7 @@ static inline void method_handle(const sea_method *method, const sea_conn *conn,
 
 /* May its user wait for it, or drive it: does no loop drive it, and is it in no turn? */
 static inline bool conn_can_wait(const sea_conn *conn) {
-    return !conn->is_looped && conn_turns(conn) == 0;
+    return !conn->is_looped && atomic_load_explicit(&conn->turns, memory_order_relaxed) == 0;
 }
 
 /* Notes why not. Returns -EDEADLK. */
@@ -191,8 +191,8 @@ void conn_note_gone(sea_conn *conn);
 /* Tells its poller, if it has one, about new events and a new deadline. */
 void conn_rearm(void *owner);
 
-/* The end of a turn, for CLEANUP(): the caller still holds a reference. Also of a turn that an exception unwinds: it has
- * left a handler, to which the message belongs. */
+/* The end of a turn, for CLEANUP(); the caller still holds a reference. Also of a turn that an exception unwinds: the
+ * exception has left a handler, to which the message belongs. */
 void turn_end(sea_conn **turn);
 
 /* How often a wait looks for the work of other threads where they have no descriptor to wake it: a sandbox may forbid

@@ -290,8 +290,7 @@ static int calls_judge(sea_conn *conn, short revents) {
  * the peer's farewell or of its death, and another holder of its memory may go on answering. So this function polls the
  * socket now and then. */
 static short conn_poll_socket(sea_conn *conn) {
-    bool is_driven_here = !conn->is_looped && conn->lane.state == LANE_OPEN;
-    if (!is_driven_here || wait_now_coarse() - conn->polled_at < GLANCE_NS)
+    if (conn->lane.state != LANE_OPEN || wait_now_coarse() - conn->polled_at < GLANCE_NS)
         return 0;
     int revents = conn_poll(conn, -1, 0);
     return revents > 0 ? (short) revents : 0;
@@ -326,14 +325,14 @@ int conn_run_turn(sea_conn *conn, short revents) {
     conn_begin_turn(turn);
     if (mailbox_has_mail(conn->box))
         conn_run_mails(conn);
-    if (!revents)
+    if (!revents && !conn->is_looped)
         revents = conn_poll_socket(conn);
     int handled = lane_dispatch(&conn->lane, revents);
     if (mailbox_has_mail(conn->box))
         conn->lane.has_more = true;
     if (conn->cancel_at != WAIT_FOREVER && !conn->is_ended)
         conn_cancel_late(conn);
-    if (!conn->is_ended && is_call_late(conn))
+    if (conn->calls.in_flight && !conn->is_ended && is_call_late(conn))
         handled += calls_judge(conn, revents);
     else
         conn->late_turns = 0; /* the late one was answered: the next one has all its turns */

@@ -37,16 +37,16 @@ static int conn_sleep(sea_conn *conn, uint64_t deadline) {
 
 int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
-    uint64_t own = conn_deadline_of_calls(conn);
     int revents = 0;
     if (interrupt_is_raised(&conn->interrupt))
         return conn_say(conn, -EINTR, "interrupted: sea_conn_interrupt() was called");
-    if (own < deadline)
-        deadline = own;
     if (lane->corks)
         lane_ring_bell(lane);
-    if (own == WAIT_FOREVER && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS))
-        return small_turn(conn);
+    if (!lane->has_more && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS)) {
+        spin_policy_reward(&lane->spin);
+        return conn->calls.in_flight ? conn_run_turn(conn, 0) : small_turn(conn); /* the short way is for requests */
+    }
+    deadline = deadline_sooner(deadline, conn_deadline_of_calls(conn));
     if (deadline == 0 || !conn_watch_rings(lane, conn->box)) {
         if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;

@@ -6,6 +6,7 @@
 #ifndef RPC_MSG_H
 #define RPC_MSG_H
 
+#include "lane/small.h"
 #include "rpc/conn.h"
 #include <stddef.h>
 
@@ -15,18 +16,17 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg);
 /* The deadline of a call that has come: on_cancel will be told when it passes. */
 void msg_note_deadline(sea_msg *call);
 
-/* Takes a spare of the connection, which has one, for the message that the first words of a line describe. The caller
- * writes its bytes. */
-static inline sea_msg *msg_take_spare(sea_conn *conn, const uint64_t head[LINE_FIRST_WORD]) {
+/* Takes a spare of the connection, which has one, for the message of a small frame. The caller writes its bytes. */
+static inline sea_msg *msg_take_spare(sea_conn *conn, const struct small_frame *frame) {
     sea_msg *msg = conn->spares.first;
     conn->spares.first = msg->next;
     conn->spares.count--;
     msg->box = conn->box;
-    msg->in.type = line_type(head);
-    msg->in.id = head[1];
-    msg->in.deadline = head[2];
-    msg->in.method = (uint32_t) head[3];
-    msg->in.bytes_size = line_inline_size(head);
+    msg->in.type = frame->type;
+    msg->in.id = frame->id;
+    msg->in.deadline = frame->deadline;
+    msg->in.method = frame->method;
+    msg->in.bytes_size = frame->size;
     conn->refs++;
     return msg;
 }

@@ -194,8 +194,6 @@ static void alarm_sift(struct poller_set *set, uint32_t place, struct watch *wat
 
 static void alarm_remove(struct poller_set *set, struct watch *watch) {
     uint32_t place = watch->alarm;
-    if (!place)
-        return;
     struct watch *last = set->alarms[--set->alarms_count];
     watch->alarm = 0;
     if (last != watch)
@@ -204,9 +202,9 @@ static void alarm_remove(struct poller_set *set, struct watch *watch) {
 
 /* There is room: set_add() has made it. */
 static void set_arm(struct poller_set *set, struct watch *watch) {
-    if (watch->deadline == WAIT_FOREVER)
+    if (watch->deadline == WAIT_FOREVER && watch->alarm)
         alarm_remove(set, watch);
-    else
+    else if (watch->deadline != WAIT_FOREVER)
         alarm_sift(set, watch->alarm ? watch->alarm : ++set->alarms_count, watch);
 }
 
@@ -272,7 +270,8 @@ static void set_remove(struct poller *poller, struct watch *watch) {
     struct poller_set *set = set_of(poller);
     wait_set_remove(set->fd, watch->fd);
     set->watches--;
-    alarm_remove(set, watch);
+    if (watch->alarm)
+        alarm_remove(set, watch);
     due_remove(watch);
     for (int i = 0; i < set->events_count; i++)
         if (set->events[i].data == watch)

@@ -24,26 +24,25 @@ static inline void received_count(const struct received *received) {
 /* One request. false: there is none, or it is for the long way. */
 static bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
-    uint64_t head[LINE_FIRST_WORD];
+    struct small_frame frame;
     if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || lane->queue_head ||
-        !lane_peek_small(lane, head))
+        !lane_peek_small(lane, &frame))
         return false;
-    const sea_method *method = conn_method(conn, (uint32_t) head[3]);
-    if (!method || line_type(head) == WIRE_REPLY || !method_takes(method, line_inline_size(head)))
+    const sea_method *method = conn_method(conn, frame.method);
+    if (!method || frame.type == WIRE_REPLY || !method_takes(method, frame.size))
         return false;
-    sea_msg *msg = msg_take_spare(conn, head);
-    size_t size = msg->in.bytes_size;
-    lane_read_small(lane, size, msg->small.bytes);
-    lane_pass(lane, line_count(size));
-    if (line_type(head) == WIRE_CALL)
+    sea_msg *msg = msg_take_spare(conn, &frame);
+    lane_read_small(lane, frame.size, msg->small.bytes);
+    lane_pass(lane, line_count(frame.size));
+    if (frame.type == WIRE_CALL)
         msg_add_incoming(msg);
-    CLEANUP(received_count) struct received received = {lane, size};
+    CLEANUP(received_count) struct received received = {lane, frame.size};
     method_handle(method, conn, msg);
     return true;
 }
 
 static bool goes_on(const struct lane *lane) {
-    return lane->state == LANE_OPEN && !lane->has_failed && ring_has_frame(&lane->in);
+    return lane->state == LANE_OPEN && !lane->has_failed && !lane->doorbell.is_armed && ring_has_frame(&lane->in);
 }
 
 struct small_turn {
@@ -67,8 +66,9 @@ static inline int small_take_all(sea_conn *conn) {
     int taken = 0;
     conn_begin_turn(conn);
     lane->corks++;
-    while (taken < LANE_FRAMES_PER_TURN && !lane->doorbell.is_armed && goes_on(lane) && small_take(conn))
-        taken++;
+    bool has_more = !lane->doorbell.is_armed;
+    while (has_more && small_take(conn))
+        has_more = ++taken < LANE_FRAMES_PER_TURN && goes_on(lane);
     turn.is_done = true;
     return taken;
 }
@@ -78,8 +78,11 @@ int small_turn(sea_conn *conn) {
     if (conn_adopt(conn) < 0)
         return 0;
     CLEANUP_CONN sea_conn *held = conn_ref(conn); /* a handler may free it */
-    int taken = small_take_all(conn);
-    bool is_all = taken && !small_has_gone_round(lane) && !conn->calls.in_flight && !mailbox_has_mail(conn->box);
+    if (lane_next_is_pooled(lane))
+        return conn_run_turn(held, 0);
+    int taken = small_take_all(held);
+    bool has_gone_round = lane->doorbell.due & DOORBELL_ROOM; /* small_has_gone_round(), before the bell */
+    bool is_all = taken && !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box);
     if (!lane->corks)
         lane_ring_bell(lane);
     is_all = is_all && lane_is_calm(lane);
