@@ -475,7 +475,7 @@ static void count_cancelled(sea_msg *call, void *user) {
 static unsigned cancels_per_turn(unsigned kept) {
     struct work work;
     unsigned cancels = 0;
-    for (work_begin(&work); !work_is_over(&work); cancels++)
+    for (work.left = WORK_PER_TURN; work.left; cancels++)
         work_take(&work, (kept - cancels) * WORK_PER_LOOK);
     return cancels;
 }
