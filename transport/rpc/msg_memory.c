@@ -6,7 +6,7 @@
 #include "sys/misuse.h"
 #include <errno.h>
 
-/* As many as a busy connection uses at a time; each is some 350 bytes. */
+/* As many as a busy connection uses at a time; each is some 450 bytes. */
 static const uint32_t SPARES_MOST = 16, BURIED_MOST = 200;
 
 struct mailbox msg_dead_box = {.thread = THREAD_ID_NONE};
