@@ -480,8 +480,9 @@ static unsigned cancels_per_turn(unsigned kept) {
     return cancels;
 }
 
-/* Each cancel is a walk through the unanswered calls: there are so many that 64 walks are more than a turn may do. The
- * test does not count the frames of the turn: on a slow machine the turn polls the socket, and reads a doorbell, too. */
+/* Each cancel is a walk through the unanswered calls: there are so many that 64 walks are more than a turn may do.
+ * The test does not count the frames of the turn: on a slow machine the turn polls the socket, and reads a doorbell,
+ * too. */
 START_TEST(test_cancels_take_turns) {
     enum { KEPT = END_MAX, CANCELS = 64 };
     uint64_t ids[KEPT];
