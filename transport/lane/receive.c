@@ -134,30 +134,15 @@ static void accept_release(struct lane *lane, const struct wire_release *release
         }
 }
 
-/* Which handles name what, where both kinds of blocks are named: elsewhere any number will do. */
-static const char *handle_check(const struct lane *lane, const struct wire_message *message) {
+/* A sealed or pooled payload. Which handles name what, is checked where both kinds of blocks are named: elsewhere any
+ * number will do. */
+static const char *message_check_block(const struct lane *lane, const struct wire_message *message) {
     bool is_pooled = message->payload_class == WIRE_CLASS_POOLED;
-    if (message->payload_class == WIRE_CLASS_SEALED && lane->has_rings && handle_arena(message->handle))
+    if (!is_pooled && lane->has_rings && handle_arena(message->handle))
         return "the handle of a sealed payload names an arena";
-    return is_pooled && !handle_generation(message->handle) ? "a handle has no generation" : NULL;
-}
-
-/* A lease counts until the peer has our RELEASE. Those that wait to be sent are counted, so that a peer which does not
- * read them cannot make their list grow without end. */
-static const char *message_check_credit(const struct lane *lane, const struct wire_message *message) {
-    const char *why = handle_check(lane, message);
-    if (why)
-        return why;
-    const struct account *account = lane->remote->account;
-    if (account->imported_blocks > 0 && imports_have(account, message->handle))
-        return "a handle was announced that is already on lease";
-    bool is_sealed = message->payload_class == WIRE_CLASS_SEALED;
-    uint64_t size = is_sealed ? sealed_file_size(message->payload_size, (enum sealed_layout) message->pages)
-                              : message->payload_size;
-    if (account_is_over_limit(account, size) ||
-        lane->releases_count >= account->in_limit.blocks - account->imported_blocks)
-        return "more blocks or bytes were sent than the negotiated credit";
-    return NULL;
+    if (is_pooled && !(message->handle & HANDLE_GENERATION_MASK))
+        return "a handle has no generation";
+    return peer_check(lane->remote, message, lane->releases_count);
 }
 
 /* Checks that need the connection's state. Returns the fault, or NULL. */
@@ -172,7 +157,7 @@ static const char *message_check(const struct lane *lane, const struct wire_mess
             return "a pooled payload was sent, which was not negotiated";
         if (message->payload_size > lane->hello.block_max)
             return "a pooled payload is over the negotiated limit";
-        return message_check_credit(lane, message);
+        return message_check_block(lane, message);
     case WIRE_CLASS_SEALED:
         if (!(lane->hello.accept & SEA_SEALED))
             return "a sealed payload was sent, which was not negotiated";
@@ -180,7 +165,7 @@ static const char *message_check(const struct lane *lane, const struct wire_mess
             return "a sealed payload is over the negotiated limit";
         if (message->pages == WIRE_PAGES_HUGETLB && !(lane->hello.features & WIRE_FEATURE_HUGETLB))
             return "a hugetlb payload was sent, which was not negotiated";
-        return message_check_credit(lane, message);
+        return message_check_block(lane, message);
     default:
         return "a payload class was sent that was not negotiated";
     }
@@ -227,10 +212,7 @@ static int payload_receive(struct lane *lane, const struct wire_message *message
     if (fd < 0)
         return reserve_explain(-EMFILE, message->payload_size, false, &lane->ctx->admission);
     work_take(&lane->remote->account->work, WORK_PER_MEMFD);
-    const struct sealed_claim claim = {.size = message->payload_size,
-                                       .size_max = lane->hello.block_max,
-                                       .layout = (enum sealed_layout) message->pages};
-    return sealed_block_receive(ret_block, lane->remote->account, message->handle, fd, &claim, ret_why);
+    return peer_take(ret_block, lane->remote, message, fd, lane->hello.block_max, ret_why);
 }
 
 /*
@@ -347,7 +329,7 @@ static bool is_numbered(uint8_t type) {
 static void accept_arena(struct lane *lane, const struct wire_arena *arena, int fd) {
     const char *why = NULL;
     work_take(&lane->remote->account->work, WORK_PER_MEMFD);
-    int r = views_open(&lane->remote->views, arena, fd, &why);
+    int r = peer_take_arena(lane->remote, arena, fd, &why);
     if (r < 0)
         lane_fail(lane, r, why);
 }
@@ -395,7 +377,7 @@ static void accept_frame(struct lane *lane, const struct wire_frame *frame, int 
         accept_ring(lane, &frame->ring, fd);
         break;
     case WIRE_RETIRE:
-        if (views_retire(&lane->remote->views, frame->retire.id) < 0)
+        if (peer_retire_arena(lane->remote, frame->retire.id) < 0)
             lane_fault(lane, "an arena was retired that was not announced");
         break;
     default:
@@ -583,14 +565,11 @@ static void copy_some(struct lane *lane) {
 
 static int find_payload(struct lane *lane, const struct wire_message *message, struct lane_message *in,
                         const char **ret_why) {
-    bool is_snapshot = lane->hello.features & WIRE_FEATURE_SNAPSHOT;
-    const char *why = NULL;
-    int r = is_snapshot ? snapshot_begin(lane, message, in, &why)
-                        : views_receive(&in->block, &lane->remote->views, message->handle, message->payload_size);
-    *ret_why = why            ? why
-               : r == -EPROTO ? "a pooled payload lies in no announced arena"
-               : r < 0        ? views_why(&lane->remote->views, message->handle)
-                              : NULL;
+    if (!(lane->hello.features & WIRE_FEATURE_SNAPSHOT))
+        return peer_take(&in->block, lane->remote, message, -1, lane->hello.block_max, ret_why);
+    int r = snapshot_begin(lane, message, in, ret_why);
+    if (r < 0 && !*ret_why)
+        *ret_why = peer_why(lane->remote, message->handle, r);
     return r;
 }
 

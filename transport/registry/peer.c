@@ -60,6 +60,43 @@ int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from) 
     return r < 0 ? r : sealed_block_copy(ret_block, share, from);
 }
 
+const char *peer_check(const struct peer *peer, const struct wire_message *message, uint32_t releases) {
+    const struct account *account = peer->account;
+    if (account->imported_blocks > 0 && imports_have(account, message->handle))
+        return "a handle was announced that is already on lease";
+    bool is_sealed = message->payload_class == WIRE_CLASS_SEALED;
+    uint64_t size = is_sealed ? sealed_file_size(message->payload_size, (enum sealed_layout) message->pages)
+                              : message->payload_size;
+    if (account_is_over_limit(account, size) || releases >= account->in_limit.blocks - account->imported_blocks)
+        return "more blocks or bytes were sent than the negotiated credit";
+    return NULL;
+}
+
+int peer_take(sea_block **ret_block, struct peer *peer, const struct wire_message *message, int fd, uint64_t size_max,
+              const char **ret_why) {
+    if (message->payload_class == WIRE_CLASS_SEALED) {
+        const struct sealed_claim claim = {
+            .size = message->payload_size, .size_max = size_max, .layout = (enum sealed_layout) message->pages};
+        return sealed_block_receive(ret_block, peer->account, message->handle, fd, &claim, ret_why);
+    }
+    int r = views_receive(ret_block, &peer->views, message->handle, message->payload_size);
+    if (r < 0)
+        *ret_why = peer_why(peer, message->handle, r);
+    return r;
+}
+
+const char *peer_why(const struct peer *peer, uint64_t handle, int error) {
+    return error == -EPROTO ? "a pooled payload lies in no announced arena" : views_why(&peer->views, handle);
+}
+
+int peer_take_arena(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why) {
+    return views_open(&peer->views, arena, fd, ret_why);
+}
+
+int peer_retire_arena(struct peer *peer, uint32_t id) {
+    return views_retire(&peer->views, id);
+}
+
 int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
     struct import import;
     int r = imports_add_inline(peer->account, &import, size);

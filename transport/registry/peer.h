@@ -46,6 +46,27 @@ int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from);
 
 /* --- payloads of the peer --- */
 
+/* Is a sealed or pooled payload within the credit that the peer was granted, and its handle new? Leases count until the
+ * peer has their releases: so many `releases` wait to be sent. Returns the fault, a static text, or NULL. */
+const char *peer_check(const struct peer *peer, const struct wire_message *message, uint32_t releases);
+
+/*
+ * Takes a sealed or pooled payload, for which peer_check() found no fault, as a block that is charged to the peer. The
+ * end of the block gives the lease back. Takes `fd` (-1: of a pooled one). `size_max` is our block_max. Errors, with
+ * *ret_why: -EBADF, -EMSGSIZE, -ENODATA, -EPROTO (the peer has lied); others are refusals, and noted: -EDQUOT, -EMFILE,
+ * -ENOMEM, or an error of the kernel. After a failure no lease is given back here.
+ */
+int peer_take(sea_block **ret_block, struct peer *peer, const struct wire_message *message, int fd, uint64_t size_max,
+              const char **ret_why);
+
+/* Why a pooled payload was not taken or copied: `error` is that of views_find(). A static text; NULL: no more is
+ * known than the error says. */
+const char *peer_why(const struct peer *peer, uint64_t handle, int error);
+
+/* The peer announces an arena, or retires one. Takes `fd`. Errors: as views_open() and views_retire(). */
+int peer_take_arena(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why);
+int peer_retire_arena(struct peer *peer, uint32_t id);
+
 /* Room for an inline payload that arrives, charged to the peer too. The caller fills it and makes it read-only.
  * -EDQUOT, -ENOMEM. */
 int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
