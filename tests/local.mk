@@ -9,27 +9,55 @@ guard = timeout --kill-after=10 3600
 
 if HAVE_CHECK
 
+# Some tests change a setting of the whole machine for a while (the grant of huge pages), and this disturbs other tests:
+# these tests take turns, in this order. They come early in TESTS: make starts one of them only when it walks past it
+# and the turn before has ended, and those that it leaves behind run at the end, one by one.
+turn_unit_tests = \
+    tests/unit/test_arena \
+    tests/unit/test_block \
+    tests/unit/test_view \
+    tests/unit/test_ctx \
+    tests/unit/test_lane_receive \
+    tests/unit/test_lane_pooled \
+    tests/unit/test_lane_send \
+    tests/unit/test_memfd \
+    tests/unit/test_sealed \
+    tests/unit/test_outbox \
+    tests/unit/test_ring_growth \
+    tests/unit/test_census
+
+turn_tests = \
+    $(turn_unit_tests) \
+    tests/unit/test_map \
+    tests/contract/test_map \
+    tests/hostile/test_hostile_arenas \
+    tests/hostile/test_hostile_client \
+    tests/hostile/test_hostile_outbox \
+    tests/hostile/test_hostile_server \
+    tests/memory/test_refusals \
+    tests/contract/test_folios
+
 # One program for each room.
 valgrind_tests = \
+    $(turn_unit_tests) \
+    $(other_unit_tests)
+
+other_unit_tests = \
     tests/unit/test_address \
     tests/unit/test_admission \
-    tests/unit/test_arena \
     tests/unit/test_documented_sizes \
     tests/unit/test_doorbell \
     tests/unit/test_bench_work \
-    tests/unit/test_block \
     tests/unit/test_caches \
     tests/unit/test_calibrate \
     tests/unit/test_calibration \
     tests/unit/test_calls \
-    tests/unit/test_census \
     tests/unit/test_cgroup \
     tests/unit/test_class_choice \
     tests/unit/test_client \
     tests/unit/test_clock \
     tests/unit/test_conn \
     tests/unit/test_cred \
-    tests/unit/test_ctx \
     tests/unit/test_failure \
     tests/unit/test_fdpass \
     tests/unit/test_disposal \
@@ -37,26 +65,20 @@ valgrind_tests = \
     tests/unit/test_fork_guard \
     tests/unit/test_frame \
     tests/unit/test_gone \
-    tests/unit/test_ring_growth \
     tests/unit/test_heap \
     tests/unit/test_idmap \
     tests/unit/test_lane \
-    tests/unit/test_lane_pooled \
-    tests/unit/test_lane_receive \
     tests/unit/test_lane_rings \
-    tests/unit/test_lane_send \
     tests/unit/test_lane_snapshot \
     tests/unit/test_lease \
     tests/unit/test_limits \
     tests/unit/test_line \
     tests/unit/test_listener \
     tests/unit/test_mailbox \
-    tests/unit/test_memfd \
     tests/unit/test_meminfo \
     tests/unit/test_msg \
     tests/unit/test_numa \
     tests/unit/test_options \
-    tests/unit/test_outbox \
     tests/unit/test_path \
     tests/unit/test_spin_policy \
     tests/unit/test_peer \
@@ -73,7 +95,6 @@ valgrind_tests = \
     tests/unit/test_ring \
     tests/unit/test_ring_threads \
     tests/unit/test_rotation \
-    tests/unit/test_sealed \
     tests/unit/test_inject \
     tests/unit/test_server \
     tests/unit/test_fair_share \
@@ -88,17 +109,14 @@ valgrind_tests = \
     tests/unit/test_threads \
     $(uv_tests) \
     tests/unit/test_util \
-    tests/unit/test_view \
     tests/unit/test_view_table \
     tests/unit/test_wait \
     tests/unit/test_wake \
     tests/unit/test_work
 
-# The first program measures its address space, which valgrind shares; the second starts itself again through /proc; the
-# last one loads the shared library.
-unit_tests = \
-    $(valgrind_tests) \
-    tests/unit/test_map \
+# The first program starts itself again through /proc, the second one loads the shared library: these are not for
+# valgrind, nor is tests/unit/test_map, which measures its address space.
+unwatched_unit_tests = \
     tests/support/test_suite \
     $(unload_test)
 
@@ -110,11 +128,9 @@ if BUILD_SHARED
 unload_test = tests/unit/test_unload
 endif
 
-contract_tests = \
+other_contract_tests = \
     tests/contract/test_clock \
-    tests/contract/test_folios \
     tests/contract/test_limits \
-    tests/contract/test_map \
     tests/contract/test_peer \
     tests/contract/test_receive \
     tests/contract/test_seal \
@@ -122,23 +138,10 @@ contract_tests = \
     tests/contract/test_sender \
     tests/contract/test_wait
 
-hostile_tests = \
-    tests/hostile/test_hostile_arenas \
-    tests/hostile/test_hostile_client \
-    tests/hostile/test_hostile_outbox \
-    tests/hostile/test_hostile_server \
-    tests/hostile/test_hostile_users
-
-memory_tests = \
-    tests/memory/test_dumps \
-    tests/memory/test_refusals
-
-sandbox_tests = \
-    tests/sandbox/test_sandbox
-
-sweep_tests = \
-    tests/sweep/test_fault_sweep \
-    tests/sweep/test_kill_sweep
+contract_tests = \
+    tests/contract/test_folios \
+    tests/contract/test_map \
+    $(other_contract_tests)
 
 stress_tests = \
     tests/stress/test_stress_calls \
@@ -146,15 +149,23 @@ stress_tests = \
     tests/stress/test_stress_rotation \
     tests/stress/test_stress_threads
 
-# The longest ones come first, so that `make -j` has short ones left for the other CPUs at the end.
-test_programs = \
-    $(sweep_tests) \
+# The order matters to `make -j`. The first sweep takes as long as most other tests together; meanwhile the turns follow
+# each other. Then come the longer programs, so that there are short ones left for the other CPUs at the end.
+early_programs = \
+    tests/sweep/test_fault_sweep \
+    $(turn_tests)
+short_programs = \
+    $(other_unit_tests) \
+    $(unwatched_unit_tests) \
+    $(other_contract_tests) \
+    tests/hostile/test_hostile_users \
+    tests/memory/test_dumps
+late_programs = \
+    tests/sweep/test_kill_sweep \
     $(stress_tests) \
-    $(sandbox_tests) \
-    $(unit_tests) \
-    $(contract_tests) \
-    $(hostile_tests) \
-    $(memory_tests)
+    tests/sandbox/test_sandbox \
+    $(short_programs)
+test_programs = $(early_programs) $(late_programs)
 # With the peers that the scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
@@ -323,14 +334,14 @@ check-valgrind: $(valgrind_tests)
 	    TEST_SUITE_LOG=valgrind-suite.log LOG_COMPILER="$(guard) $(VALGRIND)" AM_LOG_FLAGS="$(valgrind_flags)"
 .PHONY: check-valgrind
 
-# Under the thread sanitizer: all tests except the sweeps, which fork thousands of processes with one thread each.
+# Under the thread sanitizer: all tests except the sweeps, which fork thousands of processes with one thread each, and
+# the sandboxes.
 check-tsan: $(check_PROGRAMS)
 	$(MAKE) $(AM_MAKEFLAGS) check-TESTS \
-	    TESTS="$(unit_tests) $(contract_tests) $(hostile_tests) $(memory_tests) $(stress_tests) $(script_tests)"
+	    TESTS="$(turn_tests) $(stress_tests) $(long_script_tests) $(short_programs) $(short_script_tests)"
 .PHONY: check-tsan
 
-# Some tests change a setting of the whole machine for a while (the grant of huge pages), and this disturbs other tests:
-# these tests take turns. The valgrind tests come first: a test that one of them waits for would run under valgrind,
+# The turns of turn_tests. The valgrind tests come first: a test that one of them waits for would run under valgrind,
 # too. (Through variables, because Automake takes a rule for tests/x.log for a replacement of its own rule.)
 turn_0 = tests/unit/test_arena.log
 turn_1 = tests/unit/test_block.log tests/unit/test_view.log
@@ -397,16 +408,17 @@ check-local:
 
 endif
 
-script_tests = \
-    tests/abi/test_grown.sh \
+long_script_tests = \
+    tests/stress/test_soak.sh \
     tests/bench/test_bench.sh \
+    tests/tools/test_abi.sh \
+    tests/tools/test_circles.sh
+short_script_tests = \
+    tests/abi/test_grown.sh \
     tests/cpp/test_exceptions.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
-    tests/stress/test_soak.sh \
-    tests/tools/test_abi.sh \
     tests/tools/test_calibrate.sh \
-    tests/tools/test_circles.sh \
     tests/tools/test_dev.sh \
     tests/tools/test_documents.sh \
     tests/tools/test_english.sh \
@@ -424,8 +436,9 @@ script_tests = \
     tests/examples/test_no_copy.sh \
     tests/examples/test_stream.sh \
     tests/examples/test_stream_trouble.sh
+script_tests = $(long_script_tests) $(short_script_tests)
 
-TESTS += $(test_programs) $(script_tests)
+TESTS += $(early_programs) $(long_script_tests) $(late_programs) $(short_script_tests)
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(guard)
 SH_LOG_COMPILER = $(guard)
