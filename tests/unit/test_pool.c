@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -1233,6 +1232,15 @@ END_TEST
  */
 enum { WORKERS = 3, MAILBOX = 4, HANDED = 6000 };
 
+/* A look in vain for another thread's work. After some 10 us it sleeps for a moment: on a busy machine sched_yield()
+ * would let all other processes have their time slices first, but a thread that slept gets a CPU soon. */
+static void look_again(unsigned *looks) {
+    if (++*looks % 16384 == 0)
+        nanosleep(&(struct timespec){.tv_nsec = 1000}, NULL);
+    else
+        atomic_signal_fence(memory_order_seq_cst);
+}
+
 static struct worker {
     pthread_t thread;
     _Atomic(struct pool_slot *) mailbox[MAILBOX];
@@ -1241,7 +1249,7 @@ static struct worker {
 } workers[WORKERS];
 
 static struct pool_slot *worker_next(struct worker *worker) {
-    for (;;) {
+    for (unsigned looks = 0;; look_again(&looks)) {
         bool is_last = atomic_load(&worker->is_last);
         for (int i = 0; i < MAILBOX; i++) {
             struct pool_slot *slot = atomic_exchange(&worker->mailbox[i], NULL);
@@ -1250,7 +1258,6 @@ static struct pool_slot *worker_next(struct worker *worker) {
         }
         if (is_last)
             return NULL;
-        sched_yield();
     }
 }
 
@@ -1269,10 +1276,11 @@ static void *work(void *arg) {
 
 static void hand_over(struct pool_slot *slot, int n) {
     struct pool_slot *nothing = NULL;
+    unsigned looks = 0;
     memset(slot->data, 'o', 1000);
     while (!atomic_compare_exchange_weak(&workers[n % WORKERS].mailbox[n / WORKERS % MAILBOX], &nothing, slot)) {
         nothing = NULL;
-        sched_yield();
+        look_again(&looks);
     }
 }
 
@@ -1328,10 +1336,11 @@ static void pause_for(int steps) {
 }
 
 static void *put_what_is_in_hand(void *arg) {
+    unsigned looks = 0;
     for (int n = 0; !atomic_load(&is_over); n++) {
         struct pool_slot *slot = atomic_load(&hand);
         if (!slot) {
-            sched_yield();
+            look_again(&looks);
             continue;
         }
         pause_for(n % 2048);
@@ -1347,6 +1356,7 @@ START_TEST(test_no_sleep_with_a_return_pending) {
     new_pool_with(64 * MIB, no_rotation, (struct pool_policy){.keep = UINT64_MAX / 2});
     atomic_store(&is_over, false);
     ck_assert_int_eq(pthread_create(&thread, NULL, put_what_is_in_hand, NULL), 0);
+    unsigned looks = 0;
     int missed = 0, naps = is_under_valgrind() ? NAPS / 100 : NAPS;
     for (int n = 0; n < naps; n++) {
         int told = atomic_load(&bank.told);
@@ -1356,7 +1366,7 @@ START_TEST(test_no_sleep_with_a_return_pending) {
         pause_for(n % 2048);
         pool_maintain(pool, 1);
         while (atomic_load(&hand))
-            sched_yield();
+            look_again(&looks);
         missed += pool_retained(pool) < all && atomic_load(&bank.told) == told;
     }
     atomic_store(&is_over, true);
