@@ -118,7 +118,7 @@ void turn_watch(bool is_wanted) {
     stopwatch.longest = 0;
 }
 
-void turn_begin(void) {
+void stopwatch_begin(void) {
     if (!stopwatch.is_wanted)
         return;
     stopwatch.is_running = true;
@@ -127,7 +127,7 @@ void turn_begin(void) {
     stopwatch.since = clock_cpu();
 }
 
-void turn_end(void) {
+void stopwatch_end(void) {
     if (!stopwatch.is_running)
         return;
     stopwatch.sum += clock_cpu() - stopwatch.since;

@@ -198,9 +198,9 @@ static void turn_client(sea_conn *conn, bool is_resting) {
         sea_conn_prepare(conn);
     item.events = sea_conn_events(conn);
     int ready = item.fd < 0 ? 0 : poll(&item, 1, 0);
-    turn_begin();
+    stopwatch_begin();
     sea_conn_dispatch(conn, ready > 0 ? item.revents : 0);
-    turn_end();
+    stopwatch_end();
 }
 
 void host_turn(bool is_resting) {
@@ -211,11 +211,11 @@ void host_turn(bool is_resting) {
             turn_client(host.conns[i], is_resting);
     if (!host.server)
         return;
-    turn_begin();
+    stopwatch_begin();
     if (is_resting)
         sea_server_prepare(host.server);
     sea_server_dispatch(host.server);
-    turn_end();
+    stopwatch_end();
 }
 
 void host_run(void) {
