@@ -74,13 +74,13 @@ int __wrap_ppoll(struct pollfd *items, nfds_t count, const struct timespec *time
     static const struct timespec none;
     uint64_t ns = timeout ? (uint64_t) timeout->tv_sec * NS_PER_S + (uint64_t) timeout->tv_nsec : 0;
     int r;
-    turn_pause();
+    stopwatch_pause();
     for (unsigned rounds = 0;; rounds++) {
         r = __real_ppoll(items, count, &none, signals);
         if (r != 0 || !wait_round(rounds, !timeout, ns))
             break;
     }
-    turn_resume();
+    stopwatch_resume();
     return r;
 }
 
@@ -96,13 +96,13 @@ int __wrap_epoll_wait(int set, struct epoll_event *events, int most, int timeout
     int r;
     if (timeout_ms == 0)
         return __real_epoll_wait(set, events, most, 0);
-    turn_pause();
+    stopwatch_pause();
     for (unsigned rounds = 0;; rounds++) {
         r = __real_epoll_wait(set, events, most, 0);
         if (r != 0 || !wait_round(rounds, timeout_ms < 0, (uint64_t) timeout_ms * NS_PER_MS))
             break;
     }
-    turn_resume();
+    stopwatch_resume();
     return r;
 }
 
@@ -112,7 +112,7 @@ uint64_t clock_cpu(void) {
     return (uint64_t) now.tv_sec * NS_PER_S + (uint64_t) now.tv_nsec;
 }
 
-void turn_watch(bool is_wanted) {
+void stopwatch_use(bool is_wanted) {
     stopwatch.is_wanted = is_wanted;
     stopwatch.is_running = false;
     stopwatch.longest = 0;
@@ -136,16 +136,16 @@ void stopwatch_end(void) {
         stopwatch.longest = stopwatch.sum;
 }
 
-void turn_pause(void) {
+void stopwatch_pause(void) {
     if (stopwatch.is_running && stopwatch.pauses++ == 0)
         stopwatch.sum += clock_cpu() - stopwatch.since;
 }
 
-void turn_resume(void) {
+void stopwatch_resume(void) {
     if (stopwatch.is_running && --stopwatch.pauses == 0)
         stopwatch.since = clock_cpu();
 }
 
-uint64_t turn_longest(void) {
+uint64_t stopwatch_longest(void) {
     return stopwatch.longest;
 }

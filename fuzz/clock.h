@@ -25,15 +25,15 @@ extern void (*clock_on_wait)(unsigned rounds, bool is_endless);
 uint64_t clock_cpu(void);
 
 /*
- * The stopwatch counts the thread's CPU time between stopwatch_begin() and stopwatch_end(), except where it is paused: in the
- * handlers of the application, and while the library waits. Pauses nest. It costs more than many a turn, so it runs
- * only on request.
+ * The stopwatch counts the thread's CPU time between stopwatch_begin() and stopwatch_end(), except where it is paused:
+ * in the handlers of the application, and while the library waits. Pauses nest. It costs more than many a turn, so it
+ * runs only on request.
  */
-void turn_watch(bool is_wanted); /* also resets the stopwatch */
+void stopwatch_use(bool is_wanted); /* also resets the stopwatch */
 void stopwatch_begin(void);
 void stopwatch_end(void);
-void turn_pause(void);
-void turn_resume(void);
-uint64_t turn_longest(void); /* longest turn since turn_watch(), nanoseconds */
+void stopwatch_pause(void);
+void stopwatch_resume(void);
+uint64_t stopwatch_longest(void); /* longest turn since stopwatch_use(), nanoseconds */
 
 #endif

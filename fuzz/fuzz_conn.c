@@ -147,10 +147,10 @@ static void run(const uint8_t *data, size_t size) {
 static void judge_time(const uint8_t *data, size_t size) {
     uint64_t least = UINT64_MAX;
     for (int i = 0; i < RUNS_TO_JUDGE && least > TURN_NS; i++) {
-        turn_watch(true);
+        stopwatch_use(true);
         run(data, size);
-        least = turn_longest() < least ? turn_longest() : least;
-        turn_watch(false);
+        least = stopwatch_longest() < least ? stopwatch_longest() : least;
+        stopwatch_use(false);
     }
     if (least <= TURN_NS)
         return;

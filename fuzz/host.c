@@ -77,9 +77,9 @@ static void on_close(sea_conn *conn, const sea_close_event *event, void *user) {
 
 static void on_room(sea_conn *conn, void *user) {
     (void) user;
-    turn_pause();
+    stopwatch_pause();
     sea_send_bytes(conn, 1, "room", 4, 0);
-    turn_resume();
+    stopwatch_resume();
 }
 
 static sea_options options_of(const struct scene *scene) {

@@ -86,14 +86,14 @@ static sea_msg *msg_take(void) {
 static void on_done(sea_conn *conn, int status, sea_msg *reply, void *user) {
     (void) conn;
     (void) user;
-    turn_pause();
+    stopwatch_pause();
     host.ended++;
     demand(status <= 0 && (!reply || sea_msg_status(reply) <= 0), "a status that is no error");
     if (reply && draw(host.in) % 4u == 0)
         keep_msg(reply);
     else
         sea_msg_release(reply);
-    turn_resume();
+    stopwatch_resume();
 }
 
 /* Draws a connection's next payload: a kept block, a new one, or none. The caller has the reference. */
@@ -502,11 +502,11 @@ static void finish(sea_msg *msg) {
 
 void host_handle(sea_msg *msg, void *user) {
     (void) user;
-    turn_pause();
+    stopwatch_pause();
     if (++host.depth > HANDLERS_DEEP)
         sea_msg_release(msg);
     else
         finish(msg);
     host.depth--;
-    turn_resume();
+    stopwatch_resume();
 }
