@@ -35,7 +35,7 @@ static const size_t sizes[] = {4096, 16384,   32768,   65536,   131072,   262144
                                MIB,  2 * MIB, 4 * MIB, 8 * MIB, 16 * MIB, 32 * MIB};
 static const size_t counts[] = {1, 2, 3, 4, 6, 8, 12, 16, 32, 64};
 
-/* 64 buffers of 32 MiB, for each direction, would be 4 GiB: large ones rotate over fewer. */
+/* 64 buffers of 32 MiB, for each direction, would be 4 GiB: large ones take turns in fewer. */
 static const size_t AREA_SIZE = 256 * MIB;
 static const double SLICE_US = 5000, FAR_NS = 300;
 

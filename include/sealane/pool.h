@@ -63,8 +63,8 @@ SEA_API sea_pool *sea_conn_pool(sea_conn *conn);
 SEA_API int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size);
 
 /*
- * Has `count` blocks of `size` bytes free, so that as many can be taken without any memory to be made; of sizes over
- * which the pool rotates (doc/tuning.md), as many as that, if there is room for them. To be called off the hot path: it
+ * Has `count` blocks of `size` bytes free, so that as many can be taken without any memory to be made; of sizes that
+ * the pool cycles over (doc/tuning.md), as many as that, if there is room for them. To be called off the hot path: it
  * may block for some 0.6 ms for each MiB in base pages, also a loop that drives the connection. Charged as blocks are:
  * to the budget and the peer's fair share of it, its bytes_max and the pool's, with one descriptor for each 16 MiB, or
  * each block of more than 4 MiB, until the peer has it.

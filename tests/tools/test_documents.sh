@@ -39,12 +39,12 @@ mkdir -p "$work/include/sealane" "$work/transport/lane" "$work/doc"
 echo 'int sea_call(void); enum { SEA_LIMIT = 1 };' >"$work/include/sealane/conn.h"
 echo 'int lane_send(int is_open); /* formerly lane_push */' >"$work/transport/lane/send.c"
 printf '%s\n' '  check        run the tests' >"$work/dev"
-printf '%s\n' '# Architecture' '' '## The rooms' '' '    lane      send   outgoing frames' '' '## Words' \
+printf '%s\n' '# Architecture' '' '## The modules' '' '    lane      send   outgoing frames' '' '## Words' \
     >"$work/doc/architecture.md"
 
 accepts "names that exist" "Call \`sea_call()\` up to SEA_LIMIT; \`lane_send()\` of \`lane/send\` looks at \`is_open\`."
 accepts "files, verbs and links that exist" \
-    "Run ./dev check; see include/sealane/conn.h and [the rooms](doc/architecture.md#the-rooms), [here](#a-heading)."
+    "Run ./dev check; see include/sealane/conn.h, [modules](doc/architecture.md#the-modules), [here](#a-heading)."
 refuses "a public function" "Call \`sea_cal()\`." "README.md:5: sea_cal: no public header"
 refuses "a public constant" "At most SEA_LIMITS." "SEA_LIMITS: no public header"
 refuses "an internal function" "It calls \`lane_sends()\`." "lane_sends: no source file"
@@ -54,16 +54,17 @@ accepts "files by their names" "See \`send.c\` and \`lane/send.c\`."
 refuses "a file by its name" "See \`sent.c\`." "README.md:5: sent.c: there is no such file"
 refuses "a file in another folder" "See \`rpc/send.c\`." "rpc/send.c: there is no such file"
 refuses "a file" "See include/sealane/con.h." "include/sealane/con.h: there is no such file"
-refuses "a room" "See \`lane/sent\`." "lane/sent: the library has no such room"
+refuses "a module" "See \`lane/sent\`." "lane/sent: the library has no such module"
 refuses "a verb" "Run ./dev chek." "./dev chek: dev has no such verb"
 refuses "a link to a file" "See [it](doc/architect.md)." "doc/architect.md: there is no such file"
-refuses "a link to a heading" "See [it](doc/architecture.md#the-room)." "#the-room: architecture.md has no such heading"
+refuses "a link to a heading" "See [it](doc/architecture.md#the-module)." \
+    "#the-module: architecture.md has no such heading"
 
 page "Nothing."
 
 # comments TEXT: a file with that comment on its second line.
 comments() {
-    printf '/* A room. */\n/* %s */\n' "$1" >"$work/transport/lane/lane.h"
+    printf '/* A module. */\n/* %s */\n' "$1" >"$work/transport/lane/lane.h"
 }
 sed -i 's/    lane      send/    lane      lane  send/' "$work/doc/architecture.md"
 comments "Calls lane_send(), see send.c and lane/send.c."
@@ -75,6 +76,6 @@ must_refuse "a file in a comment" "transport/lane/lane.h:2: lane/pull.c: there i
 rm "$work/transport/lane/lane.h"
 
 : >"$work/transport/lane/receive.c"
-must_refuse "a room that the diagram lacks" "transport/lane/receive: the diagram of the rooms" check
+must_refuse "a module that the diagram lacks" "transport/lane/receive: the diagram of the modules" check
 
 finish documents

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A context for each test, with the proof that it ends as it began: for the unit tests of all rooms that charge.
+ * A context for each test, with the proof that it ends as it began: for the unit tests of all modules that charge.
  *
  * ctx_before() and ctx_after() are a suite's fixture. After a test, the fixture holds the only reference of the
  * context, and every gauge, the budget and each user's account are empty. A test that wants other limits calls

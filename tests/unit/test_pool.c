@@ -112,14 +112,14 @@ static void new_pool(uint64_t retained_max, struct reuse reuse) {
     new_pool_with(retained_max, reuse, (struct pool_policy){0});
 }
 
-static const struct reuse no_rotation = {.footprint = 0};
+static const struct reuse no_cycle = {.footprint = 0};
 static const struct reuse usual = {.footprint = 4 * MIB, .least = 32 * KIB};
 
 static void before(void) {
     fail_off();
     memset(&bank, 0, sizeof bank);
     bank.limit = UINT64_MAX;
-    new_pool(64 * MIB, no_rotation);
+    new_pool(64 * MIB, no_cycle);
 }
 
 static void after(void) {
@@ -307,7 +307,7 @@ START_TEST(test_a_larger_one_beside_many) {
     enum { MANY = 12 };
     struct pool_slot *slots[MANY];
     pool = pool_end(pool);
-    new_pool(256 * MIB, no_rotation);
+    new_pool(256 * MIB, no_cycle);
     for (int i = 0; i < MANY; i++)
         slots[i] = take(4 * MIB + 4096);
     for (int i = 0; i < MANY; i++)
@@ -338,7 +338,7 @@ START_TEST(test_at_random) {
     if (_i >= 4)
         crowd_gather();
     pool = pool_end(pool);
-    new_pool((uint64_t) (_i % 4 + 1) * 8 * MIB, _i % 2 ? usual : no_rotation);
+    new_pool((uint64_t) (_i % 4 + 1) * 8 * MIB, _i % 2 ? usual : no_cycle);
     for (int turn = 0; turn < turns; turn++) {
         int i = rand_r(&seed) % OUT;
         if (!slots[i]) {
@@ -400,7 +400,7 @@ START_TEST(test_a_hot_block) {
 }
 END_TEST
 
-/* A hot block must not shorten a rotation of blocks, or be a large block. */
+/* A hot block must not shorten a cycle of blocks, or be a large block. */
 START_TEST(test_blocks_that_are_never_hot) {
     pool = pool_end(pool);
     new_pool(64 * MIB, usual);
@@ -412,10 +412,10 @@ START_TEST(test_blocks_that_are_never_hot) {
     }
     pool = pool_end(pool);
     new_pool(64 * MIB, (struct reuse){.footprint = 4 * MIB, .least = 8 * KIB});
-    struct pool_slot *rotating = take(10 * KIB), *other = take(7 * KIB); /* blocks of these sizes rotate earlier */
-    ck_assert(!pool_put_hot(rotating));
+    struct pool_slot *cycling = take(10 * KIB), *other = take(7 * KIB); /* blocks of these sizes cycle earlier */
+    ck_assert(!pool_put_hot(cycling));
     ck_assert(pool_put_hot(other));
-    pool_put_own(rotating);
+    pool_put_own(cycling);
 }
 END_TEST
 
@@ -495,7 +495,7 @@ START_TEST(test_distances) {
 END_TEST
 
 /* Returns the number of different blocks in which single takes of that size lie. */
-static uint32_t rotation(size_t size) {
+static uint32_t cycle(size_t size) {
     enum { MOST = 256 };
     struct pool_slot *first[MOST] = {NULL};
     uint32_t count = 0;
@@ -519,30 +519,30 @@ START_TEST(test_the_distance_is_kept) {
     uint32_t distance = pool_distance(stride, usual.footprint, usual.least);
     pool = pool_end(pool);
     new_pool(256 * MIB, usual);
-    ck_assert_uint_eq(rotation(sizes[_i]), distance);
+    ck_assert_uint_eq(cycle(sizes[_i]), distance);
 }
 END_TEST
 
-/* A rotation of blocks takes half of the memory that may be retained, and no more. */
+/* A cycle of blocks takes half of the memory that may be retained, and no more. */
 START_TEST(test_retained_memory_bounds_the_distance) {
     ck_assert_uint_gt(pool_distance(MIB, usual.footprint, usual.least), 2);
     pool = pool_end(pool);
     new_pool(4 * MIB, usual);
-    ck_assert_uint_eq(rotation(MIB), 2);
+    ck_assert_uint_eq(cycle(MIB), 2);
     pool = pool_end(pool);
     new_pool(0, usual);
-    ck_assert_uint_eq(rotation(MIB), 1);
+    ck_assert_uint_eq(cycle(MIB), 1);
 }
 END_TEST
 
-/* When there is no memory for the full distance of reuse, fewer blocks rotate, and the pool does not keep asking. */
+/* When there is no memory for the full distance of reuse, fewer blocks cycle, and the pool does not keep asking. */
 START_TEST(test_the_distance_yields_to_the_budget) {
     pool = pool_end(pool);
     new_pool(256 * MIB, usual);
     bank.limit = 3 * MIB;
-    ck_assert_uint_eq(rotation(MIB), 3);
+    ck_assert_uint_eq(cycle(MIB), 3);
     int asked = atomic_load(&bank.charges);
-    ck_assert_uint_eq(rotation(MIB), 3);
+    ck_assert_uint_eq(cycle(MIB), 3);
     ck_assert_int_eq(atomic_load(&bank.charges), asked);
     bank.limit = UINT64_MAX;
     struct pool_slot *slots[4];
@@ -550,7 +550,7 @@ START_TEST(test_the_distance_yields_to_the_budget) {
         slots[i] = take(MIB);
     for (int i = 0; i < 4; i++)
         pool_put_own(slots[i]);
-    ck_assert_uint_eq(rotation(MIB), pool_distance(MIB, usual.footprint, usual.least));
+    ck_assert_uint_eq(cycle(MIB), pool_distance(MIB, usual.footprint, usual.least));
 }
 END_TEST
 
@@ -944,7 +944,7 @@ END_TEST
 
 START_TEST(test_a_full_generation) {
     pool = pool_end(pool);
-    new_pool_with(64 * MIB, no_rotation, (struct pool_policy){.bytes = 4 * MIB});
+    new_pool_with(64 * MIB, no_cycle, (struct pool_policy){.bytes = 4 * MIB});
     struct pool_slot *stays = take(MIB);
     for (int i = 0; i < 3; i++)
         pool_put_own(take(MIB));
@@ -966,7 +966,7 @@ static const uint64_t second = 1000000000;
 
 START_TEST(test_an_old_one_and_an_idle_one) {
     pool = pool_end(pool);
-    new_pool_with(64 * MIB, no_rotation,
+    new_pool_with(64 * MIB, no_cycle,
                   (struct pool_policy){.age = 60 * second, .idle = _i ? 0 : 7 * second, .keep = 5 * second});
     uint64_t t = wait_now();
     ck_assert_uint_eq(pool_maintain(pool, t), UINT64_MAX); /* there is no arena */
@@ -1056,7 +1056,7 @@ END_TEST
 
 START_TEST(test_several_pools_of_one_audience) {
     struct pool *first = pool, *second_pool;
-    new_pool(64 * MIB, no_rotation);
+    new_pool(64 * MIB, no_cycle);
     second_pool = pool;
     struct pool_slot *b = take(1000);
     pool = first;
@@ -1353,7 +1353,7 @@ static void *put_what_is_in_hand(void *arg) {
 START_TEST(test_no_sleep_with_a_return_pending) {
     pthread_t thread;
     pool_end(pool);
-    new_pool_with(64 * MIB, no_rotation, (struct pool_policy){.keep = UINT64_MAX / 2});
+    new_pool_with(64 * MIB, no_cycle, (struct pool_policy){.keep = UINT64_MAX / 2});
     atomic_store(&is_over, false);
     ck_assert_int_eq(pthread_create(&thread, NULL, put_what_is_in_hand, NULL), 0);
     unsigned looks = 0;

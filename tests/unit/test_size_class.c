@@ -125,7 +125,7 @@ static void put(int name) {
     size_class_put(&class, &slots[name]);
 }
 
-START_TEST(test_a_rotation) {
+START_TEST(test_a_cycle) {
     make_class(3, 5);
     for (int i = 0; i < 12; i++) {
         int name = pick(false);
@@ -220,7 +220,7 @@ START_TEST(test_settled_for_none) {
 }
 END_TEST
 
-START_TEST(test_after_a_burst_few_rotate) {
+START_TEST(test_after_a_burst_few_cycle) {
     make_class(3, BLOCKS);
     for (int i = 0; i < BLOCKS; i++)
         ck_assert_int_eq(pick(false), i);
@@ -326,13 +326,13 @@ int main(void) {
     suite_add(s, test_every_size_has_its_class);
     suite_add(s, test_the_first_classes);
     suite_add(s, test_strides_are_round);
-    suite_add(s, test_a_rotation);
+    suite_add(s, test_a_cycle);
     suite_add(s, test_a_distance_of_one_is_a_stack);
     suite_add(s, test_the_oldest_arena_first);
     suite_add(s, test_too_few_for_the_distance);
     suite_add(s, test_settled_for_fewer);
     suite_add(s, test_settled_for_none);
-    suite_add(s, test_after_a_burst_few_rotate);
+    suite_add(s, test_after_a_burst_few_cycle);
     suite_add(s, test_large_blocks_differ);
     suite_add(s, test_blocks_that_go);
     suite_add(s, test_blocks_that_rest_go);

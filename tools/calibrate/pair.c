@@ -23,7 +23,7 @@
 static const double SLICE_US = 700, MOMENT_US = 15000, WARM_UP_US = 5000, NEAR = 1.25;
 enum { SLICES = 3, SAMPLES_MOST = 4096 };
 
-/* A lap over all blocks that any table lets rotate. */
+/* A lap over all blocks that any table lets cycle. */
 static const size_t LAP_BYTES = (size_t) 32 << 20;
 enum { LAP_BLOCKS = 72 };
 

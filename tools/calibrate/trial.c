@@ -12,7 +12,7 @@
 #define KIB ((size_t) 1024)
 #define MIB (KIB * KIB)
 
-/* A pool keeps no more than this for a rotation of blocks. */
+/* A pool keeps no more than this for a cycle of blocks. */
 #define FOOTPRINT_MOST (16 * MIB)
 
 /* A time that differs by the factor FAR from another round is no measurement; nor is a way that costs IMPLAUSIBLE
@@ -85,7 +85,7 @@ static void plan_footprint(struct trial *trial, const struct calibration *built_
     static const size_t sizes[] = {64 * KIB, 256 * KIB, MIB, 2 * MIB};
     static const int shifts[] = {0, -2, -1, 1, 2};
     trial->key = KEY(reuse_footprint);
-    trial->about = "what the blocks of one size rotate over; as built in / another, all sizes together";
+    trial->about = "what the blocks of one size cycle over; as built in / another, all sizes together";
     for (size_t i = 0; i < sizeof(shifts) / sizeof(*shifts); i++) {
         uint64_t built = built_in->reuse_footprint;
         uint64_t footprint = shifts[i] < 0 ? built >> -shifts[i] : built << shifts[i];
@@ -102,7 +102,7 @@ static void plan_footprint(struct trial *trial, const struct calibration *built_
 static void plan_least(struct trial *trial, const struct calibration *built_in) {
     static const size_t sizes[] = {4 * KIB, 8 * KIB, 16 * KIB, 32 * KIB, 64 * KIB, 128 * KIB};
     trial->key = KEY(reuse_least);
-    trial->about = "from here on blocks rotate, below the newest is used again; newest / rotating";
+    trial->about = "from here on blocks cycle, below the newest is used again; newest / by turns";
     add_way(trial, built_in, MIB * KIB, SEA_POOLED);
     add_way(trial, built_in, 0, SEA_POOLED);
     ADD_WORKS(trial, PATTERN_BLOCK, sizes);

@@ -18,8 +18,8 @@
  * goes through the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept.
  * Others use the socket for all.
  *
- * Rooms: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes in
- * · rings.c outboxes, sleep and wake-up · ring_growth.c larger rings.
+ * Modules: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes
+ * in · rings.c outboxes, sleep and wake-up · ring_growth.c larger rings.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
@@ -301,7 +301,7 @@ void lane_ring_bell(struct lane *lane);
 /* Gives a lease back, now or with the others at the end of the dispatch. */
 void lane_release(void *owner, uint64_t handle);
 
-/* Between the rooms of the lane. */
+/* Between the modules of the lane. */
 int lane_note_sent(struct lane *lane, int r); /* what `r` of a datagram means: 0, -EAGAIN, or the end */
 int lane_send_hello(struct lane *lane);
 void lane_send_goodbye(struct lane *lane, int reason, const char *text);

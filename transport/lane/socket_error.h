@@ -2,7 +2,7 @@
 /*
  * Reach: why a server cannot be reached, and why one cannot listen, as far as that can be found out.
  *
- * The kernel's errno names its refusal, and seldom the reason. After a failure this room looks at the address, and at
+ * The kernel's errno names its refusal, and seldom the reason. After a failure this module looks at the address, and at
  * the file there.
  */
 #ifndef LANE_SOCKET_ERROR_H

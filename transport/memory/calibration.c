@@ -35,7 +35,7 @@ const struct calibration_key calibration_keys[CALIBRATION_KEYS] = {
 /*
  * A line that the other core's L2 still has is expensive to write: the data sent since must have pushed it out, and
  * twice the L2 just does that. But they must not have pushed it out of the L3 as well; where payloads come back, both
- * sides' rotations lie there. A rotation that would stay in the L2 with its largest number of blocks gains nothing.
+ * sides' cycles lie there. A cycle that would stay in the L2 with its largest number of blocks gains nothing.
  */
 struct calibration calibration_built_in(const struct caches *caches) {
     uint64_t l2 = caches->l2, l3 = caches->l3;

@@ -25,8 +25,8 @@ struct calibration {
     uint64_t inline_before_snapshot; /* the same limit for a peer that copies pooled payloads */
     uint64_t inline_before_sealed;   /* the same limit for a peer that takes no pooled payload */
     uint64_t snapshot_before_sealed; /* a pooled block that the peer copies is cheaper than a sealed one */
-    uint64_t reuse_footprint;        /* rotations of blocks that are used again hold so many bytes */
-    uint64_t reuse_least;            /* smaller blocks do not rotate: the newest goes out first */
+    uint64_t reuse_footprint;        /* the blocks of one size that are used by turns have so many bytes */
+    uint64_t reuse_least;            /* smaller blocks do not cycle: the newest goes out first */
 };
 
 #define CALIBRATION_UNLIMITED UINT64_MAX

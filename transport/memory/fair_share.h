@@ -5,9 +5,9 @@
  * The number of clients is unknown, and memory that a client holds cannot be taken back. So the amount that one client
  * may have shrinks with the amount that is left, like buffers in a switch that many ports share (A. K. Choudhury and E.
  * L. Hahne, Dynamic queue length thresholds for shared-memory packet switches, 1998). There the threshold is the amount
- * that is left itself, since queues drain. Hoarders do not drain: each would leave a fixed part to the next, and this
- * part vanishes after a few hoarders. With the square of the amount that is left the n-th client still finds some 1 /
- * n^2, and no rule can give more:
+ * that is left itself, since queues become empty. Hoarders keep what they have: each would leave a fixed part to the
+ * next, and this part vanishes after a few hoarders. With the square of the amount that is left the n-th client still
+ * finds some 1 / n^2, and no rule can give more:
  *
  *     allowed  <=>  peer <= part * part / (part + user),     part = left * left / budget
  *

@@ -65,7 +65,7 @@ static_assert(SIZE_CLASS_SMALLEST << (POOL_HOT_CLASSES - 1) / 4 == POOL_HOT_LARG
 
 /* --- classes --- */
 
-/* One class rotates over half of the memory that may be retained at most, so that other sizes keep some too. */
+/* A cycle takes at most half of the memory that may be retained, so that other sizes keep some too. */
 static uint32_t class_target(const struct pool *pool, size_t stride) {
     uint32_t distance = pool_distance(stride, pool->reuse_footprint, pool->reuse_least);
     uint64_t room = pool->retained_max / 2 / stride;
@@ -138,7 +138,7 @@ static void pool_watch(struct pool *pool) {
     pool_front_close(&pool->arenas.front);
 }
 
-/* A class rotates over so many blocks in any case: one is written while another is read. */
+/* A class cycles over so many blocks in any case: one is written while another is read. */
 enum { ROUND_LEAST = 2 };
 
 uint64_t pool_growth(const struct pool_slot *slot) {
@@ -211,8 +211,8 @@ int pool_reserve(struct pool *pool, size_t size, uint32_t count) {
         return -ENOMEM;
     pool_collect_returns(pool);
     int r = pool_make_reserved(pool, class, size, count);
-    if (r == 0 &&
-        count > 0) /* with fewer blocks than it rotates over the class would go on to grow; a failure does no harm */
+    /* With fewer blocks than it cycles over, the class would go on to grow. A failure does no harm. */
+    if (r == 0 && count > 0)
         (void) pool_make_reserved(pool, class, size, class->target);
     return r;
 }

@@ -24,7 +24,7 @@
  *
  * Hot blocks (memory/pool_front.h). A hot block counts as OUT everywhere else: no list and no count changes while one
  * block comes and goes. pool_trim(), pool_end() and pool_gauges() first put hot blocks back into their classes. Size
- * classes with a rotation have no hot block.
+ * classes with a cycle have no hot block.
  *
  * Threads. One thread, the owner's, calls all functions. Any thread may call pool_put(), also after pool_end(). Taking
  * and putting a block take no lock and make no system call, unless the pool has to make an arena or to wake an owner
@@ -89,7 +89,7 @@ void pool_put(struct pool_slot *slot);
 void pool_put_own(struct pool_slot *slot);
 
 /*
- * Makes arenas until `count` blocks of at least `size` bytes are free. If the pool rotates over more blocks than that,
+ * Makes arenas until `count` blocks of at least `size` bytes are free. If the class cycles over more blocks than that,
  * it also tries to make these. Arenas with such blocks are reserved: until the next generation, or pool_unreserve(),
  * only pool_end() retires them. Errors as for pool_take(); arenas that were made before the error stay, reserved.
  */
@@ -117,7 +117,7 @@ uint64_t pool_maintain(struct pool *pool, uint64_t now);
 bool pool_is_waiting(const struct pool *pool);
 
 /*
- * How many blocks of `size` bytes a pool rotates over, so that writing and reading are cheapest (memory/calibration.h,
+ * How many blocks of `size` bytes a pool cycles over, so that writing and reading are cheapest (memory/calibration.h,
  * doc/tuning.md): as many as `footprint` holds, at most 64. It is 1 for blocks larger than `footprint` or smaller than
  * `least`. Pure.
  */

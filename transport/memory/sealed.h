@@ -5,7 +5,7 @@
  * States:  LOANED  --sealed_freeze()-->  FROZEN.  sealed_import() begins at FROZEN. LOANED: `fd` and the mapping
  * `data`, if there is one, are writable. FROZEN: both are read-only, and the bytes are final. The struct owns its
  * descriptor and its mapping. One thread at a time uses LOANED memory; all threads may read FROZEN memory. The registry
- * charges the budget, not this room.
+ * charges the budget, not this module.
  */
 #ifndef MEMORY_SEALED_H
 #define MEMORY_SEALED_H

@@ -7,8 +7,8 @@
  *
  * Order. Cache lines that the other side's core still holds, modified, are the most expensive to write again; memory
  * that has left the shared cache comes next. So each class has a distance of reuse: the number of blocks that it
- * rotates over. Free blocks of the rotation are *resting*, in the order in which they came back; the block that has
- * rested longest goes out next. Free blocks that a burst left beyond the rotation are *spare*: they go out last. Among
+ * cycles over. Free blocks of the cycle are *resting*, in the order in which they came back; the block that has
+ * rested longest goes out next. Free blocks that a burst left beyond the cycle are *spare*: they go out last. Among
  * spare blocks those of the oldest arena go out first, so that younger arenas become wholly free and can go. Within an
  * arena the spare block that came back last goes out first. With a distance of 1 and one arena this is the order of all
  * blocks.
@@ -105,7 +105,7 @@ static inline void size_class_put_spare(struct size_class *class, struct pool_sl
     arena->spare = slot;
 }
 
-/* Puts an OUT block back. It rests if the rotation has room. */
+/* Puts an OUT block back. It rests if the cycle has room. */
 static inline void size_class_put(struct size_class *class, struct pool_slot *slot) {
     class->out--;
     slot->is_free = true;

@@ -5,9 +5,9 @@
  * States:  LOANED  --sea_block_seal()-->  READ-ONLY  --last reference-->  gone.
  * References are held by the application, by messages, by queued frames, and one by each lease.
  *
- * Each kind of memory is a room of its own, which a block reaches through block_ops: private memory in the heap (here),
- * a memfd of its own (registry/sealed_block.h), a slot of a pool of ours (registry/pooled_block.h), and a peer's arena
- * (registry/views.h).
+ * Each kind of memory is a module of its own, which a block reaches through block_ops: private memory in the heap
+ * (here), a memfd of its own (registry/sealed_block.h), a slot of a pool of ours (registry/pooled_block.h), and a
+ * peer's arena (registry/views.h).
  *
  * Charges. A block of ours is charged to the context's budget from its beginning to its end, and to the share of the
  * connection that it was made for, if there is one. A peer's block is charged to the peer's account while it lives, and

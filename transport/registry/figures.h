@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Figures on their way to the application: the table of their descriptions, and the copying of values into an array
- * that may be shorter or longer than the table. The rooms that know the values fill a full array each (registry/ctx.c,
- * rpc/conn_figures.c, rpc/pool_figures.c); this room knows no values.
+ * that may be shorter or longer than the table. The modules that know the values fill a full array each
+ * (registry/ctx.c, rpc/conn_figures.c, rpc/pool_figures.c); this module knows no values.
  */
 #ifndef REGISTRY_FIGURES_H
 #define REGISTRY_FIGURES_H

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Free memory that a connection keeps for its next blocks: what eight rotating blocks of 4 MiB need; but a small budget
- * is for more than that. */
+/* Free memory that a connection keeps for its next blocks: what eight blocks of 4 MiB that are used by turns need; but
+ * a small budget is for more than that. */
 static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 enum { RETAINED_SHARE = 64 };
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The table of functions for libsealane-uv. Other rooms have the functions; only conn_drive(), which gives a connection
- * its poller, is here.
+ * The table of functions for libsealane-uv. Other modules have the functions; only conn_drive(), which gives a
+ * connection its poller, is here.
  *
- * Threads: the table is constant. Each function may be called on the threads that its own room allows.
+ * Threads: the table is constant. Each function may be called on the threads that its own module allows.
  */
 #include "rpc/loop_interface.h"
 

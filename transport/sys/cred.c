@@ -68,7 +68,7 @@ int cred_read(int socket, struct cred *ret_cred) {
 #define SO_PEERGROUPS 59
 #endif
 
-/* *size: in, the room; out, the size of the list. */
+/* *size: in, the size of the buffer; out, the size of the list. */
 static int read_groups(int socket, uint32_t *groups, socklen_t *size) {
 #ifdef SO_PEERGROUPS
     return INJECT(GETSOCKOPT, getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, groups, size)) < 0 ? -errno : 0;

@@ -151,10 +151,10 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
 
 /*
  * Is the socket empty for good? With SO_PASSCRED every datagram carries its sender's credentials, so that a datagram
- * without bytes differs from the end. The buffer has room for credentials and nothing else, so that no descriptor is
- * installed. Without credentials the peer could use the room: each MSG_PEEK installs the descriptors that fit.
+ * without bytes differs from the end. The buffer has space for credentials and nothing else, so that no descriptor is
+ * installed. Without credentials the peer could use the space: each MSG_PEEK installs the descriptors that fit.
  */
-static bool is_drained(int socket) {
+static bool is_empty_for_good(int socket) {
     union {
         struct cmsghdr head;
         char bytes[CMSG_SPACE(sizeof(struct ucred))];
@@ -172,7 +172,7 @@ static bool is_drained(int socket) {
 int fdpass_close(int socket) {
     if (socket < 0)
         return -1;
-    if (is_drained(socket))
+    if (is_empty_for_good(socket))
         return fd_close(socket);
     reaper_take(&socket, 1);
     return -1;

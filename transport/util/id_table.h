@@ -5,7 +5,7 @@
  *     entries[id & (capacity - 1)] = the item with that id;   capacity is 0, or a power of two
  *
  * Two ids with equal low bits do not fit into one table: the user makes the table larger, or chooses another id. The
- * user allocates the entries, so that this room needs no heap. The table borrows the items. Threads: one.
+ * user allocates the entries, so that this file needs no heap. The table borrows the items. Threads: one.
  */
 #ifndef UTIL_ID_TABLE_H
 #define UTIL_ID_TABLE_H
