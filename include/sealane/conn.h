@@ -9,9 +9,12 @@
  *
  * Threads: a connection belongs to the thread that drives it. It moves when that thread hands it over and another one
  * calls a function of it. Until that first call has returned, the former thread uses neither the connection nor its
- * messages and blocks. A function that finds another thread in the middle of driving the connection does nothing, and
- * returns -EDEADLK. What other threads may do with it says so: they leave it for the connection's thread, without a
- * lock, and wake that thread, which does it in the connection's next turn.
+ * messages and blocks. A loop moves in this way, too, with all its connections: a thread that runs it for the first time
+ * takes them, before it waits. Until that thread has done something in the loop (a function of sea_server_post(), for
+ * one), the former thread uses none of them.
+ * A function does nothing, and returns -EDEADLK, if it finds that another thread drives the connection, waits for it, or
+ * runs the server or the libuv loop that drives it. What other threads may do with a connection says so: they leave it
+ * for the connection's thread, without a lock, and wake that thread, which does it in the connection's next turn.
  *
  * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited

@@ -30,12 +30,12 @@ SEA_BEGIN
  */
 SEA_API int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options);
 
-/* Closes every connection (on_close is called for each), removes the socket file, frees. Not from
- * inside a handler. Returns NULL. */
+/* Closes every connection (on_close is called for each), removes the socket file, frees. Not from inside a handler, and
+ * not while another thread runs the server: then it does nothing. Returns NULL. */
 SEA_API sea_server *sea_server_free(sea_server *server);
 
 /* Serves until sea_server_stop(). Returns 0 then, or a negative errno value when polling failed; -EDEADLK: inside a
- * handler, or on libuv. */
+ * handler, on libuv, or while another thread runs it. */
 SEA_API int sea_server_run(sea_server *server);
 
 /* A function that runs on the thread of a server. `status`: 0; -ECANCELED: sea_server_free() was called first, which

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "conn_pair.h"
+#include "host.h"
 
 static struct ends ends;
 
@@ -92,6 +93,72 @@ static void drive_from_two_threads(void) {
     ends_settle(&ends);
 }
 
+static sea_conn *hosted;
+
+static void on_hosted_open(sea_conn *conn, void *user) {
+    (void) user;
+    hosted = conn;
+}
+
+static void note_posted(sea_server *server, int status, void *user) {
+    (void) server;
+    (void) status;
+    atomic_store((atomic_bool *) user, true);
+}
+
+/* The server's thread sleeps, and drives the connection all the same. */
+static void use_a_connection_of_a_loop(void) {
+    struct host host = {.options = {.on_open = on_hosted_open}};
+    struct end client = {.conn = NULL};
+    atomic_bool has_begun = false;
+    host_start(&host);
+    end_connect(&client, host.address);
+    while (!sea_conn_is_open(client.conn))
+        end_turn(&client);
+    ck_assert_int_eq(sea_server_post(host.server, note_posted, &has_begun), 0);
+    wait_until(atomic_load(&has_begun) && poller_is_run_elsewhere(hosted->watch.poller));
+    ck_assert_int_eq(sea_send(hosted, END_SINK, NULL, 0), -EDEADLK);
+    char why[200];
+    sea_explain(NULL, hosted, -EDEADLK, why, sizeof why);
+    ck_assert_ptr_nonnull(strstr(why, "sea_conn_post()"));
+    end_deinit(&client);
+    host_stop(&host);
+}
+
+static void ignore(sea_conn *conn, void *user) {
+    (void) conn;
+    (void) user;
+    ck_abort();
+}
+
+/* act: 0 frees the server, 1 lists its connections, 2 runs it. */
+static void use_a_server_that_runs(int act) {
+    struct host host = {.options = {.on_open = on_hosted_open}};
+    atomic_bool has_begun = false;
+    char why[300];
+    host_start(&host);
+    ck_assert_int_eq(sea_server_post(host.server, note_posted, &has_begun), 0);
+    wait_until(atomic_load(&has_begun));
+    nap(); /* the thread begins the next turn */
+    if (act == 0)
+        ck_assert_ptr_null(sea_server_free(host.server));
+    else if (act == 1)
+        sea_server_each(host.server, ignore, NULL);
+    else
+        ck_assert_int_eq(sea_server_run(host.server), -EDEADLK);
+    sea_explain(host.ctx, NULL, -EDEADLK, why, sizeof why);
+    ck_assert(act < 2 || strstr(why, "another thread runs the server"));
+    host_stop(&host);
+}
+
+static void free_a_server_that_runs(void) {
+    use_a_server_that_runs(0);
+}
+
+static void list_a_server_that_runs(void) {
+    use_a_server_that_runs(1);
+}
+
 static const struct {
     void (*misuse)(void);
     const char *text;
@@ -103,6 +170,9 @@ static const struct {
     {answer_elsewhere_and_answer, "released or answered twice"},
     {answer_elsewhere_and_answer_with_bytes, "released or answered twice"},
     {drive_from_two_threads, "another thread is driving"},
+    {use_a_connection_of_a_loop, "another thread is driving"},
+    {free_a_server_that_runs, "frees a server that another thread runs"},
+    {list_a_server_that_runs, "lists the connections of a server that another thread runs"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -148,9 +218,15 @@ START_TEST(test_misuse_is_refused) {
 }
 END_TEST
 
+START_TEST(test_a_server_runs_in_one_thread) {
+    use_a_server_that_runs(2);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("misuse");
     suite_add_loop(s, test_misuse_ends_in_a_text, 0, CASES);
     suite_add_loop(s, test_misuse_is_refused, 0, CASES);
+    suite_add(s, test_a_server_runs_in_one_thread);
     return suite_run(s);
 }

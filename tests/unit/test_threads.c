@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "conn_pair.h"
+#include "host.h"
 #include <sealane/server.h>
 
 /* One thing that another thread does, to its end. */
@@ -389,6 +390,52 @@ START_TEST(test_a_function_is_posted_to_a_server) {
 }
 END_TEST
 
+static sea_msg *hosted_msg;
+
+static void on_hosted(sea_msg *msg, void *user) {
+    (void) user;
+    hosted_msg = msg;
+}
+
+static void note_posted(sea_server *server, int status, void *user) {
+    (void) server;
+    (void) status;
+    atomic_store((atomic_bool *) user, true);
+}
+
+/* The thread that ran a loop hands it over, and becomes one of those that release. No connection has had a turn in the
+ * new thread. */
+START_TEST(test_a_servers_loop_moves) {
+    static const sea_method methods[] = {{.number = END_KEEP, .handler = on_hosted}};
+    struct host host = {.options = {SEA_METHODS(methods)}};
+    struct end client = {.conn = NULL};
+    atomic_bool has_begun = false;
+    hosted_msg = NULL;
+    host_open(&host);
+    end_connect(&client, host.address);
+    for (bool is_called = false; !hosted_msg; end_turn(&client)) {
+        if (!is_called && sea_conn_is_open(client.conn))
+            is_called = end_call(&client, END_KEEP, NULL, -1, 0, NULL) == 0;
+        sea_server_prepare(host.server);
+        ck_assert_int_eq(sea_server_dispatch(host.server), 0);
+    }
+    sea_conn *conn = sea_msg_conn(hosted_msg);
+    ck_assert(conn_is_mine(conn));
+    ck_assert_int_eq(pthread_create(&host.thread, NULL, host_run, &host), 0);
+    ck_assert_int_eq(sea_server_post(host.server, note_posted, &has_begun), 0);
+    wait_until(atomic_load(&has_begun));
+    ck_assert(!conn_is_mine(conn));
+    sea_msg_release(hosted_msg);
+    wait_until(end_turn(&client) || client.outcomes_count);
+    while (!client.outcomes_count)
+        end_turn(&client);
+    ck_assert_int_eq(client.outcomes[0].status, -ECANCELED);
+    end_drop(&client);
+    end_deinit(&client);
+    host_stop(&host);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("threads");
     suite_fixture(s, setup, teardown);
@@ -410,5 +457,6 @@ int main(void) {
     suite_add(s, test_a_handler_is_told_of_its_callers_end);
     suite_add(s, test_a_handler_is_told_of_a_deadline);
     suite_add(s, test_a_function_is_posted_to_a_server);
+    suite_add(s, test_a_servers_loop_moves);
     return suite_run(s);
 }

@@ -818,6 +818,50 @@ START_TEST(test_no_memory_for_an_accept) {
 }
 END_TEST
 
+static void *run_in_thread(void *arg) {
+    uv_run(arg, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+static atomic_bool is_run;
+
+static void note_run(uv_async_t *async) {
+    atomic_store(&is_run, true);
+    uv_close((uv_handle_t *) async, NULL);
+}
+
+static void close_both(sea_conn *conn, int status, void *user) {
+    (void) conn;
+    (void) status;
+    (void) user;
+    end_free_conn(&clients[0]);
+    server_close();
+}
+
+/* A loop goes on in another thread. Its idle connections are that thread's; and when it has ended, ours again. */
+START_TEST(test_a_loop_moves) {
+    pthread_t thread;
+    uv_async_t async;
+    server_open();
+    client_open(&clients[0]);
+    run_until(clients[0].opened && serving.opened);
+    while (uv_run(&loop, UV_RUN_NOWAIT) && clients[0].conn->watch.poller->hot)
+        ;
+    ck_assert(conn_is_mine(serving.conn));
+    atomic_store(&is_run, false);
+    ck_assert_int_eq(uv_async_init(&loop, &async, note_run), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, run_in_thread, &loop), 0);
+    uv_async_send(&async);
+    wait_until(atomic_load(&is_run));
+    ck_assert(!conn_is_mine(serving.conn));
+    ck_assert(!conn_is_mine(clients[0].conn));
+    wait_until(poller_is_run_elsewhere(serving.conn->watch.poller));
+    ck_assert_int_eq(sea_send(serving.conn, END_SINK, NULL, 0), -EDEADLK);
+    ck_assert_int_eq(sea_conn_post(clients[0].conn, close_both, NULL), 0);
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("uv");
     uv_loop_init(&loop); /* libuv's own descriptors for signals stay open from its first loop on */
@@ -850,5 +894,6 @@ int main(void) {
     suite_add(s, test_a_block_is_made_elsewhere);
     suite_add(s, test_a_loop_that_ends_while_blocks_are_made);
     suite_add(s, test_refusals_on_other_threads);
+    suite_add(s, test_a_loop_moves);
     return suite_run(s);
 }

@@ -26,6 +26,7 @@ struct uv_poller {
     uv_loop_t *loop;                      /* borrowed */
     struct uv_watch *due; /* borrowed; the watches that the next turn of the loop calls before it waits */
     uv_prepare_t prepare; /* calls the due watches and looks at the hot watches, before the loop waits */
+    uv_check_t check;     /* the loop has waited */
     uv_async_t async;     /* wakes the loop from other threads */
     uv_idle_t idle;       /* runs while a watch is hot: it keeps the loop from waiting */
     bool was_called;      /* a watch was called in this turn of the loop, before its poll */
@@ -83,6 +84,8 @@ static bool due_call_all(struct uv_poller *poller) {
  */
 static void on_prepare(uv_prepare_t *prepare) {
     struct uv_poller *poller = prepare->data;
+    poller->library->poller_enter(&poller->poller);
+    poller_note_running(&poller->poller, true);
     enum watch_state state = WATCH_HOT;
     bool was_ready = due_call_all(poller) || poller->was_called;
     poller->was_called = false;
@@ -100,6 +103,12 @@ static void on_prepare(uv_prepare_t *prepare) {
         uv_idle_start(&poller->idle, on_idle);
     else
         uv_idle_stop(&poller->idle);
+}
+
+/* Between two waits no loop says whether it still runs. */
+static void on_check(uv_check_t *check) {
+    struct uv_poller *poller = check->data;
+    poller_note_running(&poller->poller, false);
 }
 
 static void on_poller_closed(uv_handle_t *handle) {
@@ -121,6 +130,7 @@ static void on_timer(uv_timer_t *timer) {
     w->deadline = WAIT_FOREVER;
     due_remove(w);
     ((struct uv_poller *) (void *) w->watch->poller)->was_called = true;
+    w->library->poller_enter(w->watch->poller);
     w->library->watch_call(w->watch, 0);
 }
 
@@ -218,6 +228,7 @@ static void uv_free(struct poller *poller) {
     struct uv_poller *own = (struct uv_poller *) (void *) poller;
     uv_close((uv_handle_t *) &own->async, on_poller_closed);
     uv_close((uv_handle_t *) &own->prepare, on_poller_closed);
+    uv_close((uv_handle_t *) &own->check, on_poller_closed);
     uv_close((uv_handle_t *) &own->idle, on_poller_closed);
 }
 
@@ -228,16 +239,19 @@ static struct poller *uv_poller_new(const struct loop_interface *library, uv_loo
     struct uv_poller *poller = library->heap_new(1, sizeof(*poller));
     if (!poller)
         return NULL;
-    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .library = library, .loop = loop, .open_handles = 3};
+    *poller = (struct uv_poller){.poller = {.ops = &UV_OPS}, .library = library, .loop = loop, .open_handles = 4};
     if (uv_async_init(loop, &poller->async, on_async) < 0)
         return library->heap_free(poller);
     uv_prepare_init(loop, &poller->prepare);
+    uv_check_init(loop, &poller->check);
     uv_idle_init(loop, &poller->idle);
-    poller->prepare.data = poller->idle.data = poller->async.data = poller;
+    poller->check.data = poller->prepare.data = poller->idle.data = poller->async.data = poller;
     uv_unref((uv_handle_t *) &poller->async);
     uv_unref((uv_handle_t *) &poller->prepare);
+    uv_unref((uv_handle_t *) &poller->check);
     uv_unref((uv_handle_t *) &poller->idle);
     uv_prepare_start(&poller->prepare, on_prepare);
+    uv_check_start(&poller->check, on_check);
     return &poller->poller;
 }
 

@@ -29,10 +29,17 @@ static int conn_explain_thread(const sea_conn *conn) {
                            "another thread is driving it: leave the work to that thread with sea_conn_post()");
 }
 
+/* A thread that waits for a connection, or runs its loop, drives it also while nothing comes. */
+static bool conn_is_driven_elsewhere(const sea_conn *conn) {
+    const struct poller *poller = conn->watch.poller;
+    return conn_turns(conn) || atomic_load_explicit(&conn->is_waiting, memory_order_relaxed) ||
+           (poller && poller_is_run_elsewhere(poller));
+}
+
 int conn_change_thread(sea_conn *conn) {
     if (mailbox_is_closed(conn->box))
         return 0;
-    if (conn_turns(conn) || atomic_load_explicit(&conn->is_waiting, memory_order_relaxed))
+    if (conn_is_driven_elsewhere(conn))
         return conn_explain_thread(conn);
     mailbox_adopt(conn->box);
     return 0;

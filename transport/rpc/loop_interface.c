@@ -13,8 +13,15 @@
 #include "sys/heap.h"
 #include "sys/wait.h"
 
+static void conn_moved(void *mover) {
+    const sea_conn *conn = mover;
+    mailbox_adopt(conn->box);
+}
+
 static int conn_drive(sea_conn *conn, struct poller *poller) {
     conn->own_poller = poller;
+    poller->moved = conn_moved;
+    poller->mover = conn;
     return conn_watch(conn, poller);
 }
 
@@ -26,6 +33,7 @@ const struct loop_interface *sea_private_loop_interface(unsigned version) {
         .server_new = server_new,
         .conn_connect = conn_connect,
         .conn_drive = conn_drive,
+        .poller_enter = poller_enter,
         .poller_call_woken = poller_call_woken,
         .poller_check_hot = poller_check_hot,
         .watch_call = watch_call,

@@ -30,6 +30,7 @@ struct loop_interface {
     int (*conn_drive)(sea_conn *conn, struct poller *poller);
 
     /* Of rpc/poller.h, for the poller of a loop. */
+    void (*poller_enter)(struct poller *poller);
     void (*poller_call_woken)(struct poller *poller);
     enum watch_state (*poller_check_hot)(struct poller *poller, bool is_patient);
     void (*watch_call)(struct watch *watch, short revents);

@@ -86,6 +86,14 @@ enum watch_state poller_check_hot(struct poller *poller, bool is_patient) {
     return was_ready ? WATCH_READY : !poller->hot ? WATCH_RESTS : wants_poll ? WATCH_POLL : WATCH_HOT;
 }
 
+void poller_enter(struct poller *poller) {
+    if (atomic_load_explicit(&poller->thread, memory_order_relaxed) == thread_id())
+        return;
+    atomic_store_explicit(&poller->thread, thread_id(), memory_order_relaxed);
+    if (poller->moved)
+        poller->moved(poller->mover);
+}
+
 void watch_wake(struct watch *watch) {
     struct poller *poller = watch->poller;
     if (atomic_exchange_explicit(&watch->is_woken, true,
@@ -368,7 +376,14 @@ static void set_call_deadlines(struct poller_set *set) {
     }
 }
 
+static void set_turn_begin(struct poller_set *set) {
+    set->is_in_turn = true;
+    poller_enter(&set->poller);
+    poller_note_running(&set->poller, true);
+}
+
 static void set_turn_end(struct poller_set **set) {
+    poller_note_running(&(*set)->poller, false);
     (*set)->is_in_turn = false;
 }
 
@@ -379,7 +394,7 @@ uint64_t poller_set_prepare_sleep(struct poller *poller) {
     if (set->is_in_turn)
         return 0;
     CLEANUP(set_turn_end) struct poller_set *turn = set;
-    turn->is_in_turn = true;
+    set_turn_begin(turn);
     while (poller->hot && state != WATCH_READY)
         state = poller_check_hot(poller, false);
     return state == WATCH_READY ? 0 : poller_set_deadline(poller);
@@ -421,7 +436,7 @@ int poller_set_turn(struct poller *poller, uint64_t deadline) {
     if (set->is_in_turn)
         return -EDEADLK;
     CLEANUP(set_turn_end) struct poller_set *turn = set;
-    turn->is_in_turn = true;
+    set_turn_begin(turn);
     set->turn++;
     return set_turn(set, deadline);
 }

@@ -8,6 +8,9 @@
  * descriptor does not report has `check`: after each `ready` the watch is hot, which means that the poller calls
  * `check` again and again, until that returns WATCH_RESTS. Inside `ready` and `check` everything may be changed, and
  * every watch may be removed.
+ *
+ * One thread runs a poller at a time, and owns what hangs on it. It may be another one than before: a poller finds that
+ * out at the begin of its turn, before it waits, and tells its mover.
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
@@ -37,7 +40,11 @@ struct poller {
     _Atomic(struct watch *) woken; /* borrowed; pushed by the threads that wake them, and taken whole */
     struct watch *waking;          /* borrowed; those that were taken */
     struct mailbox *box;           /* borrowed; NULL: none. Its mails are run by poller_call_woken() */
-    uint32_t work;                 /* frames that were handled by looking, and turns, since the clock was last asked */
+    _Atomic uintptr_t thread;      /* thread_id() of the thread that ran it last; 0: none has yet */
+    _Atomic bool is_running;    /* that thread is in a turn, or waits in one. Other threads read both to find misuse */
+    void (*moved)(void *mover); /* NULL: none. The calling thread runs the poller, and another one did before */
+    void *mover;                /* borrowed */
+    uint32_t work;              /* frames that were handled by looking, and turns, since the clock was last asked */
 };
 
 /* How often the only hot watch is looked at in one go: so tightly that what comes is seen at once. */
@@ -84,6 +91,20 @@ void watch_wake(struct watch *watch);
 
 /* For pollers. Calls those that were woken. */
 void poller_call_woken(struct poller *poller);
+
+/* For pollers, before a turn: the calling thread runs it. */
+void poller_enter(struct poller *poller);
+
+/* For pollers: begin and end of what other threads must not use connections in. */
+static inline void poller_note_running(struct poller *poller, bool is_running) {
+    atomic_store_explicit(&poller->is_running, is_running, memory_order_relaxed);
+}
+
+/* From any thread: does another thread run it at this moment? */
+static inline bool poller_is_run_elsewhere(const struct poller *poller) {
+    return atomic_load_explicit(&poller->is_running, memory_order_relaxed) &&
+           atomic_load_explicit(&poller->thread, memory_order_relaxed) != thread_id_known();
+}
 
 /* For pollers. Calls `ready`, after which the watch is hot. */
 void watch_call(struct watch *watch, short revents);

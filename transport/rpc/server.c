@@ -16,6 +16,7 @@
 #include "sys/heap.h"
 #include "sys/limits.h"
 #include "sys/map.h"
+#include "sys/misuse.h"
 #include "sys/reaper.h"
 #include "sys/socket.h"
 #include <errno.h>
@@ -109,7 +110,14 @@ static uint32_t connections_max(const sea_server *server) {
     return server->options.connections_max ? server->options.connections_max : most;
 }
 
+static bool server_is_run_elsewhere(const sea_server *server) {
+    return server->poller && poller_is_run_elsewhere(server->poller);
+}
+
 static int server_explain_deadlock(sea_server *server) {
+    if (server_is_run_elsewhere(server))
+        return refusal_explain(&server->ctx->refusals, -EDEADLK, server->address,
+                               "another thread runs the server: leave the work to that thread with sea_server_post()");
     return refusal_explain(&server->ctx->refusals, -EDEADLK, server->address,
                            server->is_set ? "the server is in a turn already: it cannot run inside a handler"
                                           : "a loop drives the server: it runs when that does");
@@ -274,6 +282,13 @@ static int server_open(sea_server *server, const char *address) {
     return server_explain(server, server_watch(server));
 }
 
+/* Another thread runs the server from now on: idle connections are its own, too, before anything comes. */
+static void server_moved(void *mover) {
+    const sea_server *server = mover;
+    for (sea_conn *conn = server->conns; conn; conn = conn->link.next)
+        mailbox_adopt(conn->box);
+}
+
 static void server_wake(void *user) {
     sea_server *server = user;
     server->poller->ops->ring(server->poller);
@@ -281,6 +296,8 @@ static void server_wake(void *user) {
 
 static void server_listen_to_posts(sea_server *server) {
     server->poller->box = server->box;
+    server->poller->moved = server_moved;
+    server->poller->mover = server;
     mailbox_set_wake(server->box, server_wake, server);
 }
 
@@ -329,6 +346,10 @@ int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, c
 sea_server *sea_server_free(sea_server *server) {
     if (!server)
         return NULL;
+    if (server_is_run_elsewhere(server)) {
+        misuse_tell("a thread frees a server that another thread runs");
+        return NULL;
+    }
     watch_remove(&server->accepting);
     while (server->conns) {
         mailbox_adopt(server->conns->box); /* a connection that another thread drives would never end */
@@ -352,7 +373,7 @@ sea_server *sea_server_free(sea_server *server) {
 
 int sea_server_run(sea_server *server) {
     int r = 0;
-    if (!server->is_set || poller_set_is_in_turn(server->poller))
+    if (!server->is_set || server_is_run_elsewhere(server) || poller_set_is_in_turn(server->poller))
         return server_explain_deadlock(server);
     listener_renew(&server->listener);
     while (r == 0 && !atomic_load_explicit(&server->is_stopping, memory_order_relaxed))
@@ -409,6 +430,10 @@ int sea_server_dispatch(sea_server *server) {
 }
 
 void sea_server_each(sea_server *server, void (*each)(sea_conn *conn, void *user), void *user) {
+    if (server_is_run_elsewhere(server)) {
+        misuse_tell("a thread lists the connections of a server that another thread runs");
+        return;
+    }
     for (sea_conn *conn = server->conns, *next; conn; conn = next) {
         next = conn->link.next;
         if (conn->is_open)
