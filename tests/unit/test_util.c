@@ -110,6 +110,8 @@ START_TEST(test_list_evaluates_its_arguments_once) {
     LIST_REMOVE(--next, link);
     ck_assert_int_eq(list_digits(&head), 90);
     ck_assert_ptr_eq(next, &items[1]);
+    LIST_REMOVE(--next, link);
+    ck_assert_ptr_null(head);
 }
 END_TEST
 
