@@ -39,7 +39,7 @@
 SEA_BEGIN
 
 /*
- * The process at the other end, as the kernel names it. `uid` and `gid` are the ids of connect time (SO_PEERCRED): of
+ * The process on the other side, as the kernel names it. `uid` and `gid` are the ids of connect time (SO_PEERCRED): of
  * the process that connected or, for a server, of the process that called listen(). They are always right.
  * Inside `allow`, `pid` and `pidfd` are the ones of connect time, too. Once the connection is open they name the
  * process that sent the peer's greeting. This is the process that speaks, also where a server inherited its socket, or
@@ -148,7 +148,7 @@ typedef struct sea_options {
      * another thread has answered by then is passed over. No exception may leave this callback. */
     void (*on_cancel)(sea_msg *call, void *user);
 
-    /* The users that may be at the other end. Default: our own user and root. An ambiguous id (sea_peer) matches no
+    /* The users that may be on the other side. Default: our own user and root. An ambiguous id (sea_peer) matches no
      * entry, and not our own user either. */
     const uint32_t *users; /* further user ids */
     size_t users_count;

@@ -188,7 +188,7 @@ short lane_events(const struct lane *lane);
 uint64_t lane_deadline(const struct lane *lane);
 
 /*
- * The pidfd (borrowed) of the process that speaks at the other end, -1 where it is not known: a driver that waits for
+ * The pidfd (borrowed) of the process that speaks on the other side, -1 where it is not known: a driver that waits for
  * the socket waits for this too. When it is readable: lane_part_with_speaker(), and then a turn. A process that was
  * killed leaves its end of the socket to a child that it had forked: the socket itself says nothing then.
  */

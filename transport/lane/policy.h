@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The policy: which peers may be at the other end of a connection. */
+/* The policy: which peers a connection accepts. */
 #ifndef LANE_POLICY_H
 #define LANE_POLICY_H
 

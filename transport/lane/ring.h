@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The rings of an outbox: frames, and releases. Each has one writer and one reader in two processes that do not trust
- * each other; each end keeps its position in private memory. No end ever waits here.
+ * each other; each side keeps its position in private memory. No side ever waits here.
  *
  * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines:
  * neighbours lie in different pages, because a prefetcher that fetches the next line takes it away from its writer
@@ -19,7 +19,7 @@
  *
  *     writer:  taken <= head <= tail <= taken + entries
  *
- * One thread at each end.
+ * One thread on each side.
  */
 #ifndef LANE_RING_H
 #define LANE_RING_H

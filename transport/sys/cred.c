@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The process at the other end: the kernel's record of connect() and accept(), which cannot be changed later; and the
- * process that sent a datagram.
+ * The process on the other side of a socket: the kernel's record of connect() and accept(), which cannot be changed
+ * later; and the process that sent a datagram.
  *
  * The two differ. A client sees the process that called listen() as its server: a server that bound its socket and then
  * became a daemon, or inherited the socket, is a different process. Only the sender of a datagram is the process that

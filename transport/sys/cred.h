@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The process at the other end of a socket: SO_PEERCRED, and SO_PEERPIDFD where the kernel has it (6.5+); and the
+/* The process on the other side of a socket: SO_PEERCRED, and SO_PEERPIDFD where the kernel has it (6.5+); and the
  * sender of a datagram. */
 #ifndef SYS_CRED_H
 #define SYS_CRED_H
