@@ -8,7 +8,7 @@
  * its handler is called and ends when its handler is called again.
  *
  * Prints one line for each trace: "SIZE SIDE ADDRESS...", one address for each function entered, in their order,
- * relative to the start of the program. bench/run/calls.py reads the lines.
+ * relative to the start of the program, and "-" where a function returns. bench/run/calls.py reads the lines.
  */
 #include <sealane/sealane.h>
 #include <signal.h>
@@ -22,7 +22,8 @@
 #include <unistd.h>
 
 enum {
-    TRACE_MOST = 1000,
+    TRACE_MOST = 2000,
+    RETURNED = 0, /* in place of an address */
     CALLS = 400,
     CALLS_MOST = 4000,
     SIZES = 2,
@@ -33,8 +34,8 @@ enum {
 };
 
 struct trace {
-    uint32_t count; /* TRACE_MOST: it may be longer, and is not printed */
-    uint32_t entered[TRACE_MOST];
+    uint32_t count;              /* TRACE_MOST: it may be longer, and is not printed */
+    uint32_t events[TRACE_MOST]; /* addresses of functions entered, and RETURNED */
 };
 
 struct traces {
@@ -55,15 +56,20 @@ static struct trace *current; /* of this process; NULL: it traces nothing */
 void __cyg_profile_func_enter(void *function, void *caller);
 void __cyg_profile_func_exit(void *function, void *caller);
 
+static void note(uint32_t event) {
+    if (current && current->count < TRACE_MOST)
+        current->events[current->count++] = event;
+}
+
 void __cyg_profile_func_enter(void *function, void *caller) {
     (void) caller;
-    if (current && current->count < TRACE_MOST)
-        current->entered[current->count++] = (uint32_t) ((uintptr_t) function - (uintptr_t) __executable_start);
+    note((uint32_t) ((uintptr_t) function - (uintptr_t) __executable_start));
 }
 
 void __cyg_profile_func_exit(void *function, void *caller) {
     (void) function;
     (void) caller;
+    note(RETURNED);
 }
 
 static void trace_begin(struct traces *traces) {
@@ -152,7 +158,10 @@ static void print_traces(const char *side, uint32_t size, const struct traces *t
             continue;
         printf("%u %s", size, side);
         for (uint32_t i = 0; i < trace->count; i++)
-            printf(" 0x%x", trace->entered[i]);
+            if (trace->events[i] == RETURNED)
+                printf(" -");
+            else
+                printf(" 0x%x", trace->events[i]);
         printf("\n");
     }
 }

@@ -6,9 +6,13 @@
 PROGRAM is bench/calls of a build with -finstrument-functions, which ./dev trace makes. The script prints a table: for
 each size and side the number of functions entered, all of them and by layer. A sequence of functions that is repeated
 at once counts once, and the trace shown is longer than a tenth of all traces, because chance decides how often a side
-looks at an empty ring, and in which turn a release arrives. A function in a header counts, too, though the compiler
-puts it into its caller. --list prints each trace, one function a line, in their order. The script exits with 1 if a
-number is over its limit.
+looks at an empty ring. Chance also decides in which turn a release arrives: of the traces of a large call at the client
+only those count in which the client takes the release of a block. A function in a header counts, too, though the
+compiler puts it into its caller. Below the table stand the functions of the registry that the lane calls on the way out
+of a large call. --list prints each trace, one function a line, in their order.
+
+A busy machine interrupts both sides, which then take longer ways. A trace over its limit is therefore measured again,
+RUNS times at most, and the shortest one counts. The script exits with 1 if a number stays over its limit.
 """
 
 import collections
@@ -21,6 +25,8 @@ LAYERS = ["sys", "wire", "memory", "registry", "lane", "rpc", "other"]
 # Functions of the longest sequence that is looked for.
 REPEATED_MOST = 32
 
+RUNS = 6
+
 # The most functions that one side may enter; inline functions count. A change that costs more has to say why.
 LIMITS = {
     ("64", "client"): 83,
@@ -28,6 +34,11 @@ LIMITS = {
     ("1048576", "client"): 200,
     ("1048576", "server"): 160,
 }
+
+LARGE_CALL = ("1048576", "client")
+
+# The most calls from the lane into the registry on the way out of a large call: for the class, and for the lease.
+REGISTRY_MOST = 2
 
 
 def without_repeats(trace):
@@ -45,15 +56,60 @@ def without_repeats(trace):
 
 
 def read_traces(program):
-    """{(size, side): [address, ...]}: the trace that is longer than a tenth of all."""
+    """{(size, side): [(addresses, events), ...]}: all traces, and their events, in which "-" is a return."""
     found, shortened = collections.defaultdict(list), {}
     for line in subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines():
-        size, side, *trace = line.split()
-        trace = tuple(trace)
+        size, side, *events = line.split()
+        trace = tuple(event for event in events if event != "-")
         if trace not in shortened:
             shortened[trace] = without_repeats(trace)
-        found[size, side].append(shortened[trace])
-    return {key: sorted(traces, key=len)[len(traces) // 10] for key, traces in found.items()}
+        found[size, side].append((shortened[trace], events))
+    return found
+
+
+def counts(key, trace, names):
+    return key != LARGE_CALL or any(names[address][0] == "peer_release" for address in trace)
+
+
+def typical(read, names):
+    """{(size, side): (addresses, events)}: of each kind the trace that is longer than a tenth of those that count."""
+    counted = {key: [pair for pair in pairs if counts(key, pair[0], names)] for key, pairs in read.items()}
+    return {key: sorted(pairs, key=lambda pair: len(pair[0]))[len(pairs) // 10]
+            for key, pairs in counted.items() if pairs}
+
+
+def over_limit(found):
+    return [key for key, limit in LIMITS.items() if key not in found or len(found[key][0]) > limit]
+
+
+def measure(program, names):
+    """typical(), of several runs if need be. Adds to `names`. Empty: the program is not instrumented."""
+    best = {}
+    for _ in range(RUNS):
+        read = read_traces(program)
+        if not all(trace for pairs in read.values() for trace, _ in pairs):
+            return {}
+        names.update(names_of(program, {address for pairs in read.values() for trace, _ in pairs for address in trace}
+                              - names.keys()))
+        for key, pair in typical(read, names).items():
+            best[key] = min(best.get(key, pair), pair, key=lambda one: len(one[0]))
+        if not over_limit(best):
+            break
+    return best
+
+
+def calls_below(events, names, outermost, caller, callee):
+    """The functions of the layer `callee` that are called by the layer `caller`, below the function `outermost`."""
+    stack, found = [], []
+    for event in events:
+        if event == "-":
+            stack = stack[:-1]
+            continue
+        function, layer, _ = names[event]
+        if stack and layer == callee and stack[-1][1] == caller and any(name == outermost for name, _ in stack):
+            found.append(function)
+        stack.append((function, layer))
+    return found
 
 
 def names_of(program, addresses):
@@ -88,18 +144,23 @@ def print_list(traces, names):
 
 
 def main(program, *options):
-    traces = read_traces(program)
-    if not all(traces.values()):
+    names = {}
+    found = measure(program, names)
+    if not found:
         print(f"{program} was built without -finstrument-functions: ./dev trace makes one")
         return 1
-    names = names_of(program, {address for trace in traces.values() for address in trace})
+    traces = {key: found[key][0] for key in LIMITS if key in found}
     if "--list" in options:
         print_list(traces, names)
     print_table(traces, names)
-    over = [key for key, trace in traces.items() if len(trace) > LIMITS[key]]
+    outgoing = calls_below(found[LARGE_CALL][1], names, "lane_send", "lane", "registry") if LARGE_CALL in found else []
+    print(f"the lane calls the registry on the way out: {', '.join(outgoing)}")
+    over = over_limit(found)
     for size, side in over:
-        print(f"{size} bytes, {side}: more function calls than the limit")
-    return 1 if over else 0
+        print(f"{size} bytes, {side}: more function calls than the limit, or no trace")
+    if len(outgoing) > REGISTRY_MOST:
+        print(f"more than {REGISTRY_MOST} calls of the registry on the way out")
+    return 1 if over or len(outgoing) > REGISTRY_MOST else 0
 
 
 if __name__ == "__main__":
