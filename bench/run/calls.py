@@ -5,14 +5,14 @@
 
 PROGRAM is bench/calls of a build with -finstrument-functions, which ./dev trace makes. The script prints a table: for
 each size and side the number of functions entered, all of them and by layer. A sequence of functions that is repeated
-at once counts once, and the trace shown is longer than a tenth of all traces, because chance decides how often a side
-looks at an empty ring. Chance also decides in which turn a release arrives: of the traces of a large call at the client
-only those count in which the client takes the release of a block. A function in a header counts, too, though the
-compiler puts it into its caller. Below the table stand the functions of the registry that the lane calls on the way out
-of a large call. --list prints each trace, one function a line, in their order.
+at once counts once, and the shortest trace is shown, because chance decides how often a side looks at an empty ring.
+Chance also decides in which turn a release arrives, and whether two calls fall into one turn: only traces with the
+functions of WHOLE count. A function in a header counts, too, though the compiler puts it into its caller. Below the
+table stand the functions of the registry that the lane calls on the way out of a large call. --list prints each trace,
+one function a line, in their order.
 
-A busy machine interrupts both sides, which then take longer ways. A trace over its limit is therefore measured again,
-RUNS times at most, and the shortest one counts. The script exits with 1 if a number stays over its limit.
+A busy machine interrupts both sides, which then take longer ways. Traces over their limit are therefore measured again,
+RUNS times at most. The script exits with 1 if a number stays over its limit.
 """
 
 import collections
@@ -36,6 +36,14 @@ LIMITS = {
 }
 
 LARGE_CALL = ("1048576", "client")
+
+# The functions that a whole trace has: the end of the turn, and of a large call the release of its block.
+WHOLE = {
+    ("64", "client"): {"sea_msg_release"},
+    ("64", "server"): {"small_leave"},
+    ("1048576", "client"): {"lane_end_turn", "peer_release", "sea_msg_release"},
+    ("1048576", "server"): {"lane_end_turn", "release_write"},
+}
 
 # The most calls from the lane into the registry on the way out of a large call: for the class, and for the lease.
 REGISTRY_MOST = 2
@@ -67,15 +75,11 @@ def read_traces(program):
     return found
 
 
-def counts(key, trace, names):
-    return key != LARGE_CALL or any(names[address][0] == "peer_release" for address in trace)
-
-
-def typical(read, names):
-    """{(size, side): (addresses, events)}: of each kind the trace that is longer than a tenth of those that count."""
-    counted = {key: [pair for pair in pairs if counts(key, pair[0], names)] for key, pairs in read.items()}
-    return {key: sorted(pairs, key=lambda pair: len(pair[0]))[len(pairs) // 10]
-            for key, pairs in counted.items() if pairs}
+def shortest(read, names):
+    """{(size, side): (addresses, events)}: of each kind the shortest trace that is whole."""
+    whole = {key: [pair for pair in pairs if WHOLE[key] <= {names[address][0] for address in pair[0]}]
+             for key, pairs in read.items()}
+    return {key: min(pairs, key=lambda pair: len(pair[0])) for key, pairs in whole.items() if pairs}
 
 
 def over_limit(found):
@@ -83,7 +87,7 @@ def over_limit(found):
 
 
 def measure(program, names):
-    """typical(), of several runs if need be. Adds to `names`. Empty: the program is not instrumented."""
+    """shortest(), of several runs if need be. Adds to `names`. Empty: the program is not instrumented."""
     best = {}
     for _ in range(RUNS):
         read = read_traces(program)
@@ -91,7 +95,7 @@ def measure(program, names):
             return {}
         names.update(names_of(program, {address for pairs in read.values() for trace, _ in pairs for address in trace}
                               - names.keys()))
-        for key, pair in typical(read, names).items():
+        for key, pair in shortest(read, names).items():
             best[key] = min(best.get(key, pair), pair, key=lambda one: len(one[0]))
         if not over_limit(best):
             break
