@@ -57,6 +57,7 @@ other_unit_tests = \
     tests/unit/test_client \
     tests/unit/test_clock \
     tests/unit/test_conn \
+    tests/unit/test_conn_fd \
     tests/unit/test_cred \
     tests/unit/test_failure \
     tests/unit/test_fdpass \
