@@ -4,6 +4,7 @@
  * after them. The test's thread drives both ends.
  */
 #include <pthread.h>
+#include <time.h>
 
 #include "conn_pair.h"
 #include "host.h"
@@ -93,6 +94,52 @@ static void expect_outcome(int status, size_t size) {
     }
     end_drop(&ends.a);
 }
+
+/* --- two threads answer one call --- */
+
+struct rival {
+    atomic_uint *ready; /* each thread looks until both are there: a barrier wakes one after the other */
+    sea_msg *call;
+    unsigned char name;
+    int result;
+};
+
+static void *rival_answers(void *arg) {
+    struct rival *rival = arg;
+    atomic_fetch_add(rival->ready, 1);
+    for (unsigned looks = 1; atomic_load(rival->ready) < 2; looks++)
+        if (looks % 65536 == 0)
+            nanosleep(&(struct timespec){.tv_nsec = 1000}, NULL);
+    rival->result = sea_reply_bytes(rival->call, &rival->name, 1);
+    return NULL;
+}
+
+/* Exactly one answer goes out, the one of the thread that was told so. */
+START_TEST(test_two_threads_answer_one_call) {
+    enum { ROUNDS = 300 };
+    for (int round = 0; round < ROUNDS; round++) {
+        atomic_uint ready = 0;
+        pthread_t threads[2];
+        struct rival rivals[2];
+        sea_msg *call = kept_call(10);
+        for (unsigned char i = 0; i < 2; i++) {
+            rivals[i] = (struct rival){.ready = &ready, .call = call, .name = i};
+            ck_assert_int_eq(pthread_create(&threads[i], NULL, rival_answers, &rivals[i]), 0);
+        }
+        for (int i = 0; i < 2; i++)
+            pthread_join(threads[i], NULL);
+        unsigned char winner = rivals[0].result != 0;
+        ck_assert_int_eq(rivals[winner].result, 0);
+        ck_assert_int_eq(rivals[!winner].result, -EINVAL);
+        ends_settle(&ends);
+        ck_assert_uint_eq(ends.a.outcomes_count, 1);
+        ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+        ck_assert_uint_eq(*(const unsigned char *) sea_msg_data(ends.a.outcomes[0].reply), winner);
+        end_drop(&ends.a);
+    }
+    ck_assert_uint_eq(end_figures(&ends.b).of[SEA_FIGURE_INCOMING_CALLS], 0);
+}
+END_TEST
 
 static const size_t sizes[] = {0, 10, 250, 5000, 200000};
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -293,6 +340,150 @@ START_TEST(test_a_post_frees_the_connection_at_its_end) {
 }
 END_TEST
 
+/* Some run before the peer's farewell is read, more until the mailbox is closed, and the others after that: all in their
+ * order. */
+enum { POSTS_PAST_THE_END = 3000, POSTS_AFTER_THE_CLOSE = 1000 };
+
+static unsigned posted_number, told_of_the_end, ran_closed;
+
+static void on_posted_number(sea_conn *conn, int status, void *user) {
+    ck_assert_uint_eq((uintptr_t) user, posted_number++);
+    ck_assert_int_eq(status, told_of_the_end ? -EPIPE : status);
+    told_of_the_end += status == -EPIPE;
+    ran_closed += mailbox_is_closed(conn->box);
+}
+
+START_TEST(test_many_posts_are_told_of_the_end) {
+    posted_number = told_of_the_end = ran_closed = 0;
+    end_free_conn(&ends.a);
+    for (uintptr_t i = 0; i < POSTS_PAST_THE_END; i++)
+        ck_assert_int_eq(sea_conn_post(ends.b.conn, on_posted_number, (void *) i), 0);
+    sea_conn_dispatch(ends.b.conn, POLLIN | POLLHUP);
+    ck_assert_uint_eq(posted_number, POSTS_PAST_THE_END);
+    ck_assert_uint_gt(told_of_the_end, ran_closed);
+    ck_assert_uint_gt(ran_closed, POSTS_AFTER_THE_CLOSE);
+    ck_assert_uint_eq(ends.b.closed, 1);
+}
+END_TEST
+
+static void on_posted_again(sea_conn *conn, int status, void *user) {
+    unsigned *runs = user;
+    (*runs)++;
+    if (sea_conn_post(conn, on_posted_again, runs) < 0)
+        ck_assert_int_eq(status, -EPIPE);
+}
+
+/* A function that posts itself does not keep an ended connection. */
+START_TEST(test_a_post_that_posts_itself_ends) {
+    unsigned runs = 0;
+    end_free_conn(&ends.a);
+    ck_assert_int_eq(sea_conn_post(ends.b.conn, on_posted_again, &runs), 0);
+    for (int turns = 0; ends.b.closed == 0; turns++) {
+        ck_assert_int_lt(turns, 100);
+        sea_conn_dispatch(ends.b.conn, POLLIN | POLLHUP);
+    }
+    ck_assert_uint_gt(runs, 1);
+    ck_assert_int_eq(sea_conn_post(ends.b.conn, on_posted, &posted_count), -EPIPE);
+}
+END_TEST
+
+static void close_that_posts(struct end *end) {
+    ck_assert_int_eq(sea_conn_post(end->conn, on_posted, &posted_count), 0);
+    ck_assert_uint_eq(posted_count, 0);
+}
+
+/* on_close may post. _i: which side ends the connection; without on_close of one that is freed, nothing is posted. */
+START_TEST(test_on_close_posts) {
+    posted_count = 0;
+    ends.b.at_close = close_that_posts;
+    if (_i)
+        sea_conn_close(ends.b.conn);
+    else
+        end_free_conn(&ends.a);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.b.closed, 1);
+    ck_assert_uint_eq(posted_count, 1);
+    ck_assert_int_eq(posted_status[0], -EPIPE);
+}
+END_TEST
+
+/* Threads post until they are told of the end. */
+enum { POSTERS = 3, POSTS_MOST = 20000 };
+
+static struct poster {
+    unsigned accepted, ran;
+    _Atomic bool has_begun;
+} posters[POSTERS];
+
+struct numbered_post {
+    struct poster *poster;
+    unsigned number;
+};
+static struct numbered_post numbered[POSTERS][POSTS_MOST];
+
+static void on_numbered(sea_conn *conn, int status, void *user) {
+    const struct numbered_post *post = user;
+    ck_assert(status == 0 || status == -EPIPE);
+    ck_assert_ptr_eq(conn, ends.b.conn);
+    ck_assert_uint_eq(post->number, post->poster->ran++);
+}
+
+static void *post_until_the_end(void *arg) {
+    struct poster *poster = arg;
+    struct numbered_post *posts = numbered[poster - posters];
+    int r = 0;
+    for (unsigned i = 0; i < POSTS_MOST && r == 0; i++) {
+        posts[i] = (struct numbered_post){poster, i};
+        r = sea_conn_post(ends.b.conn, on_numbered, &posts[i]);
+        poster->accepted += r == 0;
+        atomic_store(&poster->has_begun, true);
+    }
+    ck_assert(r == 0 || r == -EPIPE);
+    return NULL;
+}
+
+/* Each function that was taken runs once, in the order of its thread. */
+START_TEST(test_posts_race_with_the_end) {
+    pthread_t threads[POSTERS];
+    memset(posters, 0, sizeof posters);
+    for (int i = 0; i < POSTERS; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, post_until_the_end, &posters[i]), 0);
+    for (int i = 0; i < POSTERS; i++)
+        while (!atomic_load(&posters[i].has_begun))
+            sea_conn_dispatch(ends.b.conn, 0);
+    end_free_conn(&ends.a);
+    while (ends.b.closed == 0)
+        sea_conn_dispatch(ends.b.conn, POLLIN | POLLHUP);
+    for (int i = 0; i < POSTERS; i++)
+        pthread_join(threads[i], NULL);
+    for (int i = 0; i < POSTERS; i++)
+        ck_assert_uint_eq(posters[i].ran, posters[i].accepted);
+}
+END_TEST
+
+/* --- a thread that is cancelled while it waits --- */
+
+static void *wait_without_end(void *conn) {
+    sea_conn_wait(conn, -1);
+    return NULL;
+}
+
+/* Another thread can drive the connection afterwards. */
+START_TEST(test_a_cancelled_wait_leaves_the_connection) {
+    pthread_t thread;
+    void *result = NULL;
+    ck_assert_int_eq(pthread_create(&thread, NULL, wait_without_end, ends.b.conn), 0);
+    while (!atomic_load(&ends.b.conn->is_waiting))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    pthread_cancel(thread);
+    pthread_join(thread, &result);
+    ck_assert_ptr_eq(result, PTHREAD_CANCELED);
+    ck_assert_int_eq(sea_conn_dispatch(ends.b.conn, 0), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 0, NULL), 0);
+    expect_outcome(0, 0);
+}
+END_TEST
+
 static uint64_t cancel_id;
 
 static void act_cancel(struct deed *deed) {
@@ -439,6 +630,7 @@ END_TEST
 int main(void) {
     struct suite *s = suite_new("threads");
     suite_fixture(s, setup, teardown);
+    suite_add(s, test_two_threads_answer_one_call);
     suite_add_loop(s, test_bytes_are_answered_elsewhere, 0, SIZES);
     suite_add(s, test_bytes_beside_a_block_of_the_call);
     suite_add_loop(s, test_a_block_is_answered_elsewhere, 0, SIZES);
@@ -453,6 +645,11 @@ int main(void) {
     suite_add(s, test_a_function_is_posted);
     suite_add_loop(s, test_a_post_is_told_of_the_end, 0, 2);
     suite_add(s, test_a_post_frees_the_connection_at_its_end);
+    suite_add(s, test_many_posts_are_told_of_the_end);
+    suite_add(s, test_a_post_that_posts_itself_ends);
+    suite_add_loop(s, test_on_close_posts, 0, 2);
+    suite_add(s, test_posts_race_with_the_end);
+    suite_add(s, test_a_cancelled_wait_leaves_the_connection);
     suite_add(s, test_a_call_is_cancelled_elsewhere);
     suite_add(s, test_a_handler_is_told_of_its_callers_end);
     suite_add(s, test_a_handler_is_told_of_a_deadline);
