@@ -1,15 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Programs that misuse the library: with SEALANE_CHECK=1 each ends in a text on standard error and SIGABRT; without it
- * the misuse is refused, and the connection goes on.
+ * the misuse is refused, and the connection goes on. And a handler that longjmp() leaves.
  */
 #include <pthread.h>
+#include <setjmp.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sealane/server.h>
+
 #include "conn_pair.h"
 #include "host.h"
+#include "valgrind.h"
 
 static struct ends ends;
 
@@ -49,7 +54,8 @@ static void *answer_one(void *msg) {
     return NULL;
 }
 
-/* The answer of the other thread is still on its way. `act`: 0 releases, 1 answers, 2 answers with bytes. */
+/* The answer of the other thread is still on its way. `act`: 0 releases, 1 answers, 2 answers with bytes,
+ * 3 with an error. */
 static void answer_elsewhere_and(int act) {
     pthread_t thread;
     sea_msg *call = kept_call();
@@ -59,6 +65,8 @@ static void answer_elsewhere_and(int act) {
         sea_msg_release(call);
     else if (act == 1)
         ck_assert_int_eq(sea_reply(call, NULL), -EINVAL);
+    else if (act == 3)
+        ck_assert_int_eq(sea_reply_error(call, -EIO, "twice"), -EINVAL);
     else
         ck_assert_int_eq(sea_reply_bytes(call, "x", 1), -EINVAL);
 }
@@ -73,6 +81,10 @@ static void answer_elsewhere_and_answer(void) {
 
 static void answer_elsewhere_and_answer_with_bytes(void) {
     answer_elsewhere_and(2);
+}
+
+static void answer_elsewhere_and_answer_with_an_error(void) {
+    answer_elsewhere_and(3);
 }
 
 static void *send_elsewhere(void *conn) {
@@ -169,6 +181,7 @@ static const struct {
     {answer_elsewhere_and_release, "released or answered twice"},
     {answer_elsewhere_and_answer, "released or answered twice"},
     {answer_elsewhere_and_answer_with_bytes, "released or answered twice"},
+    {answer_elsewhere_and_answer_with_an_error, "released or answered twice"},
     {drive_from_two_threads, "another thread is driving"},
     {use_a_connection_of_a_loop, "another thread is driving"},
     {free_a_server_that_runs, "frees a server that another thread runs"},
@@ -223,10 +236,66 @@ START_TEST(test_a_server_runs_in_one_thread) {
 }
 END_TEST
 
+/* --- longjmp() out of a handler --- */
+
+enum { LEAVE = 1, CPU_SECONDS = 60 };
+
+static jmp_buf before_the_run;
+
+static void on_leave(sea_msg *msg, void *user) {
+    (void) msg, (void) user;
+    longjmp(before_the_run, 1);
+}
+
+static void *run_until_it_is_left(void *server) {
+    if (setjmp(before_the_run) == 0)
+        sea_server_run(server);
+    return sea_server_free(server);
+}
+
+/* In a process of its own: its memory does not all come back. A sea_server_free() that goes on for ever is stopped by
+ * the limit of CPU time. */
+static void leave_and_free(void) {
+    static const sea_method methods[] = {{.number = LEAVE, .name = "leave", .handler = on_leave}};
+    const sea_options options = {.methods = methods, .methods_count = 1, .handshake_ms = 60000};
+    sea_ctx *ctx = NULL;
+    sea_server *server = NULL;
+    sea_conn *conn = NULL;
+    pthread_t thread;
+    char address[64];
+    snprintf(address, sizeof address, "unix:@sealane-test-misuse-%d", (int) getpid());
+    setrlimit(RLIMIT_CPU, &(struct rlimit){CPU_SECONDS, CPU_SECONDS});
+    if (sea_ctx_new(&ctx, NULL) < 0 || sea_server_new(&server, ctx, address, &options) < 0)
+        _exit(1);
+    pthread_create(&thread, NULL, run_until_it_is_left, server);
+    if (sea_connect(&conn, ctx, address, NULL) < 0 || sea_send_bytes(conn, LEAVE, "x", 1, -1) < 0)
+        _exit(2);
+    pthread_join(thread, NULL);
+    int r = 1;
+    while (r > 0)
+        r = sea_conn_wait(conn, test_timeout_ms(10000));
+    _exit(r == -EPIPE ? 0 : 3);
+}
+
+/* The server takes itself for being inside the handler for ever. Its thread can free it, which ends its
+ * connections. */
+START_TEST(test_a_server_that_longjmp_has_left_is_freed) {
+    int status;
+    if (is_under_valgrind())
+        test_skip("memory that does not come back is an error for the memory checker");
+    pid_t child = fork();
+    if (child == 0)
+        leave_and_free();
+    ck_assert_int_eq(waitpid(child, &status, 0), child);
+    ck_assert_msg(status == 0, "it ended with %#x", (unsigned) status);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("misuse");
     suite_add_loop(s, test_misuse_ends_in_a_text, 0, CASES);
     suite_add_loop(s, test_misuse_is_refused, 0, CASES);
     suite_add(s, test_a_server_runs_in_one_thread);
+    suite_add(s, test_a_server_that_longjmp_has_left_is_freed);
     return suite_run(s);
 }
