@@ -268,6 +268,81 @@ void pending_calls(scene &s) {
     must(s.call(DROP, 5) == 0);
 }
 
+// Functions that other threads post. The exception comes out of what drives the connection; the post behind it is run
+// the next time.
+struct posts {
+    std::atomic<int> ran{0};
+
+    static void post_throw(sea_conn *, int status, void *user) {
+        must(status == 0);
+        static_cast<posts *>(user)->ran++;
+        throw trouble{200};
+    }
+
+    static void post_count(sea_conn *, int, void *user) {
+        static_cast<posts *>(user)->ran++;
+    }
+
+    void leave(sea_conn *conn) {
+        std::thread([&] {
+            must(sea_conn_post(conn, post_throw, this) == 0);
+            must(sea_conn_post(conn, post_count, this) == 0);
+        }).join();
+        must(ran == 0);
+    }
+};
+
+void posted_functions(scene &s) {
+    for (int is_call = 0; is_call < 2; is_call++) {
+        posts p;
+        bool is_thrown = false;
+        p.leave(s.conn);
+        try {
+            is_call ? s.call(ECHO, 5) : sea_conn_wait(s.conn, 20000);
+        } catch (const trouble &one) {
+            is_thrown = one.number == 200;
+        }
+        must(is_thrown && p.ran == 1);
+        must(s.call(ECHO, 5) == 0);
+        must(p.ran == 2);
+    }
+}
+
+// The connection ends with posts that have not run: none of them is lost, though the one before it throws.
+void posted_functions_at_the_end(scene &s) {
+    posts p;
+    p.leave(s.conn);
+    bool is_thrown = false;
+    try {
+        sea_conn_wait(s.conn, 20000);
+    } catch (const trouble &one) {
+        is_thrown = one.number == 200;
+    }
+    must(is_thrown && p.ran == 1);
+    sea_conn_free(s.conn);
+    must(p.ran == 2);
+    s.connect();
+    must(s.call(ECHO, 5) == 0);
+}
+
+void functions_posted_to_a_server(scene &s) {
+    static std::atomic<int> ran;
+    auto run = [](sea_server *, int status, void *user) {
+        must(status == 0);
+        ran++;
+        if (user)
+            throw trouble{201};
+    };
+    int before = caught;
+    ran = 0;
+    for (int i = 0; i < 4; i++)
+        must(sea_server_post(s.server, run, i % 2 ? nullptr : &before) == 0);
+    while (ran < 4)
+        usleep(1000);
+    must(s.call(ECHO, 5) == 0);
+    must(caught == before + 2);
+}
+
 } // namespace
 
 int main(int, char **arguments) {
@@ -280,6 +355,9 @@ int main(int, char **arguments) {
         opening(s);
         closing(s);
         pending_calls(s);
+        posted_functions(s);
+        posted_functions_at_the_end(s);
+        functions_posted_to_a_server(s);
     }
     return 0;
 }
