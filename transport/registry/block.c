@@ -246,17 +246,21 @@ const void *sea_block_view(sea_block *block) {
 }
 
 static int block_check_range(const sea_block *block, size_t offset, size_t size) {
+    struct refusal_log *log = &block->ctx->refusals;
     if (block->is_readonly)
-        return -EPERM;
-    return offset <= block->size && size <= block->size - offset ? 0 : -EINVAL;
+        return refusal_explain(log, -EPERM, "block", "it is sealed, and does not change any more");
+    if (offset > block->size || size > block->size - offset)
+        return refusal_explain(log, -EINVAL, "block", "the offset and the size reach beyond its end");
+    return 0;
 }
 
 int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t size) {
     int r = block_check_range(block, offset, size);
     if (r < 0 || size == 0)
         return r;
+    uint64_t mark = refusal_mark(&block->ctx->refusals);
     if (block->ops->fill)
-        r = block->ops->fill(block, offset, data, size);
+        r = refusal_end(&block->ctx->refusals, mark, block->ops->fill(block, offset, data, size));
     else
         memcpy((char *) block_map(block) + offset, data, size);
     if (r == 0)
@@ -268,15 +272,17 @@ int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t fil
     int r = block_check_range(block, offset, size);
     if (r < 0 || size == 0)
         return r;
-    if (block->ops->fill_file)
-        return block->ops->fill_file(block, offset, fd, file_offset, size);
-    return file_read(fd, file_offset, (char *) block_map(block) + offset, size);
+    uint64_t mark = refusal_mark(&block->ctx->refusals);
+    int64_t n = block->ops->fill_file ? block->ops->fill_file(block, offset, fd, file_offset, size)
+                                      : file_read(fd, file_offset, (char *) block_map(block) + offset, size);
+    return n < 0 ? refusal_end(&block->ctx->refusals, mark, (int) n) : n;
 }
 
 int sea_block_shrink(sea_block *block, size_t size) {
     int r = block_check_range(block, size, 0);
+    uint64_t mark = refusal_mark(&block->ctx->refusals);
     if (r == 0 && block->ops->shrink)
-        r = block->ops->shrink(block, size);
+        r = refusal_end(&block->ctx->refusals, mark, block->ops->shrink(block, size));
     if (r < 0)
         return r;
     block->size = size;
@@ -286,10 +292,11 @@ int sea_block_shrink(sea_block *block, size_t size) {
 }
 
 int sea_block_seal(sea_block *block) {
+    uint64_t mark = refusal_mark(&block->ctx->refusals);
     int r = !block->is_readonly && block->ops->freeze ? block->ops->freeze(block) : 0;
     if (r == 0)
         block->is_readonly = true;
-    return r;
+    return refusal_end(&block->ctx->refusals, mark, r);
 }
 
 int sea_block_pages(sea_block *block) {

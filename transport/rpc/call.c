@@ -286,14 +286,15 @@ static void cancel_run(struct mail *mail) {
 }
 
 static RARE int cancel_post(sea_conn *conn, uint64_t id) {
+    struct refusal_log *log = &conn->ctx->refusals;
     struct cancel *cancel = heap_new(1, sizeof(*cancel));
     if (!cancel)
-        return -ENOMEM;
+        return refusal_explain(log, -ENOMEM, "sea_call_cancel", "out of memory");
     *cancel = (struct cancel){.mail = {.run = cancel_run}, .conn = conn, .id = id};
     if (mailbox_put(conn->box, &cancel->mail))
         return 0;
     heap_free(cancel);
-    return -ENOENT;
+    return refusal_explain(log, -ENOENT, "sea_call_cancel", "the connection has ended, and with it the call");
 }
 
 int sea_call_cancel(sea_conn *conn, uint64_t id) {
@@ -302,7 +303,7 @@ int sea_call_cancel(sea_conn *conn, uint64_t id) {
     struct call_waiter waiter;
     int r = calls_abandon(&conn->calls, id, &waiter);
     if (r < 0)
-        return r;
+        return refusal_explain(&conn->ctx->refusals, r, "sea_call_cancel", "the call has ended already");
     lane_send_cancel(&conn->lane, id);
     conn_rearm(conn);
     call_end(conn, waiter, -ECANCELED, NULL);

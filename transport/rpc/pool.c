@@ -11,20 +11,26 @@ static sea_conn *pool_conn(const sea_pool *pool) {
 }
 
 int sea_pool_new(sea_pool **ret_pool, sea_conn *conn, const sea_pool_options *options) {
+    struct refusal_log *log = &conn->ctx->refusals;
+    uint64_t mark = refusal_mark(log);
     const char *why = "";
     int r = pools_check_options(options, &why);
     if (r < 0)
-        return refusal_explain(&conn->ctx->refusals, r, "sea_pool_options", why);
-    if (conn->is_ended)
-        return -EPIPE;
-    r = pools_new(ret_pool, &conn->lane.remote->pools, options);
+        return refusal_explain(log, r, "sea_pool_options", why);
+    r = conn_adopt(conn);
+    if (r == 0)
+        r = conn->is_ended ? -EPIPE : pools_new(ret_pool, &conn->lane.remote->pools, options);
+    if (r == -ENOMEM)
+        refusal_explain(log, r, "pool", "out of memory");
     if (r == 0)
         (*ret_pool)->conn = conn;
-    return r;
+    return conn_explain_end(conn, mark, r);
 }
 
 sea_pool *sea_pool_free(sea_pool *pool) {
     sea_conn *conn = pool ? pool_conn(pool) : NULL;
+    if (conn && conn_adopt(conn) < 0)
+        return NULL;
     if (conn)
         lane_take_releases(&conn->lane);
     pools_free(pool);
@@ -39,20 +45,32 @@ sea_pool *sea_conn_pool(sea_conn *conn) {
 
 int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size) {
     sea_conn *conn = pool_conn(pool);
-    return conn ? conn_block_new(conn, pool, size, ret_block) : -EPIPE;
+    int r = conn ? conn_adopt(conn) : -EPIPE;
+    return r == 0 ? conn_block_new(conn, pool, size, ret_block) : r;
 }
 
-int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count) {
-    sea_conn *conn = pool_conn(pool);
-    if (!conn || !conn->is_open)
-        return !conn || conn->is_ended ? -EPIPE : -EAGAIN;
+static int conn_reserve(sea_conn *conn, sea_pool *pool, size_t size, uint32_t count) {
+    if (!conn->is_open)
+        return conn->is_ended ? -EPIPE : -EAGAIN;
     int class = class_choice_for(&conn->lane.choice, &conn->lane.negotiated, size);
+    if (class == 0)
+        return lane_explain_size(&conn->lane, size);
     if (class != SEA_POOLED)
-        return class ? -EOPNOTSUPP : lane_explain_size(&conn->lane, size);
+        return refusal_explain(&conn->ctx->refusals, -EOPNOTSUPP, "sea_pool_reserve",
+                               "payloads of this size do not travel pooled to this peer");
     lane_take_releases(&conn->lane);
     int r = conn->lane.is_broken ? -EPIPE : pools_reserve(pool, size, count);
     lane_request_maintenance(&conn->lane);
     return r;
+}
+
+int sea_pool_reserve(sea_pool *pool, size_t size, uint32_t count) {
+    sea_conn *conn = pool_conn(pool);
+    if (!conn)
+        return -EPIPE;
+    uint64_t mark = refusal_mark(&conn->ctx->refusals);
+    int r = conn_adopt(conn);
+    return conn_explain_end(conn, mark, r == 0 ? conn_reserve(conn, pool, size, count) : r);
 }
 
 int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block) {
@@ -71,7 +89,7 @@ int sea_pool_copy(sea_block **ret_copy, sea_pool *pool, sea_block *block) {
 
 void sea_pool_rotate(sea_pool *pool) {
     sea_conn *conn = pool_conn(pool);
-    if (!conn || !pool->pool)
+    if (!conn || conn_adopt(conn) < 0 || !pool->pool)
         return;
     lane_take_releases(&conn->lane);
     pool_rotate(pool->pool);

@@ -26,12 +26,13 @@ static void post_run(struct mail *mail) {
 }
 
 int sea_conn_post(sea_conn *conn, sea_posted *function, void *user) {
+    struct refusal_log *log = &conn->ctx->refusals;
     struct post *post = function ? heap_new(1, sizeof(*post)) : NULL;
     if (!post)
-        return function ? -ENOMEM : -EINVAL;
+        return refusal_explain(log, function ? -ENOMEM : -EINVAL, "post", function ? "out of memory" : "no function");
     *post = (struct post){.mail = {.run = post_run}, .conn = conn, .function = function, .user = user};
     if (mailbox_put(conn->box, &post->mail))
         return 0;
     heap_free(post);
-    return -EPIPE;
+    return refusal_explain(log, -EPIPE, "post", "the connection has ended; sea_conn_text() says why");
 }

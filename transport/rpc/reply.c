@@ -20,20 +20,46 @@ static bool is_errno(int status) {
     return status < 0 && status >= WIRE_STATUS_LEAST;
 }
 
+static int explain(const sea_msg *call, int r, const char *why) {
+    return refusal_explain(&call->conn->ctx->refusals, r, "message", why);
+}
+
+static int explain_twice(const sea_msg *call, int r) {
+    return explain(call, r, "it was answered or released before");
+}
+
+static int explain_gone(const sea_msg *call) {
+    return explain(call, -EPIPE, "its connection has ended");
+}
+
+static int explain_cancelled(const sea_msg *call) {
+    return explain(call, -ECANCELED, "its caller has given up");
+}
+
+static int explain_no_call(const sea_msg *call) {
+    return explain(call, -EINVAL, "it is no call that waits for an answer");
+}
+
+static int explain_no_errno(const sea_msg *call) {
+    return explain(call, -EINVAL, "the status is no negative errno value");
+}
+
 /* `reply` brings the payload. */
 static int msg_reply(sea_msg *call, struct lane_message *reply) {
+    struct refusal_log *log = &call->conn->ctx->refusals;
+    uint64_t mark = refusal_mark(log);
     if (!call->link)
-        return -EINVAL;
+        return explain_no_call(call);
     if (call->conn->is_ended)
-        return -EPIPE;
-    return is_cancelled(call) ? -ECANCELED : msg_answer(call, reply);
+        return explain_gone(call);
+    return is_cancelled(call) ? explain_cancelled(call) : refusal_end(log, mark, msg_answer(call, reply));
 }
 
 /* --- on the connection's thread --- */
 
 static int reply_block(sea_msg *call, sea_block *block) {
     struct lane_message reply = {.block = block};
-    int r = msg_is_claimed(call) ? msg_tell_twice() : msg_reply(call, &reply);
+    int r = msg_is_claimed(call) ? explain_twice(call, msg_tell_twice()) : msg_reply(call, &reply);
     sea_block_unref(block);
     if (!msg_is_claimed(call))
         sea_msg_release(call);
@@ -41,9 +67,13 @@ static int reply_block(sea_msg *call, sea_block *block) {
 }
 
 static int reply_error(sea_msg *call, int status, const char *text) {
+    struct refusal_log *log = &call->conn->ctx->refusals;
+    uint64_t mark = refusal_mark(log);
     if (msg_is_claimed(call))
-        return msg_tell_twice();
-    int r = call->link && is_errno(status) ? msg_answer_error(call, status, text) : -EINVAL;
+        return explain_twice(call, msg_tell_twice());
+    int r = !call->link         ? explain_no_call(call)
+            : !is_errno(status) ? explain_no_errno(call)
+                                : refusal_end(log, mark, msg_answer_error(call, status, text));
     sea_msg_release(call);
     return r;
 }
@@ -52,7 +82,7 @@ static RARE int reply_bytes(sea_msg *call, const void *data, size_t size) {
     struct lane_message reply = {.bytes = data, .bytes_size = size};
     sea_block *block = NULL;
     if (msg_is_claimed(call))
-        return msg_tell_twice();
+        return explain_twice(call, msg_tell_twice());
     int r = size == 0 || lane_takes_bytes(&call->conn->lane, size) ? 0 : conn_block_of(call->conn, data, size, &block);
     if (r < 0) {
         reply_error(call, r, "the reply could not be made");
@@ -98,11 +128,11 @@ static void answer_by_mail(struct mail *mail) {
 /* Takes what `answer` owns. `r`: why it is not to be sent; then the call is dropped. Returns what is known by now. */
 static int answer_post(sea_msg *call, const struct answer *answer, int r) {
     if (r == 0 && call->in.type != WIRE_CALL)
-        r = -EINVAL;
+        r = explain_no_call(call);
     if (r == 0 && mailbox_is_closed(call->box))
-        r = -EPIPE;
+        r = explain_gone(call);
     if (r == 0 && is_cancelled(call))
-        r = -ECANCELED;
+        r = explain_cancelled(call);
     if (r == 0)
         call->answer = *answer;
     else
@@ -117,15 +147,15 @@ static RARE int post_block(sea_msg *call, sea_block *block) {
     if (r == 0)
         return answer_post(call, &answer, 0);
     answer_drop(&answer);
-    return r;
+    return explain_twice(call, r);
 }
 
 static RARE int post_error(sea_msg *call, int status, const char *text) {
     int r = msg_claim(call);
     if (r < 0)
-        return r;
+        return explain_twice(call, r);
     struct answer answer = {.kind = ANSWER_ERROR, .status = status, .text = text ? heap_strdup(text) : NULL};
-    return answer_post(call, &answer, is_errno(status) ? 0 : -EINVAL);
+    return answer_post(call, &answer, is_errno(status) ? 0 : explain_no_errno(call));
 }
 
 /* A block that was made of the call's bytes may still be read. */
@@ -137,7 +167,7 @@ static RARE int post_bytes(sea_msg *call, const void *data, size_t size) {
     struct answer answer = {.kind = ANSWER_BYTES, .size = size};
     int r = msg_claim(call);
     if (r < 0)
-        return r;
+        return explain_twice(call, r);
     if (size > 0 && has_room(call, size)) {
         memmove(call->small.bytes, data, size);
     } else if (size > 0) {

@@ -307,7 +307,7 @@ static int server_make(sea_server **ret_server, sea_ctx *ctx, const char *addres
     if (!server) {
         if (poller)
             poller->ops->free(poller);
-        return -ENOMEM;
+        return refusal_explain(&ctx->refusals, -ENOMEM, address, "out of memory");
     }
     server->ctx = sea_ctx_ref(ctx);
     const char *why = "";
@@ -397,15 +397,16 @@ static void server_post_run(struct mail *mail) {
 }
 
 int sea_server_post(sea_server *server, sea_server_posted *function, void *user) {
+    struct refusal_log *log = &server->ctx->refusals;
     struct server_post *post = function ? heap_new(1, sizeof(*post)) : NULL;
     if (!post)
-        return function ? -ENOMEM : -EINVAL;
+        return refusal_explain(log, function ? -ENOMEM : -EINVAL, "post", function ? "out of memory" : "no function");
     *post =
         (struct server_post){.mail = {.run = server_post_run}, .server = server, .function = function, .user = user};
     if (mailbox_put(server->box, &post->mail))
         return 0;
     heap_free(post);
-    return -EINVAL;
+    return refusal_explain(log, -EINVAL, "post", "the server is being freed");
 }
 
 /* The flag needs no order of its own: nothing but it is read after it, and the bell makes the turn end. */
