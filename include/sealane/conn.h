@@ -9,12 +9,12 @@
  *
  * Threads: a connection belongs to the thread that drives it. It moves when that thread hands it over and another one
  * calls a function of it. Until that first call has returned, the former thread uses neither the connection nor its
- * messages and blocks. A loop moves in this way, too, with all its connections: a thread that runs it for the first time
- * takes them, before it waits. Until that thread has done something in the loop (a function of sea_server_post(), for
- * one), the former thread uses none of them.
- * A function does nothing, and returns -EDEADLK, if it finds that another thread drives the connection, waits for it, or
- * runs the server or the libuv loop that drives it. What other threads may do with a connection says so: they leave it
- * for the connection's thread, without a lock, and wake that thread, which does it in the connection's next turn.
+ * messages and blocks. A loop moves in this way, too, with all its connections: a thread that begins to run it takes
+ * them, before it waits. Until that thread has done something in the loop (a function of sea_server_post(), for one),
+ * the former thread uses none of them. A function does nothing, and returns -EDEADLK, if it finds that another thread
+ * drives the connection, waits for it, or runs the server or the libuv loop that drives it. What other threads may do
+ * with a connection says so: they leave it for the connection's thread, without a lock, and wake that thread, which
+ * does it in the connection's next turn.
  *
  * Addresses: "imaging" is a socket in the user's runtime directory ($XDG_RUNTIME_DIR/sealane/imaging;
  * /run/sealane/imaging for root) · "unix:/path" · "unix:@name", abstract · "fd:3", an inherited
@@ -307,8 +307,8 @@ SEA_API int sea_send_bytes(sea_conn *conn, uint32_t method, const void *data, si
 
 /*
  * A batch of messages. Between these two functions a message on `conn` does not wake a sleeping peer; the end of the
- * batch does, once. A peer that is awake sees each message at once. Batches nest. Handlers and callbacks are batches
- * anyway. A function that waits (sea_call(), sea_conn_wait()) wakes the peer first.
+ * batch does, once. On the connection's thread. A peer that is awake sees each message at once. Batches nest. Handlers
+ * and callbacks are batches anyway. A function that waits (sea_call(), sea_conn_wait()) wakes the peer first.
  */
 SEA_API void sea_batch_begin(sea_conn *conn);
 SEA_API void sea_batch_end(sea_conn *conn);
@@ -342,7 +342,7 @@ SEA_API int sea_conn_post(sea_conn *conn, sea_posted *function, void *user);
  * wait that goes on, or else the next one. A call that waited is cancelled. From any thread, and from signal handlers:
  * Ctrl-C in a program that waits without end is a handler with this one line. It may come at any time, but not once
  * sea_conn_free() was called. (A signal by itself ends no wait: profilers and timers send them all the time.)
- * Errors: -EINVAL (a loop drives the connection). sea_server_run() is ended by sea_server_stop().
+ * Errors, without a text: -EINVAL (a loop drives the connection). sea_server_run() is ended by sea_server_stop().
  */
 SEA_API int sea_conn_interrupt(sea_conn *conn);
 

@@ -17,7 +17,8 @@
  * whichever side or thread frees it. The library unmaps and closes it here, and tells the peer to do so, too. Free
  * arenas go at once.
  *
- * Threads: a pool belongs to the thread of its connection; only sea_ctx_trim() may be called from others.
+ * Threads: a pool belongs to the thread of its connection; only sea_ctx_trim() may be called from others. While another
+ * thread drives the connection, functions of the pool do nothing, and return -EDEADLK.
  *
  * When: the library trims free memory, and begins generations by age, idleness or bytes, in the connection's turns: on
  * its own in a server's loop and on libuv; in the blocking functions (sea_call(), sea_conn_wait(), ...), and through

@@ -8,8 +8,6 @@
 
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "support/speaker.h"
@@ -1373,27 +1371,6 @@ START_TEST(test_no_memory_to_receive_into) {
 }
 END_TEST
 
-/* This is an error of the program, which would hold back doorbells for ever. */
-START_TEST(test_a_batch_that_was_not_begun) {
-    const struct rlimit no_core = {0};
-    struct ends ends = {0};
-    int status = 0;
-    ends_open(&ends);
-    pid_t pid = fork();
-    if (pid == 0) {
-        setrlimit(RLIMIT_CORE, &no_core);
-        close(STDERR_FILENO);
-        sea_batch_begin(ends.a.conn);
-        sea_batch_end(ends.a.conn);
-        sea_batch_end(ends.a.conn);
-        _exit(0);
-    }
-    ck_assert_int_eq(waitpid(pid, &status, 0), pid);
-    ck_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
-    ends_deinit(&ends);
-}
-END_TEST
-
 /* one-way messages */
 
 START_TEST(test_a_flood_arrives_whole_and_in_order) {
@@ -1548,7 +1525,6 @@ int main(void) {
     suite_add(s, test_no_rest_inside_a_handler);
     suite_add_loop(s, test_memory_of_a_kept_message, 0, 2);
     suite_add(s, test_no_memory_to_receive_into);
-    suite_add(s, test_a_batch_that_was_not_begun);
     suite_add(s, test_a_flood_arrives_whole_and_in_order);
     suite_add(s, test_arguments_that_are_too_much);
     suite_add(s, test_no_memory_for_a_message);

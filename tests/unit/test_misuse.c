@@ -105,6 +105,55 @@ static void drive_from_two_threads(void) {
     ends_settle(&ends);
 }
 
+static void *use_pools_elsewhere(void *conn) {
+    sea_pool *own = sea_conn_pool(conn), *other = NULL;
+    sea_block *block = NULL;
+    uint64_t value = 7;
+    ck_assert_int_eq(sea_pool_new(&other, conn, NULL), -EDEADLK);
+    ck_assert_int_eq(sea_pool_block(&block, own, 100000), -EDEADLK);
+    ck_assert_int_eq(sea_pool_reserve(own, 100000, 1), -EDEADLK);
+    ck_assert_int_eq(sea_pool_generation_figures(own, 1, &value, 1), -EDEADLK);
+    sea_pool_rotate(own);
+    sea_conn_figures(conn, &value, 1);
+    ck_assert_uint_eq(value, 0);
+    return NULL;
+}
+
+static void *batch_elsewhere(void *conn) {
+    sea_batch_begin(conn);
+    sea_batch_end(conn);
+    return NULL;
+}
+
+static void *(*act_elsewhere)(void *conn);
+
+static void hook_to_act_elsewhere(struct end *end, sea_msg *msg) {
+    pthread_t thread;
+    pthread_create(&thread, NULL, act_elsewhere, end->conn);
+    pthread_join(thread, NULL);
+    sea_msg_release(msg);
+}
+
+static void act_in_a_turn(void *(*act)(void *conn)) {
+    act_elsewhere = act;
+    ends.b.hook = hook_to_act_elsewhere;
+    ck_assert_int_eq(end_call(&ends.a, END_HOOK, NULL, -1, 0, NULL), 0);
+    ends_settle(&ends);
+}
+
+static void use_pools_of_a_turn(void) {
+    act_in_a_turn(use_pools_elsewhere);
+}
+
+static void batch_in_a_turn(void) {
+    act_in_a_turn(batch_elsewhere);
+}
+
+/* It would hold back doorbells for ever. */
+static void end_a_batch_that_has_not_begun(void) {
+    sea_batch_end(ends.a.conn);
+}
+
 static sea_conn *hosted;
 
 static void on_hosted_open(sea_conn *conn, void *user) {
@@ -183,6 +232,9 @@ static const struct {
     {answer_elsewhere_and_answer_with_bytes, "released or answered twice"},
     {answer_elsewhere_and_answer_with_an_error, "released or answered twice"},
     {drive_from_two_threads, "another thread is driving"},
+    {use_pools_of_a_turn, "another thread is driving"},
+    {batch_in_a_turn, "another thread is driving"},
+    {end_a_batch_that_has_not_begun, "a batch ends that has not begun"},
     {use_a_connection_of_a_loop, "another thread is driving"},
     {free_a_server_that_runs, "frees a server that another thread runs"},
     {list_a_server_that_runs, "lists the connections of a server that another thread runs"},

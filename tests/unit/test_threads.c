@@ -260,6 +260,38 @@ START_TEST(test_the_end_comes_before_the_release) {
 }
 END_TEST
 
+struct visitor {
+    struct mailbox *box;
+    atomic_bool has_entered, has_left;
+};
+
+static void *visit_for_a_while(void *arg) {
+    struct visitor *visitor = arg;
+    struct mailbox_visit visit = mailbox_enter(visitor->box);
+    atomic_store(&visitor->has_entered, true);
+    for (int i = 0; i < 20; i++)
+        nap();
+    atomic_store(&visitor->has_left, true);
+    mailbox_leave(&visit);
+    return NULL;
+}
+
+/* After the end of the connection another thread releases what came from it: the figures wait for it. */
+START_TEST(test_figures_after_the_end) {
+    struct visitor visitor = {.box = ends.b.conn->box};
+    uint64_t value;
+    pthread_t thread;
+    sea_conn_close(ends.a.conn);
+    ends_settle(&ends);
+    ck_assert(mailbox_is_closed(visitor.box));
+    ck_assert_int_eq(pthread_create(&thread, NULL, visit_for_a_while, &visitor), 0);
+    wait_until(atomic_load(&visitor.has_entered));
+    sea_conn_figures(ends.b.conn, &value, 1);
+    ck_assert(atomic_load(&visitor.has_left));
+    pthread_join(thread, NULL);
+}
+END_TEST
+
 static void act_free(struct deed *deed) {
     sea_conn_free(deed->conn);
 }
@@ -641,6 +673,7 @@ int main(void) {
     suite_add(s, test_errors_that_are_known_elsewhere);
     suite_add_loop(s, test_the_end_comes_before_the_turn, 0, 2);
     suite_add_loop(s, test_the_end_comes_before_the_release, 0, SIZES);
+    suite_add(s, test_figures_after_the_end);
     suite_add(s, test_a_connection_moves);
     suite_add(s, test_a_function_is_posted);
     suite_add_loop(s, test_a_post_is_told_of_the_end, 0, 2);

@@ -41,11 +41,18 @@ static void conn_figure_account(const struct peer *remote, uint64_t *values) {
     figures_of_quota(&account->user->quota, &values[SEA_CONN_FIGURE_USER_QUOTA_USED_BYTES]);
 }
 
-void sea_conn_figures(const sea_conn *conn, uint64_t *ret_values, size_t count) {
-    uint64_t values[SEA_CONN_FIGURES] = {0};
+/* After the end of the connection any thread releases what came from it. */
+static void conn_figure_all(const sea_conn *conn, uint64_t *values) {
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(conn->box);
     conn_figure_account(conn->lane.remote, values);
     conn_figure_limits(&conn->lane.negotiated, values);
     values[SEA_CONN_FIGURE_OUTGOING_CALLS] = conn->calls.in_flight;
     values[SEA_CONN_FIGURE_INCOMING_CALLS] = conn->incoming_count;
+}
+
+void sea_conn_figures(const sea_conn *conn, uint64_t *ret_values, size_t count) {
+    uint64_t values[SEA_CONN_FIGURES] = {0};
+    if (conn_adopt((sea_conn *) (uintptr_t) conn) == 0)
+        conn_figure_all(conn, values);
     figures_copy(values, SEA_CONN_FIGURES, ret_values, count);
 }

@@ -43,7 +43,7 @@ static void pool_figure_all(struct pool *pool, uint64_t *values) {
 
 void sea_pool_figures(sea_pool *pool, uint64_t *ret_values, size_t count) {
     uint64_t values[SEA_POOL_FIGURES] = {[SEA_POOL_FIGURE_GENERATION] = 1, [SEA_POOL_FIGURE_OLDEST_GENERATION] = 1};
-    if (pool->pool) {
+    if (pool->pool && conn_adopt(pool->conn) == 0) {
         lane_take_releases(&((sea_conn *) pool->conn)->lane);
         pool_figure_all(pool->pool, values);
     }
@@ -54,10 +54,15 @@ int sea_pool_generation_figures(sea_pool *pool, uint64_t number, uint64_t *ret_v
     uint64_t values[SEA_POOL_FIGURES] = {
         [SEA_POOL_FIGURE_GENERATION] = number, [SEA_POOL_FIGURE_OLDEST_GENERATION] = number};
     struct pool_gauges gauges = {.arenas = 0};
+    sea_conn *conn = pool->pools ? pool->conn : NULL;
+    int r = conn ? conn_adopt(conn) : 0;
+    if (r < 0)
+        return r;
     if (pool->pool)
         pool_generation(pool->pool, number, &gauges);
     if (!gauges.arenas)
-        return -ENOENT;
+        return conn ? refusal_explain(&conn->ctx->refusals, -ENOENT, "pool", "it has no arena of this generation")
+                    : -ENOENT;
     pool_figure_gauges(&gauges, gauges.oldest_lease, values);
     values[SEA_POOL_FIGURE_LEASED_BLOCKS] = gauges.leases;
     values[SEA_POOL_FIGURE_LEASED_BYTES] = gauges.leased;
