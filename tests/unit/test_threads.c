@@ -4,7 +4,9 @@
  * after them. The test's thread drives both ends.
  */
 #include <pthread.h>
+#include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "conn_pair.h"
 #include "host.h"
@@ -372,8 +374,8 @@ START_TEST(test_a_post_frees_the_connection_at_its_end) {
 }
 END_TEST
 
-/* Some run before the peer's farewell is read, more until the mailbox is closed, and the others after that: all in their
- * order. */
+/* Some run before the peer's farewell is read, more until the mailbox is closed, and the others after that: all in
+ * their order. */
 enum { POSTS_PAST_THE_END = 3000, POSTS_AFTER_THE_CLOSE = 1000 };
 
 static unsigned posted_number, told_of_the_end, ran_closed;
@@ -490,6 +492,80 @@ START_TEST(test_posts_race_with_the_end) {
         pthread_join(threads[i], NULL);
     for (int i = 0; i < POSTERS; i++)
         ck_assert_uint_eq(posters[i].ran, posters[i].accepted);
+}
+END_TEST
+
+/* --- two connections that have ended --- */
+
+struct holder {
+    struct mailbox *held, *other;
+    atomic_bool holds;
+    bool was_other_free;
+};
+
+static bool is_free(struct mailbox *box) {
+    bool is_locked = pthread_mutex_trylock(&box->lock) == 0;
+    if (is_locked)
+        pthread_mutex_unlock(&box->lock);
+    return is_locked;
+}
+
+/* Reads how far the other thread is: it sleeps when it waits for the lock. */
+static char state_of_main_thread(void) {
+    char path[64], state = '?';
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", (int) getpid());
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = '?';
+    if (file)
+        fclose(file);
+    return state;
+}
+
+/* With the owner's rights of one connection: waits until the main thread waits for them, and sees whether that thread
+ * holds those of the other connection meanwhile. */
+static void *hold_one(void *arg) {
+    struct holder *holder = arg;
+    CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(holder->held);
+    atomic_store(&holder->holds, true);
+    while (!mailbox_is_closed(holder->other) || state_of_main_thread() != 'S')
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    for (int waited = 0; !holder->was_other_free && waited < test_timeout_ms(5000); waited++) {
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        holder->was_other_free = state_of_main_thread() == 'S' && is_free(holder->other);
+    }
+    return NULL;
+}
+
+static void on_posted_nothing(sea_conn *conn, int status, void *user) {
+    (void) conn, (void) status, (void) user;
+}
+
+/* The answer waits in a mailbox until that is closed, behind more mails than run before. Its block belongs to a
+ * connection that has ended, too, and its end needs the owner's rights there. Two threads that did so in opposite
+ * directions would wait for each other, if the rights of both were taken at a time. */
+START_TEST(test_an_answer_is_dropped_without_its_connections_lock) {
+    static struct ends others;
+    memset(&others, 0, sizeof others);
+    ends_open(&others);
+    ck_assert_int_eq(end_call(&others.a, END_KEEP, end_block(&others.a, 100000, 1), -1, 0, NULL), 0);
+    ends_settle(&others);
+    sea_block *block = sea_block_ref(sea_msg_block(others.b.kept[0]));
+    struct holder holder = {.held = others.b.conn->box, .other = ends.b.conn->box};
+    end_drop(&others.b);
+    end_free_conn(&others.b);
+    sea_msg *call = kept_call(10);
+    for (int i = 0; i < POSTS_PAST_THE_END; i++)
+        ck_assert_int_eq(sea_conn_post(ends.b.conn, on_posted_nothing, NULL), 0);
+    ck_assert_int_eq(elsewhere((struct deed){act_reply, .msg = call, .block = block}), 0);
+    pthread_t thread;
+    ck_assert_int_eq(pthread_create(&thread, NULL, hold_one, &holder), 0);
+    while (!atomic_load(&holder.holds))
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    end_free_conn(&ends.b);
+    pthread_join(thread, NULL);
+    ck_assert(holder.was_other_free);
+    ends_deinit(&others);
 }
 END_TEST
 
@@ -682,6 +758,7 @@ int main(void) {
     suite_add(s, test_a_post_that_posts_itself_ends);
     suite_add_loop(s, test_on_close_posts, 0, 2);
     suite_add(s, test_posts_race_with_the_end);
+    suite_add(s, test_an_answer_is_dropped_without_its_connections_lock);
     suite_add(s, test_a_cancelled_wait_leaves_the_connection);
     suite_add(s, test_a_call_is_cancelled_elsewhere);
     suite_add(s, test_a_handler_is_told_of_its_callers_end);
