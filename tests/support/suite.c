@@ -37,6 +37,7 @@
 #define RUNS_MAX 65536
 #define COUNTS_MAX 8
 #define SETTLE_MS 2000 /* for closers on other threads */
+#define SHORT_MS_MOST 3000
 #define SKIP_STATUS 77 /* Automake's */
 
 enum run_state { RUN_BEGUN = 1, RUN_RETURNED, RUN_SKIPPED };
@@ -163,6 +164,11 @@ static double load_factor(void) {
 int test_timeout_ms(int ms) {
     double scaled = ms * multiplier() * load_factor();
     return scaled < INT_MAX ? (int) scaled : INT_MAX;
+}
+
+int test_short_timeout_ms(int ms) {
+    int scaled = test_timeout_ms(ms);
+    return scaled < SHORT_MS_MOST ? scaled : SHORT_MS_MOST;
 }
 
 bool test_is_slow_build(void) {

@@ -68,6 +68,10 @@ void test_note(const char *text);
  * times the threads that want each CPU now, so that a busy machine is no failure. */
 int test_timeout_ms(int ms);
 
+/* Like test_timeout_ms(), for a time that the test waits out while other steps must not take so long: at most three
+ * seconds. */
+int test_short_timeout_ms(int ms);
+
 /* Whether CK_TIMEOUT_MULTIPLIER says that this build, or the tool that runs it, is slow. */
 bool test_is_slow_build(void);
 

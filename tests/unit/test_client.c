@@ -390,7 +390,7 @@ END_TEST
 
 /* The server's last message is an event: the wait may first return 1, and then the error. */
 START_TEST(test_a_wait_for_an_idle_end) {
-    struct host own = {.options = {.idle_ms = 30}};
+    struct host own = {.options = {.idle_ms = test_short_timeout_ms(30)}}; /* after sea_connect() has returned */
     const sea_options patient = {.handshake_ms = 60000};
     sea_conn *conn = NULL;
     int r, numbers = -1;
