@@ -4,100 +4,104 @@
 # A C test is one program, tests/FOLDER/test_NOUN.c, linked with the harness and with every object of the library. Each
 # program and each script appends "name passed failed skipped" to the file that SEALANE_TALLY names, if it is set.
 
-# Ends a test program that hangs as a whole; the single tests in it have guards of their own.
-guard = timeout --kill-after=10 3600
+# Ends a test program that hangs as a whole, and lets the programs of turn_tests take turns.
+guard = $(SHELL) $(srcdir)/tests/support/guard.sh
 
 if HAVE_CHECK
 
-# Some tests change a setting of the whole machine for a while (the grant of huge pages), and this disturbs other tests:
-# these tests take turns, in this order. They come early in TESTS: make starts one of them only when it walks past it
-# and the turn before has ended, and those that it leaves behind run at the end, one by one.
-turn_unit_tests = \
+# These tests disturb each other, so that they run one at a time (tests/support/guard.sh). In the lists below other
+# tests stand between them: a test that waits for its turn keeps a CPU from other tests.
+turn_tests = \
     tests/unit/test_arena \
     tests/unit/test_block \
-    tests/unit/test_view \
+    tests/unit/test_census \
     tests/unit/test_ctx \
-    tests/unit/test_lane_receive \
     tests/unit/test_lane_pooled \
+    tests/unit/test_lane_receive \
     tests/unit/test_lane_send \
+    tests/unit/test_map \
     tests/unit/test_memfd \
-    tests/unit/test_sealed \
     tests/unit/test_outbox \
     tests/unit/test_ring_growth \
-    tests/unit/test_census
-
-turn_tests = \
-    $(turn_unit_tests) \
-    tests/unit/test_map \
+    tests/unit/test_sealed \
+    tests/unit/test_view \
+    tests/contract/test_folios \
     tests/contract/test_map \
     tests/hostile/test_hostile_arenas \
     tests/hostile/test_hostile_client \
     tests/hostile/test_hostile_outbox \
     tests/hostile/test_hostile_server \
-    tests/memory/test_refusals \
-    tests/contract/test_folios
+    tests/memory/test_refusals
 
 # One program for each room.
 valgrind_tests = \
-    $(turn_unit_tests) \
-    $(other_unit_tests)
-
-other_unit_tests = \
+    tests/unit/test_arena \
     tests/unit/test_address \
     tests/unit/test_admission \
     tests/unit/test_documented_sizes \
     tests/unit/test_doorbell \
     tests/unit/test_bench_work \
+    tests/unit/test_block \
     tests/unit/test_caches \
     tests/unit/test_calibrate \
     tests/unit/test_calibration \
     tests/unit/test_calls \
     tests/unit/test_cgroup \
+    tests/unit/test_census \
     tests/unit/test_class_choice \
     tests/unit/test_client \
     tests/unit/test_clock \
     tests/unit/test_conn \
     tests/unit/test_conn_fd \
+    tests/unit/test_ctx \
     tests/unit/test_cred \
     tests/unit/test_failure \
     tests/unit/test_fdpass \
     tests/unit/test_disposal \
     tests/unit/test_file \
+    tests/unit/test_lane_pooled \
     tests/unit/test_fork_guard \
     tests/unit/test_frame \
     tests/unit/test_gone \
     tests/unit/test_heap \
     tests/unit/test_idmap \
+    tests/unit/test_lane_receive \
     tests/unit/test_lane \
     tests/unit/test_lane_rings \
     tests/unit/test_lane_snapshot \
     tests/unit/test_lease \
     tests/unit/test_limits \
+    tests/unit/test_lane_send \
     tests/unit/test_line \
     tests/unit/test_listener \
     tests/unit/test_mailbox \
     tests/unit/test_meminfo \
     tests/unit/test_msg \
+    tests/unit/test_memfd \
     tests/unit/test_numa \
     tests/unit/test_options \
     tests/unit/test_path \
     tests/unit/test_spin_policy \
     tests/unit/test_peer \
+    tests/unit/test_outbox \
     tests/unit/test_policy \
     tests/unit/test_poller \
     tests/unit/test_pool \
     tests/unit/test_pooled \
     tests/unit/test_pools \
+    tests/unit/test_ring_growth \
     tests/unit/test_quota \
     tests/unit/test_socket_error \
     tests/unit/test_reaper \
     tests/unit/test_refusal \
     tests/unit/test_return_stack \
+    tests/unit/test_sealed \
     tests/unit/test_ring \
     tests/unit/test_ring_threads \
     tests/unit/test_rotation \
     tests/unit/test_inject \
     tests/unit/test_server \
+    tests/unit/test_view \
     tests/unit/test_fair_share \
     tests/unit/test_explain \
     tests/unit/test_figures \
@@ -108,16 +112,18 @@ other_unit_tests = \
     tests/unit/test_misuse \
     tests/unit/test_negotiation \
     tests/unit/test_threads \
-    $(uv_tests) \
     tests/unit/test_util \
     tests/unit/test_view_table \
     tests/unit/test_wait \
     tests/unit/test_wake \
-    tests/unit/test_work
+    tests/unit/test_work \
+    $(uv_tests)
 
-# The first program starts itself again through /proc, the second one loads the shared library: these are not for
-# valgrind, nor is tests/unit/test_map, which measures its address space.
-unwatched_unit_tests = \
+# The first program measures its address space, which valgrind shares; the second starts itself again through /proc; the
+# last one loads the shared library.
+unit_tests = \
+    $(valgrind_tests) \
+    tests/unit/test_map \
     tests/support/test_suite \
     $(unload_test)
 
@@ -129,9 +135,11 @@ if BUILD_SHARED
 unload_test = tests/unit/test_unload
 endif
 
-other_contract_tests = \
+contract_tests = \
     tests/contract/test_clock \
+    tests/contract/test_folios \
     tests/contract/test_limits \
+    tests/contract/test_map \
     tests/contract/test_peer \
     tests/contract/test_receive \
     tests/contract/test_seal \
@@ -139,34 +147,28 @@ other_contract_tests = \
     tests/contract/test_sender \
     tests/contract/test_wait
 
-contract_tests = \
-    tests/contract/test_folios \
-    tests/contract/test_map \
-    $(other_contract_tests)
-
-stress_tests = \
-    tests/stress/test_stress_calls \
+# Those that take longer, with the turns between the others. They come first, so that `make -j` has short ones left for
+# the other CPUs at the end.
+long_tests = \
+    tests/hostile/test_hostile_client \
     tests/stress/test_stress_rings \
+    tests/hostile/test_hostile_outbox \
+    tests/stress/test_stress_calls \
+    tests/stress/test_stress_threads \
+    tests/hostile/test_hostile_server \
     tests/stress/test_stress_rotation \
-    tests/stress/test_stress_threads
-
-# The order matters to `make -j`. The first sweep takes as long as most other tests together; meanwhile the turns follow
-# each other. Then come the longer programs, so that there are short ones left for the other CPUs at the end.
-early_programs = \
-    tests/sweep/test_fault_sweep \
-    $(turn_tests)
-short_programs = \
-    $(other_unit_tests) \
-    $(unwatched_unit_tests) \
-    $(other_contract_tests) \
     tests/hostile/test_hostile_users \
-    tests/memory/test_dumps
-late_programs = \
+    tests/hostile/test_hostile_arenas \
+    tests/memory/test_dumps \
+    tests/memory/test_refusals
+
+# Each makes thousands of processes. The first sweep takes as long as most other tests together.
+process_tests = \
+    tests/sweep/test_fault_sweep \
     tests/sweep/test_kill_sweep \
-    $(stress_tests) \
-    tests/sandbox/test_sandbox \
-    $(short_programs)
-test_programs = $(early_programs) $(late_programs)
+    tests/sandbox/test_sandbox
+
+test_programs = $(process_tests) $(long_tests) $(unit_tests) $(contract_tests)
 # With the peers that the scripts need.
 check_PROGRAMS += $(test_programs) tests/examples/lying_digest tests/protocol/echo_server
 
@@ -335,45 +337,15 @@ check-valgrind: $(valgrind_tests)
 	    TEST_SUITE_LOG=valgrind-suite.log LOG_COMPILER="$(guard) $(VALGRIND)" AM_LOG_FLAGS="$(valgrind_flags)"
 .PHONY: check-valgrind
 
-# Under the thread sanitizer: all tests except the sweeps, which fork thousands of processes with one thread each, and
-# the sandboxes.
-check-tsan: $(check_PROGRAMS)
-	$(MAKE) $(AM_MAKEFLAGS) check-TESTS \
-	    TESTS="$(turn_tests) $(stress_tests) $(long_script_tests) $(short_programs) $(short_script_tests)"
-.PHONY: check-tsan
+# Under the address sanitizer: all tests except the tools' own, which are the same in each build.
+check-asan: $(check_PROGRAMS)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS="$(test_programs) $(build_script_tests)"
+.PHONY: check-asan
 
-# The turns of turn_tests. The valgrind tests come first: a test that one of them waits for would run under valgrind,
-# too. (Through variables, because Automake takes a rule for tests/x.log for a replacement of its own rule.)
-turn_0 = tests/unit/test_arena.log
-turn_1 = tests/unit/test_block.log tests/unit/test_view.log
-turn_2 = tests/unit/test_ctx.log
-turn_3 = tests/unit/test_lane_receive.log
-turn_4 = tests/unit/test_lane_pooled.log tests/unit/test_lane_send.log
-turn_5 = tests/unit/test_memfd.log
-turn_6 = tests/unit/test_sealed.log
-turn_7 = tests/unit/test_outbox.log
-turn_8 = tests/unit/test_ring_growth.log
-turn_9 = tests/unit/test_census.log
-turn_10 = tests/unit/test_map.log
-turn_11 = tests/contract/test_map.log
-turn_12 = tests/hostile/test_hostile_arenas.log tests/hostile/test_hostile_client.log \
-    tests/hostile/test_hostile_outbox.log tests/hostile/test_hostile_server.log
-turn_13 = tests/memory/test_refusals.log
-turn_14 = tests/contract/test_folios.log
-$(turn_1): $(turn_0)
-$(turn_2): $(turn_1)
-$(turn_3): $(turn_2)
-$(turn_4): $(turn_3)
-$(turn_5): $(turn_4)
-$(turn_6): $(turn_5)
-$(turn_7): $(turn_6)
-$(turn_8): $(turn_7)
-$(turn_9): $(turn_8)
-$(turn_10): $(turn_9)
-$(turn_11): $(turn_10)
-$(turn_12): $(turn_11)
-$(turn_13): $(turn_12)
-$(turn_14): $(turn_13)
+# Under the thread sanitizer: also without those that make thousands of processes with one thread each.
+check-tsan: $(check_PROGRAMS)
+	$(MAKE) $(AM_MAKEFLAGS) check-TESTS TESTS="$(long_tests) $(build_script_tests) $(unit_tests) $(contract_tests)"
+.PHONY: check-tsan
 
 # The tests that tools/kernels runs on other kernels: the kernel's contract, and the rooms that make system calls.
 kernel_tests = \
@@ -409,49 +381,53 @@ check-local:
 
 endif
 
-long_script_tests = \
+# What the programs of this build do.
+build_script_tests = \
     tests/stress/test_soak.sh \
     tests/bench/test_bench.sh \
-    tests/tools/test_abi.sh \
-    tests/tools/test_circles.sh
-short_script_tests = \
+    tests/examples/test_many.sh \
     tests/abi/test_grown.sh \
     tests/cpp/test_exceptions.sh \
     tests/headers/test_headers.sh \
     tests/protocol/run.sh \
     tests/tools/test_calibrate.sh \
-    tests/tools/test_dev.sh \
-    tests/tools/test_documents.sh \
-    tests/tools/test_english.sh \
-    tests/tools/test_kernels.sh \
     tests/tools/test_demo.sh \
-    tests/tools/test_layers.sh \
-    tests/tools/test_outputs.sh \
-    tests/tools/test_readme.sh \
-    tests/tools/test_symbols.sh \
     tests/examples/test_digest.sh \
     tests/examples/test_digest_trouble.sh \
     tests/examples/test_figures.sh \
     tests/examples/test_hello.sh \
-    tests/examples/test_many.sh \
     tests/examples/test_no_copy.sh \
     tests/examples/test_stream.sh \
     tests/examples/test_stream_trouble.sh
-script_tests = $(long_script_tests) $(short_script_tests)
 
-TESTS += $(early_programs) $(long_script_tests) $(late_programs) $(short_script_tests)
+# What the tools of the tree find, in any build.
+tool_script_tests = \
+    tests/tools/test_abi.sh \
+    tests/tools/test_circles.sh \
+    tests/tools/test_dev.sh \
+    tests/tools/test_documents.sh \
+    tests/tools/test_english.sh \
+    tests/tools/test_kernels.sh \
+    tests/tools/test_layers.sh \
+    tests/tools/test_outputs.sh \
+    tests/tools/test_readme.sh \
+    tests/tools/test_symbols.sh
+
+script_tests = $(build_script_tests) $(tool_script_tests)
+
+TESTS += $(process_tests) $(build_script_tests) $(long_tests) $(unit_tests) $(contract_tests) $(tool_script_tests)
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(guard)
 SH_LOG_COMPILER = $(guard)
-CLEANFILES += valgrind-suite.log
+CLEANFILES += valgrind-suite.log tests/turn.lock
 
 AM_TESTS_ENVIRONMENT = \
     srcdir='$(abs_srcdir)' builddir='$(abs_builddir)' CC='$(CC)' CXX='$(CXX)' PYTHON3='$(PYTHON3)' \
     INSTRUMENT_CFLAGS='$(INSTRUMENT_CFLAGS)' WITH_UV='$(with_uv)' \
     UV_CFLAGS='$(UV_CFLAGS)' UV_LIBS='$(UV_LIBS)' \
-    PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION=; \
+    PACKAGE_VERSION='$(PACKAGE_VERSION)' SEALANE_CALIBRATION= SEALANE_TURNS='$(turn_tests)'; \
     export srcdir builddir CC CXX PYTHON3 INSTRUMENT_CFLAGS WITH_UV UV_CFLAGS UV_LIBS; \
-    export PACKAGE_VERSION SEALANE_CALIBRATION;
+    export PACKAGE_VERSION SEALANE_CALIBRATION SEALANE_TURNS;
 
 # Checks that the installed files are enough to build and run a program.
 installcheck-local:
@@ -473,6 +449,7 @@ EXTRA_DIST += \
     tests/model/growth.pml \
     tests/protocol/calls.py \
     tests/protocol/client.py \
+    tests/support/guard.sh \
     tests/tools/tally.sh \
     tests/tools/test_kernels.py \
     tests/valgrind.supp
