@@ -415,6 +415,9 @@ tool_script_tests = \
 
 script_tests = $(build_script_tests) $(tool_script_tests)
 
+# What a tarball must be able to run: each script, and the programs that are quick.
+tarball_tests = $(build_script_tests) $(unit_tests) $(contract_tests) $(tool_script_tests)
+
 TESTS += $(process_tests) $(build_script_tests) $(long_tests) $(unit_tests) $(contract_tests) $(tool_script_tests)
 TEST_EXTENSIONS = .sh
 LOG_COMPILER = $(guard)
