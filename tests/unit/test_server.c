@@ -323,8 +323,8 @@ static void settle_until_closed(unsigned count) {
     }
 }
 
-/* A connection without activity loses its slot; a connection that waits for an answer keeps it. The limit is long enough
- * for this thread to connect all clients, and to call, on a busy machine. */
+/* A connection without activity loses its slot; a connection that waits for an answer keeps it. The limit is long
+ * enough for this thread to connect all clients, and to call, on a busy machine. */
 START_TEST(test_idle_connections_end) {
     int idle_ms = test_short_timeout_ms(100);
     host.options.idle_ms = idle_ms;
