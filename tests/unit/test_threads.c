@@ -639,7 +639,7 @@ END_TEST
 
 /* Its caller does not run any more, and says nothing. */
 START_TEST(test_a_handler_is_told_of_a_deadline) {
-    const sea_msg *call = told_call(30);
+    const sea_msg *call = told_call(test_short_timeout_ms(30));
     ck_assert_uint_eq(gave_up_count, 0);
     while (gave_up_count == 0) {
         end_turn_at_deadline(&ends.b);
