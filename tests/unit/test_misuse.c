@@ -154,6 +154,59 @@ static void end_a_batch_that_has_not_begun(void) {
     sea_batch_end(ends.a.conn);
 }
 
+/* A pooled block, and a small one. */
+static const size_t block_sizes[] = {100000, 10};
+
+static void use_dead_blocks(void (*use)(sea_block *dead)) {
+    for (int i = 0; i < 2; i++) {
+        sea_block *blocks[2], *dead = end_block(&ends.a, block_sizes[i], 1);
+        sea_block_unref(dead);
+        use(dead);
+        for (int k = 0; k < 2; k++)
+            blocks[k] = end_block(&ends.a, block_sizes[i], k);
+        ck_assert_ptr_ne(blocks[0], blocks[1]);
+        ck_assert_int_eq(*(const char *) sea_block_view(blocks[0]), 0);
+        for (int k = 0; k < 2; k++)
+            sea_block_unref(blocks[k]);
+    }
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_BLOCKS], 0);
+}
+
+static void unref_dead(sea_block *dead) {
+    sea_block_unref(dead);
+}
+
+static void ref_dead(sea_block *dead) {
+    sea_block_ref(dead);
+    sea_block_unref(dead);
+}
+
+static void write_dead(sea_block *dead) {
+    ck_assert_ptr_null(sea_block_data(dead));
+    ck_assert_int_eq(sea_block_fill(dead, 0, "x", 1), -EINVAL);
+    ck_assert_int_eq(sea_block_shrink(dead, 1), -EINVAL);
+}
+
+static void send_dead(sea_block *dead) {
+    ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, dead, 0), -EINVAL);
+}
+
+static void unref_dead_blocks(void) {
+    use_dead_blocks(unref_dead);
+}
+
+static void ref_dead_blocks(void) {
+    use_dead_blocks(ref_dead);
+}
+
+static void write_dead_blocks(void) {
+    use_dead_blocks(write_dead);
+}
+
+static void send_dead_blocks(void) {
+    use_dead_blocks(send_dead);
+}
+
 static sea_conn *hosted;
 
 static void on_hosted_open(sea_conn *conn, void *user) {
@@ -235,6 +288,10 @@ static const struct {
     {use_pools_of_a_turn, "another thread is driving"},
     {batch_in_a_turn, "another thread is driving"},
     {end_a_batch_that_has_not_begun, "a batch ends that has not begun"},
+    {unref_dead_blocks, "a block is used whose last reference is gone"},
+    {ref_dead_blocks, "a block is used whose last reference is gone"},
+    {write_dead_blocks, "a block is used whose last reference is gone"},
+    {send_dead_blocks, "a block is used whose last reference is gone"},
     {use_a_connection_of_a_loop, "another thread is driving"},
     {free_a_server_that_runs, "frees a server that another thread runs"},
     {list_a_server_that_runs, "lists the connections of a server that another thread runs"},

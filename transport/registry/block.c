@@ -6,6 +6,7 @@
 #include "sys/disposal.h"
 #include "sys/file.h"
 #include "sys/heap.h"
+#include "sys/misuse.h"
 #include "sys/single_thread.h"
 #include <assert.h>
 #include <errno.h>
@@ -159,19 +160,45 @@ void block_init_inline(sea_block *block, sea_ctx *ctx, size_t size, const struct
 
 /* --- references --- */
 
+/*
+ * The memory of a block in a slot stays after its last reference, and so does what a later use of the dead block finds
+ * there: no references, until the slot is lent again. It is read-only meanwhile, so that only the ways of a block that
+ * does not change have to look. Of other blocks nothing is left to look at.
+ */
+
+int block_tell_dead(const sea_block *block) {
+    return refusal_explain(&block->ctx->refusals, misuse_tell("a block is used whose last reference is gone"), "block",
+                           "its last reference is gone");
+}
+
+static RARE void block_stay_dead(sea_block *block) {
+    atomic_store_explicit(&block->refs, 0, memory_order_relaxed);
+    block_tell_dead(block);
+}
+
 sea_block *sea_block_ref(sea_block *block) {
-    if (block)
-        atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed);
+    if (block && atomic_fetch_add_explicit(&block->refs, 1, memory_order_relaxed) == 0)
+        block_stay_dead(block);
     return block;
 }
 
-/* Was it the last reference? The holder of the only reference need not store that it goes: no other thread can add one.
- */
+/* Was it the last reference? The holder of the only reference need not take it away with a locked instruction: no other
+ * thread can add one. */
 static bool block_drop(sea_block *block) {
     /* Release [BLK1] by each holder pairs with the acquire by the last one: all uses of the bytes happened before they
      * are unmapped. Weaker: another thread's late read of a page that is gone. */
-    return atomic_load_explicit(&block->refs, memory_order_acquire) == 1 ||
-           atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel) == 1;
+    uint32_t refs = atomic_load_explicit(&block->refs, memory_order_acquire);
+    if (refs > 1)
+        refs = atomic_fetch_sub_explicit(&block->refs, 1, memory_order_acq_rel);
+    if (refs > 1)
+        return false;
+    if (refs == 0) {
+        block_stay_dead(block);
+        return false;
+    }
+    block->is_readonly = true;
+    atomic_store_explicit(&block->refs, 0, memory_order_relaxed);
+    return true;
 }
 
 /* On the thread that owns the account, of an import. */
@@ -236,9 +263,10 @@ static void *block_map(sea_block *block) {
 
 /* A pooled block is mapped. */
 void *sea_block_data(sea_block *block) {
-    if (block->is_readonly)
-        return NULL;
-    return block->data ? block->data : block_map(block);
+    if (!block->is_readonly)
+        return block->data ? block->data : block_map(block);
+    block_check_alive(block);
+    return NULL;
 }
 
 const void *sea_block_view(sea_block *block) {
@@ -247,6 +275,9 @@ const void *sea_block_view(sea_block *block) {
 
 static int block_check_range(const sea_block *block, size_t offset, size_t size) {
     struct refusal_log *log = &block->ctx->refusals;
+    int r = block->is_readonly ? block_check_alive(block) : 0;
+    if (r < 0)
+        return r;
     if (block->is_readonly)
         return refusal_explain(log, -EPERM, "block", "it is sealed, and does not change any more");
     if (offset > block->size || size > block->size - offset)

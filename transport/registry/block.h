@@ -85,6 +85,15 @@ static inline bool block_is_hugetlb(const sea_block *block) {
     return block->sealed.layout == SEALED_HUGETLB;
 }
 
+/* Tells of a misuse, and says why the block is refused. Returns -EINVAL. */
+int block_tell_dead(const sea_block *block);
+
+/* Of a block that is read-only: 0, or -EINVAL: its last reference is gone, and it lies in a slot that is not lent again
+ * yet. */
+static inline int block_check_alive(const sea_block *block) {
+    return atomic_load_explicit(&block->refs, memory_order_relaxed) == 0 ? block_tell_dead(block) : 0;
+}
+
 /* --- for the kinds of blocks --- */
 
 /* A block with `extra` bytes behind it, and a reference of the context. NULL: out of memory. */

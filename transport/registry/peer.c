@@ -149,7 +149,7 @@ int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
 
 int peer_class_for(const struct peer *peer, sea_block *block) {
     const struct grant *grant = &peer->account->grant;
-    int r = block->is_readonly || !block->ops->freeze ? 0 : sea_block_seal(block);
+    int r = block->is_readonly ? block_check_alive(block) : block->ops->freeze ? sea_block_seal(block) : 0;
     if (r < 0)
         return r;
     block->is_readonly = true;
