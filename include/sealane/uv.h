@@ -35,8 +35,8 @@ SEA_API int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *
                            const sea_options *options);
 
 /*
- * What became of memory that was asked for. `status`: 0 or a negative errno value; sea_ctx_refusal() has the
- * newest refusal, which belongs to this request unless another thread had a refusal since. `block`: taken by the
+ * What became of memory that was asked for. `status`: 0 or a negative errno value, of which sea_explain() has the text
+ * here. `block`: taken by the
  * callee; NULL on failure. Called exactly once for each request that returned 0, on the loop's thread, from the loop,
  * never from inside the request.
  */

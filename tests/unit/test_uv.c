@@ -706,17 +706,28 @@ START_TEST(test_a_loop_that_ends_while_blocks_are_made) {
 }
 END_TEST
 
+/* On the loop's thread. */
+static const char *explained(int error) {
+    static char text[400];
+    sea_explain(serving.ctx, NULL, error, text, sizeof(text));
+    return text;
+}
+
 START_TEST(test_refusals_on_other_threads) {
     sea_refusal refusal;
     end_deinit(&serving);
     serving.ctx_options.budget_bytes = MIB;
     end_prepare(&serving);
     told_begin();
+    refusal_explain(&serving.ctx->refusals, -EINVAL, "something", "an old text");
     ck_assert_int_eq(sea_uv_block_new_sealed(serving.ctx, &loop, 1, 0, NULL, NULL), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(explained(-EINVAL), "no function"));
+    refusal_explain(&serving.ctx->refusals, -EDQUOT, "something", "an old text");
     ask(serving.ctx, 2 * MIB, 0);
     run();
     sea_ctx_refusal(serving.ctx, &refusal, sizeof(refusal));
     ck_assert_int_eq(told.statuses[0], -EDQUOT);
+    ck_assert_ptr_nonnull(strstr(explained(-EDQUOT), "budget (bytes): needed 2097152"));
     ck_assert_str_eq(refusal.limit, "budget (bytes)");
     ck_assert_uint_eq(refusal.needed, 2 * MIB);
     ask(serving.ctx, 1, 1u << 20);

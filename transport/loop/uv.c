@@ -261,7 +261,8 @@ int sea_uv_server_new(sea_server **ret_server, sea_ctx *ctx, struct uv_loop_s *l
     if (!library)
         return -ELIBBAD;
     struct poller *poller = uv_poller_new(library, loop);
-    return poller ? library->server_new(ret_server, ctx, address, options, poller) : -ENOMEM;
+    return poller ? library->server_new(ret_server, ctx, address, options, poller)
+                  : library_explain(library, ctx, -ENOMEM, address, "out of memory");
 }
 
 int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *loop, const char *address,
@@ -277,7 +278,7 @@ int sea_uv_connect(sea_conn **ret_conn, sea_ctx *ctx, struct uv_loop_s *loop, co
     r = poller ? library->conn_drive(conn, poller) : -ENOMEM;
     if (r < 0) {
         sea_conn_free(conn);
-        return r;
+        return library_explain(library, ctx, r, address, r == -ENOMEM ? "out of memory" : "the loop cannot poll it");
     }
     *ret_conn = conn;
     return 0;

@@ -20,6 +20,8 @@ struct request {
     size_t size;
     unsigned flags;
     int status;
+    sea_refusal why; /* of the status, as the thread that got it was told */
+    bool has_why;
     sea_block *block; /* owned */
     sea_uv_made *made;
     void *user;
@@ -29,12 +31,16 @@ struct request {
 static void request_work(uv_work_t *work) {
     struct request *request = work->data;
     request->status = sea_block_new_sealed(&request->block, request->ctx, request->size, request->flags);
+    request->has_why =
+        request->status < 0 && request->library->explanation_find(request->ctx, request->status, &request->why);
 }
 
 /* On the loop's thread. `status` would be UV_ECANCELED after uv_cancel(), which is never called. */
 static void request_done(uv_work_t *work, int status) {
     struct request *request = work->data;
     (void) status;
+    if (request->has_why)
+        request->library->explanation_keep(request->ctx, &request->why);
     request->made(request->status, request->block, request->user);
     sea_ctx_unref(request->ctx);
     request->library->heap_free(request);
@@ -43,11 +49,13 @@ static void request_done(uv_work_t *work, int status) {
 int sea_uv_block_new_sealed(sea_ctx *ctx, struct uv_loop_s *loop, size_t size, unsigned flags, sea_uv_made *made,
                             void *user) {
     const struct loop_interface *library = library_interface();
-    if (!library || !made)
-        return library ? -EINVAL : -ELIBBAD;
+    if (!library)
+        return -ELIBBAD;
+    if (!made)
+        return library_explain(library, ctx, -EINVAL, "sea_uv_block_new_sealed", "no function that takes the block");
     struct request *request = library->heap_new(1, sizeof(*request));
     if (!request)
-        return -ENOMEM;
+        return library_explain(library, ctx, -ENOMEM, "sea_uv_block_new_sealed", "out of memory");
     *request = (struct request){
         .work.data = request,
         .library = library,

@@ -25,6 +25,15 @@ static int conn_drive(sea_conn *conn, struct poller *poller) {
     return conn_watch(conn, poller);
 }
 
+static bool explanation_find(sea_ctx *ctx, int error, sea_refusal *ret_why) {
+    bool is_empty = true;
+    return refusal_find(&ctx->refusals, error, ret_why, &is_empty) > 0 && !is_empty;
+}
+
+static int explanation_keep(sea_ctx *ctx, const sea_refusal *why) {
+    return refusal_keep(&ctx->refusals, why->error, why->limit, why->needed, why->available, why->advice);
+}
+
 const struct loop_interface *sea_private_loop_interface(unsigned version) {
     static const struct loop_interface table = {
         .size = sizeof(table),
@@ -37,6 +46,8 @@ const struct loop_interface *sea_private_loop_interface(unsigned version) {
         .poller_call_woken = poller_call_woken,
         .poller_check_hot = poller_check_hot,
         .watch_call = watch_call,
+        .explanation_find = explanation_find,
+        .explanation_keep = explanation_keep,
         .wait_left_ms = wait_left_ms,
         .heap_new = heap_new,
         .heap_free = heap_free,
