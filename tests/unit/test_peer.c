@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "unit/room_peer.h"
 
@@ -426,6 +427,23 @@ START_TEST(test_the_end_drops_the_leases) {
 }
 END_TEST
 
+/* --- one block for several peers --- */
+
+/* Other threads send and read it meanwhile: the library writes nothing to it but its references. */
+START_TEST(test_a_sealed_block_is_not_written_to) {
+    const size_t page = 4096;
+    sea_block *block = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    static const struct block_ops nothing;
+    ck_assert_ptr_ne(block, MAP_FAILED);
+    block_init_inline(block, ctx, 100, &nothing);
+    one.peer->account->grant = (struct grant){.accept = SEA_ANY_CLASS, .inline_max = 1000};
+    ck_assert_int_eq(mprotect(block, page, PROT_READ), 0);
+    ck_assert_int_eq(peer_class_for(one.peer, block), SEA_INLINE);
+    ck_assert_int_eq(sea_block_seal(block), 0);
+    munmap(block, page);
+}
+END_TEST
+
 /* --- replies that wait --- */
 
 START_TEST(test_queued_bytes_are_the_peers) {
@@ -466,6 +484,7 @@ int main(void) {
     suite_add(s, test_imports_outlive_the_connection);
     suite_add(s, test_a_new_connection_does_not_clear_the_user);
     suite_add(s, test_the_end_drops_the_leases);
+    suite_add(s, test_a_sealed_block_is_not_written_to);
     suite_add(s, test_queued_bytes_are_the_peers);
     return suite_run(s);
 }

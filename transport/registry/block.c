@@ -323,8 +323,10 @@ int sea_block_shrink(sea_block *block, size_t size) {
 }
 
 int sea_block_seal(sea_block *block) {
+    if (block->is_readonly) /* others may have it, in other threads: it is not written to */
+        return 0;
     uint64_t mark = refusal_mark(&block->ctx->refusals);
-    int r = !block->is_readonly && block->ops->freeze ? block->ops->freeze(block) : 0;
+    int r = block->ops->freeze ? block->ops->freeze(block) : 0;
     if (r == 0)
         block->is_readonly = true;
     return refusal_end(&block->ctx->refusals, mark, r);

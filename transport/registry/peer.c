@@ -152,7 +152,8 @@ int peer_class_for(const struct peer *peer, sea_block *block) {
     int r = block->is_readonly ? block_check_alive(block) : block->ops->freeze ? sea_block_seal(block) : 0;
     if (r < 0)
         return r;
-    block->is_readonly = true;
+    if (!block->is_readonly) /* others may send and read one that is, in other threads */
+        block->is_readonly = true;
     bool is_ours = pools_have(&peer->pools, block);
     int class = is_ours && grant_takes(grant, SEA_POOLED, block->size) ? SEA_POOLED : block->payload_class;
     if (!grant_takes(grant, class, block->size))
