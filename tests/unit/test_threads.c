@@ -592,6 +592,39 @@ START_TEST(test_a_cancelled_wait_leaves_the_connection) {
 }
 END_TEST
 
+static void on_posted_exit(sea_conn *conn, int status, void *user) {
+    (void) conn, (void) status, (void) user;
+    pthread_exit(NULL); /* unwinds the stack, as an exception does */
+}
+
+/* Each call finds its answer at once, until one call has a turn in full behind it. */
+static void *call_until_a_post(void *arg) {
+    sea_conn *conn = arg;
+    ck_assert_int_eq(conn_adopt(conn), 0);
+    conn->lane.spin.has_one_cpu = false;
+    for (;;) {
+        sea_msg *reply = NULL;
+        uint64_t id = calls_next_id(&conn->calls, UINT32_MAX);
+        lane_write_small(&ends.b.conn->lane, WIRE_REPLY, id, 0, 0, "yes", 3);
+        ck_assert_int_eq(sea_call_bytes(conn, END_KEEP, "no", 2, -1, &reply), 0);
+        ck_assert_uint_eq(conn->calls.in_flight, 0);
+        sea_msg_release(reply);
+    }
+}
+
+/* The reply that a call has got already goes with it. */
+START_TEST(test_an_unwound_call_has_no_reply) {
+    pthread_t thread;
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 0, NULL), 0);
+    expect_outcome(0, 0);
+    ck_assert_int_eq(sea_conn_post(ends.a.conn, on_posted_exit, NULL), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, call_until_a_post, ends.a.conn), 0);
+    pthread_join(thread, NULL);
+    end_free_conn(&ends.a);
+    ck_assert_uint_eq(ends.a.ctx->refs, 1);
+}
+END_TEST
+
 static uint64_t cancel_id;
 
 static void act_cancel(struct deed *deed) {
@@ -760,6 +793,7 @@ int main(void) {
     suite_add(s, test_posts_race_with_the_end);
     suite_add(s, test_an_answer_is_dropped_without_its_connections_lock);
     suite_add(s, test_a_cancelled_wait_leaves_the_connection);
+    suite_add(s, test_an_unwound_call_has_no_reply);
     suite_add(s, test_a_call_is_cancelled_elsewhere);
     suite_add(s, test_a_handler_is_told_of_its_callers_end);
     suite_add(s, test_a_handler_is_told_of_a_deadline);

@@ -244,6 +244,18 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     return reply;
 }
 
+static void drop_reply(sea_msg **reply) {
+    sea_msg_release(*reply);
+}
+
+/* A turn in full behind an answer that came the short way. If an exception leaves a handler, the reply goes. */
+static RARE sea_msg *turn_with_reply(sea_conn *conn, sea_msg *reply) {
+    CLEANUP(drop_reply) sea_msg *held = reply;
+    conn_turn(conn, 0);
+    held = NULL;
+    return reply;
+}
+
 /* Can a call go the short way now, and is looking for its answer any use? */
 static bool takes_call(const sea_conn *conn, size_t size) {
     return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares.first && lane_takes_small(&conn->lane, size) &&
@@ -265,9 +277,7 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     if (!reply)
         return call_await_small(conn, method, timeout_ms, deadline, ret_reply);
     spin_policy_reward(&lane->spin);
-    if (small_has_gone_round(lane))
-        conn_turn(conn, 0);
-    *ret_reply = reply;
+    *ret_reply = small_has_gone_round(lane) ? turn_with_reply(conn, reply) : reply;
     return 0;
 }
 
