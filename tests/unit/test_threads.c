@@ -768,6 +768,54 @@ START_TEST(test_a_servers_loop_moves) {
 }
 END_TEST
 
+static sea_conn *hosted_conn;
+
+static void on_hosted_open(sea_conn *conn, void *user) {
+    (void) user;
+    hosted_conn = conn;
+}
+
+struct runner {
+    struct host *host;
+    pthread_barrier_t barrier;
+};
+
+static void *run_twice(void *arg) {
+    struct runner *runner = arg;
+    host_run(runner->host);
+    pthread_barrier_wait(&runner->barrier); /* the other thread uses a connection between these two */
+    pthread_barrier_wait(&runner->barrier);
+    return host_run(runner->host);
+}
+
+/* A thread goes on to run its loop after another thread, which has not run it, has used a connection. */
+START_TEST(test_a_servers_loop_goes_on) {
+    struct host host = {.options = {.on_open = on_hosted_open}};
+    struct runner runner = {.host = &host};
+    struct end client = {.conn = NULL};
+    atomic_bool has_begun = false;
+    host_open(&host);
+    pthread_barrier_init(&runner.barrier, NULL, 2);
+    ck_assert_int_eq(pthread_create(&host.thread, NULL, run_twice, &runner), 0);
+    end_connect(&client, host.address);
+    while (!sea_conn_is_open(client.conn))
+        end_turn(&client);
+    sea_server_stop(host.server);
+    pthread_barrier_wait(&runner.barrier);
+    ck_assert(!conn_is_mine(hosted_conn));
+    ck_assert_int_eq(sea_send(hosted_conn, END_HOOK, NULL, 0), 0);
+    ck_assert(conn_is_mine(hosted_conn));
+    end_settle(&client);
+    pthread_barrier_wait(&runner.barrier);
+    ck_assert_int_eq(sea_server_post(host.server, note_posted, &has_begun), 0);
+    wait_until(atomic_load(&has_begun));
+    ck_assert(!conn_is_mine(hosted_conn));
+    end_deinit(&client);
+    host_stop(&host);
+    pthread_barrier_destroy(&runner.barrier);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("threads");
     suite_fixture(s, setup, teardown);
@@ -799,5 +847,6 @@ int main(void) {
     suite_add(s, test_a_handler_is_told_of_a_deadline);
     suite_add(s, test_a_function_is_posted_to_a_server);
     suite_add(s, test_a_servers_loop_moves);
+    suite_add(s, test_a_servers_loop_goes_on);
     return suite_run(s);
 }

@@ -42,6 +42,8 @@ int conn_change_thread(sea_conn *conn) {
     if (conn_is_driven_elsewhere(conn))
         return conn_explain_thread(conn);
     mailbox_adopt(conn->box);
+    if (conn->watch.poller)
+        poller_note_taken(conn->watch.poller);
     return 0;
 }
 

@@ -94,6 +94,11 @@ void poller_enter(struct poller *poller) {
         poller->moved(poller->mover);
 }
 
+void poller_note_taken(struct poller *poller) {
+    if (atomic_load_explicit(&poller->thread, memory_order_relaxed) != thread_id())
+        atomic_store_explicit(&poller->thread, 0, memory_order_relaxed);
+}
+
 void watch_wake(struct watch *watch) {
     struct poller *poller = watch->poller;
     if (atomic_exchange_explicit(&watch->is_woken, true,

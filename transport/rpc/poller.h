@@ -9,8 +9,9 @@
  * `check` again and again, until that returns WATCH_RESTS. Inside `ready` and `check` everything may be changed, and
  * every watch may be removed.
  *
- * One thread runs a poller at a time, and owns what hangs on it. It may be another one than before: a poller finds that
- * out at the begin of its turn, before it waits, and tells its mover.
+ * One thread runs a poller at a time, and owns what hangs on it. It may be another one than before, and between two
+ * turns another thread may have taken a part of that: a poller finds both out at the begin of its turn, before it
+ * waits, and tells its mover.
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H
@@ -40,9 +41,10 @@ struct poller {
     _Atomic(struct watch *) woken; /* borrowed; pushed by the threads that wake them, and taken whole */
     struct watch *waking;          /* borrowed; those that were taken */
     struct mailbox *box;           /* borrowed; NULL: none. Its mails are run by poller_call_woken() */
-    _Atomic uintptr_t thread;      /* thread_id() of the thread that ran it last; 0: none has yet */
+    /* thread_id() of the thread that ran it last; 0: none has yet, or what hangs on it is another thread's since. */
+    _Atomic uintptr_t thread;
     _Atomic bool is_running;    /* that thread is in a turn, or waits in one. Other threads read both to find misuse */
-    void (*moved)(void *mover); /* NULL: none. The calling thread runs the poller, and another one did before */
+    void (*moved)(void *mover); /* NULL: none. The calling thread runs the poller, and `thread` was another number */
     void *mover;                /* borrowed */
     uint32_t work;              /* frames that were handled by looking, and turns, since the clock was last asked */
 };
@@ -94,6 +96,9 @@ void poller_call_woken(struct poller *poller);
 
 /* For pollers, before a turn: the calling thread runs it. */
 void poller_enter(struct poller *poller);
+
+/* The calling thread has taken something that hangs on it. Its own thread takes that back before its next turn. */
+void poller_note_taken(struct poller *poller);
 
 /* For pollers: begin and end of what other threads must not use connections in. */
 static inline void poller_note_running(struct poller *poller, bool is_running) {
