@@ -32,7 +32,7 @@ struct doorbell {
     uint32_t rung;        /* the one for which we rang last */
     bool is_armed;        /* our word says asleep */
     uint32_t wants;       /* and for what */
-    uint32_t due;         /* BELL_..., done and not yet looked for */
+    uint32_t due;         /* DOORBELL_..., done and not yet looked for */
 };
 
 void doorbell_init(struct doorbell *doorbell, shared32 *own, const shared32 *peer);

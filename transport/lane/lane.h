@@ -276,7 +276,7 @@ static inline void lane_pass(struct lane *lane, uint64_t lines) {
         lane->doorbell.due |= DOORBELL_ROOM;
 }
 
-/* Looks at the frame ring alone, up to `looks` times. */
+/* Looks at the frame ring alone, up to `tries` times, where `tries` is not 0. */
 static inline bool lane_spin_for_frame(const struct lane *lane, unsigned tries) {
     if (!lane->has_rings || lane->is_choked || lane->is_copying || lane->has_failed)
         return false;
