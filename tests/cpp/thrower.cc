@@ -325,6 +325,27 @@ void posted_functions_at_the_end(scene &s) {
     must(s.call(ECHO, 5) == 0);
 }
 
+// No exception may leave a posted function that gets an error. If one does, the posts behind it run all the same, and
+// the connection is gone.
+void a_posted_function_that_throws_at_the_end(scene &s) {
+    posts p;
+    auto break_the_rule = [](sea_conn *, int status, void *) {
+        must(status == -ECANCELED);
+        throw trouble{202};
+    };
+    bool is_thrown = false;
+    must(sea_conn_post(s.conn, break_the_rule, nullptr) == 0);
+    must(sea_conn_post(s.conn, posts::post_count, &p) == 0);
+    try {
+        sea_conn_free(s.conn);
+    } catch (const trouble &one) {
+        is_thrown = one.number == 202;
+    }
+    must(is_thrown && p.ran == 1);
+    s.connect();
+    must(s.call(ECHO, 5) == 0);
+}
+
 void functions_posted_to_a_server(scene &s) {
     static std::atomic<int> ran;
     auto run = [](sea_server *, int status, void *user) {
@@ -357,6 +378,7 @@ int main(int, char **arguments) {
         pending_calls(s);
         posted_functions(s);
         posted_functions_at_the_end(s);
+        a_posted_function_that_throws_at_the_end(s);
         functions_posted_to_a_server(s);
     }
     return 0;

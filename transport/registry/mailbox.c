@@ -135,23 +135,29 @@ static void run_all(struct mail *mails) {
 
 /* Mails that come between the last mailbox_run() and the closed mark are run after the unlock, with the owner's rights
  * by mailbox_enter() like all later ones. */
+static void mailbox_shut(struct mailbox **closing) {
+    struct mailbox *box = *closing;
+    if (mailbox_is_closed(box)) /* by a mail that has ended the connection */
+        return;
+    pthread_mutex_lock(&box->lock);
+    /* Release [MAIL2] pairs with the acquire in mailbox_is_closed() and mailbox_put(): a thread that finds the mark
+     * sees how the connection has ended. And acquire [MAIL1], as in mailbox_take(). */
+    mailbox_append(box, atomic_exchange_explicit(&box->head, CLOSED, memory_order_acq_rel));
+    struct mail *rest = box->taken;
+    box->taken = NULL;
+    box->wake = NULL;
+    atomic_store_explicit(&box->thread, THREAD_ID_NONE, memory_order_relaxed);
+    pthread_mutex_unlock(&box->lock);
+    run_all(rest);
+}
+
+/* It is closed also when an exception leaves a mail: no thread would run what comes later. */
 void mailbox_close(struct mailbox *box) {
     if (mailbox_is_closed(box))
         return;
     CLEANUP_MAILBOX struct mailbox *held = mailbox_ref(box);
-    mailbox_run(held, MAILS_AT_THE_END);
-    if (mailbox_is_closed(held)) /* by a mail that has ended the connection */
-        return;
-    pthread_mutex_lock(&held->lock);
-    /* Release [MAIL2] pairs with the acquire in mailbox_is_closed() and mailbox_put(): a thread that finds the mark
-     * sees how the connection has ended. And acquire [MAIL1], as in mailbox_take(). */
-    mailbox_append(held, atomic_exchange_explicit(&held->head, CLOSED, memory_order_acq_rel));
-    struct mail *rest = held->taken;
-    held->taken = NULL;
-    held->wake = NULL;
-    atomic_store_explicit(&held->thread, THREAD_ID_NONE, memory_order_relaxed);
-    pthread_mutex_unlock(&held->lock);
-    run_all(rest);
+    CLEANUP(mailbox_shut) struct mailbox *closing = held;
+    mailbox_run(closing, MAILS_AT_THE_END);
 }
 
 struct mailbox_visit mailbox_enter(struct mailbox *box) {

@@ -88,7 +88,8 @@ bool mailbox_is_closed(const struct mailbox *box);
 /* Runs at most `most` mails. An exception that leaves a mail leaves the others for the next call. */
 void mailbox_run(struct mailbox *box, uint32_t most);
 
-/* Runs what is there, and closes the mailbox; it may be closed already. A mail that comes meanwhile is run too. */
+/* Runs what is there, and closes the mailbox; it may be closed already. A mail that comes meanwhile is run too. An
+ * exception that leaves a mail leaves the mailbox closed. */
 void mailbox_close(struct mailbox *box);
 
 /* The owner's rights for the time between mailbox_enter() and mailbox_leave(), in which the account may end. */

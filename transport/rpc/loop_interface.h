@@ -35,7 +35,7 @@ struct loop_interface {
     enum watch_state (*poller_check_hot)(struct poller *poller, bool is_patient);
     void (*watch_call)(struct watch *watch, short revents);
 
-    /* The text that sea_explain() has for an error on the calling thread; false: none. And the text for an error that the
+    /* The text that sea_explain() has for an error on the calling thread; false: none. And a text for an error that the
      * calling thread is about to return; returns the error. */
     bool (*explanation_find)(sea_ctx *ctx, int error, sea_refusal *ret_why);
     int (*explanation_keep)(sea_ctx *ctx, const sea_refusal *why);
