@@ -364,6 +364,38 @@ START_TEST(test_a_stream_to_a_hoarder_goes_on) {
 }
 END_TEST
 
+static unsigned came_meanwhile;
+
+static void note_that_came(struct end *end, sea_msg *msg) {
+    (void) end;
+    came_meanwhile++;
+    sea_msg_release(msg);
+}
+
+/* A block of another connection's pool, which has no free block left, goes as a copy: that pool may belong to another
+ * thread, and no turn of this connection brings blocks back there. */
+START_TEST(test_a_stream_waits_for_no_blocks_of_others) {
+    struct ends ends = {.a.hook = note_that_came}, others = {0};
+    sea_block *blocks[2];
+    ends_open(&ends);
+    ends_open(&others);
+    others.a.ctx->calibration.reuse_footprint = 0; /* two blocks fill it */
+    for (int i = 0; i < 2; i++)
+        blocks[i] = end_block(&others.a, 1 << 20, i);
+    ck_assert_int_eq(sea_send(others.a.conn, END_KEEP, blocks[0], 0), 0);
+    ck_assert_uint_gt(pooled_block_growth(blocks[1]), 0);
+    came_meanwhile = 0;
+    ck_assert_int_eq(sea_send(ends.b.conn, END_HOOK, NULL, 0), 0);
+    ck_assert_int_eq(sea_send(ends.a.conn, END_HOOK, blocks[1], 60000), 0);
+    ck_assert_uint_eq(came_meanwhile, 0);
+    ends_settle(&ends);
+    ck_assert_uint_eq(came_meanwhile, 1);
+    ends_deinit(&ends);
+    ends_settle(&others);
+    ends_deinit(&others);
+}
+END_TEST
+
 /* The peer keeps refusing an arena that it has refused: a block for which it has room later lies in another arena. */
 START_TEST(test_a_refusal_passes) {
     struct ends ends = {0};
@@ -1481,6 +1513,7 @@ int main(void) {
     suite_add(s, test_a_refusal_of_our_own_renews_nothing);
     suite_add(s, test_a_stream_waits_for_its_blocks);
     suite_add(s, test_a_stream_to_a_hoarder_goes_on);
+    suite_add(s, test_a_stream_waits_for_no_blocks_of_others);
     suite_add(s, test_small_blocks_take_nothing_of_the_peers);
     suite_add_loop(s, test_a_block_from_outside_asks_for_a_turn, 0, 2);
     suite_add(s, test_a_sleeper_is_woken_for_its_pools);

@@ -22,7 +22,8 @@ static void stop_wanting(struct lane **lane) {
  */
 static void await_block(sea_conn *conn, const sea_block *sent, uint64_t deadline) {
     struct lane *lane = &conn->lane;
-    uint64_t growth = sent ? pooled_block_growth(sent) : 0;
+    bool is_ours = sent && pools_have(&lane->remote->pools, sent); /* others' pools may be other threads' */
+    uint64_t growth = is_ours ? pooled_block_growth(sent) : 0;
     if (!growth)
         return;
     deadline = deadline_sooner(deadline, wait_now() + growth / GROWTH_BYTES_PER_NS);
