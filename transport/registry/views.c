@@ -51,7 +51,7 @@ static void view_count(struct account *account, uint64_t size) {
 
 /* --- blocks in views --- */
 
-/* As many objects as a busy connection uses at a time; each is some 300 bytes. */
+/* As many objects as a busy connection uses at a time; each is some 170 bytes. */
 static const uint32_t SPARES_MOST = 16;
 
 /* While the connection lives the object stays for the next block: then only the owner's thread ends blocks. */
