@@ -340,7 +340,7 @@ static void lane_end_turn(struct lane *lane) {
     if (lane->is_ring_full && !lane->has_failed)
         lane_ring_room(lane, lane->own.lines / 4);
     work->left = WORK_PER_TURN;
-    if (lane->state == LANE_OPEN && (lane->queue_head || lane->releases_count || has_retired(lane)))
+    if (lane->state == LANE_OPEN && (lane->queue_head || lane->releases_count || lane->remote->pools.retired_count))
         lane_flush(lane);
     if (lane->wants_room)
         lane_offer_room(lane);

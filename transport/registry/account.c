@@ -3,6 +3,10 @@
 #include "registry/account.h"
 
 #include "sys/heap.h"
+#include "sys/misuse.h"
+
+/* As many objects as a busy connection uses at a time; each is some 170 bytes. */
+static const uint32_t VIEW_SPARES_MOST = 16;
 
 struct account *account_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner) {
     struct account *account = heap_new(1, sizeof(*account));
@@ -13,6 +17,7 @@ struct account *account_new(sea_ctx *ctx, uint64_t user, account_on_release *on_
         return heap_free(account);
     }
     account->mailbox = mailbox;
+    account->view_spares_room = misuse_is_checked() ? 0 : VIEW_SPARES_MOST;
     account->refs = 1;
     account->ctx = sea_ctx_ref(ctx);
     account->user = found;

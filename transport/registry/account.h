@@ -77,8 +77,8 @@ struct account {
     struct work work;      /* that the connection may still do for the peer in this turn */
     struct import_chains imports;
     struct sea_block *view_spares; /* owned: objects of blocks in the peer's arenas, for the next ones (views.h) */
-    uint32_t view_spares_count;
-    struct mailbox *mailbox; /* owned reference; other threads leave there what has to be done to this account */
+    uint32_t view_spares_room;     /* how many more may be kept */
+    struct mailbox *mailbox;       /* owned reference; other threads leave there what has to be done to this account */
     account_on_release *on_release;
     void *owner; /* of on_release, borrowed; NULL once the connection has ended */
 };

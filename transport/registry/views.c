@@ -5,7 +5,6 @@
 #include "memory/reserve.h"
 #include "sys/failure.h"
 #include "sys/heap.h"
-#include "sys/misuse.h"
 #include "sys/reaper.h"
 #include "wire/handle.h"
 #include <errno.h>
@@ -51,13 +50,10 @@ static void view_count(struct account *account, uint64_t size) {
 
 /* --- blocks in views --- */
 
-/* As many objects as a busy connection uses at a time; each is some 170 bytes. */
-static const uint32_t SPARES_MOST = 16;
-
 /* While the connection lives the object stays for the next block: then only the owner's thread ends blocks. */
 static void view_block_end(sea_block *block) {
     struct account *account = block->view->account;
-    bool is_spare = account->owner && account->view_spares_count < SPARES_MOST && !misuse_is_checked();
+    bool is_spare = account->owner && account->view_spares_room > 0;
     views_drop(block->view); /* the account may go with it, but not before the connection has ended */
     if (!is_spare) {
         block_free(block, 0);
@@ -65,7 +61,7 @@ static void view_block_end(sea_block *block) {
     }
     block->data = account->view_spares; /* the next spare */
     account->view_spares = block;
-    account->view_spares_count++;
+    account->view_spares_room--;
 }
 
 static const struct block_ops VIEW_OPS = {.end = view_block_end};
@@ -75,7 +71,7 @@ static sea_block *view_block_alloc(struct account *account, size_t size) {
     if (!block)
         return block_alloc(account->ctx, &VIEW_OPS, SEA_POOLED, size, 0);
     account->view_spares = block->data;
-    account->view_spares_count--;
+    account->view_spares_room++;
     atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
     block->size = size;
     return block;
@@ -85,9 +81,9 @@ static void drop_spares(struct account *account) {
     while (account->view_spares) {
         sea_block *block = account->view_spares;
         account->view_spares = block->data;
+        account->view_spares_room++;
         block_free(block, 0);
     }
-    account->view_spares_count = 0;
 }
 
 static int view_block_new(sea_block **ret_block, struct account *account, uint64_t handle, struct arena_view *view,

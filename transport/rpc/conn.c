@@ -85,8 +85,10 @@ uint64_t conn_deadline_of_calls(const sea_conn *conn) {
 
 uint64_t conn_deadline(const sea_conn *conn) {
     uint64_t calls = conn_deadline_of_calls(conn), pools = lane_pools_deadline(&conn->lane);
-    uint64_t first = calls < pools ? calls : pools, others = deadline_sooner(conn->cancel_at, conn->idle_at);
-    return first < others ? first : others;
+    uint64_t first = calls < pools ? calls : pools;
+    if (conn->cancel_at < first)
+        first = conn->cancel_at;
+    return conn->idle_at < first ? conn->idle_at : first;
 }
 
 void conn_turn_again(sea_conn *conn) {
