@@ -625,6 +625,28 @@ START_TEST(test_an_unwound_call_has_no_reply) {
 }
 END_TEST
 
+static void act_adopt(struct deed *deed) {
+    mailbox_adopt(deed->conn->box);
+}
+
+/* As a thread does that breaks the rules between two turns, where no flag says that this thread waits. */
+static void lose_the_connection(struct end *end, sea_msg *msg) {
+    sea_msg_release(msg);
+    elsewhere((struct deed){act_adopt, .conn = end->conn});
+    ck_assert_int_eq(sea_conn_interrupt(end->conn), 0);
+}
+
+/* Whatever the other thread does, nothing is told to the stack of a call that has returned. */
+START_TEST(test_a_call_that_lost_its_connection_ends) {
+    uint64_t id, deadline;
+    sea_msg *reply = NULL;
+    ends.a.hook = lose_the_connection;
+    ck_assert_int_eq(sea_send(ends.b.conn, END_HOOK, NULL, 0), 0);
+    ck_assert_int_eq(sea_call(ends.a.conn, END_KEEP, NULL, -1, &reply), -EINTR);
+    ck_assert(!calls_first(&ends.a.conn->calls, &id, &deadline));
+}
+END_TEST
+
 static uint64_t cancel_id;
 
 static void act_cancel(struct deed *deed) {
@@ -842,6 +864,7 @@ int main(void) {
     suite_add(s, test_an_answer_is_dropped_without_its_connections_lock);
     suite_add(s, test_a_cancelled_wait_leaves_the_connection);
     suite_add(s, test_an_unwound_call_has_no_reply);
+    suite_add(s, test_a_call_that_lost_its_connection_ends);
     suite_add(s, test_a_call_is_cancelled_elsewhere);
     suite_add(s, test_a_handler_is_told_of_its_callers_end);
     suite_add(s, test_a_handler_is_told_of_a_deadline);

@@ -155,6 +155,18 @@ static int call_begin_waiting(sea_conn *conn, struct lane_message *message, stru
     }
 }
 
+/* On the thread that drives the connection. -ENOENT: the call has ended. */
+static int call_cancel(sea_conn *conn, uint64_t id) {
+    struct call_waiter waiter;
+    int r = calls_abandon(&conn->calls, id, &waiter);
+    if (r < 0)
+        return r;
+    lane_send_cancel(&conn->lane, id);
+    conn_rearm(conn);
+    call_end(conn, waiter, -ECANCELED, NULL);
+    return 0;
+}
+
 struct waiting {
     sea_conn *conn; /* borrowed: the caller holds a reference, because handlers that run meanwhile may free it */
     struct blocking_call *call;
@@ -162,10 +174,11 @@ struct waiting {
     bool is_done;
 };
 
-/* Polling failed, or an exception left a handler: nothing may be told to this frame of the stack later. */
+/* Polling failed, or an exception left a handler: nothing may be told to this frame of the stack later. (And nothing
+ * through the mailbox, should another thread have taken the connection against the rules.) */
 static void waiting_end(struct waiting *waiting) {
     if (!waiting->is_done && !waiting->call->is_done)
-        sea_call_cancel(waiting->conn, waiting->id);
+        call_cancel(waiting->conn, waiting->id);
     if (!waiting->is_done)
         sea_msg_release(waiting->call->reply);
 }
@@ -310,12 +323,6 @@ static RARE int cancel_post(sea_conn *conn, uint64_t id) {
 int sea_call_cancel(sea_conn *conn, uint64_t id) {
     if (!conn_is_mine(conn))
         return cancel_post(conn, id);
-    struct call_waiter waiter;
-    int r = calls_abandon(&conn->calls, id, &waiter);
-    if (r < 0)
-        return refusal_explain(&conn->ctx->refusals, r, "sea_call_cancel", "the call has ended already");
-    lane_send_cancel(&conn->lane, id);
-    conn_rearm(conn);
-    call_end(conn, waiter, -ECANCELED, NULL);
-    return 0;
+    int r = call_cancel(conn, id);
+    return r < 0 ? refusal_explain(&conn->ctx->refusals, r, "sea_call_cancel", "the call has ended already") : 0;
 }
