@@ -1269,11 +1269,12 @@ static void free_at_done(struct end *end, const struct outcome *outcome) {
     }
 }
 
-enum place { IN_HOOK, IN_DONE, IN_OPEN, IN_CLOSE, IN_ROOM, IN_EXPIRY, IN_CANCEL, PLACES };
+enum place { IN_HOOK, IN_DONE, IN_OPEN, IN_CLOSE, IN_ROOM, IN_EXPIRY, IN_CANCEL, IN_END, PLACES };
 
 static void place_set(struct end *end, int place) {
     end->hook = place == IN_HOOK ? free_at_hook : NULL;
-    end->at_done = place == IN_DONE || place == IN_EXPIRY || place == IN_CANCEL ? free_at_done : NULL;
+    bool is_at_done = place == IN_DONE || place == IN_EXPIRY || place == IN_CANCEL || place == IN_END;
+    end->at_done = is_at_done ? free_at_done : NULL;
     end->at_open = place == IN_OPEN ? end_free_conn : NULL;
     end->at_close = place == IN_CLOSE ? end_free_conn : NULL;
     end->at_room = place == IN_ROOM ? end_free_conn : NULL;
@@ -1297,6 +1298,8 @@ START_TEST(test_free_from_inside) {
             sea_conn_close(ends.b.conn);
         if (_i == IN_CANCEL)
             sea_call_cancel(ends.a.conn, id);
+        if (_i == IN_END)
+            end_free_conn(&ends.b);
         ends_settle(&ends);
         while (_i == IN_EXPIRY && ends.a.conn)
             end_turn_at_deadline(&ends.a);
@@ -1305,7 +1308,38 @@ START_TEST(test_free_from_inside) {
     ck_assert_uint_eq(ends.a.outcomes_count, _i == IN_OPEN ? 0 : 3);
     ck_assert_uint_eq(ends.a.closed, _i == IN_CLOSE);
     ends_settle(&ends);
-    ck_assert_uint_eq(ends.b.closed, 1);
+    ck_assert_uint_eq(ends.b.closed, _i != IN_END);
+    ends_deinit(&ends);
+}
+END_TEST
+
+static unsigned told_count;
+
+static void free_when_told(sea_msg *call, void *user) {
+    (void) call;
+    told_count++;
+    end_free_conn(user);
+}
+
+/* Neither from inside sea_conn_free() nor afterwards. */
+START_TEST(test_free_tells_of_no_callers_end) {
+    struct ends ends = {.b.options.on_cancel = free_when_told};
+    told_count = 0;
+    ends_open(&ends);
+    for (unsigned i = 0; i < 3; i++)
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, _i ? 1 : -1, i, NULL), 0);
+    ends_settle(&ends);
+    if (_i)
+        wait_fd(-1, 0, wait_deadline(2));
+    if (_i)
+        sea_conn_dispatch(ends.b.conn, 0);
+    else
+        end_free_conn(&ends.b);
+    ck_assert_ptr_null(ends.b.conn);
+    ck_assert_int_eq((int) told_count, _i);
+    ck_assert_uint_eq(ends.b.kept_count, 3);
+    for (int i = 0; i < 3; i++)
+        ck_assert(sea_msg_is_cancelled(ends.b.kept[i]));
     ends_deinit(&ends);
 }
 END_TEST
@@ -1554,6 +1588,7 @@ int main(void) {
     suite_add(s, test_free_ends_pending_calls_and_nothing_else);
     suite_add(s, test_free_of_nothing);
     suite_add_loop(s, test_free_from_inside, 0, PLACES);
+    suite_add_loop(s, test_free_tells_of_no_callers_end, 0, 2);
     suite_add(s, test_nothing_waits_inside_a_handler);
     suite_add(s, test_no_rest_inside_a_handler);
     suite_add_loop(s, test_memory_of_a_kept_message, 0, 2);

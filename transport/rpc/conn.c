@@ -160,15 +160,6 @@ int conn_explain_end(sea_conn *conn, uint64_t mark, int r) {
     return refusal_end(&conn->ctx->refusals, mark, r);
 }
 
-sea_conn *sea_conn_free(sea_conn *conn) {
-    if (!conn || conn_adopt(conn) < 0)
-        return NULL;
-    CLEANUP_CONN sea_conn *freed = conn;
-    freed->is_freed = true;
-    conn_end(conn, 0, "");
-    return NULL;
-}
-
 void sea_conn_close(sea_conn *conn) {
     if (conn_adopt(conn) < 0 || conn->is_ended)
         return;

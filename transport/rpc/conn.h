@@ -9,11 +9,11 @@
  * drives it adopts it by conn_adopt(), once: the functions below it rely on that. Functions for any thread leave a
  * mail. The last turn of a connection that has ended disowns it: from then on the lock of the mailbox guards `refs`.
  *
- * Files: conn.c memory, end, getters · conn_loop.c beginning, and the poller · conn_turn.c turns and the lane's
- * callbacks · conn_wait.c blocking waits · conn_fd.c other loops · connect.c · call.c and call_end.c our calls · send.c
- * one-way messages · block.c · msg.c and msg_memory.c messages. Each uses only files that stand further down this list:
- * connect, call, send, conn_wait, conn_fd, conn_loop, small, conn_turn, msg, call_end, payload, block, conn,
- * msg_memory.
+ * Files: conn.c memory, end, getters · conn_loop.c beginning, and the poller · conn_turn.c turns, sea_conn_free(), and
+ * the lane's callbacks · conn_wait.c blocking waits · conn_fd.c other loops · connect.c · call.c and call_end.c our
+ * calls · send.c one-way messages · block.c · msg.c and msg_memory.c messages. Each uses only files that stand further
+ * down this list: connect, call, send, conn_wait, conn_fd, conn_loop, small, conn_turn, msg, call_end, payload, block,
+ * conn, msg_memory.
  */
 #ifndef RPC_CONN_H
 #define RPC_CONN_H

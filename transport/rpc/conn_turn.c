@@ -256,6 +256,17 @@ static void on_closed(void *owner, const sea_close_event *event) {
     calls_end(conn, conn->is_freed ? -ECANCELED : event->reason == -EPROTO ? -EPROTO : -EPIPE);
 }
 
+/* A callback of an end that goes on may free the connection: the calls that are left end here, too. */
+sea_conn *sea_conn_free(sea_conn *conn) {
+    if (!conn || conn_adopt(conn) < 0)
+        return NULL;
+    CLEANUP_CONN sea_conn *freed = conn;
+    freed->is_freed = true;
+    conn_end(conn, 0, "");
+    calls_end(conn, -ECANCELED);
+    return NULL;
+}
+
 const struct lane_ops CONN_LANE_OPS = {
     .opened = on_opened,
     .coming = on_coming,

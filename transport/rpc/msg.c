@@ -60,7 +60,8 @@ static void cancel(sea_msg *call) {
     msg_unlink(call);
     msg_link(call, &conn->cancelled);
     atomic_store_explicit(&call->is_cancelled, true, memory_order_relaxed);
-    if (conn->options.on_cancel && !atomic_load_explicit(&call->is_posted, memory_order_relaxed))
+    bool is_told = conn->options.on_cancel && !conn->is_freed;
+    if (is_told && !atomic_load_explicit(&call->is_posted, memory_order_relaxed))
         conn->options.on_cancel(call, conn->options.user);
 }
 
