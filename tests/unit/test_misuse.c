@@ -239,6 +239,27 @@ static void use_a_connection_of_a_loop(void) {
     host_stop(&host);
 }
 
+static void *wait_for_a_connection(void *has_begun) {
+    atomic_store((atomic_bool *) has_begun, true);
+    ck_assert_int_eq(sea_conn_wait(ends.a.conn, -1), -EINTR);
+    return NULL;
+}
+
+/* A thread that waits looks at the ring nearly all the time: it is asked again and again, and it never sleeps. */
+static void use_a_connection_that_is_waited_for(void) {
+    pthread_t thread;
+    atomic_bool has_begun = false;
+    ends.a.conn->lane.spin.waiting = SEA_WAIT_SPIN;
+    pthread_create(&thread, NULL, wait_for_a_connection, &has_begun);
+    wait_until(atomic_load(&has_begun) && !conn_is_mine(ends.a.conn));
+    for (int i = 0; i < 20; i++) {
+        nap();
+        ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EDEADLK);
+    }
+    ck_assert_int_eq(sea_conn_interrupt(ends.a.conn), 0);
+    pthread_join(thread, NULL);
+}
+
 static void ignore(sea_conn *conn, void *user) {
     (void) conn;
     (void) user;
@@ -293,6 +314,7 @@ static const struct {
     {write_dead_blocks, "a block is used whose last reference is gone"},
     {send_dead_blocks, "a block is used whose last reference is gone"},
     {use_a_connection_of_a_loop, "another thread is driving"},
+    {use_a_connection_that_is_waited_for, "another thread is driving"},
     {free_a_server_that_runs, "frees a server that another thread runs"},
     {list_a_server_that_runs, "lists the connections of a server that another thread runs"},
 };

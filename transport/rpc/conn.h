@@ -60,7 +60,7 @@ struct sea_conn {
     uint64_t ready_below;
     uint32_t told;              /* callbacks of ended calls and of room so far: what sea_conn_wait() returns for */
     _Atomic uint32_t turns;     /* how many are on the stack; other threads read it to find misuse */
-    _Atomic bool is_waiting;    /* its thread polls; other threads read this, too */
+    _Atomic bool is_waiting;    /* its thread waits for it; other threads read this, too */
     uint32_t late_turns;        /* since a call of ours became late: what lies there is still being read */
     uint64_t polled_at;         /* by conn_poll(), on the coarse clock */
     int reason;                 /* of the end */

@@ -22,22 +22,22 @@ static bool conn_watch_rings(struct lane *lane, const struct mailbox *box) {
     return true;
 }
 
-/* poll() is a cancellation point. */
-static void sleep_end(sea_conn **conn) {
-    atomic_store_explicit(&(*conn)->is_waiting, false, memory_order_relaxed);
-}
-
 static int conn_sleep(sea_conn *conn, uint64_t deadline) {
     if (conn->interrupt.wake_fd < 0)
         deadline = deadline_sooner(deadline, wait_now() + CONN_LOOK_NS);
-    CLEANUP(sleep_end) sea_conn *sleeper = conn;
-    atomic_store_explicit(&sleeper->is_waiting, true, memory_order_relaxed);
-    return conn_poll(sleeper, sleeper->interrupt.wake_fd, deadline);
+    return conn_poll(conn, conn->interrupt.wake_fd, deadline);
+}
+
+/* Also if an exception leaves a handler, and if the thread is cancelled: poll() is a cancellation point. */
+static void wait_end(sea_conn **conn) {
+    atomic_store_explicit(&(*conn)->is_waiting, false, memory_order_relaxed);
 }
 
 int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     int revents = 0;
+    CLEANUP(wait_end) sea_conn *waiter = conn;
+    atomic_store_explicit(&waiter->is_waiting, true, memory_order_relaxed);
     if (interrupt_is_raised(&conn->interrupt))
         return conn_say(conn, -EINTR, "interrupted: sea_conn_interrupt() was called");
     if (lane->corks)
