@@ -321,7 +321,7 @@ static int server_make(sea_server **ret_server, sea_ctx *ctx, const char *addres
     r = server_explain(server, r);
     if (r == 0 && taken < 0)
         r = refusal_explain(&ctx->refusals, taken, address, why);
-    if (r == 0)
+    if (r == 0 && server->poller) /* which there is; clang-tidy cannot know that */
         server_listen_to_posts(server);
     if (r == 0)
         r = server_open(server, address);
