@@ -203,7 +203,8 @@ SEA_API const sea_figure *sea_pool_figure(unsigned i);
 SEA_API bool sea_ctx_figures(sea_ctx *ctx, uint64_t *ret_values, size_t count);
 
 /* Copies the first `count` figures of the connection to `ret_values`. Reads each of our arenas for the peer: some
- * nanoseconds each. On the connection's thread. */
+ * nanoseconds each. On the connection's thread: a thread that watches has the owner read them, by sea_conn_post(), or
+ * reads the sums of sea_ctx_figures(). */
 SEA_API void sea_conn_figures(const sea_conn *conn, uint64_t *ret_values, size_t count);
 
 /* Copies the first `count` figures of the pool, all of one moment, to `ret_values`. Reads each lease: some nanoseconds

@@ -63,7 +63,7 @@
  *     no connection then. No exception may leave an `allow` or on_low_water callback, a posted function that gets an
  *     error, or any callback on a libuv loop.
  *   - longjmp() out of any callback is forbidden: the server, or the connection, takes itself for being inside it for
- *     ever (-EDEADLK). It can only be freed then, which gives not all memory back.
+ *     ever (-EDEADLK). It can only be freed then, by the same thread, which gives not all memory back.
  *   - A program may dlclose() the shared library: it stays mapped. A plug-in that links the static one is linked with
  *     -Wl,-z,nodelete (pkg-config --static says so): threads of the library may outlast the last context, while the
  *     kernel closes descriptors that a peer chose.

@@ -5,8 +5,8 @@
 #include "sys/heap.h"
 #include "sys/misuse.h"
 
-/* As many objects as a busy connection uses at a time; each is some 170 bytes. */
-static const uint32_t VIEW_SPARES_MOST = 16;
+/* Objects of some 170 bytes each, which an idle connection keeps. A receiver that holds more blocks uses the heap. */
+static const uint32_t VIEW_SPARES_MOST = 4;
 
 struct account *account_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner) {
     struct account *account = heap_new(1, sizeof(*account));
