@@ -89,6 +89,16 @@ START_TEST(test_sizes_of_methods_without_sense) {
 }
 END_TEST
 
+START_TEST(test_methods_without_an_array) {
+    static const size_t sizes[] = {0, sizeof(sea_method), sizeof(struct longer_method)};
+    const sea_options options = {.methods_count = 1, .method_size = sizes[_i]};
+    sea_options taken;
+    const char *why = "";
+    ck_assert_int_eq(conn_options_take(&options, &taken, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, "methods_count"));
+}
+END_TEST
+
 /* With the headers of a later version the second method would lie elsewhere. */
 START_TEST(test_several_methods_say_their_size) {
     const sea_method methods[] = {{.number = 1, .handler = end_on_echo}, {.number = 2, .handler = end_on_keep}};
@@ -219,6 +229,7 @@ int main(void) {
     suite_add(s, test_an_older_program);
     suite_add(s, test_methods_of_a_newer_program);
     suite_add_loop(s, test_sizes_of_methods_without_sense, 0, 3);
+    suite_add_loop(s, test_methods_without_an_array, 0, 3);
     suite_add(s, test_several_methods_say_their_size);
     suite_add(s, test_sizes_of_filled_structures);
     suite_add_loop(s, test_the_largest_payload, 0, 2);

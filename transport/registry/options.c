@@ -44,6 +44,8 @@ static const char NO_METHOD_SIZE[] =
     "methods: several need method_size: write SEA_METHODS(array), or method_size = sizeof(sea_method)";
 
 static int methods_take(sea_options *options, const char **ret_why) {
+    if (options->methods_count > 0 && !options->methods)
+        return *ret_why = "methods: NULL, while methods_count is not 0", -EINVAL;
     if (!options->method_size && options->methods_count > 1)
         return *ret_why = NO_METHOD_SIZE, -EINVAL;
     if (!options->method_size)
