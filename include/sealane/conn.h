@@ -145,8 +145,9 @@ typedef struct sea_options {
     /* The caller of a call that is not answered yet has given up: it cancelled the call, its deadline passed, or its
      * connection ended. Called once for each such call, on the connection's thread, after which
      * sea_msg_is_cancelled() says so on any thread. `call` (borrowed) is still to be answered or released. A call that
-     * another thread has answered by then is passed over. sea_conn_free() cancels calls without this callback. No
-     * exception may leave it. */
+     * another thread has answered by then is passed over. A thread that has the call may answer it while the callback
+     * runs: the payload is that thread's. sea_conn_free() cancels calls without this callback. No exception may leave
+     * it. */
     void (*on_cancel)(sea_msg *call, void *user);
 
     /* The users that may be on the other side. Default: our own user and root. An ambiguous id (sea_peer) matches no
