@@ -30,8 +30,9 @@ SEA_BEGIN
  */
 SEA_API int sea_server_new(sea_server **ret_server, sea_ctx *ctx, const char *address, const sea_options *options);
 
-/* Closes every connection (on_close is called for each), removes the socket file, frees. Not from inside a handler, and
- * not while another thread runs the server: then it does nothing. Returns NULL. */
+/* Closes every connection (on_close is called for each), removes the socket file, frees. Not from inside a handler, a
+ * callback or a posted function of this server: these call sea_server_stop(), and the program frees the server when
+ * sea_server_run() has returned. While another thread runs the server, it does nothing. Returns NULL. */
 SEA_API sea_server *sea_server_free(sea_server *server);
 
 /* Serves until sea_server_stop(). Returns 0 then, or a negative errno value when polling failed; -EDEADLK: inside a
