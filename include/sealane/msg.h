@@ -2,8 +2,8 @@
 /*
  * A message: something that arrived. A call that wants a reply, a one-way message, or the reply to a
  * call of ours. Its owner ends it with exactly one of sea_reply(), sea_reply_error() (calls only) or
- * sea_msg_release(). Releasing a call without an answer answers it with -ECANCELED: the peer never
- * waits in silence. A message stays readable after its connection has ended.
+ * sea_msg_release(). Releasing a call without an answer answers it with -ECANCELED, or past its deadline with
+ * -ETIMEDOUT: the peer never waits in silence. A message stays readable after its connection has ended.
  *
  * Threads: a message belongs to one thread at a time, and may be handed from thread to thread. Any thread may read,
  * answer and release it, also after sea_conn_free(). On the connection's thread an answer is sent at once. Any other

@@ -693,6 +693,32 @@ START_TEST(test_a_deadline_that_passed) {
 }
 END_TEST
 
+static void ignore_cancel(sea_msg *call, void *user) {
+    (void) call, (void) user;
+}
+
+/* The callee's clock was read first. Nobody cancelled: the caller learns that its deadline passed.
+ * _i: 0 a release · 1 a release after the turn that cancels the call · 2 a reply after that turn. */
+START_TEST(test_a_late_call_without_a_reply) {
+    struct ends ends = {.b.options.on_cancel = ignore_cancel};
+    ends_open(&ends);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 1, 1, NULL), 0);
+    end_settle(&ends.b);
+    sea_msg *msg = ends.b.kept[--ends.b.kept_count];
+    while (wait_now() < sea_msg_deadline(msg))
+        nap();
+    for (; _i > 0 && !msg->is_cancelled; nap()) /* the turn reads a coarse clock */
+        end_turn(&ends.b);
+    if (_i == 2)
+        ck_assert_int_eq(sea_reply(msg, NULL), -ECANCELED);
+    else
+        sea_msg_release(msg);
+    end_turn(&ends.a);
+    expect_outcome(&ends, -ETIMEDOUT, "the deadline had passed before the call was answered");
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_an_answer_after_a_cancel) {
     struct ends ends = {0};
     uint64_t id;
@@ -765,6 +791,7 @@ int main(void) {
     suite_add(s, test_a_reply_over_our_quota_for_the_caller);
     suite_add(s, test_a_reply_that_cannot_be_sealed);
     suite_add(s, test_a_deadline_that_passed);
+    suite_add_loop(s, test_a_late_call_without_a_reply, 0, 3);
     suite_add_loop(s, test_an_answer_after_a_cancel, 0, 3);
     suite_add(s, test_one_of_many_is_cancelled);
     return suite_run(s);

@@ -156,8 +156,16 @@ void msg_post(sea_msg *msg, void (*run)(struct mail *mail)) {
     mailbox_deliver(msg->box, &msg->mail);
 }
 
+static bool is_late(const sea_msg *call) {
+    uint64_t deadline = sea_msg_deadline(call);
+    return deadline && deadline <= wait_now();
+}
+
+/* The caller reads the answer if it has not given up: its clock was read later than ours. */
 static void msg_end(sea_msg *msg) {
-    if (msg->link)
+    if (msg->link && is_late(msg))
+        msg_answer_error(msg, -ETIMEDOUT, "the deadline had passed before the call was answered");
+    else if (msg->link)
         msg_answer_error(msg, -ECANCELED, is_cancelled(msg) ? "cancelled" : "the call was dropped without an answer");
     msg_free(msg);
 }
@@ -249,6 +257,5 @@ uint64_t sea_msg_deadline(const sea_msg *msg) {
 }
 
 bool sea_msg_is_cancelled(const sea_msg *msg) {
-    uint64_t deadline = sea_msg_deadline(msg);
-    return is_cancelled(msg) || (deadline && deadline <= wait_now());
+    return is_cancelled(msg) || is_late(msg);
 }
