@@ -85,7 +85,12 @@ START_TEST(test_before_the_handshake_there_is_no_room) {
     ck_assert_int_eq(end_call(&ends.a, END_ECHO, NULL, -1, 1, NULL), -EAGAIN);
     assert_explained(&ends.a, -EAGAIN, "handshake", 0, 0);
     ck_assert_int_eq(sea_send(ends.a.conn, END_SINK, NULL, 0), -EAGAIN);
+    refusal_explain(&ends.a.ctx->refusals, -EAGAIN, "something", "an old text");
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 1), -EAGAIN);
+    assert_explained(&ends.a, -EAGAIN, "handshake", 0, 0);
+    refusal_explain(&ends.a.ctx->refusals, -EAGAIN, "something", "an old text");
+    ck_assert_int_eq(sea_pool_reserve(sea_conn_pool(ends.a.conn), 100000, 1), -EAGAIN);
+    assert_explained(&ends.a, -EAGAIN, "handshake", 0, 0);
     ck_assert(!sea_conn_is_open(ends.a.conn));
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.opened, 1);

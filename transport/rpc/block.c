@@ -22,7 +22,7 @@ static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
 static int choose_and_make(sea_conn *conn, sea_pool *pool, size_t size, sea_block **ret_block) {
     const struct negotiated *negotiated = &conn->lane.negotiated;
     if (!conn->is_open)
-        return conn->is_ended ? -EPIPE : -EAGAIN;
+        return conn->is_ended ? -EPIPE : lane_explain(&conn->lane, -EAGAIN);
     int class = class_choice_for(&conn->lane.choice, negotiated, size);
     if (class == SEA_INLINE)
         return inline_new(conn, size, ret_block);

@@ -51,7 +51,7 @@ int sea_pool_block(sea_block **ret_block, sea_pool *pool, size_t size) {
 
 static int conn_reserve(sea_conn *conn, sea_pool *pool, size_t size, uint32_t count) {
     if (!conn->is_open)
-        return conn->is_ended ? -EPIPE : -EAGAIN;
+        return conn->is_ended ? -EPIPE : lane_explain(&conn->lane, -EAGAIN);
     int class = class_choice_for(&conn->lane.choice, &conn->lane.negotiated, size);
     if (class == 0)
         return lane_explain_size(&conn->lane, size);
