@@ -75,6 +75,7 @@ START_TEST(test_methods_of_a_newer_program) {
     ck_assert_uint_eq(method_at(&taken, 1)->number, 2);
     given[1].added_later = 1;
     ck_assert_int_eq(conn_options_take(&options, &taken, &why), -E2BIG);
+    ck_assert_ptr_nonnull(strstr(why, "method_size"));
 }
 END_TEST
 
@@ -112,6 +113,16 @@ START_TEST(test_several_methods_say_their_size) {
     ck_assert_uint_eq(taken.methods_count, 2);
     ck_assert_ptr_eq(method_at(&taken, 1), &methods[1]);
     ck_assert_int_eq(conn_options_take(&single, &taken, &why), 0);
+}
+END_TEST
+
+START_TEST(test_lists_that_are_missing) {
+    static const sea_options without[] = {{.methods_count = 1}, {.users_count = 1}, {.groups_count = 1}};
+    static const char *names[] = {"methods", "users", "groups"};
+    sea_options taken;
+    const char *why = "";
+    ck_assert_int_eq(conn_options_take(&without[_i], &taken, &why), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(why, names[_i]));
 }
 END_TEST
 
@@ -231,6 +242,7 @@ int main(void) {
     suite_add_loop(s, test_sizes_of_methods_without_sense, 0, 3);
     suite_add_loop(s, test_methods_without_an_array, 0, 3);
     suite_add(s, test_several_methods_say_their_size);
+    suite_add_loop(s, test_lists_that_are_missing, 0, 3);
     suite_add(s, test_sizes_of_filled_structures);
     suite_add_loop(s, test_the_largest_payload, 0, 2);
     suite_add(s, test_any_other_method);

@@ -5,7 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char TOO_LARGE[] = "size: fields are set that this library does not know; it is older than the program";
+#define OLDER "fields are set that this library does not know; it is older than the program"
+static const char TOO_LARGE[] = "size: " OLDER, METHOD_TOO_LARGE[] = "method_size: " OLDER;
 
 static bool is_zero(const void *bytes, size_t size) {
     const char *byte = bytes;
@@ -54,12 +55,22 @@ static int methods_take(sea_options *options, const char **ret_why) {
         return *ret_why = "method_size: not the size of a sea_method", -EINVAL;
     for (size_t i = 0; options->method_size > sizeof(sea_method) && i < options->methods_count; i++)
         if (!is_zero(method_at(options, i) + 1, options->method_size - sizeof(sea_method)))
-            return *ret_why = TOO_LARGE, -E2BIG;
+            return *ret_why = METHOD_TOO_LARGE, -E2BIG;
     return 0;
+}
+
+static int lists_check(const sea_options *options, const char **ret_why) {
+    const char *missing = options->methods_count && !options->methods ? "methods: NULL, but methods_count is not 0"
+                          : options->users_count && !options->users   ? "users: NULL, but users_count is not 0"
+                          : options->groups_count && !options->groups ? "groups: NULL, but groups_count is not 0"
+                                                                      : NULL;
+    return missing ? *ret_why = missing, -EINVAL : 0;
 }
 
 int conn_options_take(const sea_options *given, sea_options *ret_options, const char **ret_why) {
     int r = take(given, CONN_OPTIONS_FIRST_SIZE, ret_options, sizeof(*ret_options), ret_why);
+    if (r == 0)
+        r = lists_check(ret_options, ret_why);
     return r == 0 ? methods_take(ret_options, ret_why) : r;
 }
 
