@@ -119,6 +119,13 @@ static void *use_pools_elsewhere(void *conn) {
     return NULL;
 }
 
+static void free_the_pool_of_a_connection(void) {
+    sea_block *block = NULL;
+    ck_assert_ptr_null(sea_pool_free(sea_conn_pool(ends.a.conn)));
+    ck_assert_int_eq(sea_block_new(&block, ends.a.conn, 100000), 0);
+    sea_block_unref(block);
+}
+
 static void *batch_elsewhere(void *conn) {
     sea_batch_begin(conn);
     sea_batch_end(conn);
@@ -307,7 +314,8 @@ static const struct {
     {answer_elsewhere_and_answer_with_an_error, "released or answered twice"},
     {drive_from_two_threads, "another thread is driving"},
     {use_pools_of_a_turn, "another thread is driving"},
-    {batch_in_a_turn, "another thread is driving"},
+    {batch_in_a_turn, "sea_conn_post()"},
+    {free_the_pool_of_a_connection, "frees the pool of a connection"},
     {end_a_batch_that_has_not_begun, "a batch ends that has not begun"},
     {unref_dead_blocks, "a block is used whose last reference is gone"},
     {ref_dead_blocks, "a block is used whose last reference is gone"},
@@ -357,6 +365,18 @@ START_TEST(test_misuse_is_refused) {
     ends_settle(&ends);
     ck_assert_uint_eq(ends.a.outcomes_count, 1);
     ck_assert_int_eq(ends.a.outcomes[0].status, 0);
+    end_deinit(&ends.a);
+    end_deinit(&ends.b);
+}
+END_TEST
+
+START_TEST(test_the_pool_of_an_ended_connection_is_its_own) {
+    ends_open(&ends);
+    sea_conn_close(ends.b.conn);
+    ends_settle(&ends);
+    ck_assert(!sea_conn_is_open(ends.a.conn));
+    ck_assert_ptr_null(sea_pool_free(sea_conn_pool(ends.a.conn)));
+    ck_assert_str_eq(sea_pool_name(sea_conn_pool(ends.a.conn)), "");
     end_deinit(&ends.a);
     end_deinit(&ends.b);
 }
@@ -426,6 +446,7 @@ int main(void) {
     struct suite *s = suite_new("misuse");
     suite_add_loop(s, test_misuse_ends_in_a_text, 0, CASES);
     suite_add_loop(s, test_misuse_is_refused, 0, CASES);
+    suite_add(s, test_the_pool_of_an_ended_connection_is_its_own);
     suite_add(s, test_a_server_runs_in_one_thread);
     suite_add(s, test_a_server_that_longjmp_has_left_is_freed);
     return suite_run(s);

@@ -5,8 +5,8 @@
 #include "memory/reserve.h"
 #include "registry/options.h"
 #include "sys/heap.h"
+#include "sys/misuse.h"
 #include "sys/wait.h"
-#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -100,6 +100,7 @@ void pools_init(struct pools *pools, struct account *account) {
     pools->private.is_private = true;
     pools_add(pools, &pools->private, &private);
     pools_add(pools, &pools->own, NULL);
+    pools->own.is_own = true;
 }
 
 void pools_deinit(struct pools *pools) {
@@ -310,9 +311,12 @@ uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes) {
 
 /* While the connection lives pools_maintain() frees the pool, as soon as no block of it is out. */
 sea_pool *pools_free(sea_pool *pool) {
+    if (pool && pool->is_own) {
+        misuse_tell("a program frees the pool of a connection: sea_conn_pool() lends it");
+        return NULL;
+    }
     if (!pool || !pool->pools)
         return heap_free(pool);
-    assert(pool != &pool->pools->own); /* the connection's */
     if (pool->pool)
         pool_rotate(pool->pool);
     pool->is_freed = true;

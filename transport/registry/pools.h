@@ -27,6 +27,7 @@ struct sea_pool {
     struct pool_policy policy;
     bool is_private; /* of inline blocks: no peer sees their memory */
     bool is_freed;   /* by the application: it goes when its arenas are gone */
+    bool is_own;     /* the connection lends it to the program, which does not free it */
     char name[32];
 };
 

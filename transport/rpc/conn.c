@@ -24,7 +24,8 @@ void conn_drop(sea_conn *conn) {
 }
 
 static int conn_explain_thread(const sea_conn *conn) {
-    misuse_tell("a thread uses a connection that another thread is driving");
+    misuse_tell("a thread uses a connection that another thread is driving: leave the work to that thread with "
+                "sea_conn_post()");
     return refusal_explain(&conn->ctx->refusals, -EDEADLK, "connection",
                            "another thread is driving it: leave the work to that thread with sea_conn_post()");
 }
