@@ -111,12 +111,14 @@ START_TEST(test_blocks_have_their_own_texts) {
         must_fail_anew(-EINVAL, (int) sea_block_fill_file(blocks[i], 100000, 0, -1, 8));
         must_fail_anew(-EBADF, (int) sea_block_fill_file(blocks[i], 0, -1, -1, 8));
         must_fail_anew(-EINVAL, sea_block_shrink(blocks[i], 200000));
+        ck_assert(says(-EINVAL, "the new size is larger"));
         must_fail_anew(-EPERM, (sea_block_seal(blocks[i]), sea_block_fill(blocks[i], 0, bytes, 8)));
         ck_assert(says(-EPERM, "it is sealed"));
         must_fail_anew(-EPERM, (int) sea_block_fill_file(blocks[i], 0, 0, -1, 8));
         must_fail_anew(-EPERM, sea_block_shrink(blocks[i], 1));
     }
     must_fail_anew(-EOPNOTSUPP, sea_block_export(pooled, &fd));
+    ck_assert(says(-EOPNOTSUPP, "class SEA_SEALED"));
     must_fail_anew(-EINVAL, sea_block_new_sealed(&sealed, ends.a.ctx, 1, 1U << 31));
     must_fail_anew(-EINVAL, sea_block_import(&sealed, ends.a.ctx, -1, 100));
     sea_block_unref(sealed);

@@ -273,7 +273,8 @@ const void *sea_block_view(sea_block *block) {
     return block_map(block);
 }
 
-static int block_check_range(const sea_block *block, size_t offset, size_t size) {
+/* `why` says what is wrong with a range that is not inside the block. */
+static int block_check_range(const sea_block *block, size_t offset, size_t size, const char *why) {
     struct refusal_log *log = &block->ctx->refusals;
     int r = block->is_readonly ? block_check_alive(block) : 0;
     if (r < 0)
@@ -281,12 +282,14 @@ static int block_check_range(const sea_block *block, size_t offset, size_t size)
     if (block->is_readonly)
         return refusal_explain(log, -EPERM, "block", "it is sealed, and does not change any more");
     if (offset > block->size || size > block->size - offset)
-        return refusal_explain(log, -EINVAL, "block", "the offset and the size reach beyond its end");
+        return refusal_explain(log, -EINVAL, "block", why);
     return 0;
 }
 
+static const char BEYOND_ITS_END[] = "the offset and the size reach beyond its end";
+
 int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t size) {
-    int r = block_check_range(block, offset, size);
+    int r = block_check_range(block, offset, size, BEYOND_ITS_END);
     if (r < 0 || size == 0)
         return r;
     uint64_t mark = refusal_mark(&block->ctx->refusals);
@@ -300,7 +303,7 @@ int sea_block_fill(sea_block *block, size_t offset, const void *data, size_t siz
 }
 
 int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t file_offset, size_t size) {
-    int r = block_check_range(block, offset, size);
+    int r = block_check_range(block, offset, size, BEYOND_ITS_END);
     if (r < 0 || size == 0)
         return r;
     uint64_t mark = refusal_mark(&block->ctx->refusals);
@@ -310,7 +313,7 @@ int64_t sea_block_fill_file(sea_block *block, size_t offset, int fd, int64_t fil
 }
 
 int sea_block_shrink(sea_block *block, size_t size) {
-    int r = block_check_range(block, size, 0);
+    int r = block_check_range(block, size, 0, "the new size is larger than the block");
     uint64_t mark = refusal_mark(&block->ctx->refusals);
     if (r == 0 && block->ops->shrink)
         r = refusal_end(&block->ctx->refusals, mark, block->ops->shrink(block, size));
@@ -345,7 +348,7 @@ int sea_block_export(sea_block *block, int *ret_fd) {
     struct refusal_log *log = &block->ctx->refusals;
     if (!block->ops->export)
         return refusal_explain(log, -EOPNOTSUPP, "block",
-                               "only blocks of sea_block_new_sealed() have a memfd of their own");
+                               "only blocks of the class SEA_SEALED have a memfd of their own");
     if (!block->is_readonly)
         return refusal_explain(log, -EPERM, "block", "it is not sealed yet: sea_block_seal() first");
     return block->ops->export(block, ret_fd);
