@@ -209,7 +209,12 @@ END_TEST
 
 START_TEST(test_servers_have_their_own_texts) {
     sea_server *server = NULL;
+    sea_conn *conn = NULL;
     must_fail_anew(-EINVAL, sea_server_new(&server, ends.a.ctx, "", NULL));
+    must_fail_anew(-EINVAL, sea_server_new(&server, ends.a.ctx, NULL, NULL));
+    ck_assert(says(-EINVAL, "address: it is NULL"));
+    must_fail_anew(-EINVAL, sea_connect(&conn, ends.a.ctx, NULL, NULL));
+    ck_assert(says(-EINVAL, "address: it is NULL"));
     ck_assert_int_eq(sea_server_new(&server, ends.a.ctx, "unix:@sealane-test-explain", NULL), 0);
     must_fail_anew(-EINVAL, sea_server_post(server, NULL, NULL));
     ck_assert_int_eq(sea_server_post(server, on_nothing_posted_to_server, NULL), 0);

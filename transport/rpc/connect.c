@@ -46,14 +46,21 @@ static int explain_inherited(sea_ctx *ctx, int r) {
     return refusal_explain(&ctx->refusals, -ENOBUFS, last.limit, last.advice);
 }
 
+static int check_arguments(sea_ctx *ctx, const char *address, const sea_options *given, sea_options *ret_taken) {
+    const char *why = "it is NULL";
+    int r = address ? conn_options_take(given, ret_taken, &why) : -EINVAL;
+    return r < 0 ? refusal_explain(&ctx->refusals, r, address ? address : "address", why) : 0;
+}
+
 static int connect_once(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given) {
     const char *why = "";
     int fd = -1;
     bool is_inherited = false;
     sea_options taken, *options = &taken;
-    int r = conn_options_take(given, options, &why);
-    if (r == 0)
-        r = negotiation_check_options(options, &why);
+    int r = check_arguments(ctx, address, given, options);
+    if (r < 0)
+        return r;
+    r = negotiation_check_options(options, &why);
     if (r < 0)
         return refusal_explain(&ctx->refusals, r, address, why);
     r = socket_open(address, &fd, &is_inherited, &why);
@@ -128,10 +135,9 @@ static int conn_make_wakeable(sea_conn *conn) {
 int sea_connect(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *options) {
     sea_conn *conn = NULL;
     sea_options taken;
-    const char *why;
-    int r = conn_options_take(options, &taken, &why);
+    int r = check_arguments(ctx, address, options, &taken);
     if (r < 0)
-        return refusal_explain(&ctx->refusals, r, address, why);
+        return r;
     uint64_t deadline = wait_deadline(lane_handshake_ms(&taken));
     r = conn_connect(&conn, ctx, address, options);
     while (r == -EAGAIN && wait_now() < deadline) {
