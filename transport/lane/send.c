@@ -29,7 +29,7 @@ static const uint32_t RELEASES_FIRST = 16;
 enum { NO_CREDIT = -ENOSR };
 
 static const struct lane_shortage SHORT_OF_SOCKET = {
-    .limit = "socket", .advice = "the peer is behind with reading it: wait for on_room, or longer"};
+    .limit = "socket", .advice = "the peer is behind with reading it: wait for on_room, or give a longer time-out"};
 
 static const struct lane_shortage SHORT_OF_FLIGHT = {
     .limit = "descriptors in flight",
@@ -114,10 +114,11 @@ static int message_ring_room(struct lane *lane, uint64_t lines) {
             .needed = lines * LINE_SIZE,
             .available = (lane->out.room - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
             .advice = growth_is_done(&lane->growth, &lane->own)
-                          ? "the peer is behind with reading it: wait for on_room, or longer, or raise `ring_size` in "
+                          ? "the peer is behind with reading it: wait for on_room, give a longer time-out, or raise "
+                            "`ring_size` in "
                             "sea_options"
                           : "the peer is behind with reading it, and a larger ring could not be had: wait for on_room, "
-                            "or longer"};
+                            "or give a longer time-out"};
     return r;
 }
 
@@ -139,14 +140,16 @@ static int credit_wait(struct lane *lane, uint64_t size) {
             .limit = most->blocks < lane->negotiated.blocks_max ? "peer quota (blocks)" : "peer's blocks_max",
             .needed = 1,
             .credit = size,
-            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
+            .advice =
+                "it has to release blocks of ours: wait for on_room, give a longer time-out, or raise that limit"};
     else
         lane->shortage = (struct lane_shortage){
             .limit = most->bytes < lane->negotiated.bytes_max ? "peer quota (bytes)" : "peer's bytes_max",
             .needed = size,
             .available = bytes < most->bytes ? most->bytes - bytes : 0,
             .credit = size,
-            .advice = "it has to release blocks of ours: wait for on_room, or longer, or raise that limit"};
+            .advice =
+                "it has to release blocks of ours: wait for on_room, give a longer time-out, or raise that limit"};
     return NO_CREDIT;
 }
 

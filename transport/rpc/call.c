@@ -29,10 +29,10 @@ static int call_wait(sea_conn *conn) {
     if (conn->lane.negotiated.calls_max == 0)
         return refusal_keep(&conn->ctx->refusals, -EDQUOT, "peer's calls_max", 1, 0,
                             "it takes no calls at all: send one-way messages, or raise that limit");
-    conn->lane.shortage =
-        (struct lane_shortage){.limit = "peer's calls_max",
-                               .needed = 1,
-                               .advice = "calls of ours have to end: wait for on_room, or longer, or raise that limit"};
+    conn->lane.shortage = (struct lane_shortage){
+        .limit = "peer's calls_max",
+        .needed = 1,
+        .advice = "calls of ours have to end: wait for on_room, give a longer time-out, or raise that limit"};
     conn->wants_call = true;
     return -EAGAIN;
 }
