@@ -55,11 +55,14 @@ enum {
  * one block, and for a sealed block one descriptor (and see sea_block_new_sealed() on padding); pooled blocks, and
  * small inline ones for a peer that takes pooled ones, are charged with the arenas in which they lie.
  * May take milliseconds for large blocks; never waits for a peer. The caller owns one reference.
+ * On the connection's thread. For the answer of another thread, the handler makes the block and hands it over with the
+ * call, or that thread takes sea_block_new_sealed() or sea_reply_bytes().
  * Errors: -EDQUOT, -ENOMEM, -EMSGSIZE (the peer accepts no class that could carry that much: its block_max or
  * inline_max), -EMFILE, -ENODEV and -EACCES (sea_ctx_options.numa_nodes), -EPIPE
- * (not connected any more), -EAGAIN (the handshake is not finished), -EPERM, -EACCES and -ENOSYS (a call that
- * memory needs is forbidden in this sandbox; a payload that fits into inline_max is made inline then: doc/sandbox.md),
- * -EIO (a system call failed for no reason that is known here). sea_explain() has the text of each.
+ * (not connected any more), -EAGAIN (the handshake is not finished), -EDEADLK (another thread drives `conn`), -EPERM,
+ * -EACCES and -ENOSYS (a call that memory needs is forbidden in this sandbox; a payload that fits into inline_max is
+ * made inline then: doc/sandbox.md), -EIO (a system call failed for no reason that is known here). sea_explain() has
+ * the text of each.
  */
 SEA_API int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size);
 

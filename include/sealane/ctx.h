@@ -108,7 +108,7 @@ typedef struct sea_ctx_options {
  * chooses the class of payloads. A file that cannot be used is no error: the built-in values hold, and
  * sea_ctx_refusal() says why.
  * Errors: -EINVAL (unknown flags, a mark without on_low_water), -E2BIG (options that this library does not know),
- * -ENOMEM.
+ * -ENOMEM. They have no text beyond their names, because there is no context that could keep it.
  */
 SEA_API int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *options);
 

@@ -8,7 +8,7 @@
  *
  *     uint64_t values[SEA_FIGURES];
  *     sea_ctx_figures(ctx, values, SEA_FIGURES);
- *     for (unsigned i = 0; i < SEA_FIGURES; i++)
+ *     for (unsigned i = 0; i < SEA_FIGURES && sea_ctx_figure(i); i++)
  *         printf("%s %llu\n", sea_ctx_figure(i)->name, (unsigned long long) values[i]);
  *
  * The enumerations grow at their ends only. A library that is older than the program's headers fills the values that it

@@ -8,6 +8,7 @@
  * Threads: a message belongs to one thread at a time, and may be handed from thread to thread. Any thread may read,
  * answer and release it, also after sea_conn_free(). On the connection's thread an answer is sent at once. Any other
  * thread leaves it for that thread, without a lock, and wakes it: the answer is sent in the connection's next turn.
+ * sea_block_new() is not for other threads: see there how a worker thread gets the block of its answer.
  */
 #ifndef SEALANE_MSG_H
 #define SEALANE_MSG_H
