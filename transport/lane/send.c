@@ -115,8 +115,7 @@ static int message_ring_room(struct lane *lane, uint64_t lines) {
             .available = (lane->out.room - ((uint32_t) lane->out.tail - lane->out.known)) * (uint64_t) LINE_SIZE,
             .advice = growth_is_done(&lane->growth, &lane->own)
                           ? "the peer is behind with reading it: wait for on_room, give a longer time-out, or raise "
-                            "`ring_size` in "
-                            "sea_options"
+                            "`ring_size` in sea_options"
                           : "the peer is behind with reading it, and a larger ring could not be had: wait for on_room, "
                             "or give a longer time-out"};
     return r;
