@@ -60,10 +60,9 @@ static int methods_take(sea_options *options, const char **ret_why) {
 }
 
 static int lists_check(const sea_options *options, const char **ret_why) {
-    const char *missing = options->methods_count && !options->methods ? "methods: NULL, but methods_count is not 0"
-                          : options->users_count && !options->users   ? "users: NULL, but users_count is not 0"
-                          : options->groups_count && !options->groups ? "groups: NULL, but groups_count is not 0"
-                                                                      : NULL;
+    const char *missing = options->users_count > 0 && !options->users     ? "users: NULL, while users_count is not 0"
+                          : options->groups_count > 0 && !options->groups ? "groups: NULL, while groups_count is not 0"
+                                                                          : NULL;
     return missing ? *ret_why = missing, -EINVAL : 0;
 }
 
