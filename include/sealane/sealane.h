@@ -68,10 +68,10 @@
  *     -Wl,-z,nodelete (pkg-config --static says so): threads of the library may outlast the last context, while the
  *     kernel closes descriptors that a peer chose.
  *   - Misuse that the library finds is refused: a message that is released or answered twice, a pooled block that is
- *     used after its last reference and before its memory is, a batch that ends without a begin, and a connection, its
- *     pools or its server that one thread uses while another drives it (-EDEADLK). With SEALANE_CHECK=1 in the
- *     environment the program ends there, with a text on standard error and abort(). Each connection then keeps its
- *     last 200 released messages, to find misuse.
+ *     used after its last reference and before its memory is, a batch that ends without a begin, sea_conn_free() of a
+ *     server's connection, or from inside sea_conn_free(), and a connection, its pools or its server that one thread
+ *     uses while another drives it (-EDEADLK). With SEALANE_CHECK=1 in the environment the program ends there, with a
+ *     text on standard error and abort(). Each connection then keeps its last 200 released messages, to find misuse.
  *   - Otherwise the library never prints, exits, or installs a signal handler. No descriptor of its survives exec.
  */
 #ifndef SEALANE_SEALANE_H

@@ -301,6 +301,39 @@ static void list_a_server_that_runs(void) {
     use_a_server_that_runs(1);
 }
 
+static void free_again(struct end *end, const struct outcome *outcome) {
+    ck_assert_int_eq(outcome->status, -ECANCELED);
+    ck_assert_ptr_null(sea_conn_free(end->conn));
+}
+
+/* The callback frees the connection after any error, and so is called from inside sea_conn_free(). */
+static void free_a_connection_twice(void) {
+    struct ends others = {.a.at_done = free_again};
+    ends_open(&others);
+    ck_assert_int_eq(end_call(&others.a, END_KEEP, NULL, -1, 0, NULL), 0);
+    ends_settle(&others);
+    end_free_conn(&others.a);
+    ck_assert_uint_eq(others.a.outcomes_count, 1);
+    ends_settle(&others);
+    ends_deinit(&others);
+}
+
+static void free_the_opened(sea_conn *conn, void *user) {
+    (void) user;
+    ck_assert_ptr_null(sea_conn_free(conn));
+    ck_assert(sea_conn_is_open(conn));
+}
+
+static void free_a_connection_of_a_server(void) {
+    struct host host = {.options = {.on_open = free_the_opened}};
+    sea_conn *conn = NULL;
+    host_start(&host);
+    ck_assert_int_eq(sea_connect(&conn, ends.a.ctx, host.address, NULL), 0);
+    ck_assert_int_eq(sea_call_bytes(conn, 0, "x", 1, test_timeout_ms(10000), NULL), -ENOSYS);
+    sea_conn_free(conn);
+    host_stop(&host);
+}
+
 static const struct {
     void (*misuse)(void);
     const char *text;
@@ -324,6 +357,8 @@ static const struct {
     {use_a_connection_of_a_loop, "another thread is driving"},
     {use_a_connection_that_is_waited_for, "another thread is driving"},
     {free_a_server_that_runs, "frees a server that another thread runs"},
+    {free_a_connection_twice, "a connection is freed twice"},
+    {free_a_connection_of_a_server, "frees a connection of a server"},
     {list_a_server_that_runs, "lists the connections of a server that another thread runs"},
 };
 enum { CASES = sizeof cases / sizeof *cases };

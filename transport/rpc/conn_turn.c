@@ -7,6 +7,7 @@
 #include "rpc/call_end.h"
 #include "rpc/msg.h"
 #include "sys/failure.h"
+#include "sys/misuse.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -256,9 +257,18 @@ static void on_closed(void *owner, const sea_close_event *event) {
     calls_end(conn, conn->is_freed ? -ECANCELED : event->reason == -EPROTO ? -EPROTO : -EPIPE);
 }
 
+/* A callback that frees its connection after any error is called from inside sea_conn_free(), too. */
+static bool conn_may_be_freed(const sea_conn *conn) {
+    if (conn->server)
+        misuse_tell("sea_conn_free() frees a connection of a server, which sea_conn_close() ends");
+    else if (conn->is_freed)
+        misuse_tell("a connection is freed twice");
+    return !conn->server && !conn->is_freed;
+}
+
 /* A callback of an end that goes on may free the connection: the calls that are left end here, too. */
 sea_conn *sea_conn_free(sea_conn *conn) {
-    if (!conn || conn_adopt(conn) < 0)
+    if (!conn || conn_adopt(conn) < 0 || !conn_may_be_freed(conn))
         return NULL;
     CLEANUP_CONN sea_conn *freed = conn;
     freed->is_freed = true;
