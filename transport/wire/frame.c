@@ -5,9 +5,6 @@
  * This file checks the properties of one frame alone. The lane and rpc check the ones that depend on the connection:
  * whether this class was negotiated, this call is in flight, this handle is on lease, the descriptor arrived.
  *
- * Owns nothing: a decoded frame borrows the datagram, an encoder fills the caller's buffer. The datagram lies in memory
- * that no peer can write. Any thread.
- *
  * Invariant: of every datagram that wire_decode() accepts, the encoders make equal bytes again. The fuzzer and the unit
  * test check it, so no field is left unchecked and unreturned.
  */

@@ -7,6 +7,8 @@
  * byte: no alignment is assumed. A decoder reads each integer of its input once, checks everything that can be
  * checked without a connection's state, and names what was wrong. Reserved bytes are zero, and are
  * checked. The input lies in private memory: it was received, never shared.
+ *
+ * Owns: nothing. A decoded frame borrows its datagram; an encoder fills the caller's buffer. Threads: any.
  */
 #ifndef WIRE_FRAME_H
 #define WIRE_FRAME_H

@@ -6,8 +6,11 @@
  *
  * `arena` is 0 for sealed blocks, which are in no arena, and 1..65535 for pooled ones; `index` is a slot in the owner's
  * table, or a block in its arena; `generation` is never 0, so that no handle is, and grows with each lease of its slot,
- * so that a handle that was used up does not name its successor. (After 2^24 leases of one slot it does again. A peer
- * that kept one that long, and sends it, gives back a lease of its own.)
+ * so that a handle that was used up does not name its successor. (After 2^24 - 1 leases of one slot it does again. A
+ * peer that kept one that long, and sends it, gives back a lease of its own.)
+ *
+ * Owns: nothing. registry/lease.h and memory/pool.h grant and end leases; here are only their names. Pure functions.
+ * Threads: any.
  */
 #ifndef WIRE_HANDLE_H
 #define WIRE_HANDLE_H

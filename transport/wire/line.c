@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lines: what wire/line.h describes. Owns nothing; any thread. */
+/* Lines. See line.h. */
 #include "wire/line.h"
 
 #include <string.h>

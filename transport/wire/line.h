@@ -17,6 +17,8 @@
  *
  * Only a REPLY with an error has a text, and it has no payload: a frame's bytes are one or the other. Words of a frame
  * that the reader works on were copied to its own memory before: the writer is a stranger.
+ *
+ * Owns: nothing, and keeps no state. Touches: only the words that the caller gives, never the ring. Threads: any.
  */
 #ifndef WIRE_LINE_H
 #define WIRE_LINE_H
@@ -83,9 +85,12 @@ static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
 }
 
 /*
- * Decodes a first line. Returns NULL, or the static text that names the error; then *ret is undefined. After NULL all
- * promises of wire_decode() for CALL, ONEWAY, REPLY and CANCEL hold; a sealed payload is not possible; `payload` and
- * `text` are NULL, and *ret_bytes is the number of bytes that follow of either, beginning with word 4.
+ * Decodes a first line. Returns NULL, or the static text that names the error; then *ret is undefined. After NULL:
+ *   - CALL, ONEWAY, REPLY: `head` and `message` are as wire_decode() promises, except that head.size is 0, that no
+ * payload is sealed, and that `payload` and `text` are NULL. *ret_bytes is the number of bytes of inline payload or
+ * text that follow, beginning with word 4. Of a text only the size is checked: the caller checks the copied bytes with
+ * wire_text_is_clean();
+ *   - CANCEL, MARK: only `head` is written, with head.size 0, and *ret_bytes, which is 0.
  */
 const char *line_decode(const uint64_t words[LINE_WORDS], struct wire_frame *ret, uint32_t *ret_bytes);
 
