@@ -86,6 +86,11 @@ static int explain_passed(sea_conn *conn, uint32_t method) {
     return conn_say(conn, -ETIMEDOUT, conn->text);
 }
 
+static int explain_no_done(const sea_conn *conn) {
+    return refusal_explain(&conn->ctx->refusals, -EINVAL, "sea_call_start()",
+                           "`done` is NULL: it is told how the call ended; sea_send() sends what is not answered");
+}
+
 /* `call` brings method and payload, which is borrowed. */
 static int call_start_term(sea_conn *conn, struct lane_message *call, struct term term, sea_done *done, void *user,
                            uint64_t *ret_id) {
@@ -95,7 +100,7 @@ static int call_start_term(sea_conn *conn, struct lane_message *call, struct ter
     if (r < 0)
         return r;
     bool is_first = !conn->lane.wants_room && !conn->wants_call;
-    r = !done             ? -EINVAL
+    r = !done             ? explain_no_done(conn)
         : term.has_passed ? explain_passed(conn, call->method)
                           : call_start(conn, call, term.deadline, waiter);
     if (r == -EAGAIN && is_first)

@@ -47,9 +47,11 @@ static int explain_inherited(sea_ctx *ctx, int r) {
 }
 
 static int check_arguments(sea_ctx *ctx, const char *address, const sea_options *given, sea_options *ret_taken) {
-    const char *why = "it is NULL";
-    int r = address ? conn_options_take(given, ret_taken, &why) : -EINVAL;
-    return r < 0 ? refusal_explain(&ctx->refusals, r, address ? address : "address", why) : 0;
+    const char *why = "";
+    if (!address || !*address)
+        return refusal_explain(&ctx->refusals, -EINVAL, "address", address ? "it is empty" : "it is NULL");
+    int r = conn_options_take(given, ret_taken, &why);
+    return r < 0 ? refusal_explain(&ctx->refusals, r, address, why) : 0;
 }
 
 static int connect_once(sea_conn **ret_conn, sea_ctx *ctx, const char *address, const sea_options *given) {

@@ -319,8 +319,8 @@ static int server_make(sea_server **ret_server, sea_ctx *ctx, const char *addres
     server->box = mailbox_new();
     int r = !server->scratch || !server->box ? -ENOMEM : poller ? 0 : poller_set_new(&server->poller);
     r = server_explain(server, r);
-    if (r == 0 && !address)
-        r = refusal_explain(&ctx->refusals, -EINVAL, "address", "it is NULL");
+    if (r == 0 && (!address || !*address))
+        r = refusal_explain(&ctx->refusals, -EINVAL, "address", address ? "it is empty" : "it is NULL");
     if (r == 0 && taken < 0)
         r = refusal_explain(&ctx->refusals, taken, address, why);
     if (r == 0 && server->poller) /* which there is; clang-tidy cannot know that */
