@@ -16,6 +16,11 @@
  * Requests within these amounts are granted at once. The reserve covers memory that other processes take meanwhile, and
  * grants that come too late for the allowance. Admission charges no budget and no quota (memory/quota.h); it only
  * watches the budget for the low-water mark.
+ *
+ * Owns: the promises, the age of the reading, and the state of the low-water marks of one context. Touches: reads files
+ * of /proc and of the cgroups, and the budget; before it refuses it waits for the disposal; admission_tell() and
+ * admission_admit_and_tell() call the application. Threads: any. The lock is not held while files are read, while a
+ * thread waits, or while the application is called.
  */
 #ifndef MEMORY_ADMISSION_H
 #define MEMORY_ADMISSION_H
@@ -56,7 +61,7 @@ struct admission_wishes {
 /* The watched limits: the machine, and each unit of the budget. */
 enum { ADMISSION_MACHINE, ADMISSION_BUDGET, ADMISSION_WATCHED = ADMISSION_BUDGET + QUOTA_UNITS };
 
-/* One for a context. Thread-safe. */
+/* One for a context. */
 struct admission {
     const char *proc, *mount;   /* borrowed: "/proc", "/sys/fs/cgroup"; tests use others */
     struct refusal_log *log;    /* borrowed; for functions that explain an error. Admission notes nothing in it */

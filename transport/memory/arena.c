@@ -7,8 +7,6 @@
  *
  * Facts relied on (tests/contract/): a mapping from before F_SEAL_FUTURE_WRITE stays writable, and no other way to
  * write is left (test_seal.c); pages of sizes between the base page and 2 MiB come by faults alone (test_folios.c).
- *
- * Threads: one at a time; a block's bytes belong to the block's user.
  */
 #include "memory/arena.h"
 

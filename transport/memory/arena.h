@@ -11,6 +11,10 @@
  * out once, and closed then. Memory goes back to the kernel only with the whole arena.
  *
  * A private arena has an equal layout, and no audience: it is memory from the heap, for blocks that are sent as copies.
+ *
+ * Owns: the memory, and the descriptor until it is announced. Touches: the promises of admission, and the pages; large
+ * memory goes to the disposal. It charges nothing, and knows no pool. Threads: one at a time, the pool's owner's; after
+ * the pool's end the thread that frees the arena. A block's bytes belong to the block's user.
  */
 #ifndef MEMORY_ARENA_H
 #define MEMORY_ARENA_H

@@ -4,7 +4,10 @@
  *
  *     2 * count <= capacity of the table
  *
- * An id is used again only after all other ids. The table borrows the arenas. Threads: the connection's.
+ * An id is used again only after all other ids.
+ *
+ * Owns: the entries; it borrows the arenas. Touches: arena.id and arena.order. Threads: the connection's, until its end
+ * has emptied and freed the table: arenas that stay longer are in no table.
  */
 #ifndef MEMORY_ARENA_IDS_H
 #define MEMORY_ARENA_IDS_H

@@ -11,7 +11,8 @@
  * $SEALANE_CALIBRATION (empty: none), or the first that exists of $XDG_CONFIG_HOME/sealane/calibration (~/.config/...)
  * and SYSCONFDIR/sealane/calibration.
  *
- * Threads: any, while no thread calls setenv().
+ * Owns: nothing; the context keeps the table. Touches: reads the environment and the file. Threads: any, while no
+ * thread calls setenv(); the table never changes.
  */
 #ifndef MEMORY_CALIBRATION_H
 #define MEMORY_CALIBRATION_H

@@ -15,6 +15,9 @@
  * arena's descriptor is closed once the peer has it: the pages behind the end of its memfd are counted through a second
  * mapping (sys/map).
  *
+ * Owns: the lists and their locks; entries are members of their owners. Touches: asks the kernel about the memory, and
+ * changes none; charges nothing.
+ *
  * Threads: any. Entries are spread over several locks. A thread that makes memory holds a lock for some 0.1 us; a
  * thread that counts holds it for some 50 us for each entry without a descriptor.
  */

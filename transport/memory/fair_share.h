@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fair share of the budget, for clients that come and go and may hold their memory for ever. Pure functions.
+ * A fair share of the budget, for clients that come and go and may hold their memory for ever. Pure functions: they
+ * own, read and charge nothing; registry/pool_budget.c gives the amounts. Threads: any.
  *
  * The number of clients is unknown, and memory that a client holds cannot be taken back. So the amount that one client
  * may have shrinks with the amount that is left, like buffers in a switch that many ports share (A. K. Choudhury and E.

@@ -3,12 +3,13 @@
  * Pools. See pool.h for the rules, memory/slot.h for a block's states, memory/pool_arenas.h for the arenas,
  * memory/size_class.h for the order of reuse.
  *
- * Nothing here is shared memory. Other threads touch two things: the return stack (memory/return_stack.h), and, once
- * the pool has ended, the counts of blocks and arenas that are still out.
+ * Nothing here is shared memory. Other threads, in pool_put(), read the addresses of arena and pool, and arenas.ops and
+ * arenas.owner, which do not change. They write the return stack (memory/return_stack.h), and, once the pool has ended,
+ * the counts of blocks and arenas that are still out.
  *
  * The end:  LIVING  --pool_end()-->  ENDED, when the return stack ends. From then on `left` of an arena counts its
- * slots that are out, and `left` of the pool counts its arenas. The thread that takes a count to 0 frees the arena or
- * the pool.
+ * slots that are out, and `left` of the pool counts its arenas. The thread that takes a count to 0 frees the arena
+ * (census lock, unmapping, ops->uncharge()) or the pool.
  */
 #include "memory/pool.h"
 
@@ -104,8 +105,7 @@ static uint32_t grow_count(const struct pool *pool, const struct size_class *cla
 
 /* --- taking and putting --- */
 
-/* Takes the blocks that came back into their classes. Returns whether the stack was watched; it is not watched any
- * more. */
+/* Takes the blocks that came back into their classes, and ends the watch. Returns whether there was one. */
 static bool pool_collect(struct pool *pool) {
     struct pool_slot *slot = return_stack_take(&pool->returns);
     while (return_stack_is_slot(slot)) {
@@ -131,14 +131,15 @@ static void pool_collect_returns(struct pool *pool) {
         }
 }
 
-/* Has the thread that puts the next slot wake the owner. */
+/* Begins the watch (pool.h), if it has not begun. */
 static void pool_watch(struct pool *pool) {
     while (!return_stack_try_watch(&pool->returns))
         pool_drain(pool);
     pool_front_close(&pool->arenas.front);
 }
 
-/* A class cycles over so many blocks in any case: one is written while another is read. */
+/* A class with fewer blocks had better grow than wait, also where its distance is 1: one block is written while another
+ * is read. */
 enum { ROUND_LEAST = 2 };
 
 uint64_t pool_growth(const struct pool_slot *slot) {
@@ -285,7 +286,7 @@ bool pool_has(const struct pool *pool, const struct pool_slot *slot) {
     return pool_of(slot) == pool;
 }
 
-/* The owner works again. It maintains the blocks that it makes hot from now on before it sleeps. */
+/* Blocks came back, or the owner works again: the end of the watch (pool.h). */
 static RARE void pool_wake(struct pool *pool) {
     if (pool_collect(pool))
         pool->arenas.ops->needs_maintenance(pool->arenas.owner);

@@ -12,11 +12,13 @@
  * last block that comes back. pool_arenas_retire_idle(), pool_arenas_begin_generation() and pool_arenas_end() free idle
  * arenas. After pool_arenas_end() the pool calls pool_arena_free() for each arena that is left.
  *
- * This room chooses no block and no size: memory/size_class.h and memory/pool.c do. It is a part of struct pool;
- * arenas, charges and threads follow the rules of pool.h.
+ * This room chooses no block and no size: memory/size_class.h and memory/pool.c do.
  *
- * Threads: the pool's owner's. Exceptions are `left` and pool_arena_free(): the thread that puts the last block of a
- * pool that has ended uses them.
+ * Owns: the arenas; it is a part of struct pool. Touches: the owner's charges and its list of retired arenas
+ * (pool_ops), the audience's ids, the size classes, the promises of admission, and the census.
+ *
+ * Threads: the pool's owner's. Exceptions are `left` and pool_arena_free(): the threads that put blocks of a pool that
+ * has ended use them.
  */
 #ifndef MEMORY_POOL_ARENAS_H
 #define MEMORY_POOL_ARENAS_H

@@ -6,7 +6,8 @@
  *     hot[number] = NULL, a slot of that class, or &pool_closed
  *     all places are closed, or none
  *
- * Threads: the pool's owner's.
+ * Owns: nothing; it is the first part of struct pool, and borrows the pool's slots. Threads: the pool's owner's. Once
+ * the pool has ended all places are closed, and only read.
  */
 #ifndef MEMORY_POOL_FRONT_H
 #define MEMORY_POOL_FRONT_H
@@ -16,7 +17,7 @@
 /* The first member of a pool. The classes are the sizes up to the largest hot one, bytes. */
 enum { POOL_HOT_CLASSES = 17, POOL_HOT_LARGEST = 16 << 10 };
 struct pool_front {
-    /* &pool_closed: while the pool reports blocks that come back to its owner, and after pool_end() */
+    /* &pool_closed: from the begin of a watch (memory/pool.h) to its end, and after pool_end() */
     struct pool_slot *hot[POOL_HOT_CLASSES];
     uint64_t allocated; /* bytes of all blocks ever taken */
 };

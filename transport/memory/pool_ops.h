@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the owner of a pool gives to it: options and operations; and the gauges that it reads. memory/pool.h describes
- * the pool, memory/pool_arenas.h uses these.
+ * the pool, memory/pool_arenas.h uses these, registry/pool_budget.c has the operations.
+ *
+ * Owns: nothing. Threads: the pool's owner's, but for `uncharge`, `hold` and `tell`: these come on the thread that puts
+ * a block, which may be any.
  */
 #ifndef MEMORY_POOL_OPS_H
 #define MEMORY_POOL_OPS_H
@@ -11,8 +14,9 @@
 #include "memory/rotation.h"
 
 struct pool_ops {
-    /* Charges the owner for an arena that is about to be made. 0, or a negative errno value: then the pool retires as
-     * much as it can and asks once more. Blocks may come back meanwhile. */
+    /* Charges the owner for an arena that is about to be made, and again for pages that the kernel added to it. 0, or a
+     * negative errno value: then pool_take() retires as much as it can and asks once more, for one block, and
+     * pool_reserve() gives up. Blocks may come back meanwhile. */
     int (*charge)(void *owner, uint64_t bytes, uint32_t fds);
     /* Returns the charge of an arena that is gone, once for each charge. It is the last call for an arena, and for the
      * pool, and may come on any thread. */
@@ -24,7 +28,7 @@ struct pool_ops {
     void (*retired)(void *owner, uint32_t arena_id);
     /* Asks the owner to call pool_maintain() before its thread sleeps. Called on the owner's thread. */
     void (*needs_maintenance)(void *owner);
-    /* A slot came back that the pool waits for (pool_maintain()): `tell` wakes the owner's thread. Both may come on any
+    /* A slot came back to a pool that is watched (memory/pool.h): `tell` wakes the owner's thread. Both may come on any
      * thread. `hold` comes first: it keeps the owner alive until `tell` has returned. */
     void (*hold)(void *owner);
     void (*tell)(void *owner);

@@ -3,9 +3,11 @@
  * A quota: how much of three things one holder may have at a time. The process's budget, a user's share and a peer's
  * share are quotas. A charge is made in full or not at all. The function that made a charge also returns it.
  *
- * Invariant, for each of the three: 0 <= used <= limit. The peak is noted once a charge is granted. Thread-safe,
- * without locks: each amount is one atomic counter. Relaxed order is enough, since no other memory is published through
- * the counters.
+ * Invariant, for each of the three: 0 <= used <= limit. The peak is noted once a charge is granted.
+ *
+ * Owns: the counters. Touches: its parents' counters, since each charge is made to them too; when it refuses, the log.
+ * Threads: any, without locks (but for the log's): each amount is one atomic counter. Relaxed order is enough, since no
+ * other memory is published through the counters. A quota outlives its charges.
  */
 #ifndef MEMORY_QUOTA_H
 #define MEMORY_QUOTA_H

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The newest refusal, in full: the limit, the amount that was needed, the amount that was available, and advice. A
- * context has one log. Thread-safe. Other logs hold refusals back while a thread may still find another way: only the
- * ones that it passes on count as refusals.
+ * context has one log. Other logs hold refusals back while a thread may still find another way: only the ones that it
+ * passes on count as refusals.
+ *
+ * Owns: copies of the texts, and the counts of refusals. Touches: `recent`, which the context owns. It prints nothing.
+ * Threads: any, under the log's lock; a log that holds back belongs to one thread (refusal_pass() reads it unlocked).
  */
 #ifndef MEMORY_REFUSAL_H
 #define MEMORY_REFUSAL_H

@@ -2,16 +2,12 @@
 /*
  * Reservation. See reserve.h.
  *
- * The caller keeps its descriptors and mappings. No budget is charged here.
- *
  * Where the kernel refuses with an error, the library explains the error afterwards: descriptors, mappings, locked
  * memory, nodes. Where it would kill or raise a signal, the library asks before: memory (memory/admission.h), and the
  * size of files (sys/memfd.c).
  *
  * Facts relied on (tests/contract/): fallocate() reserves real pages (test_limits.c), and so does MADV_POPULATE_WRITE
  * (test_map.c).
- *
- * Threads: any.
  */
 #include "memory/reserve.h"
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reservation: memory that was granted really exists.
+ * Reservation: memory that was granted really exists. And the explanation, afterwards, of memory that could not be
+ * made.
+ *
+ * Owns: nothing; descriptors and mappings are the caller's. Touches: the pages of the memory, the promises of
+ * admission, and, where it explains an error, the refusal log. It may wait for the disposal, and charges nothing.
+ * Threads: any; one at a time for a memfd.
  */
 #ifndef MEMORY_RESERVE_H
 #define MEMORY_RESERVE_H

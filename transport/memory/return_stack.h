@@ -7,12 +7,13 @@
  *     WATCHED        --return_stack_try_put()-->    slots, WATCHED   --return_stack_take()-->  NULL
  *     any of these   --return_stack_end()-->        ENDED, for good
  *
- * The stack is empty when its top is NULL or WATCHED. WATCHED means that the owner sleeps: the thread that puts a slot
- * over this mark wakes the owner. The owner takes the whole stack at once, so that a slot cannot come back to the top
- * while another thread looks at it (no ABA). slot->link.next links the slots, the newest first.
+ * The stack is empty when its top is NULL or WATCHED. WATCHED is the mark of the watch that memory/pool.h describes:
+ * the thread that puts a slot over it wakes the owner. The owner takes the whole stack at once, so that a slot cannot
+ * come back to the top while another thread looks at it (no ABA). slot->link.next links the slots, the newest first.
  *
  * The stack wakes no owner and counts nothing: memory/pool.c does. It is private memory.
  *
+ * Owns: nothing; a slot on the stack is the owner's already, and its link is the stack's. Touches: nothing else.
  * Threads: any thread may read the top and put slots; only the owner calls the rest. The stack may be freed as soon as
  * the last OUT slot is put.
  */
@@ -27,7 +28,7 @@ struct return_stack {
     _Atomic(struct pool_slot *) top;
 };
 
-/* Values of the top that are no slot: the mark of an empty stack whose owner sleeps, and the mark of an ended stack. */
+/* Values of the top that are no slot: the mark of an empty stack that is watched, and the mark of an ended stack. */
 extern struct pool_slot return_stack_watched_mark, return_stack_ended_mark;
 #define RETURN_STACK_WATCHED (&return_stack_watched_mark)
 #define RETURN_STACK_ENDED (&return_stack_ended_mark)
@@ -64,8 +65,8 @@ static inline struct pool_slot *return_stack_take(struct return_stack *returns) 
     return atomic_exchange_explicit(&returns->top, NULL, memory_order_acquire);
 }
 
-/* Watches the empty stack: from here on the thread that puts a slot wakes the owner. False: the stack has slots, which
- * the owner takes first. */
+/* Puts the mark WATCHED on the empty stack, which may have it already. False: the stack has slots, which the owner
+ * takes first. */
 bool return_stack_try_watch(struct return_stack *returns);
 
 /* Ends the stack: from here on no slot is put. A thread that finds ENDED sees all that the owner wrote before. Returns

@@ -8,7 +8,8 @@
  * taken exists because it was reserved: it is neither old nor idle. Free memory is not kept for longer than `keep`
  * after a block was last taken.
  *
- * Pure, except for the clock in rotation_note_arena(). Threads: the pool's owner's.
+ * Owns: its own times and counts, a part of struct pool_arenas. Touches: the clock, in rotation_note_arena(); no arena.
+ * Threads: the pool's owner's.
  */
 #ifndef MEMORY_ROTATION_H
 #define MEMORY_ROTATION_H

@@ -3,9 +3,11 @@
  * Sealed memory: one memfd, written in place, then frozen by the kernel; or a peer's frozen memfd, verified.
  *
  * States:  LOANED  --sealed_freeze()-->  FROZEN.  sealed_import() begins at FROZEN. LOANED: `fd` and the mapping
- * `data`, if there is one, are writable. FROZEN: both are read-only, and the bytes are final. The struct owns its
- * descriptor and its mapping. One thread at a time uses LOANED memory; all threads may read FROZEN memory. The registry
- * charges the budget, not this module.
+ * `data`, if there is one, are writable. FROZEN: both are read-only, and the bytes are final.
+ *
+ * Owns: its descriptor and its mapping. Touches: the promises of admission; rejected descriptors go to the reaper,
+ * large memory goes to the disposal. The registry charges the budget, not this module. Threads: one at a time for
+ * LOANED memory; all may map and read FROZEN memory; the thread that ends the memory is the last one to use it.
  */
 #ifndef MEMORY_SEALED_H
 #define MEMORY_SEALED_H

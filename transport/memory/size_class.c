@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Size classes. See size_class.h for the sizes and the order. Borrows the slots; allocates nothing. */
+/* Size classes. See size_class.h for the sizes and the order. */
 #include "memory/size_class.h"
 
 #include <assert.h>

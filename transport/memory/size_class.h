@@ -18,7 +18,8 @@
  * `distance` is less than `target` while there is no memory for more blocks. arena.spare_younger links the arenas with
  * spare blocks, from `oldest` on, by arena.order.
  *
- * Threads: the pool's owner's.
+ * Owns: nothing; it borrows slots and arenas of one pool, and links them. Touches: slot.link, slot.is_free,
+ * arena.spare and arena.spare_younger. Threads: the pool's owner's.
  */
 #ifndef MEMORY_SIZE_CLASS_H
 #define MEMORY_SIZE_CLASS_H
@@ -35,7 +36,7 @@ struct size_class {
 #define SIZE_CLASS_SMALLEST ((size_t) 1024)
 /* Larger sizes have no class. */
 #define SIZE_CLASS_LARGEST (SIZE_MAX / 4 + 1)
-/* One more than the largest number, on any machine. */
+/* More than the largest number, 208: whole levels of memory/pool.c. */
 #define SIZE_CLASS_COUNT 216
 
 /*
@@ -63,8 +64,10 @@ static inline bool size_class_is_full(const struct size_class *class) {
 }
 
 /*
- * Takes the block that goes out next, of at least `size` bytes (blocks of large sizes differ); it is OUT then. NULL: no
- * block is free; or, unless `any`, too few are there to keep the distance. In the steady state the head of a list fits.
+ * Takes the block that goes out next, of at least `size` bytes (blocks of large sizes differ); it is OUT then. It looks
+ * at the first few resting blocks, and at the spare ones of the first few arenas, with `any` of all arenas. NULL: none
+ * of these is large enough; or, unless `any`, there is no spare one, and too few blocks are there to keep the distance.
+ * In the steady state the head of a list fits.
  */
 struct pool_slot *size_class_search(struct size_class *class, size_t size, bool any);
 
@@ -105,7 +108,7 @@ static inline void size_class_put_spare(struct size_class *class, struct pool_sl
     arena->spare = slot;
 }
 
-/* Puts an OUT block back. It rests if the cycle has room. */
+/* Puts an OUT block back. It rests if the cycle has room, or if others rest: the cycle stays as large as before. */
 static inline void size_class_put(struct size_class *class, struct pool_slot *slot) {
     class->out--;
     slot->is_free = true;
@@ -115,8 +118,8 @@ static inline void size_class_put(struct size_class *class, struct pool_slot *sl
         size_class_put_spare(class, slot);
 }
 
-/* Sets the distance to the present number of blocks, since there is no memory for more. It ends when blocks come or
- * go. */
+/* Sets the distance to the number of blocks that are out or resting (at least 1), since there is no memory for more. It
+ * is the target again when an arena comes or goes. */
 void size_class_expect_growth(struct size_class *class);
 
 #endif

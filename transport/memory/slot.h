@@ -8,6 +8,9 @@
  * A slot is on one list at most: on a list of its size class while FREE, on the return stack on its way there, on the
  * pool's list of leases while LEASED. `link` belongs to the owner's thread; of an OUT slot that another thread puts, it
  * belongs to that thread. Only the list of leases is linked both ways, since leases end in any order.
+ *
+ * Owns: nothing; the slots lie in one piece of memory with their arena (memory/pool_arenas.h). Threads: the owner's,
+ * but for an OUT slot: `extra`, and the bytes at `data`, belong to the block's user.
  */
 #ifndef MEMORY_SLOT_H
 #define MEMORY_SLOT_H

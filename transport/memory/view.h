@@ -7,8 +7,11 @@
  *
  * A view charges nothing: the caller of view_open() has charged the peer with `size` before. References: the caller of
  * view_open() has one, and each block that the application holds has one, so that blocks stay readable after the peer
- * is gone. Threads: any thread may read a view and take or drop references, since the rest is immutable. The object
- * that contains a view belongs to one thread (registry/views.c).
+ * is gone.
+ *
+ * Owns: the mapping, which goes to the disposal if it is large. Threads: any thread may read a view and take or drop
+ * references, since the rest is immutable. The object that contains a view, and its charge, belong to one thread
+ * (registry/views.h).
  */
 #ifndef MEMORY_VIEW_H
 #define MEMORY_VIEW_H

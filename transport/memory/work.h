@@ -6,6 +6,8 @@
  * The unit is one byte copied. Other work is weighed: it counts as many bytes as could be copied in the same time. A
  * step that was begun is finished, whatever it takes; when no work is left the turn ends, and the next turn goes on.
  * Frames are bounded besides (LANE_FRAMES_PER_TURN), since most of them cost next to nothing here.
+ *
+ * Owns: nothing; a struct work is a part of an account (registry/account.h). Threads: the account's.
  */
 #ifndef MEMORY_WORK_H
 #define MEMORY_WORK_H
