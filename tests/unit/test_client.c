@@ -879,7 +879,6 @@ static const struct {
     {"unix:", -EINVAL},
     {"unix:@", -EINVAL},
     {"unix:relative", -EINVAL},
-    {"", -EINVAL},
     {".hidden", -EINVAL},
     {"with/slash", -EINVAL},
     {"tcp:localhost", -EINVAL},
