@@ -381,6 +381,27 @@ START_TEST(test_a_queued_reply_that_gets_no_lease_is_an_error) {
 }
 END_TEST
 
+/* Sending the block's descriptor is forbidden, which ends the connection: the caller learns why before that. */
+START_TEST(test_a_queued_reply_whose_descriptor_may_not_be_sent) {
+    struct pair pair = {.client.options.blocks_max = 1};
+    pair_open_in(&pair, _i);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 1, new_sealed(&pair.server, 1000, 1), true), 0);
+    ck_assert_int_eq(side_send(&pair.server, WIRE_REPLY, 2, new_sealed(&pair.server, 40000, 2), true), 0);
+    pair_settle(&pair);
+    side_drop(&pair.client);
+    fail_once(INJECT_SENDMSG, EPERM);
+    pair_settle(&pair);
+    fail_off();
+    ck_assert_uint_eq(pair.client.arrived_count, 1);
+    ck_assert_uint_eq(pair.client.arrived[0].id, 2);
+    ck_assert_int_eq(pair.client.arrived[0].status, -EPERM);
+    ck_assert_ptr_nonnull(strstr(pair.client.arrived[0].text, "forbidden"));
+    ck_assert_int_eq(pair.server.end.reason, -EPERM);
+    ck_assert_ptr_nonnull(strstr(pair.client.end.text, "sendmsg is forbidden"));
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* A reply is charged as a queued one while it waits, and then as a leased one, but never as both. */
 START_TEST(test_a_queued_reply_is_charged_once) {
     struct pair pair = {.server.ctx_options.peer_bytes = 100000, .client.options.blocks_max = 1};
@@ -770,6 +791,7 @@ int main(void) {
     suite_add_loop(s, test_replies_wait_for_credit, 0, PAIR_MODES);
     suite_add_loop(s, test_a_block_over_our_quota_for_the_peer, 0, PAIR_MODES);
     suite_add_loop(s, test_a_queued_reply_that_gets_no_lease_is_an_error, 0, PAIR_MODES);
+    suite_add_loop(s, test_a_queued_reply_whose_descriptor_may_not_be_sent, 0, PAIR_MODES);
     suite_add_loop(s, test_a_queued_reply_is_charged_once, 0, PAIR_MODES);
     suite_add_loop(s, test_a_peer_that_is_slow_to_release, 0, PAIR_MODES);
     suite_add(s, test_a_full_socket);

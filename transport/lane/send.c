@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes out of a lane.
+ * What goes out of a lane: messages, releases, the handshake and the farewell. Also here: pooled blocks are made
+ * (lane_block_new()), and a lack of room or a size that the peer does not take is explained.
  *
  * Each message's payload gets its class here: the one it was made in, if the peer takes it, else another one, and that
  * is counted. A lease is granted right before the frame or datagram that names it, and taken back if that was not sent.
- * Handles that are given back, and messages that wait, go out in order, handles first: they are what the peer may be
- * waiting for.
+ * Order: handles that are given back first, for the peer may be waiting for them, then RETIREs of arenas, then messages
+ * that wait. Between sides with rings a handle has the release ring, and is a datagram only if that ring is full.
+ *
+ * Owns: the queue, and the handles in `releases` (fields of struct lane). Touches: the peer's account (charges, leases,
+ * work), its pools and their list of retired arenas, our rings; lane_block_new() first takes the releases that came in.
+ * Threads: the connection's. After its end nothing goes out: lane_send() returns -EPIPE, lane_release() does nothing.
  */
 #include "lane/lane.h"
 
@@ -173,31 +178,36 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
     return 0;
 }
 
-/* Chooses the class for a block that cannot go as it is, by the cheapest way that the peer takes, and copies the block.
- * While the peer holds all that the pool may have, the copy is a sealed block, which waits for credit. The copy is made
- * inside the call that sends, and is work of this turn: a handler may answer with the payload that came. */
+/* A pooled copy; where the pool may not grow (-EDQUOT), or `class` says so, a sealed one, which can wait for credit. */
+static int payload_copy(struct lane *lane, sea_block *block, int class, int *ret_class, sea_block **ret_block) {
+    *ret_class = SEA_POOLED;
+    int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : -EDQUOT;
+    if (r != -EDQUOT || !negotiation_take(&lane->negotiated, SEA_SEALED, block->size))
+        return r;
+    *ret_class = SEA_SEALED;
+    return peer_copy_sealed(ret_block, lane->remote, block);
+}
+
+/*
+ * Chooses the class for a block that cannot go as it is: the cheapest one that the peer takes. A pooled or sealed class
+ * takes a copy; where a call that memory for the copy needs is forbidden, a frame carries the bytes if the peer takes
+ * them inline. The copy is made inside the call that sends, and is work of this turn: a handler may answer with the
+ * payload that came.
+ */
 static int payload_convert(struct lane *lane, sea_block *block, int *ret_class, sea_block **ret_block) {
     int class = class_choice_for(&lane->choice, &lane->negotiated, block->size);
     work_take(&lane->remote->account->work, block->size);
-    if (class == SEA_INLINE)
-        return payload_as_inline(block, ret_class, ret_block);
     if (class == 0)
         return lane_explain_size(lane, block->size);
-    *ret_class = SEA_POOLED;
-    int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : 0;
-    if (class == SEA_POOLED && failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size))
+    if (class == SEA_INLINE)
         return payload_as_inline(block, ret_class, ret_block);
-    if (class == SEA_POOLED && (r != -EDQUOT || !negotiation_take(&lane->negotiated, SEA_SEALED, block->size)))
-        return r;
-    *ret_class = SEA_SEALED;
-    r = peer_copy_sealed(ret_block, lane->remote, block);
-    if (failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size))
-        return payload_as_inline(block, ret_class, ret_block);
-    return r;
+    int r = payload_copy(lane, block, class, ret_class, ret_block);
+    bool goes_inline = failure_is_forbidden(r) && negotiation_take(&lane->negotiated, SEA_INLINE, block->size);
+    return goes_inline ? payload_as_inline(block, ret_class, ret_block) : r;
 }
 
-/* Would there be room for a copy of so many bytes? Asked before it is made, where nothing is queued. As
- * message_transmit(). */
+/* Would there be room for a copy of so many bytes? Asked before it is made, for a message that may not be queued.
+ * Errors: -EAGAIN, NO_CREDIT, -EPIPE. */
 static int copy_room(struct lane *lane, uint64_t size) {
     int class = class_choice_for(&lane->choice, &lane->negotiated, size);
     if (class != SEA_POOLED && class != SEA_SEALED)
@@ -354,7 +364,8 @@ static int lease_payload(struct lane *lane, sea_block *block, int payload_class,
     return r;
 }
 
-/* -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE, or another end. */
+/* Errors: -EAGAIN · NO_CREDIT · -EDQUOT, -ENOMEM (no lease) · -EPIPE · any other is of sendmsg(), and has failed the
+ * lane. */
 static int message_transmit(struct lane *lane, const struct lane_message *message, int payload_class) {
     uint64_t handle = 0, size = message->block ? message->block->size : message->bytes_size;
     bool is_lent = message->block && (payload_class == SEA_SEALED || payload_class == SEA_POOLED);
@@ -526,7 +537,7 @@ int lane_send_cancel(struct lane *lane, uint64_t id) {
 }
 
 /* A queued reply is sent as an error, without its block, if the block got no lease: the caller must not wait for ever.
- */
+ * If sendmsg() was forbidden the lane has failed, and the error tells the caller why before the connection ends. */
 static void reply_convert_to_error(struct lane_message *reply, int status) {
     reply->block = sea_block_unref(reply->block);
     reply->status = status;
@@ -539,7 +550,7 @@ static int queued_transmit(struct lane *lane, struct lane_queued *queued) {
     if (message->type == WIRE_CANCEL)
         return cancel_write(lane, message->id);
     int r = message_transmit(lane, message, queued->payload_class);
-    if ((r == -EDQUOT || r == -ENOMEM || r == -EMFILE || failure_is_forbidden(r)) && message->block) {
+    if ((r == -EDQUOT || r == -ENOMEM || failure_is_forbidden(r)) && message->block) {
         queued_note_block(queued, false);
         reply_convert_to_error(message, r);
         queued->payload_class = 0;
@@ -630,6 +641,8 @@ static void release_into_ring(struct lane *lane, uint64_t handle) {
         release_by_datagram(lane, handle);
     } else {
         release_write(&lane->releases_out, handle);
+        /* A sleeping owner is woken for each release of a sealed block, as for a frame: its end frees a memfd. The
+         * release of a pooled block frees no memory: its owner is woken if it waits for blocks. */
         lane->doorbell.due |= handle_arena(handle) ? DOORBELL_RELEASES : DOORBELL_FRAMES;
         if (!lane->corks)
             lane_ring_bell(lane);
