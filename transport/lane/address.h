@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Addresses: from the text that users write to what the sockets take. No state, nothing is opened. */
+/*
+ * Addresses: from the text that users write to what the sockets take.
+ *
+ * Owns: nothing; no socket is opened. Touches: reads XDG_RUNTIME_DIR and the variables of socket activation; for a
+ * server it makes the runtime directory. Threads: any, while no thread calls setenv().
+ */
 #ifndef LANE_ADDRESS_H
 #define LANE_ADDRESS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The doorbell. See doorbell.h. It decides; the lane sends the datagram. One thread. */
+/* The doorbell. See doorbell.h. */
 #include "lane/doorbell.h"
 
 enum { ASLEEP = 1, EPISODE = 8 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sleep and wake-up of two sides. Each outbox has one word, `asleep`, by which its owner says whether it is about to
+ * Sleep and wake-up of two sides. The doorbell decides when a side has to be woken; lane_ring_bell() sends the datagram
+ * that wakes it. Each outbox has one word, `asleep`, by which its owner says whether it is about to
  * wait for the socket, and for what:
  *
  *     bit 0     asleep, and to be woken for frames and for releases of sealed blocks
@@ -14,6 +15,9 @@
  *     waker:    publish;              fence; look at `asleep`; bit 0 set, and not rung for it yet: ring
  *
  * Without either fence both can look too early: the frame waits, and so does its reader (tests/model shows it).
+ *
+ * Owns: its fields; both words lie in outboxes, and go with them at the end of the connection. Touches: writes our
+ * word, reads the peer's. Threads: the connection's; the partner of each fence is in the other process.
  */
 #ifndef LANE_DOORBELL_H
 #define LANE_DOORBELL_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A lane's life and its turns. See lane.h. */
+/* A lane's life and its turns: begin, handshake of a client, dispatch, end. See lane.h. Also calls the policy, and
+ * keeps the socket and the pidfd in the list of what a forked child must not have (sys/fork_guard.h). */
 #include "lane/lane.h"
 
 #include "lane/policy.h"

@@ -7,12 +7,19 @@
  *     GREETING  --HELLO received-->  OPEN  --lane_close()-->  CLOSED
  *         '------------------lane_close()-----------------------^
  *
- * The lane calls its owner through lane_ops: `changed` at any time, all others only from lane_dispatch() and
- * lane_close(). It never waits: the owner polls `fd` for lane_events() until lane_deadline(), then dispatches. It
- * belongs to one thread at a time.
+ * The lane calls its owner through lane_ops: `changed` at any time, `trim` whenever it maintains the pools, all others
+ * only from lane_dispatch() and lane_close(). It never waits: the owner polls `fd` for lane_events() until
+ * lane_deadline(), then dispatches.
  *
- * Owns: the socket, the peer's account, queued frames with their references, handles that wait to be given back.
- * Borrows: the options and the scratch buffer, from its owner.
+ * Owns: the socket and the pidfd of the peer's process; `remote` with the account; both outboxes and the rings that
+ * they grew to; queued frames with their references; the held message and the snapshot; handles that wait to be given
+ * back. Borrows: the options and the scratch buffer, from its owner.
+ *
+ * Touches: the context (its budget, admission, census, tallies and refusals).
+ *
+ * Threads: the connection's, one at a time (registry/mailbox.h). `negotiated` no longer changes once messages come: any
+ * thread that has one reads it. lane_close() ends the socket, the queue and the outboxes. What is left, `remote` above
+ * all, belongs to the thread that holds the mailbox's lock, until the last reference of the connection frees it.
  *
  * Two sides that both have outboxes exchange their frames there. What has a descriptor, or is too large for a frame,
  * goes through the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept.
@@ -224,7 +231,7 @@ int lane_fail_socket(struct lane *lane, int r);
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 
-/* A pooled block from one of this peer's pools; for want of room, releases that have come are taken first. Errors: as
+/* A pooled block from one of this peer's pools. Releases that have come are taken first, always. Errors: -EPIPE; as
  * pools_new_block(); but of -EDQUOT nothing is noted where the peer takes a sealed one instead. */
 int lane_block_new(struct lane *lane, sea_pool *pool, size_t size, sea_block **ret_block);
 
@@ -301,34 +308,43 @@ void lane_ring_bell(struct lane *lane);
 /* Gives a lease back, now or with the others at the end of the dispatch. */
 void lane_release(void *owner, uint64_t handle);
 
-/* Between the modules of the lane. */
+/* --- between the modules of the lane: no other module calls these --- */
+
+/* lane.c */
+void lane_do_without_outboxes(struct lane *lane); /* GREETING only */
+bool lane_wants_socket(const struct lane *lane);  /* is there anything that a full socket keeps waiting? */
+
+/* send.c */
 int lane_note_sent(struct lane *lane, int r); /* what `r` of a datagram means: 0, -EAGAIN, or the end */
+int lane_write(struct lane *lane, const void *data, size_t size); /* a datagram without a mark; as lane_note_sent() */
 int lane_send_hello(struct lane *lane);
 void lane_send_goodbye(struct lane *lane, int reason, const char *text);
-int lane_reserve_release(struct lane *lane);
+int lane_write_retired(struct lane *lane);   /* 0, -EAGAIN, -EPIPE, or the end */
+int lane_reserve_release(struct lane *lane); /* before a lease is taken: room for its handle. 0, -ENOMEM */
 void lane_flush(struct lane *lane);
 void lane_clear_queue(struct lane *lane);
 bool lane_clear_some(struct lane *lane); /* as much as its work allows. true: it is empty */
-void lane_part(struct lane *lane);       /* the peer's end was seen */
-int lane_receive(struct lane *lane);     /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
-/* `in` is without block and text. Errors: as views_find(), peer_new_copy(); -EPROTO with *ret_why: the message may
- * not come. */
+
+/* receive.c */
+void lane_part(struct lane *lane);   /* the peer's end was seen */
+int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
+
+/* snapshot.c. `in` is without block and text. Errors: as views_find(), peer_new_copy(); -EPROTO with *ret_why: the
+ * message may not come. */
 int snapshot_begin(struct lane *lane, const struct wire_message *message, const struct lane_message *in,
                    const char **ret_why);
 bool snapshot_go_on(struct lane *lane); /* true: snapshot.in is to be handed over */
 void snapshot_drop(struct lane *lane);
-int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why); /* takes `fd` */
+
+/* rings.c; ring_growth.c has a header of its own */
 int lane_make_outbox(struct lane *lane);
-void lane_do_without_outboxes(struct lane *lane); /* GREETING only */
+int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why); /* takes `fd` */
+void lane_close_outboxes(struct lane *lane);
 void lane_uncharge_outbox(struct lane *lane, size_t size);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_maintain_pools(struct lane *lane);           /* what the pools have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */
 bool lane_pools_are_due(const struct lane *lane);
-bool lane_wants_socket(const struct lane *lane); /* is there anything that a full socket keeps waiting? */
-int lane_write_retired(struct lane *lane);       /* as message_transmit() */
-void lane_rearm(struct lane *lane);              /* what we sleep for has changed */
-int lane_write(struct lane *lane, const void *data, size_t size);
-void lane_close_outboxes(struct lane *lane);
+void lane_rearm(struct lane *lane); /* what we sleep for has changed */
 
 #endif

@@ -59,7 +59,7 @@ int listener_open_for(struct listener *ret, const char *address, unsigned mode, 
         listener_close(&listener);
         return r;
     }
-    cred_ask(listener.fd, true);
+    cred_ask(listener.fd, true); /* accepted sockets inherit it: the first datagram names the process that speaks */
     *ret = listener;
     return 0;
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A listening socket and, where it has a path, the lock beside it that tells a live server from a dead one.
- * Owns both descriptors and the two names; they go with it.
+ *
+ * Owns: both descriptors and the two names in the file system, which go with it. Touches: files at the path; opening
+ * asks a server that may live there, and closing accepts the clients that wait, to close them.
+ * Threads: one at a time, the server's. listener_open() may block for half a second (claim_path()); no other function
+ * blocks.
  */
 #ifndef LANE_LISTENER_H
 #define LANE_LISTENER_H
@@ -24,11 +28,12 @@ struct listener {
 /*
  * Listens. A socket file is stale if no process holds its lock, and is replaced. An inherited descriptor is taken over.
  * On failure *ret_why is a static text. Errors: as address_parse(); -EADDRINUSE; -ENOTSOCK (a file that is not a socket
- * has that path); errors of binding.
+ * has that path); as socket_listen() and socket_adopt(); each may be a failure (sys/failure.h).
  */
 int listener_open(struct listener *ret, const char *address, unsigned mode, const char **ret_why);
 
-/* The same, with a socket file of that group. -EPERM: we may not give it away. */
+/* As listener_open(), with a socket file of that group. Where we may not give the file away the error is a failure that
+ * names fchownat. */
 int listener_open_for(struct listener *ret, const char *address, unsigned mode, uint32_t group, const char **ret_why);
 
 /* Removes the names that are still its own. */

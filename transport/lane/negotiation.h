@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The terms of a connection: what each side said in its HELLO, and what follows from both. Pure functions.
+ * The terms of a connection: what each side said in its HELLO, and what follows from both.
+ *
+ * Owns: nothing; the lane keeps the results. Touches: reads the context's limits, which never change, and the options.
+ * Pure functions otherwise. Threads: any.
  */
 #ifndef LANE_NEGOTIATION_H
 #define LANE_NEGOTIATION_H

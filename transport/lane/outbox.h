@@ -17,6 +17,9 @@
  *
  * Ours is mapped writable before it is sealed with F_SEAL_FUTURE_WRITE, so no other process can ever write to it. The
  * peer's is mapped read-only, after it was found to be sealed so.
+ *
+ * Owns: the mapping and, until it is handed out, the descriptor. Touches: the head of our outbox as it is made; nothing
+ * is charged here, nor entered in the census: rings.c and ring_growth.c do so. Threads: the connection's.
  */
 #ifndef LANE_OUTBOX_H
 #define LANE_OUTBOX_H

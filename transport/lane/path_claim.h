@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The owner of a socket's path. The lock beside the path tells; where the lock is lost or held by heirs, the server
- * that answers there is the owner. */
+/*
+ * The owner of a socket's path. The lock beside the path tells; where the lock is lost or held by heirs, the server
+ * that answers there is the owner.
+ *
+ * Owns: nothing between calls; the lock is the caller's. Touches: removes stale files at the path, and connects to a
+ * server that may live there. Threads: any; claim_path() may block, as it says.
+ */
 #ifndef LANE_PATH_CLAIM_H
 #define LANE_PATH_CLAIM_H
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The policy: which peers a connection accepts. */
+/*
+ * The policy: which peers a connection accepts.
+ *
+ * Owns: nothing. Touches: reads our own ids; policy_check() calls the application's `allow`. Threads: any; `allow` runs
+ * on the caller's, which is the connection's.
+ */
 #ifndef LANE_POLICY_H
 #define LANE_POLICY_H
 

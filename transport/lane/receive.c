@@ -8,6 +8,11 @@
  *
  * Three outcomes: handled · refused (a limit of ours: the peer is told, the connection goes on) · a fault
  * (the peer broke the protocol: the connection ends, with a text that names the fault).
+ *
+ * Owns: received descriptors until a block or the reaper has them; the held message, which came before its mark.
+ * Touches: nearly all of struct lane: a HELLO sets the terms and opens the outboxes, a first datagram replaces the
+ * speaker's pidfd; the peer's account, leases and views; the thread's or the context's scratch. It calls the owner by
+ * `opened`, `coming`, `arrived` and `cancelled`, which may end the lane. Threads: the connection's.
  */
 #include "lane/lane.h"
 

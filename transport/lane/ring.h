@@ -19,7 +19,9 @@
  *
  *     writer:  taken <= head <= tail <= taken + entries
  *
- * One thread on each side.
+ * Owns: positions and what was last seen; the lines, entries and cursors are borrowed from the two outboxes, or from
+ * the rings that follow them. Touches: our words there; the peer's are only read. Threads: one on each side, of ours
+ * the connection's. After its end the memory is gone, and no function may be called.
  */
 #ifndef LANE_RING_H
 #define LANE_RING_H

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Larger rings: ours are made and announced, the peer's are followed. See ring_growth.h. One thread, the connection's.
- */
+/* Larger rings: ours are made and announced, the peer's are followed. See ring_growth.h. */
 #include "lane/ring_growth.h"
 
 #include "lane/lane.h"

@@ -4,7 +4,8 @@
  * rings may be followed, once, by a larger one in memory of its own, which a RING datagram brings.
  *
  *     frame ring     grows to `ring_size` when it is full, when a frame needs more than a quarter of it, or when it
- * goes round often release ring   grows to what `blocks_max` needs, so that it always has room, when it is full
+ *                    goes round often
+ *     release ring   grows to what `blocks_max` needs, so that it always has room, when it is full
  *
  * Nothing pauses: the writer goes on in the new memory at once. Of the frame ring the mark of the RING is the last
  * frame in the old lines (one of which is kept free for it). Of the release ring the RING names the first entry in the
@@ -17,6 +18,10 @@
  * find no room there go through the socket. It is tried again after GROWTH_RETRY_NS. Memory that was made, and that the
  * socket had no room to announce, is kept until then. A receiver that cannot take the ring has no way to go on: the
  * connection ends.
+ *
+ * Owns: struct growth of the lane, with the memory of all four larger rings. Touches: the lane's rings (it moves them),
+ * own.lines, own.releases and their peers in `theirs`, the socket, the doorbell's `due`; the context's budget,
+ * admission and census. Threads: the connection's; lane_end_growth() is a part of the end.
  */
 #ifndef LANE_RING_GROWTH_H
 #define LANE_RING_GROWTH_H

@@ -4,6 +4,10 @@
  *
  * Nothing here waits. The driver of the lane looks for work (lane_has_work()), and announces its sleep before it waits
  * for the socket (lane_prepare_sleep()).
+ *
+ * Owns: both outboxes (fields of struct lane) with their charge and census entry. Touches: the doorbell; `has_more`;
+ * the context's budget, admission and census; leases, which incoming releases end; the pools, which are maintained from
+ * here. It calls the owner by `changed` and `trim`, and an admission callback. Threads: the connection's.
  */
 #include "lane/lane.h"
 

@@ -7,6 +7,9 @@
  * Inline, because a round trip is little more than its instructions between seeing one line and publishing the next
  * (doc/measurements.md). An unusual frame goes the long way (send.c, receive.c), which writes and reads the same
  * lines.
+ *
+ * Owns: nothing. Touches: the lane's rings, its tally and the doorbell's `due`; lane_sent_small() may ring.
+ * rpc/small.c, rpc/call.c, rpc/send.c and rpc/reply.c decide when. Threads: the connection's, before its end.
  */
 #ifndef LANE_SMALL_H
 #define LANE_SMALL_H

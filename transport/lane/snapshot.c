@@ -9,7 +9,9 @@
  * so the order stays. The peer's lease goes back then. No copy is made without a reader: not of a message without a
  * method, nor of a reply to a caller that has given up, also between two steps.
  *
- * Owns: the copy, and a reference of the view that it is made from.
+ * Owns: the copy, and a reference of the view that it is made from (`snapshot` of the lane). Touches: is_copying; the
+ * peer's account (the copy is charged to it, and is its work); the release of the lease; asks the owner by `coming`.
+ * Threads: the connection's; at the end lane_close() drops it.
  */
 #include "lane/lane.h"
 

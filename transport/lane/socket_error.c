@@ -4,8 +4,6 @@
  *
  * The text states only facts that were looked up. The file at a path may change between the failure and the look: then
  * the text describes the present file.
- *
- * Threads: any, while no thread calls setenv().
  */
 #include "lane/socket_error.h"
 

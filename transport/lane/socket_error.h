@@ -4,6 +4,9 @@
  *
  * The kernel's errno names its refusal, and seldom the reason. After a failure this module looks at the address, and at
  * the file there.
+ *
+ * Owns: nothing. Touches: reads the environment and the file system; for a bare name of a server it may make the
+ * runtime directory (address_parse()). Threads: any, while no thread calls setenv().
  */
 #ifndef LANE_SOCKET_ERROR_H
 #define LANE_SOCKET_ERROR_H

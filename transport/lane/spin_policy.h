@@ -2,6 +2,9 @@
 /*
  * Patience: for how long to look at the peer's memory before sleeping. It grows while looking pays, and goes to nothing
  * when it does not: a spinner on a machine with few CPUs starves the very thread that it waits for.
+ *
+ * Owns: its fields, in the lane. Touches: asks the kernel which CPUs the peer and this thread may use; it looks at no
+ * ring itself. Threads: the connection's.
  */
 #ifndef LANE_SPIN_POLICY_H
 #define LANE_SPIN_POLICY_H
@@ -33,8 +36,10 @@ static inline bool spin_policy_may_spin(const struct spin_policy *spin) {
  * one then. */
 bool spin_policy_continue(struct spin_policy *spin);
 
-/* Something came, by looking or by waking. */
+/* A wait has ended, because something came, by looking or by waking, or because its time was over: was it short enough
+ * for looking to pay? The next wait begins. */
 void spin_policy_learn(struct spin_policy *spin);
+/* The caller's part: every end of a wait is told, time-outs too. */
 static inline void spin_policy_reward(struct spin_policy *spin) {
     spin->spins = 0;
     if (spin->learns)
