@@ -10,7 +10,12 @@
  * the peer's payloads (import.is_copy) + arenas of the peer that we map. The bytes include these arenas, inline
  * payloads beyond ACCOUNT_INLINE_FREE, replies that are queued, and messages that are kept.
  *
- * Memory: by reference. Threads: the connection's; `member` says which of its fields any thread reads.
+ * Owns: the charges and credits of one peer; references of context, user and mailbox; the spares of views. Itself by
+ * reference: the peer's, and one by each import. Touches: the quota of the user, and the context's counters and
+ * members.
+ *
+ * Threads: the connection's; after the connection's end the thread that has entered the mailbox (registry/mailbox.h).
+ * `member` says which of its fields any thread reads.
  */
 #ifndef REGISTRY_ACCOUNT_H
 #define REGISTRY_ACCOUNT_H

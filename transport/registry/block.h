@@ -12,6 +12,14 @@
  * Charges. A block of ours is charged to the context's budget from its beginning to its end, and to the share of the
  * connection that it was made for, if there is one. A peer's block is charged to the peer's account while it lives, and
  * its end gives the lease back (registry/imports.h).
+ *
+ * Owns: the memory, by block_ops, and references of context and share; a block in a slot borrows both. Touches: quotas
+ * and counters of the context; a charge may call the application (admission_tell()), and a refusal trims the pools of
+ * the connection.
+ *
+ * Threads: any may take and drop references, and read a READ-ONLY block; a LOANED one has one thread at a time. Blocks
+ * are made for a `share` on the connection's thread. An import ends with the rights of its account's owner: another
+ * thread leaves it a mail, or, after the connection's end, enters the mailbox.
  */
 #ifndef REGISTRY_BLOCK_H
 #define REGISTRY_BLOCK_H

@@ -7,7 +7,10 @@
  * the thread of a member, which memory the member is asked to give back, and how old its leases are. It knows no
  * connection.
  *
- * Threads: any. A context lives until its last reference goes.
+ * Owns: all of that but members and tallies, which it borrows until they leave. Touches: reads the machine's limits and
+ * the calibration's file when it is made; wakes members; its end waits for all memory in the disposal.
+ *
+ * Threads: any. A context lives until its last reference goes. A tally and a member say which thread writes them.
  */
 #ifndef REGISTRY_CTX_H
 #define REGISTRY_CTX_H

@@ -3,6 +3,8 @@
  * Figures on their way to the application: the table of their descriptions, and the copying of values into an array
  * that may be shorter or longer than the table. The modules that know the values fill a full array each
  * (registry/ctx.c, rpc/conn_figures.c, rpc/pool_figures.c); this module knows no values.
+ *
+ * Owns: constant tables. Touches: reads one quota, in figures_of_quota(). Threads: any.
  */
 #ifndef REGISTRY_FIGURES_H
 #define REGISTRY_FIGURES_H

@@ -5,10 +5,12 @@
  *     of a lease       the peer's sealed or pooled block: entered under its handle; its end gives the lease back
  *     of a copy        private memory of ours that a payload of the peer's takes up: no handle, no lease
  *
- * An import is embedded in its block and has a reference of the account. imports_end() ends an import of any kind; no
- * other function gives a lease back.
+ * An import is embedded in its block. imports_end() ends an import of any kind; no other function gives a lease back.
  *
- * Threads: the connection's.
+ * Owns: the chains, and for each import a reference of the account. Touches: the account (charges, counts, references),
+ * the context's counters; the end of a lease calls on_release, which is the lane's, while the connection lives.
+ *
+ * Threads: the connection's; after the connection's end the thread that has entered the account's mailbox.
  */
 #ifndef REGISTRY_IMPORTS_H
 #define REGISTRY_IMPORTS_H

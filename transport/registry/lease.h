@@ -13,8 +13,12 @@
  * A LEASED slot owns one reference of its block. So a block is reclaimed when its last lease and its owner's last
  * reference are gone, in whichever order, and all that a peer held goes in one call when the peer dies.
  *
- * Nothing of this is in shared memory. Threads: the connection's. Any thread reads when the oldest lease was granted:
- * `oldest_sealed` of the account's member.
+ * Nothing of this is in shared memory.
+ *
+ * Owns: the slots, and a reference of each block on lease. Touches: the account: its charges and counts, its work when
+ * a lease ends, and `oldest_sealed` of its member, which any thread reads.
+ *
+ * Threads: the connection's. The connection's end drops all leases and frees the table; afterwards it stays empty.
  */
 #ifndef REGISTRY_LEASE_H
 #define REGISTRY_LEASE_H

@@ -21,8 +21,10 @@
  * A thread that ends leaves its number with the mailboxes that it owned. No later thread has that number, so that a
  * mailbox has no owner then: what threads leave there waits for the next one that adopts it.
  *
- * Memory: by reference. The account has one reference; a thread that puts a mail has another while it does so, because
- * the owner may run the mail, and end the account, before that thread has woken it.
+ * Owns: the lock and the list; a mail belongs to the object in which it is embedded. Touches: the waker, under the
+ * lock, and all that a mail's `run` does. Memory: by reference. The account has one reference; a thread that puts a
+ * mail has another while it does so, because the owner may run the mail, and end the account, before that thread has
+ * woken it.
  *
  * Threads: any may put, enter, leave, and ask for mailbox_is_mine(). All else belongs to the owner.
  */

@@ -5,6 +5,9 @@
  *
  * A size of 0 is the size of the first version. Its value is written down here, by its last field, and stays for ever;
  * `sizeof` grows. So the option struct of a program that sets no size is read as far as the first version goes.
+ *
+ * Owns: nothing; names, methods and pointers in options stay the caller's. It checks sizes, not the meaning of fields.
+ * Threads: any.
  */
 #ifndef REGISTRY_OPTIONS_H
 #define REGISTRY_OPTIONS_H

@@ -115,6 +115,7 @@ int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size) {
  * it has none before, unless the pool has a block of that size. */
 static const size_t COPY_ARENA_MAX = (size_t) 4 << 20;
 
+/* -EDQUOT also says: not from the pool, but from the heap. */
 static int copy_take(sea_block **ret_block, struct peer *peer, size_t size) {
     if (size <= COPY_ARENA_MAX)
         return pools_take_block(ret_block, &peer->pools.own, size);
@@ -181,6 +182,7 @@ int peer_release(struct peer *peer, uint64_t handle) {
     return handle_arena(handle) ? pools_release(&peer->pools, handle) : lease_release(&peer->leases, handle);
 }
 
+/* lease_drop_one() takes from the work. */
 static bool drop_some_sealed(struct peer *peer) {
     const struct work *work = &peer->account->work;
     uint64_t bytes;

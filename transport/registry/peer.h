@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A peer: all that a connection and its peer lend each other, and the account of it.
+ * A peer: all that a connection and its peer lend each other, and the account of it. Most functions only choose
+ * the module that does the work.
  *
- * Owned by the connection's lane, from its beginning to its end. The account, and what blocks need of it, may outlive
- * the peer.
+ * Life: the connection's lane owns it. peer_new(); peer_end() at the connection's end; with the connection's memory,
+ * which messages may keep for longer, peer_end() again and peer_free(). The account, and what blocks need of it, may
+ * outlive the peer.
  *
- * Threads: the connection's.
+ * Owns: the table of leases, the pools, the views, and a reference of the account. Touches: the account, the budget and
+ * the counters of the context, by these modules. It sends nothing: the lane does.
+ *
+ * Threads: the connection's; after the connection's end the thread that has entered its mailbox (registry/mailbox.h).
  */
 #ifndef REGISTRY_PEER_H
 #define REGISTRY_PEER_H
@@ -28,7 +33,7 @@ struct peer {
 /* `user` is what user_name() says; `on_release` and `owner` are the account's. NULL: out of memory. */
 struct peer *peer_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner);
 
-/* After peer_end(). Returns NULL. */
+/* After peer_end(); accepts NULL. Returns NULL. */
 struct peer *peer_free(struct peer *peer);
 
 /* --- blocks for the peer: each takes of the connection's share of the budget (-EDQUOT; -EPIPE: the connection has
@@ -46,8 +51,9 @@ int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from);
 
 /* --- payloads of the peer --- */
 
-/* Is a sealed or pooled payload within the credit that the peer was granted, and its handle new? Leases count until the
- * peer has their releases: so many `releases` wait to be sent. Returns the fault, a static text, or NULL. */
+/* Checks that a sealed or pooled payload is within the credit that the peer was granted, and that its handle is new.
+ * Leases count until the peer has their releases: so many `releases` wait to be sent. Returns NULL, or the fault, a
+ * static text. */
 const char *peer_check(const struct peer *peer, const struct wire_message *message, uint32_t releases);
 
 /*
@@ -67,13 +73,15 @@ const char *peer_why(const struct peer *peer, uint64_t handle, int error);
 int peer_take_arena(struct peer *peer, const struct wire_arena *arena, int fd, const char **ret_why);
 int peer_retire_arena(struct peer *peer, uint32_t id);
 
-/* Room for an inline payload that arrives, charged to the peer too. The caller fills it and makes it read-only.
- * -EDQUOT, -ENOMEM. */
+/* Room for an inline payload that arrives. All is charged to the budget; beyond the first ACCOUNT_INLINE_FREE bytes it
+ * is charged to the peer too, and takes of the connection's share. The caller fills it and makes it read-only. -EDQUOT,
+ * -ENOMEM. */
 int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* Room for a copy of the peer's payload, which the peer cannot write: of the class inline, charged to the peer. The
  * caller fills it and makes it read-only. The copy is a block of our pool, and its memory is recycled (the peer may
- * read it, and knows the bytes); or it lies in the heap. Errors: as pools_new_block(). */
+ * read it, and knows the bytes); or it lies in the heap. Errors: -EDQUOT (the peer's quota), and as pools_explain():
+ * noted. */
 int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
 /* --- leases --- */
@@ -83,9 +91,9 @@ int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 int peer_class_for(const struct peer *peer, sea_block *block);
 
 /*
- * Grants the peer a lease on a block that goes in this class, sealed or pooled, with a reference of its own. If
- * *ret_unannounced is not NULL, the peer has to get the descriptor of that arena before the frame that names the
- * handle. Errors: -ENOSR (the peer's credit does not allow it now) · -EDQUOT · -ENOMEM.
+ * Grants the peer a lease on a block that goes in this class, sealed or pooled, with a reference of its own. The caller
+ * has set *ret_unannounced to NULL. If it is another value afterwards, the peer has to get the descriptor of that arena
+ * before the frame that names the handle. Errors: -ENOSR (the peer's credit does not allow it now) · -EDQUOT · -ENOMEM.
  */
 int peer_lend(struct peer *peer, sea_block *block, int payload_class, uint64_t *ret_handle,
               struct arena **ret_unannounced);
@@ -97,8 +105,9 @@ int peer_release(struct peer *peer, uint64_t handle);
  * takes no time. */
 bool peer_end_some(struct peer *peer);
 
-/* The connection has ended: drops every lease that the peer held, forgets its handles, and calls on_release no more.
- * Returns how many leases were dropped, those by peer_end_some() included. */
+/* The connection has ended: drops every lease that the peer held, forgets its handles, ends the pools, drops the views,
+ * and calls on_release no more. Returns how many leases were dropped, and their bytes, those by peer_end_some()
+ * included. A second call drops nothing. */
 uint64_t peer_end(struct peer *peer, uint64_t *ret_bytes);
 
 /* Gives back the tables that are empty. */

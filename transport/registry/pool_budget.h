@@ -13,8 +13,13 @@
  * Owned by reference: the pool's, one by each arena, and one by each other block. So a budget outlives its pool and the
  * connection for as long as the application holds blocks, and with it the context and the account of the user.
  *
- * Threads: the connection's, but for what gives back: pool_budget_return(), pool_budget_unref(), and what
- * POOL_BUDGET_OPS have for late blocks.
+ * Owns: its sums, and references of context and user. Touches: the context's budget and counters, the user's `made`,
+ * `has_memory` of the account's member, and the other pools of the group (trimmed by budget_ops). A charge may call the
+ * application (admission_tell()); pool_budget_make_room() wakes the context's other members.
+ *
+ * Threads: the connection's. Any thread, also after the connection's end, gives back: pool_budget_return(),
+ * pool_budget_unref(), and `uncharge`, `hold` and `tell` of POOL_BUDGET_OPS. `tell` finds the group, or its end, under
+ * the context's lock.
  *
  * Invariants: used == sum of the pool's arenas, == 0 with the last reference; others == sum of other blocks. The user's
  * `made` == sum of used + others over all pools of its connections.

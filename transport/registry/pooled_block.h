@@ -7,7 +7,11 @@
  * peer of the pool, and taken back by its handle. The memory is free again when the block's last reference and its
  * lease are gone, in whichever order and thread.
  *
- * Threads: the connection's, but for the end of a block.
+ * Owns: nothing; slots and their blocks are the pool's. Touches: the account: the charge of a lease, and its work when
+ * a lease ends; the counts of blocks, in the budget's tally or in the context.
+ *
+ * Threads: the connection's, but for the end of a block: any thread puts the slot back, also after the connection's
+ * end.
  */
 #ifndef REGISTRY_POOLED_BLOCK_H
 #define REGISTRY_POOLED_BLOCK_H

@@ -16,7 +16,7 @@
 static const uint64_t RETAINED_MAX = UINT64_C(32) << 20;
 enum { RETAINED_SHARE = 64 };
 
-/* Free memory that is kept for inline blocks, bytes: 1024 of the largest ones. */
+/* Free memory that is kept for inline blocks, bytes: 1024 of the smallest size class. */
 #define PRIVATE_RETAINED_MAX (UINT64_C(1) << 20)
 
 /* For how long free memory is kept, milliseconds: a person's pause is no reason to make it anew. */
@@ -262,6 +262,7 @@ static uint64_t pool_drop_leases(struct pools *pools, const sea_pool *pool, uint
     return count;
 }
 
+/* pooled_block_end_lease() takes from the work. */
 static void drop_some_leases(struct pools *pools, const sea_pool *pool, uint64_t *count, uint64_t *bytes) {
     struct pool_slot *slot;
     while (pool->pool && pools->account->work.left && (slot = pool_next_lease(pool->pool, NULL))) {
@@ -323,6 +324,8 @@ sea_pool *pools_free(sea_pool *pool) {
     pool->pools->needs_maintenance = true;
     return NULL;
 }
+
+/* --- figures and maintenance --- */
 
 const struct pool_slot *pools_oldest_lease(const struct pools *pools) {
     const struct pool_slot *oldest = NULL;

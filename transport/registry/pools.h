@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pools of one connection: one for each lifetime. Only the peer of the connection may read their arenas.
+ * The pools of one connection: one for each lifetime, and a private one for inline blocks. Only the peer of the
+ * connection may read their arenas; the private pool has memory from the heap, which no peer reads.
  *
- * Each has a budget, which its arenas are charged to (registry/pool_budget.h). All together never hold more than the
- * peer takes, each never more than its bytes_max. A pool that the application has let go of, or that has ended with the
- * connection, lives on in memory/pool.h until its blocks are back.
+ * Each has a budget, which its arenas are charged to (registry/pool_budget.h). All pools but the private one together
+ * never hold more than the peer takes, each never more than its bytes_max.
  *
- * Threads: the connection's.
+ * Owns: the connection's own pool and the private one; each other sea_pool is the application's until pools_free(), and
+ * then goes when its arenas are gone; the audience's ids; the list of retired arenas, which the lane sends and empties.
+ * A struct pool that has ended lives on in memory/pool.h until its blocks are back. Touches: the account: charges and
+ * work when leases end, and its member (trim, has_memory, oldest_pooled); the context's refusals. Making an arena may
+ * call the application (admission_tell()); a lack of memory asks other connections to trim.
+ *
+ * Threads: the connection's. After the connection's end (pools_end()) the pools are empty, and pools_free() is left: on
+ * the thread that has the sea_pool. Blocks come back on any thread (memory/pool.h).
  */
 #ifndef REGISTRY_POOLS_H
 #define REGISTRY_POOLS_H
@@ -36,14 +43,14 @@ struct pools {
     struct budget_group group;
     struct arena_ids audience; /* owned */
     sea_pool own, private;     /* of the connection itself */
-    sea_pool *all;             /* these and others, which are owned once they are freed */
+    sea_pool *all;             /* these and others, which are owned from pools_free() on */
     uint32_t *retired;         /* owned; ids of arenas that are gone, while the peer does not know it yet */
     uint32_t retired_count, retired_capacity;
     uint64_t active, retained; /* bytes, when pools_maintain() was last called */
     uint64_t renewed_at;       /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t deadline;         /* when to call pools_maintain(); WAIT_FOREVER: no need to */
     bool needs_maintenance;    /* before the connection sleeps, pools_maintain() is to be called */
-    bool is_waiting;           /* its return is looked for: of something that may be with the peer */
+    bool is_waiting;           /* a pool waits for blocks that may be with the peer (pool_is_waiting()) */
 };
 
 void pools_init(struct pools *pools, struct account *account);
@@ -51,7 +58,8 @@ void pools_init(struct pools *pools, struct account *account);
 /* After pools_end(). */
 void pools_deinit(struct pools *pools);
 
-/* Drops every lease and ends all pools. Returns how many leases there were. */
+/* The connection has ended: drops every lease and ends all pools; sea_pool.pools is NULL then. Returns how many leases
+ * there were, and their bytes. A second call finds none. */
 uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes);
 
 /* Before pools_end(): as much of that as the account's work allows; adds to both what the leases were. true: little is
@@ -64,19 +72,27 @@ int pools_check_options(const sea_pool_options *given, const char **ret_why);
 /* Sets the options of a pool without arenas. pools_check_options() has accepted `given`, which may be NULL. */
 void pools_set_options(sea_pool *pool, const sea_pool_options *given);
 
-/* -ENOMEM, -EPIPE. The caller owns it. */
+/* A pool without memory, of a connection that lives. The caller owns it. -ENOMEM. */
 int pools_new(sea_pool **ret_pool, struct pools *pools, const sea_pool_options *options);
+
+/* Takes an application's pool (or NULL). While the connection lives its blocks drain, and pools_maintain() frees it
+ * when no arena is left; after pools_end() it is freed at once. A connection's own pool stays: that is a misuse.
+ * Returns NULL. */
 sea_pool *pools_free(sea_pool *pool);
 
-/* A block's memory. On failure an error for pools_explain(), should there be no other way. */
+/* A block's memory. -EPIPE: the connection has ended. Other errors are for pools_explain(), should there be no other
+ * way; only -EDQUOT has a meaning before: a limit refused. */
 int pools_take(sea_pool *pool, size_t size, struct pool_slot **ret_slot);
 
-/* Notes why pools_take() has just failed. Returns the error to tell: -EPIPE, -EDQUOT, -ENOMEM, -EMFILE, -ENFILE,
- * -ENODEV, -EACCES. */
+/*
+ * Notes why pools_take() has just failed. Returns the error to tell: -EPIPE (not noted) · -EDQUOT (a limit) · -ENOMEM ·
+ * -EMFILE, -ENFILE · -ENODEV, -EACCES (NUMA nodes) · -EPERM, -ENOSYS, and others: a system call that is forbidden, or
+ * that failed without a known limit.
+ */
 int pools_explain(struct pools *pools, int error, size_t size);
 
-/* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. -EDQUOT, -ENOMEM,
- * -EMFILE: noted as refusals. */
+/* So that `count` blocks of `size` bytes are free: see pool_reserve(). The pool's connection lives. Errors: noted, as
+ * by pools_explain(). */
 int pools_reserve(sea_pool *pool, size_t size, uint32_t count);
 
 /* The budget of the connection's own pool, borrowed: the share of a block that is made for the peer elsewhere. -ENOMEM,
@@ -85,16 +101,15 @@ int pools_share(struct pools *pools, struct pool_budget **ret_share);
 
 /* --- blocks --- */
 
-/* A writable block from one of the pools. Errors: as pools_take(). */
+/* A writable block from one of the pools. Errors: as pools_take(), not noted: pools_explain() does that. */
 int pools_take_block(sea_block **ret_block, sea_pool *pool, size_t size);
 
 /* A writable block of `size` bytes from the connection's own pool. Its bytes are what an earlier payload for this peer
- * left, or 0. Errors: -EDQUOT, -ENOMEM, -EMFILE, noted as refusals. */
+ * left, or 0. Errors: noted, as by pools_explain(). */
 int pools_new_block(sea_block **ret_block, struct pools *pools, size_t size);
 
-/* A writable inline block of at most POOLS_INLINE_MAX bytes. Errors: as pools_take(). */
+/* A writable inline block from the private pool. Errors: as pools_take(), not noted. */
 int pools_new_inline(sea_block **ret_block, struct pools *pools, size_t size);
-#define POOLS_INLINE_MAX SIZE_CLASS_SMALLEST
 
 /* A block of the class SEA_POOLED or SEA_INLINE from free memory. NULL: an arena has to be made. */
 sea_block *pools_ready_block(const struct pools *pools, int payload_class, size_t size);
@@ -132,11 +147,6 @@ void pools_gauges(const struct pools *pools, struct pool_gauges *ret_sums);
  * memory.
  */
 bool pools_maintain(struct pools *pools);
-
-/* Is pools_maintain() wanted soon, though the connection may not rest? */
-static inline bool pools_need_maintenance(const struct pools *pools) {
-    return pools->needs_maintenance || atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed);
-}
 
 /* Gives back the tables of arenas while there are none, and none to tell of. */
 void pools_trim(struct pools *pools);

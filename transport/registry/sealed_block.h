@@ -5,7 +5,13 @@
  * A block of ours is charged to the budget, made and reserved (memory/sealed.h), written, and frozen by
  * sea_block_seal(). A block of a peer is charged to the peer's account, verified, and mapped.
  *
- * Threads: as <sealane/block.h> says; sealed_block_receive() belongs to the connection's.
+ * Owns: the memfd, its mapping and its charge; the sea_block has them. Touches: the budget and counters of the context,
+ * the share, the account of a peer's block, the census, the refusals; rejected descriptors go to the reaper. Where
+ * memory is short it calls the application (admission_tell()), trims the pools of the share's connection, and asks
+ * others.
+ *
+ * Threads: as <sealane/block.h> says; with a share, and in sealed_block_receive(), the connection's. The end of a
+ * peer's block: registry/block.h.
  */
 #ifndef REGISTRY_SEALED_BLOCK_H
 #define REGISTRY_SEALED_BLOCK_H

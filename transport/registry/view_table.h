@@ -6,7 +6,8 @@
  * bits (memory/arena_ids.h), so that the table stays as small as its own; a hostile one makes it 65 536 entries large
  * at most.
  *
- * Borrows the views. Threads: the connection's.
+ * Owns: the entries. The references of the views in the table are counted by its user, registry/views.h, which also
+ * charges the entries. Threads: as there.
  */
 #ifndef REGISTRY_VIEW_TABLE_H
 #define REGISTRY_VIEW_TABLE_H

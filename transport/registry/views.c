@@ -50,7 +50,8 @@ static void view_count(struct account *account, uint64_t size) {
 
 /* --- blocks in views --- */
 
-/* While the connection lives the object stays for the next block: then only the owner's thread ends blocks. */
+/* While the connection lives the object stays for the next block. After its end there is no next one, and nothing would
+ * free a spare. */
 static void view_block_end(sea_block *block) {
     struct account *account = block->view->account;
     bool is_spare = account->owner && account->view_spares_room > 0;
@@ -223,7 +224,7 @@ int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, u
 
 /* --- the end --- */
 
-/* How much of a view was looked at is not known: as if it were all. */
+/* How many pages of a view were touched is not known: the work is counted as if all were. */
 bool views_end_some(struct views *views) {
     struct work *work = &views->account->work;
     struct arena_view *view;

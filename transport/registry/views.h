@@ -3,10 +3,15 @@
  * Views of the peer's arenas, and the blocks that lie in them.
  *
  * An arena is charged to the peer when it is announced, with its size and as a block, because it takes a mapping. Then
- * memory/view.h verifies and maps it. The table holds a view until the arena is retired or the connection ends; each
- * block that the application holds has another reference, and so has a copy that is under way.
+ * memory/view.h verifies and maps it. An arena that we cannot take has a mark in the place of its view.
  *
- * Threads: the connection's.
+ * Owns: a reference of each view in the table, until the arena is retired or the connection ends; each block that the
+ * application holds has another reference, and so has a copy that is under way. Each view has a reference of the
+ * account. Touches: the account: quota, mapped_bytes, spares, imports, and work at the end; the context's counters and
+ * refusals. Takes descriptors: the view closes them, or the reaper.
+ *
+ * Threads: the connection's; after the connection's end the thread that has entered its mailbox (registry/mailbox.h):
+ * blocks still end then, and drop their views.
  */
 #ifndef REGISTRY_VIEWS_H
 #define REGISTRY_VIEWS_H
@@ -24,19 +29,21 @@ struct views {
 };
 
 /*
- * The peer announces an arena. Takes `fd` (-1: lost on the way). Errors: -EPROTO (it lies, as *ret_why says) · -ENOMEM.
- * What a limit of ours refuses is no error, but noted: its blocks are refused one by one.
+ * The peer announces an arena. Takes `fd` (-1: lost on the way). Errors: -EPROTO (it lies, as *ret_why says) · -ENOMEM
+ * (no private memory for the table or the view). An arena that a limit of ours, or a failed call, keeps from us is no
+ * error, but noted: its blocks are refused one by one.
  */
 int views_open(struct views *views, const struct wire_arena *arena, int fd, const char **ret_why);
 
 /* The peer retires an arena. -EPROTO: it has no such arena. */
 int views_retire(struct views *views, uint32_t id);
 
-/* Why a payload is refused that lies in an arena which a limit of ours refused: a static text; NULL of any other. */
+/* Why a payload is refused that lies in an arena which we could not take: a static text; NULL of any other. */
 const char *views_why(const struct views *views, uint64_t handle);
 
-/* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas · -EDQUOT, -EMFILE, -ENOMEM: in one that a limit
- * of ours refused: a quota, descriptors, mappings. */
+/* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas. Others: in an arena which we could not take, for
+ * want of quota (-EDQUOT), of descriptors (-EMFILE), of mappings or addresses (-ENOMEM), because a call is forbidden
+ * (-EPERM) or failed (-EIO). */
 int views_find(const struct views *views, uint64_t handle, uint64_t size, const void **ret_data);
 
 /* A reference of the view in which views_find() found that payload; views_drop() drops it. */
