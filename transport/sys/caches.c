@@ -6,8 +6,6 @@
  * where the kernel, and the host, knew of 32. It is asked only for the second level, where /sys is missing.
  *
  * A machine with cores that differ is judged by its first. They are hints for speed: nothing may depend on them.
- *
- * Threads: any.
  */
 #include "sys/caches.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* How large the caches of this machine's CPUs are. */
+/*
+ * How large the caches of this machine's CPUs are.
+ *
+ * Owns: the sizes, once caches_here() has read them. Touches: reads files of /sys. Threads: any.
+ */
 #ifndef SYS_CACHES_H
 #define SYS_CACHES_H
 

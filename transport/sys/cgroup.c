@@ -11,8 +11,6 @@
  * whole hierarchy, our group may be any group below it, and its limits stay unknown.
  *
  * Nothing is decided here, and a number that cannot be read is no limit.
- *
- * Threads: any.
  */
 #include "sys/cgroup.h"
 

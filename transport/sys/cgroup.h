@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The memory that our memory cgroups have left: version 2 and version 1, every ancestor. */
+/*
+ * The memory that our memory cgroups have left: version 2 and version 1, every ancestor.
+ *
+ * Owns: nothing, and keeps nothing. Touches: reads files of /proc and of the cgroups. Threads: any.
+ */
 #ifndef SYS_CGROUP_H
 #define SYS_CGROUP_H
 

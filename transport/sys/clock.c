@@ -7,7 +7,7 @@
  * have one clock. If both know the number of their time namespace, equal numbers decide.
  *
  * Facts relied on (tests/contract/test_clock.c): /proc/self/ns/time has one inode for each time namespace; its offsets
- * move CLOCK_MONOTONIC and not CLOCK_REALTIME. Threads: any.
+ * move CLOCK_MONOTONIC and not CLOCK_REALTIME.
  */
 #include "sys/clock.h"
 

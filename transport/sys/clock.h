@@ -2,6 +2,8 @@
 /*
  * The identity of our clock. All processes of one time namespace have one CLOCK_MONOTONIC; in another namespace it is
  * shifted by a fixed amount. The two sides of a connection exchange the names of their clocks, and compare them.
+ *
+ * Owns: nothing. Touches: reads the clocks, and the number of our time namespace below /proc. Threads: any.
  */
 #ifndef SYS_CLOCK_H
 #define SYS_CLOCK_H

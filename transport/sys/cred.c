@@ -12,8 +12,6 @@
  * Facts relied on: SO_PEERCRED of connect()/accept() is the identity at connect time and stays readable after the peer
  * is gone; SO_PEERPIDFD may be missing (tests/contract/test_send.c); an accepted socket inherits SO_PASSCRED and
  * SO_PASSPIDFD, and datagrams sent before it was accepted name their sender too (tests/contract/test_receive.c).
- *
- * Threads: any.
  */
 #include "sys/cred.h"
 

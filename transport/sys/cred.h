@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The process on the other side of a socket: SO_PEERCRED, and SO_PEERPIDFD where the kernel has it (6.5+); and the
- * sender of a datagram. */
+/*
+ * The process on the other side of a socket: SO_PEERCRED, and SO_PEERPIDFD where the kernel has it (6.5+); and the
+ * sender of a datagram.
+ *
+ * Owns: nothing; pidfds and lists of groups are the caller's. Touches: an option of the caller's socket, in cred_ask().
+ * It judges no identity: lane/policy.c does. Threads: any.
+ */
 #ifndef SYS_CRED_H
 #define SYS_CRED_H
 

@@ -24,7 +24,7 @@
  *
  * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; waiting > 0 implies that a thread frees
  * items: one of ours, or the caller that found none. Numbers rise along the queue, and items that are freed now have
- * lower ones. Threads: any, not from signal handlers.
+ * lower ones.
  */
 #include "sys/disposal.h"
 

@@ -3,6 +3,10 @@
  * Disposal gives large memory back to the kernel, on threads of its own. The kernel takes about 0.2 ms for each MiB of
  * base pages: 0.07 to unmap what was touched, 0.15 to free the pages with the last reference. No peer may make a turn
  * of the library that long. Memory below DISPOSAL_LEAST is given back at once, by the caller's thread.
+ *
+ * Owns: the memory and the descriptors that it takes, its queue and its threads: one disposal for the process. Touches:
+ * no account, which the owner has settled before. Threads: any, not from signal handlers. disposal_await() and
+ * disposal_await_room() wait for the threads; no other function does.
  */
 #ifndef SYS_DISPOSAL_H
 #define SYS_DISPOSAL_H

@@ -1,9 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Failures: numbers that hold a call and its errno. See failure.h.
- *
- * Threads: any; nothing is kept.
- */
+/* Failures: numbers that hold a call and its errno. See failure.h. */
 #include "sys/failure.h"
 
 #include <errno.h>

@@ -8,6 +8,8 @@
  * memory, functions that wait, and functions of sockets return these errno values as failures, which are below
  * -FAILURE_BASE. The function that explains the error to the user takes the failure apart; no failure crosses the
  * public interface or the wire.
+ *
+ * Owns: nothing but constant names. It makes no call and reads no errno. Threads: any.
  */
 #ifndef SYS_FAILURE_H
 #define SYS_FAILURE_H

@@ -9,8 +9,6 @@
  * Facts relied on (tests/contract/): descriptors can be missing from a message that was delivered, and only MSG_CTRUNC
  * reports that; several SCM_RIGHTS items arrive as one; ECONNRESET precedes queued datagrams, once; a message without
  * bytes looks like the end except for its control data (all test_receive.c); 253 descriptors and no more (test_send.c).
- *
- * Threads: one for each direction of a socket.
  */
 #include "sys/fdpass.h"
 

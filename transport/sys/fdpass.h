@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Datagrams with descriptors over a SOCK_SEQPACKET socket: the only sendmsg and the only recvmsg.
+ *
+ * Owns: nothing; descriptors that arrive are the caller's. Touches: the socket; descriptors that cannot be handed over
+ * go to the reaper. Threads: any; one at a time for each direction of a socket.
  */
 #ifndef SYS_FDPASS_H
 #define SYS_FDPASS_H

@@ -8,8 +8,6 @@
  *
  * Facts relied on (tests/contract/test_seal.c): sendfile() and splice() write into memfds; copy_file_range() does so
  * only within one file system, and returns 0 where the other calls would read something.
- *
- * Threads: any; one at a time for a memfd.
  */
 #include "sys/file.h"
 

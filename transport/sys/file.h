@@ -2,6 +2,9 @@
 /*
  * Moves bytes from descriptors into memfds, without user memory in between where the kernel can do that; and reads
  * small files as text.
+ *
+ * Owns: nothing; all descriptors are borrowed. Touches: the memfd, its position, and the position of `fd` where
+ * `offset` is -1. Threads: any; one at a time for a memfd.
  */
 #ifndef SYS_FILE_H
 #define SYS_FILE_H

@@ -12,7 +12,7 @@
  *
  * A plug-in with the static library may be unloaded: the C library drops the handlers of a shared object with it.
  *
- * Threads: any. The lock is held while the process forks, so that the child finds the table whole.
+ * The lock is held while the process forks, so that the child finds the table whole.
  */
 #include "sys/fork_guard.h"
 

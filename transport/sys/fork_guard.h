@@ -2,6 +2,9 @@
 /*
  * Descriptors that a child of fork() must not hold: the ones of its parent's connections. They would keep a socket open
  * that the parent's death should end.
+ *
+ * Owns: the table of guarded numbers, one for the process; the descriptors are borrowed. Touches: the handlers of
+ * fork(), with the first call; in a child it replaces the descriptors. Threads: any.
  */
 #ifndef SYS_FORK_GUARD_H
 #define SYS_FORK_GUARD_H

@@ -4,8 +4,6 @@
  *
  * A request for nothing gives a pointer that can be freed all the same, so NULL always means that there was no
  * memory. Charging is not done here: these are the library's own tables, not payloads.
- *
- * Threads: any.
  */
 #include "sys/heap.h"
 

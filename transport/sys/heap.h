@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Private memory, with fault injection, and cleanup attributes for locals. */
+/*
+ * Private memory, with fault injection, and cleanup attributes for locals.
+ *
+ * Owns: the numbers of the herd, for the process; memory is the caller's. It charges nothing. Threads: any.
+ */
 #ifndef SYS_HEAP_H
 #define SYS_HEAP_H
 

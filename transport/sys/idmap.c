@@ -7,8 +7,6 @@
  *
  * Facts relied on (tests/contract/test_send.c): SO_PEERCRED shows an id that the reader's namespace does not map as the
  * overflow id; the map of a namespace is the full identity only if the map of its parent is.
- *
- * Threads: any.
  */
 #include "sys/idmap.h"
 

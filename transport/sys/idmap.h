@@ -6,6 +6,8 @@
  * Two users that a namespace does not map look alike, and one of them may look like ourselves. So the overflow id
  * (65534, or the number in /proc/sys/kernel/overflowuid) identifies no user, unless the namespace maps every id to
  * itself.
+ *
+ * Owns: nothing, and keeps nothing. Touches: reads files of /proc. Threads: any.
  */
 #ifndef SYS_IDMAP_H
 #define SYS_IDMAP_H

@@ -5,6 +5,9 @@
  * Calls in transport/sys that need a reaction to their failure are written INJECT(KIND, call). Without a hook that
  * costs one relaxed load. The hook gets the kind and returns 0 to let the call happen, or the errno value with which it
  * fails. A hook may also not return (a kill sweep raises SIGKILL in it).
+ *
+ * Owns: the hook, one for the process; there is none in production. Touches: errno, where a call fails by the hook.
+ * Threads: any; a hook is called on the thread that makes the call, on several at a time.
  */
 #ifndef SYS_INJECT_H
 #define SYS_INJECT_H

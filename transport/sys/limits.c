@@ -4,8 +4,6 @@
  *
  * Nothing is decided here. A limit that cannot be read counts as none, except the number of mappings, which every
  * kernel limits: the reservation itself finds the limit.
- *
- * Threads: any.
  */
 #include "sys/limits.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Limits of the machine and of our process. */
+/*
+ * Limits of the machine and of our process.
+ *
+ * Owns: nothing, and keeps nothing. Touches: reads limits of the process, and files of /proc. Threads: any.
+ */
 #ifndef SYS_LIMITS_H
 #define SYS_LIMITS_H
 

@@ -14,8 +14,6 @@
  * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() reports pages of the
  * file, not of the mapping, once they were touched (tests/unit/test_map.c); behind the end of the file too, through a
  * second mapping (test_folios.c).
- *
- * Threads: any.
  */
 #include "sys/map.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Mappings of memfds. Lengths are rounded up to the page by the kernel; `size` 0 is -EINVAL.
+ *
+ * Owns: two numbers of the process: of mappings, and of contexts that want them in core dumps. Mappings are the
+ * caller's, descriptors are borrowed. It charges nothing. Threads: any; the caller ends a mapping when no thread uses
+ * it.
  */
 #ifndef SYS_MAP_H
 #define SYS_MAP_H

@@ -2,14 +2,9 @@
 /*
  * Anonymous memory files and their seals.
  *
- * Descriptors that enter are borrowed, those that leave are the caller's. memfd_inspect() is the only function here
- * that may be handed a descriptor from a peer; all others are for our own, or for those that it approved.
- *
  * Facts relied on (tests/contract/): F_GET_SEALS never blocks, and only memfds can carry SHRINK and GROW and SEAL
  * together (test_receive.c); fallocate() reserves real pages (test_limits.c); F_SEAL_WRITE is refused while something
  * can write (test_seal.c); a file that gets the size that it has loses the pages behind its end (test_folios.c).
- *
- * Threads: any.
  */
 #include "sys/memfd.h"
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Anonymous memory files and their seals.
+ *
+ * Owns: nothing but the knowledge of a flag that the kernel lacks; descriptors that enter are borrowed, those that
+ * leave are the caller's. Touches: the memfd. memfd_inspect() and memfd_close_on_exec() are for any descriptor, all
+ * others for our own and approved ones. Threads: any.
  */
 #ifndef SYS_MEMFD_H
 #define SYS_MEMFD_H

@@ -5,8 +5,6 @@
  *
  * Processes without /proc, and processes from which systemd's ProcSubset=pid hides /proc/meminfo, ask sysinfo(2). Its
  * answer has no file pages.
- *
- * Threads: any.
  */
 #include "sys/meminfo.h"
 

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* What the machine has left, and what we have of it: as /proc tells it, or sysinfo(2) where there is no /proc. */
+/*
+ * What the machine has left, and what we have of it: as /proc tells it, or sysinfo(2) where there is no /proc.
+ *
+ * Owns: nothing, and keeps nothing. Touches: reads files of /proc. Threads: any.
+ */
 #ifndef SYS_MEMINFO_H
 #define SYS_MEMINFO_H
 

@@ -4,6 +4,9 @@
  *
  * With SEALANE_CHECK=1 in the environment the program ends there, by abort(), with a text on standard error. Without
  * it the function that found the misuse does nothing else, and returns an error if it returns one.
+ *
+ * Owns: the answer to the first look at the environment. Touches: standard error and the process, under SEALANE_CHECK
+ * only. Threads: any, while no thread calls setenv().
  */
 #ifndef SYS_MISUSE_H
 #define SYS_MISUSE_H

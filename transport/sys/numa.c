@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * NUMA nodes: which there are, from /sys, and mbind(), which glibc leaves to a library that we do without.
- *
- * Threads: any.
  */
 #include "sys/numa.h"
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* On which node of the machine memory is to lie. */
+/*
+ * On which node of the machine memory is to lie.
+ *
+ * Owns: nothing. Touches: reads a file of /sys; sets the policy of the caller's mapping, and by it of its memfd.
+ * Threads: any.
+ */
 #ifndef SYS_NUMA_H
 #define SYS_NUMA_H
 

@@ -5,8 +5,6 @@
  *
  * The environment is trusted, since it is our own user's; files that other users may have put into directories are not.
  * Symbolic links in the last component are never followed.
- *
- * Threads: any, while no thread calls setenv().
  */
 #include "sys/path.h"
 

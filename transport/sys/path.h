@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Names in the file system: the runtime directory, configuration, and lock files. */
+/*
+ * Names in the file system: the runtime directory, configuration, and lock files.
+ *
+ * Owns: nothing; descriptors of locks are the caller's. Touches: the file system: it makes the runtime directory and
+ * lock files, and unlinks lock files and sockets; it reads the environment. Threads: any, while no thread calls
+ * setenv().
+ */
 #ifndef SYS_PATH_H
 #define SYS_PATH_H
 

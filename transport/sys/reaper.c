@@ -16,7 +16,7 @@
  * files at their numbers.
  *
  * Invariants, under the lock: waiting <= QUEUE_SIZE; threads <= THREADS_MAX; closing <= threads; waiting > 0 implies
- * threads > 0. Threads: any, not from signal handlers.
+ * threads > 0.
  */
 #include "sys/reaper.h"
 

@@ -3,6 +3,9 @@
  * The reaper closes descriptors that a peer chose, on threads of its own, because close() of a hostile one
  * can block: for seconds (a TCP socket with SO_LINGER), or for good (a file of a FUSE daemon that hangs).
  * One for the process, made when first needed; its threads block all signals.
+ *
+ * Owns: the descriptors that it takes, its queue and its threads. Touches: nothing but these descriptors. Threads: any,
+ * not from signal handlers.
  */
 #ifndef SYS_REAPER_H
 #define SYS_REAPER_H

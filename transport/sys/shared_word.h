@@ -8,6 +8,9 @@
  *
  * Orders are in the names. Every _acquire and _release is called with its label, which names the pair in
  * doc/memory-model.md.
+ *
+ * Owns: nothing; the words lie in memory of the caller's. Threads: one of the processes writes a word, by one thread at
+ * a time; any thread may read it.
  */
 #ifndef SYS_SHARED_WORD_H
 #define SYS_SHARED_WORD_H

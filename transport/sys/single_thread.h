@@ -3,6 +3,8 @@
  * Is the calling thread the only one of this process? Then no other thread can be in the middle of an operation, and
  * protection from other threads is not needed: a locked instruction takes as long as ten others. The C library answers
  * from a variable; a C library without that variable always answers no.
+ *
+ * Owns: nothing. Threads: any. A yes holds until the calling thread starts another one.
  */
 #ifndef SYS_SINGLE_THREAD_H
 #define SYS_SINGLE_THREAD_H

@@ -7,8 +7,6 @@
  *
  * Facts relied on (tests/contract/test_send.c): the mode of a socket's descriptor at bind() is the mode of its file,
  * less the umask; SO_SNDBUF less 32 bytes is the largest datagram; a full backlog is EAGAIN.
- *
- * Threads: any.
  */
 #include "sys/socket.h"
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * AF_UNIX SOCK_SEQPACKET sockets. All are non-blocking and close-on-exec from birth.
+ *
+ * Owns: nothing; sockets are the caller's. Touches: the file system: listening makes the file of the socket, and the
+ * caller unlinks it. Threads: any.
  */
 #ifndef SYS_SOCKET_H
 #define SYS_SOCKET_H

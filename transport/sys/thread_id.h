@@ -5,6 +5,8 @@
  *
  * The number lies at a fixed distance from the thread's pointer (initial-exec), so that reading it calls no function.
  * The C library keeps some room there for libraries that are loaded later; one that keeps none has another model.
+ *
+ * Owns: the newest number, and each thread's own. Threads: any, each for itself.
  */
 #ifndef SYS_THREAD_ID_H
 #define SYS_THREAD_ID_H

@@ -5,8 +5,6 @@
  * A deadline is an instant of CLOCK_MONOTONIC, so that an interrupted wait goes on to its original end, and so that two
  * processes mean one instant. Waits end early only at an event (wait_set_poll(): at a signal too); they end late by
  * less than a millisecond, and by the delay of the scheduler.
- *
- * Threads: one thread may poll a set while others change it; any thread may ring a bell.
  */
 #include "sys/wait.h"
 

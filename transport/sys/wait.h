@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Time, and waiting for it or for descriptors. */
+/*
+ * Time, and waiting for it or for descriptors.
+ *
+ * Owns: nothing; sets and bells are the caller's descriptors. Threads: any; one thread may poll a set while others
+ * change it; any thread may ring a bell.
+ */
 #ifndef SYS_WAIT_H
 #define SYS_WAIT_H
 

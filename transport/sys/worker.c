@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Worker threads. See worker.h. Threads: any may start one. */
+/* Worker threads. See worker.h. */
 #include "sys/worker.h"
 
 #include "sys/inject.h"

@@ -2,6 +2,8 @@
 /*
  * Worker threads: detached threads of the library, which end system calls that take long where the application does not
  * wait for them.
+ *
+ * Owns: nothing; a thread ends by itself. Touches: the caller's signal mask, which is restored. Threads: any.
  */
 #ifndef SYS_WORKER_H
 #define SYS_WORKER_H

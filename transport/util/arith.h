@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Small arithmetic on sizes and counts. Pure functions. */
+/*
+ * Small arithmetic on sizes and counts. Pure functions.
+ *
+ * Owns: nothing. Threads: any.
+ */
 #ifndef UTIL_ARITH_H
 #define UTIL_ARITH_H
 

@@ -3,6 +3,8 @@
  * Places in a bounded queue that lies in an array of `capacity` items. The user has the array.
  *
  *     the items are array[(first + i) % capacity],  0 <= i < count <= capacity
+ *
+ * Owns: nothing; it moves no item. Threads: the caller's lock, or one thread.
  */
 #ifndef UTIL_FIFO_H
 #define UTIL_FIFO_H

@@ -4,8 +4,10 @@
  *
  *     entries[id & (capacity - 1)] = the item with that id;   capacity is 0, or a power of two
  *
- * Two ids with equal low bits do not fit into one table: the user makes the table larger, or chooses another id. The
- * user allocates the entries, so that this file needs no heap. The table borrows the items. Threads: one.
+ * Two ids with equal low bits do not fit into one table: the user makes the table larger, or chooses another id.
+ *
+ * Owns: nothing; the user allocates and frees the entries, so that this file needs no heap, and the items are borrowed.
+ * Threads: the caller's lock, or one thread.
  */
 #ifndef UTIL_ID_TABLE_H
 #define UTIL_ID_TABLE_H

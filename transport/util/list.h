@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Intrusive lists: the links are members of the items. The lists own nothing and allocate nothing.
+ * Intrusive lists: the links are members of the items.
  *
  * List. The head is a pointer to the first item. Any item can be removed without its head, and knows whether it is on a
  * list.
@@ -23,7 +23,9 @@
  *
  *     queue.first = NULL  <=>  queue.last = NULL
  *
- * The macros evaluate each argument once. Threads: the caller's lock, or one thread.
+ * The macros evaluate each argument once.
+ *
+ * Owns: nothing, and allocates nothing. Touches: the links of neighbours. Threads: the caller's lock, or one thread.
  */
 #ifndef UTIL_LIST_H
 #define UTIL_LIST_H

@@ -9,9 +9,11 @@
  *     0 < number <= capacity
  *     the generation of a slot grows whenever the slot becomes free
  *
- * The user allocates the array, so that this file needs no heap, and knows which slots are in use. `size` is the size
- * of a slot in bytes. It is a constant of the user's, so that the compiler can work with it: each function here is
- * inline. Threads: the caller's lock, or one thread.
+ * `size` is the size of a slot in bytes. It is a constant of the user's, so that the compiler can work with it: each
+ * function here is inline.
+ *
+ * Owns: nothing; the user allocates and frees the array, so that this file needs no heap, and knows which slots are in
+ * use. Touches: the heads of slots. Threads: the caller's lock, or one thread.
  */
 #ifndef UTIL_SLOT_TABLE_H
 #define UTIL_SLOT_TABLE_H
