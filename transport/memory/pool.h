@@ -7,9 +7,6 @@
  * these have half a MiB, as a twelfth of them; the size of an arena is bounded. A payload larger than a quarter of that
  * bound gets an arena of its own, with one block, which is rounded up to the page only.
  *
- * Owns: the arenas with their slots and descriptors, the size classes, and the list of leases. Touches: the owner's
- * charges (pool_ops), the audience's ids, the promises of admission, and the census: whenever an arena is made or goes.
- *
  *     mapped   = sum of size over the arenas. Each arena is charged through pool_ops: its size, and one descriptor
  *                until it is announced
  *     retained = mapped - bytes_out, over the arenas of the newest generation: free memory that is kept for later use
@@ -38,7 +35,10 @@
  * and the front opens; where pool_take_ready() finds the mark, it calls pool_ops.needs_maintenance, since blocks that
  * become hot from then on are to be collected before the owner sleeps.
  *
- * Threads. One thread, the owner's, calls all functions. Any thread may call pool_put(), also after pool_end(). Taking
+ * Owns: the arenas with their slots and descriptors, the size classes, and the list of leases. Touches: the owner's
+ * charges (pool_ops), the audience's ids, the promises of admission, and the census: whenever an arena is made or goes.
+ *
+ * Threads: one, the owner's, calls all functions. Any thread may call pool_put(), also after pool_end(). Taking
  * and putting a block take no lock and make no system call, with these exceptions: the pool makes an arena; the owner's
  * thread takes back the last block of an arena that drains, by putting it or by collecting the return stack, and
  * retires the arena; a thread wakes the owner; after pool_end() a thread puts the last block of an arena, and frees it.
