@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Batches of messages: the peer is woken once, at the end. See <sealane/conn.h>. */
+/*
+ * Batches of messages: the peer is woken once, at the end. See <sealane/conn.h>.
+ *
+ * Owns: nothing. Touches: batches and corks of the lane; the end of the last batch may ring the doorbell. Threads: the
+ * connection's; after its end the counts alone change.
+ */
 #include "rpc/conn.h"
 #include "sys/misuse.h"
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocks for a connection: the payload class follows from the size and from what the peer takes.
+ * Blocks for a connection: the payload class follows from the size and from what the peer takes. See block.h.
  *
  * sea_block_new() first takes a free block of the connection's pool. If the pool has none, the class is chosen by the
- * size. While the peer holds as much memory as the pool may have, a sealed block is made instead of a pooled one: it
- * can be made now, and waits for credit when it is sent.
+ * size. Where the pool may not grow (-EDQUOT) a sealed block is tried instead of a pooled one. That helps while the
+ * pools have all the bytes that the peer takes, or the pool all of its bytes_max: a sealed block can be made now, and
+ * waits for credit when it is sent. Where the fair share, a quota or the budget is used up, perhaps by blocks that our
+ * application still has, that limit counts for the sealed block as well.
  */
 #include "rpc/block.h"
 
@@ -12,6 +14,8 @@
 #include "sys/failure.h"
 #include <errno.h>
 
+/* From the pool of inline blocks where the peer takes inline and pooled payloads (`ready_below`); else, and where that
+ * pool may not grow, from the heap. */
 static int inline_new(sea_conn *conn, size_t size, sea_block **ret_block) {
     int r = size < conn->ready_below ? pools_new_inline(ret_block, &conn->lane.remote->pools, size) : -ENOMEM;
     lane_request_maintenance(&conn->lane);
@@ -57,6 +61,7 @@ int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret
     return r;
 }
 
+/* Without a hot block. A size below `ready_below` is inline or pooled, and the peer takes it so: no limit is asked. */
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
     struct peer *remote = conn->lane.remote;
     bool was_restless = remote->pools.needs_maintenance;
@@ -69,7 +74,9 @@ static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, in
     return 0;
 }
 
-/* The steady state: a block is free, and of a small size one has just come back. */
+/* The steady state: the block of this size that came back last is taken. `payload_class` is what class_choice_for()
+ * would say of a size below `ready_below`, and is used for no other size. `ready_below` is 0 before the handshake and
+ * after the end. */
 int sea_block_new(sea_block **ret_block, sea_conn *conn, size_t size) {
     int payload_class = size <= conn->lane.choice.inline_most ? SEA_INLINE : SEA_POOLED;
     int r = conn_adopt(conn);

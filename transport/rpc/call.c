@@ -4,6 +4,11 @@
  *
  * A small call takes the short way: sea_call_bytes() writes its line, and looks for the answer before the call is
  * entered among those that wait. Whatever is unusual goes the long way instead, before anything was done.
+ *
+ * Owns: a payload from sea_call...() on, and the wait of a blocking call, which lies on its stack. Touches:
+ * conn->calls, the lane (frames, room), the texts; a wait gives the connection turns, in which handlers run and may
+ * free it. Threads: the connection's; sea_call_cancel() any thread, which leaves a mail. After the end: -EPIPE or
+ * -EPROTO.
  */
 #include "rpc/call_end.h"
 #include "rpc/conn_turn.h"

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The ends of our own calls: each waiter is called exactly once. */
+/*
+ * The ends of our own calls: each waiter is called exactly once.
+ *
+ * Owns: nothing. Touches: conn->calls, conn->told, the texts and the tally; a late call sends a CANCEL. The
+ * application's callbacks run here, and may free the connection: the caller holds a reference. Threads: the
+ * connection's; the end of the connection calls calls_end() before it gives up the thread's rights.
+ */
 #ifndef RPC_CALL_END_H
 #define RPC_CALL_END_H
 

@@ -12,6 +12,9 @@
  *
  * An abandoned call (deadline, cancel) has told its caller already, but holds its slot until the peer has
  * answered: the peer still counts it against its limit. An id is {generation, slot}: it never names a later call.
+ *
+ * Owns: the slots; `user` of a waiter is its caller's. Touches: nothing else: it calls no callback, and sends
+ * nothing. Threads: the connection's, and last the thread that frees the connection (calls_deinit()).
  */
 #ifndef RPC_CALLS_H
 #define RPC_CALLS_H

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's memory, its end, and its texts. See conn.h. */
+/*
+ * A connection's memory, its end, and its texts; which thread drives it; what it polls for. See conn.h.
+ *
+ * Touches: the mailbox, which changes its owner here, and is closed here (conn_disown()); the poller of the connection.
+ * Threads: the connection's, but for conn_ref_ended() and conn_drop(): after the end any thread, which takes the lock
+ * of the mailbox there, frees the connection with the last reference.
+ */
 #include "rpc/conn.h"
 
 #include "sys/heap.h"

@@ -5,9 +5,14 @@
  * References: one by its owner (the application or a server), one by each message that came from it, one by each turn.
  * The lane is closed when the owner lets go; the memory goes with the last reference.
  *
+ * Owns: the lane, the calls, the spare messages, the interrupt, pair_fd and own_poller; messages on its lists are the
+ * application's.
+ *
  * Threads: the thread that drives it owns it, with all that is its account's (registry/mailbox.h). Each function that
  * drives it adopts it by conn_adopt(), once: the functions below it rely on that. Functions for any thread leave a
- * mail. The last turn of a connection that has ended disowns it: from then on the lock of the mailbox guards `refs`.
+ * mail. The last turn of a connection that has ended disowns it: from then on the lock of the mailbox guards `refs`,
+ * and what messages and blocks still change (incoming lists, account, tally). `turns` and `is_waiting` are read by any
+ * thread.
  *
  * Files: conn.c memory, end, getters · conn_loop.c beginning, and the poller · conn_turn.c turns, sea_conn_free(), and
  * the lane's callbacks · conn_wait.c blocking waits · conn_fd.c other loops · connect.c · call.c and call_end.c our

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A connection in another loop: the descriptor to poll, the events, the time-out, and the turn. See <sealane/conn.h>.
+ *
+ * Owns: pair_fd of the connection, from sea_conn_fd() on; the end of the connection (conn_turn.c) closes it. Touches:
+ * pair_events and is_unwoken; sea_conn_prepare() announces our sleep to the peer and maintains the pools;
+ * sea_conn_dispatch() clears the bell of other threads and runs a turn. Threads: the connection's; after its end
+ * nothing is polled.
  */
 #include "rpc/conn_turn.h"
 

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The figures of a connection, read where they are kept. See <sealane/figures.h>. */
+/*
+ * The figures of a connection, read where they are kept. See <sealane/figures.h>.
+ *
+ * Owns: nothing. Touches: reads the account, the pools, the leases, the terms and the counts of calls; gauges put
+ * blocks that came back, and hot ones, into their size classes. Threads: the connection's; after its end the
+ * application's, under the lock of the mailbox.
+ */
 #include "registry/figures.h"
 #include "rpc/conn.h"
 

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* A connection's beginning, and the poller that drives it. */
+/*
+ * A connection's beginning, and the poller that drives it.
+ *
+ * Owns: nothing; a new connection is the caller's. Touches: the connection's watch, and `work` of the poller; the
+ * wakers of the mailbox and of the context. Threads: the poller's, which is the connection's. Other threads call the
+ * waker, under the lock of the mailbox or of the context; the end of the connection (conn_turn.c) takes the watch off.
+ */
 #ifndef RPC_CONN_LOOP_H
 #define RPC_CONN_LOOP_H
 

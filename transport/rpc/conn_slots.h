@@ -11,7 +11,10 @@
  * first user gets a half, the next user a quarter; a process gets three quarters, then three sixteenths. A holder's
  * first connection is allowed while any slot is left.
  *
- * Invariant: a holder is in the table while its count is not 0. One thread at a time: the server's.
+ * Invariant: a holder is in the table while its count is not 0.
+ *
+ * Owns: the holders in the table; a slot borrows two of them. Touches: nothing else; it ends no connection. Threads:
+ * one at a time, the server's.
  */
 #ifndef RPC_CONN_SLOTS_H
 #define RPC_CONN_SLOTS_H

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A turn of a connection: it reads the socket and the ring, calls handlers, and judges deadlines.
+ * A turn of a connection: it runs mails, reads the socket and the ring, calls handlers, and judges deadlines. Also the
+ * callbacks of the lane, and sea_conn_free().
+ *
+ * Owns: nothing; fields of the connection. Touches: all of the connection and its lane; its messages; the watches of
+ * its poller. Handlers and callbacks run inside, and may free the connection: conn_turn() holds a reference. Threads:
+ * the connection's, not after its end; the last turn of an ended connection gives the thread's rights up (turn_end()).
  *
  * Every call of ours ends in exactly one of five places: reply_arrived() in conn_turn.c, or small_answer() in call.c (a
  * reply came), calls_expire() (its deadline), sea_call_cancel(), and calls_end() (the connection is gone).

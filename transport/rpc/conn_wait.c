@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Waiting for a connection: its user's thread polls the one socket and gives the connection its turns.
+ * Waiting for a connection on its user's thread. See conn_wait.h.
  *
- * A connection that a loop drives, or that is in a turn already, cannot wait for itself: -EDEADLK.
+ * A connection that a loop drives, or that is in a turn already, cannot wait for itself. The callers of
+ * conn_wait_turn(), here sea_conn_wait(), ask conn_can_wait() for that, and return -EDEADLK.
  */
 #include "rpc/conn_wait.h"
 
@@ -44,14 +45,20 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         lane_ring_bell(lane);
     if (!lane->has_more && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS)) {
         spin_policy_reward(&lane->spin);
-        return conn->calls.in_flight ? conn_run_turn(conn, 0) : small_turn(conn); /* the short way is for requests */
+        /* The short way takes requests alone. While calls of ours are in flight the frame is likely an answer. */
+        return conn->calls.in_flight ? conn_run_turn(conn, 0) : small_turn(conn);
     }
+    /* 0: the lane has work now (lane_deadline()): the socket is polled without waiting, and the rings are read by the
+     * turn. */
     deadline = deadline_sooner(deadline, conn_deadline_of_calls(conn));
     if (deadline == 0 || !conn_watch_rings(lane, conn->box)) {
         if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;
         if (deadline == 0 || lane_prepare_sleep(lane))
             revents = conn_sleep(conn, deadline_sooner(deadline, conn_deadline(conn)));
+        /* The bell may have ended the poll, and is cleared, or the next poll would return at once. Nothing is lost: the
+         * turn below looks into the mailbox, and the next wait at the flag of the interrupt. Events of the socket do not
+         * tell whether the bell rings, too: then the next wait ends early, once. */
         if (revents == 0)
             interrupt_clear(&conn->interrupt);
     }

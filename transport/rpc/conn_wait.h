@@ -1,12 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/* Waiting for a connection on its user's thread. */
+/*
+ * Waiting for a connection on its user's thread: looks at the rings and into the mailbox, then polls the socket, the
+ * pidfd of the peer's process and the bell of other threads (rpc/interrupt.h), and gives the connection its turn.
+ *
+ * Owns: nothing. Touches: is_waiting, the bell and the spin policy; in the turn, all that conn_turn.h says.
+ * Threads: the connection's, not after its end. sea_conn_interrupt(): any thread, and signal handlers.
+ */
 #ifndef RPC_CONN_WAIT_H
 #define RPC_CONN_WAIT_H
 
 #include "rpc/conn.h"
 
-/* Waits once, at most until `deadline`, and gives the connection its turn. -EINTR: the interrupt is raised; the
- * function that returns this error to the user calls interrupt_tell(). Other errors: the socket cannot be polled. */
+/*
+ * Waits once, at most until `deadline`, and gives the connection its turn. While it looks at the rings it does not look
+ * at the deadline: it may be late by as long as the spin policy lets it look, 50 us, or 1 ms for SEA_WAIT_SPIN.
+ *
+ * The caller has adopted the connection, which has not ended and for which conn_can_wait() is true; and it holds a
+ * reference: after the turn, in which a handler may free the connection, the end of the wait is noted there.
+ *
+ * Returns how many frames were handled: 0 also when the time is over. -EINTR: the interrupt is raised; the function
+ * that returns this error to the user calls interrupt_tell(). Other errors: the socket cannot be polled.
+ */
 int conn_wait_turn(sea_conn *conn, uint64_t deadline);
 
 #endif

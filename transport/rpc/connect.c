@@ -3,7 +3,8 @@
  * Connecting: from an address to an open connection. See <sealane/conn.h>.
  *
  * conn_connect() opens the socket and makes the connection; sea_connect() also drives it through its handshake, and
- * tries again while the server's backlog is full.
+ * tries again while the server's backlog is full. sea_connect() also makes the bell by which other threads wake the
+ * connection, sets the waker of its mailbox, and bounds the lane's greeting_deadline.
  */
 #include "rpc/connect.h"
 

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Connecting, up to the handshake: for sea_connect() and for loops. */
+/*
+ * Connecting, up to the handshake: for sea_connect() and for loops.
+ *
+ * Owns: nothing; the new connection is the caller's. Touches: the refusals of the context. Threads: any; the calling
+ * thread drives the new connection. conn_connect() does not wait; sea_connect() waits for the handshake, and callbacks
+ * of the connection run meanwhile.
+ */
 #ifndef RPC_CONNECT_H
 #define RPC_CONNECT_H
 

@@ -5,6 +5,9 @@
  * Texts are kept in two places: with the connection (the peer's answer, a deadline, the end), and in the context's
  * refusal log, of each thread its own. All of them carry stamps of one counter, and the newest one for the error holds.
  * A function that fails without a text leaves an empty explanation, which hides older texts of the same error.
+ *
+ * Owns: nothing. Touches: reads both places, and changes neither. Threads: any, for what the context keeps for it; a
+ * `conn` only on its own thread, also after its end.
  */
 #include "rpc/conn.h"
 

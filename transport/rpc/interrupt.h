@@ -3,8 +3,11 @@
  * An interrupt: a wish that a blocking wait ends. It may be raised at any time, by any thread and by signal handlers,
  * also before the wait begins: a wait that a mere signal ends has an instant in which the signal is lost.
  *
- * Raised, it stays so until a wait has told its caller. Its descriptor also wakes the wait for what other threads have
- * left in the mailbox of the connection.
+ * Raised, it stays so until a wait has told its caller. Its descriptor, the bell, also wakes the wait for what other
+ * threads have left in the mailbox of the connection: the waker in connect.c rings it and raises nothing.
+ *
+ * Owns: the bell. Touches: nothing else. Threads: interrupt_raise() any, and signal handlers, until the memory of the
+ * connection goes; the other functions belong to the thread that waits.
  */
 #ifndef RPC_INTERRUPT_H
 #define RPC_INTERRUPT_H

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The table of functions for libsealane-uv. Other modules have the functions; only conn_drive(), which gives a
- * connection its poller, is here.
- *
- * Threads: the table is constant. Each function may be called on the threads that its own module allows.
+ * connection its poller, is here. See loop_interface.h.
  */
 #include "rpc/loop_interface.h"
 

@@ -8,6 +8,9 @@
  * of functions: the shared library exports no further internal name, which a program could define too. The table,
  * struct poller and struct watch may change with each version; a libsealane-uv of another version gets no table, and
  * its functions return -ELIBBAD.
+ *
+ * Owns: the table, which is constant. Touches: conn_drive() gives a connection its poller; all else is what the modules
+ * of the functions touch. Threads: any for the table; of each function those that its own module allows.
  */
 #ifndef RPC_LOOP_INTERFACE_H
 #define RPC_LOOP_INTERFACE_H

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages. See <sealane/msg.h>. An unanswered call is on its connection's list of incoming ones, so that a
- * cancel finds it; every other message is on none.
+ * Messages. See <sealane/msg.h>. An unanswered call is on its connection's list of incoming ones, so that a cancel
+ * finds it, or, once cancelled, on that of cancelled ones; every other message is on none.
+ *
+ * Owns: a message owns a reference of its connection and of its block, and its text; the application owns the message.
+ * Touches: the lists and counts of the connection, its spares, the payer's account; an answer goes out by the lane, and
+ * on_cancel is called. Threads: the connection's; other threads claim a message and post its mail, and read what does
+ * not change. After the end of the connection a mail runs at once on the thread that posts it, under the lock of the
+ * mailbox (mailbox_enter()).
  */
 #ifndef RPC_MSG_H
 #define RPC_MSG_H

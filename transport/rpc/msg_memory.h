@@ -6,7 +6,9 @@
  * While misuse is checked (sys/misuse.h) no message is used again: the last released ones stay in memory, buried, so
  * that a later use of one of them is found.
  *
- * Threads: the connection's, except msg_discard() after the end of the connection.
+ * Owns: the lists of spares. Touches: the account of the payer (charge, count and reference of each message).
+ * Threads: the connection's. After its end msg_discard() belongs to the thread that holds the lock of the mailbox, and
+ * the thread that frees the connection drops the spares.
  */
 #ifndef RPC_MSG_MEMORY_H
 #define RPC_MSG_MEMORY_H

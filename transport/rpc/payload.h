@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The payload of a message that is sent: bytes in the frame, or a block. */
+/*
+ * The payload of a message that is sent: bytes in the frame, or a block.
+ *
+ * Owns: a block that it made, until message_end(). Touches: the pools, as sea_block_new(). Threads: the connection's.
+ */
 #ifndef RPC_PAYLOAD_H
 #define RPC_PAYLOAD_H
 

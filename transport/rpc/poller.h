@@ -12,6 +12,11 @@
  * One thread runs a poller at a time, and owns what hangs on it. It may be another one than before, and between two
  * turns another thread may have taken a part of that: a poller finds both out at the begin of its turn, before it
  * waits, and tells its mover.
+ *
+ * Owns: a set owns its epoll descriptor, its bell and the heap of deadlines; watches are borrowed, and their owners
+ * take them off before they end. Touches: fields of watches; runs the mails of `box`. Threads: the one that runs it;
+ * any thread may call watch_wake(), poller_set_ring() and poller_is_run_elsewhere(), and those that adopt a connection
+ * poller_note_taken().
  */
 #ifndef RPC_POLLER_H
 #define RPC_POLLER_H

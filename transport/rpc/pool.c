@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it
- * is empty then. */
+/*
+ * The public face of pools. See <sealane/pool.h>. A pool outlives its connection as long as the application wants; it
+ * is empty then, and asks for nothing but its own memory.
+ *
+ * Owns: nothing; registry/pools has the pools. Touches: the connection's pools and budget; most functions first take
+ * the releases that the peer has written, and ask for maintenance. Threads: the connection's, which each function but
+ * those that only read adopts; after the end the application's.
+ */
 #include "rpc/block.h"
 
 #include <errno.h>

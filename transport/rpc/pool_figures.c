@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The figures of a pool, and of one generation of a pool, read where they are kept. See <sealane/figures.h>. */
+/*
+ * The figures of a pool, and of one generation of a pool, read where they are kept. See <sealane/figures.h>.
+ *
+ * Owns: nothing. Touches: sea_pool_figures() first takes the releases that the peer has written; gauges put blocks that
+ * came back, and hot ones, into their size classes. Threads: the connection's; after its end the pool is empty, and
+ * belongs to the application's thread.
+ */
 #include "registry/figures.h"
 #include "rpc/conn.h"
 

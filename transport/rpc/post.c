@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Functions that any thread has called on a connection's thread. See sea_conn_post() in <sealane/conn.h>. */
+/*
+ * Functions that any thread has called on a connection's thread. See sea_conn_post() in <sealane/conn.h>.
+ *
+ * Owns: a post, until it has run. Touches: the mailbox; conn->told, when it runs. Threads: sea_conn_post() any; the
+ * function runs on the connection's. What waits when the connection ends is told -EPIPE or -ECANCELED by the thread
+ * that closes the mailbox; later posts are refused.
+ */
 #include "rpc/conn.h"
 #include "sys/heap.h"
 #include <errno.h>

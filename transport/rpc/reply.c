@@ -4,6 +4,10 @@
  *
  * On the connection's thread an answer is sent at once. Another thread leaves it in the message, whose mail carries it:
  * that takes no memory but for a text, and for bytes that are more than the message has room for.
+ *
+ * Owns: the call and the block that an answer takes, also on failure; on another thread the answer keeps them, and its
+ * text, until its mail was run. Touches: the lane, which sends, and what msg.h says. Threads: any. After the end of the
+ * connection an answer is dropped with -EPIPE: the mail runs at once, under the lock of the mailbox.
  */
 #include "lane/small.h"
 #include "rpc/block.h"

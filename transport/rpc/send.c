@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* One-way messages. See <sealane/conn.h>. */
+/*
+ * One-way messages. See <sealane/conn.h>.
+ *
+ * Owns: the payload, from the call on; the lane borrows it. Touches: the lane (frames, room, wants_blocks), the pools
+ * when they are due; a send with a time-out waits, in turns of the connection, in which handlers run and may free it.
+ * Threads: the connection's. After its end: -EPIPE or -EPROTO.
+ */
 #include "rpc/conn_turn.h"
 #include "rpc/conn_wait.h"
 #include "rpc/payload.h"

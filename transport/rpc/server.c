@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A server: accepts, owns its connections, and forgets those that have ended. See <sealane/server.h>.
+ * A server: accepts, owns its connections, and forgets those that have ended. See <sealane/server.h> and server.h.
  *
  * It never looks at a connection that is idle: the poller calls those that are not.
  */

@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Between the server and the loops that drive it. */
+/*
+ * A server: it accepts clients and has a poller drive their connections. This header is for the loops.
+ *
+ * Owns: the poller, the listener, a reference of each connection, the slots, the scratch of all its connections, and
+ * the mailbox of its posts. Touches: its connections (slots, watches, `ended`), and the mailbox of each when it is run
+ * by another thread than before. Threads: the one that runs it, which is the thread of all its connections; any thread
+ * may call sea_server_stop() and sea_server_post().
+ */
 #ifndef RPC_SERVER_H
 #define RPC_SERVER_H
 

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The short way of small requests: see small.c. */
+/*
+ * The short way of small requests: see small.c.
+ *
+ * Owns: nothing; a request is a spare message of the connection, which its handler takes. Touches: the lane's incoming
+ * ring, corks and tally; the list of incoming calls; handlers run inside. Threads: the connection's, not after its end.
+ */
 #ifndef RPC_SMALL_H
 #define RPC_SMALL_H
 
