@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The functions of libsealane that libsealane-uv calls. */
+/*
+ * The functions of libsealane that libsealane-uv calls.
+ *
+ * Owns: nothing. Touches: library_explain() keeps a text in the context. Threads: any.
+ */
 #ifndef LOOP_LIBRARY_H
 #define LOOP_LIBRARY_H
 

@@ -6,10 +6,10 @@
  * uv_watch, which is freed when libuv has closed the second handle. A uv_pipe_t would not do: it knows no
  * SOCK_SEQPACKET, and would read our descriptors.
  *
- * Owners: the poller and each uv_watch own themselves until libuv has closed their handles. The watch itself is
- * borrowed; its owner removes it.
+ * Owns: the poller and each uv_watch own themselves until libuv has closed their handles. The watch itself is borrowed;
+ * its owner removes it. Touches: the application's uv_loop_t; fields of struct poller and struct watch (rpc/poller.h).
  *
- * Threads: the loop's, but for uv_ring(), which any thread may call.
+ * Threads: the loop's, but for uv_ring(), which any thread may call until uv_free().
  */
 #include "loop/library.h"
 #include <errno.h>

@@ -3,8 +3,10 @@
  * Memory that a thread of libuv's pool makes. See <sealane/uv.h>.
  *
  * The loop's thread makes a request and ends it. In between, a thread of the pool has the request alone, and uses
- * nothing else but the context, which is thread-safe. uv_queue_work() orders the writes of both threads. A request
- * holds a reference of the context until its callback has returned.
+ * nothing else but the context, which is thread-safe. uv_queue_work() orders the writes of both threads.
+ *
+ * Owns: a request, and with it a reference of the context until its callback has returned, and the block until the
+ * callback takes it. Touches: the budget, and the texts of the thread that asks for them. Threads: as above.
  */
 #include "loop/library.h"
 #include <errno.h>
