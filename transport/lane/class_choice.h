@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * In which class a payload goes: what the peer takes, by what the calibration says is cheapest. Made once, when a
- * connection opens, and kept in the lane. Pure functions: they own, change and allocate nothing. Threads: any.
+ * connection opens, and kept in the lane. Owns: nothing. Touches: nothing: pure functions. Threads: any.
  */
 #ifndef LANE_CLASS_CHOICE_H
 #define LANE_CLASS_CHOICE_H

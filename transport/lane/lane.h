@@ -226,8 +226,8 @@ int lane_fail_socket(struct lane *lane, int r);
 
 /*
  * Sends a message; its block is borrowed, and sealed by this. With `may_queue` it is queued when there is no room.
- * Errors: -EAGAIN (no room; ops->room follows) · -EPIPE · -EMSGSIZE · -EDQUOT · -EBUSY, -ENOMEM, -EMFILE (of sealing or
- * copying the block).
+ * Errors: -EAGAIN (no room; ops->room follows) · -EPIPE · -EMSGSIZE · -EDQUOT · -EBUSY, -ENOMEM, -EMFILE and other
+ * errors of the kernel (of sealing or copying the block) · an error of sendmsg(), with which the lane has failed.
  */
 int lane_send(struct lane *lane, const struct lane_message *message, bool may_queue);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The terms: defaults, their bounds, and agreement. */
+/* The terms: defaults, their bounds, and agreement. See negotiation.h. */
 #include "lane/negotiation.h"
 
 #include "lane/outbox.h"

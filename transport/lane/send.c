@@ -3,10 +3,11 @@
  * What goes out of a lane: messages, releases, the handshake and the farewell. Also here: pooled blocks are made
  * (lane_block_new()), and a lack of room or a size that the peer does not take is explained.
  *
- * Each message's payload gets its class here: the one it was made in, if the peer takes it, else another one, and that
- * is counted. A lease is granted right before the frame or datagram that names it, and taken back if that was not sent.
- * Order: handles that are given back first, for the peer may be waiting for them, then RETIREs of arenas, then messages
- * that wait. Between sides with rings a handle has the release ring, and is a datagram only if that ring is full.
+ * Each message's payload gets its class here: the one it was made in, if its block can go so (peer_class_for()), else
+ * another one, mostly as a copy, and that is counted. A lease is granted right before the frame or datagram that names
+ * it, and taken back if that was not sent. Order: handles that are given back first, for the peer may be waiting for
+ * them, then RETIREs of arenas, then messages that wait. Between sides with rings a handle has the release ring, and is
+ * a datagram only if that ring is full.
  *
  * Owns: the queue, and the handles in `releases` (fields of struct lane). Touches: the peer's account (charges, leases,
  * work), its pools and their list of retired arenas, our rings; lane_block_new() first takes the releases that came in.
@@ -178,7 +179,9 @@ static int payload_as_inline(sea_block *block, int *ret_class, sea_block **ret_b
     return 0;
 }
 
-/* A pooled copy; where the pool may not grow (-EDQUOT), or `class` says so, a sealed one, which can wait for credit. */
+/* A pooled copy; or a sealed one, where `class` says so, or where the pool may not grow (-EDQUOT). A sealed copy can
+ * wait for credit, and helps while the pools have all that the peer takes. A fair share, a quota or a budget that is
+ * used up, perhaps by blocks that our application still has, counts for it as well. */
 static int payload_copy(struct lane *lane, sea_block *block, int class, int *ret_class, sea_block **ret_block) {
     *ret_class = SEA_POOLED;
     int r = class == SEA_POOLED ? copy_pooled(lane, block, ret_block) : -EDQUOT;

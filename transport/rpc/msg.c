@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages and replies. See <sealane/msg.h>. */
+/* Messages: their life, their end, and what users read of them. See msg.h. Answers are in reply.c. */
 #include "rpc/msg.h"
 
 #include "sys/clock.h"
