@@ -491,6 +491,22 @@ START_TEST(test_each_late_call_has_its_turns) {
 }
 END_TEST
 
+/* A spinning side polls its socket each millisecond; another system call would double what that costs. The read end of
+ * a pipe that nobody writes to, which blocks, takes the bell's place: it is not read. */
+START_TEST(test_a_bell_that_does_not_ring_is_not_read) {
+    sea_conn *conn = connected(NULL);
+    int pipe_fds[2];
+    ck_assert_int_eq(pipe(pipe_fds), 0);
+    ck_assert_int_ge(dup2(pipe_fds[0], conn->interrupt.wake_fd), 0);
+    ck_assert_int_eq(sea_conn_wait(conn, 20), 0);
+    conn->lane.spin.waiting = SEA_WAIT_SPIN;
+    ck_assert_int_eq(sea_conn_wait(conn, 20), 0);
+    close(pipe_fds[0]);
+    close(pipe_fds[1]);
+    sea_conn_free(conn);
+}
+END_TEST
+
 static sea_conn *interrupted;
 
 static void on_signal(int number) {
@@ -1100,6 +1116,9 @@ int main(void) {
     suite_add(s, test_handlers_run_while_a_call_waits);
     suite_add(s, test_wait_has_its_time);
     suite_add(s, test_a_wait_for_an_idle_end);
+    suite_guard(s, 60);
+    suite_add(s, test_a_bell_that_does_not_ring_is_not_read);
+    suite_guard(s, 300);
     suite_add(s, test_a_wait_is_interrupted);
     suite_add_loop(s, test_a_wake_up_that_cannot_be_had, 0, 2);
     suite_add(s, test_a_wait_ends_without_an_eventfd);

@@ -112,6 +112,10 @@ int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline) {
     struct lane *lane = &conn->lane;
     int revents = wait_all(lane->fd, lane_events(lane), lane_speaker(lane), wake_fd, deadline);
     conn->polled_at = wait_now_coarse();
+    if (revents > 0 && revents & WAIT_BELL) {
+        interrupt_silence(&conn->interrupt);
+        revents &= ~WAIT_BELL;
+    }
     if (revents < 0 || !(revents & WAIT_OTHER))
         return revents;
     lane_part_with_speaker(lane);

@@ -81,8 +81,7 @@ int sea_conn_dispatch(sea_conn *conn, short revents) {
         return r;
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
     uint64_t mark = refusal_mark(&conn->ctx->refusals);
-    interrupt_silence(&conn->interrupt);
-    int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, -1, 0) : revents;
+    int found = revents && conn->pair_fd >= 0 ? conn_poll(conn, conn->interrupt.wake_fd, 0) : revents;
     if (!held->is_ended)
         conn_run_turn(conn, (short) (found < 0 ? 0 : found));
     return conn_explain_end(held, mark, conn->is_ended ? conn_end_reason(conn) : 0);

@@ -56,11 +56,6 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
             deadline = 0;
         if (deadline == 0 || lane_prepare_sleep(lane))
             revents = conn_sleep(conn, deadline_sooner(deadline, conn_deadline(conn)));
-        /* The bell may have ended the poll, and is cleared, or the next poll would return at once. Nothing is lost: the
-         * turn below looks into the mailbox, and the next wait at the flag of the interrupt. Events of the socket do
-         * not tell whether the bell rings, too: then the next wait ends early, once. */
-        if (revents == 0)
-            interrupt_clear(&conn->interrupt);
     }
     spin_policy_reward(&lane->spin);
     if (revents < 0)

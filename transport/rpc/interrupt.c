@@ -4,8 +4,9 @@
  *
  * The raiser sets the flag first and then makes wake_fd readable; the waiter clears the flag first and then wake_fd. An
  * interrupt between those two steps of the waiter leaves its flag set, and the next wait reads the flag before it
- * waits. A raiser that is slower than both steps leaves wake_fd readable with the flag clear; interrupt_clear() empties
- * it. Without interrupt_clear() each later wait would end at once, and each call would spin until its reply came.
+ * waits. A raiser that is slower than both steps leaves wake_fd readable with the flag clear; the next poll finds it
+ * readable and clears it (conn_poll()). Otherwise each later wait would end at once, and each call would spin until its
+ * reply came.
  */
 #include "rpc/interrupt.h"
 
@@ -39,9 +40,4 @@ int interrupt_tell(struct interrupt *interrupt, int result) {
 void interrupt_silence(const struct interrupt *interrupt) {
     if (interrupt->wake_fd >= 0)
         wait_bell_clear(interrupt->wake_fd);
-}
-
-void interrupt_clear(const struct interrupt *interrupt) {
-    if (!interrupt_is_raised(interrupt))
-        interrupt_silence(interrupt);
 }

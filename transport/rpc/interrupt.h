@@ -37,11 +37,7 @@ static inline bool interrupt_is_raised(const struct interrupt *interrupt) {
 /* Its caller is told `result`: -EINTR ends the interrupt. Returns `result`. */
 int interrupt_tell(struct interrupt *interrupt, int result);
 
-/* Clears the descriptor for a loop that polls it; the interrupt stays raised for the next wait. */
+/* Clears the descriptor, which a poll has found readable; the interrupt stays raised for the next wait. */
 void interrupt_silence(const struct interrupt *interrupt);
-
-/* A wait has ended with nothing from the socket: perhaps by the bell of an interrupt that was told already. That bell
- * is cleared. */
-void interrupt_clear(const struct interrupt *interrupt);
 
 #endif

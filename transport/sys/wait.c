@@ -101,11 +101,14 @@ int wait_all(int fd, short events, int other, int wake_fd, uint64_t deadline) {
         return failure_of(INJECT_POLL, errno);
     if (r > 0 && ((items[0].revents | items[1].revents) & POLLNVAL) != 0)
         return -EBADF;
-    return r == 0 ? 0 : items[0].revents | (items[1].revents ? WAIT_OTHER : 0);
+    if (r == 0)
+        return 0;
+    return items[0].revents | (items[1].revents ? WAIT_OTHER : 0) | (items[2].revents ? WAIT_BELL : 0);
 }
 
 int wait_fd_or_bell(int fd, short events, int wake_fd, uint64_t deadline) {
-    return wait_all(fd, events, -1, wake_fd, deadline);
+    int r = wait_all(fd, events, -1, wake_fd, deadline);
+    return r < 0 ? r : r & ~WAIT_BELL;
 }
 
 int wait_fd(int fd, short events, uint64_t deadline) {

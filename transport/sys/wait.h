@@ -39,8 +39,10 @@ int wait_fd(int fd, short events, uint64_t deadline);
  * wait_bell_clear(). */
 int wait_fd_or_bell(int fd, short events, int wake_fd, uint64_t deadline);
 
-/* Like wait_fd_or_bell(), but also ends when `other` (-1: none) has POLLIN; then WAIT_OTHER is a part of the result. */
+/* Like wait_fd_or_bell(), but also ends when `other` (-1: none) has POLLIN; then WAIT_OTHER is a part of the result. If
+ * `wake_fd` is rung, WAIT_BELL is. */
 #define WAIT_OTHER 0x10000
+#define WAIT_BELL 0x20000
 int wait_all(int fd, short events, int other, int wake_fd, uint64_t deadline);
 
 /* A set of descriptors, each with a pointer: epoll. */
