@@ -25,8 +25,9 @@
  * goes through the socket as a numbered datagram, and a MARK in the ring has its place: the order of all is kept.
  * Others use the socket for all.
  *
- * Modules: lane.c life and dispatch · send.c what goes out · receive.c what comes in · snapshot.c copies of what comes
- * in · rings.c outboxes, sleep and wake-up · ring_growth.c larger rings.
+ * Modules: lane.c life and dispatch · send.c what goes out · receive.c what comes in · small.h the short way of small
+ * messages, both ways · snapshot.c copies of what comes in · rings.c outboxes, sleep and wake-up · ring_growth.c larger
+ * rings.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H

@@ -193,8 +193,7 @@ static void accept_releases(struct lane *lane, const struct wire_ring *ring) {
     growth->their_entries = ring->count;
     growth->their_from = ring->from;
     lane->theirs.releases = ring->count;
-    if (growth->their_entries)
-        lane_follow_releases(lane);
+    lane_follow_releases(lane);
 }
 
 int lane_accept_ring(struct lane *lane, const struct wire_ring *ring, int fd, const char **ret_why) {

@@ -8,7 +8,8 @@
  * outlive the peer.
  *
  * Owns: the table of leases, the pools, the views, and a reference of the account. Touches: the account, the budget and
- * the counters of the context, by these modules. It sends nothing: the lane does.
+ * the counters of the context, by these modules; the block that is lent, which becomes read-only. It sends nothing: the
+ * lane does. lane and rpc also use the pools, the views and the account of a peer directly.
  *
  * Threads: the connection's; after the connection's end the thread that has entered its mailbox (registry/mailbox.h).
  */

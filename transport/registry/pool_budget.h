@@ -5,15 +5,15 @@
  * One for each pool that has begun. The arenas are charged to the context's budget, one by one. Before that three
  * limits are asked: the fair share of the connection, or the quota of the user where the application gave quotas; the
  * bytes that the peer takes; and the pool's bytes_max. Other blocks for the same peer, sealed ones and in the heap,
- * count in the share too, wherever they go then; registry/block.c charges them. When a limit refuses, the other pools
- * of the connection are trimmed first.
+ * count in the share too, wherever they go then; registry/block.c charges them. Of a private pool the first limit alone
+ * is asked. Where the fair share or the peer's limit refuses, the other pools of the connection are trimmed first.
  *
  * The budgets of one connection are a group. The group does not know the pools: it calls them through budget_ops.
  *
- * Owned by reference: the pool's, one by each arena, and one by each other block. So a budget outlives its pool and the
- * connection for as long as the application holds blocks, and with it the context and the account of the user.
+ * Owned by reference: the pool's, one by each charge of an arena, and one by each other block. So a budget outlives its pool and the
+ * connection for as long as the application holds blocks, and with it the context and struct user.
  *
- * Owns: its sums, and references of context and user. Touches: the context's budget and counters, the user's `made`,
+ * Owns: its sums, and references of context and user. Touches: the context's budget, admission and counters, `made` of the user,
  * `has_memory` of the account's member, and the other pools of the group (trimmed by budget_ops). A charge may call the
  * application (admission_tell()); pool_budget_make_room() wakes the context's other members.
  *

@@ -7,8 +7,8 @@
  *
  * Owns: a reference of each view in the table, until the arena is retired or the connection ends; each block that the
  * application holds has another reference, and so has a copy that is under way. Each view has a reference of the
- * account. Touches: the account: quota, mapped_bytes, spares, imports, and work at the end; the context's counters and
- * refusals. Takes descriptors: the view closes them, or the reaper.
+ * account. Touches: the account: quota, mapped_bytes, spares, imports, and work at the end; the context's admission,
+ * counters and refusals. Takes descriptors: the view closes them, or the reaper.
  *
  * Threads: the connection's; after the connection's end the thread that has entered its mailbox (registry/mailbox.h):
  * blocks still end then, and drop their views.

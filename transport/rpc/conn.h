@@ -107,10 +107,10 @@ static inline void conn_unrefp(sea_conn **conn) {
 }
 #define CLEANUP_CONN CLEANUP(conn_unrefp)
 
-/* Waits for the socket, for the end of the peer's process, and for the bell of the interrupt: `wake_fd`, or -1 for none.
- * A bell that rings is cleared, or the next poll would return at once. Nothing is lost: the next turn looks into the
- * mailbox, and the next wait at the flag of the interrupt. Returns what poll() says of the socket, or a negative errno
- * value. */
+/* Waits for the socket, for the end of the peer's process, and for the bell of the interrupt: `wake_fd`, or -1 for
+ * none. A bell that rings is cleared, or the next poll would return at once. Nothing is lost: the next turn looks into
+ * the mailbox, and the next wait at the flag of the interrupt. Returns what poll() says of the socket, or a negative
+ * errno value. */
 int conn_poll(sea_conn *conn, int wake_fd, uint64_t deadline);
 
 /* The calling thread drives the connection from now on. -EDEADLK, noted: another thread is driving it at this moment.

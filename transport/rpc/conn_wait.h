@@ -3,7 +3,8 @@
  * Waiting for a connection on its user's thread: looks at the rings and into the mailbox, then polls the socket, the
  * pidfd of the peer's process and the bell of other threads (rpc/interrupt.h), and gives the connection its turn.
  *
- * Owns: nothing. Touches: is_waiting, the bell and the spin policy; in the turn, all that conn_turn.h says.
+ * Owns: nothing. Touches: is_waiting, the bell and the spin policy; before it sleeps it rings the peer and maintains
+ * the pools (lane_prepare_sleep()); the connection's text; in the turn, all that conn_turn.h says.
  * Threads: the connection's, not after its end. sea_conn_interrupt(): any thread, and signal handlers.
  */
 #ifndef RPC_CONN_WAIT_H

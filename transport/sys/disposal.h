@@ -5,7 +5,7 @@
  * of the library that long. Memory below DISPOSAL_LEAST is given back at once, by the caller's thread.
  *
  * Owns: the memory and the descriptors that it takes, its queue and its threads: one disposal for the process. Touches:
- * no account, which the owner has settled before. Threads: any, not from signal handlers. disposal_await() and
+ * no account: its owner settles that. Threads: any, not from signal handlers. disposal_await() and
  * disposal_await_room() wait for the threads; no other function does.
  */
 #ifndef SYS_DISPOSAL_H
