@@ -10,12 +10,12 @@
  *
  * The budgets of one connection are a group. The group does not know the pools: it calls them through budget_ops.
  *
- * Owned by reference: the pool's, one by each charge of an arena, and one by each other block. So a budget outlives its pool and the
- * connection for as long as the application holds blocks, and with it the context and struct user.
+ * Owned by reference: the pool's, one by each charge of an arena, and one by each other block. So a budget outlives its
+ * pool and the connection for as long as the application holds blocks, and with it the context and struct user.
  *
- * Owns: its sums, and references of context and user. Touches: the context's budget, admission and counters, `made` of the user,
- * `has_memory` of the account's member, and the other pools of the group (trimmed by budget_ops). A charge may call the
- * application (admission_tell()); pool_budget_make_room() wakes the context's other members.
+ * Owns: its sums, and references of context and user. Touches: the context's budget, admission and counters, `made` of
+ * the user, `has_memory` of the account's member, and the other pools of the group (trimmed by budget_ops). A charge
+ * may call the application (admission_tell()); pool_budget_make_room() wakes the context's other members.
  *
  * Threads: the connection's. Any thread, also after the connection's end, gives back: pool_budget_return(),
  * pool_budget_unref(), and `uncharge`, `hold` and `tell` of POOL_BUDGET_OPS. `tell` finds the group, or its end, under
