@@ -14,16 +14,16 @@
  * Once, and straight to the full size: then a ring never takes more memory than if it had begun with that, what a peer
  * makes us map is bounded, and the reader has to remember one successor. Rings do not shrink.
  *
- * A refusal (the budget, the machine, descriptors) costs speed alone: small rings go on. A message that is larger than a
- * frame of the small ring goes through the socket; a frame that finds the ring full waits; a release that finds its ring
- * full is a datagram, whose mark waits like a frame. It is tried again after GROWTH_RETRY_NS. Memory that was made, and that the
- * socket had no room to announce, is kept until then. A receiver that cannot take the ring has no way to go on: the
- * connection ends.
+ * A refusal (the budget, the machine, descriptors) costs speed alone: small rings go on. A message that is larger than
+ * a frame of the small ring goes through the socket; a frame that finds the ring full waits; a release that finds its
+ * ring full is a datagram, whose mark waits like a frame. It is tried again after GROWTH_RETRY_NS. Memory that was
+ * made, and that the socket had no room to announce, is kept until then. A receiver that cannot take the ring has no
+ * way to go on: the connection ends.
  *
  * Owns: struct growth of the lane, with the memory of all four larger rings. Touches: the lane's rings (it moves them),
  * own.lines, own.releases and their peers in `theirs`, the socket, the doorbell's `due`; the context's budget,
- * admission and census, and what lane_note_sent() notes. Threads: the connection's; lane_end_growth() belongs to the end,
- * and to a greeting that goes without outboxes.
+ * admission and census, and what lane_note_sent() notes. Threads: the connection's; lane_end_growth() belongs to the
+ * end, and to a greeting that goes without outboxes.
  */
 #ifndef LANE_RING_GROWTH_H
 #define LANE_RING_GROWTH_H

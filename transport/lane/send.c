@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What goes out of a lane: messages, releases, RETIREs and arenas, the handshake and the farewell. Not here: messages on
- * the short way (small.h), doorbells (rings.c), and RING with its mark (ring_growth.c). Also here: pooled blocks are
+ * What goes out of a lane: messages, releases, RETIREs and arenas, the handshake and the farewell. Not here: messages
+ * on the short way (small.h), doorbells (rings.c), and RING with its mark (ring_growth.c). Also here: pooled blocks are
  * made (lane_block_new()), and a lack of room or a size that the peer does not take is explained.
  *
  * Each message's payload gets its class here: the one it was made in, if its block can go so (peer_class_for()), else
@@ -10,11 +10,11 @@
  * them, then RETIREs of arenas, then messages that wait. Between sides with rings a handle has the release ring, and is
  * a datagram only if that ring is full and cannot grow.
  *
- * Owns: the queue, and the handles in `releases` (fields of struct lane; lane.c and rings.c free the array). Touches: the
- * peer's account (charges, leases, work), its pools and their list of retired arenas, our rings and the doorbell's
- * `due`, the socket, what the lane notes of a failed send (lane_note_sent()), the refusals and figures; lane_block_new()
- * first takes the releases that came in.
- * Threads: the connection's. After its end nothing goes out: lane_send() returns -EPIPE, lane_release() does nothing.
+ * Owns: the queue, and the handles in `releases` (fields of struct lane; lane.c and rings.c free the array). Touches:
+ * the peer's account (charges, leases, work), its pools and their list of retired arenas, our rings and the doorbell's
+ * `due`, the socket, what the lane notes of a failed send (lane_note_sent()), the refusals and figures;
+ * lane_block_new() first takes the releases that came in. Threads: the connection's. After its end nothing goes out:
+ * lane_send() returns -EPIPE, lane_release() does nothing.
  */
 #include "lane/lane.h"
 
