@@ -333,8 +333,8 @@ typedef void sea_posted(sea_conn *conn, int status, void *user);
  * Has `function` called on the connection's thread, in the connection's next turn, and wakes that thread. A call of
  * sea_conn_wait() returns then. From any thread, but not from signal handlers. Not after sea_conn_free() or, for a
  * server's connection, after on_close has returned. Each post for which this returns 0 is run exactly once, also when
- * the connection ends first. If sea_conn_free() is called inside a turn of the connection, in a handler or callback, the
- * posts that are left run at the end of that turn, after sea_conn_free() has returned: what `user` points to has to
+ * the connection ends first. If sea_conn_free() is called inside a turn of the connection, in a handler or callback,
+ * the posts that are left run at the end of that turn, after sea_conn_free() has returned: what `user` points to has to
  * last until then. Posts of one thread run in their order. Never waits. Errors, after which `function` is not called:
  * -EPIPE (the connection has ended), -ENOMEM, -EINVAL (no function).
  */
