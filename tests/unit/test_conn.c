@@ -1329,13 +1329,14 @@ static void free_when_told(sea_msg *call, void *user) {
 /* Neither from inside sea_conn_free() nor afterwards. */
 START_TEST(test_free_tells_of_no_callers_end) {
     struct ends ends = {.b.options.on_cancel = free_when_told};
+    int timeout_ms = test_short_timeout_ms(100); /* the calls arrive in time */
     told_count = 0;
     ends_open(&ends);
     for (unsigned i = 0; i < 3; i++)
-        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, _i ? 1 : -1, i, NULL), 0);
+        ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, _i ? timeout_ms : -1, i, NULL), 0);
     ends_settle(&ends);
     if (_i)
-        wait_fd(-1, 0, wait_deadline(2));
+        wait_fd(-1, 0, wait_deadline(timeout_ms + 1));
     if (_i)
         sea_conn_dispatch(ends.b.conn, 0);
     else
