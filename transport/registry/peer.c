@@ -62,7 +62,7 @@ int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from) 
 
 const char *peer_check(const struct peer *peer, const struct wire_message *message, uint32_t releases) {
     const struct account *account = peer->account;
-    if (account->imported_blocks > 0 && imports_have(account, message->handle))
+    if (imports_have(account, message->handle))
         return "a handle was announced that is already on lease";
     bool is_sealed = message->payload_class == WIRE_CLASS_SEALED;
     uint64_t size = is_sealed ? sealed_file_size(message->payload_size, (enum sealed_layout) message->pages)
