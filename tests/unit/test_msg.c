@@ -677,14 +677,20 @@ END_TEST
 
 /* abandoned calls */
 
-START_TEST(test_a_deadline_that_passed) {
-    struct ends ends = {0};
-    ends_open(&ends);
-    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 1, 1, NULL), 0);
-    end_settle(&ends.b);
-    sea_msg *msg = ends.b.kept[--ends.b.kept_count];
+/* A call that the callee has kept until its deadline. */
+static sea_msg *late_call(struct ends *ends) {
+    ends_open(ends);
+    ck_assert_int_eq(end_call(&ends->a, END_KEEP, NULL, 1, 1, NULL), 0);
+    end_settle(&ends->b);
+    sea_msg *msg = ends->b.kept[--ends->b.kept_count];
     while (wait_now() < sea_msg_deadline(msg))
         nap();
+    return msg;
+}
+
+START_TEST(test_a_deadline_that_passed) {
+    struct ends ends = {0};
+    sea_msg *msg = late_call(&ends);
     ck_assert(sea_msg_is_cancelled(msg)); /* without a message from the caller */
     ck_assert_int_eq(sea_reply(msg, NULL), 0);
     end_turn(&ends.a);
@@ -701,12 +707,7 @@ static void ignore_cancel(sea_msg *call, void *user) {
  * _i: 0 a release · 1 a release after the turn that cancels the call · 2 a reply after that turn. */
 START_TEST(test_a_late_call_without_a_reply) {
     struct ends ends = {.b.options.on_cancel = ignore_cancel};
-    ends_open(&ends);
-    ck_assert_int_eq(end_call(&ends.a, END_KEEP, NULL, 1, 1, NULL), 0);
-    end_settle(&ends.b);
-    sea_msg *msg = ends.b.kept[--ends.b.kept_count];
-    while (wait_now() < sea_msg_deadline(msg))
-        nap();
+    sea_msg *msg = late_call(&ends);
     for (; _i > 0 && !msg->is_cancelled; nap()) /* the turn reads a coarse clock */
         end_turn(&ends.b);
     if (_i == 2)
