@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Messages. See <sealane/msg.h>. An unanswered call is on its connection's list of incoming ones, so that a cancel
- * finds it, or, once cancelled, on that of cancelled ones; every other message is on none.
+ * Messages. See <sealane/msg.h>. An unanswered call is on its connection's list of incoming calls, so that a cancel
+ * finds it, or, once cancelled, on the list of cancelled calls. Every other message is on no list.
  *
  * Owns: a message owns a reference of its connection and of its block, and its text; the application owns the message.
  * Touches: the lists and counts of the connection, its spares, the payer's account; an answer goes out by the lane, and
- * on_cancel is called. Threads: the connection's; other threads claim a message and post its mail, and read what does
- * not change. After the end of the connection a mail runs at once on the thread that posts it, under the lock of the
+ * on_cancel is called. Threads: the connection's; other threads claim a message, post its mail, and read its constant
+ * fields. After the end of the connection a mail runs at once on the thread that posts it, under the lock of the
  * mailbox (mailbox_enter()).
  */
 #ifndef RPC_MSG_H
@@ -16,7 +16,7 @@
 #include "rpc/conn.h"
 #include <stddef.h>
 
-/* Takes in->block, also on failure. -EDQUOT, noted: the peer's messages that are kept are charged to it · -ENOMEM. */
+/* Takes in->block, also on failure. -EDQUOT, noted: kept messages are charged to the peer · -ENOMEM. */
 int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg);
 
 /* The deadline of a call that has come: on_cancel will be told when it passes. */

@@ -6,8 +6,9 @@
  * that takes no memory but for a text, and for bytes that are more than the message has room for.
  *
  * Owns: the call and the block that an answer takes, also on failure; on another thread the answer keeps them, and its
- * text, until its mail was run. Touches: the lane, which sends, and what msg.h says. Threads: any. After the end of the
- * connection an answer is dropped with -EPIPE: the mail runs at once, under the lock of the mailbox.
+ * text, until its mail was run. Touches: the lane, which sends, and the lists and spares that msg.h names. Threads:
+ * any. After the end of the connection an answer is dropped with -EPIPE: the mail runs at once, under the lock of the
+ * mailbox.
  */
 #include "lane/small.h"
 #include "rpc/block.h"
@@ -129,7 +130,8 @@ static void answer_by_mail(struct mail *mail) {
     }
 }
 
-/* Takes what `answer` owns. `r`: why it is not to be sent; then the call is dropped. Returns what is known by now. */
+/* Takes the block and the text of `answer`. If `r` is an error, the answer is not sent, and the call is dropped.
+ * Returns `r`, or the error that is known before the mail runs. */
 static int answer_post(sea_msg *call, const struct answer *answer, int r) {
     if (r == 0 && call->in.type != WIRE_CALL)
         r = explain_no_call(call);
