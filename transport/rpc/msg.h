@@ -68,7 +68,7 @@ int msg_answer_error(sea_msg *call, int status, const char *text);
  * -EINVAL: it was released, answered or taken already. */
 int msg_claim(sea_msg *msg);
 
-/* Has another thread claimed the message, whose mail has not been run? Then the connection's thread must not use it. */
+/* Has another thread claimed the message, and has its mail not been run? Then the connection's thread must not use it. */
 static inline bool msg_is_claimed(const sea_msg *msg) {
     return atomic_load_explicit(&msg->is_posted, memory_order_relaxed);
 }
@@ -95,7 +95,7 @@ void msg_free(sea_msg *msg);
 /* The caller of `id` does not wait any more. Returns how many messages were looked at. */
 uint32_t msg_cancel(sea_conn *conn, uint64_t id);
 
-/* Cancels the calls whose deadline has passed. */
+/* Cancels the calls that are past their deadline. */
 void msg_cancel_late(sea_conn *conn, uint64_t now);
 
 /* The connection has ended: all unanswered calls are cancelled. */
