@@ -68,7 +68,8 @@ int msg_answer_error(sea_msg *call, int status, const char *text);
  * -EINVAL: it was released, answered or taken already. */
 int msg_claim(sea_msg *msg);
 
-/* Has another thread claimed the message, and has its mail not been run? Then the connection's thread must not use it. */
+/* Has another thread claimed the message, and has its mail not been run? Then the connection's thread must not use it.
+ * */
 static inline bool msg_is_claimed(const sea_msg *msg) {
     return atomic_load_explicit(&msg->is_posted, memory_order_relaxed);
 }
