@@ -52,7 +52,7 @@ bench_floors_SOURCES = \
 bench_sealane_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_sealane_LDFLAGS = $(AM_LDFLAGS) -static
 bench_sealane_LDADD = bench/libwork.la transport/libsealane.la
-bench_sealane_SOURCES = bench/sealane.c
+bench_sealane_SOURCES = bench/auto.h bench/sealane.c
 
 # Each case is one question; bench/run/memory.py runs them all.
 noinst_PROGRAMS += bench/memory
@@ -79,12 +79,19 @@ bench_scale_LDADD = bench/libwork.la transport/libsealane.la
 bench_scale_SOURCES = bench/scale.c
 
 # ./dev trace makes it, in a build where the library counts its function calls.
-EXTRA_PROGRAMS = bench/calls
+EXTRA_PROGRAMS = bench/calls bench/instructions
 bench_calls_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_calls_LDFLAGS = $(AM_LDFLAGS) -static
 bench_calls_LDADD = transport/libsealane.la
 bench_calls_SOURCES = bench/calls.c
 CLEANFILES += bench/calls
+
+# ./dev instructions makes it, in a build where the library pauses as bench/lockstep_pause.h says.
+bench_instructions_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_instructions_LDFLAGS = $(AM_LDFLAGS) -static
+bench_instructions_LDADD = transport/libsealane.la
+bench_instructions_SOURCES = bench/auto.h bench/instructions.c bench/lockstep_pause.h
+CLEANFILES += bench/instructions
 
 EXTRA_DIST += \
     bench/run/__main__.py \
@@ -94,6 +101,7 @@ EXTRA_DIST += \
     bench/run/document.py \
     bench/run/folios.py \
     bench/run/huge.py \
+    bench/run/instructions.py \
     bench/run/machine.py \
     bench/run/memory.py \
     bench/run/plan.py \

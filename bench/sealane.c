@@ -2,8 +2,9 @@
 /*
  * Sealane, through its public interface alone.
  *
- *     auto      the best way for the size: plain bytes up to 256, above that a block; the library chooses its class
- *               (of 512 bytes, spinning, a round trip took 720 ns as bytes and 560 as a block; of 256, 490 and 570)
+ *     auto      the best way for the size: plain bytes up to AUTO_BYTES_MAX, above that a block; the library chooses
+ *               its class (of 512 bytes, spinning, a round trip took 720 ns as bytes and 560 as a block; of 256, 490
+ *               and 570)
  *     bytes     plain bytes, for any size
  *     block     a block, for any size
  *     stable    a server that only takes payloads that no process can change any more
@@ -13,6 +14,7 @@
  *     huge      sealed blocks in transparent 2 MiB pages, where the system grants them
  *     hugetlb   sealed blocks in pages of the hugetlb pool
  */
+#include "auto.h"
 #include "work.h"
 
 #include <errno.h>
@@ -22,7 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { METHOD = 1, BYTES_MAX = 256, BATCH = 32, COPY_MAX = 131072, NEVER = -1 };
+enum { METHOD = 1, BATCH = 32, COPY_MAX = 131072, NEVER = -1 };
 
 static const char *const VARIANTS[] = {"auto",     "bytes",  "block", "stable",  "copy",
                                        "snapshot", "sealed", "huge",  "hugetlb", NULL};
@@ -191,7 +193,7 @@ static void note_block(const struct client *client) {
 /* Sets the client up for the variant. */
 static void client_init(struct client *client, struct cell *cell) {
     *client = (struct client){.cell = cell};
-    if (is(cell, "bytes") || (is(cell, "auto") && cell->size <= BYTES_MAX))
+    if (is(cell, "bytes") || (is(cell, "auto") && cell->size <= AUTO_BYTES_MAX))
         client->private = malloc(cell->size);
     client->sealed = is(cell, "sealed") || is(cell, "huge") || is(cell, "hugetlb");
     client->flags = is(cell, "sealed") ? SEA_BLOCK_NO_HUGE : is(cell, "hugetlb") ? SEA_BLOCK_HUGETLB : 0;

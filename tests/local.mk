@@ -441,6 +441,8 @@ installcheck-local:
 
 EXTRA_DIST += \
     $(script_tests) \
+    tests/bench/callgrind.txt \
+    tests/bench/test_instructions.py \
     tests/bench/test_run.py \
     tests/cpp/thrower.cc \
     tests/abi/grown.c \

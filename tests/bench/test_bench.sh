@@ -147,5 +147,6 @@ fi
 
 # The driver: its judgements, without running a cell.
 run "the driver's own tests" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_run.py"
+run "the counter of instructions" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_instructions.py"
 
 finish_examples bench
