@@ -100,6 +100,30 @@ START_TEST(test_a_payload_in_place) {
 }
 END_TEST
 
+/* A turn that handles frames does not maintain the pools only because they want it, or a busy connection would begin
+ * the watch in each turn. A turn without frames does, and so does any turn after a while. */
+START_TEST(test_a_busy_turn_maintains_no_pools) {
+    open_pair();
+    struct pools *pools = &pair.client.lane.remote->pools;
+    sea_block *block = new_pooled(&pair.client, 1024, 5);
+    lane_dispatch(&pair.client.lane, 0);
+    ck_assert(pools->is_waiting);
+    for (int i = 0; i < 2; i++) {
+        bool is_overdue = i == 1;
+        pools->needs_maintenance = true;
+        pools->maintained_at = is_overdue ? 0 : wait_now() + UINT64_C(1000000000000);
+        ck_assert_int_eq(send_numbered(&pair.server, 1, NULL), 0);
+        lane_dispatch(&pair.client.lane, 0);
+        ck_assert_uint_eq(pair.client.arrived_count, (unsigned) i + 1);
+        ck_assert_int_eq(pools->needs_maintenance, !is_overdue);
+        lane_dispatch(&pair.client.lane, 0);
+        ck_assert(!pools->needs_maintenance);
+    }
+    sea_block_unref(block);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* A side that takes stable payloads only gets a copy that no sender reaches, and the lease goes back at once. */
 START_TEST(test_a_snapshot_is_stable) {
     pair.server.options.accept = SEA_STABLE_ONLY;
@@ -657,7 +681,7 @@ START_TEST(test_credit_is_not_any_frame) {
         ck_assert_int_eq(send_numbered(&pair.client, 1, sea_block_ref(block)), -EAGAIN);
         ck_assert_int_eq(side_send(&pair.server, WIRE_ONEWAY, 0, NULL, false), 0);
         pair_settle(&pair);
-        ck_assert_uint_eq(pair.client.arrived_count, i + 1);
+        ck_assert_uint_eq(pair.client.arrived_count, (unsigned) i + 1);
     }
     ck_assert_uint_eq(pair.client.rooms, 0);
     ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_COPIED_BYTES], 0);
@@ -946,6 +970,7 @@ int main(void) {
     struct suite *s = suite_new("lane_pooled");
     suite_fixture(s, before, fail_off);
     suite_add(s, test_a_payload_in_place);
+    suite_add(s, test_a_busy_turn_maintains_no_pools);
     suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);

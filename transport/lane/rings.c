@@ -200,12 +200,20 @@ void lane_maintain_pools(struct lane *lane) {
         lane_trim(lane);
 }
 
-/* The clock is asked only if something will be due. */
+/* For how long pools of a busy connection want maintenance before they get it. A connection without work does it at
+ * once. */
+static const uint64_t MAINTENANCE_NS = 1000 * 1000;
+
+/* The clock is read only if something will be due, and the coarse one is enough: a connection that is about to sleep
+ * maintains its pools in any case. Pools that want maintenance do not get it in each turn: it begins the watch, and
+ * closes the front (memory/pool.h), which the next block would open again. */
 bool lane_pools_are_due(const struct lane *lane) {
     const struct pools *pools = &lane->remote->pools;
-    bool has_to_trim = atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed);
-    return has_to_trim || pools->needs_maintenance ||
-           (pools->deadline != WAIT_FOREVER && wait_now() >= pools->deadline);
+    if (atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed))
+        return true;
+    uint64_t wanted = pools->needs_maintenance ? pools->maintained_at + MAINTENANCE_NS : WAIT_FOREVER;
+    uint64_t due = wanted < pools->deadline ? wanted : pools->deadline;
+    return due != WAIT_FOREVER && wait_now_coarse() >= due;
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {

@@ -389,6 +389,7 @@ static void pools_tell_leases(struct pools *pools) {
 bool pools_maintain(struct pools *pools) {
     enum trim trim = ctx_take_trim(&pools->account->member);
     uint64_t now = pools->audience.count > 0 ? wait_now() : 0;
+    pools->maintained_at = wait_now_coarse();
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
     pools->active = pools->retained = 0;

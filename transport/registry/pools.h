@@ -48,6 +48,7 @@ struct pools {
     uint32_t retired_count, retired_capacity;
     uint64_t active, retained; /* bytes, when pools_maintain() was last called */
     uint64_t renewed_at;       /* CLOCK_MONOTONIC, by pools_renew() */
+    uint64_t maintained_at;    /* wait_now_coarse(), by pools_maintain() */
     uint64_t deadline;         /* when to call pools_maintain(); WAIT_FOREVER: no need to */
     bool needs_maintenance;    /* before the connection sleeps, pools_maintain() is to be called */
     bool is_waiting;           /* a pool waits for blocks that may be with the peer (pool_is_waiting()) */
