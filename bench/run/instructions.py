@@ -163,8 +163,8 @@ def read_baseline(text):
 
 def format_baseline(told, counts):
     lines = ["# SPDX-License-Identifier: MIT",
-             "# Instructions of the library for one call or message: case, side, count. ./dev instructions --renew writes",
-             "# this file. The counts hold for this compiler and this C library."]
+             "# Instructions of the library for one call or message: case, side, count. ./dev instructions --renew",
+             "# writes this file. The counts hold for this compiler and this C library."]
     lines += [f"{key} {told[key]}" for key in ("compiler", "libc")]
     lines += [f"{case} {side} {count:.1f}" for (case, side), count in counts.items()]
     return "\n".join(lines) + "\n"
@@ -258,7 +258,7 @@ def main(program, baseline_path, *arguments):
     rows, budgets = judge(counts, baseline), judge_budgets(counts)
     print_table(rows, budgets)
     if made_with != told:
-        print(f"SKIP: instructions: the baseline was made with {made_with.get('compiler')} and {made_with.get('libc')}; "
+        print(f"SKIP: instructions: the baseline is of {made_with.get('compiler')} and {made_with.get('libc')}; "
               f"here are {told['compiler']} and {told['libc']}, which it says nothing about")
         return SKIPPED
     is_bad = any(fails(verdict) for *_, verdict in rows)

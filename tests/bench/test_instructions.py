@@ -129,7 +129,7 @@ class Whole(unittest.TestCase):
         self.costs["call-1k", "server"] = 160.0
         result, text = self.main()
         self.assertEqual(result, instructions.SKIPPED)
-        self.assertIn("SKIP: instructions: the baseline was made with gcc 1", text)
+        self.assertIn("SKIP: instructions: the baseline is of gcc 1", text)
 
     def test_one_cpu_skips(self):
         self.told = None
