@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -37,6 +38,16 @@ pid_t crew_fork(int cpu) {
             pin(cpu);
     }
     return pid;
+}
+
+pid_t crew_keep_awake(int cpu) {
+    pid_t pid = crew_fork(cpu);
+    if (pid != 0)
+        return pid;
+    if (sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){0}) < 0)
+        pause();
+    for (;;)
+        atomic_signal_fence(memory_order_seq_cst);
 }
 
 static int status_of(int status) {

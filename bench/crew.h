@@ -15,6 +15,13 @@
 /* Forks; the child runs on that CPU only, or, if `cpu` < 0, on any. Returns -1 on failure. */
 pid_t crew_fork(int cpu);
 
+/*
+ * Keeps a CPU from idling, at the lowest priority, until the process is killed. The host of a virtual machine finds a
+ * place for a CPU when it wakes up: the distance between two CPUs may differ after each pause, such as those between
+ * the floor and the laps of a cell.
+ */
+pid_t crew_keep_awake(int cpu);
+
 /* Call it in a child, before the calls to be counted: its parent traces it from now on. */
 void crew_be_traced(void);
 

@@ -326,11 +326,19 @@ static int cell_sum_up(const struct cell *cell, struct measurement *m) {
     return wrong > 0;
 }
 
+/* Only a cell that spins has CPUs that do not idle of their own accord. */
+static bool is_kept_awake(const struct cell *cell) {
+    bool spins = cell->mode == WORK_SPIN && cell->kind != WORK_IDLE && !cell->count_syscalls;
+    return spins && cell->cpus[0] != cell->cpus[1];
+}
+
 static int cell_measure(struct cell *cell, struct measurement *m) {
-    pid_t clients[WORK_CLIENTS];
+    pid_t clients[WORK_CLIENTS], awake[2] = {-1, -1};
     struct crew crew = {.server = -1, .clients = clients};
     uint64_t syscalls = 0;
     memset(clients, 0xff, sizeof(clients));
+    for (int i = 0; i < 2 && is_kept_awake(cell); i++)
+        awake[i] = crew_keep_awake(cell->cpus[i]);
     m->floors[0] = line_floor_ns(cell->cpus[0], cell->cpus[1]);
     int status = crew_assemble(&crew, cell) ? 0 : 1;
     if (status == 0 && cell->kind == WORK_IDLE)
@@ -339,6 +347,8 @@ static int cell_measure(struct cell *cell, struct measurement *m) {
         status = crew_work(&crew, cell, &syscalls);
     crew_dismiss(&crew, cell);
     m->floors[1] = line_floor_ns(cell->cpus[0], cell->cpus[1]);
+    for (int i = 0; i < 2; i++)
+        crew_kill(awake[i]);
     if (status == 0)
         status = cell_sum_up(cell, m);
     if (cell->count_syscalls && m->laps > 0)
