@@ -19,6 +19,8 @@ bench_libwork_la_SOURCES = \
     bench/payload.h \
     bench/report.c \
     bench/report.h \
+    bench/resident.c \
+    bench/resident.h \
     bench/work.c \
     bench/work.h
 
@@ -78,6 +80,18 @@ bench_scale_LDFLAGS = $(AM_LDFLAGS) -static
 bench_scale_LDADD = bench/libwork.la transport/libsealane.la
 bench_scale_SOURCES = bench/scale.c
 
+# One connection's memory after work, and one client's time beside another client; bench/run judges.
+noinst_PROGRAMS += bench/footprint bench/neighbour
+bench_footprint_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_footprint_LDFLAGS = $(AM_LDFLAGS) -static
+bench_footprint_LDADD = bench/libwork.la transport/libsealane.la
+bench_footprint_SOURCES = bench/footprint.c bench/helper.c bench/helper.h
+
+bench_neighbour_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
+bench_neighbour_LDFLAGS = $(AM_LDFLAGS) -static
+bench_neighbour_LDADD = bench/libwork.la transport/libsealane.la
+bench_neighbour_SOURCES = bench/neighbour.c bench/helper.c bench/helper.h
+
 # ./dev trace makes it, in a build where the library counts its function calls.
 EXTRA_PROGRAMS = bench/calls bench/instructions
 bench_calls_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
@@ -95,8 +109,10 @@ CLEANFILES += bench/instructions
 
 EXTRA_DIST += \
     bench/run/__main__.py \
+    bench/run/against.py \
     bench/run/calls.py \
     bench/run/cells.py \
+    bench/run/commit.py \
     bench/run/compare.py \
     bench/run/document.py \
     bench/run/folios.py \
@@ -106,8 +122,10 @@ EXTRA_DIST += \
     bench/run/memory.py \
     bench/run/plan.py \
     bench/run/plots.py \
+    bench/run/promises.py \
     bench/run/scale.py \
     bench/run/series.py \
+    bench/run/sizes.py \
     bench/run/tables.py \
     bench/run/targets.py
 

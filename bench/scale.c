@@ -19,6 +19,7 @@
 #include "clock.h"
 #include "crew.h"
 #include "histogram.h"
+#include "resident.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -197,51 +198,32 @@ static int be_active(const struct helper *quiet, const struct helper *busy, cons
 /* --- memory, as the kernel counts it --- */
 
 struct memory {
-    uint64_t anon, shmem, tables, slab; /* KiB */
+    struct resident resident;
+    uint64_t slab; /* KiB */
 };
-
-/* Returns the number in the line "NAME: N kB" of a file; 0: there is no such line. */
-static uint64_t kib_of(const char *path, const char *name) {
-    char line[256];
-    size_t length = strlen(name);
-    uint64_t kib = 0;
-    FILE *file = fopen(path, "re");
-    while (file && fgets(line, sizeof(line), file))
-        if (strncmp(line, name, length) == 0 && line[length] == ':')
-            kib = strtoull(line + length + 1, NULL, 10);
-    if (file)
-        fclose(file);
-    return kib;
-}
-
-static struct memory memory_of(pid_t pid) {
-    char status[64], rollup[64];
-    snprintf(status, sizeof(status), "/proc/%d/status", (int) pid);
-    snprintf(rollup, sizeof(rollup), "/proc/%d/smaps_rollup", (int) pid);
-    return (struct memory){
-        .anon = kib_of(status, "RssAnon"), .shmem = kib_of(rollup, "Pss_Shmem"), .tables = kib_of(status, "VmPTE")};
-}
 
 static void print_memory(const char *moment, const char *who, const struct memory *memory) {
     printf("{\"case\":\"scale\",\"moment\":\"%s\",\"who\":\"%s\",\"anon\":%llu,\"shmem\":%llu,\"tables\":%llu,\"slab\":"
            "%llu}\n",
-           moment, who, (unsigned long long) memory->anon * 1024, (unsigned long long) memory->shmem * 1024,
-           (unsigned long long) memory->tables * 1024, (unsigned long long) memory->slab * 1024);
+           moment, who, (unsigned long long) memory->resident.anon * 1024,
+           (unsigned long long) memory->resident.shmem * 1024, (unsigned long long) memory->resident.tables * 1024,
+           (unsigned long long) memory->slab * 1024);
 }
 
 /* Prints a line for each process. */
 static void show_memory(const char *moment, const char *who, const struct helper *helpers, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
-        const struct memory memory = memory_of(helpers[i].pid);
+        const struct memory memory = {.resident = resident_of(helpers[i].pid)};
         print_memory(moment, who, &memory);
     }
 }
 
 static void show_machine(const char *moment) {
-    const struct memory memory = {.anon = kib_of("/proc/meminfo", "AnonPages"),
-                                  .shmem = kib_of("/proc/meminfo", "Shmem"),
-                                  .tables = kib_of("/proc/meminfo", "PageTables"),
-                                  .slab = kib_of("/proc/meminfo", "Slab")};
+    static const char path[] = "/proc/meminfo";
+    const struct memory memory = {.resident = {.anon = resident_line(path, "AnonPages"),
+                                               .shmem = resident_line(path, "Shmem"),
+                                               .tables = resident_line(path, "PageTables")},
+                                  .slab = resident_line(path, "Slab")};
     print_memory(moment, "machine", &memory);
     fflush(stdout);
 }

@@ -442,6 +442,7 @@ installcheck-local:
 EXTRA_DIST += \
     $(script_tests) \
     tests/bench/callgrind.txt \
+    tests/bench/test_commit.py \
     tests/bench/test_instructions.py \
     tests/bench/test_run.py \
     tests/cpp/thrower.cc \

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Runs the benchmark: many cells, one table, and an exit status that says whether all targets hold.
 
-    python3 bench/run --build build/gcc [--quick] [--compare] [--json]
+    python3 bench/run --build build/gcc [--quick] [--compare] [--against COMMIT] [--json]
+
+With --against alone it compares this build with that commit's, and judges nothing else.
 """
 
 import argparse
@@ -11,6 +13,8 @@ import pathlib
 import signal
 import sys
 
+import against
+import commit
 import compare
 import document
 import machine
@@ -18,9 +22,9 @@ import plan
 import plots
 import tables
 from cells import Runner
-from targets import targets
+from promises import promises
 
-QUICK_SECONDS, QUICK_ROUNDS = 0.08, 3
+QUICK_SECONDS, QUICK_ROUNDS = 0.05, 4
 FULL_SECONDS, FULL_ROUNDS = 0.4, 4
 BUSY = 0.7  # from this load on other processes disturb the measurements
 
@@ -28,28 +32,51 @@ BUSY = 0.7  # from this load on other processes disturb the measurements
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench", description="Measures Sealane against the floors of this machine.")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/gcc")
-    parser.add_argument("--quick", action="store_true", help="the targets alone, within two minutes")
+    parser.add_argument("--quick", action="store_true", help="the targets alone, within three minutes")
     parser.add_argument("--compare", action="store_true", help="other systems too; writes doc/benchmarks.md")
     parser.add_argument("--peers", type=pathlib.Path, default="build/peers", help="where their programs were built")
+    parser.add_argument("--against", metavar="COMMIT", action="append", default=[],
+                        help="build that commit, and measure both by turns; may be repeated")
     parser.add_argument("--json", action="store_true", help="print the measurements, a line of JSON each, and no table")
     parser.add_argument("--seconds", type=float, help="of a cell; otherwise as is enough")
     parser.add_argument("--only", default="", help="only targets with this text in their names")
     return parser.parse_args(arguments)
 
 
-def measure(options, runner, peers):
+def opponents_of(options):
+    """Builds the earlier commits, before anything is measured."""
+    root = pathlib.Path(__file__).resolve().parents[2]
+    found = []
+    for name in options.against:
+        one = commit.Commit(root, options.build.resolve(), name)
+        print(f"bench: building {one.short}", file=sys.stderr, flush=True)
+        found.append(against.Opponent(one.hash, str(one.program()), one.is_harness_ours))
+    return found
+
+
+def measure(options, runner, peers, opponents):
     """Runs the requested measurements; returns the targets that can be judged."""
-    judged = [target for target in targets(options.quick) if options.only in target.what]
-    plan.run_targets(runner, judged, QUICK_ROUNDS if options.quick else FULL_ROUNDS)
+    judged = []
+    for opponent in opponents:
+        against.run(runner, opponent, options.quick)
+        judged += against.targets_of(opponent)
+    if opponents and not options.compare:
+        return judged
+    places = [options.peers, options.build / "bench"]
+    wanted = [target for target in promises(options.quick, places) if options.only in target.what]
+    plan.run_targets(runner, wanted, QUICK_ROUNDS if options.quick else FULL_ROUNDS)
     if not options.quick and not options.only:
         plan.run_landscape(runner)
-    return judged + (compare.run(runner, peers) if options.compare else [])
+    return wanted + judged + (compare.run(runner, peers) if options.compare else [])
 
 
-def show(options, results, verdicts, drawn):
-    if not options.quick:
+def show(options, results, verdicts, drawn, opponents):
+    for opponent in opponents:
+        print("\n".join(against.lines(results, opponent, options.quick)), end="\n\n")
+    if not options.quick and not opponents:
         print("\n".join(tables.measurement_lines(results.lines)), end="\n\n")
-    print("\n".join(tables.target_lines(verdicts)))
+    if verdicts:
+        print("\n".join(tables.target_lines(verdicts)))
     if drawn:
         print(f"\nPlots and measurements: {options.build / 'bench' / 'results'}")
 
@@ -65,17 +92,23 @@ def main(arguments):
     seconds = options.seconds or (QUICK_SECONDS if options.quick else FULL_SECONDS)
     runner = Runner(options.build / "bench", seconds, options.json)
     peers = compare.peers_in(options.peers) if options.compare else []
-    verdicts = [target.verdict(runner.results) for target in measure(options, runner, peers)]
+    try:
+        opponents = opponents_of(options)
+    except commit.Error as error:
+        sys.exit(f"bench: {error}")
+    verdicts = [target.verdict(runner.results) for target in measure(options, runner, peers, opponents)]
     output = options.build / "bench" / "results"
     output.mkdir(exist_ok=True)
     (output / "measurements.jsonl").write_text("".join(json.dumps(m) + "\n" for m in runner.results.lines))
-    drawn = [] if options.quick else plots.draw(runner.results, output, [peer.system for peer in peers if peer.system])
+    drawn = []
+    if options.compare or not (options.quick or opponents):
+        drawn = plots.draw(runner.results, output, [peer.system for peer in peers if peer.system])
     if options.compare:
         path = pathlib.Path(__file__).resolve().parents[2] / "doc" / "benchmarks.md"
         document.write(path, facts, (runner.results, FULL_ROUNDS), verdicts, peers, drawn, output)
     if not options.json:
-        show(options, runner.results, verdicts, drawn)
-    return 0 if all(verdict.holds for verdict in verdicts) else 1
+        show(options, runner.results, verdicts, drawn, opponents)
+    return 0 if all(verdict.holds or verdict.is_skipped for verdict in verdicts) else 1
 
 
 if __name__ == "__main__":

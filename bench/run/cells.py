@@ -36,6 +36,7 @@ class Cell:
     clients: int = 1
     reply: int = 0  # 0: the default
     syscalls: bool = False  # count them instead of taking the time
+    commit: str = ""  # of the library in the program; "": the present one
 
     def arguments(self, seconds):
         words = [f"--case={self.case}", f"--mode={self.mode}", f"--size={self.size}", f"--touch={self.touch}"]
@@ -52,6 +53,7 @@ class Cell:
     def label(self):
         """The name of the system, for people."""
         system = self.system or self.program.rpartition("/")[2].removeprefix("peer_")
+        system = f"{system} at {self.commit}" if self.commit else system
         return f"{system} {self.variant}" if self.variant else system
 
     def name(self):
@@ -96,9 +98,11 @@ class Results:
         self.lines = []  # as they were made
         self.by_cell = {}
         self.reasons = {}  # why a cell has none
+        self.answers = {}  # of programs that run no cells: the lines and the reason, by what was asked
 
     def add(self, cell, measurement):
         measurement["state"] = state_of(measurement)
+        measurement["commit"] = cell.commit
         measurement["syscalls_but_looks"] = syscalls_but_looks(measurement)
         self.lines.append(measurement)
         self.reasons.pop(cell, None)
@@ -118,11 +122,17 @@ class Results:
         states = [m["state"] for m in self.lines]
         return max(("near", "middle", "far"), key=states.count)
 
-    def best(self, cell, state=None):
+    def best(self, cell, state=None, figure=""):
         """The least disturbed measurement of a cell, in that state, or in any; None if there is none."""
         of_state = [m for m in self.by_cell.get(cell, []) if state in (None, m["state"])]
         steady = [m for m in of_state if is_steady(m)] or of_state
-        return min(steady, key=lambda m: cost_ns(m) or 0, default=None)
+        return min(steady, key=lambda m: cost_ns(m, figure) or 0, default=None)
+
+    def steady(self, cell, state):
+        """The least disturbed measurement of a cell in that state, of those whose floor stayed; None if there is
+        none."""
+        found = self.best(cell, state)
+        return found if found and is_steady(found) else None
 
     def common_state(self, cells):
         """The most frequent state in which all the cells (except impossible ones) were measured; or None."""
@@ -140,9 +150,12 @@ class Results:
         return state if counts[state] > 0 else None
 
 
-def cost_ns(measurement):
-    """The figure for comparisons: the median of a round trip, or the mean time of a message."""
-    if measurement["p50_ns"] is not None:
+def cost_ns(measurement, figure=""):
+    """The figure for comparisons: the median of a round trip, or the mean time of a message, or the named one. A rate
+    is compared by the time of a message."""
+    if figure not in ("", "rate"):
+        return measurement[figure]
+    if figure == "" and measurement["p50_ns"] is not None:
         return measurement["p50_ns"]
     return 1e9 / measurement["rate"] if measurement["rate"] else None
 
@@ -157,20 +170,24 @@ class Runner:
         self.is_quiet = is_quiet
         self.results = Results()
 
-    def run_once(self, cell, seconds):
-        """One measurement; None and a reason if there is none."""
-        command = [str(self.programs / cell.program)] + cell.arguments(seconds)
+    def ask(self, program, words):
+        """The lines that a program of the benchmark prints; None and a reason if it fails."""
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False,
-                                  env=ENVIRONMENT)
+            done = subprocess.run([str(self.programs / program), *words], capture_output=True, text=True, timeout=120,
+                                  check=False, env=ENVIRONMENT)
         except subprocess.TimeoutExpired:
             return None, f"{FAILED}: took too long"
         except OSError as error:
             return None, f"{FAILED}: {error}"
         if done.returncode == 0:
-            return json.loads(done.stdout), None
+            return [json.loads(line) for line in done.stdout.splitlines()], None
         why = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         return None, f"{CANNOT_DO if done.returncode == CANNOT else FAILED}: {why}"
+
+    def run_once(self, cell, seconds):
+        """One measurement; None and a reason if there is none."""
+        lines, reason = self.ask(cell.program, cell.arguments(seconds))
+        return (lines[0], None) if lines else (None, reason or f"{FAILED}: printed nothing")
 
     def run(self, cell, seconds=None):
         """Runs a cell until its two floors agree, a few times at most, and keeps the last measurement."""

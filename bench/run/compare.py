@@ -6,7 +6,9 @@ import dataclasses
 import os
 
 from cells import Cell
-from targets import KIB, MIB, Contest, Target, sealane, socket_copy
+from promises import socket_copy
+from sizes import KIB, MIB
+from targets import Contest, Target, sealane
 
 SIZES = [64, 4 * KIB, 64 * KIB, MIB, 16 * MIB]
 ONEWAY_SIZES = [64, MIB]

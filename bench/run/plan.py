@@ -2,11 +2,14 @@
 """The plan of the measurements: the cells of the targets, and the landscape around them."""
 
 import contextlib
+import dataclasses
 
 import huge
-from targets import KIB, MIB, ONE_CPU, floor, sealane, socket_copy
+from promises import socket_copy
+from sizes import KIB, MIB, SIZES
+from targets import ONE_CPU, ProgramTarget, Target, floor, sealane
 
-SIZES = [64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB]
+LANDSCAPE_SIZES = [64, 256, KIB, 4 * KIB, 16 * KIB, 64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB]
 MODES = ("spin", "adaptive", "sleep")
 CLIENTS = (1, 2, 4, 8, 16, 32, 64)
 IDLE_SECONDS = 2
@@ -16,39 +19,61 @@ LANDSCAPE_ROUNDS = 2
 
 def run_targets(runner, judged, rounds):
     """Measures the cells that the targets compare, and the cells that must stand beside them."""
-    for target in judged:
-        with huge.granted() if target.needs_huge else contextlib.nullcontext(True) as is_granted:
+    for needs_huge in (False, True):
+        chosen = [target for target in judged if target.needs_huge == needs_huge]
+        with huge.granted() if chosen and needs_huge else contextlib.nullcontext(True) as is_granted:
             if not is_granted:
                 runner.say("huge pages are not granted here, and we may not ask for them")
-            run_target(runner, target, rounds)
+            run_chosen(runner, chosen, rounds)
 
 
-def run_target(runner, target, rounds):
-    """Runs by turns within a size, so that compared cells are measured within seconds."""
-    for group in by_size(target.cells()):
-        if group[0].case == "idle":
-            runner.run_rounds(group, 1, IDLE_SECONDS, more=0)
-        elif group[0].syscalls:
-            runner.run_rounds(group, 1, COUNT_SECONDS, more=0)
+def run_chosen(runner, chosen, rounds):
+    for group in groups(chosen):
+        if group.cells[0].case == "idle":
+            runner.run_rounds(group.cells, 1, IDLE_SECONDS, more=0)
+        elif group.cells[0].syscalls:
+            runner.run_rounds(group.cells, 1, COUNT_SECONDS, more=0)
         else:
-            runner.run_rounds(group, rounds)
-    for cell in target.beside():
-        runner.run_rounds([cell], 1, more=0)
+            runner.run_rounds(group.cells, rounds, group.seconds)
+    for cell in dict.fromkeys(cell for target in chosen for cell in target.beside()):
+        if cell not in runner.results.by_cell:
+            runner.run_rounds([cell], 1, more=0)
+    for target in chosen:
+        if isinstance(target, ProgramTarget):
+            target.measure(runner)
 
 
-def by_size(cells):
-    """Where two sizes are compared with each other, they are one group."""
-    if len({cell.size for cell in cells}) == len(cells):
-        return [cells]
-    groups = {}
-    for cell in cells:
-        groups.setdefault(cell.size, []).append(cell)
-    return groups.values()
+@dataclasses.dataclass
+class Group:
+    """Cells that are measured by turns, within seconds, because something compares them with each other."""
+
+    cells: list
+    seconds: float = None  # of a cell; None: as the run has it
+
+
+def groups(chosen):
+    """The fewest groups in which all cells that a contest compares are together. A cell is in one group only: targets
+    that share it share its measurements."""
+    found = []
+    for cells, seconds in (pair for target in chosen for pair in compared(target)):
+        touched = [group for group in found if any(cell in group.cells for cell in cells)]
+        together = [cell for group in touched for cell in group.cells]
+        longest = max((group.seconds or 0 for group in touched), default=0)
+        found = [group for group in found if group not in touched]
+        found.append(Group(list(dict.fromkeys(together + list(cells))), max(longest, seconds or 0) or None))
+    return found
+
+
+def compared(target):
+    """Pairs of cells that belong together, and the seconds that each needs."""
+    if isinstance(target, Target):
+        return [(contest.cells(), target.seconds) for contest in target.contests]
+    return [([cell], None) for cell in target.cells()]
 
 
 def landscape():
     """Groups of cells, for plots and tables; each group is one size, measured by turns."""
-    for size in SIZES:
+    for size in LANDSCAPE_SIZES:
         for mode in MODES:
             yield [
                 sealane(size=size, mode=mode),
@@ -74,7 +99,7 @@ def landscape():
 
 def landscape_huge():
     """The landscape with huge pages granted, where those can matter."""
-    for size in (size for size in SIZES if size >= 256 * KIB):
+    for size in (size for size in LANDSCAPE_SIZES if size >= 256 * KIB):
         for mode in ("spin", "sleep"):
             yield [
                 sealane(size=size, mode=mode, variant="huge"),

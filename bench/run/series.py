@@ -18,7 +18,7 @@ class Line:
 
 
 def line(name, system, variant="", case="roundtrip", touch="full", clients=1, cpus="0,1"):
-    members = dict(system=system, variant=variant, case=case, touch=touch, clients=clients, cpus=cpus)
+    members = dict(system=system, variant=variant, case=case, touch=touch, clients=clients, cpus=cpus, commit="")
     return Line(name, tuple((member, value) for member, value in members.items() if value is not None))
 
 

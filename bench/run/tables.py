@@ -11,11 +11,10 @@ def columns(rows, gap="  "):
 
 
 def target_lines(verdicts):
-    """One line for each target, ending with HOLDS or MISSES."""
+    """One line for each target, ending with HOLDS, MISSES or SKIPPED."""
     rows = [("target", "limit", "measured", "p50 and 99.9 %", "")]
     for verdict in verdicts:
-        word = "HOLDS" if verdict.holds else "MISSES"
-        rows.append((verdict.what, verdict.limit, verdict.measured, verdict.beside, word))
+        rows.append((verdict.what, verdict.limit, verdict.measured, verdict.beside, verdict.word()))
     return columns(rows)
 
 

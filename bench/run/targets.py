@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The targets: ratios between cells of one run and one state of the floor, each with the limit that it must keep."""
+"""Kinds of targets: ratios between cells of one run and one state of the floor, each with the limit that it must
+keep."""
 
 import dataclasses
+import statistics
 
 from cells import Cell, cost_ns, size_name
 
-KIB, MIB = 1 << 10, 1 << 20
 ONE_CPU = "0,0"
 
 
@@ -18,6 +19,10 @@ class Verdict:
     measured: str
     holds: bool
     beside: str = ""  # p50, p99.9, and the same asleep
+    is_skipped: bool = False  # what it compares with is not here; then `holds` means nothing
+
+    def word(self):
+        return "SKIPPED" if self.is_skipped else "HOLDS" if self.holds else "MISSES"
 
 
 def sealane(**changes):
@@ -35,7 +40,7 @@ class Contest:
     subject: Cell
     others: list
     limit: float
-    seconds: float = None  # of one cell; None: as the run has it
+    figure: str = ""  # the compared member of the measurements: see cost_ns()
 
     def cells(self):
         return [self.subject] + self.others
@@ -43,13 +48,17 @@ class Contest:
     def ratio(self, results):
         """The ratio, the state of the floor, and the best other system; None if there is no measurement."""
         state = results.common_state(self.cells())
-        subject = results.best(self.subject, state) if state else None
-        others = [(results.best(cell, state), cell) for cell in self.others]
-        others = [(cost_ns(measurement), cell) for measurement, cell in others if measurement and cost_ns(measurement)]
-        if not subject or not others or cost_ns(subject) is None:
+        subject_ns = self.cost(results, self.subject, state) if state else None
+        others = [(self.cost(results, cell, state), cell) for cell in self.others]
+        others = [(ns, cell) for ns, cell in others if ns]
+        if not others or subject_ns is None:
             return None
         best_ns, best = min(others, key=lambda pair: pair[0])
-        return cost_ns(subject) / best_ns, state, best
+        return subject_ns / best_ns, state, best
+
+    def cost(self, results, cell, state):
+        measurement = results.best(cell, state, self.figure)
+        return cost_ns(measurement, self.figure) if measurement else None
 
 
 @dataclasses.dataclass
@@ -62,6 +71,8 @@ class Target:
     is_rate: bool = False  # then "at least": rate / best rate
     needs_huge: bool = False
     others_may_fail: bool = False  # they are not ours
+    limits: dict = dataclasses.field(default_factory=dict)  # of states of the floor that have limits of their own
+    seconds: float = None  # of a cell; None: as the run has it
 
     def cells(self):
         """Each once, in order."""
@@ -75,12 +86,12 @@ class Target:
         judged = [(contest, contest.ratio(results)) for contest in self.contests]
         missing = [contest for contest, ratio in judged if ratio is None and not self.is_excused(contest, results)]
         measured = [(contest, *ratio) for contest, ratio in judged if ratio is not None]
-        limit = f"{'>=' if self.is_rate else '<='} {self.limit:.2f}"
         if not measured:
             why = results.reasons.get(self.contests[0].subject, "not measured")
-            return Verdict(self.what, limit, why, False)
+            return Verdict(self.what, self.limit_text(None), why, False)
         contest, ratio, state, best = max(measured, key=lambda entry: entry[1])
-        holds = not missing and all(self.keeps(entry[1]) for entry in measured)
+        holds = not missing and all(self.keeps(*entry[1:3]) for entry in measured)
+        limit = self.limit_text(state)
         shown = f"{1 / ratio if self.is_rate else ratio:.2f}"
         case = "one way, " if contest.subject.case == "oneway" else ""
         where = f"{case}{size_name(contest.subject.size)}, {state}, against {results.label(best)}"
@@ -95,8 +106,14 @@ class Target:
         others_failed = all(cell in results.reasons for cell in contest.others)
         return self.others_may_fail and others_failed and contest.subject in results.by_cell
 
-    def keeps(self, ratio):
-        return 1 / ratio >= self.limit if self.is_rate else ratio <= self.limit
+    def limit_in(self, state):
+        return self.limits.get(state, self.limit)
+
+    def limit_text(self, state):
+        return f"{'>=' if self.is_rate else '<='} {self.limit_in(state):.2f}"
+
+    def keeps(self, ratio, state):
+        return 1 / ratio >= self.limit_in(state) if self.is_rate else ratio <= self.limit_in(state)
 
 
 def time_name(ns):
@@ -119,6 +136,55 @@ def figures(results, cell, state):
         elif measurement and measurement["rate"]:
             parts.append(f"{name} {measurement['rate']:.3g}/s")
     return " · ".join(parts)
+
+
+@dataclasses.dataclass
+class SkippedTarget:
+    """What cannot be judged here, and why."""
+
+    what: str
+    limit: float
+    why: str
+    needs_huge: bool = False
+
+    def cells(self):
+        return []
+
+    def beside(self):
+        return []
+
+    def verdict(self, _results):
+        return Verdict(self.what, f"<= {self.limit:.2f}", self.why, False, is_skipped=True)
+
+
+@dataclasses.dataclass
+class ProgramTarget:
+    """A figure that a program of its own prints, once or in several rounds: the median of the rounds counts."""
+
+    what: str
+    limit: float
+    program: str
+    words: list
+    figure: object  # a function of one line of the program
+    shown: object  # a function of the figure, and of the last line: a text
+    needs_huge: bool = False
+
+    def cells(self):
+        return []
+
+    def beside(self):
+        return []
+
+    def measure(self, runner):
+        runner.results.answers[self.what] = runner.ask(self.program, self.words)
+
+    def verdict(self, results):
+        lines, reason = results.answers.get(self.what, (None, "not measured"))
+        limit = f"<= {self.limit:g}"
+        if not lines:
+            return Verdict(self.what, limit, reason or "not measured", False)
+        value = statistics.median(self.figure(line) for line in lines)
+        return Verdict(self.what, limit, self.shown(value, lines[-1]), value <= self.limit)
 
 
 @dataclasses.dataclass
@@ -173,109 +239,3 @@ class CountTarget:
         return Verdict(self.what, limit, f"{max(counts):.4g}", max(counts) <= self.limit)
 
 
-def memfds(size, mode, variants):
-    return [floor("memfd", variant=variant, size=size, mode=mode) for variant in variants]
-
-
-def socket_copy(size, **changes):
-    """The cheaper kind of socket that can carry this size."""
-    return floor("socket", variant="seqpacket" if size <= 128 * KIB else "stream", size=size, **changes)
-
-
-SMALL_PAGES = ("naive", "populate", "write")
-HUGE_PAGES = SMALL_PAGES + ("huge", "hugetlb")
-
-
-def full_sizes(sizes):
-    return [
-        Contest(
-            sealane(size=size),
-            [floor("shared", variant=variant, size=size) for variant in ("single", "rotating")],
-            1.1,
-        )
-        for size in sizes
-    ]
-
-
-def sleeping(cpus):
-    return [
-        Contest(
-            sealane(mode="sleep", size=64, cpus=cpus),
-            [floor("socket", variant="seqpacket", mode="sleep", size=64, cpus=cpus)],
-            1.15,
-            seconds=0.3,
-        )
-    ]
-
-
-def sealed(sizes, mode, others):
-    return [Contest(sealane(variant="huge", size=size, mode=mode), others(size, mode), 1.15) for size in sizes]
-
-
-def stable(sizes):
-    """The library's choice against each of its own three ways; where the payload is most of the work, also by hand."""
-    contests = []
-    for size in sizes:
-        others = [sealane(variant=variant, size=size) for variant in ("copy", "snapshot", "sealed")]
-        if size >= 64 * KIB:
-            others += [socket_copy(size, mode="spin"), floor("shared", variant="snapshot", size=size)]
-            others += memfds(size, "spin", ("populate", "write"))
-        contests.append(Contest(sealane(variant="stable", size=size), others, 1.1))
-    return contests
-
-
-def targets(is_quick):
-    """All targets that can be judged without other people's systems."""
-    sizes = [64 * KIB, MIB, 16 * MIB] if is_quick else [64 * KIB, 256 * KIB, MIB, 4 * MIB, 16 * MIB]
-    sealed_sizes = [256 * KIB, MIB, 16 * MIB] if is_quick else [256 * KIB, MIB, 4 * MIB, 16 * MIB, 64 * MIB]
-    stable_sizes = [64, 4 * KIB, 64 * KIB, MIB] if is_quick else [64, KIB, 4 * KIB, 16 * KIB] + sizes
-    ends = dict(touch="ends", variant="block")
-    copies = [64, 4 * KIB, 64 * KIB, MIB] + ([] if is_quick else [16 * MIB])
-    return [
-        FloorTarget("32 B call, spinning / cache line", 1.2, sealane(size=32)),
-        FloorTarget("64 B call, spinning / cache line", 1.4, sealane(size=64)),
-        Target(
-            "16 MiB, ends touched / 4 KiB",
-            1.2,
-            [Contest(sealane(size=16 * MIB, **ends), [sealane(size=4 * KIB, **ends)], 1.2)],
-        ),
-        Target("written and read in full / shared buffer", 1.1, full_sizes(sizes)),
-        CountTarget(
-            "system calls per message, but a look each ms",
-            0.01,
-            "syscalls_but_looks",
-            [sealane(size=size, syscalls=True) for size in (64, 4 * KIB, MIB)],
-        ),
-        Target(
-            "one way, 64 B / bare ring",
-            0.8,
-            [Contest(sealane(case="oneway"), [floor("ring", case="oneway")], 0.8)],
-            is_rate=True,
-        ),
-        Target("both asleep, two CPUs / seqpacket", 1.15, sleeping("0,1")),
-        Target("both asleep, one CPU / seqpacket", 1.15, sleeping(ONE_CPU)),
-        Target(
-            "sealed, huge pages / best by hand",
-            1.15,
-            sealed(sealed_sizes, "spin", lambda size, mode: memfds(size, mode, HUGE_PAGES)),
-            needs_huge=True,
-        ),
-        Target(
-            "sealed, huge pages / socket copy",
-            1.0,
-            sealed(sealed_sizes, "spin", lambda size, mode: [socket_copy(size, mode=mode)]),
-            needs_huge=True,
-        ),
-        Target("stable only / best of copy, snapshot, seal", 1.1, stable(stable_sizes)),
-        Target(
-            "any size / socket copy, spinning",
-            1.0,
-            [Contest(sealane(size=size), [socket_copy(size, mode="spin")], 1.0) for size in copies],
-        ),
-        CountTarget(
-            "wake-ups a second of an idle pair",
-            0,
-            "wakeups_per_s",
-            [sealane(case="idle", mode=mode) for mode in ("adaptive", "sleep")],
-        ),
-    ]

@@ -11,7 +11,7 @@ python=${PYTHON3:-python3}
 cpus=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[-,].*//')
 one=${cpus:-0} # a CPU that we may use; both processes on it
 
-needs floors memory scale sealane "$python"
+needs floors footprint memory neighbour scale sealane "$python"
 
 TMPDIR=$PWD # so that what others measure at the same time is not taken for ours
 export TMPDIR
@@ -134,6 +134,14 @@ is "scale: moments, of a server, four clients and the machine" 18 \
 is "scale: spread" 1 "$(grep -c '"count":200,"servers":1,"per_server":200,"clients":4,"rate":[0-9.]*}$' out)"
 run "scale, too few" 2 scale --count 1
 
+# One connection's memory, and one client beside another.
+run "footprint" 0 footprint --count 2
+is "footprint: lines" 1 "$(grep -c '^{"case":"footprint","count":2,"server":[0-9]*,"client":[1-9][0-9]*}$' out)"
+run "footprint, none" 2 footprint --count 0
+run "neighbour" 0 neighbour --rounds 2 --seconds 0.02 --cpus "$one,$one"
+is "neighbour: rounds" 2 "$(grep -c '"case":"neighbour","round":[01],"alone_ns":[0-9.]*,"beside_ns":[0-9.]*}$' out)"
+run "neighbour, no rounds" 2 neighbour --rounds 0
+
 # The day's load is equal in each run, and none of its figures is a time: so it is judged here too, where its 700 MiB
 # are made quickly enough.
 if [ "${CK_TIMEOUT_MULTIPLIER:-1}" -gt 1 ]; then
@@ -148,5 +156,6 @@ fi
 # The driver: its judgements, without running a cell.
 run "the driver's own tests" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_run.py"
 run "the counter of instructions" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_instructions.py"
+run "earlier commits" 0 env PYTHONDONTWRITEBYTECODE=1 "$python" "$tests_dir/../bench/test_commit.py"
 
 finish_examples bench

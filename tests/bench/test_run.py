@@ -9,13 +9,17 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "run"))
 
 # pylint: disable=wrong-import-position
+import against
 import cells
 import document
 import memory
+import plan
 import scale
 import tables
 from cells import Cell, Results, Runner
-from targets import Contest, CountTarget, FloorTarget, Target, Verdict, targets
+from promises import promises
+from sizes import SIZES
+from targets import Contest, CountTarget, FloorTarget, ProgramTarget, SkippedTarget, Target, Verdict
 
 SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("floors", system="socket")
 
@@ -117,6 +121,36 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(target.verdict(results_of((SUBJECT, measured(160, 128)))).holds)
         self.assertFalse(target.verdict(Results()).holds)
 
+    def test_a_state_may_have_a_limit_of_its_own(self):
+        target = Target("it", 0.6, [Contest(SUBJECT, [OTHER], 0.6)], is_rate=True, limits={"far": 0.9})
+        for floor, ratio, holds in ((128, 0.65, True), (128, 0.55, False), (500, 0.85, False), (500, 0.95, True)):
+            results = results_of((SUBJECT, measured(100, floor)), (OTHER, measured(100 * ratio, floor)))
+            verdict = target.verdict(results)
+            self.assertEqual((verdict.holds, verdict.limit), (holds, ">= 0.90" if floor == 500 else ">= 0.60"))
+
+    def test_the_tail_is_compared_with_the_tail(self):
+        target = Target("it", 1.2, [Contest(SUBJECT, [OTHER], 1.2, figure="p999_ns")])
+        results = results_of((SUBJECT, measured(100, p999_ns=300)), (OTHER, measured(100, p999_ns=200)))
+        self.assertFalse(target.verdict(results).holds)
+        results.add(SUBJECT, measured(150, p999_ns=240))
+        self.assertTrue(target.verdict(results).holds)
+
+    def test_crowds_are_compared_by_their_rates(self):
+        contest = Contest(SUBJECT, [OTHER], 1.15, figure="rate")
+        results = results_of((SUBJECT, measured(6400, rate=1e6)), (OTHER, measured(100, rate=2e6)))
+        self.assertEqual(contest.ratio(results)[0], 2)
+
+    def test_a_program_of_its_own_is_judged_by_the_median_of_its_rounds(self):
+        target = ProgramTarget("it", 2, "some", [], lambda line: line["x"], lambda value, line: f"{value}, {line['x']}")
+        results = Results()
+        self.assertFalse(target.verdict(results).holds)
+        results.answers["it"] = [dict(x=x) for x in (1, 9, 2)], None
+        self.assertEqual((target.verdict(results).holds, target.verdict(results).measured), (True, "2, 2"))
+        results.answers["it"] = [dict(x=x) for x in (1, 9, 3)], None
+        self.assertFalse(target.verdict(results).holds)
+        results.answers["it"] = None, "failed: it fell"
+        self.assertEqual(target.verdict(results).measured, "failed: it fell")
+
     def test_counts(self):
         target = CountTarget("it", 0, "wakeups_per_s", [SUBJECT, OTHER])
         still = results_of((SUBJECT, measured(None, wakeups_per_s=0.0)), (OTHER, measured(None, wakeups_per_s=0.0)))
@@ -168,9 +202,77 @@ class Plans(unittest.TestCase):
 
     def test_every_target_has_cells_and_a_name_of_its_own(self):
         for is_quick in (True, False):
-            all_targets = targets(is_quick)
+            all_targets = promises(is_quick)
             self.assertEqual(len({target.what for target in all_targets}), len(all_targets))
-            self.assertTrue(all(target.cells() for target in all_targets))
+            for target in all_targets:
+                self.assertTrue(target.cells() or isinstance(target, (ProgramTarget, SkippedTarget)), target.what)
+
+
+    def test_targets_that_share_a_cell_are_measured_together_once(self):
+        second = Target("b", 1.2, [Contest(SUBJECT, [THIRD], 1.2)], seconds=0.3)
+        apart = SUBJECT.but(size=4096)
+        found = plan.groups([Target("a", 1.1, [Contest(SUBJECT, [OTHER], 1.1)]), FloorTarget("c", 1.2, apart), second])
+        self.assertEqual(
+            [(set(group.cells), group.seconds) for group in found], [({apart}, None), ({SUBJECT, OTHER, THIRD}, 0.3)]
+        )
+        self.assertEqual(len(found[1].cells), 3)
+
+    def test_each_scale_has_sizes_that_are_no_powers_of_two(self):
+        self.assertGreaterEqual(len(SIZES), 20)
+        self.assertEqual((min(SIZES), max(SIZES), sorted(SIZES)), (32, 16 << 20, SIZES))
+        self.assertGreaterEqual(sum(size & (size - 1) != 0 for size in SIZES), 10)
+        self.assertTrue(all(size % 8 == 0 for size in SIZES))  # payloads are words
+
+    def test_a_system_that_is_not_there_is_skipped_and_named(self):
+        skipped = [target.verdict(Results()) for target in promises(True) if isinstance(target, SkippedTarget)]
+        self.assertEqual([verdict.word() for verdict in skipped], ["SKIPPED"] * 2)
+        self.assertIn("bench/peer_aeron is not built", skipped[0].measured)
+
+
+class Against(unittest.TestCase):
+    NEW = Cell("sealane", size=1024)
+
+    def setUp(self):
+        self.opponent = against.Opponent("8f6d15c79b9c3267db391a415dbf22d21a7ad547", "/old/sealane")
+        self.old = self.opponent.cell(self.NEW)
+
+    def rows(self, *pairs):
+        return against.rows(results_of(*pairs), self.opponent, [self.NEW])
+
+    def test_builds_are_compared_within_each_state(self):
+        near, far = measured(100, 40), measured(900, 500)
+        new = [(self.NEW, measured(50, 40)), (self.NEW, measured(990, 500))]
+        rows = self.rows((self.old, near), (self.old, far), *new)
+        self.assertEqual(
+            rows,
+            [
+                ("1 KiB", "100 ns", "50 ns", "0.50", "near", "faster"),
+                ("1 KiB", "900 ns", "990 ns", "1.10", "far", ""),
+            ],
+        )
+        self.assertEqual(self.rows((self.old, near), (self.NEW, measured(50, 500))), [])
+
+    def test_what_the_floor_disturbed_does_not_count(self):
+        self.assertEqual(self.rows((self.old, measured(100)), (self.NEW, measured(50, 100, 200))), [])
+
+    def test_a_line_says_whose_library_it_measured(self):
+        results = results_of((self.old, measured(100)), (self.NEW, measured(50)))
+        self.assertEqual([m["commit"] for m in results.lines], ["8f6d15c79", ""])
+
+    def test_milestones_have_targets_and_other_commits_have_none(self):
+        (target,) = against.targets_of(self.opponent)
+        self.assertEqual((target.limit, [c.subject.size for c in target.contests]), (0.5, [1024, 4096]))
+        self.assertEqual(against.targets_of(against.Opponent("1" * 40, "/old/sealane")), [])
+
+    def test_a_milestone_compares_with_its_own_commit(self):
+        (target,) = against.targets_of(self.opponent)
+        large = self.NEW.but(size=4096)
+        results = results_of((self.NEW, measured(49)), (self.old, measured(100)))
+        results.add(large, measured(49))
+        results.add(self.opponent.cell(large), measured(100))
+        self.assertTrue(target.verdict(results).holds)
+        results.by_cell[large][0]["p50_ns"] = 51
+        self.assertFalse(target.verdict(results).holds)
 
 
 class Loans(unittest.TestCase):
