@@ -1134,7 +1134,7 @@ START_TEST(test_a_received_block) {
     ck_assert_int_eq(sea_block_fill(block, 0, "x", 1), -EPERM);
     ck_assert_int_eq(sea_block_seal(block), 0);
     ck_assert(!pools_have(&one.peer->pools, block)); /* we never name a block of the peer's own arenas */
-    ck_assert(imports_have(one.peer->account, handle));
+    ck_assert(views_have(&one.peer->views, handle));
     ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
     ck_assert_uint_eq(one.peer->account->imported_bytes, 1000);
     ck_assert_uint_eq(ctx_figures().of[SEA_FIGURE_IMPORTED_BYTES], 1000);
@@ -1146,7 +1146,7 @@ START_TEST(test_a_received_block) {
     sea_block_unref(again);
     ck_assert_uint_eq(one.released_count, 1);
     ck_assert_uint_eq(one.released[0], handle);
-    ck_assert(!imports_have(one.peer->account, handle));
+    ck_assert(!views_have(&one.peer->views, handle));
     owner_assert_charged(&one, theirs.size, 1, 0);
 }
 END_TEST
@@ -1168,16 +1168,23 @@ END_TEST
 
 START_TEST(test_no_memory_for_a_received_block) {
     open_theirs(3);
+    sea_block *first = receive(handle_make(3, 0, 2), 1); /* the block's second name is entered in a table */
     for (int n = 1; n <= 2; n++) {
         sea_block *block = NULL;
         fail_call(INJECT_ALLOC, n, 1, ENOMEM);
         ck_assert_int_eq(views_receive(&block, &one.peer->views, handle_make(3, 0, 1), 1), -ENOMEM);
         fail_off();
         ck_assert_ptr_null(block);
-        ck_assert_uint_eq(one.peer->account->imported_blocks, 0);
-        owner_assert_charged(&one, theirs.size, 1, 0);
+        ck_assert_uint_eq(one.peer->account->imported_blocks, 1);
+        owner_assert_charged(&one, theirs.size, 2, 0);
     }
-    sea_block_unref(receive(handle_make(3, 0, 1), 1));
+    sea_block *second = receive(handle_make(3, 0, 1), 1);
+    ck_assert(views_have(&one.peer->views, handle_make(3, 0, 1)));
+    sea_block_unref(first);
+    ck_assert(!views_have(&one.peer->views, handle_make(3, 0, 2)));
+    ck_assert(views_have(&one.peer->views, handle_make(3, 0, 1)));
+    sea_block_unref(second);
+    ck_assert(!views_have(&one.peer->views, handle_make(3, 0, 1)));
 }
 END_TEST
 

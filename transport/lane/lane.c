@@ -147,6 +147,7 @@ int lane_init(struct lane *lane, sea_ctx *ctx, int fd, bool is_server, const sea
         socket_refuse_fds(fd);
     int r = lane_identify(lane);
     if (r == 0) {
+        lane->remote->account->tally = &lane->tally;
         pools_set_options(&lane->remote->pools.own, options->pool);
         lane_set_offer(lane, options);
         r = lane_greet(lane);
@@ -165,6 +166,7 @@ void lane_deinit(struct lane *lane) {
     if (lane->remote) {
         peer_end(lane->remote, &bytes);
         lane_tell_pools(lane);
+        lane->remote->account->tally = NULL; /* which imports may keep for longer */
     }
     if (lane->state == LANE_OPEN)
         tally_uncount(&lane->tally, connections, 1);

@@ -13,10 +13,6 @@ void quota_init(struct quota *quota, const char *name, struct quota *parent, con
     *quota = (struct quota){.name = name, .parent = parent, .limit = {limits->bytes, limits->blocks, limits->fds}};
 }
 
-uint64_t quota_used(const struct quota *quota, enum quota_unit unit) {
-    return atomic_load_explicit(&quota->used[unit], memory_order_relaxed);
-}
-
 void peak_note(_Atomic uint64_t *peak, uint64_t now) {
     uint64_t most = atomic_load_explicit(peak, memory_order_relaxed);
     while (now > most &&

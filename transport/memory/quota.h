@@ -40,7 +40,34 @@ int quota_charge(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t 
 /* Returns a charge. */
 void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t fds);
 
-uint64_t quota_used(const struct quota *quota, enum quota_unit unit);
+static inline uint64_t quota_used(const struct quota *quota, enum quota_unit unit) {
+    return atomic_load_explicit(&quota->used[unit], memory_order_relaxed);
+}
+
+/* While no other thread can charge the quota or its parents: quota_charge() of one block, and quota_return(), without
+ * locked instructions. false: a quota has too little left, and nothing is charged or noted. */
+static inline bool quota_charge_block_alone(struct quota *quota, uint64_t bytes) {
+    for (const struct quota *at = quota; at; at = at->parent)
+        if (bytes > at->limit[QUOTA_BYTES] - quota_used(at, QUOTA_BYTES) ||
+            quota_used(at, QUOTA_BLOCKS) >= at->limit[QUOTA_BLOCKS])
+            return false;
+    for (; quota; quota = quota->parent) {
+        const uint64_t used[] = {quota_used(quota, QUOTA_BYTES) + bytes, quota_used(quota, QUOTA_BLOCKS) + 1};
+        for (int u = QUOTA_BYTES; u <= QUOTA_BLOCKS; u++) {
+            atomic_store_explicit(&quota->used[u], used[u], memory_order_relaxed);
+            if (used[u] > atomic_load_explicit(&quota->peak[u], memory_order_relaxed))
+                atomic_store_explicit(&quota->peak[u], used[u], memory_order_relaxed);
+        }
+    }
+    return true;
+}
+
+static inline void quota_return_block_alone(struct quota *quota, uint64_t bytes) {
+    for (; quota; quota = quota->parent) {
+        atomic_store_explicit(&quota->used[QUOTA_BYTES], quota_used(quota, QUOTA_BYTES) - bytes, memory_order_relaxed);
+        atomic_store_explicit(&quota->used[QUOTA_BLOCKS], quota_used(quota, QUOTA_BLOCKS) - 1, memory_order_relaxed);
+    }
+}
 
 /* All amounts of a quota at one instant; used <= peak. */
 struct quota_amounts {

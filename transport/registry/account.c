@@ -44,25 +44,6 @@ void account_end(struct account *account) {
     account->owner = NULL;
 }
 
-int account_charge_lease(struct account *account, uint64_t size) {
-    int r = quota_charge(&account->quota, size, 1, 0, &account->ctx->refusals);
-    if (r < 0)
-        return r;
-    atomic_fetch_add_explicit(&account->leased_blocks, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(&account->leased_bytes, size, memory_order_relaxed);
-    ctx_count(account->ctx, leased_blocks, 1);
-    ctx_count(account->ctx, leased_bytes, size);
-    return 0;
-}
-
-void account_return_lease(struct account *account, uint64_t size) {
-    atomic_fetch_sub_explicit(&account->leased_blocks, 1, memory_order_relaxed);
-    atomic_fetch_sub_explicit(&account->leased_bytes, size, memory_order_relaxed);
-    ctx_uncount(account->ctx, leased_blocks, 1);
-    ctx_uncount(account->ctx, leased_bytes, size);
-    quota_return(&account->quota, size, 1, 0);
-}
-
 int account_charge(struct account *account, uint64_t bytes) {
     return bytes > 0 ? quota_charge(&account->quota, bytes, 0, 0, &account->ctx->refusals) : 0;
 }

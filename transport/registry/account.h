@@ -5,10 +5,10 @@
  * One for each connection. Imports (registry/imports.h) keep the account alive beyond the end of the connection: their
  * memory is charged until the application lets go of it.
  *
- * Invariants: leased_blocks == leases of sealed blocks + leases of pooled blocks; imported_blocks == imports in the
- * chains while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of
- * the peer's payloads (import.is_copy) + arenas of the peer that we map. The bytes include these arenas, inline
- * payloads beyond ACCOUNT_INLINE_FREE, replies that are queued, and messages that are kept.
+ * Invariants: leased_blocks == leases of sealed blocks + leases of pooled blocks; imported_blocks == imports of leases
+ * while the connection lives; quota.used[QUOTA_BLOCKS] == leased_blocks + imports not yet released + copies of the
+ * peer's payloads (import.is_copy) + arenas of the peer that we map. The bytes include these arenas, large tables of
+ * their leases, inline payloads beyond ACCOUNT_INLINE_FREE, replies that are queued, and messages that are kept.
  *
  * Owns: the charges and credits of one peer; references of context, user and mailbox; the spares of views. Itself by
  * reference: the peer's, and one by each import. Touches: the quota of the user, and the context's counters and
@@ -23,6 +23,7 @@
 #include "memory/work.h"
 #include "registry/ctx.h"
 #include "registry/mailbox.h"
+#include "sys/single_thread.h"
 #include <sealane/base.h>
 #include <stdbool.h>
 
@@ -62,18 +63,20 @@ typedef void account_on_release(void *owner, uint64_t handle);
 /* Imports by their handles; see registry/imports.h. Zeroed: empty. */
 struct import_chains {
     struct import **heads; /* owned; made with the first import */
+    uint32_t count;        /* imports */
     uint32_t capacity;     /* of `heads`: 0, or a power of two */
     uint64_t key;          /* of the hash, odd; the peer does not know it */
 };
 
 struct account {
     uint32_t refs;
-    sea_ctx *ctx;                                 /* owned reference */
-    struct user *user;                            /* owned reference */
-    struct ctx_member member;                     /* until account_end() */
-    struct quota quota;                           /* leases and imports together; its parent is the user's */
-    struct grant grant;                           /* of the peer; once, when the connection opens */
-    struct credit out_limit, in_limit;            /* as the peer granted us, as we granted the peer */
+    sea_ctx *ctx;                      /* owned reference */
+    struct user *user;                 /* owned reference */
+    struct tally *tally;               /* of the connection, borrowed: its figures; NULL: they are the context's */
+    struct ctx_member member;          /* until account_end() */
+    struct quota quota;                /* leases and imports together; its parent is the user's */
+    struct grant grant;                /* of the peer; once, when the connection opens */
+    struct credit out_limit, in_limit; /* as the peer granted us, as we granted the peer */
     _Atomic uint64_t leased_blocks, leased_bytes; /* of sealed and of pooled blocks */
     uint64_t imported_blocks, imported_bytes;
     uint64_t mapped_bytes; /* of the peer's arenas that we map, retired ones too */
@@ -108,9 +111,63 @@ static inline bool account_is_over_limit(const struct account *account, uint64_t
            size > account->in_limit.bytes - account->imported_bytes;
 }
 
+/* Counts in the tally of the connection while it has one: that takes no locked instruction. */
+#define account_count(account, counter, n)                 \
+    do {                                                   \
+        const struct account *account_of = (account);      \
+        if (account_of->tally)                             \
+            tally_count(account_of->tally, counter, n);    \
+        else                                               \
+            (void) ctx_count(account_of->ctx, counter, n); \
+    } while (0)
+#define account_uncount(account, counter, n)                 \
+    do {                                                     \
+        const struct account *account_of = (account);        \
+        if (account_of->tally)                               \
+            tally_uncount(account_of->tally, counter, n);    \
+        else                                                 \
+            (void) ctx_uncount(account_of->ctx, counter, n); \
+    } while (0)
+
+/* Charges the peer and its user with one block of so many bytes. -EDQUOT, noted. */
+static inline int account_charge_block(struct account *account, uint64_t bytes) {
+    if (is_single_threaded() && quota_charge_block_alone(&account->quota, bytes))
+        return 0;
+    return quota_charge(&account->quota, bytes, 1, 0, &account->ctx->refusals);
+}
+
+static inline void account_return_block(struct account *account, uint64_t bytes) {
+    if (is_single_threaded())
+        quota_return_block_alone(&account->quota, bytes);
+    else
+        quota_return(&account->quota, bytes, 1, 0);
+}
+
+/* The owner's thread alone changes these two; any thread reads them. */
+static inline void account_count_lease(struct account *account, uint64_t blocks, uint64_t bytes) {
+    blocks += atomic_load_explicit(&account->leased_blocks, memory_order_relaxed);
+    bytes += atomic_load_explicit(&account->leased_bytes, memory_order_relaxed);
+    atomic_store_explicit(&account->leased_blocks, blocks, memory_order_relaxed);
+    atomic_store_explicit(&account->leased_bytes, bytes, memory_order_relaxed);
+}
+
 /* Charges the peer with a lease. Only the grantors of leases call these two. -EDQUOT. */
-int account_charge_lease(struct account *account, uint64_t size);
-void account_return_lease(struct account *account, uint64_t size);
+static inline int account_charge_lease(struct account *account, uint64_t size) {
+    int r = account_charge_block(account, size);
+    if (r < 0)
+        return r;
+    account_count_lease(account, 1, size);
+    account_count(account, leased_blocks, 1);
+    account_count(account, leased_bytes, size);
+    return 0;
+}
+
+static inline void account_return_lease(struct account *account, uint64_t size) {
+    account_count_lease(account, -(uint64_t) 1, -size);
+    account_uncount(account, leased_blocks, 1);
+    account_uncount(account, leased_bytes, size);
+    account_return_block(account, size);
+}
 
 /*
  * Charges the peer and its user with bytes that no credit counts: what waits for the peer to read it, messages that are

@@ -41,6 +41,7 @@ static int imports_grow(struct account *account) {
     more.heads = heap_new(more.capacity, sizeof(struct import *));
     if (!more.heads)
         return chains->capacity ? 0 : -ENOMEM;
+    more.count = chains->count;
     more.key = key_new(account);
     chains_move(chains, &more);
     heap_free(chains->heads);
@@ -50,24 +51,32 @@ static int imports_grow(struct account *account) {
 
 /* A chain has one import on average, up to the largest table. */
 static bool is_crowded(const struct account *account) {
-    uint32_t capacity = account->imports.capacity;
-    return account->imported_blocks >= capacity && capacity < IMPORTS_MAX;
+    const struct import_chains *chains = &account->imports;
+    return chains->count >= chains->capacity && chains->capacity < IMPORTS_MAX;
 }
 
 void imports_trim(struct account *account) {
-    if (account->imported_blocks > 0)
+    if (account->imports.count > 0)
         return;
     heap_free(account->imports.heads);
     account->imports = (struct import_chains){.heads = NULL};
 }
 
 bool imports_have(const struct account *account, uint64_t handle) {
-    if (account->imported_blocks == 0)
+    if (account->imports.count == 0)
         return false;
     for (const struct import *i = *chain_of(&account->imports, handle); i; i = i->next)
         if (i->handle == handle)
             return true;
     return false;
+}
+
+static void import_count(struct account *account, uint64_t size) {
+    account->refs++;
+    account->imported_blocks++;
+    account->imported_bytes += size;
+    account_count(account, imported_blocks, 1);
+    account_count(account, imported_bytes, size);
 }
 
 int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
@@ -77,29 +86,48 @@ int imports_add(struct account *account, struct import *import, uint64_t handle,
     if (r < 0)
         return r;
     struct import **chain = chain_of(&account->imports, handle);
-    *import = (struct import){.account = account, .handle = handle, .next = *chain, .is_pooled = is_pooled};
+    *import = (struct import){
+        .account = account, .handle = handle, .next = *chain, .is_pooled = is_pooled, .is_chained = true};
     *chain = import;
-    account->refs++;
-    account->imported_blocks++;
-    account->imported_bytes += size;
-    ctx_count(account->ctx, imported_blocks, 1);
-    ctx_count(account->ctx, imported_bytes, size);
+    account->imports.count++;
+    import_count(account, size);
     return 0;
+}
+
+int imports_add_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
+    int r = account_charge_block(account, 0);
+    if (r < 0)
+        return r;
+    import->account = account;
+    import->handle = handle;
+    import->is_pooled = true;
+    import->is_chained = false;
+    import_count(account, size);
+    return 0;
+}
+
+static void import_unchain(const struct import *import) {
+    struct import **link = chain_of(&import->account->imports, import->handle);
+    while (*link != import)
+        link = &(*link)->next;
+    *link = import->next;
+    import->account->imports.count--;
 }
 
 /* Undoes imports_add(), but for the reference of the account, which this function hands over. */
 static struct account *import_forget(struct import *import, uint64_t size, uint64_t excess) {
     struct account *account = import->account;
-    struct import **link = chain_of(&account->imports, import->handle);
-    while (*link != import)
-        link = &(*link)->next;
-    *link = import->next;
-    quota_return(&account->quota, (import->is_pooled ? 0 : size) + excess, 1, import->is_pooled ? 0 : 1);
-    *import = (struct import){.account = NULL};
+    if (import->is_chained)
+        import_unchain(import);
+    if (import->is_pooled)
+        account_return_block(account, 0);
+    else
+        quota_return(&account->quota, size + excess, 1, 1);
+    import->account = NULL;
     account->imported_blocks--;
     account->imported_bytes -= size;
-    ctx_uncount(account->ctx, imported_blocks, 1);
-    ctx_uncount(account->ctx, imported_bytes, size);
+    account_uncount(account, imported_blocks, 1);
+    account_uncount(account, imported_bytes, size);
     return account;
 }
 

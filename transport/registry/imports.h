@@ -2,7 +2,8 @@
 /*
  * Imports: what a block holds of a peer, and what the peer's account is charged with for it.
  *
- *     of a lease       the peer's sealed or pooled block: entered under its handle; its end gives the lease back
+ *     of a lease       the peer's sealed or pooled block: entered under its handle, unless the view of its arena
+ *                      knows of the lease (registry/views.h); its end gives the lease back
  *     of a copy        private memory of ours that a payload of the peer's takes up: no handle, no lease
  *
  * An import is embedded in its block. imports_end() ends an import of any kind; no other function gives a lease back.
@@ -22,7 +23,8 @@ struct import {
     uint64_t handle;
     struct import *next;
     struct mail mail; /* of a block that loses its last reference on a thread which does not own the account */
-    bool is_pooled;   /* its bytes are charged with its arena */
+    bool is_pooled;   /* its bytes are charged with its arena, and it has no descriptor */
+    bool is_chained;  /* entered under its handle */
     bool is_copy;     /* private memory of ours: no lease */
     bool is_inline;   /* a copy of an inline payload: charged in bytes alone, since it takes no mapping */
     bool is_free;     /* a copy of an inline payload within ACCOUNT_INLINE_FREE: not charged */
@@ -31,11 +33,14 @@ struct import {
 /* Number of chains: of the first table, and of the largest, in which imports are entered anew within a millisecond. */
 enum { IMPORTS_FIRST = 256, IMPORTS_MAX = 1 << 15 };
 
-/* Does the peer have a lease of that name with us at this moment? */
+/* Is an import entered under that handle? */
 bool imports_have(const struct account *account, uint64_t handle);
 
 /* Charges an import to the peer and its user, and enters it. -EDQUOT, -ENOMEM. */
 int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled);
+
+/* The same for a pooled import that a view knows of, without entering it. `import` is zeroed, or has ended. -EDQUOT. */
+int imports_add_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size);
 
 /* Charges the peer with a copy of its payload. -EDQUOT. */
 int imports_add_copy(struct account *account, struct import *import, uint64_t size);

@@ -62,9 +62,9 @@ int peer_copy_sealed(sea_block **ret_block, struct peer *peer, sea_block *from) 
 
 const char *peer_check(const struct peer *peer, const struct wire_message *message, uint32_t releases) {
     const struct account *account = peer->account;
-    if (imports_have(account, message->handle))
-        return "a handle was announced that is already on lease";
     bool is_sealed = message->payload_class == WIRE_CLASS_SEALED;
+    if (is_sealed ? imports_have(account, message->handle) : views_have(&peer->views, message->handle))
+        return "a handle was announced that is already on lease";
     uint64_t size = is_sealed ? sealed_file_size(message->payload_size, (enum sealed_layout) message->pages)
                               : message->payload_size;
     if (account_is_over_limit(account, size) || releases >= account->in_limit.blocks - account->imported_blocks)

@@ -11,9 +11,12 @@
 
 struct arena_view {
     struct view view;
+    uint32_t refs;           /* by the table, by blocks and by copies; all under the rights of the account's owner */
     struct account *account; /* owned reference; charged with view.size, view.excess, and a block */
     int error;               /* of those that are refused: what their blocks are refused with */
     const char *why;         /* of the same arenas: the reason, a static text */
+    uint64_t charged;        /* for `leases`, bytes */
+    uint32_t leases[];       /* for each block: the generation under which the peer has lent it to us; 0: it has not */
 };
 
 /* In the place of an arena that a limit of ours refused: they cost us nothing. */
@@ -32,12 +35,13 @@ static struct arena_view unmapped[RESERVE_UNMAPPED] = {
 };
 
 void views_drop(struct arena_view *view) {
-    if (!view || view->error || !view_unref(&view->view))
+    if (!view || view->error || --view->refs > 0)
         return;
+    view_unref(&view->view);
     struct account *account = view->account;
     account->mapped_bytes -= view->view.size;
     ctx_uncount(account->ctx, imported_arena_bytes, view->view.size);
-    quota_return(&account->quota, view->view.size + view->view.excess, 1, 0);
+    quota_return(&account->quota, view->view.size + view->view.excess + view->charged, 1, 0);
     heap_free(view);
     account_unref(account);
 }
@@ -50,11 +54,21 @@ static void view_count(struct account *account, uint64_t size) {
 
 /* --- blocks in views --- */
 
+/* A block that the peer lends under two names at a time, which harms it alone, is entered for the second name. */
+bool views_have(const struct views *views, uint64_t handle) {
+    const struct handle_parts parts = handle_split(handle);
+    const struct arena_view *view = view_table_find(&views->table, parts.arena);
+    bool is_known = view && parts.index < view->view.count && view->leases[parts.index] == parts.generation;
+    return is_known || imports_have(views->account, handle);
+}
+
 /* While the connection lives the object stays for the next block. After its end there is no next one, and nothing would
  * free a spare. */
 static void view_block_end(sea_block *block) {
     struct account *account = block->view->account;
     bool is_spare = account->owner && account->view_spares_room > 0;
+    if (!block->import.is_chained)
+        block->view->leases[handle_index(block->import.handle)] = 0;
     views_drop(block->view); /* the account may go with it, but not before the connection has ended */
     if (!is_spare) {
         block_free(block, 0);
@@ -92,20 +106,28 @@ static int view_block_new(sea_block **ret_block, struct account *account, uint64
     sea_block *block = view_block_alloc(account, size);
     if (!block)
         return block_refuse(account->ctx, sizeof(*block));
-    int r = imports_add(account, &block->import, handle, size, true);
+    uint32_t *lease = &view->leases[handle_index(handle)];
+    int r = *lease ? imports_add(account, &block->import, handle, size, true)
+                   : imports_add_pooled(account, &block->import, handle, size);
     if (r < 0) {
         block_free(block, 0);
         return r;
     }
+    if (!block->import.is_chained)
+        *lease = handle_generation(handle);
     block->data = (void *) (uintptr_t) data;
     block->view = view;
-    view_ref(&view->view);
+    view->refs++;
     block->is_readonly = true;
     *ret_block = block;
     return 0;
 }
 
 /* --- arenas --- */
+
+/* The table of an arena with so many bytes of it is free, like a connection's buffers. For a larger one the peer
+ * pays. */
+enum { LEASES_FREE = 2048 };
 
 /* Charged, as a block too (many small arenas would use up our mappings), then verified, then mapped. Takes `fd`. */
 static int view_make(struct account *account, const struct wire_arena *arena, int fd, struct arena_view **ret_view,
@@ -115,20 +137,23 @@ static int view_make(struct account *account, const struct wire_arena *arena, in
         *ret_view = &without_fd;
         return 0;
     }
-    struct arena_view *view = heap_new(1, sizeof(*view));
-    if (!view) {
+    bool is_countable = arena->count <= HANDLE_INDEX_MAX + 1; /* else view_open() refuses the arena */
+    size_t leases = is_countable ? arena->count * sizeof(uint32_t) : 0;
+    uint64_t charged = leases > LEASES_FREE ? leases : 0;
+    if (quota_charge(&account->quota, arena->size + charged, 1, 0, &account->ctx->refusals) < 0) {
         reaper_take(&fd, 1);
-        return -ENOMEM;
-    }
-    if (quota_charge(&account->quota, arena->size, 1, 0, &account->ctx->refusals) < 0) {
-        reaper_take(&fd, 1);
-        heap_free(view);
         *ret_view = &over_quota;
         return 0;
     }
+    struct arena_view *view = heap_new(1, sizeof(*view) + leases);
+    if (!view) {
+        reaper_take(&fd, 1);
+        quota_return(&account->quota, arena->size + charged, 1, 0);
+        return -ENOMEM;
+    }
     int r = view_open(&view->view, fd, arena->size, arena->stride, arena->count, ret_why);
     if (r < 0) {
-        quota_return(&account->quota, arena->size, 1, 0);
+        quota_return(&account->quota, arena->size + charged, 1, 0);
         heap_free(view);
         if (r != -ENOMEM && !failure_call(r))
             return -EPROTO;
@@ -137,12 +162,14 @@ static int view_make(struct account *account, const struct wire_arena *arena, in
         return 0;
     }
     if (account_charge(account, view->view.excess) < 0) {
-        quota_return(&account->quota, arena->size, 1, 0);
+        quota_return(&account->quota, arena->size + charged, 1, 0);
         view_unref(&view->view);
         heap_free(view);
         *ret_view = &over_quota;
         return 0;
     }
+    view->refs = 1;
+    view->charged = charged;
     view->account = account;
     account->refs++;
     view_count(account, arena->size);
@@ -211,7 +238,7 @@ int views_find(const struct views *views, uint64_t handle, uint64_t size, const 
 
 struct arena_view *views_hold(const struct views *views, uint64_t handle) {
     struct arena_view *view = view_table_find(&views->table, handle_arena(handle));
-    view_ref(&view->view);
+    view->refs++;
     return view;
 }
 

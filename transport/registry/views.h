@@ -5,6 +5,9 @@
  * An arena is charged to the peer when it is announced, with its size and as a block, because it takes a mapping. Then
  * memory/view.h verifies and maps it. An arena that we cannot take has a mark in the place of its view.
  *
+ * A view knows under which generation each of its blocks is on lease to us, so that no table is searched for a handle.
+ * The peer pays for that knowledge where the arena has many blocks.
+ *
  * Owns: a reference of each view in the table, until the arena is retired or the connection ends; each block that the
  * application holds has another reference, and so has a copy that is under way. Each view has a reference of the
  * account. Touches: the account: quota, mapped_bytes, spares, imports, and work at the end; the context's admission,
@@ -40,6 +43,9 @@ int views_retire(struct views *views, uint32_t id);
 
 /* Why a payload is refused that lies in an arena which we could not take: a static text; NULL of any other. */
 const char *views_why(const struct views *views, uint64_t handle);
+
+/* Has the peer lent us a block of an arena under that handle? Not of an arena that it has retired. */
+bool views_have(const struct views *views, uint64_t handle);
 
 /* Where a payload of the peer's lies. -EPROTO: nowhere in its arenas. Others: in an arena which we could not take, for
  * want of quota (-EDQUOT), of descriptors (-EMFILE), of mappings or addresses (-ENOMEM), because a call is forbidden
