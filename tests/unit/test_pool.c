@@ -554,6 +554,77 @@ START_TEST(test_the_distance_yields_to_the_budget) {
 }
 END_TEST
 
+/* The cycle follows the footprint, and the blocks that a shorter cycle leaves are not used. */
+START_TEST(test_a_footprint_that_changes) {
+    pool = pool_end(pool);
+    new_pool(256 * MIB, usual);
+    ck_assert_uint_eq(cycle(MIB), 4);
+    pool_set_footprint(pool, 16 * MIB);
+    ck_assert_uint_eq(cycle(MIB), 16);
+    ck_assert_uint_eq(cycle(6 * MIB), 2); /* a size without blocks so far */
+    int asked = atomic_load(&bank.charges), wanted = bank.needs_maintenance;
+    pool_set_footprint(pool, 2 * MIB);
+    ck_assert_int_gt(bank.needs_maintenance, wanted);
+    ck_assert_uint_eq(cycle(MIB), 2);
+    ck_assert_uint_eq(cycle(6 * MIB), 1);
+    ck_assert_int_eq(atomic_load(&bank.charges), asked);
+    ck_assert_uint_eq(gauges().mapped, (16 + 2 * 6) * MIB);
+    pool_trim(pool, 0);
+    ck_assert_uint_eq(gauges().mapped, 0);
+}
+END_TEST
+
+START_TEST(test_a_footprint_that_changes_while_blocks_are_out) {
+    struct pool_slot *slots[8];
+    pool = pool_end(pool);
+    new_pool(256 * MIB, (struct reuse){.footprint = 8 * MIB});
+    for (int i = 0; i < 8; i++)
+        slots[i] = take(MIB);
+    pool_put(slots[7]);
+    pool_set_footprint(pool, 4 * MIB);
+    for (int i = 0; i < 7; i++)
+        pool_put_own(slots[i]);
+    int asked = atomic_load(&bank.charges);
+    ck_assert_uint_eq(cycle(MIB), 4);
+    ck_assert_int_eq(atomic_load(&bank.charges), asked);
+    ck_assert_uint_eq(gauges().blocks_out, 0);
+}
+END_TEST
+
+/* A longer cycle takes no more memory than the budget has, and the pool does not keep asking. */
+START_TEST(test_a_footprint_beyond_the_budget) {
+    pool = pool_end(pool);
+    new_pool(256 * MIB, usual);
+    ck_assert_uint_eq(cycle(MIB), 4);
+    bank.limit = 6 * MIB;
+    pool_set_footprint(pool, 16 * MIB);
+    ck_assert_uint_eq(cycle(MIB), 6);
+    int asked = atomic_load(&bank.charges);
+    ck_assert_uint_eq(cycle(MIB), 6);
+    ck_assert_int_eq(atomic_load(&bank.charges), asked);
+}
+END_TEST
+
+/* The size has a hot block while it has no cycle. */
+START_TEST(test_a_footprint_and_a_hot_block) {
+    struct pool_slot *slot = take(10 * KIB);
+    ck_assert(pool_put_hot(slot));
+    pool_set_footprint(pool, 4 * MIB);
+    ck_assert_uint_eq(gauges().blocks_out, 0);
+    slot = take(10 * KIB);
+    ck_assert(!pool_put_hot(slot));
+    pool_set_footprint(pool, 0);
+    ck_assert(pool_put_hot(slot));
+    ck_assert_ptr_eq(take(10 * KIB), slot);
+    pool_rotate(pool);
+    pool_set_footprint(pool, 4 * MIB);
+    pool_set_footprint(pool, 0);
+    ck_assert(!pool_put_hot(slot)); /* an arena that drains has none */
+    pool_put_own(slot);
+    ck_assert_uint_eq(gauges().mapped, 0);
+}
+END_TEST
+
 /* --- leases --- */
 
 START_TEST(test_a_lease) {
@@ -1418,6 +1489,10 @@ int main(void) {
     suite_add_loop(s, test_the_distance_is_kept, 0, 7);
     suite_add(s, test_retained_memory_bounds_the_distance);
     suite_add(s, test_the_distance_yields_to_the_budget);
+    suite_add(s, test_a_footprint_that_changes);
+    suite_add(s, test_a_footprint_that_changes_while_blocks_are_out);
+    suite_add(s, test_a_footprint_beyond_the_budget);
+    suite_add(s, test_a_footprint_and_a_hot_block);
     suite_add(s, test_a_lease);
     suite_add(s, test_memory_that_would_be_made);
     suite_add(s, test_lies);

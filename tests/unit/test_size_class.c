@@ -298,6 +298,56 @@ START_TEST(test_an_arena_that_goes) {
 }
 END_TEST
 
+START_TEST(test_a_target_that_changes) {
+    make_class(4, 6);
+    for (int i = 0; i < 8; i++)
+        put(pick(false));
+    assert_class(0, 4, 2);
+    size_class_set_target(&class, 6);
+    assert_class(0, 4, 2);
+    for (int i = 0; i < 12; i++)
+        put(pick(false));
+    assert_class(0, 6, 0);
+    size_class_set_target(&class, 7);
+    ck_assert_int_eq(pick(false), -1); /* the class has too few blocks, and grows */
+    size_class_set_target(&class, 2);
+    assert_class(0, 2, 4); /* blocks 0 and 1, of the oldest arenas, go on resting */
+    for (int i = 0; i < 6; i++) {
+        int name = pick(false);
+        ck_assert_int_eq(name, i % 2);
+        put(name);
+    }
+}
+END_TEST
+
+START_TEST(test_a_target_below_the_blocks_that_are_out) {
+    make_class(5, 6);
+    for (int i = 0; i < 5; i++)
+        ck_assert_int_eq(pick(false), i);
+    put(0);
+    put(1);
+    assert_class(3, 2, 1);
+    size_class_set_target(&class, 2);
+    assert_class(3, 0, 3);
+    for (int i = 2; i < 5; i++)
+        put(i);
+    assert_class(0, 2, 4);
+}
+END_TEST
+
+/* Several blocks in each arena: all blocks of the younger one become spare. */
+START_TEST(test_a_smaller_target_frees_an_arena) {
+    make_class_of(8, 8, 4);
+    for (int i = 0; i < 8; i++)
+        put(pick(false));
+    put(pick(false)); /* another order of rest */
+    size_class_set_target(&class, 4);
+    assert_class(0, 4, 4);
+    ck_assert_ptr_eq(class.oldest, &arenas[1]);
+    ck_assert_ptr_null(class.oldest->spare_younger);
+}
+END_TEST
+
 /* A random run against a model that knows only the rules. */
 START_TEST(test_at_random) {
     unsigned seed = 7;
@@ -313,6 +363,8 @@ START_TEST(test_at_random) {
             ck_assert(!is_out[name]);
             is_out[name] = true;
         }
+        if (rand_r(&seed) % 50 == 0)
+            size_class_set_target(&class, 1 + (uint32_t) rand_r(&seed) % 12);
         uint32_t out = 0;
         for (int i = 0; i < BLOCKS; i++)
             out += is_out[i];
@@ -337,6 +389,9 @@ int main(void) {
     suite_add(s, test_blocks_that_go);
     suite_add(s, test_blocks_that_rest_go);
     suite_add(s, test_an_arena_that_goes);
+    suite_add(s, test_a_target_that_changes);
+    suite_add(s, test_a_target_below_the_blocks_that_are_out);
+    suite_add(s, test_a_smaller_target_frees_an_arena);
     suite_add_loop(s, test_at_random, 11, BLOCKS + 12);
     suite_add_loop(s, test_at_random, 31, BLOCKS + 32);
     return suite_run(s);

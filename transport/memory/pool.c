@@ -138,6 +138,26 @@ static void pool_watch(struct pool *pool) {
     pool_front_close(&pool->arenas.front);
 }
 
+static void class_retarget(struct pool *pool, uint32_t number, struct size_class *class) {
+    uint32_t before = class->target, target = class_target(pool, size_class_stride(number));
+    if (before == 0 || before == target)
+        return;
+    size_class_set_target(class, target);
+    if ((before == 1) != (target == 1))
+        pool_arenas_note_cycle(&pool->arenas, class);
+}
+
+void pool_set_footprint(struct pool *pool, uint64_t footprint) {
+    if (footprint == pool->reuse_footprint)
+        return;
+    pool_collect_returns(pool);
+    pool->reuse_footprint = footprint;
+    for (uint32_t number = 0; number < SIZE_CLASS_COUNT; number++)
+        if (pool->levels[number / CLASSES_PER_LEVEL])
+            class_retarget(pool, number, &pool->levels[number / CLASSES_PER_LEVEL][number % CLASSES_PER_LEVEL]);
+    pool->arenas.ops->needs_maintenance(pool->arenas.owner);
+}
+
 /* A class with fewer blocks had better grow than wait, also where its distance is 1: one block is written while another
  * is read. */
 enum { ROUND_LEAST = 2 };

@@ -64,10 +64,23 @@ void pool_arena_free(struct pool_arena *arena, const struct pool_ops *ops, void 
     ops->uncharge(owner, size, fds);
 }
 
-static void slot_open(struct pool_slot *slot, struct size_class *class) {
+/* A class with a cycle has no hot block. */
+static void slot_set_hot(struct pool_slot *slot, const struct size_class *class) {
     struct pool_arenas *arenas = pool_arena_of(slot)->arenas;
     uint32_t number = size_class_number(slot->arena->stride);
     slot->hot = number < POOL_HOT_CLASSES && class->target == 1 ? &arenas->front.hot[number] : &no_place;
+}
+
+void pool_arenas_note_cycle(struct pool_arenas *arenas, const struct size_class *class) {
+    struct pool_arena *arena;
+    uint32_t place = 0;
+    while ((arena = pool_arenas_next(arenas, &place)))
+        for (uint32_t i = 0; arena->class == class && i < arena->base.count; i++)
+            slot_set_hot(pool_arena_slot(arena, i), class);
+}
+
+static void slot_open(struct pool_slot *slot, struct size_class *class) {
+    slot_set_hot(slot, class);
     size_class_add(class, slot);
 }
 

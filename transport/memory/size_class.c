@@ -107,6 +107,24 @@ struct pool_slot *size_class_search(struct size_class *class, size_t size, bool 
     return slot;
 }
 
+/* Removes a resting block of the youngest arena. There is one. */
+static struct pool_slot *queue_take_youngest(struct slot_queue *queue) {
+    struct pool_slot *youngest = queue->head, *before = NULL;
+    for (struct pool_slot *slot = queue->head; slot->link.next; slot = slot->link.next)
+        if (slot->link.next->arena->order > youngest->arena->order) {
+            before = slot;
+            youngest = slot->link.next;
+        }
+    slot_queue_remove(queue, youngest, before);
+    return youngest;
+}
+
+void size_class_set_target(struct size_class *class, uint32_t target) {
+    class->target = class->distance = target;
+    while (class->resting.head && class->out + class->resting.count > target)
+        size_class_put_spare(class, queue_take_youngest(&class->resting));
+}
+
 void size_class_expect_growth(struct size_class *class) {
     uint32_t count = class->out + class->resting.count;
     class->distance = count < 1 ? 1 : count < class->target ? count : class->target;

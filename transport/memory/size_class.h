@@ -118,6 +118,10 @@ static inline void size_class_put(struct size_class *class, struct pool_slot *sl
         size_class_put_spare(class, slot);
 }
 
+/* Changes the target of a class while it is in use. If more blocks rest than the new target asks for, those of the
+ * youngest arenas become spare, so that these arenas stay free. */
+void size_class_set_target(struct size_class *class, uint32_t target);
+
 /* Sets the distance to the number of blocks that are out or resting (at least 1), since there is no memory for more. It
  * is the target again when an arena comes or goes. */
 void size_class_expect_growth(struct size_class *class);
