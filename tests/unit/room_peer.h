@@ -7,6 +7,7 @@
 #include "registry/block.h"
 #include "registry/peer.h"
 #include "support/trap.h"
+#include "sys/map.h"
 #include "unit/room_ctx.h"
 
 #include <fcntl.h>
@@ -15,12 +16,14 @@ struct owner {
     struct peer *peer;
     uint64_t released[64]; /* the handles that were released, in order */
     unsigned released_count;
+    uint64_t mappings; /* map_count() at the last release */
 };
 
 static inline void owner_on_release(void *owner, uint64_t handle) {
     struct owner *self = owner;
     ck_assert_uint_lt(self->released_count, 64);
     self->released[self->released_count++] = handle;
+    self->mappings = map_count();
 }
 
 static inline void owner_init(struct owner *ret, uint32_t uid) {

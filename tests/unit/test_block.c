@@ -689,8 +689,10 @@ END_TEST
 START_TEST(test_a_received_sealed_payload) {
     struct owner peer;
     sea_block *block = NULL;
+    uint64_t mappings = map_count();
     owner_init(&peer, 1000);
     ck_assert_int_eq(owner_send(&peer, 7, PAGE + 1, &block), 0);
+    ck_assert_uint_eq(map_count(), mappings + 1);
     ck_assert(sea_block_is_sealed(block));
     ck_assert_uint_eq(sea_block_size(block), PAGE + 1);
     ck_assert_mem_eq(sea_block_view(block), "trap", 4);
@@ -706,6 +708,7 @@ START_TEST(test_a_received_sealed_payload) {
     sea_block_unref(block);
     ck_assert_uint_eq(peer.released_count, 1);
     ck_assert_uint_eq(peer.released[0], 7);
+    ck_assert_uint_eq(peer.mappings, mappings); /* the memory goes first, and the handle then */
     owner_assert_charged(&peer, 0, 0, 0);
     ck_assert_uint_eq(owner_end(&peer, 0), 0);
 }

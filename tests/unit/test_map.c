@@ -113,6 +113,41 @@ START_TEST(test_readable_falls_back_to_private) {
 }
 END_TEST
 
+/* A large mapping begins where the last one ended, with one call. */
+START_TEST(test_a_free_place_is_used_again) {
+    CLEANUP_FD int fd = new_memfd(5 * MIB), other = new_memfd(2 * MIB);
+    void *first = NULL, *second = NULL;
+    ck_assert_int_eq(map_new_writable(fd, 5 * MIB, true, &first), 0);
+    map_free(first, 5 * MIB);
+    long before = address_space();
+    fail_call(INJECT_MMAP, 0, 0, 0);
+    ck_assert_int_eq(map_new_writable(other, 2 * MIB, true, &second), 0);
+    ck_assert_int_eq(fail_calls(INJECT_MMAP), 1);
+    ck_assert_ptr_eq(second, first);
+    map_free(second, 2 * MIB);
+    ck_assert_int_eq(address_space(), before);
+}
+END_TEST
+
+/* Another mapping has the place meanwhile, or a part of it. */
+START_TEST(test_a_free_place_that_is_taken) {
+    CLEANUP_FD int fd = new_memfd(5 * MIB);
+    void *first = NULL, *second = NULL;
+    ck_assert_int_eq(map_new_writable(fd, 4 * MIB, false, &first), 0);
+    char *taken = (char *) first + 2 * MIB * (size_t) _i;
+    map_free(first, 4 * MIB);
+    ck_assert_ptr_eq(mmap(taken, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), taken);
+    long before = address_space();
+    ck_assert_int_eq(map_new_writable(fd, 5 * MIB, false, &second), 0);
+    ck_assert_uint_eq((uintptr_t) second % MEMFD_HUGE_SIZE, 0);
+    ck_assert_ptr_ne(second, first);
+    ck_assert_int_eq(mincore(taken, 4096, (unsigned char[1]){0}), 0); /* the other mapping is still there */
+    map_free(second, 5 * MIB);
+    ck_assert_int_eq(address_space(), before);
+    munmap(taken, 4096);
+}
+END_TEST
+
 START_TEST(test_nothing_is_not_mapped) {
     CLEANUP_FD int fd = new_memfd(4096);
     void *data = &fd;
@@ -396,6 +431,8 @@ int main(void) {
     suite_add_loop(s, test_writable_is_the_file, 0, SIZES);
     suite_add_loop(s, test_readable_is_the_file, 0, SIZES);
     suite_add_loop(s, test_readable_falls_back_to_private, 0, SIZES);
+    suite_add(s, test_a_free_place_is_used_again);
+    suite_add_loop(s, test_a_free_place_that_is_taken, 0, 2);
     suite_add(s, test_nothing_is_not_mapped);
     suite_add_loop(s, test_failures_leave_nothing, 0, 4);
     suite_add(s, test_huge_pages_are_only_a_wish);

@@ -98,7 +98,7 @@ static int sealed_map_as_requested(struct sealed *sealed, const struct admission
 static int sealed_cut_padding(struct sealed *sealed, const struct admission *admission) {
     uint64_t allocated = 0;
     if (memfd_allocated(sealed->fd, &allocated) == 0 && allocated >= sealed_map_size(sealed))
-        return 0;
+        return 0; /* whole huge pages: there is nothing behind the end */
     sealed_unmap(sealed);
     sealed->layout = SEALED_EXACT;
     sealed->wants_huge = sealed->size >= MEMFD_HUGE_SIZE;
@@ -125,7 +125,7 @@ static int sealed_reserve(struct sealed *sealed, struct admission *admission) {
         r = reserve_file(sealed->fd, size, is_hugetlb ? NULL : admission);
     if (r == 0 && is_padded)
         r = sealed_cut_padding(sealed, admission);
-    if (r == 0)
+    if (r == 0 && sealed->layout != SEALED_PADDED)
         sealed_note_excess(sealed);
     return r;
 }

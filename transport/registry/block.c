@@ -201,10 +201,21 @@ static bool block_drop(sea_block *block) {
     return true;
 }
 
+/*
+ * The memory goes before the peer hears of it: then the peer's reference of a memfd is the last one, and the pages go to
+ * the free pages of the CPU that makes the next block.
+ */
+static void import_end(sea_block *block) {
+    uint64_t footprint = block_footprint(block), excess = block->sealed.excess;
+    if (block->ops->close)
+        block->ops->close(block);
+    imports_end(&block->import, footprint, excess);
+}
+
 /* On the thread that owns the account, of an import. */
 static void block_end_here(sea_block *block) {
     if (block->import.account)
-        imports_end(&block->import, block_footprint(block), block->sealed.excess);
+        import_end(block);
     block->ops->end(block);
 }
 

@@ -35,6 +35,9 @@
 struct block_ops {
     /* The last reference is gone, and the block is no import any more: gives its memory back. */
     void (*end)(sea_block *block);
+    /* Comes before that, while the block is still an import: gives back the memory that the peer made. NULL: `end` does
+     * all. */
+    void (*close)(sea_block *block);
     /* The block's bytes, mapped on demand. NULL: noted as a refusal. */
     void *(*map)(sea_block *block);
     /* What the payload takes up, and is charged with. */

@@ -25,10 +25,15 @@ static void block_enter_census(sea_block *block) {
                         block->sealed.excess);
 }
 
-static void own_end(sea_block *block) {
-    block_uncharge(block);
+/* A second call does nothing. */
+static void own_close(sea_block *block) {
     census_leave(block_entry(block));
     sealed_deinit(&block->sealed);
+}
+
+static void own_end(sea_block *block) {
+    block_uncharge(block);
+    own_close(block);
     block_free(block, EXTRA);
 }
 
@@ -119,6 +124,7 @@ static int export(sea_block *block, int *ret_fd) {
 
 static const struct block_ops SEALED_OPS = {
     .end = own_end,
+    .close = own_close,
     .map = own_map,
     .footprint = own_footprint,
     .freeze = freeze,

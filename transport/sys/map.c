@@ -8,7 +8,8 @@
  * A mapping of 2 MiB or more begins at a multiple of 2 MiB: only then can a huge page be mapped whole. A smaller one
  * that asks for large pages begins at a multiple of the largest power of two that it holds: the kernel grants none
  * across this multiple. A hugetlb mapping always ends at the end of its last page, with any length that was asked for:
- * the area reserved for it is a multiple of 2 MiB too.
+ * the area reserved for it is a multiple of 2 MiB too. The kernel is asked for the place of the last large mapping that
+ * ended: where it is still free, one call makes an aligned mapping, and otherwise four.
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
  * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() reports pages of the
@@ -43,9 +44,15 @@ static _Atomic uint32_t dumpers;
 /* Mappings that were made here and are not ended. */
 static _Atomic uint64_t mappings;
 
-static void note_ended(const void *data) {
-    if (data)
-        atomic_fetch_sub_explicit(&mappings, 1, memory_order_relaxed);
+/* The address of a large mapping that ended, for the next one; 0: none. Only a hint: any order will do. */
+static _Atomic uintptr_t free_place;
+
+static void note_ended(const void *data, size_t size) {
+    if (!data)
+        return;
+    atomic_fetch_sub_explicit(&mappings, 1, memory_order_relaxed);
+    if (size >= MEMFD_HUGE_SIZE && size < DISPOSAL_LEAST) /* a larger one may end later */
+        atomic_store_explicit(&free_place, (uintptr_t) data, memory_order_relaxed);
 }
 
 static size_t page_size(void) {
@@ -100,6 +107,33 @@ static int map_aligned(int fd, size_t size, size_t unit, int prot, int flags, vo
     return 0;
 }
 
+/* Maps at a place of which only the addresses of one mapping are known to be free, or were. *ret_data is NULL where
+ * there is no such place. */
+static int map_at_free_place(int fd, size_t size, int prot, int flags, void **ret_data) {
+    void *place = (void *) atomic_exchange_explicit(&free_place, 0, memory_order_relaxed);
+    *ret_data = NULL;
+    if (!place)
+        return 0;
+    void *data = INJECT_OR(MMAP, MAP_FAILED, mmap(place, size, prot, flags, fd, 0));
+    if (data == MAP_FAILED)
+        return -errno;
+    if ((uintptr_t) data % MEMFD_HUGE_SIZE == 0)
+        *ret_data = data;
+    else
+        disposal_unmap(data, size);
+    return 0;
+}
+
+static int map_large(int fd, size_t size, int prot, int flags, void **ret_data) {
+    void *data = NULL;
+    int r = map_at_free_place(fd, size, prot, flags, &data);
+    if (r == 0 && !data)
+        r = map_aligned(fd, size, MEMFD_HUGE_SIZE, prot, flags, &data);
+    if (r == 0)
+        *ret_data = data;
+    return r;
+}
+
 /* The mapping begins at a multiple of this; a page: at any page. */
 static size_t alignment_of(size_t size, bool huge) {
     size_t unit = page_size();
@@ -112,6 +146,8 @@ static int map_try(int fd, size_t size, bool huge, int prot, int flags, void **r
     if (size == 0)
         return -EINVAL;
     size_t unit = alignment_of(size, huge);
+    if (unit == MEMFD_HUGE_SIZE)
+        return map_large(fd, size, prot, flags, ret_data);
     if (unit > page_size())
         return map_aligned(fd, size, unit, prot, flags, ret_data);
     void *data = INJECT_OR(MMAP, MAP_FAILED, mmap(NULL, size, prot, flags, fd, 0));
@@ -163,14 +199,14 @@ int map_new_readable(int fd, size_t size, const void **ret_data) {
 }
 
 void *map_free(const void *data, size_t size) {
-    note_ended(data);
     disposal_unmap(data, size);
+    note_ended(data, size);
     return NULL;
 }
 
 void map_dispose(const void *data, size_t size, int fd) {
-    note_ended(data);
     disposal_take_mapping(data, size, fd);
+    note_ended(data, size);
 }
 
 uint64_t map_count(void) {
