@@ -535,6 +535,92 @@ START_TEST(test_a_pooled_block_as_the_reply_is_copied) {
 }
 END_TEST
 
+static size_t large_size(const sea_ctx *ctx) {
+    return ctx->calibration.reuse_footprint + 1;
+}
+
+/* The last bytes of the payload. */
+static void answer_from_payload(sea_msg *msg, void *user) {
+    (void) user;
+    const char *end = (const char *) sea_msg_data(msg) + sea_msg_size(msg);
+    ck_assert_int_eq(sea_reply_bytes(msg, end - 4, 4), 0);
+}
+
+static void answer_from_elsewhere(sea_msg *msg, void *user) {
+    (void) user;
+    ck_assert_int_eq(sea_reply_bytes(msg, "done", 4), 0);
+}
+
+static const sea_method large_methods[] = {{.number = 1, .name = "from payload", .handler = answer_from_payload},
+                                           {.number = 2, .name = "from elsewhere", .handler = answer_from_elsewhere}};
+
+static sea_msg *large_call(sea_conn *conn, uint32_t method, bool is_sealed) {
+    sea_block *block = NULL;
+    sea_msg *reply = NULL;
+    size_t size = large_size(conn->ctx);
+    int r = is_sealed ? sea_block_new_sealed(&block, conn->ctx, size, 0) : sea_block_new(&block, conn, size);
+    ck_assert_int_eq(r, 0);
+    memcpy((char *) sea_block_data(block) + size - 4, "last", 4);
+    ck_assert_int_eq(sea_call(conn, method, block, -1, &reply), 0);
+    return reply;
+}
+
+static uint64_t leased(const sea_conn *conn) {
+    struct figures figures;
+    sea_ctx_figures(conn->ctx, figures.of, SEA_FIGURES);
+    return figures.of[SEA_FIGURE_LEASED_BLOCKS];
+}
+
+/* The memory has come back before the caller can make the next block. */
+START_TEST(test_a_large_payload_goes_back_before_the_answer) {
+    struct host host = {.options = {SEA_METHODS(large_methods), .waiting = SEA_WAIT_SPIN}};
+    const sea_options options = {.waiting = SEA_WAIT_SPIN};
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    host_start(&host);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), 0);
+    for (int i = 0; i < 20; i++) {
+        sea_msg_release(large_call(conn, 2, _i));
+        ck_assert_uint_eq(leased(conn), 0);
+    }
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    host_stop(&host);
+}
+END_TEST
+
+START_TEST(test_an_answer_from_a_large_payload) {
+    struct host host = {.options = {SEA_METHODS(large_methods)}};
+    sea_ctx *ctx = NULL;
+    sea_conn *conn = NULL;
+    host_start(&host);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&conn, ctx, host.address, NULL), 0);
+    for (int i = 0; i < 20; i++) {
+        sea_msg *reply = large_call(conn, 1, _i);
+        ck_assert_uint_eq(sea_msg_size(reply), 4);
+        ck_assert_mem_eq(sea_msg_data(reply), "last", 4);
+        sea_msg_release(reply);
+    }
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    host_stop(&host);
+}
+END_TEST
+
+START_TEST(test_a_large_block_as_the_reply_stays) {
+    struct ends ends = {0};
+    ends_open(&ends);
+    size_t size = large_size(ends.a.ctx);
+    ck_assert_int_eq(end_call(&ends.a, END_ECHO, end_block(&ends.a, size, 4), -1, 1, NULL), 0);
+    ends_settle(&ends);
+    ck_assert(msg_is_filled(ends.a.outcomes[0].reply, size, 4));
+    ck_assert_uint_eq(end_figures(&ends.a).of[SEA_FIGURE_LEASED_BLOCKS], 0);
+    ends_deinit(&ends);
+}
+END_TEST
+
 /* answers */
 
 /* Checks the outcome of a's only call so far. */
@@ -782,6 +868,9 @@ int main(void) {
     suite_add(s, test_a_received_block_is_forwarded);
     suite_add(s, test_a_received_block_is_the_reply);
     suite_add(s, test_a_pooled_block_as_the_reply_is_copied);
+    suite_add_loop(s, test_a_large_payload_goes_back_before_the_answer, 0, 2);
+    suite_add_loop(s, test_an_answer_from_a_large_payload, 0, 2);
+    suite_add(s, test_a_large_block_as_the_reply_stays);
     suite_add(s, test_a_released_call_is_answered);
     suite_add(s, test_only_calls_are_answered);
     suite_add_loop(s, test_a_status_that_is_none, 0, 4);

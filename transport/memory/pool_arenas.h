@@ -67,8 +67,8 @@ void pool_arenas_init(struct pool_arenas *arenas, const struct pool_options *opt
 /* Makes an arena of `count` blocks, all FREE, in the class. Errors as for pool_take(). */
 int pool_arenas_make(struct pool_arenas *arenas, struct size_class *class, size_t stride, uint32_t count);
 
-/* A class without hot blocks, which are all collected, has begun or ended its cycle: its slots may, or may no longer, be
- * hot. Costs a step for each arena, and for each slot of the class. */
+/* A class without hot blocks, which are all collected, has begun or ended its cycle: its slots may, or may no longer,
+ * be hot. Costs a step for each arena, and for each slot of the class. */
 void pool_arenas_note_cycle(struct pool_arenas *arenas, const struct size_class *class);
 
 /* Frees idle arenas, the longest idle first, until at most `keep` bytes are retained. */

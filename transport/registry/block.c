@@ -202,8 +202,8 @@ static bool block_drop(sea_block *block) {
 }
 
 /*
- * The memory goes before the peer hears of it: then the peer's reference of a memfd is the last one, and the pages go to
- * the free pages of the CPU that makes the next block.
+ * The memory goes before the peer hears of it: then the peer's reference of a memfd is the last one, and the pages go
+ * to the free pages of the CPU that makes the next block.
  */
 static void import_end(sea_block *block) {
     uint64_t footprint = block_footprint(block), excess = block->sealed.excess;

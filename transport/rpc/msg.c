@@ -120,8 +120,28 @@ void msg_free(sea_msg *msg) {
         conn_destroy(conn);
 }
 
+/* Do the bytes of an answer lie in the payload of the call? */
+static bool lies_in(const void *bytes, sea_block *block) {
+    uintptr_t from = (uintptr_t) bytes, first = (uintptr_t) sea_block_view(block);
+    return from - first < sea_block_size(block);
+}
+
+/*
+ * Of a payload so large that no two of them fit the caches (the blocks of its size do not cycle), the release goes
+ * before the answer: then the caller writes its next payload into the same memory.
+ */
+static void msg_drop_large(sea_msg *call, const struct lane_message *reply) {
+    sea_block *block = call->in.block;
+    if (!block || sea_block_size(block) <= call->conn->ctx->calibration.reuse_footprint)
+        return;
+    if (reply->bytes && lies_in(reply->bytes, block))
+        return;
+    call->in.block = sea_block_unref(block);
+}
+
 int msg_answer(sea_msg *call, struct lane_message *reply) {
     struct lane *lane = &call->conn->lane;
+    msg_drop_large(call, reply);
     reply->type = WIRE_REPLY;
     reply->id = call->in.id;
     msg_remove_incoming(call);
