@@ -143,6 +143,20 @@ EXTRA_DIST += \
     bench/peer_zeromq.c \
     bench/peers.mk
 
+# Systems that are built from source: configure looks for them.
+if HAVE_AERON
+noinst_PROGRAMS += bench/peer_aeron
+bench_peer_aeron_CPPFLAGS = -D_GNU_SOURCE $(AERON_CFLAGS)
+bench_peer_aeron_LDADD = bench/libwork.la $(AERON_LIBS)
+bench_peer_aeron_SOURCES = bench/peer_aeron.c
+endif
+if HAVE_ICEORYX2
+noinst_PROGRAMS += bench/peer_iceoryx2
+bench_peer_iceoryx2_CPPFLAGS = -D_GNU_SOURCE $(ICEORYX2_CFLAGS)
+bench_peer_iceoryx2_LDADD = bench/libwork.la $(ICEORYX2_LIBS)
+bench_peer_iceoryx2_SOURCES = bench/peer_iceoryx2.c
+endif
+
 # This program measures the machine, not the library.
 noinst_PROGRAMS += bench/reuse
 bench_reuse_CPPFLAGS = -D_GNU_SOURCE

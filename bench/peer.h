@@ -4,7 +4,7 @@
  *
  * Each of bench/peer_*.c measures one system, used as its documentation advises and tuned where that helps: a
  * comparison needs the other system at its best. bench/peers.mk builds them, where their libraries are installed;
- * `make` does not. A plain Unix socket is among the floors.
+ * `make` builds only those of Aeron and iceoryx2, where configure finds these. A plain Unix socket is among the floors.
  */
 #ifndef BENCH_PEER_H
 #define BENCH_PEER_H

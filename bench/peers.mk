@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The programs that measure other systems, for machines with their libraries: `./dev bench --compare` installs those and
-# runs this. They are no part of the build: neither configure nor make knows them.
+# runs this. They are no part of the build: neither configure nor make knows them, but for Aeron and iceoryx2, which no
+# Debian package has: configure looks for these, and bench/local.mk builds their programs.
 #
 #     make -f bench/peers.mk O=build/peers
 

@@ -91,7 +91,7 @@ def main(arguments):
         print(f"bench: this machine is busy (load {machine.load():.1f}): what follows is disturbed", file=sys.stderr)
     seconds = options.seconds or (QUICK_SECONDS if options.quick else FULL_SECONDS)
     runner = Runner(options.build / "bench", seconds, options.json)
-    peers = compare.peers_in(options.peers) if options.compare else []
+    peers = compare.peers_in(options.peers, options.build / "bench") if options.compare else []
     try:
         opponents = opponents_of(options)
     except commit.Error as error:

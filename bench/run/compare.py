@@ -28,10 +28,10 @@ class Peer:
         return Contest(sealane(case=case, mode=mode, size=size), [self.make(case=case, mode=mode, size=size)], 1.0)
 
 
-def peers_in(directory):
-    """The systems with programs in a directory, bench/peer_NAME.c; and a bare socket."""
+def peers_in(*directories):
+    """The systems with programs in these directories, bench/peer_NAME.c; and a bare socket."""
     found = [Peer("Unix socket", lambda size, **changes: socket_copy(size, **changes))]
-    for path in sorted(directory.glob("peer_*")):
+    for path in sorted(path for directory in directories for path in directory.glob("peer_*")):
         if path.is_file() and os.access(path, os.X_OK):
             found.append(peer_of(path.name.removeprefix("peer_"), str(path.resolve())))
     return found
