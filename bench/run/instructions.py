@@ -5,8 +5,9 @@
 
 PROGRAM is bench/instructions of a build with bench/lockstep_pause.h, which ./dev instructions makes; it runs under
 `valgrind --tool=callgrind`. The script prints a table with the instructions of each case and side, their baseline and
-the limit, LEEWAY above it, and exits with 1 if a count is above its limit. --list prints the functions of each case with
-their instructions for one call or message, --lines the source lines too; CASE limits both to cases whose names begin so.
+the limit, LEEWAY above it, and exits with 1 if a count is above its limit. --list prints the functions of each case
+with their instructions for one call or message, --lines the source lines too; CASE limits both to cases whose names
+begin so.
 --renew writes the counts to BASELINE. Counts depend on the compiler: the script skips, with exit status 77, where
 BASELINE was made with another one.
 
@@ -21,8 +22,8 @@ Why the counts are right, and the same each time:
   with one thread.
 * The clock of both sides is the program's: it advances by a fixed step for each call and message, so that the work that
   is due once a millisecond comes after the same number of calls each time, about as many as at full speed.
-* The counts are differences: callgrind counts from a mark to a mark, both in the same function, after warm-up calls, and
-  the sum is divided by the number of calls. A server's marks are in its handler, so that all that follows a message
+* The counts are differences: callgrind counts from a mark to a mark, both in the same function, after warm-up calls,
+  and the sum is divided by the number of calls. A server's marks are in its handler, so that all that follows a message
   counts, and as often as there are messages.
 * All functions count but those of bench/instructions.c, its handlers and its clock among them: also the C library's,
   because the library called them. The clock of the C library itself, some 25 ns for each reading, is not counted.
