@@ -184,8 +184,10 @@ static _Noreturn void be_server(sea_ctx *ctx, const char *address) {
 
 /* --- the client --- */
 
-static bool is_in_bytes(const struct count_case *one) {
-    return one->way == AUTO && one->size <= AUTO_BYTES_MAX;
+static bool sends_bytes; /* the case that runs */
+
+static void choose(sea_conn *conn, const struct count_case *one) {
+    sends_bytes = one->way == AUTO && auto_sends_bytes(conn, one->size);
 }
 
 /* Both ends of a payload carry the number of the message. */
@@ -209,7 +211,7 @@ static void call(sea_conn *conn, const struct count_case *one, unsigned number) 
     static char bytes[SIZE_MAX_HERE];
     sea_msg *reply = NULL;
     int r;
-    if (is_in_bytes(one)) {
+    if (sends_bytes) {
         write_payload(bytes, one->size, number);
         r = sea_call_bytes(conn, METHOD, bytes, one->size, NEVER, &reply);
     } else {
@@ -226,7 +228,7 @@ static void call(sea_conn *conn, const struct count_case *one, unsigned number) 
 static void tell(sea_conn *conn, const struct count_case *one, unsigned number) {
     static char bytes[SIZE_MAX_HERE];
     int r;
-    if (is_in_bytes(one)) {
+    if (sends_bytes) {
         write_payload(bytes, one->size, number);
         r = sea_send_bytes(conn, METHOD, bytes, one->size, NEVER);
     } else {
@@ -252,6 +254,7 @@ static void step(sea_conn *conn, const struct count_case *one, unsigned number) 
 
 static void run_case(sea_conn *conn, const struct count_case *one) {
     unsigned warm = one->is_call ? WARM_CALLS : WARM_BATCHES, steps = one->is_call ? CALLS : BATCHES;
+    choose(conn, one);
     for (unsigned i = 0; i < warm; i++)
         step(conn, one, i);
     atomic_store(&lockstep->is_counting, true);
@@ -280,6 +283,7 @@ static sea_conn *connect_to(sea_ctx *ctx, const char *address) {
 
 static void be_client(sea_ctx *ctx, const char *address) {
     sea_conn *conn = connect_to(ctx, address);
+    choose(conn, &CASES[0]);
     call(conn, &CASES[0], 0); /* both sides are done with the handshake */
     clock_gettime(CLOCK_MONOTONIC, &lockstep->monotonic);
     clock_gettime(CLOCK_REALTIME, &lockstep->realtime);

@@ -2,9 +2,8 @@
 /*
  * Sealane, through its public interface alone.
  *
- *     auto      the best way for the size: plain bytes up to AUTO_BYTES_MAX, above that a block; the library chooses
- *               its class (of 512 bytes, spinning, a round trip took 720 ns as bytes and 560 as a block; of 256, 490
- *               and 570)
+ *     auto      the best way for the size, as the library says it: plain bytes where it would copy a block anyway, above
+ *               that a block (bench/auto.h); the library chooses its class
  *     bytes     plain bytes, for any size
  *     block     a block, for any size
  *     stable    a server that only takes payloads that no process can change any more
@@ -101,10 +100,20 @@ struct client {
     struct cell *cell;
     sea_ctx *ctx;
     sea_conn *conn;
-    char *private;  /* memory for plain bytes; NULL: blocks are sent */
-    bool sealed;    /* the program chooses the blocks' class */
-    unsigned flags; /* flags for these blocks, SEA_BLOCK_... */
+    char *private;      /* memory for plain bytes */
+    bool sends_bytes;   /* otherwise blocks */
+    unsigned until_ask; /* "auto": payloads until the library is asked again for the better way */
+    bool sealed;        /* the program chooses the blocks' class */
+    unsigned flags;     /* flags for these blocks, SEA_BLOCK_... */
 };
+
+/* Asks the library which way is better, if it is time. */
+static void client_choose(struct client *client) {
+    if (client->until_ask == 0 || --client->until_ask > 0)
+        return;
+    client->sends_bytes = auto_sends_bytes(client->conn, client->cell->size);
+    client->until_ask = AUTO_ASKS_EACH;
+}
 
 static int block_new(const struct client *client, sea_block **ret_block) {
     size_t size = client->cell->size;
@@ -126,12 +135,13 @@ static int block_written(const struct client *client, sea_block **ret_block) {
     return r;
 }
 
-static int call(const struct client *client) {
+static int call(struct client *client) {
     struct cell *cell = client->cell;
     sea_block *block = NULL;
     sea_msg *reply = NULL;
     int r;
-    if (client->private) {
+    client_choose(client);
+    if (client->sends_bytes) {
         cell_write(cell, client->private, cell->size);
         r = sea_call_bytes(client->conn, METHOD, client->private, cell->size, NEVER, &reply);
     } else {
@@ -145,9 +155,10 @@ static int call(const struct client *client) {
     return r;
 }
 
-static int tell(const struct client *client) {
+static int tell(struct client *client) {
     sea_block *block = NULL;
-    if (client->private) {
+    client_choose(client);
+    if (client->sends_bytes) {
         cell_write(client->cell, client->private, client->cell->size);
         return sea_send_bytes(client->conn, METHOD, client->private, client->cell->size, NEVER);
     }
@@ -155,7 +166,7 @@ static int tell(const struct client *client) {
     return r < 0 ? r : sea_send(client->conn, METHOD, block, NEVER);
 }
 
-static int call_all(const struct client *client) {
+static int call_all(struct client *client) {
     int r = 0;
     while (r == 0 && cell_next(client->cell))
         r = call(client);
@@ -165,7 +176,7 @@ static int call_all(const struct client *client) {
 }
 
 /* Sends in batches: a sleeping server is woken once for each batch. */
-static int tell_all(const struct client *client) {
+static int tell_all(struct client *client) {
     bool more = true;
     int r = 0;
     while (r == 0 && more) {
@@ -184,7 +195,7 @@ static void note_block(const struct client *client) {
     static const char *const PAGES[] = {"", ", 4 KiB pages", ", 2 MiB pages (THP)", ", 2 MiB pages (hugetlb)"};
     sea_block *block = NULL;
     char note[48] = "bytes";
-    if (!client->private && block_written(client, &block) == 0)
+    if (!client->sends_bytes && block_written(client, &block) == 0)
         snprintf(note, sizeof(note), "%s%s", sea_class_name(sea_block_class(block)), PAGES[sea_block_pages(block)]);
     sea_block_unref(block);
     cell_note(client->cell, note);
@@ -193,8 +204,9 @@ static void note_block(const struct client *client) {
 /* Sets the client up for the variant. */
 static void client_init(struct client *client, struct cell *cell) {
     *client = (struct client){.cell = cell};
-    if (is(cell, "bytes") || (is(cell, "auto") && cell->size <= AUTO_BYTES_MAX))
-        client->private = malloc(cell->size);
+    client->sends_bytes = is(cell, "bytes");
+    client->until_ask = is(cell, "auto");
+    client->private = malloc(cell->size);
     client->sealed = is(cell, "sealed") || is(cell, "huge") || is(cell, "hugetlb");
     client->flags = is(cell, "sealed") ? SEA_BLOCK_NO_HUGE : is(cell, "hugetlb") ? SEA_BLOCK_HUGETLB : 0;
 }
@@ -209,6 +221,7 @@ static int measure(struct cell *cell) {
     if (r == 0)
         r = sea_connect(&client.conn, client.ctx, address, &options);
     if (r == 0) {
+        client_choose(&client);
         note_block(&client);
         r = cell->kind == WORK_ONEWAY ? tell_all(&client) : call_all(&client);
     }

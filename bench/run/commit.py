@@ -19,6 +19,7 @@ import tarfile
 import tempfile
 
 LOG_LINES = 12  # of a build that failed
+ADAPTER = ("sealane.c", "auto.h")
 KEPT = ("transport/.libs/libsealane.a", "bench/sealane")
 
 
@@ -114,7 +115,9 @@ class Commit:
                 for file in KEPT:
                     shutil.copy(pathlib.Path(source) / file, self.directory)
                 (self.directory / "sealane").rename(self.directory / "own")
-                shutil.copy(pathlib.Path(source) / "bench/sealane.c", self.directory)
+                for file in ADAPTER:
+                    with contextlib.suppress(FileNotFoundError):  # an older adapter has fewer files
+                        shutil.copy(pathlib.Path(source) / "bench" / file, self.directory)
                 shutil.copytree(pathlib.Path(source) / "include", self.directory / "include")
             (self.directory / "flags").write_text(self.stamp())
         finally:

@@ -153,18 +153,19 @@ def copies(is_quick):
 
 
 def many():
-    """Many clients of one server, and a client beside a greedy one."""
+    """Many clients of one server, and a client beside a greedy one. They sleep: of clients that spin on one CPU only
+    one has a call under way, and the scheduler decides which."""
     crowds = [
         Contest(
-            sealane(size=size, mode="adaptive", clients=CROWD),
-            [sealane(size=size, mode="adaptive", clients=FEW)],
+            sealane(size=size, mode="sleep", clients=CROWD),
+            [sealane(size=size, mode="sleep", clients=FEW)],
             FLAT,
             figure="rate",
         )
         for size in (64, 4 * KIB, 16 * KIB)
     ]
     return [
-        Target(f"a call of each of {CROWD} clients / of {FEW}", FLAT, crowds),
+        Target(f"a call of each of {CROWD} clients / of {FEW}", FLAT, crowds, seconds=ASLEEP_SECONDS),
         ProgramTarget(
             "99 % of a quiet client, beside a busy one / alone",
             2,
