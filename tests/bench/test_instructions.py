@@ -4,10 +4,12 @@
 
 import contextlib
 import io
+import os
 import pathlib
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "bench" / "run"))
@@ -56,6 +58,14 @@ class Dump(unittest.TestCase):
             (path / "11").write_text(DUMP)
             with self.assertRaisesRegex(instructions.Trouble, "dumps of 2 servers"):
                 instructions.read_dumps(path, 7, cases)
+
+
+class Environment(unittest.TestCase):
+    def test_the_settings_of_the_user_do_not_change_the_counts(self):
+        with unittest.mock.patch.dict(os.environ, {"SEALANE_CHECK": "1", "SEALANE_CALIBRATION": "/some"}):
+            found = instructions.environment()
+        self.assertNotIn("SEALANE_CHECK", found)
+        self.assertEqual((found["SEALANE_CALIBRATION"], found["PATH"]), ("", os.environ["PATH"]))
 
 
 class Judgement(unittest.TestCase):
