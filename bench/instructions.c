@@ -8,9 +8,9 @@
  * has paused in turn. So one side runs at a time, and each wait has exactly one look that finds nothing. The clock is
  * the program's own: it stands still but for a fixed step for each call and message.
  *
- * Prints one line "compiler NAME", one "libc NAME", and one "case NAME COUNT" for each case, in the order in which both
- * processes count: from count_begin() to count_end(), which callgrind is told to watch. Exit status: 0; 77 where both
- * sides cannot spin; 1 for a failure.
+ * Prints one line "compiler NAME", one "libc NAME", and one "case NAME COUNT CLASS" for each case, in the order in
+ * which both processes count: from count_begin() to count_end(), which callgrind is told to watch. Exit status: 0; 77
+ * where both sides cannot spin; 1 for a failure.
  */
 #include "auto.h"
 
@@ -184,7 +184,9 @@ static _Noreturn void be_server(sea_ctx *ctx, const char *address) {
 
 /* --- the client --- */
 
-static bool sends_bytes; /* the case that runs */
+/* Of the case that runs. */
+static bool sends_bytes;
+static int block_class; /* of its last block */
 
 static void choose(sea_conn *conn, const struct count_case *one) {
     sends_bytes = one->way == AUTO && auto_sends_bytes(conn, one->size);
@@ -201,8 +203,7 @@ static sea_block *block_written(sea_conn *conn, size_t size, unsigned number) {
     int r = sea_block_new(&block, conn, size);
     if (r < 0)
         fail("block", r);
-    if (sea_block_class(block) != SEA_POOLED)
-        fail("block is not pooled", -EINVAL);
+    block_class = sea_block_class(block);
     write_payload(sea_block_data(block), size, number);
     return block;
 }
@@ -264,7 +265,8 @@ static void run_case(sea_conn *conn, const struct count_case *one) {
     count_end();
     atomic_store(&lockstep->is_counting, false);
     step(conn, one, 0);
-    printf("case %s %u\n", one->name, one->is_call ? steps : steps * BATCH);
+    printf("case %s %u %s\n", one->name, one->is_call ? steps : steps * BATCH,
+           sends_bytes ? "bytes" : sea_class_name(block_class));
 }
 
 static sea_conn *connect_to(sea_ctx *ctx, const char *address) {

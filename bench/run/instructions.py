@@ -106,16 +106,16 @@ def short_name(file):
 
 
 def parse_output(text):
-    """What the program says: ({"compiler": name, "libc": name}, [(case, count)])"""
-    told, cases = {}, []
+    """What the program says: ({"compiler": name, "libc": name}, {case: class of its payloads}, [(case, count)])"""
+    told, cases, classes = {}, [], {}
     for line in text.splitlines():
         key, _, rest = line.partition(" ")
         if key == "case":
-            name, count = rest.split()
+            name, count, classes[name] = rest.split()
             cases.append((name, int(count)))
         else:
             told[key] = rest
-    return told, cases
+    return told, classes, cases
 
 
 def environment():
@@ -124,7 +124,7 @@ def environment():
 
 
 def run(program):
-    """(told, {(case, side): (Part, count)})"""
+    """(told, classes, {(case, side): (Part, count)}), see parse_output(); told is None where the program cannot run."""
     with tempfile.TemporaryDirectory(prefix="sealane-instructions-") as folder:
         command = ["valgrind", "--tool=callgrind", "-q", f"--callgrind-out-file={folder}/%p",
                    "--compress-strings=no", "--compress-pos=no", "--dump-line=yes", "--zero-before=count_begin",
@@ -133,11 +133,11 @@ def run(program):
                               env=environment()) as process:
             output, errors = process.communicate()
         if process.returncode == SKIPPED:
-            return None, {}
+            return None, {}, {}
         if process.returncode != 0:
             raise Trouble(f"{program} failed with {process.returncode}: {errors}")
-        told, cases = parse_output(output)
-        return told, read_dumps(pathlib.Path(folder), process.pid, cases)
+        told, classes, cases = parse_output(output)
+        return told, classes, read_dumps(pathlib.Path(folder), process.pid, cases)
 
 
 def read_dumps(folder, client, cases):
@@ -211,11 +211,12 @@ def name_of(case, side):
     return side if case.startswith("call") else {"client": "sender", "server": "receiver"}[side]
 
 
-def print_table(rows, budgets):
-    print(f"{'what':<15}{'side':<10}{'instructions':>12}{'baseline':>10}{'limit':>10}")
+def print_table(rows, classes, budgets):
+    print(f"{'what':<15}{'as':<8}{'side':<10}{'instructions':>12}{'baseline':>10}{'limit':>10}")
     for case, side, count, before, verdict in rows:
         known = ["-", "-"] if before is None else [f"{before:.1f}", f"{limit_of(before):.1f}"]
-        print(f"{case:<15}{name_of(case, side):<10}{count:>12.1f}{known[0]:>10}{known[1]:>10}  {verdict}".rstrip())
+        what = f"{case:<15}{classes[case]:<8}{name_of(case, side):<10}"
+        print(f"{what}{count:>12.1f}{known[0]:>10}{known[1]:>10}  {verdict}".rstrip())
     print()
     for case, sides, count, budget, holds in budgets:
         names = " and ".join(name_of(case, side) for side in sides)
@@ -252,7 +253,7 @@ def main(program, baseline_path, *arguments):
     if options - {"--list", "--lines", "--renew"}:
         print("./dev instructions knows --list, --lines and --renew alone")
         return 2
-    told, found = run(program)
+    told, classes, found = run(program)
     if told is None:
         print("SKIP: instructions: this process may use one CPU only, so both sides of a connection cannot spin")
         return SKIPPED
@@ -264,7 +265,7 @@ def main(program, baseline_path, *arguments):
                    "--lines" in options)
     made_with, baseline = read_baseline(path.read_text()) if path.exists() else (told, {})
     rows, budgets = judge(counts, baseline), judge_budgets(counts)
-    print_table(rows, budgets)
+    print_table(rows, classes, budgets)
     if made_with != told:
         print(f"SKIP: instructions: the baseline is of {made_with.get('compiler')} and {made_with.get('libc')}; "
               f"here are {told['compiler']} and {told['libc']}, which it says nothing about")
