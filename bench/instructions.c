@@ -62,7 +62,7 @@ struct count_case {
 
 static const struct count_case CASES[] = {
     {"call-64", 64, AUTO, true},          {"call-256", 256, AUTO, true},        {"call-1k", 1024, AUTO, true},
-    {"call-1k-block", 1024, BLOCK, true}, {"call-4k-block", 4096, BLOCK, true}, {"send-64", 64, AUTO, false},
+    {"call-2k-block", 2048, BLOCK, true}, {"call-4k-block", 4096, BLOCK, true}, {"send-64", 64, AUTO, false},
     {"send-1k", 1024, AUTO, false},
 };
 

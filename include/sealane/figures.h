@@ -119,7 +119,7 @@ enum {
     SEA_CONN_FIGURE_OUTGOING_CALLS,
     SEA_CONN_FIGURE_INCOMING_CALLS,
     /* The limits that the peer announced, 0 before the handshake. Our own quota for the peer may be less. */
-    SEA_CONN_FIGURE_INLINE_MAX_BYTES, /* sea_block_new() makes all payloads beyond 256 bytes pooled where it can */
+    SEA_CONN_FIGURE_INLINE_MAX_BYTES, /* sea_block_new() makes all payloads beyond 1 KiB pooled where it can */
     SEA_CONN_FIGURE_BLOCK_MAX_BYTES,
     SEA_CONN_FIGURE_LEASED_MAX_BYTES,   /* its bytes_max */
     SEA_CONN_FIGURE_LEASED_MAX_BLOCKS,  /* its blocks_max */

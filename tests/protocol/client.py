@@ -101,7 +101,7 @@ class Outbox:  # section 10
         self.frames, self.releases = Ring(view, START, lines), Ring(view, START + 64 * lines, releases)
 
     def line(self, position):
-        return self.frames.place(64, position * (self.frames.count // 4 + 37), position)
+        return self.frames.place(64, position, position)
 
     def entry(self, number):
         return self.releases.place(16, number, number)

@@ -43,8 +43,8 @@ START_TEST(test_built_in) {
         struct calibration table = calibration_built_in(&caches);
         ck_assert_uint_eq(table.reuse_footprint, cases[i].footprint);
         ck_assert_uint_eq(table.reuse_least, cases[i].least);
-        ck_assert_uint_eq(table.inline_before_pooled, 256);
-        ck_assert_uint_eq(table.inline_before_snapshot, 256);
+        ck_assert_uint_eq(table.inline_before_pooled, 1024);
+        ck_assert_uint_eq(table.inline_before_snapshot, 1024);
         ck_assert_uint_eq(table.inline_before_sealed, 128 * KIB);
         ck_assert_uint_eq(table.snapshot_before_sealed, CALIBRATION_UNLIMITED);
     }

@@ -115,9 +115,9 @@ START_TEST(test_inline_before_pooled) {
     static const size_t sizes[] = {100, 1000, 2000};
     for (int is_set = 0; is_set < 2; is_set++) {
         struct ends ends = {0};
-        int fd = is_set ? use_table("version 1\ninline_before_pooled 1000\n") : -1;
+        int fd = is_set ? use_table("version 1\ninline_before_pooled 500\n") : -1;
         send_some(&ends, sizes, 3);
-        assert_sent(&ends.a, is_set ? 4 : 2, is_set ? 2 : 4, 0);
+        assert_sent(&ends.a, is_set ? 2 : 4, is_set ? 4 : 2, 0);
         ends_deinit(&ends);
         no_table();
         close(fd);

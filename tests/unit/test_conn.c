@@ -117,8 +117,8 @@ static const struct {
     /* all classes: inline only while copying through the ring is cheaper */
     {0, false, false, 0, 0, 0, SEA_INLINE, SEA_INLINE},
     {0, false, false, 0, 0, 1, SEA_INLINE, SEA_INLINE},
-    {0, false, false, 0, 0, 256, SEA_INLINE, SEA_INLINE},
-    {0, false, false, 0, 0, 257, SEA_POOLED, SEA_POOLED},
+    {0, false, false, 0, 0, 1024, SEA_INLINE, SEA_INLINE},
+    {0, false, false, 0, 0, 1025, SEA_POOLED, SEA_POOLED},
     {0, false, false, 0, 0, 65537, SEA_POOLED, SEA_POOLED},
     {0, false, false, 0, 0, 3000000, SEA_POOLED, SEA_POOLED},
     {0, false, false, 100, 0, 100, SEA_INLINE, SEA_INLINE},
@@ -128,8 +128,8 @@ static const struct {
     {0, false, false, 5000, 1000, 1001, SEA_INLINE, SEA_INLINE}, /* too large for a pooled block */
     {0, false, false, 5000, 1000, 5001, -EMSGSIZE, 0},
     /* stable ones only: the receiver's own library copies */
-    {SEA_STABLE_ONLY, false, false, 0, 0, 256, SEA_INLINE, SEA_INLINE},
-    {SEA_STABLE_ONLY, false, false, 0, 0, 257, SEA_POOLED, SEA_INLINE},
+    {SEA_STABLE_ONLY, false, false, 0, 0, 1024, SEA_INLINE, SEA_INLINE},
+    {SEA_STABLE_ONLY, false, false, 0, 0, 1025, SEA_POOLED, SEA_INLINE},
     {SEA_STABLE_ONLY, false, false, 0, 0, 3000000, SEA_POOLED, SEA_INLINE},
     {SEA_STABLE_ONLY, false, false, 0, 5000, 65537, -EMSGSIZE, 0},
     /* without outboxes on either side: inline up to the limit, then sealed */
@@ -277,12 +277,12 @@ END_TEST
 /* The block that was given back is the block that comes next, until the connection ends; from then on a new block is
  * an error. */
 START_TEST(test_a_block_comes_again) {
-    static const size_t sizes[] = {0, 1, 256, 257, 5000, 70000};
+    static const size_t sizes[] = {0, 1, 1024, 1025, 5000, 70000};
     struct ends ends = {0};
     sea_block *block = NULL, *again = NULL;
     ends_open(&ends);
     ck_assert_int_eq(sea_block_new(&block, ends.a.conn, sizes[_i]), 0);
-    ck_assert_int_eq(sea_block_class(block), sizes[_i] <= 256 ? SEA_INLINE : SEA_POOLED);
+    ck_assert_int_eq(sea_block_class(block), sizes[_i] <= 1024 ? SEA_INLINE : SEA_POOLED);
     ck_assert_int_eq(sea_block_seal(block), 0);
     sea_block_unref(block);
     for (int i = 0; i < 100 && again != block; i++) { /* all blocks of a rotation */

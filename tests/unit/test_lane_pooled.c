@@ -55,15 +55,22 @@ static bool has_bytes(const void *data, size_t size, int fill) {
     return true;
 }
 
-/* Returns the only block that has arrived there. */
+static int class_of(const struct lane_message *in) {
+    return in->block ? sea_block_class(in->block) : SEA_INLINE;
+}
+
+static const void *payload_of(const struct lane_message *in) {
+    return in->block ? sea_block_view(in->block) : in->bytes;
+}
+
+/* Returns the block of the only message that has arrived there; NULL: it came as bytes. */
 static sea_block *arrived(const struct side *side, int class, size_t size, int fill) {
     ck_assert_uint_eq(side->arrived_count, 1);
-    sea_block *block = side->arrived[0].block;
-    ck_assert_ptr_nonnull(block);
-    ck_assert_int_eq(sea_block_class(block), class);
-    ck_assert_uint_eq(sea_block_size(block), size);
-    ck_assert(has_bytes(sea_block_view(block), size, fill));
-    return block;
+    const struct lane_message *in = &side->arrived[0];
+    ck_assert_int_eq(class_of(in), class);
+    ck_assert_uint_eq(in->payload_size, size);
+    ck_assert(has_bytes(payload_of(in), size, fill));
+    return in->block;
 }
 
 static void assert_leased(struct side *side, uint64_t blocks, uint64_t bytes) {
@@ -337,7 +344,7 @@ END_TEST
 static const struct {
     size_t size;
     int class;
-} copies[] = {{256, SEA_INLINE}, {257, SEA_POOLED}, {LARGE, SEA_POOLED}, {1000000, SEA_POOLED}};
+} copies[] = {{1024, SEA_INLINE}, {1025, SEA_POOLED}, {LARGE, SEA_POOLED}, {1000000, SEA_POOLED}};
 
 /* A block has one lease at a time: sending it again meanwhile sends a copy. */
 START_TEST(test_a_block_sent_twice) {
@@ -348,10 +355,10 @@ START_TEST(test_a_block_sent_twice) {
         ck_assert_int_eq(send_numbered(&pair.client, i, sea_block_ref(block)), 0);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 2);
-    ck_assert_int_eq(sea_block_class(pair.server.arrived[0].block), SEA_POOLED);
-    ck_assert_int_eq(sea_block_class(pair.server.arrived[1].block), copies[_i].class);
+    ck_assert_int_eq(class_of(&pair.server.arrived[0]), SEA_POOLED);
+    ck_assert_int_eq(class_of(&pair.server.arrived[1]), copies[_i].class);
     memset(block->data, 6, size);
-    ck_assert(has_bytes(sea_block_view(pair.server.arrived[1].block), size, 5));
+    ck_assert(has_bytes(payload_of(&pair.server.arrived[1]), size, 5));
     struct figures figures = side_figures(&pair.client);
     ck_assert_uint_eq(figures.of[SEA_FIGURE_FALLBACKS], 1);
     ck_assert_uint_eq(figures.of[SEA_FIGURE_COPIED_BYTES], size);
@@ -433,8 +440,8 @@ static const struct {
     size_t size;
     int result, class;
 } forwards[] = {
-    {0, false, 256, 0, SEA_INLINE},
-    {0, false, 257, 0, SEA_POOLED},
+    {0, false, 1024, 0, SEA_INLINE},
+    {0, false, 1025, 0, SEA_POOLED},
     {0, false, LARGE, 0, SEA_POOLED},
     {SEA_STABLE_ONLY, false, LARGE, 0, SEA_INLINE}, /* pooled, and the receiver makes a snapshot of it */
     {0, true, LARGE, 0, SEA_INLINE},

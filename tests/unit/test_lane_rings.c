@@ -848,15 +848,16 @@ START_TEST(test_the_budget_refuses) {
     memset(&pair, 0, sizeof pair);
     pair.server.ctx_options.budget_bytes = OUTBOX_BYTES + 500;
     pair_open_in(&pair, 1);
-    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_inline(&pair.client, 88, 1), false), 0);
-    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, new_inline(&pair.client, 501, 1), false), 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 1, new_inline(&pair.client, LANE_BYTES_MAX, 1), false), 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_CALL, 2, new_inline(&pair.client, LANE_BYTES_MAX + 1, 1), false), 0);
     pair_settle(&pair);
     ck_assert_uint_eq(pair.server.arrived_count, 1);
     ck_assert_uint_eq(pair.client.arrived_count, 1);
     ck_assert_uint_eq(pair.client.arrived[0].id, 2);
     ck_assert_int_eq(pair.client.arrived[0].status, -EDQUOT);
     ck_assert_int_eq(pair.server.lane.state, LANE_OPEN);
-    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_inline(&pair.client, 501, 1), false), 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, new_inline(&pair.client, LANE_BYTES_MAX + 1, 1), false),
+                     0);
     pair_settle(&pair);
     ck_assert_int_eq(pair.server.end.reason, -EDQUOT);
     ck_assert_int_eq(pair.client.end.reason, -EPIPE);

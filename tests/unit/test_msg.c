@@ -241,7 +241,7 @@ static int third_process(int line, void *arg) {
     return -sea_server_run(own.server);
 }
 
-enum { FREE_MESSAGES = 4 + 16 }; /* calls in flight, and spares */
+enum { FREE_MESSAGES = 4 + 5 }; /* calls in flight, and spares */
 
 /* Small messages that a handler keeps, or their bytes, are charged to the sender; a free number of messages comes
  * and goes without charge. */

@@ -22,7 +22,7 @@ enum method {
     ABSENT = 99
 };
 
-enum { SIZES = LINE_SMALL_BYTES + 20, RING = 64 * LINE_SIZE };
+enum { SIZES = LINE_SMALL_BYTES + 20, INLINE_MOST = 1024, RING = 1024 * LINE_SIZE };
 
 static struct host host;
 static sea_ctx *ctx;
@@ -130,7 +130,7 @@ static sea_msg *mirror(size_t size, unsigned seed) {
     ck_assert_uint_eq(sea_msg_size(reply), size);
     ck_assert_int_eq(sea_msg_status(reply), 0);
     ck_assert_str_eq(sea_msg_text(reply), "");
-    ck_assert_int_eq(sea_msg_class(reply), SEA_INLINE);
+    ck_assert_int_eq(sea_msg_class(reply), size <= INLINE_MOST ? SEA_INLINE : SEA_POOLED);
     ck_assert(sea_msg_conn(reply) == conn && !sea_msg_is_call(reply));
     const char *got = sea_msg_data(reply);
     for (size_t i = 0; i < size; i++)
@@ -143,17 +143,27 @@ static sea_msg *mirror(size_t size, unsigned seed) {
 START_TEST(test_every_size) {
     uint64_t bytes = 0;
     for (unsigned seed = 0; seed < 3; seed++)
-        for (size_t size = 0; size < SIZES; size++) {
+        for (size_t size = 0; size <= INLINE_MOST; size++) {
             sea_msg_release(mirror(size, seed));
             bytes += size;
         }
     struct figures f = figures();
-    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_INLINE_MESSAGES], 3 * SIZES);
-    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_INLINE_MESSAGES], 3 * SIZES);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_INLINE_MESSAGES], 3 * (INLINE_MOST + 1));
+    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_INLINE_MESSAGES], 3 * (INLINE_MOST + 1));
     ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_BYTES], bytes);
     ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_BYTES], bytes);
     ck_assert_uint_eq(f.of[SEA_FIGURE_COPIED_BYTES], 2 * bytes);
     ck_assert_uint_eq(f.of[SEA_FIGURE_OUTGOING_CALLS], 0);
+}
+END_TEST
+
+/* Around the largest size of the short way, in a ring that also has other frames. */
+START_TEST(test_sizes_beyond_the_short_way) {
+    for (size_t size = INLINE_MOST - 20; size < SIZES; size++)
+        sea_msg_release(mirror(size, 1));
+    struct figures f = figures();
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_INLINE_MESSAGES], 21);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_POOLED_MESSAGES], SIZES - 1 - INLINE_MOST);
 }
 END_TEST
 
@@ -287,6 +297,7 @@ int main(void) {
     struct suite *s = suite_new("small");
     suite_fixture(s, before, after);
     suite_add(s, test_every_size);
+    suite_add(s, test_sizes_beyond_the_short_way);
     suite_add(s, test_replies_that_are_kept);
     suite_add(s, test_one_way_messages_keep_their_order);
     suite_add(s, test_an_answer_that_is_an_error);

@@ -28,6 +28,9 @@
 /* What the peer may be woken for: what we have done since we last looked at its word. */
 enum { DOORBELL_FRAMES = 1, DOORBELL_ROOM = 2, DOORBELL_RELEASES = 4 };
 
+/* Of the word of a side that sleeps. */
+enum { DOORBELL_ASLEEP = 1 };
+
 struct doorbell {
     shared32 *own;        /* borrowed, in our outbox */
     const shared32 *peer; /* borrowed, in the peer's */
@@ -49,6 +52,15 @@ void doorbell_disarm(struct doorbell *doorbell);
 
 /* Does the peer have to be woken for the bits in `due`, which is not 0? If not, clears them. */
 bool doorbell_is_wanted(struct doorbell *doorbell);
+
+/* After a frame was published: may the peer have to be woken? Mostly not; then nothing is due any more. */
+static inline bool doorbell_is_heard(struct doorbell *doorbell) {
+    shared_fence(); /* [SLP1], of the waker; partner in doorbell_arm() */
+    if (shared32_load(doorbell->peer) & DOORBELL_ASLEEP)
+        return true;
+    doorbell->due = 0;
+    return false;
+}
 
 /* It was rung. */
 void doorbell_note_rung(struct doorbell *doorbell);

@@ -181,6 +181,7 @@ void lane_deinit(struct lane *lane) {
     tally_end(&lane->tally, lane->ctx);
     lane->ctx = sea_ctx_unref(lane->ctx);
     lane->state = LANE_CLOSED;
+    lane_set_small(lane);
 }
 
 static bool has_retired(const struct lane *lane) {
@@ -219,6 +220,7 @@ void lane_fail(struct lane *lane, int reason, const char *text) {
     if (lane->has_failed || lane->state == LANE_CLOSED)
         return;
     lane->has_failed = true;
+    lane_set_small(lane);
     lane->reason = failure_error(reason); /* which goes over the wire */
     if (text != lane->text)               /* lane_leave() left it there */
         snprintf(lane->text, sizeof(lane->text), "%s", text);
@@ -270,6 +272,7 @@ void lane_close(struct lane *lane, int reason, const char *text) {
     if (reason != -EPIPE && !lane->is_ending)
         lane_send_goodbye(lane, reason, copy);
     lane->state = LANE_CLOSED;
+    lane_set_small(lane);
     lane_clear_queue(lane);
     if (lane->has_held)
         sea_block_unref(lane->held.block);
@@ -347,11 +350,6 @@ static void lane_end_turn(struct lane *lane) {
         lane_flush(lane);
     if (lane->wants_room)
         lane_offer_room(lane);
-}
-
-bool lane_is_calm(const struct lane *lane) {
-    return !lane->has_failed && !lane->is_broken && !lane->doorbell.due && !lane->doorbell.is_armed &&
-           !lane->queue_head && !lane->wants_room && !lane->has_held && !lane->is_copying;
 }
 
 /* Is little left to drop? Of each kind as much as a turn may: releases, what waits, leases and views. */

@@ -144,8 +144,10 @@ struct lane {
     bool is_copying;      /* `snapshot` is under way, and nothing else is received before it is whole */
     uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
-    bool is_orphan;     /* the process that listened here has ended */
-    uint32_t small_max; /* payloads up to this size, bytes, go the short way (small.h) */
+    bool is_orphan; /* the process that listened here has ended */
+    /* Payloads of fewer bytes go the short way (small.h). 0: nothing does, because the lane is not open, has failed, has
+     * no rings, or messages wait. lane_set_small() */
+    uint32_t small_end;
 
     struct outbox own, theirs;
     struct growth growth;
@@ -213,7 +215,10 @@ void lane_hurry_orphan(struct lane *lane);
 int lane_dispatch(struct lane *lane, short revents);
 
 /* May what the short way does not do wait? false: dispatch. */
-bool lane_is_calm(const struct lane *lane);
+static inline bool lane_is_calm(const struct lane *lane) {
+    bool is_unusual = lane->is_broken | lane->doorbell.is_armed | lane->wants_room | lane->has_held | lane->is_copying;
+    return lane->small_end && !lane->doorbell.due && !is_unusual;
+}
 
 /* Ends it now, with one `closed` callback; `reason` is 0 or a negative errno value. In CLOSED: nothing. */
 void lane_close(struct lane *lane, int reason, const char *text);
@@ -261,6 +266,15 @@ static inline bool lane_takes_bytes(const struct lane *lane, size_t size) {
     return size <= lane->choice.bytes_most;
 }
 
+/* The state, the terms, the frame ring or the queue has changed: what goes the short way may be another. */
+static inline void lane_set_small(struct lane *lane) {
+    uint64_t most = lane->choice.bytes_most < LANE_BYTES_MAX ? lane->choice.bytes_most : LANE_BYTES_MAX;
+    bool is_open = lane->state == LANE_OPEN && !lane->has_failed && lane->has_rings && !lane->queue_head;
+    if (most > lane->out.bytes_max)
+        most = lane->out.bytes_max;
+    lane->small_end = is_open ? (uint32_t) most + 1 : 0;
+}
+
 /* Sends or queues a CANCEL. */
 int lane_send_cancel(struct lane *lane, uint64_t id);
 
@@ -305,6 +319,12 @@ void lane_uncork(struct lane *lane);
 
 /* Wakes the peer if it sleeps and a frame, a release or room is due to it, corked or not. */
 void lane_ring_bell(struct lane *lane);
+
+/* The same in few instructions, where the peer is awake. */
+static inline void lane_ring_bell_if_heard(struct lane *lane) {
+    if (lane->is_socket_full || (lane->doorbell.due && doorbell_is_heard(&lane->doorbell)))
+        lane_ring_bell(lane);
+}
 
 /* Gives a lease back, now or with the others at the end of the dispatch. */
 void lane_release(void *owner, uint64_t handle);

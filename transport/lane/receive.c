@@ -92,8 +92,8 @@ static void accept_hello(struct lane *lane, const struct wire_hello *hello, int 
     lane->choice = class_choice_make(&lane->ctx->calibration, &lane->negotiated, ring_bytes);
     lane->remote->account->grant = negotiation_grant(&lane->negotiated);
     lane->remote->account->out_limit = negotiation_credit(&lane->negotiated, &lane->ctx->peer_limits);
-    lane->small_max = lane_takes_bytes(lane, LINE_SMALL_BYTES) ? LINE_SMALL_BYTES : (uint32_t) lane->choice.bytes_most;
     lane->state = LANE_OPEN;
+    lane_set_small(lane);
     tally_count(&lane->tally, connections, 1);
     lane->ops->opened(lane->owner);
 }
@@ -250,8 +250,9 @@ static void count_received(struct lane *lane, const struct wire_message *message
     else
         tally_count(&lane->tally, received_inline, 1);
     if (message->payload_class == WIRE_CLASS_INLINE)
-        tally_count(&lane->tally, copied_bytes, message->payload_size);
-    tally_count(&lane->tally, received_bytes, message->payload_size);
+        tally_count(&lane->tally, received_inline_bytes, message->payload_size);
+    else
+        tally_count(&lane->tally, received_bytes, message->payload_size);
 }
 
 /* Takes the message's block. */

@@ -9,21 +9,14 @@ static uint32_t shift_of(uint32_t power) {
     return (uint32_t) __builtin_ctz(power);
 }
 
-/* Odd, so that every line is visited once a lap; more than a page's 64 lines apart where the ring has several pages. */
-static uint32_t stride_of(uint32_t lines) {
-    return lines / 4 + 37;
-}
-
 void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const shared32 *consumed) {
-    *ring = (struct ring_out){
-        .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
+    *ring = (struct ring_out){.lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines)};
     ring->room = lines;
     ring->bytes_max = ring_bytes_max(lines);
 }
 
 void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed) {
-    *ring = (struct ring_in){
-        .lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines), .stride = stride_of(lines)};
+    *ring = (struct ring_in){.lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines)};
     ring->bytes_max = ring_bytes_max(lines);
     ring_in_seek(ring, 0);
 }
@@ -48,14 +41,12 @@ void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines) {
     ring->room = lines;
     ring->bytes_max = ring_bytes_max(lines);
     ring->shift = shift_of(lines);
-    ring->stride = stride_of(lines);
 }
 
 void ring_in_move(struct ring_in *ring, const struct line *at, uint32_t lines) {
     ring->lines = at;
     ring->mask = lines - 1;
     ring->shift = shift_of(lines);
-    ring->stride = stride_of(lines);
     ring->bytes_max = ring_bytes_max(lines);
     ring_in_seek(ring, ring->head);
 }

@@ -3,11 +3,11 @@
  * The rings of an outbox: frames, and releases. Each has one writer and one reader in two processes that do not trust
  * each other; each side keeps its position in private memory. No side ever waits here.
  *
- * Frames. Positions count lines since the connection began. The line of position p is number p * stride mod lines:
- * neighbours lie in different pages, because a prefetcher that fetches the next line takes it away from its writer
- * (doc/measurements.md). The tag in each line is the lap in which it was written, counted from 1, so a line of an
- * earlier lap, or never written, is no frame. All lines of a frame get their tags; the writer stores the tag of the
- * first line last, which publishes the frame.
+ * Frames. Positions count lines since the connection began. The line of position p is number p mod lines: one after
+ * the other, so that the prefetchers of the reader's CPU help with frames of many lines (doc/measurements.md). The tag
+ * in each line is the lap in which it was written, counted from 1, so a line of an earlier lap, or never written, is no
+ * frame. All lines of a frame get their tags; the writer stores the tag of the first line last, which publishes the
+ * frame.
  *
  *     writer:  consumed <= head <= tail <= consumed + lines   (`consumed` is the reader's word, head its position)
  *     reader:  tags of positions below tail are there; the tag of `tail` is not
@@ -35,6 +35,9 @@ struct line {
     shared64 words[LINE_WORDS];
 };
 
+/* How many lines before their turn lines are asked for, to be written and to be read. */
+enum { RING_AHEAD_OUT = 8, RING_AHEAD_IN = 4 };
+
 struct release_entry {
     shared32 tag;
     uint32_t reserved;
@@ -46,7 +49,7 @@ static_assert(sizeof(struct line) == LINE_SIZE && sizeof(struct release_entry) =
 struct ring_out {
     struct line *lines;       /* borrowed, in our outbox */
     const shared32 *consumed; /* borrowed, in the peer's */
-    uint32_t mask, shift, stride;
+    uint32_t mask, shift;
     uint32_t bytes_max; /* of one frame: ring_bytes_max() */
     uint32_t room;      /* lines that frames may take: all, but for one that is kept while the ring may still grow */
     uint32_t known;     /* the newest `consumed` that we have looked at */
@@ -56,7 +59,7 @@ struct ring_out {
 struct ring_in {
     const struct line *lines; /* borrowed, in the peer's outbox */
     shared32 *consumed;       /* borrowed, in ours */
-    uint32_t mask, shift, stride;
+    uint32_t mask, shift;
     uint32_t bytes_max; /* of one frame: ring_bytes_max() */
     uint32_t published; /* what `consumed` says */
     uint64_t head;      /* changed by ring_in_seek() alone */
@@ -108,7 +111,7 @@ static inline bool ring_knows_room(const struct ring_out *ring, uint64_t count) 
 int ring_has_room(struct ring_out *ring, uint64_t count);
 
 static inline struct line *ring_out_line(const struct ring_out *ring, uint64_t position) {
-    return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+    return &ring->lines[(uint32_t) position & ring->mask];
 }
 
 static inline uint32_t ring_tag(uint64_t position, uint32_t shift) {
@@ -124,6 +127,13 @@ static inline void ring_publish(struct ring_out *ring, struct line *line, uint64
     ring->tail += count;
 }
 
+/* Asks for as many lines that will soon be written: they lie in the reader's cache, which has read them a lap ago. */
+static inline void ring_out_ask(const struct ring_out *ring, uint64_t count) {
+    uint64_t at = count < RING_AHEAD_OUT ? ring->tail + RING_AHEAD_OUT : ring->tail;
+    for (uint64_t end = at + count; at < end; at++)
+        shared_ask_to_write(ring_out_line(ring, at));
+}
+
 /* Writes a frame of one line and publishes it. The caller has asked for room. */
 static inline void ring_write_line(struct ring_out *ring, const uint64_t words[LINE_WORDS]) {
     struct line *line = ring_out_line(ring, ring->tail);
@@ -136,13 +146,13 @@ static inline void ring_write_line(struct ring_out *ring, const uint64_t words[L
 void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size);
 
 static inline const struct line *ring_in_line(const struct ring_in *ring, uint64_t position) {
-    return &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+    return &ring->lines[(uint32_t) position & ring->mask];
 }
 
 /* Goes on reading at `position`. */
 static inline void ring_in_seek(struct ring_in *ring, uint64_t position) {
     ring->head = position;
-    ring->next = &ring->lines[(uint32_t) position * ring->stride & ring->mask];
+    ring->next = &ring->lines[(uint32_t) position & ring->mask];
     ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
 }
 
@@ -151,6 +161,11 @@ static inline bool ring_has_frame(const struct ring_in *ring) {
     /* Acquire [RING1] pairs with the release in ring_publish(): what the frame says was written before its tag. Weaker:
      * words of an earlier lap are taken for it. */
     return (uint32_t) shared64_load_acquire(&ring->next->words[0]) == ring->next_tag;
+}
+
+/* Asks for a line that will soon be read. */
+static inline void ring_in_ask(const struct ring_in *ring) {
+    shared_ask_to_read(ring_in_line(ring, ring->head + RING_AHEAD_IN));
 }
 
 static inline void ring_peek(const struct ring_in *ring, uint64_t words[LINE_WORDS]) {

@@ -133,6 +133,7 @@ int lane_grow_frames(struct lane *lane) {
                         growth->frames.excess);
     ring_mark(lane);
     ring_out_move(&lane->out, growth->frames.at, growth->lines);
+    lane_set_small(lane);
     lane->own.lines = growth->lines;
     return 0;
 }

@@ -87,6 +87,7 @@ static void rings_init(struct lane *lane) {
     spin_policy_init(&lane->spin, lane->options->waiting, lane->peer.pid);
     lane_begin_growth(lane, negotiation_ring_lines(lane->options), outbox_releases_for(lane->hello.blocks_max));
     lane->has_rings = true;
+    lane_set_small(lane);
 }
 
 /* The peer's outbox is not charged to what its blocks may take: it has no holes, is small, and there is one. */
@@ -106,6 +107,7 @@ int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why) {
 
 void lane_close_outboxes(struct lane *lane) {
     lane->has_rings = lane->is_ring_full = false;
+    lane_set_small(lane);
     lane_end_growth(lane);
     outbox_deinit(&lane->theirs);
     census_leave(&lane->own_counted);

@@ -246,7 +246,8 @@ static void count_sent(struct lane *lane, int payload_class, uint64_t size) {
         tally_count(&lane->tally, sent_sealed, 1);
     } else {
         tally_count(&lane->tally, sent_inline, 1);
-        tally_count(&lane->tally, copied_bytes, size);
+        tally_count(&lane->tally, sent_inline_bytes, size);
+        return;
     }
     tally_count(&lane->tally, sent_bytes, size);
 }
@@ -404,8 +405,10 @@ static void queued_free(struct lane *lane, struct lane_queued *queued) {
 static void queue_pop(struct lane *lane) {
     struct lane_queued *queued = lane->queue_head;
     lane->queue_head = queued->next;
-    if (!lane->queue_head)
+    if (!lane->queue_head) {
         lane->queue_tail = &lane->queue_head;
+        lane_set_small(lane);
+    }
     queued_free(lane, queued);
 }
 
@@ -451,6 +454,7 @@ static int lane_queue(struct lane *lane, const struct lane_message *message, int
     queued_note_block(queued, true);
     *lane->queue_tail = queued;
     lane->queue_tail = &queued->next;
+    lane_set_small(lane);
     lane_rearm(lane);
     lane->ops->changed(lane->owner);
     return 0;

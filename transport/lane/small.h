@@ -15,41 +15,122 @@
 #define LANE_SMALL_H
 
 #include "lane/lane.h"
+#include <stddef.h>
 #include <string.h>
+
+/* So many lines at most does a frame with so many bytes have: line_count() takes longer. */
+static inline uint64_t small_lines_most(size_t size) {
+    return 1 + size / LINE_FIRST_BYTES;
+}
 
 /* Can it go the short way now? */
 static inline bool lane_takes_small(const struct lane *lane, size_t size) {
-    return lane->state == LANE_OPEN && !lane->has_failed && lane->has_rings && !lane->queue_head &&
-           size <= lane->small_max && ring_knows_room(&lane->out, 2);
+    return size < lane->small_end && ring_knows_room(&lane->out, small_lines_most(size));
 }
 
 /*
- * Bytes to and from the words of a line, `at` and on. A word at a time: wider loads of what narrower stores have just
- * written wait until those have left the store buffer (doc/measurements.md).
+ * Bytes to and from the words of a line. In the first two lines a word at a time: wider loads of what narrower stores
+ * have just written wait until those have left the store buffer (doc/measurements.md); in the lines behind them in
+ * pairs of words. The words of a line are written out one by one, since counting them took as long as copying them.
  */
-static inline void small_put(struct line *line, int at, const void *bytes, size_t size) {
-    const char *from = bytes;
-    uint64_t word = 0;
-    for (; size >= 8; size -= 8, from += 8) {
-        memcpy(&word, from, 8);
-        shared64_store(&line->words[at++], word);
-    }
-    if (size) {
-        word = 0;
-        memcpy(&word, from, size);
-        shared64_store(&line->words[at++], word);
-    }
-    while (at < LINE_WORDS)
-        shared64_store(&line->words[at++], 0);
+static inline void small_put_word(struct line *line, int at, const char *from) {
+    uint64_t word;
+    memcpy(&word, from, 8);
+    shared64_store(&line->words[at], word);
 }
 
-/* Whole words: some bytes behind `size` are written too. */
-static inline void small_get(const struct line *line, int at, void *to, size_t size) {
-    char *t = to;
-    for (size_t done = 0; done < size; done += 8) {
-        uint64_t word = shared64_load(&line->words[at++]);
-        memcpy(t + done, &word, 8);
+/* The bytes behind the last whole word, 1 to 7 of `size` in all, which end at `end`. */
+static inline uint64_t small_last_word(const char *end, size_t size) {
+    size_t count = size % 8;
+    uint64_t word = 0;
+    if (size >= 8) {
+        memcpy(&word, end - 8, 8);
+        return word >> (8 - count) * 8;
     }
+    for (size_t i = 0; i < count; i++)
+        word |= (uint64_t) (unsigned char) end[(ptrdiff_t) i - (ptrdiff_t) count] << i * 8;
+    return word;
+}
+
+/* Up to seven words, from `at` on; `size` bytes. The words behind them keep what they had: our own bytes, of an earlier
+ * frame. */
+static inline void small_put(struct line *line, int at, const char *from, size_t size) {
+    if (size % 8)
+        shared64_store(&line->words[at + (int) (size / 8)], small_last_word(from + size, size));
+    switch (size / 8) {
+    case 7:
+        small_put_word(line, at + 6, from + 48); /* fall through */
+    case 6:
+        small_put_word(line, at + 5, from + 40); /* fall through */
+    case 5:
+        small_put_word(line, at + 4, from + 32); /* fall through */
+    case 4:
+        small_put_word(line, at + 3, from + 24); /* fall through */
+    case 3:
+        small_put_word(line, at + 2, from + 16); /* fall through */
+    case 2:
+        small_put_word(line, at + 1, from + 8); /* fall through */
+    case 1:
+        small_put_word(line, at, from); /* fall through */
+    default:
+        break;
+    }
+}
+
+/* A later line that is full. */
+static inline void small_put_full(struct line *line, const char *from) {
+    shared64_store_pair(&line->words[1], from);
+    shared64_store_pair(&line->words[3], from + 16);
+    shared64_store_pair(&line->words[5], from + 32);
+    small_put_word(line, 7, from + 48);
+}
+
+/* All but the first line: `size` is not 0. Returns how many lines the frame has. */
+static inline uint64_t small_put_lines(const struct ring_out *out, const char *from, size_t size) {
+    uint64_t at = out->tail + 1;
+    for (; size > LINE_MORE_BYTES; at++, from += LINE_MORE_BYTES, size -= LINE_MORE_BYTES) {
+        struct line *line = ring_out_line(out, at);
+        shared64_store(&line->words[0], ring_tag(at, out->shift));
+        small_put_full(line, from);
+    }
+    struct line *last = ring_out_line(out, at);
+    shared64_store(&last->words[0], ring_tag(at, out->shift));
+    small_put(last, 1, from, size);
+    return at + 1 - out->tail;
+}
+
+/* Whole words: some bytes behind the last one are written too. */
+static inline void small_get_word(const struct line *line, int at, char *to) {
+    uint64_t word = shared64_load(&line->words[at]);
+    memcpy(to, &word, 8);
+}
+
+static inline void small_get(const struct line *line, int at, char *to, size_t size) {
+    switch ((size + 7) / 8) {
+    case 7:
+        small_get_word(line, at + 6, to + 48); /* fall through */
+    case 6:
+        small_get_word(line, at + 5, to + 40); /* fall through */
+    case 5:
+        small_get_word(line, at + 4, to + 32); /* fall through */
+    case 4:
+        small_get_word(line, at + 3, to + 24); /* fall through */
+    case 3:
+        small_get_word(line, at + 2, to + 16); /* fall through */
+    case 2:
+        small_get_word(line, at + 1, to + 8); /* fall through */
+    case 1:
+        small_get_word(line, at, to); /* fall through */
+    default:
+        break;
+    }
+}
+
+static inline void small_get_full(const struct line *line, char *to) {
+    shared64_load_pair(&line->words[1], to);
+    shared64_load_pair(&line->words[3], to + 16);
+    shared64_load_pair(&line->words[5], to + 32);
+    small_get_word(line, 7, to + 48);
 }
 
 /* Publishes it; lane_takes_small() was true. `bytes` is borrowed. */
@@ -57,28 +138,27 @@ static inline void lane_write_small(struct lane *lane, enum wire_type type, uint
                                     uint32_t method, const void *bytes, size_t size) {
     struct ring_out *out = &lane->out;
     struct line *line = ring_out_line(out, out->tail);
-    uint64_t class = size ? WIRE_CLASS_INLINE : 0;
-    bool is_long = size > LINE_FIRST_BYTES;
-    if (is_long) {
-        struct line *second = ring_out_line(out, out->tail + 1);
-        small_put(second, 1, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
-        shared64_store(&second->words[0], ring_tag(out->tail + 1, out->shift));
+    uint64_t class = size ? WIRE_CLASS_INLINE : 0, lines = 1;
+    if (size > LINE_FIRST_BYTES) {
+        lines = small_put_lines(out, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
+        small_put(line, LINE_FIRST_WORD, bytes, LINE_FIRST_BYTES);
+    } else {
+        small_put(line, LINE_FIRST_WORD, bytes, size);
     }
-    small_put(line, LINE_FIRST_WORD, bytes, is_long ? LINE_FIRST_BYTES : size);
     shared64_store(&line->words[1], id);
     shared64_store(&line->words[2], deadline);
     shared64_store(&line->words[3], method | (uint64_t) size << 32);
-    ring_publish(out, line, (uint64_t) type << 32 | class << 40, is_long ? 2 : 1);
+    ring_publish(out, line, (uint64_t) type << 32 | class << 40, lines);
+    ring_out_ask(out, lines);
 }
 
 /* What there is to do after that. */
 static inline void lane_sent_small(struct lane *lane, size_t size) {
     tally_count(&lane->tally, sent_inline, 1);
-    tally_count(&lane->tally, copied_bytes, size);
-    tally_count(&lane->tally, sent_bytes, size);
+    tally_count(&lane->tally, sent_inline_bytes, size);
     lane->doorbell.due |= DOORBELL_FRAMES;
     if (!lane->corks)
-        lane_ring_bell(lane);
+        lane_ring_bell_if_heard(lane);
 }
 
 /* Does the frame that is there bring a pooled block? It never goes the short way. */
@@ -101,22 +181,30 @@ static inline bool lane_peek_small(const struct lane *lane, struct small_frame *
     if (!line_is_small(head))
         return false;
     *ret = (struct small_frame){head[1], head[2], line_type(head), (uint32_t) head[3], line_inline_size(head)};
-    return ret->size <= lane->hello.inline_max;
+    return ret->size <= lane->hello.inline_max && ret->size <= lane->in.bytes_max;
 }
 
-/* Copies its bytes. `to` has room for LINE_SMALL_BYTES; some bytes behind the payload are written too. */
-static inline void lane_read_small(const struct lane *lane, size_t size, void *to) {
+/* Copies its bytes, and returns how many lines it has. `to` has room for LINE_SMALL_BYTES; some bytes behind the
+ * payload are written too. */
+static inline uint64_t lane_read_small(const struct lane *lane, size_t size, char *to) {
     const struct ring_in *in = &lane->in;
-    bool is_long = size > LINE_FIRST_BYTES;
-    small_get(in->next, LINE_FIRST_WORD, to, is_long ? LINE_FIRST_BYTES : size);
-    if (is_long)
-        small_get(ring_in_line(in, in->head + 1), 1, (char *) to + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
+    uint64_t at = in->head;
+    if (size <= LINE_FIRST_BYTES) {
+        small_get(in->next, LINE_FIRST_WORD, to, size);
+        return 1;
+    }
+    small_get(in->next, LINE_FIRST_WORD, to, LINE_FIRST_BYTES);
+    to += LINE_FIRST_BYTES;
+    size -= LINE_FIRST_BYTES;
+    for (at++; size > LINE_MORE_BYTES; at++, to += LINE_MORE_BYTES, size -= LINE_MORE_BYTES)
+        small_get_full(ring_in_line(in, at), to);
+    small_get(ring_in_line(in, at), 1, to, size);
+    return at + 1 - in->head;
 }
 
 static inline void lane_received_small(struct lane *lane, size_t size) {
     tally_count(&lane->tally, received_inline, 1);
-    tally_count(&lane->tally, copied_bytes, size);
-    tally_count(&lane->tally, received_bytes, size);
+    tally_count(&lane->tally, received_inline_bytes, size);
 }
 
 #endif

@@ -40,8 +40,8 @@ const struct calibration_key calibration_keys[CALIBRATION_KEYS] = {
 struct calibration calibration_built_in(const struct caches *caches) {
     uint64_t l2 = caches->l2, l3 = caches->l3;
     return (struct calibration){
-        .inline_before_pooled = 256,
-        .inline_before_snapshot = 256,
+        .inline_before_pooled = 1024,
+        .inline_before_snapshot = 1024,
         .inline_before_sealed = 128 * KIB, /* as much as the peer takes */
         .snapshot_before_sealed = CALIBRATION_UNLIMITED,
         .reuse_footprint = l3 > 0 && l3 / 8 < 4 * l2 ? l3 / 8 : 4 * l2,

@@ -253,13 +253,16 @@ static uint64_t oldest_age(sea_ctx *ctx) {
     return ctx_age(oldest);
 }
 
-/* Every counter is a figure. */
+/* Every counter is a part of a figure, mostly the whole of it. Bytes of inline payloads are copied bytes, too. */
 static const struct {
     size_t counter;
     unsigned figure;
+    bool is_copied;
 } FIGURES[] = {
 #define FIGURE(name, figure) \
-    { offsetof(struct ctx_counters, name), SEA_FIGURE_##figure }
+    { offsetof(struct ctx_counters, name), SEA_FIGURE_##figure, false }
+#define COPIED(name, figure) \
+    { offsetof(struct ctx_counters, name), SEA_FIGURE_##figure, true }
     FIGURE(blocks, BLOCKS),
     FIGURE(bytes, BYTES),
     FIGURE(leased_blocks, LEASED_BLOCKS),
@@ -280,6 +283,8 @@ static const struct {
     FIGURE(received_inline, RECEIVED_INLINE_MESSAGES),
     FIGURE(received_pooled, RECEIVED_POOLED_MESSAGES),
     FIGURE(received_sealed, RECEIVED_SEALED_MESSAGES),
+    COPIED(sent_inline_bytes, SENT_BYTES),
+    COPIED(received_inline_bytes, RECEIVED_BYTES),
     FIGURE(sent_bytes, SENT_BYTES),
     FIGURE(received_bytes, RECEIVED_BYTES),
     FIGURE(copied_bytes, COPIED_BYTES),
@@ -291,6 +296,7 @@ static const struct {
     FIGURE(reclaimed_blocks, RECLAIMED_BLOCKS),
     FIGURE(reclaimed_bytes, RECLAIMED_BYTES),
 #undef FIGURE
+#undef COPIED
 };
 
 static_assert(sizeof(FIGURES) / sizeof(FIGURES[0]) == sizeof(struct ctx_counters) / sizeof(uint64_t),
@@ -344,8 +350,10 @@ bool sea_ctx_figures(sea_ctx *ctx, uint64_t *ret_values, size_t count) {
     uint64_t values[SEA_FIGURES] = {0};
     struct sums sums;
     bool is_still = counters_read(ctx, &sums);
-    for (size_t i = 0; i < COUNTERS; i++)
-        values[FIGURES[i].figure] = sums.sums[i];
+    for (size_t i = 0; i < COUNTERS; i++) {
+        values[FIGURES[i].figure] += sums.sums[i];
+        values[SEA_FIGURE_COPIED_BYTES] += FIGURES[i].is_copied ? sums.sums[i] : 0;
+    }
     values[SEA_FIGURE_OLDEST_LEASE_NANOSECONDS] = oldest_age(ctx);
     figures_of_quota(&ctx->budget, &values[SEA_FIGURE_BUDGET_USED_BYTES]);
     values[SEA_FIGURE_IMPORTED_ARENA_PEAK_BYTES] =

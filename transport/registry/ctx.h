@@ -31,6 +31,7 @@ struct ctx_counters {
     _Atomic uint64_t arena_bytes, active_bytes, retained_bytes, imported_arena_bytes, outbox_bytes;
     _Atomic uint64_t connections, calls_out, calls_in;
     _Atomic uint64_t sent_inline, sent_pooled, sent_sealed, received_inline, received_pooled, received_sealed;
+    _Atomic uint64_t sent_inline_bytes, received_inline_bytes; /* copied bytes, too */
     _Atomic uint64_t sent_bytes, received_bytes, copied_bytes, fallbacks, snapshots, doorbells, huge_blocks, faults;
     _Atomic uint64_t reclaimed_blocks, reclaimed_bytes;
 };

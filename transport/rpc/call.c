@@ -236,7 +236,8 @@ int sea_call_until(sea_conn *conn, uint32_t method, sea_block *block, uint64_t d
     return call_blocking(conn, &call, term_until(deadline_ns), ret_reply);
 }
 
-static int call_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline, sea_msg **ret_reply) {
+static RARE int call_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uint64_t deadline,
+                                 sea_msg **ret_reply) {
     struct blocking_call call = {.is_done = false};
     struct call_waiter waiter = {blocking_done, &call, method, timeout_ms};
     CLEANUP_CONN sea_conn *held = conn_ref(conn);
@@ -246,8 +247,8 @@ static int call_await_small(sea_conn *conn, uint32_t method, int timeout_ms, uin
     return conn_explain_end(held, mark, call_await(conn, &call, id, ret_reply));
 }
 
-static int call_bytes_blocking(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
-                               sea_msg **ret_reply) {
+static RARE int call_bytes_blocking(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
+                                    sea_msg **ret_reply) {
     CLEANUP_MESSAGE struct lane_message call = {.block = NULL};
     int r = message_of_bytes(conn, method, data, size, &call);
     return r == 0 ? call_blocking(conn, &call, term_of(timeout_ms), ret_reply) : r;
@@ -260,8 +261,7 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
         frame.type != WIRE_REPLY)
         return NULL;
     sea_msg *reply = msg_take_spare(conn, &frame);
-    lane_read_small(lane, frame.size, reply->small.bytes);
-    lane_pass(lane, line_count(frame.size));
+    lane_pass(lane, lane_read_small(lane, frame.size, reply->small.bytes));
     lane_received_small(lane, frame.size);
     calls_skip_id(&conn->calls);
     return reply;
@@ -291,7 +291,7 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     uint64_t id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
     if (!id || !ret_reply || timeout_ms == 0 || !takes_call(conn, size))
         return call_bytes_blocking(conn, method, data, size, timeout_ms, ret_reply);
-    uint64_t deadline = wait_deadline(timeout_ms);
+    uint64_t deadline = timeout_ms < 0 ? WAIT_FOREVER : wait_deadline(timeout_ms);
     lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);
     lane_sent_small(lane, size);
     if (lane->corks)

@@ -42,9 +42,10 @@ struct sea_conn {
     sea_options options;
     struct lane lane;
     struct calls calls;
-    sea_msg *incoming;       /* calls of the peer that are not answered yet; borrowed */
-    sea_msg *cancelled;      /* calls of the peer that are cancelled, after on_cancel; borrowed */
-    uint32_t incoming_count; /* of both lists */
+    const sea_method *newest_method; /* borrowed; of the newest small request, if it named a method by its own number */
+    sea_msg *incoming;               /* calls of the peer that are not answered yet; borrowed */
+    sea_msg *cancelled;              /* calls of the peer that are cancelled, after on_cancel; borrowed */
+    uint32_t incoming_count;         /* of both lists */
     uint64_t cancel_at; /* with on_cancel: no deadline on the list of incoming calls is earlier; WAIT_FOREVER: none */
     struct msg_spares spares;
     struct watch watch;

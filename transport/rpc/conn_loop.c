@@ -27,7 +27,7 @@ static enum watch_state on_check(struct watch *watch, unsigned tries) {
         return WATCH_RESTS;
     if (tries && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, tries)) {
         spin_policy_reward(&lane->spin);
-        poller->work += (uint32_t) small_turn(conn);
+        poller->work += (uint32_t) small_turn(conn, tries);
         return WATCH_READY;
     }
     if (lane_has_work(lane) || mailbox_has_mail(conn->box)) {

@@ -46,7 +46,7 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     if (!lane->has_more && spin_policy_may_spin(&lane->spin) && lane_spin_for_frame(lane, POLLER_LOOKS)) {
         spin_policy_reward(&lane->spin);
         /* The short way takes requests alone. While calls of ours are in flight the frame is likely an answer. */
-        return conn->calls.in_flight ? conn_run_turn(conn, 0) : small_turn(conn);
+        return conn->calls.in_flight ? conn_run_turn(conn, 0) : small_turn(conn, 0);
     }
     /* 0: the lane has work now (lane_deadline()): the socket is polled without waiting, and the rings are read by the
      * turn. */

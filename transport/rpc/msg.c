@@ -26,7 +26,7 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     msg->in.bytes = msg->small.bytes;
     if (in->bytes_size)
         memcpy(msg->small.bytes, in->bytes, in->bytes_size);
-    msg->has_small = false;
+    msg->has_small = msg->is_plain = false;
     msg->link = NULL;
     msg->conn = conn; /* the reference is counted here: messages arrive on the owner's thread */
     conn->refs++;
@@ -57,6 +57,7 @@ static void msg_link(sea_msg *call, sea_msg **list) {
 /* Afterwards the message may be gone, and others. */
 static void cancel(sea_msg *call) {
     sea_conn *conn = call->conn;
+    call->is_plain = false;
     msg_unlink(call);
     msg_link(call, &conn->cancelled);
     atomic_store_explicit(&call->is_cancelled, true, memory_order_relaxed);
@@ -182,7 +183,7 @@ static bool is_late(const sea_msg *call) {
 }
 
 /* The caller reads the answer if it has not given up: its clock was read later than ours. */
-static void msg_end(sea_msg *msg) {
+static RARE void msg_end(sea_msg *msg) {
     if (msg->link && is_late(msg))
         msg_answer_error(msg, -ETIMEDOUT, "the deadline had passed before the call was answered");
     else if (msg->link)
@@ -205,8 +206,10 @@ sea_msg *sea_msg_release(sea_msg *msg) {
             msg_post(msg, msg_release_by_mail);
     } else if (msg_is_claimed(msg)) {
         msg_tell_twice();
-    } else {
+    } else if (msg->link) {
         msg_end(msg);
+    } else {
+        msg_free_plain(msg);
     }
     return NULL;
 }
@@ -249,6 +252,7 @@ sea_block *sea_msg_block(const sea_msg *msg) {
     if (!msg->has_small)
         block_init_inline(&own->small, sea_ctx_ref(msg->conn->ctx), msg->in.bytes_size, &SMALL_OPS);
     own->has_small = true;
+    own->is_plain = false;
     return &own->small;
 }
 

@@ -33,6 +33,7 @@ static inline sea_msg *msg_take_spare(sea_conn *conn, const struct small_frame *
     msg->in.deadline = frame->deadline;
     msg->in.method = frame->method;
     msg->in.bytes_size = frame->size;
+    msg->is_plain = true;
     conn->refs++;
     return msg;
 }
@@ -92,6 +93,17 @@ static inline sea_msg *msg_of_mail(struct mail *mail) {
 
 /* Frees a message that is on no list. */
 void msg_free(sea_msg *msg);
+
+/* The same in few instructions, for a plain message. */
+static inline void msg_free_plain(sea_msg *msg) {
+    sea_conn *conn = msg->conn;
+    if (!msg->is_plain || conn->is_ended || conn->spares.count >= conn->spares.most || conn->refs == 1) {
+        msg_free(msg);
+        return;
+    }
+    msg_keep_spare(&conn->spares, msg);
+    conn->refs--;
+}
 
 /* The caller of `id` does not wait any more. Returns how many messages were looked at. */
 uint32_t msg_cancel(sea_conn *conn, uint64_t id);

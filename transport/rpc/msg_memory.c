@@ -6,8 +6,8 @@
 #include "sys/misuse.h"
 #include <errno.h>
 
-/* As many as a busy connection uses at a time; each is some 450 bytes. */
-static const uint32_t SPARES_MOST = 16, BURIED_MOST = 200;
+/* As many as a busy connection uses at a time; each is some 1400 bytes. */
+static const uint32_t SPARES_MOST = 5, BURIED_MOST = 200;
 
 struct mailbox msg_dead_box = {.thread = THREAD_ID_NONE};
 
@@ -81,7 +81,6 @@ static RARE void msg_dealloc_more(struct msg_spares *spares, sea_msg *msg) {
         msg_bury(spares, msg);
 }
 
-/* A spare keeps the values of the fields that msg_take_spare() sets. */
 void msg_dealloc(struct msg_spares *spares, sea_msg *msg) {
     if (spares->count >= spares->most) {
         msg_dealloc_more(spares, msg);
@@ -92,10 +91,7 @@ void msg_dealloc(struct msg_spares *spares, sea_msg *msg) {
     msg->in.block = NULL;
     atomic_store_explicit(&msg->is_cancelled, false, memory_order_relaxed);
     atomic_store_explicit(&msg->is_posted, false, memory_order_relaxed);
-    msg->box = MSG_DEAD_BOX;
-    msg->next = spares->first;
-    spares->first = msg;
-    spares->count++;
+    msg_keep_spare(spares, msg);
 }
 
 static void msg_drop_all(sea_msg **list) {

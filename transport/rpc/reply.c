@@ -202,7 +202,7 @@ int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
     lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
     lane_sent_small(lane, size);
     msg_remove_incoming(call);
-    msg_free(call);
+    msg_free_plain(call);
     return 0;
 }
 

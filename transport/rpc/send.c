@@ -74,7 +74,7 @@ int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) 
     return send_waiting(conn, &out, timeout_ms);
 }
 
-static int send_bytes_waiting(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
+static RARE int send_bytes_waiting(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {
     CLEANUP_MESSAGE struct lane_message out = {.block = NULL};
     int r = message_of_bytes(conn, method, data, size, &out);
     return r == 0 ? send_waiting(conn, &out, timeout_ms) : r;

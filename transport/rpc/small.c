@@ -21,19 +21,29 @@ static inline void received_count(const struct received *received) {
     lane_received_small(received->lane, received->size);
 }
 
+/* The method of the newest small request serves the next one too, mostly. */
+static inline const sea_method *small_method(sea_conn *conn, uint32_t number) {
+    const sea_method *newest = conn->newest_method;
+    if (newest && newest->number == number)
+        return newest;
+    const sea_method *method = conn_method(conn, number);
+    if (method && method->number == number)
+        conn->newest_method = method;
+    return method;
+}
+
 /* One request. false: there is none, or it is for the long way. */
 static bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     struct small_frame frame;
-    if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || lane->queue_head ||
+    if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || !lane->small_end ||
         !lane_peek_small(lane, &frame))
         return false;
-    const sea_method *method = conn_method(conn, frame.method);
+    const sea_method *method = small_method(conn, frame.method);
     if (!method || frame.type == WIRE_REPLY || !method_takes(method, frame.size))
         return false;
     sea_msg *msg = msg_take_spare(conn, &frame);
-    lane_read_small(lane, frame.size, msg->small.bytes);
-    lane_pass(lane, line_count(frame.size));
+    lane_pass(lane, lane_read_small(lane, frame.size, msg->small.bytes));
     if (frame.type == WIRE_CALL)
         msg_add_incoming(msg);
     CLEANUP(received_count) struct received received = {lane, frame.size};
@@ -42,7 +52,7 @@ static bool small_take(sea_conn *conn) {
 }
 
 static bool goes_on(const struct lane *lane) {
-    return lane->state == LANE_OPEN && !lane->has_failed && !lane->doorbell.is_armed && ring_has_frame(&lane->in);
+    return lane->small_end && !lane->doorbell.is_armed && ring_has_frame(&lane->in);
 }
 
 struct small_turn {
@@ -67,28 +77,47 @@ static inline int small_take_all(sea_conn *conn) {
     conn_begin_turn(conn);
     lane->corks++;
     bool has_more = !lane->doorbell.is_armed;
-    while (has_more && small_take(conn))
+    while (has_more && small_take(conn)) {
         has_more = ++taken < LANE_FRAMES_PER_TURN && goes_on(lane);
+        if (has_more) /* a stream */
+            ring_in_ask(&lane->in);
+    }
     turn.is_done = true;
     return taken;
 }
 
-int small_turn(sea_conn *conn) {
+static inline bool small_await(struct lane *lane, unsigned tries) {
+    if (!lane_spin_for_frame(lane, tries))
+        return false;
+    spin_policy_reward(&lane->spin);
+    return true;
+}
+
+/* The rest of a turn that has taken some frames. true: that was all, and the next frame may be waited for. */
+static inline bool small_is_all(sea_conn *conn, int taken) {
     struct lane *lane = &conn->lane;
+    bool has_gone_round = small_has_gone_round(lane); /* before the bell */
+    if (!lane->corks)
+        lane_ring_bell_if_heard(lane);
+    return taken && !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box) && lane_is_calm(lane);
+}
+
+int small_turn(sea_conn *conn, unsigned tries) {
+    struct lane *lane = &conn->lane;
+    int taken = 0;
     if (conn_adopt(conn) < 0)
         return 0;
     CLEANUP_CONN sea_conn *held = conn_ref(conn); /* a handler may free it */
-    if (lane_next_is_pooled(lane))
-        return conn_run_turn(held, 0);
-    int taken = small_take_all(held);
-    bool has_gone_round = lane->doorbell.due & DOORBELL_ROOM; /* small_has_gone_round(), before the bell */
-    bool is_all = taken && !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box);
-    if (!lane->corks)
-        lane_ring_bell(lane);
-    is_all = is_all && lane_is_calm(lane);
-    if (!is_all && !conn->is_ended) {
-        lane->taken = taken;
-        taken = conn_run_turn(conn, 0);
-    }
+    do {
+        int some = lane_next_is_pooled(lane) ? 0 : small_take_all(held);
+        taken += some;
+        if (small_is_all(conn, some))
+            continue;
+        if (!conn->is_ended) {
+            lane->taken = some;
+            taken += conn_run_turn(conn, 0) - some;
+        }
+        break;
+    } while (tries && taken < LANE_FRAMES_PER_TURN && small_await(lane, tries));
     return taken;
 }

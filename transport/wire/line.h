@@ -31,8 +31,9 @@
 #define LINE_FIRST_BYTES 32 /* of payload or text in a frame's first line */
 #define LINE_MORE_BYTES 56  /* and in each later one */
 
-/* What two lines hold: the most bytes of a small message. */
-#define LINE_SMALL_BYTES (LINE_FIRST_BYTES + LINE_MORE_BYTES)
+/* The most bytes of a small message: what so many lines hold. */
+#define LINE_SMALL_LINES 19
+#define LINE_SMALL_BYTES (LINE_FIRST_BYTES + (LINE_SMALL_LINES - 1) * LINE_MORE_BYTES)
 
 /* How many lines a frame with so many bytes of payload or text takes. */
 static inline uint64_t line_count(uint64_t bytes) {
