@@ -114,6 +114,7 @@ EXTRA_DIST += \
     bench/run/cells.py \
     bench/run/commit.py \
     bench/run/compare.py \
+    bench/run/distance.py \
     bench/run/document.py \
     bench/run/folios.py \
     bench/run/huge.py \

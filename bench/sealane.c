@@ -2,8 +2,8 @@
 /*
  * Sealane, through its public interface alone.
  *
- *     auto      the best way for the size, as the library says it: plain bytes where it would copy a block anyway, above
- *               that a block (bench/auto.h); the library chooses its class
+ *     auto      the best way for the size, as the library says it (bench/auto.h): plain bytes where it would copy a
+ *               block anyway, otherwise a block, whose class it chooses
  *     bytes     plain bytes, for any size
  *     block     a block, for any size
  *     stable    a server that only takes payloads that no process can change any more

@@ -16,6 +16,7 @@ import sys
 import against
 import commit
 import compare
+import distance
 import document
 import machine
 import plan
@@ -33,7 +34,8 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="bench", description="Measures Sealane against the floors of this machine.")
     parser.add_argument("--build", type=pathlib.Path, required=True, help="where it was built: build/gcc")
     parser.add_argument("--quick", action="store_true", help="the targets alone, within three minutes")
-    parser.add_argument("--compare", action="store_true", help="other systems too; writes doc/benchmarks.md")
+    parser.add_argument("--compare", action="store_true",
+                        help="other systems too; without --quick it writes doc/benchmarks.md")
     parser.add_argument("--peers", type=pathlib.Path, default="build/peers", help="where their programs were built")
     parser.add_argument("--against", metavar="COMMIT", action="append", default=[],
                         help="build that commit, and measure both by turns; may be repeated")
@@ -67,14 +69,17 @@ def measure(options, runner, peers, opponents):
     plan.run_targets(runner, wanted, QUICK_ROUNDS if options.quick else FULL_ROUNDS)
     if not options.quick and not options.only:
         plan.run_landscape(runner)
+        distance.run(runner, peers)
     return wanted + judged + (compare.run(runner, peers) if options.compare else [])
 
 
-def show(options, results, verdicts, drawn, opponents):
+def show(options, results, verdicts, drawn, peers, opponents):
     for opponent in opponents:
         print("\n".join(against.lines(results, opponent, options.quick)), end="\n\n")
     if not options.quick and not opponents:
         print("\n".join(tables.measurement_lines(results.lines)), end="\n\n")
+    if not options.quick and (options.compare or not opponents):
+        print("\n".join(distance.lines(results, peers)))
     if verdicts:
         print("\n".join(tables.target_lines(verdicts)))
     if drawn:
@@ -102,12 +107,16 @@ def main(arguments):
     (output / "measurements.jsonl").write_text("".join(json.dumps(m) + "\n" for m in runner.results.lines))
     drawn = []
     if options.compare or not (options.quick or opponents):
-        drawn = plots.draw(runner.results, output, [peer.system for peer in peers if peer.system])
-    if options.compare:
+        names = [peer.system for peer in peers if peer.system]
+        drawn = plots.draw(runner.results, output, names, [opponent.short for opponent in opponents])
+    if options.compare and not options.quick:
         path = pathlib.Path(__file__).resolve().parents[2] / "doc" / "benchmarks.md"
-        document.write(path, facts, (runner.results, FULL_ROUNDS), verdicts, peers, drawn, output)
+        sections = [distance.section(runner.results, peers)]
+        if opponents:
+            sections.append(against.section(runner.results, opponents, options.quick))
+        document.write(path, facts, (runner.results, FULL_ROUNDS), verdicts, peers, drawn, output, sections)
     if not options.json:
-        show(options, runner.results, verdicts, drawn, opponents)
+        show(options, runner.results, verdicts, drawn, peers, opponents)
     return 0 if all(verdict.holds or verdict.is_skipped for verdict in verdicts) else 1
 
 

@@ -21,6 +21,14 @@ HEADINGS = ("cell", "old p50", "new p50", "ratio", "floor", "")
 ONEWAY_SIZES = [64, KIB, 64 * KIB, MIB]
 ASLEEP_SIZES = [64, 4 * KIB, MIB]
 
+TEXT = """
+## Earlier libraries
+
+`./dev bench --against COMMIT` builds the library of an earlier commit with the present compiler and flags, and measures
+it by turns with the present one, in the present harness. The cell says what was measured: round trips, spinning, where
+it says nothing else. A ratio below 1 is faster than then.
+"""
+
 # Milestones: the commit, what a target is of, its sizes, and the limit of new / old.
 MILESTONES = (
     ("0d63ca2d9ab6e9f066b4edbae74ea1756dfa130a", "104 B to 1 KiB", [s for s in SIZES if 104 <= s <= KIB], 0.35),
@@ -79,11 +87,24 @@ def what_of(cell):
     return size_name(cell.size) + case + (", asleep" if cell.mode == "sleep" else "")
 
 
+def section(results, opponents, is_quick):
+    """The tables, for the document."""
+    parts = [TEXT.strip()]
+    for opponent in opponents:
+        found = rows(results, opponent, present_cells(is_quick))
+        parts.append(f"### {title(opponent)}\n\n" + tables.markdown(HEADINGS, found))
+    return "\n\n".join(parts)
+
+
+def title(opponent):
+    own = "" if opponent.is_harness_ours else ", measured by that commit's own program"
+    return f"Against {opponent.short}{own}"
+
+
 def lines(results, opponent, is_quick):
     """The table, for a terminal."""
     table = [HEADINGS, *rows(results, opponent, present_cells(is_quick))]
-    head = f"Against {opponent.short}" + ("" if opponent.is_harness_ours else ", measured by that commit's own program")
-    return [head, *tables.columns(table)]
+    return [title(opponent), *tables.columns(table)]
 
 
 def targets_of(opponent):

@@ -6,9 +6,9 @@ import datetime
 import shutil
 import textwrap
 
-import tables
 from cells import size_name
 from compare import MODES, ONEWAY_SIZES, SIZES
+from tables import markdown
 from targets import sealane, time_name
 
 INTRODUCTION = """# Benchmarks
@@ -68,11 +68,6 @@ def write_section(path, heading, text):
 WIDTH = 120  # columns of a document
 
 
-def markdown(headings, rows):
-    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
 def paragraph(text, first="", rest=""):
     """The text in lines that are no wider than a document."""
     return textwrap.fill(
@@ -82,12 +77,13 @@ def paragraph(text, first="", rest=""):
 
 def verdicts_table(verdicts):
     """A table of the ratios, and below it a list of the cells that they are of: these texts are long."""
-    words = ("holds", "**misses**")
-    rows = [(v.what, v.limit, v.measured.partition(" (")[0], words[not v.holds]) for v in verdicts]
+    words = {"HOLDS": "holds", "MISSES": "**misses**", "SKIPPED": "not judged"}
+    rows = [(v.what, v.limit, v.measured.partition(" (")[0], words[v.word()]) for v in verdicts]
     cells = [(v.what, v.measured.partition(" (")[2].removesuffix(")"), v.beside.strip(" -")) for v in verdicts]
-    held = sum(v.holds for v in verdicts)
+    judged = [v for v in verdicts if not v.is_skipped]
+    held = sum(v.holds for v in judged)
     return (
-        f"\n## Targets\n\n{held} of {len(verdicts)} hold in this run.\n\n"
+        f"\n## Targets\n\n{held} of {len(judged)} hold in this run.\n\n"
         + markdown(("target", "limit", "measured", ""), rows)
         + "\n\n"
         + paragraph(
@@ -152,8 +148,9 @@ def failures(results):
     return "\n\n## What failed\n\n" + "\n".join(failed) if failed else ""
 
 
-def write(path, facts, run, verdicts, peers, plots, pictures):
-    """Writes the document at `path`; copies the pictures from `pictures` into a directory beside it."""
+def write(path, facts, run, verdicts, peers, plots, pictures, sections=()):
+    """Writes the document at `path`; copies the pictures from `pictures` into a directory beside it. `sections`: texts
+    that other modules made of the same run."""
     results, rounds = run
     directory = path.parent / path.stem
     directory.mkdir(exist_ok=True)
@@ -163,7 +160,8 @@ def write(path, facts, run, verdicts, peers, plots, pictures):
     shown = "\n\n".join(f"![{plot.title}]({directory.name}/{plot.file}.svg)" for plot in plots)
     machine = markdown(("", ""), facts)
     text = INTRODUCTION.format(date=datetime.date.today().isoformat(), machine=machine, rounds=rounds)
-    text += verdicts_table(verdicts) + "\n" + comparison(results, peers) + failures(results)
+    text += verdicts_table(verdicts) + "\n" + comparison(results, peers)
+    text += "".join(f"\n\n{section}" for section in sections) + failures(results)
     if plots:
         text += "\n" + PLOTS.format(plots=shown)
     others = section_of(path, SCALE)

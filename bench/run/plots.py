@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Plots, by gnuplot: SVG and PNG. Each has two panels, spinning and asleep, so that no figure stands without the
-other."""
+"""Plots, by gnuplot: SVG and PNG. Each has several panels, spinning and asleep, or a state of the floor each, so that
+no figure stands without the others."""
 
 import dataclasses
 import shutil
 import subprocess
 
+import distance
 from series import line, points
 
 SETTINGS = """
@@ -22,7 +23,9 @@ TERMINALS = {
     "svg": 'svg size 1200,520 font "sans,11" background "white"', "png": 'pngcairo size 1200,520 font "sans,10"'
 }
 
-SIZE_TICKS = '("64 B" 64, "1 KiB" 1024, "16 KiB" 16384, "256 KiB" 262144, "4 MiB" 4194304, "64 MiB" 67108864)'
+SIZE_TICKS = (
+    '("32 B" 32, "256 B" 256, "2 KiB" 2048, "16 KiB" 16384, "256 KiB" 262144, "4 MiB" 4194304, "64 MiB" 67108864)'
+)
 
 
 @dataclasses.dataclass
@@ -37,6 +40,7 @@ class Plot:
     ylabel: str = "microseconds"
     scale: float = 1e-3
     modes: tuple = (("spin", "spinning"), ("sleep", "asleep"))
+    states: tuple = ()  # of the floor: then a panel for each of them, spinning
 
 
 SEALANE = [line("Sealane", "sealane", "auto")]
@@ -69,11 +73,23 @@ FAN_IN = [
 ]
 
 
-def plots_of(peers):
-    """`peers`: the names of other systems that were measured."""
+def distances(peers, commits):
+    """Every size, near and far: beside other programs, and beside the libraries of earlier commits."""
+    fast = [line(peer, peer) for peer in peers if peer in distance.FAST]
+    title = "Round trip, spinning, every size: p50"
+    found = [Plot("distance", title, SEALANE + BY_HAND + fast, states=distance.STATES)]
+    if commits:
+        earlier = [line(f"Sealane at {short}", "sealane", "auto", commit=short) for short in commits]
+        title = "Round trip, spinning, this library and earlier ones: p50"
+        found.append(Plot("against", title, SEALANE + earlier, states=distance.STATES))
+    return found
+
+
+def plots_of(peers, commits=()):
+    """`peers`: the names of other systems that were measured; `commits`: of earlier libraries."""
     others = [line(peer, peer) for peer in peers]
     tails = ("p50_ns", "p999_ns")
-    result = [
+    result = distances(peers, commits) + [
         Plot(
             "latency",
             "Round trip, payload written and read in full: p50, of Sealane 99.9 % too (dashed)",
@@ -108,15 +124,22 @@ def plots_of(peers):
     return result
 
 
-def panel(plot, results, mode, name):
+def panels_of(plot):
+    """Mode, state and name of each panel. A state of None: the usual one."""
+    if plot.states:
+        return [("spin", state, state) for state in plot.states]
+    return [(mode, None, name) for mode, name in plot.modes]
+
+
+def panel(plot, results, mode, state, name):
     """The commands of one panel; none if there is no line."""
     blocks, parts = [], []
     for colour, wanted in enumerate(plot.lines, 1):
         for dash, figure in enumerate(plot.figures, 1):
-            found = points(results, wanted, mode, plot.over, figure)
+            found = points(results, wanted, mode, plot.over, figure, state)
             if not found or (dash > 1 and colour > 1):
                 continue
-            block = f"${mode}_{colour}_{dash}"
+            block = f"${state or mode}_{colour}_{dash}"
             blocks.append(f"{block} << END\n" + "".join(f"{x} {y * plot.scale:g}\n" for x, y in found) + "END")
             title = f'title "{wanted.name}"' if dash == 1 else "notitle"
             parts.append(
@@ -128,7 +151,7 @@ def panel(plot, results, mode, name):
 
 
 def script(plot, results, terminal, path):
-    panels = [panel(plot, results, mode, name) for mode, name in plot.modes]
+    panels = [panel(plot, results, *which) for which in panels_of(plot)]
     panels = [commands for commands in panels if commands]
     if not panels:
         return None
@@ -138,16 +161,16 @@ def script(plot, results, terminal, path):
         head += f"set xtics {SIZE_TICKS}\n"
     else:
         head += "set logscale x 2\n"
-    title = f"{plot.title} (floor: {results.usual_state()} state)"
+    title = plot.title if plot.states else f"{plot.title} (floor: {results.usual_state()} state)"
     return head + f'set multiplot layout 1,{len(panels)} title "{title}"\n' + "".join(panels) + "unset multiplot\n"
 
 
-def draw(results, directory, peers=()):
-    """Draws the plots that have lines. Returns their names."""
+def draw(results, directory, peers=(), commits=()):
+    """Draws the plots that have lines. Returns them."""
     drawn = []
     if not shutil.which("gnuplot"):
         return drawn
-    for plot in plots_of(peers):
+    for plot in plots_of(peers, commits):
         for suffix, terminal in TERMINALS.items():
             commands = script(plot, results, terminal, directory / f"{plot.file}.{suffix}")
             if commands:

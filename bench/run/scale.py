@@ -160,10 +160,10 @@ def section(found, verdicts):
     judged = [(v.what, v.limit, v.measured, "holds" if v.holds else "**misses**") for v in verdicts]
     return TEXT.format(
         date=datetime.date.today().isoformat(),
-        machine=document.markdown(("", ""), machine.facts()),
+        machine=tables.markdown(("", ""), machine.facts()),
         spread=document.paragraph(spread_text(found)),
-        memory=document.markdown(head, rows),
-        verdicts=document.markdown(("promise", "limit", "measured", ""), judged),
+        memory=tables.markdown(head, rows),
+        verdicts=tables.markdown(("promise", "limit", "measured", ""), judged),
     )
 
 

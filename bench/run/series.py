@@ -17,16 +17,17 @@ class Line:
         return all(measurement.get(member) == value for member, value in self.wanted)
 
 
-def line(name, system, variant="", case="roundtrip", touch="full", clients=1, cpus="0,1"):
-    members = dict(system=system, variant=variant, case=case, touch=touch, clients=clients, cpus=cpus, commit="")
+def line(name, system, variant="", case="roundtrip", touch="full", clients=1, cpus="0,1", commit=""):
+    members = dict(system=system, variant=variant, case=case, touch=touch, clients=clients, cpus=cpus, commit=commit)
     return Line(name, tuple((member, value) for member, value in members.items() if value is not None))
 
 
-def points(results, wanted, mode, over, figure):
-    """[(over, figure)] of the least disturbed measurements, in the usual state if there are any."""
+def points(results, wanted, mode, over, figure, state=None):
+    """[(over, figure)] of the least disturbed measurements: in that state alone, or in the usual state if there are
+    any."""
     usual, best = results.usual_state(), {}
     for m in results.lines:
-        if wanted.fits(m) and m["mode"] == mode and m[figure] is not None:
+        if wanted.fits(m) and m["mode"] == mode and m[figure] is not None and state in (None, m["state"]):
             rank = (m["state"] not in (usual, "one"), not is_steady(m), cost_ns(m))
             if m[over] not in best or rank < best[m[over]][0]:
                 best[m[over]] = (rank, m[figure])

@@ -10,6 +10,11 @@ def columns(rows, gap="  "):
     return [gap.join(word.ljust(width) for word, width in zip(row, widths)).rstrip() for row in rows]
 
 
+def markdown(headings, rows):
+    lines = ["| " + " | ".join(headings) + " |", "|" + "---|" * len(headings)]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
 def target_lines(verdicts):
     """One line for each target, ending with HOLDS, MISSES or SKIPPED."""
     rows = [("target", "limit", "measured", "p50 and 99.9 %", "")]

@@ -11,15 +11,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench" / "
 # pylint: disable=wrong-import-position
 import against
 import cells
+import compare
+import distance
 import document
 import memory
 import plan
+import plots
 import scale
 import tables
 from cells import Cell, Results, Runner
 from promises import promises
 from sizes import SIZES
 from targets import Contest, CountTarget, FloorTarget, ProgramTarget, SkippedTarget, Target, Verdict
+from targets import floor as floor_cell
 
 SUBJECT, OTHER, THIRD = Cell("sealane"), Cell("floors", system="shared"), Cell("floors", system="socket")
 
@@ -273,6 +277,67 @@ class Against(unittest.TestCase):
         self.assertTrue(target.verdict(results).holds)
         results.by_cell[large][0]["p50_ns"] = 51
         self.assertFalse(target.verdict(results).holds)
+
+
+class Distance(unittest.TestCase):
+    def results(self):
+        results = Results()
+        for floor, ours, single, rotating in ((40, 100, 90, 80), (500, 400, 500, 600)):
+            results.add(Cell("sealane"), measured(ours, floor))
+            for variant, ns in (("single", single), ("rotating", rotating)):
+                results.add(floor_cell("shared", variant=variant), measured(ns, floor))
+        return results
+
+    def test_each_state_has_its_own_rows_and_the_best_by_hand_counts(self):
+        near, far = (distance.rows(self.results(), [], state) for state in ("near", "far"))
+        self.assertEqual(near, [("64 B", "100 ns", "80 ns", "-", "1.25")])
+        self.assertEqual(far, [("64 B", "400 ns", "500 ns", "-", "0.80")])
+        self.assertEqual(distance.rows(self.results(), [], "middle"), [])
+
+    def test_the_size_that_the_present_state_lacks_is_next_until_none_lacks_any(self):
+        states, sizes, now = [500] * 80 + [128] * 80 + [40], [], iter(range(100000))
+        runner = Runner(pathlib.Path("."), 0.1, is_quiet=True)
+
+        def run_once(cell, _seconds):
+            sizes.append(cell.size)
+            return measured(cell.size, states[min(len(sizes) // 4, len(states) - 1)]), None
+
+        runner.run_once = run_once
+        distance.run(runner, [], budget=10000, clock=lambda: next(now))
+        self.assertTrue(distance.is_complete(runner.results, []))
+        self.assertEqual(set(sizes), set(SIZES))
+
+    def test_the_section_has_the_states_that_were_seen(self):
+        text = distance.section(self.results(), [])
+        self.assertEqual([word in text for word in ("### Near", "### Middle", "### Far")], [True, False, True])
+
+    def test_fast_systems_of_other_people_have_a_column(self):
+        peers = [compare.peer_of("aeron", "/p/peer_aeron"), compare.peer_of("zeromq", "/p/peer_zeromq")]
+        self.assertEqual(distance.headings(peers), ("size", "Sealane", "by hand", "Unix socket", "aeron", "ratio"))
+        results = self.results()
+        results.add(peers[0].make(case="roundtrip", mode="spin", size=64), measured(50, 40))
+        self.assertEqual(distance.rows(results, peers, "near")[0][-2:], ("50 ns", "2.00"))
+
+
+class Plots(unittest.TestCase):
+    def test_near_and_far_have_a_panel_each(self):
+        results = Results()
+        for floor, ns in ((40, 100), (500, 900)):
+            for size in (64, 104):
+                line = measured(ns + size, floor, system="sealane", variant="auto", mode="spin", size=size)
+                line |= dict(case="roundtrip", touch="full", clients=1, cpus="0,1")
+                results.add(Cell("sealane", size=size), line)
+        (plot,) = plots.distances([], [])
+        script = plots.script(plot, results, "svg", "out.svg")
+        self.assertIn("$near_1_1 << END\n64 0.164\n104 0.204\nEND", script)
+        self.assertIn("$far_1_1 << END\n64 0.964\n104 1.004\nEND", script)
+        self.assertIn("layout 1,2", script)  # no panel for a state that was not seen
+
+    def test_an_earlier_library_has_a_line_of_its_own(self):
+        _, plot = plots.distances([], ["8f6d15c79"])
+        ours = dict(system="sealane", variant="auto", case="roundtrip", touch="full", clients=1, cpus="0,1")
+        fits = [[wanted.fits(ours | dict(commit=name)) for wanted in plot.lines] for name in ("", "8f6d15c79")]
+        self.assertEqual(fits, [[True, False], [False, True]])
 
 
 class Loans(unittest.TestCase):
