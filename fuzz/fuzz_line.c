@@ -24,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(again, 0xa5, sizeof(again));
     const char *wrong = line_decode(words, &frame, &bytes);
     demand(!line_is_small(words) || line_oracle_is_small(words, &frame, wrong, bytes));
+    demand(!line_is_pooled(words) || line_oracle_is_pooled(words, &frame, wrong, bytes));
     if (wrong)
         return 0;
     demand(!line_oracle_violation(&frame, bytes));

@@ -163,6 +163,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/ring.h \
     transport/lane/rings.c \
     transport/lane/send.c \
+    transport/lane/pooled.c \
+    transport/lane/pooled.h \
     transport/lane/small.h \
     transport/lane/snapshot.c \
     transport/lane/negotiation.c \

@@ -84,4 +84,14 @@ static inline bool line_oracle_is_same(const uint64_t words[LINE_WORDS], const u
     return true;
 }
 
+/* Do the words of a line for which line_is_pooled() is true say what that header promises? */
+static inline bool line_oracle_is_pooled(const uint64_t words[LINE_WORDS], const struct wire_frame *frame,
+                                         const char *wrong, uint32_t bytes) {
+    const struct wire_message *message = &frame->message;
+    return !wrong && bytes == 0 && message->payload_class == WIRE_CLASS_POOLED && message->text_size == 0 &&
+           message->status == 0 && frame->head.type == line_type(words) && frame->head.id == words[1] &&
+           message->deadline == words[2] && message->method == words[3] && message->handle == words[4] &&
+           message->payload_size == words[5];
+}
+
 #endif

@@ -13,6 +13,7 @@
 
 #include <sys/resource.h>
 
+#include "lane/pooled.h"
 #include "support/random.h"
 #include "support/ring_speaker.h"
 #include "unit/fail.h"
@@ -130,6 +131,156 @@ START_TEST(test_a_busy_turn_maintains_no_pools) {
     pair_deinit(&pair);
 }
 END_TEST
+
+/* --- the short way --- */
+
+/* Sends a block the short way, which is open to it. Returns the handle. */
+static uint64_t send_short(struct side *side, sea_block *block) {
+    struct lane *lane = &side->lane;
+    size_t size = block->size;
+    ck_assert(lane_takes_pooled(lane, block));
+    uint64_t handle = lane_lend_pooled(lane, block);
+    ck_assert_uint_ne(handle, 0);
+    lane_write_pooled(lane, WIRE_ONEWAY, 0, 0, 7, handle, size);
+    lane_sent_pooled(lane, size);
+    return handle;
+}
+
+/* Two blocks of an arena that the other side knows. */
+static void open_with_blocks(sea_block *ret_blocks[2]) {
+    open_pair();
+    ck_assert_int_eq(send_numbered(&pair.client, 1, new_pooled(&pair.client, 1024, 1)), 0);
+    pair_settle(&pair);
+    side_drop(&pair.server);
+    pair_settle(&pair);
+    for (int i = 0; i < 2; i++)
+        ret_blocks[i] = new_pooled(&pair.client, 1024, 3 + i);
+}
+
+START_TEST(test_the_short_way) {
+    sea_block *blocks[2];
+    struct pooled_frame frame;
+    open_with_blocks(blocks);
+    struct lane *lane = &pair.server.lane;
+    const struct account *account = lane->remote->account;
+    uint64_t handle = send_short(&pair.client, blocks[0]);
+    ck_assert_uint_eq(pair.client.lane.remote->account->leased_blocks, 1);
+    ck_assert_uint_eq(pair.client.lane.remote->account->leased_bytes, 1024);
+    ck_assert(ring_has_frame(&lane->in));
+    ck_assert(lane_peek_pooled(lane, &frame));
+    ck_assert_uint_eq(frame.handle, handle);
+    ck_assert_uint_eq(frame.head.method, 7);
+    sea_block *view = lane_take_pooled(lane, &frame);
+    ck_assert_ptr_nonnull(view);
+    ck_assert(!ring_has_frame(&lane->in));
+    ck_assert(has_bytes(sea_block_view(view), 1024, 3));
+    ck_assert(sea_block_is_sealed(view));
+    ck_assert_uint_eq(account->imported_blocks, 1);
+    ck_assert_uint_eq(account->imported_bytes, 1024);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_BLOCKS], 1);
+    ck_assert(!lane_take_release(&pair.client.lane));
+    sea_block_unref(view);
+    ck_assert_uint_eq(account->imported_blocks + account->imported_bytes, 0);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    ck_assert(lane_take_release(&pair.client.lane));
+    ck_assert(!lane_take_release(&pair.client.lane));
+    struct figures sent = side_figures(&pair.client), received = side_figures(&pair.server);
+    ck_assert_uint_eq(sent.of[SEA_FIGURE_SENT_POOLED_MESSAGES], 2);
+    ck_assert_uint_eq(received.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 2);
+    ck_assert_uint_eq(received.of[SEA_FIGURE_RECEIVED_BYTES], 2048);
+    assert_leased(&pair.client, 0, 0);
+    sea_block_unref(blocks[1]);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* What is unusual stays for the long way, and so do blocks that it has to refuse. */
+START_TEST(test_no_short_way) {
+    sea_block *blocks[2];
+    open_with_blocks(blocks);
+    struct lane *lane = &pair.client.lane;
+    struct account *account = lane->remote->account;
+    ck_assert(!lane_takes_pooled(lane, NULL));
+    sea_block *unannounced = new_pooled(&pair.client, LARGE, 1), *sealed = NULL;
+    ck_assert(!lane_takes_pooled(lane, unannounced));
+    ck_assert_int_eq(peer_new_sealed(&sealed, lane->remote, 1024), 0);
+    ck_assert(!lane_takes_pooled(lane, sealed));
+    struct credit limit = account->out_limit;
+    account->out_limit.blocks = 0;
+    ck_assert(!lane_takes_pooled(lane, blocks[0]));
+    account->out_limit = limit;
+    account->out_limit.bytes = 1023;
+    ck_assert(!lane_takes_pooled(lane, blocks[0]));
+    account->out_limit = limit;
+    account->grant.block_max = 1023;
+    ck_assert(!lane_takes_pooled(lane, blocks[0]));
+    account->grant.block_max = 1024;
+    blocks[0]->slot->is_queued = true;
+    ck_assert(!lane_takes_pooled(lane, blocks[0]));
+    blocks[0]->slot->is_queued = false;
+    uint64_t left = account->quota.limit[QUOTA_BYTES];
+    account->quota.limit[QUOTA_BYTES] = quota_used(&account->quota, QUOTA_BYTES) + 1023;
+    uint64_t refusals = side_figures(&pair.client).of[SEA_FIGURE_REFUSALS];
+    ck_assert_uint_eq(lane_lend_pooled(lane, blocks[0]), 0);
+    ck_assert_uint_eq(side_figures(&pair.client).of[SEA_FIGURE_REFUSALS], refusals);
+    ck_assert_uint_eq(account->leased_blocks, 0);
+    account->quota.limit[QUOTA_BYTES] = left;
+    send_short(&pair.client, sea_block_ref(blocks[0]));
+    ck_assert(!lane_takes_pooled(lane, blocks[0])); /* it is lent */
+    lane->has_failed = true;
+    ck_assert(!lane_takes_pooled(lane, blocks[1]));
+    lane->has_failed = false;
+    for (int i = 0; i < 2; i++)
+        sea_block_unref(blocks[i]);
+    sea_block_unref(unannounced);
+    sea_block_unref(sealed);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* The names that a liar may give to a payload: another arena, beyond its end, too large a payload, a block that is on
+ * lease, no generation. The short way leaves each to the long way, and nothing has happened. */
+START_TEST(test_the_short_way_takes_no_lies) {
+    sea_block *blocks[2];
+    struct pooled_frame frame;
+    open_with_blocks(blocks);
+    struct lane *lane = &pair.server.lane;
+    uint64_t handle = send_short(&pair.client, blocks[0]);
+    ck_assert(lane_peek_pooled(lane, &frame));
+    struct handle_parts parts = handle_split(handle);
+    const struct pooled_frame lies[] = {
+        {frame.head, handle_make(parts.arena + 1, parts.index, parts.generation), 1024},
+        {frame.head, handle_make(parts.arena, HANDLE_INDEX_MAX, parts.generation), 1024},
+        {frame.head, handle, 1025},
+        {frame.head, handle, UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+        ck_assert_ptr_null(lane_take_pooled(lane, &lies[i]));
+    lane->remote->account->in_limit.blocks = 0;
+    ck_assert_ptr_null(lane_take_pooled(lane, &frame));
+    lane->remote->account->in_limit.blocks = 10;
+    ck_assert(ring_has_frame(&lane->in));
+    ck_assert_uint_eq(lane->remote->account->imported_blocks, 0);
+    sea_block *view = lane_take_pooled(lane, &frame);
+    ck_assert_ptr_nonnull(view);
+    ck_assert_ptr_null(lane_take_pooled(lane, &frame)); /* the same handle twice */
+    frame.handle = handle_make(parts.arena, parts.index, parts.generation + 1);
+    ck_assert_ptr_null(lane_take_pooled(lane, &frame)); /* the block under a second name */
+    ck_assert_uint_eq(lane->remote->account->imported_blocks, 1);
+    lane_write_pooled(&pair.client.lane, WIRE_ONEWAY, 0, 0, 7, handle_make(parts.arena, 1, 0), 1);
+    ck_assert(ring_has_frame(&lane->in));
+    ck_assert(!lane_peek_pooled(lane, &frame));
+    sea_block_unref(view);
+    lane_release(lane, handle); /* again */
+    ck_assert(lane_take_release(&pair.client.lane));
+    ck_assert(!lane_take_release(&pair.client.lane));
+    ck_assert(pair.client.lane.has_failed);
+    sea_block_unref(blocks[1]);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* --- copies on arrival --- */
 
 /* A side that takes stable payloads only gets a copy that no sender reaches, and the lease goes back at once. */
 START_TEST(test_a_snapshot_is_stable) {
@@ -978,6 +1129,9 @@ int main(void) {
     suite_fixture(s, before, fail_off);
     suite_add(s, test_a_payload_in_place);
     suite_add(s, test_a_busy_turn_maintains_no_pools);
+    suite_add(s, test_the_short_way);
+    suite_add(s, test_no_short_way);
+    suite_add(s, test_the_short_way_takes_no_lies);
     suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);

@@ -39,6 +39,8 @@ static bool is_accepted_soundly(const uint64_t words[LINE_WORDS]) {
     const char *wrong = line_decode(words, &frame, &bytes);
     if (line_is_small(words) && !line_oracle_is_small(words, &frame, wrong, bytes))
         ck_abort_msg("small, but: %s", wrong ? wrong : "another frame");
+    if (line_is_pooled(words) && !line_oracle_is_pooled(words, &frame, wrong, bytes))
+        ck_abort_msg("pooled, but: %s", wrong ? wrong : "another frame");
     if (wrong)
         return false;
     const char *broken = line_oracle_violation(&frame, bytes);
@@ -158,6 +160,37 @@ START_TEST(test_small_lines) {
         ck_assert_int_eq(line_is_small(words), size <= LINE_SMALL_BYTES);
         ck_assert(is_accepted_soundly(words));
     }
+}
+END_TEST
+
+/* Frames with a pooled payload that go the short way. */
+START_TEST(test_pooled_lines) {
+    const struct wire_message call = {.method = UINT32_MAX,
+                                      .deadline = UINT64_MAX,
+                                      .handle = UINT64_MAX,
+                                      .payload_size = WIRE_BLOCK_CEILING,
+                                      .payload_class = WIRE_CLASS_POOLED};
+    const struct wire_message oneway = {
+        .method = 1, .handle = 1, .payload_size = 1, .payload_class = WIRE_CLASS_POOLED};
+    const struct wire_message reply = {.handle = 1, .payload_size = 1, .payload_class = WIRE_CLASS_POOLED};
+    uint64_t good[3][LINE_WORDS], words[LINE_WORDS];
+    line_encode(good[0], WIRE_CALL, UINT64_MAX, &call);
+    line_encode(good[1], WIRE_ONEWAY, 0, &oneway);
+    line_encode(good[2], WIRE_REPLY, 0, &reply);
+    for (int i = 0; i < COUNT(good); i++) {
+        ck_assert(line_is_pooled(good[i]));
+        ck_assert(is_accepted_soundly(good[i]));
+        for (int bit = 32; bit < 64 * LINE_WORDS; bit++) {
+            memcpy(words, good[i], sizeof(words));
+            words[bit / 64] ^= UINT64_C(1) << bit % 64;
+            is_accepted_soundly(words);
+        }
+    }
+    memcpy(words, good[0], sizeof(words));
+    words[5] = WIRE_BLOCK_CEILING + UINT64_C(1);
+    ck_assert(!line_is_pooled(words));
+    words[5] = 0;
+    ck_assert(!line_is_pooled(words));
 }
 END_TEST
 
@@ -303,6 +336,7 @@ int main(void) {
     suite_add(s, test_largest_fields);
     suite_add_loop(s, test_the_tag_is_not_looked_at, 0, LINE_SAMPLES);
     suite_add_loop(s, test_small_lines, 0, LINE_SAMPLES);
+    suite_add(s, test_pooled_lines);
     suite_add(s, test_line_count);
     suite_add_loop(s, test_decode_corrupted, 0, COUNT(corruptions));
     suite_add_loop(s, test_decode_any_byte, 0, LINE_SAMPLES);

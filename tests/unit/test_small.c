@@ -31,11 +31,27 @@ static sea_msg *kept;            /* belongs to the server's thread */
 static _Atomic uint32_t counted; /* COUNTs that arrived in order at the server */
 static uint32_t counted_here;    /* and at the client */
 
+/* The answer comes as the call did, in bytes or in a block. */
+static void mirror_in_block(sea_msg *msg) {
+    const char *bytes = sea_msg_data(msg);
+    size_t size = sea_msg_size(msg);
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new(&block, sea_msg_conn(msg), size), 0);
+    char *data = sea_block_data(block);
+    for (size_t i = 0; i < size; i++)
+        data[i] = bytes[size - 1 - i];
+    ck_assert_int_eq(sea_reply(msg, block), 0);
+}
+
 static void on_mirror(sea_msg *msg, void *user) {
     char mirrored[SIZES];
     const char *bytes = sea_msg_data(msg);
     size_t size = sea_msg_size(msg);
     (void) user;
+    if (sea_msg_class(msg) == SEA_POOLED) {
+        mirror_in_block(msg);
+        return;
+    }
     for (size_t i = 0; i < size; i++)
         mirrored[i] = bytes[size - 1 - i];
     sea_reply_bytes(msg, mirrored, size);
@@ -293,6 +309,77 @@ START_TEST(test_blocks_come_back_meanwhile) {
 }
 END_TEST
 
+/* Makes one call of MIRROR with a block of the connection's pool, and gets a block back. */
+static sea_msg *mirror_block(size_t size, unsigned seed) {
+    sea_block *block = NULL;
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_block_new(&block, conn, size), 0);
+    ck_assert_int_eq(sea_block_class(block), SEA_POOLED);
+    char *data = sea_block_data(block);
+    for (size_t i = 0; i < size; i++)
+        data[i] = (char) (seed + i * 7);
+    ck_assert_int_eq(sea_call(conn, MIRROR, block, -1, &reply), 0);
+    ck_assert_uint_eq(sea_msg_size(reply), size);
+    ck_assert_int_eq(sea_msg_class(reply), SEA_POOLED);
+    const char *got = sea_msg_data(reply);
+    for (size_t i = 0; i < size; i++)
+        if (got[i] != (char) (seed + (size - 1 - i) * 7))
+            ck_abort_msg("byte %zu of %zu is wrong", i, size);
+    return reply;
+}
+
+/* More laps than the ring has lines; small calls between them. */
+START_TEST(test_pooled_calls) {
+    enum { CALLS = 300 };
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < CALLS; i++) {
+        size_t size = 4000 + i * 11;
+        sea_msg_release(mirror_block(size, i));
+        sea_msg_release(mirror(8, i));
+        bytes += size + 8;
+    }
+    struct figures f = figures();
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_POOLED_MESSAGES], CALLS);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], CALLS);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_INLINE_MESSAGES], CALLS);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SENT_BYTES], bytes);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_BYTES], bytes);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_IMPORTED_BLOCKS] + f.of[SEA_FIGURE_IMPORTED_BYTES], 0);
+    ck_assert_uint_le(f.of[SEA_FIGURE_LEASED_BLOCKS], 2); /* releases are read when a block is wanted */
+}
+END_TEST
+
+/* Each reply that is kept stays as it is, however many calls follow, also beyond the end of the connection. */
+START_TEST(test_pooled_replies_that_are_kept) {
+    sea_msg *replies[20];
+    for (unsigned i = 0; i < 20; i++)
+        replies[i] = mirror_block(5000, i);
+    sea_block *block = sea_block_ref(sea_msg_block(replies[3]));
+    ck_assert_uint_eq(figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 20);
+    for (unsigned i = 0; i < 20; i++) {
+        ck_assert_int_eq(*(const char *) sea_msg_data(replies[i]), (char) (i + 4999 * 7));
+        sea_msg_release(replies[i]);
+    }
+    conn = sea_conn_free(conn);
+    ck_assert_int_eq(*(const char *) sea_block_view(block), (char) (3 + 4999 * 7));
+    sea_block_unref(block);
+    ck_assert_uint_eq(figures().of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+}
+END_TEST
+
+START_TEST(test_pooled_one_way_messages_keep_their_order) {
+    for (uint32_t i = 0; i < 3200; i++) {
+        sea_block *block = NULL;
+        ck_assert_int_eq(sea_block_new(&block, conn, 4000), 0);
+        memset(sea_block_data(block), 0, 4000);
+        memcpy(sea_block_data(block), &i, sizeof i);
+        ck_assert_int_eq(sea_send(conn, COUNT, block, -1), 0);
+    }
+    sea_msg_release(mirror(1, 0)); /* all earlier messages have arrived */
+    ck_assert_uint_eq(atomic_load(&counted), 3200);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("small");
     suite_fixture(s, before, after);
@@ -306,5 +393,8 @@ int main(void) {
     suite_add(s, test_the_server_leaves);
     suite_add(s, test_many_calls_at_once);
     suite_add(s, test_blocks_come_back_meanwhile);
+    suite_add(s, test_pooled_calls);
+    suite_add(s, test_pooled_replies_that_are_kept);
+    suite_add(s, test_pooled_one_way_messages_keep_their_order);
     return suite_run(s);
 }

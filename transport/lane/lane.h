@@ -26,7 +26,7 @@
  * Others use the socket for all.
  *
  * Modules: lane.c life and dispatch · send.c what goes out · receive.c what comes in · small.h the short way of small
- * messages, both ways · snapshot.c copies of what comes in · rings.c outboxes, sleep and wake-up · ring_growth.c larger
+ * messages, both ways, and pooled.h that of pooled ones · snapshot.c copies of what comes in · rings.c outboxes, sleep and wake-up · ring_growth.c larger
  * rings.
  */
 #ifndef LANE_LANE_H
@@ -47,6 +47,10 @@
 
 /* Frames handled in one turn, so that a peer that floods leaves the others their turns. */
 enum { LANE_FRAMES_PER_TURN = 64 };
+
+/* For how long the pools of a busy connection want maintenance before they get it, nanoseconds. A connection without
+ * work does it at once. */
+enum { LANE_MAINTENANCE_NS = 1000 * 1000 };
 
 enum lane_state { LANE_GREETING, LANE_OPEN, LANE_CLOSED };
 
@@ -251,8 +255,20 @@ static inline void lane_request_maintenance(const struct lane *lane) {
  * turn's. */
 int lane_take_releases(struct lane *lane); /* 0, -ESTALE: the peer lied */
 
+/* Takes one release, outside of a turn, for a sender that looks for a block. false: there is none, or there is more to
+ * do than that: lane_take_releases(). */
+bool lane_take_release(struct lane *lane);
+
 /* Has them do it now. */
 void lane_maintain_pools_now(struct lane *lane);
+
+/* Is it due? `now` is wait_now_coarse(). */
+static inline bool lane_pools_are_due_at(const struct lane *lane, uint64_t now) {
+    const struct pools *pools = &lane->remote->pools;
+    if (atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed))
+        return true;
+    return now >= pools->deadline || (pools->needs_maintenance && now >= pools->maintained_at + LANE_MAINTENANCE_NS);
+}
 
 /* Has the pools do their maintenance if it is due: for an application that sends on and on, and never comes to a turn.
  */

@@ -158,6 +158,17 @@ int lane_take_releases(struct lane *lane) {
     return r;
 }
 
+bool lane_take_release(struct lane *lane) {
+    uint64_t handle;
+    if (!lane->has_rings || lane->growth.their_entries || is_waiting_for_room(lane) ||
+        !release_read(&lane->releases_in, &handle))
+        return false;
+    if (peer_release(lane->remote, handle) == 0)
+        return true;
+    lane_fail(lane, -EPROTO, "a handle was released that is not on lease to this peer");
+    return false;
+}
+
 bool lane_has_work(struct lane *lane) {
     if (!lane->has_rings || lane->is_choked || lane->has_failed)
         return false;
@@ -202,20 +213,13 @@ void lane_maintain_pools(struct lane *lane) {
         lane_trim(lane);
 }
 
-/* For how long pools of a busy connection want maintenance before they get it. A connection without work does it at
- * once. */
-static const uint64_t MAINTENANCE_NS = 1000 * 1000;
-
 /* The clock is read only if something will be due, and the coarse one is enough: a connection that is about to sleep
  * maintains its pools in any case. Pools that want maintenance do not get it in each turn: it begins the watch, and
  * closes the front (memory/pool.h), which the next block would open again. */
 bool lane_pools_are_due(const struct lane *lane) {
     const struct pools *pools = &lane->remote->pools;
-    if (atomic_load_explicit(&pools->account->member.trim, memory_order_relaxed))
-        return true;
-    uint64_t wanted = pools->needs_maintenance ? pools->maintained_at + MAINTENANCE_NS : WAIT_FOREVER;
-    uint64_t due = wanted < pools->deadline ? wanted : pools->deadline;
-    return due != WAIT_FOREVER && wait_now_coarse() >= due;
+    bool has_clock = pools->needs_maintenance || pools->deadline != WAIT_FOREVER;
+    return lane_pools_are_due_at(lane, has_clock ? wait_now_coarse() : 0);
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {

@@ -161,11 +161,6 @@ static inline void lane_sent_small(struct lane *lane, size_t size) {
         lane_ring_bell_if_heard(lane);
 }
 
-/* Does the frame that is there bring a pooled block? It never goes the short way. */
-static inline bool lane_next_is_pooled(const struct lane *lane) {
-    return (shared64_load(&lane->in.next->words[0]) >> 40 & 0xff) == WIRE_CLASS_POOLED;
-}
-
 /* What the first words of a small frame say. */
 struct small_frame {
     uint64_t id, deadline;

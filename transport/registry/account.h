@@ -129,11 +129,27 @@ static inline bool account_is_over_limit(const struct account *account, uint64_t
             (void) ctx_uncount(account_of->ctx, counter, n); \
     } while (0)
 
+/* Have the peer and its user room for one block of so many bytes? */
+static inline bool account_has_room(const struct account *account, uint64_t bytes) {
+    for (const struct quota *at = &account->quota; at; at = at->parent)
+        if (bytes > at->limit[QUOTA_BYTES] - quota_used(at, QUOTA_BYTES) ||
+            quota_used(at, QUOTA_BLOCKS) >= at->limit[QUOTA_BLOCKS])
+            return false;
+    return true;
+}
+
 /* Charges the peer and its user with one block of so many bytes. -EDQUOT, noted. */
 static inline int account_charge_block(struct account *account, uint64_t bytes) {
     if (is_single_threaded() && quota_charge_block_alone(&account->quota, bytes))
         return 0;
     return quota_charge(&account->quota, bytes, 1, 0, &account->ctx->refusals);
+}
+
+/* The same for the short way, where the long one notes a refusal later. false: there was no room. */
+static inline bool account_try_block(struct account *account, uint64_t bytes) {
+    if (is_single_threaded())
+        return quota_charge_block_alone(&account->quota, bytes);
+    return account_has_room(account, bytes) && account_charge_block(account, bytes) == 0;
 }
 
 static inline void account_return_block(struct account *account, uint64_t bytes) {
@@ -151,15 +167,25 @@ static inline void account_count_lease(struct account *account, uint64_t blocks,
     atomic_store_explicit(&account->leased_bytes, bytes, memory_order_relaxed);
 }
 
-/* Charges the peer with a lease. Only the grantors of leases call these two. -EDQUOT. */
-static inline int account_charge_lease(struct account *account, uint64_t size) {
-    int r = account_charge_block(account, size);
-    if (r < 0)
-        return r;
+static inline void account_note_lease(struct account *account, uint64_t size) {
     account_count_lease(account, 1, size);
     account_count(account, leased_blocks, 1);
     account_count(account, leased_bytes, size);
-    return 0;
+}
+
+/* Charges the peer with a lease. Only the grantors of leases call these. -EDQUOT; false: as account_try_block(). */
+static inline int account_charge_lease(struct account *account, uint64_t size) {
+    int r = account_charge_block(account, size);
+    if (r == 0)
+        account_note_lease(account, size);
+    return r;
+}
+
+static inline bool account_try_lease(struct account *account, uint64_t size) {
+    if (!account_try_block(account, size))
+        return false;
+    account_note_lease(account, size);
+    return true;
 }
 
 static inline void account_return_lease(struct account *account, uint64_t size) {

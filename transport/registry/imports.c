@@ -94,16 +94,26 @@ int imports_add(struct account *account, struct import *import, uint64_t handle,
     return 0;
 }
 
-int imports_add_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
-    int r = account_charge_block(account, 0);
-    if (r < 0)
-        return r;
+static void pooled_begin(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
     import->account = account;
     import->handle = handle;
     import->is_pooled = true;
     import->is_chained = false;
     import_count(account, size);
-    return 0;
+}
+
+int imports_add_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
+    int r = account_charge_block(account, 0);
+    if (r == 0)
+        pooled_begin(account, import, handle, size);
+    return r;
+}
+
+bool imports_try_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
+    if (!account_try_block(account, 0))
+        return false;
+    pooled_begin(account, import, handle, size);
+    return true;
 }
 
 static void import_unchain(const struct import *import) {

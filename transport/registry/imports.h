@@ -42,6 +42,9 @@ int imports_add(struct account *account, struct import *import, uint64_t handle,
 /* The same for a pooled import that a view knows of, without entering it. `import` is zeroed, or has ended. -EDQUOT. */
 int imports_add_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size);
 
+/* The same for the short way: false, and not noted, instead of -EDQUOT. */
+bool imports_try_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size);
+
 /* Charges the peer with a copy of its payload. -EDQUOT. */
 int imports_add_copy(struct account *account, struct import *import, uint64_t size);
 

@@ -65,6 +65,14 @@ int pooled_block_lease(struct account *account, sea_block *block, uint64_t *ret_
     return 0;
 }
 
+uint64_t pooled_block_take_lease(struct account *account, sea_block *block) {
+    if (!account_try_lease(account, block->size))
+        return 0;
+    if (!block->is_readonly) /* others may send and read one that is, in other threads */
+        block->is_readonly = true;
+    return slot_lease(block->slot);
+}
+
 uint64_t pooled_block_end_lease(struct account *account, struct pool_slot *slot) {
     sea_block *block = slot_block(slot);
     const struct pool_budget *budget = block->budget; /* of a pool that lives */

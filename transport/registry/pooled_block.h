@@ -48,6 +48,10 @@ uint64_t pooled_block_growth(const sea_block *block);
 /* Grants the lease, with a reference of its own, and charges the account. -EDQUOT. */
 int pooled_block_lease(struct account *account, sea_block *block, uint64_t *ret_handle);
 
+/* The same for a block that is free and alive, without noting a refusal; takes the caller's reference. Returns the
+ * handle; 0: there was no room, and the reference is the caller's. */
+uint64_t pooled_block_take_lease(struct account *account, sea_block *block);
+
 /* Ends the lease of a slot. Returns the payload's size. */
 uint64_t pooled_block_end_lease(struct account *account, struct pool_slot *slot);
 

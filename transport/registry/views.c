@@ -249,6 +249,28 @@ int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, u
     return r < 0 ? r : view_block_new(ret_block, views->account, handle, view, data, (size_t) size);
 }
 
+sea_block *views_take(const struct views *views, uint64_t handle, uint64_t size) {
+    struct account *account = views->account;
+    const struct handle_parts parts = handle_split(handle);
+    struct arena_view *view = view_table_find(&views->table, parts.arena);
+    sea_block *block = account->view_spares;
+    if (!view || !block)
+        return NULL;
+    const void *data = view_at(&view->view, parts.index, size); /* NULL of an arena that we could not take */
+    if (!data || view->leases[parts.index] || imports_have(account, handle) || account_is_over_limit(account, size) ||
+        !imports_try_pooled(account, &block->import, handle, size))
+        return NULL;
+    account->view_spares = block->data;
+    account->view_spares_room++;
+    view->leases[parts.index] = parts.generation;
+    view->refs++;
+    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
+    block->size = (size_t) size;
+    block->data = (void *) (uintptr_t) data;
+    block->view = view;
+    return block;
+}
+
 /* --- the end --- */
 
 /* How many pages of a view were touched is not known: the work is counted as if all were. */

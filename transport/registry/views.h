@@ -60,6 +60,10 @@ void views_drop(struct arena_view *view);
  * -EDQUOT, -ENOMEM. */
 int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, uint64_t size);
 
+/* The same for the short way, and within the credit that we granted: in a spare object of the account. NULL: nothing
+ * has happened, since something is unusual, or wrong. */
+sea_block *views_take(const struct views *views, uint64_t handle, uint64_t size);
+
 /* Before views_end(): as much of that as the account's work allows. true: little is left. */
 bool views_end_some(struct views *views);
 

@@ -61,11 +61,16 @@ int conn_block_of(sea_conn *conn, const void *data, size_t size, sea_block **ret
     return r;
 }
 
-/* Without a hot block. A size below `ready_below` is inline or pooled, and the peer takes it so: no limit is asked. */
+/* Without a hot block: one that the peer has just given back is hot then. A size below `ready_below` is inline or
+ * pooled, and the peer takes it so: no limit is asked. */
 static RARE int block_new(sea_block **ret_block, sea_conn *conn, size_t size, int payload_class) {
     struct peer *remote = conn->lane.remote;
     bool was_restless = remote->pools.needs_maintenance;
-    sea_block *block = size < conn->ready_below ? pools_ready_block(&remote->pools, payload_class, size) : NULL;
+    sea_block *block = NULL;
+    if (size < conn->ready_below && payload_class == SEA_POOLED && lane_take_release(&conn->lane))
+        block = pools_hot_block(&remote->pools, payload_class, size);
+    if (!block && size < conn->ready_below)
+        block = pools_ready_block(&remote->pools, payload_class, size);
     if (remote->pools.needs_maintenance && !was_restless) /* else a turn was asked for when it became so */
         lane_request_maintenance(&conn->lane);
     if (!block)

@@ -17,7 +17,7 @@
 #include "rpc/payload.h"
 #include "rpc/small.h"
 
-#include "lane/small.h"
+#include "lane/pooled.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <inttypes.h>
@@ -224,7 +224,7 @@ static int call_blocking(sea_conn *conn, struct lane_message *message, struct te
     return r == 0 ? 0 : conn_explain_end(held, mark, r);
 }
 
-int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+static int call_block_blocking(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
     CLEANUP_BLOCK sea_block *taken = block;
     struct lane_message call = {.method = method, .block = taken};
     return call_blocking(conn, &call, term_of(timeout_ms), ret_reply);
@@ -254,11 +254,27 @@ static RARE int call_bytes_blocking(sea_conn *conn, uint32_t method, const void 
     return r == 0 ? call_blocking(conn, &call, term_of(timeout_ms), ret_reply) : r;
 }
 
+static sea_msg *pooled_answer(sea_conn *conn, uint64_t id) {
+    struct pooled_frame frame;
+    if (!lane_peek_pooled(&conn->lane, &frame) || frame.head.id != id || frame.head.type != WIRE_REPLY)
+        return NULL;
+    sea_block *block = lane_take_pooled(&conn->lane, &frame);
+    if (!block)
+        return NULL;
+    sea_msg *reply = msg_take_spare(conn, &frame.head);
+    msg_set_block(reply, block);
+    calls_skip_id(&conn->calls);
+    return reply;
+}
+
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
     struct small_frame frame;
-    if (!lane_spin_for_frame(lane, LOOKS) || !lane_peek_small(lane, &frame) || frame.id != id ||
-        frame.type != WIRE_REPLY)
+    if (!lane_spin_for_frame(lane, LOOKS))
+        return NULL;
+    if (!lane_peek_small(lane, &frame))
+        return pooled_answer(conn, id);
+    if (frame.id != id || frame.type != WIRE_REPLY)
         return NULL;
     sea_msg *reply = msg_take_spare(conn, &frame);
     lane_pass(lane, lane_read_small(lane, frame.size, reply->small.bytes));
@@ -279,10 +295,14 @@ static RARE sea_msg *turn_with_reply(sea_conn *conn, sea_msg *reply) {
     return reply;
 }
 
-/* Can a call go the short way now, and is looking for its answer any use? */
+/* Is looking for the answer of a call any use, before the call is entered among those that wait? */
+static bool may_look(const sea_conn *conn) {
+    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares.first && spin_policy_may_spin(&conn->lane.spin);
+}
+
+/* Can a call go the short way now? */
 static bool takes_call(const sea_conn *conn, size_t size) {
-    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares.first && lane_takes_small(&conn->lane, size) &&
-           spin_policy_may_spin(&conn->lane.spin);
+    return may_look(conn) && lane_takes_small(&conn->lane, size);
 }
 
 int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
@@ -301,6 +321,31 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
         return call_await_small(conn, method, timeout_ms, deadline, ret_reply);
     spin_policy_reward(&lane->spin);
     *ret_reply = small_has_gone_round(lane) ? turn_with_reply(conn, reply) : reply;
+    return 0;
+}
+
+/* Takes the block. A pooled call reads the clock: pools that are due get their maintenance here, since an answer that
+ * comes in time brings no turn. */
+int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+    struct lane *lane = &conn->lane;
+    uint64_t handle = 0, id = 0;
+    if (ret_reply && timeout_ms != 0 && may_look(conn) && lane_takes_pooled(lane, block))
+        id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
+    if (id)
+        handle = lane_lend_pooled(lane, block);
+    if (!handle)
+        return call_block_blocking(conn, method, block, timeout_ms, ret_reply);
+    uint64_t deadline = timeout_ms < 0 ? WAIT_FOREVER : wait_deadline(timeout_ms), lent_at = block->slot->leased_at;
+    lane_write_pooled(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, handle, block->size);
+    lane_sent_pooled(lane, block->size);
+    if (lane->corks)
+        lane_ring_bell(lane);
+    sea_msg *reply = small_answer(conn, id);
+    if (!reply)
+        return call_await_small(conn, method, timeout_ms, deadline, ret_reply);
+    spin_policy_reward(&lane->spin);
+    bool needs_turn = small_has_gone_round(lane) || lane_pools_are_due_at(lane, lent_at);
+    *ret_reply = needs_turn ? turn_with_reply(conn, reply) : reply;
     return 0;
 }
 

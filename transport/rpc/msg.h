@@ -38,6 +38,12 @@ static inline sea_msg *msg_take_spare(sea_conn *conn, const struct small_frame *
     return msg;
 }
 
+/* A message that msg_take_spare() took brings a block. Takes the reference. */
+static inline void msg_set_block(sea_msg *msg, sea_block *block) {
+    msg->is_plain = false;
+    msg->in.block = block;
+}
+
 /* An unanswered call of the peer's. */
 static inline void msg_add_incoming(sea_msg *msg) {
     sea_conn *conn = msg->conn;

@@ -10,7 +10,7 @@
  * any. After the end of the connection an answer is dropped with -EPIPE: the mail runs at once, under the lock of the
  * mailbox.
  */
-#include "lane/small.h"
+#include "lane/pooled.h"
 #include "rpc/block.h"
 #include "rpc/msg.h"
 #include "sys/heap.h"
@@ -190,7 +190,19 @@ static RARE int post_bytes(sea_msg *call, const void *data, size_t size) {
 /* --- on any thread --- */
 
 int sea_reply(sea_msg *call, sea_block *block) {
-    return mailbox_is_mine(call->box) ? reply_block(call, block) : post_block(call, block);
+    if (!mailbox_is_mine(call->box))
+        return post_block(call, block);
+    struct lane *lane = &call->conn->lane;
+    bool is_short = call->link && !is_cancelled(call) && !msg_is_claimed(call) && lane_takes_pooled(lane, block);
+    uint64_t handle = is_short ? lane_lend_pooled(lane, block) : 0;
+    if (!handle)
+        return reply_block(call, block);
+    size_t size = block->size;
+    lane_write_pooled(lane, WIRE_REPLY, call->in.id, 0, 0, handle, size);
+    lane_sent_pooled(lane, size);
+    msg_remove_incoming(call);
+    msg_free(call);
+    return 0;
 }
 
 int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {

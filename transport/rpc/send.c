@@ -10,7 +10,7 @@
 #include "rpc/conn_wait.h"
 #include "rpc/payload.h"
 
-#include "lane/small.h"
+#include "lane/pooled.h"
 #include "sys/heap.h"
 #include <errno.h>
 
@@ -68,10 +68,34 @@ static int send_waiting(sea_conn *conn, struct lane_message *out, int timeout_ms
     return conn_explain_end(held, mark, r);
 }
 
-int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
+static int send_block_waiting(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
     CLEANUP_BLOCK sea_block *taken = block;
     struct lane_message out = {.method = method, .block = taken};
     return send_waiting(conn, &out, timeout_ms);
+}
+
+/* What a sender that may wait does behind a message that went the short way. Takes a reference of the block. */
+static RARE int rest_after_send(sea_conn *conn, sea_block *sent, int timeout_ms) {
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    CLEANUP_BLOCK sea_block *kept = sent;
+    await_block(held, kept, wait_deadline(timeout_ms));
+    lane_maintain_pools_when_due(&conn->lane);
+    return 0;
+}
+
+int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
+    struct lane *lane = &conn->lane;
+    uint64_t handle = 0;
+    if (conn_is_mine(conn) && (!timeout_ms || conn_can_wait(conn)) && lane_takes_pooled(lane, block))
+        handle = lane_lend_pooled(lane, block);
+    if (!handle)
+        return send_block_waiting(conn, method, block, timeout_ms);
+    size_t size = block->size;
+    lane_write_pooled(lane, WIRE_ONEWAY, 0, 0, method, handle, size);
+    lane_sent_pooled(lane, size);
+    if (timeout_ms && (pooled_block_growth(block) || lane_pools_are_due_at(lane, block->slot->leased_at)))
+        return rest_after_send(conn, sea_block_ref(block), timeout_ms);
+    return 0;
 }
 
 static RARE int send_bytes_waiting(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms) {

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Small requests of plain bytes, the short way (lane/small.h), from the ring to the handler. Whatever is unusual goes
- * the long way instead, before anything was done.
+ * Small requests of plain bytes, and requests with a pooled payload, the short way (lane/small.h, lane/pooled.h), from
+ * the ring to the handler. Whatever is unusual goes the long way instead, before anything was done.
  *
  * Between seeing one line and publishing the next there is only what these two need. What is left, counting, lists and
  * the look at the peer's sleep word, comes after it, while the line is on its way.
  */
 #include "rpc/small.h"
 
-#include "lane/small.h"
+#include "lane/pooled.h"
 #include "rpc/conn_turn.h"
 #include "rpc/msg.h"
 
@@ -32,13 +32,33 @@ static inline const sea_method *small_method(sea_conn *conn, uint32_t number) {
     return method;
 }
 
+/* One request with a pooled payload. */
+static bool small_take_pooled(sea_conn *conn) {
+    struct pooled_frame frame;
+    if (!lane_peek_pooled(&conn->lane, &frame))
+        return false;
+    const sea_method *method = small_method(conn, frame.head.method);
+    if (!method || frame.head.type == WIRE_REPLY || !method_takes(method, frame.size))
+        return false;
+    sea_block *block = lane_take_pooled(&conn->lane, &frame);
+    if (!block)
+        return false;
+    sea_msg *msg = msg_take_spare(conn, &frame.head);
+    msg_set_block(msg, block);
+    if (frame.head.type == WIRE_CALL)
+        msg_add_incoming(msg);
+    method_handle(method, conn, msg);
+    return true;
+}
+
 /* One request. false: there is none, or it is for the long way. */
 static bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     struct small_frame frame;
-    if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || !lane->small_end ||
-        !lane_peek_small(lane, &frame))
+    if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || !lane->small_end)
         return false;
+    if (!lane_peek_small(lane, &frame))
+        return small_take_pooled(conn);
     const sea_method *method = small_method(conn, frame.method);
     if (!method || frame.type == WIRE_REPLY || !method_takes(method, frame.size))
         return false;
@@ -109,7 +129,7 @@ int small_turn(sea_conn *conn, unsigned tries) {
         return 0;
     CLEANUP_CONN sea_conn *held = conn_ref(conn); /* a handler may free it */
     do {
-        int some = lane_next_is_pooled(lane) ? 0 : small_take_all(held);
+        int some = small_take_all(held);
         taken += some;
         if (small_is_all(conn, some))
             continue;

@@ -85,6 +85,17 @@ static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
     return kind == (WIRE_CALL | class) || (kind == (WIRE_REPLY | class) && words[2] == 0 && (uint32_t) words[3] == 0);
 }
 
+/* Are these the words of a call, a one-way message or a good reply with a pooled payload? line_decode() would accept
+ * them. Then word 4 is the handle, and word 5 the payload's size. */
+static inline bool line_is_pooled(const uint64_t words[LINE_WORDS]) {
+    uint32_t kind = (uint32_t) (words[0] >> 32), class = WIRE_CLASS_POOLED << 8;
+    if ((words[3] >> 32 | words[6] | words[7]) != 0 || words[4] == 0 || words[5] - 1 >= WIRE_BLOCK_CEILING)
+        return false;
+    if (kind == (WIRE_ONEWAY | class))
+        return (words[1] | words[2]) == 0;
+    return kind == (WIRE_CALL | class) || (kind == (WIRE_REPLY | class) && words[2] == 0 && words[3] == 0);
+}
+
 /*
  * Decodes a first line. Returns NULL, or the static text that names the error; then *ret is undefined. After NULL:
  *   - CALL, ONEWAY, REPLY: `head` and `message` are as wire_decode() promises, except that head.size is 0, that no
