@@ -26,8 +26,8 @@
  * Others use the socket for all.
  *
  * Modules: lane.c life and dispatch · send.c what goes out · receive.c what comes in · small.h the short way of small
- * messages, both ways, and pooled.h that of pooled ones · snapshot.c copies of what comes in · rings.c outboxes, sleep and wake-up · ring_growth.c larger
- * rings.
+ * messages, both ways · pooled.h that of pooled messages · snapshot.c copies of what comes in · rings.c outboxes, sleep
+ * and wake-up · ring_growth.c larger rings.
  */
 #ifndef LANE_LANE_H
 #define LANE_LANE_H
