@@ -228,8 +228,10 @@ START_TEST(test_no_short_way) {
     send_short(&pair.client, sea_block_ref(blocks[0]));
     ck_assert(!lane_takes_pooled(lane, blocks[0])); /* it is lent */
     lane->has_failed = true;
+    lane_set_small(lane);
     ck_assert(!lane_takes_pooled(lane, blocks[1]));
     lane->has_failed = false;
+    lane_set_small(lane);
     for (int i = 0; i < 2; i++)
         sea_block_unref(blocks[i]);
     sea_block_unref(unannounced);
