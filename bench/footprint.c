@@ -8,6 +8,7 @@
  * of JSON: the bytes by which both processes grew since the calls of a first connection, which pay for what a process
  * makes once. No time passes between the work and the look, so that memory which is kept for the next calls counts.
  */
+#include "auto.h"
 #include "helper.h"
 #include "resident.h"
 
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { METHOD = 1, ROUNDS = 64, REPLY = 32, CONNECTIONS_MAX = 1024, PATIENCE_MS = 10000, MISUSED = 2, BYTES_MAX = 256 };
+enum { METHOD = 1, ROUNDS = 64, REPLY = 32, CONNECTIONS_MAX = 1024, PATIENCE_MS = 10000, MISUSED = 2, SMALL = 4096 };
 
 static const size_t SIZES[] = {64, 256, 1024, 4096, 16384, 65536, 262144, 1048576};
 
@@ -48,11 +49,12 @@ static int serve(const struct helper *helper, const char *address) {
 /* --- the client --- */
 
 static int call(sea_conn *conn, size_t size) {
-    static char bytes[BYTES_MAX];
+    static char bytes[SMALL];
     sea_msg *reply = NULL;
     sea_block *block = NULL;
-    int r = size <= BYTES_MAX ? sea_call_bytes(conn, METHOD, bytes, size, PATIENCE_MS, &reply)
-                              : sea_block_new(&block, conn, size);
+    int r = size <= SMALL && auto_sends_bytes(conn, size)
+                ? sea_call_bytes(conn, METHOD, bytes, size, PATIENCE_MS, &reply)
+                : sea_block_new(&block, conn, size);
     if (r == 0 && block) {
         void *data = sea_block_data(block);
         if (!data)

@@ -85,7 +85,7 @@ noinst_PROGRAMS += bench/footprint bench/neighbour
 bench_footprint_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_footprint_LDFLAGS = $(AM_LDFLAGS) -static
 bench_footprint_LDADD = bench/libwork.la transport/libsealane.la
-bench_footprint_SOURCES = bench/footprint.c bench/helper.c bench/helper.h
+bench_footprint_SOURCES = bench/auto.h bench/footprint.c bench/helper.c bench/helper.h
 
 bench_neighbour_CPPFLAGS = -D_GNU_SOURCE -I$(srcdir)/include
 bench_neighbour_LDFLAGS = $(AM_LDFLAGS) -static

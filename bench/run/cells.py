@@ -18,6 +18,7 @@ SIDES = 2
 CANNOT_DO, FAILED = "cannot", "failed"  # how the reason of a cell that has no measurement begins
 TRIES = 4  # until a cell's two floors agree
 SAME_FLOOR = 1.25  # floors that differ by no more than that are the same
+UNEVEN = 1.5  # mean / median of laps that nothing disturbed: less
 NEAR_NS, MIDDLE_NS = 80, 280  # bounds between the states
 
 
@@ -82,6 +83,13 @@ def is_steady(measurement):
     return None not in floors and max(floors) <= SAME_FLOOR * min(floors)
 
 
+def is_even(measurement):
+    """False where the mean of the laps is far from their median: another process took the CPU, or the floor changed
+    and changed back."""
+    p50, rate = measurement["p50_ns"], measurement["rate"]
+    return not p50 or not rate or 1e9 / rate <= UNEVEN * p50
+
+
 def syscalls_but_looks(measurement):
     """System calls for each message, without the one read of the socket that a spinning side may make each
     millisecond."""
@@ -126,7 +134,8 @@ class Results:
         """The least disturbed measurement of a cell, in that state, or in any; None if there is none."""
         of_state = [m for m in self.by_cell.get(cell, []) if state in (None, m["state"])]
         steady = [m for m in of_state if is_steady(m)] or of_state
-        return min(steady, key=lambda m: cost_ns(m, figure) or 0, default=None)
+        even = [m for m in steady if is_even(m)] or steady
+        return min(even, key=lambda m: cost_ns(m, figure) or 0, default=None)
 
     def steady(self, cell, state):
         """The least disturbed measurement of a cell in that state, of those whose floor stayed; None if there is

@@ -64,6 +64,11 @@ class States(unittest.TestCase):
         self.assertFalse(cells.is_steady(measured(1, 128) | {"floor_before_ns": None}))
         self.assertTrue(cells.is_steady(measured(1, None)))
 
+    def test_a_cell_that_was_disturbed_in_the_middle_is_not_the_best(self):
+        results = results_of((SUBJECT, measured(260, rate=1e9 / 270)), (SUBJECT, measured(74, rate=1e9 / 300)))
+        self.assertEqual(results.best(SUBJECT)["p50_ns"], 260)
+        self.assertEqual(results_of((SUBJECT, measured(74, rate=1e9 / 300))).best(SUBJECT)["p50_ns"], 74)
+
     def test_only_cells_of_one_state_are_compared(self):
         contest = Contest(SUBJECT, [OTHER], 1.1)
         apart = results_of((SUBJECT, measured(100, 40)), (OTHER, measured(500, 550)))
