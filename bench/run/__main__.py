@@ -45,14 +45,15 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
 def opponents_of(options):
-    """Builds the earlier commits, before anything is measured."""
-    root = pathlib.Path(__file__).resolve().parents[2]
+    """Builds the earlier commits that the command line names, before anything is measured."""
     found = []
     for name in options.against:
-        one = commit.Commit(root, options.build.resolve(), name)
-        print(f"bench: building {one.short}", file=sys.stderr, flush=True)
-        found.append(against.Opponent(one.hash, str(one.program()), one.is_harness_ours))
+        print(f"bench: building {name}", file=sys.stderr, flush=True)
+        found.append(against.opponent_of(ROOT, options.build.resolve(), name))
     return found
 
 
@@ -66,6 +67,10 @@ def measure(options, runner, peers, opponents):
         return judged
     places = [options.peers, options.build / "bench"]
     wanted = [target for target in promises(options.quick, places) if options.only in target.what]
+    known = {target.what for target in judged}
+    wanted += against.milestones(
+        ROOT, options.build.resolve(), lambda what: options.only in what and what not in known
+    )
     plan.run_targets(runner, wanted, QUICK_ROUNDS if options.quick else FULL_ROUNDS)
     if not options.quick and not options.only:
         plan.run_landscape(runner)
@@ -110,7 +115,7 @@ def main(arguments):
         names = [peer.system for peer in peers if peer.system]
         drawn = plots.draw(runner.results, output, names, [opponent.short for opponent in opponents])
     if options.compare and not options.quick:
-        path = pathlib.Path(__file__).resolve().parents[2] / "doc" / "benchmarks.md"
+        path = ROOT / "doc" / "benchmarks.md"
         sections = [distance.section(runner.results, peers)]
         if opponents:
             sections.append(against.section(runner.results, opponents, options.quick))

@@ -7,10 +7,11 @@ milestones: targets name the speed that the present build must have beside their
 
 import dataclasses
 
+import commit
 import tables
 from cells import cost_ns, size_name
 from sizes import KIB, MIB, SIZES
-from targets import Contest, Target, sealane, time_name
+from targets import Contest, SkippedTarget, Target, sealane, time_name
 
 ROUNDS, QUICK_ROUNDS = 8, 4
 MORE = 3  # rounds, until both builds have been measured in one state
@@ -107,6 +108,26 @@ def lines(results, opponent, is_quick):
     return [title(opponent), *tables.columns(table)]
 
 
+def opponent_of(root, build, name):
+    """Builds the commit with that name; a commit.Error says why it cannot be measured."""
+    one = commit.Commit(root, build, name)
+    return Opponent(one.hash, str(one.program()), one.is_harness_ours)
+
+
+def milestones(root, build, wanted):
+    """The targets of all milestones that `wanted` approves; where one cannot be built, its target is skipped."""
+    found = []
+    for name, what, _, limit in MILESTONES:
+        title_of_target = f"{what} / {name[:9]}"
+        if not wanted(title_of_target):
+            continue
+        try:
+            found += targets_of(opponent_of(root, build, name))
+        except commit.Error as error:
+            found.append(SkippedTarget(title_of_target, limit, str(error).splitlines()[0]))
+    return found
+
+
 def targets_of(opponent):
     """The targets of a milestone; none for other commits."""
     return [
@@ -115,6 +136,6 @@ def targets_of(opponent):
             limit,
             [Contest(sealane(size=size), [opponent.cell(sealane(size=size))], limit) for size in sizes],
         )
-        for commit, what, sizes, limit in MILESTONES
-        if commit == opponent.hash
+        for name, what, sizes, limit in MILESTONES
+        if name == opponent.hash
     ]

@@ -27,9 +27,10 @@ payload is checked: each word counts. The cost of the clock is taken off each ro
 
 The machine's floor is the time that a cache line needs from one process to the other and back. It has three states,
 near (below 80 ns), middle (below 280 ns) and far, and flips between them when the host moves its virtual CPUs. The
-program measures the floor before and after each cell. It repeats a cell during which the state changed, and compares
-only cells of one state. It runs compared cells by turns, in {rounds} rounds, and the least disturbed round of each
-cell counts, for Sealane and for other systems alike.
+program measures the floor before and after each cell, and while a cell spins it keeps both CPUs from idling, because a
+virtual CPU may wake up in another place. It repeats a cell during which the state changed, and compares only cells of
+one state. It runs compared cells by turns, in {rounds} rounds, and the least disturbed round of each cell counts, for
+Sealane and for other systems alike.
 
 The programs use other systems as their own documentation advises for speed; you can read them: `bench/peer_*.c`. The
 figures are those that these systems reach here, in our hands. If you know how to make one faster, please tell us.

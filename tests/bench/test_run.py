@@ -273,6 +273,13 @@ class Against(unittest.TestCase):
         self.assertEqual((target.limit, [c.subject.size for c in target.contests]), (0.5, [1024, 4096]))
         self.assertEqual(against.targets_of(against.Opponent("1" * 40, "/old/sealane")), [])
 
+    def test_a_milestone_that_is_not_there_is_skipped_and_named(self):
+        nowhere = pathlib.Path("/nonexistent")
+        skipped = [target.verdict(Results()) for target in against.milestones(nowhere, nowhere, lambda what: True)]
+        self.assertEqual([verdict.word() for verdict in skipped], ["SKIPPED"] * len(against.MILESTONES))
+        self.assertIn("there is no commit", skipped[0].measured)
+        self.assertEqual(against.milestones(nowhere, nowhere, lambda what: False), [])
+
     def test_a_milestone_compares_with_its_own_commit(self):
         (target,) = against.targets_of(self.opponent)
         large = self.NEW.but(size=4096)
