@@ -14,6 +14,7 @@ from sizes import KIB, MIB, SIZES
 from targets import Contest, SkippedTarget, Target, sealane, time_name
 
 ROUNDS, QUICK_ROUNDS = 8, 4
+SECONDS = 0.15  # of a cell, unless the run is quick
 MORE = 3  # rounds, until both builds have been measured in one state
 STATES = ("near", "middle", "far", "one")
 SLOWER = 1.1  # a ratio beyond noise
@@ -64,8 +65,9 @@ class Opponent:
 
 def run(runner, opponent, is_quick):
     """Measures both builds, by turns within each cell."""
+    rounds, seconds = (QUICK_ROUNDS, None) if is_quick else (ROUNDS, SECONDS)
     for cell in present_cells(is_quick):
-        runner.run_rounds([opponent.cell(cell), cell], QUICK_ROUNDS if is_quick else ROUNDS, more=MORE)
+        runner.run_rounds([opponent.cell(cell), cell], rounds, seconds, more=MORE)
 
 
 def rows(results, opponent, cells):
