@@ -106,6 +106,7 @@ valgrind_tests = \
     tests/unit/test_explain \
     tests/unit/test_figures \
     tests/unit/test_size_class \
+    tests/unit/test_stock \
     tests/unit/test_conn_slots \
     tests/unit/test_small \
     tests/unit/test_socket \

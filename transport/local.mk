@@ -102,6 +102,8 @@ transport_libtransport_la_SOURCES = \
     transport/memory/fair_share.h \
     transport/memory/size_class.c \
     transport/memory/size_class.h \
+    transport/memory/stock.c \
+    transport/memory/stock.h \
     transport/memory/slot.h \
     transport/memory/view.c \
     transport/memory/view.h \

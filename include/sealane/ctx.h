@@ -122,10 +122,10 @@ SEA_API sea_ctx *sea_ctx_unref(sea_ctx *ctx);
 
 /*
  * Gives back memory that this process keeps for later and does not use now: free arenas of all pools, reserved ones
- * too, the buffers that connections receive into, messages that have ended, and tables that are empty (doc/tuning.md
- * lists them). Returns at once; from any thread. A connection belongs to its thread, which gives its part back in its
- * next turn. The call wakes connections of a server's own loop and of libuv for that; others do it when the application
- * next calls or waits.
+ * too, a sealed block that was made ahead, the buffers that connections receive into, messages that have ended, and
+ * tables that are empty (doc/tuning.md lists them). Returns at once; from any thread. A connection belongs to its
+ * thread, which gives its part back in its next turn. The call wakes connections of a server's own loop and of libuv
+ * for that; others do it when the application next calls or waits.
  * Before a block or a reservation is refused for the budget, a fair share of it or the machine, and before a connection
  * is, free arenas go by themselves, at most once a second; reserved ones do not.
  */

@@ -1102,6 +1102,103 @@ START_TEST(test_no_descriptor_for_a_connection) {
 }
 END_TEST
 
+/* blocks that are made ahead */
+
+static void call_sealed(sea_conn *conn, size_t size) {
+    sea_block *block = NULL;
+    sea_msg *reply = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, size, 0), 0);
+    char *data = sea_block_data(block);
+    for (size_t i = 0; i < size; i++)
+        if (data[i] != 0)
+            ck_abort_msg("the block is not fresh");
+    memset(data, 9, size);
+    ck_assert_int_eq(sea_call(conn, ECHO, block, test_timeout_ms(30000), &reply), 0);
+    ck_assert(is_filled(reply, size, 9));
+    sea_msg_release(reply);
+}
+
+static bool has_stock(void) {
+    return stock_deadline(&ctx->stock) != WAIT_FOREVER;
+}
+
+/* Calls until a block was made ahead. */
+static void make_stock(sea_conn *conn) {
+    for (int i = 0; i < 10000 && !has_stock(); i++)
+        call_sealed(conn, 100000);
+    ck_assert(has_stock());
+    sea_conn_wait(conn, 0); /* the last release */
+}
+
+static uint64_t budget_used(void) {
+    struct figures f;
+    sea_ctx_figures(ctx, f.of, SEA_FIGURES);
+    return f.of[SEA_FIGURE_BUDGET_USED_BYTES];
+}
+
+/* The next block of a sequence is made while the caller waits for the answer. */
+START_TEST(test_a_block_made_ahead_is_used) {
+    sea_conn *conn = connected(NULL);
+    call_sealed(conn, 100000);
+    ck_assert(!has_stock());
+    make_stock(conn);
+    uint64_t used = budget_used();
+    sea_block *block = NULL;
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 100000, 0), 0);
+    ck_assert(!has_stock());
+    ck_assert_uint_eq(budget_used(), used); /* charged as before */
+    sea_block_unref(block);
+    ck_assert_uint_eq(budget_used(), used - 100000);
+    sea_conn_free(conn);
+}
+END_TEST
+
+/* Nothing of it stays: with the connection's end, when it is asked for, and where the budget has no room. */
+START_TEST(test_a_block_made_ahead_goes) {
+    sea_conn *conn = connected(NULL), *other = NULL;
+    make_stock(conn);
+    if (_i == 0) {
+        sea_ctx_trim(ctx);
+    } else if (_i == 1) {
+        other = connected(NULL);
+        sea_conn_free(conn);
+        conn = NULL;
+    } else if (_i == 2) {
+        sea_block *block = NULL;
+        uint64_t left = ctx->budget.limit[QUOTA_BYTES] - budget_used();
+        ck_assert_int_eq(quota_charge(&ctx->budget, left, 0, 0, &ctx->refusals), 0);
+        ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 90000, 0), 0);
+        sea_block_unref(block);
+        quota_return(&ctx->budget, left, 0, 0);
+    } else {
+        atomic_fetch_sub(&ctx->stock.made_at, STOCK_KEEP);
+        sea_conn_wait(conn, 1);
+    }
+    ck_assert(!has_stock());
+    sea_conn_free(conn);
+    sea_conn_free(other);
+}
+END_TEST
+
+/* A call that must end soon is not delayed. */
+START_TEST(test_no_block_is_made_in_a_short_wait) {
+    sea_conn *conn = connected(NULL);
+    sea_msg *reply = NULL;
+    for (int i = 0; i < 100 && !stock_is_wanted(&ctx->stock); i++) {
+        sea_block *block = NULL;
+        ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 100000, 0), 0);
+        sea_block_unref(block);
+    }
+    ck_assert(stock_is_wanted(&ctx->stock));
+    ck_assert_int_eq(sea_call_bytes(conn, KEEP, NULL, 0, 5, &reply), -ETIMEDOUT);
+    ck_assert(stock_is_wanted(&ctx->stock));
+    ck_assert(!has_stock());
+    ck_assert_int_eq(sea_call_bytes(conn, KEEP, NULL, 0, 50, &reply), -ETIMEDOUT);
+    ck_assert(has_stock());
+    sea_conn_free(conn);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("client");
     suite_fixture(s, scene_set, scene_end);
@@ -1154,5 +1251,8 @@ int main(void) {
     suite_add(s, test_a_server_that_says_nothing);
     suite_add(s, test_the_servers_reason_is_kept);
     suite_add(s, test_no_descriptor_for_a_connection);
+    suite_add(s, test_a_block_made_ahead_is_used);
+    suite_add_loop(s, test_a_block_made_ahead_goes, 0, 4);
+    suite_add(s, test_no_block_is_made_in_a_short_wait);
     return suite_run(s);
 }

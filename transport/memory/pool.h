@@ -140,8 +140,8 @@ uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 
 /*
  * Changes the footprint of reuse, while blocks may be out. A larger one lets each class in use grow by an arena
- * whenever it is asked for a block, until its cycle is complete or memory is refused. With a smaller one the blocks beyond the
- * cycle are free memory like any other, and those of the youngest arenas go out last.
+ * whenever it is asked for a block, until its cycle is complete or memory is refused. With a smaller one the blocks
+ * beyond the cycle are free memory like any other, and those of the youngest arenas go out last.
  */
 void pool_set_footprint(struct pool *pool, uint64_t footprint);
 

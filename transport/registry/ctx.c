@@ -123,6 +123,7 @@ int sea_ctx_new(sea_ctx **ret_ctx, const sea_ctx_options *given) {
     if (options->memory_flags & SEA_MEMORY_DUMP)
         map_dump_begin();
     ctx_calibrate(ctx);
+    stock_init(&ctx->stock, &ctx->budget, &ctx->admission);
     census_init(&ctx->census);
     pthread_mutex_init(&ctx->lock, NULL);
     *ret_ctx = ctx;
@@ -141,6 +142,7 @@ sea_ctx *sea_ctx_unref(sea_ctx *ctx) {
         return NULL;
     if (ctx->admission.wishes.flags & SEA_MEMORY_DUMP)
         map_dump_end();
+    stock_deinit(&ctx->stock);
     census_deinit(&ctx->census);
     admission_deinit(&ctx->admission);
     refusal_deinit(&ctx->refusals);
@@ -215,6 +217,7 @@ static bool ask_to_trim(sea_ctx *ctx, const struct ctx_member *but, enum trim tr
 }
 
 void sea_ctx_trim(sea_ctx *ctx) {
+    stock_drop(&ctx->stock);
     ask_to_trim(ctx, NULL, TRIM_ALL);
 }
 

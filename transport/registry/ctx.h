@@ -20,6 +20,7 @@
 #include "memory/census.h"
 #include "memory/quota.h"
 #include "memory/refusal.h"
+#include "memory/stock.h"
 #include "util/list.h"
 #include <pthread.h>
 #include <sealane/conn.h>
@@ -78,6 +79,7 @@ struct sea_ctx {
     struct refusal_log refusals;
     struct refusal_recent recent; /* of `refusals` */
     struct admission admission;
+    struct stock stock;
     struct ctx_counters counters;
     _Atomic uint64_t imported_arena_peak;
     struct census census; /* of arenas, outboxes and rings, and of sealed blocks */

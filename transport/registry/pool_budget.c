@@ -226,8 +226,9 @@ void pool_budget_return(struct pool_budget *budget, uint64_t bytes) {
 bool pool_budget_make_room(sea_ctx *ctx, const struct pool_budget *budget) {
     struct budget_group *group = budget ? budget->group : NULL;
     uint64_t before = group ? group_used(group, true) : 0;
+    bool has_dropped = stock_drop(&ctx->stock);
     if (group)
         group->ops->trim_others(group->owner, NULL);
     ctx_ask_others(ctx, group ? &group->account->member : NULL);
-    return group && group_used(group, true) < before;
+    return has_dropped || (group && group_used(group, true) < before);
 }

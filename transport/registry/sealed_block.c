@@ -143,6 +143,12 @@ static bool is_budget_short(const sea_ctx *ctx, uint64_t bytes) {
     return bytes > ctx->budget.limit[QUOTA_BYTES] - quota_used(&ctx->budget, QUOTA_BYTES);
 }
 
+/* The memory that a block with a share takes is the connection's: no other connection may find it. */
+static bool take_from_stock(sea_ctx *ctx, const struct pool_budget *share, const struct stock_form *form,
+                            struct sealed *ret) {
+    return !share && form->layout != SEALED_HUGETLB && stock_take(&ctx->stock, form, ret);
+}
+
 static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size,
                        enum sealed_layout layout, bool allow_huge, struct refusal_log *log) {
     if (layout == SEALED_PADDED && is_budget_short(ctx, sealed_file_size(size, layout)))
@@ -155,7 +161,9 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *
         block_free(block, EXTRA);
         return r;
     }
-    r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->admission);
+    const struct stock_form form = {.size = size, .layout = layout, .allow_huge = allow_huge};
+    if (!take_from_stock(ctx, share, &form, &block->sealed))
+        r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->admission);
     if (r == 0) {
         block_charge_less(block, block_footprint(block));
         r = block_charge_excess(block, block->sealed.excess, log);

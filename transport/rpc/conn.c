@@ -72,6 +72,7 @@ void conn_destroy(sea_conn *conn) {
     msg_spares_drop(&conn->spares);
     interrupt_deinit(&conn->interrupt);
     conn_free_poller(conn); /* it was never driven */
+    stock_drop(&conn->ctx->stock);
     sea_ctx_unref(conn->ctx);
     heap_free(conn);
     heap_herd_leaves();

@@ -29,6 +29,16 @@ static int conn_sleep(sea_conn *conn, uint64_t deadline) {
     return conn_poll(conn, conn->interrupt.wake_fd, deadline);
 }
 
+/* Is the deadline of the wait so far that memory can be made meanwhile? */
+static bool has_time(uint64_t deadline) {
+    const uint64_t needed = 20 * 1000 * 1000;
+    return deadline == WAIT_FOREVER || deadline > wait_now() + needed;
+}
+
+static uint64_t sleep_deadline(const sea_conn *conn) {
+    return deadline_sooner(conn_deadline(conn), stock_deadline(&conn->ctx->stock));
+}
+
 /* Also if an exception leaves a handler, and if the thread is cancelled: poll() is a cancellation point. */
 static void wait_end(sea_conn **conn) {
     atomic_store_explicit(&(*conn)->is_waiting, false, memory_order_relaxed);
@@ -51,12 +61,15 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
     /* 0: the lane has work now (lane_deadline()): the socket is polled without waiting, and the rings are read by the
      * turn. */
     deadline = deadline_sooner(deadline, conn_deadline_of_calls(conn));
+    if (stock_is_wanted(&conn->ctx->stock) && has_time(deadline))
+        stock_make(&conn->ctx->stock);
     if (deadline == 0 || !conn_watch_rings(lane, conn->box)) {
         if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;
         if (deadline == 0 || lane_prepare_sleep(lane))
-            revents = conn_sleep(conn, deadline_sooner(deadline, conn_deadline(conn)));
+            revents = conn_sleep(conn, deadline_sooner(deadline, sleep_deadline(conn)));
     }
+    stock_expire(&conn->ctx->stock);
     spin_policy_reward(&lane->spin);
     if (revents < 0)
         return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");

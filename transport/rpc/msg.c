@@ -127,22 +127,18 @@ static bool lies_in(const void *bytes, sea_block *block) {
     return from - first < sea_block_size(block);
 }
 
-/*
- * Of a payload so large that no two of them fit the caches (the blocks of its size do not cycle), the release goes
- * before the answer: then the caller writes its next payload into the same memory.
- */
-static void msg_drop_large(sea_msg *call, const struct lane_message *reply) {
+void msg_drop_large(sea_msg *call, const void *bytes) {
     sea_block *block = call->in.block;
     if (!block || sea_block_size(block) <= call->conn->ctx->calibration.reuse_footprint)
         return;
-    if (reply->bytes && lies_in(reply->bytes, block))
+    if (bytes && lies_in(bytes, block))
         return;
     call->in.block = sea_block_unref(block);
 }
 
 int msg_answer(sea_msg *call, struct lane_message *reply) {
     struct lane *lane = &call->conn->lane;
-    msg_drop_large(call, reply);
+    msg_drop_large(call, reply->bytes);
     reply->type = WIRE_REPLY;
     reply->id = call->in.id;
     msg_remove_incoming(call);

@@ -67,6 +67,13 @@ static inline void msg_remove_incoming(sea_msg *msg) {
     tally_uncount(&msg->conn->lane.tally, calls_in, 1);
 }
 
+/*
+ * A call is about to be answered with `bytes`, or a block (NULL). Of a payload so large that no two of them fit the
+ * caches (the blocks of its size do not cycle), the release goes before the answer: then the caller makes its next
+ * payload in the same memory. Not where the bytes lie in the payload.
+ */
+void msg_drop_large(sea_msg *call, const void *bytes);
+
 /* Sends the answer of an unanswered call. An answer that cannot be sent is replaced by an error that says so. */
 int msg_answer(sea_msg *call, struct lane_message *reply);
 int msg_answer_error(sea_msg *call, int status, const char *text);

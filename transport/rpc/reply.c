@@ -209,6 +209,8 @@ int sea_reply_bytes(sea_msg *call, const void *data, size_t size) {
     if (!mailbox_is_mine(call->box))
         return post_bytes(call, data, size);
     struct lane *lane = &call->conn->lane;
+    if (call->in.block && call->link && !msg_is_claimed(call))
+        msg_drop_large(call, data);
     if (!call->link || is_cancelled(call) || msg_is_claimed(call) || !lane_takes_small(lane, size))
         return reply_bytes(call, data, size);
     lane_write_small(lane, WIRE_REPLY, call->in.id, 0, 0, data, size);
