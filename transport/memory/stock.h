@@ -3,10 +3,10 @@
  * The stock: one writable sealed memory that is made ahead, while a thread waits for an answer anyway.
  *
  * Making sealed memory is mostly the kernel's clearing of fresh pages, which cannot be saved: a frozen memfd is not
- * used again. A program that sends one sealed block after another waits for each answer, and makes the next block then. The
- * stock moves the clearing into the wait. It learns from the blocks that are asked for: after `needed` equal ones in a
- * row, each soon after the one before, it wants the next one of that form. Memory that is made and not used doubles
- * `needed`.
+ * used again. A program that sends one sealed block after another waits for each answer, and makes the next block
+ * then. The stock moves the clearing into the wait. It learns from the blocks that are asked for: after `needed` equal
+ * ones in a row, each soon after the one before, it wants the next one of that form. Memory that is made and not used
+ * doubles `needed`.
  *
  *     has = made_at != 0;    has implies that `charged` bytes, one block and one descriptor are charged to the budget
  *
