@@ -83,4 +83,18 @@ static inline bool lane_peek_pooled(const struct lane *lane, struct pooled_frame
  * the long way. */
 sea_block *lane_take_pooled(struct lane *lane, const struct pooled_frame *frame);
 
+/* Ends the block of a message that has come, and gives its lease back. false: nothing has happened, and it is for
+ * sea_block_unref(). */
+static inline bool lane_return_pooled(struct lane *lane, sea_block *block) {
+    uint64_t handle;
+    if (!lane->small_end || !release_knows_room(&lane->releases_out) ||
+        !views_return(&lane->remote->views, block, &handle))
+        return false;
+    release_write(&lane->releases_out, handle);
+    lane->doorbell.due |= DOORBELL_RELEASES; /* as release_into_ring() */
+    if (!lane->corks)
+        lane_ring_bell_if_heard(lane);
+    return true;
+}
+
 #endif

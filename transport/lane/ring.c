@@ -141,10 +141,6 @@ bool ring_publish_consumed(struct ring_in *ring) {
     return true;
 }
 
-static bool release_knows_room(const struct release_out *ring) {
-    return (uint32_t) ring->tail - ring->known <= ring->mask;
-}
-
 int release_has_room(struct release_out *ring) {
     if (release_knows_room(ring))
         return 1;
@@ -155,28 +151,4 @@ int release_has_room(struct release_out *ring) {
         return -EPROTO; /* it went backwards, or beyond the frames that were written */
     ring->known = taken;
     return release_knows_room(ring);
-}
-
-void release_write(struct release_out *ring, uint64_t handle) {
-    struct release_entry *entry = &ring->entries[ring->tail & ring->mask];
-    shared64_store(&entry->handle, handle);
-    /* Release [REL1] pairs with the acquire in release_is_there(): the handle, and all our reads of the block, come
-     * before it. Weaker: the owner writes to a block that is still read here. */
-    shared32_store_release(&entry->tag, ring_tag(ring->tail, ring->shift));
-    ring->tail++;
-}
-
-bool release_is_there(const struct release_in *ring) {
-    /* Acquire [REL1], partner above. */
-    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == ring->next_tag;
-}
-
-bool release_read(struct release_in *ring, uint64_t *ret_handle) {
-    if (!release_is_there(ring))
-        return false;
-    *ret_handle = shared64_load(&ring->entries[ring->head & ring->mask].handle);
-    release_in_seek(ring, ring->head + 1);
-    /* Release [CUR2], partner in release_has_room(). */
-    shared32_store_release(ring->taken, (uint32_t) ring->head);
-    return true;
 }

@@ -185,11 +185,23 @@ static inline bool ring_advance(struct ring_in *ring, uint64_t count) {
     return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
 }
 
+/* Is there room for one more, as far as we have looked? */
+static inline bool release_knows_room(const struct release_out *ring) {
+    return (uint32_t) ring->tail - ring->known <= ring->mask;
+}
+
 /* Is there room for one more? As ring_has_room(). */
 int release_has_room(struct release_out *ring);
 
 /* There is room. */
-void release_write(struct release_out *ring, uint64_t handle);
+static inline void release_write(struct release_out *ring, uint64_t handle) {
+    struct release_entry *entry = &ring->entries[ring->tail & ring->mask];
+    shared64_store(&entry->handle, handle);
+    /* Release [REL1] pairs with the acquire in release_is_there(): the handle, and all our reads of the block, come
+     * before it. Weaker: the owner writes to a block that is still read here. */
+    shared32_store_release(&entry->tag, ring_tag(ring->tail, ring->shift));
+    ring->tail++;
+}
 
 /* Goes on reading at `position`. */
 static inline void release_in_seek(struct release_in *ring, uint64_t position) {
@@ -197,8 +209,20 @@ static inline void release_in_seek(struct release_in *ring, uint64_t position) {
     ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
 }
 
+static inline bool release_is_there(const struct release_in *ring) {
+    /* Acquire [REL1], partner above. */
+    return shared32_load_acquire(&ring->entries[ring->head & ring->mask].tag) == ring->next_tag;
+}
+
 /* The next handle that was given back; false: none. */
-bool release_read(struct release_in *ring, uint64_t *ret_handle);
-bool release_is_there(const struct release_in *ring);
+static inline bool release_read(struct release_in *ring, uint64_t *ret_handle) {
+    if (!release_is_there(ring))
+        return false;
+    *ret_handle = shared64_load(&ring->entries[ring->head & ring->mask].handle);
+    release_in_seek(ring, ring->head + 1);
+    /* Release [CUR2], partner in release_has_room(). */
+    shared32_store_release(ring->taken, (uint32_t) ring->head);
+    return true;
+}
 
 #endif

@@ -163,7 +163,8 @@ bool lane_take_release(struct lane *lane) {
     if (!lane->has_rings || lane->growth.their_entries || is_waiting_for_room(lane) ||
         !release_read(&lane->releases_in, &handle))
         return false;
-    if (peer_release(lane->remote, handle) == 0)
+    if (handle_arena(handle) ? pooled_block_take_back(lane->remote->account, &lane->remote->pools.audience, handle)
+                             : peer_release(lane->remote, handle) == 0)
         return true;
     lane_fail(lane, -EPROTO, "a handle was released that is not on lease to this peer");
     return false;

@@ -479,6 +479,13 @@ void slot_release(struct pool_slot *slot) {
     pool->leases_count--;
 }
 
+struct pool_slot *pool_end_lease(const struct arena_ids *audience, uint64_t handle) {
+    struct pool_slot *slot = pool_find_lease(audience, handle);
+    if (slot)
+        slot_release(slot);
+    return slot;
+}
+
 const struct pool_slot *pool_oldest_lease(const struct pool *pool) {
     return pool->leases.last;
 }

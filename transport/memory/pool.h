@@ -160,6 +160,9 @@ struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t han
 /* Ends the peer's lease; the slot is OUT. */
 void slot_release(struct pool_slot *slot);
 
+/* Both. NULL: as pool_find_lease(). */
+struct pool_slot *pool_end_lease(const struct arena_ids *audience, uint64_t handle);
+
 /* Iterates over the leased slots, the newest lease first: returns the slot after `slot`, or the first one for NULL.
  * NULL: no more. */
 struct pool_slot *pool_next_lease(const struct pool *pool, const struct pool_slot *slot);

@@ -86,6 +86,17 @@ void quota_return(struct quota *quota, uint64_t bytes, uint32_t blocks, uint32_t
             unit_return(quota, (enum quota_unit) u, amounts[u]);
 }
 
+bool quota_try_block_shared(struct quota *quota, uint64_t bytes) {
+    if (!unit_charge(quota, QUOTA_BLOCKS, 1))
+        return false;
+    if (bytes && !unit_charge(quota, QUOTA_BYTES, bytes)) {
+        unit_return(quota, QUOTA_BLOCKS, 1);
+        return false;
+    }
+    quota_note_peaks(quota);
+    return true;
+}
+
 /* A charge of this instant may not have raised the peak yet. */
 void quota_read(const struct quota *quota, struct quota_amounts *ret_amounts) {
     for (int u = 0; u < QUOTA_UNITS; u++) {

@@ -14,6 +14,7 @@
 
 #include "memory/refusal.h"
 #include <stdatomic.h>
+#include <stdbool.h>
 
 enum quota_unit { QUOTA_BYTES, QUOTA_BLOCKS, QUOTA_FDS, QUOTA_UNITS };
 
@@ -44,31 +45,6 @@ static inline uint64_t quota_used(const struct quota *quota, enum quota_unit uni
     return atomic_load_explicit(&quota->used[unit], memory_order_relaxed);
 }
 
-/* While no other thread can charge the quota or its parents: quota_charge() of one block, and quota_return(), without
- * locked instructions. false: a quota has too little left, and nothing is charged or noted. */
-static inline bool quota_charge_block_alone(struct quota *quota, uint64_t bytes) {
-    for (const struct quota *at = quota; at; at = at->parent)
-        if (bytes > at->limit[QUOTA_BYTES] - quota_used(at, QUOTA_BYTES) ||
-            quota_used(at, QUOTA_BLOCKS) >= at->limit[QUOTA_BLOCKS])
-            return false;
-    for (; quota; quota = quota->parent) {
-        const uint64_t used[] = {quota_used(quota, QUOTA_BYTES) + bytes, quota_used(quota, QUOTA_BLOCKS) + 1};
-        for (int u = QUOTA_BYTES; u <= QUOTA_BLOCKS; u++) {
-            atomic_store_explicit(&quota->used[u], used[u], memory_order_relaxed);
-            if (used[u] > atomic_load_explicit(&quota->peak[u], memory_order_relaxed))
-                atomic_store_explicit(&quota->peak[u], used[u], memory_order_relaxed);
-        }
-    }
-    return true;
-}
-
-static inline void quota_return_block_alone(struct quota *quota, uint64_t bytes) {
-    for (; quota; quota = quota->parent) {
-        atomic_store_explicit(&quota->used[QUOTA_BYTES], quota_used(quota, QUOTA_BYTES) - bytes, memory_order_relaxed);
-        atomic_store_explicit(&quota->used[QUOTA_BLOCKS], quota_used(quota, QUOTA_BLOCKS) - 1, memory_order_relaxed);
-    }
-}
-
 /* All amounts of a quota at one instant; used <= peak. */
 struct quota_amounts {
     uint64_t used[QUOTA_UNITS], peak[QUOTA_UNITS], limit[QUOTA_UNITS];
@@ -77,5 +53,54 @@ void quota_read(const struct quota *quota, struct quota_amounts *ret_amounts);
 
 /* Raises the peak to `now` if it is lower. */
 void peak_note(_Atomic uint64_t *peak, uint64_t now);
+
+/* --- one block, in few instructions --- */
+
+/* Of two quotas: `own`, which no other thread changes meanwhile, and its parent, which has none itself. With `is_alone`
+ * no other thread changes the parent either. Then no locked instruction is needed. */
+
+static inline bool quota_fits_block(const struct quota *quota, uint64_t bytes) {
+    return (bytes == 0 || bytes <= quota->limit[QUOTA_BYTES] - quota_used(quota, QUOTA_BYTES)) &&
+           quota_used(quota, QUOTA_BLOCKS) < quota->limit[QUOTA_BLOCKS];
+}
+
+static inline void quota_add_alone(struct quota *quota, enum quota_unit unit, uint64_t amount) {
+    uint64_t used = quota_used(quota, unit) + amount;
+    atomic_store_explicit(&quota->used[unit], used, memory_order_relaxed);
+    if (used > atomic_load_explicit(&quota->peak[unit], memory_order_relaxed))
+        atomic_store_explicit(&quota->peak[unit], used, memory_order_relaxed);
+}
+
+static inline void quota_take_alone(struct quota *quota, enum quota_unit unit, uint64_t amount) {
+    atomic_store_explicit(&quota->used[unit], quota_used(quota, unit) - amount, memory_order_relaxed);
+}
+
+/* Charges a quota without parent that other threads charge too. false: as quota_try_block(). */
+bool quota_try_block_shared(struct quota *quota, uint64_t bytes);
+
+/* quota_charge() of one block. false: one of them has less left, no quota is charged, and nothing is noted. */
+static inline bool quota_try_block(struct quota *own, uint64_t bytes, bool is_alone) {
+    struct quota *parent = own->parent;
+    if (!quota_fits_block(own, bytes) || !quota_fits_block(parent, bytes))
+        return false;
+    if (!is_alone && !quota_try_block_shared(parent, bytes))
+        return false;
+    for (struct quota *at = own; at != (is_alone ? NULL : parent); at = at->parent) {
+        if (bytes)
+            quota_add_alone(at, QUOTA_BYTES, bytes);
+        quota_add_alone(at, QUOTA_BLOCKS, 1);
+    }
+    return true;
+}
+
+static inline void quota_return_block(struct quota *own, uint64_t bytes, bool is_alone) {
+    for (struct quota *at = own; at != (is_alone ? NULL : own->parent); at = at->parent) {
+        if (bytes)
+            quota_take_alone(at, QUOTA_BYTES, bytes);
+        quota_take_alone(at, QUOTA_BLOCKS, 1);
+    }
+    if (!is_alone)
+        quota_return(own->parent, bytes, 1, 0);
+}
 
 #endif

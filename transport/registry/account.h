@@ -129,34 +129,20 @@ static inline bool account_is_over_limit(const struct account *account, uint64_t
             (void) ctx_uncount(account_of->ctx, counter, n); \
     } while (0)
 
-/* Have the peer and its user room for one block of so many bytes? */
-static inline bool account_has_room(const struct account *account, uint64_t bytes) {
-    for (const struct quota *at = &account->quota; at; at = at->parent)
-        if (bytes > at->limit[QUOTA_BYTES] - quota_used(at, QUOTA_BYTES) ||
-            quota_used(at, QUOTA_BLOCKS) >= at->limit[QUOTA_BLOCKS])
-            return false;
-    return true;
-}
-
-/* Charges the peer and its user with one block of so many bytes. -EDQUOT, noted. */
-static inline int account_charge_block(struct account *account, uint64_t bytes) {
-    if (is_single_threaded() && quota_charge_block_alone(&account->quota, bytes))
-        return 0;
-    return quota_charge(&account->quota, bytes, 1, 0, &account->ctx->refusals);
-}
-
-/* The same for the short way, where the long one notes a refusal later. false: there was no room. */
+/* Charges the peer and its user with one block of so many bytes, and returns the charge. false: there is no room, and
+ * nothing is noted. No other thread charges the peer; those of other connections charge the user. */
 static inline bool account_try_block(struct account *account, uint64_t bytes) {
-    if (is_single_threaded())
-        return quota_charge_block_alone(&account->quota, bytes);
-    return account_has_room(account, bytes) && account_charge_block(account, bytes) == 0;
+    return quota_try_block(&account->quota, bytes, is_single_threaded());
+}
+
+/* -EDQUOT, noted. */
+static inline int account_charge_block(struct account *account, uint64_t bytes) {
+    bool is_charged = account_try_block(account, bytes);
+    return is_charged ? 0 : quota_charge(&account->quota, bytes, 1, 0, &account->ctx->refusals);
 }
 
 static inline void account_return_block(struct account *account, uint64_t bytes) {
-    if (is_single_threaded())
-        quota_return_block_alone(&account->quota, bytes);
-    else
-        quota_return(&account->quota, bytes, 1, 0);
+    quota_return_block(&account->quota, bytes, is_single_threaded());
 }
 
 /* The owner's thread alone changes these two; any thread reads them. */

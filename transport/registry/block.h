@@ -105,6 +105,12 @@ static inline int block_check_alive(const sea_block *block) {
     return atomic_load_explicit(&block->refs, memory_order_relaxed) == 0 ? block_tell_dead(block) : 0;
 }
 
+/* Of a block that is read-only: has the caller its only reference? Then all uses by other holders have happened. */
+static inline bool block_is_unshared(const sea_block *block) {
+    /* Acquire [BLK1], as in registry/block.c. */
+    return atomic_load_explicit(&block->refs, memory_order_acquire) == 1;
+}
+
 /* --- for the kinds of blocks --- */
 
 /* A block with `extra` bytes behind it, and a reference of the context. NULL: out of memory. */

@@ -72,11 +72,17 @@ bool imports_have(const struct account *account, uint64_t handle) {
 }
 
 static void import_count(struct account *account, uint64_t size) {
-    account->refs++;
     account->imported_blocks++;
     account->imported_bytes += size;
     account_count(account, imported_blocks, 1);
     account_count(account, imported_bytes, size);
+}
+
+static void import_uncount(struct account *account, uint64_t size) {
+    account->imported_blocks--;
+    account->imported_bytes -= size;
+    account_uncount(account, imported_blocks, 1);
+    account_uncount(account, imported_bytes, size);
 }
 
 int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
@@ -90,6 +96,7 @@ int imports_add(struct account *account, struct import *import, uint64_t handle,
         .account = account, .handle = handle, .next = *chain, .is_pooled = is_pooled, .is_chained = true};
     *chain = import;
     account->imports.count++;
+    account->refs++;
     import_count(account, size);
     return 0;
 }
@@ -116,6 +123,14 @@ bool imports_try_pooled(struct account *account, struct import *import, uint64_t
     return true;
 }
 
+uint64_t imports_return_pooled(struct import *import, uint64_t size) {
+    struct account *account = import->account;
+    import->account = NULL;
+    account_return_block(account, 0);
+    import_uncount(account, size);
+    return import->handle;
+}
+
 static void import_unchain(const struct import *import) {
     struct import **link = chain_of(&import->account->imports, import->handle);
     while (*link != import)
@@ -134,10 +149,7 @@ static struct account *import_forget(struct import *import, uint64_t size, uint6
     else
         quota_return(&account->quota, size + excess, 1, 1);
     import->account = NULL;
-    account->imported_blocks--;
-    account->imported_bytes -= size;
-    account_uncount(account, imported_blocks, 1);
-    account_uncount(account, imported_bytes, size);
+    import_uncount(account, size);
     return account;
 }
 
@@ -178,10 +190,11 @@ static struct account *copy_forget(struct import *import, uint64_t size) {
 }
 
 void imports_end(struct import *import, uint64_t size, uint64_t excess) {
-    bool is_lease = !import->is_copy;
+    bool is_lease = !import->is_copy, is_viewed = is_lease && import->is_pooled && !import->is_chained;
     uint64_t handle = import->handle;
     struct account *account = is_lease ? import_forget(import, size, excess) : copy_forget(import, size);
     if (is_lease && account->owner)
         account->on_release(account->owner, handle);
-    account_unref(account);
+    if (!is_viewed)
+        account_unref(account);
 }

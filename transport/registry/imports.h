@@ -19,7 +19,8 @@
 #include "registry/account.h"
 
 struct import {
-    struct account *account; /* owned reference; NULL: the block is not an import */
+    /* Owned reference; borrowed from the view by a pooled import that is on no chain. NULL: the block is not an import */
+    struct account *account;
     uint64_t handle;
     struct import *next;
     struct mail mail; /* of a block that loses its last reference on a thread which does not own the account */
@@ -44,6 +45,9 @@ int imports_add_pooled(struct account *account, struct import *import, uint64_t 
 
 /* The same for the short way: false, and not noted, instead of -EDQUOT. */
 bool imports_try_pooled(struct account *account, struct import *import, uint64_t handle, uint64_t size);
+
+/* Ends an import that is pooled and on no chain; the caller gives the lease back. Returns its handle. */
+uint64_t imports_return_pooled(struct import *import, uint64_t size);
 
 /* Charges the peer with a copy of its payload. -EDQUOT. */
 int imports_add_copy(struct account *account, struct import *import, uint64_t size);

@@ -73,6 +73,15 @@ uint64_t pooled_block_take_lease(struct account *account, sea_block *block) {
     return slot_lease(block->slot);
 }
 
+bool pooled_block_take_back(struct account *account, const struct arena_ids *audience, uint64_t handle) {
+    struct pool_slot *slot = pool_end_lease(audience, handle);
+    if (!slot)
+        return false;
+    account_return_lease(account, slot_block(slot)->size);
+    block_unref_own(slot_block(slot));
+    return true;
+}
+
 uint64_t pooled_block_end_lease(struct account *account, struct pool_slot *slot) {
     sea_block *block = slot_block(slot);
     const struct pool_budget *budget = block->budget; /* of a pool that lives */

@@ -52,6 +52,9 @@ int pooled_block_lease(struct account *account, sea_block *block, uint64_t *ret_
  * handle; 0: there was no room, and the reference is the caller's. */
 uint64_t pooled_block_take_lease(struct account *account, sea_block *block);
 
+/* Ends the lease of that handle outside of a turn, which has no work to bound. false: there is no such lease. */
+bool pooled_block_take_back(struct account *account, const struct arena_ids *audience, uint64_t handle);
+
 /* Ends the lease of a slot. Returns the payload's size. */
 uint64_t pooled_block_end_lease(struct account *account, struct pool_slot *slot);
 

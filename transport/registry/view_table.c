@@ -31,10 +31,6 @@ void view_table_add(struct view_table *table, uint32_t id, struct arena_view *vi
     id_table_put(&table->ids, id, view);
 }
 
-struct arena_view *view_table_find(const struct view_table *table, uint32_t id) {
-    return id_table_find(&table->ids, id);
-}
-
 struct arena_view *view_table_remove(struct view_table *table, uint32_t id) {
     return id_table_remove(&table->ids, id);
 }

@@ -29,7 +29,9 @@ int view_table_reserve(struct view_table *table, uint32_t id);
 void view_table_add(struct view_table *table, uint32_t id, struct arena_view *view);
 
 /* NULL: no view has that number. */
-struct arena_view *view_table_find(const struct view_table *table, uint32_t id);
+static inline struct arena_view *view_table_find(const struct view_table *table, uint32_t id) {
+    return id_table_find(&table->ids, id);
+}
 
 /* Removes the view of that number, and returns it. NULL: there is none. */
 struct arena_view *view_table_remove(struct view_table *table, uint32_t id);

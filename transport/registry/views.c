@@ -62,6 +62,19 @@ bool views_have(const struct views *views, uint64_t handle) {
     return is_known || imports_have(views->account, handle);
 }
 
+static inline void keep_spare(struct account *account, sea_block *block) {
+    block->data = account->view_spares; /* the next spare */
+    account->view_spares = block;
+    account->view_spares_room--;
+}
+
+/* `block` is the first one. */
+static inline void take_spare(struct account *account, sea_block *block) {
+    account->view_spares = block->data;
+    account->view_spares_room++;
+    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
+}
+
 /* While the connection lives the object stays for the next block. After its end there is no next one, and nothing would
  * free a spare. */
 static void view_block_end(sea_block *block) {
@@ -74,9 +87,7 @@ static void view_block_end(sea_block *block) {
         block_free(block, 0);
         return;
     }
-    block->data = account->view_spares; /* the next spare */
-    account->view_spares = block;
-    account->view_spares_room--;
+    keep_spare(account, block);
 }
 
 static const struct block_ops VIEW_OPS = {.end = view_block_end};
@@ -85,9 +96,7 @@ static sea_block *view_block_alloc(struct account *account, size_t size) {
     sea_block *block = account->view_spares;
     if (!block)
         return block_alloc(account->ctx, &VIEW_OPS, SEA_POOLED, size, 0);
-    account->view_spares = block->data;
-    account->view_spares_room++;
-    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
+    take_spare(account, block);
     block->size = size;
     return block;
 }
@@ -260,15 +269,28 @@ sea_block *views_take(const struct views *views, uint64_t handle, uint64_t size)
     if (!data || view->leases[parts.index] || imports_have(account, handle) || account_is_over_limit(account, size) ||
         !imports_try_pooled(account, &block->import, handle, size))
         return NULL;
-    account->view_spares = block->data;
-    account->view_spares_room++;
+    take_spare(account, block);
     view->leases[parts.index] = parts.generation;
     view->refs++;
-    atomic_store_explicit(&block->refs, 1, memory_order_relaxed);
     block->size = (size_t) size;
     block->data = (void *) (uintptr_t) data;
     block->view = view;
     return block;
+}
+
+/* The arena is not retired, so that the view stays. */
+bool views_return(const struct views *views, sea_block *block, uint64_t *ret_handle) {
+    struct account *account = views->account;
+    struct arena_view *view = block->view;
+    if (!view || block->import.account != account || block->import.is_chained || view->refs == 1 ||
+        !account->view_spares_room || !block_is_unshared(block))
+        return false;
+    *ret_handle = imports_return_pooled(&block->import, block->size);
+    view->leases[handle_index(*ret_handle)] = 0;
+    view->refs--;
+    atomic_store_explicit(&block->refs, 0, memory_order_relaxed);
+    keep_spare(account, block);
+    return true;
 }
 
 /* --- the end --- */

@@ -64,6 +64,10 @@ int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, u
  * has happened, since something is unusual, or wrong. */
 sea_block *views_take(const struct views *views, uint64_t handle, uint64_t size);
 
+/* Ends such a block, of which the caller has a reference, while the connection lives; the caller gives the lease back.
+ * false: nothing has happened, since something is unusual. */
+bool views_return(const struct views *views, sea_block *block, uint64_t *ret_handle);
+
 /* Before views_end(): as much of that as the account's work allows. true: little is left. */
 bool views_end_some(struct views *views);
 

@@ -2,6 +2,7 @@
 /* Messages: their life, their end, and what users read of them. See msg.h. Answers are in reply.c. */
 #include "rpc/msg.h"
 
+#include "lane/pooled.h"
 #include "sys/clock.h"
 #include "sys/heap.h"
 #include "sys/misuse.h"
@@ -107,8 +108,9 @@ void msg_cancel_all(sea_conn *conn) {
 
 void msg_free(sea_msg *msg) {
     sea_conn *conn = msg->conn;
-    if (msg->in.block)
-        sea_block_unref(msg->in.block);
+    sea_block *block = msg->in.block;
+    if (block && (conn->is_ended || !lane_return_pooled(&conn->lane, block)))
+        sea_block_unref(block);
     if (msg->in.text)
         heap_free((void *) (uintptr_t) msg->in.text);
     if (msg->has_small)
