@@ -16,7 +16,7 @@ from targets import Contest, SkippedTarget, Target, sealane, time_name
 ROUNDS, QUICK_ROUNDS = 8, 4
 SECONDS = 0.15  # of a cell, unless the run is quick
 MORE = 3  # rounds, until both builds have been measured in one state
-STATES = ("near", "middle", "far", "one")
+STATES = ("near", "middle", "far")
 SLOWER = 1.1  # a ratio beyond noise
 HEADINGS = ("cell", "old p50", "new p50", "ratio", "floor", "")
 
@@ -28,7 +28,8 @@ TEXT = """
 
 `./dev bench --against COMMIT` builds the library of an earlier commit with the present compiler and flags, and measures
 it by turns with the present one, in the present harness. The cell says what was measured: round trips, spinning, where
-it says nothing else. A ratio below 1 is faster than then.
+it says nothing else. Each state of the floor shows p50 then, p50 now, and the ratio, which is below 1 where the present
+library is faster.
 """
 
 # Milestones: the commit, what a target is of, its sizes, and the limit of new / old.
@@ -91,11 +92,14 @@ def what_of(cell):
 
 
 def section(results, opponents, is_quick):
-    """The tables, for the document."""
+    """The tables, for the document: a row for each cell, and in it the states."""
     parts = [TEXT.strip()]
     for opponent in opponents:
-        found = rows(results, opponent, present_cells(is_quick))
-        parts.append(f"### {title(opponent)}\n\n" + tables.markdown(HEADINGS, found))
+        found = {}
+        for what, old, new, ratio, state, _ in rows(results, opponent, present_cells(is_quick)):
+            found.setdefault(what, {})[state] = f"{old} → {new} ({ratio})"
+        table = [(what, *(by_state.get(state, "-") for state in STATES)) for what, by_state in found.items()]
+        parts.append(f"### {title(opponent)}\n\n" + tables.markdown(("cell", *STATES), table))
     return "\n\n".join(parts)
 
 

@@ -261,6 +261,13 @@ class Against(unittest.TestCase):
         )
         self.assertEqual(self.rows((self.old, near), (self.NEW, measured(50, 500))), [])
 
+    def test_the_document_has_a_row_for_each_cell(self):
+        cell = against.present_cells(True)[0]
+        results = results_of((cell, measured(50, 40)), (self.opponent.cell(cell), measured(100, 40)))
+        text = against.section(results, [self.opponent], True)
+        self.assertIn("### Against 8f6d15c79\n", text)
+        self.assertIn("\n| 32 B | 100 ns → 50 ns (0.50) | - | - |", text)
+
     def test_what_the_floor_disturbed_does_not_count(self):
         self.assertEqual(self.rows((self.old, measured(100)), (self.NEW, measured(50, 100, 200))), [])
 
