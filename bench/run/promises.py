@@ -10,6 +10,7 @@ from targets import (
 ASLEEP, ASLEEP_SECONDS = 1.05, 0.2
 TAIL_SECONDS = 0.15  # enough laps beyond 99.9 %
 CROWD, FEW, FLAT = 64, 8, 1.15  # clients, and the noise of their ratio
+CROWD_SECONDS = 0.3  # the pools of 64 clients grow for a part of that
 WORKED_KIB = 7600  # 7530 at 0d63ca2, and 1 % of noise
 
 def memfds(size, mode, variants):
@@ -165,7 +166,7 @@ def many():
         for size in (64, 4 * KIB, 16 * KIB)
     ]
     return [
-        Target(f"a call of each of {CROWD} clients / of {FEW}", FLAT, crowds, seconds=ASLEEP_SECONDS),
+        Target(f"a call of each of {CROWD} clients / of {FEW}", FLAT, crowds, seconds=CROWD_SECONDS),
         ProgramTarget(
             "99 % of a quiet client, beside a busy one / alone",
             2,
