@@ -106,6 +106,44 @@ START_TEST(test_a_pool_is_another_memory) {
 }
 END_TEST
 
+/* Returns how many different blocks single blocks of that size are. */
+static unsigned cycle_of(sea_pool *pool, size_t size) {
+    const void *first[16];
+    unsigned count = 0;
+    for (unsigned i = 0; i < 64; i++) {
+        sea_block *block = block_of(pool, size);
+        unsigned known = 0;
+        while (known < count && first[known] != block->data)
+            known++;
+        ck_assert_uint_lt(known, 16);
+        first[known] = block->data;
+        count = known == count ? count + 1 : count;
+        sea_block_unref(block);
+    }
+    return count;
+}
+
+/* It changes for all pools of the connection: with arenas, without, and new ones. */
+START_TEST(test_the_footprint_of_reuse) {
+    sea_pool *used = pool_of(&lasting), *unused = pool_of(&lasting);
+    struct pools *pools = &ends.a.conn->lane.remote->pools;
+    pools_set_footprint(pools, 4 * 128 * KIB);
+    ck_assert_uint_eq(cycle_of(used, 128 * KIB), 4);
+    pools_set_footprint(pools, 9 * 128 * KIB);
+    sea_pool *made_later = pool_of(&lasting);
+    ck_assert_uint_eq(cycle_of(used, 128 * KIB), 9);
+    ck_assert_uint_eq(cycle_of(unused, 128 * KIB), 9);
+    ck_assert_uint_eq(cycle_of(made_later, 128 * KIB), 9);
+    ck_assert_uint_eq(cycle_of(sea_conn_pool(ends.a.conn), 128 * KIB), 9);
+    pools_set_footprint(pools, 2 * 128 * KIB);
+    ck_assert_uint_eq(cycle_of(used, 128 * KIB), 2);
+    sea_pool_free(used);
+    sea_pool_free(unused);
+    sea_pool_free(made_later);
+    ends_settle(&ends);
+}
+END_TEST
+
 START_TEST(test_options) {
     sea_pool *pool = NULL;
     ck_assert_int_eq(sea_pool_new(&pool, ends.a.conn, &(sea_pool_options){.rotate_age_ms = -1}), -EINVAL);
@@ -1215,6 +1253,7 @@ int main(void) {
     struct suite *s = suite_new("pools");
     suite_fixture(s, before, after);
     suite_add(s, test_a_pool_is_another_memory);
+    suite_add(s, test_the_footprint_of_reuse);
     suite_add(s, test_options);
     suite_add_loop(s, test_retained_memory_of_a_small_budget, 0, 3);
     suite_add(s, test_a_pool_has_its_share);

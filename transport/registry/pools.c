@@ -95,12 +95,20 @@ void pools_init(struct pools *pools, struct account *account) {
     static const sea_pool_options private = {.retained_max = PRIVATE_RETAINED_MAX};
     *pools = (struct pools){.account = account,
                             .group = {.account = account, .ops = &BUDGET_OPS, .owner = pools},
+                            .reuse_footprint = account->ctx->calibration.reuse_footprint,
                             .deadline = WAIT_FOREVER};
     refusal_init(&pools->group.refused);
     pools->private.is_private = true;
     pools_add(pools, &pools->private, &private);
     pools_add(pools, &pools->own, NULL);
     pools->own.is_own = true;
+}
+
+void pools_set_footprint(struct pools *pools, uint64_t footprint) {
+    pools->reuse_footprint = footprint;
+    for (sea_pool *pool = pools->all; pool; pool = pool->link.next)
+        if (pool->pool)
+            pool_set_footprint(pool->pool, footprint);
 }
 
 void pools_deinit(struct pools *pools) {
@@ -128,7 +136,7 @@ static int pool_begin(sea_pool *pool) {
         .audience = &pool->pools->audience,
         .extra = sizeof(sea_block),
         .retained_max = pool->retained_max,
-        .reuse_footprint = budget->ctx->calibration.reuse_footprint,
+        .reuse_footprint = pool->pools->reuse_footprint,
         .reuse_least = budget->ctx->calibration.reuse_least,
         .is_private = pool->is_private,
         .policy = pool->policy,

@@ -46,6 +46,7 @@ struct pools {
     sea_pool *all;             /* these and others, which are owned from pools_free() on */
     uint32_t *retired;         /* owned; ids of arenas that are gone, while the peer does not know it yet */
     uint32_t retired_count, retired_capacity;
+    uint64_t reuse_footprint;  /* bytes, of each pool */
     uint64_t active, retained; /* bytes, when pools_maintain() was last called */
     uint64_t renewed_at;       /* CLOCK_MONOTONIC, by pools_renew() */
     uint64_t maintained_at;    /* wait_now_coarse(), by pools_maintain() */
@@ -55,6 +56,10 @@ struct pools {
 };
 
 void pools_init(struct pools *pools, struct account *account);
+
+/* Changes the footprint of reuse of all pools, also of those that are made later; at first it is the calibration's. See
+ * pool_set_footprint(). */
+void pools_set_footprint(struct pools *pools, uint64_t footprint);
 
 /* After pools_end(). */
 void pools_deinit(struct pools *pools);
