@@ -86,7 +86,7 @@ def show(options, results, verdicts, drawn, peers, opponents):
     if not options.quick and (options.compare or not opponents):
         print("\n".join(distance.lines(results, peers)))
     if verdicts:
-        print("\n".join(tables.target_lines(verdicts)))
+        print("\n".join([*tables.target_lines(verdicts), "", *tables.miss_lines(verdicts)]).rstrip())
     if drawn:
         print(f"\nPlots and measurements: {options.build / 'bench' / 'results'}")
 

@@ -23,6 +23,11 @@ def target_lines(verdicts):
     return columns(rows)
 
 
+def miss_lines(verdicts):
+    """For each target that several sizes miss: all of them."""
+    return [f"misses of {v.what}: {' · '.join(v.misses)}" for v in verdicts if len(v.misses) > 1]
+
+
 def or_dash(value, text):
     return "-" if value is None else text(value)
 

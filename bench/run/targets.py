@@ -19,6 +19,7 @@ class Verdict:
     measured: str
     holds: bool
     beside: str = ""  # p50, p99.9, and the same asleep
+    misses: list = dataclasses.field(default_factory=list)  # each size that is beyond the limit, with several sizes
     is_skipped: bool = False  # what it compares with is not here; then `holds` means nothing
 
     def word(self):
@@ -99,7 +100,16 @@ class Target:
             where += f"; {results.best(contest.subject, state)['note']}"
         if missing:
             where += f"; {len(missing)} not measured"
-        return Verdict(self.what, limit, f"{shown} ({where})", holds, figures(results, contest.subject, state))
+        beside = figures(results, contest.subject, state)
+        return Verdict(self.what, limit, f"{shown} ({where})", holds, beside, self.misses(measured))
+
+    def misses(self, measured):
+        """Sizes beyond the limit, with their ratios and states."""
+        return [
+            f"{size_name(contest.subject.size)} {1 / ratio if self.is_rate else ratio:.2f} {state}"
+            for contest, ratio, state, _ in measured
+            if len(measured) > 1 and not self.keeps(ratio, state)
+        ]
 
     def is_excused(self, contest, results):
         """True if another system failed, where ours did not."""

@@ -110,6 +110,17 @@ class Verdicts(unittest.TestCase):
         self.assertFalse(verdict.holds)
         self.assertIn("1.50 (4 KiB", verdict.measured)
 
+    def test_each_size_that_misses_is_named(self):
+        sizes = [(SUBJECT.but(size=size), OTHER.but(size=size)) for size in (64, 104, 4096)]
+        results = Results()
+        for (subject, other), ns in zip(sizes, (200, 100, 150)):
+            results.add(subject, measured(ns))
+            results.add(other, measured(100))
+        target = Target("it", 1.1, [Contest(subject, [other], 1.1) for subject, other in sizes])
+        verdict = target.verdict(results)
+        self.assertEqual(tables.miss_lines([verdict]), ["misses of it: 64 B 2.00 middle · 4 KiB 1.50 middle"])
+        self.assertEqual(tables.miss_lines([self.verdict(200, 100)]), [])
+
     def test_what_was_not_measured_does_not_hold(self):
         target = Target("it", 1.1, [Contest(SUBJECT, [OTHER], 1.1), Contest(SUBJECT, [THIRD], 1.1)])
         verdict = target.verdict(results_of((SUBJECT, measured(1)), (OTHER, measured(1))))
