@@ -58,6 +58,11 @@ static inline const char *line_oracle_violation(const struct wire_frame *frame, 
     return line_oracle_message(&frame->head, &frame->message, bytes);
 }
 
+/* Can these first words of a frame be received the short way, where a payload may be as large as that? */
+static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
+    return line_inline_size(words) <= LINE_SMALL_BYTES && (line_is_plain_request(words) || line_is_plain_answer(words));
+}
+
 /* Returns whether a line that goes the short way (line_is_small()) equals the result of the long way; `wrong` is the
  * error of the long way. */
 static inline bool line_oracle_is_small(const uint64_t words[LINE_WORDS], const struct wire_frame *frame,

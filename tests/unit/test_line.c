@@ -137,14 +137,14 @@ START_TEST(test_the_tag_is_not_looked_at) {
 }
 END_TEST
 
-/* Frames that go the short way: calls, one-way messages and good replies of at most two lines, with any other
+/* Frames that go the short way: calls, one-way messages and good replies of at most LINE_SMALL_LINES lines, with any other
  * content. */
 START_TEST(test_small_lines) {
     static const bool is_small[] = {true, true, false, true, false, false, false}; /* for each of the samples */
     uint64_t words[LINE_WORDS];
     sample_words(&line_samples[_i], words);
     ck_assert_int_eq(line_is_small(words), is_small[_i]);
-    for (uint32_t size = 0; size <= 100; size++) {
+    for (uint32_t size = 0; size <= LINE_SMALL_BYTES + 60; size++) {
         const uint8_t class = size ? WIRE_CLASS_INLINE : 0;
         const struct wire_message call = {
             .method = UINT32_MAX, .deadline = UINT64_MAX, .payload_size = size, .payload_class = class};

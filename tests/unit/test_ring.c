@@ -55,7 +55,7 @@ static void scene_advance_to(uint64_t position) {
     uint32_t tag = (uint32_t) (position >> scene.in.shift);
     for (uint32_t i = 0; i < scene.count; i++)
         shared64_store(&scene.lines[i].words[0], UINT64_C(0x0103) << 32 | tag);
-    scene.out.tail = position;
+    ring_out_seek(&scene.out, position);
     ring_in_seek(&scene.in, position);
     scene.out.known = scene.in.published = (uint32_t) position;
     shared32_store(&scene.consumed, (uint32_t) position);
@@ -374,7 +374,7 @@ START_TEST(test_absurd_cursors) {
     const uint32_t base = (uint32_t) starts[_i], known = base + 5, tail = base + 50;
     scene_set(64);
     for (uint32_t distance = 0; distance <= 45; distance++) {
-        scene.out.tail = starts[_i] + 50;
+        ring_out_seek(&scene.out, starts[_i] + 50);
         scene.out.known = known;
         shared32_store(&scene.consumed, known + distance);
         ck_assert_int_eq(ring_has_room(&scene.out, 64), distance == 45);
@@ -385,7 +385,7 @@ START_TEST(test_absurd_cursors) {
         known - 2,          known - 64, known - 0x7fffffff, known + 0x80000000, known ^ 0x80000000, tail ^ 0x80000000,
         known + 0xffff0000, ~known};
     for (int i = 0; i < COUNT(lies); i++) {
-        scene.out.tail = starts[_i] + 50;
+        ring_out_seek(&scene.out, starts[_i] + 50);
         scene.out.known = known;
         shared32_store(&scene.consumed, lies[i]);
         ck_assert_msg(ring_has_room(&scene.out, 64) == -EPROTO, "cursor %#x is taken, from %#x to %#x", lies[i], known,
@@ -404,7 +404,7 @@ START_TEST(test_any_cursor) {
         uint32_t used = random_below(&state, 257), cursor = (uint32_t) random_next(&state);
         if (round % 2)
             cursor = (uint32_t) tail - random_below(&state, 600) + 150;
-        scene.out.tail = tail;
+        ring_out_seek(&scene.out, tail);
         scene.out.known = (uint32_t) tail - used;
         shared32_store(&scene.consumed, cursor);
         bool is_known = used == 0;

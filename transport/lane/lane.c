@@ -300,6 +300,7 @@ static bool lane_check_clock(struct lane *lane) {
     if (now >= lane->retry_at) {
         lane->retry_at = WAIT_FOREVER;
         lane->is_choked = false;
+        lane_set_small(lane);
     }
     return lane->state == LANE_GREETING && now >= lane->greeting_deadline;
 }

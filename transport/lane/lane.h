@@ -40,6 +40,7 @@
 #include "lane/spin_policy.h"
 #include "registry/block.h"
 #include "registry/peer.h"
+#include "util/arith.h"
 #include "wire/frame.h"
 
 /* Where a datagram is received: one for all lanes that one thread drives. */
@@ -149,9 +150,10 @@ struct lane {
     uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
     bool is_orphan; /* the process that listened here has ended */
-    /* Payloads of fewer bytes go the short way (small.h). 0: nothing does, because the lane is not open, has failed, has
-     * no rings, or messages wait. lane_set_small() */
+    /* Payloads of fewer bytes go the short way (small.h). 0: nothing goes or comes so, because the lane is not open, has
+     * failed, has no rings, is choked or copies, or because messages wait. lane_set_small() */
     uint32_t small_end;
+    uint32_t small_in_most; /* the most bytes of a payload that comes the short way */
 
     struct outbox own, theirs;
     struct growth growth;
@@ -220,7 +222,7 @@ int lane_dispatch(struct lane *lane, short revents);
 
 /* May what the short way does not do wait? false: dispatch. */
 static inline bool lane_is_calm(const struct lane *lane) {
-    bool is_unusual = lane->is_broken | lane->doorbell.is_armed | lane->wants_room | lane->has_held | lane->is_copying;
+    bool is_unusual = lane->is_broken | lane->doorbell.is_armed | lane->wants_room | lane->has_held;
     return lane->small_end && !lane->doorbell.due && !is_unusual;
 }
 
@@ -284,11 +286,11 @@ static inline bool lane_takes_bytes(const struct lane *lane, size_t size) {
 
 /* The state, the terms, the frame ring or the queue has changed: what goes the short way may be another. */
 static inline void lane_set_small(struct lane *lane) {
-    uint64_t most = lane->choice.bytes_most < LANE_BYTES_MAX ? lane->choice.bytes_most : LANE_BYTES_MAX;
-    bool is_open = lane->state == LANE_OPEN && !lane->has_failed && lane->has_rings && !lane->queue_head;
-    if (most > lane->out.bytes_max)
-        most = lane->out.bytes_max;
+    bool is_open = lane->state == LANE_OPEN && !lane->has_failed && lane->has_rings && !lane->queue_head &&
+                   !lane->is_choked && !lane->is_copying;
+    uint64_t most = min_u64(lane->choice.bytes_most, min_u64(LANE_BYTES_MAX, lane->out.bytes_max));
     lane->small_end = is_open ? (uint32_t) most + 1 : 0;
+    lane->small_in_most = (uint32_t) min_u64(lane->hello.inline_max, min_u64(LANE_BYTES_MAX, lane->in.bytes_max));
 }
 
 /* Sends or queues a CANCEL. */
@@ -318,6 +320,16 @@ static inline void lane_pass(struct lane *lane, uint64_t lines) {
 static inline bool lane_spin_for_frame(const struct lane *lane, unsigned tries) {
     if (!lane->has_rings || lane->is_choked || lane->is_copying || lane->has_failed)
         return false;
+    while (!ring_has_frame(&lane->in)) {
+        if (--tries == 0)
+            return false;
+        shared_pause();
+    }
+    return true;
+}
+
+/* The same on the short way: small_end is not 0. */
+static inline bool lane_spin_for_small(const struct lane *lane, unsigned tries) {
     while (!ring_has_frame(&lane->in)) {
         if (--tries == 0)
             return false;

@@ -39,7 +39,7 @@ static inline uint64_t lane_lend_pooled(const struct lane *lane, sea_block *bloc
 static inline void lane_write_pooled(struct lane *lane, enum wire_type type, uint64_t id, uint64_t deadline,
                                      uint32_t method, uint64_t handle, uint64_t size) {
     struct ring_out *out = &lane->out;
-    struct line *line = ring_out_line(out, out->tail);
+    struct line *line = out->next;
     shared64_store(&line->words[1], id);
     shared64_store(&line->words[2], deadline);
     shared64_store(&line->words[3], method);
@@ -47,7 +47,7 @@ static inline void lane_write_pooled(struct lane *lane, enum wire_type type, uin
     shared64_store(&line->words[5], size);
     shared64_store(&line->words[6], 0);
     shared64_store(&line->words[7], 0);
-    ring_publish(out, line, (uint64_t) type << 32 | (uint64_t) WIRE_CLASS_POOLED << 40, 1);
+    ring_publish_walk(out, (uint64_t) type << 32 | (uint64_t) WIRE_CLASS_POOLED << 40, ring_out_walk(out));
     ring_out_ask(out, 1);
 }
 

@@ -476,6 +476,7 @@ static int receive_datagram(struct lane *lane) {
     if (!lane->scratch || !reaper_has_room() || !disposal_has_room()) {
         lane->retry_at = wait_now() + RETRY_NS;
         lane->is_choked = true;
+        lane_set_small(lane);
         return 0;
     }
     int r = fdpass_recv(lane->fd, &iov, 1, &pass);

@@ -13,6 +13,7 @@ void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const
     *ring = (struct ring_out){.lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines)};
     ring->room = lines;
     ring->bytes_max = ring_bytes_max(lines);
+    ring_out_seek(ring, 0);
 }
 
 void ring_in_init(struct ring_in *ring, const struct line *at, uint32_t lines, shared32 *consumed) {
@@ -41,6 +42,7 @@ void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines) {
     ring->room = lines;
     ring->bytes_max = ring_bytes_max(lines);
     ring->shift = shift_of(lines);
+    ring_out_seek(ring, ring->tail);
 }
 
 void ring_in_move(struct ring_in *ring, const struct line *at, uint32_t lines) {
@@ -101,7 +103,7 @@ void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const v
     uint64_t first[LINE_WORDS];
     uint32_t part = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
     uint64_t later = line_count(size) - 1;
-    struct line *line = ring_out_line(ring, ring->tail);
+    struct line *line = ring->next;
     memcpy(first, words, sizeof(first));
     if (part)
         memcpy(first + LINE_FIRST_WORD, bytes, part);
@@ -109,7 +111,7 @@ void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const v
         write_later_lines(ring, (const char *) bytes + part, size - part);
     for (uint32_t i = 1; i < LINE_WORDS; i++)
         shared64_store(&line->words[i], first[i]);
-    ring_publish(ring, line, first[0], 1 + later);
+    ring_publish(ring, first[0], 1 + later);
 }
 
 static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {

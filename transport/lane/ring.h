@@ -10,6 +10,7 @@
  * frame.
  *
  *     writer:  consumed <= head <= tail <= consumed + lines   (`consumed` is the reader's word, head its position)
+ *              next == the line of tail, next_tag == its tag
  *     reader:  tags of positions below tail are there; the tag of `tail` is not
  *              next == the line of head, next_tag == the tag that publishes it
  *
@@ -53,7 +54,9 @@ struct ring_out {
     uint32_t bytes_max; /* of one frame: ring_bytes_max() */
     uint32_t room;      /* lines that frames may take: all, but for one that is kept while the ring may still grow */
     uint32_t known;     /* the newest `consumed` that we have looked at */
-    uint64_t tail;
+    uint32_t next_tag;
+    struct line *next;
+    uint64_t tail; /* changed by ring_out_seek() and ring_publish_walk() alone */
 };
 
 struct ring_in {
@@ -62,7 +65,7 @@ struct ring_in {
     uint32_t mask, shift;
     uint32_t bytes_max; /* of one frame: ring_bytes_max() */
     uint32_t published; /* what `consumed` says */
-    uint64_t head;      /* changed by ring_in_seek() alone */
+    uint64_t head;      /* changed by ring_in_seek() and ring_in_pass() alone */
     const struct line *next;
     uint32_t next_tag;
 };
@@ -118,28 +121,68 @@ static inline uint32_t ring_tag(uint64_t position, uint32_t shift) {
     return (uint32_t) (position >> shift) + 1;
 }
 
-/* Publishes a frame of so many lines, of which `line` is the first, at the tail; all words are written but the first
- * line's first word. */
-static inline void ring_publish(struct ring_out *ring, struct line *line, uint64_t word, uint64_t count) {
+/* Goes on writing at `position`. */
+static inline void ring_out_seek(struct ring_out *ring, uint64_t position) {
+    ring->tail = position;
+    ring->next = ring_out_line(ring, position);
+    ring->next_tag = ring_tag(position, ring->shift);
+}
+
+/*
+ * A walk along the lines of a frame: cheaper than the line of each position. It keeps what it needs of the ring by
+ * itself, since the compiler takes each store to a line for one that may change the ring.
+ */
+struct ring_walk {
+    struct line *line, *first, *last; /* where it is; of the ring */
+    uint32_t tag;                     /* of `line` */
+    uint32_t count;                   /* lines so far */
+};
+
+static inline struct ring_walk ring_out_walk(const struct ring_out *ring) {
+    return (struct ring_walk){ring->next, ring->lines, ring->lines + ring->mask, ring->next_tag, 1};
+}
+
+static inline void ring_walk_on(struct ring_walk *walk) {
+    walk->count++;
+    walk->line++;
+    if (walk->line > walk->last) {
+        walk->line = walk->first;
+        walk->tag++;
+    }
+}
+
+/* Publishes the frame along which `walk` went, at the tail; all words are written but the first line's first word. */
+static inline void ring_publish_walk(struct ring_out *ring, uint64_t word, struct ring_walk walk) {
     /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its
      * tag. */
-    shared64_store_release(&line->words[0], word | ring_tag(ring->tail, ring->shift));
-    ring->tail += count;
+    shared64_store_release(&ring->next->words[0], word | ring->next_tag);
+    ring->tail += walk.count;
+    ring_walk_on(&walk);
+    ring->next = walk.line;
+    ring->next_tag = walk.tag;
+}
+
+/* The same for a frame of so many lines. */
+static inline void ring_publish(struct ring_out *ring, uint64_t word, uint64_t count) {
+    struct ring_walk walk = ring_out_walk(ring);
+    while (walk.count < count)
+        ring_walk_on(&walk);
+    ring_publish_walk(ring, word, walk);
 }
 
 /* Asks for as many lines that will soon be written: they lie in the reader's cache, which has read them a lap ago. */
-static inline void ring_out_ask(const struct ring_out *ring, uint64_t count) {
-    uint64_t at = count < RING_AHEAD_OUT ? ring->tail + RING_AHEAD_OUT : ring->tail;
-    for (uint64_t end = at + count; at < end; at++)
-        shared_ask_to_write(ring_out_line(ring, at));
+static inline void ring_out_ask(const struct ring_out *ring, uint32_t count) {
+    const struct line *line = count <= 2 ? ring_out_line(ring, ring->tail + RING_AHEAD_OUT) : ring->next;
+    shared_ask_to_write(line);
+    while (--count > 0) /* at the ring's end also behind it, which does no harm */
+        shared_ask_to_write(++line);
 }
 
 /* Writes a frame of one line and publishes it. The caller has asked for room. */
 static inline void ring_write_line(struct ring_out *ring, const uint64_t words[LINE_WORDS]) {
-    struct line *line = ring_out_line(ring, ring->tail);
     for (int i = 1; i < LINE_WORDS; i++)
-        shared64_store(&line->words[i], words[i]);
-    ring_publish(ring, line, words[0], 1);
+        shared64_store(&ring->next->words[i], words[i]);
+    ring_publish(ring, words[0], 1);
 }
 
 /* Writes and publishes a frame of any size. `words` is its head (line_encode()), behind which the bytes go. */
@@ -154,6 +197,11 @@ static inline void ring_in_seek(struct ring_in *ring, uint64_t position) {
     ring->head = position;
     ring->next = &ring->lines[(uint32_t) position & ring->mask];
     ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
+}
+
+/* The line behind `line`. */
+static inline const struct line *ring_in_after(const struct ring_in *ring, const struct line *line) {
+    return line == &ring->lines[ring->mask] ? ring->lines : line + 1;
 }
 
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
@@ -178,6 +226,16 @@ void ring_collect(const struct ring_in *ring, void *to, uint32_t size);
 
 /* Tells the writer of every line that is free. false: it knew. */
 bool ring_publish_consumed(struct ring_in *ring);
+
+/* Passes over the frame, the last line of which is `last`. As ring_advance(). */
+static inline bool ring_in_pass(struct ring_in *ring, const struct line *last) {
+    uint64_t before = (uint64_t) (last - ring->next) & ring->mask;
+    const struct line *next = ring_in_after(ring, last);
+    ring->next_tag += next <= ring->next; /* a frame has fewer lines than the ring */
+    ring->next = next;
+    ring->head += before + 1;
+    return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
+}
 
 /* Passes over the frame. Tells the writer so once a quarter of the ring is free that it does not know of: then true. */
 static inline bool ring_advance(struct ring_in *ring, uint64_t count) {

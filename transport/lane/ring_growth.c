@@ -233,6 +233,7 @@ void lane_follow_frames(struct lane *lane, uint64_t number) {
     growth->their_mark = 0;
     lane->theirs.lines = growth->their_lines;
     ring_in_move(&lane->in, growth->their_frames.at, growth->their_lines);
+    lane_set_small(lane);
 }
 
 void lane_follow_releases(struct lane *lane) {

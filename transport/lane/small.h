@@ -85,18 +85,16 @@ static inline void small_put_full(struct line *line, const char *from) {
     small_put_word(line, 7, from + 48);
 }
 
-/* All but the first line: `size` is not 0. Returns how many lines the frame has. */
-static inline uint64_t small_put_lines(const struct ring_out *out, const char *from, size_t size) {
-    uint64_t at = out->tail + 1;
-    for (; size > LINE_MORE_BYTES; at++, from += LINE_MORE_BYTES, size -= LINE_MORE_BYTES) {
-        struct line *line = ring_out_line(out, at);
-        shared64_store(&line->words[0], ring_tag(at, out->shift));
-        small_put_full(line, from);
+/* All but the first line, in which the walk is: `size` is not 0. */
+static inline void small_put_lines(struct ring_walk *walk, const char *from, size_t size) {
+    for (;; from += LINE_MORE_BYTES, size -= LINE_MORE_BYTES) {
+        ring_walk_on(walk);
+        shared64_store(&walk->line->words[0], walk->tag);
+        if (size <= LINE_MORE_BYTES)
+            break;
+        small_put_full(walk->line, from);
     }
-    struct line *last = ring_out_line(out, at);
-    shared64_store(&last->words[0], ring_tag(at, out->shift));
-    small_put(last, 1, from, size);
-    return at + 1 - out->tail;
+    small_put(walk->line, 1, from, size);
 }
 
 /* Whole words: some bytes behind the last one are written too. */
@@ -136,20 +134,20 @@ static inline void small_get_full(const struct line *line, char *to) {
 /* Publishes it; lane_takes_small() was true. `bytes` is borrowed. */
 static inline void lane_write_small(struct lane *lane, enum wire_type type, uint64_t id, uint64_t deadline,
                                     uint32_t method, const void *bytes, size_t size) {
-    struct ring_out *out = &lane->out;
-    struct line *line = ring_out_line(out, out->tail);
-    uint64_t class = size ? WIRE_CLASS_INLINE : 0, lines = 1;
+    struct ring_walk walk = ring_out_walk(&lane->out);
+    struct line *line = walk.line;
+    uint64_t class = size ? WIRE_CLASS_INLINE : 0;
     if (size > LINE_FIRST_BYTES) {
-        lines = small_put_lines(out, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
         small_put(line, LINE_FIRST_WORD, bytes, LINE_FIRST_BYTES);
+        small_put_lines(&walk, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
     } else {
         small_put(line, LINE_FIRST_WORD, bytes, size);
     }
     shared64_store(&line->words[1], id);
     shared64_store(&line->words[2], deadline);
     shared64_store(&line->words[3], method | (uint64_t) size << 32);
-    ring_publish(out, line, (uint64_t) type << 32 | class << 40, lines);
-    ring_out_ask(out, lines);
+    ring_publish_walk(&lane->out, (uint64_t) type << 32 | class << 40, walk);
+    ring_out_ask(&lane->out, walk.count);
 }
 
 /* What there is to do after that. */
@@ -168,33 +166,59 @@ struct small_frame {
     uint32_t method, size;
 };
 
-/* Copies what the frame that is there says of itself. Can it be received the short way? */
-static inline bool lane_peek_small(const struct lane *lane, struct small_frame *ret) {
-    uint64_t head[LINE_FIRST_WORD];
-    for (int i = 0; i < LINE_FIRST_WORD; i++)
-        head[i] = shared64_load(&lane->in.next->words[i]);
-    if (!line_is_small(head))
-        return false;
-    *ret = (struct small_frame){head[1], head[2], line_type(head), (uint32_t) head[3], line_inline_size(head)};
-    return ret->size <= lane->hello.inline_max && ret->size <= lane->in.bytes_max;
+static inline void small_peek(const struct lane *lane, uint64_t words[LINE_FIRST_WORD]) {
+    const struct line *line = lane->in.next;
+    words[0] = shared64_load(&line->words[0]);
+    words[1] = shared64_load(&line->words[1]);
+    words[2] = shared64_load(&line->words[2]);
+    words[3] = shared64_load(&line->words[3]);
 }
 
-/* Copies its bytes, and returns how many lines it has. `to` has room for LINE_SMALL_BYTES; some bytes behind the
- * payload are written too. */
-static inline uint64_t lane_read_small(const struct lane *lane, size_t size, char *to) {
-    const struct ring_in *in = &lane->in;
-    uint64_t at = in->head;
+/* Copies what the frame that is there says of itself. Is it a call or a one-way message that can be received the short
+ * way? */
+static inline bool lane_peek_request(const struct lane *lane, struct small_frame *ret) {
+    uint64_t head[LINE_FIRST_WORD];
+    small_peek(lane, head);
+    if (!line_is_plain_request(head))
+        return false;
+    *ret = (struct small_frame){head[1], head[2], line_type(head), (uint32_t) head[3], line_inline_size(head)};
+    return ret->size <= lane->small_in_most;
+}
+
+/* The same for the good answer to the call `id`. */
+static inline bool lane_peek_answer(const struct lane *lane, uint64_t id, struct small_frame *ret) {
+    uint64_t head[LINE_FIRST_WORD];
+    small_peek(lane, head);
+    if (head[1] != id || !line_is_plain_answer(head))
+        return false;
+    *ret = (struct small_frame){id, 0, WIRE_REPLY, 0, line_inline_size(head)};
+    return ret->size <= lane->small_in_most;
+}
+
+/* Copies its bytes, and returns its last line. `to` has room for LINE_SMALL_BYTES; some bytes behind the payload are
+ * written too. */
+static inline const struct line *lane_read_small(const struct lane *lane, size_t size, char *to) {
+    const struct ring_in in = lane->in; /* see struct ring_walk */
+    const struct line *line = in.next;
     if (size <= LINE_FIRST_BYTES) {
-        small_get(in->next, LINE_FIRST_WORD, to, size);
-        return 1;
+        small_get(line, LINE_FIRST_WORD, to, size);
+        return line;
     }
-    small_get(in->next, LINE_FIRST_WORD, to, LINE_FIRST_BYTES);
+    small_get(line, LINE_FIRST_WORD, to, LINE_FIRST_BYTES);
     to += LINE_FIRST_BYTES;
     size -= LINE_FIRST_BYTES;
-    for (at++; size > LINE_MORE_BYTES; at++, to += LINE_MORE_BYTES, size -= LINE_MORE_BYTES)
-        small_get_full(ring_in_line(in, at), to);
-    small_get(ring_in_line(in, at), 1, to, size);
-    return at + 1 - in->head;
+    for (line = ring_in_after(&in, line); size > LINE_MORE_BYTES; to += LINE_MORE_BYTES, size -= LINE_MORE_BYTES) {
+        small_get_full(line, to);
+        line = ring_in_after(&in, line);
+    }
+    small_get(line, 1, to, size);
+    return line;
+}
+
+/* Passes over it. */
+static inline void lane_pass_small(struct lane *lane, const struct line *last) {
+    if (ring_in_pass(&lane->in, last))
+        lane->doorbell.due |= DOORBELL_ROOM;
 }
 
 static inline void lane_received_small(struct lane *lane, size_t size) {

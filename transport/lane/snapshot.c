@@ -40,6 +40,7 @@ int snapshot_begin(struct lane *lane, const struct wire_message *message, const 
     *snapshot = (struct snapshot){.in = *in, .handle = message->handle, .size = message->payload_size, .data = data};
     r = is_wanted ? copy_new(lane, snapshot) : 0;
     lane->is_copying = r == 0;
+    lane_set_small(lane);
     return r;
 }
 
@@ -79,6 +80,7 @@ bool snapshot_go_on(struct lane *lane) {
     if (snapshot->in.block)
         copy_end(lane, snapshot);
     lane->is_copying = false;
+    lane_set_small(lane);
     lane_release(lane, snapshot->handle);
     return true;
 }
@@ -88,6 +90,7 @@ void snapshot_drop(struct lane *lane) {
     if (!lane->is_copying)
         return;
     lane->is_copying = false;
+    lane_set_small(lane);
     snapshot->in.block = sea_block_unref(snapshot->in.block);
     views_drop(snapshot->view);
     snapshot->view = NULL;

@@ -270,14 +270,12 @@ static sea_msg *pooled_answer(sea_conn *conn, uint64_t id) {
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
     struct small_frame frame;
-    if (!lane_spin_for_frame(lane, LOOKS))
+    if (!lane_spin_for_small(lane, LOOKS) || !lane->small_end)
         return NULL;
-    if (!lane_peek_small(lane, &frame))
+    if (!lane_peek_answer(lane, id, &frame))
         return pooled_answer(conn, id);
-    if (frame.id != id || frame.type != WIRE_REPLY)
-        return NULL;
     sea_msg *reply = msg_take_spare(conn, &frame);
-    lane_pass(lane, lane_read_small(lane, frame.size, reply->small.bytes));
+    lane_pass_small(lane, lane_read_small(lane, frame.size, reply->small.bytes));
     lane_received_small(lane, frame.size);
     calls_skip_id(&conn->calls);
     return reply;
@@ -308,7 +306,7 @@ static bool takes_call(const sea_conn *conn, size_t size) {
 int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                    sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
-    uint64_t id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
+    uint64_t id = calls_ready_id(&conn->calls, lane->negotiated.calls_max);
     if (!id || !ret_reply || timeout_ms == 0 || !takes_call(conn, size))
         return call_bytes_blocking(conn, method, data, size, timeout_ms, ret_reply);
     uint64_t deadline = timeout_ms < 0 ? WAIT_FOREVER : wait_deadline(timeout_ms);
@@ -330,7 +328,7 @@ int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, 
     struct lane *lane = &conn->lane;
     uint64_t handle = 0, id = 0;
     if (ret_reply && timeout_ms != 0 && may_look(conn) && lane_takes_pooled(lane, block))
-        id = calls_next_id(&conn->calls, lane->negotiated.calls_max);
+        id = calls_ready_id(&conn->calls, lane->negotiated.calls_max);
     if (id)
         handle = lane_lend_pooled(lane, block);
     if (!handle)

@@ -29,6 +29,7 @@ static RARE int calls_grow(struct slot_table *table) {
 }
 
 static void slot_free(struct calls *calls, struct call_slot *slot, uint32_t number) {
+    calls_settle(calls);
     if (slot->state == CALL_PENDING)
         slot_list_remove(&calls->pending, &calls->slots, SLOT_SIZE, number);
     slot->state = CALL_FREE;
@@ -37,6 +38,7 @@ static void slot_free(struct calls *calls, struct call_slot *slot, uint32_t numb
 }
 
 int calls_begin(struct calls *calls, uint32_t limit, uint64_t deadline, struct call_waiter waiter, uint64_t *ret_id) {
+    calls_settle(calls);
     if (calls->in_flight >= limit)
         return -EAGAIN;
     if (!calls->slots.free_first && calls_grow(&calls->slots) < 0)
@@ -104,6 +106,7 @@ bool calls_first(const struct calls *calls, uint64_t *ret_id, uint64_t *ret_dead
 }
 
 void calls_trim(struct calls *calls) {
+    calls_settle(calls);
     if (calls->in_flight == 0)
         heap_free(slot_table_clear(&calls->slots, SLOT_SIZE));
 }

@@ -45,6 +45,9 @@ struct calls {
     struct slot_table slots;  /* owned */
     struct slot_list pending; /* by deadline, the earliest first */
     uint32_t in_flight;       /* PENDING and ABANDONED */
+    /* The id of the next call on the short way; 0: none was computed since the slots have changed. While it is not 0,
+     * it is ahead of the generation in its slot, which is free: calls_settle() puts that right. */
+    uint64_t ready_id;
 };
 
 /* -EAGAIN: `limit` are in flight · -ENOMEM. */
@@ -67,10 +70,24 @@ static inline uint64_t calls_next_id(const struct calls *calls, uint32_t limit) 
     return number && calls->in_flight < limit ? calls_id(calls, number) : 0;
 }
 
-/* The short way, for a call that was sent under that id and is answered before anybody else gets a turn: it is never
- * pending, and no other call gets its id. */
+/* Before the slots change. */
+static inline void calls_settle(struct calls *calls) {
+    if (calls->ready_id)
+        calls_at(calls, (uint32_t) calls->ready_id)->head.generation = (uint32_t) (calls->ready_id >> 32);
+    calls->ready_id = 0;
+}
+
+/* The same as calls_next_id(), for a call that is sent under that id and is, on the short way, answered before anybody
+ * else gets a turn. */
+static inline uint64_t calls_ready_id(struct calls *calls, uint32_t limit) {
+    if (!calls->ready_id)
+        calls->ready_id = calls_next_id(calls, limit);
+    return calls->ready_id;
+}
+
+/* The call was answered: it was never pending, and no other call gets its id. */
 static inline void calls_skip_id(struct calls *calls) {
-    calls_at(calls, calls->slots.free_first)->head.generation++;
+    calls->ready_id += UINT64_C(1) << 32;
 }
 
 /* It was never sent. */

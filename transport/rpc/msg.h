@@ -107,10 +107,11 @@ static inline sea_msg *msg_of_mail(struct mail *mail) {
 /* Frees a message that is on no list. */
 void msg_free(sea_msg *msg);
 
-/* The same in few instructions, for a plain message. */
+/* The same in few instructions, for a plain message. (While the connection has not ended, its owner has a reference.)
+ */
 static inline void msg_free_plain(sea_msg *msg) {
     sea_conn *conn = msg->conn;
-    if (!msg->is_plain || conn->is_ended || conn->spares.count >= conn->spares.most || conn->refs == 1) {
+    if (!msg->is_plain || conn->is_ended || conn->spares.count >= conn->spares.most) {
         msg_free(msg);
         return;
     }

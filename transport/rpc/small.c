@@ -52,27 +52,23 @@ static bool small_take_pooled(sea_conn *conn) {
 }
 
 /* One request. false: there is none, or it is for the long way. */
-static bool small_take(sea_conn *conn) {
+static inline bool small_take(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     struct small_frame frame;
     if (!conn->spares.first || conn->incoming_count >= lane->hello.calls_max || !lane->small_end)
         return false;
-    if (!lane_peek_small(lane, &frame))
+    if (!lane_peek_request(lane, &frame))
         return small_take_pooled(conn);
     const sea_method *method = small_method(conn, frame.method);
-    if (!method || frame.type == WIRE_REPLY || !method_takes(method, frame.size))
+    if (!method || !method_takes(method, frame.size))
         return false;
     sea_msg *msg = msg_take_spare(conn, &frame);
-    lane_pass(lane, lane_read_small(lane, frame.size, msg->small.bytes));
+    lane_pass_small(lane, lane_read_small(lane, frame.size, msg->small.bytes));
     if (frame.type == WIRE_CALL)
         msg_add_incoming(msg);
     CLEANUP(received_count) struct received received = {lane, frame.size};
     method_handle(method, conn, msg);
     return true;
-}
-
-static bool goes_on(const struct lane *lane) {
-    return lane->small_end && !lane->doorbell.is_armed && ring_has_frame(&lane->in);
 }
 
 struct small_turn {
@@ -89,55 +85,62 @@ static inline void small_leave(const struct small_turn *turn) {
         conn_turn_again(conn);
 }
 
-/* Returns how many requests were handled. */
-static inline int small_take_all(sea_conn *conn) {
-    CLEANUP(small_leave) struct small_turn turn = {.conn = conn};
+/* Takes the requests that are there, at most as many as a turn takes. Returns how many. */
+static inline int small_take_some(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     int taken = 0;
-    conn_begin_turn(conn);
-    lane->corks++;
-    bool has_more = !lane->doorbell.is_armed;
+    bool has_more = true;
     while (has_more && small_take(conn)) {
-        has_more = ++taken < LANE_FRAMES_PER_TURN && goes_on(lane);
+        has_more = ++taken < LANE_FRAMES_PER_TURN && lane->small_end && ring_has_frame(&lane->in);
         if (has_more) /* a stream */
             ring_in_ask(&lane->in);
     }
+    return taken;
+}
+
+/* Tells the peer of what was done. Is nothing left but to wait for the next frame? The connection is in this turn, and
+ * in no other. */
+static inline bool small_is_all(sea_conn *conn) {
+    struct lane *lane = &conn->lane;
+    bool has_gone_round = small_has_gone_round(lane); /* before the bell */
+    if (lane->corks == 1)
+        lane_ring_bell_if_heard(lane);
+    return !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box) && lane_is_calm(lane);
+}
+
+/* Returns how many requests were taken; *ret_last: how many of these the turn in full has to count. 0: it need not
+ * follow. */
+static inline int small_take_all(sea_conn *conn, unsigned tries, int *ret_last, bool *ret_is_all) {
+    CLEANUP(small_leave) struct small_turn turn = {.conn = conn};
+    struct lane *lane = &conn->lane;
+    int taken = 0, some = 0;
+    bool goes_on = !lane->doorbell.is_armed;
+    conn_begin_turn(conn);
+    lane->corks++;
+    *ret_is_all = false;
+    while (goes_on) {
+        some = small_take_some(conn);
+        taken += some;
+        *ret_is_all = small_is_all(conn) && some;
+        goes_on = *ret_is_all && tries && taken < LANE_FRAMES_PER_TURN && lane_spin_for_small(lane, tries);
+        if (goes_on)
+            spin_policy_reward(&lane->spin);
+    }
+    *ret_last = some;
     turn.is_done = true;
     return taken;
 }
 
-static inline bool small_await(struct lane *lane, unsigned tries) {
-    if (!lane_spin_for_frame(lane, tries))
-        return false;
-    spin_policy_reward(&lane->spin);
-    return true;
-}
-
-/* The rest of a turn that has taken some frames. true: that was all, and the next frame may be waited for. */
-static inline bool small_is_all(sea_conn *conn, int taken) {
-    struct lane *lane = &conn->lane;
-    bool has_gone_round = small_has_gone_round(lane); /* before the bell */
-    if (!lane->corks)
-        lane_ring_bell_if_heard(lane);
-    return taken && !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box) && lane_is_calm(lane);
-}
-
 int small_turn(sea_conn *conn, unsigned tries) {
-    struct lane *lane = &conn->lane;
-    int taken = 0;
+    int last = 0;
+    bool is_all;
     if (conn_adopt(conn) < 0)
         return 0;
     CLEANUP_CONN sea_conn *held = conn_ref(conn); /* a handler may free it */
-    do {
-        int some = small_take_all(held);
-        taken += some;
-        if (small_is_all(conn, some))
-            continue;
-        if (!conn->is_ended) {
-            lane->taken = some;
-            taken += conn_run_turn(conn, 0) - some;
-        }
-        break;
-    } while (tries && taken < LANE_FRAMES_PER_TURN && small_await(lane, tries));
+    int taken = small_take_all(held, tries, &last, &is_all);
+    if (!is_all && !conn->is_ended) {
+        conn->lane.taken = last;
+        taken += conn_run_turn(conn, 0) - last;
+    }
     return taken;
 }

@@ -71,18 +71,18 @@ static inline void line_encode(uint64_t words[LINE_WORDS], enum wire_type type, 
 }
 
 /*
- * Are these the first words of the most common frames: a call, a one-way message or a good reply of at most two lines,
- * with an inline payload or none, and no text? line_decode() would accept them. Then word 1 is the id, word 2 a
- * deadline, and word 3 method and size.
+ * Are these the first words of the most common frames: of a call or a one-way message, or of the good answer to a call,
+ * with an inline payload or none, and no text? line_decode() would accept them, if the payload is not too large. Then
+ * word 1 is the id, word 2 a deadline, and word 3 method and size.
  */
-static inline bool line_is_small(const uint64_t words[LINE_FIRST_WORD]) {
-    uint32_t size = line_inline_size(words), kind = (uint32_t) (words[0] >> 32);
-    uint32_t class = size ? WIRE_CLASS_INLINE << 8 : 0;
-    if (size > LINE_SMALL_BYTES)
-        return false;
-    if (kind == (WIRE_ONEWAY | class))
-        return (words[1] | words[2]) == 0;
-    return kind == (WIRE_CALL | class) || (kind == (WIRE_REPLY | class) && words[2] == 0 && (uint32_t) words[3] == 0);
+static inline bool line_is_plain_request(const uint64_t words[LINE_FIRST_WORD]) {
+    uint32_t kind = (uint32_t) (words[0] >> 32), class = line_inline_size(words) ? WIRE_CLASS_INLINE << 8 : 0;
+    return kind == (WIRE_CALL | class) || (kind == (WIRE_ONEWAY | class) && (words[1] | words[2]) == 0);
+}
+
+static inline bool line_is_plain_answer(const uint64_t words[LINE_FIRST_WORD]) {
+    uint32_t kind = (uint32_t) (words[0] >> 32), class = line_inline_size(words) ? WIRE_CLASS_INLINE << 8 : 0;
+    return kind == (WIRE_REPLY | class) && (words[2] | (uint32_t) words[3]) == 0;
 }
 
 /* Are these the words of a call, a one-way message or a good reply with a pooled payload? line_decode() would accept
