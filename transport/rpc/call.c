@@ -322,11 +322,19 @@ int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t siz
     return 0;
 }
 
+/* Takes the block. */
+static int call_small_block(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    return sea_call_bytes(conn, method, payload_bytes(taken), taken->size, timeout_ms, ret_reply);
+}
+
 /* Takes the block. A pooled call reads the clock: pools that are due get their maintenance here, since an answer that
  * comes in time brings no turn. */
 int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
     uint64_t handle = 0, id = 0;
+    if (conn_is_mine(conn) && payload_is_small(lane, block))
+        return call_small_block(conn, method, block, timeout_ms, ret_reply);
     if (ret_reply && timeout_ms != 0 && may_look(conn) && lane_takes_pooled(lane, block))
         id = calls_ready_id(&conn->calls, lane->negotiated.calls_max);
     if (id)

@@ -19,6 +19,20 @@ static inline void message_end(const struct lane_message *message) {
 }
 #define CLEANUP_MESSAGE CLEANUP(message_end)
 
+/* Does a small message carry the bytes of this block (or NULL)? Then it goes as plain bytes do. */
+static inline bool payload_is_small(const struct lane *lane, const sea_block *block) {
+    return block && block->payload_class == SEA_INLINE && block->size < lane->small_end &&
+           atomic_load_explicit(&block->refs, memory_order_relaxed) > 0;
+}
+
+/* The bytes of a block that is sent: nothing changes them any more. (Others may send and read one that is read-only
+ * already, in other threads: it is not written to.) */
+static inline const void *payload_bytes(sea_block *block) {
+    if (!block->is_readonly)
+        block->is_readonly = true;
+    return sea_block_view(block);
+}
+
 static inline void block_unrefp(sea_block **block) {
     sea_block_unref(*block);
 }

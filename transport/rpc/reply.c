@@ -13,6 +13,7 @@
 #include "lane/pooled.h"
 #include "rpc/block.h"
 #include "rpc/msg.h"
+#include "rpc/payload.h"
 #include "sys/heap.h"
 #include <errno.h>
 #include <string.h>
@@ -189,10 +190,18 @@ static RARE int post_bytes(sea_msg *call, const void *data, size_t size) {
 
 /* --- on any thread --- */
 
+/* Takes the block, on the connection's thread. */
+static int reply_small_block(sea_msg *call, sea_block *block) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    return sea_reply_bytes(call, payload_bytes(taken), taken->size);
+}
+
 int sea_reply(sea_msg *call, sea_block *block) {
     if (!mailbox_is_mine(call->box))
         return post_block(call, block);
     struct lane *lane = &call->conn->lane;
+    if (payload_is_small(lane, block))
+        return reply_small_block(call, block);
     bool is_short = call->link && !is_cancelled(call) && !msg_is_claimed(call) && lane_takes_pooled(lane, block);
     uint64_t handle = is_short ? lane_lend_pooled(lane, block) : 0;
     if (!handle)

@@ -83,9 +83,17 @@ static RARE int rest_after_send(sea_conn *conn, sea_block *sent, int timeout_ms)
     return 0;
 }
 
+/* Takes the block. */
+static int send_small_block(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
+    CLEANUP_BLOCK sea_block *taken = block;
+    return sea_send_bytes(conn, method, payload_bytes(taken), taken->size, timeout_ms);
+}
+
 int sea_send(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms) {
     struct lane *lane = &conn->lane;
     uint64_t handle = 0;
+    if (conn_is_mine(conn) && payload_is_small(lane, block))
+        return send_small_block(conn, method, block, timeout_ms);
     if (conn_is_mine(conn) && (!timeout_ms || conn_can_wait(conn)) && lane_takes_pooled(lane, block))
         handle = lane_lend_pooled(lane, block);
     if (!handle)
