@@ -19,7 +19,7 @@
 #include "registry/account.h"
 
 struct import {
-    /* Owned reference; borrowed from the view by a pooled import that is on no chain. NULL: the block is not an import */
+    /* Owned reference; borrowed from the view by a pooled import on no chain. NULL: the block is not an import */
     struct account *account;
     uint64_t handle;
     struct import *next;

@@ -343,6 +343,7 @@ int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, 
         return call_block_blocking(conn, method, block, timeout_ms, ret_reply);
     uint64_t deadline = timeout_ms < 0 ? WAIT_FOREVER : wait_deadline(timeout_ms), lent_at = block->slot->leased_at;
     lane_write_pooled(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, handle, block->size);
+    bool is_large = block->size > POOL_HOT_LARGEST;
     lane_sent_pooled(lane, block->size);
     if (lane->corks)
         lane_ring_bell(lane);
@@ -350,6 +351,8 @@ int sea_call(sea_conn *conn, uint32_t method, sea_block *block, int timeout_ms, 
     if (!reply)
         return call_await_small(conn, method, timeout_ms, deadline, ret_reply);
     spin_policy_reward(&lane->spin);
+    if (is_large) /* it may have come back before the answer */
+        lane_take_release(lane);
     bool needs_turn = small_has_gone_round(lane) || lane_pools_are_due_at(lane, lent_at);
     *ret_reply = needs_turn ? turn_with_reply(conn, reply) : reply;
     return 0;

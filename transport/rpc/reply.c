@@ -207,6 +207,8 @@ int sea_reply(sea_msg *call, sea_block *block) {
     if (!handle)
         return reply_block(call, block);
     size_t size = block->size;
+    if (call->in.block)
+        msg_drop_large(call, NULL);
     lane_write_pooled(lane, WIRE_REPLY, call->in.id, 0, 0, handle, size);
     lane_sent_pooled(lane, size);
     msg_remove_incoming(call);
