@@ -82,6 +82,16 @@ int ring_has_room(struct ring_out *ring, uint64_t count) {
     return ring_knows_room(ring, count);
 }
 
+/* The words of a later line that is full: pairs, but for the last one. */
+static void line_fill_all(struct line *line, const char *bytes) {
+    uint64_t last;
+    shared64_store_pair(&line->words[1], bytes);
+    shared64_store_pair(&line->words[3], bytes + 16);
+    shared64_store_pair(&line->words[5], bytes + 32);
+    memcpy(&last, bytes + 48, sizeof(last));
+    shared64_store(&line->words[7], last);
+}
+
 static void line_fill(struct line *line, const void *bytes, size_t size) {
     uint64_t words[LINE_WORDS] = {0};
     memcpy(words + 1, bytes, size);
@@ -90,12 +100,15 @@ static void line_fill(struct line *line, const void *bytes, size_t size) {
 }
 
 static void write_later_lines(struct ring_out *ring, const char *bytes, size_t size) {
-    for (uint64_t at = ring->tail + 1; size > 0; at++) {
-        size_t part = size < LINE_MORE_BYTES ? size : LINE_MORE_BYTES;
-        line_fill(ring_out_line(ring, at), bytes, part);
+    uint64_t at = ring->tail + 1;
+    for (; size >= LINE_MORE_BYTES; at++, bytes += LINE_MORE_BYTES, size -= LINE_MORE_BYTES) {
+        struct line *line = ring_out_line(ring, at);
+        line_fill_all(line, bytes);
+        shared64_store(&line->words[0], ring_tag(at, ring->shift));
+    }
+    if (size) {
+        line_fill(ring_out_line(ring, at), bytes, size);
         shared64_store(&ring_out_line(ring, at)->words[0], ring_tag(at, ring->shift));
-        bytes += part;
-        size -= part;
     }
 }
 
@@ -121,17 +134,23 @@ static void line_copy(const struct line *line, uint32_t from, void *to, size_t s
     memcpy(to, words, size);
 }
 
-void ring_collect(const struct ring_in *ring, void *to, uint32_t size) {
-    uint64_t at = ring->head;
-    uint32_t from = LINE_FIRST_WORD;
-    while (size > 0) {
-        uint32_t room = (LINE_WORDS - from) * 8, part = size < room ? size : room;
-        line_copy(ring_in_line(ring, at), from, to, part);
-        to = (char *) to + part;
-        size -= part;
-        from = 1;
-        at++;
-    }
+static void line_copy_all(const struct line *line, char *to) {
+    uint64_t last = shared64_load(&line->words[7]);
+    shared64_load_pair(&line->words[1], to);
+    shared64_load_pair(&line->words[3], to + 16);
+    shared64_load_pair(&line->words[5], to + 32);
+    memcpy(to + 48, &last, sizeof(last));
+}
+
+void ring_collect(const struct ring_in *ring, void *ret_bytes, uint32_t size) {
+    uint64_t at = ring->head + 1;
+    uint32_t first = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
+    char *to = (char *) ret_bytes + first;
+    line_copy(ring->next, LINE_FIRST_WORD, ret_bytes, first);
+    for (size -= first; size >= LINE_MORE_BYTES; at++, to += LINE_MORE_BYTES, size -= LINE_MORE_BYTES)
+        line_copy_all(ring_in_line(ring, at), to);
+    if (size)
+        line_copy(ring_in_line(ring, at), 1, to, size);
 }
 
 bool ring_publish_consumed(struct ring_in *ring) {
