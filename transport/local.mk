@@ -140,6 +140,8 @@ transport_libtransport_la_SOURCES = \
     transport/registry/views.h \
     transport/lane/address.c \
     transport/lane/address.h \
+    transport/lane/distance.c \
+    transport/lane/distance.h \
     transport/lane/doorbell.c \
     transport/lane/doorbell.h \
     transport/lane/class_choice.c \

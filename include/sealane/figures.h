@@ -156,6 +156,10 @@ enum {
     SEA_CONN_FIGURE_USER_QUOTA_LIMIT_DESCRIPTORS,
     SEA_CONN_FIGURE_OLDEST_LEASE_BYTES, /* the payload of ours that the peer has held for longest */
     SEA_CONN_FIGURE_OLDEST_LEASE_NANOSECONDS,
+    /* How far the peer's CPU is, measured again and again: 0 not known, 1 near, 2 middle, 3 far. And the time of a line
+     * of memory from there, at the newest samples; 0: not known. */
+    SEA_CONN_FIGURE_DISTANCE,
+    SEA_CONN_FIGURE_LINE_NANOSECONDS,
     SEA_CONN_FIGURES /* the number of figures that this header knows */
 };
 

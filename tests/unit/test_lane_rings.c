@@ -1050,6 +1050,42 @@ static void after(void) {
     settle_threads();
 }
 
+/* --- distance --- */
+
+/* A side that only sends samples it from the peer's cursor. */
+START_TEST(test_a_sender_samples_the_distance) {
+    const struct distance *distance = &pair.client.lane.distance;
+    open_with(RING_SMALL);
+    for (int i = 0; i < 2000; i++) {
+        send_one_way(&pair.client, 8, 1);
+        lane_dispatch(&pair.server.lane, 0);
+        pair.server.arrived_count = 0;
+    }
+    ck_assert_uint_eq(distance->count, DISTANCE_SAMPLES);
+    ck_assert_int_ne(distance->state, DISTANCE_UNKNOWN);
+    ck_assert_int_eq(pair.server.lane.distance.state, DISTANCE_UNKNOWN);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* A frame that is there already says nothing of the distance. */
+START_TEST(test_a_look_that_gives_no_sample) {
+    struct lane *lane = &pair.server.lane;
+    open_with(RING_SMALL);
+    keep_awake(&pair.server);
+    ck_assert(!lane_spin_for_frame(lane, 10));
+    ck_assert_uint_eq(lane->distance.until, 0);
+    ck_assert(!lane_spin_for_frame(lane, 1)); /* too few looks to time one */
+    ck_assert_uint_gt(lane->distance.until, 0);
+    send_one_way(&pair.client, 8, 1);
+    lane->distance.until = 0;
+    ck_assert(lane_spin_for_frame(lane, 10));
+    ck_assert_uint_gt(lane->distance.until, 0);
+    ck_assert_uint_eq(lane->distance.count, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("lane_rings");
     suite_fixture(s, before, after);
@@ -1096,5 +1132,7 @@ int main(void) {
     suite_add_loop(s, test_the_end_in_the_middle, 0, 4);
     suite_add_loop(s, test_the_end_inside_a_mark, 0, 2);
     suite_add(s, test_a_fault_after_frames);
+    suite_add(s, test_a_sender_samples_the_distance);
+    suite_add(s, test_a_look_that_gives_no_sample);
     return suite_run(s);
 }

@@ -1247,6 +1247,103 @@ START_TEST(test_reservations_that_are_refused) {
 }
 END_TEST
 
+/* --- distance --- */
+
+/* The samples of a connection, as if the peer were so far. */
+static void move_to(uint64_t ns) {
+    struct lane *lane = &ends.a.conn->lane;
+    bool is_changed = false;
+    for (int i = 0; i < DISTANCE_SAMPLES; i++)
+        is_changed |= distance_note(&lane->distance, ns);
+    ck_assert(is_changed);
+    pools_set_footprint(&lane->remote->pools, distance_footprint(&lane->distance, &lane->ctx->calibration));
+}
+
+/* Uses as many blocks as one would cycle over, or more, by turns. */
+static void send_by_turns(sea_pool *pool) {
+    for (int i = 0; i < 40; i++) {
+        lend(block_of(pool, MIB));
+        give_back(1);
+    }
+}
+
+static uint64_t mapped(sea_pool *pool) {
+    return figures_of(pool).of[SEA_POOL_FIGURE_MAPPED_BYTES];
+}
+
+static uint64_t conn_figure_of(unsigned figure) {
+    uint64_t values[SEA_CONN_FIGURES];
+    sea_conn_figures(ends.a.conn, values, SEA_CONN_FIGURES);
+    return values[figure];
+}
+
+static const uint64_t USUAL = 4 * MIB, FAR = 16 * MIB;
+
+static void begin_with(uint64_t footprint) {
+    ends.a.ctx->calibration.reuse_footprint = footprint;
+    pools_set_footprint(&ends.a.conn->lane.remote->pools, footprint);
+}
+
+/* With a far peer blocks cycle over more memory, of pools that are made later, too. With a near one it goes again. */
+START_TEST(test_the_distance_decides_the_footprint) {
+    begin_with(USUAL);
+    sea_pool *own = sea_conn_pool(ends.a.conn);
+    send_by_turns(own);
+    ck_assert_uint_eq(mapped(own), USUAL);
+    move_to(150);
+    ck_assert_uint_eq(conn_figure_of(SEA_CONN_FIGURE_DISTANCE), DISTANCE_FAR);
+    ck_assert_uint_eq(conn_figure_of(SEA_CONN_FIGURE_LINE_NANOSECONDS), 150);
+    ck_assert_uint_eq(mapped(own), USUAL);
+    send_by_turns(own);
+    ck_assert_uint_eq(mapped(own), FAR);
+    sea_pool *later = pool_of(&lasting);
+    send_by_turns(later);
+    ck_assert_uint_eq(mapped(later), FAR);
+    move_to(25);
+    ends_settle(&ends);
+    ck_assert_uint_eq(mapped(own) + mapped(later), 2 * FAR); /* for a second */
+    end_turn_at_deadline(&ends.a);
+    ends_settle(&ends);
+    ck_assert_uint_le(mapped(own), USUAL);
+    ck_assert_uint_le(mapped(later), USUAL);
+    uint64_t kept = mapped(own) + mapped(later);
+    send_by_turns(own);
+    ck_assert_uint_eq(mapped(own), USUAL);
+    ck_assert_uint_le(kept, 2 * USUAL);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pools.surplus_at, WAIT_FOREVER);
+    sea_pool_free(later);
+}
+END_TEST
+
+/* A peer that is far again within the second finds the memory where it was. */
+START_TEST(test_a_peer_that_comes_and_goes) {
+    begin_with(USUAL);
+    sea_pool *own = sea_conn_pool(ends.a.conn);
+    move_to(150);
+    send_by_turns(own);
+    move_to(25);
+    send_by_turns(own);
+    move_to(150);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pools.surplus_at, WAIT_FOREVER);
+    ck_assert_uint_eq(mapped(own), FAR);
+}
+END_TEST
+
+/* A far peer raises no limit. */
+START_TEST(test_limits_of_a_far_footprint) {
+    begin_with(USUAL);
+    sea_pool *pool = pool_of(&(sea_pool_options){.bytes_max = 6 * MIB, .retained_ms = -1});
+    sea_pool *thrifty = pool_of(&(sea_pool_options){.retained_max = 5 * MIB, .retained_ms = -1});
+    move_to(150);
+    send_by_turns(pool);
+    ck_assert_uint_eq(mapped(pool), 6 * MIB);
+    send_by_turns(thrifty);
+    ck_assert_uint_le(figures_of(thrifty).of[SEA_POOL_FIGURE_RETAINED_BYTES], 6 * MIB);
+    sea_pool_free(pool);
+    sea_pool_free(thrifty);
+}
+END_TEST
+
 int main(void) {
     if (!prepare_uv())
         return 1;
@@ -1294,5 +1391,8 @@ int main(void) {
     suite_add_loop(s, test_ends_of_a_reservation, 0, 2);
     suite_add(s, test_a_reservation_of_all_there_may_be);
     suite_add(s, test_reservations_that_are_refused);
+    suite_add(s, test_the_distance_decides_the_footprint);
+    suite_add(s, test_a_peer_that_comes_and_goes);
+    suite_add(s, test_limits_of_a_far_footprint);
     return suite_run(s);
 }

@@ -33,6 +33,7 @@
 #define LANE_LANE_H
 
 #include "lane/class_choice.h"
+#include "lane/distance.h"
 #include "lane/doorbell.h"
 #include "lane/negotiation.h"
 #include "lane/outbox.h"
@@ -163,6 +164,7 @@ struct lane {
     struct release_out releases_out;
     struct release_in releases_in;
     struct doorbell doorbell;
+    struct distance distance;
     struct spin_policy spin;
     uint64_t datagrams_out, datagrams_in; /* numbered ones, sent and received */
     bool is_in_order;                     /* no frame is left before the datagram that is received now */
@@ -316,10 +318,15 @@ static inline void lane_pass(struct lane *lane, uint64_t lines) {
         lane->doorbell.due |= DOORBELL_ROOM;
 }
 
+/* lane_spin_for_frame() with the time of each look, for the distance. */
+bool lane_spin_timed(struct lane *lane, unsigned tries);
+
 /* Looks at the frame ring alone, up to `tries` times, where `tries` is not 0. */
-static inline bool lane_spin_for_frame(const struct lane *lane, unsigned tries) {
+static inline bool lane_spin_for_frame(struct lane *lane, unsigned tries) {
     if (!lane->has_rings || lane->is_choked || lane->is_copying || lane->has_failed)
         return false;
+    if (distance_is_due(&lane->distance))
+        return lane_spin_timed(lane, tries);
     while (!ring_has_frame(&lane->in)) {
         if (--tries == 0)
             return false;

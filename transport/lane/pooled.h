@@ -55,6 +55,7 @@ static inline void lane_write_pooled(struct lane *lane, enum wire_type type, uin
 static inline void lane_sent_pooled(struct lane *lane, uint64_t size) {
     tally_count(&lane->tally, sent_pooled, 1);
     tally_count(&lane->tally, sent_bytes, size);
+    distance_hasten(&lane->distance, size >> 10);
     lane->doorbell.due |= DOORBELL_FRAMES;
     if (!lane->corks)
         lane_ring_bell_if_heard(lane);

@@ -116,10 +116,60 @@ void lane_close_outboxes(struct lane *lane) {
     outbox_deinit(&lane->own);
 }
 
-int lane_ring_room(struct lane *lane, uint64_t lines) {
-    if (!ring_knows_room(&lane->out, lines))
-        lane_consider_growth(lane);
+/* A sample of the distance, nanoseconds. */
+static void note_distance(struct lane *lane, uint64_t ns) {
+    if (distance_note(&lane->distance, ns))
+        pools_set_footprint(&lane->remote->pools, distance_footprint(&lane->distance, &lane->ctx->calibration));
+}
+
+/* So many looks have to find nothing before one that finds a frame: then it is the one that fetches the line, and what
+ * a look at a line that is there takes is known. */
+enum { IDLE_LOOKS = 2 };
+
+bool lane_spin_timed(struct lane *lane, unsigned tries) {
+    uint64_t idle = UINT64_MAX, took = 0;
+    unsigned looks = 0;
+    bool is_there;
+    for (;;) {
+        uint64_t before = wait_now();
+        is_there = ring_has_frame(&lane->in);
+        took = wait_now() - before;
+        if (is_there || ++looks >= tries)
+            break;
+        idle = took < idle ? took : idle;
+        shared_pause();
+    }
+    if (is_there && looks >= IDLE_LOOKS)
+        note_distance(lane, took > idle ? took - idle : 0);
+    else
+        distance_miss(&lane->distance, !is_there && tries > IDLE_LOOKS);
+    return is_there;
+}
+
+/* ring_has_room() with a look at the peer's cursor, which gives a sample if it has moved: all that a side samples that
+ * only sends. */
+static int ring_has_room_timed(struct lane *lane, uint64_t lines) {
+    uint32_t known = lane->out.known;
+    uint64_t first = wait_now(), before = wait_now();
     int r = ring_has_room(&lane->out, lines);
+    uint64_t took = wait_now() - before, idle = before - first;
+    if (lane->out.known != known)
+        note_distance(lane, took > idle ? took - idle : 0);
+    else
+        distance_miss(&lane->distance, true);
+    return r;
+}
+
+static int look_for_room(struct lane *lane, uint64_t lines) {
+    if (ring_knows_room(&lane->out, lines))
+        return 1;
+    lane_consider_growth(lane);
+    distance_hasten(&lane->distance, lane->own.lines / 4);
+    return lane->distance.until ? ring_has_room(&lane->out, lines) : ring_has_room_timed(lane, lines);
+}
+
+int lane_ring_room(struct lane *lane, uint64_t lines) {
+    int r = look_for_room(lane, lines);
     if (r == 0 && lane_grow_frames(lane) == 0)
         r = ring_has_room(&lane->out, lines);
     if (r < 0) {

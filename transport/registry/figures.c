@@ -165,6 +165,11 @@ static const sea_figure CONN_FIGURES[] = {
                                             "Size of the payload that the peer has held for longest.", SEA_GAUGE},
     [SEA_CONN_FIGURE_OLDEST_LEASE_NANOSECONDS] = {"oldest_lease_nanoseconds", "nanoseconds",
                                                   "Age of the peer's oldest lease; 0 without leases.", SEA_GAUGE},
+    [SEA_CONN_FIGURE_DISTANCE] = {"distance", "", "How far the peer's CPU is: 0 not known, 1 near, 2 middle, 3 far.",
+                                  SEA_GAUGE},
+    [SEA_CONN_FIGURE_LINE_NANOSECONDS] = {"line_nanoseconds", "nanoseconds",
+                                          "Time of a line that the peer has just written; 0 if it is not known.",
+                                          SEA_GAUGE},
 };
 
 static const sea_figure POOL_FIGURES[] = {

@@ -26,6 +26,9 @@ static const int RETAINED_MS = 10000;
  * again, and a peer that never has room costs new arenas no more often. */
 static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
+/* How long memory for a footprint is kept that has become smaller: threads that are moved away may come back. */
+static const uint64_t SURPLUS_NS = UINT64_C(1000) * 1000 * 1000;
+
 static const uint64_t NS_PER_MS = 1000 * 1000;
 
 int pools_check_options(const sea_pool_options *given, const char **ret_why) {
@@ -96,6 +99,7 @@ void pools_init(struct pools *pools, struct account *account) {
     *pools = (struct pools){.account = account,
                             .group = {.account = account, .ops = &BUDGET_OPS, .owner = pools},
                             .reuse_footprint = account->ctx->calibration.reuse_footprint,
+                            .surplus_at = WAIT_FOREVER,
                             .deadline = WAIT_FOREVER};
     refusal_init(&pools->group.refused);
     pools->private.is_private = true;
@@ -105,7 +109,11 @@ void pools_init(struct pools *pools, struct account *account) {
 }
 
 void pools_set_footprint(struct pools *pools, uint64_t footprint) {
+    uint64_t before = pools->reuse_footprint;
+    if (footprint == before)
+        return;
     pools->reuse_footprint = footprint;
+    pools->surplus_at = footprint < before ? wait_now() + SURPLUS_NS : WAIT_FOREVER;
     for (sea_pool *pool = pools->all; pool; pool = pool->link.next)
         if (pool->pool)
             pool_set_footprint(pool->pool, footprint);
@@ -312,7 +320,7 @@ uint64_t pools_end(struct pools *pools, uint64_t *ret_bytes) {
     pools->all = NULL;
     pools->retired = NULL;
     pools->retired_count = pools->retired_capacity = 0;
-    pools->deadline = WAIT_FOREVER;
+    pools->deadline = pools->surplus_at = WAIT_FOREVER;
     pools->active = pools->retained = 0;
     pools->needs_maintenance = pools->is_waiting = false;
     return count;
@@ -389,6 +397,18 @@ void pools_renew(struct pools *pools) {
     pools->needs_maintenance = true;
 }
 
+/* The arenas that the shorter cycles leave have been free for longest. */
+static void pools_drop_surplus(struct pools *pools, uint64_t now) {
+    bool is_due = pools->surplus_at <= now;
+    for (const sea_pool *pool = pools->all; is_due && pool; pool = pool->link.next)
+        if (pool->pool && !pool->is_private)
+            pool_trim(pool->pool, pools->reuse_footprint);
+    if (is_due || pools->audience.count == 0)
+        pools->surplus_at = WAIT_FOREVER;
+    if (pools->surplus_at < pools->deadline)
+        pools->deadline = pools->surplus_at;
+}
+
 static void pools_tell_leases(struct pools *pools) {
     const struct pool_slot *oldest = pools_oldest_lease(pools);
     atomic_store_explicit(&pools->account->member.oldest_pooled, oldest ? oldest->leased_at : 0, memory_order_relaxed);
@@ -401,6 +421,7 @@ bool pools_maintain(struct pools *pools) {
     pools->deadline = WAIT_FOREVER;
     pools->is_waiting = false;
     pools->active = pools->retained = 0;
+    pools_drop_surplus(pools, now);
     for (sea_pool *pool = pools->all, *next; pool; pool = next) {
         pools_maintain_one(pools, pool, now, trim);
         next = pool->link.next;

@@ -2,8 +2,8 @@
 /*
  * The figures of a connection, read where they are kept. See <sealane/figures.h>.
  *
- * Owns: nothing. Touches: reads the account, the pools, the leases, the terms and the counts of calls; gauges put
- * blocks that came back, and hot ones, into their size classes. Threads: the connection's; after its end the
+ * Owns: nothing. Touches: reads the account, the pools, the leases, the terms, the distance and the counts of calls;
+ * gauges put blocks that came back, and hot ones, into their size classes. Threads: the connection's; after its end the
  * application's, under the lock of the mailbox.
  */
 #include "registry/figures.h"
@@ -52,6 +52,8 @@ static void conn_figure_all(const sea_conn *conn, uint64_t *values) {
     CLEANUP_VISIT struct mailbox_visit visit = mailbox_enter(conn->box);
     conn_figure_account(conn->lane.remote, values);
     conn_figure_limits(&conn->lane.negotiated, values);
+    values[SEA_CONN_FIGURE_DISTANCE] = conn->lane.distance.state;
+    values[SEA_CONN_FIGURE_LINE_NANOSECONDS] = conn->lane.distance.line_ns;
     values[SEA_CONN_FIGURE_OUTGOING_CALLS] = conn->calls.in_flight;
     values[SEA_CONN_FIGURE_INCOMING_CALLS] = conn->incoming_count;
 }
