@@ -39,10 +39,6 @@ void arena_ids_remove(struct arena_ids *arenas, const struct arena *arena) {
     arenas->count--;
 }
 
-struct arena *arena_ids_find(const struct arena_ids *arenas, uint32_t id) {
-    return id_table_find(&arenas->table, id);
-}
-
 struct arena *arena_ids_next(const struct arena_ids *arenas, uint32_t *place) {
     return id_table_next(&arenas->table, place);
 }

@@ -30,7 +30,9 @@ void arena_ids_add(struct arena_ids *arenas, struct arena *arena);
 void arena_ids_remove(struct arena_ids *arenas, const struct arena *arena);
 
 /* Returns the arena with that id, or NULL. */
-struct arena *arena_ids_find(const struct arena_ids *arenas, uint32_t id);
+static inline struct arena *arena_ids_find(const struct arena_ids *arenas, uint32_t id) {
+    return id_table_find(&arenas->table, id);
+}
 
 /* Returns the next arena from `*place` on, which is 0 at first; NULL: no more. The arena that was returned may be
  * removed. */

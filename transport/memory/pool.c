@@ -462,7 +462,7 @@ void pool_note_announced(struct arena *arena) {
     arenas->ops->uncharge_fd(arenas->owner);
 }
 
-struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle) {
+static inline struct pool_slot *find_lease(const struct arena_ids *audience, uint64_t handle) {
     const struct handle_parts parts = handle_split(handle);
     const struct pool_arena *arena = (const struct pool_arena *) arena_ids_find(audience, parts.arena);
     if (!arena || parts.index >= arena->base.count)
@@ -471,7 +471,11 @@ struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t han
     return slot->is_leased && slot->generation == parts.generation ? slot : NULL;
 }
 
-void slot_release(struct pool_slot *slot) {
+struct pool_slot *pool_find_lease(const struct arena_ids *audience, uint64_t handle) {
+    return find_lease(audience, handle);
+}
+
+static inline void end_lease(struct pool_slot *slot) {
     assert(slot->is_leased);
     slot->is_leased = false;
     struct pool *pool = pool_of(slot);
@@ -479,10 +483,14 @@ void slot_release(struct pool_slot *slot) {
     pool->leases_count--;
 }
 
+void slot_release(struct pool_slot *slot) {
+    end_lease(slot);
+}
+
 struct pool_slot *pool_end_lease(const struct arena_ids *audience, uint64_t handle) {
-    struct pool_slot *slot = pool_find_lease(audience, handle);
+    struct pool_slot *slot = find_lease(audience, handle);
     if (slot)
-        slot_release(slot);
+        end_lease(slot);
     return slot;
 }
 

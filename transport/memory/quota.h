@@ -78,29 +78,38 @@ static inline void quota_take_alone(struct quota *quota, enum quota_unit unit, u
 /* Charges a quota without parent that other threads charge too. false: as quota_try_block(). */
 bool quota_try_block_shared(struct quota *quota, uint64_t bytes);
 
+static inline void quota_add_block_alone(struct quota *quota, uint64_t bytes) {
+    if (bytes)
+        quota_add_alone(quota, QUOTA_BYTES, bytes);
+    quota_add_alone(quota, QUOTA_BLOCKS, 1);
+}
+
+static inline void quota_take_block_alone(struct quota *quota, uint64_t bytes) {
+    if (bytes)
+        quota_take_alone(quota, QUOTA_BYTES, bytes);
+    quota_take_alone(quota, QUOTA_BLOCKS, 1);
+}
+
 /* quota_charge() of one block. false: one of them has less left, no quota is charged, and nothing is noted. */
 static inline bool quota_try_block(struct quota *own, uint64_t bytes, bool is_alone) {
     struct quota *parent = own->parent;
     if (!quota_fits_block(own, bytes) || !quota_fits_block(parent, bytes))
         return false;
-    if (!is_alone && !quota_try_block_shared(parent, bytes))
+    if (is_alone)
+        quota_add_block_alone(parent, bytes);
+    else if (!quota_try_block_shared(parent, bytes))
         return false;
-    for (struct quota *at = own; at != (is_alone ? NULL : parent); at = at->parent) {
-        if (bytes)
-            quota_add_alone(at, QUOTA_BYTES, bytes);
-        quota_add_alone(at, QUOTA_BLOCKS, 1);
-    }
+    quota_add_block_alone(own, bytes);
     return true;
 }
 
 static inline void quota_return_block(struct quota *own, uint64_t bytes, bool is_alone) {
-    for (struct quota *at = own; at != (is_alone ? NULL : own->parent); at = at->parent) {
-        if (bytes)
-            quota_take_alone(at, QUOTA_BYTES, bytes);
-        quota_take_alone(at, QUOTA_BLOCKS, 1);
-    }
-    if (!is_alone)
-        quota_return(own->parent, bytes, 1, 0);
+    struct quota *parent = own->parent;
+    quota_take_block_alone(own, bytes);
+    if (is_alone)
+        quota_take_block_alone(parent, bytes);
+    else
+        quota_return(parent, bytes, 1, 0);
 }
 
 #endif

@@ -111,22 +111,28 @@ static inline bool account_is_over_limit(const struct account *account, uint64_t
            size > account->in_limit.bytes - account->imported_bytes;
 }
 
-/* Counts in the tally of the connection while it has one: that takes no locked instruction. */
-#define account_count(account, counter, n)                 \
-    do {                                                   \
-        const struct account *account_of = (account);      \
-        if (account_of->tally)                             \
-            tally_count(account_of->tally, counter, n);    \
-        else                                               \
-            (void) ctx_count(account_of->ctx, counter, n); \
+/* Counts blocks and bytes in the tally of the connection while it has one: that takes no locked instruction. */
+#define account_count(account, of_blocks, of_bytes, size)      \
+    do {                                                       \
+        const struct account *account_of = (account);          \
+        if (account_of->tally) {                               \
+            tally_count(account_of->tally, of_blocks, 1);      \
+            tally_count(account_of->tally, of_bytes, size);    \
+        } else {                                               \
+            (void) ctx_count(account_of->ctx, of_blocks, 1);   \
+            (void) ctx_count(account_of->ctx, of_bytes, size); \
+        }                                                      \
     } while (0)
-#define account_uncount(account, counter, n)                 \
-    do {                                                     \
-        const struct account *account_of = (account);        \
-        if (account_of->tally)                               \
-            tally_uncount(account_of->tally, counter, n);    \
-        else                                                 \
-            (void) ctx_uncount(account_of->ctx, counter, n); \
+#define account_uncount(account, of_blocks, of_bytes, size)      \
+    do {                                                         \
+        const struct account *account_of = (account);            \
+        if (account_of->tally) {                                 \
+            tally_uncount(account_of->tally, of_blocks, 1);      \
+            tally_uncount(account_of->tally, of_bytes, size);    \
+        } else {                                                 \
+            (void) ctx_uncount(account_of->ctx, of_blocks, 1);   \
+            (void) ctx_uncount(account_of->ctx, of_bytes, size); \
+        }                                                        \
     } while (0)
 
 /* Charges the peer and its user with one block of so many bytes, and returns the charge. false: there is no room, and
@@ -155,8 +161,7 @@ static inline void account_count_lease(struct account *account, uint64_t blocks,
 
 static inline void account_note_lease(struct account *account, uint64_t size) {
     account_count_lease(account, 1, size);
-    account_count(account, leased_blocks, 1);
-    account_count(account, leased_bytes, size);
+    account_count(account, leased_blocks, leased_bytes, size);
 }
 
 /* Charges the peer with a lease. Only the grantors of leases call these. -EDQUOT; false: as account_try_block(). */
@@ -176,8 +181,7 @@ static inline bool account_try_lease(struct account *account, uint64_t size) {
 
 static inline void account_return_lease(struct account *account, uint64_t size) {
     account_count_lease(account, -(uint64_t) 1, -size);
-    account_uncount(account, leased_blocks, 1);
-    account_uncount(account, leased_bytes, size);
+    account_uncount(account, leased_blocks, leased_bytes, size);
     account_return_block(account, size);
 }
 

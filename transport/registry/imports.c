@@ -71,18 +71,16 @@ bool imports_have(const struct account *account, uint64_t handle) {
     return false;
 }
 
-static void import_count(struct account *account, uint64_t size) {
+static inline void import_count(struct account *account, uint64_t size) {
     account->imported_blocks++;
     account->imported_bytes += size;
-    account_count(account, imported_blocks, 1);
-    account_count(account, imported_bytes, size);
+    account_count(account, imported_blocks, imported_bytes, size);
 }
 
-static void import_uncount(struct account *account, uint64_t size) {
+static inline void import_uncount(struct account *account, uint64_t size) {
     account->imported_blocks--;
     account->imported_bytes -= size;
-    account_uncount(account, imported_blocks, 1);
-    account_uncount(account, imported_bytes, size);
+    account_uncount(account, imported_blocks, imported_bytes, size);
 }
 
 int imports_add(struct account *account, struct import *import, uint64_t handle, uint64_t size, bool is_pooled) {
@@ -101,7 +99,7 @@ int imports_add(struct account *account, struct import *import, uint64_t handle,
     return 0;
 }
 
-static void pooled_begin(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
+static inline void pooled_begin(struct account *account, struct import *import, uint64_t handle, uint64_t size) {
     import->account = account;
     import->handle = handle;
     import->is_pooled = true;
