@@ -16,8 +16,8 @@
 #include "lane/small.h"
 #include "wire/handle.h"
 
-/* Can the block (or NULL) go the short way now? */
-static inline bool lane_takes_pooled(const struct lane *lane, const sea_block *block) {
+/* Can the block (or NULL) go the short way now? Looks for room as the long way does, where none is known. */
+static inline bool lane_takes_pooled(struct lane *lane, const sea_block *block) {
     const struct pool_slot *slot = block ? block->slot : NULL;
     if (!slot || !lane->small_end || lane->is_ring_full)
         return false;
@@ -26,7 +26,7 @@ static inline bool lane_takes_pooled(const struct lane *lane, const sea_block *b
     return is_own && slot->arena->is_announced && pooled_block_is_free(block) && block->size > 0 &&
            atomic_load_explicit(&block->refs, memory_order_relaxed) > 0 &&
            grant_takes(&account->grant, SEA_POOLED, block->size) && account_has_credit(account, block->size) &&
-           ring_knows_room(&lane->out, 1);
+           (ring_knows_room(&lane->out, 1) || lane_ring_room(lane, 1) == 0);
 }
 
 /* Grants the lease; lane_takes_pooled() was true. Takes the caller's reference of the block. Returns the handle; 0: a
