@@ -40,6 +40,7 @@ valgrind_tests = \
     tests/unit/test_admission \
     tests/unit/test_documented_sizes \
     tests/unit/test_distance \
+    tests/unit/test_naps \
     tests/unit/test_doorbell \
     tests/unit/test_bench_work \
     tests/unit/test_block \

@@ -142,6 +142,8 @@ transport_libtransport_la_SOURCES = \
     transport/lane/address.h \
     transport/lane/distance.c \
     transport/lane/distance.h \
+    transport/lane/naps.c \
+    transport/lane/naps.h \
     transport/lane/doorbell.c \
     transport/lane/doorbell.h \
     transport/lane/class_choice.c \

@@ -1256,14 +1256,16 @@ static void move_to(uint64_t ns) {
     for (int i = 0; i < DISTANCE_SAMPLES; i++)
         is_changed |= distance_note(&lane->distance, ns);
     ck_assert(is_changed);
-    pools_set_footprint(&lane->remote->pools, distance_footprint(&lane->distance, &lane->ctx->calibration));
+    lane_choose_footprint(lane);
 }
 
-/* Uses as many blocks as one would cycle over, or more, by turns. */
+/* Uses as many blocks as one would cycle over, or more, by turns. This side sleeps meanwhile, but that does not count.
+ */
 static void send_by_turns(sea_pool *pool) {
     for (int i = 0; i < 40; i++) {
         lend(block_of(pool, MIB));
         give_back(1);
+        ends.a.conn->lane.naps = naps_begin(false);
     }
 }
 
@@ -1344,6 +1346,32 @@ START_TEST(test_limits_of_a_far_footprint) {
 }
 END_TEST
 
+/* A side that sleeps after each payload uses one block again and again; as soon as it does not sleep, it cycles. */
+START_TEST(test_sleeps_decide_the_footprint) {
+    begin_with(9 * 128 * KIB);
+    sea_pool *own = sea_conn_pool(ends.a.conn);
+    ends.a.conn->lane.naps = naps_begin(false);
+    ck_assert_uint_eq(cycle_of(own, 128 * KIB), 9);
+    for (int i = 0; i < NAPS_USUAL; i++) {
+        lend(block_of(own, 128 * KIB));
+        give_back(1);
+    }
+    ck_assert(ends.a.conn->lane.naps.are_usual);
+    ck_assert_uint_eq(cycle_of(own, 128 * KIB), 1);
+    move_to(150); /* nor does a distance change that */
+    ck_assert_uint_eq(cycle_of(own, 128 * KIB), 1);
+    move_to(30);
+    for (int burst = 0; burst < 8; burst++) {
+        for (int i = 0; i < 8; i++)
+            ck_assert_int_eq(sea_send(ends.a.conn, END_KEEP, block_of(own, 128 * KIB), 0), 0);
+        ends_settle(&ends);
+        give_back(8);
+    }
+    ck_assert(!ends.a.conn->lane.naps.are_usual);
+    ck_assert_uint_eq(cycle_of(own, 128 * KIB), 9);
+}
+END_TEST
+
 int main(void) {
     if (!prepare_uv())
         return 1;
@@ -1394,5 +1422,6 @@ int main(void) {
     suite_add(s, test_the_distance_decides_the_footprint);
     suite_add(s, test_a_peer_that_comes_and_goes);
     suite_add(s, test_limits_of_a_far_footprint);
+    suite_add(s, test_sleeps_decide_the_footprint);
     return suite_run(s);
 }

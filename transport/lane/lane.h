@@ -34,6 +34,7 @@
 
 #include "lane/class_choice.h"
 #include "lane/distance.h"
+#include "lane/naps.h"
 #include "lane/doorbell.h"
 #include "lane/negotiation.h"
 #include "lane/outbox.h"
@@ -165,6 +166,7 @@ struct lane {
     struct release_in releases_in;
     struct doorbell doorbell;
     struct distance distance;
+    struct naps naps;
     struct spin_policy spin;
     uint64_t datagrams_out, datagrams_in; /* numbered ones, sent and received */
     bool is_in_order;                     /* no frame is left before the datagram that is received now */
@@ -400,6 +402,7 @@ void lane_uncharge_outbox(struct lane *lane, size_t size);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
 void lane_maintain_pools(struct lane *lane);           /* what the pools have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */
+void lane_choose_footprint(struct lane *lane);         /* how much memory their blocks cycle over */
 bool lane_pools_are_due(const struct lane *lane);
 void lane_rearm(struct lane *lane); /* what we sleep for has changed */
 

@@ -85,6 +85,8 @@ static void rings_init(struct lane *lane) {
                     outbox_taken(&lane->own));
     doorbell_init(&lane->doorbell, outbox_asleep(&lane->own), outbox_asleep(&lane->theirs));
     spin_policy_init(&lane->spin, lane->options->waiting, lane->peer.pid);
+    lane->naps = naps_begin(!spin_policy_may_spin(&lane->spin));
+    lane_choose_footprint(lane);
     lane_begin_growth(lane, negotiation_ring_lines(lane->options), outbox_releases_for(lane->hello.blocks_max));
     lane->has_rings = true;
     lane_set_small(lane);
@@ -116,10 +118,15 @@ void lane_close_outboxes(struct lane *lane) {
     outbox_deinit(&lane->own);
 }
 
+void lane_choose_footprint(struct lane *lane) {
+    uint64_t footprint = distance_footprint(&lane->distance, &lane->ctx->calibration);
+    pools_set_footprint(&lane->remote->pools, lane->naps.are_usual ? 0 : footprint);
+}
+
 /* A sample of the distance, nanoseconds. */
 static void note_distance(struct lane *lane, uint64_t ns) {
     if (distance_note(&lane->distance, ns))
-        pools_set_footprint(&lane->remote->pools, distance_footprint(&lane->distance, &lane->ctx->calibration));
+        lane_choose_footprint(lane);
 }
 
 /* So many looks have to find nothing before one that finds a frame: then it is the one that fetches the line, and what
@@ -254,8 +261,14 @@ void lane_tell_pools(struct lane *lane) {
     tally_set(&lane->tally, retained_bytes, pools->retained);
 }
 
+static uint64_t payloads_sent(const struct lane *lane) {
+    return atomic_load_explicit(&lane->tally.counters.sent_pooled, memory_order_relaxed);
+}
+
 void lane_maintain_pools(struct lane *lane) {
     lane_take_releases(lane);
+    if (naps_note_awake(&lane->naps, payloads_sent(lane)))
+        lane_choose_footprint(lane);
     bool has_to_trim_all = pools_maintain(&lane->remote->pools);
     lane_tell_pools(lane);
     if (lane->state == LANE_OPEN && !lane->has_failed && !lane->is_broken)
@@ -296,9 +309,8 @@ void lane_maintain_pools_now(struct lane *lane) {
     lane->ops->changed(lane->owner);
 }
 
-bool lane_prepare_sleep(struct lane *lane) {
-    if (!lane->has_rings)
-        return true;
+/* The rings are there. */
+static bool prepare_sleep(struct lane *lane) {
     if (lane->has_failed)
         return false;
     if (ring_publish_consumed(&lane->in))
@@ -316,6 +328,16 @@ bool lane_prepare_sleep(struct lane *lane) {
         return true;
     doorbell_disarm(&lane->doorbell);
     return false;
+}
+
+bool lane_prepare_sleep(struct lane *lane) {
+    if (!lane->has_rings)
+        return true;
+    if (!prepare_sleep(lane))
+        return false;
+    if (naps_note_sleep(&lane->naps, payloads_sent(lane)))
+        lane_choose_footprint(lane);
+    return true;
 }
 
 void lane_cork(struct lane *lane) {
