@@ -11,8 +11,9 @@
 static const uint32_t NEAR_BEGINS_NS = 15, NEAR_ENDS_NS = 20, FAR_BEGINS_NS = 90, FAR_ENDS_NS = 70;
 
 /* A timed wait costs as much as some tens of looks: one in a thousand is nothing. A sample that does not fit the state
- * asks for the next ones sooner, so that a change is seen within some hundred frames. */
-static const uint32_t SOON = 31, LATER = 1023;
+ * asks for the next ones sooner, so that a change is seen within some hundred frames. While no frame comes one wait of four is
+ * timed: a side that waits for releases meanwhile looks at them less often then. */
+static const uint32_t AGAIN = 3, SOON = 31, LATER = 1023;
 
 /* Where no cache is shared, a payload's lines had better have left the caches of both sides before they are written
  * again. 16 MiB do that; 64 MiB gain no more. */
@@ -55,7 +56,7 @@ bool distance_note(struct distance *distance, uint64_t ns) {
 }
 
 void distance_miss(struct distance *distance, bool is_open) {
-    distance->until = is_open ? 0 : SOON;
+    distance->until = is_open ? AGAIN : SOON;
 }
 
 uint64_t distance_footprint(const struct distance *distance, const struct calibration *calibration) {
