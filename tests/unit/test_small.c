@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "rpc/conn.h"
 #include "unit/host.h"
 #include "wire/line.h"
 
@@ -19,6 +20,8 @@ enum method {
     COUNT = 4,  /* one-way: consecutive numbers */
     LEAVE = 5,  /* the server closes this connection */
     TWICE = 6,  /* sends a one-way COUNT back, and then the answer */
+    ASK = 7,    /* one-way: the server calls PART */
+    PART = 8,   /* of a client: answers, and frees or closes the connection */
     ABSENT = 99
 };
 
@@ -102,12 +105,25 @@ static void on_twice(sea_msg *msg, void *user) {
     sea_reply_bytes(msg, "y", 1);
 }
 
+static void ignore_end(sea_conn *of, int status, sea_msg *reply, void *user) {
+    (void) of, (void) status, (void) user;
+    sea_msg_release(reply);
+}
+
+static void on_ask(sea_msg *msg, void *user) {
+    (void) user;
+    for (int i = 0; i < 2; i++)
+        sea_call_start_bytes(sea_msg_conn(msg), PART, NULL, 0, -1, ignore_end, NULL, NULL);
+    sea_msg_release(msg);
+}
+
 static const sea_method methods[] = {{.number = MIRROR, .name = "mirror", .handler = on_mirror},
                                      {.number = REFUSE, .name = "refuse", .handler = on_refuse},
                                      {.number = KEEP, .name = "keep", .handler = on_keep},
                                      {.number = COUNT, .name = "count", .handler = on_count},
                                      {.number = LEAVE, .name = "leave", .handler = on_leave},
-                                     {.number = TWICE, .name = "twice", .handler = on_twice}};
+                                     {.number = TWICE, .name = "twice", .handler = on_twice},
+                                     {.number = ASK, .name = "ask", .handler = on_ask}};
 static const sea_method methods_here[] = {{.number = COUNT, .name = "count", .handler = on_count_here}};
 
 static void before(void) {
@@ -380,6 +396,44 @@ START_TEST(test_pooled_one_way_messages_keep_their_order) {
 }
 END_TEST
 
+/* The number of calls of PART, and what the first one does. */
+static int parted, parts_how;
+
+static void on_part(sea_msg *msg, void *user) {
+    sea_conn *of = sea_msg_conn(msg);
+    (void) user;
+    parted++;
+    sea_reply_bytes(msg, "bye", 3);
+    if (parts_how == 0)
+        sea_conn_free(of);
+    else
+        sea_conn_close(of);
+}
+
+static const sea_method methods_of_parting[] = {{.number = PART, .name = "part", .handler = on_part}};
+
+/* A handler ends its connection behind an answer for which the bell was not rung yet. The next request is not handled
+ * any more. */
+START_TEST(test_a_handler_ends_its_connection) {
+    const sea_options options = {SEA_METHODS(methods_of_parting), .ring_size = RING, .handshake_ms = 60000,
+                                 .waiting = SEA_WAIT_SPIN};
+    sea_conn *parting = NULL;
+    sea_msg *reply = NULL;
+    parted = 0;
+    parts_how = _i;
+    ck_assert_int_eq(sea_connect(&parting, ctx, host.address, &options), 0);
+    ck_assert_int_eq(sea_call_bytes(parting, MIRROR, NULL, 0, -1, &reply), 0);
+    sea_msg_release(reply); /* now there is a spare message, for the short way */
+    ck_assert_int_eq(sea_send_bytes(parting, ASK, NULL, 0, -1), 0);
+    wait_until(ring_has_frame(&parting->lane.in)); /* so that the wait begins with it */
+    int r = sea_conn_wait(parting, -1);
+    ck_assert(r == 1 || r == -EPIPE); /* a message was handled; or the connection was still there and has ended */
+    ck_assert_int_eq(parted, 1);
+    if (parts_how == 1)
+        sea_conn_free(parting);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("small");
     suite_fixture(s, before, after);
@@ -396,5 +450,6 @@ int main(void) {
     suite_add(s, test_pooled_calls);
     suite_add(s, test_pooled_replies_that_are_kept);
     suite_add(s, test_pooled_one_way_messages_keep_their_order);
+    suite_add_loop(s, test_a_handler_ends_its_connection, 0, 2);
     return suite_run(s);
 }

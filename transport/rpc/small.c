@@ -98,12 +98,13 @@ static inline int small_take_some(sea_conn *conn) {
     return taken;
 }
 
-/* Tells the peer of what was done. Is nothing left but to wait for the next frame? The connection is in this turn, and
- * in no other. */
+/* Tells the peer of what was done, unless a turn in full follows, which does that: a handler may have ended the
+ * connection, and then there are no outboxes. Is nothing left but to wait for the next frame? The connection is in this
+ * turn, and in no other. */
 static inline bool small_is_all(sea_conn *conn) {
     struct lane *lane = &conn->lane;
     bool has_gone_round = small_has_gone_round(lane); /* before the bell */
-    if (lane->corks == 1)
+    if (lane->small_end && lane->corks == 1)
         lane_ring_bell_if_heard(lane);
     return !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box) && lane_is_calm(lane);
 }
