@@ -610,6 +610,49 @@ START_TEST(test_an_answer_from_a_large_payload) {
 }
 END_TEST
 
+enum { RELEASES_FIRST = OUTBOX_RELEASES_LEAST };
+
+/* b has a call with a large payload, and its release ring is full. */
+static sea_msg *call_behind_full_releases(struct ends *ends) {
+    sea_msg *call = kept_call(ends, end_block(&ends->a, large_size(ends->a.ctx), 4));
+    for (int i = 0; i < RELEASES_FIRST; i++) {
+        ck_assert_int_eq(sea_send(ends->a.conn, END_KEEP, end_block(&ends->a, 4096, 4), 0), 0);
+        if (i % 32 == 31)
+            ends_settle(ends);
+    }
+    ends_settle(ends);
+    ck_assert_uint_eq(ends->b.kept_count, RELEASES_FIRST);
+    end_drop(&ends->b);
+    ck_assert(!release_knows_room(&ends->b.conn->lane.releases_out));
+    return call;
+}
+
+/* The payload's release makes the ring of releases grow, and its mark takes the last free line: the answer looks for
+ * room anew. */
+START_TEST(test_a_large_payload_takes_the_last_line) {
+    struct ends ends = {.b.options = {.blocks_max = 1000, .ring_size = 4096}};
+    ends_open(&ends);
+    ck_assert_int_eq(sea_send(ends.b.conn, END_KEEP, end_block(&ends.b, 4096, 1), 0), 0);
+    ends_settle(&ends);
+    end_drop(&ends.a);
+    sea_msg *call = call_behind_full_releases(&ends);
+    sea_block *answer = end_block(&ends.b, 4096, 5);
+    ck_assert(answer->slot->arena->is_announced);
+    const struct ring_out *out = &ends.b.conn->lane.out;
+    uint32_t sent = 0;
+    for (; ring_knows_room(out, 2); sent++)
+        ck_assert_int_eq(sea_send_bytes(ends.b.conn, END_SINK, &sent, sizeof sent, 0), 0);
+    ck_assert(ring_knows_room(out, 1));
+    ck_assert_int_eq(sea_reply(call, answer), 0);
+    ck_assert_uint_le((uint32_t) out->tail - out->known, out->room);
+    ends_settle(&ends);
+    ck_assert_uint_eq(ends.a.sunk, sent);
+    ck_assert_uint_eq(ends.a.outcomes_count, 1);
+    ck_assert(msg_is_filled(ends.a.outcomes[0].reply, 4096, 5));
+    ends_deinit(&ends);
+}
+END_TEST
+
 START_TEST(test_a_large_block_as_the_reply_stays) {
     struct ends ends = {0};
     ends_open(&ends);
@@ -871,6 +914,7 @@ int main(void) {
     suite_add(s, test_a_pooled_block_as_the_reply_is_copied);
     suite_add_loop(s, test_a_large_payload_goes_back_before_the_answer, 0, 2);
     suite_add_loop(s, test_an_answer_from_a_large_payload, 0, 2);
+    suite_add(s, test_a_large_payload_takes_the_last_line);
     suite_add(s, test_a_large_block_as_the_reply_stays);
     suite_add(s, test_a_released_call_is_answered);
     suite_add(s, test_only_calls_are_answered);

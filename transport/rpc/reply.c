@@ -202,13 +202,13 @@ int sea_reply(sea_msg *call, sea_block *block) {
     struct lane *lane = &call->conn->lane;
     if (payload_is_small(lane, block))
         return reply_small_block(call, block);
+    if (call->in.block && call->link && !msg_is_claimed(call))
+        msg_drop_large(call, NULL);
     bool is_short = call->link && !is_cancelled(call) && !msg_is_claimed(call) && lane_takes_pooled(lane, block);
     uint64_t handle = is_short ? lane_lend_pooled(lane, block) : 0;
     if (!handle)
         return reply_block(call, block);
     size_t size = block->size;
-    if (call->in.block)
-        msg_drop_large(call, NULL);
     lane_write_pooled(lane, WIRE_REPLY, call->in.id, 0, 0, handle, size);
     lane_sent_pooled(lane, size);
     msg_remove_incoming(call);
