@@ -97,6 +97,11 @@ static void expect_outcome(int status, size_t size) {
     end_drop(&ends.a);
 }
 
+static void act_take_block(struct deed *deed) {
+    deed->block = sea_block_ref(sea_msg_block(deed->msg));
+    deed->result = memcmp(sea_block_view(deed->block), pattern, sea_msg_size(deed->msg));
+}
+
 /* --- two threads answer one call --- */
 
 struct rival {
@@ -162,6 +167,29 @@ START_TEST(test_bytes_beside_a_block_of_the_call) {
     expect_outcome(0, 20);
     ck_assert_int_eq(memcmp(sea_block_view(block), pattern, 10), 0);
     elsewhere((struct deed){act_unref, .block = block});
+}
+END_TEST
+
+/* A thread that has a call reads it as a block, while the caller gives up. */
+START_TEST(test_a_cancel_beside_a_block_of_the_call) {
+    uint64_t id;
+    sea_block *sent = NULL;
+    pthread_t thread;
+    ck_assert_int_eq(sea_block_new(&sent, ends.a.conn, 10), 0);
+    ck_assert_int_eq(sea_block_fill(sent, 0, pattern, 10), 0);
+    ck_assert_int_eq(end_call(&ends.a, END_KEEP, sent, -1, 0, &id), 0);
+    ends_settle(&ends);
+    struct deed deed = {act_take_block, .msg = ends.b.kept[--ends.b.kept_count]};
+    ck_assert_int_eq(pthread_create(&thread, NULL, deed_run, &deed), 0);
+    ck_assert_int_eq(sea_call_cancel(ends.a.conn, id), 0);
+    ends_settle(&ends);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(deed.result, 0);
+    ck_assert(sea_msg_is_cancelled(deed.msg));
+    sea_msg_release(deed.msg);
+    ck_assert_int_eq(memcmp(sea_block_view(deed.block), pattern, 10), 0);
+    sea_block_unref(deed.block);
+    end_drop(&ends.a);
 }
 END_TEST
 
@@ -844,6 +872,7 @@ int main(void) {
     suite_add(s, test_two_threads_answer_one_call);
     suite_add_loop(s, test_bytes_are_answered_elsewhere, 0, SIZES);
     suite_add(s, test_bytes_beside_a_block_of_the_call);
+    suite_add(s, test_a_cancel_beside_a_block_of_the_call);
     suite_add_loop(s, test_a_block_is_answered_elsewhere, 0, SIZES);
     suite_add_loop(s, test_the_calls_own_block_answers_it_elsewhere, 1, SIZES);
     suite_add(s, test_an_error_is_answered_elsewhere);

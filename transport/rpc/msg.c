@@ -27,7 +27,8 @@ int msg_new(sea_conn *conn, const struct lane_message *in, sea_msg **ret_msg) {
     msg->in.bytes = msg->small.bytes;
     if (in->bytes_size)
         memcpy(msg->small.bytes, in->bytes, in->bytes_size);
-    msg->has_small = msg->is_plain = false;
+    msg->has_small = false;
+    msg_set_plain(msg, false);
     msg->link = NULL;
     msg->conn = conn; /* the reference is counted here: messages arrive on the owner's thread */
     conn->refs++;
@@ -58,7 +59,7 @@ static void msg_link(sea_msg *call, sea_msg **list) {
 /* Afterwards the message may be gone, and others. */
 static void cancel(sea_msg *call) {
     sea_conn *conn = call->conn;
-    call->is_plain = false;
+    msg_set_plain(call, false);
     msg_unlink(call);
     msg_link(call, &conn->cancelled);
     atomic_store_explicit(&call->is_cancelled, true, memory_order_relaxed);
@@ -250,7 +251,7 @@ sea_block *sea_msg_block(const sea_msg *msg) {
     if (!msg->has_small)
         block_init_inline(&own->small, sea_ctx_ref(msg->conn->ctx), msg->in.bytes_size, &SMALL_OPS);
     own->has_small = true;
-    own->is_plain = false;
+    msg_set_plain(own, false);
     return &own->small;
 }
 

@@ -33,14 +33,14 @@ static inline sea_msg *msg_take_spare(sea_conn *conn, const struct small_frame *
     msg->in.deadline = frame->deadline;
     msg->in.method = frame->method;
     msg->in.bytes_size = frame->size;
-    msg->is_plain = true;
+    msg_set_plain(msg, true);
     conn->refs++;
     return msg;
 }
 
 /* A message that msg_take_spare() took brings a block. Takes the reference. */
 static inline void msg_set_block(sea_msg *msg, sea_block *block) {
-    msg->is_plain = false;
+    msg_set_plain(msg, false);
     msg->in.block = block;
 }
 
@@ -111,7 +111,8 @@ void msg_free(sea_msg *msg);
  */
 static inline void msg_free_plain(sea_msg *msg) {
     sea_conn *conn = msg->conn;
-    if (!msg->is_plain || conn->is_ended || conn->spares.count >= conn->spares.most) {
+    bool is_plain = atomic_load_explicit(&msg->is_plain, memory_order_relaxed);
+    if (!is_plain || conn->is_ended || conn->spares.count >= conn->spares.most) {
         msg_free(msg);
         return;
     }

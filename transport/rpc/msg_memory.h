@@ -41,9 +41,11 @@ struct sea_msg {
     struct mail mail;       /* what a thread that does not own the connection has done with it */
     struct answer answer;   /* that thread's, until the mail is run */
     sea_msg *next, **link;  /* on conn->incoming; link NULL: not an unanswered call */
-    bool is_plain;          /* a small request or answer, to which nothing unusual has happened: no block, no text */
-    bool has_small;         /* `small` is in use: the message's bytes as a block, made by sea_msg_block() */
-    sea_block small;        /* followed by its bytes, LANE_BYTES_MAX. A reference of it keeps this memory */
+    /* A small request or answer, to which nothing unusual has happened: no block, no text. The thread that has a call
+     * and the connection's thread may both clear it. */
+    _Atomic bool is_plain;
+    bool has_small;  /* `small` is in use: the message's bytes as a block, made by sea_msg_block() */
+    sea_block small; /* followed by its bytes, LANE_BYTES_MAX. A reference of it keeps this memory */
 };
 
 /* The messages that a connection keeps. */
@@ -65,6 +67,10 @@ int msg_alloc(struct msg_spares *spares, struct account *payer, uint32_t calls_m
 
 /* Keeps a message whose payload and text are gone, or frees it. */
 void msg_dealloc(struct msg_spares *spares, sea_msg *msg);
+
+static inline void msg_set_plain(sea_msg *msg, bool is_plain) {
+    atomic_store_explicit(&msg->is_plain, is_plain, memory_order_relaxed);
+}
 
 /* Keeps a plain message; there is room for it. A spare keeps the values of the fields that msg_take_spare() does not
  * set. */
