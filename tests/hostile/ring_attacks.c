@@ -11,6 +11,7 @@
 #include "hostile/attacks.h"
 #include "support/suite.h"
 #include "support/trap.h"
+#include "wire/handle.h"
 
 #define METHOD 1
 
@@ -140,6 +141,11 @@ static void pooled_and_more(struct ring_speaker *self) {
 /* The frame was never written completely: it is refused before any byte of it is read. */
 static void beyond_a_quarter(struct ring_speaker *self) {
     say_spoiled(self, 3, SIZE, (uint64_t) (ring_bytes_max(self->own.lines) + 1) << 32);
+}
+
+/* As many lines as the largest small message has, which are more than half of the ring. */
+static void nineteen_lines(struct ring_speaker *self) {
+    say_spoiled(self, 3, SIZE, (uint64_t) LINE_SMALL_BYTES << 32);
 }
 
 static void beyond_the_ring(struct ring_speaker *self) {
@@ -291,6 +297,199 @@ static void arena_of(struct ring_speaker *self, uint64_t size, int fd) {
     close(fd);
     ring_say_mark(self, 1);
 }
+
+/* --- with an arena of four blocks of 4096 bytes, or of 1 MiB --- */
+
+enum { ARENA = 1, ARENA_BLOCKS = 4 };
+
+static void sound_arena(struct ring_speaker *self, uint64_t stride) {
+    uint64_t size = ARENA_BLOCKS * stride;
+    int fd = trap_memfd(size, TRAP_ALL_SEALS);
+    draft_arena(&draft, &(struct wire_arena){.id = ARENA, .count = ARENA_BLOCKS, .stride = stride, .size = size}, fd);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    close(fd);
+    ring_say_mark(self, ++self->marks);
+}
+
+static void say_pooled(struct ring_speaker *self, uint64_t handle, uint64_t size) {
+    const struct wire_message message = {
+        .method = KEEPING_METHOD, .handle = handle, .payload_size = size, .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_ONEWAY, 0, &message, NULL);
+    ring_speaker_doorbell(self);
+}
+
+static void pooled_beyond_the_arena(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    say_pooled(self, handle_make(ARENA, ARENA_BLOCKS, 1), 4096);
+}
+
+static void pooled_far_beyond_the_arena(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    say_pooled(self, handle_make(ARENA, HANDLE_INDEX_MAX, 1), 4096);
+}
+
+static void pooled_beyond_its_block(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    say_pooled(self, handle_make(ARENA, 1, 1), 4097);
+}
+
+static void pooled_beyond_block_max(struct ring_speaker *self) {
+    sound_arena(self, ATTACKED_BLOCK_MAX + 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), ATTACKED_BLOCK_MAX);
+    say_pooled(self, handle_make(ARENA, 1, 1), ATTACKED_BLOCK_MAX + 1);
+}
+
+static void pooled_without_generation(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    say_pooled(self, handle_make(ARENA, 1, 0), 4096);
+}
+
+static void pooled_twice(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    for (int i = 0; i < 2; i++)
+        say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+}
+
+/* A second name for the block is no lie; the third frame has it again. */
+static void pooled_twice_by_its_second_name(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    for (int i = 0; i < 2; i++)
+        say_pooled(self, handle_make(ARENA, 0, 2), 4096);
+}
+
+/* With a block under each of two names, the one that has the arena's own entry is said again. */
+static void pooled_twice_by_its_first_name(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    say_pooled(self, handle_make(ARENA, 0, 2), 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+}
+
+static void pooled_blocks_beyond_credit(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    for (uint32_t i = 0; i <= ATTACKED_BLOCKS_MAX; i++)
+        say_pooled(self, handle_make(ARENA, i % ARENA_BLOCKS, 1 + i / ARENA_BLOCKS), 16);
+}
+
+static void pooled_bytes_beyond_credit(struct ring_speaker *self) {
+    sound_arena(self, ATTACKED_BLOCK_MAX);
+    for (uint32_t i = 0; i < 2; i++)
+        say_pooled(self, handle_make(ARENA, i, 1), ATTACKED_BLOCK_MAX);
+    say_pooled(self, handle_make(ARENA, 2, 1), 1);
+}
+
+static void pooled_in_a_retired_arena(struct ring_speaker *self) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    draft_retire(&draft, ARENA);
+    ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
+    ring_say_mark(self, ++self->marks);
+    say_pooled(self, handle_make(ARENA, 1, 1), 4096);
+}
+
+const struct ring_attack lease_attacks[] = {
+    {"pooled payload behind its arena", pooled_beyond_the_arena, "pooled", 0},
+    {"pooled payload far behind its arena", pooled_far_beyond_the_arena, "pooled", 0},
+    {"pooled payload larger than its block", pooled_beyond_its_block, "pooled", 0},
+    {"pooled payload over block_max", pooled_beyond_block_max, "limit", 0},
+    {"pooled payload without a generation", pooled_without_generation, "generation", 0},
+    {"pooled payload twice", pooled_twice, "already on lease", 0},
+    {"pooled payload twice by its second name", pooled_twice_by_its_second_name, "already on lease", 0},
+    {"pooled payload twice by its first name", pooled_twice_by_its_first_name, "already on lease", 0},
+    {"more pooled blocks than the credit", pooled_blocks_beyond_credit, "credit", 0},
+    {"more pooled bytes than the credit", pooled_bytes_beyond_credit, "credit", 0},
+    {"pooled payload in a retired arena", pooled_in_a_retired_arena, "pooled", 0},
+};
+const int lease_attacks_count = sizeof lease_attacks / sizeof *lease_attacks;
+
+/* --- answers --- */
+
+/* A correct answer, with `value` in the bits of `mask` of word `i`. */
+static void answer_spoiled(struct ring_speaker *self, uint64_t id, int i, uint64_t mask, uint64_t value) {
+    uint64_t words[LINE_WORDS];
+    const struct wire_message message = {.payload_size = 16, .payload_class = WIRE_CLASS_INLINE};
+    line_encode(words, WIRE_REPLY, id, &message);
+    words[i] = (words[i] & ~mask) | value;
+    say_and_ring(self, words);
+}
+
+static void answer_beyond_a_quarter(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 3, SIZE, (uint64_t) (ring_bytes_max(self->own.lines) + 1) << 32);
+}
+
+static void answer_of_19_lines(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 3, SIZE, (uint64_t) LINE_SMALL_BYTES << 32);
+}
+
+static void answer_beyond_the_protocol(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 3, SIZE, UINT64_C(0xffffffff) << 32);
+}
+
+static void answer_without_a_class(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 0, CLASS, 0);
+}
+
+static void answer_without_a_payload(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 3, SIZE, 0);
+}
+
+static void answer_with_a_success_of_1(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 3, 1, 1);
+}
+
+static void answer_with_a_deadline(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 2, 1, 1);
+}
+
+static void answer_with_a_text(struct ring_speaker *self, uint64_t id) {
+    answer_spoiled(self, id, 0, TEXT_SIZE, UINT64_C(1) << 48);
+}
+
+/* Two answers to one call, and the next call after them. */
+static void answer_twice(struct ring_speaker *self, uint64_t id) {
+    for (int i = 0; i < 2; i++)
+        ring_say_inline(self, id, 0, 16);
+}
+
+static void answer_of_an_earlier_call(struct ring_speaker *self, uint64_t id) {
+    ring_say_inline(self, id - (UINT64_C(1) << 32), 0, 16);
+}
+
+static void say_pooled_answer(struct ring_speaker *self, uint64_t id, uint64_t handle, uint64_t size) {
+    const struct wire_message message = {.handle = handle, .payload_size = size, .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_REPLY, id, &message, NULL);
+}
+
+static void pooled_answer_nowhere(struct ring_speaker *self, uint64_t id) {
+    say_pooled_answer(self, id, handle_make(ARENA, 0, 1), 16);
+}
+
+static void pooled_answer_of_a_kept_block(struct ring_speaker *self, uint64_t id) {
+    sound_arena(self, 4096);
+    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    say_pooled_answer(self, id, handle_make(ARENA, 0, 1), 4096);
+}
+
+const struct answer_attack answer_attacks[] = {
+    {"an answer larger than a quarter", answer_beyond_a_quarter, "quarter"},
+    {"an answer of 19 lines", answer_of_19_lines, "quarter"},
+    {"an answer over the protocol's limit", answer_beyond_the_protocol, "inline"},
+    {"an answer without a class", answer_without_a_class, "class"},
+    {"an empty answer with a class", answer_without_a_payload, "empty payload"},
+    {"an answer of status 1", answer_with_a_success_of_1, "status"},
+    {"an answer with a deadline", answer_with_a_deadline, "deadline"},
+    {"an answer with a text", answer_with_a_text, "text"},
+    {"an answer twice", answer_twice, "reply"},
+    {"an answer to an earlier call", answer_of_an_earlier_call, "reply"},
+    {"a pooled answer in no arena", pooled_answer_nowhere, "pooled"},
+    {"a pooled answer of a block on lease", pooled_answer_of_a_kept_block, "already on lease"},
+};
+const int answer_attacks_count = sizeof answer_attacks / sizeof *answer_attacks;
 
 static void arena_of_a_pipe(struct ring_speaker *self) {
     arena_of(self, 4096, trap_pipe());
@@ -446,6 +645,7 @@ const struct ring_attack ring_attacks[] = {
     {"pooled payload of 2^62 bytes", pooled_too_large, "pooled", 0},
     {"pooled payload with reserved words", pooled_and_more, "reserved", 0},
     {"frame larger than a quarter", beyond_a_quarter, "quarter", 0},
+    {"frame of 19 lines in a ring of 32", nineteen_lines, "quarter", 32},
     {"frame larger than the ring", beyond_the_ring, "quarter", 0},
     {"payload over the negotiated limit", beyond_the_inline_limit, "inline", 16384},
     {"payload over the protocol's limit", beyond_the_protocol, "inline", 0},

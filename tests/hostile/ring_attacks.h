@@ -20,4 +20,21 @@ struct ring_attack {
 extern const struct ring_attack ring_attacks[];
 extern const int ring_attacks_count;
 
+/* Attacks with pooled payloads of an arena that is there. Before the violation come one-way messages of KEEPING_METHOD
+ * that are none; the attacked side has to keep them. */
+extern const struct ring_attack lease_attacks[];
+extern const int lease_attacks_count;
+
+enum { KEEPING_METHOD = 2 }; /* SERVICE_KEEP */
+
+/* Violations in the answer to the call `id`, which is written before the call is made. */
+struct answer_attack {
+    const char *name;
+    void (*act)(struct ring_speaker *self, uint64_t id);
+    const char *word; /* must occur in the text, in upper or lower case */
+};
+
+extern const struct answer_attack answer_attacks[];
+extern const int answer_attacks_count;
+
 #endif

@@ -132,6 +132,18 @@ START_TEST(test_attack_on_client) {
 }
 END_TEST
 
+/* The attacks that need blocks on lease. */
+START_TEST(test_lease_attack) {
+    const struct ring_attack *attack = &lease_attacks[_i];
+    scene_set();
+    struct ring_speaker *self = speaker_open();
+    attack->act(self);
+    assert_told(self, attack->name, attack->word);
+    service_drop(scene.service);
+    scene_end();
+}
+END_TEST
+
 enum { CALLS_BEFORE = 300 };
 
 /* The answer lies in the ring before the call is made, so that the client never waits. */
@@ -174,6 +186,102 @@ START_TEST(test_answers_after_the_end) {
     sea_conn_free(conn);
     sea_ctx_unref(ctx);
     ring_speaker_free(self);
+}
+END_TEST
+
+/* --- lies on the short way: a client that spins, and for which all lies in the ring before it looks --- */
+
+static struct target {
+    sea_ctx *ctx;
+    sea_conn *conn;
+    struct ring_speaker *attacker;
+    sea_msg *kept[16];
+    unsigned kept_count;
+    uint64_t calls;
+} target;
+
+static void target_answers(sea_msg *msg, void *user) {
+    (void) user;
+    sea_reply_bytes(msg, sea_msg_data(msg), sea_msg_size(msg));
+}
+
+static void target_keeps(sea_msg *msg, void *user) {
+    (void) user;
+    ck_assert_uint_lt(target.kept_count, 16);
+    target.kept[target.kept_count++] = msg;
+}
+
+static const sea_method target_methods[] = {
+    {.number = SERVICE_ECHO, .name = "echo", .handler = target_answers},
+    {.number = KEEPING_METHOD, .name = "keep", .handler = target_keeps},
+};
+
+/* Some calls come first: then there are spare messages, without which nothing goes the short way. */
+static void target_open(uint32_t lines) {
+    sea_options options = scene_attacked;
+    char address[32];
+    int fds[2];
+    options.methods = target_methods;
+    options.methods_count = sizeof target_methods / sizeof *target_methods;
+    options.method_size = sizeof *target_methods;
+    options.waiting = SEA_WAIT_SPIN;
+    lane_socketpair(fds);
+    target = (struct target){.attacker = ring_speaker_new(fds[1], lines, RELEASES)};
+    ring_speaker_hello(target.attacker, 0);
+    snprintf(address, sizeof address, "fd:%d", fds[0]);
+    ck_assert_int_eq(sea_ctx_new(&target.ctx, NULL), 0);
+    ck_assert_int_eq(sea_connect(&target.conn, target.ctx, address, &options), 0);
+    ring_speaker_open(target.attacker);
+    for (; target.calls < 4; target.calls++)
+        ck_assert_int_eq(answered_call(target.conn, target.attacker, target.calls), 0);
+}
+
+/* Checks that the connection has ended with a text that contains `word`, and that nothing is left. */
+static void target_close(const char *what, int r, const char *word) {
+    ck_assert_msg(r == -EPROTO && text_names(sea_conn_text(target.conn), word), "%s: %d (%s)", what, r,
+                  sea_conn_text(target.conn));
+    while (target.kept_count > 0)
+        sea_msg_release(target.kept[--target.kept_count]);
+    sea_conn_free(target.conn);
+    sea_ctx_unref(target.ctx);
+    ring_speaker_free(target.attacker);
+}
+
+static int target_waits(void) {
+    int r = 1;
+    while (r > 0)
+        r = sea_conn_wait(target.conn, test_timeout_ms(PATIENCE_MS));
+    return r;
+}
+
+static void attack_target(const struct ring_attack *attack) {
+    target_open(attack->lines ? attack->lines : 2 * LINES); /* of which some were used */
+    attack->act(target.attacker);
+    target_close(attack->name, target_waits(), attack->word);
+}
+
+START_TEST(test_attack_on_the_short_way) {
+    attack_target(&ring_attacks[_i]);
+}
+END_TEST
+
+START_TEST(test_lease_attack_on_the_short_way) {
+    attack_target(&lease_attacks[_i]);
+}
+END_TEST
+
+/* The second call finds what the first one has left. */
+START_TEST(test_answer_attack) {
+    const struct answer_attack *attack = &answer_attacks[_i];
+    int r = 0;
+    target_open(32);
+    attack->act(target.attacker, target.calls << 32 | 1);
+    for (int i = 0; r == 0 && i < 2; i++) {
+        sea_msg *reply = NULL;
+        r = sea_call_bytes(target.conn, SERVICE_ECHO, "x", 1, test_timeout_ms(PATIENCE_MS), &reply);
+        sea_msg_release(reply);
+    }
+    target_close(attack->name, r, attack->word);
 }
 END_TEST
 
@@ -717,6 +825,10 @@ int main(void) {
     suite_add_loop(suite, test_attack, 0, ring_attacks_count);
     suite_add(suite, test_siege);
     suite_add_loop(suite, test_attack_on_client, 0, ring_attacks_count);
+    suite_add_loop(suite, test_lease_attack, 0, lease_attacks_count);
+    suite_add_loop(suite, test_attack_on_the_short_way, 0, ring_attacks_count);
+    suite_add_loop(suite, test_lease_attack_on_the_short_way, 0, lease_attacks_count);
+    suite_add_loop(suite, test_answer_attack, 0, answer_attacks_count);
     suite_add_loop(suite, test_answers_after_the_end, 0, 2);
     suite_add_loop(suite, test_datagram, 0, attacks_count);
     suite_add_loop(suite, test_hello, 0, attacks_count);
