@@ -46,6 +46,14 @@ struct side {
     char end_text[WIRE_TEXT_MAX + 1];
 };
 
+/* The gate of the short way is as the lane's state says, whatever has happened. */
+static inline void side_check_small(const struct side *side) {
+    struct lane lane = side->lane;
+    lane_set_small(&lane);
+    ck_assert_uint_eq(side->lane.small_end, lane.small_end);
+    ck_assert_uint_eq(side->lane.small_in_most, lane.small_in_most);
+}
+
 static inline void side_opened(void *owner) {
     ((struct side *) owner)->opened++;
 }
@@ -98,6 +106,7 @@ static inline void side_trim(void *owner) {
 
 static inline void side_closed(void *owner, const sea_close_event *event) {
     struct side *side = owner;
+    side_check_small(side);
     side->closed++;
     side->end = *event;
     snprintf(side->end_text, sizeof side->end_text, "%s", event->text);
@@ -157,12 +166,14 @@ static inline void side_deinit(struct side *side) {
  * whether it got a turn. */
 static inline bool side_turn(struct side *side) {
     struct pollfd item = {.fd = side->lane.fd, .events = lane_events(&side->lane)};
+    side_check_small(side);
     if (side->lane.state == LANE_CLOSED)
         return false;
     ck_assert_int_ge(poll(&item, 1, 0), 0);
     if (!item.revents && lane_deadline(&side->lane) > wait_now() && lane_prepare_sleep(&side->lane))
         return false;
     lane_dispatch(&side->lane, item.revents);
+    side_check_small(side);
     return true;
 }
 
@@ -177,6 +188,7 @@ static inline void side_turn_at_deadline(struct side *side) {
     ck_assert_uint_ne(deadline, WAIT_FOREVER);
     wait_fd(-1, 0, deadline);
     lane_dispatch(&side->lane, 0);
+    side_check_small(side);
 }
 
 static inline void lane_socketpair(int ret_fds[2]) {
@@ -266,6 +278,7 @@ static inline sea_block *new_sealed(struct side *side, size_t size, int fill) {
 static inline int side_send(struct side *side, enum wire_type type, uint64_t id, sea_block *block, bool may_queue) {
     const struct lane_message message = {.type = type, .id = id, .method = type == WIRE_REPLY ? 0 : 7, .block = block};
     int r = lane_send(&side->lane, &message, may_queue);
+    side_check_small(side);
     sea_block_unref(block);
     return r;
 }

@@ -207,6 +207,7 @@ START_TEST(test_a_ring_before_its_mark) {
     ck_assert_uint_eq(pair.server.lane.theirs.lines, 32);
     write_next_mark(lane);
     ring_out_move(&lane->out, memory.at, 1024);
+    lane_set_small(lane);
     lane->own.lines = 1024;
     for (uint64_t id = 3; id < 100; id++)
         ck_assert_int_eq(send_one(&pair.client, id, 0), 0);
