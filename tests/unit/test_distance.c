@@ -77,6 +77,16 @@ START_TEST(test_interrupts) {
 }
 END_TEST
 
+/* Prefetchers make a quarter of the samples shorter. */
+START_TEST(test_lines_that_are_here) {
+    uint64_t state = 6;
+    note_wide(150);
+    for (unsigned i = 0; i < 1000; i++)
+        ck_assert_uint_eq(note(i % 4 == 0 ? random_below(&state, 30) : 120 + random_below(&state, 5000), 1), 0);
+    ck_assert_int_eq(distance.state, DISTANCE_FAR);
+}
+END_TEST
+
 /* Threads that are moved are seen within a window of samples, which then come sooner. */
 START_TEST(test_a_move) {
     note_wide(25);
@@ -143,6 +153,7 @@ int main(void) {
     suite_add(s, test_a_few_samples_say_nothing);
     suite_add(s, test_between_the_ranges);
     suite_add(s, test_interrupts);
+    suite_add(s, test_lines_that_are_here);
     suite_add(s, test_a_move);
     suite_add(s, test_when_a_wait_is_timed);
     suite_add(s, test_footprints);

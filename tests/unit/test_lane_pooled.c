@@ -1126,6 +1126,27 @@ START_TEST(test_a_release_before_it_is_asked_for) {
 }
 END_TEST
 
+/* --- distance --- */
+
+/* Reading the first entry of a line that has come gives a sample, or, as here, where both sides are on one CPU, none. */
+START_TEST(test_a_release_is_timed) {
+    struct side *client = &pair.client;
+    struct distance *distance = &client->lane.distance;
+    open_pair();
+    for (int i = 0; i < 20; i++) {
+        ck_assert_int_eq(send_numbered(client, 1, new_pooled(client, LARGE, 3)), 0);
+        pair_settle(&pair);
+        bool is_first = client->lane.releases_in.head % 4 == 0;
+        side_drop(&pair.server);
+        distance->until = 0;
+        lane_take_releases(&client->lane);
+        ck_assert_uint_eq(client->lane.remote->account->leased_blocks, 0);
+        ck_assert(is_first ? distance->until > 0 || distance->count > 0 : distance->until == 0);
+    }
+    pair_deinit(&pair);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("lane_pooled");
     suite_fixture(s, before, fail_off);
@@ -1164,5 +1185,6 @@ int main(void) {
     suite_add(s, test_blocks_of_the_dead);
     suite_add(s, test_queued_messages_at_the_end);
     suite_add(s, test_a_release_before_it_is_asked_for);
+    suite_add(s, test_a_release_is_timed);
     return suite_run(s);
 }

@@ -11,8 +11,8 @@
 static const uint32_t NEAR_BEGINS_NS = 15, NEAR_ENDS_NS = 20, FAR_BEGINS_NS = 90, FAR_ENDS_NS = 70;
 
 /* A timed wait costs as much as some tens of looks: one in a thousand is nothing. A sample that does not fit the state
- * asks for the next ones sooner, so that a change is seen within some hundred frames. While no frame comes one wait of four is
- * timed: a side that waits for releases meanwhile looks at them less often then. */
+ * asks for the next ones sooner, so that a change is seen within some hundred frames. While no frame comes one wait of
+ * four is timed: a side that waits for releases meanwhile looks at them less often then. */
 static const uint32_t AGAIN = 3, SOON = 31, LATER = 1023;
 
 /* Where no cache is shared, a payload's lines had better have left the caches of both sides before they are written
@@ -25,19 +25,19 @@ static enum distance_state state_for(enum distance_state before, uint32_t ns) {
     return ns < (before == DISTANCE_NEAR ? NEAR_ENDS_NS : NEAR_BEGINS_NS) ? DISTANCE_NEAR : DISTANCE_MIDDLE;
 }
 
-/* The mean of the lower half. */
-static uint32_t mean_of_lower(const struct distance *distance) {
+/* The mean of the second quarter, by size. */
+static uint32_t typical(const struct distance *distance) {
     uint16_t sorted[DISTANCE_SAMPLES];
-    uint32_t sum = 0, half = distance->count / 2;
+    uint32_t sum = 0, first = distance->count / 4, end = distance->count / 2;
     for (uint32_t i = 0; i < distance->count; i++) {
         uint32_t at = i;
         for (; at > 0 && sorted[at - 1] > distance->samples[i]; at--)
             sorted[at] = sorted[at - 1];
         sorted[at] = distance->samples[i];
     }
-    for (uint32_t i = 0; i < half; i++)
+    for (uint32_t i = first; i < end; i++)
         sum += sorted[i];
-    return sum / half;
+    return sum / (end - first);
 }
 
 bool distance_note(struct distance *distance, uint64_t ns) {
@@ -48,7 +48,7 @@ bool distance_note(struct distance *distance, uint64_t ns) {
     distance->until = 0;
     if (distance->count < DISTANCE_SAMPLES && ++distance->count < DISTANCE_SAMPLES_LEAST)
         return false;
-    distance->line_ns = (uint16_t) mean_of_lower(distance);
+    distance->line_ns = (uint16_t) typical(distance);
     distance->state = state_for(before, distance->line_ns);
     if (distance->count == DISTANCE_SAMPLES)
         distance->until = state_for(distance->state, sample) == distance->state ? LATER : SOON;

@@ -7,8 +7,8 @@
  *
  * The lane samples it from looks that it takes anyway: one in some thousand frames, or MiB of payload. A sample is the
  * time of the look that finds something new less that of a look that finds nothing, so that the time of reading the
- * clock does not count. The mean of the lower half of the newest samples decides: interrupts and preemption only make
- * samples longer. A peer can make itself look near or far by when it writes. It gains nothing: it spoils its own speed,
+ * clock does not count. The second quarter of the newest samples, by size, decides: interrupts and preemption make up to
+ * half of them longer, and lines that a prefetcher has fetched make a quarter of them shorter. A peer can make itself look near or far by when it writes. It gains nothing: it spoils its own speed,
  * and our memory for it stays within its pools' limits.
  *
  * Owns: its fields, in the lane. Touches: nothing, neither rings nor clock. Threads: the connection's.
@@ -29,7 +29,7 @@ struct distance {
     enum distance_state state;
     uint32_t count, next;               /* of `samples`: those that are there, and the place of the next one */
     uint16_t samples[DISTANCE_SAMPLES]; /* the newest ones, nanoseconds */
-    uint16_t line_ns;                   /* of their lower half, the mean */
+    uint16_t line_ns;                   /* what they say, nanoseconds; 0: nothing yet */
 };
 
 /* Is the wait that begins now to be timed? Then distance_note() or distance_miss() follows. */
