@@ -7,9 +7,9 @@
  *
  * The lane samples it from looks that it takes anyway: one in some thousand frames, or MiB of payload. A sample is the
  * time of the look that finds something new less that of a look that finds nothing, so that the time of reading the
- * clock does not count. The second quarter of the newest samples, by size, decides: interrupts and preemption make up to
- * half of them longer, and lines that a prefetcher has fetched make a quarter of them shorter. A peer can make itself look near or far by when it writes. It gains nothing: it spoils its own speed,
- * and our memory for it stays within its pools' limits.
+ * clock does not count. The second quarter of the newest samples, by size, decides: interrupts and preemption may make
+ * half of them longer, and prefetchers a quarter of them shorter. A peer can make itself look near or far by when it
+ * writes. It gains nothing: it spoils its own speed, and our memory for it stays within its pools' limits.
  *
  * Owns: its fields, in the lane. Touches: nothing, neither rings nor clock. Threads: the connection's.
  */

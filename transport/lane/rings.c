@@ -159,7 +159,7 @@ static const uint64_t HERE_NS = 15;
 /* Release entries of a line: the look at one of them brings all that are there. */
 enum { RELEASES_OF_A_LINE = LINE_SIZE / sizeof(struct release_entry) };
 
-/* release_is_there(), which gives a sample if it is: a side samples nothing else that sends blocks without an answer. */
+/* release_is_there(), which gives a sample if it is: a side samples nothing else that sends blocks without answers. */
 static bool look_for_release(struct lane *lane) {
     if (lane->distance.until || lane->releases_in.head % RELEASES_OF_A_LINE)
         return release_is_there(&lane->releases_in);
