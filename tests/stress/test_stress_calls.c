@@ -19,6 +19,7 @@
 #include "support/raw.h"
 #include "support/scale.h"
 #include "support/suite.h"
+#include "wire/line.h"
 
 #define PATIENCE_MS 60000
 
@@ -48,14 +49,16 @@ static bool is_payload(uint64_t number, const uint8_t *bytes, size_t size) {
     return found == number && bytes[size - 1] == (size > 8 ? (uint8_t) (number * 31 + size - 1) : bytes[7]);
 }
 
-/* Mostly one line; some of several lines; a few too large for a frame, or too large to be inline at all. */
+/* Mostly one line; many of several lines, up to the largest small message; some pooled; a few large. */
 static size_t payload_size(uint64_t *state) {
     uint32_t chance = random_below(state, 1000);
-    if (chance < 850)
-        return 8 + random_below(state, 25);
-    if (chance < 970)
-        return 8 + random_below(state, 2000);
-    return chance < 995 ? 2000 + random_below(state, 60000) : 70000 + random_below(state, 100000);
+    if (chance < 600)
+        return 8 + random_below(state, LINE_FIRST_BYTES - 7);
+    if (chance < 930)
+        return 8 + random_below(state, LINE_SMALL_BYTES - 7);
+    if (chance < 994)
+        return 8 + random_below(state, 6000);
+    return chance < 999 ? 2000 + random_below(state, 60000) : 70000 + random_below(state, 100000);
 }
 
 /* --- the server, in a process of its own --- */
@@ -242,7 +245,7 @@ END_TEST
 
 int main(void) {
     struct suite *s = suite_new("stress_calls");
-    suite_guard(s, 900);
+    suite_guard(s, 900 + (int) (messages_wanted() / 20000));
     suite_add_loop(s, test_many_messages, 0, (int) (sizeof runs / sizeof *runs));
     return suite_run(s);
 }
