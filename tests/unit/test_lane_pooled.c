@@ -285,6 +285,48 @@ END_TEST
 /* --- copies on arrival --- */
 
 /* A side that takes stable payloads only gets a copy that no sender reaches, and the lease goes back at once. */
+enum { RELEASE_LIES = 7 };
+
+/* The handle of a release that is a lie, while `lent` is out and `other` is not. */
+static uint64_t release_lie(int number, const struct pool_slot *lent, const struct pool_slot *other) {
+    uint32_t arena = lent->arena->id, generation = lent->generation;
+    const uint64_t lies[RELEASE_LIES - 1] = {
+        0,
+        handle_make(0, lent->index, generation),
+        handle_make(arena + 1, lent->index, generation),
+        handle_make(arena, HANDLE_INDEX_MAX, generation),
+        handle_make(arena, lent->index, generation + 1),
+        handle_make(arena, other->index, other->generation),
+    };
+    return number < RELEASE_LIES - 1 ? lies[number] : handle_make(arena, lent->index, generation); /* again */
+}
+
+/* The releases that a sender takes by itself, when it looks for a block. */
+START_TEST(test_a_release_that_is_a_lie) {
+    sea_block *blocks[2];
+    open_with_blocks(blocks);
+    struct lane *lane = &pair.client.lane;
+    struct account *account = lane->remote->account;
+    const struct pool_slot *lent = blocks[0]->slot;
+    uint64_t handle = send_short(&pair.client, blocks[0]), lie = release_lie(_i, lent, blocks[1]->slot);
+    uint64_t before = quota_used(&account->quota, QUOTA_BLOCKS);
+    if (lie == handle) {
+        release_write(&pair.server.lane.releases_out, handle);
+        ck_assert(lane_take_release(lane));
+        before--;
+    }
+    release_write(&pair.server.lane.releases_out, lie);
+    ck_assert(!lane_take_release(lane));
+    ck_assert(lane->has_failed && lane->reason == -EPROTO);
+    ck_assert_uint_eq(lane->small_end, 0);
+    ck_assert_uint_eq(account->leased_blocks, lie == handle ? 0 : 1);
+    ck_assert_uint_eq(account->leased_bytes, lie == handle ? 0 : 1024);
+    ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BLOCKS), before);
+    sea_block_unref(blocks[1]);
+    pair_deinit(&pair);
+}
+END_TEST
+
 START_TEST(test_a_snapshot_is_stable) {
     pair.server.options.accept = SEA_STABLE_ONLY;
     open_pair();
@@ -1155,6 +1197,7 @@ int main(void) {
     suite_add(s, test_the_short_way);
     suite_add(s, test_no_short_way);
     suite_add(s, test_the_short_way_takes_no_lies);
+    suite_add_loop(s, test_a_release_that_is_a_lie, 0, RELEASE_LIES);
     suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);
     suite_add_loop(s, test_all_classes_stay_in_order, 0, 12);
