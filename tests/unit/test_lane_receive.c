@@ -646,6 +646,31 @@ START_TEST(test_a_full_disposal_stops_receipts) {
 }
 END_TEST
 
+/* And no frame is received the short way. */
+START_TEST(test_a_full_reaper_closes_the_short_way) {
+    struct pair pair = {0};
+    struct jam jam;
+    pair_open_in(&pair, 1);
+    struct lane *lane = &pair.server.lane;
+    ck_assert_uint_gt(lane->small_end, 0);
+    if (!jam_begin(&jam, reaper_has_room)) {
+        pair_deinit(&pair);
+        test_skip("valgrind, or RLIMIT_NOFILE is too low to fill the reaper");
+    }
+    lane_dispatch(lane, POLLIN);
+    ck_assert_uint_eq(lane->small_end, 0);
+    ck_assert_int_eq(side_send(&pair.client, WIRE_ONEWAY, 0, NULL, false), 0);
+    side_check_small(&pair.server);
+    jam_end(&jam);
+    ck_assert_uint_eq(pair.server.arrived_count, 0);
+    side_turn_at_deadline(&pair.server);
+    ck_assert_uint_gt(lane->small_end, 0);
+    pair_settle(&pair);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    pair_deinit(&pair);
+}
+END_TEST
+
 static void clean(void) {
     fail_off();
     machine_restore();
@@ -671,6 +696,7 @@ int main(void) {
     suite_add(s, test_the_budget_refuses_inline_payloads);
     suite_add(s, test_no_memory_for_a_handle);
     suite_add_loop(s, test_a_full_reaper_stops_receipts, 0, 2);
+    suite_add(s, test_a_full_reaper_closes_the_short_way);
     suite_add(s, test_a_full_disposal_stops_receipts);
     return suite_run(s);
 }
