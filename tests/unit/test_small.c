@@ -434,6 +434,27 @@ START_TEST(test_a_handler_ends_its_connection) {
 }
 END_TEST
 
+static void send_at_end(sea_conn *of, int status, sea_msg *reply, void *user) {
+    sea_block *block = NULL;
+    int *results = user;
+    results[0] = status;
+    results[1] = sea_send_bytes(of, COUNT, "x", 1, 0);
+    results[2] = sea_block_new(&block, of, 4000);
+    sea_msg_release(reply);
+}
+
+/* A callback of the end finds the short way closed. */
+START_TEST(test_nothing_is_sent_at_the_end) {
+    int results[3] = {0};
+    sea_msg_release(mirror(3, 3));
+    ck_assert_int_eq(sea_call_start(conn, KEEP, NULL, -1, send_at_end, results, NULL), 0);
+    conn = sea_conn_free(conn);
+    ck_assert_int_eq(results[0], -ECANCELED);
+    ck_assert_int_eq(results[1], -EPIPE);
+    ck_assert_int_eq(results[2], -EPIPE);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("small");
     suite_fixture(s, before, after);
@@ -451,5 +472,6 @@ int main(void) {
     suite_add(s, test_pooled_replies_that_are_kept);
     suite_add(s, test_pooled_one_way_messages_keep_their_order);
     suite_add_loop(s, test_a_handler_ends_its_connection, 0, 2);
+    suite_add(s, test_nothing_is_sent_at_the_end);
     return suite_run(s);
 }
