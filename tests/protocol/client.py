@@ -26,7 +26,7 @@ INLINE_MAX, BLOCK_MAX, BYTES_MAX, BLOCKS_MAX, CALLS_MAX = 65536, 1 << 28, 1 << 3
 LINES, RELEASES, ASLEEP, CONSUMED, TAKEN = 256, 256, 64 // 4, 128 // 4, 192 // 4  # our outbox; words of 32 bits in both
 START = 1024  # of the frame ring in an outbox
 FRAMES, ROOM, POOL = 1, 2, 4  # bits of `asleep`
-MOST = 32 + (LINES // 4 - 1) * 56  # bytes in one frame of our ring
+MOST = 32 + (LINES // 4 - 1) * 64  # bytes in one frame of our ring
 Frame = collections.namedtuple("Frame", "kind id status handle size place body fd")
 lock = threading.Lock()
 
@@ -77,7 +77,12 @@ def verified(fd, size, *seals):  # sections 8.2, 10.2 and 11.1: a mapping. Takes
 
 
 def lines_of(size):
-    return 1 if size <= 32 else 1 + -((32 - size) // 56)
+    return 1 if size <= 32 else 1 + -((32 - size) // later_bytes(size))
+
+
+def later_bytes(size):
+    """The bytes in a later line of a frame; those of a short frame also have tags."""
+    return 56 if size <= 256 else 64
 
 
 class Ring:  # some memory, where in it a ring begins, and how many entries that has
@@ -240,7 +245,7 @@ class Connection:
         assert (size != 0) == (place == INLINE) and lines_of(length) <= ring.count // 4
         for position in range(self.head + 1, self.head + lines_of(length)):
             at, _ = self.theirs.line(position)
-            body += ring.bytes[at + 8:at + 64]
+            body += ring.bytes[at + 64 - later_bytes(length):at + 64]
         if place == POOLED:
             handle, size, *zeros = struct.unpack("<QQQQ", body)
             assert handle != 0 < size and zeros == [0, 0]
@@ -313,16 +318,23 @@ class Connection:
         consumed = self.theirs.words[CONSUMED]
         assert self.tail - consumed & WORD <= self.tail - self.known & WORD, "a cursor without sense"
         self.known = consumed
-        return (self.tail - consumed & WORD) + lines <= LINES
+        return (self.tail - consumed & WORD) + lines < LINES
 
     def write(self, kind, call=0, place=NONE, value=0, size=0, body=b""):
         lines = lines_of(len(body))
         if not self.has_room(lines):
             self.wait(lambda: self.has_room(lines), ROOM)
+        step = later_bytes(len(body))
         for i in range(1, lines):
             at, tag = self.own.line(self.tail + i)
-            self.own.frames.bytes[at + 4:at + 64] = bytes(4) + body[56 * i - 24:56 * i + 32].ljust(56, b"\0")
-            self.own.words[at // 4] = tag
+            part = body[32 + step * (i - 1):32 + step * i].ljust(step, b"\0")
+            if step == 56:
+                self.own.frames.bytes[at + 4:at + 64] = bytes(4) + part
+                self.own.words[at // 4] = tag
+            else:
+                self.own.frames.bytes[at:at + 64] = part
+        at, tag = self.own.line(self.tail + lines)
+        self.own.words[at // 4] = tag - 1 & WORD  # what lies there is no frame
         at, tag = self.own.line(self.tail)
         self.own.frames.bytes[at + 4:at + 64] = LINE.pack(kind, place, 0, call, 0, value, size, body[:32])
         self.own.words[at // 4] = tag  # the one store that publishes

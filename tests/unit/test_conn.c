@@ -752,7 +752,7 @@ static const struct {
     {{0}, {.bytes_max = 300000}, 3, 120000, "peer's bytes_max", 120000, 60000},
     /* one line carries the mark, behind which the larger ring follows */
     {{0}, {0}, 1024, 0, "frame ring (bytes)", 64, 0},
-    {{0}, {.accept = SEA_INLINE}, 342, 100, "frame ring (bytes)", 192, 0},
+    {{0}, {.accept = SEA_INLINE}, 342, 100, "frame ring (bytes)", 192, 128},
     {{.socket_only = true}, {0}, 1000, 0, "socket", 0, 0},
 };
 #define SHORTAGES ((int) (sizeof shortages / sizeof *shortages))

@@ -195,14 +195,16 @@ START_TEST(test_pooled_lines) {
 END_TEST
 
 START_TEST(test_line_count) {
-    static const uint64_t counts[][2] = {{0, 1},  {1, 1},   {32, 1},  {33, 2},        {88, 2},
-                                         {89, 3}, {144, 3}, {145, 4}, {1 << 17, 2341}};
+    static const uint64_t counts[][2] = {{0, 1},   {1, 1},   {32, 1},  {33, 2},  {88, 2},
+                                         {89, 3},  {144, 3}, {145, 4}, {200, 4}, {201, 5},
+                                         {256, 5}, {257, 5}, {288, 5}, {289, 6}, {1 << 17, 2049}};
     for (int i = 0; i < COUNT(counts); i++)
         ck_assert_uint_eq(line_count(counts[i][0]), counts[i][1]);
     for (uint64_t bytes = 0; bytes < 10000; bytes++) {
         uint64_t lines = line_count(bytes);
-        if (LINE_FIRST_BYTES + (lines - 1) * LINE_MORE_BYTES < bytes ||
-            (lines > 1 && LINE_FIRST_BYTES + (lines - 2) * LINE_MORE_BYTES >= bytes))
+        uint64_t later = bytes <= LINE_SHORT_MOST ? LINE_SHORT_BYTES : LINE_MORE_BYTES;
+        if (LINE_FIRST_BYTES + (lines - 1) * later < bytes ||
+            (lines > 1 && LINE_FIRST_BYTES + (lines - 2) * later >= bytes))
             ck_abort_msg("%u lines for %u bytes", (unsigned) lines, (unsigned) bytes);
     }
 }

@@ -582,7 +582,7 @@ START_TEST(test_a_large_payload_goes_back_before_the_answer) {
     ck_assert_int_eq(sea_connect(&conn, ctx, host.address, &options), 0);
     for (int i = 0; i < 20; i++) {
         sea_msg_release(large_call(conn, 2, _i));
-        ck_assert_int_eq(sea_conn_wait(conn, 0), 0); /* a turn, which takes what has come back already */
+        ck_assert_int_ge(sea_conn_wait(conn, 0), 0); /* a turn, which takes what has come back already */
         ck_assert_uint_eq(leased(conn), 0);
     }
     sea_conn_free(conn);

@@ -47,7 +47,7 @@ static inline void lane_write_pooled(struct lane *lane, enum wire_type type, uin
     shared64_store(&line->words[5], size);
     shared64_store(&line->words[6], 0);
     shared64_store(&line->words[7], 0);
-    ring_publish_walk(out, (uint64_t) type << 32 | (uint64_t) WIRE_CLASS_POOLED << 40, ring_out_walk(out));
+    ring_publish(out, (uint64_t) type << 32 | (uint64_t) WIRE_CLASS_POOLED << 40, 1);
     ring_out_ask(out, 1);
 }
 

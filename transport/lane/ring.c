@@ -11,7 +11,7 @@ static uint32_t shift_of(uint32_t power) {
 
 void ring_out_init(struct ring_out *ring, struct line *at, uint32_t lines, const shared32 *consumed) {
     *ring = (struct ring_out){.lines = at, .consumed = consumed, .mask = lines - 1, .shift = shift_of(lines)};
-    ring->room = lines;
+    ring->room = lines - 1;
     ring->bytes_max = ring_bytes_max(lines);
     ring_out_seek(ring, 0);
 }
@@ -39,7 +39,7 @@ void release_in_init(struct release_in *ring, const struct release_entry *at, ui
 void ring_out_move(struct ring_out *ring, struct line *at, uint32_t lines) {
     ring->lines = at;
     ring->mask = lines - 1;
-    ring->room = lines;
+    ring->room = lines - 1;
     ring->bytes_max = ring_bytes_max(lines);
     ring->shift = shift_of(lines);
     ring_out_seek(ring, ring->tail);
@@ -82,75 +82,33 @@ int ring_has_room(struct ring_out *ring, uint64_t count) {
     return ring_knows_room(ring, count);
 }
 
-/* The words of a later line that is full: pairs, but for the last one. */
-static void line_fill_all(struct line *line, const char *bytes) {
-    uint64_t last;
-    shared64_store_pair(&line->words[1], bytes);
-    shared64_store_pair(&line->words[3], bytes + 16);
-    shared64_store_pair(&line->words[5], bytes + 32);
-    memcpy(&last, bytes + 48, sizeof(last));
-    shared64_store(&line->words[7], last);
-}
-
-static void line_fill(struct line *line, const void *bytes, size_t size) {
-    uint64_t words[LINE_WORDS] = {0};
-    memcpy(words + 1, bytes, size);
-    for (uint32_t i = 1; i < LINE_WORDS; i++)
-        shared64_store(&line->words[i], words[i]);
-}
-
-static void write_later_lines(struct ring_out *ring, const char *bytes, size_t size) {
-    uint64_t at = ring->tail + 1;
-    for (; size >= LINE_MORE_BYTES; at++, bytes += LINE_MORE_BYTES, size -= LINE_MORE_BYTES) {
-        struct line *line = ring_out_line(ring, at);
-        line_fill_all(line, bytes);
-        shared64_store(&line->words[0], ring_tag(at, ring->shift));
-    }
-    if (size) {
-        line_fill(ring_out_line(ring, at), bytes, size);
-        shared64_store(&ring_out_line(ring, at)->words[0], ring_tag(at, ring->shift));
-    }
-}
-
 void ring_write(struct ring_out *ring, const uint64_t words[LINE_WORDS], const void *bytes, uint32_t size) {
     uint64_t first[LINE_WORDS];
     uint32_t part = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
-    uint64_t later = line_count(size) - 1;
-    struct line *line = ring->next;
     memcpy(first, words, sizeof(first));
     if (part)
         memcpy(first + LINE_FIRST_WORD, bytes, part);
-    if (later)
-        write_later_lines(ring, (const char *) bytes + part, size - part);
+    if (size > part)
+        ring_put_later(ring, (const char *) bytes + part, size - part);
     for (uint32_t i = 1; i < LINE_WORDS; i++)
-        shared64_store(&line->words[i], first[i]);
-    ring_publish(ring, first[0], 1 + later);
+        shared64_store(&ring->next->words[i], first[i]);
+    ring_publish(ring, first[0], line_count(size));
 }
 
-static void line_copy(const struct line *line, uint32_t from, void *to, size_t size) {
-    uint64_t words[LINE_WORDS] = {0};
-    for (uint32_t i = from; i < LINE_WORDS; i++)
-        words[i - from] = shared64_load(&line->words[i]);
-    memcpy(to, words, size);
-}
-
-static void line_copy_all(const struct line *line, char *to) {
-    uint64_t last = shared64_load(&line->words[7]);
-    shared64_load_pair(&line->words[1], to);
-    shared64_load_pair(&line->words[3], to + 16);
-    shared64_load_pair(&line->words[5], to + 32);
-    memcpy(to + 48, &last, sizeof(last));
-}
-
-void ring_collect(const struct ring_in *ring, void *ret_bytes, uint32_t size) {
-    uint64_t at = ring->head + 1;
-    uint32_t first = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES;
-    char *to = (char *) ret_bytes + first;
-    line_copy(ring->next, LINE_FIRST_WORD, ret_bytes, first);
-    for (size -= first; size >= LINE_MORE_BYTES; at++, to += LINE_MORE_BYTES, size -= LINE_MORE_BYTES)
-        line_copy_all(ring_in_line(ring, at), to);
-    if (size)
-        line_copy(ring_in_line(ring, at), 1, to, size);
+/* The last word of a frame may be more than `to` has room for. */
+void ring_collect(const struct ring_in *ring, void *to, uint32_t size) {
+    char copy[LINE_SHORT_MOST];
+    uint32_t part = size < LINE_FIRST_BYTES ? size : LINE_FIRST_BYTES, rest = size - part, whole = rest & ~7u;
+    words_get_few(&ring->next->words[LINE_FIRST_WORD], copy, LINE_FIRST_BYTES / 8);
+    if (rest && size <= LINE_SHORT_MOST)
+        ring_get_short(ring, copy + part, rest);
+    memcpy(to, copy, size <= LINE_SHORT_MOST ? size : part);
+    if (size <= LINE_SHORT_MOST)
+        return;
+    ring_get_bytes(ring, (char *) to + part, whole);
+    const struct line *last = ring_in_line(ring, ring->head + 1 + whole / LINE_SIZE);
+    word_get(&last->words[whole % LINE_SIZE / 8], copy);
+    memcpy((char *) to + part + whole, copy, rest - whole);
 }
 
 bool ring_publish_consumed(struct ring_in *ring) {

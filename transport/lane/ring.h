@@ -4,14 +4,18 @@
  * each other; each side keeps its position in private memory. No side ever waits here.
  *
  * Frames. Positions count lines since the connection began. The line of position p is number p mod lines: one after
- * the other, so that the prefetchers of the reader's CPU help with frames of many lines (doc/measurements.md). The tag
- * in each line is the lap in which it was written, counted from 1, so a line of an earlier lap, or never written, is no
- * frame. All lines of a frame get their tags; the writer stores the tag of the first line last, which publishes the
- * frame.
+ * the other, so that the prefetchers of the reader's CPU help with frames of many lines (doc/measurements.md). The
+ * first line of a frame has a tag: the lap in which it was written, counted from 1, so a line of an earlier lap, or
+ * never written, is no frame. The writer stores that tag last, which publishes the frame.
  *
- *     writer:  consumed <= head <= tail <= consumed + lines   (`consumed` is the reader's word, head its position)
+ * Later lines of a short frame have tags too. Those of a longer frame are bytes from end to end, which are copied in one
+ * go. So that bytes of the lap before are never taken for a tag, the writer then sees to the line behind a frame before
+ * it publishes the frame (ring_publish()).
+ *
+ *     writer:  consumed <= head <= tail < consumed + lines    (`consumed` is the reader's word, head its position)
  *              next == the line of tail, next_tag == its tag
- *     reader:  tags of positions below tail are there; the tag of `tail` is not
+ *              the line of tail does not have the tag next_tag
+ *     reader:  the tags of frames below tail are there; the tag of `tail` is not
  *              next == the line of head, next_tag == the tag that publishes it
  *
  * Releases. An entry is a tag and a handle. The reader says in `taken` how many it has read, so that the writer knows
@@ -27,7 +31,7 @@
 #ifndef LANE_RING_H
 #define LANE_RING_H
 
-#include "sys/shared_word.h"
+#include "sys/shared_words.h"
 #include "wire/line.h"
 #include <stdbool.h>
 #include <string.h>
@@ -52,11 +56,12 @@ struct ring_out {
     const shared32 *consumed; /* borrowed, in the peer's */
     uint32_t mask, shift;
     uint32_t bytes_max; /* of one frame: ring_bytes_max() */
-    uint32_t room;      /* lines that frames may take: all, but for one that is kept while the ring may still grow */
+    uint32_t room;      /* lines that frames may take: all but one, and but one more while the ring may still grow */
     uint32_t known;     /* the newest `consumed` that we have looked at */
     uint32_t next_tag;
     struct line *next;
-    uint64_t tail; /* changed by ring_out_seek() and ring_publish_walk() alone */
+    uint64_t tail;      /* changed by ring_out_seek() alone */
+    uint64_t bytes_end; /* the position behind the newest line of bytes */
 };
 
 struct ring_in {
@@ -65,7 +70,7 @@ struct ring_in {
     uint32_t mask, shift;
     uint32_t bytes_max; /* of one frame: ring_bytes_max() */
     uint32_t published; /* what `consumed` says */
-    uint64_t head;      /* changed by ring_in_seek() and ring_in_pass() alone */
+    uint64_t head;      /* changed by ring_in_seek() alone */
     const struct line *next;
     uint32_t next_tag;
 };
@@ -129,53 +134,67 @@ static inline void ring_out_seek(struct ring_out *ring, uint64_t position) {
 }
 
 /*
- * A walk along the lines of a frame: cheaper than the line of each position. It keeps what it needs of the ring by
- * itself, since the compiler takes each store to a line for one that may change the ring.
+ * Publishes a frame of so many lines at the tail; all words are written but the first line's first word. If the line
+ * behind it was a line of bytes a lap ago, its bytes may look like a tag: it gets that of the lap before.
  */
-struct ring_walk {
-    struct line *line, *first, *last; /* where it is; of the ring */
-    uint32_t tag;                     /* of `line` */
-    uint32_t count;                   /* lines so far */
-};
-
-static inline struct ring_walk ring_out_walk(const struct ring_out *ring) {
-    return (struct ring_walk){ring->next, ring->lines, ring->lines + ring->mask, ring->next_tag, 1};
-}
-
-static inline void ring_walk_on(struct ring_walk *walk) {
-    walk->count++;
-    walk->line++;
-    if (walk->line > walk->last) {
-        walk->line = walk->first;
-        walk->tag++;
-    }
-}
-
-/* Publishes the frame along which `walk` went, at the tail; all words are written but the first line's first word. */
-static inline void ring_publish_walk(struct ring_out *ring, uint64_t word, struct ring_walk walk) {
-    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says is written before its
-     * tag. */
-    shared64_store_release(&ring->next->words[0], word | ring->next_tag);
-    ring->tail += walk.count;
-    ring_walk_on(&walk);
-    ring->next = walk.line;
-    ring->next_tag = walk.tag;
-}
-
-/* The same for a frame of so many lines. */
 static inline void ring_publish(struct ring_out *ring, uint64_t word, uint64_t count) {
-    struct ring_walk walk = ring_out_walk(ring);
-    while (walk.count < count)
-        ring_walk_on(&walk);
-    ring_publish_walk(ring, word, walk);
+    struct line *line = ring->next;
+    word |= ring->next_tag;
+    ring_out_seek(ring, ring->tail + count);
+    if (count >= LINE_SHORT_LINES) /* it may be no short frame */
+        ring->bytes_end = ring->tail;
+    if (ring->tail - ring->bytes_end <= ring->mask)
+        shared64_store(&ring->next->words[0], ring->next_tag - 1);
+    /* Release [RING1] pairs with the acquire in ring_has_frame(): all else that the frame says, and that the next line
+     * is none, is written before its tag. */
+    shared64_store_release(&line->words[0], word);
 }
 
-/* Asks for as many lines that will soon be written: they lie in the reader's cache, which has read them a lap ago. */
-static inline void ring_out_ask(const struct ring_out *ring, uint32_t count) {
-    const struct line *line = count <= 2 ? ring_out_line(ring, ring->tail + RING_AHEAD_OUT) : ring->next;
-    shared_ask_to_write(line);
-    while (--count > 0) /* at the ring's end also behind it, which does no harm */
-        shared_ask_to_write(++line);
+/*
+ * Copies the bytes of the later lines of a frame that will be published at the tail: `size`, which is not 0, bytes of
+ * private memory, at any address. The rest of the last line keeps what it had: our own bytes, of an earlier frame.
+ */
+static inline void ring_put_short(const struct ring_out *ring, const char *from, size_t size) {
+    uint64_t at = ring->tail + 1;
+    for (; size > LINE_SHORT_BYTES; at++, from += LINE_SHORT_BYTES, size -= LINE_SHORT_BYTES) {
+        struct line *line = ring_out_line(ring, at);
+        shared64_store(&line->words[0], ring_tag(at, ring->shift));
+        words_put_few(&line->words[1], from, LINE_SHORT_BYTES / 8);
+    }
+    struct line *last = ring_out_line(ring, at);
+    shared64_store(&last->words[0], ring_tag(at, ring->shift));
+    words_put(&last->words[1], from, size);
+}
+
+static inline void ring_put_bytes(const struct ring_out *ring, const char *from, size_t size) {
+    uint32_t at = (uint32_t) (ring->tail + 1) & ring->mask;
+    size_t room = (size_t) (ring->mask + 1 - at) * LINE_SIZE;
+    if (size > room) {
+        words_put(ring->lines[at].words, from, room);
+        from += room;
+        size -= room;
+        at = 0;
+    }
+    words_put(ring->lines[at].words, from, size);
+}
+
+static inline void ring_put_later(const struct ring_out *ring, const char *from, size_t size) {
+    if (size <= LINE_SHORT_MOST - LINE_FIRST_BYTES)
+        ring_put_short(ring, from, size);
+    else
+        ring_put_bytes(ring, from, size);
+}
+
+/* Asks for the lines of a next frame that is as long as the last one, and for the line behind it: they lie in the
+ * reader's cache, which has read them a lap ago. */
+static inline void ring_out_ask(const struct ring_out *ring, uint64_t count) {
+    const struct line *line = ring->next, *end = line + count;
+    if (count <= 2)
+        line = end = ring_out_line(ring, ring->tail + RING_AHEAD_OUT);
+    if (count == 2)
+        end++;
+    for (; line <= end; line++) /* at the ring's end also behind it, which does no harm */
+        shared_ask_to_write(line);
 }
 
 /* Writes a frame of one line and publishes it. The caller has asked for room. */
@@ -199,9 +218,28 @@ static inline void ring_in_seek(struct ring_in *ring, uint64_t position) {
     ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
 }
 
-/* The line behind `line`. */
-static inline const struct line *ring_in_after(const struct ring_in *ring, const struct line *line) {
-    return line == &ring->lines[ring->mask] ? ring->lines : line + 1;
+/* Copies the bytes of the later lines of the frame that is there. Whole words: up to seven bytes behind `size`, which is
+ * not 0, are written too. */
+static inline void ring_get_short(const struct ring_in *ring, char *to, size_t size) {
+    uint64_t at = ring->head + 1;
+    for (; size > LINE_SHORT_BYTES; at++, to += LINE_SHORT_BYTES, size -= LINE_SHORT_BYTES)
+        words_get_few(&ring_in_line(ring, at)->words[1], to, LINE_SHORT_BYTES / 8);
+    words_get(&ring_in_line(ring, at)->words[1], to, size);
+}
+
+static inline void ring_get_bytes(const struct ring_in *ring, char *to, size_t size) {
+    uint32_t at = (uint32_t) (ring->head + 1) & ring->mask;
+    size_t room = (size_t) (ring->mask + 1 - at) * LINE_SIZE;
+    if (size > room)
+        words_get(ring->lines[0].words, to + room, size - room);
+    words_get(ring->lines[at].words, to, size > room ? room : size);
+}
+
+static inline void ring_get_later(const struct ring_in *ring, char *to, size_t size) {
+    if (size <= LINE_SHORT_MOST - LINE_FIRST_BYTES)
+        ring_get_short(ring, to, size);
+    else
+        ring_get_bytes(ring, to, size);
 }
 
 /* Is a frame there? If so its first line may be copied with ring_peek(). */
@@ -226,16 +264,6 @@ void ring_collect(const struct ring_in *ring, void *to, uint32_t size);
 
 /* Tells the writer of every line that is free. false: it knew. */
 bool ring_publish_consumed(struct ring_in *ring);
-
-/* Passes over the frame, the last line of which is `last`. As ring_advance(). */
-static inline bool ring_in_pass(struct ring_in *ring, const struct line *last) {
-    uint64_t before = (uint64_t) (last - ring->next) & ring->mask;
-    const struct line *next = ring_in_after(ring, last);
-    ring->next_tag += next <= ring->next; /* a frame has fewer lines than the ring */
-    ring->next = next;
-    ring->head += before + 1;
-    return (uint32_t) ring->head - ring->published > ring->mask / 4 && ring_publish_consumed(ring);
-}
 
 /* Passes over the frame. Tells the writer so once a quarter of the ring is free that it does not know of: then true. */
 static inline bool ring_advance(struct ring_in *ring, uint64_t count) {

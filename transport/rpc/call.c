@@ -275,7 +275,8 @@ static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     if (!lane_peek_answer(lane, id, &frame))
         return pooled_answer(conn, id);
     sea_msg *reply = msg_take_spare(conn, &frame);
-    lane_pass_small(lane, lane_read_small(lane, frame.size, reply->small.bytes));
+    lane_read_small(lane, frame.size, reply->small.bytes);
+    lane_pass(lane, line_count(frame.size));
     lane_received_small(lane, frame.size);
     calls_skip_id(&conn->calls);
     return reply;

@@ -63,7 +63,8 @@ static inline bool small_take(sea_conn *conn) {
     if (!method || !method_takes(method, frame.size))
         return false;
     sea_msg *msg = msg_take_spare(conn, &frame);
-    lane_pass_small(lane, lane_read_small(lane, frame.size, msg->small.bytes));
+    lane_read_small(lane, frame.size, msg->small.bytes);
+    lane_pass(lane, line_count(frame.size));
     if (frame.type == WIRE_CALL)
         msg_add_incoming(msg);
     CLEANUP(received_count) struct received received = {lane, frame.size};

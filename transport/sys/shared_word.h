@@ -18,7 +18,6 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <string.h>
 
 typedef struct {
     _Atomic uint32_t hidden;
@@ -62,36 +61,6 @@ static inline void shared32_store_release(shared32 *word, uint32_t value) {
 static inline void shared64_store_release(shared64 *word, uint64_t value) {
     atomic_store_explicit(&word->hidden, value, memory_order_release);
 }
-
-/*
- * Two words at a time, to and from private memory at any address, for copies of many: volatile, so that the compiler
- * makes each of them once. Neither order nor unity of the two words is promised: a word that publishes others comes
- * after them. The thread sanitizer, which knows of no such pair, sees two words.
- */
-#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
-typedef uint64_t shared_pair __attribute__((vector_size(16), aligned(8), may_alias));
-typedef uint64_t private_pair __attribute__((vector_size(16), aligned(1), may_alias));
-
-static inline void shared64_store_pair(shared64 words[2], const void *from) {
-    *(volatile shared_pair *) (void *) words = *(const private_pair *) from;
-}
-
-static inline void shared64_load_pair(const shared64 words[2], void *to) {
-    *(private_pair *) to = *(const volatile shared_pair *) (const void *) words;
-}
-#else
-static inline void shared64_store_pair(shared64 words[2], const void *from) {
-    uint64_t pair[2];
-    memcpy(pair, from, sizeof(pair));
-    shared64_store(&words[0], pair[0]);
-    shared64_store(&words[1], pair[1]);
-}
-
-static inline void shared64_load_pair(const shared64 words[2], void *to) {
-    const uint64_t pair[2] = {shared64_load(&words[0]), shared64_load(&words[1])};
-    memcpy(to, pair, sizeof(pair));
-}
-#endif
 
 /* Orders a store of ours before a load of the peer's word (a store, then a load: x86 reorders these too). */
 static inline void shared_fence(void) {

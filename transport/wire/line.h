@@ -3,8 +3,9 @@
  * Frames as they lie in a ring: lines of 64 bytes, encode, decode and validate as pure functions. doc/PROTOCOL.md
  * is their specification.
  *
- * A line is eight little-endian words of 64 bits. The low half of its first word is its tag, which says in which lap it
- * was written: the ring's business (lane/ring.h). No payload ever lies on a tag. A frame is one line or several:
+ * A line is eight little-endian words of 64 bits. The low half of the first word of a frame's first line is its tag,
+ * which says in which lap it was written: the ring's business (lane/ring.h). So is that of each later line of a short
+ * frame. A frame is one line or several:
  *
  *     first line   word 0  tag 32, type 8, class 8, text_size 16
  *                  word 1  id              CALL, REPLY, CANCEL: of the call. MARK: of a datagram. ONEWAY: 0
@@ -12,8 +13,10 @@
  *                  word 3  method (CALL, ONEWAY) or status (REPLY) 32, size of the inline payload 32
  *                  words 4 to 7            the first 32 bytes of payload or text;
  *                                          of a pooled payload: its handle, its size, 0, 0
- *     later lines  word 0  tag 32, 0
+ *     later lines  of a frame with at most 256 bytes:
+ *                  word 0  tag 32, 0
  *                  words 1 to 7            the next 56 bytes
+ *                  of a frame with more:   the next 64 bytes
  *
  * Only a REPLY with an error has a text, and it has no payload: a frame's bytes are one or the other. Words of a frame
  * that the reader works on were copied to its own memory before: the writer is a stranger.
@@ -29,15 +32,24 @@
 #define LINE_WORDS 8
 #define LINE_FIRST_WORD 4   /* of a frame's bytes, in its first line */
 #define LINE_FIRST_BYTES 32 /* of payload or text in a frame's first line */
-#define LINE_MORE_BYTES 56  /* and in each later one */
+#define LINE_MORE_BYTES 64  /* and in each later one */
+#define LINE_SHORT_BYTES 56 /* or, of a short frame, beside its tag */
+
+/* The most bytes of a short frame, all lines of which have tags. */
+#define LINE_SHORT_LINES 5
+#define LINE_SHORT_MOST (LINE_FIRST_BYTES + (LINE_SHORT_LINES - 1) * LINE_SHORT_BYTES)
 
 /* The most bytes of a small message: what so many lines hold. */
-#define LINE_SMALL_LINES 19
+#define LINE_SMALL_LINES 17
 #define LINE_SMALL_BYTES (LINE_FIRST_BYTES + (LINE_SMALL_LINES - 1) * LINE_MORE_BYTES)
 
 /* How many lines a frame with so many bytes of payload or text takes. */
 static inline uint64_t line_count(uint64_t bytes) {
-    return bytes <= LINE_FIRST_BYTES ? 1 : 1 + (bytes - LINE_FIRST_BYTES + LINE_MORE_BYTES - 1) / LINE_MORE_BYTES;
+    uint64_t later = bytes - LINE_FIRST_BYTES;
+    if (bytes <= LINE_FIRST_BYTES)
+        return 1;
+    return bytes <= LINE_SHORT_MOST ? 1 + (later + LINE_SHORT_BYTES - 1) / LINE_SHORT_BYTES
+                                    : 1 + (later + LINE_MORE_BYTES - 1) / LINE_MORE_BYTES;
 }
 
 /* The type and the size that the first words of a frame contain. */
