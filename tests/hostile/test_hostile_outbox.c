@@ -217,8 +217,9 @@ static const sea_method target_methods[] = {
 };
 
 /* Some calls come first: then there are spare messages, without which nothing goes the short way. */
-static void target_open(uint32_t lines) {
+static void target_open(uint32_t lines, uint32_t inline_max) {
     sea_options options = scene_attacked;
+    options.inline_max = inline_max;
     char address[32];
     int fds[2];
     options.methods = target_methods;
@@ -255,7 +256,7 @@ static int target_waits(void) {
 }
 
 static void attack_target(const struct ring_attack *attack) {
-    target_open(attack->lines ? attack->lines : 2 * LINES); /* of which some were used */
+    target_open(attack->lines ? attack->lines : 2 * LINES, ATTACKED_INLINE_MAX); /* of which some were used */
     attack->act(target.attacker);
     target_close(attack->name, target_waits(), attack->word);
 }
@@ -270,11 +271,28 @@ START_TEST(test_lease_attack_on_the_short_way) {
 }
 END_TEST
 
+/* Fewer bytes than a small message may have, and more than were granted: in a request, and in an answer. */
+START_TEST(test_inline_limit_on_the_short_way) {
+    const uint32_t limit = 100;
+    sea_msg *reply = NULL;
+    target_open(LINES, limit);
+    if (_i == 0) {
+        ring_say_inline(target.attacker, 0, SERVICE_ECHO, limit);
+        ring_say_inline(target.attacker, 0, SERVICE_ECHO, limit + 1);
+        target_close("a request over the limit", target_waits(), "inline");
+    } else {
+        ring_say_inline(target.attacker, target.calls << 32 | 1, 0, limit + 1);
+        int r = sea_call_bytes(target.conn, SERVICE_ECHO, "x", 1, test_timeout_ms(PATIENCE_MS), &reply);
+        target_close("an answer over the limit", r, "inline");
+    }
+}
+END_TEST
+
 /* The second call finds what the first one has left. */
 START_TEST(test_answer_attack) {
     const struct answer_attack *attack = &answer_attacks[_i];
     int r = 0;
-    target_open(32);
+    target_open(32, ATTACKED_INLINE_MAX);
     attack->act(target.attacker, target.calls << 32 | 1);
     for (int i = 0; r == 0 && i < 2; i++) {
         sea_msg *reply = NULL;
@@ -828,6 +846,7 @@ int main(void) {
     suite_add_loop(suite, test_lease_attack, 0, lease_attacks_count);
     suite_add_loop(suite, test_attack_on_the_short_way, 0, ring_attacks_count);
     suite_add_loop(suite, test_lease_attack_on_the_short_way, 0, lease_attacks_count);
+    suite_add_loop(suite, test_inline_limit_on_the_short_way, 0, 2);
     suite_add_loop(suite, test_answer_attack, 0, answer_attacks_count);
     suite_add_loop(suite, test_answers_after_the_end, 0, 2);
     suite_add_loop(suite, test_datagram, 0, attacks_count);

@@ -288,6 +288,23 @@ static int call_bytes(struct voyage *voyage) {
     return is_right ? 0 : VOYAGE_WRONG;
 }
 
+/* The largest messages that have lines of the ring and no block, or nearly. */
+static int call_lines(struct voyage *voyage) {
+    char text[1000];
+    for (size_t size = sizeof text; size > 32; size -= 121) {
+        sea_msg *reply = NULL;
+        memset(text, (int) size & 0x7f, size);
+        int r = sea_call_bytes(voyage->conns[0], SERVICE_ECHO, text, size, test_timeout_ms(STEP_MS), &reply);
+        if (r < 0)
+            return r;
+        bool is_right = sea_msg_size(reply) == size && !memcmp(sea_msg_data(reply), text, size);
+        sea_msg_release(reply);
+        if (!is_right)
+            return VOYAGE_WRONG;
+    }
+    return 0;
+}
+
 /* The arenas of the smaller parcels must go first: the next reply comes after their releases. */
 static int call_pooled_larger(struct voyage *voyage) {
     int r = call_bytes(voyage);
@@ -464,7 +481,7 @@ static const struct {
     {"inline call", call_inline},       {"calls with bytes", call_often}, {"pooled call", call_pooled},
     {"pooled forward", forward_parcel}, {"letters", send_letters},        {"call", call_answer},
     {"calls with bytes", call_often},   {"forward", forward_answer},      {"larger pooled call", call_pooled_larger},
-    {"release", release_answers},       {"calls with bytes", call_often},
+    {"release", release_answers},       {"calls with lines", call_lines}, {"calls with bytes", call_often},
 };
 
 /* Waits until both connections have ended, and handles the messages that still come. */
