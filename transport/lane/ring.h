@@ -163,7 +163,7 @@ static inline void ring_put_short(const struct ring_out *ring, const char *from,
     }
     struct line *last = ring_out_line(ring, at);
     shared64_store(&last->words[0], ring_tag(at, ring->shift));
-    words_put(&last->words[1], from, size);
+    words_put_line(&last->words[1], from, size);
 }
 
 static inline void ring_put_bytes(const struct ring_out *ring, const char *from, size_t size) {
@@ -224,7 +224,7 @@ static inline void ring_get_short(const struct ring_in *ring, char *to, size_t s
     uint64_t at = ring->head + 1;
     for (; size > LINE_SHORT_BYTES; at++, to += LINE_SHORT_BYTES, size -= LINE_SHORT_BYTES)
         words_get_few(&ring_in_line(ring, at)->words[1], to, LINE_SHORT_BYTES / 8);
-    words_get(&ring_in_line(ring, at)->words[1], to, size);
+    words_get_line(&ring_in_line(ring, at)->words[1], to, size);
 }
 
 static inline void ring_get_bytes(const struct ring_in *ring, char *to, size_t size) {

@@ -32,7 +32,7 @@ static inline void lane_write_small(struct lane *lane, enum wire_type type, uint
         words_put_few(&line->words[LINE_FIRST_WORD], bytes, LINE_FIRST_BYTES / 8);
         ring_put_later(out, (const char *) bytes + LINE_FIRST_BYTES, size - LINE_FIRST_BYTES);
     } else {
-        words_put(&line->words[LINE_FIRST_WORD], bytes, size);
+        words_put_line(&line->words[LINE_FIRST_WORD], bytes, size);
     }
     shared64_store(&line->words[1], id);
     shared64_store(&line->words[2], deadline);
@@ -90,7 +90,7 @@ static inline bool lane_peek_answer(const struct lane *lane, uint64_t id, struct
 static inline void lane_read_small(const struct lane *lane, size_t size, char *to) {
     const struct ring_in *in = &lane->in;
     if (size <= LINE_FIRST_BYTES) {
-        words_get(&in->next->words[LINE_FIRST_WORD], to, size);
+        words_get_line(&in->next->words[LINE_FIRST_WORD], to, size);
         return;
     }
     words_get_few(&in->next->words[LINE_FIRST_WORD], to, LINE_FIRST_BYTES / 8);

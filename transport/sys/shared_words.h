@@ -114,20 +114,27 @@ static inline void words_get_few(const shared64 *words, char *to, size_t count) 
     }
 }
 
-static inline void words_put_pairs(shared64 words[8], const char *from) {
-    pair_put(&words[0], from);
-    pair_put(&words[2], from + 16);
-    pair_put(&words[4], from + 32);
-    pair_put(&words[6], from + 48);
-}
-
-/* Copies `size` bytes of private memory to words; behind the last byte, the last word is filled up with zeroes. */
-static inline void words_put(shared64 *words, const char *from, size_t size) {
-    for (; size > 64; words += 8, from += 64, size -= 64)
-        words_put_pairs(words, from);
+/* Copies at most a line, 64 bytes, to words; behind the last byte, the last word is filled up with zeroes. */
+static inline void words_put_line(shared64 *words, const char *from, size_t size) {
     if (size % 8)
         shared64_store(&words[size / 8], word_of_rest(from + size, size));
     words_put_few(words, from, size / 8);
+}
+
+/* The same for any size. */
+static inline void words_put(shared64 *words, const char *from, size_t size) {
+    for (; size > 64; words += 8, from += 64, size -= 64) {
+        pair_put(&words[0], from);
+        pair_put(&words[2], from + 16);
+        pair_put(&words[4], from + 32);
+        pair_put(&words[6], from + 48);
+    }
+    words_put_line(words, from, size);
+}
+
+/* Copies at most 64 bytes to private memory. Whole words: up to seven bytes behind `size` are written too. */
+static inline void words_get_line(const shared64 *words, char *to, size_t size) {
+    words_get_few(words, to, (size + 7) / 8);
 }
 
 /*
@@ -137,7 +144,7 @@ static inline void words_put(shared64 *words, const char *from, size_t size) {
  */
 static inline void words_get(const shared64 *words, char *to, size_t size) {
     size_t whole = size ? (size - 1) / 64 * 64 : 0; /* bytes of the lines before the last */
-    words_get_few(words + whole / 8, to + whole, (size - whole + 7) / 8);
+    words_get_line(words + whole / 8, to + whole, size - whole);
     while (whole > 0) {
         whole -= 64;
         pair_get(&words[whole / 8 + 6], to + whole + 48);
