@@ -137,8 +137,8 @@ START_TEST(test_the_tag_is_not_looked_at) {
 }
 END_TEST
 
-/* Frames that go the short way: calls, one-way messages and good replies of at most LINE_SMALL_LINES lines, with any other
- * content. */
+/* Frames that go the short way: calls, one-way messages and good replies of at most LINE_SMALL_LINES lines, with any
+ * other content. */
 START_TEST(test_small_lines) {
     static const bool is_small[] = {true, true, false, true, false, false, false}; /* for each of the samples */
     uint64_t words[LINE_WORDS];

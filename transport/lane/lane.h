@@ -152,8 +152,8 @@ struct lane {
     uint64_t retry_at;    /* WAIT_FOREVER: nothing to try again */
     uint64_t greeting_deadline;
     bool is_orphan; /* the process that listened here has ended */
-    /* Payloads of fewer bytes go the short way (small.h). 0: nothing goes or comes so, because the lane is not open, has
-     * failed, has no rings, is choked or copies, or because messages wait. lane_set_small() */
+    /* Payloads of fewer bytes go the short way (small.h). 0: nothing goes or comes so, because the lane is not open,
+     * has failed, has no rings, is choked or copies, or because messages wait. lane_set_small() */
     uint32_t small_end;
     uint32_t small_in_most; /* the most bytes of a payload that comes the short way */
 

@@ -8,9 +8,9 @@
  * first line of a frame has a tag: the lap in which it was written, counted from 1, so a line of an earlier lap, or
  * never written, is no frame. The writer stores that tag last, which publishes the frame.
  *
- * Later lines of a short frame have tags too. Those of a longer frame are bytes from end to end, which are copied in one
- * go. So that bytes of the lap before are never taken for a tag, the writer then sees to the line behind a frame before
- * it publishes the frame (ring_publish()).
+ * Later lines of a short frame have tags too. Those of a longer frame are bytes from end to end, which are copied in
+ * one go. So that bytes of the lap before are never taken for a tag, the writer then sees to the line behind a frame
+ * before it publishes the frame (ring_publish()).
  *
  *     writer:  consumed <= head <= tail < consumed + lines    (`consumed` is the reader's word, head its position)
  *              next == the line of tail, next_tag == its tag
@@ -218,8 +218,8 @@ static inline void ring_in_seek(struct ring_in *ring, uint64_t position) {
     ring->next_tag = (uint32_t) (position >> ring->shift) + 1;
 }
 
-/* Copies the bytes of the later lines of the frame that is there. Whole words: up to seven bytes behind `size`, which is
- * not 0, are written too. */
+/* Copies the bytes of the later lines of the frame that is there. Whole words: up to seven bytes behind `size`, which
+ * is not 0, are written too. */
 static inline void ring_get_short(const struct ring_in *ring, char *to, size_t size) {
     uint64_t at = ring->head + 1;
     for (; size > LINE_SHORT_BYTES; at++, to += LINE_SHORT_BYTES, size -= LINE_SHORT_BYTES)
