@@ -132,7 +132,7 @@ static bool lies_in(const void *bytes, sea_block *block) {
 
 void msg_drop_large(sea_msg *call, const void *bytes) {
     sea_block *block = call->in.block;
-    if (!block || sea_block_size(block) <= call->conn->lane.remote->pools.reuse_footprint)
+    if (!block || sea_block_size(block) <= call->conn->ctx->calibration.reuse_footprint)
         return;
     if (bytes && lies_in(bytes, block))
         return;
