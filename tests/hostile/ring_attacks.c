@@ -298,11 +298,11 @@ static void arena_of(struct ring_speaker *self, uint64_t size, int fd) {
     ring_say_mark(self, 1);
 }
 
-/* --- with an arena of four blocks of 4096 bytes, or of 1 MiB --- */
+/* --- with an arena of four blocks --- */
 
 enum { ARENA = 1, ARENA_BLOCKS = 4 };
 
-static void sound_arena(struct ring_speaker *self, uint64_t stride) {
+void ring_say_arena(struct ring_speaker *self, uint64_t stride) {
     uint64_t size = ARENA_BLOCKS * stride;
     int fd = trap_memfd(size, TRAP_ALL_SEALS);
     draft_arena(&draft, &(struct wire_arena){.id = ARENA, .count = ARENA_BLOCKS, .stride = stride, .size = size}, fd);
@@ -319,44 +319,37 @@ static void say_pooled(struct ring_speaker *self, uint64_t handle, uint64_t size
 }
 
 static void pooled_beyond_the_arena(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled(self, handle_make(ARENA, ARENA_BLOCKS, 1), 4096);
 }
 
 static void pooled_far_beyond_the_arena(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled(self, handle_make(ARENA, HANDLE_INDEX_MAX, 1), 4096);
 }
 
 static void pooled_beyond_its_block(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled(self, handle_make(ARENA, 1, 1), 4097);
 }
 
 static void pooled_beyond_block_max(struct ring_speaker *self) {
-    sound_arena(self, ATTACKED_BLOCK_MAX + 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), ATTACKED_BLOCK_MAX);
     say_pooled(self, handle_make(ARENA, 1, 1), ATTACKED_BLOCK_MAX + 1);
 }
 
 static void pooled_without_generation(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled(self, handle_make(ARENA, 1, 0), 4096);
 }
 
 static void pooled_twice(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     for (int i = 0; i < 2; i++)
         say_pooled(self, handle_make(ARENA, 0, 1), 4096);
 }
 
 /* A second name for the block is no lie; the third frame has it again. */
 static void pooled_twice_by_its_second_name(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     for (int i = 0; i < 2; i++)
         say_pooled(self, handle_make(ARENA, 0, 2), 4096);
@@ -364,27 +357,23 @@ static void pooled_twice_by_its_second_name(struct ring_speaker *self) {
 
 /* With a block under each of two names, the one that has the arena's own entry is said again. */
 static void pooled_twice_by_its_first_name(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled(self, handle_make(ARENA, 0, 2), 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
 }
 
 static void pooled_blocks_beyond_credit(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     for (uint32_t i = 0; i <= ATTACKED_BLOCKS_MAX; i++)
         say_pooled(self, handle_make(ARENA, i % ARENA_BLOCKS, 1 + i / ARENA_BLOCKS), 16);
 }
 
 static void pooled_bytes_beyond_credit(struct ring_speaker *self) {
-    sound_arena(self, ATTACKED_BLOCK_MAX);
     for (uint32_t i = 0; i < 2; i++)
         say_pooled(self, handle_make(ARENA, i, 1), ATTACKED_BLOCK_MAX);
     say_pooled(self, handle_make(ARENA, 2, 1), 1);
 }
 
 static void pooled_in_a_retired_arena(struct ring_speaker *self) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     draft_retire(&draft, ARENA);
     ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
@@ -392,18 +381,18 @@ static void pooled_in_a_retired_arena(struct ring_speaker *self) {
     say_pooled(self, handle_make(ARENA, 1, 1), 4096);
 }
 
-const struct ring_attack lease_attacks[] = {
-    {"pooled payload behind its arena", pooled_beyond_the_arena, "pooled", 0},
-    {"pooled payload far behind its arena", pooled_far_beyond_the_arena, "pooled", 0},
-    {"pooled payload larger than its block", pooled_beyond_its_block, "pooled", 0},
-    {"pooled payload over block_max", pooled_beyond_block_max, "limit", 0},
-    {"pooled payload without a generation", pooled_without_generation, "generation", 0},
-    {"pooled payload twice", pooled_twice, "already on lease", 0},
-    {"pooled payload twice by its second name", pooled_twice_by_its_second_name, "already on lease", 0},
-    {"pooled payload twice by its first name", pooled_twice_by_its_first_name, "already on lease", 0},
-    {"more pooled blocks than the credit", pooled_blocks_beyond_credit, "credit", 0},
-    {"more pooled bytes than the credit", pooled_bytes_beyond_credit, "credit", 0},
-    {"pooled payload in a retired arena", pooled_in_a_retired_arena, "pooled", 0},
+const struct lease_attack lease_attacks[] = {
+    {"pooled payload behind its arena", 4096, pooled_beyond_the_arena, "pooled"},
+    {"pooled payload far behind its arena", 4096, pooled_far_beyond_the_arena, "pooled"},
+    {"pooled payload larger than its block", 4096, pooled_beyond_its_block, "pooled"},
+    {"pooled payload over block_max", ATTACKED_BLOCK_MAX + 4096, pooled_beyond_block_max, "limit"},
+    {"pooled payload without a generation", 4096, pooled_without_generation, "generation"},
+    {"pooled payload twice", 4096, pooled_twice, "already on lease"},
+    {"pooled payload twice by its second name", 4096, pooled_twice_by_its_second_name, "already on lease"},
+    {"pooled payload twice by its first name", 4096, pooled_twice_by_its_first_name, "already on lease"},
+    {"more pooled blocks than the credit", 4096, pooled_blocks_beyond_credit, "credit"},
+    {"more pooled bytes than the credit", ATTACKED_BLOCK_MAX, pooled_bytes_beyond_credit, "credit"},
+    {"pooled payload in a retired arena", 4096, pooled_in_a_retired_arena, "pooled"},
 };
 const int lease_attacks_count = sizeof lease_attacks / sizeof *lease_attacks;
 
@@ -465,12 +454,11 @@ static void say_pooled_answer(struct ring_speaker *self, uint64_t id, uint64_t h
     ring_say(self, WIRE_REPLY, id, &message, NULL);
 }
 
-static void pooled_answer_nowhere(struct ring_speaker *self, uint64_t id) {
-    say_pooled_answer(self, id, handle_make(ARENA, 0, 1), 16);
+static void pooled_answer_behind_its_arena(struct ring_speaker *self, uint64_t id) {
+    say_pooled_answer(self, id, handle_make(ARENA, ARENA_BLOCKS, 1), 16);
 }
 
 static void pooled_answer_of_a_kept_block(struct ring_speaker *self, uint64_t id) {
-    sound_arena(self, 4096);
     say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled_answer(self, id, handle_make(ARENA, 0, 1), 4096);
 }
@@ -486,7 +474,7 @@ const struct answer_attack answer_attacks[] = {
     {"an answer with a text", answer_with_a_text, "text"},
     {"an answer twice", answer_twice, "reply"},
     {"an answer to an earlier call", answer_of_an_earlier_call, "reply"},
-    {"a pooled answer in no arena", pooled_answer_nowhere, "pooled"},
+    {"a pooled answer behind its arena", pooled_answer_behind_its_arena, "pooled"},
     {"a pooled answer of a block on lease", pooled_answer_of_a_kept_block, "already on lease"},
 };
 const int answer_attacks_count = sizeof answer_attacks / sizeof *answer_attacks;

@@ -20,14 +20,25 @@ struct ring_attack {
 extern const struct ring_attack ring_attacks[];
 extern const int ring_attacks_count;
 
-/* Attacks with pooled payloads of an arena that is there. Before the violation come one-way messages of KEEPING_METHOD
- * that are none; the attacked side has to keep them. */
-extern const struct ring_attack lease_attacks[];
+/* Attacks with pooled payloads of an arena, for which ring_say_arena() has come before. Before the violation come
+ * one-way messages of KEEPING_METHOD that are none; the attacked side has to keep them. */
+struct lease_attack {
+    const char *name;
+    uint64_t stride; /* of the arena's blocks */
+    void (*act)(struct ring_speaker *self);
+    const char *word; /* must occur in the text, in upper or lower case */
+};
+
+extern const struct lease_attack lease_attacks[];
 extern const int lease_attacks_count;
 
 enum { KEEPING_METHOD = 2 }; /* SERVICE_KEEP */
 
-/* Violations in the answer to the call `id`, which is written before the call is made. */
+/* Announces an arena of blocks of `stride` bytes. */
+void ring_say_arena(struct ring_speaker *self, uint64_t stride);
+
+/* Violations in the answer to the call `id`, which is written before the call is made. ring_say_arena() with 4096 bytes
+ * has come before. */
 struct answer_attack {
     const char *name;
     void (*act)(struct ring_speaker *self, uint64_t id);

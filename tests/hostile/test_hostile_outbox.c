@@ -23,6 +23,7 @@
 #include "hostile/attacks.h"
 #include "hostile/ring_attacks.h"
 #include "hostile/scene.h"
+#include "rpc/conn.h"
 #include "support/random.h"
 #include "support/ring_speaker.h"
 #include "support/scale.h"
@@ -134,9 +135,10 @@ END_TEST
 
 /* The attacks that need blocks on lease. */
 START_TEST(test_lease_attack) {
-    const struct ring_attack *attack = &lease_attacks[_i];
+    const struct lease_attack *attack = &lease_attacks[_i];
     scene_set();
     struct ring_speaker *self = speaker_open();
+    ring_say_arena(self, attack->stride);
     attack->act(self);
     assert_told(self, attack->name, attack->word);
     service_drop(scene.service);
@@ -255,19 +257,27 @@ static int target_waits(void) {
     return r;
 }
 
-static void attack_target(const struct ring_attack *attack) {
+START_TEST(test_attack_on_the_short_way) {
+    const struct ring_attack *attack = &ring_attacks[_i];
     target_open(attack->lines ? attack->lines : 2 * LINES, ATTACKED_INLINE_MAX); /* of which some were used */
     attack->act(target.attacker);
     target_close(attack->name, target_waits(), attack->word);
 }
-
-START_TEST(test_attack_on_the_short_way) {
-    attack_target(&ring_attacks[_i]);
-}
 END_TEST
 
+/* The arena's mark goes the long way, and so would all that the same turn finds behind it. */
+static void target_takes_arena(uint64_t stride) {
+    ring_say_arena(target.attacker, stride);
+    ck_assert_int_ge(sea_conn_wait(target.conn, 0), 0);
+    ck_assert(!ring_has_frame(&target.conn->lane.in));
+}
+
 START_TEST(test_lease_attack_on_the_short_way) {
-    attack_target(&lease_attacks[_i]);
+    const struct lease_attack *attack = &lease_attacks[_i];
+    target_open(2 * LINES, ATTACKED_INLINE_MAX);
+    target_takes_arena(attack->stride);
+    attack->act(target.attacker);
+    target_close(attack->name, target_waits(), attack->word);
 }
 END_TEST
 
@@ -293,6 +303,7 @@ START_TEST(test_answer_attack) {
     const struct answer_attack *attack = &answer_attacks[_i];
     int r = 0;
     target_open(32, ATTACKED_INLINE_MAX);
+    target_takes_arena(4096);
     attack->act(target.attacker, target.calls << 32 | 1);
     for (int i = 0; r == 0 && i < 2; i++) {
         sea_msg *reply = NULL;
