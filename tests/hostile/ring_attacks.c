@@ -300,8 +300,6 @@ static void arena_of(struct ring_speaker *self, uint64_t size, int fd) {
 
 /* --- with an arena of four blocks --- */
 
-enum { ARENA = 1, ARENA_BLOCKS = 4 };
-
 void ring_say_arena(struct ring_speaker *self, uint64_t stride) {
     uint64_t size = ARENA_BLOCKS * stride;
     int fd = trap_memfd(size, TRAP_ALL_SEALS);
@@ -311,7 +309,7 @@ void ring_say_arena(struct ring_speaker *self, uint64_t stride) {
     ring_say_mark(self, ++self->marks);
 }
 
-static void say_pooled(struct ring_speaker *self, uint64_t handle, uint64_t size) {
+void ring_say_pooled(struct ring_speaker *self, uint64_t handle, uint64_t size) {
     const struct wire_message message = {
         .method = KEEPING_METHOD, .handle = handle, .payload_size = size, .payload_class = WIRE_CLASS_POOLED};
     ring_say(self, WIRE_ONEWAY, 0, &message, NULL);
@@ -319,66 +317,82 @@ static void say_pooled(struct ring_speaker *self, uint64_t handle, uint64_t size
 }
 
 static void pooled_beyond_the_arena(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
-    say_pooled(self, handle_make(ARENA, ARENA_BLOCKS, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, ARENA_BLOCKS, 1), 4096);
 }
 
 static void pooled_far_beyond_the_arena(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
-    say_pooled(self, handle_make(ARENA, HANDLE_INDEX_MAX, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, HANDLE_INDEX_MAX, 1), 4096);
 }
 
 static void pooled_beyond_its_block(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
-    say_pooled(self, handle_make(ARENA, 1, 1), 4097);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 1, 1), 4097);
 }
 
 static void pooled_beyond_block_max(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), ATTACKED_BLOCK_MAX);
-    say_pooled(self, handle_make(ARENA, 1, 1), ATTACKED_BLOCK_MAX + 1);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), ATTACKED_BLOCK_MAX);
+    ring_say_pooled(self, handle_make(ARENA, 1, 1), ATTACKED_BLOCK_MAX + 1);
 }
 
 static void pooled_without_generation(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
-    say_pooled(self, handle_make(ARENA, 1, 0), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 1, 0), 4096);
 }
 
 static void pooled_twice(struct ring_speaker *self) {
     for (int i = 0; i < 2; i++)
-        say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+        ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
 }
 
 /* A second name for the block is no lie; the third frame has it again. */
 static void pooled_twice_by_its_second_name(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     for (int i = 0; i < 2; i++)
-        say_pooled(self, handle_make(ARENA, 0, 2), 4096);
+        ring_say_pooled(self, handle_make(ARENA, 0, 2), 4096);
 }
 
 /* With a block under each of two names, the one that has the arena's own entry is said again. */
 static void pooled_twice_by_its_first_name(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
-    say_pooled(self, handle_make(ARENA, 0, 2), 4096);
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 2), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
 }
 
 static void pooled_blocks_beyond_credit(struct ring_speaker *self) {
     for (uint32_t i = 0; i <= ATTACKED_BLOCKS_MAX; i++)
-        say_pooled(self, handle_make(ARENA, i % ARENA_BLOCKS, 1 + i / ARENA_BLOCKS), 16);
+        ring_say_pooled(self, handle_make(ARENA, i % ARENA_BLOCKS, 1 + i / ARENA_BLOCKS), 16);
 }
 
 static void pooled_bytes_beyond_credit(struct ring_speaker *self) {
     for (uint32_t i = 0; i < 2; i++)
-        say_pooled(self, handle_make(ARENA, i, 1), ATTACKED_BLOCK_MAX);
-    say_pooled(self, handle_make(ARENA, 2, 1), 1);
+        ring_say_pooled(self, handle_make(ARENA, i, 1), ATTACKED_BLOCK_MAX);
+    ring_say_pooled(self, handle_make(ARENA, 2, 1), 1);
 }
 
 static void pooled_in_a_retired_arena(struct ring_speaker *self) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     draft_retire(&draft, ARENA);
     ck_assert_int_eq(speaker_send(self->speaker, &draft), 0);
     ring_say_mark(self, ++self->marks);
-    say_pooled(self, handle_make(ARENA, 1, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 1, 1), 4096);
+}
+
+static void calls_beyond_credit(struct ring_speaker *self) {
+    for (uint64_t id = 1; id <= ATTACKED_CALLS_MAX + 1; id++)
+        ring_say_inline(self, id, KEEPING_METHOD, 16);
+    ring_speaker_doorbell(self);
+}
+
+static void say_pooled_answer(struct ring_speaker *self, uint64_t id, uint64_t handle, uint64_t size) {
+    const struct wire_message message = {.handle = handle, .payload_size = size, .payload_class = WIRE_CLASS_POOLED};
+    ring_say(self, WIRE_REPLY, id, &message, NULL);
+}
+
+static void pooled_reply_to_nothing(struct ring_speaker *self) {
+    say_pooled_answer(self, 0xdead, handle_make(ARENA, 0, 1), 16);
+    ring_speaker_doorbell(self);
 }
 
 const struct lease_attack lease_attacks[] = {
@@ -392,6 +406,8 @@ const struct lease_attack lease_attacks[] = {
     {"pooled payload twice by its first name", 4096, pooled_twice_by_its_first_name, "already on lease"},
     {"more pooled blocks than the credit", 4096, pooled_blocks_beyond_credit, "credit"},
     {"more pooled bytes than the credit", ATTACKED_BLOCK_MAX, pooled_bytes_beyond_credit, "credit"},
+    {"more calls than the limit", 4096, calls_beyond_credit, "calls"},
+    {"pooled REPLY to nothing", 4096, pooled_reply_to_nothing, "reply"},
     {"pooled payload in a retired arena", 4096, pooled_in_a_retired_arena, "pooled"},
 };
 const int lease_attacks_count = sizeof lease_attacks / sizeof *lease_attacks;
@@ -449,17 +465,12 @@ static void answer_of_an_earlier_call(struct ring_speaker *self, uint64_t id) {
     ring_say_inline(self, id - (UINT64_C(1) << 32), 0, 16);
 }
 
-static void say_pooled_answer(struct ring_speaker *self, uint64_t id, uint64_t handle, uint64_t size) {
-    const struct wire_message message = {.handle = handle, .payload_size = size, .payload_class = WIRE_CLASS_POOLED};
-    ring_say(self, WIRE_REPLY, id, &message, NULL);
-}
-
 static void pooled_answer_behind_its_arena(struct ring_speaker *self, uint64_t id) {
     say_pooled_answer(self, id, handle_make(ARENA, ARENA_BLOCKS, 1), 16);
 }
 
 static void pooled_answer_of_a_kept_block(struct ring_speaker *self, uint64_t id) {
-    say_pooled(self, handle_make(ARENA, 0, 1), 4096);
+    ring_say_pooled(self, handle_make(ARENA, 0, 1), 4096);
     say_pooled_answer(self, id, handle_make(ARENA, 0, 1), 4096);
 }
 

@@ -32,10 +32,13 @@ struct lease_attack {
 extern const struct lease_attack lease_attacks[];
 extern const int lease_attacks_count;
 
-enum { KEEPING_METHOD = 2 }; /* SERVICE_KEEP */
+enum { KEEPING_METHOD = 2, ARENA = 1, ARENA_BLOCKS = 4 }; /* the method: SERVICE_KEEP */
 
-/* Announces an arena of blocks of `stride` bytes. */
+/* Announces the arena ARENA, with ARENA_BLOCKS blocks of `stride` bytes. */
 void ring_say_arena(struct ring_speaker *self, uint64_t stride);
+
+/* A one-way message of KEEPING_METHOD with a pooled payload, and a doorbell. */
+void ring_say_pooled(struct ring_speaker *self, uint64_t handle, uint64_t size);
 
 /* Violations in the answer to the call `id`, which is written before the call is made. ring_say_arena() with 4096 bytes
  * has come before. */

@@ -29,6 +29,7 @@
 #include "support/scale.h"
 #include "support/suite.h"
 #include "unit/lane_pair.h"
+#include "wire/handle.h"
 
 #define PATIENCE_MS SCENE_PATIENCE_MS
 #define LINES 64
@@ -213,10 +214,18 @@ static void target_keeps(sea_msg *msg, void *user) {
     target.kept[target.kept_count++] = msg;
 }
 
+static void target_releases(void) {
+    while (target.kept_count > 0)
+        sea_msg_release(target.kept[--target.kept_count]);
+}
+
 static const sea_method target_methods[] = {
+    {.number = 0, .name = "zero", .handler = target_keeps},
     {.number = SERVICE_ECHO, .name = "echo", .handler = target_answers},
     {.number = KEEPING_METHOD, .name = "keep", .handler = target_keeps},
 };
+
+enum { TARGET_SPARES = 5 };
 
 /* Some calls come first: then there are spare messages, without which nothing goes the short way. */
 static void target_open(uint32_t lines, uint32_t inline_max) {
@@ -235,19 +244,26 @@ static void target_open(uint32_t lines, uint32_t inline_max) {
     ck_assert_int_eq(sea_ctx_new(&target.ctx, NULL), 0);
     ck_assert_int_eq(sea_connect(&target.conn, target.ctx, address, &options), 0);
     ring_speaker_open(target.attacker);
-    for (; target.calls < 4; target.calls++)
-        ck_assert_int_eq(answered_call(target.conn, target.attacker, target.calls), 0);
+    for (; target.calls < TARGET_SPARES; target.calls++) {
+        ring_say_inline(target.attacker, target.calls << 32 | 1, 0, 8);
+        ck_assert_int_eq(sea_call_bytes(target.conn, SERVICE_ECHO, "x", 1, -1, &target.kept[target.calls]), 0);
+    }
+    target.kept_count = TARGET_SPARES;
+    target_releases();
+}
+
+static void target_ends(void) {
+    sea_conn_free(target.conn);
+    sea_ctx_unref(target.ctx);
+    ring_speaker_free(target.attacker);
 }
 
 /* Checks that the connection has ended with a text that contains `word`, and that nothing is left. */
 static void target_close(const char *what, int r, const char *word) {
     ck_assert_msg(r == -EPROTO && text_names(sea_conn_text(target.conn), word), "%s: %d (%s)", what, r,
                   sea_conn_text(target.conn));
-    while (target.kept_count > 0)
-        sea_msg_release(target.kept[--target.kept_count]);
-    sea_conn_free(target.conn);
-    sea_ctx_unref(target.ctx);
-    ring_speaker_free(target.attacker);
+    target_releases();
+    target_ends();
 }
 
 static int target_waits(void) {
@@ -265,12 +281,82 @@ START_TEST(test_attack_on_the_short_way) {
 }
 END_TEST
 
-/* The arena's mark goes the long way, and so would all that the same turn finds behind it. */
-static void target_takes_arena(uint64_t stride) {
-    ring_say_arena(target.attacker, stride);
-    ck_assert_int_ge(sea_conn_wait(target.conn, 0), 0);
-    ck_assert(!ring_has_frame(&target.conn->lane.in));
+static void target_turns(void) {
+    while (ring_has_frame(&target.conn->lane.in))
+        ck_assert_int_ge(sea_conn_wait(target.conn, 0), 0);
 }
+
+/* The arena's mark goes the long way, and so would all that the same turn finds behind it. Some blocks come and go:
+ * then there are spare objects for views. */
+static void target_takes_arena(uint64_t stride) {
+    uint64_t handle;
+    ring_say_arena(target.attacker, stride);
+    for (uint32_t i = 0; i < ARENA_BLOCKS; i++)
+        ring_say_pooled(target.attacker, handle_make(ARENA, i, 9), 16);
+    target_turns();
+    target_releases();
+    for (uint32_t i = 0; i < ARENA_BLOCKS; i++)
+        ck_assert(release_read(&target.attacker->releases_in, &handle));
+    ck_assert_ptr_nonnull(target.conn->lane.remote->account->view_spares);
+}
+
+static void target_releases_one(unsigned number, uint64_t handle) {
+    uint64_t returned = 0;
+    target.kept[number] = sea_msg_release(target.kept[number]);
+    ck_assert(release_read(&target.attacker->releases_in, &returned));
+    ck_assert_uint_eq(returned, handle);
+}
+
+/* A block under two names comes back under both, in either order; then both are free. */
+START_TEST(test_two_names_on_the_short_way) {
+    const uint64_t names[] = {handle_make(ARENA, 0, 1), handle_make(ARENA, 0, 2)};
+    target_open(2 * LINES, ATTACKED_INLINE_MAX);
+    target_takes_arena(4096);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2; i++)
+            ring_say_pooled(target.attacker, names[i], 4096);
+        target_turns();
+        ck_assert_uint_eq(target.kept_count, 2);
+        target_releases_one((unsigned) _i, names[_i]);
+        target_releases_one(!_i, names[!_i]);
+        target.kept_count = 0;
+    }
+    ck_assert_uint_eq(target.conn->lane.remote->account->imported_blocks, 0);
+    target_ends();
+}
+END_TEST
+
+/* When the first name has gone back, the second is a lie all the same while its lease is out. */
+START_TEST(test_the_second_name_again_on_the_short_way) {
+    target_open(2 * LINES, ATTACKED_INLINE_MAX);
+    target_takes_arena(4096);
+    for (uint32_t i = 0; i < 2; i++)
+        ring_say_pooled(target.attacker, handle_make(ARENA, 0, 1 + i), 4096);
+    target_turns();
+    target_releases_one(0, handle_make(ARENA, 0, 1));
+    ring_say_pooled(target.attacker, handle_make(ARENA, 0, 2), 4096);
+    target_close("the second name again", target_waits(), "already on lease");
+}
+END_TEST
+
+/* The arena is retired while a block of it is held: the last block takes the view with it, and its lease comes back. */
+START_TEST(test_a_retired_arena_on_the_short_way) {
+    target_open(2 * LINES, ATTACKED_INLINE_MAX);
+    target_takes_arena(4096);
+    for (uint32_t i = 0; i < 2; i++)
+        ring_say_pooled(target.attacker, handle_make(ARENA, i, 1), 4096);
+    target_turns();
+    draft_retire(&draft, ARENA);
+    ck_assert_int_eq(speaker_send(target.attacker->speaker, &draft), 0);
+    ring_say_mark(target.attacker, ++target.attacker->marks);
+    target_turns();
+    for (unsigned i = 0; i < 2; i++)
+        target_releases_one(i, handle_make(ARENA, i, 1));
+    target.kept_count = 0;
+    ck_assert_uint_eq(target.conn->lane.remote->account->mapped_bytes, 0);
+    target_ends();
+}
+END_TEST
 
 START_TEST(test_lease_attack_on_the_short_way) {
     const struct lease_attack *attack = &lease_attacks[_i];
@@ -857,6 +943,9 @@ int main(void) {
     suite_add_loop(suite, test_lease_attack, 0, lease_attacks_count);
     suite_add_loop(suite, test_attack_on_the_short_way, 0, ring_attacks_count);
     suite_add_loop(suite, test_lease_attack_on_the_short_way, 0, lease_attacks_count);
+    suite_add_loop(suite, test_two_names_on_the_short_way, 0, 2);
+    suite_add(suite, test_the_second_name_again_on_the_short_way);
+    suite_add(suite, test_a_retired_arena_on_the_short_way);
     suite_add_loop(suite, test_inline_limit_on_the_short_way, 0, 2);
     suite_add_loop(suite, test_answer_attack, 0, answer_attacks_count);
     suite_add_loop(suite, test_answers_after_the_end, 0, 2);
