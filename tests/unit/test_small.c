@@ -22,6 +22,7 @@ enum method {
     TWICE = 6,  /* sends a one-way COUNT back, and then the answer */
     ASK = 7,    /* one-way: the server calls PART */
     PART = 8,   /* of a client: answers, and frees or closes the connection */
+    FEW = 9,    /* as MIRROR, of at most 8 bytes */
     ABSENT = 99
 };
 
@@ -123,7 +124,8 @@ static const sea_method methods[] = {{.number = MIRROR, .name = "mirror", .handl
                                      {.number = COUNT, .name = "count", .handler = on_count},
                                      {.number = LEAVE, .name = "leave", .handler = on_leave},
                                      {.number = TWICE, .name = "twice", .handler = on_twice},
-                                     {.number = ASK, .name = "ask", .handler = on_ask}};
+                                     {.number = ASK, .name = "ask", .handler = on_ask},
+                                     {.number = FEW, .name = "few", .handler = on_mirror, .payload_max = 8}};
 static const sea_method methods_here[] = {{.number = COUNT, .name = "count", .handler = on_count_here}};
 
 static void before(void) {
@@ -344,6 +346,22 @@ static sea_msg *mirror_block(size_t size, unsigned seed) {
     return reply;
 }
 
+/* A handler gets no payload that is larger than its method takes, inline or pooled. */
+START_TEST(test_a_method_that_takes_few_bytes) {
+    for (int i = 0; i < 50; i++) {
+        sea_msg *reply = NULL;
+        sea_block *block = NULL;
+        ck_assert_int_eq(sea_call_bytes(conn, FEW, "12345678", 8, -1, &reply), 0);
+        ck_assert_mem_eq(sea_msg_data(reply), "87654321", 8);
+        sea_msg_release(reply);
+        ck_assert_int_eq(sea_call_bytes(conn, FEW, "123456789", 9, -1, &reply), -EMSGSIZE);
+        ck_assert_int_eq(sea_block_new(&block, conn, 4000), 0);
+        ck_assert_int_eq(sea_call(conn, FEW, block, -1, &reply), -EMSGSIZE);
+        sea_msg_release(mirror_block(4000, 1));
+    }
+}
+END_TEST
+
 /* More laps than the ring has lines; small calls between them. */
 START_TEST(test_pooled_calls) {
     enum { CALLS = 300 };
@@ -463,6 +481,7 @@ int main(void) {
     suite_add(s, test_replies_that_are_kept);
     suite_add(s, test_one_way_messages_keep_their_order);
     suite_add(s, test_an_answer_that_is_an_error);
+    suite_add(s, test_a_method_that_takes_few_bytes);
     suite_add(s, test_an_answer_after_its_time);
     suite_add(s, test_others_come_before_the_answer);
     suite_add(s, test_the_server_leaves);
