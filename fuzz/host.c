@@ -203,11 +203,22 @@ static void turn_client(sea_conn *conn, bool is_resting) {
     stopwatch_end();
 }
 
+/* As a program that waits, which finds what lies in the ring already, and takes the short way. */
+static void wait_client(sea_conn *conn) {
+    host.is_waiting = true;
+    stopwatch_begin();
+    sea_conn_wait(conn, 0);
+    stopwatch_end();
+    host.is_waiting = false;
+}
+
 void host_turn(bool is_resting) {
     if (host.is_waiting || host.depth)
         return;
     for (int i = 0; i < HOST_CONNS && host.scene->is_client; i++)
-        if (host.conns[i])
+        if (host.conns[i] && host.scene->waits)
+            wait_client(host.conns[i]);
+        else if (host.conns[i])
             turn_client(host.conns[i], is_resting);
     if (!host.server)
         return;

@@ -20,6 +20,7 @@ struct scene {
     bool is_client;
     sea_options options;
     sea_ctx_options ctx_options;
+    bool waits; /* its turns are waits: a client, which then has no descriptor for a loop */
 };
 extern const struct scene scenes[];
 extern const size_t scenes_count;

@@ -73,6 +73,6 @@ const struct scene scenes[] = {
      true,
      {METHODS, ASLEEP, .accept = SEA_SEALED, .accept_hugetlb = true},
      {.memory_flags = SEA_MEMORY_NO_HUGE}},
-    {"client, awake", true, {METHODS, GROWING, .bytes_max = 64 << 20}, {.budget_bytes = 256 << 20}},
+    {"client, awake", true, {METHODS, GROWING, .bytes_max = 64 << 20}, {.budget_bytes = 256 << 20}, .waits = true},
 };
 const size_t scenes_count = sizeof(scenes) / sizeof(*scenes);
