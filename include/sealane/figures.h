@@ -46,7 +46,7 @@ typedef struct sea_figure {
  * says something else. */
 enum {
     /* Blocks of our own that are allocated and not reclaimed. Private copies of the peers' payloads count, too: inline
-     * payloads of more than 1040 bytes, and snapshots. */
+     * payloads of more than 1056 bytes, and snapshots. */
     SEA_FIGURE_BLOCKS,
     SEA_FIGURE_BYTES,
     SEA_FIGURE_LEASED_BLOCKS, /* blocks of our own, and forwarded ones, that peers hold */

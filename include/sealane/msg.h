@@ -62,7 +62,7 @@ SEA_API bool sea_msg_is_cancelled(const sea_msg *msg);
 SEA_API int sea_reply(sea_msg *call, sea_block *block);
 
 /* Answers as sea_reply() does, with a payload in the caller's memory (borrowed), which is copied: small ones straight
- * into the frame. On a thread other than the connection's, more than 1040 bytes take a copy that is charged to the
+ * into the frame. On a thread other than the connection's, more than 1056 bytes take a copy that is charged to the
  * context's budget until the answer is sent: then -EDQUOT and -ENOMEM are errors, too. */
 SEA_API int sea_reply_bytes(sea_msg *call, const void *data, size_t size);
 

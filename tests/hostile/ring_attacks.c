@@ -143,8 +143,8 @@ static void beyond_a_quarter(struct ring_speaker *self) {
     say_spoiled(self, 3, SIZE, (uint64_t) (ring_bytes_max(self->own.lines) + 1) << 32);
 }
 
-/* As many lines as the largest small message has, which are more than half of the ring. */
-static void nineteen_lines(struct ring_speaker *self) {
+/* As large as the largest small message, which takes more than half of the ring. */
+static void largest_in_a_small_ring(struct ring_speaker *self) {
     say_spoiled(self, 3, SIZE, (uint64_t) LINE_SMALL_BYTES << 32);
 }
 
@@ -427,7 +427,7 @@ static void answer_beyond_a_quarter(struct ring_speaker *self, uint64_t id) {
     answer_spoiled(self, id, 3, SIZE, (uint64_t) (ring_bytes_max(self->own.lines) + 1) << 32);
 }
 
-static void answer_of_19_lines(struct ring_speaker *self, uint64_t id) {
+static void largest_answer_in_a_small_ring(struct ring_speaker *self, uint64_t id) {
     answer_spoiled(self, id, 3, SIZE, (uint64_t) LINE_SMALL_BYTES << 32);
 }
 
@@ -476,7 +476,7 @@ static void pooled_answer_of_a_kept_block(struct ring_speaker *self, uint64_t id
 
 const struct answer_attack answer_attacks[] = {
     {"an answer larger than a quarter", answer_beyond_a_quarter, "quarter"},
-    {"an answer of 19 lines", answer_of_19_lines, "quarter"},
+    {"the largest small answer in a ring of 32 lines", largest_answer_in_a_small_ring, "quarter"},
     {"an answer over the protocol's limit", answer_beyond_the_protocol, "inline"},
     {"an answer without a class", answer_without_a_class, "class"},
     {"an empty answer with a class", answer_without_a_payload, "empty payload"},
@@ -644,7 +644,7 @@ const struct ring_attack ring_attacks[] = {
     {"pooled payload of 2^62 bytes", pooled_too_large, "pooled", 0},
     {"pooled payload with reserved words", pooled_and_more, "reserved", 0},
     {"frame larger than a quarter", beyond_a_quarter, "quarter", 0},
-    {"frame of 19 lines in a ring of 32", nineteen_lines, "quarter", 32},
+    {"largest small message in a ring of 32 lines", largest_in_a_small_ring, "quarter", 32},
     {"frame larger than the ring", beyond_the_ring, "quarter", 0},
     {"payload over the negotiated limit", beyond_the_inline_limit, "inline", 16384},
     {"payload over the protocol's limit", beyond_the_protocol, "inline", 0},

@@ -38,25 +38,27 @@ static uint64_t mixed(uint64_t number) { /* the finalizer of SplitMix64 */
     return number ^ number >> 31;
 }
 
-/* Returns the size of frame `number`: seven in eight have one line, the others 2 to 8. */
+/* Returns the size of frame `number`: seven in eight have one line, the others 2 to 16. */
 static uint32_t frame_size(uint64_t number) {
     uint64_t chance = mixed(number);
     if (chance & 7)
         return 8 + 8 * (uint32_t) (chance >> 8 & 3);
-    return LINE_FIRST_BYTES + 8 + 8 * (uint32_t) ((chance >> 8) % (7 * LINE_MORE_BYTES / 8));
+    return LINE_FIRST_BYTES + 8 + 8 * (uint32_t) ((chance >> 8) % (15 * LINE_MORE_BYTES / 8 - 1));
 }
 
-static void frame_fill(uint64_t number, uint32_t size, uint64_t words[]) {
+/* `tag` is the one of the next lap. Words that may lie in the place of a tag look like a frame of that lap. */
+static void frame_fill(uint64_t number, uint32_t size, uint32_t tag, uint64_t words[]) {
     for (uint32_t i = 0; i < size / 8; i++)
-        words[i] = mixed(number + ((uint64_t) i << 40));
+        words[i] =
+            i % LINE_WORDS == LINE_FIRST_WORD ? (uint64_t) WIRE_CALL << 32 | tag : mixed(number + ((uint64_t) i << 40));
 }
 
-#define FRAME_WORDS ((LINE_FIRST_BYTES + 7 * LINE_MORE_BYTES) / 8)
+#define FRAME_WORDS ((LINE_FIRST_BYTES + 15 * LINE_MORE_BYTES) / 8)
 
 static void frame_write(struct ring_end *end, uint64_t number, uint32_t size) {
     uint64_t bytes[FRAME_WORDS], words[LINE_WORDS];
     const struct wire_message message = {.payload_size = size, .payload_class = WIRE_CLASS_INLINE};
-    frame_fill(number, size, bytes);
+    frame_fill(number, size, ring_tag(end->out.tail, end->out.shift) + 1, bytes);
     line_encode(words, WIRE_CALL, number, &message);
     ring_write(&end->out, words, bytes, size);
 }
@@ -72,7 +74,7 @@ static void frame_read(struct ring_end *end, uint64_t number) {
         ck_abort_msg("frame %llu of %u bytes: %s, id %llu, %u bytes", (unsigned long long) number, wanted_size,
                      wrong ? wrong : "", (unsigned long long) frame.head.id, size);
     ring_collect(&end->in, bytes, size);
-    frame_fill(number, size, wanted);
+    frame_fill(number, size, ring_tag(end->in.head, end->in.shift) + 1, wanted);
     if (memcmp(bytes, wanted, size) != 0)
         ck_abort_msg("frame %llu of %u bytes: damaged", (unsigned long long) number, size);
     if (ring_advance(&end->in, line_count(size)))
@@ -306,7 +308,7 @@ START_TEST(test_the_reader_is_killed) {
         child_kill(&child);
         ck_assert_int_ge(ring_has_room(&side.end.out, 1), 0);
         while (!side.end.is_gone) {
-            while (ring_has_room(&side.end.out, 8) == 1)
+            while (ring_has_room(&side.end.out, 16) == 1)
                 frame_write(&side.end, written, frame_size(written)), written++;
             ring_end_sleep(&side.end, DOORBELL_ROOM);
         }
