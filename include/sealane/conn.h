@@ -344,7 +344,8 @@ SEA_API int sea_conn_post(sea_conn *conn, sea_posted *function, void *user);
  * Ends the wait of sea_call(), sea_send(), sea_conn_wait() and their neighbours on this connection with -EINTR: the
  * wait that goes on, or else the next one. A call that waited is cancelled. From any thread, and from signal handlers:
  * Ctrl-C in a program that waits without end is a handler with this one line. It may come at any time, but not once
- * sea_conn_free() was called. (A signal by itself ends no wait: profilers and timers send them all the time.)
+ * sea_conn_free() was called. It may take some 10 ms where the process has one thread. (A signal by itself ends no
+ * wait: profilers and timers send them all the time.)
  * Errors, without a text: -EINVAL (a loop drives the connection). sea_server_run() is ended by sea_server_stop().
  */
 SEA_API int sea_conn_interrupt(sea_conn *conn);

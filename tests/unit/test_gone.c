@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "rpc/conn.h"
 #include "support/child.h"
 #include "unit/host.h"
 
@@ -26,7 +28,7 @@
 #include <uv.h>
 #endif
 
-enum method { HEIR = 1, KEEP = 2, LEND = 3 };
+enum method { HEIR = 1, KEEP = 2, LEND = 3, SAME = 4 };
 
 #define PATIENCE_MS 20000
 #define LENT ((size_t) 1 << 20)
@@ -71,7 +73,13 @@ static void on_lend(sea_msg *msg, void *user) {
     sea_reply(msg, block);
 }
 
-static const sea_method methods[] = {{.number = HEIR, .name = "heir", .handler = on_heir},
+static void on_same(sea_msg *msg, void *user) {
+    (void) user;
+    sea_reply_bytes(msg, sea_msg_data(msg), sea_msg_size(msg));
+}
+
+static const sea_method methods[] = {{.number = SAME, .name = "same", .handler = on_same},
+                                     {.number = HEIR, .name = "heir", .handler = on_heir},
                                      {.number = KEEP, .name = "keep", .handler = on_keep},
                                      {.number = LEND, .name = "lend", .handler = on_lend}};
 
@@ -140,6 +148,103 @@ START_TEST(test_a_call_to_a_server_that_is_killed) {
     scene_end();
 }
 END_TEST
+
+/* Returns a process that sends the signal after a while. */
+static pid_t signal_soon(pid_t pid, int number, unsigned ms) {
+    fflush(NULL);
+    pid_t sender = fork();
+    if (sender == 0) {
+        usleep(ms * 1000);
+        _exit(kill(pid, number) < 0);
+    }
+    return sender;
+}
+
+static void send_and_await(sea_conn *conn, unsigned count) {
+    while (count--) {
+        sea_msg *reply = NULL;
+        ck_assert_int_eq(sea_call_bytes(conn, SAME, "12345678", 8, -1, &reply), 0);
+        ck_assert_uint_eq(sea_msg_size(reply), 8);
+        sea_msg_release(reply);
+    }
+}
+
+/* The client has one thread, and sleeps since its last call, in which its socket alone woke it. */
+START_TEST(test_a_server_is_killed_while_its_client_sleeps) {
+    struct child server;
+    sea_ctx *ctx;
+    sea_msg *reply = NULL;
+    scene_set(_i);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    sea_conn *conn = connect_and_leave_an_heir(ctx, SEA_WAIT_SLEEP);
+    send_and_await(conn, 100);
+    pid_t sender = signal_soon(server.pid, SIGKILL, (unsigned) _i);
+    ck_assert_int_eq(sea_call(conn, KEEP, NULL, test_timeout_ms(PATIENCE_MS), &reply), -EPIPE);
+    ck_assert_str_eq(sea_conn_text(conn), "the peer is gone");
+    waitpid(sender, NULL, 0);
+    child_kill(&server);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+
+static sea_conn *interrupted;
+
+static void on_signal(int number) {
+    (void) number;
+    sea_conn_interrupt(interrupted);
+}
+
+/* Likewise, at any moment of the call; a handler that restarts system calls, too. */
+START_TEST(test_a_signal_interrupts_a_client_that_sleeps) {
+    const struct sigaction action = {.sa_handler = on_signal, .sa_flags = _i % 2 ? SA_RESTART : 0};
+    struct child server;
+    sea_ctx *ctx;
+    sea_msg *reply = NULL;
+    scene_set(0);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    interrupted = connect_and_leave_an_heir(ctx, SEA_WAIT_SLEEP);
+    sigaction(SIGUSR1, &action, NULL);
+    for (unsigned i = 0; i < 20; i++) {
+        send_and_await(interrupted, 10);
+        pid_t sender = signal_soon(getpid(), SIGUSR1, i / 4);
+        ck_assert_int_eq(sea_call(interrupted, KEEP, NULL, _i / 2 ? 60000 : -1, &reply), -EINTR);
+        ck_assert_int_eq(waitpid(sender, NULL, 0), sender);
+    }
+    child_kill(&server);
+    sea_conn_free(interrupted);
+    sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+
+#if defined(__has_include) && __has_include(<sys/single_threaded.h>)
+/* With one thread most calls are woken by the doorbell that they receive, without a poll. */
+START_TEST(test_a_client_that_sleeps_waits_in_one_call) {
+    struct child server;
+    sea_ctx *ctx;
+    unsigned waits_only = 0;
+    scene_set(0);
+    ck_assert_int_eq(sea_ctx_new(&ctx, NULL), 0);
+    server_start(&server);
+    sea_conn *conn = connect_and_leave_an_heir(ctx, SEA_WAIT_SLEEP);
+    ck_assert(conn->is_patient);
+    for (int i = 0; i < 10000 && waits_only < 10; i++) {
+        uint64_t polled_at = conn->polled_at, rung = conn->lane.doorbell.episode;
+        send_and_await(conn, 1);
+        waits_only += conn->lane.doorbell.episode != rung && conn->polled_at == polled_at;
+    }
+    ck_assert_uint_eq(waits_only, 10);
+    child_kill(&server);
+    sea_conn_free(conn);
+    sea_ctx_unref(ctx);
+    scene_end();
+}
+END_TEST
+#endif
 
 /* The server is dead: a client that connects is refused, and the next server gets the address. */
 START_TEST(test_a_killed_servers_address) {
@@ -385,6 +490,11 @@ int main(void) {
     struct suite *s = suite_new("gone");
     prepare_uv();
     suite_add_loop(s, test_a_call_to_a_server_that_is_killed, 0, 6);
+    suite_add_loop(s, test_a_server_is_killed_while_its_client_sleeps, 0, 8);
+    suite_add_loop(s, test_a_signal_interrupts_a_client_that_sleeps, 0, 4);
+#if defined(__has_include) && __has_include(<sys/single_threaded.h>)
+    suite_add(s, test_a_client_that_sleeps_waits_in_one_call);
+#endif
     suite_add_loop(s, test_a_killed_servers_address, 0, 2);
     suite_add_loop(s, test_another_loops_server_is_killed, 0, 2);
     suite_add_loop(s, test_a_uv_clients_server_is_killed, 0, 2);

@@ -424,6 +424,15 @@ static void lane_turn(struct lane *lane, short revents) {
     dispatch.is_done = true;
 }
 
+bool lane_hear_bell(struct lane *lane, bool waits) {
+    CLEANUP(dispatch_end) struct dispatch dispatch = {.lane = lane};
+    lane->corks++;
+    lane->remote->account->work.left = WORK_PER_TURN;
+    bool is_bell = lane_receive_bell(lane, waits);
+    dispatch.is_done = true;
+    return is_bell;
+}
+
 int lane_dispatch(struct lane *lane, short revents) {
     if (lane->is_ending && lane->state != LANE_CLOSED) {
         lane->handled = 0;

@@ -34,8 +34,8 @@
 
 #include "lane/class_choice.h"
 #include "lane/distance.h"
-#include "lane/naps.h"
 #include "lane/doorbell.h"
+#include "lane/naps.h"
 #include "lane/negotiation.h"
 #include "lane/outbox.h"
 #include "lane/ring_growth.h"
@@ -347,6 +347,13 @@ static inline bool lane_spin_for_small(const struct lane *lane, unsigned tries) 
     return true;
 }
 
+/*
+ * The wait for the socket has ended, and the socket is readable; or this is the wait (`waits`, see fdpass_wait()).
+ * Receives one datagram, which is most often the doorbell of this sleep. true: it is, and the ring comes next.
+ * Otherwise a dispatch follows, for whatever else there is. The caller is in a turn, and doorbell.is_armed is true.
+ */
+bool lane_hear_bell(struct lane *lane, bool waits);
+
 /* We are about to wait for the socket. false: not now, there is something to do. The next dispatch ends it. */
 bool lane_prepare_sleep(struct lane *lane);
 
@@ -386,6 +393,7 @@ bool lane_clear_some(struct lane *lane); /* as much as its work allows. true: it
 /* receive.c */
 void lane_part(struct lane *lane);   /* the peer's end was seen */
 int lane_receive(struct lane *lane); /* one frame or datagram: 1, 0 (nothing there, or the end), never negative */
+bool lane_receive_bell(struct lane *lane, bool waits); /* one datagram: it was the doorbell */
 
 /* snapshot.c. `in` is without block and text. Errors: as views_find(), peer_new_copy(); -EPROTO with *ret_why: the
  * message may not come. */

@@ -468,8 +468,8 @@ static void receiving_end(const struct receiving *receiving) {
     ctx_return_scratch(receiving->lane->ctx, receiving->lent);
 }
 
-/* One datagram. */
-static int receive_datagram(struct lane *lane) {
+/* One datagram. `waits`: also for it to come, for a while. */
+static int receive_datagram(struct lane *lane, bool waits) {
     struct fdpass pass;
     CLEANUP(receiving_end) struct receiving receiving = receiving_begin(lane);
     struct iovec iov = {.iov_base = lane->scratch, .iov_len = LANE_SCRATCH_SIZE};
@@ -479,7 +479,7 @@ static int receive_datagram(struct lane *lane) {
         lane_set_small(lane);
         return 0;
     }
-    int r = fdpass_recv(lane->fd, &iov, 1, &pass);
+    int r = waits ? fdpass_wait(lane->fd, &iov, 1, &pass) : fdpass_recv(lane->fd, &iov, 1, &pass);
     if (r == 1) {
         if (lane->state == LANE_GREETING)
             meet_speaker(lane, pass.pid, pass.pidfd);
@@ -494,6 +494,12 @@ static int receive_datagram(struct lane *lane) {
     else if (r != -EAGAIN)
         lane_fail_socket(lane, r);
     return r == 0 && lane->is_leaving;
+}
+
+bool lane_receive_bell(struct lane *lane, bool waits) {
+    lane->is_readable = true;
+    lane->is_in_order = false;
+    return receive_datagram(lane, waits) && !lane->doorbell.is_armed; /* a doorbell has disarmed it */
 }
 
 /* Passes over a frame of the ring. A writer that waits for room must hear of it after any frame. There is no ring
@@ -520,7 +526,7 @@ static int receive_marked(struct lane *lane, uint64_t number) {
         return 1;
     }
     lane->is_in_order = false;
-    if (number == next && !receive_datagram(lane) && !lane->is_choked && !lane->is_leaving)
+    if (number == next && !receive_datagram(lane, false) && !lane->is_choked && !lane->is_leaving)
         lane_fault(lane, "a mark without its datagram");
     if (lane->is_choked || lane->has_failed)
         return 0;
@@ -658,5 +664,5 @@ int lane_receive(struct lane *lane) {
         lane_fail(lane, lane->reason, lane->text);
         return 0;
     }
-    return lane->is_readable && receive_datagram(lane);
+    return lane->is_readable && receive_datagram(lane, false);
 }

@@ -193,12 +193,43 @@ static void waiting_end(struct waiting *waiting) {
         sea_msg_release(waiting->call->reply);
 }
 
+/* Of the call whose answer is first in the ring. NULL: another frame is there, or the answer is for the long way. */
+static inline sea_msg *take_small_answer(sea_conn *conn, uint64_t id) {
+    struct lane *lane = &conn->lane;
+    struct small_frame frame;
+    if (!lane_peek_answer(lane, id, &frame))
+        return NULL;
+    sea_msg *reply = msg_take_spare(conn, &frame);
+    lane_read_small(lane, frame.size, reply->small.bytes);
+    lane_pass(lane, line_count(frame.size));
+    lane_received_small(lane, frame.size);
+    return reply;
+}
+
+/* The doorbell has woken us. true: for this call's answer, which went the short way, and nothing else was there. */
+static bool call_takes_answer(sea_conn *conn, uint64_t id) {
+    struct lane *lane = &conn->lane;
+    struct call_waiter waiter;
+    if (conn->wants_call || !conn->spares.first || !ring_has_frame(&lane->in) || mailbox_has_mail(conn->box))
+        return false;
+    sea_msg *reply = take_small_answer(conn, id);
+    if (!reply)
+        return false;
+    calls_finish(&conn->calls, id, &waiter);
+    call_end(conn, waiter, 0, reply);
+    return !small_has_gone_round(lane);
+}
+
 /* Waits for the end of a call that was begun. The caller holds a reference of the connection. */
 static int call_await(sea_conn *conn, struct blocking_call *call, uint64_t id, sea_msg **ret_reply) {
     int r = 0;
     CLEANUP(waiting_end) struct waiting waiting = {.conn = conn, .call = call, .id = id};
-    while (r >= 0 && !call->is_done)
-        r = conn_wait_turn(conn, WAIT_FOREVER); /* the call's own deadline ends it */
+    while (r >= 0 && !call->is_done) {
+        bool is_rung;
+        r = conn_wait_bell(conn, WAIT_FOREVER, &is_rung); /* the call's own deadline ends it */
+        if (is_rung && !call_takes_answer(conn, id))
+            r = conn_run_turn(conn, 0);
+    }
     if (r < 0)
         interrupt_tell(&conn->interrupt, r);
     else
@@ -269,15 +300,11 @@ static sea_msg *pooled_answer(sea_conn *conn, uint64_t id) {
 
 static sea_msg *small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
-    struct small_frame frame;
-    if (!lane_spin_for_small(lane, LOOKS) || !lane->small_end)
+    if (!lane->small_end || !lane_spin_for_small(lane, spin_policy_may_spin(&lane->spin) ? LOOKS : 1))
         return NULL;
-    if (!lane_peek_answer(lane, id, &frame))
+    sea_msg *reply = take_small_answer(conn, id);
+    if (!reply)
         return pooled_answer(conn, id);
-    sea_msg *reply = msg_take_spare(conn, &frame);
-    lane_read_small(lane, frame.size, reply->small.bytes);
-    lane_pass(lane, line_count(frame.size));
-    lane_received_small(lane, frame.size);
     calls_skip_id(&conn->calls);
     return reply;
 }
@@ -294,9 +321,9 @@ static RARE sea_msg *turn_with_reply(sea_conn *conn, sea_msg *reply) {
     return reply;
 }
 
-/* Is looking for the answer of a call any use, before the call is entered among those that wait? */
+/* May this thread look for the answer of a call before the call is entered among those that wait? */
 static bool may_look(const sea_conn *conn) {
-    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares.first && spin_policy_may_spin(&conn->lane.spin);
+    return conn_is_mine(conn) && conn_can_wait(conn) && conn->spares.first;
 }
 
 /* Can a call go the short way now? */

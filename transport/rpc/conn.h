@@ -69,6 +69,7 @@ struct sea_conn {
     _Atomic bool is_waiting;    /* its thread waits for it; other threads read this, too */
     uint32_t late_turns;        /* since a call of ours became late: what lies there is still being read */
     uint64_t polled_at;         /* by conn_poll(), on the coarse clock */
+    bool is_patient;            /* socket_be_patient(), for CONN_LOOK_NS */
     int reason;                 /* of the end */
     struct interrupt interrupt; /* of waits for it */
     void *data;

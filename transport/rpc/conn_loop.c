@@ -13,10 +13,18 @@ static sea_conn *conn_of(struct watch *watch) {
     return (sea_conn *) (void *) ((char *) watch - offsetof(sea_conn, watch));
 }
 
+/* Mostly the doorbell has woken us for one small request. */
+static int turn_for(sea_conn *conn, short revents) {
+    if (revents != POLLIN || conn_adopt(conn) < 0)
+        return conn_turn(conn, revents);
+    CLEANUP_CONN sea_conn *held = conn_ref(conn);
+    return conn_hear_bell(held, false) ? small_turn(held, 0) : conn_run_turn(held, revents);
+}
+
 static void on_ready(struct watch *watch, short revents) {
     struct poller *poller = watch->poller;
     spin_policy_reward(&conn_of(watch)->lane.spin);
-    poller->work += (uint32_t) conn_turn(conn_of(watch), revents);
+    poller->work += (uint32_t) turn_for(conn_of(watch), revents);
 }
 
 static enum watch_state on_check(struct watch *watch, unsigned tries) {

@@ -334,6 +334,14 @@ static void conn_run_mails(sea_conn *conn) {
     mailbox_run(conn->box, MAILS_PER_TURN);
 }
 
+bool conn_hear_bell(sea_conn *conn, bool waits) {
+    if (!conn->lane.doorbell.is_armed || !conn->lane.small_end)
+        return false;
+    CLEANUP(turn_end) sea_conn *turn = conn;
+    conn_begin_turn(turn);
+    return lane_hear_bell(&turn->lane, waits) && conn->lane.small_end;
+}
+
 int conn_turn(sea_conn *conn, short revents) {
     if (conn_adopt(conn) < 0)
         return 0;

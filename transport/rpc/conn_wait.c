@@ -9,7 +9,9 @@
 
 #include "rpc/conn_turn.h"
 #include "rpc/small.h"
+#include "sys/single_thread.h"
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 
 /* Looks at the peer's memory, and into the mailbox, for as long as that pays. true: there is something. */
@@ -23,10 +25,31 @@ static bool conn_watch_rings(struct lane *lane, const struct mailbox *box) {
     return true;
 }
 
-static int conn_sleep(sea_conn *conn, uint64_t deadline) {
+/*
+ * May this thread receive the doorbell without polling for it? Only the socket and signals wake it there. The bell of
+ * the interrupt is for other threads, and there is none; a signal may come too early to interrupt the call. So both the
+ * bell and the peer's process are polled for each 10 ms, and the call ends by itself then, too. A deadline is later.
+ */
+static bool may_wait_in_receive(const sea_conn *conn, uint64_t deadline) {
+    const struct lane *lane = &conn->lane;
+    if (!conn->is_patient || !is_single_threaded() || !lane->doorbell.is_armed || !lane->small_end ||
+        lane_events(lane) != POLLIN)
+        return false;
+    uint64_t now = wait_now_coarse();
+    return now - conn->polled_at < CONN_LOOK_NS && deadline > now + 2 * CONN_LOOK_NS;
+}
+
+/* Returns what poll() says of the socket. *ret_is_rung: the doorbell came, and was received. */
+static int conn_sleep(sea_conn *conn, uint64_t deadline, bool *ret_is_rung) {
+    if (may_wait_in_receive(conn, deadline)) {
+        *ret_is_rung = conn_hear_bell(conn, true);
+        return POLLIN;
+    }
     if (conn->interrupt.wake_fd < 0)
         deadline = deadline_sooner(deadline, wait_now() + CONN_LOOK_NS);
-    return conn_poll(conn, conn->interrupt.wake_fd, deadline);
+    int revents = conn_poll(conn, conn->interrupt.wake_fd, deadline);
+    *ret_is_rung = revents == POLLIN && conn_hear_bell(conn, false);
+    return revents;
 }
 
 /* Is the deadline of the wait so far that memory can be made meanwhile? */
@@ -45,7 +68,14 @@ static void wait_end(sea_conn **conn) {
 }
 
 int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
+    bool is_rung;
+    int r = conn_wait_bell(conn, deadline, &is_rung);
+    return is_rung ? conn_run_turn(conn, 0) : r;
+}
+
+int conn_wait_bell(sea_conn *conn, uint64_t deadline, bool *ret_is_rung) {
     struct lane *lane = &conn->lane;
+    *ret_is_rung = false;
     int revents = 0;
     CLEANUP(wait_end) sea_conn *waiter = conn;
     atomic_store_explicit(&waiter->is_waiting, true, memory_order_relaxed);
@@ -67,13 +97,13 @@ int conn_wait_turn(sea_conn *conn, uint64_t deadline) {
         if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;
         if (deadline == 0 || lane_prepare_sleep(lane))
-            revents = conn_sleep(conn, deadline_sooner(deadline, sleep_deadline(conn)));
+            revents = conn_sleep(conn, deadline_sooner(deadline, sleep_deadline(conn)), ret_is_rung);
     }
     stock_expire(&conn->ctx->stock);
     spin_policy_reward(&lane->spin);
     if (revents < 0)
         return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");
-    return conn_run_turn(conn, (short) revents);
+    return *ret_is_rung ? 0 : conn_run_turn(conn, (short) revents);
 }
 
 int sea_conn_wait(sea_conn *conn, int timeout_ms) {

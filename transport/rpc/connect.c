@@ -75,8 +75,10 @@ static int connect_once(sea_conn **ret_conn, sea_ctx *ctx, const char *address, 
     r = conn_new(ret_conn, ctx, fd, false, options, NULL);
     if (is_inherited)
         return explain_inherited(ctx, r);
-    if (r == 0)
+    if (r == 0) {
+        (*ret_conn)->is_patient = socket_be_patient(fd, CONN_LOOK_NS / 1000000);
         lane_hurry_orphan(&(*ret_conn)->lane);
+    }
     return r;
 }
 

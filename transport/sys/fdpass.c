@@ -106,22 +106,24 @@ static void collect_control(struct msghdr *message, struct fdpass *pass) {
     }
 }
 
-/* Like recvmsg(), but skips interruptions, and the reset that precedes the peer's datagrams. */
+/* Like recvmsg(), but skips the reset that precedes the peer's datagrams; and interruptions, unless it waits. */
 static ssize_t receive(int socket, struct msghdr *message, size_t control_size, int flags) {
     for (int resets = 0;;) {
         message->msg_controllen = control_size;
         message->msg_flags = 0;
-        ssize_t n = INJECT(RECVMSG, recvmsg(socket, message, flags | MSG_DONTWAIT | MSG_CMSG_CLOEXEC));
+        ssize_t n = INJECT(RECVMSG, recvmsg(socket, message, flags | MSG_CMSG_CLOEXEC));
         if (n >= 0)
             return n;
         if (errno == ECONNRESET && ++resets <= RESETS_MAX)
             continue;
+        if (errno == EINTR && !(flags & MSG_DONTWAIT))
+            return -EAGAIN;
         if (errno != EINTR)
             return failure_of(INJECT_RECVMSG, errno);
     }
 }
 
-int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret) {
+static int receive_one(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret, int flags) {
     union {
         struct cmsghdr head;
         char bytes[RIGHTS_SIZE + OTHERS_SIZE];
@@ -129,7 +131,7 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
     struct msghdr message = {
         .msg_iov = (struct iovec *) (uintptr_t) iov, .msg_iovlen = iov_count, .msg_control = &control};
 
-    ssize_t n = receive(socket, &message, sizeof control, 0);
+    ssize_t n = receive(socket, &message, sizeof control, flags);
     if (n == -ECONNRESET)
         return 0;
     if (n < 0)
@@ -145,6 +147,14 @@ int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fd
     ret->pidfd = -1;
     collect_control(&message, ret);
     return 1;
+}
+
+int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret) {
+    return receive_one(socket, iov, iov_count, ret, MSG_DONTWAIT);
+}
+
+int fdpass_wait(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret) {
+    return receive_one(socket, iov, iov_count, ret, 0);
 }
 
 /*
@@ -163,7 +173,7 @@ static bool is_empty_for_good(int socket) {
     shutdown(socket, SHUT_RDWR);
     if (!is_marked)
         return false;
-    ssize_t n = receive(socket, &message, sizeof control, MSG_PEEK);
+    ssize_t n = receive(socket, &message, sizeof control, MSG_PEEK | MSG_DONTWAIT);
     return n == 0 && message.msg_controllen == 0 && (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0;
 }
 

@@ -42,6 +42,10 @@ struct fdpass {
  */
 int fdpass_recv(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret);
 
+/* The same, of a socket for which socket_be_patient() was true: waits for a datagram, for as long as was said there.
+ * -EAGAIN: none came, or a signal did. */
+int fdpass_wait(int socket, const struct iovec *iov, size_t iov_count, struct fdpass *ret);
+
 /*
  * Ends and closes a socket on which a stranger could send; accepts -1, returns -1. Closing it would also close the
  * descriptors in datagrams that nobody has read, which can block: if there are any, the reaper closes it. What we sent

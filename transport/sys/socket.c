@@ -237,6 +237,13 @@ bool socket_refuse_fds(int fd) {
 #endif
 }
 
+bool socket_be_patient(int fd, unsigned ms) {
+    const struct timeval time = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t) (ms % 1000 * 1000)};
+    int flags = fcntl(fd, F_GETFL);
+    return flags >= 0 && INJECT(SETSOCKOPT, setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time)) == 0 &&
+           INJECT(SET_FLAGS, fcntl(fd, F_SETFL, flags & ~O_NONBLOCK)) == 0;
+}
+
 void socket_shutdown(int fd) {
     shutdown(fd, SHUT_RDWR);
 }

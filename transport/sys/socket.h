@@ -45,6 +45,9 @@ size_t socket_datagram_max(int fd);
 /* Forbids descriptors on this socket (SO_PASSRIGHTS 0). Optional: false before Linux 6.16. */
 bool socket_refuse_fds(int fd);
 
+/* From now on a receiving call that does not say MSG_DONTWAIT waits for so long. false: it cannot be had. */
+bool socket_be_patient(int fd, unsigned ms);
+
 /* Ends sending and receiving: the peer sees the end. */
 void socket_shutdown(int fd);
 
