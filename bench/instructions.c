@@ -114,6 +114,7 @@ static void on_pause(int signal) {
 
 /* --- the clock of both sides, in place of the C library's --- */
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name) */
 int clock_gettime(clockid_t clock, struct timespec *ret_time) {
     if (!atomic_load(&lockstep->is_on))
         return (int) kernel(SYS_clock_gettime, (const void *) (uintptr_t) clock, (long) ret_time, 0, NULL);
