@@ -574,6 +574,49 @@ START_TEST(test_a_footprint_that_changes) {
 }
 END_TEST
 
+static uint64_t trim_surplus(void) {
+    uint64_t sum = 0, one;
+    while ((one = pool_trim_surplus(pool)))
+        sum += one;
+    return sum;
+}
+
+/* A shorter cycle leaves what it had, no more: neither what was free before nor what is made later. */
+START_TEST(test_what_a_shorter_cycle_leaves) {
+    struct pool_slot *slots[16];
+    pool = pool_end(pool);
+    new_pool(256 * MIB, usual);
+    for (int i = 0; i < 8; i++)
+        slots[i] = take(4 * MIB);
+    for (int i = 0; i < 8; i++)
+        pool_put_own(slots[i]);
+    ck_assert_uint_eq(cycle(MIB), 4);
+    pool_set_footprint(pool, 0);
+    ck_assert_uint_eq(trim_surplus(), 3 * MIB);
+    ck_assert_uint_eq(gauges().mapped, (8 * 4 + 1) * MIB);
+    pool_set_footprint(pool, 16 * MIB);
+    ck_assert_uint_eq(cycle(MIB), 16);
+    pool_set_footprint(pool, 4 * MIB);
+    pool_set_footprint(pool, 2 * MIB);
+    slots[0] = take(MIB);
+    slots[1] = take(MIB);
+    slots[2] = take(MIB);
+    ck_assert_uint_eq(pool_trim_surplus(pool), MIB);
+    pool_set_footprint(pool, 4 * MIB); /* it may have a use for the others */
+    ck_assert_uint_eq(trim_surplus(), 0);
+    for (int i = 0; i < 3; i++)
+        pool_put_own(slots[i]);
+    ck_assert_uint_eq(cycle(MIB), 4);
+    pool_set_footprint(pool, 0);
+    pool_trim(pool, 0);
+    for (int i = 0; i < 16; i++)
+        slots[i] = take(MIB);
+    for (int i = 0; i < 16; i++)
+        pool_put_own(slots[i]);
+    ck_assert_uint_eq(trim_surplus(), 0);
+}
+END_TEST
+
 START_TEST(test_a_footprint_that_changes_while_blocks_are_out) {
     struct pool_slot *slots[8];
     pool = pool_end(pool);
@@ -1490,6 +1533,7 @@ int main(void) {
     suite_add(s, test_retained_memory_bounds_the_distance);
     suite_add(s, test_the_distance_yields_to_the_budget);
     suite_add(s, test_a_footprint_that_changes);
+    suite_add(s, test_what_a_shorter_cycle_leaves);
     suite_add(s, test_a_footprint_that_changes_while_blocks_are_out);
     suite_add(s, test_a_footprint_beyond_the_budget);
     suite_add(s, test_a_footprint_and_a_hot_block);

@@ -1317,6 +1317,58 @@ START_TEST(test_the_distance_decides_the_footprint) {
 }
 END_TEST
 
+/* Uses `count` blocks of 4 MiB at a time: they are free memory, beyond the cycle of that size. */
+static void use_at_a_time(sea_pool *pool, unsigned count) {
+    sea_block *blocks[8];
+    for (unsigned i = 0; i < count; i++)
+        blocks[i] = block_of(pool, 4 * MIB);
+    for (unsigned i = 0; i < count; i++)
+        sea_block_unref(blocks[i]);
+}
+
+/* A smaller footprint does not touch free memory that was in no cycle, in no pool: the pools' options rule that. */
+START_TEST(test_a_smaller_footprint_keeps_other_memory) {
+    begin_with(USUAL);
+    struct pools *pools = &ends.a.conn->lane.remote->pools;
+    sea_pool *own = sea_conn_pool(ends.a.conn), *other = pool_of(&lasting);
+    use_at_a_time(own, 8);
+    use_at_a_time(other, 8);
+    pools_set_footprint(pools, 0);
+    end_turn_at_deadline(&ends.a);
+    ends_settle(&ends);
+    ck_assert_uint_eq(pools->surplus_at, WAIT_FOREVER);
+    ck_assert_uint_eq(mapped(own), 8 * 4 * MIB);
+    ck_assert_uint_eq(mapped(other), 8 * 4 * MIB);
+    sea_pool_free(other);
+}
+END_TEST
+
+/* However much memory a shorter cycle leaves, in however many pools, a turn gives back what a turn may. */
+START_TEST(test_a_shorter_cycle_goes_in_steps) {
+    begin_with(FAR);
+    struct pools *pools = &ends.a.conn->lane.remote->pools;
+    sea_pool *own = sea_conn_pool(ends.a.conn), *other = pool_of(&lasting);
+    send_by_turns(own);
+    send_by_turns(other);
+    uint64_t before = mapped(own) + mapped(other);
+    ck_assert_uint_eq(before, 2 * FAR);
+    pools_set_footprint(pools, USUAL);
+    pools->surplus_at = 1;
+    unsigned turns = 0;
+    for (; pools->surplus_at != WAIT_FOREVER; turns++) {
+        pools_maintain(pools);
+        uint64_t after = mapped(own) + mapped(other);
+        ck_assert_uint_le(before - after, WORK_PER_TURN + MIB);
+        ck_assert_uint_eq(pools->surplus_at != WAIT_FOREVER, pools->deadline <= wait_now());
+        before = after;
+    }
+    ck_assert_uint_gt(turns, 10);
+    ck_assert_uint_eq(mapped(own), USUAL);
+    ck_assert_uint_eq(mapped(other), USUAL);
+    sea_pool_free(other);
+}
+END_TEST
+
 /* A peer that is far again within the second finds the memory where it was. */
 START_TEST(test_a_peer_that_comes_and_goes) {
     begin_with(USUAL);
@@ -1421,6 +1473,8 @@ int main(void) {
     suite_add(s, test_reservations_that_are_refused);
     suite_add(s, test_the_distance_decides_the_footprint);
     suite_add(s, test_a_peer_that_comes_and_goes);
+    suite_add(s, test_a_smaller_footprint_keeps_other_memory);
+    suite_add(s, test_a_shorter_cycle_goes_in_steps);
     suite_add(s, test_limits_of_a_far_footprint);
     suite_add(s, test_sleeps_decide_the_footprint);
     return suite_run(s);

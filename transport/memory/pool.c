@@ -392,6 +392,11 @@ uint64_t pool_trim_one(struct pool *pool) {
     return pool_arenas_retire_one(&pool->arenas);
 }
 
+uint64_t pool_trim_surplus(struct pool *pool) {
+    pool_collect_returns(pool);
+    return pool_arenas_retire_surplus(&pool->arenas);
+}
+
 void pool_rotate(struct pool *pool) {
     pool_collect_returns(pool);
     pool_arenas_begin_generation(&pool->arenas);

@@ -118,6 +118,10 @@ void pool_trim(struct pool *pool, uint64_t keep);
 /* Retires one such arena, the longest free one. Returns its bytes; 0: there is none. */
 uint64_t pool_trim_one(struct pool *pool);
 
+/* Retires the longest free one of the arenas that cycles have left since pool_set_footprint() made them shorter: never
+ * more than they left. Returns its bytes; 0: there is none. */
+uint64_t pool_trim_surplus(struct pool *pool);
+
 /* Begins a new generation. */
 void pool_rotate(struct pool *pool);
 
@@ -141,7 +145,8 @@ uint32_t pool_distance(size_t size, uint64_t footprint, uint64_t least);
 /*
  * Changes the footprint of reuse, while blocks may be out. A larger one lets each class in use grow by an arena
  * whenever it is asked for a block, until its cycle is complete or memory is refused. With a smaller one the blocks
- * beyond the cycle are free memory like any other, and those of the youngest arenas go out last.
+ * beyond the cycle are free memory like any other, and those of the youngest arenas go out last; pool_trim_surplus()
+ * gives back as much.
  */
 void pool_set_footprint(struct pool *pool, uint64_t footprint);
 

@@ -159,6 +159,16 @@ uint64_t pool_arenas_retire_one(struct pool_arenas *arenas) {
     return before - arenas->mapped;
 }
 
+uint64_t pool_arenas_retire_surplus(struct pool_arenas *arenas) {
+    struct pool_arena *arena = arenas->idle.first;
+    while (arena && arena->base.count > arena->class->surplus)
+        arena = arena->link.next;
+    uint64_t size = arena ? arena->base.size : 0;
+    if (arena)
+        pool_arena_retire_idle(arena);
+    return size;
+}
+
 /* --- reserved arenas --- */
 
 static void pool_arena_reserve(struct pool_arena *arena) {

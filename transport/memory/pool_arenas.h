@@ -77,6 +77,10 @@ void pool_arenas_retire_idle(struct pool_arenas *arenas, uint64_t keep);
 /* Frees the arena that is idle longest. Returns its bytes; 0: none is idle. */
 uint64_t pool_arenas_retire_one(struct pool_arenas *arenas);
 
+/* Frees the longest idle arena of a class whose surplus has as many blocks. Returns its bytes; 0: there is none. Costs
+ * a step for each idle arena. */
+uint64_t pool_arenas_retire_surplus(struct pool_arenas *arenas);
+
 /* Reserves arenas until the reserved ones have `count` free blocks of at least `size` bytes. Returns how many blocks
  * are missing. */
 uint32_t pool_arenas_reserve(struct pool_arenas *arenas, const struct size_class *class, size_t size, uint32_t count);

@@ -2,6 +2,7 @@
 /* Size classes. See size_class.h for the sizes and the order. */
 #include "memory/size_class.h"
 
+#include "util/arith.h"
 #include <assert.h>
 
 /* So many blocks are examined where blocks differ in size, like large ones. */
@@ -55,6 +56,7 @@ void size_class_remove(struct size_class *class, struct arena *arena, uint32_t o
     arena->spare = NULL;
     class->total -= arena->count;
     class->out -= out;
+    class->surplus -= min_u32(arena->count, class->surplus);
     class->distance = class->target;
 }
 
@@ -120,6 +122,8 @@ static struct pool_slot *queue_take_youngest(struct slot_queue *queue) {
 }
 
 void size_class_set_target(struct size_class *class, uint32_t target) {
+    uint32_t cycle = min_u32(class->target, class->out + class->resting.count);
+    class->surplus = target > class->target ? 0 : class->surplus + cycle - min_u32(target, cycle);
     class->target = class->distance = target;
     while (class->resting.head && class->out + class->resting.count > target)
         size_class_put_spare(class, queue_take_youngest(&class->resting));

@@ -15,8 +15,9 @@
  *
  *     total = out + resting + spare,    resting = 0  or  out + resting <= distance,    1 <= distance <= target
  *
- * `distance` is less than `target` while there is no memory for more blocks. arena.spare_younger links the arenas with
- * spare blocks, from `oldest` on, by arena.order.
+ * `distance` is less than `target` while there is no memory for more blocks. A lower target leaves blocks that the
+ * cycle has used until then: the *surplus*, at most total - target. arena.spare_younger links the arenas with spare
+ * blocks, from `oldest` on, by arena.order.
  *
  * Owns: nothing; it borrows slots and arenas of one pool, and links them. Touches: slot.link, slot.is_free,
  * arena.spare and arena.spare_younger. Threads: the pool's owner's.
@@ -29,6 +30,7 @@
 struct size_class {
     uint32_t target, distance;
     uint32_t total, out; /* blocks */
+    uint32_t surplus;    /* blocks; less by those of each arena that goes */
     struct slot_queue resting;
     struct arena *oldest; /* the oldest arena with spare blocks */
 };
@@ -119,7 +121,8 @@ static inline void size_class_put(struct size_class *class, struct pool_slot *sl
 }
 
 /* Changes the target of a class while it is in use. If more blocks rest than the new target asks for, those of the
- * youngest arenas become spare, so that these arenas stay free. */
+ * youngest arenas become spare, so that these arenas stay free. What a lower target leaves is added to the surplus; a
+ * higher one may use it again, and ends it. */
 void size_class_set_target(struct size_class *class, uint32_t target);
 
 /* Sets the distance to the number of blocks that are out or resting (at least 1), since there is no memory for more. It

@@ -26,7 +26,7 @@ static const int RETAINED_MS = 10000;
  * again, and a peer that never has room costs new arenas no more often. */
 static const uint64_t RENEWAL_NS = UINT64_C(1000) * 1000 * 1000;
 
-/* How long memory for a footprint is kept that has become smaller: threads that are moved away may come back. */
+/* How long memory is kept that cycles have left: threads that are moved away may come back. */
 static const uint64_t SURPLUS_NS = UINT64_C(1000) * 1000 * 1000;
 
 static const uint64_t NS_PER_MS = 1000 * 1000;
@@ -397,13 +397,18 @@ void pools_renew(struct pools *pools) {
     pools->needs_maintenance = true;
 }
 
-/* The arenas that the shorter cycles leave have been free for longest. */
+/* So much goes at a time, and the last arena whole. Returns whether there may be more. */
+static bool trim_surplus(struct pools *pools) {
+    uint64_t gone = 0, freed;
+    for (const sea_pool *pool = pools->all; pool && gone < WORK_PER_TURN; pool = pool->link.next)
+        while (pool->pool && !pool->is_private && gone < WORK_PER_TURN && (freed = pool_trim_surplus(pool->pool)))
+            gone += WORK_PER_MEMFD + freed;
+    return gone >= WORK_PER_TURN;
+}
+
 static void pools_drop_surplus(struct pools *pools, uint64_t now) {
-    bool is_due = pools->surplus_at <= now;
-    for (const sea_pool *pool = pools->all; is_due && pool; pool = pool->link.next)
-        if (pool->pool && !pool->is_private)
-            pool_trim(pool->pool, pools->reuse_footprint);
-    if (is_due || pools->audience.count == 0)
+    bool is_over = pools->surplus_at <= now && !trim_surplus(pools);
+    if (is_over || pools->audience.count == 0)
         pools->surplus_at = WAIT_FOREVER;
     if (pools->surplus_at < pools->deadline)
         pools->deadline = pools->surplus_at;

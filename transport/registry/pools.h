@@ -48,18 +48,19 @@ struct pools {
     uint32_t retired_count, retired_capacity;
     uint64_t reuse_footprint;  /* bytes, of each pool */
     uint64_t active, retained; /* bytes, when pools_maintain() was last called */
-    uint64_t surplus_at;    /* when memory that a smaller footprint has no use for goes; WAIT_FOREVER: there is none */
-    uint64_t renewed_at;    /* CLOCK_MONOTONIC, by pools_renew() */
-    uint64_t maintained_at; /* wait_now_coarse(), by pools_maintain() */
-    uint64_t deadline;      /* when to call pools_maintain(); WAIT_FOREVER: no need to */
-    bool needs_maintenance; /* before the connection sleeps, pools_maintain() is to be called */
-    bool is_waiting;        /* a pool waits for blocks that may be with the peer (pool_is_waiting()) */
+    uint64_t surplus_at;       /* when memory goes that shorter cycles have left; WAIT_FOREVER: there is none */
+    uint64_t renewed_at;       /* CLOCK_MONOTONIC, by pools_renew() */
+    uint64_t maintained_at;    /* wait_now_coarse(), by pools_maintain() */
+    uint64_t deadline;         /* when to call pools_maintain(); WAIT_FOREVER: no need to */
+    bool needs_maintenance;    /* before the connection sleeps, pools_maintain() is to be called */
+    bool is_waiting;           /* a pool waits for blocks that may be with the peer (pool_is_waiting()) */
 };
 
 void pools_init(struct pools *pools, struct account *account);
 
 /* Changes the footprint of reuse of all pools, also of those that are made later; at first it is the calibration's. See
- * pool_set_footprint(). The memory that a smaller one has no use for goes after a second, if it stays so. */
+ * pool_set_footprint(). What the cycles leave when they become shorter goes after a second, a turn's work at a time,
+ * unless a larger footprint comes before. Other free memory is the options' matter. */
 void pools_set_footprint(struct pools *pools, uint64_t footprint);
 
 /* After pools_end(). */
