@@ -284,6 +284,157 @@ END_TEST
 
 /* --- copies on arrival --- */
 
+/* As open_with_blocks(), and the server's pool has a free block for a copy. */
+static void open_for_copies(sea_block *ret_blocks[2]) {
+    pair.server.options.accept = SEA_STABLE_ONLY;
+    open_with_blocks(ret_blocks);
+}
+
+static void assert_no_copy(const struct pooled_frame *frame) {
+    struct lane *lane = &pair.server.lane;
+    struct figures before = side_figures(&pair.server);
+    ck_assert_ptr_null(lane_take_pooled(lane, frame));
+    struct figures after = side_figures(&pair.server);
+    ck_assert(ring_has_frame(&lane->in));
+    for (int i = 0; i < SEA_FIGURES; i++)
+        ck_assert_uint_eq(after.of[i], before.of[i]);
+}
+
+/* A copy takes the short way: the lease is back before anybody reads, and the peer is charged until the copy ends. Its
+ * memory is the next copy's. */
+START_TEST(test_a_short_copy) {
+    sea_block *blocks[2], *last = NULL;
+    struct pooled_frame frame;
+    open_for_copies(blocks);
+    struct lane *lane = &pair.server.lane;
+    struct account *account = lane->remote->account;
+    uint64_t bytes = quota_used(&account->quota, QUOTA_BYTES), count = quota_used(&account->quota, QUOTA_BLOCKS);
+    uint32_t refs = account->refs;
+    struct figures before = side_figures(&pair.server);
+    for (int i = 0; i < 2; i++) {
+        sea_block *sent = sea_block_ref(blocks[i]);
+        lane->remote->account->work.left = WORK_PER_TURN;
+        send_short(&pair.client, blocks[i]);
+        ck_assert(lane_peek_pooled(lane, &frame));
+        sea_block *copy = lane_take_pooled(lane, &frame);
+        ck_assert_ptr_nonnull(copy);
+        ck_assert(!ring_has_frame(&lane->in));
+        ck_assert(lane_take_release(&pair.client.lane));
+        ck_assert(!lane_take_release(&pair.client.lane));
+        memset(sent->data, 9, 1024);
+        ck_assert(has_bytes(sea_block_view(copy), 1024, 3 + i));
+        ck_assert(sea_block_is_sealed(copy));
+        ck_assert_int_eq(sea_block_class(copy), SEA_INLINE);
+        ck_assert_uint_eq(sea_block_size(copy), 1024);
+        ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BYTES), bytes + 1024);
+        ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BLOCKS), count + 1);
+        ck_assert_uint_eq(account->imported_blocks, 0);
+        ck_assert_uint_eq(lane->remote->account->work.left, WORK_PER_TURN - 1024);
+        ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BYTES], before.of[SEA_FIGURE_BYTES] + 1024);
+        sea_block_ref(copy);
+        ck_assert(!lane_return_copy(lane, copy)); /* another has it too */
+        sea_block_unref(copy);
+        ck_assert(lane_return_copy(lane, copy));
+        ck_assert(!last || last == copy);
+        last = copy;
+        ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BYTES), bytes);
+        ck_assert_uint_eq(quota_used(&account->quota, QUOTA_BLOCKS), count);
+        ck_assert_uint_eq(account->refs, refs);
+        sea_block_unref(sent);
+    }
+    struct figures figures = side_figures(&pair.server);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BYTES], before.of[SEA_FIGURE_BYTES]);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_BLOCKS], before.of[SEA_FIGURE_BLOCKS]);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_SNAPSHOTS], before.of[SEA_FIGURE_SNAPSHOTS] + 2);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_COPIED_BYTES], before.of[SEA_FIGURE_COPIED_BYTES] + 2048);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], 3);
+    ck_assert_uint_eq(figures.of[SEA_FIGURE_RECEIVED_BYTES], 3072);
+    assert_leased(&pair.client, 0, 0);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* A copy also ends where its last reference goes elsewhere, and after the connection. */
+START_TEST(test_the_end_of_a_short_copy) {
+    sea_block *blocks[2];
+    struct pooled_frame frame;
+    open_for_copies(blocks);
+    struct lane *lane = &pair.server.lane;
+    uint64_t bytes = quota_used(&lane->remote->account->quota, QUOTA_BYTES);
+    send_short(&pair.client, blocks[0]);
+    ck_assert(lane_peek_pooled(lane, &frame));
+    sea_block *copy = lane_take_pooled(lane, &frame);
+    ck_assert_ptr_nonnull(copy);
+    sea_block *own = new_pooled(&pair.server, 1024, 1);
+    ck_assert(!lane_return_copy(lane, own)); /* no copy */
+    sea_block_unref(own);
+    if (_i)
+        lane_close(lane, 0, "");
+    ck_assert(has_bytes(sea_block_view(copy), 1024, 3));
+    sea_block_unref(copy);
+    if (!_i)
+        ck_assert_uint_eq(quota_used(&lane->remote->account->quota, QUOTA_BYTES), bytes);
+    ck_assert_uint_eq(side_figures(&pair.server).of[SEA_FIGURE_BLOCKS], 0);
+    sea_block_unref(blocks[1]);
+    pair_deinit(&pair);
+}
+END_TEST
+
+/* What is unusual, what a limit refuses, and what is a lie, is for the long way, and nothing has happened. */
+START_TEST(test_no_short_copy) {
+    sea_block *blocks[2];
+    struct pooled_frame frame;
+    open_for_copies(blocks);
+    struct lane *lane = &pair.server.lane;
+    struct account *account = lane->remote->account;
+    uint64_t handle = send_short(&pair.client, blocks[0]);
+    ck_assert(lane_peek_pooled(lane, &frame));
+    struct handle_parts parts = handle_split(handle);
+    const struct pooled_frame lies[] = {
+        {frame.head, handle_make(parts.arena + 1, parts.index, parts.generation), 1024},
+        {frame.head, handle_make(parts.arena, HANDLE_INDEX_MAX, parts.generation), 1024},
+        {frame.head, handle, 1025},
+        {frame.head, handle, (64 << 10) + 1},
+        {frame.head, handle, UINT64_MAX},
+    };
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++)
+        assert_no_copy(&lies[i]);
+    struct credit credit = account->in_limit;
+    account->in_limit.blocks = 0;
+    assert_no_copy(&frame);
+    account->in_limit = credit;
+    account->in_limit.bytes = 1023;
+    assert_no_copy(&frame);
+    account->in_limit = credit;
+    uint64_t limit = account->quota.limit[QUOTA_BYTES];
+    account->quota.limit[QUOTA_BYTES] = quota_used(&account->quota, QUOTA_BYTES) + 1023;
+    assert_no_copy(&frame);
+    account->quota.limit[QUOTA_BYTES] = limit;
+    account->work.left = 1023; /* enough for this turn */
+    assert_no_copy(&frame);
+    account->work.left = WORK_PER_TURN;
+    uint32_t known = lane->releases_out.known;
+    lane->releases_out.known =
+        (uint32_t) (lane->releases_out.tail - lane->releases_out.mask - 1); /* no room is known */
+    assert_no_copy(&frame);
+    lane->releases_out.known = known;
+    sea_block *all[128] = {pools_hot_block(&lane->remote->pools, SEA_POOLED, 1024)}; /* the quota let it go */
+    int count = 1;
+    ck_assert_ptr_nonnull(all[0]);
+    while (count < 128 && (all[count] = pools_ready_block(&lane->remote->pools, SEA_POOLED, 1024)))
+        count++;
+    ck_assert_int_lt(count, 128);
+    assert_no_copy(&frame); /* no block is free */
+    while (count > 0)
+        sea_block_unref(all[--count]);
+    sea_block *copy = lane_take_pooled(lane, &frame);
+    ck_assert_ptr_nonnull(copy);
+    ck_assert(lane_return_copy(lane, copy));
+    sea_block_unref(blocks[1]);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* A side that takes stable payloads only gets a copy that no sender reaches, and the lease goes back at once. */
 enum { RELEASE_LIES = 7 };
 
@@ -1197,6 +1348,9 @@ int main(void) {
     suite_add(s, test_the_short_way);
     suite_add(s, test_no_short_way);
     suite_add(s, test_the_short_way_takes_no_lies);
+    suite_add(s, test_a_short_copy);
+    suite_add_loop(s, test_the_end_of_a_short_copy, 0, 2);
+    suite_add(s, test_no_short_copy);
     suite_add_loop(s, test_a_release_that_is_a_lie, 0, RELEASE_LIES);
     suite_add_loop(s, test_a_snapshot_is_stable, 0, 2);
     suite_add_loop(s, test_no_memory_for_a_snapshot, 0, 2);

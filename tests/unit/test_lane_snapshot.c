@@ -128,6 +128,28 @@ START_TEST(test_many_copies_take_turns) {
 }
 END_TEST
 
+/* Frames that came the short way are of the turn that follows, and so are their copies. */
+START_TEST(test_a_turn_that_has_copied_already) {
+    struct lane *lane = &pair.server.lane;
+    open_pair();
+    for (int i = 0; i < 2; i++) {
+        send_block(WIRE_ONEWAY, 0, 3000, i);
+        pair_settle(&pair);
+    }
+    side_drop(&pair.server);
+    send_block(WIRE_ONEWAY, 0, 3000, 5);
+    lane->taken = 1;
+    lane->remote->account->work.left = 0;
+    lane_dispatch(lane, 0);
+    ck_assert_uint_eq(pair.server.arrived_count, 0);
+    ck_assert(lane->has_more);
+    lane_dispatch(lane, 0);
+    ck_assert_uint_eq(pair.server.arrived_count, 1);
+    assert_copy(&pair.server.arrived[0], 3000, 5);
+    pair_deinit(&pair);
+}
+END_TEST
+
 /* A copy larger than the limit for an arena lies in the heap; it is released, and made again. */
 START_TEST(test_a_copy_in_the_heap) {
     enum { SIZE = (9 << 20) + 5 };
@@ -293,6 +315,7 @@ int main(void) {
     suite_fixture(s, before, fail_off);
     suite_add(s, test_a_large_copy_takes_turns);
     suite_add(s, test_many_copies_take_turns);
+    suite_add(s, test_a_turn_that_has_copied_already);
     suite_add(s, test_a_copy_in_the_heap);
     suite_add(s, test_no_copy_without_a_reader);
     suite_add(s, test_a_copy_whose_call_is_abandoned);

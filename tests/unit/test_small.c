@@ -52,7 +52,7 @@ static void on_mirror(sea_msg *msg, void *user) {
     const char *bytes = sea_msg_data(msg);
     size_t size = sea_msg_size(msg);
     (void) user;
-    if (sea_msg_class(msg) == SEA_POOLED) {
+    if (sea_msg_class(msg) == SEA_POOLED || size > sizeof mirrored) {
         mirror_in_block(msg);
         return;
     }
@@ -327,8 +327,8 @@ START_TEST(test_blocks_come_back_meanwhile) {
 }
 END_TEST
 
-/* Makes one call of MIRROR with a block of the connection's pool, and gets a block back. */
-static sea_msg *mirror_block(size_t size, unsigned seed) {
+/* Makes one call of MIRROR with a block of the connection's pool, and gets a block back, in this class. */
+static sea_msg *mirror_block_as(int payload_class, size_t size, unsigned seed) {
     sea_block *block = NULL;
     sea_msg *reply = NULL;
     ck_assert_int_eq(sea_block_new(&block, conn, size), 0);
@@ -338,12 +338,16 @@ static sea_msg *mirror_block(size_t size, unsigned seed) {
         data[i] = (char) (seed + i * 7);
     ck_assert_int_eq(sea_call(conn, MIRROR, block, -1, &reply), 0);
     ck_assert_uint_eq(sea_msg_size(reply), size);
-    ck_assert_int_eq(sea_msg_class(reply), SEA_POOLED);
+    ck_assert_int_eq(sea_msg_class(reply), payload_class);
     const char *got = sea_msg_data(reply);
     for (size_t i = 0; i < size; i++)
         if (got[i] != (char) (seed + (size - 1 - i) * 7))
             ck_abort_msg("byte %zu of %zu is wrong", i, size);
     return reply;
+}
+
+static sea_msg *mirror_block(size_t size, unsigned seed) {
+    return mirror_block_as(SEA_POOLED, size, seed);
 }
 
 /* A handler gets no payload that is larger than its method takes, inline or pooled. */
@@ -411,6 +415,44 @@ START_TEST(test_pooled_one_way_messages_keep_their_order) {
     }
     sea_msg_release(mirror(1, 0)); /* all earlier messages have arrived */
     ck_assert_uint_eq(atomic_load(&counted), 3200);
+}
+END_TEST
+
+/* Both sides take stable payloads only: calls and replies are copied, and those that are kept stay as they are, also
+ * beyond the end of the connection. Larger payloads, and those that find no free block, go the long way meanwhile. */
+START_TEST(test_pooled_calls_that_are_copied) {
+    enum { CALLS = 300, KEPT = 20 };
+    static const size_t sizes[] = {4000, 65536, 4001, 9000, 65537, 100000};
+    struct host stable = {.options = {SEA_METHODS(methods), .ring_size = RING, .accept = SEA_STABLE_ONLY}};
+    const sea_options options = {SEA_METHODS(methods_here), .ring_size = RING, .handshake_ms = 60000,
+                                 .accept = SEA_STABLE_ONLY};
+    sea_msg *replies[KEPT] = {NULL};
+    sea_conn *other = conn;
+    uint64_t bytes = 0;
+    host_start(&stable);
+    ck_assert_int_eq(sea_connect(&conn, ctx, stable.address, &options), 0);
+    for (unsigned i = 0; i < CALLS; i++) {
+        size_t size = sizes[i % 6];
+        sea_msg_release(replies[i % KEPT]);
+        replies[i % KEPT] = mirror_block_as(SEA_INLINE, size, i);
+        ck_assert(sea_msg_is_stable(replies[i % KEPT]));
+        sea_msg_release(mirror(8, i));
+        bytes += size + 8 + 8;
+    }
+    struct figures f = figures();
+    ck_assert_uint_eq(f.of[SEA_FIGURE_RECEIVED_POOLED_MESSAGES], CALLS);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_SNAPSHOTS], CALLS);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_COPIED_BYTES], bytes);
+    ck_assert_uint_eq(f.of[SEA_FIGURE_IMPORTED_BLOCKS], 0);
+    conn = sea_conn_free(conn);
+    for (unsigned i = CALLS - KEPT; i < CALLS; i++) {
+        const char *got = sea_msg_data(replies[i % KEPT]);
+        ck_assert_int_eq(*got, (char) (i + (sizes[i % 6] - 1) * 7));
+        sea_msg_release(replies[i % KEPT]);
+    }
+    ck_assert_uint_eq(figures().of[SEA_FIGURE_BYTES], 0);
+    conn = other;
+    host_stop(&stable);
 }
 END_TEST
 
@@ -490,6 +532,7 @@ int main(void) {
     suite_add(s, test_pooled_calls);
     suite_add(s, test_pooled_replies_that_are_kept);
     suite_add(s, test_pooled_one_way_messages_keep_their_order);
+    suite_add(s, test_pooled_calls_that_are_copied);
     suite_add_loop(s, test_a_handler_ends_its_connection, 0, 2);
     suite_add(s, test_nothing_is_sent_at_the_end);
     return suite_run(s);

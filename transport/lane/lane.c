@@ -321,7 +321,8 @@ static void lane_offer_room(struct lane *lane) {
 static bool lane_begin_turn(struct lane *lane, short revents) {
     lane->handled = lane->taken;
     lane->has_more = false;
-    lane->remote->account->work.left = WORK_PER_TURN;
+    if (!lane->taken) /* else frames of this turn have come the short way, and may have been copied */
+        lane->remote->account->work.left = WORK_PER_TURN;
     if (lane->has_rings && lane->doorbell.is_armed)
         doorbell_disarm(&lane->doorbell);
     bool has_clock = lane->state == LANE_GREETING || lane->retry_at != WAIT_FOREVER;

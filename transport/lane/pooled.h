@@ -3,12 +3,13 @@
  * The short way of pooled messages: a call, a one-way message or a good reply whose payload is a block of the
  * connection's own pool, in an arena that the peer knows, while nothing waits before it. The frame is one line. As in
  * lane/small.h there is no heap and no lock, and whatever is unusual goes the long way (send.c, receive.c) before
- * anything was done.
+ * anything was done. A side that takes stable payloads only copies the payload, up to 64 KiB, into a free block of its
+ * pool; the copy has the charges and the work of one that snapshot.c makes, and the lease goes back at once.
  *
  * Owns: nothing. The lease that lane_lend_pooled() grants has the reference of the block that its caller had; the block
  * that lane_take_pooled() returns is its caller's. Touches: the lane's rings, its tally and the doorbell's `due`; the
- * peer's account, leases and views; lane_sent_pooled() may ring. rpc/ decides when. Threads: the connection's, before
- * its end.
+ * peer's account, leases, views and pools; lane_sent_pooled() and a release may ring. rpc/ decides when. Threads: the
+ * connection's, before its end.
  */
 #ifndef LANE_POOLED_H
 #define LANE_POOLED_H
@@ -73,16 +74,24 @@ static inline bool lane_peek_pooled(const struct lane *lane, struct pooled_frame
     uint64_t words[LINE_WORDS];
     ring_peek(&lane->in, words);
     if (!line_is_pooled(words) || !handle_generation(words[4]) || words[5] > lane->hello.block_max ||
-        !(lane->hello.accept & SEA_POOLED) || lane->hello.features & WIRE_FEATURE_SNAPSHOT)
+        !(lane->hello.accept & SEA_POOLED))
         return false;
     *ret = (struct pooled_frame){
         .head = {words[1], words[2], line_type(words), (uint32_t) words[3], 0}, .handle = words[4], .size = words[5]};
     return true;
 }
 
-/* Takes the payload of the frame that is there, and passes over the frame. NULL: nothing has happened, and it is for
- * the long way. */
+/* Takes the payload of the frame that is there, in place or as a copy, and passes over the frame. NULL: nothing has
+ * happened, and it is for the long way. */
 sea_block *lane_take_pooled(struct lane *lane, const struct pooled_frame *frame);
+
+/* Gives a lease back; there is room. */
+static inline void lane_write_release(struct lane *lane, uint64_t handle) {
+    release_write(&lane->releases_out, handle);
+    lane->doorbell.due |= DOORBELL_RELEASES; /* as release_into_ring() */
+    if (!lane->corks)
+        lane_ring_bell_if_heard(lane);
+}
 
 /* Ends the block of a message that has come, and gives its lease back. false: nothing has happened, and it is for
  * sea_block_unref(). */
@@ -91,11 +100,11 @@ static inline bool lane_return_pooled(struct lane *lane, sea_block *block) {
     if (!lane->small_end || !release_knows_room(&lane->releases_out) ||
         !views_return(&lane->remote->views, block, &handle))
         return false;
-    release_write(&lane->releases_out, handle);
-    lane->doorbell.due |= DOORBELL_RELEASES; /* as release_into_ring() */
-    if (!lane->corks)
-        lane_ring_bell_if_heard(lane);
+    lane_write_release(lane, handle);
     return true;
 }
+
+/* Ends the copy that came with a message. false: nothing has happened, and it is for sea_block_unref(). */
+bool lane_return_copy(const struct lane *lane, sea_block *block);
 
 #endif

@@ -164,6 +164,24 @@ int imports_add_copy(struct account *account, struct import *import, uint64_t si
     return 0;
 }
 
+bool imports_try_copy(struct account *account, struct import *import, uint64_t size) {
+    if (!account_try_block(account, size))
+        return false;
+    import->account = account;
+    import->is_copy = true;
+    account->refs++;
+    return true;
+}
+
+/* The account's owner has another reference of it. */
+void imports_return_copy(struct import *import, uint64_t size) {
+    struct account *account = import->account;
+    import->account = NULL;
+    import->is_copy = false;
+    account_return_block(account, size);
+    account->refs--;
+}
+
 int imports_add_inline(struct account *account, struct import *import, uint64_t size) {
     bool is_free = size <= ACCOUNT_INLINE_FREE - account->inline_free;
     int r = is_free ? 0 : account_charge(account, size + INLINE_COST);

@@ -52,6 +52,12 @@ uint64_t imports_return_pooled(struct import *import, uint64_t size);
 /* Charges the peer with a copy of its payload. -EDQUOT. */
 int imports_add_copy(struct account *account, struct import *import, uint64_t size);
 
+/* The same for the short way: false, and not noted, instead of -EDQUOT. `import` is zeroed, or has ended. */
+bool imports_try_copy(struct account *account, struct import *import, uint64_t size);
+
+/* Ends the import of such a copy of `size` bytes, while the connection lives. */
+void imports_return_copy(struct import *import, uint64_t size);
+
 /* Charges the peer with an inline payload beyond the first ACCOUNT_INLINE_FREE bytes that there are at a time. -EDQUOT.
  */
 int imports_add_inline(struct account *account, struct import *import, uint64_t size);

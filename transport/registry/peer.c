@@ -5,6 +5,7 @@
 #include "sys/heap.h"
 #include "wire/handle.h"
 #include <errno.h>
+#include <string.h>
 
 struct peer *peer_new(sea_ctx *ctx, uint64_t user, account_on_release *on_release, void *owner) {
     struct peer *peer = heap_new(1, sizeof(*peer));
@@ -146,6 +147,32 @@ int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size) {
     else
         (*ret_block)->import = import; /* of no chain */
     return r;
+}
+
+sea_block *peer_take_copy(struct peer *peer, uint64_t handle, uint64_t size) {
+    const void *data = views_look(&peer->views, handle, size);
+    sea_block *block = data ? pools_hot_block(&peer->pools, SEA_POOLED, (size_t) size) : NULL;
+    if (data && !block)
+        block = pools_ready_block(&peer->pools, SEA_POOLED, (size_t) size);
+    if (!block)
+        return NULL;
+    if (!imports_try_copy(peer->account, &block->import, size)) {
+        block_unref_own(block);
+        return NULL;
+    }
+    memcpy(block->data, data, (size_t) size);
+    block->payload_class = SEA_INLINE;
+    block->is_readonly = true;
+    return block;
+}
+
+bool peer_return_copy(const struct peer *peer, sea_block *block) {
+    const struct import *import = &block->import;
+    if (!block->slot || import->account != peer->account || import->is_inline || !block_is_unshared(block))
+        return false;
+    imports_return_copy(&block->import, block->size);
+    block_unref_own(block);
+    return true;
 }
 
 int peer_class_for(const struct peer *peer, sea_block *block) {

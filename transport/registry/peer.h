@@ -85,6 +85,14 @@ int peer_new_arrived(sea_block **ret_block, struct peer *peer, size_t size);
  * noted. */
 int peer_new_copy(sea_block **ret_block, struct peer *peer, size_t size);
 
+/* The same for the short way, filled with the payload of that handle: in a free block of our pool. NULL: nothing has
+ * happened, since something is unusual, or wrong. */
+sea_block *peer_take_copy(struct peer *peer, uint64_t handle, uint64_t size);
+
+/* Ends a copy in our pool, of which the caller has a reference, while the connection lives. false: nothing has
+ * happened, since something is unusual, or it is no such copy. */
+bool peer_return_copy(const struct peer *peer, sea_block *block);
+
 /* --- leases --- */
 
 /* The class in which the block can go to the peer as it is, read-only then; 0: it goes as a copy. Errors: as

@@ -258,19 +258,34 @@ int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, u
     return r < 0 ? r : view_block_new(ret_block, views->account, handle, view, data, (size_t) size);
 }
 
-sea_block *views_take(const struct views *views, uint64_t handle, uint64_t size) {
-    struct account *account = views->account;
+/* As find_payload(), with the checks of peer_check(). NULL: something is unusual, or wrong. */
+static inline const void *look(const struct views *views, uint64_t handle, uint64_t size,
+                               struct arena_view **ret_view) {
+    const struct account *account = views->account;
     const struct handle_parts parts = handle_split(handle);
     struct arena_view *view = view_table_find(&views->table, parts.arena);
+    /* NULL of an arena that we could not take */
+    const void *data = view ? view_at(&view->view, parts.index, size) : NULL;
+    *ret_view = view;
+    return data && !view->leases[parts.index] && !imports_have(account, handle) && !account_is_over_limit(account, size)
+               ? data
+               : NULL;
+}
+
+const void *views_look(const struct views *views, uint64_t handle, uint64_t size) {
+    struct arena_view *view;
+    return look(views, handle, size, &view);
+}
+
+sea_block *views_take(const struct views *views, uint64_t handle, uint64_t size) {
+    struct account *account = views->account;
+    struct arena_view *view;
+    const void *data = look(views, handle, size, &view);
     sea_block *block = account->view_spares;
-    if (!view || !block)
-        return NULL;
-    const void *data = view_at(&view->view, parts.index, size); /* NULL of an arena that we could not take */
-    if (!data || view->leases[parts.index] || imports_have(account, handle) || account_is_over_limit(account, size) ||
-        !imports_try_pooled(account, &block->import, handle, size))
+    if (!data || !block || !imports_try_pooled(account, &block->import, handle, size))
         return NULL;
     take_spare(account, block);
-    view->leases[parts.index] = parts.generation;
+    view->leases[handle_index(handle)] = handle_generation(handle);
     view->refs++;
     block->size = (size_t) size;
     block->data = (void *) (uintptr_t) data;

@@ -52,6 +52,10 @@ bool views_have(const struct views *views, uint64_t handle);
  * (-EPERM) or failed (-EIO). */
 int views_find(const struct views *views, uint64_t handle, uint64_t size, const void **ret_data);
 
+/* Where a payload lies that is not on lease to us, and within the credit that we granted, for the short way. NULL:
+ * something is unusual, or wrong. */
+const void *views_look(const struct views *views, uint64_t handle, uint64_t size);
+
 /* A reference of the view in which views_find() found that payload; views_drop() drops it. */
 struct arena_view *views_hold(const struct views *views, uint64_t handle);
 void views_drop(struct arena_view *view);

@@ -107,10 +107,16 @@ void msg_cancel_all(sea_conn *conn) {
         cancel(conn->incoming);
 }
 
+/* The short way. */
+static bool return_block(sea_conn *conn, sea_block *block) {
+    struct lane *lane = &conn->lane;
+    return !conn->is_ended && (lane_return_pooled(lane, block) || lane_return_copy(lane, block));
+}
+
 void msg_free(sea_msg *msg) {
     sea_conn *conn = msg->conn;
     sea_block *block = msg->in.block;
-    if (block && (conn->is_ended || !lane_return_pooled(&conn->lane, block)))
+    if (block && !return_block(conn, block))
         sea_block_unref(block);
     if (msg->in.text)
         heap_free((void *) (uintptr_t) msg->in.text);
