@@ -339,6 +339,28 @@ START_TEST(test_the_second_name_again_on_the_short_way) {
 }
 END_TEST
 
+static void target_frees(sea_msg *call, void *user) {
+    (void) user;
+    sea_conn_free(sea_msg_conn(call));
+}
+
+/* A client sleeps, and is woken by a datagram that is no doorbell, and whose callback frees the connection. */
+START_TEST(test_a_cancel_wakes_and_frees) {
+    target_open(2 * LINES, ATTACKED_INLINE_MAX);
+    target.conn->options.on_cancel = target_frees;
+    target.conn->lane.spin.waiting = SEA_WAIT_SLEEP;
+    ring_say_inline(target.attacker, 7, KEEPING_METHOD, 16);
+    target_turns();
+    ck_assert_uint_eq(target.kept_count, 1);
+    draft_cancel(&draft, 7);
+    ck_assert_int_eq(speaker_send(target.attacker->speaker, &draft), 0);
+    ck_assert_int_lt(target_waits(), 0);
+    target_releases();
+    sea_ctx_unref(target.ctx);
+    ring_speaker_free(target.attacker);
+}
+END_TEST
+
 /* The arena is retired while a block of it is held: the last block takes the view with it, and its lease comes back. */
 START_TEST(test_a_retired_arena_on_the_short_way) {
     target_open(2 * LINES, ATTACKED_INLINE_MAX);
@@ -384,18 +406,36 @@ START_TEST(test_inline_limit_on_the_short_way) {
 }
 END_TEST
 
-/* The second call finds what the first one has left. */
+/* Answers some milliseconds later, and rings. */
+static void *answer_late(void *arg) {
+    const struct answer_attack *attack = arg;
+    usleep(20000);
+    attack->act(target.attacker, target.calls << 32 | 1);
+    ring_speaker_doorbell(target.attacker);
+    return NULL;
+}
+
+/* The second call finds what the first one has left. The answer is there before the call; or the caller sleeps. */
 START_TEST(test_answer_attack) {
-    const struct answer_attack *attack = &answer_attacks[_i];
+    struct answer_attack made = answer_attacks[_i / 2], *attack = &made;
+    bool is_late = _i % 2;
+    pthread_t thread;
     int r = 0;
     target_open(32, ATTACKED_INLINE_MAX);
     target_takes_arena(4096);
-    attack->act(target.attacker, target.calls << 32 | 1);
+    if (is_late) {
+        target.conn->lane.spin.waiting = SEA_WAIT_SLEEP;
+        ck_assert_int_eq(pthread_create(&thread, NULL, answer_late, attack), 0);
+    } else {
+        attack->act(target.attacker, target.calls << 32 | 1);
+    }
     for (int i = 0; r == 0 && i < 2; i++) {
         sea_msg *reply = NULL;
         r = sea_call_bytes(target.conn, SERVICE_ECHO, "x", 1, test_timeout_ms(PATIENCE_MS), &reply);
         sea_msg_release(reply);
     }
+    if (is_late)
+        pthread_join(thread, NULL);
     target_close(attack->name, r, attack->word);
 }
 END_TEST
@@ -946,8 +986,9 @@ int main(void) {
     suite_add_loop(suite, test_two_names_on_the_short_way, 0, 2);
     suite_add(suite, test_the_second_name_again_on_the_short_way);
     suite_add(suite, test_a_retired_arena_on_the_short_way);
+    suite_add(suite, test_a_cancel_wakes_and_frees);
     suite_add_loop(suite, test_inline_limit_on_the_short_way, 0, 2);
-    suite_add_loop(suite, test_answer_attack, 0, answer_attacks_count);
+    suite_add_loop(suite, test_answer_attack, 0, 2 * answer_attacks_count);
     suite_add_loop(suite, test_answers_after_the_end, 0, 2);
     suite_add_loop(suite, test_datagram, 0, attacks_count);
     suite_add_loop(suite, test_hello, 0, attacks_count);
