@@ -30,6 +30,16 @@ if [ -n "$DESTDIR" ]; then
     export PKG_CONFIG_SYSROOT_DIR
 fi
 
+# The prefix is the one that configure was given, and no search of configure's has changed it.
+prefix_is_as_asked() {
+    asked=$(./config.status --config | sed -n "s/.*--prefix=\([^' ]*\).*/\1/p")
+    prefix=$(sed -n 's/^prefix = //p' Makefile)
+    [ "$prefix" = "${asked:-/usr/local}" ] || {
+        echo "prefix: $prefix instead of ${asked:-/usr/local}"
+        false
+    }
+}
+
 # build PROGRAM: compiles examples/PROGRAM.c.
 build() {
     # shellcheck disable=SC2046,SC2086
@@ -100,6 +110,7 @@ loop_works() {
 }
 
 mkdir -m 700 "$work/run"
+must "the prefix is the one that configure was given" prefix_is_as_asked
 must "sealane.pc is found" "$PKG_CONFIG" --exists sealane
 must "hello_server.c builds" build hello_server
 must "hello_client.c builds" build hello_client

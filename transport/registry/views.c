@@ -255,7 +255,7 @@ int views_receive(sea_block **ret_block, struct views *views, uint64_t handle, u
     struct arena_view *view = NULL;
     const void *data = NULL;
     int r = find_payload(views, handle, size, &view, &data);
-    return r < 0 ? r : view_block_new(ret_block, views->account, handle, view, data, (size_t) size);
+    return r != 0 ? r : view_block_new(ret_block, views->account, handle, view, data, (size_t) size);
 }
 
 /* As find_payload(), with the checks of peer_check(). NULL: something is unusual, or wrong. */
