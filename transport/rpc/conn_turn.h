@@ -8,7 +8,8 @@
  * the connection's, not after its end; the last turn of an ended connection gives the thread's rights up (turn_end()).
  *
  * Every call of ours ends in exactly one of six places: reply_arrived() in conn_turn.c, small_answer() or
- * call_takes_answer() in call.c (a reply came), calls_expire() (its deadline), sea_call_cancel(), and calls_end() (the connection is gone).
+ * call_takes_answer() in call.c (a reply came), calls_expire() (its deadline), sea_call_cancel(), and calls_end() (the
+ * connection is gone).
  */
 #ifndef RPC_CONN_TURN_H
 #define RPC_CONN_TURN_H

@@ -29,11 +29,12 @@ static bool conn_watch_rings(struct lane *lane, const struct mailbox *box) {
  * May this thread receive the doorbell without polling for it? Only the socket and signals wake it there. The bell of
  * the interrupt is for other threads, and there is none; a signal may come too early to interrupt the call. So both the
  * bell and the peer's process are polled for each 10 ms, and the call ends by itself then, too. A deadline is later.
+ * Who waits for no answer may wait for long, and is not to wake up for that.
  */
 static bool may_wait_in_receive(const sea_conn *conn, uint64_t deadline) {
     const struct lane *lane = &conn->lane;
-    if (!conn->is_patient || !is_single_threaded() || !lane->doorbell.is_armed || !lane->small_end ||
-        lane_events(lane) != POLLIN)
+    if (!conn->is_patient || !conn->calls.in_flight || !is_single_threaded() || !lane->doorbell.is_armed ||
+        !lane->small_end || lane_events(lane) != POLLIN)
         return false;
     uint64_t now = wait_now_coarse();
     return now - conn->polled_at < CONN_LOOK_NS && deadline > now + 2 * CONN_LOOK_NS;
