@@ -1401,6 +1401,9 @@ END_TEST
 /* A side that sleeps after each payload uses one block again and again; as soon as it does not sleep, it cycles. */
 START_TEST(test_sleeps_decide_the_footprint) {
     begin_with(9 * 128 * KIB);
+    begin_with(8 * 128 * KIB);
+    ck_assert_uint_eq(ends.a.conn->lane.remote->pools.surplus_at, WAIT_FOREVER); /* without memory nothing is due */
+    begin_with(9 * 128 * KIB);
     sea_pool *own = sea_conn_pool(ends.a.conn);
     ends.a.conn->lane.naps = naps_begin(false);
     ck_assert_uint_eq(cycle_of(own, 128 * KIB), 9);

@@ -113,7 +113,8 @@ void pools_set_footprint(struct pools *pools, uint64_t footprint) {
     if (footprint == before)
         return;
     pools->reuse_footprint = footprint;
-    pools->surplus_at = footprint < before ? wait_now() + SURPLUS_NS : WAIT_FOREVER;
+    bool has_surplus = footprint < before && pools->audience.count > 0;
+    pools->surplus_at = has_surplus ? wait_now() + SURPLUS_NS : WAIT_FOREVER;
     for (sea_pool *pool = pools->all; pool; pool = pool->link.next)
         if (pool->pool)
             pool_set_footprint(pool->pool, footprint);
