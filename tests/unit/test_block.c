@@ -1183,6 +1183,41 @@ START_TEST(test_every_call_may_fail) {
 }
 END_TEST
 
+/* A block that was made ahead is charged once, and is found where the budget has no room for another one. */
+START_TEST(test_a_block_that_was_made_ahead) {
+    const size_t size = 100000;
+    struct stat ahead, taken;
+    for (int i = 0; i < 1000 && !stock_is_wanted(&ctx->stock); i++)
+        sea_block_unref(new_sealed(size));
+    stock_make(&ctx->stock);
+    ck_assert_int_eq(fstat(ctx->stock.ready.fd, &ahead), 0);
+    uint64_t left = _i ? ctx->budget.limit[QUOTA_BYTES] - size : 0;
+    ck_assert_int_eq(quota_charge(&ctx->budget, left, 0, 0, &ctx->refusals), 0);
+    sea_block *block = new_sealed(size);
+    ck_assert_int_eq(fstat(block->sealed.fd, &taken), 0);
+    ck_assert_uint_eq(taken.st_ino, ahead.st_ino);
+    quota_return(&ctx->budget, left, 0, 0);
+    ctx_assert_budget(size, 1, 1);
+    ck_assert_uint_eq(ctx->budget.peak[QUOTA_BYTES], size + left);
+    ck_assert_uint_eq(ctx->budget.peak[QUOTA_BLOCKS], 1);
+    sea_block_unref(block);
+}
+END_TEST
+
+/* No memory for the block itself: what was made ahead goes. */
+START_TEST(test_a_block_that_was_made_ahead_for_nothing) {
+    sea_block *block = NULL;
+    for (int i = 0; i < 1000 && !stock_is_wanted(&ctx->stock); i++)
+        sea_block_unref(new_sealed(4096));
+    stock_make(&ctx->stock);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BYTES), 4096);
+    fail_always(INJECT_ALLOC, ENOMEM);
+    ck_assert_int_eq(sea_block_new_sealed(&block, ctx, 4096, 0), -ENOMEM);
+    fail_off();
+    ctx_assert_budget(0, 0, 0);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("block");
     suite_fixture(s, before, after);
@@ -1240,5 +1275,7 @@ int main(void) {
     suite_add(s, test_hugetlb_blocks);
     suite_add(s, test_the_hugetlb_pool_is_too_small);
     suite_add_loop(s, test_every_call_may_fail, 0, INJECT_KINDS);
+    suite_add_loop(s, test_a_block_that_was_made_ahead, 0, 2);
+    suite_add(s, test_a_block_that_was_made_ahead_for_nothing);
     return suite_run(s);
 }

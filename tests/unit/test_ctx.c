@@ -450,6 +450,20 @@ START_TEST(test_threads_share_accounts) {
 }
 END_TEST
 
+/* What is made ahead goes at each shortage, not only where others are asked as well. */
+START_TEST(test_a_shortage_takes_the_stock) {
+    struct stock_form form = {.size = 4096};
+    struct sealed none;
+    while (!stock_is_wanted(&ctx->stock))
+        ck_assert(!stock_take(&ctx->stock, &form, &none));
+    stock_make(&ctx->stock);
+    ctx->next_trim = UINT64_MAX;
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BYTES), 4096);
+    ctx_ask_others(ctx, NULL);
+    ck_assert_uint_eq(quota_used(&ctx->budget, QUOTA_BYTES), 0);
+}
+END_TEST
+
 int main(void) {
     struct suite *s = suite_new("ctx");
     suite_fixture(s, ctx_before, ctx_after);
@@ -476,5 +490,6 @@ int main(void) {
     suite_add_loop(s, test_accounts_go_in_any_order, 0, 6);
     suite_add(s, test_no_memory_for_a_user);
     suite_add(s, test_threads_share_accounts);
+    suite_add(s, test_a_shortage_takes_the_stock);
     return suite_run(s);
 }

@@ -1427,6 +1427,35 @@ START_TEST(test_sleeps_decide_the_footprint) {
 }
 END_TEST
 
+static void make_stock(void) {
+    struct stock *stock = &ends.a.ctx->stock;
+    struct stock_form form = {.size = 4096};
+    struct sealed none;
+    while (!stock_is_wanted(stock))
+        ck_assert(!stock_take(stock, &form, &none));
+    stock_make(stock);
+    ck_assert_uint_ne(stock_deadline(stock), WAIT_FOREVER);
+}
+
+/* What was made ahead and not used goes in the turn of a connection that waits for nothing, also in one that has a
+ * message to take. */
+START_TEST(test_a_block_made_ahead_expires_in_a_turn) {
+    struct stock *stock = &ends.a.ctx->stock;
+    make_stock();
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_uint_ne(stock_deadline(stock), WAIT_FOREVER);
+    ck_assert_int_ge(sea_conn_prepare(ends.a.conn), 0);
+    atomic_fetch_sub(&stock->made_at, STOCK_KEEP + (uint64_t) 20 * 1000 * 1000); /* the coarse clock may be late */
+    if (_i)
+        ck_assert_int_eq(sea_send_bytes(ends.b.conn, END_SINK, "\0\0\0", 4, 0), 0);
+    sea_conn_dispatch(ends.a.conn, 0);
+    ck_assert_int_eq((int) ends.a.sunk, _i);
+    ck_assert_uint_eq(stock_deadline(stock), WAIT_FOREVER);
+    ck_assert_uint_eq(quota_used(&ends.a.ctx->budget, QUOTA_FDS), 0);
+    ck_assert_int_eq(sea_conn_prepare(ends.a.conn), -1);
+}
+END_TEST
+
 int main(void) {
     if (!prepare_uv())
         return 1;
@@ -1480,5 +1509,6 @@ int main(void) {
     suite_add(s, test_a_shorter_cycle_goes_in_steps);
     suite_add(s, test_limits_of_a_far_footprint);
     suite_add(s, test_sleeps_decide_the_footprint);
+    suite_add_loop(s, test_a_block_made_ahead_expires_in_a_turn, 0, 2);
     return suite_run(s);
 }

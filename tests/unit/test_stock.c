@@ -46,12 +46,19 @@ static struct stock_form form_of(size_t size) {
     return (struct stock_form){.size = size};
 }
 
+/* Ends memory that came from the stock, with its charge. */
+static void end_sealed(struct sealed *sealed) {
+    quota_return(&budget, sealed_file_size(sealed->size, sealed->layout), 1, 1);
+    sealed_deinit(sealed);
+}
+
 /* Asks for a block of the form, and ends it. Returns whether it was ready. */
 static bool ask(const struct stock_form *form) {
     struct sealed sealed = SEALED_EMPTY;
     bool was_ready = stock_take(&stock, form, &sealed);
     ck_assert_int_eq(sealed.fd >= 0, was_ready);
-    sealed_deinit(&sealed);
+    if (was_ready)
+        end_sealed(&sealed);
     return was_ready;
 }
 
@@ -86,7 +93,8 @@ START_TEST(test_equal_blocks_in_a_row) {
     assert_charged(300 * KIB);
 
     ck_assert(stock_take(&stock, &form, &sealed));
-    assert_charged(0);
+    ck_assert_uint_eq(quota_used(&budget, QUOTA_BYTES), 300 * KIB); /* the caller's */
+    ck_assert_uint_eq(stock_deadline(&stock), WAIT_FOREVER);
     ck_assert(stock_is_wanted(&stock));
     ck_assert_uint_eq(sealed.size, 300 * KIB);
     ck_assert(!sealed.is_frozen);
@@ -97,7 +105,55 @@ START_TEST(test_equal_blocks_in_a_row) {
     ck_assert_ptr_nonnull(data);
     ck_assert(data[0] == 0 && memcmp(data, data + 1, 300 * KIB - 1) == 0);
     ck_assert_int_eq(sealed_freeze(&sealed), 0);
-    sealed_deinit(&sealed);
+    end_sealed(&sealed);
+    assert_charged(0);
+}
+END_TEST
+
+/* Another thread may have asked for another form since it was wanted, or time may have passed. */
+START_TEST(test_a_wish_is_not_stale) {
+    struct stock_form form = form_of(4096);
+    ask_until_wanted(&form);
+    if (_i == 0)
+        stock.last.size = STOCK_HUGE_MAX + 1;
+    else if (_i == 1)
+        stock.last_at -= STOCK_INTERVAL;
+    else
+        stock.streak = 1;
+    stock_make(&stock);
+    assert_charged(0);
+    ck_assert(!stock_is_wanted(&stock));
+    ck_assert_uint_eq(stock.needed, STOCK_NEEDED); /* nothing was made for nothing */
+}
+END_TEST
+
+static unsigned made;
+
+/* Asks for another block, and makes it, while the first one is being made. */
+static int make_meanwhile(enum inject_kind kind) {
+    struct stock_form form = form_of(4096);
+    if (kind != INJECT_MEMFD_CREATE || made++ > 0)
+        return 0;
+    ck_assert(!ask(&form));
+    ck_assert(stock_is_wanted(&stock));
+    stock_make(&stock);
+    return 0;
+}
+
+START_TEST(test_one_is_made_at_a_time) {
+    struct stock_form form = form_of(4096);
+    made = 0;
+    ask_until_wanted(&form);
+    inject_set_hook(make_meanwhile);
+    stock_make(&stock);
+    ck_assert_uint_eq(made, 1);
+    assert_charged(4096);
+    atomic_store(&stock.is_wanted, true);
+    stock_make(&stock); /* there is one */
+    fail_off();
+    ck_assert_uint_eq(made, 1);
+    assert_charged(4096);
+    ck_assert_uint_eq(stock.needed, STOCK_NEEDED);
 }
 END_TEST
 
@@ -135,10 +191,12 @@ START_TEST(test_waste) {
         ck_assert_int_eq(ask_until_wanted(&form), needed);
         stock_make(&stock);
         assert_charged(4096);
-        if (_i)
-            ck_assert(stock_drop(&stock));
-        else
+        if (_i) {
+            atomic_fetch_sub(&stock.made_at, STOCK_KEEP);
+            stock_expire(&stock);
+        } else {
             ck_assert(!ask(&other));
+        }
         assert_charged(0);
         ck_assert(!stock_drop(&stock));
         if (_i)
@@ -149,6 +207,21 @@ START_TEST(test_waste) {
     ck_assert(ask(&form));
     ck_assert(!ask(&other));
     ck_assert_int_eq(ask_until_wanted(&form), STOCK_NEEDED);
+}
+END_TEST
+
+/* What others need was no wrong guess. */
+START_TEST(test_a_drop_is_no_waste) {
+    struct stock_form form = form_of(4096);
+    ask_until_wanted(&form);
+    for (int i = 0; i < 20; i++) {
+        stock_make(&stock);
+        assert_charged(4096);
+        ck_assert(stock_drop(&stock));
+        assert_charged(0);
+        ck_assert(!ask(&form));
+        ck_assert(stock_is_wanted(&stock));
+    }
 }
 END_TEST
 
@@ -242,9 +315,10 @@ static void *take_and_make(void *unused) {
     for (int i = 0; i < turns; i++) {
         struct stock_form form = form_of(i / 50 % 2 ? 8 * KIB : 4 * KIB);
         struct sealed sealed = SEALED_EMPTY;
-        if (stock_take(&stock, &form, &sealed))
+        if (stock_take(&stock, &form, &sealed)) {
             *(char *) sealed_map(&sealed) = 1;
-        sealed_deinit(&sealed);
+            end_sealed(&sealed);
+        }
         stock_make(&stock);
         if (i % 32 == 0)
             stock_drop(&stock);
@@ -265,9 +339,12 @@ int main(void) {
     struct suite *s = suite_new("stock");
     suite_fixture(s, before, after);
     suite_add(s, test_equal_blocks_in_a_row);
+    suite_add_loop(s, test_a_wish_is_not_stale, 0, 3);
+    suite_add(s, test_one_is_made_at_a_time);
     suite_add(s, test_blocks_that_differ);
     suite_add(s, test_blocks_now_and_then);
     suite_add_loop(s, test_waste, 0, 2);
+    suite_add(s, test_a_drop_is_no_waste);
     suite_add(s, test_it_expires);
     suite_add_loop(s, test_forms_that_are_not_made_ahead, 0, 5);
     suite_add(s, test_the_last_size_that_is_made_ahead);

@@ -213,7 +213,10 @@ uint64_t lane_deadline(const struct lane *lane) {
 
 uint64_t lane_pools_deadline(const struct lane *lane) {
     const struct pools *pools = &lane->remote->pools;
-    return lane->state != LANE_OPEN ? WAIT_FOREVER : pools->needs_maintenance ? 0 : pools->deadline;
+    if (lane->state != LANE_OPEN)
+        return WAIT_FOREVER;
+    uint64_t stock = stock_deadline(&lane->ctx->stock);
+    return pools->needs_maintenance ? 0 : stock < pools->deadline ? stock : pools->deadline;
 }
 
 void lane_fail(struct lane *lane, int reason, const char *text) {

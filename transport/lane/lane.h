@@ -280,7 +280,7 @@ static inline bool lane_pools_are_due_at(const struct lane *lane, uint64_t now) 
  */
 void lane_maintain_pools_when_due(struct lane *lane);
 
-/* When the pools want a turn, if nothing else does: WAIT_FOREVER, or an instant of CLOCK_MONOTONIC. */
+/* When the pools or the stock want a turn, if nothing else does: WAIT_FOREVER, or an instant of CLOCK_MONOTONIC. */
 uint64_t lane_pools_deadline(const struct lane *lane);
 
 /* Can a payload of so many bytes be sent as message.bytes, and is that the cheapest way? */
@@ -408,7 +408,7 @@ int lane_open_outboxes(struct lane *lane, int fd, const char **ret_why); /* take
 void lane_close_outboxes(struct lane *lane);
 void lane_uncharge_outbox(struct lane *lane, size_t size);
 int lane_ring_room(struct lane *lane, uint64_t lines); /* 0, -EAGAIN, -EPIPE (the peer lied) */
-void lane_maintain_pools(struct lane *lane);           /* what the pools have to do, and to tell */
+void lane_maintain_pools(struct lane *lane);           /* what the pools and the stock have to do, and to tell */
 void lane_tell_pools(struct lane *lane);               /* what they hold, to the figures */
 void lane_choose_footprint(struct lane *lane);         /* how much memory their blocks cycle over */
 bool lane_pools_are_due(const struct lane *lane);

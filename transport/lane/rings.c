@@ -287,6 +287,7 @@ static uint64_t payloads_sent(const struct lane *lane) {
 }
 
 void lane_maintain_pools(struct lane *lane) {
+    stock_expire(&lane->ctx->stock);
     lane_take_releases(lane);
     if (naps_note_awake(&lane->naps, payloads_sent(lane)))
         lane_choose_footprint(lane);
@@ -303,8 +304,10 @@ void lane_maintain_pools(struct lane *lane) {
  * closes the front (memory/pool.h), which the next block would open again. */
 bool lane_pools_are_due(const struct lane *lane) {
     const struct pools *pools = &lane->remote->pools;
-    bool has_clock = pools->needs_maintenance || pools->deadline != WAIT_FOREVER;
-    return lane_pools_are_due_at(lane, has_clock ? wait_now_coarse() : 0);
+    uint64_t stock = stock_deadline(&lane->ctx->stock);
+    bool has_clock = pools->needs_maintenance || pools->deadline != WAIT_FOREVER || stock != WAIT_FOREVER;
+    uint64_t now = has_clock ? wait_now_coarse() : 0;
+    return now >= stock || lane_pools_are_due_at(lane, now);
 }
 
 void lane_maintain_pools_when_due(struct lane *lane) {

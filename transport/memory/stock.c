@@ -36,19 +36,25 @@ static bool is_suitable(const struct stock *stock, const struct stock_form *form
            bytes <= stock->budget->limit[QUOTA_BYTES] / STOCK_SHARE;
 }
 
-/* The functions below are called under the lock. */
-
+/* Without the lock, a hint. */
 static bool has_ready(const struct stock *stock) {
     return atomic_load_explicit(&stock->made_at, memory_order_relaxed) != 0;
 }
 
-/* Hands the ready memory over, without its charge. */
+/* The functions below are called under the lock. */
+
+/* Hands the ready memory over, with its charge. */
 static struct sealed steal(struct stock *stock) {
     struct sealed sealed = stock->ready;
-    quota_return(stock->budget, stock->charged, 1, 1);
     stock->ready = SEALED_EMPTY;
     atomic_store_explicit(&stock->made_at, 0, memory_order_relaxed);
     return sealed;
+}
+
+/* Hands it over to be freed. */
+static struct sealed steal_uncharged(struct stock *stock) {
+    quota_return(stock->budget, stock->charged, 1, 1);
+    return steal(stock);
 }
 
 static void note_waste(struct stock *stock) {
@@ -64,6 +70,16 @@ static void note_form(struct stock *stock, const struct stock_form *form, uint64
     stock->last_at = now;
 }
 
+/* Is one more of the last form likely to be asked for? */
+static bool has_row(const struct stock *stock) {
+    return stock->streak >= stock->needed && is_suitable(stock, &stock->last);
+}
+
+/* The wish may be stale: since it was taken, another thread may have asked for another form, or made this one. */
+static bool may_make(const struct stock *stock) {
+    return !stock->is_making && !has_ready(stock) && has_row(stock) && wait_now() - stock->last_at < STOCK_INTERVAL;
+}
+
 /* --- */
 
 bool stock_take(struct stock *stock, const struct stock_form *form, struct sealed *ret) {
@@ -76,11 +92,10 @@ bool stock_take(struct stock *stock, const struct stock_form *form, struct seale
         *ret = steal(stock);
         stock->needed = STOCK_NEEDED;
     } else if (has) {
-        wasted = steal(stock);
+        wasted = steal_uncharged(stock);
         note_waste(stock);
     }
-    bool is_wanted = stock->streak >= stock->needed && is_suitable(stock, form);
-    atomic_store_explicit(&stock->is_wanted, is_wanted, memory_order_relaxed);
+    atomic_store_explicit(&stock->is_wanted, has_row(stock), memory_order_relaxed);
     pthread_mutex_unlock(&stock->lock);
     sealed_deinit(&wasted);
     return fits;
@@ -113,24 +128,24 @@ static void make_wanted(struct stock *stock) {
     uint64_t charged = 0;
     pthread_mutex_lock(&stock->lock);
     struct stock_form form = stock->last;
-    bool has = has_ready(stock);
+    bool is_mine = may_make(stock);
+    if (is_mine)
+        stock->is_making = true;
     pthread_mutex_unlock(&stock->lock);
-    bool is_made = !has && make(stock, &form, &sealed, &charged);
+    if (!is_mine)
+        return;
+    bool is_made = make(stock, &form, &sealed, &charged);
     pthread_mutex_lock(&stock->lock);
-    bool is_kept = is_made && !has_ready(stock);
-    if (is_kept) {
+    stock->is_making = false;
+    if (is_made) {
         stock->ready = sealed;
         stock->form = form;
         stock->charged = charged;
         atomic_store_explicit(&stock->made_at, wait_now(), memory_order_relaxed);
     } else {
-        if (is_made)
-            quota_return(stock->budget, charged, 1, 1);
         note_waste(stock);
     }
     pthread_mutex_unlock(&stock->lock);
-    if (is_made && !is_kept)
-        sealed_deinit(&sealed);
 }
 
 /* Where memory waits to be freed sealed_new() might wait as well. A thread that is cancelled while it makes memory
@@ -146,21 +161,26 @@ void stock_make(struct stock *stock) {
 
 bool stock_drop(struct stock *stock) {
     struct sealed sealed = SEALED_EMPTY;
-    if (atomic_load_explicit(&stock->made_at, memory_order_relaxed) == 0)
+    if (!has_ready(stock))
         return false;
     pthread_mutex_lock(&stock->lock);
     bool has = has_ready(stock);
-    if (has) {
-        sealed = steal(stock);
-        note_waste(stock);
-    }
+    if (has)
+        sealed = steal_uncharged(stock);
     pthread_mutex_unlock(&stock->lock);
     sealed_deinit(&sealed);
     return has;
 }
 
 void stock_expire(struct stock *stock) {
-    uint64_t deadline = stock_deadline(stock);
-    if (deadline != WAIT_FOREVER && wait_now() >= deadline)
-        stock_drop(stock);
+    struct sealed sealed = SEALED_EMPTY;
+    if (!has_ready(stock) || wait_now() < stock_deadline(stock))
+        return;
+    pthread_mutex_lock(&stock->lock);
+    if (has_ready(stock) && wait_now() >= stock_deadline(stock)) {
+        sealed = steal_uncharged(stock);
+        note_waste(stock);
+    }
+    pthread_mutex_unlock(&stock->lock);
+    sealed_deinit(&sealed);
 }

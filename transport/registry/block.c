@@ -37,6 +37,15 @@ void block_free(sea_block *block, size_t extra) {
     sea_ctx_unref(ctx);
 }
 
+static void note_charge(sea_block *block, uint64_t bytes, uint32_t blocks, uint32_t fds) {
+    block->is_charged = true;
+    block->charged_bytes = bytes;
+    block->charged_blocks = blocks;
+    block->charged_fds = fds;
+    ctx_count(block->ctx, blocks, 1);
+    ctx_count(block->ctx, bytes, bytes);
+}
+
 int block_charge(sea_block *block, struct pool_budget *share, uint64_t bytes, uint32_t blocks, uint32_t fds,
                  struct refusal_log *log) {
     admission_watch(&block->ctx->admission, bytes, blocks, fds);
@@ -51,13 +60,14 @@ int block_charge(sea_block *block, struct pool_budget *share, uint64_t bytes, ui
         return r;
     }
     block->budget = share ? pool_budget_ref(share) : NULL;
-    block->is_charged = true;
-    block->charged_bytes = bytes;
-    block->charged_blocks = blocks;
-    block->charged_fds = fds;
-    ctx_count(block->ctx, blocks, 1);
-    ctx_count(block->ctx, bytes, bytes);
+    note_charge(block, bytes, blocks, fds);
     return 0;
+}
+
+void block_take_charge(sea_block *block, uint64_t bytes, uint32_t blocks, uint32_t fds) {
+    admission_watch(&block->ctx->admission, 0, 0, 0);
+    admission_tell(&block->ctx->admission);
+    note_charge(block, bytes, blocks, fds);
 }
 
 int block_charge_excess(sea_block *block, uint64_t bytes, struct refusal_log *log) {

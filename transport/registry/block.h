@@ -123,13 +123,16 @@ void block_free(sea_block *block, size_t extra);
 int block_charge(sea_block *block, struct pool_budget *share, uint64_t bytes, uint32_t blocks, uint32_t fds,
                  struct refusal_log *log);
 
+/* Takes over a charge to the budget that was made for the block before, and enters the figures. */
+void block_take_charge(sea_block *block, uint64_t bytes, uint32_t blocks, uint32_t fds);
+
 /* Charges for pages that the kernel added. -EDQUOT, noted in `log`. */
 int block_charge_excess(sea_block *block, uint64_t bytes, struct refusal_log *log);
 
 /* The block is charged with `bytes` from now on, which are no more than before. */
 void block_charge_less(sea_block *block, uint64_t bytes);
 
-/* Undoes block_charge(), if there was one. */
+/* Undoes block_charge() or block_take_charge(), if there was one. */
 void block_uncharge(sea_block *block);
 
 /* Notes that there is no memory for `size` bytes. Returns -ENOMEM. */

@@ -222,6 +222,7 @@ void sea_ctx_trim(sea_ctx *ctx) {
 }
 
 void ctx_ask_others(sea_ctx *ctx, const struct ctx_member *but) {
+    stock_drop(&ctx->stock);
     uint64_t now = wait_now();
     if (now < atomic_load_explicit(&ctx->next_trim, memory_order_relaxed))
         return;

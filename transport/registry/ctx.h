@@ -132,8 +132,8 @@ static inline void ctx_wake(const struct ctx_member *member) {
         member->wake(member->waker);
 }
 
-/* A limit of the process or of the machine is reached: asks all members `but` one (NULL: all) for free memory, at most
- * once a second. */
+/* A limit of the process or of the machine is reached: frees the stock, and asks all members `but` one (NULL: all) for
+ * free memory, these at most once a second. */
 void ctx_ask_others(sea_ctx *ctx, const struct ctx_member *but);
 
 /* What the member is asked to give back since the last call. */

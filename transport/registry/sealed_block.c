@@ -143,10 +143,22 @@ static bool is_budget_short(const sea_ctx *ctx, uint64_t bytes) {
     return bytes > ctx->budget.limit[QUOTA_BYTES] - quota_used(&ctx->budget, QUOTA_BYTES);
 }
 
-/* The memory that a block with a share takes is the connection's: no other connection may find it. */
-static bool take_from_stock(sea_ctx *ctx, const struct pool_budget *share, const struct stock_form *form,
-                            struct sealed *ret) {
-    return !share && form->layout != SEALED_HUGETLB && stock_take(&ctx->stock, form, ret);
+/* Takes the block that was made ahead. false: it is another one, or there is none. */
+static bool take_from_stock(sea_block **ret_block, sea_ctx *ctx, const struct stock_form *form) {
+    struct sealed sealed = SEALED_EMPTY;
+    if (!stock_take(&ctx->stock, form, &sealed))
+        return false;
+    sea_block *block = block_alloc(ctx, &SEALED_OPS, SEA_SEALED, form->size, EXTRA);
+    uint64_t bytes = sealed_file_size(form->size, sealed.layout);
+    if (!block) {
+        quota_return(&ctx->budget, bytes, 1, 1);
+        sealed_deinit(&sealed);
+        return false;
+    }
+    block->sealed = sealed;
+    block_take_charge(block, bytes, 1, 1);
+    *ret_block = block;
+    return true;
 }
 
 static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size,
@@ -161,9 +173,7 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *
         block_free(block, EXTRA);
         return r;
     }
-    const struct stock_form form = {.size = size, .layout = layout, .allow_huge = allow_huge};
-    if (!take_from_stock(ctx, share, &form, &block->sealed))
-        r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->admission);
+    r = sealed_new(&block->sealed, size, layout, allow_huge, &ctx->admission);
     if (r == 0) {
         block_charge_less(block, block_footprint(block));
         r = block_charge_excess(block, block->sealed.excess, log);
@@ -176,9 +186,13 @@ static int make_sealed(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *
     return 0;
 }
 
-/* Notes only the refusal that is final. */
+/* Notes only the refusal that is final. The memory that a block with a share takes is the connection's: no other
+ * connection may find it, so that none of it is made ahead. */
 static int block_new_sealed(sea_block **ret_block, sea_ctx *ctx, struct pool_budget *share, size_t size,
                             enum sealed_layout layout, bool allow_huge) {
+    const struct stock_form form = {.size = size, .layout = layout, .allow_huge = allow_huge};
+    if (!share && layout != SEALED_HUGETLB && take_from_stock(ret_block, ctx, &form))
+        return 0;
     struct refusal_log log;
     refusal_init(&log);
     int r = make_sealed(ret_block, ctx, share, size, layout, allow_huge, &log);

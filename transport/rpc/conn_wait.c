@@ -59,10 +59,6 @@ static bool has_time(uint64_t deadline) {
     return deadline == WAIT_FOREVER || deadline > wait_now() + needed;
 }
 
-static uint64_t sleep_deadline(const sea_conn *conn) {
-    return deadline_sooner(conn_deadline(conn), stock_deadline(&conn->ctx->stock));
-}
-
 /* Also if an exception leaves a handler, and if the thread is cancelled: poll() is a cancellation point. */
 static void wait_end(sea_conn **conn) {
     atomic_store_explicit(&(*conn)->is_waiting, false, memory_order_relaxed);
@@ -98,9 +94,8 @@ int conn_wait_bell(sea_conn *conn, uint64_t deadline, bool *ret_is_rung) {
         if (spin_policy_never_sleeps(&lane->spin))
             deadline = 0;
         if (deadline == 0 || lane_prepare_sleep(lane))
-            revents = conn_sleep(conn, deadline_sooner(deadline, sleep_deadline(conn)), ret_is_rung);
+            revents = conn_sleep(conn, deadline_sooner(deadline, conn_deadline(conn)), ret_is_rung);
     }
-    stock_expire(&conn->ctx->stock);
     spin_policy_reward(&lane->spin);
     if (revents < 0)
         return refusal_explain_failure(&conn->ctx->refusals, revents, "connection", "it cannot be waited for");
