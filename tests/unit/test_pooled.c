@@ -17,6 +17,7 @@
 #include "sys/heap.h"
 #include "sys/single_thread.h"
 #include "unit/crowd.h"
+#include "unit/disposal_jam.h"
 #include "unit/room_peer.h"
 #include "wire/handle.h"
 
@@ -901,6 +902,42 @@ START_TEST(test_a_peers_arena) {
 }
 END_TEST
 
+static void open_small_blocks(uint32_t count) {
+    ck_assert_int_eq(arena_init(&theirs, ARENA_STRIDE_UNIT, count, NULL), 0);
+    open_theirs(3);
+}
+
+/* The peer chooses how many blocks an arena has: the table of them goes within the work of a turn. */
+START_TEST(test_the_table_of_many_blocks_is_work) {
+    struct account *account = one.peer->account;
+    const uint32_t count = 4096;
+    open_small_blocks(count);
+    account->work.left = UINT64_MAX;
+    if (_i)
+        ck_assert(views_end_some(&one.peer->views));
+    else
+        ck_assert_int_eq(views_retire(&one.peer->views, 3), 0);
+    uint64_t work = count * sizeof(uint32_t) + (_i ? WORK_PER_MEMFD + theirs.size : 0);
+    ck_assert_uint_eq(UINT64_MAX - account->work.left, work);
+    owner_assert_charged(&one, 0, 0, 0);
+}
+END_TEST
+
+static struct disposal_jam jam;
+
+/* A large table goes as the memory of a large arena does. */
+START_TEST(test_the_table_of_very_many_blocks_goes_elsewhere) {
+    open_small_blocks((uint32_t) (DISPOSAL_LEAST / sizeof(uint32_t)));
+    if (!disposal_jam_begin(&jam)) {
+        test_skip("threads hang together here");
+    }
+    ck_assert_int_eq(views_retire(&one.peer->views, 3), 0);
+    ck_assert_uint_eq(disposal_pending(), JAM_DISPOSERS + 2);
+    disposal_jam_end(&jam);
+    ck_assert_uint_eq(disposal_pending(), 0);
+}
+END_TEST
+
 START_TEST(test_a_payload_that_lies_nowhere) {
     ck_assert_int_eq(find(handle_make(1, 0, 1), 1), -EPROTO); /* there is no arena at all */
     ck_assert_int_eq(views_retire(&one.peer->views, 1), -EPROTO);
@@ -1290,6 +1327,8 @@ int main(void) {
     suite_add(s, test_no_memory_for_an_inline_block);
     suite_add_loop(s, test_blocks_end_on_another_thread, 0, 2);
     suite_add(s, test_a_peers_arena);
+    suite_add_loop(s, test_the_table_of_many_blocks_is_work, 0, 2);
+    suite_add(s, test_the_table_of_very_many_blocks_goes_elsewhere);
     suite_add(s, test_a_payload_that_lies_nowhere);
     suite_add(s, test_arenas_of_all_names);
     suite_add_loop(s, test_announced_twice, 0, 2);

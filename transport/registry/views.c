@@ -3,6 +3,7 @@
 #include "registry/views.h"
 
 #include "memory/reserve.h"
+#include "sys/disposal.h"
 #include "sys/failure.h"
 #include "sys/heap.h"
 #include "sys/reaper.h"
@@ -42,7 +43,8 @@ void views_drop(struct arena_view *view) {
     account->mapped_bytes -= view->view.size;
     ctx_uncount(account->ctx, imported_arena_bytes, view->view.size);
     quota_return(&account->quota, view->view.size + view->view.excess + view->charged, 1, 0);
-    heap_free(view);
+    work_take(&account->work, view->charged);
+    disposal_take_heap(view, sizeof(*view) + view->charged);
     account_unref(account);
 }
 

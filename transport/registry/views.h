@@ -6,11 +6,11 @@
  * memory/view.h verifies and maps it. An arena that we cannot take has a mark in the place of its view.
  *
  * A view knows under which generation each of its blocks is on lease to us, so that no table is searched for a handle.
- * The peer pays for that knowledge where the arena has many blocks.
+ * The peer pays for that knowledge where the arena has many blocks: with its quota, and with work when the view goes.
  *
  * Owns: a reference of each view in the table, until the arena is retired or the connection ends; each block that the
  * application holds has another reference, and so has a copy that is under way. Each view has a reference of the
- * account. Touches: the account: quota, mapped_bytes, spares, imports, and work at the end; the context's admission,
+ * account. Touches: the account: quota, mapped_bytes, spares, imports, and work when views go; the context's admission,
  * counters and refusals. Takes descriptors: the view closes them, or the reaper.
  *
  * Threads: the connection's; after the connection's end the thread that has entered its mailbox (registry/mailbox.h):
