@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -72,7 +71,7 @@ START_TEST(test_the_owner_writes_and_we_read) {
     }
     ck_assert_int_eq(mprotect((void *) (uintptr_t) view.data, view.size, PROT_READ | PROT_WRITE), -1);
     ck_assert_int_eq(errno, EACCES);
-    ck_assert(view_unref(&view));
+    view_close(&view);
     arena_deinit(&arena);
 }
 END_TEST
@@ -86,7 +85,7 @@ START_TEST(test_bounds) {
     ck_assert_ptr_null(view_at(&view, UINT32_MAX, 1));
     ck_assert_ptr_null(view_at(&view, 0, 1281));
     ck_assert_ptr_null(view_at(&view, 9, UINT64_MAX));
-    ck_assert(view_unref(&view));
+    view_close(&view);
     arena_deinit(&arena);
 }
 END_TEST
@@ -96,47 +95,9 @@ START_TEST(test_a_view_outlives_its_owner) {
     struct view view = open_view(&arena);
     memcpy(arena_at(&arena, 3), "still here", 11);
     arena_deinit(&arena);
-    view_ref(&view); /* for a block that the application holds */
-    ck_assert(!view_unref(&view));
     ck_assert_str_eq(view_at(&view, 3, 4096), "still here");
-    ck_assert(view_unref(&view));
+    view_close(&view);
     ck_assert_ptr_null(view.data);
-}
-END_TEST
-
-enum { THREADS = 4, TURNS = 2000 };
-
-static void *hold_and_drop(void *arg) {
-    struct view *view = arg;
-    int sum = 0;
-    for (int i = 0; i < TURNS; i++) {
-        view_ref(view);
-        sum += *(const char *) view_at(view, (uint32_t) i % 4, 1);
-        ck_assert(!view_unref(view));
-    }
-    ck_assert_int_eq(sum, TURNS * 'x');
-    return view_unref(view) ? view : NULL;
-}
-
-START_TEST(test_one_thread_is_the_last) {
-    struct arena arena = new_arena(4096, 4);
-    struct view view = open_view(&arena);
-    pthread_t threads[THREADS];
-    int last = 0;
-    memset(arena.data, 'x', arena.size);
-    for (int i = 0; i < THREADS; i++) {
-        view_ref(&view);
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, hold_and_drop, &view), 0);
-    }
-    last += view_unref(&view);
-    for (int i = 0; i < THREADS; i++) {
-        void *result;
-        ck_assert_int_eq(pthread_join(threads[i], &result), 0);
-        last += result != NULL;
-    }
-    ck_assert_int_eq(last, 1);
-    ck_assert_ptr_null(view.data);
-    arena_deinit(&arena);
 }
 END_TEST
 
@@ -151,7 +112,7 @@ START_TEST(test_frozen_memory_will_do) {
     struct view view;
     const char *why = "";
     ck_assert_int_eq(view_open(&view, trap_memfd(PAGE, TRAP_ALL_SEALS), PAGE, 1024, 4, &why), 0);
-    ck_assert(view_unref(&view));
+    view_close(&view);
 }
 END_TEST
 
@@ -212,7 +173,7 @@ START_TEST(test_blocks_lie_in_the_arena) {
     const char *why = "";
     ck_assert_int_eq(view_open(&view, trap_memfd(PAGE, SEALS), PAGE, 64, 64, &why), 0); /* just */
     ck_assert_ptr_nonnull(view_at(&view, 63, 64));
-    ck_assert(view_unref(&view));
+    view_close(&view);
 }
 END_TEST
 
@@ -253,7 +214,6 @@ int main(void) {
     suite_add(s, test_the_owner_writes_and_we_read);
     suite_add(s, test_bounds);
     suite_add(s, test_a_view_outlives_its_owner);
-    suite_add(s, test_one_thread_is_the_last);
     suite_add_loop(s, test_each_seal_is_needed, 0, 4);
     suite_add(s, test_frozen_memory_will_do);
     suite_add_loop(s, test_other_kinds_of_descriptors, 0, 7);

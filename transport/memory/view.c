@@ -52,21 +52,12 @@ int view_open(struct view *ret, int fd, uint64_t size, uint64_t stride, uint32_t
     fd_close(fd);
     if (r < 0)
         return *ret_why = reserve_why_unmapped(reserve_unmapped(r, size)), r;
-    *ret = (struct view){
-        .data = data, .size = (size_t) size, .stride = (size_t) stride, .count = count, .excess = excess, .refs = 1};
+    *ret =
+        (struct view){.data = data, .size = (size_t) size, .stride = (size_t) stride, .count = count, .excess = excess};
     return 0;
 }
 
-void view_ref(struct view *view) {
-    atomic_fetch_add_explicit(&view->refs, 1, memory_order_relaxed);
-}
-
-bool view_unref(struct view *view) {
-    /* Release [VIEW1] by each holder pairs with the acquire half by the last one: all reads happened before the memory
-     * is unmapped. Weaker: another thread's late read of a page that is gone. */
-    if (atomic_fetch_sub_explicit(&view->refs, 1, memory_order_acq_rel) != 1)
-        return false;
+void view_close(struct view *view) {
     map_dispose(view->data, view->size, -1);
     view->data = NULL;
-    return true;
 }

@@ -38,7 +38,7 @@ static struct arena_view unmapped[RESERVE_UNMAPPED] = {
 void views_drop(struct arena_view *view) {
     if (!view || view->error || --view->refs > 0)
         return;
-    view_unref(&view->view);
+    view_close(&view->view);
     struct account *account = view->account;
     account->mapped_bytes -= view->view.size;
     ctx_uncount(account->ctx, imported_arena_bytes, view->view.size);
@@ -174,7 +174,7 @@ static int view_make(struct account *account, const struct wire_arena *arena, in
     }
     if (account_charge(account, view->view.excess) < 0) {
         quota_return(&account->quota, arena->size + charged, 1, 0);
-        view_unref(&view->view);
+        view_close(&view->view);
         heap_free(view);
         *ret_view = &over_quota;
         return 0;
