@@ -1321,7 +1321,7 @@ END_TEST
 
 /* --- distance --- */
 
-/* Reading the first entry of a line that has come gives a sample, or, as here, where both sides are on one CPU, none. */
+/* Reading the first entry of a line that has come gives a sample; or none, as here, where both sides are on one CPU. */
 START_TEST(test_a_release_is_timed) {
     struct side *client = &pair.client;
     struct distance *distance = &client->lane.distance;

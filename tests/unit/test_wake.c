@@ -40,7 +40,8 @@ static int send_sealed(struct side *side) {
 /* Each sends a message of one line. */
 static int (*const senders[])(struct side *side) = {send_oneway, send_cancel, send_sealed};
 
-/* Fills the ring, but for the line that stays free; `sender` sends the last line of each quarter, where the reader stores its cursor. */
+/* Fills the ring, but for the line that stays free; `sender` sends the last line of each quarter, where the reader
+ * stores its cursor. */
 static void fill_ring(struct side *side, int (*sender)(struct side *side)) {
     uint32_t lines = side->lane.own.lines;
     lane_cork(&side->lane);

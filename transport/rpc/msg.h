@@ -69,8 +69,8 @@ static inline void msg_remove_incoming(sea_msg *msg) {
 
 /*
  * A call is about to be answered with `bytes`, or a block (NULL). Of a payload so large that no two of them fit the
- * caches (the blocks of its size do not cycle), the release goes before the answer: then the caller makes its next
- * payload in the same memory. Not where the bytes lie in the payload.
+ * caches (by our own calibration the blocks of its size do not cycle), the release goes before the answer: then the
+ * caller makes its next payload in the same memory. Not where the bytes lie in the payload.
  */
 void msg_drop_large(sea_msg *call, const void *bytes);
 
