@@ -9,8 +9,8 @@
  * that asks for large pages begins at a multiple of the largest power of two that it holds: the kernel grants none
  * across this multiple. A hugetlb mapping always ends at the end of its last page, with any length that was asked for:
  * the area reserved for it is a multiple of 2 MiB too. The kernel is asked for the place of the last large mapping that
- * ended: where it is still free, one call makes an aligned mapping. Without such a place it takes four
- * calls, and six where the place is taken.
+ * ended: where it is still free, one call makes an aligned mapping. Without such a place it takes four calls, and six
+ * where the place is taken.
  *
  * Facts relied on (tests/contract/): a forked child's mapping forbids sealing (test_seal.c); kernels before 6.7 refuse
  * MAP_SHARED of a write-sealed memfd (test_map.c); MADV_POPULATE_WRITE (test_map.c). And mincore() reports pages of the
