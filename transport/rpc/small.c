@@ -116,7 +116,9 @@ static inline int small_take_all(sea_conn *conn, unsigned tries, int *ret_last, 
     CLEANUP(small_leave) struct small_turn turn = {.conn = conn};
     struct lane *lane = &conn->lane;
     int taken = 0, some = 0;
-    bool goes_on = !lane->doorbell.is_armed;
+    /* Whoever was woken has not looked at the ring: a doorbell may come without a frame, and a line of the lap before
+     * looks like one but for its tag. */
+    bool goes_on = !lane->doorbell.is_armed && lane->small_end && ring_has_frame(&lane->in);
     conn_begin_turn(conn);
     lane->corks++;
     *ret_is_all = false;
