@@ -334,8 +334,10 @@ static bool takes_call(const sea_conn *conn, size_t size) {
 int sea_call_bytes(sea_conn *conn, uint32_t method, const void *data, size_t size, int timeout_ms,
                    sea_msg **ret_reply) {
     struct lane *lane = &conn->lane;
-    uint64_t id = calls_ready_id(&conn->calls, lane->negotiated.calls_max);
-    if (!id || !ret_reply || timeout_ms == 0 || !takes_call(conn, size))
+    uint64_t id = 0;
+    if (ret_reply && timeout_ms != 0 && takes_call(conn, size))
+        id = calls_ready_id(&conn->calls, lane->negotiated.calls_max);
+    if (!id)
         return call_bytes_blocking(conn, method, data, size, timeout_ms, ret_reply);
     uint64_t deadline = timeout_ms < 0 ? WAIT_FOREVER : wait_deadline(timeout_ms);
     lane_write_small(lane, WIRE_CALL, id, deadline == WAIT_FOREVER ? 0 : deadline, method, data, size);
