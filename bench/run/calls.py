@@ -157,7 +157,9 @@ def main(program, *options):
     if "--list" in options:
         print_list(traces, names)
     print_table(traces, names)
-    outgoing = calls_below(found[LARGE_CALL][1], names, "lane_lend_pooled", "lane", "registry") if LARGE_CALL in found else []
+    outgoing = []
+    if LARGE_CALL in found:
+        outgoing = calls_below(found[LARGE_CALL][1], names, "lane_lend_pooled", "lane", "registry")
     print(f"the lane calls the registry on the way out: {', '.join(outgoing)}")
     over = over_limit(found)
     for size, side in over:
