@@ -194,7 +194,7 @@ static void waiting_end(struct waiting *waiting) {
 }
 
 /* Of the call whose answer is first in the ring. NULL: another frame is there, or the answer is for the long way. */
-static inline sea_msg *take_small_answer(sea_conn *conn, uint64_t id) {
+static inline ALWAYS sea_msg *take_small_answer(sea_conn *conn, uint64_t id) {
     struct lane *lane = &conn->lane;
     struct small_frame frame;
     if (!lane_peek_answer(lane, id, &frame))

@@ -12,6 +12,8 @@
 
 /* For slow paths: kept out of the hot path, so that this needs few registers. */
 #define RARE __attribute__((noinline))
+/* A function with several callers on the short way, each of which has it inside. */
+#define ALWAYS __attribute__((always_inline))
 
 /* Zeroed memory for `count` items of `size` bytes, or NULL (also when the product overflows). */
 void *heap_new(size_t count, size_t size);
