@@ -173,9 +173,10 @@ static void send_block(sea_pool *pool, uint32_t method, size_t size) {
     ck_assert_msg(r == 0, "%s", strerror(-r));
 }
 
+/* Of pooled blocks: more than 1 KiB. */
 static size_t mixed_size(uint64_t *state) {
     static const size_t limits[] = {4096, 20000, 100000, 100000, 300000, 700000};
-    return 1000 + random_below(state, (uint32_t) limits[random_below(state, 6)]);
+    return 1100 + random_below(state, (uint32_t) limits[random_below(state, 6)]);
 }
 
 static void spike(sea_pool *brief, sea_pool *lasting, uint64_t *state) {
