@@ -1259,13 +1259,17 @@ static void move_to(uint64_t ns) {
     lane_choose_footprint(lane);
 }
 
-/* Uses as many blocks as one would cycle over, or more, by turns. This side sleeps meanwhile, but that does not count.
- */
+/* Uses as many blocks as one would cycle over, or more, by turns. This side sleeps meanwhile, and may measure where its
+ * peer really is, but neither counts. */
 static void send_by_turns(sea_pool *pool) {
+    struct lane *lane = &ends.a.conn->lane;
+    const struct distance kept = lane->distance;
     for (int i = 0; i < 40; i++) {
         lend(block_of(pool, MIB));
         give_back(1);
-        ends.a.conn->lane.naps = naps_begin(false);
+        lane->naps = naps_begin(false);
+        lane->distance = kept;
+        lane_choose_footprint(lane);
     }
 }
 
