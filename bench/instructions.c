@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #if !defined(__x86_64__)
+/* cppcheck-suppress preprocessorErrorDirective */
 #error "Only x86-64 has the pause that becomes a trap."
 #endif
 

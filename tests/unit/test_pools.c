@@ -108,7 +108,7 @@ END_TEST
 
 /* Returns how many different blocks single blocks of that size are. */
 static unsigned cycle_of(sea_pool *pool, size_t size) {
-    const void *first[16];
+    const void *first[16] = {NULL};
     unsigned count = 0;
     for (unsigned i = 0; i < 64; i++) {
         sea_block *block = block_of(pool, size);

@@ -62,7 +62,7 @@ static bool ask(const struct stock_form *form) {
     return was_ready;
 }
 
-/* Returns how often it had to ask until the stock wanted one; 1000: it never does. */
+/* Returns how often the function had to ask until the stock wanted a block; 1000: the stock never does. */
 static int ask_until_wanted(const struct stock_form *form) {
     int count = 0;
     while (count < 1000 && !stock_is_wanted(&stock)) {
@@ -184,7 +184,7 @@ START_TEST(test_blocks_now_and_then) {
 }
 END_TEST
 
-/* What is not used is not made again so soon; what is used is. */
+/* A block that is not used is not made again so soon; a block that is used is. */
 START_TEST(test_waste) {
     struct stock_form form = form_of(4096), other = form_of(100);
     for (int needed = STOCK_NEEDED; needed < 100; needed *= 2) {

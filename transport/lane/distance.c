@@ -27,7 +27,7 @@ static enum distance_state state_for(enum distance_state before, uint32_t ns) {
 
 /* The mean of the second quarter, by size. */
 static uint32_t typical(const struct distance *distance) {
-    uint16_t sorted[DISTANCE_SAMPLES];
+    uint16_t sorted[DISTANCE_SAMPLES] = {0};
     uint32_t sum = 0, first = distance->count / 4, end = distance->count / 2;
     for (uint32_t i = 0; i < distance->count; i++) {
         uint32_t at = i;

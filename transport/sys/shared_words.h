@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies between private memory and many words that two processes share (sys/shared_word.h). A frame of a ring is
- * little more than such a copy, so these are inline, and take few instructions.
+ * little more than such a copy, so these functions are inline, and take few instructions.
  *
- * Up to a line, 64 bytes, a word at a time: wider loads of what narrower stores have just written wait until those have
- * left the store buffer (doc/measurements.md). Of more bytes in pairs of words.
+ * Up to a line, 64 bytes, a word at a time: wider loads of what narrower stores have just written wait until the stores
+ * have left the store buffer (doc/measurements.md). Of more bytes in pairs of words.
  *
  * Owns: nothing. Threads: as sys/shared_word.h. No order and no unity is promised: a word that publishes the others
  * comes behind them, or before them for the reader, with an order of its own.
@@ -67,7 +67,7 @@ static inline uint64_t word_of_rest(const char *end, size_t size) {
     return word;
 }
 
-/* `count` words, at most 8. They are written out one by one: counting them took as long as copying them. */
+/* `count` words, at most 8, each written out: counting words took as long as copying them. */
 static inline void words_put_few(shared64 *words, const char *from, size_t count) {
     switch (count) {
     case 8:
