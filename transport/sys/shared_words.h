@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Copies between private memory and many words that two processes share (sys/shared_word.h). A frame of a ring is
- * little more than such a copy, so these functions are inline, and take few instructions.
+ * little more than a copy of words, so these functions are inline, and take few instructions.
  *
  * Up to a line, 64 bytes, a word at a time: wider loads of what narrower stores have just written wait until the stores
  * have left the store buffer (doc/measurements.md). Of more bytes in pairs of words.
@@ -17,7 +17,7 @@
 #include <string.h>
 
 /* Two words, to and from private memory at any address: volatile, so that the compiler makes each access once. The
- * thread sanitizer, which knows of no such pair, sees two words. */
+ * thread sanitizer, which knows no pairs, sees two words. */
 #if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
 typedef uint64_t shared_pair __attribute__((vector_size(16), aligned(8), may_alias));
 typedef uint64_t private_pair __attribute__((vector_size(16), aligned(1), may_alias));
@@ -139,8 +139,8 @@ static inline void words_get_line(const shared64 *words, char *to, size_t size) 
 
 /*
  * Copies words to private memory. Whole words: up to seven bytes behind `size` are written too. From the last word to
- * the first: a prefetcher that follows the reader forwards takes the lines behind the last word away from their writer,
- * who is about to fill them (doc/measurements.md).
+ * the first: a prefetcher that follows the reader forwards takes the lines behind the last word away from the writer
+ * that is about to fill them (doc/measurements.md).
  */
 static inline void words_get(const shared64 *words, char *to, size_t size) {
     size_t whole = size ? (size - 1) / 64 * 64 : 0; /* bytes of the lines before the last */
