@@ -224,7 +224,7 @@ static inline void ring_get_short(const struct ring_in *ring, char *to, size_t s
     uint64_t at = ring->head + 1;
     for (; size > LINE_SHORT_BYTES; at++, to += LINE_SHORT_BYTES, size -= LINE_SHORT_BYTES)
         words_get_few(&ring_in_line(ring, at)->words[1], to, LINE_SHORT_BYTES / 8);
-    words_get_line(&ring_in_line(ring, at)->words[1], to, size);
+    words_get_few(&ring_in_line(ring, at)->words[1], to, (size + 7) / 8);
 }
 
 static inline void ring_get_bytes(const struct ring_in *ring, char *to, size_t size) {

@@ -90,7 +90,7 @@ static inline bool lane_peek_answer(const struct lane *lane, uint64_t id, struct
 static inline void lane_read_small(const struct lane *lane, size_t size, char *to) {
     const struct ring_in *in = &lane->in;
     if (size <= LINE_FIRST_BYTES) {
-        words_get_line(&in->next->words[LINE_FIRST_WORD], to, size);
+        words_get_few(&in->next->words[LINE_FIRST_WORD], to, (size + 7) / 8);
         return;
     }
     words_get_few(&in->next->words[LINE_FIRST_WORD], to, LINE_FIRST_BYTES / 8);

@@ -104,7 +104,7 @@ static inline int small_take_some(sea_conn *conn) {
  * turn, and in no other. */
 static inline bool small_is_all(sea_conn *conn) {
     struct lane *lane = &conn->lane;
-    bool has_gone_round = small_has_gone_round(lane); /* before the bell */
+    bool has_gone_round = lane->doorbell.due & DOORBELL_ROOM; /* small_has_gone_round(), before the bell */
     if (lane->small_end && lane->corks == 1)
         lane_ring_bell_if_heard(lane);
     return !has_gone_round && !conn->calls.in_flight && !mailbox_has_mail(conn->box) && lane_is_calm(lane);

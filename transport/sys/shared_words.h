@@ -132,11 +132,6 @@ static inline void words_put(shared64 *words, const char *from, size_t size) {
     words_put_line(words, from, size);
 }
 
-/* Copies at most 64 bytes to private memory. Whole words: up to seven bytes behind `size` are written too. */
-static inline void words_get_line(const shared64 *words, char *to, size_t size) {
-    words_get_few(words, to, (size + 7) / 8);
-}
-
 /*
  * Copies words to private memory. Whole words: up to seven bytes behind `size` are written too. From the last word to
  * the first: a prefetcher that follows the reader forwards takes the lines behind the last word away from the writer
@@ -144,7 +139,7 @@ static inline void words_get_line(const shared64 *words, char *to, size_t size) 
  */
 static inline void words_get(const shared64 *words, char *to, size_t size) {
     size_t whole = size ? (size - 1) / 64 * 64 : 0; /* bytes of the lines before the last */
-    words_get_line(words + whole / 8, to + whole, size - whole);
+    words_get_few(words + whole / 8, to + whole, (size - whole + 7) / 8);
     while (whole > 0) {
         whole -= 64;
         pair_get(&words[whole / 8 + 6], to + whole + 48);
