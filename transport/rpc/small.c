@@ -12,6 +12,10 @@
 #include "rpc/conn_turn.h"
 #include "rpc/msg.h"
 
+/* Looks for the next frame, for each look of the loop at this connection: the way through the loop takes as long as
+ * many of them. */
+enum { LOOKS_EACH = 8 };
+
 struct received {
     struct lane *lane;
     size_t size;
@@ -126,7 +130,7 @@ static inline int small_take_all(sea_conn *conn, unsigned tries, int *ret_last, 
         some = small_take_some(conn);
         taken += some;
         *ret_is_all = small_is_all(conn) && some;
-        goes_on = *ret_is_all && tries && taken < LANE_FRAMES_PER_TURN && lane_spin_for_small(lane, tries);
+        goes_on = *ret_is_all && tries && taken < LANE_FRAMES_PER_TURN && lane_spin_for_small(lane, tries * LOOKS_EACH);
         if (goes_on)
             spin_policy_reward(&lane->spin);
     }
