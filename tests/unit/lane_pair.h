@@ -21,7 +21,7 @@
 #include "sys/wait.h"
 
 #define SIDE_MAX 2048 /* number of messages; a ring holds 1024, a socket some 280 */
-/* Of the small payloads of these messages. A pair lies on the stack, and valgrind takes 2 MB there for another stack. */
+/* Of small payloads of these messages. A pair lies on the stack, and valgrind takes 2 MB there for another stack. */
 #define SIDE_BYTES (64 << 10)
 
 struct side {
