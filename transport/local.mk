@@ -56,6 +56,7 @@ transport_libtransport_la_SOURCES = \
     transport/sys/inject.c \
     transport/sys/inject.h \
     transport/sys/shared_word.h \
+    transport/sys/shared_words.h \
     transport/sys/socket.c \
     transport/sys/socket.h \
     transport/sys/thread_id.c \
